@@ -1,0 +1,37 @@
+//! Every limit of the formats, by name, unit last. A limit that voids a change is part of the
+//! protocol version (`FORMAT_VERSION`): replicas that disagree on it would disagree on records.
+
+/// The version byte that every entry header begins with.
+pub const FORMAT_VERSION: u8 = 1;
+
+/// Largest Automerge change chunk that the gate lets through. Automerge's cost per byte is what
+/// this bounds; attachments carry anything larger.
+pub const CHANGE_BYTES_MAX: usize = 64 * 1024;
+/// Most operations in one change, counted without expanding a run: a valid change of 104 bytes
+/// can otherwise hold a million of them.
+pub const CHANGE_OPS_MAX: usize = 1_024;
+/// Most operations that one record's document may hold in all.
+pub const RECORD_OPS_MAX: usize = 20_000;
+/// Most bytes of changes that one record may hold in all.
+pub const RECORD_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Deepest nesting of maps and lists in a record.
+pub const RECORD_DEPTH_MAX: usize = 32;
+
+/// Largest payload: one change, its genesis preamble, and the authentication tag.
+pub const PAYLOAD_BYTES_MAX: usize = CHANGE_BYTES_MAX + 4 * 1024;
+/// Largest sealed header: [`DEPS_MAX`] dependencies of 32 bytes and the fixed fields.
+pub const SEALED_HEADER_BYTES_MAX: usize = 2 * 1024;
+/// Most causal dependencies of one entry: the heads of one record.
+pub const DEPS_MAX: usize = 32;
+/// Most entries that one signature covers.
+pub const SEGMENT_ENTRIES_MAX: usize = 256;
+/// Most bytes, in short form, that one signature covers; so that a segment fits one frame.
+pub const SEGMENT_BYTES_MAX: usize = 256 * 1024;
+/// Most bytes of an authority statement's clear core.
+pub const STATEMENT_BYTES_MAX: usize = 16 * 1024;
+/// Most agencies in a coalition.
+pub const AGENCIES_MAX: usize = 256;
+/// Longest name of an agency, coalition, compartment or device, in UTF-8 bytes.
+pub const NAME_BYTES_MAX: usize = 128;
+/// Most incarnations of one device that one grant admits.
+pub const INCARNATIONS_PER_GRANT_MAX: usize = 64;

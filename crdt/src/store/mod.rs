@@ -1,0 +1,160 @@
+//! What the replica needs of a disk: an ordered map in a few spaces, atomic batches, a flush that
+//! means durable, and one space whose values can truly be overwritten.
+//!
+//! Implementations: [`memory::MemoryStore`] here, sled in the node. Both run `conformance`.
+
+#[cfg(any(test, feature = "testing"))]
+pub mod conformance;
+pub mod memory;
+
+use std::ops::ControlFlow;
+
+/// A part of the store's key space. Keys of one space sort by their bytes.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[repr(u8)]
+pub enum Space {
+    /// Single values: format version, counters.
+    Meta = 0,
+    /// Log number (u32 BE) -> the log's state.
+    Logs = 1,
+    /// Log number (u32 BE), first seq (u64 BE) -> a chunk of entries in short form.
+    Entries = 2,
+    /// The key boxes of a chunk, under the chunk's key. The one space that is *scrubbed*: removing
+    /// or replacing a value overwrites the bytes on disk, where the medium lets it.
+    Boxes = 3,
+    /// Record id -> which entries it has and where its row is.
+    Records = 4,
+    /// Block number (u64 BE) -> a block of index rows.
+    Rows = 5,
+    /// Block number (u64 BE) -> the block's summary: what a query needs to skip it.
+    Summaries = 6,
+    /// Keyed hash of an external id -> record id.
+    External = 7,
+    /// Entries that wait for something: reason, then log number and seq.
+    Waiting = 8,
+    /// Peers that the operator configured, and what is remembered of them.
+    Peers = 9,
+    /// Proofs of misconduct, and other findings that must survive.
+    Proofs = 10,
+    /// The epochs' secrets that this device could open.
+    Secrets = 11,
+}
+
+impl Space {
+    /// All spaces, for suites and repair.
+    pub const ALL: [Self; 12] = [
+        Self::Meta,
+        Self::Logs,
+        Self::Entries,
+        Self::Boxes,
+        Self::Records,
+        Self::Rows,
+        Self::Summaries,
+        Self::External,
+        Self::Waiting,
+        Self::Peers,
+        Self::Proofs,
+        Self::Secrets,
+    ];
+
+    /// Whether removed and replaced values are overwritten on disk.
+    #[must_use]
+    pub const fn scrubbed(self) -> bool {
+        matches!(self, Self::Boxes | Self::Secrets)
+    }
+}
+
+/// Longest key.
+pub const KEY_BYTES_MAX: usize = 128;
+/// Largest value. A chunk of entries, a block of rows and the largest single entry fit.
+pub const VALUE_BYTES_MAX: usize = 512 * 1024;
+
+/// Why the store could not do it. Nothing of the batch was applied, unless the variant says so.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The medium refused: full disk, I/O error, lost permission. After it the store refuses
+    /// writes until it is opened again, because what is on disk is not known.
+    #[error("the store's medium failed ({during}): {cause}")]
+    Medium {
+        /// What was being done.
+        during: &'static str,
+        /// What the operating system or the engine said.
+        cause: String,
+    },
+    /// A value does not match its checksum or cannot be unsealed.
+    #[error("the store is damaged: {space:?} value under key {key} does not match its seal")]
+    Damaged {
+        /// The space.
+        space: Space,
+        /// The key, in hex.
+        key: String,
+    },
+    /// A key or value above its bound: an error of the caller.
+    #[error("a key or value in {space:?} is above its bound: key {key_bytes}, value {value_bytes} bytes")]
+    TooLarge {
+        /// The space.
+        space: Space,
+        /// Bytes of the key.
+        key_bytes: usize,
+        /// Bytes of the value.
+        value_bytes: usize,
+    },
+}
+
+/// Writes that happen together or not at all. A later write to a key wins over an earlier one.
+#[derive(Debug, Default)]
+pub struct Batch {
+    /// (space, key, value or removal), in order.
+    pub writes: Vec<(Space, Vec<u8>, Option<Vec<u8>>)>,
+}
+
+impl Batch {
+    /// Sets a value.
+    pub fn put(&mut self, space: Space, key: impl Into<Vec<u8>>, value: impl Into<Vec<u8>>) {
+        self.writes.push((space, key.into(), Some(value.into())));
+    }
+
+    /// Removes a value.
+    pub fn remove(&mut self, space: Space, key: impl Into<Vec<u8>>) {
+        self.writes.push((space, key.into(), None));
+    }
+
+    /// Whether it writes nothing.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.writes.is_empty()
+    }
+}
+
+/// Called with each key and value of a scan, until it breaks.
+pub type Visit<'a> = dyn FnMut(&[u8], &[u8]) -> ControlFlow<()> + 'a;
+
+/// A store. Reads see every applied batch, flushed or not.
+pub trait Store {
+    /// The value under a key.
+    fn get(&self, space: Space, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError>;
+
+    /// Visits the keys `>= from` that begin with `prefix`, in ascending order.
+    fn scan(
+        &self,
+        space: Space,
+        prefix: &[u8],
+        from: &[u8],
+        visit: &mut Visit<'_>,
+    ) -> Result<(), StoreError>;
+
+    /// Visits the keys that begin with `prefix`, in descending order.
+    fn scan_back(
+        &self,
+        space: Space,
+        prefix: &[u8],
+        visit: &mut Visit<'_>,
+    ) -> Result<(), StoreError>;
+
+    /// Applies a batch atomically: after a crash either all of it is there or nothing.
+    fn apply(&mut self, batch: Batch) -> Result<(), StoreError>;
+
+    /// Makes every batch applied so far survive a power cut. Only what was flushed may be
+    /// acknowledged, announced or sent.
+    fn flush(&mut self) -> Result<(), StoreError>;
+}
