@@ -1,1 +1,121 @@
-//! (in progress)
+//! Epochs: the secrets of a compartment. An epoch's secret is random; two keys are drawn from it at
+//! once and the secret itself is forgotten, so that the key to payloads can be destroyed while the
+//! key to the auditable skeleton (sealed headers) stays.
+
+use zeroize::Zeroizing;
+
+use crate::hash::{Digest, Domain};
+use crate::id::{EpochId, LogId};
+use crate::seal::{self, Key};
+
+/// Bytes of a key box: the salt of one record's key.
+pub const KEY_BOX_BYTES: usize = 16;
+
+/// The salt from which, with the epoch's payload secret, one record's key is drawn. Without it the
+/// record's payloads stay closed for good.
+pub type KeyBox = [u8; KEY_BOX_BYTES];
+
+/// What a device keeps of an epoch that it could open.
+#[derive(Clone)]
+pub struct EpochKeys {
+    /// Opens sealed headers. Outlives erasure and the epoch's retirement.
+    metadata: Key,
+    /// Opens payloads, until the epoch is retired.
+    payload: Option<Key>,
+}
+
+impl std::fmt::Debug for EpochKeys {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "EpochKeys(hidden, payloads {})", if self.payload.is_some() { "open" } else { "retired" })
+    }
+}
+
+impl EpochKeys {
+    /// The keys of an epoch's secret.
+    #[must_use]
+    pub fn of(secret: &[u8; 32]) -> Self {
+        Self {
+            metadata: seal::derive(secret, &[], &[b"tearline/1/metadata"]),
+            payload: Some(seal::derive(secret, &[], &[b"tearline/1/payload"])),
+        }
+    }
+
+    /// What the epoch's statement says of its secret.
+    #[must_use]
+    pub fn commitment(secret: &[u8; 32]) -> Digest {
+        Domain::EpochCommit.hash(&[secret])
+    }
+
+    /// The key of one log's sealed headers.
+    #[must_use]
+    pub fn header_key(&self, log: &LogId) -> Key {
+        seal::derive(&*self.metadata, &[], &[b"tearline/1/header", &log.encode()])
+    }
+
+    /// The key of one record's payloads in one log; `None` after the epoch's retirement.
+    #[must_use]
+    pub fn record_key(&self, log: &LogId, salt: &KeyBox) -> Option<Key> {
+        let payload = self.payload.as_ref()?;
+        Some(seal::derive(&**payload, salt, &[b"tearline/1/record", &log.encode()]))
+    }
+
+    /// The two keys, for the store (which seals them): `metadata (32) || payload (32)`, or the
+    /// first alone.
+    #[must_use]
+    pub fn to_bytes(&self) -> Zeroizing<Vec<u8>> {
+        let mut out = Zeroizing::new(self.metadata.to_vec());
+        if let Some(payload) = &self.payload {
+            out.extend_from_slice(&**payload);
+        }
+        out
+    }
+
+    /// Reads what [`EpochKeys::to_bytes`] wrote.
+    #[must_use]
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let metadata = Key::new(bytes.get(..32)?.try_into().ok()?);
+        let payload = match bytes.get(32..)? {
+            [] => None,
+            rest => Some(Key::new(rest.try_into().ok()?)),
+        };
+        Some(Self { metadata, payload })
+    }
+}
+
+/// What a box of an epoch is bound to: the compartment and the epoch's commitment.
+#[must_use]
+pub fn box_context(compartment: &[u8; 32], commitment: &Digest) -> Vec<u8> {
+    [compartment.as_slice(), commitment].concat()
+}
+
+/// The epoch's id: the hash of its statement.
+#[must_use]
+pub fn epoch_id(compartment: &[u8; 32], statement: &[u8]) -> EpochId {
+    EpochId(Domain::Epoch.hash(&[compartment, statement]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::{Class, CompartmentId, DeviceId, Incarnation};
+
+    #[test]
+    fn keys_differ_by_log_and_salt_and_survive_the_store() {
+        let log = |device| LogId {
+            compartment: CompartmentId([1; 32]),
+            class: Class::Routine,
+            device: DeviceId([device; 32]),
+            incarnation: Incarnation(1),
+        };
+        let keys = EpochKeys::of(&[3; 32]);
+        assert_ne!(*keys.header_key(&log(1)), *keys.header_key(&log(2)));
+        let key = |l, salt| keys.record_key(&log(l), &[salt; 16]).unwrap();
+        assert_ne!(*key(1, 1), *key(1, 2));
+        assert_ne!(*key(1, 1), *key(2, 1));
+        let back = EpochKeys::from_bytes(&keys.to_bytes()).unwrap();
+        assert_eq!(*back.header_key(&log(1)), *keys.header_key(&log(1)));
+        let retired = EpochKeys::from_bytes(&keys.to_bytes()[..32]).unwrap();
+        assert!(retired.record_key(&log(1), &[1; 16]).is_none());
+        assert!(EpochKeys::from_bytes(&[0; 40]).is_none());
+    }
+}

@@ -21,6 +21,8 @@ pub enum Domain {
     DeskCertificate,
     /// An applicant's signature under a request to join.
     JoinRequest,
+    /// A founder desk's approval of an admission.
+    Admission,
     /// An Automerge actor id: log, record and run.
     Actor,
     /// A leaf of a segment's Merkle tree.
@@ -54,6 +56,7 @@ impl Domain {
             Self::Log => b"tearline/1/log",
             Self::DeskCertificate => b"tearline/1/desk-certificate",
             Self::JoinRequest => b"tearline/1/join-request",
+            Self::Admission => b"tearline/1/admission",
             Self::Actor => b"tearline/1/actor",
             Self::SegmentLeaf => b"tearline/1/segment-leaf",
             Self::SegmentNode => b"tearline/1/segment-node",

@@ -15,6 +15,7 @@ pub mod charter;
 pub mod authority;
 pub mod codec;
 pub mod document;
+pub mod entropy;
 pub mod entry;
 pub mod epoch;
 pub mod gate;

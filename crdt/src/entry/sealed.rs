@@ -1,0 +1,265 @@
+//! The sealed header: which record an entry is about, of what kind it is, and what it depends on.
+//! It is sealed under a key per (epoch, log) that outlives erasure, so that an auditor can follow
+//! the skeleton of a record whose content is gone.
+
+use crate::bounds::DEPS_MAX;
+use crate::codec::{DecodeError, Reader, Write as _};
+use crate::epoch::{EpochKeys, KeyBox};
+use crate::id::{EntryId, EpochId, LogId, RecordId};
+use crate::hash::Digest;
+use crate::seal::{self, BrokenSeal, Key, TAG_BYTES};
+use crate::time::WallTime;
+
+/// What an entry does. The number is the wire form; numbers that this version does not know are
+/// stored and relayed, and change nothing.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub struct EntryKind(pub u8);
+
+impl EntryKind {
+    /// A record begins: payload is a genesis ([`crate::record::genesis`]).
+    pub const GENESIS: Self = Self(1);
+    /// A record changes: payload is a codec byte and an Automerge change.
+    pub const CHANGE: Self = Self(2);
+    /// A label statement.
+    pub const LABEL: Self = Self(3);
+    /// A snapshot that begins a new run.
+    pub const REBASE: Self = Self(4);
+}
+
+/// The sealed header, opened.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct SealedHeader {
+    /// What the entry does.
+    pub kind: EntryKind,
+    /// The record.
+    pub record: RecordId,
+    /// The author's wall clock; never earlier than that of the entry before it in the log.
+    pub wall: WallTime,
+    /// The author's unbroken line of changes to the record in this log, from 0.
+    pub run: u32,
+    /// Where the record's key box is: `None` in this entry, or in the log's entry of that seq.
+    pub box_seq: Option<u64>,
+    /// The record's heads, as the author saw them: ascending.
+    pub deps: Vec<EntryId>,
+}
+
+impl SealedHeader {
+    /// `kind (1) || record (16) || wall ms (number) || run (number) ||
+    /// box seq + 1, or 0 (number) || count (number), deps (32 each)`.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(64);
+        out.raw(&[self.kind.0])
+            .raw(&self.record.0)
+            .number(self.wall.0)
+            .number(u64::from(self.run))
+            .number(self.box_seq.map_or(0, |seq| seq.saturating_add(1)))
+            .number(self.deps.len() as u64);
+        for dep in &self.deps {
+            out.raw(&dep.0);
+        }
+        out
+    }
+
+    /// Reads what [`SealedHeader::encode`] wrote.
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        let mut reader = Reader::new(bytes);
+        let kind = EntryKind(reader.u8("entry kind")?);
+        let record = RecordId(reader.array("record id")?);
+        let wall = WallTime(reader.number("wall time")?);
+        let run = reader.number_max(u64::from(u32::MAX), "run")? as u32;
+        let box_seq = reader.number("box seq")?.checked_sub(1);
+        let at = reader.at();
+        let count = reader.count(DEPS_MAX, "dependencies")?;
+        let mut deps = Vec::with_capacity(count);
+        for _ in 0..count {
+            deps.push(EntryId(reader.array("dependency")?));
+        }
+        if !deps.windows(2).all(|pair| matches!(pair, [a, b] if a < b)) {
+            return reader.invalid(at, "dependencies");
+        }
+        reader.finish()?;
+        Ok(Self { kind, record, wall, run, box_seq, deps })
+    }
+}
+
+/// Seals and opens the entries of one log under one epoch. Holds the log's header key, so that a
+/// run of entries derives it once.
+#[derive(Debug)]
+pub struct LogCipher {
+    log: LogId,
+    log_bytes: [u8; crate::id::LOG_ID_BYTES],
+    epoch: EpochId,
+    keys: EpochKeys,
+    header_key: Key,
+}
+
+/// Tells the two uses of one (log, seq) nonce space apart; the keys differ as well.
+const NONCE_HEADER: u8 = 1;
+const NONCE_PAYLOAD: u8 = 2;
+
+impl LogCipher {
+    /// The cipher of a log under an epoch's keys.
+    #[must_use]
+    pub fn new(log: LogId, epoch: EpochId, keys: EpochKeys) -> Self {
+        let header_key = keys.header_key(&log);
+        Self { log, log_bytes: log.encode(), epoch, keys, header_key }
+    }
+
+    /// The log.
+    #[must_use]
+    pub const fn log(&self) -> &LogId {
+        &self.log
+    }
+
+    /// The epoch.
+    #[must_use]
+    pub const fn epoch(&self) -> EpochId {
+        self.epoch
+    }
+
+    /// Seals a header for position `seq`.
+    #[must_use]
+    pub fn seal_header(&self, seq: u64, header: &SealedHeader) -> Vec<u8> {
+        let associated = self.associated(seq, None);
+        seal::seal(&self.header_key, &nonce(NONCE_HEADER, seq), &associated, &header.encode())
+    }
+
+    /// Opens the sealed header at position `seq`.
+    pub fn open_header(&self, seq: u64, sealed: &[u8]) -> Result<SealedHeader, OpenFault> {
+        let associated = self.associated(seq, None);
+        let plain = seal::open(&self.header_key, &nonce(NONCE_HEADER, seq), &associated, sealed)?;
+        Ok(SealedHeader::decode(&plain)?)
+    }
+
+    /// Seals a payload for position `seq`, bound to the sealed header beside it. `None` once the
+    /// epoch is retired.
+    #[must_use]
+    pub fn seal_payload(
+        &self,
+        seq: u64,
+        sealed_hash: &Digest,
+        key_box: &KeyBox,
+        payload: &[u8],
+    ) -> Option<Vec<u8>> {
+        let key = self.keys.record_key(&self.log, key_box)?;
+        let associated = self.associated(seq, Some(sealed_hash));
+        Some(seal::seal(&key, &nonce(NONCE_PAYLOAD, seq), &associated, payload))
+    }
+
+    /// Opens the payload at position `seq`.
+    pub fn open_payload(
+        &self,
+        seq: u64,
+        sealed_hash: &Digest,
+        key_box: &KeyBox,
+        payload: &[u8],
+    ) -> Result<Vec<u8>, OpenFault> {
+        let key = self.keys.record_key(&self.log, key_box).ok_or(OpenFault::Retired)?;
+        let associated = self.associated(seq, Some(sealed_hash));
+        Ok(seal::open(&key, &nonce(NONCE_PAYLOAD, seq), &associated, payload)?)
+    }
+
+    /// `log (73) || epoch (32) || seq (8, big-endian) || sealed hash (32)?`.
+    fn associated(&self, seq: u64, sealed_hash: Option<&Digest>) -> Vec<u8> {
+        let mut out = Vec::with_capacity(160);
+        out.raw(&self.log_bytes).raw(&self.epoch.0).raw(&seq.to_be_bytes());
+        if let Some(hash) = sealed_hash {
+            out.raw(hash);
+        }
+        out
+    }
+}
+
+/// Why an entry's content does not open. The entry stays in its log; it changes nothing.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum OpenFault {
+    /// Sealed under other keys, or tampered with by its author.
+    #[error("the seal does not match")]
+    Seal,
+    /// The epoch's payload key was destroyed.
+    #[error("the epoch is retired")]
+    Retired,
+    /// The plaintext is not a header.
+    #[error("malformed header: {0}")]
+    Malformed(#[from] DecodeError),
+}
+
+impl From<BrokenSeal> for OpenFault {
+    fn from(_: BrokenSeal) -> Self {
+        Self::Seal
+    }
+}
+
+/// `use (1) || 0 (3) || seq (8, big-endian)`: with the key it is bound to the log and the position.
+fn nonce(part: u8, seq: u64) -> [u8; 12] {
+    let mut out = [0; 12];
+    for (to, from) in out.iter_mut().zip([part, 0, 0, 0].into_iter().chain(seq.to_be_bytes())) {
+        *to = from;
+    }
+    out
+}
+
+/// Longest sealed form of a header with the most dependencies.
+pub const SEALED_BYTES_MAX: usize = 1 + 16 + 10 + 5 + 10 + 1 + 32 * DEPS_MAX + TAG_BYTES;
+const _: () = assert!(SEALED_BYTES_MAX <= crate::bounds::SEALED_HEADER_BYTES_MAX);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::{Class, CompartmentId, DeviceId, Incarnation};
+
+    fn cipher(device: u8, secret: u8) -> LogCipher {
+        let log = LogId {
+            compartment: CompartmentId([1; 32]),
+            class: Class::Routine,
+            device: DeviceId([device; 32]),
+            incarnation: Incarnation(3),
+        };
+        LogCipher::new(log, EpochId([9; 32]), EpochKeys::of(&[secret; 32]))
+    }
+
+    fn header(deps: usize) -> SealedHeader {
+        SealedHeader {
+            kind: EntryKind::CHANGE,
+            record: RecordId([7; 16]),
+            wall: WallTime(u64::MAX),
+            run: u32::MAX,
+            box_seq: Some(u64::MAX - 1),
+            deps: (0..deps).map(|n| EntryId([n as u8; 32])).collect(),
+        }
+    }
+
+    #[test]
+    fn headers_open_in_their_place_only() {
+        let sealed = cipher(1, 1).seal_header(5, &header(2));
+        assert_eq!(cipher(1, 1).open_header(5, &sealed), Ok(header(2)));
+        for result in [
+            cipher(1, 1).open_header(6, &sealed),
+            cipher(2, 1).open_header(5, &sealed),
+            cipher(1, 2).open_header(5, &sealed),
+        ] {
+            assert_eq!(result, Err(OpenFault::Seal));
+        }
+    }
+
+    #[test]
+    fn payloads_open_beside_their_header_with_their_box_only() {
+        let sealed = cipher(1, 1).seal_payload(5, &[1; 32], &[2; 16], b"text").unwrap();
+        assert_eq!(cipher(1, 1).open_payload(5, &[1; 32], &[2; 16], &sealed).unwrap(), b"text");
+        assert!(cipher(1, 1).open_payload(5, &[0; 32], &[2; 16], &sealed).is_err());
+        assert!(cipher(1, 1).open_payload(5, &[1; 32], &[0; 16], &sealed).is_err());
+        assert!(cipher(1, 1).open_payload(4, &[1; 32], &[2; 16], &sealed).is_err());
+    }
+
+    #[test]
+    fn the_number_of_dependencies_is_bounded() {
+        let most = header(DEPS_MAX);
+        assert_eq!(SealedHeader::decode(&most.encode()), Ok(most.clone()));
+        assert_eq!(cipher(1, 1).seal_header(u64::MAX, &most).len(), SEALED_BYTES_MAX);
+        assert!(SealedHeader::decode(&header(DEPS_MAX + 1).encode()).is_err());
+        let mut unordered = header(2);
+        unordered.deps.reverse();
+        assert!(SealedHeader::decode(&unordered.encode()).is_err());
+    }
+}
