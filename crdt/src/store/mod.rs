@@ -17,7 +17,7 @@ pub enum Space {
     Meta = 0,
     /// Log number (u32 BE) -> the log's state.
     Logs = 1,
-    /// Log number (u32 BE), first seq (u64 BE) -> a chunk of entries in short form.
+    /// Log number (u32 BE), last seq (u64 BE) -> a chunk of entries in short form.
     Entries = 2,
     /// The key boxes of a chunk, under the chunk's key. The one space that is *scrubbed*: removing
     /// or replacing a value overwrites the bytes on disk, where the medium lets it.
@@ -157,4 +157,11 @@ pub trait Store {
     /// Makes every batch applied so far survive a power cut. Only what was flushed may be
     /// acknowledged, announced or sent.
     fn flush(&mut self) -> Result<(), StoreError>;
+}
+
+/// The error for a value that passed its seal but does not decode: written by another version, or
+/// by a hand that held the store's key.
+#[must_use]
+pub fn damaged(space: Space, key: &[u8]) -> StoreError {
+    StoreError::Damaged { space, key: key.iter().map(|b| format!("{b:02x}")).collect() }
 }

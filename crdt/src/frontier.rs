@@ -1,0 +1,314 @@
+//! The frontier of a compartment: which entries of which logs a peer holds, as a Merkle trie.
+//!
+//! Logs are contiguous, so a peer's state is a map from log to (next seq, head id). The map is kept
+//! as a trie of 16 branches a level over the logs' digests, with the class as first nibble, so that
+//! the urgent classes are compared first and two peers find what moved by descending only where
+//! hashes differ: the cost grows with the number of logs that moved.
+//!
+//! A subtree with at most [`LEAVES_MAX`] logs is described by its leaves. Hashes are truncated to
+//! 16 bytes: to hide a difference an attacker needs a second preimage, not a collision among values
+//! of its own choice against honest ones.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
+use crate::entry::run::Head;
+use crate::hash::{Digest, Domain};
+use crate::id::{EntryId, LogId};
+
+/// A truncated hash of a subtree.
+pub type NodeHash = [u8; 16];
+
+/// The hash of a subtree without logs.
+pub const EMPTY: NodeHash = [0; 16];
+
+/// Most leaves that describe a subtree; a larger one is described by its branches.
+pub const LEAVES_MAX: usize = 16;
+/// Longest path: the class and 31 nibbles of the log's digest.
+pub const DEPTH_MAX: usize = 32;
+
+/// A log's place in the trie: its class, then its digest.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub struct LogKey(pub [u8; 16]);
+
+impl LogKey {
+    /// The key of a log: class in the first nibble, then 31 nibbles of the log's digest.
+    #[must_use]
+    pub fn of(log: &LogId) -> Self {
+        let digest = log.digest();
+        let mut key = [0; 16];
+        for (to, from) in key.iter_mut().zip(digest) {
+            *to = from;
+        }
+        if let Some(first) = key.first_mut() {
+            *first = (log.class as u8) << 4 | *first & 0x0f;
+        }
+        Self(key)
+    }
+
+    fn nibble(&self, depth: usize) -> u8 {
+        let byte = self.0.get(depth / 2).copied().unwrap_or_default();
+        if depth.is_multiple_of(2) { byte >> 4 } else { byte & 0x0f }
+    }
+}
+
+/// A path from the root: nibbles.
+#[derive(Clone, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
+pub struct Prefix(Vec<u8>);
+
+impl Prefix {
+    /// The path of these nibbles; `None` if one is above 15 or there are too many.
+    #[must_use]
+    pub fn new(nibbles: Vec<u8>) -> Option<Self> {
+        (nibbles.len() <= DEPTH_MAX && nibbles.iter().all(|n| *n < 16)).then_some(Self(nibbles))
+    }
+
+    /// The nibbles.
+    #[must_use]
+    pub fn nibbles(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// The path one branch further.
+    #[must_use]
+    pub fn child(&self, branch: u8) -> Self {
+        let mut nibbles = self.0.clone();
+        nibbles.push(branch & 0x0f);
+        Self(nibbles)
+    }
+
+    /// Whether a key lies below this path.
+    #[must_use]
+    pub fn holds(&self, key: &LogKey) -> bool {
+        self.0.iter().enumerate().all(|(depth, nibble)| key.nibble(depth) == *nibble)
+    }
+
+    fn range(&self) -> (LogKey, LogKey) {
+        let fill = |rest: u8| {
+            let mut key = [0; 16];
+            for (n, byte) in key.iter_mut().enumerate() {
+                let high = self.0.get(n * 2).copied().unwrap_or(rest);
+                let low = self.0.get(n * 2 + 1).copied().unwrap_or(rest);
+                *byte = high << 4 | low;
+            }
+            LogKey(key)
+        };
+        (fill(0), fill(0x0f))
+    }
+}
+
+/// What a peer holds of one log.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Leaf {
+    /// Which log.
+    pub key: LogKey,
+    /// Seq of the next entry.
+    pub next: u64,
+    /// The first bytes of the head's id.
+    pub head: [u8; 8],
+}
+
+/// How a subtree is described to a peer.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Subtree {
+    /// By all its leaves, in order of key.
+    Leaves(Vec<Leaf>),
+    /// By its branches that hold anything, in order.
+    Branches(Vec<(u8, NodeHash)>),
+}
+
+/// The frontier of one compartment.
+#[derive(Debug, Default)]
+pub struct Frontier {
+    leaves: BTreeMap<LogKey, Head>,
+    /// Hashes of inner nodes, dropped along a path when a leaf below it moves.
+    hashes: RefCell<BTreeMap<Prefix, NodeHash>>,
+}
+
+impl Frontier {
+    /// Sets a log's head.
+    pub fn set(&mut self, key: LogKey, head: Head) {
+        self.leaves.insert(key, head);
+        let hashes = self.hashes.get_mut();
+        let mut prefix = Prefix::default();
+        hashes.remove(&prefix);
+        for depth in 0..DEPTH_MAX {
+            prefix = prefix.child(key.nibble(depth));
+            hashes.remove(&prefix);
+        }
+    }
+
+    /// A log's head; the empty one where there is no such log.
+    #[must_use]
+    pub fn head(&self, key: &LogKey) -> Head {
+        self.leaves.get(key).copied().unwrap_or(Head::EMPTY)
+    }
+
+    /// How many logs.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.leaves.len()
+    }
+
+    /// Whether there are no logs.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.leaves.is_empty()
+    }
+
+    /// The hash of everything.
+    #[must_use]
+    pub fn root(&self) -> NodeHash {
+        self.hash(&Prefix::default())
+    }
+
+    /// The hash of a subtree.
+    #[must_use]
+    pub fn hash(&self, prefix: &Prefix) -> NodeHash {
+        if let Some(hash) = self.hashes.borrow().get(prefix) {
+            return *hash;
+        }
+        let hash = match self.describe(prefix) {
+            Subtree::Leaves(leaves) if leaves.is_empty() => return EMPTY,
+            Subtree::Leaves(_) => {
+                let mut parts = Vec::new();
+                for (key, head) in self.below(prefix) {
+                    parts.extend_from_slice(&key.0);
+                    parts.extend_from_slice(&head.next.to_be_bytes());
+                    parts.extend_from_slice(&head.id.0);
+                }
+                Domain::FrontierLeaf.hash(&[&parts])
+            }
+            Subtree::Branches(branches) => {
+                let parts: Vec<u8> = branches
+                    .iter()
+                    .flat_map(|(branch, hash)| std::iter::once(*branch).chain(*hash))
+                    .collect();
+                Domain::FrontierNode.hash(&[&parts])
+            }
+        };
+        let hash = truncate(&hash);
+        self.hashes.borrow_mut().insert(prefix.clone(), hash);
+        hash
+    }
+
+    /// Describes a subtree: by leaves where there are few, else by branches.
+    #[must_use]
+    pub fn describe(&self, prefix: &Prefix) -> Subtree {
+        let few: Vec<Leaf> = self.below(prefix).take(LEAVES_MAX + 1).map(leaf).collect();
+        if few.len() <= LEAVES_MAX || prefix.0.len() >= DEPTH_MAX {
+            return Subtree::Leaves(few);
+        }
+        let branches = (0..16)
+            .map(|branch| (branch, self.hash(&prefix.child(branch))))
+            .filter(|(_, hash)| *hash != EMPTY)
+            .collect();
+        Subtree::Branches(branches)
+    }
+
+    /// The logs below a path.
+    pub fn below(&self, prefix: &Prefix) -> impl Iterator<Item = (&LogKey, &Head)> {
+        let (first, last) = prefix.range();
+        self.leaves.range(first..=last)
+    }
+}
+
+fn leaf((key, head): (&LogKey, &Head)) -> Leaf {
+    Leaf { key: *key, next: head.next, head: head_tag(&head.id) }
+}
+
+/// The first bytes of a head's id: enough to notice that two peers hold different branches.
+#[must_use]
+pub fn head_tag(id: &EntryId) -> [u8; 8] {
+    let mut out = [0; 8];
+    for (to, from) in out.iter_mut().zip(id.0) {
+        *to = from;
+    }
+    out
+}
+
+fn truncate(digest: &Digest) -> NodeHash {
+    let mut out = [0; 16];
+    for (to, from) in out.iter_mut().zip(digest) {
+        *to = *from;
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hash::sha256;
+    use crate::id::EpochId;
+    use proptest::prelude::*;
+
+    fn key(n: u16) -> LogKey {
+        let mut key = [0; 16];
+        key.copy_from_slice(&sha256(&n.to_be_bytes())[..16]);
+        key[0] = (n % 5) as u8 * 16 + key[0] % 16;
+        LogKey(key)
+    }
+
+    fn head(next: u64) -> Head {
+        Head { next, id: EntryId(sha256(&next.to_be_bytes())), epoch: EpochId([0; 32]) }
+    }
+
+    fn frontier(logs: &[(u16, u64)]) -> Frontier {
+        let mut frontier = Frontier::default();
+        for (n, next) in logs {
+            frontier.set(key(*n), head(*next));
+        }
+        frontier
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn the_root_depends_on_the_state_and_not_on_how_it_came_about(
+            steps in prop::collection::vec((0u16..200, 1u64..9), 0..300),
+            peeks in prop::collection::vec(any::<bool>(), 300),
+        ) {
+            let mut grown = Frontier::default();
+            let mut last = BTreeMap::new();
+            for ((n, next), peek) in steps.iter().zip(&peeks) {
+                grown.set(key(*n), head(*next));
+                last.insert(*n, *next);
+                if *peek {
+                    let _ = grown.root();
+                }
+            }
+            let fresh = frontier(&last.iter().map(|(n, next)| (*n, *next)).collect::<Vec<_>>());
+            prop_assert_eq!(grown.root(), fresh.root());
+            if let Some((n, next)) = last.into_iter().next() {
+                grown.set(key(n), head(next + 100));
+                prop_assert_ne!(grown.root(), fresh.root());
+            }
+        }
+    }
+
+    #[test]
+    fn subtrees_are_described_by_leaves_up_to_the_bound_and_by_branches_past_it() {
+        let at: Vec<_> = (0..LEAVES_MAX as u16).map(|n| (n, 1)).collect();
+        assert!(matches!(frontier(&at).describe(&Prefix::default()), Subtree::Leaves(l) if l.len() == LEAVES_MAX));
+        let past: Vec<_> = (0..=LEAVES_MAX as u16).map(|n| (n, 1)).collect();
+        assert!(matches!(frontier(&past).describe(&Prefix::default()), Subtree::Branches(b) if b.len() == 5));
+        assert_eq!(frontier(&[]).root(), EMPTY);
+    }
+
+    #[test]
+    fn prefixes_hold_what_lies_below_them() {
+        let full = frontier(&(0..100).map(|n| (n, 1)).collect::<Vec<_>>());
+        let mut seen = 0;
+        for branch in 0..16 {
+            let prefix = Prefix::default().child(branch);
+            for (key, _) in full.below(&prefix) {
+                assert!(prefix.holds(key));
+                seen += 1;
+            }
+        }
+        assert_eq!(seen, 100);
+        assert!(Prefix::new(vec![16]).is_none());
+        assert!(Prefix::new(vec![0; DEPTH_MAX + 1]).is_none());
+    }
+}

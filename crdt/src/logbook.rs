@@ -1,0 +1,405 @@
+//! The logbook: all logs of a peer, on a [`Store`].
+//!
+//! A log is kept as chunks of about 8 KiB of entries in short form, each chunk under the log's
+//! local number and the seq of its *last* entry, so that one forward scan finds the chunk that
+//! holds a position. Key boxes of a chunk lie under the same key in a space of their own. What is
+//! resident is one [`LogState`] per log, never per entry.
+
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+
+use crate::bounds::SEGMENT_BYTES_MAX;
+use crate::codec::{DecodeError, Reader, Write as _};
+use crate::entry::fork::{ForkProof, SignedHeader};
+use crate::entry::run::{Head, ShortEntry, UnverifiedRun, VerifiedRun};
+use crate::epoch::{KEY_BOX_BYTES, KeyBox};
+use crate::id::{CompartmentId, EntryId, EpochId, LogId};
+use crate::store::{Batch, Space, Store, StoreError};
+
+/// Where a chunk is closed. Small enough that one read is cheap, large enough that a store's cost
+/// per value is shared by a dozen entries.
+const CHUNK_BYTES: usize = 8 * 1024;
+
+/// A log's number in this store.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub struct LogNo(pub u32);
+
+/// What is resident of a log.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct LogState {
+    /// Its number in this store.
+    pub no: LogNo,
+    /// Where it ends.
+    pub head: Head,
+    /// Position of the lowest proven fork; entries from there on are not taken.
+    pub forked_at: Option<u64>,
+}
+
+/// All logs of a peer.
+#[derive(Debug, Default)]
+pub struct Logbook {
+    logs: BTreeMap<LogId, LogState>,
+    ids: BTreeMap<LogNo, LogId>,
+}
+
+/// A stretch of a log, as a sender forwards it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Stretch {
+    /// The head that it continues.
+    pub first: u64,
+    /// How many entries.
+    pub count: usize,
+    /// The entries in short form.
+    pub entries: Vec<u8>,
+    /// Their key boxes.
+    pub boxes: Vec<u8>,
+}
+
+/// One stored entry.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct StoredEntry {
+    /// Its id.
+    pub id: EntryId,
+    /// Its epoch.
+    pub epoch: EpochId,
+    /// The sealed header, or the statement.
+    pub sealed: Vec<u8>,
+    /// The key box, where present.
+    pub key_box: Option<KeyBox>,
+    /// The payload, where present.
+    pub payload: Option<Vec<u8>>,
+    /// The signed header, where the entry is signed.
+    pub signed: Option<SignedHeader>,
+}
+
+impl Logbook {
+    /// Reads the logs' states. Fails on a damaged store, never panics.
+    pub fn load(store: &impl Store) -> Result<Self, StoreError> {
+        let mut book = Self::default();
+        let mut damaged = None;
+        store.scan(Space::Logs, &[], &[], &mut |key, value| match read_state(key, value) {
+            Ok((log, state)) => {
+                book.ids.insert(state.no, log);
+                book.logs.insert(log, state);
+                ControlFlow::Continue(())
+            }
+            Err(_) => {
+                damaged = Some(crate::store::damaged(Space::Logs, key));
+                ControlFlow::Break(())
+            }
+        })?;
+        damaged.map_or(Ok(book), Err)
+    }
+
+    /// A log's state.
+    #[must_use]
+    pub fn state(&self, log: &LogId) -> Option<&LogState> {
+        self.logs.get(log)
+    }
+
+    /// A log's head; the empty one if there is no such log.
+    #[must_use]
+    pub fn head(&self, log: &LogId) -> Head {
+        self.logs.get(log).map_or(Head::EMPTY, |state| state.head)
+    }
+
+    /// The log of a number.
+    #[must_use]
+    pub fn log(&self, no: LogNo) -> Option<&LogId> {
+        self.ids.get(&no)
+    }
+
+    /// All logs, by compartment, then class.
+    pub fn logs(&self) -> impl Iterator<Item = (&LogId, &LogState)> {
+        self.logs.iter()
+    }
+
+    /// The logs of a compartment, most urgent class first.
+    pub fn logs_of(&self, id: CompartmentId) -> impl Iterator<Item = (&LogId, &LogState)> {
+        use crate::id::{Class, DeviceId, Incarnation};
+        let first = LogId {
+            compartment: id,
+            class: Class::Authority,
+            device: DeviceId([0; 32]),
+            incarnation: Incarnation(0),
+        };
+        self.logs.range(first..).take_while(move |(log, _)| log.compartment == id)
+    }
+
+    /// Puts a verified run behind its log's head. The caller applies the batch, and lets nobody see
+    /// the new state before it is flushed. Returns the log's number, or `None` when the run does
+    /// not continue the log as it is now; then nothing is written.
+    pub fn append(&mut self, batch: &mut Batch, run: &VerifiedRun) -> Option<LogNo> {
+        let known = self.logs.get(run.log()).copied();
+        let state = known.unwrap_or_else(|| LogState {
+            no: LogNo(self.ids.keys().next_back().map_or(0, |no| no.0 + 1)),
+            head: Head::EMPTY,
+            forked_at: None,
+        });
+        if state.head != *run.from() || state.forked_at.is_some() {
+            return None;
+        }
+        write_chunks(batch, state.no, run);
+        self.set(batch, *run.log(), LogState { head: *run.to(), ..state });
+        Some(state.no)
+    }
+
+    /// Keeps a proven fork: nothing is appended to the log any more. Returns whether it is new.
+    pub fn fork(&mut self, batch: &mut Batch, proof: &ForkProof) -> bool {
+        let Some(state) = self.logs.get(proof.log()).copied() else { return false };
+        if state.forked_at.is_some_and(|at| at <= proof.seq()) {
+            return false;
+        }
+        batch.put(Space::Proofs, proof.log().encode(), proof.encode());
+        self.set(batch, *proof.log(), LogState { forked_at: Some(proof.seq()), ..state });
+        true
+    }
+
+    fn set(&mut self, batch: &mut Batch, log: LogId, state: LogState) {
+        let mut value = log.encode().to_vec();
+        value.number(state.head.next).raw(&state.head.id.0).raw(&state.head.epoch.0);
+        value.number(state.forked_at.map_or(0, |at| at.saturating_add(1)));
+        batch.put(Space::Logs, state.no.0.to_be_bytes(), value);
+        self.ids.insert(state.no, log);
+        self.logs.insert(log, state);
+    }
+
+    /// Entries of a log from `from` on, in whole segments: as many as fit `bytes_max`, at least
+    /// one segment. `None` at the log's end. `from` must begin a segment.
+    pub fn read(
+        &self,
+        store: &impl Store,
+        log: &LogId,
+        from: u64,
+        bytes_max: usize,
+    ) -> Result<Option<Stretch>, StoreError> {
+        let Some(state) = self.logs.get(log).filter(|state| from < state.head.next) else {
+            return Ok(None);
+        };
+        let mut reading = Reading::new(from, bytes_max);
+        self.chunks(store, state.no, from, &mut |chunk| reading.take(store, &chunk))?;
+        Ok(reading.finish())
+    }
+
+    /// One entry.
+    pub fn entry(
+        &self,
+        store: &impl Store,
+        log: &LogId,
+        seq: u64,
+    ) -> Result<Option<StoredEntry>, StoreError> {
+        let Some(state) = self.logs.get(log).filter(|state| seq < state.head.next) else {
+            return Ok(None);
+        };
+        let mut found = None;
+        self.chunks(store, state.no, seq, &mut |chunk| {
+            found = Some(chunk.entry(store, log, state.no, seq)?);
+            Ok(ControlFlow::Break(()))
+        })?;
+        found.ok_or_else(|| crate::store::damaged(Space::Entries, &chunk_key(state.no, seq)))
+            .map(Some)
+    }
+
+    /// Visits the chunks of a log from the one that holds `from` on.
+    fn chunks(
+        &self,
+        store: &impl Store,
+        no: LogNo,
+        from: u64,
+        visit: &mut dyn FnMut(Chunk<'_>) -> Result<ControlFlow<()>, StoreError>,
+    ) -> Result<(), StoreError> {
+        let mut outcome = Ok(());
+        let prefix = no.0.to_be_bytes();
+        store.scan(Space::Entries, &prefix, &chunk_key(no, from), &mut |key, value| {
+            let result = Chunk::decode(key, value)
+                .map_err(|_| crate::store::damaged(Space::Entries, key))
+                .and_then(&mut *visit);
+            match result {
+                Ok(flow) => flow,
+                Err(error) => {
+                    outcome = Err(error);
+                    ControlFlow::Break(())
+                }
+            }
+        })?;
+        outcome
+    }
+}
+
+/// `log number (4, big-endian) || seq of the chunk's last entry (8, big-endian)`.
+fn chunk_key(no: LogNo, last: u64) -> Vec<u8> {
+    let mut key = no.0.to_be_bytes().to_vec();
+    key.extend(last.to_be_bytes());
+    key
+}
+
+fn write_chunks(batch: &mut Batch, no: LogNo, run: &VerifiedRun) {
+    let mut head = *run.from();
+    let mut start = 0;
+    let mut boxes = Vec::new();
+    let mut count = 0;
+    let mut entries = run.entries().iter().peekable();
+    while let Some(entry) = entries.next() {
+        boxes.extend(entry.key_box.into_iter().flatten());
+        count += 1;
+        let next_end = entries.peek().map_or(usize::MAX, |next| next.end);
+        if next_end - start <= CHUNK_BYTES {
+            continue;
+        }
+        let mut value = Vec::with_capacity(entry.end - start + 80);
+        value.number(head.next).raw(&head.id.0).raw(&head.epoch.0).number(count);
+        value.raw(run.bytes().get(start..entry.end).unwrap_or_default());
+        let key = chunk_key(no, entry.seq);
+        if !boxes.is_empty() {
+            batch.put(Space::Boxes, key.clone(), std::mem::take(&mut boxes));
+        }
+        batch.put(Space::Entries, key, value);
+        head = Head { next: entry.seq + 1, id: entry.id, epoch: entry.epoch };
+        start = entry.end;
+        count = 0;
+    }
+}
+
+/// A stored chunk: `first seq (number) || previous id (32) || previous epoch (32) ||
+/// count (number) || entries`.
+struct Chunk<'a> {
+    key: &'a [u8],
+    head: Head,
+    count: u64,
+    entries: &'a [u8],
+}
+
+impl<'a> Chunk<'a> {
+    fn decode(key: &'a [u8], value: &'a [u8]) -> Result<Self, DecodeError> {
+        let mut reader = Reader::new(value);
+        let next = reader.number("first seq")?;
+        let id = EntryId(reader.array("previous id")?);
+        let epoch = EpochId(reader.array("previous epoch")?);
+        let count = reader.number("entry count")?;
+        let entries = reader.take(reader.left(), "entries")?;
+        Ok(Self { key, head: Head { next, id, epoch }, count, entries })
+    }
+
+    fn boxes(&self, store: &impl Store) -> Result<Vec<u8>, StoreError> {
+        Ok(store.get(Space::Boxes, self.key)?.unwrap_or_default())
+    }
+
+    fn entry(
+        &self,
+        store: &impl Store,
+        log: &LogId,
+        no: LogNo,
+        seq: u64,
+    ) -> Result<StoredEntry, StoreError> {
+        let damaged = || crate::store::damaged(Space::Entries, &chunk_key(no, seq));
+        let boxes = self.boxes(store)?;
+        let mut boxes = boxes.chunks_exact(KEY_BOX_BYTES);
+        let mut reader = Reader::new(self.entries);
+        let mut head = self.head;
+        loop {
+            let short = ShortEntry::decode(&mut reader).map_err(|_| damaged())?;
+            let key_box: Option<KeyBox> = if short.has_box {
+                let salt = boxes.next().ok_or_else(damaged)?;
+                Some(salt.try_into().map_err(|_| damaged())?)
+            } else {
+                None
+            };
+            let header = short.header(log, &head, key_box.as_ref());
+            let id = header.id();
+            if head.next == seq {
+                return Ok(StoredEntry {
+                    id,
+                    epoch: header.epoch,
+                    sealed: short.sealed.to_vec(),
+                    key_box,
+                    payload: short.payload.map(<[u8]>::to_vec),
+                    signed: short.signature.map(|signature| SignedHeader { header, signature }),
+                });
+            }
+            head = Head { next: head.next + 1, id, epoch: header.epoch };
+        }
+    }
+}
+
+/// Collects whole segments from consecutive chunks.
+struct Reading {
+    from: u64,
+    bytes_max: usize,
+    stretch: Stretch,
+    /// The stretch's length at the last signed entry: entries, bytes, boxes.
+    whole: (usize, usize, usize),
+}
+
+impl Reading {
+    fn new(from: u64, bytes_max: usize) -> Self {
+        let stretch = Stretch { first: from, count: 0, entries: vec![], boxes: vec![] };
+        Self { from, bytes_max, stretch, whole: (0, 0, 0) }
+    }
+
+    fn take(
+        &mut self,
+        store: &impl Store,
+        chunk: &Chunk<'_>,
+    ) -> Result<ControlFlow<()>, StoreError> {
+        let damaged = || crate::store::damaged(Space::Entries, chunk.key);
+        let boxes = chunk.boxes(store)?;
+        let mut boxes = boxes.chunks_exact(KEY_BOX_BYTES);
+        let mut reader = Reader::new(chunk.entries);
+        for seq in (chunk.head.next..).take(usize::try_from(chunk.count).unwrap_or(usize::MAX)) {
+            let start = reader.at();
+            let short = ShortEntry::decode(&mut reader).map_err(|_| damaged())?;
+            let salt = if short.has_box { Some(boxes.next().ok_or_else(damaged)?) } else { None };
+            if seq < self.from {
+                continue;
+            }
+            let bytes = chunk.entries.get(start..reader.at()).ok_or_else(damaged)?;
+            let size = self.stretch.entries.len() + bytes.len();
+            if size > self.bytes_max && self.whole.0 > 0 {
+                return Ok(ControlFlow::Break(()));
+            }
+            if size > SEGMENT_BYTES_MAX.max(self.bytes_max) + CHUNK_BYTES + bytes.len() {
+                return Err(damaged());
+            }
+            self.stretch.count += 1;
+            self.stretch.entries.extend_from_slice(bytes);
+            self.stretch.boxes.extend_from_slice(salt.unwrap_or_default());
+            if short.signature.is_some() {
+                let Stretch { count, entries, boxes, .. } = &self.stretch;
+                self.whole = (*count, entries.len(), boxes.len());
+            }
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+
+    fn finish(mut self) -> Option<Stretch> {
+        let (count, entries, boxes) = self.whole;
+        self.stretch.count = count;
+        self.stretch.entries.truncate(entries);
+        self.stretch.boxes.truncate(boxes);
+        (count > 0).then_some(self.stretch)
+    }
+}
+
+impl Stretch {
+    /// As a run of `log`, to be verified by whoever receives it.
+    #[must_use]
+    pub fn run(&self, log: LogId) -> UnverifiedRun<'_> {
+        UnverifiedRun { log, count: self.count, entries: &self.entries, boxes: &self.boxes }
+    }
+}
+
+fn read_state(key: &[u8], value: &[u8]) -> Result<(LogId, LogState), DecodeError> {
+    let mut reader = Reader::new(key);
+    let no = LogNo(u32::from_be_bytes(reader.array("log number")?));
+    reader.finish()?;
+    let mut reader = Reader::new(value);
+    let log = LogId::decode(&mut reader)?;
+    let head = Head {
+        next: reader.number("next seq")?,
+        id: EntryId(reader.array("head id")?),
+        epoch: EpochId(reader.array("head epoch")?),
+    };
+    let forked_at = reader.number("fork position")?.checked_sub(1);
+    reader.finish()?;
+    Ok((log, LogState { no, head, forked_at }))
+}
