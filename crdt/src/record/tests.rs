@@ -1,5 +1,6 @@
 //! The typed views against Automerge documents and JSON, and the validation of native records.
 
+use std::io::Write as _;
 use std::path::Path;
 
 use automerge::transaction::Transactable;
@@ -444,7 +445,9 @@ fn real_stix_objects_fit_the_views_of_their_kinds() {
     let beside = workspace.ancestors().map(|folder| folder.join("shared/data"));
     let Some(data) = given.into_iter().chain(beside).find(|folder| folder.join("stix").is_dir())
     else {
-        eprintln!("NOT RUN: no shared/data beside the workspace and no TEARLINE_DATA");
+        // Straight to the stream: the harness keeps what the macros print.
+        let missing = "NOT RUN: no shared/data beside the workspace and no TEARLINE_DATA";
+        writeln!(std::io::stderr(), "{missing}").unwrap();
         return;
     };
     let (mut objects, mut typed) = (0, 0);
@@ -463,5 +466,6 @@ fn real_stix_objects_fit_the_views_of_their_kinds() {
             objects += 1;
         }
     }
+    eprintln!("{objects} objects, {typed} with a kind of their own");
     assert!(objects > 1_000 && typed > 500, "{objects} objects, {typed} with a kind of their own");
 }

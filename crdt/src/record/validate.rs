@@ -64,11 +64,12 @@ pub fn validate(kind: Kind, record: &Map<String, Value>) -> Vec<Problem> {
 }
 
 /// What, and two times of which the second must not be before the first.
-const ORDERED: [(&str, &str, &str); 5] = [
+const ORDERED: [(&str, &str, &str); 6] = [
     ("the record was modified", "created", "modified"),
     ("it was last seen", "first_seen", "last_seen"),
     ("it ended", "start_time", "stop_time"),
     ("it lapses", "valid_from", "valid_until"),
+    ("it is due", "start_time", "due"),
     ("it was closed", "opened", "closed"),
 ];
 

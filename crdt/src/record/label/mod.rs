@@ -189,7 +189,8 @@ pub struct Release {
 /// The label that holds for a record: the join of all statements but those that a release cites,
 /// and of the releases that no other release cites. [`Label::most_restrictive`] if none is left.
 ///
-/// `statements` are the genesis label and all label statements, by the entry that carries them.
+/// `statements` are the genesis label and all label statements, by the entry that carries them. A
+/// record whose genesis is not there yet has none: its other statements say too little.
 /// The caller has checked that each release was signed by the originator; the order is irrelevant.
 /// As long as one statement counts, another can only tighten; only a release loosens.
 #[must_use]
@@ -326,12 +327,14 @@ impl<'de> Deserialize<'de> for Label {
     }
 }
 
-/// Whether a text may be a legal basis or a caveat.
+/// Whether a text may be a legal basis or a caveat. Characters that turn the direction of the text
+/// around them (Unicode UAX #9 §2) are refused: a label must read the same everywhere.
 fn is_label_text(text: &str) -> bool {
+    let turns = |c: char| matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     !text.is_empty()
         && text.len() <= LABEL_TEXT_BYTES_MAX
         && text.trim() == text
-        && !text.chars().any(char::is_control)
+        && !text.chars().any(|c| c.is_control() || turns(c))
 }
 
 fn earlier(a: Option<Day>, b: Option<Day>) -> Option<Day> {

@@ -142,14 +142,23 @@ proptest! {
     fn the_effective_label_does_not_depend_on_order_and_only_a_release_loosens(
         labels in proptest::collection::vec(any_label(), 1..6),
         more in any_label(),
+        released in any_label(),
+        cited: u8,
     ) {
         let statements: Vec<_> =
             labels.iter().enumerate().map(|(i, label)| (EntryId([i as u8; 32]), label)).collect();
-        let before = effective(statements.iter().copied(), &[]);
-        prop_assert_eq!(&before, &effective(statements.iter().rev().copied(), &[]));
+        let release = Release {
+            entry: EntryId([8; 32]),
+            cites: (0..8).filter(|i| cited >> i & 1 == 1).map(|i| EntryId([i; 32])).collect(),
+            label: released,
+        };
         let more = (EntryId([9; 32]), &more);
-        let after = effective(statements.iter().copied().chain([more]), &[]);
-        prop_assert!(after.is_at_least(&before));
+        for releases in [&[][..], &[release]] {
+            let before = effective(statements.iter().copied(), releases);
+            prop_assert_eq!(&before, &effective(statements.iter().rev().copied(), releases));
+            let after = effective(statements.iter().copied().chain([more]), releases);
+            prop_assert!(after.is_at_least(&before));
+        }
     }
 }
 
@@ -284,6 +293,7 @@ fn json_that_is_not_understood_is_refused() {
         r#"{"tlp":"amber","pap":"CLEAR"}"#,
         r#"{"tlp":"AMBER","pap":"CLEAR","noforn":true}"#,
         r#"{"tlp":"AMBER","pap":"CLEAR","caveats":[""]}"#,
+        r#"{"tlp":"AMBER","pap":"CLEAR","caveats":["REL \u202eEN"]}"#,
     ] {
         assert!(parse(bad).is_err(), "{bad}");
     }

@@ -69,7 +69,7 @@ pub enum ParseLabelError {
     /// A legal basis or caveat that is empty, too long or holds control characters.
     #[error(
         "\"{found}\": a legal basis or caveat has 1 to {LABEL_TEXT_BYTES_MAX} bytes, no control \
-         characters, and no blank at its ends"
+         or direction characters, and no blank at its ends"
     )]
     Text {
         /// What was found.
