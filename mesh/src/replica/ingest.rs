@@ -134,6 +134,7 @@ impl<S: Store> Replica<S> {
             for entry in run.entries() {
                 self.take_fact(&mut batch, &Fact {
                     id: entry.id,
+                    seq: entry.seq,
                     log,
                     statement: run.sealed(entry),
                     payload: run.payload(entry),

@@ -7,7 +7,7 @@ use tearline_mesh::invitation::Invited;
 use tearline_mesh::{Event, PeerFault};
 use tearline_mesh::wire::Frame;
 
-use world::{World, draft, protocol_bytes};
+use world::{World, protocol_bytes};
 
 fn in_sync(event: &Event) -> bool {
     matches!(event, Event::InSync(_))
@@ -32,6 +32,7 @@ fn agencies_join_by_invitation_and_share_records() {
         assert!(world.show(2, *record).is_none(), "agency 3 is not");
     }
     assert!(world.peers[2].replica.compartment(shared).is_none());
+    assert_eq!(world.peers[1].replica.areas()[&shared].name.as_deref(), Some("shared"));
     assert!(world.digests_equal(0, 1) && world.digests_equal(0, 2));
     world.cut(ab);
 }
@@ -216,5 +217,4 @@ fn records_travel_through_a_third_peer() {
     let record = world.write(2, all, Class::Immediate, &["relayed"])[0];
     world.settle();
     assert!(world.show(0, record).is_some());
-    let _ = draft("unused");
 }

@@ -218,7 +218,7 @@ impl World {
     pub(crate) fn open(&mut self, peer: usize, coalition: CoalitionId, audience: &[u16]) -> CompartmentId {
         let now = self.now();
         let audience = audience.iter().map(|no| AgencyNo(*no)).collect();
-        let act = self.peers[peer].replica.open_compartment(now, coalition, audience).unwrap();
+        let act = self.peers[peer].replica.open_compartment(now, coalition, audience, "shared").unwrap();
         self.drain(peer);
         self.settle();
         act.value
