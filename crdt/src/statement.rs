@@ -239,7 +239,7 @@ impl EpochStatement {
 /// A statement.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Statement {
-    /// 1: the coalition begins. First entry of the founder's log in the coalition.
+    /// 1: the coalition begins.
     Found(Charter),
     /// 2: a desk, by its agency's root.
     Desk(DeskCertificate),

@@ -215,6 +215,11 @@ impl<S: Store> Replica<S> {
 
     /// Opens our own box among those of an epoch, if it is there and keeps its word.
     fn take_boxes(&mut self, batch: &mut Batch, fact: &Fact<'_>, id: EpochId, root: &Digest) {
+        let Some(Ok(boxes)) = fact.payload.map(decode_boxes) else { return };
+        if merkle_root(boxes.iter().map(SecretBox::leaf)) != *root {
+            return;
+        }
+        self.boxed.extend(boxes.iter().map(|sealed| (id, sealed.device)));
         if self.epoch_keys.contains_key(&id) {
             return;
         }
@@ -225,10 +230,6 @@ impl<S: Store> Replica<S> {
         else {
             return;
         };
-        let Some(Ok(boxes)) = fact.payload.map(decode_boxes) else { return };
-        if merkle_root(boxes.iter().map(SecretBox::leaf)) != *root {
-            return;
-        }
         let own = self.keys.id();
         let context = box_context(&fact.log.compartment.0, &commitment);
         let secret = boxes

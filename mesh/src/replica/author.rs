@@ -11,7 +11,7 @@ use tearline_crdt::epoch::{EpochKeys, box_context};
 use tearline_crdt::frontier::LogKey;
 use tearline_crdt::hash::Domain;
 use tearline_crdt::id::{
-    AgencyNo, Class, CoalitionId, CompartmentId, DeviceId, EpochId, LogId,
+    AgencyNo, Class, CoalitionId, CompartmentId, EpochId, LogId,
 };
 use tearline_crdt::keys::DeviceCard;
 use tearline_crdt::record::shelf::{Draft, DraftError, Written};
@@ -80,7 +80,7 @@ pub struct Act<T> {
 }
 
 impl<S: Store> Replica<S> {
-    fn ticket(&mut self) -> Ticket {
+    pub(super) fn ticket(&mut self) -> Ticket {
         self.next_ticket += 1;
         Ticket(self.next_ticket)
     }
@@ -132,7 +132,7 @@ impl<S: Store> Replica<S> {
         let area = self.create_area(&mut batch, coalition_body(charter.clone()));
         self.apply(batch)?;
         let statements =
-            vec![(Statement::Found(charter), None), (Statement::Desk(desk), None)];
+            vec![(Statement::Desk(desk), None), (Statement::Found(charter), None)];
         let ticket = self.state(now, area, statements)?;
         Ok(Act { value: id, ticket })
     }
@@ -331,10 +331,12 @@ impl<S: Store> Replica<S> {
         let keys = self.epoch_keys.get(&epoch).cloned().ok_or(ActError::NoKeys)?;
         let cipher = LogCipher::new(log, epoch, keys);
         let head = self.logbook.head(&log);
+        let standings = super::Standings { areas: &self.areas };
         let mut desk = tearline_crdt::record::shelf::Writing {
             store: &self.store,
             logbook: &self.logbook,
             keys: &self.epoch_keys,
+            standings: &standings,
             cipher: &cipher,
             next_seq: head.next,
             now: now.wall,
@@ -386,11 +388,4 @@ pub(super) fn random<const N: usize>(entropy: &mut dyn Entropy) -> [u8; N] {
     let mut bytes = [0; N];
     entropy.fill(&mut bytes);
     bytes
-}
-
-impl<S> Replica<S> {
-    /// Notes for whom an epoch is already sealed.
-    pub(super) fn note_boxes(&mut self, epoch: EpochId, devices: impl Iterator<Item = DeviceId>) {
-        self.boxed.extend(devices.map(|device| (epoch, device)));
-    }
 }

@@ -140,12 +140,12 @@ impl<S: Store> Replica<S> {
                 });
             }
         } else {
-            let standing = Standings { areas: &self.areas };
+            let standings = super::Standings { areas: &self.areas };
             let mut desk = tearline_crdt::record::shelf::Desk {
                 store: &self.store,
                 logbook: &self.logbook,
                 keys: &self.epoch_keys,
-                standings: &standing,
+                standings: &standings,
                 projection: &mut *self.projection,
                 now: now.wall,
             };
@@ -165,12 +165,12 @@ impl<S: Store> Replica<S> {
     pub(super) fn open_waiting(&mut self, now: Now) -> Result<(), StoreError> {
         while self.shelf.has_opened_epochs() {
             let mut batch = Batch::default();
-            let standing = Standings { areas: &self.areas };
+            let standings = super::Standings { areas: &self.areas };
             let mut desk = tearline_crdt::record::shelf::Desk {
                 store: &self.store,
                 logbook: &self.logbook,
                 keys: &self.epoch_keys,
-                standings: &standing,
+                standings: &standings,
                 projection: &mut *self.projection,
                 now: now.wall,
             };
@@ -205,6 +205,14 @@ impl<S: Store> Replica<S> {
             self.on_authority_changed(now);
         }
         self.answer_joins();
+        let tickets = std::mem::take(&mut self.tickets);
+        for (covered_by, ticket) in tickets {
+            if covered_by <= barrier {
+                self.outputs.push_back(Output::Event(Event::Durable(ticket)));
+            } else {
+                self.tickets.push((covered_by, ticket));
+            }
+        }
         answered.into_iter().for_each(|link| self.mark_in_sync(link));
         Ok(())
     }
@@ -247,23 +255,5 @@ impl<S: Store> Replica<S> {
                 self.say(link, Frame::Positions { area, positions: vec![position] });
             }
         }
-    }
-}
-
-/// The standings of devices, for the shelf's question of who may write a record.
-struct Standings<'a> {
-    areas: &'a BTreeMap<CompartmentId, super::Area>,
-}
-
-impl tearline_crdt::record::shelf::Standings for Standings<'_> {
-    fn agency(&self, compartment: &CompartmentId, device: &DeviceId) -> Option<tearline_crdt::id::AgencyNo> {
-        let super::Body::Compartment(compartment) = &self.areas.get(compartment)?.body else {
-            return None;
-        };
-        let coalition = CompartmentId(compartment.opening().coalition.0);
-        let super::Body::Coalition(coalition) = &self.areas.get(&coalition)?.body else {
-            return None;
-        };
-        coalition.devices().get(device).map(|standing| standing.agency)
     }
 }

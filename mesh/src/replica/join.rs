@@ -215,7 +215,7 @@ impl<S: Store> Replica<S> {
                     self.apply(batch)?;
                 }
                 self.outputs.push_back(Output::Event(Event::Joined(id)));
-                self.open(link);
+                self.say_open(link);
             }
             JoinAnswer::Refused(refusal) => {
                 self.joining.remove(&device);

@@ -26,13 +26,13 @@ mod join;
 mod session;
 mod sync;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::ControlFlow;
 
 use tearline_crdt::authority::{Coalition, Compartment};
 use tearline_crdt::entropy::Entropy;
 use tearline_crdt::epoch::EpochKeys;
-use tearline_crdt::id::{CoalitionId, CompartmentId, DeviceId, EpochId, Incarnation, LogId};
+use tearline_crdt::id::{AgencyNo, CoalitionId, CompartmentId, DeviceId, EpochId, Incarnation, LogId};
 use tearline_crdt::keys::DeviceKeys;
 use tearline_crdt::logbook::Logbook;
 use tearline_crdt::record::shelf::{Projection, Shelf};
@@ -168,7 +168,11 @@ pub struct Replica<S> {
     sessions: BTreeMap<Link, Session>,
     memories: BTreeMap<DeviceId, PeerMemory>,
     joining: BTreeMap<DeviceId, crate::invitation::JoinRequest>,
+    /// For whom which epoch is sealed already.
+    boxed: BTreeSet<(EpochId, DeviceId)>,
+    welcomes: Vec<join::Welcome>,
     faults: BTreeMap<DeviceId, BTreeMap<&'static str, u64>>,
+    tickets: Vec<(Barrier, Ticket)>,
     arrivals: Vec<(Barrier, ingest::Arrival)>,
     next_barrier: u64,
     flush_wanted: bool,
@@ -220,7 +224,10 @@ impl<S: Store> Replica<S> {
             sessions: BTreeMap::new(),
             memories: BTreeMap::new(),
             joining: BTreeMap::new(),
+            boxed: BTreeSet::new(),
+            welcomes: Vec::new(),
             faults: BTreeMap::new(),
+            tickets: Vec::new(),
             arrivals: Vec::new(),
             next_barrier: 0,
             flush_wanted: false,
@@ -363,8 +370,35 @@ impl<S: Store> Replica<S> {
         self.epoch_keys.contains_key(epoch)
     }
 
-    /// Answers about records, with the store and the documents' cache.
-    pub fn records(&mut self) -> tearline_crdt::record::shelf::Reader<'_> {
-        self.shelf.reader(&self.store, &self.logbook, &self.epoch_keys)
+    /// Asks for a flush of what was applied and names it.
+    fn flush_ticket(&mut self) -> Ticket {
+        let ticket = self.ticket();
+        self.tickets.push((Barrier(self.next_barrier), ticket));
+        self.flush_wanted = true;
+        ticket
+    }
+
+    /// Runs a question about records, with the store and the documents' cache.
+    pub fn records<T>(&mut self, ask: impl FnOnce(&mut tearline_crdt::record::shelf::Reader<'_>) -> T) -> T {
+        let standings = Standings { areas: &self.areas };
+        let mut reader =
+            self.shelf.reader(&self.store, &self.logbook, &self.epoch_keys, &standings);
+        ask(&mut reader)
+    }
+}
+
+/// The standings of devices, for the shelf's question of who may write a record.
+struct Standings<'a> {
+    areas: &'a BTreeMap<CompartmentId, Area>,
+}
+
+impl tearline_crdt::record::shelf::Standings for Standings<'_> {
+    fn agency(&self, compartment: &CompartmentId, device: &DeviceId) -> Option<AgencyNo> {
+        let Body::Compartment(compartment) = &self.areas.get(compartment)?.body else {
+            return None;
+        };
+        let coalition = CompartmentId(compartment.opening().coalition.0);
+        let Body::Coalition(coalition) = &self.areas.get(&coalition)?.body else { return None };
+        coalition.devices().get(device).map(|standing| standing.agency)
     }
 }

@@ -401,7 +401,7 @@ impl<S: Store> Replica<S> {
     }
 
     /// Says `Open`, on a link that was used to join.
-    pub(super) fn open(&mut self, link: Link) {
+    pub(super) fn say_open(&mut self, link: Link) {
         let Some(session) = self.sessions.get_mut(&link) else { return };
         session.phase = Phase::Opening;
         let (device, nonce) = (session.device, session.nonce);
