@@ -1,1 +1,4 @@
-//! x
+//! Tearline's daemon and command line.
+
+pub mod control;
+pub mod failure;

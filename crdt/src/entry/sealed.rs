@@ -111,9 +111,10 @@ pub struct LogCipher {
     header_key: Key,
 }
 
-/// Tells the two uses of one (log, seq) nonce space apart; the keys differ as well.
+/// Tells the uses of one (log, seq) nonce space apart.
 const NONCE_HEADER: u8 = 1;
 const NONCE_PAYLOAD: u8 = 2;
+const NONCE_REST: u8 = 3;
 
 impl LogCipher {
     /// The cipher of a log under an epoch's keys.
@@ -147,6 +148,19 @@ impl LogCipher {
         let associated = self.associated(seq, None);
         let plain = seal::open(&self.header_key, &nonce(NONCE_HEADER, seq), &associated, sealed)?;
         Ok(SealedHeader::decode(&plain)?)
+    }
+
+    /// Seals what a statement at position `seq` says to readers only.
+    #[must_use]
+    pub fn seal_rest(&self, seq: u64, rest: &[u8]) -> Vec<u8> {
+        let associated = self.associated(seq, None);
+        seal::seal(&self.header_key, &nonce(NONCE_REST, seq), &associated, rest)
+    }
+
+    /// Opens what [`LogCipher::seal_rest`] sealed.
+    pub fn open_rest(&self, seq: u64, sealed: &[u8]) -> Result<Vec<u8>, OpenFault> {
+        let associated = self.associated(seq, None);
+        Ok(seal::open(&self.header_key, &nonce(NONCE_REST, seq), &associated, sealed)?)
     }
 
     /// Seals a payload for position `seq`, bound to the sealed header beside it. `None` once the

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use tearline_crdt::authority::{Coalition, Compartment, EpochFault};
 use tearline_crdt::charter::Charter;
 use tearline_crdt::codec::{DecodeError, Reader};
+use tearline_crdt::bounds::NAME_BYTES_MAX;
 use tearline_crdt::entry::merkle_root;
+use tearline_crdt::entry::sealed::LogCipher;
 use tearline_crdt::epoch::{EpochKeys, box_context};
 use tearline_crdt::frontier::{Frontier, LogKey};
 use tearline_crdt::id::{Class, CompartmentId, DeviceId, EntryId, EpochId, LogId};
@@ -32,6 +34,8 @@ pub struct Area {
     pub id: CompartmentId,
     /// What it is.
     pub body: Body,
+    /// What its readers call it, once that could be opened.
+    pub name: Option<String>,
     /// What is durable here, and so advertised.
     pub frontier: Frontier,
     /// The logs, by the key under which frontiers name them.
@@ -43,6 +47,7 @@ pub struct Area {
 /// An authority entry as it matters here.
 pub(super) struct Fact<'a> {
     pub(super) id: EntryId,
+    pub(super) seq: u64,
     pub(super) log: LogId,
     pub(super) statement: &'a [u8],
     pub(super) payload: Option<&'a [u8]>,
@@ -85,6 +90,7 @@ impl<S: Store> Replica<S> {
         let mut area = Area {
             id,
             body,
+            name: None,
             frontier: Frontier::default(),
             logs: BTreeMap::new(),
             orphans: Vec::new(),
@@ -111,6 +117,7 @@ impl<S: Store> Replica<S> {
                 let Some(entry) = self.logbook.entry(&self.store, &log, seq)? else { continue };
                 self.take_fact(&mut batch, &Fact {
                     id: entry.id,
+                    seq,
                     log,
                     statement: &entry.sealed,
                     payload: entry.payload.as_deref(),
@@ -185,8 +192,21 @@ impl<S: Store> Replica<S> {
             (Body::Compartment(_), Statement::Reseal { epoch, boxes_root }) => {
                 self.take_boxes(batch, fact, epoch, &boxes_root);
             }
+            (Body::Compartment(_), Statement::Describe { epoch }) => {
+                let name = self.open_name(fact, epoch);
+                if let Some(area) = self.areas.get_mut(&fact.log.compartment) {
+                    area.name = name.or(area.name.take());
+                }
+            }
             (Body::Compartment(_), _) => {}
         }
+    }
+
+    fn open_name(&self, fact: &Fact<'_>, epoch: EpochId) -> Option<String> {
+        let keys = self.epoch_keys.get(&epoch)?;
+        let cipher = LogCipher::new(fact.log, epoch, keys.clone());
+        let name = String::from_utf8(cipher.open_rest(fact.seq, fact.payload?).ok()?).ok()?;
+        (name.len() <= NAME_BYTES_MAX && !name.chars().any(char::is_control)).then_some(name)
     }
 
     fn take_epoch(&mut self, batch: &mut Batch, fact: &Fact<'_>, epoch: EpochStatement) {

@@ -1,7 +1,7 @@
 //! Acts of the local operator: founding, opening, writing. Each stores its entries and returns a
 //! [`Ticket`]; [`super::Event::Durable`] with that ticket is the acknowledgement.
 
-use tearline_crdt::bounds::{SEGMENT_BYTES_MAX, SEGMENT_ENTRIES_MAX};
+use tearline_crdt::bounds::{NAME_BYTES_MAX, SEGMENT_BYTES_MAX, SEGMENT_ENTRIES_MAX};
 use tearline_crdt::charter::Charter;
 use tearline_crdt::entropy::Entropy;
 use tearline_crdt::entry::run::{NewEntry, WriteFault, write_segment};
@@ -48,6 +48,9 @@ pub enum ActError {
     /// An empty audience means nobody.
     #[error("the audience is empty")]
     EmptyAudience,
+    /// A name that is too long or has control characters.
+    #[error("a name has at most 128 bytes and no control characters")]
+    Name,
     /// No epoch of the compartment can be opened by this device yet.
     #[error("the compartment's keys have not arrived yet")]
     NoKeys,
@@ -137,19 +140,23 @@ impl<S: Store> Replica<S> {
         Ok(Act { value: id, ticket })
     }
 
-    /// Opens a compartment with an audience, or finds the one that has exactly it (of several the
+    /// Opens a compartment with an audience and a name for its readers, or finds the one that has exactly it (of several the
     /// one with the smallest id).
     pub fn open_compartment(
         &mut self,
         now: Now,
         coalition_id: CoalitionId,
         mut audience: Vec<AgencyNo>,
+        name: &str,
     ) -> Result<Act<CompartmentId>, ActError> {
         audience.sort_unstable();
         audience.dedup();
         let coalition = self.coalition(coalition_id).ok_or(ActError::NoCoalition)?;
         if audience.is_empty() {
             return Err(ActError::EmptyAudience);
+        }
+        if name.len() > NAME_BYTES_MAX || name.chars().any(char::is_control) {
+            return Err(ActError::Name);
         }
         if let Some(no) = audience.iter().find(|no| !coalition.members().contains_key(no)) {
             return Err(ActError::NoAgency(*no));
@@ -169,8 +176,16 @@ impl<S: Store> Replica<S> {
         let mut batch = Batch::default();
         let id = self.create_area(&mut batch, compartment_body(opening.clone()));
         self.apply(batch)?;
-        let epoch = self.new_epoch(id)?;
-        let statements = vec![(Statement::Open(opening), None), epoch];
+        let (epoch, boxes) = self.new_epoch(id)?;
+        let mut statements = vec![(Statement::Open(opening), None), (epoch.clone(), boxes)];
+        if let Statement::Epoch(epoch) = epoch {
+            let epoch = epoch.id(&id);
+            let keys = self.epoch_keys.get(&epoch).cloned().ok_or(ActError::NoKeys)?;
+            let log = self.own_log(id, Class::Authority);
+            let seq = self.logbook.head(&log).next + statements.len() as u64;
+            let sealed = LogCipher::new(log, epoch, keys).seal_rest(seq, name.as_bytes());
+            statements.push((Statement::Describe { epoch }, Some(sealed)));
+        }
         let ticket = self.state(now, id, statements)?;
         let links: Vec<_> = self.sessions.keys().copied().collect();
         links.into_iter().for_each(|link| self.introduce_missing(link));

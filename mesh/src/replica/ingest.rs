@@ -134,6 +134,7 @@ impl<S: Store> Replica<S> {
             for entry in run.entries() {
                 self.take_fact(&mut batch, &Fact {
                     id: entry.id,
+                    seq: entry.seq,
                     log,
                     statement: run.sealed(entry),
                     payload: run.payload(entry),
@@ -181,7 +182,7 @@ impl<S: Store> Replica<S> {
     }
 
     /// What was stored before a flush is durable: advertise it, pass it on, acknowledge it.
-    pub(super) fn on_flushed(&mut self, now: Now, barrier: Barrier) -> Result<(), StoreError> {
+    pub(super) fn on_flushed(&mut self, barrier: Barrier) -> Result<(), StoreError> {
         self.flushes_out = self.flushes_out.saturating_sub(1);
         let arrivals = std::mem::take(&mut self.arrivals);
         let (durable, waiting): (Vec<_>, Vec<_>) =
@@ -202,7 +203,7 @@ impl<S: Store> Replica<S> {
             answered.push(link);
         }
         if authority {
-            self.on_authority_changed(now);
+            self.on_authority_changed()?;
         }
         self.answer_joins();
         let tickets = std::mem::take(&mut self.tickets);
@@ -241,9 +242,10 @@ impl<S: Store> Replica<S> {
 
     /// Standings changed: offer what peers may hold now, compare where their right became known,
     /// and ask again for what was refused.
-    fn on_authority_changed(&mut self, _now: Now) {
+    fn on_authority_changed(&mut self) -> Result<(), StoreError> {
         let links: Vec<Link> = self.sessions.keys().copied().collect();
         for link in links {
+            self.retry_intros(link)?;
             self.introduce_missing(link);
             self.start_new_comparisons(link);
             let Some(session) = self.sessions.get_mut(&link) else { continue };
@@ -255,5 +257,6 @@ impl<S: Store> Replica<S> {
                 self.say(link, Frame::Positions { area, positions: vec![position] });
             }
         }
+        Ok(())
     }
 }

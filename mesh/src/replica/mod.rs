@@ -252,7 +252,7 @@ impl<S: Store> Replica<S> {
                     session.busy = false;
                 }
             }
-            Input::Flushed { barrier } => self.on_flushed(now, barrier)?,
+            Input::Flushed { barrier } => self.on_flushed(barrier)?,
         }
         self.settle_outputs()
     }

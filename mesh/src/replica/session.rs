@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use tearline_crdt::frontier::{LogKey, NodeHash};
 use tearline_crdt::hash::Domain;
 use tearline_crdt::id::{CompartmentId, DeviceId};
-use tearline_crdt::statement::Statement;
+use tearline_crdt::statement::{Opening, Statement};
 use tearline_crdt::store::{Batch, Store, StoreError};
 use tearline_crdt::time::Now;
 
@@ -75,6 +75,8 @@ pub(super) struct Session {
     pub(super) busy: bool,
     /// Runs that we refused because their author had no standing here.
     pub(super) refused: BTreeSet<(CompartmentId, LogKey)>,
+    /// Introductions that we cannot judge before the coalition's log has come.
+    pub(super) early_intros: Vec<Opening>,
     /// Comparison frames that came since something was last stored.
     pub(super) idle_nodes: u32,
     /// Whether the last thing said was that all is equal.
@@ -96,6 +98,8 @@ pub(super) struct PeerMemory {
 
 /// Most logs that are remembered as moved for one device; past it the memory is dropped.
 const MOVED_MAX: usize = 4_096;
+/// Most introductions that wait in one session.
+const EARLY_INTROS_MAX: usize = 256;
 /// Most frames other than runs that wait for one link.
 const CONTROL_MAX: usize = 8_192;
 
@@ -137,6 +141,7 @@ impl<S: Store> Replica<S> {
             control: VecDeque::new(),
             busy: false,
             refused: BTreeSet::new(),
+            early_intros: Vec::new(),
             idle_nodes: 0,
             in_sync: false,
             bytes_in: 0,
@@ -338,9 +343,7 @@ impl<S: Store> Replica<S> {
             self.say(link, Frame::Intro { opening });
             if let Some(session) = self.sessions.get_mut(&link) {
                 session.shared.insert(id);
-                session.started.insert(id);
             }
-            self.push_from_start(link, id);
         }
     }
 
@@ -356,14 +359,43 @@ impl<S: Store> Replica<S> {
             Ok(_) => return Ok(Err(PeerFault::Introduction)),
             Err(error) => return Ok(Err(PeerFault::Malformed(error))),
         };
+        self.take_intro(link, opening)
+    }
+
+    /// Judges again the introductions that came before we knew our own standing.
+    pub(super) fn retry_intros(&mut self, link: Link) -> Result<(), StoreError> {
+        let Some(session) = self.sessions.get_mut(&link) else { return Ok(()) };
+        for opening in std::mem::take(&mut session.early_intros) {
+            if let Err(fault) = self.take_intro(link, opening)? {
+                self.blame(link, fault);
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    fn take_intro(
+        &mut self,
+        link: Link,
+        opening: Opening,
+    ) -> Result<Result<(), PeerFault>, StoreError> {
         let id = opening.id();
         let Some(coalition) = self.coalition(opening.coalition) else { return Ok(Ok(())) };
-        let own = coalition.devices().get(&self.device()).map(|standing| standing.agency);
-        if !own.is_some_and(|agency| opening.audience.contains(&agency)) {
+        let standing = |device| coalition.devices().get(device).map(|s| s.agency);
+        let (own, opener) = (standing(&self.device()), standing(&opening.opener));
+        let (Some(own), Some(_)) = (own, opener) else {
+            if let Some(session) = self.sessions.get_mut(&link) {
+                if session.early_intros.len() < EARLY_INTROS_MAX {
+                    session.early_intros.push(opening);
+                }
+            }
+            return Ok(Ok(()));
+        };
+        if !opening.audience.contains(&own) {
             return Ok(Err(PeerFault::Introduction));
         }
         if !self.areas.contains_key(&id) {
-            if self.areas.len() >= AREAS_MAX || !coalition.devices().contains_key(&opening.opener) {
+            if self.areas.len() >= AREAS_MAX {
                 return Ok(Ok(()));
             }
             let mut batch = Batch::default();
@@ -372,10 +404,9 @@ impl<S: Store> Replica<S> {
         }
         if let Some(session) = self.sessions.get_mut(&link) {
             session.shared.insert(id);
-            session.started.insert(id);
         }
-        // The peer believes that we hold nothing; what we do hold tells it otherwise.
-        self.send_positions(link, id);
+        // What we describe, usually nothing, tells the peer what to push.
+        self.start_comparison(link, id);
         Ok(Ok(()))
     }
 

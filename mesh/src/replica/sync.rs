@@ -235,18 +235,6 @@ impl<S: Store> Replica<S> {
         }
     }
 
-    /// Says where we are in every log of an area.
-    pub(super) fn send_positions(&mut self, link: Link, id: CompartmentId) {
-        let Some(area) = self.areas.get(&id) else { return };
-        let all: Vec<Leaf> = area
-            .frontier
-            .below(&Prefix::default())
-            .map(|(key, head)| Leaf { key: *key, next: head.next, head: head_tag(&head.id) })
-            .collect();
-        let tag = self.tag_of(link, &id);
-        self.say_positions(link, tag, &all);
-    }
-
     pub(super) fn on_positions(&mut self, link: Link, tag: Tag, theirs: &[Leaf]) -> Outcome {
         let Some(id) = self.served_area(link, tag) else { return Ok(Ok(())) };
         for leaf in theirs {
@@ -271,20 +259,14 @@ impl<S: Store> Replica<S> {
         let id = self.area_of(link, tag)?;
         let session = self.sessions.get_mut(&link)?;
         let device = session.device;
-        if self.right(id, &device).is_some() {
+        let may = self.right(id, &device).is_some();
+        let session = self.sessions.get_mut(&link)?;
+        if may {
+            session.started.insert(id);
             return Some(id);
         }
-        let session = self.sessions.get_mut(&link)?;
         session.started.remove(&id);
         None
-    }
-
-    /// Pushes every log of an area from its first entry.
-    pub(super) fn push_from_start(&mut self, link: Link, id: CompartmentId) {
-        let Some(area) = self.areas.get(&id) else { return };
-        let keys: Vec<LogKey> =
-            area.frontier.below(&Prefix::default()).map(|(key, _)| *key).collect();
-        keys.into_iter().for_each(|key| self.push_from(link, id, key, 0));
     }
 
     /// Pushes a log from a position on: the peer said that it is there.

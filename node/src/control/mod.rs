@@ -1,0 +1,504 @@
+//! The control protocol: how the command line asks a running daemon.
+//!
+//! Over a Unix socket that only the daemon's own user may open, the client writes one line of
+//! JSON, an [`Envelope`]; the daemon answers with any number of `{"progress":{...}}` lines and
+//! then exactly one `{"ok":VALUE}` or `{"error":FAILURE}` line (a [`Reply`] each). The connection
+//! may then carry the next request. What `VALUE` holds is said at each variant of [`Request`]; the
+//! types are in [`reply`].
+//!
+//! How arguments name things, everywhere:
+//! * *record*, *compartment*, *peer*: the full id in hex, or a prefix of at least
+//!   [`ID_PREFIX_DIGITS_MIN`] digits that fits exactly one; a compartment and a peer also by name.
+//! * *agency* (`rel`): its number in the coalition, its name, or its country's code when the
+//!   coalition has exactly one agency of that country. Case does not matter.
+//! * *time*: RFC 3339 in UTC, as [`WallTime`](tearline_crdt::time::WallTime) shows itself.
+//! * What is not there and what may not be seen give the same [`Kind::NotFound`] failure with the
+//!   same text; what matches several is a [`Kind::Usage`] failure that lists them.
+//!
+//! [`Kind::NotFound`]: crate::failure::Kind::NotFound
+//! [`Kind::Usage`]: crate::failure::Kind::Usage
+
+pub mod reply;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::failure::Failure;
+
+/// The version of this protocol. Client and daemon must have the same.
+pub const PROTOCOL_VERSION: u32 = 1;
+/// Longest request, with its line end. Files are named by path, never carried.
+pub const REQUEST_BYTES_MAX: usize = 1024 * 1024;
+/// Longest line of an answer. The daemon pages lists so that they stay below it.
+pub const REPLY_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Fewest digits by which an id may be abbreviated.
+pub const ID_PREFIX_DIGITS_MIN: usize = 4;
+/// Most rows of one list or search page.
+pub const PAGE_ROWS_MAX: u32 = 1_000;
+/// Rows of a page when the request does not say.
+pub const PAGE_ROWS_DEFAULT: u32 = 50;
+
+/// What answers requests: the daemon's inside. Calls may block and come from many threads at once.
+pub trait Service: Send + Sync + 'static {
+    /// Does what is asked and returns the value that the [`Request`]'s variant promises. A write
+    /// returns only once it is durable. May report how far it is; reports may be dropped.
+    fn call(&self, request: Request, progress: &mut dyn FnMut(Progress)) -> Result<Value, Failure>;
+
+    /// Ends cleanly: called once, after the last call has returned.
+    fn close(&self) {}
+}
+
+/// What a client sends.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Envelope {
+    /// [`PROTOCOL_VERSION`].
+    pub version: u32,
+    /// What it asks.
+    pub request: Request,
+}
+
+/// One line of the daemon's answer.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Reply {
+    /// How far it is.
+    Progress(Progress),
+    /// Done: the last line of this answer.
+    Ok(Value),
+    /// Not done: the last line of this answer.
+    Error(Failure),
+}
+
+/// How far a long request is.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Progress {
+    /// How many units are done.
+    pub done: u64,
+    /// Of how many, where that is known.
+    pub total: Option<u64>,
+    /// What is counted, in the plural: "records", "bytes".
+    pub unit: String,
+    /// What is being done now. Never a record's content.
+    pub note: String,
+}
+
+/// What can be asked. On the wire `{"record.new":{...}}`; [`Request::verb`] is that tag, and the
+/// JSON printed by the command line has the schema `tearline.<tag>/1`.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub enum Request {
+    /// How the daemon, its peers and its compartments are. Answers at any time, also while peers
+    /// are still being dialled: an answer means that the daemon is up.
+    ///
+    /// -> [`reply::Status`]
+    #[serde(rename = "status")]
+    Status(Empty),
+
+    /// The checks that need a running daemon (peers reachable, clock against peers, store
+    /// verified, entries that wait). The command line adds the checks of the home folder itself.
+    ///
+    /// -> [`reply::Doctor`]
+    #[serde(rename = "doctor")]
+    Doctor(Empty),
+
+    /// Joins a coalition by an invitation from a member: dials the inviter, proves the
+    /// invitation's secret, sends this agency's or device's keys, and waits until the grant has
+    /// arrived and is durable. Fails with `Waits` when the inviter's side needs more signatures,
+    /// with `Denied` when the invitation is spent, expired or not for this kind of joiner, with
+    /// `Unreachable` when no address answers.
+    ///
+    /// -> [`reply::Joined`]
+    #[serde(rename = "join")]
+    Join(Join),
+
+    /// Makes an invitation. One use, expiring; its text carries the coalition's id, the inviter's
+    /// device and addresses, and a random secret.
+    ///
+    /// -> [`reply::Invitation`]
+    #[serde(rename = "peer.invite")]
+    PeerInvite(PeerInvite),
+
+    /// Keeps a connection to a peer at this address from now on, also after a restart. Answers
+    /// when it is written down, not when the peer is reached.
+    ///
+    /// -> [`reply::Peer`]
+    #[serde(rename = "peer.add")]
+    PeerAdd(PeerAdd),
+
+    /// -> [`reply::Peers`]
+    #[serde(rename = "peer.list")]
+    PeerList(Empty),
+
+    /// Forgets a peer's addresses and closes its connection. Its rights stay: they are the
+    /// coalition's to revoke.
+    ///
+    /// -> [`reply::Peer`], as it was.
+    #[serde(rename = "peer.remove")]
+    PeerRemove(PeerRemove),
+
+    /// Founds a coalition with this agency as its first member and opens this agency's home
+    /// compartment. Fails with `Failed` when this device belongs to a coalition or has no agency
+    /// root.
+    ///
+    /// -> [`reply::Coalition`]
+    #[serde(rename = "coalition.create")]
+    CoalitionCreate(CoalitionCreate),
+
+    /// -> [`reply::Coalition`]; `NotFound` when this device belongs to none.
+    #[serde(rename = "coalition.show")]
+    CoalitionShow(Empty),
+
+    /// Opens the compartment with exactly this audience (this agency is always in it), or finds
+    /// the one there is.
+    ///
+    /// -> [`reply::Opened`]
+    #[serde(rename = "compartment.open")]
+    CompartmentOpen(CompartmentOpen),
+
+    /// Those this device is in the audience of. The others do not exist.
+    ///
+    /// -> [`reply::Compartments`]
+    #[serde(rename = "compartment.list")]
+    CompartmentList(Empty),
+
+    /// -> [`reply::CompartmentDetail`]
+    #[serde(rename = "compartment.show")]
+    CompartmentShow(CompartmentShow),
+
+    /// Writes a new record. Without `compartment` and `rel` it goes to the agency's home
+    /// compartment; with `rel` to the compartment of exactly that audience, opened if need be;
+    /// with both the request is a `Usage` failure. `set` is applied over `fields`.
+    ///
+    /// -> [`reply::Written`]
+    #[serde(rename = "record.new")]
+    RecordNew(RecordNew),
+
+    /// -> [`reply::Record`]
+    #[serde(rename = "record.show")]
+    RecordShow(RecordShow),
+
+    /// Newest change first.
+    ///
+    /// -> [`reply::Rows`]
+    #[serde(rename = "record.list")]
+    RecordList(RecordList),
+
+    /// Changes fields of a record that this device may write. An edit that changes nothing writes
+    /// nothing and answers with `entry` null.
+    ///
+    /// -> [`reply::Written`]
+    #[serde(rename = "record.edit")]
+    RecordEdit(RecordEdit),
+
+    /// Oldest first.
+    ///
+    /// -> [`reply::History`]
+    #[serde(rename = "record.history")]
+    RecordHistory(RecordHistory),
+
+    /// Makes one of a field's concurrent values the value. `NotFound` when the field has no value
+    /// of that number, `Failed` when it has but one.
+    ///
+    /// -> [`reply::Resolved`]
+    #[serde(rename = "record.resolve")]
+    RecordResolve(RecordResolve),
+
+    /// Reads files and writes a record for each object or row, with progress in `records`.
+    /// An object that is there already (same external id, same content) is left alone. A row that
+    /// is no record is counted and reported, and does not stop the rest; a file that is not of its
+    /// format at all is a `Failed` failure, with what was written before it.
+    ///
+    /// -> [`reply::Imported`]
+    #[serde(rename = "import")]
+    Import(Import),
+
+    /// Writes what this device may read, and what matches, to `out`, which the client has created
+    /// (mode 0600) and the daemon truncates.
+    ///
+    /// -> [`reply::Exported`]
+    #[serde(rename = "export")]
+    Export(Export),
+
+    /// Best match first; newest first among equals.
+    ///
+    /// -> [`reply::Rows`]
+    #[serde(rename = "search")]
+    Search(Search),
+
+    /// Why this device can read a record. A record it cannot read gives the one `NotFound` answer.
+    ///
+    /// -> [`reply::Why`]
+    #[serde(rename = "why")]
+    Why(Why),
+}
+
+impl Request {
+    /// The tag on the wire: all of a request that may be logged.
+    #[must_use]
+    pub const fn verb(&self) -> &'static str {
+        match self {
+            Self::Status(_) => "status",
+            Self::Doctor(_) => "doctor",
+            Self::Join(_) => "join",
+            Self::PeerInvite(_) => "peer.invite",
+            Self::PeerAdd(_) => "peer.add",
+            Self::PeerList(_) => "peer.list",
+            Self::PeerRemove(_) => "peer.remove",
+            Self::CoalitionCreate(_) => "coalition.create",
+            Self::CoalitionShow(_) => "coalition.show",
+            Self::CompartmentOpen(_) => "compartment.open",
+            Self::CompartmentList(_) => "compartment.list",
+            Self::CompartmentShow(_) => "compartment.show",
+            Self::RecordNew(_) => "record.new",
+            Self::RecordShow(_) => "record.show",
+            Self::RecordList(_) => "record.list",
+            Self::RecordEdit(_) => "record.edit",
+            Self::RecordHistory(_) => "record.history",
+            Self::RecordResolve(_) => "record.resolve",
+            Self::Import(_) => "import",
+            Self::Export(_) => "export",
+            Self::Search(_) => "search",
+            Self::Why(_) => "why",
+        }
+    }
+}
+
+/// No arguments: `{}`.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Empty {}
+
+/// Arguments of [`Request::Join`].
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Join {
+    /// The text that [`reply::Invitation::invitation`] is.
+    pub invitation: String,
+}
+
+/// Arguments of [`Request::PeerInvite`].
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct PeerInvite {
+    /// For a further device of this agency instead of for another agency.
+    #[serde(default)]
+    pub device: bool,
+    /// Seconds until it expires.
+    pub expires_s: u64,
+    /// The addresses to name in it, instead of those in the configuration (`announce`, or else
+    /// what the daemon listens on). The joiner dials these and no others.
+    #[serde(default)]
+    pub addresses: Vec<String>,
+}
+
+/// Arguments of [`Request::PeerAdd`].
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct PeerAdd {
+    /// A multiaddress that ends in `/p2p/PEER`.
+    pub address: String,
+}
+
+/// Arguments of [`Request::PeerRemove`].
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct PeerRemove {
+    /// The peer: device id, prefix or name; or one of its addresses.
+    pub peer: String,
+}
+
+/// Arguments of [`Request::CoalitionCreate`].
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct CoalitionCreate {
+    /// Its name.
+    pub name: String,
+    /// How many founders an act of the whole needs; 1 if absent.
+    #[serde(default)]
+    pub quorum: Option<u16>,
+}
+
+/// Arguments of [`Request::CompartmentOpen`].
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct CompartmentOpen {
+    /// Its name, for people. Readers see it; nobody else does.
+    pub name: String,
+    /// The audience's agencies. Empty: this agency alone.
+    pub rel: Vec<String>,
+}
+
+/// Arguments of [`Request::CompartmentShow`].
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct CompartmentShow {
+    /// Which.
+    pub compartment: String,
+}
+
+/// Arguments of [`Request::RecordNew`].
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct RecordNew {
+    /// The kind's name: "vehicle".
+    pub kind: String,
+    /// Where to.
+    #[serde(default)]
+    pub compartment: Option<String>,
+    /// To whom: agencies, instead of `compartment`.
+    #[serde(default)]
+    pub rel: Vec<String>,
+    /// flash, immediate, priority or routine (the default).
+    #[serde(default)]
+    pub class: Option<String>,
+    /// The label, in the text form of labels: "TLP:AMBER". The coalition's default if absent.
+    #[serde(default)]
+    pub label: Option<String>,
+    /// The fields, as the file had them.
+    #[serde(default)]
+    pub fields: Map<String, Value>,
+    /// Fields as text, by path ("plate", "position.latitude"). The kind's schema says what type
+    /// the text stands for; a list field takes a JSON array or becomes a list of this one item;
+    /// a field that the schema does not know is kept as text.
+    #[serde(default)]
+    pub set: BTreeMap<String, String>,
+}
+
+/// Arguments of [`Request::RecordShow`].
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct RecordShow {
+    /// Which.
+    pub record: String,
+}
+
+/// Arguments of [`Request::RecordList`].
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct RecordList {
+    /// Only of this compartment.
+    #[serde(default)]
+    pub compartment: Option<String>,
+    /// Only of this kind.
+    #[serde(default)]
+    pub kind: Option<String>,
+    /// Most rows; [`PAGE_ROWS_DEFAULT`] if absent, [`PAGE_ROWS_MAX`] at most.
+    #[serde(default)]
+    pub limit: Option<u32>,
+    /// Where the last page ended: its [`reply::Rows::next`].
+    #[serde(default)]
+    pub after: Option<String>,
+}
+
+/// Arguments of [`Request::RecordEdit`].
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct RecordEdit {
+    /// Which.
+    pub record: String,
+    /// Fields to set, as in [`RecordNew::set`].
+    #[serde(default)]
+    pub set: BTreeMap<String, String>,
+    /// Fields to remove, by path.
+    #[serde(default)]
+    pub unset: Vec<String>,
+    /// The change's class; routine if absent.
+    #[serde(default)]
+    pub class: Option<String>,
+}
+
+/// Arguments of [`Request::RecordHistory`].
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct RecordHistory {
+    /// Which.
+    pub record: String,
+}
+
+/// Arguments of [`Request::RecordResolve`].
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct RecordResolve {
+    /// Which.
+    pub record: String,
+    /// The field, by path.
+    pub field: String,
+    /// The number of the value to take: [`reply::Concurrent::no`].
+    pub take: u32,
+}
+
+/// A format of files.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Format {
+    /// A STIX 2.1 bundle.
+    Stix,
+    /// Comma-separated values with a header row.
+    Csv,
+    /// A GeoJSON feature collection.
+    Geojson,
+}
+
+/// Arguments of [`Request::Import`].
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Import {
+    /// Absolute paths of the files.
+    pub files: Vec<PathBuf>,
+    /// Where to.
+    pub compartment: String,
+    /// Their format; by the file name's end if absent (`.json` is STIX).
+    #[serde(default)]
+    pub format: Option<Format>,
+    /// Absolute path of the TOML file that maps columns to fields, for CSV.
+    #[serde(default)]
+    pub map: Option<PathBuf>,
+    /// The least restrictive label of what is written; the file's markings are joined to it.
+    #[serde(default)]
+    pub label: Option<String>,
+    /// The entries' class; routine if absent.
+    #[serde(default)]
+    pub class: Option<String>,
+}
+
+/// Arguments of [`Request::Export`].
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Export {
+    /// The format to write.
+    pub format: Format,
+    /// Only of this compartment.
+    #[serde(default)]
+    pub compartment: Option<String>,
+    /// Only what this query finds; everything if absent.
+    #[serde(default)]
+    pub query: Option<String>,
+    /// Absolute path of the file to fill.
+    pub out: PathBuf,
+}
+
+/// Arguments of [`Request::Search`].
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Search {
+    /// Words and `field:value` terms, all of which must match.
+    pub query: String,
+    /// Most rows; [`PAGE_ROWS_DEFAULT`] if absent, [`PAGE_ROWS_MAX`] at most.
+    #[serde(default)]
+    pub limit: Option<u32>,
+    /// Where the last page ended: its [`reply::Rows::next`].
+    #[serde(default)]
+    pub after: Option<String>,
+}
+
+/// Arguments of [`Request::Why`].
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Why {
+    /// Which.
+    pub record: String,
+}

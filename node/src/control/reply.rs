@@ -1,0 +1,504 @@
+//! What the daemon answers, one type per shape. Ids are lower-case hex in full, times RFC 3339 in
+//! UTC, counts plain numbers. Lists are sorted as their request says, else by id, so that two
+//! calls without a change between give the same bytes.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+macro_rules! shape {
+    ($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident: $type:ty,)* }) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+        pub struct $name {
+            $($(#[$field_doc])* pub $field: $type,)*
+        }
+    };
+}
+
+shape!(
+/// `status`.
+Status {
+    /// This device's id.
+    device: String,
+    /// What this device calls itself.
+    name: String,
+    /// The agency it belongs to; null before it has one.
+    agency: Option<AgencyRef>,
+    /// The coalition it belongs to; null before it has one.
+    coalition: Option<CoalitionRef>,
+    /// The daemon's process id.
+    pid: u32,
+    /// The program's version.
+    version: String,
+    /// When the daemon started.
+    started: String,
+    /// What it listens on: multiaddresses that end in `/p2p/PEER`, ready for `peer add`.
+    addresses: Vec<String>,
+    /// Its peers, connected or not.
+    peers: Vec<Peer>,
+    /// The compartments that this device can read.
+    compartments: Vec<Compartment>,
+    /// Bytes of the store on disk.
+    store_bytes: u64,
+});
+
+shape!(
+/// An agency, briefly.
+AgencyRef {
+    /// Its number; null before it belongs to a coalition.
+    no: Option<u16>,
+    /// Its name.
+    name: String,
+    /// Its country's ISO 3166-1 alpha-2 code.
+    country: String,
+});
+
+shape!(
+/// A coalition, briefly.
+CoalitionRef {
+    /// Its id.
+    coalition: String,
+    /// Its name.
+    name: String,
+});
+
+shape!(
+/// A peer: an item of `status` and `peer list`; the answer of `peer add` and `peer remove`.
+Peer {
+    /// Its device id.
+    device: String,
+    /// Its device's name; null until it is known.
+    name: Option<String>,
+    /// Its agency; null until it is known.
+    agency: Option<AgencyRef>,
+    /// Where it is dialled. Empty for one that dials us.
+    addresses: Vec<String>,
+    /// How it is now.
+    state: PeerState,
+    /// Why it is so, where that says something: "connection refused".
+    reason: Option<String>,
+    /// When it was last heard; null if never.
+    last_heard: Option<String>,
+    /// Entries that it announced and that have not arrived; null until it is known.
+    missing: Option<u64>,
+    /// Bytes sent to it since the daemon started.
+    sent_bytes: u64,
+    /// Bytes received from it since the daemon started.
+    received_bytes: u64,
+});
+
+/// How a peer is.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PeerState {
+    /// Connected, and nothing is missing on either side.
+    Live,
+    /// Connected, entries are still to come or to go.
+    CatchingUp,
+    /// Not connected; dialled again by and by.
+    #[default]
+    Waiting,
+    /// Refused: it broke the protocol or holds no right here.
+    Blocked,
+}
+
+shape!(
+/// A compartment: an item of `status` and `compartment list`.
+Compartment {
+    /// Its id.
+    compartment: String,
+    /// Its name.
+    name: String,
+    /// Its audience.
+    agencies: Vec<AgencyRef>,
+    /// Digest of its logs' frontier. Two peers with the same digest hold the same entries.
+    digest: String,
+    /// Entries held, signed and chained.
+    entries: u64,
+    /// Records that can be read.
+    records: u64,
+    /// Entries held that wait for a key, a dependency or a decision.
+    waiting: u64,
+});
+
+shape!(
+/// `doctor`.
+Doctor {
+    /// The checks, in the order in which they were made.
+    checks: Vec<Check>,
+});
+
+shape!(
+/// One check.
+Check {
+    /// What was checked: "key files".
+    name: String,
+    /// How it went.
+    status: CheckStatus,
+    /// What was found.
+    message: String,
+    /// What to do about it; null when there is nothing to do.
+    fix: Option<String>,
+});
+
+/// How a check went.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CheckStatus {
+    /// Well.
+    Pass,
+    /// It works, but somebody should look.
+    Warn,
+    /// It does not work.
+    Fail,
+    /// Not made, because something before it failed.
+    #[default]
+    Skip,
+}
+
+shape!(
+/// `join`.
+Joined {
+    /// The coalition's id.
+    coalition: String,
+    /// Its name.
+    name: String,
+    /// The agency that this device now writes for.
+    agency: AgencyRef,
+    /// The device that invited.
+    inviter: String,
+});
+
+shape!(
+/// `peer invite`.
+Invitation {
+    /// The text to hand over, over a channel that others do not read. One word, made of
+    /// characters that a shell and a QR code leave alone.
+    invitation: String,
+    /// For a device of this agency, rather than for another agency.
+    device: bool,
+    /// When it expires.
+    expires: String,
+    /// The addresses that it names.
+    addresses: Vec<String>,
+});
+
+shape!(
+/// `peer list`.
+Peers {
+    /// The peers.
+    peers: Vec<Peer>,
+});
+
+shape!(
+/// `coalition create` and `coalition show`.
+Coalition {
+    /// Its id.
+    coalition: String,
+    /// Its name.
+    name: String,
+    /// How many founders an act of the whole needs.
+    quorum: u16,
+    /// Its agencies, by number.
+    agencies: Vec<Member>,
+});
+
+shape!(
+/// An agency of a coalition.
+Member {
+    /// Its number.
+    no: u16,
+    /// Its name.
+    name: String,
+    /// Its country's code.
+    country: String,
+    /// Its root's public key.
+    root: String,
+    /// Whether it is named in the charter.
+    founder: bool,
+    /// Its devices.
+    devices: Vec<Device>,
+});
+
+shape!(
+/// A device of an agency.
+Device {
+    /// Its id.
+    device: String,
+    /// Its name, where it is known.
+    name: Option<String>,
+});
+
+shape!(
+/// `compartment open`.
+Opened {
+    /// Its id.
+    compartment: String,
+    /// Its name.
+    name: String,
+    /// Its audience.
+    agencies: Vec<AgencyRef>,
+    /// Whether it was opened now. False: it was there.
+    opened: bool,
+});
+
+shape!(
+/// `compartment list`.
+Compartments {
+    /// The compartments, by name.
+    compartments: Vec<Compartment>,
+});
+
+shape!(
+/// `compartment show`: all of [`Compartment`], and its logs.
+CompartmentDetail {
+    /// What the list says of it.
+    #[serde(flatten)]
+    summary: Compartment,
+    /// Its current epoch's id; null while no epoch can be opened.
+    epoch: Option<String>,
+    /// Its logs.
+    logs: Vec<Log>,
+});
+
+shape!(
+/// A log of a compartment.
+Log {
+    /// Whose.
+    device: String,
+    /// Of which agency.
+    agency: AgencyRef,
+    /// The device's incarnation, in hex.
+    incarnation: String,
+    /// Its class.
+    class: String,
+    /// How many entries are held.
+    length: u64,
+    /// The id of the last.
+    head: String,
+});
+
+shape!(
+/// `record new` and `record edit`.
+Written {
+    /// The record.
+    record: String,
+    /// The compartment it is in.
+    compartment: String,
+    /// The entry that was written, durable now; null when nothing changed.
+    entry: Option<String>,
+    /// The entry's class.
+    class: String,
+});
+
+shape!(
+/// `record show`.
+Record {
+    /// Its id.
+    record: String,
+    /// Its kind.
+    kind: String,
+    /// What it is in one line, made from its fields.
+    title: String,
+    /// Its effective label.
+    label: String,
+    /// The compartment it is in.
+    compartment: String,
+    /// That compartment's name.
+    compartment_name: String,
+    /// The agency it is from.
+    originator: AgencyRef,
+    /// The class of its latest change.
+    class: String,
+    /// When its author says it was written.
+    created: String,
+    /// When the author of the latest change says that was written.
+    modified: String,
+    /// Whether this device may edit it.
+    writable: bool,
+    /// What is to be known of it: "conflict", "gap-before", "held-back".
+    flags: Vec<String>,
+    /// Its fields. Of concurrent values one, the same on every peer.
+    fields: Map<String, Value>,
+    /// The fields with concurrent values, by field.
+    conflicts: Vec<Conflict>,
+});
+
+shape!(
+/// A field that was given several values at once.
+Conflict {
+    /// The field, by path.
+    field: String,
+    /// Its values; the one that `fields` shows is the first.
+    values: Vec<Concurrent>,
+});
+
+shape!(
+/// One of several values.
+Concurrent {
+    /// Its number, from 1: what `record resolve --take` names. Stable until the record changes.
+    no: u32,
+    /// The value.
+    value: Value,
+    /// Whose.
+    agency: AgencyRef,
+    /// From which device.
+    device: String,
+    /// When its author says it was written.
+    at: String,
+    /// The entry that wrote it.
+    entry: String,
+});
+
+shape!(
+/// `record list` and `search`: one page.
+Rows {
+    /// The rows.
+    records: Vec<Row>,
+    /// Where the next page begins; null after the last.
+    next: Option<String>,
+});
+
+shape!(
+/// A record in a list.
+Row {
+    /// Its id.
+    record: String,
+    /// Its kind.
+    kind: String,
+    /// What it is in one line.
+    title: String,
+    /// Its effective label.
+    label: String,
+    /// The class of its latest change.
+    class: String,
+    /// The compartment it is in.
+    compartment: String,
+    /// That compartment's name.
+    compartment_name: String,
+    /// The agency it is from.
+    originator: AgencyRef,
+    /// When the author of the latest change says that was written.
+    modified: String,
+    /// As in [`Record::flags`].
+    flags: Vec<String>,
+});
+
+shape!(
+/// `record history`.
+History {
+    /// The record.
+    record: String,
+    /// Its entries, held and readable or not.
+    entries: Vec<HistoryEntry>,
+});
+
+shape!(
+/// One entry of a record.
+HistoryEntry {
+    /// Its id.
+    entry: String,
+    /// When its author says it was written.
+    at: String,
+    /// Whose.
+    agency: AgencyRef,
+    /// From which device.
+    device: String,
+    /// Its class.
+    class: String,
+    /// What it does: "genesis", "change", "rebase", "label".
+    what: String,
+    /// The fields it touches, by path.
+    fields: Vec<String>,
+    /// "counts", or why not: "waiting", "quarantined", "void".
+    verdict: String,
+});
+
+shape!(
+/// `record resolve`.
+Resolved {
+    /// The record.
+    record: String,
+    /// The field.
+    field: String,
+    /// The value it now has.
+    value: Value,
+    /// The entry that was written, durable now.
+    entry: String,
+});
+
+shape!(
+/// `import`.
+Imported {
+    /// Objects or rows read.
+    read: u64,
+    /// Records written.
+    created: u64,
+    /// Records that were there and were changed.
+    updated: u64,
+    /// Objects that were there already, as they are.
+    unchanged: u64,
+    /// Objects or rows that are no records.
+    rejected: u64,
+    /// Why, for the first of them.
+    problems: Vec<Problem>,
+});
+
+shape!(
+/// An object or row that could not be imported.
+Problem {
+    /// The file.
+    file: String,
+    /// Where in it: "row 12", "objects[3]".
+    place: String,
+    /// Why. Never the content.
+    reason: String,
+});
+
+shape!(
+/// `export`.
+Exported {
+    /// Records written.
+    records: u64,
+    /// Bytes written.
+    bytes: u64,
+});
+
+shape!(
+/// `why`.
+Why {
+    /// The record.
+    record: String,
+    /// The compartment it is in.
+    compartment: String,
+    /// That compartment's name.
+    compartment_name: String,
+    /// Its effective label.
+    label: String,
+    /// The grounds, in the order in which they were checked.
+    because: Vec<Reason>,
+    /// Who else is in the audience, and whether they are known to hold it.
+    holders: Vec<Holder>,
+});
+
+shape!(
+/// A ground for being able to read a record.
+Reason {
+    /// What was checked: "audience", "grant", "epoch", "label".
+    rule: String,
+    /// What was found.
+    detail: String,
+});
+
+shape!(
+/// A device in a record's audience.
+Holder {
+    /// Its id.
+    device: String,
+    /// Its name, where it is known.
+    name: Option<String>,
+    /// Its agency.
+    agency: AgencyRef,
+    /// Whether it holds all entries of the record: true, false, or null when that is unknown.
+    holds: Option<bool>,
+});
