@@ -28,12 +28,12 @@ const GATE_ROUNDS: usize = 4_000;
 fn hostile_frames() {
     let seeds = frames();
     assert!(seeds.iter().all(|seed| Frame::decode(seed).is_ok()));
-    attack(frame, &[seeds, joins()].concat(), ROUNDS);
+    attack("frame", frame, &[seeds, joins()].concat(), ROUNDS);
 }
 
 #[test]
 fn hostile_entries() {
-    attack(entry, &[headers(), statements(), runs()].concat(), ROUNDS);
+    attack("entry", entry, &[headers(), statements(), runs()].concat(), ROUNDS);
 }
 
 #[test]
@@ -51,7 +51,7 @@ fn hostile_runs_get_past_the_first_check() {
 
 #[test]
 fn hostile_changes() {
-    attack(gate, &changes(), GATE_ROUNDS);
+    attack("gate", gate, &changes(), GATE_ROUNDS);
 }
 
 #[test]
@@ -66,11 +66,12 @@ fn an_honest_change_passes_the_gate_and_a_bomb_does_not() {
 
 #[test]
 fn hostile_files() {
-    attack(import, &files(), ROUNDS / 10);
+    attack("import", import, &files(), ROUNDS / 10);
 }
 
 /// Runs `target` over the seeds and over `rounds` mutations of them; says which input did it.
-fn attack(target: fn(&[u8]), seeds: &[Vec<u8>], rounds: usize) {
+fn attack(name: &str, target: fn(&[u8]), seeds: &[Vec<u8>], rounds: usize) {
+    export(name, seeds);
     for seed in seeds {
         target(seed);
     }
@@ -81,6 +82,16 @@ fn attack(target: fn(&[u8]), seeds: &[Vec<u8>], rounds: usize) {
             eprintln!("mutation {round} does it: {shown}");
             std::panic::resume_unwind(cause);
         }
+    }
+}
+
+/// Leaves the seeds for libFuzzer, where `TEARLINE_FUZZ_CORPUS` asks for it.
+fn export(name: &str, seeds: &[Vec<u8>]) {
+    let Some(corpus) = std::env::var_os("TEARLINE_FUZZ_CORPUS") else { return };
+    let folder = std::path::Path::new(&corpus).join(name);
+    std::fs::create_dir_all(&folder).unwrap();
+    for (number, seed) in seeds.iter().enumerate() {
+        std::fs::write(folder.join(format!("seed-{number}")), seed).unwrap();
     }
 }
 
