@@ -154,6 +154,17 @@ pub enum Event {
     StandingsChanged(CoalitionId),
 }
 
+/// How much there is of a compartment.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Counts {
+    /// Entries held.
+    pub entries: u64,
+    /// Records begun by entries that could be opened.
+    pub records: u64,
+    /// Entries that wait for an epoch's keys.
+    pub waiting: u64,
+}
+
 /// One peer's replication. See the module's documentation for how to drive it.
 pub struct Replica<S> {
     store: S,
@@ -356,6 +367,25 @@ impl<S: Store> Replica<S> {
             Body::Compartment(compartment) => Some(compartment),
             Body::Coalition(_) => None,
         }
+    }
+
+    /// How much there is of a compartment.
+    pub fn counts(&self, id: CompartmentId) -> Result<Counts, StoreError> {
+        let mut counts = Counts::default();
+        let mut numbers = BTreeSet::new();
+        for (_, state) in self.logbook.logs_of(id) {
+            counts.entries += state.head.next;
+            numbers.insert(state.no);
+        }
+        let epochs = self.compartment(id).map(|c| c.epochs().keys().copied().collect::<Vec<_>>());
+        for epoch in epochs.unwrap_or_default() {
+            self.store.scan(Space::Waiting, &epoch.0, &[], &mut |_, _| {
+                counts.waiting += 1;
+                ControlFlow::Continue(())
+            })?;
+        }
+        counts.records = self.shelf.records_of(&self.store, id)?;
+        Ok(counts)
     }
 
     /// What was counted against each device.

@@ -151,38 +151,44 @@ impl Shelf {
         !self.opened.is_empty()
     }
 
-    /// Opens a bounded number of entries that waited for an epoch.
+    /// Opens a bounded number of entries of one log that waited for an epoch. To be called, each
+    /// time with a batch that is applied, until [`Shelf::has_opened_epochs`] says no.
     pub fn open_waiting(
         &mut self,
         desk: &mut Desk<'_>,
         batch: &mut Batch,
     ) -> Result<(), StoreError> {
         let Some(epoch) = self.opened.last().copied() else { return Ok(()) };
-        let mut keys = Vec::new();
+        let mut log = None;
+        let mut seqs = Vec::new();
         desk.store.scan(Space::Waiting, &epoch.0, &[], &mut |key, _| {
-            keys.push(key.to_vec());
-            if keys.len() < WAITING_PER_BATCH { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+            let Ok((no, seq)) = read_waiting(key) else { return ControlFlow::Continue(()) };
+            if *log.get_or_insert(no) != no || seqs.len() >= WAITING_PER_BATCH {
+                return ControlFlow::Break(());
+            }
+            batch.remove(Space::Waiting, key.to_vec());
+            seqs.push(seq);
+            ControlFlow::Continue(())
         })?;
-        if keys.len() < WAITING_PER_BATCH {
+        let Some(no) = log else {
             self.opened.pop();
+            return Ok(());
+        };
+        let Some(log) = desk.logbook.log(no).copied() else { return Ok(()) };
+        let mut work = Work::new(desk, batch, log, no, None);
+        for seq in seqs {
+            work.take_stored(self, seq)?;
         }
-        // Entries of one log are opened together, in order.
-        let mut logs: BTreeMap<LogNo, Vec<u64>> = BTreeMap::new();
-        for key in keys {
-            if let Ok((no, seq)) = read_waiting(&key) {
-                logs.entry(no).or_default().push(seq);
-            }
-            batch.remove(Space::Waiting, key);
-        }
-        for (no, seqs) in logs {
-            let Some(log) = desk.logbook.log(no).copied() else { continue };
-            let mut work = Work::new(desk, batch, log, no, None);
-            for seq in seqs {
-                work.take_stored(self, seq)?;
-            }
-            work.finish(self)?;
-        }
-        Ok(())
+        work.finish(self)
+    }
+
+    /// How many records were begun in a compartment by entries that could be opened.
+    pub fn records_of(&self, store: &dyn Store, id: CompartmentId) -> Result<u64, StoreError> {
+        let Some(bytes) = store.get(Space::Meta, &count_key(&id))? else { return Ok(0) };
+        let count: Option<[u8; 8]> = bytes.try_into().ok();
+        count
+            .map(u64::from_be_bytes)
+            .ok_or_else(|| crate::store::damaged(Space::Meta, &count_key(&id)))
     }
 
     fn keep(&mut self, record: RecordId, thread: Thread) {
@@ -271,6 +277,8 @@ struct Work<'w, 'd> {
     ciphers: BTreeMap<EpochId, LogCipher>,
     /// Listings that changed in this pass.
     listings: BTreeMap<RecordId, Listing>,
+    /// Records that were not known before this pass.
+    begun: u64,
 }
 
 impl<'w, 'd> Work<'w, 'd> {
@@ -283,7 +291,7 @@ impl<'w, 'd> Work<'w, 'd> {
     ) -> Self {
         let log_digest = log.digest();
         let (ciphers, listings) = (BTreeMap::new(), BTreeMap::new());
-        Self { desk, batch, log, log_digest, no, run, ciphers, listings }
+        Self { desk, batch, log, log_digest, no, run, ciphers, listings, begun: 0 }
     }
 
     fn take(&mut self, shelf: &mut Shelf, entry: &VerifiedEntry) -> Result<(), StoreError> {
@@ -350,6 +358,7 @@ impl<'w, 'd> Work<'w, 'd> {
             None => Listing::load(self.desk.store, &record)?,
         };
         let fresh = listing.is_none();
+        self.begun += u64::from(fresh);
         let mut listing = listing.unwrap_or_default();
         let known = listing.places.contains(&opened.place);
         if !known && listing.places.len() < ENTRIES_PER_RECORD_MAX {
@@ -484,7 +493,12 @@ impl<'w, 'd> Work<'w, 'd> {
         Ok(Some(Opened { place, log, id, header, payload, key_box: entry.key_box }))
     }
 
-    fn finish(self, _shelf: &mut Shelf) -> Result<(), StoreError> {
+    fn finish(self, shelf: &Shelf) -> Result<(), StoreError> {
+        if self.begun > 0 {
+            let id = self.log.compartment;
+            let count = shelf.records_of(self.desk.store, id)? + self.begun;
+            self.batch.put(Space::Meta, count_key(&id), count.to_be_bytes());
+        }
         for (record, listing) in self.listings {
             self.batch.put(Space::Records, record.0, listing.encode());
         }
@@ -513,6 +527,10 @@ pub(crate) fn open_stored(
         cipher.open_payload(place.seq, &sealed_hash, &key_box, &payload).ok()
     });
     Ok(Some(Opened { place, log, id: entry.id, header, payload, key_box: entry.key_box }))
+}
+
+fn count_key(id: &CompartmentId) -> Vec<u8> {
+    [b"records/".as_slice(), &id.0].concat()
 }
 
 /// `epoch (32) || log number (4, big-endian) || seq (8, big-endian)`.
