@@ -18,7 +18,9 @@
 //! [`Kind::NotFound`]: crate::failure::Kind::NotFound
 //! [`Kind::Usage`]: crate::failure::Kind::Usage
 
+pub mod client;
 pub mod reply;
+pub mod server;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -26,6 +28,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+pub use self::server::serve;
 use crate::failure::Failure;
 
 /// The version of this protocol. Client and daemon must have the same.
@@ -361,9 +364,10 @@ pub struct RecordNew {
     /// The fields, as the file had them.
     #[serde(default)]
     pub fields: Map<String, Value>,
-    /// Fields as text, by path ("plate", "position.latitude"). The kind's schema says what type
-    /// the text stands for; a list field takes a JSON array or becomes a list of this one item;
-    /// a field that the schema does not know is kept as text.
+    /// Fields as text, by path: names apart by dots, a number for an item of a list ("plate",
+    /// "points.0.name"). The kind's schema says what type the text stands for; a list or group
+    /// field takes JSON, and a list field takes a plain text as its only item; a field that the
+    /// schema does not know is kept as text.
     #[serde(default)]
     pub set: BTreeMap<String, String>,
 }

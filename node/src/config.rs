@@ -1,0 +1,368 @@
+//! The settings: `config.toml` in the home folder, every one of them with a default, none of them
+//! unknown. A mistake is named with its line and with what was probably meant.
+
+use std::fs;
+use std::io;
+
+use serde::{Deserialize, Serialize};
+use toml_edit::{DocumentMut, Item, Value};
+
+use crate::failure::Failure;
+use crate::home::{Home, write_atomically};
+
+/// What a device is told to do.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// What this device calls itself towards its peers.
+    pub name: String,
+    /// Where to listen for peers: multiaddresses. Port 0 lets the system choose a free one.
+    pub listen: Vec<String>,
+    /// Where peers reach this device, when that differs from `listen`: behind a router that
+    /// forwards a port. What invitations name.
+    pub announce: Vec<String>,
+    /// Peers to keep a connection to: multiaddresses that end in `/p2p/PEER`.
+    pub peers: Vec<String>,
+    /// What to log, as `TEARLINE_LOG`: "info", "tearline_mesh=debug,info".
+    pub log: String,
+    /// Limits of the daemon.
+    pub limits: Limits,
+}
+
+/// Limits of the daemon.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// Most commands that the daemon serves at once.
+    pub commands_max: u32,
+    /// Most connections to peers at once.
+    pub peers_max: u32,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            name: String::new(),
+            listen: vec!["/ip4/127.0.0.1/udp/0/quic-v1".into(), "/ip4/127.0.0.1/tcp/0".into()],
+            announce: Vec::new(),
+            peers: Vec::new(),
+            log: "info".into(),
+            limits: Limits::default(),
+        }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { commands_max: 32, peers_max: 128 }
+    }
+}
+
+impl Config {
+    /// The settings of a home; the defaults where it has no file.
+    pub fn read(home: &Home) -> Result<Self, Failure> {
+        let path = home.config();
+        Self::parse(&read_text(home)?).map_err(|failure| Failure {
+            what: format!("{}: {}", path.display(), failure.what),
+            ..failure
+        })
+    }
+
+    /// Reads settings from the text of a file.
+    pub fn parse(text: &str) -> Result<Self, Failure> {
+        let config: Self = toml::from_str(text).map_err(|error| explain(text, &error))?;
+        config.check()?;
+        Ok(config)
+    }
+
+    /// One setting, as TOML; `key` as in "limits.peers_max".
+    pub fn setting(&self, key: &str) -> Result<toml::Value, Failure> {
+        let whole = toml::Value::try_from(self)
+            .map_err(|error| Failure::bug(format!("settings do not encode: {error}")))?;
+        key.split('.')
+            .try_fold(&whole, |value, part| value.get(part))
+            .cloned()
+            .ok_or_else(|| unknown_key(key))
+    }
+
+    /// The settings as TOML.
+    pub fn to_toml(&self) -> Result<String, Failure> {
+        toml::to_string(self)
+            .map_err(|error| Failure::bug(format!("settings do not encode: {error}")))
+    }
+
+    /// Changes one setting in the home's file and leaves the rest of it, comments too, as it is.
+    /// `values` are TOML, or plain text where a text is wanted; a list takes any number of them.
+    /// Nothing is written if the result would not be valid.
+    pub fn set(home: &Home, key: &str, values: &[String]) -> Result<Self, Failure> {
+        let text = changed(&read_text(home)?, key, values)?;
+        let config = Self::parse(&text)?;
+        write_atomically(&home.config(), text.as_bytes())?;
+        Ok(config)
+    }
+
+    /// The file that a new home begins with.
+    #[must_use]
+    pub fn template(name: &str) -> String {
+        let name = Value::from(name);
+        format!("# What this device calls itself towards its peers.\nname = {name}\n{TEMPLATE}")
+    }
+
+    fn check(&self) -> Result<(), Failure> {
+        let addresses = self.listen.iter().chain(&self.announce).chain(&self.peers);
+        for address in addresses {
+            if !address.starts_with('/') {
+                return Err(Failure::usage(format!("{address:?} is not a multiaddress"))
+                    .hint("as in /ip4/192.0.2.7/tcp/4001 or /dns/peer.example/udp/4001/quic-v1"));
+            }
+        }
+        for (key, value) in [
+            ("limits.commands_max", self.limits.commands_max),
+            ("limits.peers_max", self.limits.peers_max),
+        ] {
+            if !(1..=LIMIT_MAX).contains(&value) {
+                return Err(Failure::usage(format!("{key} = {value} makes no sense"))
+                    .hint(format!("1 to {LIMIT_MAX}")));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn read_text(home: &Home) -> Result<String, Failure> {
+    let path = home.config();
+    match fs::read_to_string(&path) {
+        Ok(text) => Ok(text),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(String::new()),
+        Err(error) => Err(Failure::io(format_args!("cannot read {}", path.display()), &error)),
+    }
+}
+
+/// The text with one setting changed.
+fn changed(text: &str, key: &str, values: &[String]) -> Result<String, Failure> {
+    let default = Config::default().setting(key)?;
+    let value = match (&default, values) {
+        (toml::Value::Table(_), _) => {
+            return Err(Failure::usage(format!("{key:?} is a section, not a setting"))
+                .hint(format!("settings: {}", keys().join(", "))));
+        }
+        (toml::Value::Array(_), [one]) => match one.parse::<Value>() {
+            Ok(list @ Value::Array(_)) => list,
+            _ => Value::Array([one].into_iter().collect()),
+        },
+        (toml::Value::Array(_), many) => Value::Array(many.iter().collect()),
+        (toml::Value::String(_), [one]) => Value::from(one.as_str()),
+        (_, [one]) => one.parse::<Value>().unwrap_or_else(|_| Value::from(one.as_str())),
+        (_, many) => {
+            return Err(Failure::usage(format!("{key:?} takes one value, not {}", many.len())));
+        }
+    };
+    let mut document: DocumentMut = text.parse().map_err(|error: toml_edit::TomlError| {
+        let line = error.span().map_or(1, |span| line_of(text, span.start));
+        Failure::failed(format!("line {line}: {}", error.message()))
+    })?;
+    let mut table = document.as_table_mut();
+    let (sections, name) = key.rsplit_once('.').map_or(("", key), |(s, n)| (s, n));
+    for section in sections.split('.').filter(|section| !section.is_empty()) {
+        let found = table.entry(section).or_insert_with(toml_edit::table);
+        table = found.as_table_mut().ok_or_else(|| {
+            Failure::failed(format!("{section:?} is not a section in the file"))
+                .hint("write it as a section of its own: [limits]")
+        })?;
+    }
+    match table.get_mut(name) {
+        // The comment behind the old value stays behind the new one.
+        Some(Item::Value(old)) => {
+            let decor = old.decor().clone();
+            *old = value;
+            *old.decor_mut() = decor;
+        }
+        _ => {
+            table.insert(name, Item::Value(value));
+        }
+    }
+    Ok(document.to_string())
+}
+
+/// What is wrong with a file, with the line and with what was probably meant.
+fn explain(text: &str, error: &toml::de::Error) -> Failure {
+    let span = error.span().unwrap_or(0..0);
+    let line = line_of(text, span.start);
+    let message = error.message().trim_end_matches('.').replace('\n', " ");
+    let failure = Failure::failed(format!("line {line}: {message}"));
+    let written = text.get(span).unwrap_or_default().trim();
+    match nearest(written) {
+        Some(key) if message.contains("unknown field") => {
+            failure.hint(format!("did you mean `{key}`?"))
+        }
+        _ => failure.hint(format!("settings: {}", keys().join(", "))),
+    }
+}
+
+fn unknown_key(key: &str) -> Failure {
+    let failure = Failure::usage(format!("there is no setting {key:?}"));
+    match nearest(key) {
+        Some(near) => failure.hint(format!("did you mean `{near}`?")),
+        None => failure.hint(format!("settings: {}", keys().join(", "))),
+    }
+}
+
+/// All settings, by their full names.
+fn keys() -> Vec<String> {
+    let mut keys = Vec::new();
+    if let Ok(toml::Value::Table(whole)) = toml::Value::try_from(Config::default()) {
+        for (key, value) in whole {
+            match value {
+                toml::Value::Table(section) => {
+                    keys.extend(section.keys().map(|inner| format!("{key}.{inner}")));
+                }
+                _ => keys.push(key),
+            }
+        }
+    }
+    keys
+}
+
+/// The setting whose name, or last part of it, is closest to what was written.
+fn nearest(written: &str) -> Option<String> {
+    let last = |key: &str| key.rsplit('.').next().unwrap_or_default().to_owned();
+    keys()
+        .into_iter()
+        .map(|key| (distance(&last(&key), &last(written)), key))
+        .filter(|(distance, _)| *distance <= TYPO_EDITS_MAX)
+        .min()
+        .map(|(_, key)| key)
+}
+
+/// How many characters must be added, removed or replaced to get from one word to another
+/// (Levenshtein's distance).
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().take(WORD_CHARS_MAX).collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, from) in a.chars().take(WORD_CHARS_MAX).enumerate() {
+        let mut diagonal = i;
+        let mut left = i + 1;
+        if let Some(first) = row.first_mut() {
+            *first = left;
+        }
+        for (to, above) in b.iter().zip(row.iter_mut().skip(1)) {
+            let replaced = diagonal + usize::from(from != *to);
+            diagonal = *above;
+            left = replaced.min(left + 1).min(diagonal + 1);
+            *above = left;
+        }
+    }
+    row.last().copied().unwrap_or_default()
+}
+
+fn line_of(text: &str, at: usize) -> usize {
+    1 + text.bytes().take(at).filter(|byte| *byte == b'\n').count()
+}
+
+/// Largest value of a limit.
+const LIMIT_MAX: u32 = 4_096;
+/// Most edits between what was written and what was probably meant.
+const TYPO_EDITS_MAX: usize = 2;
+/// Longest word compared.
+const WORD_CHARS_MAX: usize = 64;
+
+const TEMPLATE: &str = r#"
+# Where to listen for peers. The default is this machine alone, on free ports. To be reached by
+# others, name an address of a network and a fixed port, and open it in the firewall:
+# listen = ["/ip4/0.0.0.0/udp/4001/quic-v1", "/ip4/0.0.0.0/tcp/4001"]
+
+# Where peers reach this device, if that differs: behind a router that forwards the port.
+# announce = ["/ip4/203.0.113.5/udp/4001/quic-v1"]
+
+# Peers to keep a connection to; `tearline peer add` keeps its own list in the store.
+# peers = ["/ip4/203.0.113.9/tcp/4001/p2p/PEER"]
+
+# What to log to stderr; TEARLINE_LOG overrides it.
+# log = "info"
+
+# [limits]
+# commands_max = 32
+# peers_max = 128
+"#;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_empty_file_and_the_template_are_the_defaults() {
+        assert_eq!(Config::parse("").unwrap(), Config::default());
+        let named = Config { name: "KILO \"1\"".into(), ..Config::default() };
+        assert_eq!(Config::parse(&Config::template("KILO \"1\"")).unwrap(), named);
+        assert_eq!(Config::parse(&named.to_toml().unwrap()).unwrap(), named);
+    }
+
+    #[test]
+    fn a_mistake_is_named_with_its_line_and_what_was_meant() {
+        let unknown = Config::parse("name = \"A\"\n\nlisten_ = []\n").unwrap_err();
+        assert!(unknown.what.starts_with("line 3: unknown field"), "{}", unknown.what);
+        assert_eq!(unknown.hint.as_deref(), Some("did you mean `listen`?"));
+        let nested = Config::parse("[limits]\npers_max = 3\n").unwrap_err();
+        assert!(nested.what.starts_with("line 2"), "{}", nested.what);
+        assert_eq!(nested.hint.as_deref(), Some("did you mean `limits.peers_max`?"));
+        let syntax = Config::parse("name = \"A\"\nlisten = [\n").unwrap_err();
+        assert!(syntax.what.starts_with("line "), "{}", syntax.what);
+        let kind = Config::parse("name = 3").unwrap_err();
+        assert!(kind.what.contains("line 1"), "{}", kind.what);
+        assert!(Config::parse("listen = [\"localhost:80\"]").is_err());
+    }
+
+    #[test]
+    fn limits_have_bounds() {
+        for (value, valid) in [(0, false), (1, true), (LIMIT_MAX, true), (LIMIT_MAX + 1, false)] {
+            let text = format!("[limits]\npeers_max = {value}");
+            assert_eq!(Config::parse(&text).is_ok(), valid, "{value}");
+        }
+    }
+
+    #[test]
+    fn setting_one_leaves_the_rest_of_the_file() {
+        let text = "# mine\nlog = \"info\" # quiet\n";
+        let text = changed(text, "log", &["debug".into()]).unwrap();
+        assert_eq!(text, "# mine\nlog = \"debug\" # quiet\n");
+        let text = changed(&text, "limits.peers_max", &["7".into()]).unwrap();
+        assert_eq!(text, "# mine\nlog = \"debug\" # quiet\n\n[limits]\npeers_max = 7\n");
+        let text = changed(&text, "peers", &["/ip4/1.2.3.4/tcp/1".into()]).unwrap();
+        let config = Config::parse(&text).unwrap();
+        assert_eq!((config.limits.peers_max, config.log.as_str()), (7, "debug"));
+        assert_eq!(config.peers, ["/ip4/1.2.3.4/tcp/1"]);
+        let list = changed("", "listen", &["[\"/a\", \"/b\"]".into()]).unwrap();
+        assert_eq!(Config::parse(&list).unwrap().listen, ["/a", "/b"]);
+        let many = changed("", "listen", &["/a".into(), "/b".into()]).unwrap();
+        assert_eq!(Config::parse(&many).unwrap().listen, ["/a", "/b"]);
+        let none = changed("", "listen", &["[]".into()]).unwrap();
+        assert!(Config::parse(&none).unwrap().listen.is_empty());
+    }
+
+    #[test]
+    fn what_is_no_setting_is_not_set() {
+        assert!(changed("", "limits", &["1".into()]).is_err());
+        assert!(changed("", "log", &["a".into(), "b".into()]).is_err());
+        let failure = changed("", "lisen", &["/a".into()]).unwrap_err();
+        assert_eq!(failure.hint.as_deref(), Some("did you mean `listen`?"));
+        let folder = tempfile::tempdir().unwrap();
+        let home = Home::at(folder.path()).unwrap();
+        assert!(Config::set(&home, "limits.peers_max", &["many".into()]).is_err());
+        assert!(!home.config().exists());
+        Config::set(&home, "name", &["7".into()]).unwrap();
+        assert_eq!(Config::read(&home).unwrap().name, "7");
+        fs::write(home.config(), "x y").unwrap();
+        let failure = Config::read(&home).unwrap_err();
+        assert!(failure.what.contains("config.toml: line 1"), "{}", failure.what);
+    }
+
+    #[test]
+    fn edit_distance() {
+        for (a, b, expected) in
+            [("", "", 0), ("", "ab", 2), ("listen", "lisen", 1), ("abc", "cba", 2)]
+        {
+            assert_eq!(distance(a, b), expected, "{a} {b}");
+            assert_eq!(distance(b, a), expected, "{b} {a}");
+        }
+    }
+}

@@ -1,0 +1,279 @@
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::net::UnixStream as Plain;
+use std::sync::Barrier;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
+use serde_json::{Value, json};
+use tokio::runtime::Runtime;
+use tokio::sync::oneshot;
+
+use super::*;
+use crate::control::{Empty, Search, client};
+
+/// Answers `status` with a count, `search` with progress and an echo, `why` with a panic, and
+/// `peer.list` once two callers are inside.
+struct Fake {
+    calls: AtomicUsize,
+    both: Barrier,
+}
+
+impl Service for Fake {
+    fn call(&self, request: Request, progress: &mut dyn FnMut(Progress)) -> Result<Value, Failure> {
+        self.calls.fetch_add(1, Ordering::SeqCst);
+        match request {
+            Request::Status(_) => Ok(json!({ "pid": 7 })),
+            Request::Search(search) => {
+                for done in 0..3 {
+                    progress(Progress { done, total: Some(3), ..Progress::default() });
+                }
+                Ok(json!({ "query": search.query }))
+            }
+            Request::PeerList(_) => {
+                self.both.wait();
+                Ok(json!({}))
+            }
+            Request::RecordShow(_) => Ok(Value::String("x".repeat(REPLY_BYTES_MAX))),
+            Request::Why(_) => panic!("a defect"),
+            other => Err(Failure::denied(other.verb())),
+        }
+    }
+}
+
+struct Daemon {
+    home: Home,
+    fake: Arc<Fake>,
+    stop: Option<oneshot::Sender<()>>,
+    task: Option<tokio::task::JoinHandle<()>>,
+    runtime: Runtime,
+    _lock: Lock,
+    _folder: tempfile::TempDir,
+}
+
+impl Daemon {
+    fn start(bounds: Bounds) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let home = Home::at(folder.path().join("h")).unwrap();
+        home.create().unwrap();
+        let runtime = Runtime::new().unwrap();
+        let _inside = runtime.enter();
+        let lock = home.lock().unwrap();
+        let listener = Listener::bind(&home, &lock).unwrap();
+        let fake = Arc::new(Fake { calls: AtomicUsize::new(0), both: Barrier::new(2) });
+        let (stop, stopped) = oneshot::channel::<()>();
+        let service: Arc<dyn Service> = Arc::clone(&fake) as _;
+        let task = runtime.spawn(serve(listener, service, bounds, async {
+            let _ = stopped.await;
+        }));
+        drop(_inside);
+        Self {
+            home,
+            fake,
+            stop: Some(stop),
+            task: Some(task),
+            runtime,
+            _lock: lock,
+            _folder: folder,
+        }
+    }
+
+    fn call(&self, request: Request) -> Result<Value, Failure> {
+        client::call(&self.home, request, None, &mut |_| {})
+    }
+
+    fn plain(&self) -> Plain {
+        Plain::connect(self.home.socket().unwrap()).unwrap()
+    }
+
+    fn stop(&mut self) {
+        self.stop.take().unwrap().send(()).unwrap();
+        self.runtime.block_on(self.task.take().unwrap()).unwrap();
+    }
+}
+
+fn search(query: &str) -> Request {
+    Request::Search(Search { query: query.into(), limit: None, after: None })
+}
+
+/// All that the daemon says before it closes the connection.
+fn rest_of(mut stream: Plain) -> String {
+    let mut text = String::new();
+    stream.read_to_string(&mut text).unwrap();
+    text
+}
+
+#[test]
+fn a_request_gets_its_answer_and_a_failure_crosses_whole() {
+    let mut daemon = Daemon::start(Bounds::default());
+    assert_eq!(daemon.call(Request::Status(Empty {})), Ok(json!({ "pid": 7 })));
+    let denied = daemon.call(Request::CoalitionShow(Empty {}));
+    assert_eq!(denied, Err(Failure::denied("coalition.show")));
+    let path = daemon.home.socket().unwrap();
+    assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
+    daemon.stop();
+    assert!(!path.exists());
+    let gone = daemon.call(Request::Status(Empty {})).unwrap_err();
+    assert_eq!(gone.kind, Kind::Unreachable);
+    assert!(gone.hint.unwrap().ends_with(" run"));
+}
+
+#[test]
+fn progress_arrives_before_the_answer_and_the_connection_goes_on() {
+    let daemon = Daemon::start(Bounds::default());
+    let mut seen = Vec::new();
+    let value = client::call(&daemon.home, search("x"), None, &mut |report| seen.push(report.done));
+    assert_eq!(value, Ok(json!({ "query": "x" })));
+    assert!(seen.is_sorted() && seen.len() <= 3);
+
+    let mut stream = daemon.plain();
+    let line = json!({ "version": PROTOCOL_VERSION, "request": { "status": {} } });
+    let mut reader = BufReader::new(stream.try_clone().unwrap());
+    for _ in 0..2 {
+        writeln!(stream, "{line}").unwrap();
+        let mut answer = String::new();
+        reader.read_line(&mut answer).unwrap();
+        assert_eq!(answer, "{\"ok\":{\"pid\":7}}\n");
+    }
+}
+
+#[test]
+fn garbage_is_told_so_and_dropped_and_others_are_served() {
+    let daemon = Daemon::start(Bounds::default());
+    let unknown = json!({ "version": 1, "request": { "launch": {} } }).to_string();
+    let extra = json!({ "version": 1, "request": { "status": { "x": 1 } } }).to_string();
+    let deep = "[".repeat(100_000);
+    for bad in ["", "}{", "null", &unknown, &extra, &deep, "\u{0}\u{1}"] {
+        let mut stream = daemon.plain();
+        writeln!(stream, "{bad}").unwrap();
+        let answer = rest_of(stream);
+        assert!(answer.starts_with("{\"error\":{\"kind\":\"usage\""), "{answer}");
+        assert_eq!(answer.lines().count(), 1);
+    }
+    assert!(daemon.call(Request::Status(Empty {})).is_ok());
+    assert_eq!(daemon.fake.calls.load(Ordering::SeqCst), 1);
+}
+
+#[test]
+fn another_version_is_told_to_restart() {
+    let daemon = Daemon::start(Bounds::default());
+    let mut stream = daemon.plain();
+    writeln!(stream, "{}", json!({ "version": 2, "request": { "later": {} } })).unwrap();
+    let answer = rest_of(stream);
+    assert!(answer.contains("restart the daemon"), "{answer}");
+}
+
+#[test]
+fn a_request_at_the_bound_is_served_and_one_past_it_is_not() {
+    let daemon = Daemon::start(Bounds::default());
+    let overhead = serde_json::to_vec(&Envelope { version: 1, request: search("") }).unwrap().len();
+    let longest = REQUEST_BYTES_MAX - overhead - 1;
+    assert!(daemon.call(search(&"q".repeat(longest))).is_ok());
+    let refused = daemon.call(search(&"q".repeat(longest + 1))).unwrap_err();
+    assert_eq!(refused.kind, Kind::Usage);
+
+    let mut stream = daemon.plain();
+    let _ = stream.write_all(&vec![b' '; REQUEST_BYTES_MAX + 1]);
+    let answer = rest_of(stream);
+    assert!(answer.contains("longer than"), "{answer}");
+}
+
+#[test]
+fn an_answer_past_the_bound_is_a_failure() {
+    let daemon = Daemon::start(Bounds::default());
+    let show = crate::control::RecordShow { record: "ab".into() };
+    let failure = daemon.call(Request::RecordShow(show)).unwrap_err();
+    assert!(failure.what.contains("longer than"), "{failure}");
+}
+
+#[test]
+fn a_panic_is_a_bug_and_the_daemon_lives() {
+    let daemon = Daemon::start(Bounds::default());
+    let why = crate::control::Why { record: "ab".into() };
+    assert_eq!(daemon.call(Request::Why(why)).unwrap_err().kind, Kind::Bug);
+    assert!(daemon.call(Request::Status(Empty {})).is_ok());
+}
+
+#[test]
+fn clients_are_served_at_the_same_time() {
+    let daemon = Daemon::start(Bounds::default());
+    // Each of the two returns only once the other is inside as well.
+    thread::scope(|scope| {
+        let first = scope.spawn(|| daemon.call(Request::PeerList(Empty {})));
+        assert!(daemon.call(Request::PeerList(Empty {})).is_ok());
+        assert!(first.join().unwrap().is_ok());
+    });
+    thread::scope(|scope| {
+        let calls: Vec<_> =
+            (0..16).map(|_| scope.spawn(|| daemon.call(Request::Status(Empty {})))).collect();
+        for call in calls {
+            assert!(call.join().unwrap().is_ok());
+        }
+    });
+}
+
+#[test]
+fn clients_past_the_bound_are_turned_away_until_one_leaves() {
+    let daemon = Daemon::start(Bounds { clients_max: 1, ..Bounds::default() });
+    let mut first = daemon.plain();
+    let line = json!({ "version": PROTOCOL_VERSION, "request": { "status": {} } });
+    writeln!(first, "{line}").unwrap();
+    let mut reader = BufReader::new(first.try_clone().unwrap());
+    reader.read_line(&mut String::new()).unwrap();
+    let busy = daemon.call(Request::Status(Empty {})).unwrap_err();
+    assert!(busy.hint.unwrap().contains("commands_max"));
+    first.shutdown(std::net::Shutdown::Both).unwrap();
+    drop((first, reader));
+    while daemon.call(Request::Status(Empty {})).is_err() {
+        thread::yield_now();
+    }
+}
+
+#[test]
+fn a_client_that_stalls_is_dropped() {
+    let bounds = Bounds { request_wait: Duration::from_millis(20), ..Bounds::default() };
+    let daemon = Daemon::start(bounds);
+    let silent = daemon.plain();
+    let mut half = daemon.plain();
+    half.write_all(b"{\"version\":1,").unwrap();
+    assert_eq!(rest_of(silent), "");
+    assert_eq!(rest_of(half), "");
+}
+
+#[test]
+fn a_client_that_takes_no_answer_is_dropped() {
+    let bounds =
+        Bounds { reply_wait: Duration::from_millis(20), clients_max: 1, ..Bounds::default() };
+    let mut daemon = Daemon::start(bounds);
+    let mut stream = daemon.plain();
+    let line = json!({ "version": 1, "request": search("q".repeat(900_000).as_str()) });
+    writeln!(stream, "{line}").unwrap();
+    // The answer does not fit the socket's buffer and nobody reads it: only the bound ends this.
+    daemon.stop();
+}
+
+#[test]
+fn the_socket_of_a_killed_daemon_is_replaced_and_other_files_are_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let home = Home::at(folder.path()).unwrap();
+    let runtime = Runtime::new().unwrap();
+    let _inside = runtime.enter();
+    let path = home.socket().unwrap();
+    drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
+    assert!(path.exists());
+    let refused = client::call(&home, Request::Status(Empty {}), None, &mut |_| {}).unwrap_err();
+    assert_eq!(refused.kind, Kind::Unreachable);
+    let lock = home.lock().unwrap();
+    drop(Listener::bind(&home, &lock).unwrap());
+    fs::write(&path, "mine").unwrap();
+    assert!(Listener::bind(&home, &lock).is_err());
+    assert_eq!(fs::read(&path).unwrap(), b"mine");
+}
+
+#[test]
+fn every_request_reads_back_under_its_verb() {
+    let request = search("plate:AB12");
+    let line = serde_json::to_value(&request).unwrap();
+    assert_eq!(line.as_object().unwrap().keys().collect::<Vec<_>>(), [request.verb()]);
+    assert_eq!(serde_json::from_value::<Request>(line).unwrap(), request);
+}

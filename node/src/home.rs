@@ -1,0 +1,570 @@
+//! The home folder: everything that one device keeps on disk.
+//!
+//! ```text
+//! HOME/            0700
+//!   config.toml    settings, for people to edit
+//!   device.key     0600  this device's secrets
+//!   agency.key     0600  the agency's root, on the device that founded it; belongs offline
+//!   store/         records, logs, keys of compartments; sealed under the store key
+//!   scratch/       files on their way through import and export; emptied at each start
+//!   run.lock       held by the running daemon: its process id and its socket
+//!   control.sock   where the daemon answers
+//! ```
+//!
+//! Files come into being whole: written beside their place, flushed, moved there, and the folder
+//! flushed. Secrets that others may read are refused, as `ssh` does.
+
+mod key_file;
+
+use std::env;
+use std::ffi::OsString;
+use std::fmt::Write as _;
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use std::process;
+
+use tearline_crdt::hash::sha256;
+
+pub use self::key_file::{Agency, Identity, KeyFileError};
+use crate::failure::{Failure, Kind};
+
+/// The environment variable that names the home folder.
+pub const HOME_VARIABLE: &str = "TEARLINE_HOME";
+/// Longest path of a Unix socket, in bytes: `sun_path` of Linux without its final zero.
+pub const SOCKET_PATH_BYTES_MAX: usize = 107;
+
+/// A home folder; it need not exist yet.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Home {
+    root: PathBuf,
+}
+
+impl Home {
+    /// The folder at this path.
+    pub fn at(path: impl Into<PathBuf>) -> Result<Self, Failure> {
+        let path = path.into();
+        let root = std::path::absolute(&path)
+            .map_err(|e| Failure::io(format_args!("cannot use the home {}", path.display()), &e))?;
+        Ok(Self { root })
+    }
+
+    /// The folder that the command line or else the environment names.
+    pub fn locate(named: Option<PathBuf>) -> Result<Self, Failure> {
+        locate_in(named, |name| env::var_os(name).filter(|value| !value.is_empty())).map_or_else(
+            || {
+                Err(Failure::usage("there is no home folder to use")
+                    .hint("name one: --home DIR, or set TEARLINE_HOME"))
+            },
+            Self::at,
+        )
+    }
+
+    /// The folder itself.
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The settings.
+    #[must_use]
+    pub fn config(&self) -> PathBuf {
+        self.root.join("config.toml")
+    }
+
+    /// The device's secrets.
+    #[must_use]
+    pub fn device_key(&self) -> PathBuf {
+        self.root.join("device.key")
+    }
+
+    /// The agency's root.
+    #[must_use]
+    pub fn agency_key(&self) -> PathBuf {
+        self.root.join("agency.key")
+    }
+
+    /// The store's folder.
+    #[must_use]
+    pub fn store(&self) -> PathBuf {
+        self.root.join("store")
+    }
+
+    /// The command line that runs `arguments` for this home, for hints.
+    #[must_use]
+    pub fn command(&self, arguments: &str) -> String {
+        let default = Self::locate(None);
+        if default.is_ok_and(|default| default == *self) {
+            format!("tearline {arguments}")
+        } else {
+            format!("tearline --home {} {arguments}", quoted(&self.root.to_string_lossy()))
+        }
+    }
+
+    /// Makes the folder, for its owner alone. An existing one is checked.
+    pub fn create(&self) -> Result<(), Failure> {
+        create_private(&self.root)?;
+        self.check_root()
+    }
+
+    /// Fails if the folder is not there, belongs to somebody else, or lets others in.
+    pub fn check_root(&self) -> Result<(), Failure> {
+        match private(&self.root) {
+            Ok(()) => Ok(()),
+            Err(Exposure::Missing) => {
+                Err(Failure::failed(format!("there is no home at {}", self.root.display()))
+                    .hint(self.init_hint()))
+            }
+            Err(exposure) => Err(exposure.failure(&self.root, "700")),
+        }
+    }
+
+    /// Writes a new device's secrets. Refuses when there are some.
+    pub fn write_identity(&self, identity: &Identity) -> Result<(), Failure> {
+        self.write_new(&self.device_key(), &identity.encode(), "an identity")
+    }
+
+    /// Writes a new agency's root. Refuses when there is one.
+    pub fn write_agency(&self, agency: &Agency) -> Result<(), Failure> {
+        self.write_new(&self.agency_key(), &agency.encode(), "an agency root")
+    }
+
+    /// The device's secrets.
+    pub fn read_identity(&self) -> Result<Identity, Failure> {
+        self.check_root()?;
+        let path = self.device_key();
+        let bytes = read_secret(&path)?.ok_or_else(|| {
+            Failure::failed(format!("{} holds no identity yet", self.root.display()))
+                .hint(self.init_hint())
+        })?;
+        Identity::decode(&bytes).map_err(|error| damaged(&path, &error))
+    }
+
+    /// The agency's root, where it is here.
+    pub fn read_agency(&self) -> Result<Option<Agency>, Failure> {
+        self.check_root()?;
+        let path = self.agency_key();
+        read_secret(&path)?
+            .map(|bytes| Agency::decode(&bytes).map_err(|error| damaged(&path, &error)))
+            .transpose()
+    }
+
+    /// A new empty file in the home, for its owner alone, that goes away with the value.
+    pub fn scratch_file(&self) -> Result<ScratchFile, Failure> {
+        let folder = self.scratch();
+        create_private(&folder)?;
+        let path = folder.join(random_name()?);
+        let file = new_private_file(&path)
+            .map_err(|e| Failure::io(format_args!("cannot write {}", path.display()), &e))?;
+        Ok(ScratchFile { path, file })
+    }
+
+    /// Removes what crashed commands left behind.
+    pub fn empty_scratch(&self) -> Result<(), Failure> {
+        match fs::remove_dir_all(self.scratch()) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => {
+                Err(Failure::io(format_args!("cannot empty {}", self.scratch().display()), &e))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Takes the home for this process, until the value is dropped or the process dies in
+    /// whatever way.
+    pub fn lock(&self) -> Result<Lock, Failure> {
+        let path = self.lock_path();
+        let io = |e: io::Error| Failure::io(format_args!("cannot lock {}", path.display()), &e);
+        let mut file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(&path)
+            .map_err(io)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(fs::TryLockError::WouldBlock) => {
+                let who = match self.running() {
+                    Some(pid) => format!("a daemon is already running for this home, pid {pid}"),
+                    None => "another command is using this home".to_owned(),
+                };
+                return Err(Failure::failed(who)
+                    .hint(format!("ask it: {}; or stop it first", self.command("status"))));
+            }
+            Err(fs::TryLockError::Error(e)) => return Err(io(e)),
+        }
+        let socket = self.derived_socket()?;
+        file.set_len(0).map_err(io)?;
+        file.write_all(
+            &[process::id().to_string().as_bytes(), b"\n", socket.as_os_str().as_bytes(), b"\n"]
+                .concat(),
+        )
+        .map_err(io)?;
+        Ok(Lock { _file: file })
+    }
+
+    /// The process id that the last holder of the lock wrote down.
+    #[must_use]
+    pub fn running(&self) -> Option<u32> {
+        self.recorded().and_then(|(pid, _)| pid.parse().ok())
+    }
+
+    /// Where the daemon listens: in the home if the path fits a socket, otherwise in a folder of
+    /// this user's with a short path. A command asks the lock file, because its environment may
+    /// differ from the daemon's.
+    pub fn socket(&self) -> Result<PathBuf, Failure> {
+        let derived = self.derived_socket()?;
+        if derived.starts_with(&self.root) {
+            return Ok(derived);
+        }
+        Ok(self.recorded().map_or(derived, |(_, socket)| PathBuf::from(socket)))
+    }
+
+    /// Where a daemon with this environment listens. Makes the short folder if that is needed.
+    fn derived_socket(&self) -> Result<PathBuf, Failure> {
+        let inside = self.root.join("control.sock");
+        if inside.as_os_str().len() <= SOCKET_PATH_BYTES_MAX {
+            return Ok(inside);
+        }
+        let runtime = env::var_os("XDG_RUNTIME_DIR").filter(|value| !value.is_empty());
+        let folder = short_folder(runtime, own_uid()?);
+        create_private(&folder)?;
+        private(&folder).map_err(|exposure| exposure.failure(&folder, "700"))?;
+        if folder.is_symlink() {
+            return Err(Failure::failed(format!("{} is a symbolic link", folder.display()))
+                .hint("use a shorter --home"));
+        }
+        let hash = sha256(self.root.as_os_str().as_bytes());
+        let mut name = String::new();
+        for byte in hash.iter().take(8) {
+            let _ = write!(name, "{byte:02x}");
+        }
+        let path = folder.join(name + ".sock");
+        if path.as_os_str().len() > SOCKET_PATH_BYTES_MAX {
+            return Err(Failure::failed(format!(
+                "the path of the control socket is too long: {}",
+                path.display()
+            ))
+            .hint("use a shorter --home"));
+        }
+        Ok(path)
+    }
+
+    fn recorded(&self) -> Option<(String, String)> {
+        let mut text = String::new();
+        let file = File::open(self.lock_path()).ok()?;
+        file.take(LOCK_FILE_BYTES_MAX).read_to_string(&mut text).ok()?;
+        let (pid, rest) = text.split_once('\n')?;
+        Some((pid.to_owned(), rest.strip_suffix('\n')?.to_owned()))
+    }
+
+    fn lock_path(&self) -> PathBuf {
+        self.root.join("run.lock")
+    }
+
+    fn scratch(&self) -> PathBuf {
+        self.root.join("scratch")
+    }
+
+    fn init_hint(&self) -> String {
+        format!("make one: {}", self.command("init --agency NAME --country CC"))
+    }
+
+    fn write_new(&self, path: &Path, bytes: &[u8], what: &str) -> Result<(), Failure> {
+        if fs::symlink_metadata(path).is_ok() {
+            return Err(Failure::failed(format!("{} already holds {what}", self.root.display()))
+                .hint(format!(
+                    "it was left as it is; use another --home, or move {} away",
+                    path.display()
+                )));
+        }
+        write_atomically(path, bytes)
+    }
+}
+
+/// A home that this process holds.
+#[derive(Debug)]
+pub struct Lock {
+    _file: File,
+}
+
+/// A file in the home's scratch folder; removed when dropped.
+#[derive(Debug)]
+pub struct ScratchFile {
+    path: PathBuf,
+    /// The open file.
+    pub file: File,
+}
+
+impl ScratchFile {
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Drop for ScratchFile {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+/// Replaces a file by new bytes, readable by its owner alone: after a crash there is the old file
+/// or the new one, whole.
+pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+    let io = |e: io::Error| Failure::io(format_args!("cannot write {}", path.display()), &e);
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let mut name = OsString::from(".");
+    name.push(path.file_name().unwrap_or_default());
+    name.push(format!(".{}", random_name()?));
+    let temporary = folder.join(name);
+    let written = new_private_file(&temporary)
+        .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()))
+        .and_then(|()| fs::rename(&temporary, path))
+        .and_then(|()| File::open(folder)?.sync_all());
+    if written.is_err() {
+        let _ = fs::remove_file(&temporary);
+    }
+    written.map_err(io)
+}
+
+/// This process's user id.
+pub fn own_uid() -> Result<u32, Failure> {
+    fs::metadata("/proc/self")
+        .map(|found| found.uid())
+        .map_err(|e| Failure::io("cannot find out the user id", &e))
+}
+
+/// Why a file or folder does not keep a secret.
+enum Exposure {
+    Missing,
+    NotOurs { uid: u32 },
+    Open { mode: u32 },
+    Io(io::Error),
+}
+
+impl Exposure {
+    fn failure(&self, path: &Path, mode_wanted: &str) -> Failure {
+        let path = path.display();
+        match self {
+            Self::Missing => Failure::failed(format!("{path} is missing")),
+            Self::NotOurs { uid } => {
+                Failure::failed(format!("{path} belongs to user {uid}, not to you"))
+                    .hint("run tearline as the user that made it")
+            }
+            Self::Open { mode } => {
+                Failure::failed(format!("{path} is open to other users (mode {mode:03o})"))
+                    .hint(format!("chmod {mode_wanted} {path}"))
+            }
+            Self::Io(error) => Failure::io(format_args!("cannot look at {path}"), error),
+        }
+    }
+}
+
+fn private(path: &Path) -> Result<(), Exposure> {
+    let metadata = match fs::symlink_metadata(path) {
+        Ok(metadata) if metadata.is_symlink() => fs::metadata(path),
+        other => other,
+    };
+    let metadata = metadata.map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => Exposure::Missing,
+        _ => Exposure::Io(error),
+    })?;
+    let own = own_uid().map_err(|failure| Exposure::Io(io::Error::other(failure)))?;
+    if metadata.uid() != own {
+        return Err(Exposure::NotOurs { uid: metadata.uid() });
+    }
+    if metadata.mode() & 0o077 != 0 {
+        return Err(Exposure::Open { mode: metadata.mode() & 0o777 });
+    }
+    Ok(())
+}
+
+fn create_private(path: &Path) -> Result<(), Failure> {
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+        .map_err(|e| Failure::io(format_args!("cannot make the folder {}", path.display()), &e))
+}
+
+fn new_private_file(path: &Path) -> io::Result<File> {
+    OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path)
+}
+
+/// The bytes of a secret file; none if there is no file; refused if others may read it.
+fn read_secret(path: &Path) -> Result<Option<zeroize::Zeroizing<Vec<u8>>>, Failure> {
+    match private(path) {
+        Ok(()) => {}
+        Err(Exposure::Missing) => return Ok(None),
+        Err(exposure) => return Err(exposure.failure(path, "600")),
+    }
+    let mut bytes = zeroize::Zeroizing::new(Vec::with_capacity(key_file::FILE_BYTES_MAX + 1));
+    File::open(path)
+        .and_then(|file| file.take(key_file::FILE_BYTES_MAX as u64 + 1).read_to_end(&mut bytes))
+        .map_err(|e| Failure::io(format_args!("cannot read {}", path.display()), &e))?;
+    Ok(Some(bytes))
+}
+
+fn damaged(path: &Path, error: &KeyFileError) -> Failure {
+    Failure::new(Kind::Integrity, format!("{}: {error}", path.display()))
+        .hint("restore the file from a backup of this very device")
+}
+
+fn random_name() -> Result<String, Failure> {
+    let mut bytes = [0; 8];
+    getrandom::fill(&mut bytes)
+        .map_err(|e| Failure::failed(format!("the system gives no randomness: {e}")))?;
+    Ok(format!("{:016x}", u64::from_be_bytes(bytes)))
+}
+
+fn locate_in(
+    named: Option<PathBuf>,
+    variable: impl Fn(&str) -> Option<OsString>,
+) -> Option<PathBuf> {
+    named
+        .or_else(|| variable(HOME_VARIABLE).map(PathBuf::from))
+        .or_else(|| Some(PathBuf::from(variable("XDG_DATA_HOME")?).join("tearline")))
+        .or_else(|| Some(PathBuf::from(variable("HOME")?).join(".local/share/tearline")))
+}
+
+/// A word as a shell reads it back.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:,@%".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', "'\\''"))
+    }
+}
+
+fn short_folder(runtime: Option<OsString>, uid: u32) -> PathBuf {
+    match runtime {
+        Some(runtime) => PathBuf::from(runtime).join("tearline"),
+        None => PathBuf::from(format!("/tmp/tearline-{uid}")),
+    }
+}
+
+/// Longest content of the lock file: a process id and a path.
+const LOCK_FILE_BYTES_MAX: u64 = 8 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    fn home() -> (tempfile::TempDir, Home) {
+        let folder = tempfile::tempdir().unwrap();
+        let home = Home::at(folder.path().join("home")).unwrap();
+        home.create().unwrap();
+        (folder, home)
+    }
+
+    #[test]
+    fn the_home_is_the_named_one_then_the_environments_then_the_users() {
+        let all = |name: &str| {
+            Some(OsString::from(match name {
+                HOME_VARIABLE => "/env",
+                "XDG_DATA_HOME" => "/data",
+                _ => "/user",
+            }))
+        };
+        assert_eq!(locate_in(Some("/flag".into()), all), Some("/flag".into()));
+        assert_eq!(locate_in(None, all), Some("/env".into()));
+        let without = |name: &str| all(name).filter(|_| name != HOME_VARIABLE);
+        assert_eq!(locate_in(None, without), Some("/data/tearline".into()));
+        let user = |name: &str| all(name).filter(|_| name == "HOME");
+        assert_eq!(locate_in(None, user), Some("/user/.local/share/tearline".into()));
+        assert_eq!(locate_in(None, |_| None), None);
+    }
+
+    #[test]
+    fn an_identity_is_written_once_and_reads_back() {
+        let (_folder, home) = home();
+        let failure = home.read_identity().unwrap_err();
+        assert!(failure.hint.unwrap().contains("init"));
+        home.write_identity(&Identity::generate().unwrap()).unwrap();
+        let first = home.read_identity().unwrap();
+        let again = home.write_identity(&Identity::generate().unwrap()).unwrap_err();
+        assert_eq!(again.kind, Kind::Failed);
+        assert_eq!(home.read_identity().unwrap().encode(), first.encode());
+        let mode = fs::metadata(home.device_key()).unwrap().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        assert_eq!(fs::read_dir(home.root()).unwrap().count(), 1, "no temporary file is left");
+    }
+
+    #[test]
+    fn secrets_that_others_may_read_are_refused() {
+        let (_folder, home) = home();
+        home.write_identity(&Identity::generate().unwrap()).unwrap();
+        fs::set_permissions(home.device_key(), fs::Permissions::from_mode(0o640)).unwrap();
+        assert!(home.read_identity().unwrap_err().hint.unwrap().starts_with("chmod 600"));
+        fs::set_permissions(home.device_key(), fs::Permissions::from_mode(0o600)).unwrap();
+        fs::set_permissions(home.root(), fs::Permissions::from_mode(0o750)).unwrap();
+        assert!(home.read_identity().unwrap_err().hint.unwrap().starts_with("chmod 700"));
+    }
+
+    #[test]
+    fn a_cut_key_file_is_an_integrity_failure() {
+        let (_folder, home) = home();
+        home.write_identity(&Identity::generate().unwrap()).unwrap();
+        let bytes = fs::read(home.device_key()).unwrap();
+        write_atomically(&home.device_key(), &bytes[..bytes.len() - 1]).unwrap();
+        assert_eq!(home.read_identity().unwrap_err().kind, Kind::Integrity);
+    }
+
+    #[test]
+    fn one_process_holds_the_home_and_says_who_it_is() {
+        let (_folder, home) = home();
+        let lock = home.lock().unwrap();
+        let failure = home.lock().unwrap_err();
+        assert!(failure.what.contains(&process::id().to_string()), "{failure}");
+        drop(lock);
+        home.lock().unwrap();
+    }
+
+    #[test]
+    fn a_long_home_has_its_socket_elsewhere_and_both_sides_agree() {
+        let folder = tempfile::tempdir().unwrap();
+        let base = folder.path().as_os_str().len();
+        let fitting = SOCKET_PATH_BYTES_MAX - base - "//control.sock".len();
+        let fits = Home::at(folder.path().join("h".repeat(fitting))).unwrap();
+        assert_eq!(fits.socket().unwrap(), fits.root().join("control.sock"));
+        let long = Home::at(folder.path().join("h".repeat(fitting + 1))).unwrap();
+        long.create().unwrap();
+        let derived = long.socket().unwrap();
+        assert!(!derived.starts_with(long.root()));
+        assert!(derived.as_os_str().len() <= SOCKET_PATH_BYTES_MAX);
+        let _lock = long.lock().unwrap();
+        assert_eq!(long.socket().unwrap(), derived);
+        assert_eq!(short_folder(None, 7), PathBuf::from("/tmp/tearline-7"));
+        assert_eq!(
+            short_folder(Some("/run/user/7".into()), 7),
+            PathBuf::from("/run/user/7/tearline")
+        );
+    }
+
+    #[test]
+    fn hints_can_be_pasted_into_a_shell() {
+        let home = Home::at("/tmp/it's here").unwrap();
+        assert_eq!(home.command("run"), "tearline --home '/tmp/it'\\''s here' run");
+        assert_eq!(Home::at("/srv/ne").unwrap().command("run"), "tearline --home /srv/ne run");
+    }
+
+    #[test]
+    fn a_scratch_file_goes_away() {
+        let (_folder, home) = home();
+        let scratch = home.scratch_file().unwrap();
+        let path = scratch.path().to_owned();
+        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
+        drop(scratch);
+        assert!(!path.exists());
+        home.empty_scratch().unwrap();
+        home.empty_scratch().unwrap();
+    }
+}
