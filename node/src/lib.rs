@@ -2,6 +2,9 @@
 
 pub mod config;
 pub mod control;
+pub mod exchange;
 pub mod failure;
 pub mod home;
+pub mod index;
 pub mod logging;
+pub mod store;
