@@ -1,7 +1,9 @@
 //! Tearline's daemon and command line.
 
+pub mod cli;
 pub mod config;
 pub mod control;
+pub mod daemon;
 pub mod failure;
 pub mod home;
 pub mod logging;
