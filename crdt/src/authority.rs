@@ -93,6 +93,7 @@ impl Coalition {
             | Statement::Open(_)
             | Statement::Epoch(_)
             | Statement::Reseal { .. }
+            | Statement::Describe { .. }
             | Statement::Unknown { .. } => false,
         };
         if !counts || self.facts.insert(id, (issuer, statement)).is_some() {

@@ -1,6 +1,6 @@
-//! Epochs: the secrets of a compartment. An epoch's secret is random; two keys are drawn from it at
-//! once and the secret itself is forgotten, so that the key to payloads can be destroyed while the
-//! key to the auditable skeleton (sealed headers) stays.
+//! Epochs: the secrets of a compartment. An epoch's secret is random; two keys are drawn from it
+//! once, so that the secret and the key to payloads can be destroyed while the key to the auditable
+//! skeleton (sealed headers) stays.
 
 use zeroize::Zeroizing;
 
@@ -20,13 +20,13 @@ pub type KeyBox = [u8; KEY_BOX_BYTES];
 pub struct EpochKeys {
     /// Opens sealed headers. Outlives erasure and the epoch's retirement.
     metadata: Key,
-    /// Opens payloads, until the epoch is retired.
-    payload: Option<Key>,
+    /// The epoch's secret and the key that opens payloads, until the epoch is retired.
+    live: Option<(Key, Key)>,
 }
 
 impl std::fmt::Debug for EpochKeys {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "EpochKeys(hidden, payloads {})", if self.payload.is_some() { "open" } else { "retired" })
+        write!(f, "EpochKeys(hidden, payloads {})", if self.live.is_some() { "open" } else { "retired" })
     }
 }
 
@@ -36,7 +36,10 @@ impl EpochKeys {
     pub fn of(secret: &[u8; 32]) -> Self {
         Self {
             metadata: seal::derive(secret, &[], &[b"tearline/1/metadata"]),
-            payload: Some(seal::derive(secret, &[], &[b"tearline/1/payload"])),
+            live: Some((
+                Key::new(*secret),
+                seal::derive(secret, &[], &[b"tearline/1/payload"]),
+            )),
         }
     }
 
@@ -44,6 +47,12 @@ impl EpochKeys {
     #[must_use]
     pub fn commitment(secret: &[u8; 32]) -> Digest {
         Domain::EpochCommit.hash(&[secret])
+    }
+
+    /// The secret, to be sealed to one more reader; `None` after the epoch's retirement.
+    #[must_use]
+    pub fn secret(&self) -> Option<&[u8; 32]> {
+        self.live.as_ref().map(|(secret, _)| &**secret)
     }
 
     /// The key of one log's sealed headers.
@@ -55,17 +64,17 @@ impl EpochKeys {
     /// The key of one record's payloads in one log; `None` after the epoch's retirement.
     #[must_use]
     pub fn record_key(&self, log: &LogId, salt: &KeyBox) -> Option<Key> {
-        let payload = self.payload.as_ref()?;
+        let (_, payload) = self.live.as_ref()?;
         Some(seal::derive(&**payload, salt, &[b"tearline/1/record", &log.encode()]))
     }
 
-    /// The two keys, for the store (which seals them): `metadata (32) || payload (32)`, or the
-    /// first alone.
+    /// What the store keeps, under its own seal: `metadata key (32) || secret (32)`, or the first
+    /// alone after retirement.
     #[must_use]
     pub fn to_bytes(&self) -> Zeroizing<Vec<u8>> {
         let mut out = Zeroizing::new(self.metadata.to_vec());
-        if let Some(payload) = &self.payload {
-            out.extend_from_slice(&**payload);
+        if let Some((secret, _)) = &self.live {
+            out.extend_from_slice(&**secret);
         }
         out
     }
@@ -74,11 +83,13 @@ impl EpochKeys {
     #[must_use]
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let metadata = Key::new(bytes.get(..32)?.try_into().ok()?);
-        let payload = match bytes.get(32..)? {
-            [] => None,
-            rest => Some(Key::new(rest.try_into().ok()?)),
-        };
-        Some(Self { metadata, payload })
+        match bytes.get(32..)? {
+            [] => Some(Self { metadata, live: None }),
+            rest => {
+                let keys = Self::of(&*Key::new(rest.try_into().ok()?));
+                (*keys.metadata == *metadata).then_some(keys)
+            }
+        }
     }
 }
 

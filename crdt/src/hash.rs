@@ -23,6 +23,8 @@ pub enum Domain {
     JoinRequest,
     /// A founder desk's approval of an admission.
     Admission,
+    /// A record's id: its genesis log and key box.
+    Record,
     /// An Automerge actor id: log, record and run.
     Actor,
     /// A leaf of a segment's Merkle tree.
@@ -57,6 +59,7 @@ impl Domain {
             Self::DeskCertificate => b"tearline/1/desk-certificate",
             Self::JoinRequest => b"tearline/1/join-request",
             Self::Admission => b"tearline/1/admission",
+            Self::Record => b"tearline/1/record",
             Self::Actor => b"tearline/1/actor",
             Self::SegmentLeaf => b"tearline/1/segment-leaf",
             Self::SegmentNode => b"tearline/1/segment-node",

@@ -6,7 +6,7 @@
 //! resident is one [`LogState`] per log, never per entry.
 
 use std::collections::BTreeMap;
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 
 use crate::bounds::SEGMENT_BYTES_MAX;
 use crate::codec::{DecodeError, Reader, Write as _};
@@ -74,7 +74,7 @@ pub struct StoredEntry {
 
 impl Logbook {
     /// Reads the logs' states. Fails on a damaged store, never panics.
-    pub fn load(store: &impl Store) -> Result<Self, StoreError> {
+    pub fn load(store: &dyn Store) -> Result<Self, StoreError> {
         let mut book = Self::default();
         let mut damaged = None;
         store.scan(Space::Logs, &[], &[], &mut |key, value| match read_state(key, value) {
@@ -164,19 +164,21 @@ impl Logbook {
         self.logs.insert(log, state);
     }
 
-    /// Entries of a log from `from` on, in whole segments: as many as fit `bytes_max`, at least
-    /// one segment. `None` at the log's end. `from` must begin a segment.
+    /// Entries of a log from `from` within a span of positions, in whole segments: as many as fit
+    /// `bytes_max`, at least one segment. `None` if there are none. The span must begin where a
+    /// segment does.
     pub fn read(
         &self,
-        store: &impl Store,
+        store: &dyn Store,
         log: &LogId,
-        from: u64,
+        span: Range<u64>,
         bytes_max: usize,
     ) -> Result<Option<Stretch>, StoreError> {
+        let from = span.start;
         let Some(state) = self.logs.get(log).filter(|state| from < state.head.next) else {
             return Ok(None);
         };
-        let mut reading = Reading::new(from, bytes_max);
+        let mut reading = Reading::new(span, bytes_max);
         self.chunks(store, state.no, from, &mut |chunk| reading.take(store, &chunk))?;
         Ok(reading.finish())
     }
@@ -184,7 +186,7 @@ impl Logbook {
     /// One entry.
     pub fn entry(
         &self,
-        store: &impl Store,
+        store: &dyn Store,
         log: &LogId,
         seq: u64,
     ) -> Result<Option<StoredEntry>, StoreError> {
@@ -203,7 +205,7 @@ impl Logbook {
     /// Visits the chunks of a log from the one that holds `from` on.
     fn chunks(
         &self,
-        store: &impl Store,
+        store: &dyn Store,
         no: LogNo,
         from: u64,
         visit: &mut dyn FnMut(Chunk<'_>) -> Result<ControlFlow<()>, StoreError>,
@@ -280,13 +282,13 @@ impl<'a> Chunk<'a> {
         Ok(Self { key, head: Head { next, id, epoch }, count, entries })
     }
 
-    fn boxes(&self, store: &impl Store) -> Result<Vec<u8>, StoreError> {
+    fn boxes(&self, store: &dyn Store) -> Result<Vec<u8>, StoreError> {
         Ok(store.get(Space::Boxes, self.key)?.unwrap_or_default())
     }
 
     fn entry(
         &self,
-        store: &impl Store,
+        store: &dyn Store,
         log: &LogId,
         no: LogNo,
         seq: u64,
@@ -323,7 +325,7 @@ impl<'a> Chunk<'a> {
 
 /// Collects whole segments from consecutive chunks.
 struct Reading {
-    from: u64,
+    span: Range<u64>,
     bytes_max: usize,
     stretch: Stretch,
     /// The stretch's length at the last signed entry: entries, bytes, boxes.
@@ -331,14 +333,14 @@ struct Reading {
 }
 
 impl Reading {
-    fn new(from: u64, bytes_max: usize) -> Self {
-        let stretch = Stretch { first: from, count: 0, entries: vec![], boxes: vec![] };
-        Self { from, bytes_max, stretch, whole: (0, 0, 0) }
+    fn new(span: Range<u64>, bytes_max: usize) -> Self {
+        let stretch = Stretch { first: span.start, count: 0, entries: vec![], boxes: vec![] };
+        Self { span, bytes_max, stretch, whole: (0, 0, 0) }
     }
 
     fn take(
         &mut self,
-        store: &impl Store,
+        store: &dyn Store,
         chunk: &Chunk<'_>,
     ) -> Result<ControlFlow<()>, StoreError> {
         let damaged = || crate::store::damaged(Space::Entries, chunk.key);
@@ -349,8 +351,11 @@ impl Reading {
             let start = reader.at();
             let short = ShortEntry::decode(&mut reader).map_err(|_| damaged())?;
             let salt = if short.has_box { Some(boxes.next().ok_or_else(damaged)?) } else { None };
-            if seq < self.from {
+            if seq < self.span.start {
                 continue;
+            }
+            if seq >= self.span.end {
+                return Ok(ControlFlow::Break(()));
             }
             let bytes = chunk.entries.get(start..reader.at()).ok_or_else(damaged)?;
             let size = self.stretch.entries.len() + bytes.len();

@@ -239,7 +239,7 @@ impl EpochStatement {
 /// A statement.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Statement {
-    /// 1: the coalition begins. First entry of the founder's log in the coalition.
+    /// 1: the coalition begins.
     Found(Charter),
     /// 2: a desk, by its agency's root.
     Desk(DeskCertificate),
@@ -269,6 +269,12 @@ pub enum Statement {
         epoch: EpochId,
         /// Merkle root of the boxes.
         boxes_root: Digest,
+    },
+    /// 8: what the compartment is called. The name travels in the entry's payload, sealed under
+    /// the epoch, so that relays do not learn it.
+    Describe {
+        /// The epoch.
+        epoch: EpochId,
     },
     /// A kind that this version does not know.
     Unknown {
@@ -316,6 +322,9 @@ impl Statement {
             Self::Reseal { epoch, boxes_root } => {
                 out.number(7).raw(&epoch.0).raw(boxes_root);
             }
+            Self::Describe { epoch } => {
+                out.number(8).raw(&epoch.0);
+            }
             Self::Unknown { kind, bytes } => {
                 out.number(*kind).raw(bytes);
             }
@@ -349,6 +358,7 @@ impl Statement {
                 epoch: EpochId(reader.array("epoch id")?),
                 boxes_root: reader.array("boxes root")?,
             },
+            8 => Self::Describe { epoch: EpochId(reader.array("epoch id")?) },
             kind => {
                 let bytes = reader.take(reader.left(), "statement")?.to_vec();
                 Self::Unknown { kind, bytes }
@@ -538,6 +548,7 @@ mod tests {
                 boxes_root: [5; 32],
             }),
             Statement::Reseal { epoch: EpochId([1; 32]), boxes_root: [2; 32] },
+            Statement::Describe { epoch: EpochId([3; 32]) },
             Statement::Unknown { kind: 99, bytes: vec![1, 2, 3] },
         ]
     }

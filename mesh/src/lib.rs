@@ -1,1 +1,17 @@
-//! x
+//! Replication: one state machine, [`Replica`], that knows no clock, socket, disk or thread; and
+//! (feature `net`) its libp2p driver.
+//!
+//! A peer's state is its logs. Two peers that meet compare one digest; where it differs they
+//! descend a Merkle trie of what each holds ([`tearline_crdt::frontier`]) and push to each other
+//! what the other lacks, most urgent class first. What arrives is verified, stored, *flushed*, and
+//! only then acknowledged and passed on. The shipped daemon and the simulator run this same code.
+
+pub mod fault;
+pub mod invitation;
+#[cfg(feature = "net")]
+pub mod net;
+pub mod replica;
+pub mod wire;
+
+pub use fault::PeerFault;
+pub use replica::{Event, Input, Link, Output, Replica};

@@ -39,13 +39,17 @@ pub struct SealedHeader {
     pub run: u32,
     /// Where the record's key box is: `None` in this entry, or in the log's entry of that seq.
     pub box_seq: Option<u64>,
-    /// The record's heads, as the author saw them: ascending.
+    /// The record's heads in this log, as the author saw them, by seq: ascending. The chain binds
+    /// them as an id would, in fewer bytes.
+    pub own_deps: Vec<u64>,
+    /// The record's heads in other logs, by id: ascending.
     pub deps: Vec<EntryId>,
 }
 
 impl SealedHeader {
     /// `kind (1) || record (16) || wall ms (number) || run (number) ||
-    /// box seq + 1, or 0 (number) || count (number), deps (32 each)`.
+    /// box seq + 1, or 0 (number) || count (number), own deps (numbers) ||
+    /// count (number), deps (32 each)`.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(64);
@@ -54,7 +58,11 @@ impl SealedHeader {
             .number(self.wall.0)
             .number(u64::from(self.run))
             .number(self.box_seq.map_or(0, |seq| seq.saturating_add(1)))
-            .number(self.deps.len() as u64);
+            .number(self.own_deps.len() as u64);
+        for dep in &self.own_deps {
+            out.number(*dep);
+        }
+        out.number(self.deps.len() as u64);
         for dep in &self.deps {
             out.raw(&dep.0);
         }
@@ -70,6 +78,15 @@ impl SealedHeader {
         let run = reader.number_max(u64::from(u32::MAX), "run")? as u32;
         let box_seq = reader.number("box seq")?.checked_sub(1);
         let at = reader.at();
+        let count = reader.count(OWN_DEPS_MAX, "own dependencies")?;
+        let mut own_deps = Vec::with_capacity(count);
+        for _ in 0..count {
+            own_deps.push(reader.number("own dependency")?);
+        }
+        if !own_deps.windows(2).all(|pair| matches!(pair, [a, b] if a < b)) {
+            return reader.invalid(at, "own dependencies");
+        }
+        let at = reader.at();
         let count = reader.count(DEPS_MAX, "dependencies")?;
         let mut deps = Vec::with_capacity(count);
         for _ in 0..count {
@@ -79,7 +96,7 @@ impl SealedHeader {
             return reader.invalid(at, "dependencies");
         }
         reader.finish()?;
-        Ok(Self { kind, record, wall, run, box_seq, deps })
+        Ok(Self { kind, record, wall, run, box_seq, own_deps, deps })
     }
 }
 
@@ -94,9 +111,10 @@ pub struct LogCipher {
     header_key: Key,
 }
 
-/// Tells the two uses of one (log, seq) nonce space apart; the keys differ as well.
+/// Tells the uses of one (log, seq) nonce space apart.
 const NONCE_HEADER: u8 = 1;
 const NONCE_PAYLOAD: u8 = 2;
+const NONCE_REST: u8 = 3;
 
 impl LogCipher {
     /// The cipher of a log under an epoch's keys.
@@ -130,6 +148,19 @@ impl LogCipher {
         let associated = self.associated(seq, None);
         let plain = seal::open(&self.header_key, &nonce(NONCE_HEADER, seq), &associated, sealed)?;
         Ok(SealedHeader::decode(&plain)?)
+    }
+
+    /// Seals what a statement at position `seq` says to readers only.
+    #[must_use]
+    pub fn seal_rest(&self, seq: u64, rest: &[u8]) -> Vec<u8> {
+        let associated = self.associated(seq, None);
+        seal::seal(&self.header_key, &nonce(NONCE_REST, seq), &associated, rest)
+    }
+
+    /// Opens what [`LogCipher::seal_rest`] sealed.
+    pub fn open_rest(&self, seq: u64, sealed: &[u8]) -> Result<Vec<u8>, OpenFault> {
+        let associated = self.associated(seq, None);
+        Ok(seal::open(&self.header_key, &nonce(NONCE_REST, seq), &associated, sealed)?)
     }
 
     /// Seals a payload for position `seq`, bound to the sealed header beside it. `None` once the
@@ -200,8 +231,12 @@ fn nonce(part: u8, seq: u64) -> [u8; 12] {
     out
 }
 
+/// Most heads of one record in one log: a log is a chain, so honest authors have one.
+const OWN_DEPS_MAX: usize = 4;
+
 /// Longest sealed form of a header with the most dependencies.
-pub const SEALED_BYTES_MAX: usize = 1 + 16 + 10 + 5 + 10 + 1 + 32 * DEPS_MAX + TAG_BYTES;
+pub const SEALED_BYTES_MAX: usize =
+    1 + 16 + 10 + 5 + 10 + 1 + 10 * OWN_DEPS_MAX + 1 + 32 * DEPS_MAX + TAG_BYTES;
 const _: () = assert!(SEALED_BYTES_MAX <= crate::bounds::SEALED_HEADER_BYTES_MAX);
 
 #[cfg(test)]
@@ -226,6 +261,7 @@ mod tests {
             wall: WallTime(u64::MAX),
             run: u32::MAX,
             box_seq: Some(u64::MAX - 1),
+            own_deps: (0..OWN_DEPS_MAX as u64).map(|n| u64::MAX - 9 + n).collect(),
             deps: (0..deps).map(|n| EntryId([n as u8; 32])).collect(),
         }
     }

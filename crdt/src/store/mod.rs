@@ -124,6 +124,17 @@ impl Batch {
     pub const fn is_empty(&self) -> bool {
         self.writes.is_empty()
     }
+
+    /// Refuses a key or value above its bound. Every store asks before it applies anything.
+    pub fn check(&self) -> Result<(), StoreError> {
+        for (space, key, value) in &self.writes {
+            let (key_bytes, value_bytes) = (key.len(), value.as_ref().map_or(0, Vec::len));
+            if key_bytes > KEY_BYTES_MAX || value_bytes > VALUE_BYTES_MAX {
+                return Err(StoreError::TooLarge { space: *space, key_bytes, value_bytes });
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Called with each key and value of a scan, until it breaks.

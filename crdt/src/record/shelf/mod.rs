@@ -1,0 +1,551 @@
+//! The shelf: from verified entries to records.
+//!
+//! For every record the store holds the list of its entries and nothing else; what the record says
+//! follows from them. An entry is *materialised* when its dependencies are and it passes the gate;
+//! the verdict is a pure function of the record's entries, whatever their order of arrival
+//! ([`thread`]). A record that is no more than its genesis, as nearly all of an import are, is read
+//! off its one change without opening a document.
+//!
+//! Documents are not kept: a small cache holds the threads that were opened last.
+
+mod prepare;
+mod read;
+mod thread;
+
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+
+use serde_json::{Map, Value};
+
+use crate::change;
+use crate::codec::{DecodeError, Reader as Bytes, Write as _};
+use crate::document;
+use crate::entry::run::{VerifiedEntry, VerifiedRun};
+use crate::entry::sealed::{EntryKind, LogCipher, SealedHeader};
+use crate::epoch::{EpochKeys, KeyBox};
+use crate::gate::{self, Expected};
+use crate::hash::Digest;
+use crate::id::{AgencyNo, Class, CompartmentId, DeviceId, EpochId, LogId, RecordId};
+use crate::logbook::{LogNo, Logbook};
+use crate::store::{Batch, Space, Store, StoreError};
+use crate::time::WallTime;
+
+use super::genesis::{Genesis, record_id};
+use super::kind::Kind;
+use super::label::Label;
+
+pub use prepare::{Draft, DraftError, Prepared, Writing, Written};
+pub use read::{Detail, EntryView, Reader, Verdict};
+use thread::{Place, Thread};
+
+/// What a record came to, after one of its entries arrived. For indexes and inboxes.
+#[derive(Debug)]
+pub struct RecordView<'a> {
+    /// The record.
+    pub record: RecordId,
+    /// Rises with every change that arrives here; not comparable between peers.
+    pub version: u64,
+    /// Where it is.
+    pub compartment: CompartmentId,
+    /// What it is about.
+    pub kind: Kind,
+    /// The most urgent class of its entries.
+    pub class: Class,
+    /// The agency whose device began it.
+    pub origin: AgencyNo,
+    /// The device that began it.
+    pub device: DeviceId,
+    /// The label that holds.
+    pub label: &'a Label,
+    /// Its properties.
+    pub fields: &'a Map<String, Value>,
+    /// When its author says it began.
+    pub created: WallTime,
+    /// When it arrived or changed here.
+    pub received: WallTime,
+}
+
+/// Something built from records, kept in the same store in the same batch.
+pub trait Projection {
+    /// A record is new or has changed.
+    fn record(
+        &mut self,
+        store: &dyn Store,
+        batch: &mut Batch,
+        view: &RecordView<'_>,
+    ) -> Result<(), StoreError>;
+}
+
+/// Builds nothing.
+impl Projection for () {
+    fn record(
+        &mut self,
+        _store: &dyn Store,
+        _batch: &mut Batch,
+        _view: &RecordView<'_>,
+    ) -> Result<(), StoreError> {
+        Ok(())
+    }
+}
+
+/// Which agency a device belongs to, as the compartment's coalition has it.
+pub trait Standings {
+    /// The device's agency; `None` for a stranger.
+    fn agency(&self, compartment: &CompartmentId, device: &DeviceId) -> Option<AgencyNo>;
+}
+
+/// What the shelf works with while it takes entries.
+#[expect(missing_debug_implementations, reason = "holds trait objects of its caller")]
+pub struct Desk<'a> {
+    /// The store.
+    pub store: &'a dyn Store,
+    /// The logs.
+    pub logbook: &'a Logbook,
+    /// The epochs that this device can open.
+    pub keys: &'a BTreeMap<EpochId, EpochKeys>,
+    /// Who is whose.
+    pub standings: &'a dyn Standings,
+    /// What is built from the records.
+    pub projection: &'a mut dyn Projection,
+    /// Now.
+    pub now: WallTime,
+}
+
+/// The records of a peer.
+#[derive(Debug, Default)]
+pub struct Shelf {
+    threads: BTreeMap<RecordId, Thread>,
+    opened: Vec<EpochId>,
+}
+
+/// Most threads in the cache. A thread of one genesis takes about 3 kB with its document.
+const THREADS_MAX: usize = 256;
+/// Most waiting entries opened in one batch.
+const WAITING_PER_BATCH: usize = 1_024;
+
+impl Shelf {
+    /// Takes a verified run that was just appended to its log: opens what it can, judges it, and
+    /// writes what follows into the batch.
+    pub fn take(
+        &mut self,
+        desk: &mut Desk<'_>,
+        batch: &mut Batch,
+        no: LogNo,
+        run: &VerifiedRun,
+    ) -> Result<(), StoreError> {
+        let mut work = Work::new(desk, batch, *run.log(), no, Some(run));
+        for entry in run.entries() {
+            work.take(self, entry)?;
+        }
+        work.finish(self)
+    }
+
+    /// An epoch's keys came: its waiting entries can be opened now.
+    pub fn epoch_opened(&mut self, epoch: EpochId) {
+        self.opened.push(epoch);
+    }
+
+    /// Whether [`Shelf::open_waiting`] has work.
+    #[must_use]
+    pub fn has_opened_epochs(&self) -> bool {
+        !self.opened.is_empty()
+    }
+
+    /// Opens a bounded number of entries of one log that waited for an epoch. To be called, each
+    /// time with a batch that is applied, until [`Shelf::has_opened_epochs`] says no.
+    pub fn open_waiting(
+        &mut self,
+        desk: &mut Desk<'_>,
+        batch: &mut Batch,
+    ) -> Result<(), StoreError> {
+        let Some(epoch) = self.opened.last().copied() else { return Ok(()) };
+        let mut log = None;
+        let mut seqs = Vec::new();
+        desk.store.scan(Space::Waiting, &epoch.0, &[], &mut |key, _| {
+            let Ok((no, seq)) = read_waiting(key) else { return ControlFlow::Continue(()) };
+            if *log.get_or_insert(no) != no || seqs.len() >= WAITING_PER_BATCH {
+                return ControlFlow::Break(());
+            }
+            batch.remove(Space::Waiting, key.to_vec());
+            seqs.push(seq);
+            ControlFlow::Continue(())
+        })?;
+        let Some(no) = log else {
+            self.opened.pop();
+            return Ok(());
+        };
+        let Some(log) = desk.logbook.log(no).copied() else { return Ok(()) };
+        let mut work = Work::new(desk, batch, log, no, None);
+        for seq in seqs {
+            work.take_stored(self, seq)?;
+        }
+        work.finish(self)
+    }
+
+    /// How many records were begun in a compartment by entries that could be opened.
+    pub fn records_of(&self, store: &dyn Store, id: CompartmentId) -> Result<u64, StoreError> {
+        let Some(bytes) = store.get(Space::Meta, &count_key(&id))? else { return Ok(0) };
+        let count: Option<[u8; 8]> = bytes.try_into().ok();
+        count
+            .map(u64::from_be_bytes)
+            .ok_or_else(|| crate::store::damaged(Space::Meta, &count_key(&id)))
+    }
+
+    fn keep(&mut self, record: RecordId, thread: Thread) {
+        if self.threads.len() >= THREADS_MAX && !self.threads.contains_key(&record) {
+            self.threads.clear();
+        }
+        self.threads.insert(record, thread);
+    }
+
+    /// The answers of a reader.
+    pub fn reader<'a>(
+        &'a mut self,
+        store: &'a dyn Store,
+        logbook: &'a Logbook,
+        keys: &'a BTreeMap<EpochId, EpochKeys>,
+        standings: &'a dyn Standings,
+    ) -> Reader<'a> {
+        Reader::new(self, store, logbook, keys, standings)
+    }
+}
+
+/// What the store holds of a record: its entries, by place.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub(crate) struct Listing {
+    version: u64,
+    places: Vec<Place>,
+}
+
+impl Listing {
+    /// `version (number) || count (number) || log number, seq (numbers)...`.
+    fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        out.number(self.version).number(self.places.len() as u64);
+        for place in &self.places {
+            out.number(u64::from(place.no.0)).number(place.seq);
+        }
+        out
+    }
+
+    fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        let mut reader = Bytes::new(bytes);
+        let version = reader.number("version")?;
+        let count = reader.count(ENTRIES_PER_RECORD_MAX, "entries")?;
+        let mut places = Vec::with_capacity(count);
+        for _ in 0..count {
+            let no = LogNo(reader.number_max(u64::from(u32::MAX), "log number")? as u32);
+            places.push(Place { no, seq: reader.number("seq")? });
+        }
+        reader.finish()?;
+        Ok(Self { version, places })
+    }
+
+    pub(crate) fn load(store: &dyn Store, record: &RecordId) -> Result<Option<Self>, StoreError> {
+        let Some(bytes) = store.get(Space::Records, &record.0)? else { return Ok(None) };
+        Self::decode(&bytes)
+            .map(Some)
+            .map_err(|_| crate::store::damaged(Space::Records, &record.0))
+    }
+}
+
+/// Most entries that one record's listing holds; further ones stay in their logs, unlisted.
+const ENTRIES_PER_RECORD_MAX: usize = 100_000;
+
+/// An entry, opened.
+#[derive(Clone, Debug)]
+pub(crate) struct Opened {
+    pub(crate) place: Place,
+    pub(crate) log: LogId,
+    pub(crate) id: crate::id::EntryId,
+    pub(crate) header: SealedHeader,
+    /// The payload in clear; `None` where it is gone or does not open.
+    pub(crate) payload: Option<Vec<u8>>,
+    /// The key box of a genesis, to which the record's id is bound.
+    pub(crate) key_box: Option<KeyBox>,
+}
+
+/// One pass over entries of one log.
+struct Work<'w, 'd> {
+    desk: &'w mut Desk<'d>,
+    batch: &'w mut Batch,
+    log: LogId,
+    log_digest: Digest,
+    no: LogNo,
+    /// The run being taken: its entries are not in the store yet.
+    run: Option<&'w VerifiedRun>,
+    ciphers: BTreeMap<EpochId, LogCipher>,
+    /// Listings that changed in this pass.
+    listings: BTreeMap<RecordId, Listing>,
+    /// Records that were not known before this pass.
+    begun: u64,
+}
+
+impl<'w, 'd> Work<'w, 'd> {
+    fn new(
+        desk: &'w mut Desk<'d>,
+        batch: &'w mut Batch,
+        log: LogId,
+        no: LogNo,
+        run: Option<&'w VerifiedRun>,
+    ) -> Self {
+        let log_digest = log.digest();
+        let (ciphers, listings) = (BTreeMap::new(), BTreeMap::new());
+        Self { desk, batch, log, log_digest, no, run, ciphers, listings, begun: 0 }
+    }
+
+    fn take(&mut self, shelf: &mut Shelf, entry: &VerifiedEntry) -> Result<(), StoreError> {
+        let Some(run) = self.run else { return Ok(()) };
+        let place = Place { no: self.no, seq: entry.seq };
+        if !self.desk.keys.contains_key(&entry.epoch) {
+            self.batch.put(Space::Waiting, waiting_key(&entry.epoch, place), Vec::new());
+            return Ok(());
+        }
+        let Some(header) = self.header(entry.epoch, entry.seq, run.sealed(entry)) else {
+            return Ok(());
+        };
+        let own_box = entry.key_box;
+        let key_box = match header.box_seq {
+            None => own_box,
+            Some(seq) => self.box_at(seq)?,
+        };
+        let payload = self.payload(entry, run.payload(entry), key_box.as_ref());
+        let opened =
+            Opened { place, log: self.log, id: entry.id, header, payload, key_box: own_box };
+        self.judge(shelf, opened)
+    }
+
+    fn take_stored(&mut self, shelf: &mut Shelf, seq: u64) -> Result<(), StoreError> {
+        let place = Place { no: self.no, seq };
+        let opened = open_stored(self.desk.store, self.desk.logbook, self.desk.keys, place)?;
+        opened.map_or(Ok(()), |opened| self.judge(shelf, opened))
+    }
+
+    fn cipher(&mut self, epoch: EpochId) -> Option<&LogCipher> {
+        let keys = self.desk.keys.get(&epoch)?;
+        let log = self.log;
+        Some(self.ciphers.entry(epoch).or_insert_with(|| LogCipher::new(log, epoch, keys.clone())))
+    }
+
+    fn header(&mut self, epoch: EpochId, seq: u64, sealed: &[u8]) -> Option<SealedHeader> {
+        self.cipher(epoch)?.open_header(seq, sealed).ok()
+    }
+
+    fn payload(
+        &mut self,
+        entry: &VerifiedEntry,
+        sealed: Option<&[u8]>,
+        key_box: Option<&KeyBox>,
+    ) -> Option<Vec<u8>> {
+        let cipher = self.cipher(entry.epoch)?;
+        cipher.open_payload(entry.seq, &entry.sealed_hash, key_box?, sealed?).ok()
+    }
+
+    /// The key box of another entry of this log.
+    fn box_at(&self, seq: u64) -> Result<Option<KeyBox>, StoreError> {
+        if let Some(run) = self.run.filter(|run| seq >= run.from().next) {
+            let entry = run.entries().iter().find(|entry| entry.seq == seq);
+            return Ok(entry.and_then(|entry| entry.key_box));
+        }
+        let entry = self.desk.logbook.entry(self.desk.store, &self.log, seq)?;
+        Ok(entry.and_then(|entry| entry.key_box))
+    }
+
+    fn judge(&mut self, shelf: &mut Shelf, opened: Opened) -> Result<(), StoreError> {
+        let record = opened.header.record;
+        let listing = match self.listings.remove(&record) {
+            Some(listing) => Some(listing),
+            None => Listing::load(self.desk.store, &record)?,
+        };
+        let fresh = listing.is_none();
+        self.begun += u64::from(fresh);
+        let mut listing = listing.unwrap_or_default();
+        let known = listing.places.contains(&opened.place);
+        if !known && listing.places.len() < ENTRIES_PER_RECORD_MAX {
+            listing.places.push(opened.place);
+        }
+        listing.version += 1;
+        let version = listing.version;
+        let simple = fresh && self.show_genesis(&opened, version)?;
+        if !simple {
+            self.judge_thread(shelf, &listing, opened)?;
+        }
+        self.listings.insert(record, listing);
+        Ok(())
+    }
+
+    /// The short way for a record that is no more than a genesis: gate, read off, project. False
+    /// if that does not settle it.
+    fn show_genesis(&mut self, opened: &Opened, version: u64) -> Result<bool, StoreError> {
+        let Some(genesis) = self.sound_genesis(opened) else { return Ok(false) };
+        let expected = Expected {
+            actor: document::actor(&self.log_digest, &opened.header.record, opened.header.run),
+            seq: 1,
+            deps: &[],
+            start_op: 1,
+        };
+        let Ok(admitted) = gate::admit(genesis.change, &expected) else { return Ok(false) };
+        let Some(fields) = change::to_json(admitted.change()) else { return Ok(false) };
+        let origin = self.desk.standings.agency(&self.log.compartment, &self.log.device);
+        let view = RecordView {
+            record: opened.header.record,
+            version,
+            compartment: self.log.compartment,
+            kind: genesis.kind,
+            class: self.log.class,
+            origin: origin.unwrap_or_default(),
+            device: self.log.device,
+            label: &genesis.label,
+            fields: &fields,
+            created: opened.header.wall,
+            received: self.desk.now,
+        };
+        self.desk.projection.record(self.desk.store, self.batch, &view)?;
+        Ok(true)
+    }
+
+    fn sound_genesis<'o>(&self, opened: &'o Opened) -> Option<Genesis<'o>> {
+        let header = &opened.header;
+        let bound = opened.key_box.is_some_and(|b| record_id(&self.log_digest, &b) == header.record);
+        let first = header.kind == EntryKind::GENESIS
+            && header.deps.is_empty()
+            && header.own_deps.is_empty();
+        if !bound || !first {
+            return None;
+        }
+        Genesis::decode(opened.payload.as_deref()?).ok()
+    }
+
+    /// The long way: all entries of the record, judged together.
+    fn judge_thread(
+        &mut self,
+        shelf: &mut Shelf,
+        listing: &Listing,
+        opened: Opened,
+    ) -> Result<(), StoreError> {
+        let record = opened.header.record;
+        let mut thread = match shelf.threads.remove(&record) {
+            Some(thread) => thread,
+            None => self.load_thread(record, listing, opened.place)?,
+        };
+        thread.add(opened);
+        let changed = thread.evaluate(self.desk.standings);
+        if changed {
+            if let Some(summary) = thread.summary(self.desk.standings) {
+                let view = RecordView {
+                    record,
+                    version: listing.version,
+                    compartment: summary.compartment,
+                    kind: summary.kind,
+                    class: summary.class,
+                    origin: summary.origin,
+                    device: summary.device,
+                    label: &summary.label,
+                    fields: &summary.fields,
+                    created: summary.created,
+                    received: self.desk.now,
+                };
+                self.desk.projection.record(self.desk.store, self.batch, &view)?;
+            }
+        }
+        shelf.keep(record, thread);
+        Ok(())
+    }
+
+    fn load_thread(
+        &mut self,
+        record: RecordId,
+        listing: &Listing,
+        except: Place,
+    ) -> Result<Thread, StoreError> {
+        let mut thread = Thread::new(record);
+        for place in listing.places.iter().filter(|place| **place != except) {
+            let in_run = self.run.filter(|run| place.no == self.no && place.seq >= run.from().next);
+            let opened = match in_run {
+                Some(run) => self.open_in_run(run, *place)?,
+                None => open_stored(self.desk.store, self.desk.logbook, self.desk.keys, *place)?,
+            };
+            if let Some(opened) = opened {
+                thread.add(opened);
+            }
+        }
+        thread.evaluate(self.desk.standings);
+        Ok(thread)
+    }
+
+    fn open_in_run(
+        &mut self,
+        run: &VerifiedRun,
+        place: Place,
+    ) -> Result<Option<Opened>, StoreError> {
+        let Some(entry) = run.entries().iter().find(|entry| entry.seq == place.seq) else {
+            return Ok(None);
+        };
+        let Some(header) = self.header(entry.epoch, entry.seq, run.sealed(entry)) else {
+            return Ok(None);
+        };
+        let key_box = match header.box_seq {
+            None => entry.key_box,
+            Some(seq) => self.box_at(seq)?,
+        };
+        let payload = self.payload(entry, run.payload(entry), key_box.as_ref());
+        let (log, id) = (self.log, entry.id);
+        Ok(Some(Opened { place, log, id, header, payload, key_box: entry.key_box }))
+    }
+
+    fn finish(self, shelf: &Shelf) -> Result<(), StoreError> {
+        if self.begun > 0 {
+            let id = self.log.compartment;
+            let count = shelf.records_of(self.desk.store, id)? + self.begun;
+            self.batch.put(Space::Meta, count_key(&id), count.to_be_bytes());
+        }
+        for (record, listing) in self.listings {
+            self.batch.put(Space::Records, record.0, listing.encode());
+        }
+        Ok(())
+    }
+}
+
+/// Opens an entry that is in the store.
+pub(crate) fn open_stored(
+    store: &dyn Store,
+    logbook: &Logbook,
+    keys: &BTreeMap<EpochId, EpochKeys>,
+    place: Place,
+) -> Result<Option<Opened>, StoreError> {
+    let Some(log) = logbook.log(place.no).copied() else { return Ok(None) };
+    let Some(entry) = logbook.entry(store, &log, place.seq)? else { return Ok(None) };
+    let Some(keys) = keys.get(&entry.epoch) else { return Ok(None) };
+    let cipher = LogCipher::new(log, entry.epoch, keys.clone());
+    let Ok(header) = cipher.open_header(place.seq, &entry.sealed) else { return Ok(None) };
+    let key_box = match header.box_seq {
+        None => entry.key_box,
+        Some(seq) => logbook.entry(store, &log, seq)?.and_then(|entry| entry.key_box),
+    };
+    let sealed_hash = crate::hash::sha256(&entry.sealed);
+    let payload = key_box.zip(entry.payload).and_then(|(key_box, payload)| {
+        cipher.open_payload(place.seq, &sealed_hash, &key_box, &payload).ok()
+    });
+    Ok(Some(Opened { place, log, id: entry.id, header, payload, key_box: entry.key_box }))
+}
+
+fn count_key(id: &CompartmentId) -> Vec<u8> {
+    [b"records/".as_slice(), &id.0].concat()
+}
+
+/// `epoch (32) || log number (4, big-endian) || seq (8, big-endian)`.
+fn waiting_key(epoch: &EpochId, place: Place) -> Vec<u8> {
+    let mut key = epoch.0.to_vec();
+    key.extend(place.no.0.to_be_bytes());
+    key.extend(place.seq.to_be_bytes());
+    key
+}
+
+fn read_waiting(key: &[u8]) -> Result<(LogNo, u64), DecodeError> {
+    let mut reader = Bytes::new(key);
+    reader.take(32, "epoch")?;
+    let no = LogNo(u32::from_be_bytes(reader.array("log number")?));
+    let seq = u64::from_be_bytes(reader.array("seq")?);
+    reader.finish()?;
+    Ok((no, seq))
+}

@@ -1,0 +1,337 @@
+//! Drafts become entries: what an author seals, before the log places and signs it.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value};
+
+use crate::bounds::DEPS_MAX;
+use crate::change::{self, BuildError};
+use crate::document::{self, EditError, Patch};
+use crate::entropy::Entropy;
+use crate::entry::run::NewEntry;
+use crate::entry::sealed::{EntryKind, LogCipher, SealedHeader};
+use crate::epoch::{EpochKeys, KeyBox};
+use crate::hash::sha256;
+use crate::id::{Class, EntryId, EpochId, RecordId};
+use crate::logbook::Logbook;
+use crate::store::{Store, StoreError};
+use crate::time::WallTime;
+
+use super::super::genesis::{Genesis, LabelStatement, Writers, encode_change, record_id};
+use super::super::kind::Kind;
+use super::super::label::Label;
+use super::thread::Thread;
+use super::{Shelf, Standings};
+
+/// What an author wants to write.
+#[derive(Clone, Debug)]
+pub enum Draft {
+    /// A new record.
+    New {
+        /// What it is about.
+        kind: Kind,
+        /// Its properties.
+        fields: Map<String, Value>,
+        /// Its first label.
+        label: Label,
+    },
+    /// A change of a record.
+    Edit {
+        /// The record.
+        record: RecordId,
+        /// What changes.
+        patch: Patch,
+    },
+    /// A further restriction, or, with citations, a release.
+    Label {
+        /// The record.
+        record: RecordId,
+        /// The label.
+        label: Label,
+        /// The statements that it lifts.
+        cites: Vec<EntryId>,
+    },
+}
+
+/// Why a draft is not written.
+#[derive(Debug, thiserror::Error)]
+pub enum DraftError {
+    /// Its fields do not make a record.
+    #[error("{0}")]
+    Fields(#[from] BuildError),
+    /// The record is not here, or is not visible: the same answer.
+    #[error("no record you can see")]
+    NoRecord,
+    /// The record is in another compartment than the one written to.
+    #[error("the record is in another compartment")]
+    OtherCompartment,
+    /// Only the originating agency's devices may do this.
+    #[error("only the originating agency may do this; attach a note instead")]
+    NotWriter,
+    /// The record has more concurrent heads than one change can join.
+    #[error("the record has {0} concurrent versions; the limit is {DEPS_MAX}")]
+    Heads(usize),
+    /// The change cannot be made.
+    #[error("{0}")]
+    Edit(#[from] EditError),
+    /// The epoch's payload key is gone.
+    #[error("the compartment's epoch is retired")]
+    Retired,
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// What came of a draft.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Written {
+    /// The record.
+    pub record: RecordId,
+    /// Seq of its first entry in the author's log.
+    pub seq: u64,
+}
+
+/// What drafts came to.
+#[derive(Debug, Default)]
+pub struct Prepared {
+    /// The entries, in order.
+    pub entries: Vec<NewEntry>,
+    /// One for each draft.
+    pub written: Vec<Written>,
+}
+
+/// What the shelf works with while it prepares.
+#[expect(missing_debug_implementations, reason = "holds trait objects of its caller")]
+pub struct Writing<'a> {
+    /// The store.
+    pub store: &'a dyn Store,
+    /// The logs.
+    pub logbook: &'a Logbook,
+    /// The epochs that this device can open.
+    pub keys: &'a BTreeMap<EpochId, EpochKeys>,
+    /// Who is whose.
+    pub standings: &'a dyn Standings,
+    /// The author's log, under the epoch to write under.
+    pub cipher: &'a LogCipher,
+    /// Seq of the first entry to be written.
+    pub next_seq: u64,
+    /// The author's clock.
+    pub now: WallTime,
+    /// Randomness for key boxes.
+    pub entropy: &'a mut dyn Entropy,
+}
+
+impl Shelf {
+    /// Seals drafts for the author's log. On an error nothing was prepared; it names the draft.
+    pub fn prepare(
+        &mut self,
+        writing: &mut Writing<'_>,
+        drafts: Vec<Draft>,
+    ) -> Result<Prepared, (usize, DraftError)> {
+        let mut prepared = Prepared::default();
+        let digest = writing.cipher.log().digest();
+        let mut edited = Vec::new();
+        for (index, draft) in drafts.into_iter().enumerate() {
+            let at = |error: DraftError| (index, error);
+            match draft {
+                Draft::New { kind, fields, label } => {
+                    writing
+                        .prepare_new(&digest, kind, &fields, label, &mut prepared)
+                        .map_err(at)?;
+                }
+                Draft::Edit { record, patch } => {
+                    self.check_once(&mut edited, record).map_err(at)?;
+                    let thread = self.thread(writing, record).map_err(at)?;
+                    writing.prepare_edit(&digest, thread, record, &patch, &mut prepared).map_err(at)?;
+                }
+                Draft::Label { record, label, cites } => {
+                    self.check_once(&mut edited, record).map_err(at)?;
+                    let thread = self.thread(writing, record).map_err(at)?;
+                    let statement = LabelStatement { label, cites };
+                    writing.prepare_label(thread, record, &statement, &mut prepared).map_err(at)?;
+                }
+            }
+        }
+        Ok(prepared)
+    }
+
+    /// Two changes of one record in one act would have to build on each other before either is in
+    /// its log.
+    fn check_once(&self, edited: &mut Vec<RecordId>, record: RecordId) -> Result<(), DraftError> {
+        if edited.contains(&record) {
+            return Err(DraftError::Edit(EditError::Repeated));
+        }
+        edited.push(record);
+        Ok(())
+    }
+
+    fn thread(
+        &mut self,
+        writing: &Writing<'_>,
+        record: RecordId,
+    ) -> Result<&Thread, DraftError> {
+        let mut reader =
+            self.reader(writing.store, writing.logbook, writing.keys, writing.standings);
+        reader.load(record)?;
+        self.threads.get(&record).ok_or(DraftError::NoRecord)
+    }
+}
+
+impl Writing<'_> {
+    fn prepare_new(
+        &mut self,
+        digest: &[u8; 32],
+        kind: Kind,
+        fields: &Map<String, Value>,
+        label: Label,
+        prepared: &mut Prepared,
+    ) -> Result<(), DraftError> {
+        let mut key_box = KeyBox::default();
+        self.entropy.fill(&mut key_box);
+        let record = record_id(digest, &key_box);
+        let actor = document::actor(digest, &record, 0);
+        let writers =
+            if kind.open_to_compartment() { Writers::Compartment } else { Writers::Originator };
+        let first = self.next_seq + prepared.entries.len() as u64;
+        let changes = change::first_change(actor, self.now.0 as i64, fields)?;
+        for (n, built) in changes.iter().enumerate() {
+            let seq = first + n as u64;
+            let header = SealedHeader {
+                kind: if n == 0 { EntryKind::GENESIS } else { EntryKind::CHANGE },
+                record,
+                wall: self.now,
+                run: 0,
+                box_seq: (n > 0).then_some(first),
+                own_deps: if n == 0 { vec![] } else { vec![seq - 1] },
+                deps: vec![],
+            };
+            let payload = if n == 0 {
+                Genesis { kind, writers, label: label.clone(), change: &built.bytes }.encode()
+            } else {
+                encode_change(&built.bytes)
+            };
+            prepared.entries.push(self.entry(seq, &header, &key_box, &payload)?);
+        }
+        prepared.written.push(Written { record, seq: first });
+        Ok(())
+    }
+
+    fn prepare_edit(
+        &mut self,
+        digest: &[u8; 32],
+        thread: &Thread,
+        record: RecordId,
+        patch: &Patch,
+        prepared: &mut Prepared,
+    ) -> Result<(), DraftError> {
+        let seq = self.next_seq + prepared.entries.len() as u64;
+        let mut header = self.header_on(EntryKind::CHANGE, thread, record)?;
+        let no = self.logbook.state(self.cipher.log()).map(|state| state.no);
+        let actor = document::actor(digest, &record, header.run);
+        let actor_seq = thread.next_seq(no, header.run);
+        let change = thread.document().edit(actor, actor_seq, self.now.0 as i64, patch)?;
+        let key_box = self.key_box(thread, &mut header);
+        prepared.entries.push(self.entry(seq, &header, &key_box, &encode_change(&change))?);
+        prepared.written.push(Written { record, seq });
+        Ok(())
+    }
+
+    fn prepare_label(
+        &mut self,
+        thread: &Thread,
+        record: RecordId,
+        statement: &LabelStatement,
+        prepared: &mut Prepared,
+    ) -> Result<(), DraftError> {
+        let seq = self.next_seq + prepared.entries.len() as u64;
+        let mut header = self.header_on(EntryKind::LABEL, thread, record)?;
+        let key_box = self.key_box(thread, &mut header);
+        prepared.entries.push(self.entry(seq, &header, &key_box, &statement.encode())?);
+        prepared.written.push(Written { record, seq });
+        Ok(())
+    }
+
+    /// A header that depends on the record's heads.
+    fn header_on(
+        &self,
+        kind: EntryKind,
+        thread: &Thread,
+        record: RecordId,
+    ) -> Result<SealedHeader, DraftError> {
+        let heads = thread.heads();
+        let writers = thread.writers().ok_or(DraftError::NoRecord)?;
+        let log = self.cipher.log();
+        let beginning = thread.origin().ok_or(DraftError::NoRecord)?;
+        if beginning.compartment != log.compartment {
+            return Err(DraftError::OtherCompartment);
+        }
+        let agency = |device| self.standings.agency(&log.compartment, device);
+        let same = agency(&log.device).is_some() && agency(&log.device) == agency(&beginning.device);
+        if !same && (writers == Writers::Originator || kind == EntryKind::LABEL) {
+            return Err(DraftError::NotWriter);
+        }
+        if heads.len() > DEPS_MAX {
+            return Err(DraftError::Heads(heads.len()));
+        }
+        let mut own_deps = Vec::new();
+        let mut deps = Vec::new();
+        for head in heads {
+            if head.log == *log {
+                own_deps.push(head.place.seq);
+            } else {
+                deps.push(head.id);
+            }
+        }
+        own_deps.sort_unstable();
+        deps.sort_unstable();
+        Ok(SealedHeader { kind, record, wall: self.now, run: 0, box_seq: None, own_deps, deps })
+    }
+
+    /// The box of the record in this log: the one that is there, or a fresh one. A flash carries
+    /// its own, so that it opens alone. A box is bound to no epoch; the key drawn from it is.
+    fn key_box(&mut self, thread: &Thread, header: &mut SealedHeader) -> KeyBox {
+        let log = self.cipher.log();
+        let no = self.logbook.state(log).map(|state| state.no);
+        let known = no.filter(|_| log.class != Class::Flash).and_then(|no| thread.box_seq(no));
+        if let Some((seq, key_box)) = known {
+            header.box_seq = Some(seq);
+            return key_box;
+        }
+        let mut key_box = KeyBox::default();
+        self.entropy.fill(&mut key_box);
+        key_box
+    }
+
+    fn entry(
+        &self,
+        seq: u64,
+        header: &SealedHeader,
+        key_box: &KeyBox,
+        payload: &[u8],
+    ) -> Result<NewEntry, DraftError> {
+        let sealed = self.cipher.seal_header(seq, header);
+        let payload = self
+            .cipher
+            .seal_payload(seq, &sha256(&sealed), key_box, payload)
+            .ok_or(DraftError::Retired)?;
+        Ok(NewEntry {
+            epoch: self.cipher.epoch(),
+            sealed,
+            key_box: header.box_seq.is_none().then_some(*key_box),
+            payload: Some(payload),
+        })
+    }
+}
+
+/// Where a record's genesis is.
+impl Thread {
+    fn origin(&self) -> Option<&crate::id::LogId> {
+        self.entries()
+            .find(|(opened, verdict)| {
+                opened.header.kind == EntryKind::GENESIS
+                    && matches!(verdict, super::Verdict::Materialised | super::Verdict::HeldBack)
+            })
+            .map(|(opened, _)| &opened.log)
+    }
+}
+

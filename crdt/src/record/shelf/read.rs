@@ -1,0 +1,140 @@
+//! Reading records: one at a time, with all that explains them.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value};
+
+use crate::document::Conflicts;
+use crate::entry::sealed::EntryKind;
+use crate::epoch::EpochKeys;
+use crate::id::{AgencyNo, CompartmentId, DeviceId, EntryId, EpochId, LogId, RecordId};
+use crate::logbook::Logbook;
+use crate::store::{Store, StoreError};
+use crate::time::WallTime;
+
+use super::super::kind::Kind;
+use super::super::label::Label;
+use super::thread::Thread;
+use super::{Listing, Shelf, Standings, open_stored};
+
+pub use super::thread::Verdict;
+
+/// A record in full.
+#[derive(Clone, Debug)]
+pub struct Detail {
+    /// The record.
+    pub record: RecordId,
+    /// Rises with every change that arrives here.
+    pub version: u64,
+    /// Where it is.
+    pub compartment: CompartmentId,
+    /// What it is about.
+    pub kind: Kind,
+    /// The agency whose device began it.
+    pub origin: AgencyNo,
+    /// The device that began it.
+    pub device: DeviceId,
+    /// The label that holds.
+    pub label: Label,
+    /// Its properties. Where values are concurrent, one of them; all are in `conflicts`.
+    pub fields: Map<String, Value>,
+    /// Concurrent values, by path.
+    pub conflicts: Conflicts,
+    /// When its author says it began.
+    pub created: WallTime,
+    /// Its entries.
+    pub entries: Vec<EntryView>,
+}
+
+/// One entry of a record.
+#[derive(Clone, Debug)]
+pub struct EntryView {
+    /// Its id.
+    pub id: EntryId,
+    /// Its log.
+    pub log: LogId,
+    /// Its position.
+    pub seq: u64,
+    /// What it does.
+    pub kind: EntryKind,
+    /// Its author's clock.
+    pub wall: WallTime,
+    /// What became of it.
+    pub verdict: Verdict,
+}
+
+/// Answers about records.
+#[expect(missing_debug_implementations, reason = "holds trait objects of its caller")]
+pub struct Reader<'a> {
+    shelf: &'a mut Shelf,
+    store: &'a dyn Store,
+    logbook: &'a Logbook,
+    keys: &'a BTreeMap<EpochId, EpochKeys>,
+    standings: &'a dyn Standings,
+}
+
+impl<'a> Reader<'a> {
+    pub(super) const fn new(
+        shelf: &'a mut Shelf,
+        store: &'a dyn Store,
+        logbook: &'a Logbook,
+        keys: &'a BTreeMap<EpochId, EpochKeys>,
+        standings: &'a dyn Standings,
+    ) -> Self {
+        Self { shelf, store, logbook, keys, standings }
+    }
+
+    /// A record's version here; `None` where there is no such record. Costs one read.
+    pub fn version(&self, record: &RecordId) -> Result<Option<u64>, StoreError> {
+        Ok(Listing::load(self.store, record)?.map(|listing| listing.version))
+    }
+
+    /// A record in full; `None` where there is none that can be read.
+    pub fn show(&mut self, record: RecordId) -> Result<Option<Detail>, StoreError> {
+        let Some(listing) = Listing::load(self.store, &record)? else { return Ok(None) };
+        self.load(record)?;
+        let Some(thread) = self.shelf.threads.get(&record) else { return Ok(None) };
+        let Some(summary) = thread.summary(self.standings) else { return Ok(None) };
+        let entries = thread
+            .entries()
+            .map(|(opened, verdict)| EntryView {
+                id: opened.id,
+                log: opened.log,
+                seq: opened.place.seq,
+                kind: opened.header.kind,
+                wall: opened.header.wall,
+                verdict: verdict.clone(),
+            })
+            .collect();
+        Ok(Some(Detail {
+            record,
+            version: listing.version,
+            compartment: summary.compartment,
+            kind: summary.kind,
+            origin: summary.origin,
+            device: summary.device,
+            label: summary.label,
+            fields: summary.fields,
+            conflicts: thread.document().conflicts(),
+            created: summary.created,
+            entries,
+        }))
+    }
+
+    /// Brings a record's thread into the cache, if the record is here.
+    pub(super) fn load(&mut self, record: RecordId) -> Result<(), StoreError> {
+        if self.shelf.threads.contains_key(&record) {
+            return Ok(());
+        }
+        let Some(listing) = Listing::load(self.store, &record)? else { return Ok(()) };
+        let mut thread = Thread::new(record);
+        for place in &listing.places {
+            if let Some(opened) = open_stored(self.store, self.logbook, self.keys, *place)? {
+                thread.add(opened);
+            }
+        }
+        thread.evaluate(self.standings);
+        self.shelf.keep(record, thread);
+        Ok(())
+    }
+}

@@ -1,0 +1,319 @@
+//! The one task that owns the swarm: dials, listens, and starts a task for every link.
+//!
+//! It never waits for the core: what the core does not take yet is queued here, bounded, and while
+//! the queue is full the swarm is not polled. Commands are always taken.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::{Duration, Instant};
+
+use futures::StreamExt as _;
+use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
+use libp2p::swarm::{ConnectionId, SwarmEvent};
+use libp2p::{Multiaddr, Swarm, SwarmBuilder, connection_limits, memory_connection_limits};
+use libp2p::{identity, noise, tcp, yamux};
+use tearline_crdt::id::DeviceId;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+use super::behaviour::{Behaviour, BehaviourEvent, Frames, Opened};
+use super::{
+    CONNECTIONS_PENDING_MAX, CONNECTIONS_PER_DEVICE_MAX, DownReason, Link, MEMORY_SHARE_MAX,
+    NetCommand, NetConfig, NetError, NetEvent, device_of, link, peer_id,
+};
+
+/// A link that is up.
+struct Up {
+    device: DeviceId,
+    connection: ConnectionId,
+    dialer: bool,
+    since: Instant,
+    frames: mpsc::Sender<Vec<u8>>,
+    /// Why it is being closed from here.
+    closing: Option<DownReason>,
+}
+
+pub(super) struct Driver {
+    swarm: Swarm<Behaviour>,
+    config: NetConfig,
+    events: mpsc::Sender<NetEvent>,
+    waiting: VecDeque<NetEvent>,
+    links: BTreeMap<Link, Up>,
+    carried: JoinSet<(Link, DownReason)>,
+    dialing: BTreeMap<ConnectionId, (Option<DeviceId>, Multiaddr)>,
+    /// Links that begin when the core has taken the events that wait.
+    held: Vec<tokio::sync::oneshot::Sender<()>>,
+    next_link: u64,
+}
+
+/// Events that wait here before the swarm is no longer polled.
+const WAITING_MAX: usize = 256;
+/// Two devices that dial each other at once do so within this time.
+const CROSSING: Duration = Duration::from_secs(2);
+/// How long a connection may be without our substream.
+const IDLE: Duration = Duration::from_secs(10);
+/// How long shutdown waits for frames on their way.
+const SHUTDOWN_MAX: Duration = Duration::from_secs(2);
+/// Windows of a QUIC connection and of a stream; per connection this much may be buffered.
+const QUIC_CONNECTION_BYTES: u32 = 8 * 1024 * 1024;
+const QUIC_STREAM_BYTES: u32 = 4 * 1024 * 1024;
+/// Substreams of one connection: ours, and room for a second during negotiation.
+const STREAMS_MAX: u32 = 8;
+
+impl Driver {
+    pub(super) fn new(
+        keypair: identity::Keypair,
+        config: NetConfig,
+        events: mpsc::Sender<NetEvent>,
+    ) -> Result<Self, NetError> {
+        let mut driver = Self {
+            swarm: swarm(keypair, &config)?,
+            config,
+            events,
+            waiting: VecDeque::new(),
+            links: BTreeMap::new(),
+            carried: JoinSet::new(),
+            dialing: BTreeMap::new(),
+            held: Vec::new(),
+            next_link: 0,
+        };
+        for address in driver.config.listen.clone() {
+            if let Err(error) = driver.swarm.listen_on(address.clone()) {
+                let reason = error.to_string();
+                driver.waiting.push_back(NetEvent::ListenFailed { address, reason });
+            }
+        }
+        Ok(driver)
+    }
+
+    pub(super) async fn run(mut self, mut commands: mpsc::Receiver<NetCommand>) {
+        let events = self.events.clone();
+        loop {
+            let full = self.waiting.len() >= WAITING_MAX;
+            tokio::select! {
+                command = commands.recv() => match command {
+                    Some(NetCommand::Shutdown) | None => break,
+                    Some(command) => self.on_command(command),
+                },
+                permit = events.reserve(), if !self.waiting.is_empty() => match permit {
+                    Ok(permit) => {
+                        if let Some(event) = self.waiting.pop_front() {
+                            permit.send(event);
+                        }
+                        if self.waiting.is_empty() {
+                            for start in self.held.drain(..) {
+                                let _ = start.send(());
+                            }
+                        }
+                    }
+                    Err(_) => break,
+                },
+                Some(ended) = self.carried.join_next() => {
+                    if let Ok((link, reason)) = ended {
+                        self.on_ended(link, reason);
+                    }
+                }
+                event = self.swarm.select_next_some(), if !full => self.on_swarm(event),
+            }
+        }
+        self.shut_down().await;
+    }
+
+    /// Lets every link hand over its last frame, then closes.
+    async fn shut_down(mut self) {
+        self.links.clear();
+        let all = async { while self.carried.join_next().await.is_some() {} };
+        let swarm = async {
+            loop {
+                self.swarm.select_next_some().await;
+            }
+        };
+        tokio::select! {
+            _ = tokio::time::timeout(SHUTDOWN_MAX, all) => {}
+            () = swarm => {}
+        }
+    }
+
+    fn on_command(&mut self, command: NetCommand) {
+        match command {
+            NetCommand::Dial { address, expect } => self.dial(address, expect),
+            NetCommand::Send { link, bytes } => {
+                if let Some(up) = self.links.get(&link) {
+                    // The core sends one frame at a time, and the channel has room for two.
+                    if up.frames.try_send(bytes).is_err() {
+                        tracing::warn!(?link, "a frame was sent before there was room for it");
+                    }
+                }
+            }
+            NetCommand::Close { link } => self.close(link, DownReason::Local),
+            NetCommand::Shutdown => {}
+        }
+    }
+
+    fn dial(&mut self, address: Multiaddr, expect: Option<DeviceId>) {
+        let options = match expect.and_then(|device| peer_id(&device).get()) {
+            Some(peer) => DialOpts::peer_id(peer)
+                .addresses(vec![address.clone()])
+                .condition(PeerCondition::DisconnectedAndNotDialing)
+                .build(),
+            None => DialOpts::unknown_peer_id().address(address.clone()).build(),
+        };
+        let connection = options.connection_id();
+        match self.swarm.dial(options) {
+            Ok(()) => {
+                self.dialing.insert(connection, (expect, address));
+            }
+            Err(error) => {
+                let reason = error.to_string();
+                self.waiting.push_back(NetEvent::DialFailed { device: expect, address, reason });
+            }
+        }
+    }
+
+    fn on_swarm(&mut self, event: SwarmEvent<BehaviourEvent>) {
+        match event {
+            SwarmEvent::NewListenAddr { address, .. } => {
+                self.waiting.push_back(NetEvent::Listening(address));
+            }
+            SwarmEvent::ListenerClosed { addresses, reason: Err(error), .. } => {
+                for address in addresses {
+                    let reason = error.to_string();
+                    self.waiting.push_back(NetEvent::ListenFailed { address, reason });
+                }
+            }
+            SwarmEvent::OutgoingConnectionError { connection_id, error, .. } => {
+                if let Some((device, address)) = self.dialing.remove(&connection_id) {
+                    let reason = error.to_string();
+                    self.waiting.push_back(NetEvent::DialFailed { device, address, reason });
+                }
+            }
+            SwarmEvent::ConnectionClosed { connection_id, .. } => {
+                if let Some((device, address)) = self.dialing.remove(&connection_id) {
+                    let reason = "closed before it was of use".to_owned();
+                    self.waiting.push_back(NetEvent::DialFailed { device, address, reason });
+                }
+            }
+            SwarmEvent::Behaviour(BehaviourEvent::Frames(opened)) => self.on_opened(opened),
+            _ => {}
+        }
+    }
+
+    fn on_opened(&mut self, opened: Opened) {
+        let Opened { peer, connection, dialer, address, stream } = opened;
+        let dialed = self.dialing.remove(&connection);
+        let (Some(device), Some(stream)) = (device_of(&peer), stream) else {
+            self.swarm.close_connection(connection);
+            if let Some((device, address)) = dialed {
+                let reason = "it does not speak this protocol".to_owned();
+                self.waiting.push_back(NetEvent::DialFailed { device, address, reason });
+            }
+            return;
+        };
+        if let Some(loser) = self.rival(&device, dialer) {
+            match loser {
+                Some(link) => self.close(link, DownReason::Replaced),
+                None => {
+                    self.swarm.close_connection(connection);
+                    return;
+                }
+            }
+        }
+        self.next_link += 1;
+        let link = Link(self.next_link);
+        let (frames, queue) = mpsc::channel(2);
+        let max = self.config.frame_bytes_max;
+        let events = self.events.clone();
+        let (start, started) = tokio::sync::oneshot::channel::<()>();
+        self.carried.spawn(async move {
+            // Frames must not overtake the news of their link.
+            if started.await.is_err() {
+                return (link, DownReason::Local);
+            }
+            (link, link::carry(link, stream, queue, events, max).await)
+        });
+        self.links.insert(link, Up {
+            device,
+            connection,
+            dialer,
+            since: Instant::now(),
+            frames,
+            closing: None,
+        });
+        self.waiting.push_back(NetEvent::LinkUp { link, device, dialer, address });
+        self.release(start);
+    }
+
+    /// Lets a link's task begin once the news of the link is with the core.
+    fn release(&mut self, start: tokio::sync::oneshot::Sender<()>) {
+        let events = self.events.clone();
+        while let Some(event) = self.waiting.pop_front() {
+            if let Err(mpsc::error::TrySendError::Full(event)) = events.try_send(event) {
+                self.waiting.push_front(event);
+                break;
+            }
+        }
+        if self.waiting.is_empty() {
+            let _ = start.send(());
+        } else {
+            self.held.push(start);
+        }
+    }
+
+    /// Which of two links to one device must go: `Some(Some(old))`, `Some(None)` for the new one.
+    /// The newer wins, because the older may be dead; but of two that crossed, both sides keep the
+    /// one that the smaller device dialed.
+    fn rival(&self, device: &DeviceId, dialer: bool) -> Option<Option<Link>> {
+        let (link, old) =
+            self.links.iter().find(|(_, up)| up.device == *device && up.closing.is_none())?;
+        let crossed = old.dialer != dialer && old.since.elapsed() < CROSSING;
+        let own = device_of(self.swarm.local_peer_id())?;
+        let smaller_dialed = if own < *device { dialer } else { !dialer };
+        if crossed && !smaller_dialed { Some(None) } else { Some(Some(*link)) }
+    }
+
+    fn close(&mut self, link: Link, reason: DownReason) {
+        if let Some(up) = self.links.get_mut(&link) {
+            up.closing = Some(reason);
+            let connection = up.connection;
+            self.swarm.close_connection(connection);
+        }
+    }
+
+    fn on_ended(&mut self, link: Link, reason: DownReason) {
+        let Some(up) = self.links.remove(&link) else { return };
+        self.swarm.close_connection(up.connection);
+        let reason = up.closing.unwrap_or(reason);
+        self.waiting.push_back(NetEvent::LinkDown { link, device: up.device, reason });
+    }
+}
+
+fn swarm(keypair: identity::Keypair, config: &NetConfig) -> Result<Swarm<Behaviour>, NetError> {
+    let failed = |error: &dyn std::fmt::Display| NetError::Transport(error.to_string());
+    let limits = connection_limits::ConnectionLimits::default()
+        .with_max_pending_incoming(Some(CONNECTIONS_PENDING_MAX))
+        .with_max_pending_outgoing(Some(CONNECTIONS_PENDING_MAX))
+        .with_max_established(Some(config.connections_max))
+        .with_max_established_per_peer(Some(CONNECTIONS_PER_DEVICE_MAX));
+    let swarm = SwarmBuilder::with_existing_identity(keypair)
+        .with_tokio()
+        .with_tcp(tcp::Config::default().nodelay(true), noise::Config::new, || {
+            let mut yamux = yamux::Config::default();
+            yamux.set_max_num_streams(STREAMS_MAX as usize);
+            yamux
+        })
+        .map_err(|error| failed(&error))?
+        .with_quic_config(|mut quic| {
+            quic.max_connection_data = QUIC_CONNECTION_BYTES;
+            quic.max_stream_data = QUIC_STREAM_BYTES;
+            quic.max_concurrent_stream_limit = STREAMS_MAX;
+            quic
+        })
+        .with_behaviour(|_| Behaviour {
+            limits: connection_limits::Behaviour::new(limits),
+            memory: memory_connection_limits::Behaviour::with_max_percentage(MEMORY_SHARE_MAX),
+            frames: Frames::default(),
+        })
+        .map_err(|error| failed(&error))?
+        .with_swarm_config(|swarm| swarm.with_idle_connection_timeout(IDLE))
+        .build();
+    Ok(swarm)
+}

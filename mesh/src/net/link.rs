@@ -1,0 +1,163 @@
+//! One link: frames over a substream.
+//!
+//! A frame is its length as canonical LEB128 (one byte up to 127, three up to 2 MiB) and its bytes.
+//! A length of 0 is a sign of life: a side that has said nothing for [`ALIVE_EVERY`] says it. A side
+//! from which nothing has come for [`SILENCE_MAX`], or whose frame stops half-way for as long, is
+//! gone.
+
+use std::time::Duration;
+
+use futures::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use libp2p::swarm::Stream;
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+
+use super::{DownReason, Link, NetEvent};
+
+/// How often a side shows that it lives.
+const ALIVE_EVERY: Duration = Duration::from_secs(10);
+/// How long silence is borne.
+const SILENCE_MAX: Duration = Duration::from_secs(30);
+/// Memory is taken as bytes arrive, in steps of this size, not as a length announces.
+const READ_STEP_BYTES: usize = 64 * 1024;
+
+/// Carries a link until it ends; says why.
+pub(super) async fn carry(
+    link: Link,
+    stream: Stream,
+    frames: mpsc::Receiver<Vec<u8>>,
+    events: mpsc::Sender<NetEvent>,
+    frame_bytes_max: usize,
+) -> DownReason {
+    let (reader, writer) = stream.split();
+    tokio::select! {
+        reason = read_all(link, reader, &events, frame_bytes_max) => reason,
+        reason = write_all(link, writer, frames, &events) => reason,
+    }
+}
+
+async fn write_all(
+    link: Link,
+    mut writer: impl AsyncWrite + Unpin,
+    mut frames: mpsc::Receiver<Vec<u8>>,
+    events: &mpsc::Sender<NetEvent>,
+) -> DownReason {
+    loop {
+        let next = timeout(ALIVE_EVERY, frames.recv()).await;
+        let (frame, alive) = match next {
+            Ok(Some(frame)) => (frame, false),
+            Ok(None) => {
+                let _ = writer.close().await;
+                return DownReason::Local;
+            }
+            Err(_) => (Vec::new(), true),
+        };
+        let mut bytes = length(frame.len());
+        bytes.extend_from_slice(&frame);
+        let written = async {
+            writer.write_all(&bytes).await?;
+            writer.flush().await
+        };
+        if written.await.is_err() {
+            return DownReason::Remote;
+        }
+        if !alive && events.send(NetEvent::Sent { link }).await.is_err() {
+            return DownReason::Local;
+        }
+    }
+}
+
+async fn read_all(
+    link: Link,
+    mut reader: impl AsyncRead + Unpin,
+    events: &mpsc::Sender<NetEvent>,
+    frame_bytes_max: usize,
+) -> DownReason {
+    loop {
+        let bytes = match read_frame(&mut reader, frame_bytes_max).await {
+            Ok(bytes) => bytes,
+            Err(reason) => return reason,
+        };
+        if bytes.is_empty() {
+            continue;
+        }
+        // Waits while the core is busy: then nothing more is read, and the sender waits, too.
+        if events.send(NetEvent::Frame { link, bytes }).await.is_err() {
+            return DownReason::Local;
+        }
+    }
+}
+
+async fn read_frame(
+    reader: &mut (impl AsyncRead + Unpin),
+    max: usize,
+) -> Result<Vec<u8>, DownReason> {
+    let mut len = 0u64;
+    for shift in [0, 7, 14, 21] {
+        let mut byte = [0];
+        read(reader, &mut byte).await?;
+        let [byte] = byte;
+        len |= u64::from(byte & 0x7f) << shift;
+        if byte & 0x80 == 0 {
+            if byte == 0 && shift > 0 {
+                return Err(DownReason::Malformed);
+            }
+            break;
+        }
+        if shift == 21 {
+            return Err(DownReason::Malformed);
+        }
+    }
+    if len > max as u64 {
+        return Err(DownReason::Oversize(len));
+    }
+    let len = len as usize;
+    let mut bytes = Vec::new();
+    while bytes.len() < len {
+        let at = bytes.len();
+        bytes.resize(len.min(at + READ_STEP_BYTES), 0);
+        let Some(part) = bytes.get_mut(at..) else { return Err(DownReason::Malformed) };
+        read(reader, part).await?;
+    }
+    Ok(bytes)
+}
+
+async fn read(reader: &mut (impl AsyncRead + Unpin), into: &mut [u8]) -> Result<(), DownReason> {
+    match timeout(SILENCE_MAX, reader.read_exact(into)).await {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(_)) => Err(DownReason::Remote),
+        Err(_) => Err(DownReason::Silent(SILENCE_MAX.as_secs())),
+    }
+}
+
+fn length(len: usize) -> Vec<u8> {
+    use tearline_crdt::codec::Write as _;
+    let mut out = Vec::with_capacity(len + 4);
+    out.number(len as u64);
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures::io::Cursor;
+
+    async fn frame(bytes: &[u8]) -> Result<Vec<u8>, DownReason> {
+        read_frame(&mut Cursor::new(bytes), 1_000).await
+    }
+
+    #[tokio::test]
+    async fn frames_are_read_up_to_the_bound_and_not_past_it() {
+        for len in [0, 1, 127, 128, 1_000] {
+            let mut bytes = length(len);
+            bytes.extend(vec![7; len]);
+            assert_eq!(frame(&bytes).await, Ok(vec![7; len]));
+            if len > 0 {
+                assert_eq!(frame(&bytes[..bytes.len() - 1]).await, Err(DownReason::Remote));
+            }
+        }
+        assert_eq!(frame(&length(1_001)).await, Err(DownReason::Oversize(1_001)));
+        assert_eq!(frame(&[0x80, 0x00]).await, Err(DownReason::Malformed));
+        assert_eq!(frame(&[0xff; 5]).await, Err(DownReason::Malformed));
+    }
+}

@@ -1,0 +1,245 @@
+//! The transport: QUIC (TLS 1.3), and TCP with Noise where QUIC does not get through, over libp2p.
+//!
+//! It moves whole frames between devices and says who is at the other end; it knows nothing of what
+//! they mean. A device's Ed25519 key is its libp2p identity, so the transport's handshake proves
+//! it. Each connection carries one substream of the protocol `/tearline/1`, opened by the dialer
+//! ([`behaviour`]); frames on it are bounded and never interleaved ([`link`]). One task owns the
+//! swarm ([`driver`]); every queue between it, the links and the core is bounded.
+
+mod behaviour;
+mod driver;
+mod link;
+
+use std::fmt;
+
+use libp2p::identity::{self, PeerId};
+use libp2p::multiaddr::Multiaddr;
+use tearline_crdt::id::DeviceId;
+use tokio::sync::mpsc;
+
+/// One connection, numbered by the driver and never used twice.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct Link(pub u64);
+
+/// How the transport is set up.
+#[derive(Clone, Debug)]
+pub struct NetConfig {
+    /// Where to listen. Port 0 lets the system choose.
+    pub listen: Vec<Multiaddr>,
+    /// Largest frame, in bytes.
+    pub frame_bytes_max: usize,
+    /// Most connections at a time.
+    pub connections_max: u32,
+}
+
+/// Most connections of one device: the old one, and the one that replaces it.
+const CONNECTIONS_PER_DEVICE_MAX: u32 = 2;
+/// Most connections that are still shaking hands, each way.
+const CONNECTIONS_PENDING_MAX: u32 = 32;
+/// Above this share of the machine's memory new connections are refused.
+const MEMORY_SHARE_MAX: f64 = 0.7;
+/// Events that wait for the core; then reading stops.
+const EVENTS_MAX: usize = 64;
+/// Commands that wait for the driver.
+const COMMANDS_MAX: usize = 256;
+
+impl Default for NetConfig {
+    fn default() -> Self {
+        Self { listen: Vec::new(), frame_bytes_max: 1024 * 1024, connections_max: 96 }
+    }
+}
+
+/// What happened.
+#[derive(Debug)]
+pub enum NetEvent {
+    /// We can be reached here.
+    Listening(Multiaddr),
+    /// We cannot listen there.
+    ListenFailed {
+        /// Where.
+        address: Multiaddr,
+        /// What the system says.
+        reason: String,
+    },
+    /// A link is up.
+    LinkUp {
+        /// The link.
+        link: Link,
+        /// The device at its other end, proven by the handshake.
+        device: DeviceId,
+        /// Whether we dialed.
+        dialer: bool,
+        /// Where it is.
+        address: Multiaddr,
+    },
+    /// A link is down; nothing more comes of it.
+    LinkDown {
+        /// The link.
+        link: Link,
+        /// The device.
+        device: DeviceId,
+        /// Why.
+        reason: DownReason,
+    },
+    /// One whole frame.
+    Frame {
+        /// Over which link.
+        link: Link,
+        /// The frame.
+        bytes: Vec<u8>,
+    },
+    /// The frame last given to `Send` was handed to the transport: there is room for the next.
+    Sent {
+        /// The link.
+        link: Link,
+    },
+    /// Nobody, or somebody else, answered.
+    DialFailed {
+        /// Who was expected.
+        device: Option<DeviceId>,
+        /// Where.
+        address: Multiaddr,
+        /// Why not.
+        reason: String,
+    },
+}
+
+/// Why a link went down.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum DownReason {
+    /// The other side closed it, or went away.
+    #[error("closed by the other side")]
+    Remote,
+    /// We closed it.
+    #[error("closed here")]
+    Local,
+    /// A newer link to the same device took its place.
+    #[error("replaced by another link")]
+    Replaced,
+    /// The other side announced a frame above the limit.
+    #[error("the other side announced a frame of {0} bytes")]
+    Oversize(u64),
+    /// The other side's frame length is malformed.
+    #[error("the other side sent a malformed length")]
+    Malformed,
+    /// Nothing came for too long, or a frame stopped half-way.
+    #[error("nothing came for {0} seconds")]
+    Silent(u64),
+}
+
+/// What the driver is told to do.
+#[derive(Debug)]
+pub enum NetCommand {
+    /// Connect.
+    Dial {
+        /// Where.
+        address: Multiaddr,
+        /// Who must answer.
+        expect: Option<DeviceId>,
+    },
+    /// Send a frame. One at a time and link: the next after [`NetEvent::Sent`].
+    Send {
+        /// Over which link.
+        link: Link,
+        /// The frame.
+        bytes: Vec<u8>,
+    },
+    /// Close a link.
+    Close {
+        /// Which.
+        link: Link,
+    },
+    /// Hand over what was given to `Send`, close everything and end.
+    Shutdown,
+}
+
+/// Why the transport does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum NetError {
+    /// The device's key is not usable.
+    #[error("the device's key is not an Ed25519 seed: {0}")]
+    Key(String),
+    /// A transport cannot be built.
+    #[error("cannot set up the transport: {0}")]
+    Transport(String),
+}
+
+/// The way to the driver. Dropping it ends the driver.
+#[derive(Clone, Debug)]
+pub struct NetHandle(mpsc::Sender<NetCommand>);
+
+impl NetHandle {
+    /// Gives a command, from outside the runtime. The driver never waits for the core, so this
+    /// returns soon.
+    pub fn command(&self, command: NetCommand) {
+        // A driver that has ended has closed every link; there is nothing left to command.
+        let _ = self.0.blocking_send(command);
+    }
+
+    /// Gives a command, from inside the runtime.
+    pub async fn command_async(&self, command: NetCommand) {
+        let _ = self.0.send(command).await;
+    }
+}
+
+/// Starts the driver on a runtime.
+pub fn spawn(
+    runtime: &tokio::runtime::Handle,
+    seed: [u8; 32],
+    config: NetConfig,
+) -> Result<(NetHandle, mpsc::Receiver<NetEvent>), NetError> {
+    let _guard = runtime.enter();
+    let keypair = identity::Keypair::ed25519_from_bytes(seed)
+        .map_err(|error| NetError::Key(error.to_string()))?;
+    let (commands, command_queue) = mpsc::channel(COMMANDS_MAX);
+    let (events, event_queue) = mpsc::channel(EVENTS_MAX);
+    let driver = driver::Driver::new(keypair, config, events)?;
+    runtime.spawn(driver.run(command_queue));
+    Ok((NetHandle(commands), event_queue))
+}
+
+/// The libp2p name of a device.
+#[must_use]
+pub fn peer_id(device: &DeviceId) -> PeerIdText {
+    let key = identity::ed25519::PublicKey::try_from_bytes(&device.0).ok();
+    PeerIdText(key.map(|key| identity::PublicKey::from(key).to_peer_id()))
+}
+
+/// The device of a libp2p name; `None` for a name that is no Ed25519 key.
+#[must_use]
+pub fn device_of(peer: &PeerId) -> Option<DeviceId> {
+    // An Ed25519 peer id is an identity multihash: 0x00, length 36, then the key in protobuf,
+    // 0x08 0x01 0x12 0x20 and its 32 bytes (libp2p specification, peer-ids).
+    let bytes = peer.to_bytes();
+    let key = bytes.strip_prefix(&[0x00, 0x24, 0x08, 0x01, 0x12, 0x20])?;
+    Some(DeviceId(key.try_into().ok()?))
+}
+
+/// The device and the rest of a multiaddress that ends in `/p2p/PEER`.
+#[must_use]
+pub fn split_address(text: &str) -> Option<(DeviceId, Multiaddr)> {
+    let mut address: Multiaddr = text.parse().ok()?;
+    match address.pop()? {
+        libp2p::multiaddr::Protocol::P2p(peer) => Some((device_of(&peer)?, address)),
+        _ => None,
+    }
+}
+
+/// A libp2p name, or a sign that the device's key is no curve point.
+#[derive(Clone, Copy, Debug)]
+pub struct PeerIdText(Option<PeerId>);
+
+impl fmt::Display for PeerIdText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(peer) => peer.fmt(f),
+            None => f.write_str("invalid"),
+        }
+    }
+}
+
+impl PeerIdText {
+    pub(crate) const fn get(self) -> Option<PeerId> {
+        self.0
+    }
+}

@@ -1,0 +1,406 @@
+//! Acts of the local operator: founding, opening, writing. Each stores its entries and returns a
+//! [`Ticket`]; [`super::Event::Durable`] with that ticket is the acknowledgement.
+
+use tearline_crdt::bounds::{NAME_BYTES_MAX, SEGMENT_BYTES_MAX, SEGMENT_ENTRIES_MAX};
+use tearline_crdt::charter::Charter;
+use tearline_crdt::entropy::Entropy;
+use tearline_crdt::entry::run::{NewEntry, WriteFault, write_segment};
+use tearline_crdt::entry::sealed::LogCipher;
+use tearline_crdt::entry::{NO_EPOCH, merkle_root};
+use tearline_crdt::epoch::{EpochKeys, box_context};
+use tearline_crdt::frontier::LogKey;
+use tearline_crdt::hash::Domain;
+use tearline_crdt::id::{
+    AgencyNo, Class, CoalitionId, CompartmentId, EpochId, LogId,
+};
+use tearline_crdt::keys::DeviceCard;
+use tearline_crdt::record::shelf::{Draft, DraftError, Written};
+use tearline_crdt::seal::SecretBox;
+use tearline_crdt::statement::{DeskCertificate, EpochStatement, Opening, Right, Statement};
+use tearline_crdt::store::{Batch, Store, StoreError};
+use tearline_crdt::time::Now;
+
+use super::area::{Body, coalition_body, compartment_body, encode_boxes};
+use super::Replica;
+
+/// Names a local act until it is durable.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct Ticket(pub u64);
+
+/// Why an act was not done. Nothing was stored, except where the store itself failed.
+#[derive(Debug, thiserror::Error)]
+pub enum ActError {
+    /// No such coalition here.
+    #[error("this device is in no such coalition")]
+    NoCoalition,
+    /// No such compartment, or not for this device: the same answer.
+    #[error("no such compartment")]
+    NoCompartment,
+    /// The device may not do this here.
+    #[error("this device lacks the right `{needed:?}` here")]
+    Denied {
+        /// The right it would need.
+        needed: Right,
+    },
+    /// The audience names agencies that the coalition does not have, or none at all.
+    #[error("agency {0:?} is not in the coalition")]
+    NoAgency(AgencyNo),
+    /// An empty audience means nobody.
+    #[error("the audience is empty")]
+    EmptyAudience,
+    /// A name that is too long or has control characters.
+    #[error("a name has at most 128 bytes and no control characters")]
+    Name,
+    /// No epoch of the compartment can be opened by this device yet.
+    #[error("the compartment's keys have not arrived yet")]
+    NoKeys,
+    /// A draft is not a record.
+    #[error("draft {index}: {error}")]
+    Draft {
+        /// Which of the drafts, from 0.
+        index: usize,
+        /// What is wrong with it.
+        error: DraftError,
+    },
+    /// Too much for one signature.
+    #[error(transparent)]
+    Write(#[from] WriteFault),
+    /// The charter makes no sense.
+    #[error("a charter needs founders and a quorum that they can reach")]
+    Charter,
+    /// The store failed; it must be opened again.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// What an act came to.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Act<T> {
+    /// Its result, valid once the ticket is durable.
+    pub value: T,
+    /// Its name until then.
+    pub ticket: Ticket,
+}
+
+impl<S: Store> Replica<S> {
+    pub(super) fn ticket(&mut self) -> Ticket {
+        self.next_ticket += 1;
+        Ticket(self.next_ticket)
+    }
+
+    /// This device's log of a class in an area.
+    #[must_use]
+    pub fn own_log(&self, compartment: CompartmentId, class: Class) -> LogId {
+        LogId { compartment, class, device: self.device(), incarnation: self.incarnation }
+    }
+
+    /// Writes statements to this device's authority log in an area.
+    pub(super) fn state(
+        &mut self,
+        now: Now,
+        id: CompartmentId,
+        statements: Vec<(Statement, Option<Vec<u8>>)>,
+    ) -> Result<Ticket, ActError> {
+        let entries: Vec<NewEntry> = statements
+            .into_iter()
+            .map(|(statement, payload)| NewEntry {
+                epoch: NO_EPOCH,
+                sealed: statement.encode(),
+                key_box: None,
+                payload,
+            })
+            .collect();
+        let log = self.own_log(id, Class::Authority);
+        let head = self.logbook.head(&log);
+        let run = write_segment(&log, &head, self.keys.signer(), &entries)?;
+        let ticket = self.ticket();
+        self.take(now, &run, None, Some(ticket))?;
+        self.settle_outputs()?;
+        Ok(ticket)
+    }
+
+    /// Founds a coalition, with this device as a desk of one of the founders.
+    pub fn found(
+        &mut self,
+        now: Now,
+        charter: Charter,
+        desk: DeskCertificate,
+    ) -> Result<Act<CoalitionId>, ActError> {
+        let sound = Charter::decode(&mut tearline_crdt::codec::Reader::new(&charter.encode()));
+        if sound.is_err() || !charter.founders.iter().any(|founder| founder.root == desk.root) {
+            return Err(ActError::Charter);
+        }
+        let id = charter.id();
+        let mut batch = Batch::default();
+        let area = self.create_area(&mut batch, coalition_body(charter.clone()));
+        self.apply(batch)?;
+        let statements =
+            vec![(Statement::Desk(desk), None), (Statement::Found(charter), None)];
+        let ticket = self.state(now, area, statements)?;
+        Ok(Act { value: id, ticket })
+    }
+
+    /// Opens a compartment with an audience and a name for its readers, or finds the one that has exactly it (of several the
+    /// one with the smallest id).
+    pub fn open_compartment(
+        &mut self,
+        now: Now,
+        coalition_id: CoalitionId,
+        mut audience: Vec<AgencyNo>,
+        name: &str,
+    ) -> Result<Act<CompartmentId>, ActError> {
+        audience.sort_unstable();
+        audience.dedup();
+        let coalition = self.coalition(coalition_id).ok_or(ActError::NoCoalition)?;
+        if audience.is_empty() {
+            return Err(ActError::EmptyAudience);
+        }
+        if name.len() > NAME_BYTES_MAX || name.chars().any(char::is_control) {
+            return Err(ActError::Name);
+        }
+        if let Some(no) = audience.iter().find(|no| !coalition.members().contains_key(no)) {
+            return Err(ActError::NoAgency(*no));
+        }
+        let standing = coalition.devices().get(&self.device());
+        if !standing.is_some_and(|s| s.right >= Right::Write) {
+            return Err(ActError::Denied { needed: Right::Write });
+        }
+        if let Some(value) = self.compartment_for(coalition_id, &audience) {
+            let ticket = self.ticket();
+            self.outputs.push_back(super::Output::Event(super::Event::Durable(ticket)));
+            return Ok(Act { value, ticket });
+        }
+        let opener = self.device();
+        let nonce = random(&mut *self.entropy);
+        let opening = Opening { coalition: coalition_id, audience, nonce, opener };
+        let mut batch = Batch::default();
+        let id = self.create_area(&mut batch, compartment_body(opening.clone()));
+        self.apply(batch)?;
+        let (epoch, boxes) = self.new_epoch(id)?;
+        let mut statements = vec![(Statement::Open(opening), None), (epoch.clone(), boxes)];
+        if let Statement::Epoch(epoch) = epoch {
+            let epoch = epoch.id(&id);
+            let keys = self.epoch_keys.get(&epoch).cloned().ok_or(ActError::NoKeys)?;
+            let log = self.own_log(id, Class::Authority);
+            let seq = self.logbook.head(&log).next + statements.len() as u64;
+            let sealed = LogCipher::new(log, epoch, keys).seal_rest(seq, name.as_bytes());
+            statements.push((Statement::Describe { epoch }, Some(sealed)));
+        }
+        let ticket = self.state(now, id, statements)?;
+        let links: Vec<_> = self.sessions.keys().copied().collect();
+        links.into_iter().for_each(|link| self.introduce_missing(link));
+        self.settle_outputs()?;
+        Ok(Act { value: id, ticket })
+    }
+
+    /// The compartment of a coalition with exactly this audience.
+    #[must_use]
+    pub fn compartment_for(
+        &self,
+        coalition: CoalitionId,
+        audience: &[AgencyNo],
+    ) -> Option<CompartmentId> {
+        self.areas
+            .values()
+            .filter_map(|area| match &area.body {
+                Body::Compartment(compartment) => Some(compartment),
+                Body::Coalition(_) => None,
+            })
+            .find(|c| c.opening().coalition == coalition && c.opening().audience == audience)
+            .map(tearline_crdt::authority::Compartment::id)
+    }
+
+    /// A new epoch of a compartment, following all that are known, sealed to all readers.
+    fn new_epoch(
+        &mut self,
+        id: CompartmentId,
+    ) -> Result<(Statement, Option<Vec<u8>>), ActError> {
+        let compartment = self.compartment(id).ok_or(ActError::NoCompartment)?;
+        let parents: Vec<EpochId> = compartment.epochs().keys().copied().collect();
+        let deepest = compartment.epochs().values().map(|epoch| epoch.depth).max().unwrap_or(0);
+        let secret: [u8; 32] = random(&mut *self.entropy);
+        let commitment = EpochKeys::commitment(&secret);
+        let cards = self.reader_cards(id);
+        let boxes = self.seal_boxes(id, &commitment, &secret, &cards);
+        let mut frontier = Vec::new();
+        for (log, state) in self.logbook.logs_of(id) {
+            if log.class == Class::Authority {
+                frontier.extend(LogKey::of(log).0);
+                frontier.extend(state.head.id.0);
+            }
+        }
+        let epoch = EpochStatement {
+            parents,
+            depth: deepest.saturating_add(1),
+            commitment,
+            frontier: Domain::FrontierLeaf.hash(&[&frontier]),
+            boxes_root: merkle_root(boxes.iter().map(SecretBox::leaf)),
+        };
+        let mut batch = Batch::default();
+        self.hold_epoch(&mut batch, epoch.id(&id), EpochKeys::of(&secret));
+        self.apply(batch)?;
+        Ok((Statement::Epoch(epoch), Some(encode_boxes(&boxes))))
+    }
+
+    fn reader_cards(&self, id: CompartmentId) -> Vec<DeviceCard> {
+        let Some(compartment) = self.compartment(id) else { return Vec::new() };
+        let Some(coalition) = self.coalition(compartment.opening().coalition) else {
+            return Vec::new();
+        };
+        compartment.readers(coalition).map(|(_, standing)| standing.card.clone()).collect()
+    }
+
+    fn seal_boxes(
+        &mut self,
+        id: CompartmentId,
+        commitment: &[u8; 32],
+        secret: &[u8; 32],
+        cards: &[DeviceCard],
+    ) -> Vec<SecretBox> {
+        let context = box_context(&id.0, commitment);
+        cards
+            .iter()
+            .filter_map(|card| {
+                let seed = random(&mut *self.entropy);
+                // A device with a weak key gets no box; the fault is its maker's.
+                SecretBox::seal(card, &context, secret, &seed).ok()
+            })
+            .collect()
+    }
+
+    /// Seals the epochs that we hold to devices that may read and joined after they were made. The
+    /// compartment's opener does it for all, a desk for the devices of its own agency.
+    pub(super) fn reseal_for_own(&mut self, now: Now) -> Result<(), StoreError> {
+        let own = self.device();
+        let ids: Vec<CompartmentId> = self
+            .areas
+            .iter()
+            .filter(|(_, area)| matches!(area.body, Body::Compartment(_)))
+            .map(|(id, _)| *id)
+            .collect();
+        for id in ids {
+            let Some(compartment) = self.compartment(id) else { continue };
+            let opener = compartment.opening().opener == own;
+            let Some(coalition) = self.coalition(compartment.opening().coalition) else { continue };
+            let Some(standing) = coalition.devices().get(&own).cloned() else { continue };
+            let wanted: Vec<DeviceCard> = compartment
+                .readers(coalition)
+                .filter(|(device, other)| {
+                    **device != own
+                        && (opener || standing.desk && other.agency == standing.agency)
+                })
+                .map(|(_, other)| other.card.clone())
+                .collect();
+            let epochs: Vec<EpochId> = compartment.epochs().keys().copied().collect();
+            for epoch in epochs {
+                self.reseal(now, id, epoch, &wanted)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn reseal(
+        &mut self,
+        now: Now,
+        id: CompartmentId,
+        epoch: EpochId,
+        wanted: &[DeviceCard],
+    ) -> Result<(), StoreError> {
+        let missing: Vec<DeviceCard> = wanted
+            .iter()
+            .filter(|card| !self.boxed.contains(&(epoch, card.device)))
+            .cloned()
+            .collect();
+        let Some(secret) = self.epoch_keys.get(&epoch).and_then(|keys| keys.secret().copied()) else {
+            return Ok(());
+        };
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let boxes = self.seal_boxes(id, &EpochKeys::commitment(&secret), &secret, &missing);
+        let boxes_root = merkle_root(boxes.iter().map(SecretBox::leaf));
+        self.boxed.extend(missing.iter().map(|card| (epoch, card.device)));
+        let statement = Statement::Reseal { epoch, boxes_root };
+        match self.state(now, id, vec![(statement, Some(encode_boxes(&boxes)))]) {
+            Err(ActError::Store(error)) => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// Writes records and changes to this device's log of a class in a compartment. One signature
+    /// covers up to 256 of them, where the class allows it. All or nothing is written.
+    pub fn write(
+        &mut self,
+        now: Now,
+        id: CompartmentId,
+        class: Class,
+        drafts: Vec<Draft>,
+    ) -> Result<Act<Vec<Written>>, ActError> {
+        let log = self.own_log(id, class);
+        let compartment = self.compartment(id).ok_or(ActError::NoCompartment)?;
+        if !self.admits(&log, None) || class == Class::Authority {
+            return Err(ActError::Denied { needed: Right::Write });
+        }
+        let epoch =
+            compartment.current_epoch(|epoch| self.can_open(epoch)).ok_or(ActError::NoKeys)?;
+        let keys = self.epoch_keys.get(&epoch).cloned().ok_or(ActError::NoKeys)?;
+        let cipher = LogCipher::new(log, epoch, keys);
+        let head = self.logbook.head(&log);
+        let standings = super::Standings { areas: &self.areas };
+        let mut desk = tearline_crdt::record::shelf::Writing {
+            store: &self.store,
+            logbook: &self.logbook,
+            keys: &self.epoch_keys,
+            standings: &standings,
+            cipher: &cipher,
+            next_seq: head.next,
+            now: now.wall,
+            entropy: &mut *self.entropy,
+        };
+        let prepared = self
+            .shelf
+            .prepare(&mut desk, drafts)
+            .map_err(|(index, error)| ActError::Draft { index, error })?;
+        let ticket = self.ticket();
+        let last = prepared.entries.len().saturating_sub(1);
+        let mut rest = prepared.entries.as_slice();
+        let mut done = 0;
+        while !rest.is_empty() {
+            let count = segment_len(rest);
+            let (segment, tail) = rest.split_at(count);
+            rest = tail;
+            done += count;
+            let head = self.logbook.head(&log);
+            let run = write_segment(&log, &head, self.keys.signer(), segment)?;
+            let ticket = (done > last).then_some(ticket);
+            self.take(now, &run, None, ticket)?;
+        }
+        if last == 0 && prepared.entries.is_empty() {
+            self.outputs.push_back(super::Output::Event(super::Event::Durable(ticket)));
+        }
+        self.settle_outputs()?;
+        Ok(Act { value: prepared.written, ticket })
+    }
+}
+
+/// How many of the first entries fit one segment, at least one.
+fn segment_len(entries: &[NewEntry]) -> usize {
+    let mut bytes = 0;
+    let fits = entries.iter().take(SEGMENT_ENTRIES_MAX).take_while(|entry| {
+        let payload = entry.payload.as_ref().map_or(0, Vec::len);
+        bytes += entry.sealed.len() + payload + ENTRY_OVERHEAD_BYTES;
+        bytes <= SEGMENT_BYTES_MAX
+    });
+    fits.count().max(1)
+}
+
+/// Most bytes that the short form adds to an entry's parts: flags, epoch, lengths, coverage,
+/// signature.
+const ENTRY_OVERHEAD_BYTES: usize = 1 + 32 + 3 + 4 + 33 + 64;
+
+/// Random bytes from a source behind a pointer.
+pub(super) fn random<const N: usize>(entropy: &mut dyn Entropy) -> [u8; N] {
+    let mut bytes = [0; N];
+    entropy.fill(&mut bytes);
+    bytes
+}

@@ -1,0 +1,262 @@
+//! Ingest: what happens to entries between the wire and the acknowledgement.
+//!
+//! A run is put on the head of its log (a gap or an overlap is answered by our position), verified,
+//! admitted by its author's standing, stored with all that follows from it in one batch, flushed,
+//! and then acknowledged and passed on.
+
+use std::collections::BTreeMap;
+
+use tearline_crdt::entry::run::{Head, UnverifiedRun, VerifiedRun};
+use tearline_crdt::frontier::{Leaf, LogKey, head_tag};
+use tearline_crdt::id::{Class, CompartmentId, DeviceId, Incarnation, LogId};
+use tearline_crdt::statement::Statement;
+use tearline_crdt::store::{Batch, Store, StoreError};
+use tearline_crdt::time::Now;
+
+use super::area::Fact;
+use super::{Barrier, Event, Link, Output, Replica, Ticket};
+use crate::fault::PeerFault;
+use crate::wire::{Frame, Tag};
+
+/// A run frame, taken apart.
+#[derive(Debug)]
+pub(super) struct Incoming {
+    pub(super) key: LogKey,
+    pub(super) author: Option<(DeviceId, Incarnation)>,
+    pub(super) first: u64,
+    pub(super) count: usize,
+    pub(super) entries: Vec<u8>,
+    pub(super) boxes: Vec<u8>,
+}
+
+/// Entries that are stored and wait for a flush.
+#[derive(Debug)]
+pub(super) struct Arrival {
+    pub(super) log: LogId,
+    pub(super) from: u64,
+    pub(super) to: Head,
+    pub(super) source: Option<Link>,
+    pub(super) ticket: Option<Ticket>,
+}
+
+/// Most logs of one device in one area: one a class for each incarnation that a grant admits.
+const LOGS_PER_DEVICE_MAX: usize = 5 * tearline_crdt::bounds::INCARNATIONS_PER_GRANT_MAX;
+/// Most refused logs that are remembered for a session.
+const REFUSED_MAX: usize = 1_024;
+
+impl<S: Store> Replica<S> {
+    pub(super) fn on_run(
+        &mut self,
+        now: Now,
+        link: Link,
+        tag: Tag,
+        run: Incoming,
+    ) -> Result<Result<(), PeerFault>, StoreError> {
+        let Some(id) = self.area_of(link, tag) else { return Ok(Ok(())) };
+        let log = match self.log_of(id, &run) {
+            Ok(Some(log)) => log,
+            Ok(None) => return Ok(Ok(())),
+            Err(fault) => return Ok(Err(fault)),
+        };
+        let state = self.logbook.state(&log).copied();
+        let head = self.logbook.head(&log);
+        if state.is_some_and(|state| state.forked_at.is_some()) {
+            return Ok(Ok(()));
+        }
+        if run.first != head.next {
+            let position = Leaf { key: run.key, next: head.next, head: head_tag(&head.id) };
+            self.say(link, Frame::Positions { area: tag, positions: vec![position] });
+            return Ok(Ok(()));
+        }
+        let unverified = UnverifiedRun {
+            log,
+            count: run.count,
+            entries: &run.entries,
+            boxes: &run.boxes,
+        };
+        let verified = match unverified.verify(&head) {
+            Ok(verified) => verified,
+            Err(fault) => return Ok(Err(PeerFault::Run(fault))),
+        };
+        if !self.admits_run(&log, &verified) {
+            if let Some(session) = self.sessions.get_mut(&link) {
+                if session.refused.len() < REFUSED_MAX {
+                    session.refused.insert((id, run.key));
+                }
+            }
+            return Ok(Ok(()));
+        }
+        if let Some(session) = self.sessions.get_mut(&link) {
+            session.idle_nodes = 0;
+        }
+        self.take(now, &verified, Some(link), None)?;
+        Ok(Ok(()))
+    }
+
+    fn log_of(&self, id: CompartmentId, run: &Incoming) -> Result<Option<LogId>, PeerFault> {
+        let Some(area) = self.areas.get(&id) else { return Ok(None) };
+        if let Some(log) = area.logs.get(&run.key) {
+            return Ok(Some(*log));
+        }
+        let Some((device, incarnation)) = run.author else { return Ok(None) };
+        let class = run.key.0.first().and_then(|byte| Class::from_u8(byte >> 4));
+        let Some(class) = class else { return Err(PeerFault::LogKey) };
+        let log = LogId { compartment: id, class, device, incarnation };
+        if LogKey::of(&log) != run.key {
+            return Err(PeerFault::LogKey);
+        }
+        let of_device = area.logs.values().filter(|log| log.device == device).count();
+        Ok((of_device < LOGS_PER_DEVICE_MAX).then_some(log))
+    }
+
+    fn admits_run(&self, log: &LogId, run: &VerifiedRun) -> bool {
+        let first = run.entries().first().filter(|entry| entry.seq == 0);
+        let first = first.and_then(|entry| Statement::decode(run.sealed(entry)).ok());
+        self.admits(log, first.as_ref())
+    }
+
+    /// Stores a verified run and all that follows from it, in one batch. It becomes visible to
+    /// peers, and its ticket durable, with the next flush.
+    pub(super) fn take(
+        &mut self,
+        now: Now,
+        run: &VerifiedRun,
+        source: Option<Link>,
+        ticket: Option<Ticket>,
+    ) -> Result<(), StoreError> {
+        let mut batch = Batch::default();
+        let log = *run.log();
+        let Some(no) = self.logbook.append(&mut batch, run) else { return Ok(()) };
+        if let Some(area) = self.areas.get_mut(&log.compartment) {
+            area.logs.insert(LogKey::of(&log), log);
+        }
+        if log.class == Class::Authority {
+            for entry in run.entries() {
+                self.take_fact(&mut batch, &Fact {
+                    id: entry.id,
+                    seq: entry.seq,
+                    log,
+                    statement: run.sealed(entry),
+                    payload: run.payload(entry),
+                });
+            }
+        } else {
+            let standings = super::Standings { areas: &self.areas };
+            let mut desk = tearline_crdt::record::shelf::Desk {
+                store: &self.store,
+                logbook: &self.logbook,
+                keys: &self.epoch_keys,
+                standings: &standings,
+                projection: &mut *self.projection,
+                now: now.wall,
+            };
+            self.shelf.take(&mut desk, &mut batch, no, run)?;
+        }
+        self.apply(batch)?;
+        let arrival = Arrival { log, from: run.from().next, to: *run.to(), source, ticket };
+        self.arrivals.push((Barrier(self.next_barrier), arrival));
+        if log.class == Class::Authority {
+            self.open_waiting(now)?;
+            self.reseal_for_own(now)?;
+        }
+        Ok(())
+    }
+
+    /// Opens entries that waited for an epoch whose keys came.
+    pub(super) fn open_waiting(&mut self, now: Now) -> Result<(), StoreError> {
+        while self.shelf.has_opened_epochs() {
+            let mut batch = Batch::default();
+            let standings = super::Standings { areas: &self.areas };
+            let mut desk = tearline_crdt::record::shelf::Desk {
+                store: &self.store,
+                logbook: &self.logbook,
+                keys: &self.epoch_keys,
+                standings: &standings,
+                projection: &mut *self.projection,
+                now: now.wall,
+            };
+            self.shelf.open_waiting(&mut desk, &mut batch)?;
+            self.apply(batch)?;
+        }
+        Ok(())
+    }
+
+    /// What was stored before a flush is durable: advertise it, pass it on, acknowledge it.
+    pub(super) fn on_flushed(&mut self, barrier: Barrier) -> Result<(), StoreError> {
+        self.flushes_out = self.flushes_out.saturating_sub(1);
+        let arrivals = std::mem::take(&mut self.arrivals);
+        let (durable, waiting): (Vec<_>, Vec<_>) =
+            arrivals.into_iter().partition(|(covered_by, _)| *covered_by <= barrier);
+        self.arrivals = waiting;
+        let mut haves: BTreeMap<(Link, CompartmentId), BTreeMap<LogKey, u64>> = BTreeMap::new();
+        let mut authority = false;
+        for (_, arrival) in durable {
+            let key = LogKey::of(&arrival.log);
+            authority |= arrival.log.class == Class::Authority;
+            self.publish(&arrival, key, &mut haves);
+        }
+        let mut answered = Vec::new();
+        for ((link, id), logs) in haves {
+            let area = self.tag_of(link, &id);
+            let logs: Vec<(LogKey, u64)> = logs.into_iter().collect();
+            self.say(link, Frame::Have { area, logs });
+            answered.push(link);
+        }
+        if authority {
+            self.on_authority_changed()?;
+        }
+        self.answer_joins();
+        let tickets = std::mem::take(&mut self.tickets);
+        for (covered_by, ticket) in tickets {
+            if covered_by <= barrier {
+                self.outputs.push_back(Output::Event(Event::Durable(ticket)));
+            } else {
+                self.tickets.push((covered_by, ticket));
+            }
+        }
+        answered.into_iter().for_each(|link| self.mark_in_sync(link));
+        Ok(())
+    }
+
+    fn publish(
+        &mut self,
+        arrival: &Arrival,
+        key: LogKey,
+        haves: &mut BTreeMap<(Link, CompartmentId), BTreeMap<LogKey, u64>>,
+    ) {
+        let Arrival { log, from, to, source, ticket } = arrival;
+        let device = source.and_then(|link| self.sessions.get(&link)).map(|s| s.device);
+        if let Some(area) = self.areas.get_mut(&log.compartment) {
+            area.frontier.set(key, *to);
+            self.note_moved(log.compartment, key, *from, to.next, device);
+        }
+        if let Some(link) = source {
+            haves.entry((*link, log.compartment)).or_default().insert(key, to.next);
+            let entries = to.next.saturating_sub(*from);
+            self.outputs.push_back(Output::Event(Event::Received { log: *log, entries }));
+        }
+        if let Some(ticket) = ticket {
+            self.outputs.push_back(Output::Event(Event::Durable(*ticket)));
+        }
+    }
+
+    /// Standings changed: offer what peers may hold now, compare where their right became known,
+    /// and ask again for what was refused.
+    fn on_authority_changed(&mut self) -> Result<(), StoreError> {
+        let links: Vec<Link> = self.sessions.keys().copied().collect();
+        for link in links {
+            self.retry_intros(link)?;
+            self.introduce_missing(link);
+            self.start_new_comparisons(link);
+            let Some(session) = self.sessions.get_mut(&link) else { continue };
+            let refused = std::mem::take(&mut session.refused);
+            for (id, key) in refused {
+                let area = self.tag_of(link, &id);
+                let next = self.areas.get(&id).map_or(0, |a| a.frontier.head(&key).next);
+                let position = Leaf { key, next, head: [0; 8] };
+                self.say(link, Frame::Positions { area, positions: vec![position] });
+            }
+        }
+        Ok(())
+    }
+}

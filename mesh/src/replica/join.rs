@@ -1,0 +1,235 @@
+//! Coming in by an invitation. The applicant dials the inviter, whose key the invitation names, and
+//! sends the one-time secret with its certificate; the inviter writes what follows into the
+//! coalition's log, and answers with the charter once that is durable.
+
+use tearline_crdt::charter::Member;
+use tearline_crdt::hash::{Domain, sha256};
+use tearline_crdt::id::{CoalitionId, CompartmentId, DeviceId};
+use tearline_crdt::statement::{Approval, Audience, Caveats, Right, Statement};
+use tearline_crdt::store::{Batch, Space, Store, StoreError};
+use tearline_crdt::time::{Now, WallTime};
+
+use super::area::coalition_body;
+use super::author::random;
+use super::session::Phase;
+use super::{Act, ActError, Event, Link, Output, Replica};
+use crate::fault::PeerFault;
+use crate::invitation::{Applicant, Invitation, Invited, JoinAnswer, JoinRequest, Refusal};
+use crate::wire::Frame;
+
+const INVITE_PREFIX: &[u8] = b"invite/";
+
+/// A welcome that waits for its statements to be durable.
+#[derive(Debug)]
+pub(super) struct Welcome {
+    link: Link,
+    answer: JoinAnswer,
+}
+
+impl<S: Store> Replica<S> {
+    /// Makes an invitation, good once and until it expires. `addresses` say where this device
+    /// listens.
+    pub fn invite(
+        &mut self,
+        coalition_id: CoalitionId,
+        invited: Invited,
+        expires: WallTime,
+        addresses: Vec<String>,
+    ) -> Result<Act<Invitation>, ActError> {
+        let coalition = self.coalition(coalition_id).ok_or(ActError::NoCoalition)?;
+        if !coalition.devices().get(&self.device()).is_some_and(|standing| standing.desk) {
+            return Err(ActError::Denied { needed: Right::Admit });
+        }
+        let secret: [u8; 16] = random(&mut *self.entropy);
+        let invitation = Invitation {
+            coalition: coalition_id,
+            inviter: self.device(),
+            invited,
+            expires,
+            secret,
+            addresses,
+        };
+        let mut value = coalition_id.0.to_vec();
+        value.push(invited as u8);
+        value.extend(expires.0.to_be_bytes());
+        let mut batch = Batch::default();
+        batch.put(Space::Meta, invite_key(&secret), value);
+        self.apply(batch)?;
+        let ticket = self.flush_ticket();
+        self.settle_outputs()?;
+        Ok(Act { value: invitation, ticket })
+    }
+
+    /// Asks to come in: when a link to the inviter that we dialed is up, the request goes out.
+    pub fn join(&mut self, inviter: DeviceId, request: JoinRequest) {
+        self.joining.insert(inviter, request);
+    }
+
+    pub(super) fn on_join(
+        &mut self,
+        now: Now,
+        link: Link,
+        request: &[u8],
+    ) -> Result<Result<(), PeerFault>, StoreError> {
+        let Some(session) = self.sessions.get(&link) else { return Ok(Ok(())) };
+        let device = session.device;
+        let request = match JoinRequest::decode(request) {
+            Ok(request) => request,
+            Err(error) => return Ok(Err(PeerFault::Malformed(error))),
+        };
+        let known = |replica: &Self| {
+            replica.coalition(request.coalition).is_some_and(|c| c.devices().contains_key(&device))
+        };
+        let answer = if known(self) {
+            // It came in before and did not hear our answer.
+            self.coalition(request.coalition).map(|c| JoinAnswer::Welcome(c.charter().clone()))
+        } else {
+            match self.admit(now, device, &request)? {
+                Ok(()) => {
+                    self.coalition(request.coalition).map(|c| JoinAnswer::Welcome(c.charter().clone()))
+                }
+                Err(Refusal::Invitation) => return Ok(Err(PeerFault::Join)),
+                Err(refusal) => Some(JoinAnswer::Refused(refusal)),
+            }
+        };
+        if let Some(answer) = answer {
+            self.welcomes.push(Welcome { link, answer });
+            self.flush_wanted = true;
+        }
+        Ok(Ok(()))
+    }
+
+    /// Admits an applicant whose secret matches, and uses the invitation up in the same batch.
+    fn admit(
+        &mut self,
+        now: Now,
+        device: DeviceId,
+        request: &JoinRequest,
+    ) -> Result<Result<(), Refusal>, StoreError> {
+        let key = invite_key(&request.secret);
+        let Some(invited) = self.valid_invitation(now, &key, &request.coalition)? else {
+            return Ok(Err(Refusal::Invitation));
+        };
+        let Some(coalition) = self.coalition(request.coalition) else {
+            return Ok(Err(Refusal::Invitation));
+        };
+        let Some(own) = coalition.devices().get(&self.device()).filter(|s| s.desk) else {
+            return Ok(Err(Refusal::NotAllowed));
+        };
+        let statements = match (&request.applicant, invited) {
+            (Applicant::Agency { name, country, desk }, Invited::Agency) => {
+                if desk.desk.device != device || !desk.holds() {
+                    return Ok(Err(Refusal::NotAllowed));
+                }
+                let certified = Statement::Desk(desk.clone());
+                if coalition.members().values().any(|member| member.root == desk.root) {
+                    vec![certified]
+                } else if coalition.charter().quorum > 1 {
+                    return Ok(Err(Refusal::Quorum));
+                } else {
+                    let member = Member {
+                        no: coalition.next_agency(),
+                        name: name.clone(),
+                        country: country.iter().map(|b| char::from(*b)).collect(),
+                        root: desk.root,
+                    };
+                    let bytes = Statement::admission_bytes(&coalition.id(), &member);
+                    let signature = self.keys.signer().sign(Domain::Admission, &bytes);
+                    let approvals = vec![Approval { desk: self.device(), signature }];
+                    vec![Statement::Admit { member, approvals }, certified]
+                }
+            }
+            (Applicant::Device(card), Invited::Device) => {
+                if card.device != device {
+                    return Ok(Err(Refusal::NotAllowed));
+                }
+                vec![Statement::Grant {
+                    audience: Audience::Device { agency: own.agency, card: card.clone() },
+                    right: Right::Write,
+                    caveats: Caveats::default(),
+                }]
+            }
+            _ => return Ok(Err(Refusal::NotAllowed)),
+        };
+        let area = CompartmentId(request.coalition.0);
+        let statements = statements.into_iter().map(|statement| (statement, None)).collect();
+        match self.state(now, area, statements) {
+            Ok(_) => {}
+            Err(ActError::Store(error)) => return Err(error),
+            Err(_) => return Ok(Err(Refusal::NotAllowed)),
+        }
+        let mut batch = Batch::default();
+        batch.remove(Space::Meta, key);
+        self.apply(batch)?;
+        Ok(Ok(()))
+    }
+
+    fn valid_invitation(
+        &self,
+        now: Now,
+        key: &[u8],
+        coalition: &CoalitionId,
+    ) -> Result<Option<Invited>, StoreError> {
+        let Some(value) = self.store.get(Space::Meta, key)? else { return Ok(None) };
+        let of = value.get(..32) == Some(&coalition.0);
+        let expires = value.get(33..41).and_then(|bytes| bytes.try_into().ok());
+        let alive = expires.is_some_and(|bytes| u64::from_be_bytes(bytes) > now.wall.0);
+        Ok(match value.get(32) {
+            Some(0) if of && alive => Some(Invited::Agency),
+            Some(1) if of && alive => Some(Invited::Device),
+            _ => None,
+        })
+    }
+
+    /// Answers applicants whose statements are durable now.
+    pub(super) fn answer_joins(&mut self) {
+        for Welcome { link, answer } in std::mem::take(&mut self.welcomes) {
+            self.say(link, Frame::JoinAnswer { answer: answer.encode() });
+        }
+    }
+
+    pub(super) fn on_join_answer(
+        &mut self,
+        link: Link,
+        answer: &[u8],
+    ) -> Result<Result<(), PeerFault>, StoreError> {
+        let Some(session) = self.sessions.get_mut(&link) else { return Ok(Ok(())) };
+        let device = session.device;
+        let Some(request) = self.joining.get(&device) else {
+            return Ok(Err(PeerFault::OutOfTurn("join-answer")));
+        };
+        let answer = match JoinAnswer::decode(answer) {
+            Ok(answer) => answer,
+            Err(error) => return Ok(Err(PeerFault::Malformed(error))),
+        };
+        match answer {
+            JoinAnswer::Welcome(charter) if charter.id() != request.coalition => {
+                return Ok(Err(PeerFault::Introduction));
+            }
+            JoinAnswer::Welcome(charter) => {
+                self.joining.remove(&device);
+                let id = charter.id();
+                if !self.areas.contains_key(&CompartmentId(id.0)) {
+                    let mut batch = Batch::default();
+                    self.create_area(&mut batch, coalition_body(charter));
+                    self.apply(batch)?;
+                }
+                self.outputs.push_back(Output::Event(Event::Joined(id)));
+                self.say_open(link);
+            }
+            JoinAnswer::Refused(refusal) => {
+                self.joining.remove(&device);
+                self.outputs.push_back(Output::Event(Event::JoinRefused { inviter: device, refusal }));
+                if let Some(session) = self.sessions.get_mut(&link) {
+                    session.phase = Phase::Awaiting;
+                }
+            }
+        }
+        Ok(Ok(()))
+    }
+}
+
+/// Invitations are kept by the hash of their secret, so that the store does not give them away.
+fn invite_key(secret: &[u8; 16]) -> Vec<u8> {
+    [INVITE_PREFIX, &sha256(secret)].concat()
+}

@@ -1,0 +1,434 @@
+//! The replica: one peer's whole replication as a state machine.
+//!
+//! Its methods are of four kinds:
+//! - *inputs*: [`Replica::handle`], what the driver saw;
+//! - *outputs*: [`Replica::poll_output`], what the driver owes, to be drained to `None` after every
+//!   input and every act;
+//! - *acts* of the local operator: [`Replica::found`], [`Replica::open_compartment`],
+//!   [`Replica::write`], [`Replica::invite`], [`Replica::join`];
+//! - *questions*: everything that takes `&self`.
+//!
+//! ```text
+//! loop {
+//!     while let Some(output) = replica.poll_output() { carry it out }
+//!     let input = wait for a frame, a link that came or went, a frame handed over, a flush done;
+//!     replica.handle(now, input)?;
+//! }
+//! ```
+//! Storage is synchronous and in the replica's hands; *durability* is the driver's: it answers
+//! [`Output::Flush`] by flushing the store and saying so. Nothing is acknowledged, announced or
+//! sent before the flush that covers it.
+
+mod area;
+mod author;
+mod ingest;
+mod join;
+mod session;
+mod sync;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::ops::ControlFlow;
+
+use tearline_crdt::authority::{Coalition, Compartment};
+use tearline_crdt::entropy::Entropy;
+use tearline_crdt::epoch::EpochKeys;
+use tearline_crdt::id::{AgencyNo, CoalitionId, CompartmentId, DeviceId, EpochId, Incarnation, LogId};
+use tearline_crdt::keys::DeviceKeys;
+use tearline_crdt::logbook::Logbook;
+use tearline_crdt::record::shelf::{Projection, Shelf};
+use tearline_crdt::store::{Batch, Space, Store, StoreError};
+use tearline_crdt::time::Now;
+
+use crate::fault::PeerFault;
+pub use area::{Area, Body};
+pub use author::{Act, ActError, Ticket};
+pub use session::PeerState;
+
+use session::{PeerMemory, Session};
+
+/// One connection to a device, numbered by the driver and never used twice.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct Link(pub u64);
+
+/// A flush that the replica waits for.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub struct Barrier(pub u64);
+
+/// What the driver saw.
+#[derive(Clone, Debug)]
+pub enum Input {
+    /// A link is up; the transport has proven the device at its other end.
+    Up {
+        /// The link.
+        link: Link,
+        /// The device.
+        device: DeviceId,
+        /// Whether we dialed.
+        dialer: bool,
+    },
+    /// A link is down.
+    Down {
+        /// The link.
+        link: Link,
+    },
+    /// A frame came.
+    Frame {
+        /// Over which link.
+        link: Link,
+        /// The frame.
+        bytes: Vec<u8>,
+    },
+    /// The last frame for a link was handed to the transport; there is room for the next.
+    Sent {
+        /// The link.
+        link: Link,
+    },
+    /// The store was flushed after the [`Output::Flush`] with this barrier.
+    Flushed {
+        /// The barrier.
+        barrier: Barrier,
+    },
+}
+
+/// What the driver owes.
+#[derive(Clone, Debug)]
+pub enum Output {
+    /// Hand this frame to the transport, then say [`Input::Sent`]. At most one per link is out.
+    Send {
+        /// Over which link.
+        link: Link,
+        /// The frame.
+        bytes: Vec<u8>,
+    },
+    /// Close this link; then [`Input::Down`] need not be said.
+    Close {
+        /// The link.
+        link: Link,
+        /// What the peer did wrong, if that is why.
+        fault: Option<PeerFault>,
+    },
+    /// Flush the store (several may be answered by one flush), then say [`Input::Flushed`].
+    Flush {
+        /// The barrier.
+        barrier: Barrier,
+    },
+    /// Something that the operator or the application may want to know.
+    Event(Event),
+}
+
+/// News for the application.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Event {
+    /// A local act is durable.
+    Durable(Ticket),
+    /// Entries of others became durable here.
+    Received {
+        /// In which log.
+        log: LogId,
+        /// How many entries.
+        entries: u64,
+    },
+    /// Everything that we both should hold is equal with this device, as far as we know.
+    InSync(DeviceId),
+    /// A device misbehaved on a link.
+    Fault {
+        /// Who.
+        device: DeviceId,
+        /// What.
+        fault: PeerFault,
+    },
+    /// A log was proven to be forked by its author.
+    Forked(LogId),
+    /// We came into a coalition.
+    Joined(CoalitionId),
+    /// Our request to join was refused.
+    JoinRefused {
+        /// By whom.
+        inviter: DeviceId,
+        /// Why.
+        refusal: crate::invitation::Refusal,
+    },
+    /// A compartment was opened here, by us or by another.
+    Opened(CompartmentId),
+    /// The device came into or out of a coalition, or its standing changed.
+    StandingsChanged(CoalitionId),
+}
+
+/// How much there is of a compartment.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Counts {
+    /// Entries held.
+    pub entries: u64,
+    /// Records begun by entries that could be opened.
+    pub records: u64,
+    /// Entries that wait for an epoch's keys.
+    pub waiting: u64,
+}
+
+/// One peer's replication. See the module's documentation for how to drive it.
+pub struct Replica<S> {
+    store: S,
+    keys: DeviceKeys,
+    incarnation: Incarnation,
+    entropy: Box<dyn Entropy + Send>,
+    projection: Box<dyn Projection + Send>,
+    logbook: Logbook,
+    shelf: Shelf,
+    areas: BTreeMap<CompartmentId, Area>,
+    epoch_keys: BTreeMap<EpochId, EpochKeys>,
+    sessions: BTreeMap<Link, Session>,
+    memories: BTreeMap<DeviceId, PeerMemory>,
+    joining: BTreeMap<DeviceId, crate::invitation::JoinRequest>,
+    /// For whom which epoch is sealed already.
+    boxed: BTreeSet<(EpochId, DeviceId)>,
+    welcomes: Vec<join::Welcome>,
+    faults: BTreeMap<DeviceId, BTreeMap<&'static str, u64>>,
+    tickets: Vec<(Barrier, Ticket)>,
+    arrivals: Vec<(Barrier, ingest::Arrival)>,
+    next_barrier: u64,
+    flush_wanted: bool,
+    flushes_out: u64,
+    next_ticket: u64,
+    outputs: VecDeque<Output>,
+}
+
+impl<S> std::fmt::Debug for Replica<S> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Replica({}, {} areas, {} sessions)", self.keys.id().short(), self.areas.len(), self.sessions.len())
+    }
+}
+
+/// What a replica is opened with.
+pub struct Setup {
+    /// The device's keys.
+    pub keys: DeviceKeys,
+    /// The device's life.
+    pub incarnation: Incarnation,
+    /// Randomness for keys and nonces.
+    pub entropy: Box<dyn Entropy + Send>,
+    /// What is built from records as they change, in the same batch.
+    pub projection: Box<dyn Projection + Send>,
+}
+
+impl std::fmt::Debug for Setup {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Setup({:?}, {:?})", self.keys, self.incarnation)
+    }
+}
+
+impl<S: Store> Replica<S> {
+    /// Opens a replica on a store: reads the logs' states and replays the authority logs. The cost
+    /// grows with logs and statements, not with entries.
+    pub fn open(store: S, setup: Setup) -> Result<Self, StoreError> {
+        let logbook = Logbook::load(&store)?;
+        let Setup { keys, incarnation, entropy, projection } = setup;
+        let mut replica = Self {
+            store,
+            keys,
+            incarnation,
+            entropy,
+            projection,
+            logbook,
+            shelf: Shelf::default(),
+            areas: BTreeMap::new(),
+            epoch_keys: BTreeMap::new(),
+            sessions: BTreeMap::new(),
+            memories: BTreeMap::new(),
+            joining: BTreeMap::new(),
+            boxed: BTreeSet::new(),
+            welcomes: Vec::new(),
+            faults: BTreeMap::new(),
+            tickets: Vec::new(),
+            arrivals: Vec::new(),
+            next_barrier: 0,
+            flush_wanted: false,
+            flushes_out: 0,
+            next_ticket: 0,
+            outputs: VecDeque::new(),
+        };
+        replica.load_epoch_keys()?;
+        replica.load_areas()?;
+        Ok(replica)
+    }
+
+    /// Takes an input. An error is our own store's: the driver must stop and open the store again;
+    /// no input of a peer causes one.
+    pub fn handle(&mut self, now: Now, input: Input) -> Result<(), StoreError> {
+        match input {
+            Input::Up { link, device, dialer } => self.on_up(link, device, dialer),
+            Input::Down { link } => self.on_down(link),
+            Input::Frame { link, bytes } => self.on_frame(now, link, &bytes)?,
+            Input::Sent { link } => {
+                if let Some(session) = self.sessions.get_mut(&link) {
+                    session.busy = false;
+                }
+            }
+            Input::Flushed { barrier } => self.on_flushed(barrier)?,
+        }
+        self.settle_outputs()
+    }
+
+    /// The next thing the driver owes; `None` when there is nothing until the next input.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// Fills every idle link with its most urgent frame and asks for the flush that is due.
+    fn settle_outputs(&mut self) -> Result<(), StoreError> {
+        if self.flush_wanted && self.flushes_out == 0 {
+            self.flush_wanted = false;
+            self.flushes_out += 1;
+            let barrier = Barrier(self.next_barrier);
+            self.next_barrier += 1;
+            self.outputs.push_back(Output::Flush { barrier });
+        }
+        let links: Vec<Link> = self.sessions.keys().copied().collect();
+        links.into_iter().try_for_each(|link| self.pump(link))
+    }
+
+    /// Applies a batch and asks for a flush.
+    fn apply(&mut self, batch: Batch) -> Result<(), StoreError> {
+        if batch.is_empty() {
+            return Ok(());
+        }
+        self.flush_wanted = true;
+        self.store.apply(batch)
+    }
+
+    /// Counts a fault and closes the link.
+    fn blame(&mut self, link: Link, fault: PeerFault) {
+        let Some(session) = self.sessions.remove(&link) else { return };
+        let device = session.device;
+        *self.faults.entry(device).or_default().entry(fault.name()).or_default() += 1;
+        self.outputs.push_back(Output::Event(Event::Fault { device, fault }));
+        self.outputs.push_back(Output::Close { link, fault: Some(fault) });
+    }
+
+    fn load_epoch_keys(&mut self) -> Result<(), StoreError> {
+        let mut bad = None;
+        let keys = &mut self.epoch_keys;
+        self.store.scan(Space::Secrets, &[], &[], &mut |key, value| {
+            match (<[u8; 32]>::try_from(key), EpochKeys::from_bytes(value)) {
+                (Ok(id), Some(epoch)) => {
+                    keys.insert(EpochId(id), epoch);
+                    ControlFlow::Continue(())
+                }
+                _ => {
+                    bad = Some(tearline_crdt::store::damaged(Space::Secrets, key));
+                    ControlFlow::Break(())
+                }
+            }
+        })?;
+        bad.map_or(Ok(()), Err)
+    }
+
+    /// This device.
+    #[must_use]
+    pub fn device(&self) -> DeviceId {
+        self.keys.id()
+    }
+
+    /// The store, to flush it and to read from it.
+    pub const fn store_mut(&mut self) -> &mut S {
+        &mut self.store
+    }
+
+    /// The store.
+    #[must_use]
+    pub const fn store(&self) -> &S {
+        &self.store
+    }
+
+    /// All logs.
+    #[must_use]
+    pub const fn logbook(&self) -> &Logbook {
+        &self.logbook
+    }
+
+    /// All coalitions and compartments, by id.
+    #[must_use]
+    pub const fn areas(&self) -> &BTreeMap<CompartmentId, Area> {
+        &self.areas
+    }
+
+    /// A coalition.
+    #[must_use]
+    pub fn coalition(&self, id: CoalitionId) -> Option<&Coalition> {
+        match &self.areas.get(&CompartmentId(id.0))?.body {
+            Body::Coalition(coalition) => Some(coalition),
+            Body::Compartment(_) => None,
+        }
+    }
+
+    /// A compartment.
+    #[must_use]
+    pub fn compartment(&self, id: CompartmentId) -> Option<&Compartment> {
+        match &self.areas.get(&id)?.body {
+            Body::Compartment(compartment) => Some(compartment),
+            Body::Coalition(_) => None,
+        }
+    }
+
+    /// How much there is of a compartment.
+    pub fn counts(&self, id: CompartmentId) -> Result<Counts, StoreError> {
+        let mut counts = Counts::default();
+        let mut numbers = BTreeSet::new();
+        for (_, state) in self.logbook.logs_of(id) {
+            counts.entries += state.head.next;
+            numbers.insert(state.no);
+        }
+        let epochs = self.compartment(id).map(|c| c.epochs().keys().copied().collect::<Vec<_>>());
+        for epoch in epochs.unwrap_or_default() {
+            self.store.scan(Space::Waiting, &epoch.0, &[], &mut |_, _| {
+                counts.waiting += 1;
+                ControlFlow::Continue(())
+            })?;
+        }
+        counts.records = self.shelf.records_of(&self.store, id)?;
+        Ok(counts)
+    }
+
+    /// What was counted against each device.
+    #[must_use]
+    pub const fn faults(&self) -> &BTreeMap<DeviceId, BTreeMap<&'static str, u64>> {
+        &self.faults
+    }
+
+    /// Whether we hold an epoch's keys.
+    #[must_use]
+    pub fn can_open(&self, epoch: &EpochId) -> bool {
+        self.epoch_keys.contains_key(epoch)
+    }
+
+    /// Asks for a flush of what was applied and names it.
+    fn flush_ticket(&mut self) -> Ticket {
+        let ticket = self.ticket();
+        self.tickets.push((Barrier(self.next_barrier), ticket));
+        self.flush_wanted = true;
+        ticket
+    }
+
+    /// Runs a question about records, with the store and the documents' cache.
+    pub fn records<T>(&mut self, ask: impl FnOnce(&mut tearline_crdt::record::shelf::Reader<'_>) -> T) -> T {
+        let standings = Standings { areas: &self.areas };
+        let mut reader =
+            self.shelf.reader(&self.store, &self.logbook, &self.epoch_keys, &standings);
+        ask(&mut reader)
+    }
+}
+
+/// The standings of devices, for the shelf's question of who may write a record.
+struct Standings<'a> {
+    areas: &'a BTreeMap<CompartmentId, Area>,
+}
+
+impl tearline_crdt::record::shelf::Standings for Standings<'_> {
+    fn agency(&self, compartment: &CompartmentId, device: &DeviceId) -> Option<AgencyNo> {
+        let Body::Compartment(compartment) = &self.areas.get(compartment)?.body else {
+            return None;
+        };
+        let coalition = CompartmentId(compartment.opening().coalition.0);
+        let Body::Coalition(coalition) = &self.areas.get(&coalition)?.body else { return None };
+        coalition.devices().get(device).map(|standing| standing.agency)
+    }
+}

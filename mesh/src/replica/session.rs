@@ -1,0 +1,598 @@
+//! Sessions: the conversation over one link, from the first frame to the last.
+//!
+//! The dialer opens with a digest of all that both should hold. An equal digest ends the matter in
+//! 26 bytes. A listener that remembers the dialer's digest from when they were last in sync knows
+//! exactly what moved since, says [`Frame::Behind`] and pushes at once. Otherwise each says what it
+//! holds and they descend the frontiers that differ ([`super::sync`]).
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use tearline_crdt::frontier::{LogKey, NodeHash};
+use tearline_crdt::hash::Domain;
+use tearline_crdt::id::{CompartmentId, DeviceId};
+use tearline_crdt::statement::{Opening, Statement};
+use tearline_crdt::store::{Batch, Store, StoreError};
+use tearline_crdt::time::Now;
+
+use super::area::{Body, compartment_body};
+use super::{Event, Link, Output, Replica};
+use crate::fault::PeerFault;
+use crate::wire::{AREAS_MAX, FRAME_BYTES_MAX, Frame, Nonce, Tag};
+
+/// Where the conversation stands.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Phase {
+    /// We dialed to join a coalition and wait for the answer.
+    Joining,
+    /// We dialed, said `Open`, and wait for the answer.
+    Opening,
+    /// They dialed; we wait for their `Open`.
+    Awaiting,
+    /// We answered their `Open` by a `Hello` and wait for theirs.
+    Greeting,
+    /// News flow.
+    Live,
+}
+
+/// How far the other side is in one log.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Lag {
+    /// What they hold, as far as they said.
+    pub(super) acked: u64,
+    /// What we sent.
+    pub(super) sent: u64,
+    /// Frames sent and not acknowledged: seq after the frame, bytes.
+    pub(super) flight: VecDeque<(u64, usize)>,
+}
+
+/// A log of an area, in the order in which logs are sent: most urgent class first.
+pub(super) type LagKey = (u8, CompartmentId, LogKey);
+
+pub(super) fn lag_key(area: CompartmentId, key: LogKey) -> LagKey {
+    (key.0.first().map_or(0, |byte| byte >> 4), area, key)
+}
+
+/// A conversation.
+#[derive(Debug)]
+pub(super) struct Session {
+    pub(super) device: DeviceId,
+    pub(super) dialer: bool,
+    pub(super) phase: Phase,
+    pub(super) nonce: Nonce,
+    /// Areas that both hold.
+    pub(super) shared: BTreeSet<CompartmentId>,
+    /// Shared areas whose frontiers were or are being compared.
+    pub(super) started: BTreeSet<CompartmentId>,
+    /// Logs in which they are behind.
+    pub(super) lag: BTreeMap<LagKey, Lag>,
+    /// Bytes sent and not acknowledged.
+    pub(super) unacked: usize,
+    /// The log that was sent from last, for turns within a class.
+    pub(super) cursor: Option<LagKey>,
+    /// Frames other than runs, to be sent first.
+    pub(super) control: VecDeque<Frame>,
+    /// Whether a frame of ours is with the transport.
+    pub(super) busy: bool,
+    /// Runs that we refused because their author had no standing here.
+    pub(super) refused: BTreeSet<(CompartmentId, LogKey)>,
+    /// Introductions that we cannot judge before the coalition's log has come.
+    pub(super) early_intros: Vec<Opening>,
+    /// Comparison frames that came since something was last stored.
+    pub(super) idle_nodes: u32,
+    /// Whether the last thing said was that all is equal.
+    pub(super) in_sync: bool,
+    /// Bytes of frames, in and out, for status.
+    pub(super) bytes_in: u64,
+    pub(super) bytes_out: u64,
+}
+
+/// What is remembered of a device between sessions. A hint: it saves a comparison when it is right
+/// and costs one when it is wrong.
+#[derive(Debug, Default)]
+pub(super) struct PeerMemory {
+    /// The pair digest when we were last in sync.
+    pub(super) digest: Option<NodeHash>,
+    /// The logs that moved here since, and where they stood then.
+    pub(super) moved: BTreeMap<LagKey, u64>,
+}
+
+/// Most logs that are remembered as moved for one device; past it the memory is dropped.
+const MOVED_MAX: usize = 4_096;
+/// Most introductions that wait in one session.
+const EARLY_INTROS_MAX: usize = 256;
+/// Most frames other than runs that wait for one link.
+const CONTROL_MAX: usize = 8_192;
+
+/// How things stand with a device, for people.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct PeerState {
+    /// The device.
+    pub device: DeviceId,
+    /// The link.
+    pub link: Link,
+    /// Whether we dialed.
+    pub dialer: bool,
+    /// Whether news flow.
+    pub live: bool,
+    /// Whether all that is shared is known to be equal.
+    pub in_sync: bool,
+    /// Entries that they lack, as far as known.
+    pub entries_behind: u64,
+    /// Bytes received in frames.
+    pub bytes_in: u64,
+    /// Bytes sent in frames.
+    pub bytes_out: u64,
+}
+
+impl<S: Store> Replica<S> {
+    pub(super) fn on_up(&mut self, link: Link, device: DeviceId, dialer: bool) {
+        let mut nonce = Nonce::default();
+        self.entropy.fill(&mut nonce);
+        let mut session = Session {
+            device,
+            dialer,
+            phase: Phase::Awaiting,
+            nonce,
+            shared: BTreeSet::new(),
+            started: BTreeSet::new(),
+            lag: BTreeMap::new(),
+            unacked: 0,
+            cursor: None,
+            control: VecDeque::new(),
+            busy: false,
+            refused: BTreeSet::new(),
+            early_intros: Vec::new(),
+            idle_nodes: 0,
+            in_sync: false,
+            bytes_in: 0,
+            bytes_out: 0,
+        };
+        if let (true, Some(request)) = (dialer, self.joining.get(&device)) {
+            session.phase = Phase::Joining;
+            session.control.push_back(Frame::Join { request: request.encode() });
+        } else if dialer {
+            session.phase = Phase::Opening;
+            let digest = self.pair_digest(&device);
+            session.control.push_back(Frame::Open { digest, nonce });
+        }
+        self.sessions.insert(link, session);
+    }
+
+    pub(super) fn on_down(&mut self, link: Link) {
+        let Some(session) = self.sessions.remove(&link) else { return };
+        // What is still unacknowledged joins what moved since we were in sync.
+        let Some(memory) = self.memories.get_mut(&session.device) else { return };
+        for (key, lag) in session.lag {
+            memory.moved.entry(key).or_insert(lag.acked);
+        }
+    }
+
+    pub(super) fn on_frame(
+        &mut self,
+        now: Now,
+        link: Link,
+        bytes: &[u8],
+    ) -> Result<(), StoreError> {
+        let Some(session) = self.sessions.get_mut(&link) else { return Ok(()) };
+        session.bytes_in += bytes.len() as u64;
+        if bytes.len() > FRAME_BYTES_MAX {
+            let fault = PeerFault::Oversize { bytes: bytes.len(), max: FRAME_BYTES_MAX };
+            self.blame(link, fault);
+            return Ok(());
+        }
+        let outcome = match Frame::decode(bytes) {
+            Ok(frame) => self.on_decoded(now, link, frame)?,
+            Err(error) => Err(PeerFault::Malformed(error)),
+        };
+        if let Err(fault) = outcome {
+            self.blame(link, fault);
+        }
+        Ok(())
+    }
+
+    fn on_decoded(
+        &mut self,
+        now: Now,
+        link: Link,
+        frame: Frame,
+    ) -> Result<Result<(), PeerFault>, StoreError> {
+        let name = frame.name();
+        let Some(session) = self.sessions.get(&link) else { return Ok(Ok(())) };
+        let phase = session.phase;
+        Ok(match (phase, frame) {
+            (Phase::Awaiting, Frame::Open { digest, nonce }) => {
+                self.on_open(link, digest, nonce);
+                Ok(())
+            }
+            (Phase::Awaiting, Frame::Join { request }) => {
+                return self.on_join(now, link, &request);
+            }
+            (Phase::Joining, Frame::JoinAnswer { answer }) => {
+                return self.on_join_answer(link, &answer);
+            }
+            (Phase::Opening, Frame::Same) => {
+                self.share_all(link);
+                self.go_live(link);
+                self.mark_in_sync(link);
+                Ok(())
+            }
+            (Phase::Opening | Phase::Greeting, Frame::Behind) => {
+                self.share_all(link);
+                self.go_live(link);
+                Ok(())
+            }
+            (Phase::Opening | Phase::Greeting, Frame::Hello { digest, areas }) => {
+                self.on_hello(link, digest, &areas);
+                Ok(())
+            }
+            (Phase::Live | Phase::Greeting, Frame::Intro { opening }) => {
+                return self.on_intro(link, &opening);
+            }
+            (Phase::Live, Frame::Nodes { area, nodes }) => {
+                return self.on_nodes(link, area, nodes);
+            }
+            (Phase::Live, Frame::Positions { area, positions }) => {
+                return self.on_positions(link, area, &positions);
+            }
+            (Phase::Live, Frame::Run { area, key, author, first, count, entries, boxes }) => {
+                let run = super::ingest::Incoming { key, author, first, count, entries, boxes };
+                return self.on_run(now, link, area, run);
+            }
+            (Phase::Live, Frame::Have { area, logs }) => self.on_have(link, area, &logs),
+            (Phase::Live, Frame::Fork { area, proof }) => return self.on_fork(link, area, &proof),
+            (Phase::Live, Frame::Evidence { area, header }) => {
+                return self.on_evidence(link, area, &header);
+            }
+            _ => Err(PeerFault::OutOfTurn(name)),
+        })
+    }
+
+    fn on_open(&mut self, link: Link, digest: NodeHash, nonce: Nonce) {
+        let Some(session) = self.sessions.get_mut(&link) else { return };
+        session.nonce = nonce;
+        let device = session.device;
+        let own = self.pair_digest(&device);
+        if own == digest {
+            self.say(link, Frame::Same);
+            self.share_all(link);
+            self.go_live(link);
+            self.mark_in_sync(link);
+        } else if self.resume_from_memory(link, &device, digest) {
+            self.say(link, Frame::Behind);
+            self.share_all(link);
+            self.go_live(link);
+        } else {
+            let areas = self.tagged_roots(link);
+            self.say(link, Frame::Hello { digest: own, areas });
+            if let Some(session) = self.sessions.get_mut(&link) {
+                session.phase = Phase::Greeting;
+            }
+        }
+    }
+
+    /// If the peer is where it was when we were last in sync, what it lacks is what moved here
+    /// since.
+    fn resume_from_memory(&mut self, link: Link, device: &DeviceId, digest: NodeHash) -> bool {
+        let Some(memory) = self.memories.get(device) else { return false };
+        if memory.digest != Some(digest) {
+            return false;
+        }
+        let Some(session) = self.sessions.get_mut(&link) else { return false };
+        for (key, next) in &memory.moved {
+            session.lag.insert(*key, Lag { acked: *next, sent: *next, flight: VecDeque::new() });
+        }
+        true
+    }
+
+    fn on_hello(&mut self, link: Link, digest: NodeHash, theirs: &[(Tag, NodeHash)]) {
+        let Some(session) = self.sessions.get(&link) else { return };
+        let (device, dialer) = (session.device, session.dialer);
+        if dialer && self.resume_from_memory(link, &device, digest) {
+            self.say(link, Frame::Behind);
+            self.share_all(link);
+            self.go_live(link);
+            return;
+        }
+        let roots: BTreeMap<Tag, NodeHash> = theirs.iter().copied().collect();
+        let mut differing = Vec::new();
+        for (tag, id, root) in self.tags(link) {
+            let Some(their_root) = roots.get(&tag) else { continue };
+            let Some(session) = self.sessions.get_mut(&link) else { return };
+            session.shared.insert(id);
+            if *their_root == root {
+                session.started.insert(id);
+            } else {
+                differing.push(id);
+            }
+        }
+        if dialer {
+            let areas = self.tagged_roots(link);
+            let digest = self.pair_digest(&device);
+            self.say(link, Frame::Hello { digest, areas });
+        }
+        self.go_live(link);
+        self.introduce_missing(link);
+        if dialer {
+            differing.into_iter().for_each(|id| self.start_comparison(link, id));
+        } else if let Some(session) = self.sessions.get_mut(&link) {
+            // The dialer begins to compare what we both hold.
+            session.started.extend(differing);
+        }
+    }
+
+    /// Introduces the areas that the peer may hold and does not.
+    pub(super) fn introduce_missing(&mut self, link: Link) {
+        let Some(session) = self.sessions.get(&link) else { return };
+        if session.phase != Phase::Live {
+            return;
+        }
+        let device = session.device;
+        let missing: Vec<CompartmentId> = self
+            .areas
+            .iter()
+            .filter(|(id, area)| {
+                matches!(area.body, Body::Compartment(_))
+                    && !session.shared.contains(*id)
+                    && self.right(**id, &device).is_some()
+            })
+            .map(|(id, _)| *id)
+            .collect();
+        for id in missing {
+            let Some(compartment) = self.compartment(id) else { continue };
+            let opening = Statement::Open(compartment.opening().clone()).encode();
+            self.say(link, Frame::Intro { opening });
+            if let Some(session) = self.sessions.get_mut(&link) {
+                session.shared.insert(id);
+            }
+        }
+    }
+
+    /// A compartment that we may hold. What it claims is checked: its id is its hash, its coalition
+    /// is ours, its opener is one of the coalition's devices, and our agency is in the audience.
+    fn on_intro(
+        &mut self,
+        link: Link,
+        opening: &[u8],
+    ) -> Result<Result<(), PeerFault>, StoreError> {
+        let opening = match Statement::decode(opening) {
+            Ok(Statement::Open(opening)) => opening,
+            Ok(_) => return Ok(Err(PeerFault::Introduction)),
+            Err(error) => return Ok(Err(PeerFault::Malformed(error))),
+        };
+        self.take_intro(link, opening)
+    }
+
+    /// Judges again the introductions that came before we knew our own standing.
+    pub(super) fn retry_intros(&mut self, link: Link) -> Result<(), StoreError> {
+        let Some(session) = self.sessions.get_mut(&link) else { return Ok(()) };
+        for opening in std::mem::take(&mut session.early_intros) {
+            if let Err(fault) = self.take_intro(link, opening)? {
+                self.blame(link, fault);
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    fn take_intro(
+        &mut self,
+        link: Link,
+        opening: Opening,
+    ) -> Result<Result<(), PeerFault>, StoreError> {
+        let id = opening.id();
+        let Some(coalition) = self.coalition(opening.coalition) else { return Ok(Ok(())) };
+        let standing = |device| coalition.devices().get(device).map(|s| s.agency);
+        let (own, opener) = (standing(&self.device()), standing(&opening.opener));
+        let (Some(own), Some(_)) = (own, opener) else {
+            if let Some(session) = self.sessions.get_mut(&link) {
+                if session.early_intros.len() < EARLY_INTROS_MAX {
+                    session.early_intros.push(opening);
+                }
+            }
+            return Ok(Ok(()));
+        };
+        if !opening.audience.contains(&own) {
+            return Ok(Err(PeerFault::Introduction));
+        }
+        if !self.areas.contains_key(&id) {
+            if self.areas.len() >= AREAS_MAX {
+                return Ok(Ok(()));
+            }
+            let mut batch = Batch::default();
+            self.create_area(&mut batch, compartment_body(opening));
+            self.apply(batch)?;
+        }
+        if let Some(session) = self.sessions.get_mut(&link) {
+            session.shared.insert(id);
+        }
+        // What we describe, usually nothing, tells the peer what to push.
+        self.start_comparison(link, id);
+        Ok(Ok(()))
+    }
+
+    pub(super) fn share_all(&mut self, link: Link) {
+        let Some(session) = self.sessions.get(&link) else { return };
+        let device = session.device;
+        let shared: Vec<CompartmentId> = self
+            .areas
+            .keys()
+            .filter(|id| self.right(**id, &device).is_some())
+            .copied()
+            .collect();
+        if let Some(session) = self.sessions.get_mut(&link) {
+            session.shared.extend(shared.iter().copied());
+            session.started.extend(shared);
+        }
+    }
+
+    pub(super) fn go_live(&mut self, link: Link) {
+        if let Some(session) = self.sessions.get_mut(&link) {
+            session.phase = Phase::Live;
+        }
+    }
+
+    /// Says `Open`, on a link that was used to join.
+    pub(super) fn say_open(&mut self, link: Link) {
+        let Some(session) = self.sessions.get_mut(&link) else { return };
+        session.phase = Phase::Opening;
+        let (device, nonce) = (session.device, session.nonce);
+        let digest = self.pair_digest(&device);
+        self.say(link, Frame::Open { digest, nonce });
+    }
+
+    /// Queues a frame other than a run.
+    pub(super) fn say(&mut self, link: Link, frame: Frame) {
+        let Some(session) = self.sessions.get_mut(&link) else { return };
+        if session.control.len() >= CONTROL_MAX {
+            self.blame(link, PeerFault::Endless);
+            return;
+        }
+        session.control.push_back(frame);
+    }
+
+    /// Remembers that all is equal now, if nothing is on its way to the peer.
+    pub(super) fn mark_in_sync(&mut self, link: Link) {
+        let Some(session) = self.sessions.get(&link) else { return };
+        if !session.lag.is_empty() || session.phase != Phase::Live {
+            return;
+        }
+        let device = session.device;
+        let digest = self.pair_digest(&device);
+        let memory = self.memories.entry(device).or_default();
+        memory.digest = Some(digest);
+        memory.moved.clear();
+        let Some(session) = self.sessions.get_mut(&link) else { return };
+        if !session.in_sync {
+            session.in_sync = true;
+            self.outputs.push_back(Output::Event(Event::InSync(device)));
+        }
+    }
+
+    /// Notes for all devices, present and absent, that a log moved on from `from`.
+    pub(super) fn note_moved(
+        &mut self,
+        area: CompartmentId,
+        key: LogKey,
+        from: u64,
+        to: u64,
+        source: Option<DeviceId>,
+    ) {
+        let lag_key = lag_key(area, key);
+        for memory in self.memories.values_mut() {
+            memory.moved.entry(lag_key).or_insert(from);
+            if memory.moved.len() > MOVED_MAX {
+                memory.digest = None;
+                memory.moved.clear();
+            }
+        }
+        let links: Vec<(Link, DeviceId)> = self
+            .sessions
+            .iter()
+            .filter(|(_, s)| s.phase == Phase::Live && s.started.contains(&area))
+            .map(|(link, s)| (*link, s.device))
+            .collect();
+        for (link, device) in links {
+            if self.right(area, &device).is_none() {
+                continue;
+            }
+            let Some(session) = self.sessions.get_mut(&link) else { continue };
+            if source == Some(device) {
+                if let Some(lag) = session.lag.get_mut(&lag_key) {
+                    lag.acked = lag.acked.max(to);
+                    lag.sent = lag.sent.max(to);
+                }
+                continue;
+            }
+            session.in_sync = false;
+            let start = Lag { acked: from, sent: from, flight: VecDeque::new() };
+            session.lag.entry(lag_key).or_insert(start);
+        }
+    }
+
+    /// What both sides should hold was redefined: what is remembered of it is void.
+    pub(super) fn forget_digests(&mut self) {
+        for memory in self.memories.values_mut() {
+            memory.digest = None;
+            memory.moved.clear();
+        }
+    }
+
+    /// The digest of all that a device and we should both hold, as far as we know.
+    #[must_use]
+    pub fn pair_digest(&self, device: &DeviceId) -> NodeHash {
+        let mut parts = Vec::new();
+        for (id, area) in &self.areas {
+            if self.right(*id, device).is_some() {
+                parts.extend_from_slice(&id.0);
+                parts.extend_from_slice(&area.frontier.root());
+            }
+        }
+        let digest = Domain::PairDigest.hash(&[&parts]);
+        let mut out = NodeHash::default();
+        out.iter_mut().zip(digest).for_each(|(to, from)| *to = from);
+        out
+    }
+
+    /// Every area's name for this session. A peer that does not know the compartment learns
+    /// nothing from its name.
+    pub(super) fn tags(&self, link: Link) -> Vec<(Tag, CompartmentId, NodeHash)> {
+        let Some(session) = self.sessions.get(&link) else { return Vec::new() };
+        self.areas
+            .iter()
+            .map(|(id, area)| (self.tag(session, id), *id, area.frontier.root()))
+            .collect()
+    }
+
+    fn tag(&self, session: &Session, id: &CompartmentId) -> Tag {
+        let own = self.device();
+        let (dialer, listener) =
+            if session.dialer { (own, session.device) } else { (session.device, own) };
+        let hash = Domain::SessionTag.hash(&[&id.0, &session.nonce, &dialer.0, &listener.0]);
+        let mut tag = Tag::default();
+        tag.iter_mut().zip(hash).for_each(|(to, from)| *to = from);
+        tag
+    }
+
+    pub(super) fn tag_of(&self, link: Link, id: &CompartmentId) -> Tag {
+        self.sessions.get(&link).map(|session| self.tag(session, id)).unwrap_or_default()
+    }
+
+    /// The shared area of a tag.
+    pub(super) fn area_of(&self, link: Link, tag: Tag) -> Option<CompartmentId> {
+        let session = self.sessions.get(&link)?;
+        session.shared.iter().find(|id| self.tag(session, id) == tag).copied()
+    }
+
+    fn tagged_roots(&self, link: Link) -> Vec<(Tag, NodeHash)> {
+        let mut roots: Vec<_> =
+            self.tags(link).into_iter().map(|(tag, _, root)| (tag, root)).collect();
+        roots.sort_unstable();
+        roots
+    }
+
+    /// The devices with a link, and how things stand with them.
+    #[must_use]
+    pub fn peers(&self) -> Vec<PeerState> {
+        self.sessions
+            .iter()
+            .map(|(link, session)| PeerState {
+                device: session.device,
+                link: *link,
+                dialer: session.dialer,
+                live: session.phase == Phase::Live,
+                in_sync: session.in_sync && session.lag.is_empty(),
+                entries_behind: session
+                    .lag
+                    .iter()
+                    .map(|((_, area, key), lag)| {
+                        self.areas
+                            .get(area)
+                            .map_or(0, |a| a.frontier.head(key).next.saturating_sub(lag.acked))
+                    })
+                    .sum(),
+                bytes_in: session.bytes_in,
+                bytes_out: session.bytes_out,
+            })
+            .collect()
+    }
+}

@@ -1,0 +1,428 @@
+//! Frames: what two replicas say to each other. `docs/protocol/sync.md` describes them to the byte.
+//!
+//! A frame is one byte of type and its fields. Transports carry frames whole and in order; they
+//! authenticate the device at the other end, so frames carry no sender.
+
+use tearline_crdt::bounds::{FORMAT_VERSION, SEGMENT_BYTES_MAX, SEGMENT_ENTRIES_MAX};
+use tearline_crdt::codec::{DecodeError, Reader, Write as _};
+use tearline_crdt::epoch::KEY_BOX_BYTES;
+use tearline_crdt::frontier::{DEPTH_MAX, LEAVES_MAX, Leaf, LogKey, NodeHash, Prefix, Subtree};
+use tearline_crdt::id::{DeviceId, Incarnation};
+
+/// Largest frame: the largest segment, its boxes, and the frame's own fields, rounded up.
+pub const FRAME_BYTES_MAX: usize = 512 * 1024;
+const _: () =
+    assert!(SEGMENT_BYTES_MAX + 80 * 1024 + SEGMENT_ENTRIES_MAX * KEY_BOX_BYTES < FRAME_BYTES_MAX);
+
+/// A compartment's name for one session: only who knows the compartment recognises it.
+pub type Tag = [u8; 8];
+/// Random bytes of the dialer, from which the session's tags are drawn.
+pub type Nonce = [u8; 8];
+
+/// Most compartments that two peers compare in one session.
+pub const AREAS_MAX: usize = 4_096;
+/// Most subtrees in one frame.
+pub const NODES_MAX: usize = 256;
+/// Most positions in one frame.
+pub const POSITIONS_MAX: usize = 1_024;
+/// Most entries in one run: a frame of one-segment entries or of several segments.
+pub const RUN_ENTRIES_MAX: usize = 4_096;
+/// Longest opening, certificate or name in a frame.
+const STATEMENT_MAX: usize = 16 * 1024;
+
+/// A log's position at a peer.
+pub type Position = Leaf;
+
+/// A frame.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Frame {
+    /// 1: the dialer's first. The digest of all that the dialer believes both should hold.
+    Open {
+        /// The pair digest.
+        digest: NodeHash,
+        /// For the session's tags.
+        nonce: Nonce,
+    },
+    /// 2: the listener's answer to an equal digest: in sync, nothing else to say.
+    Same,
+    /// 3: the side that sends it holds what the other remembers; news follow at once.
+    Behind,
+    /// 4: what I hold, each compartment by its tag, with its frontier's root.
+    Hello {
+        /// The pair digest.
+        digest: NodeHash,
+        /// Compartments.
+        areas: Vec<(Tag, NodeHash)>,
+    },
+    /// 5: a compartment that you may hold and did not name: its opening statement.
+    Intro {
+        /// The encoded statement.
+        opening: Vec<u8>,
+    },
+    /// 6: subtrees of a frontier, to be compared.
+    Nodes {
+        /// Of which compartment.
+        area: Tag,
+        /// The subtrees.
+        nodes: Vec<(Prefix, Subtree)>,
+    },
+    /// 7: where I am in logs in which you are ahead.
+    Positions {
+        /// Of which compartment.
+        area: Tag,
+        /// The positions.
+        positions: Vec<Position>,
+    },
+    /// 8: entries that continue a log where you are.
+    Run {
+        /// Of which compartment.
+        area: Tag,
+        /// Which log.
+        key: LogKey,
+        /// Whose log it is; said with its first entry only.
+        author: Option<(DeviceId, Incarnation)>,
+        /// Seq of the first entry.
+        first: u64,
+        /// How many entries.
+        count: usize,
+        /// In short form.
+        entries: Vec<u8>,
+        /// Their key boxes.
+        boxes: Vec<u8>,
+    },
+    /// 9: what I hold durably now.
+    Have {
+        /// Of which compartment.
+        area: Tag,
+        /// Log and seq of the next entry.
+        logs: Vec<(LogKey, u64)>,
+    },
+    /// 10: a proof that a log's author forked it.
+    Fork {
+        /// Of which compartment.
+        area: Tag,
+        /// The encoded proof.
+        proof: Vec<u8>,
+    },
+    /// 11: the signed header at the end of a log, for a peer that holds another branch.
+    Evidence {
+        /// Of which compartment.
+        area: Tag,
+        /// The encoded signed header.
+        header: Vec<u8>,
+    },
+    /// 12: an applicant's request, under an invitation.
+    Join {
+        /// The encoded request ([`crate::invitation::JoinRequest`]).
+        request: Vec<u8>,
+    },
+    /// 13: the answer: the coalition's charter, or why not.
+    JoinAnswer {
+        /// The encoded answer ([`crate::invitation::JoinAnswer`]).
+        answer: Vec<u8>,
+    },
+}
+
+impl Frame {
+    /// The frame's name, for logs and faults.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Open { .. } => "open",
+            Self::Same => "same",
+            Self::Behind => "behind",
+            Self::Hello { .. } => "hello",
+            Self::Intro { .. } => "intro",
+            Self::Nodes { .. } => "nodes",
+            Self::Positions { .. } => "positions",
+            Self::Run { .. } => "run",
+            Self::Have { .. } => "have",
+            Self::Fork { .. } => "fork",
+            Self::Evidence { .. } => "evidence",
+            Self::Join { .. } => "join",
+            Self::JoinAnswer { .. } => "join-answer",
+        }
+    }
+
+    /// The frame's bytes.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        match self {
+            Self::Open { digest, nonce } => {
+                out.raw(&[1, FORMAT_VERSION]).raw(digest).raw(nonce);
+            }
+            Self::Same => out.push(2),
+            Self::Behind => out.push(3),
+            Self::Hello { digest, areas } => {
+                out.raw(&[4]).raw(digest).number(areas.len() as u64);
+                for (tag, root) in areas {
+                    out.raw(tag).raw(root);
+                }
+            }
+            Self::Intro { opening } => {
+                out.raw(&[5]).bytes(opening);
+            }
+            Self::Nodes { area, nodes } => {
+                out.raw(&[6]).raw(area).number(nodes.len() as u64);
+                for (prefix, subtree) in nodes {
+                    out.bytes(prefix.nibbles());
+                    encode_subtree(subtree, &mut out);
+                }
+            }
+            Self::Positions { area, positions } => {
+                out.raw(&[7]).raw(area).number(positions.len() as u64);
+                positions.iter().for_each(|leaf| encode_leaf(leaf, &mut out));
+            }
+            Self::Run { area, key, author, first, count, entries, boxes } => {
+                out.raw(&[8]).raw(area).raw(&key.0);
+                match author {
+                    None => out.push(0),
+                    Some((device, incarnation)) => {
+                        out.raw(&[1]).raw(&device.0).raw(&incarnation.0.to_be_bytes());
+                    }
+                }
+                out.number(*first).number(*count as u64).bytes(entries).bytes(boxes);
+            }
+            Self::Have { area, logs } => {
+                out.raw(&[9]).raw(area).number(logs.len() as u64);
+                for (key, next) in logs {
+                    out.raw(&key.0).number(*next);
+                }
+            }
+            Self::Fork { area, proof } => {
+                out.raw(&[10]).raw(area).bytes(proof);
+            }
+            Self::Evidence { area, header } => {
+                out.raw(&[11]).raw(area).bytes(header);
+            }
+            Self::Join { request } => {
+                out.raw(&[12]).bytes(request);
+            }
+            Self::JoinAnswer { answer } => {
+                out.raw(&[13]).bytes(answer);
+            }
+        }
+        out
+    }
+
+    /// Reads a frame.
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        let mut reader = Reader::new(bytes);
+        let frame = match reader.u8("frame type")? {
+            1 => decode_open(&mut reader)?,
+            2 => Self::Same,
+            3 => Self::Behind,
+            4 => decode_hello(&mut reader)?,
+            5 => Self::Intro { opening: reader.bytes(STATEMENT_MAX, "opening")?.to_vec() },
+            6 => decode_nodes(&mut reader)?,
+            7 => decode_positions(&mut reader)?,
+            8 => decode_run(&mut reader)?,
+            9 => decode_have(&mut reader)?,
+            10 => Self::Fork {
+                area: reader.array("area")?,
+                proof: reader.bytes(STATEMENT_MAX, "fork proof")?.to_vec(),
+            },
+            11 => Self::Evidence {
+                area: reader.array("area")?,
+                header: reader.bytes(STATEMENT_MAX, "signed header")?.to_vec(),
+            },
+            12 => Self::Join { request: reader.bytes(STATEMENT_MAX, "request")?.to_vec() },
+            13 => Self::JoinAnswer {
+                answer: reader.bytes(FRAME_BYTES_MAX, "answer")?.to_vec(),
+            },
+            _ => return reader.invalid(0, "frame type"),
+        };
+        reader.finish()?;
+        Ok(frame)
+    }
+}
+
+fn decode_open(reader: &mut Reader<'_>) -> Result<Frame, DecodeError> {
+    let at = reader.at();
+    if reader.u8("version")? != FORMAT_VERSION {
+        return reader.invalid(at, "version");
+    }
+    Ok(Frame::Open { digest: reader.array("digest")?, nonce: reader.array("nonce")? })
+}
+
+fn decode_hello(reader: &mut Reader<'_>) -> Result<Frame, DecodeError> {
+    let digest = reader.array("digest")?;
+    let count = reader.count(AREAS_MAX, "areas")?;
+    let mut areas = Vec::with_capacity(count);
+    for _ in 0..count {
+        areas.push((reader.array("tag")?, reader.array("root")?));
+    }
+    Ok(Frame::Hello { digest, areas })
+}
+
+fn decode_nodes(reader: &mut Reader<'_>) -> Result<Frame, DecodeError> {
+    let area = reader.array("area")?;
+    let count = reader.count(NODES_MAX, "nodes")?;
+    let mut nodes = Vec::with_capacity(count);
+    for _ in 0..count {
+        let at = reader.at();
+        let nibbles = reader.bytes(DEPTH_MAX, "path")?.to_vec();
+        let prefix = Prefix::new(nibbles).ok_or(DecodeError::Invalid { at, what: "path" })?;
+        nodes.push((prefix, decode_subtree(reader)?));
+    }
+    Ok(Frame::Nodes { area, nodes })
+}
+
+/// `0 || count (number), leaves` or `1 || bitmap of branches (2, big-endian), hashes (16 each)`.
+fn encode_subtree(subtree: &Subtree, out: &mut Vec<u8>) {
+    match subtree {
+        Subtree::Leaves(leaves) => {
+            out.raw(&[0]).number(leaves.len() as u64);
+            leaves.iter().for_each(|leaf| encode_leaf(leaf, out));
+        }
+        Subtree::Branches(branches) => {
+            let bitmap = branches.iter().fold(0u16, |map, (branch, _)| map | 1 << branch);
+            out.raw(&[1]).raw(&bitmap.to_be_bytes());
+            for (_, hash) in branches {
+                out.raw(hash);
+            }
+        }
+    }
+}
+
+fn decode_subtree(reader: &mut Reader<'_>) -> Result<Subtree, DecodeError> {
+    let at = reader.at();
+    Ok(match reader.u8("subtree form")? {
+        0 => {
+            let count = reader.count(LEAVES_MAX, "leaves")?;
+            let mut leaves = Vec::with_capacity(count);
+            for _ in 0..count {
+                leaves.push(decode_leaf(reader)?);
+            }
+            Subtree::Leaves(leaves)
+        }
+        1 => {
+            let bitmap = u16::from_be_bytes(reader.array("branches")?);
+            let mut branches = Vec::new();
+            for branch in (0..16u8).filter(|branch| bitmap & 1 << branch != 0) {
+                branches.push((branch, reader.array("branch hash")?));
+            }
+            Subtree::Branches(branches)
+        }
+        _ => return reader.invalid(at, "subtree form"),
+    })
+}
+
+fn encode_leaf(leaf: &Leaf, out: &mut Vec<u8>) {
+    out.raw(&leaf.key.0).number(leaf.next).raw(&leaf.head);
+}
+
+fn decode_leaf(reader: &mut Reader<'_>) -> Result<Leaf, DecodeError> {
+    Ok(Leaf {
+        key: LogKey(reader.array("log key")?),
+        next: reader.number("next seq")?,
+        head: reader.array("head")?,
+    })
+}
+
+fn decode_positions(reader: &mut Reader<'_>) -> Result<Frame, DecodeError> {
+    let area = reader.array("area")?;
+    let count = reader.count(POSITIONS_MAX, "positions")?;
+    let mut positions = Vec::with_capacity(count);
+    for _ in 0..count {
+        positions.push(decode_leaf(reader)?);
+    }
+    Ok(Frame::Positions { area, positions })
+}
+
+fn decode_run(reader: &mut Reader<'_>) -> Result<Frame, DecodeError> {
+    let area = reader.array("area")?;
+    let key = LogKey(reader.array("log key")?);
+    let at = reader.at();
+    let author = match reader.u8("author flag")? {
+        0 => None,
+        1 => {
+            let device = DeviceId(reader.array("device id")?);
+            let incarnation = Incarnation(u64::from_be_bytes(reader.array("incarnation")?));
+            Some((device, incarnation))
+        }
+        _ => return reader.invalid(at, "author flag"),
+    };
+    let first = reader.number("first seq")?;
+    let count = reader.count(RUN_ENTRIES_MAX, "entries")?;
+    let entries = reader.bytes(FRAME_BYTES_MAX, "entries")?.to_vec();
+    let boxes = reader.bytes(RUN_ENTRIES_MAX * KEY_BOX_BYTES, "key boxes")?.to_vec();
+    Ok(Frame::Run { area, key, author, first, count, entries, boxes })
+}
+
+fn decode_have(reader: &mut Reader<'_>) -> Result<Frame, DecodeError> {
+    let area = reader.array("area")?;
+    let count = reader.count(POSITIONS_MAX, "logs")?;
+    let mut logs = Vec::with_capacity(count);
+    for _ in 0..count {
+        logs.push((LogKey(reader.array("log key")?), reader.number("next seq")?));
+    }
+    Ok(Frame::Have { area, logs })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn samples() -> Vec<Frame> {
+        let leaf = Leaf { key: LogKey([3; 16]), next: 300, head: [4; 8] };
+        vec![
+            Frame::Open { digest: [1; 16], nonce: [2; 8] },
+            Frame::Same,
+            Frame::Behind,
+            Frame::Hello { digest: [2; 16], areas: vec![([3; 8], [4; 16])] },
+            Frame::Intro { opening: vec![1, 2, 3] },
+            Frame::Nodes {
+                area: [1; 8],
+                nodes: vec![
+                    (Prefix::default(), Subtree::Branches(vec![(0, [1; 16]), (15, [2; 16])])),
+                    (Prefix::default().child(3), Subtree::Leaves(vec![leaf])),
+                ],
+            },
+            Frame::Positions { area: [1; 8], positions: vec![leaf] },
+            Frame::Run {
+                area: [1; 8],
+                key: LogKey([2; 16]),
+                author: Some((DeviceId([3; 32]), Incarnation(4))),
+                first: 0,
+                count: 1,
+                entries: vec![5; 100],
+                boxes: vec![6; 16],
+            },
+            Frame::Have { area: [1; 8], logs: vec![(LogKey([2; 16]), 3)] },
+            Frame::Fork { area: [1; 8], proof: vec![1] },
+            Frame::Evidence { area: [1; 8], header: vec![1] },
+            Frame::Join { request: vec![1] },
+            Frame::JoinAnswer { answer: vec![1] },
+        ]
+    }
+
+    #[test]
+    fn frames_read_back_and_no_truncation_does() {
+        for frame in samples() {
+            let bytes = frame.encode();
+            assert_eq!(Frame::decode(&bytes), Ok(frame.clone()));
+            for len in 0..bytes.len() {
+                assert!(Frame::decode(&bytes[..len]).is_err(), "{frame:?} cut at {len}");
+            }
+            assert!(Frame::decode(&[bytes, vec![0]].concat()).is_err());
+        }
+    }
+
+    #[test]
+    fn meeting_in_sync_costs_at_most_40_bytes() {
+        let open = Frame::Open { digest: [1; 16], nonce: [2; 8] }.encode();
+        assert!(open.len() + Frame::Same.encode().len() <= 40);
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+            if let Ok(frame) = Frame::decode(&bytes) {
+                prop_assert_eq!(frame.encode(), bytes);
+            }
+        }
+    }
+}

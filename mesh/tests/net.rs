@@ -1,0 +1,216 @@
+//! The transport on loopback: real libp2p, real sockets. Every wait ends with an event; a test that
+//! waits too long fails.
+#![cfg(feature = "net")]
+
+use std::time::Duration;
+
+use tearline_crdt::id::DeviceId;
+use tearline_crdt::keys::Signer;
+use tearline_mesh::net::{self, DownReason, Link, NetCommand, NetConfig, NetEvent, NetHandle};
+use tokio::runtime::Handle;
+use tokio::sync::mpsc::Receiver;
+use tokio::time::timeout;
+
+const TEST_TIME_MAX: Duration = Duration::from_secs(60);
+const FRAME_MAX: usize = 64 * 1024;
+
+struct Node {
+    device: DeviceId,
+    handle: NetHandle,
+    events: Receiver<NetEvent>,
+    address: String,
+}
+
+impl Node {
+    async fn start(seed: u8, listen: &str) -> Self {
+        Self::start_with(seed, listen, 96).await
+    }
+
+    async fn start_with(seed: u8, listen: &str, connections_max: u32) -> Self {
+        let config = NetConfig {
+            listen: vec![listen.parse().unwrap()],
+            frame_bytes_max: FRAME_MAX,
+            connections_max,
+        };
+        let (handle, mut events) = net::spawn(&Handle::current(), [seed; 32], config).unwrap();
+        let address = match events.recv().await.unwrap() {
+            NetEvent::Listening(address) => address.to_string(),
+            other => panic!("{other:?}"),
+        };
+        let device = DeviceId(Signer::from_seed(&[seed; 32]).public());
+        Self { device, handle, events, address }
+    }
+
+    async fn dial(&self, to: &Self, expect: DeviceId) {
+        let address = to.address.parse().unwrap();
+        self.handle.command_async(NetCommand::Dial { address, expect: Some(expect) }).await;
+    }
+
+    async fn up(&mut self) -> (Link, DeviceId, bool) {
+        loop {
+            match self.next().await {
+                NetEvent::LinkUp { link, device, dialer, .. } => return (link, device, dialer),
+                NetEvent::LinkDown { .. } | NetEvent::Listening(_) => {}
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    async fn next(&mut self) -> NetEvent {
+        self.events.recv().await.expect("the driver runs")
+    }
+
+    async fn down(&mut self) -> DownReason {
+        loop {
+            if let NetEvent::LinkDown { reason, .. } = self.next().await {
+                return reason;
+            }
+        }
+    }
+
+    async fn send(&self, link: Link, bytes: Vec<u8>) {
+        self.handle.command_async(NetCommand::Send { link, bytes }).await;
+    }
+}
+
+const QUIC: &str = "/ip4/127.0.0.1/udp/0/quic-v1";
+const TCP: &str = "/ip4/127.0.0.1/tcp/0";
+
+async fn connected(listen: &str) -> (Node, Node, Link, Link) {
+    let (mut a, mut b) = (Node::start(1, listen).await, Node::start(2, listen).await);
+    a.dial(&b, b.device).await;
+    let (at_a, b_device, a_dialed) = a.up().await;
+    let (at_b, a_device, b_dialed) = b.up().await;
+    assert_eq!((b_device, a_device), (b.device, a.device));
+    assert!(a_dialed && !b_dialed);
+    (a, b, at_a, at_b)
+}
+
+fn run(test: impl Future<Output = ()>) {
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    runtime.block_on(async { timeout(TEST_TIME_MAX, test).await.expect("the test hangs") });
+    runtime.shutdown_background();
+}
+
+#[test]
+fn frames_of_all_sizes_arrive_whole_and_in_order_over_both_transports() {
+    run(async {
+        for listen in [QUIC, TCP] {
+            let (mut a, mut b, at_a, _) = connected(listen).await;
+            let sizes = [1, 127, 128, 5_000, FRAME_MAX];
+            let total = 500;
+            let sending = async {
+                for n in 0..total {
+                    a.send(at_a, vec![n as u8; sizes[n % sizes.len()]]).await;
+                    assert!(matches!(a.next().await, NetEvent::Sent { .. }));
+                }
+            };
+            let receiving = async {
+                for n in 0..total {
+                    match b.next().await {
+                        NetEvent::Frame { bytes, .. } => {
+                            assert_eq!(bytes, vec![n as u8; sizes[n % sizes.len()]]);
+                        }
+                        other => panic!("{other:?}"),
+                    }
+                }
+            };
+            tokio::join!(sending, receiving);
+        }
+    });
+}
+
+#[test]
+fn a_frame_above_the_limit_closes_the_link_and_blames_the_sender() {
+    run(async {
+        let (a, mut b, at_a, _) = connected(QUIC).await;
+        a.send(at_a, vec![0; FRAME_MAX + 1]).await;
+        assert_eq!(b.down().await, DownReason::Oversize(FRAME_MAX as u64 + 1));
+    });
+}
+
+#[test]
+fn somebody_else_at_the_address_is_no_link() {
+    run(async {
+        let (mut a, b) = (Node::start(1, QUIC).await, Node::start(2, QUIC).await);
+        let stranger = DeviceId(Signer::from_seed(&[9; 32]).public());
+        a.dial(&b, stranger).await;
+        match a.next().await {
+            NetEvent::DialFailed { device, .. } => assert_eq!(device, Some(stranger)),
+            other => panic!("{other:?}"),
+        }
+    });
+}
+
+#[test]
+fn two_that_dial_each_other_end_with_one_link() {
+    run(async {
+        let (mut a, mut b) = (Node::start(1, QUIC).await, Node::start(2, QUIC).await);
+        tokio::join!(a.dial(&b, b.device), b.dial(&a, a.device));
+        // Both settle on one link: a frame goes through it, both ways.
+        let (mut at_a, ..) = a.up().await;
+        let (mut at_b, ..) = b.up().await;
+        a.send(at_a, vec![1]).await;
+        b.send(at_b, vec![2]).await;
+        let (mut got_a, mut got_b) = (false, false);
+        while !(got_a && got_b) {
+            tokio::select! {
+                event = a.next() => match event {
+                    NetEvent::Frame { .. } => got_a = true,
+                    NetEvent::LinkUp { link, .. } => { at_a = link; a.send(at_a, vec![1]).await; }
+                    _ => {}
+                },
+                event = b.next() => match event {
+                    NetEvent::Frame { .. } => got_b = true,
+                    NetEvent::LinkUp { link, .. } => { at_b = link; b.send(at_b, vec![2]).await; }
+                    _ => {}
+                },
+            }
+        }
+    });
+}
+
+#[test]
+fn a_side_that_goes_away_is_noticed() {
+    run(async {
+        for listen in [QUIC, TCP] {
+            let (a, mut b, ..) = connected(listen).await;
+            a.handle.command_async(NetCommand::Shutdown).await;
+            assert_eq!(b.down().await, DownReason::Remote);
+        }
+    });
+}
+
+#[test]
+fn connections_are_limited_at_the_bound() {
+    run(async {
+        let mut hub = Node::start_with(1, QUIC, 2).await;
+        let mut guests = Vec::new();
+        for seed in 2..4 {
+            let mut guest = Node::start(seed, QUIC).await;
+            guest.dial(&hub, hub.device).await;
+            guest.up().await;
+            hub.up().await;
+            guests.push(guest);
+        }
+        let mut late = Node::start(4, QUIC).await;
+        late.dial(&hub, hub.device).await;
+        loop {
+            match late.next().await {
+                NetEvent::DialFailed { .. } | NetEvent::LinkDown { .. } => break,
+                NetEvent::LinkUp { .. } => {}
+                other => panic!("{other:?}"),
+            }
+        }
+    });
+}
+
+#[test]
+fn devices_and_peer_ids_name_each_other() {
+    let device = DeviceId(Signer::from_seed(&[5; 32]).public());
+    let text = format!("/ip4/127.0.0.1/tcp/4001/p2p/{}", net::peer_id(&device));
+    let (back, address) = net::split_address(&text).unwrap();
+    assert_eq!((back, address.to_string()), (device, "/ip4/127.0.0.1/tcp/4001".to_owned()));
+    assert!(net::split_address("/ip4/127.0.0.1/tcp/4001").is_none());
+}

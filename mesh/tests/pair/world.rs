@@ -1,0 +1,336 @@
+//! Replicas in virtual time: real replicas on stores in memory, joined by links with a latency.
+//! One event at a time, in an order that depends on nothing but the script.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap};
+
+use tearline_crdt::charter::{Charter, Member};
+use tearline_crdt::entropy::SeededEntropy;
+use tearline_crdt::id::{AgencyNo, Class, CoalitionId, CompartmentId, DeviceId, Incarnation, RecordId};
+use tearline_crdt::keys::{DeviceKeys, Signer};
+use tearline_crdt::record::kind::Kind;
+use tearline_crdt::record::label::Label;
+use tearline_crdt::record::shelf::{Detail, Draft};
+use tearline_crdt::statement::DeskCertificate;
+use tearline_crdt::store::Store as _;
+use tearline_crdt::store::memory::MemoryStore;
+use tearline_crdt::time::{MonoTime, Now, WallTime};
+use tearline_mesh::invitation::{Applicant, Invitation, Invited, JoinRequest};
+use tearline_mesh::replica::Setup;
+use tearline_mesh::wire::Frame;
+use tearline_mesh::{Event, Input, Link, Output, PeerFault, Replica};
+
+pub(crate) const LATENCY_MS: u64 = 20;
+
+#[derive(Debug, Eq, Ord, PartialEq, PartialOrd)]
+enum Happening {
+    Frame { to: usize, link: Link, bytes: Vec<u8> },
+    Sent { to: usize, link: Link },
+    Flushed { to: usize, barrier: u64 },
+}
+
+pub(crate) struct Peer {
+    pub(crate) replica: Replica<MemoryStore>,
+    pub(crate) events: Vec<Event>,
+    pub(crate) closed: Vec<(Link, Option<PeerFault>)>,
+    /// Frames handed to the transport, for counting.
+    pub(crate) sent: Vec<Vec<u8>>,
+    seed: u8,
+    incarnation: u64,
+}
+
+pub(crate) struct World {
+    pub(crate) peers: Vec<Peer>,
+    /// Link -> its two ends.
+    links: BTreeMap<Link, (usize, usize)>,
+    queue: BinaryHeap<Reverse<(u64, u64, Happening)>>,
+    now_ms: u64,
+    order: u64,
+    next_link: u64,
+}
+
+pub(crate) fn keys(seed: u8) -> DeviceKeys {
+    DeviceKeys::from_seeds(&[seed; 32], &[seed + 100; 32])
+}
+
+pub(crate) fn root(seed: u8) -> Signer {
+    Signer::from_seed(&[seed + 200; 32])
+}
+
+impl World {
+    pub(crate) fn new(count: usize) -> Self {
+        let peers = (0..count).map(|n| Peer::new(n as u8 + 1)).collect();
+        Self {
+            peers,
+            links: BTreeMap::new(),
+            queue: BinaryHeap::new(),
+            now_ms: 1_700_000_000_000,
+            order: 0,
+            next_link: 0,
+        }
+    }
+
+    pub(crate) fn now(&self) -> Now {
+        Now { mono: MonoTime(self.now_ms), wall: WallTime(self.now_ms) }
+    }
+
+    fn at(&mut self, after_ms: u64, happening: Happening) {
+        self.order += 1;
+        self.queue.push(Reverse((self.now_ms + after_ms, self.order, happening)));
+    }
+
+    /// Connects two peers; the first dials.
+    pub(crate) fn connect(&mut self, dialer: usize, listener: usize) -> Link {
+        self.next_link += 1;
+        let link = Link(self.next_link);
+        self.links.insert(link, (dialer, listener));
+        let (a, b) = (self.peers[dialer].replica.device(), self.peers[listener].replica.device());
+        self.input(listener, Input::Up { link, device: a, dialer: false });
+        self.input(dialer, Input::Up { link, device: b, dialer: true });
+        link
+    }
+
+    pub(crate) fn cut(&mut self, link: Link) {
+        if let Some((a, b)) = self.links.remove(&link) {
+            self.input(a, Input::Down { link });
+            self.input(b, Input::Down { link });
+        }
+    }
+
+    pub(crate) fn input(&mut self, peer: usize, input: Input) {
+        let now = self.now();
+        self.peers[peer].replica.handle(now, input).unwrap();
+        self.drain(peer);
+    }
+
+    pub(crate) fn drain(&mut self, peer: usize) {
+        while let Some(output) = self.peers[peer].replica.poll_output() {
+            match output {
+                Output::Send { link, bytes } => {
+                    self.peers[peer].sent.push(bytes.clone());
+                    self.at(1, Happening::Sent { to: peer, link });
+                    if let Some((a, b)) = self.links.get(&link).copied() {
+                        let to = if a == peer { b } else { a };
+                        self.at(LATENCY_MS, Happening::Frame { to, link, bytes });
+                    }
+                }
+                Output::Close { link, fault } => {
+                    self.peers[peer].closed.push((link, fault));
+                    self.cut(link);
+                }
+                Output::Flush { barrier } => {
+                    self.at(2, Happening::Flushed { to: peer, barrier: barrier.0 });
+                }
+                Output::Event(event) => self.peers[peer].events.push(event),
+            }
+        }
+    }
+
+    /// Runs until nothing is left to happen. Fails if that takes unreasonably long.
+    pub(crate) fn settle(&mut self) {
+        for _ in 0..2_000_000 {
+            let Some(Reverse((at, _, happening))) = self.queue.pop() else { return };
+            self.now_ms = self.now_ms.max(at);
+            match happening {
+                Happening::Frame { to, link, bytes } => {
+                    if self.links.contains_key(&link) {
+                        self.input(to, Input::Frame { link, bytes });
+                    }
+                }
+                Happening::Sent { to, link } => self.input(to, Input::Sent { link }),
+                Happening::Flushed { to, barrier } => {
+                    self.peers[to].replica.store_mut().flush().unwrap();
+                    let barrier = tearline_mesh::replica::Barrier(barrier);
+                    self.input(to, Input::Flushed { barrier });
+                }
+            }
+        }
+        panic!("the peers never fall silent");
+    }
+
+    /// Hands a frame to a peer as if it came over a link.
+    pub(crate) fn inject(&mut self, to: usize, link: Link, bytes: Vec<u8>) {
+        self.input(to, Input::Frame { link, bytes });
+        self.settle();
+    }
+
+    /// Peer 0 founds a coalition; all others join it by invitation, as agencies of their own.
+    pub(crate) fn coalition(&mut self) -> CoalitionId {
+        let founder = Member {
+            no: AgencyNo(1),
+            name: "Agency 1".into(),
+            country: "NE".into(),
+            root: root(1).public(),
+        };
+        let charter = Charter {
+            name: "Drill".into(),
+            nonce: [7; 16],
+            quorum: 1,
+            limits_version: 1,
+            erasure_delay_hours: 0,
+            default_label: vec![],
+            agreement: None,
+            founders: vec![founder],
+        };
+        let now = self.now();
+        let certificate = DeskCertificate::sign(&root(1), keys(1).card());
+        let act = self.peers[0].replica.found(now, charter, certificate).unwrap();
+        self.drain(0);
+        self.settle();
+        for peer in 1..self.peers.len() {
+            let link = self.join(act.value, peer, Invited::Agency);
+            self.settle();
+            self.cut(link);
+        }
+        act.value
+    }
+
+    /// Peer 0 invites a peer, which dials and asks.
+    pub(crate) fn join(&mut self, coalition: CoalitionId, peer: usize, invited: Invited) -> Link {
+        let invitation = self.invite(coalition, invited);
+        let request = self.request(&invitation, peer);
+        self.peers[peer].replica.join(invitation.inviter, request);
+        self.connect(peer, 0)
+    }
+
+    pub(crate) fn invite(&mut self, coalition: CoalitionId, invited: Invited) -> Invitation {
+        let expires = WallTime(self.now_ms + 3_600_000);
+        let act = self.peers[0].replica.invite(coalition, invited, expires, vec![]).unwrap();
+        self.drain(0);
+        self.settle();
+        act.value
+    }
+
+    pub(crate) fn request(&self, invitation: &Invitation, peer: usize) -> JoinRequest {
+        let seed = peer as u8 + 1;
+        let card = keys(seed).card();
+        let applicant = match invitation.invited {
+            Invited::Agency => Applicant::Agency {
+                name: format!("Agency {seed}"),
+                country: *b"TD",
+                desk: DeskCertificate::sign(&root(seed), card),
+            },
+            Invited::Device => Applicant::Device(card),
+        };
+        JoinRequest { coalition: invitation.coalition, secret: invitation.secret, applicant }
+    }
+
+    pub(crate) fn open(&mut self, peer: usize, coalition: CoalitionId, audience: &[u16]) -> CompartmentId {
+        let now = self.now();
+        let audience = audience.iter().map(|no| AgencyNo(*no)).collect();
+        let act = self.peers[peer].replica.open_compartment(now, coalition, audience, "shared").unwrap();
+        self.drain(peer);
+        self.settle();
+        act.value
+    }
+
+    pub(crate) fn write(
+        &mut self,
+        peer: usize,
+        compartment: CompartmentId,
+        class: Class,
+        names: &[&str],
+    ) -> Vec<RecordId> {
+        let drafts = names.iter().map(|name| draft(name)).collect();
+        self.act(peer, compartment, class, drafts)
+    }
+
+    pub(crate) fn act(
+        &mut self,
+        peer: usize,
+        compartment: CompartmentId,
+        class: Class,
+        drafts: Vec<Draft>,
+    ) -> Vec<RecordId> {
+        let now = self.now();
+        let act = self.peers[peer].replica.write(now, compartment, class, drafts).unwrap();
+        self.drain(peer);
+        act.value.into_iter().map(|written| written.record).collect()
+    }
+
+    pub(crate) fn show(&mut self, peer: usize, record: RecordId) -> Option<Detail> {
+        self.peers[peer].replica.records(|reader| reader.show(record)).unwrap()
+    }
+
+    pub(crate) fn digests_equal(&self, a: usize, b: usize) -> bool {
+        let (one, other) = (&self.peers[a].replica, &self.peers[b].replica);
+        one.pair_digest(&other.device()) == other.pair_digest(&one.device())
+    }
+
+    /// The peer loses power: what was not flushed is gone. It starts again.
+    pub(crate) fn crash(&mut self, peer: usize) {
+        let links: Vec<Link> = self
+            .links
+            .iter()
+            .filter(|(_, (a, b))| *a == peer || *b == peer)
+            .map(|(link, _)| *link)
+            .collect();
+        for link in links {
+            let (a, b) = self.links.remove(&link).unwrap();
+            self.input(if a == peer { b } else { a }, Input::Down { link });
+        }
+        self.queue.retain(|Reverse((_, _, happening))| match happening {
+            Happening::Frame { to, .. }
+            | Happening::Sent { to, .. }
+            | Happening::Flushed { to, .. } => *to != peer,
+        });
+        let old = &mut self.peers[peer];
+        let mut store = std::mem::take(old.replica.store_mut());
+        store.crash();
+        old.replica = replica(store, old.seed, old.incarnation);
+        self.drain(peer);
+    }
+}
+
+impl Peer {
+    fn new(seed: u8) -> Self {
+        Self {
+            replica: replica(MemoryStore::default(), seed, 1),
+            events: vec![],
+            closed: vec![],
+            sent: vec![],
+            seed,
+            incarnation: 1,
+        }
+    }
+
+    pub(crate) fn count(&self, is: impl Fn(&Event) -> bool) -> usize {
+        self.events.iter().filter(|event| is(event)).count()
+    }
+
+    pub(crate) fn fault_of(&self, device: DeviceId) -> Option<PeerFault> {
+        self.events.iter().find_map(|event| match event {
+            Event::Fault { device: by, fault } if *by == device => Some(*fault),
+            _ => None,
+        })
+    }
+}
+
+fn replica(store: MemoryStore, seed: u8, incarnation: u64) -> Replica<MemoryStore> {
+    let setup = Setup {
+        keys: keys(seed),
+        incarnation: Incarnation(incarnation),
+        entropy: Box::new(SeededEntropy::new(u64::from(seed) + incarnation * 1_000)),
+        projection: Box::new(()),
+    };
+    Replica::open(store, setup).unwrap()
+}
+
+pub(crate) fn draft(name: &str) -> Draft {
+    let mut fields = serde_json::Map::new();
+    fields.insert("name".into(), name.into());
+    fields.insert("count".into(), 3.into());
+    let label: Label = "TLP:AMBER".parse().unwrap();
+    Draft::New { kind: Kind::Sighting, fields, label }
+}
+
+/// Bytes of all frames but runs.
+pub(crate) fn protocol_bytes(frames: &[Vec<u8>]) -> usize {
+    frames
+        .iter()
+        .map(|bytes| match Frame::decode(bytes).unwrap() {
+            Frame::Run { entries, boxes, .. } => bytes.len() - entries.len() - boxes.len(),
+            _ => bytes.len(),
+        })
+        .sum()
+}

@@ -1,0 +1,395 @@
+//! The daemon's inside: one thread that owns the replica and its store, and does everything that
+//! touches them, in turn.
+//!
+//! Frames come from the network by one bounded channel, questions and acts of the operator by
+//! another. Writes are flushed in groups: the store is flushed when nothing else waits, or after
+//! [`INPUTS_PER_FLUSH_MAX`] inputs; an act is answered when the flush that covers it is done.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, sync_channel};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use tearline_crdt::id::DeviceId;
+use tearline_crdt::store::{Store, StoreError};
+use tearline_crdt::time::{MonoTime, Now, WallTime};
+use tearline_mesh::net::{NetCommand, NetEvent, NetHandle};
+use tearline_mesh::replica::{Barrier, Ticket};
+use tearline_mesh::{Event, Input, Link, Output, Replica};
+
+use super::dialer::Dialer;
+use crate::failure::{Failure, Kind};
+use crate::store::SledStore;
+
+/// A piece of work for the core's thread.
+type Job = Box<dyn FnOnce(&mut Core) + Send>;
+
+/// What the core's thread waits for.
+enum Message {
+    Net(NetEvent),
+    Job(Job),
+    Stop,
+}
+
+/// Inputs that may come between two flushes.
+const INPUTS_PER_FLUSH_MAX: usize = 64;
+/// Messages that wait for the core's thread.
+const QUEUE_MESSAGES_MAX: usize = 64;
+/// Events of the replica that are kept for `status`.
+const RECENT_EVENTS_MAX: usize = 256;
+
+/// The replica with its surroundings, on its own thread.
+pub struct Core {
+    /// The replica.
+    pub replica: Replica<SledStore>,
+    /// Where we listen.
+    pub addresses: Vec<String>,
+    /// When the daemon started.
+    pub started: WallTime,
+    /// Whom to dial, and when.
+    pub dialer: Dialer,
+    /// When each device was last heard.
+    pub last_heard: BTreeMap<DeviceId, WallTime>,
+    /// The latest news.
+    pub recent: VecDeque<Event>,
+    net: NetHandle,
+    links: BTreeMap<Link, DeviceId>,
+    waiting: BTreeMap<Ticket, Box<dyn FnOnce() + Send>>,
+    due: Option<Barrier>,
+    inputs_since_flush: usize,
+    clock: Clock,
+    broken: Option<String>,
+    joins: Vec<JoinWaiter>,
+}
+
+/// Told what became of a request to join.
+type JoinWaiter = Box<dyn FnMut(&Event, &mut Replica<SledStore>) -> bool + Send>;
+
+/// The daemon's clocks.
+#[derive(Clone, Copy, Debug)]
+pub struct Clock(Instant);
+
+impl Clock {
+    /// A clock that starts now.
+    #[must_use]
+    pub fn start() -> Self {
+        Self(Instant::now())
+    }
+
+    /// Both readings.
+    #[must_use]
+    pub fn now(&self) -> Now {
+        let wall = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis());
+        Now {
+            mono: MonoTime(u64::try_from(self.0.elapsed().as_millis()).unwrap_or(u64::MAX)),
+            wall: WallTime(u64::try_from(wall).unwrap_or(u64::MAX)),
+        }
+    }
+}
+
+impl std::fmt::Debug for Core {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Core({:?})", self.replica)
+    }
+}
+
+/// The way to the core's thread. Cheap to clone.
+#[derive(Clone)]
+pub struct CoreHandle(SyncSender<Message>);
+
+impl std::fmt::Debug for CoreHandle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("CoreHandle")
+    }
+}
+
+/// The daemon is stopping, or its store failed.
+fn gone() -> Failure {
+    Failure::new(Kind::Unreachable, "the daemon is stopping")
+        .hint("see the daemon's log; start it again with `tearline run`")
+}
+
+impl CoreHandle {
+    /// Runs a question on the core's thread and waits for its answer.
+    pub fn ask<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&mut Core) -> Result<T, Failure> + Send + 'static,
+    ) -> Result<T, Failure> {
+        let (answer, answers) = sync_channel(1);
+        let job = Box::new(move |core: &mut Core| {
+            let _ = answer.send(core.check().and_then(|()| question(core)));
+        });
+        self.0.send(Message::Job(job)).map_err(|_| gone())?;
+        answers.recv().map_err(|_| gone())?
+    }
+
+    /// Runs an act on the core's thread and waits until what it wrote is durable.
+    pub fn act<T: Send + 'static>(
+        &self,
+        act: impl FnOnce(&mut Core) -> Result<(T, Ticket), Failure> + Send + 'static,
+    ) -> Result<T, Failure> {
+        let (answer, answers) = sync_channel(1);
+        let job = Box::new(move |core: &mut Core| {
+            match core.check().and_then(|()| act(core)) {
+                Ok((value, ticket)) => {
+                    let answer = answer.clone();
+                    core.waiting.insert(ticket, Box::new(move || {
+                        let _ = answer.send(Ok(value));
+                    }));
+                }
+                Err(failure) => {
+                    let _ = answer.send(Err(failure));
+                }
+            }
+        });
+        self.0.send(Message::Job(job)).map_err(|_| gone())?;
+        answers.recv().map_err(|_| gone())?
+    }
+
+    /// Hands a network event to the core; blocks while its queue is full.
+    pub fn net(&self, event: NetEvent) -> bool {
+        self.0.send(Message::Net(event)).is_ok()
+    }
+
+    /// Asks the thread to end.
+    pub fn stop(&self) {
+        let _ = self.0.send(Message::Stop);
+    }
+}
+
+/// The core's queue, before its thread runs.
+#[derive(Debug)]
+pub struct Queue(Receiver<Message>);
+
+impl std::fmt::Debug for Message {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Message")
+    }
+}
+
+/// A handle and the queue behind it.
+#[must_use]
+pub fn channel() -> (CoreHandle, Queue) {
+    let (sender, receiver) = sync_channel(QUEUE_MESSAGES_MAX);
+    (CoreHandle(sender), Queue(receiver))
+}
+
+impl Core {
+    /// A core around an opened replica.
+    #[must_use]
+    pub fn new(replica: Replica<SledStore>, net: NetHandle, dialer: Dialer, clock: Clock) -> Self {
+        Self {
+            replica,
+            addresses: Vec::new(),
+            started: clock.now().wall,
+            dialer,
+            last_heard: BTreeMap::new(),
+            recent: VecDeque::new(),
+            net,
+            links: BTreeMap::new(),
+            waiting: BTreeMap::new(),
+            due: None,
+            inputs_since_flush: 0,
+            clock,
+            broken: None,
+            joins: Vec::new(),
+        }
+    }
+
+    /// Both clocks.
+    #[must_use]
+    pub fn now(&self) -> Now {
+        self.clock.now()
+    }
+
+    /// The devices with a link.
+    #[must_use]
+    pub fn linked(&self, device: &DeviceId) -> bool {
+        self.links.values().any(|linked| linked == device)
+    }
+
+    /// Closes all links to a device.
+    pub fn disconnect(&mut self, device: &DeviceId) {
+        let links: Vec<Link> =
+            self.links.iter().filter(|(_, d)| *d == device).map(|(link, _)| *link).collect();
+        for link in links {
+            self.net.command(NetCommand::Close { link: tearline_mesh::net::Link(link.0) });
+        }
+    }
+
+    /// Calls `waiter` with every event until it returns true.
+    pub fn on_event(&mut self, waiter: JoinWaiter) {
+        self.joins.push(waiter);
+    }
+
+    fn check(&self) -> Result<(), Failure> {
+        match &self.broken {
+            None => Ok(()),
+            Some(why) => Err(Failure::failed(format!("the store failed: {why}"))
+                .hint("free disk space or repair the disk, then start the daemon again")),
+        }
+    }
+
+    /// Runs until told to stop, or until the store fails.
+    pub fn run(mut self, queue: &Queue) {
+        loop {
+            self.carry_out();
+            self.dial_due();
+            let message = if self.due.is_some() {
+                match queue.0.try_recv() {
+                    Ok(message) if self.inputs_since_flush < INPUTS_PER_FLUSH_MAX => Some(message),
+                    Ok(message) => {
+                        self.flush();
+                        Some(message)
+                    }
+                    Err(TryRecvError::Empty) => {
+                        self.flush();
+                        continue;
+                    }
+                    Err(TryRecvError::Disconnected) => None,
+                }
+            } else {
+                let wait = self.dialer.wait(self.clock.now().mono).unwrap_or(IDLE_WAIT);
+                match queue.0.recv_timeout(wait) {
+                    Ok(message) => Some(message),
+                    Err(RecvTimeoutError::Timeout) => continue,
+                    Err(RecvTimeoutError::Disconnected) => None,
+                }
+            };
+            match message {
+                Some(Message::Net(event)) => self.on_net(event),
+                Some(Message::Job(job)) => job(&mut self),
+                Some(Message::Stop) | None => break,
+            }
+            self.inputs_since_flush += 1;
+        }
+        self.flush();
+        self.carry_out();
+        self.net.command(NetCommand::Shutdown);
+    }
+
+    fn on_net(&mut self, event: NetEvent) {
+        match event {
+            NetEvent::Listening(address) => {
+                tracing::info!(%address, "listening");
+                self.addresses.push(address.to_string());
+            }
+            NetEvent::ListenFailed { address, reason } => {
+                tracing::error!(%address, %reason, "cannot listen");
+            }
+            NetEvent::LinkUp { link, device, dialer, .. } => {
+                let link = Link(link.0);
+                tracing::info!(device = %device.short(), dialer, "link up");
+                self.links.insert(link, device);
+                self.dialer.connected(&device);
+                self.heard(device);
+                self.input(Input::Up { link, device, dialer });
+            }
+            NetEvent::LinkDown { link, device, reason } => {
+                tracing::info!(device = %device.short(), %reason, "link down");
+                self.links.remove(&Link(link.0));
+                let now = self.clock.now().mono;
+                self.dialer.disconnected(&device, now, reason.to_string());
+                self.input(Input::Down { link: Link(link.0) });
+            }
+            NetEvent::Frame { link, bytes } => {
+                let link = Link(link.0);
+                if let Some(device) = self.links.get(&link).copied() {
+                    self.heard(device);
+                }
+                self.input(Input::Frame { link, bytes });
+            }
+            NetEvent::Sent { link } => self.input(Input::Sent { link: Link(link.0) }),
+            NetEvent::DialFailed { device, address, reason } => {
+                let now = self.clock.now().mono;
+                tracing::debug!(%address, %reason, "dial failed");
+                self.dialer.failed(device.as_ref(), &address.to_string(), now, reason.to_string());
+            }
+        }
+    }
+
+    fn heard(&mut self, device: DeviceId) {
+        self.last_heard.insert(device, self.clock.now().wall);
+    }
+
+    fn input(&mut self, input: Input) {
+        if self.broken.is_some() {
+            return;
+        }
+        let now = self.clock.now();
+        if let Err(error) = self.replica.handle(now, input) {
+            self.break_down(&error);
+        }
+    }
+
+    fn break_down(&mut self, error: &StoreError) {
+        tracing::error!(%error, "the store failed; nothing more is taken or sent");
+        self.broken = Some(error.to_string());
+        self.waiting.clear();
+        self.net.command(NetCommand::Shutdown);
+    }
+
+    fn flush(&mut self) {
+        self.inputs_since_flush = 0;
+        let Some(barrier) = self.due.take() else { return };
+        match self.replica.store_mut().flush() {
+            Ok(()) => self.input(Input::Flushed { barrier }),
+            Err(error) => self.break_down(&error),
+        }
+    }
+
+    fn carry_out(&mut self) {
+        while let Some(output) = self.replica.poll_output() {
+            match output {
+                Output::Send { link, bytes } => {
+                    let link = tearline_mesh::net::Link(link.0);
+                    self.net.command(NetCommand::Send { link, bytes });
+                }
+                Output::Close { link, fault } => {
+                    if let Some(fault) = fault {
+                        tracing::warn!(%fault, "a peer misbehaved");
+                    }
+                    let link = tearline_mesh::net::Link(link.0);
+                    self.net.command(NetCommand::Close { link });
+                }
+                Output::Flush { barrier } => self.due = Some(barrier),
+                Output::Event(event) => self.on_event_out(event),
+            }
+        }
+    }
+
+    fn on_event_out(&mut self, event: Event) {
+        if let Event::Durable(ticket) = &event {
+            if let Some(answer) = self.waiting.remove(ticket) {
+                answer();
+            }
+            return;
+        }
+        tracing::debug!(?event, "replica");
+        let mut waiters = std::mem::take(&mut self.joins);
+        waiters.retain_mut(|waiter| !waiter(&event, &mut self.replica));
+        waiters.append(&mut self.joins);
+        self.joins = waiters;
+        if matches!(event, Event::Received { .. }) {
+            return;
+        }
+        self.recent.push_back(event);
+        if self.recent.len() > RECENT_EVENTS_MAX {
+            self.recent.pop_front();
+        }
+    }
+
+    fn dial_due(&mut self) {
+        if self.broken.is_some() {
+            return;
+        }
+        let now = self.clock.now().mono;
+        for (device, address) in self.dialer.due(now) {
+            if let Ok(address) = address.parse() {
+                self.net.command(NetCommand::Dial { address, expect: Some(device) });
+            }
+        }
+    }
+}
+
+/// How long the thread sleeps when nothing is due.
+const IDLE_WAIT: Duration = Duration::from_secs(3_600);

@@ -1,0 +1,251 @@
+//! Answers about the whole: status, doctor, peers, coalition, compartments.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use tearline_crdt::authority::Compartment;
+use tearline_crdt::id::{CompartmentId, DeviceId};
+use tearline_mesh::replica::PeerState;
+
+use super::core::Core;
+use super::json;
+use crate::control::reply::{self, Check, CheckStatus};
+use crate::failure::{Failure, Kind};
+
+impl Core {
+    pub(super) fn status(&mut self, name: &str, agency: Option<(&str, &str)>) -> Result<Value, Failure> {
+        let own = self.replica.device();
+        let coalition = self.coalition().ok();
+        let agency = match self.agency_of(&own) {
+            Some(no) => Some(self.agency_ref(Some(no))),
+            None => agency.map(|(name, country)| reply::AgencyRef {
+                no: None,
+                name: name.into(),
+                country: country.into(),
+            }),
+        };
+        let status = reply::Status {
+            device: own.to_string(),
+            name: name.into(),
+            agency,
+            coalition: coalition.map(|c| reply::CoalitionRef {
+                coalition: c.id().to_string(),
+                name: c.charter().name.clone(),
+            }),
+            pid: std::process::id(),
+            version: env!("CARGO_PKG_VERSION").into(),
+            started: self.started.to_string(),
+            addresses: self.full_addresses(),
+            peers: self.peers(),
+            compartments: self.compartment_summaries()?,
+            store_bytes: self.replica.store().size_on_disk().unwrap_or(0),
+        };
+        json(&status)
+    }
+
+    /// Our addresses, each with our own id at its end.
+    pub(super) fn full_addresses(&self) -> Vec<String> {
+        let id = tearline_mesh::net::peer_id(&self.replica.device());
+        let mut all: Vec<String> =
+            self.addresses.iter().map(|address| format!("{address}/p2p/{id}")).collect();
+        // QUIC before TCP: what others dial first.
+        all.sort_by_key(|address| !address.contains("quic"));
+        all
+    }
+
+    pub(super) fn peers(&self) -> Vec<reply::Peer> {
+        let live: BTreeMap<DeviceId, PeerState> =
+            self.replica.peers().into_iter().map(|state| (state.device, state)).collect();
+        let mut devices: Vec<DeviceId> =
+            live.keys().chain(self.dialer.targets().keys()).copied().collect();
+        devices.sort_unstable();
+        devices.dedup();
+        devices.into_iter().map(|device| self.peer(&device, live.get(&device))).collect()
+    }
+
+    pub(super) fn peer(&self, device: &DeviceId, live: Option<&PeerState>) -> reply::Peer {
+        let target = self.dialer.targets().get(device);
+        let faults = self.replica.faults().get(device);
+        let state = match live {
+            Some(state) if state.live && state.in_sync => reply::PeerState::Live,
+            Some(_) => reply::PeerState::CatchingUp,
+            None if faults.is_some() => reply::PeerState::Blocked,
+            None => reply::PeerState::Waiting,
+        };
+        let blamed = faults.map(|faults| {
+            let list: Vec<String> = faults.iter().map(|(name, n)| format!("{name} x{n}")).collect();
+            format!("misbehaved: {}", list.join(", "))
+        });
+        let agency = self.agency_of(device);
+        reply::Peer {
+            device: device.to_string(),
+            name: None,
+            agency: agency.map(|no| self.agency_ref(Some(no))),
+            addresses: target.map(|t| t.addresses.clone()).unwrap_or_default(),
+            state,
+            reason: blamed.or_else(|| target.and_then(|t| t.reason.clone())),
+            last_heard: self.last_heard.get(device).map(ToString::to_string),
+            missing: live.map(|state| state.entries_behind),
+            sent_bytes: live.map_or(0, |state| state.bytes_out),
+            received_bytes: live.map_or(0, |state| state.bytes_in),
+        }
+    }
+
+    pub(super) fn compartment_summaries(&mut self) -> Result<Vec<reply::Compartment>, Failure> {
+        let ids: Vec<CompartmentId> = self.compartments().iter().map(|(c, _)| c.id()).collect();
+        ids.into_iter().map(|id| self.compartment_summary(id)).collect()
+    }
+
+    pub(super) fn compartment_summary(
+        &mut self,
+        id: CompartmentId,
+    ) -> Result<reply::Compartment, Failure> {
+        let counts = self.replica.counts(id).map_err(|error| store_failure(&error))?;
+        let area = self.replica.areas().get(&id);
+        let compartment = self
+            .replica
+            .compartment(id)
+            .ok_or_else(|| Failure::not_found("compartment", &id.to_string()))?;
+        let digest = area.map(|area| area.frontier.root()).unwrap_or_default();
+        Ok(reply::Compartment {
+            compartment: id.to_string(),
+            name: self.compartment_name(&id),
+            agencies: self.audience(compartment),
+            digest: digest.iter().map(|b| format!("{b:02x}")).collect(),
+            entries: counts.entries,
+            records: counts.records,
+            waiting: counts.waiting,
+        })
+    }
+
+    pub(super) fn audience(&self, compartment: &Compartment) -> Vec<reply::AgencyRef> {
+        compartment.opening().audience.iter().map(|no| self.agency_ref(Some(*no))).collect()
+    }
+
+    pub(super) fn compartment_show(&mut self, name: &str) -> Result<Value, Failure> {
+        let id = self.named_compartment(name)?;
+        let summary = self.compartment_summary(id)?;
+        let epoch = self
+            .replica
+            .compartment(id)
+            .and_then(|c| c.current_epoch(|epoch| self.replica.can_open(epoch)))
+            .map(|epoch| epoch.to_string());
+        let logs = self
+            .replica
+            .logbook()
+            .logs_of(id)
+            .map(|(log, state)| reply::Log {
+                device: log.device.to_string(),
+                agency: self.agency_ref(self.agency_of(&log.device)),
+                incarnation: format!("{:016x}", log.incarnation.0),
+                class: log.class.name().into(),
+                length: state.head.next,
+                head: state.head.id.to_string(),
+            })
+            .collect();
+        json(&reply::CompartmentDetail { summary, epoch, logs })
+    }
+
+    pub(super) fn coalition_show(&self) -> Result<Value, Failure> {
+        let coalition = self.coalition()?;
+        let founders = &coalition.charter().founders;
+        let agencies = coalition
+            .members()
+            .values()
+            .map(|member| reply::Member {
+                no: member.no.0,
+                name: member.name.clone(),
+                country: member.country.clone(),
+                root: member.root.iter().map(|b| format!("{b:02x}")).collect(),
+                founder: founders.iter().any(|founder| founder.no == member.no),
+                devices: coalition
+                    .devices()
+                    .iter()
+                    .filter(|(_, standing)| standing.agency == member.no)
+                    .map(|(device, _)| reply::Device { device: device.to_string(), name: None })
+                    .collect(),
+            })
+            .collect();
+        json(&reply::Coalition {
+            coalition: coalition.id().to_string(),
+            name: coalition.charter().name.clone(),
+            quorum: coalition.charter().quorum,
+            agencies,
+        })
+    }
+
+    pub(super) fn doctor(&mut self) -> Result<Value, Failure> {
+        let mut checks = Vec::new();
+        checks.push(self.check_listening());
+        checks.push(self.check_peers());
+        checks.push(self.check_waiting()?);
+        checks.push(self.check_faults());
+        json(&reply::Doctor { checks })
+    }
+
+    fn check_listening(&self) -> Check {
+        let count = self.addresses.len();
+        if count > 0 {
+            check("listening", CheckStatus::Pass, format!("on {count} addresses"), None)
+        } else {
+            let fix = "see the daemon's log; check `listen` in the configuration";
+            check("listening", CheckStatus::Fail, "on no address".into(), Some(fix))
+        }
+    }
+
+    fn check_peers(&self) -> Check {
+        let targets = self.dialer.targets();
+        let missing: Vec<String> = targets
+            .iter()
+            .filter(|(device, _)| !self.linked(device))
+            .map(|(device, target)| {
+                let why = target.reason.as_deref().unwrap_or("not tried yet");
+                format!("{} ({why})", device.short())
+            })
+            .collect();
+        if missing.is_empty() {
+            check("peers", CheckStatus::Pass, format!("{} connected", targets.len()), None)
+        } else {
+            let message = format!("not connected: {}", missing.join(", "));
+            let fix = "check that they run and that their addresses are right: `tearline peer list`";
+            check("peers", CheckStatus::Warn, message, Some(fix))
+        }
+    }
+
+    fn check_waiting(&mut self) -> Result<Check, Failure> {
+        let waiting: u64 = self.compartment_summaries()?.iter().map(|c| c.waiting).sum();
+        Ok(if waiting == 0 {
+            check("keys", CheckStatus::Pass, "every entry can be opened".into(), None)
+        } else {
+            let message = format!("{waiting} entries wait for a key");
+            let fix = "connect to a desk of your own agency, which seals the keys to this device";
+            check("keys", CheckStatus::Warn, message, Some(fix))
+        })
+    }
+
+    fn check_faults(&self) -> Check {
+        let faults = self.replica.faults();
+        if faults.is_empty() {
+            return check("misconduct", CheckStatus::Pass, "none seen".into(), None);
+        }
+        let devices: Vec<String> = faults.keys().map(DeviceId::short).collect();
+        let message = format!("seen from {}", devices.join(", "));
+        check("misconduct", CheckStatus::Warn, message, Some("see `tearline peer list`"))
+    }
+}
+
+fn check(name: &str, status: CheckStatus, message: String, fix: Option<&str>) -> Check {
+    Check { name: name.into(), status, message, fix: fix.map(Into::into) }
+}
+
+/// The store's error, at the edge.
+pub(super) fn store_failure(error: &tearline_crdt::store::StoreError) -> Failure {
+    match error {
+        tearline_crdt::store::StoreError::Damaged { .. } => {
+            Failure::new(Kind::Integrity, error.to_string())
+                .hint("run `tearline doctor`; a damaged store is rebuilt from the peers")
+        }
+        _ => Failure::failed(error.to_string()),
+    }
+}

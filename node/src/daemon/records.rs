@@ -1,0 +1,527 @@
+//! Records, one at a time: new, show, edit, history, resolve, why.
+
+use serde_json::{Map, Value};
+
+use tearline_crdt::document::{Patch, Segment};
+use tearline_crdt::id::{AgencyNo, Class, CompartmentId, DeviceId, RecordId};
+use tearline_crdt::record::kind::Kind as RecordKind;
+use tearline_crdt::record::label::Label;
+use tearline_crdt::record::schema::{Field, Shape};
+use tearline_crdt::record::shelf::{Detail, Draft, DraftError, EntryView, Verdict, Written};
+use tearline_crdt::record::validate::validate;
+use tearline_mesh::replica::{Act, ActError, Ticket};
+
+use super::core::Core;
+use super::names::{class, label, record_id};
+use super::overview::store_failure;
+use super::{Answer, json};
+use crate::control::{self, reply};
+use crate::failure::{Failure, Kind};
+use crate::index::Row;
+
+impl Core {
+    /// A record that this device may see; otherwise the one answer for all cases.
+    pub(super) fn visible(&mut self, id: RecordId) -> Result<Detail, Failure> {
+        let own = self.replica.device();
+        let detail = self
+            .replica
+            .records(|reader| reader.show(id))
+            .map_err(|error| store_failure(&error))?
+            .filter(|detail| self.replica.right(detail.compartment, &own).is_some());
+        detail.ok_or_else(|| Failure::not_found("record", &id.to_string()))
+    }
+
+    /// A record named by its id or the beginning of it.
+    pub(super) fn find_record(&mut self, text: &str) -> Result<RecordId, Failure> {
+        if let Ok(id) = record_id(text) {
+            return Ok(id);
+        }
+        let hits = self.records_with_prefix(text)?;
+        match hits.as_slice() {
+            [id] => Ok(*id),
+            [] => Err(Failure::not_found("record", text)),
+            _ => Err(Failure::usage(format!("{text:?} fits several records; write more digits"))),
+        }
+    }
+
+    pub(super) fn record_new(&mut self, new: control::RecordNew) -> Answer {
+        let kind: RecordKind = new.kind.parse().map_err(|_| {
+            let names: Vec<&str> = RecordKind::ALL.iter().map(|kind| kind.name()).collect();
+            Failure::usage(format!("{:?} is no kind of record", new.kind))
+                .hint(format!("the kinds are {}", names.join(", ")))
+        })?;
+        let class = class(new.class.as_deref())?;
+        let label = self.label_or_default(new.label.as_deref())?;
+        let mut fields = new.fields;
+        for (path, text) in &new.set {
+            set_path(&mut fields, path, typed(kind, path, text)?)?;
+        }
+        check_fields(kind, &fields)?;
+        let (id, _) = self.destination(new.compartment.as_deref(), &new.rel)?;
+        let act = self.write(id, class, vec![Draft::New { kind, fields, label }])?;
+        self.written(id, class, &act)
+    }
+
+    /// The compartment to write to: named, or the one with exactly this audience, or our own.
+    pub(super) fn destination(
+        &mut self,
+        compartment: Option<&str>,
+        rel: &[String],
+    ) -> Result<(CompartmentId, bool), Failure> {
+        if let Some(name) = compartment {
+            if !rel.is_empty() {
+                return Err(Failure::usage("name a compartment or an audience, not both"));
+            }
+            return Ok((self.named_compartment(name)?, false));
+        }
+        self.audience_compartment(rel, None).map(|(id, opened, _)| (id, opened))
+    }
+
+    /// The compartment of our agency and these, opened if there is none.
+    pub(super) fn audience_compartment(
+        &mut self,
+        rel: &[String],
+        name: Option<&str>,
+    ) -> Result<(CompartmentId, bool, Option<Ticket>), Failure> {
+        let mut audience = self.named_agencies(rel)?;
+        let own = self.agency_of(&self.replica.device());
+        let own = own.ok_or_else(|| Failure::denied("this device belongs to no agency here"))?;
+        audience.push(own);
+        audience.sort_unstable();
+        audience.dedup();
+        let coalition = self.coalition()?.id();
+        if let Some(id) = self.replica.compartment_for(coalition, &audience) {
+            return Ok((id, false, None));
+        }
+        let called = name.map_or_else(|| self.audience_name(&audience), str::to_owned);
+        let now = self.now();
+        let act = self
+            .replica
+            .open_compartment(now, coalition, audience, &called)
+            .map_err(act_failure)?;
+        Ok((act.value, true, Some(act.ticket)))
+    }
+
+    /// What a compartment is called when nobody names it: its agencies' countries, or numbers where
+    /// a country has several.
+    fn audience_name(&self, audience: &[AgencyNo]) -> String {
+        let parts: Vec<String> = audience
+            .iter()
+            .map(|no| {
+                let agency = self.agency_ref(Some(*no));
+                let alone = self.coalition().is_ok_and(|coalition| {
+                    let of = |m: &&_| same_country(m, &agency.country);
+                    coalition.members().values().filter(of).count() == 1
+                });
+                if alone { agency.country } else { format!("{}{}", agency.country, no.0) }
+            })
+            .collect();
+        parts.join("-").to_lowercase()
+    }
+
+    pub(super) fn write(
+        &mut self,
+        id: CompartmentId,
+        class: Class,
+        drafts: Vec<Draft>,
+    ) -> Result<Act<Vec<Written>>, Failure> {
+        let now = self.now();
+        self.replica.write(now, id, class, drafts).map_err(act_failure)
+    }
+
+    fn written(&self, id: CompartmentId, class: Class, act: &Act<Vec<Written>>) -> Answer {
+        let Some(written) = act.value.first() else {
+            return Err(Failure::bug("a write wrote nothing"));
+        };
+        let entry = self.own_entry(id, class, written.seq)?;
+        let value = json(&reply::Written {
+            record: written.record.to_string(),
+            compartment: id.to_string(),
+            entry,
+            class: class.name().into(),
+        })?;
+        Ok((value, Some(act.ticket)))
+    }
+
+    fn own_entry(
+        &self,
+        id: CompartmentId,
+        class: Class,
+        seq: u64,
+    ) -> Result<Option<String>, Failure> {
+        let log = self.replica.own_log(id, class);
+        let entry = self
+            .replica
+            .logbook()
+            .entry(self.replica.store(), &log, seq)
+            .map_err(|error| store_failure(&error))?;
+        Ok(entry.map(|entry| entry.id.to_string()))
+    }
+
+    pub(super) fn label_or_default(&self, text: Option<&str>) -> Result<Label, Failure> {
+        match text {
+            Some(text) => label(text),
+            None => {
+                let encoded = &self.coalition()?.charter().default_label;
+                Ok(Label::decode_or_most_restrictive(encoded))
+            }
+        }
+    }
+
+    pub(super) fn record_show(&mut self, text: &str) -> Result<Value, Failure> {
+        let id = self.find_record(text)?;
+        let detail = self.visible(id)?;
+        let own_agency = self.agency_of(&self.replica.device());
+        let row = Row::describe(detail.kind, &detail.fields);
+        let latest = detail.entries.iter().max_by_key(|entry| (entry.wall, entry.id));
+        let mut flags = Vec::new();
+        if !detail.conflicts.is_empty() {
+            flags.push("conflict".to_owned());
+        }
+        if detail.entries.iter().any(|entry| entry.verdict == Verdict::HeldBack) {
+            flags.push("held-back".to_owned());
+        }
+        let conflicts = detail
+            .conflicts
+            .iter()
+            .map(|(path, values)| reply::Conflict {
+                field: path.clone(),
+                values: values
+                    .iter()
+                    .zip(1..)
+                    .map(|(value, no)| self.concurrent(&detail, no, value))
+                    .collect(),
+            })
+            .collect();
+        json(&reply::Record {
+            record: id.to_string(),
+            kind: detail.kind.name().into(),
+            title: row.title,
+            label: detail.label.to_string(),
+            compartment: detail.compartment.to_string(),
+            compartment_name: self.compartment_name(&detail.compartment),
+            originator: self.agency_ref(Some(detail.origin)),
+            class: latest.map_or("", |entry| entry.log.class.name()).into(),
+            created: detail.created.to_string(),
+            modified: latest.map_or(detail.created, |entry| entry.wall).to_string(),
+            writable: detail.kind.open_to_compartment() || own_agency == Some(detail.origin),
+            flags,
+            fields: detail.fields.clone(),
+            conflicts,
+        })
+    }
+
+    fn concurrent(
+        &self,
+        detail: &Detail,
+        no: u32,
+        value: &tearline_crdt::document::Concurrent,
+    ) -> reply::Concurrent {
+        let entry = self.author_of(detail, value.actor);
+        let device = entry.map_or(detail.device, |entry| entry.log.device);
+        reply::Concurrent {
+            no,
+            value: value.value.clone(),
+            agency: self.agency_ref(self.agency_of(&device)),
+            device: device.to_string(),
+            at: entry.map_or(detail.created, |entry| entry.wall).to_string(),
+            entry: entry.map(|entry| entry.id.to_string()).unwrap_or_default(),
+        }
+    }
+
+    /// The latest entry of the actor that wrote a value.
+    fn author_of<'d>(&self, detail: &'d Detail, actor: [u8; 16]) -> Option<&'d EntryView> {
+        detail.entries.iter().rev().find(|entry| {
+            (0..=RUNS_SHOWN_MAX).any(|run| {
+                tearline_crdt::document::actor(&entry.log.digest(), &detail.record, run) == actor
+            })
+        })
+    }
+
+    pub(super) fn record_edit(&mut self, edit: control::RecordEdit) -> Answer {
+        let class = class(edit.class.as_deref())?;
+        let id = self.find_record(&edit.record)?;
+        let detail = self.visible(id)?;
+        let mut patch = Patch::default();
+        let mut after = detail.fields.clone();
+        for (path, text) in &edit.set {
+            let value = typed(detail.kind, path, text)?;
+            set_path(&mut after, path, value.clone())?;
+            patch.set(segments(path), value);
+        }
+        for path in &edit.unset {
+            patch.unset(segments(path));
+            unset_path(&mut after, path);
+        }
+        if after == detail.fields {
+            let value = json(&reply::Written {
+                record: id.to_string(),
+                compartment: detail.compartment.to_string(),
+                entry: None,
+                class: class.name().into(),
+            })?;
+            return Ok((value, None));
+        }
+        check_fields(detail.kind, &after)?;
+        let act = self.write(detail.compartment, class, vec![Draft::Edit { record: id, patch }])?;
+        self.written(detail.compartment, class, &act)
+    }
+
+    pub(super) fn record_resolve(&mut self, resolve: &control::RecordResolve) -> Answer {
+        let id = self.find_record(&resolve.record)?;
+        let detail = self.visible(id)?;
+        let Some(values) = detail.conflicts.get(&resolve.field) else {
+            return Err(Failure::failed(format!(
+                "the field {:?} has no concurrent values",
+                resolve.field
+            )));
+        };
+        let index = resolve.take.checked_sub(1).and_then(|n| usize::try_from(n).ok());
+        let value = index.and_then(|n| values.get(n)).ok_or_else(|| {
+            Failure::not_found("value of this field", &resolve.take.to_string())
+        })?;
+        let value = value.value.clone();
+        let mut patch = Patch::default();
+        patch.set(segments(&resolve.field), value.clone());
+        let act = self.write(
+            detail.compartment,
+            Class::Routine,
+            vec![Draft::Edit { record: id, patch }],
+        )?;
+        let seq = act.value.first().map_or(0, |written| written.seq);
+        let entry = self.own_entry(detail.compartment, Class::Routine, seq)?;
+        let value = json(&reply::Resolved {
+            record: id.to_string(),
+            field: resolve.field.clone(),
+            value,
+            entry: entry.unwrap_or_default(),
+        })?;
+        Ok((value, Some(act.ticket)))
+    }
+
+    pub(super) fn record_history(&mut self, text: &str) -> Result<Value, Failure> {
+        let id = self.find_record(text)?;
+        let detail = self.visible(id)?;
+        let mut entries: Vec<&EntryView> = detail.entries.iter().collect();
+        entries.sort_by_key(|entry| (entry.wall, entry.id));
+        let entries = entries
+            .into_iter()
+            .map(|entry| reply::HistoryEntry {
+                entry: entry.id.to_string(),
+                at: entry.wall.to_string(),
+                agency: self.agency_ref(self.agency_of(&entry.log.device)),
+                device: entry.log.device.to_string(),
+                class: entry.log.class.name().into(),
+                what: what(entry).into(),
+                fields: Vec::new(),
+                verdict: verdict(entry),
+            })
+            .collect();
+        json(&reply::History { record: id.to_string(), entries })
+    }
+
+    pub(super) fn why(&mut self, text: &str) -> Result<Value, Failure> {
+        let id = self.find_record(text)?;
+        let detail = self.visible(id)?;
+        let own = self.replica.device();
+        let name = self.compartment_name(&detail.compartment);
+        let compartment = self
+            .replica
+            .compartment(detail.compartment)
+            .ok_or_else(|| Failure::not_found("record", text))?;
+        let audience: Vec<String> =
+            self.audience(compartment).into_iter().map(|agency| agency.name).collect();
+        let right = self.replica.right(detail.compartment, &own);
+        let because = vec![
+            reply::Reason {
+                rule: "audience".into(),
+                detail: format!("compartment {name} is for {}", audience.join(", ")),
+            },
+            reply::Reason {
+                rule: "grant".into(),
+                detail: format!(
+                    "this device is of {} and holds the right {:?}",
+                    self.agency_ref(self.agency_of(&own)).name,
+                    right
+                ),
+            },
+            reply::Reason {
+                rule: "epoch".into(),
+                detail: format!("{} of its entries could be opened", detail.entries.len()),
+            },
+            reply::Reason { rule: "label".into(), detail: detail.label.to_string() },
+        ];
+        let holders = self.holders(detail.compartment);
+        json(&reply::Why {
+            record: id.to_string(),
+            compartment: detail.compartment.to_string(),
+            compartment_name: name,
+            label: detail.label.to_string(),
+            because,
+            holders,
+        })
+    }
+
+    fn holders(&self, id: CompartmentId) -> Vec<reply::Holder> {
+        let own = self.replica.device();
+        let in_sync: Vec<DeviceId> = self
+            .replica
+            .peers()
+            .into_iter()
+            .filter(|peer| peer.in_sync)
+            .map(|peer| peer.device)
+            .collect();
+        let (Some(compartment), Ok(coalition)) = (self.replica.compartment(id), self.coalition())
+        else {
+            return Vec::new();
+        };
+        compartment
+            .readers(coalition)
+            .map(|(device, standing)| reply::Holder {
+                device: device.to_string(),
+                name: None,
+                agency: self.agency_ref(Some(standing.agency)),
+                holds: (*device == own || in_sync.contains(device)).then_some(true),
+            })
+            .collect()
+    }
+}
+
+/// Most runs of one device that are searched for a value's author.
+const RUNS_SHOWN_MAX: u32 = 4;
+
+fn same_country(member: &tearline_crdt::charter::Member, country: &str) -> bool {
+    member.country == country
+}
+
+fn what(entry: &EntryView) -> &'static str {
+    use tearline_crdt::entry::sealed::EntryKind;
+    match entry.kind {
+        EntryKind::GENESIS => "genesis",
+        EntryKind::CHANGE => "change",
+        EntryKind::LABEL => "label",
+        EntryKind::REBASE => "rebase",
+        _ => "unknown",
+    }
+}
+
+fn verdict(entry: &EntryView) -> String {
+    match &entry.verdict {
+        Verdict::Materialised => "counts".into(),
+        Verdict::Waiting => "waiting".into(),
+        Verdict::HeldBack => "held-back".into(),
+        Verdict::Unknown => "unknown".into(),
+        Verdict::Void(fault) => format!("void: {fault}"),
+    }
+}
+
+/// What a field's text stands for, as the kind's schema says.
+fn typed(kind: RecordKind, path: &str, text: &str) -> Result<Value, Failure> {
+    let shape = shape_of(kind.fields(), path);
+    Ok(match shape {
+        Some(Shape::Flag) => match text {
+            "true" | "yes" => Value::Bool(true),
+            "false" | "no" => Value::Bool(false),
+            _ => return Err(Failure::usage(format!("{path}: write true or false, not {text:?}"))),
+        },
+        Some(Shape::Count(_)) => text
+            .parse::<u64>()
+            .map(Value::from)
+            .map_err(|_| Failure::usage(format!("{path}: {text:?} is no whole number")))?,
+        Some(Shape::Number(..)) => text
+            .parse::<f64>()
+            .ok()
+            .and_then(serde_json::Number::from_f64)
+            .map(Value::Number)
+            .ok_or_else(|| Failure::usage(format!("{path}: {text:?} is no number")))?,
+        Some(Shape::List(_)) => match serde_json::from_str(text) {
+            Ok(Value::Array(items)) => Value::Array(items),
+            _ => Value::Array(vec![Value::String(text.into())]),
+        },
+        Some(Shape::Group(_)) => serde_json::from_str(text)
+            .map_err(|_| Failure::usage(format!("{path}: write a JSON object")))?,
+        Some(Shape::Text | Shape::Ruled(_) | Shape::Word { .. }) | None => {
+            Value::String(text.into())
+        }
+    })
+}
+
+fn shape_of(fields: &'static [Field], path: &str) -> Option<Shape> {
+    let (head, rest) = path.split_once('.').unwrap_or((path, ""));
+    let field = fields.iter().find(|field| field.name == head)?;
+    match (field.shape, rest) {
+        (shape, "") => Some(shape),
+        (Shape::Group(fields), rest) => shape_of(fields, rest),
+        _ => None,
+    }
+}
+
+fn set_path(fields: &mut Map<String, Value>, path: &str, value: Value) -> Result<(), Failure> {
+    match path.split_once('.') {
+        None => {
+            fields.insert(path.into(), value);
+            Ok(())
+        }
+        Some((head, rest)) => {
+            let inner = fields.entry(head).or_insert_with(|| Value::Object(Map::new()));
+            match inner {
+                Value::Object(inner) => set_path(inner, rest, value),
+                _ => Err(Failure::usage(format!("{head} is no group of fields"))),
+            }
+        }
+    }
+}
+
+fn unset_path(fields: &mut Map<String, Value>, path: &str) {
+    match path.split_once('.') {
+        None => {
+            fields.remove(path);
+        }
+        Some((head, rest)) => {
+            if let Some(Value::Object(inner)) = fields.get_mut(head) {
+                unset_path(inner, rest);
+            }
+        }
+    }
+}
+
+fn segments(path: &str) -> Vec<Segment> {
+    path.split('.').map(|name| Segment::Name(name.into())).collect()
+}
+
+fn check_fields(kind: RecordKind, fields: &Map<String, Value>) -> Result<(), Failure> {
+    let problems = validate(kind, fields);
+    if problems.is_empty() {
+        return Ok(());
+    }
+    let list: Vec<String> =
+        problems.iter().map(|problem| format!("{}: {}", problem.path, problem.reason)).collect();
+    Err(Failure::usage(format!("this is no valid {kind}: {}", list.join("; "))))
+}
+
+/// An act's error, at the edge.
+pub(super) fn act_failure(error: ActError) -> Failure {
+    match error {
+        ActError::Store(error) => store_failure(&error),
+        ActError::NoCoalition | ActError::NoCompartment => {
+            Failure::new(Kind::NotFound, error.to_string())
+        }
+        ActError::Denied { .. } => Failure::denied(error.to_string()),
+        ActError::Draft { error: DraftError::NoRecord, .. } => {
+            Failure::new(Kind::NotFound, DraftError::NoRecord.to_string())
+        }
+        ActError::Draft { error: DraftError::NotWriter | DraftError::OtherCompartment, .. } => {
+            Failure::denied(error.to_string())
+        }
+        ActError::Draft { error: DraftError::Store(error), .. } => store_failure(&error),
+        ActError::NoKeys => Failure::new(Kind::Waits, error.to_string())
+            .hint("they come with the next contact to a desk of this agency or to the opener"),
+        ActError::NoAgency(_)
+        | ActError::EmptyAudience
+        | ActError::Name
+        | ActError::Charter
+        | ActError::Draft { .. } => Failure::usage(error.to_string()),
+        ActError::Write(_) => Failure::bug(error.to_string()),
+    }
+}
+

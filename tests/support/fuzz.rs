@@ -1,0 +1,217 @@
+//! Hostile bytes, as functions: each takes any bytes at all, gives them to what a stranger or a
+//! chosen file can reach, and panics when something that must hold does not. `cargo test` runs
+//! them over fixed mutations of seeds, `tests/fuzz` gives them to libFuzzer. See `docs/fuzzing.md`.
+
+#[cfg(test)]
+mod mutation;
+#[cfg(test)]
+mod tests;
+
+use serde_json::Value;
+use tearline_crdt::bounds::{CHANGE_BYTES_MAX, CHANGE_OPS_MAX};
+use tearline_crdt::charter::{Charter, Member};
+use tearline_crdt::codec::{DecodeError, Reader};
+use tearline_crdt::document::Document;
+use tearline_crdt::entry::Header;
+use tearline_crdt::entry::fork::{ForkProof, SignedHeader};
+use tearline_crdt::entry::run::{Head, UnverifiedRun};
+use tearline_crdt::entry::sealed::SealedHeader;
+use tearline_crdt::epoch::KEY_BOX_BYTES;
+use tearline_crdt::gate::{self, Expected};
+use tearline_crdt::hash::sha256;
+use tearline_crdt::id::{Class, CompartmentId, DeviceId, Incarnation, LogId};
+use tearline_crdt::keys::DeviceCard;
+use tearline_crdt::record::genesis::{Genesis, LabelStatement};
+use tearline_crdt::record::kind::Kind;
+use tearline_crdt::record::label::Label;
+use tearline_crdt::record::validate::{PROBLEMS_MAX, validate};
+use tearline_crdt::record::{identifier, mrz};
+use tearline_crdt::statement::Statement;
+use tearline_crdt::time::WallTime;
+use tearline_mesh::invitation::{Invitation, JoinAnswer, JoinRequest};
+use tearline_mesh::wire::Frame;
+
+/// A frame of the sync protocol, and what an applicant and an inviter send: decodes or is refused,
+/// and what decodes has no other spelling.
+pub fn frame(data: &[u8]) {
+    whole("frame", data, Frame::decode, Frame::encode);
+    whole("join request", data, JoinRequest::decode, JoinRequest::encode);
+    whole("join answer", data, JoinAnswer::decode, JoinAnswer::encode);
+    if let Ok(text) = std::str::from_utf8(data)
+        && let Ok(invitation) = Invitation::from_text(text)
+    {
+        assert_eq!(Invitation::from_text(&invitation.to_text()), Ok(invitation));
+    }
+}
+
+/// Everything that an entry holds, in clear or once it is opened.
+pub fn entry(data: &[u8]) {
+    part("outer header", data, Header::decode, Header::encode);
+    part("signed header", data, SignedHeader::decode, |header| appended(|out| header.encode(out)));
+    part("log id", data, LogId::decode, |log| log.encode().to_vec());
+    part("charter", data, Charter::decode, Charter::encode);
+    part("member", data, Member::decode, |member| appended(|out| member.encode(out)));
+    part("device card", data, DeviceCard::decode, |card| appended(|out| card.encode(out)));
+    part("label", data, Label::decode, Label::encode);
+    whole("sealed header", data, SealedHeader::decode, SealedHeader::encode);
+    whole("statement", data, Statement::decode, Statement::encode);
+    // A label that this version cannot read becomes the most restrictive one, so these two need not
+    // encode to what they were.
+    let _ = LabelStatement::decode(data);
+    let _ = Genesis::decode(data);
+    if let Some(proof) = ForkProof::decode(data) {
+        assert_eq!(proof.encode(), data, "a fork proof has two spellings");
+    }
+    run(data);
+}
+
+/// Entries in short form: `class (1) || count (1) || boxes (1) || entries || boxes (16 each)`. Every
+/// signature is taken as good, so that what lies behind them is reached.
+fn run(data: &[u8]) {
+    let Some(([class, count, boxes], rest)) = data.split_first_chunk::<3>() else { return };
+    let boxes = usize::from(*boxes) * KEY_BOX_BYTES;
+    let Some((entries, boxes)) =
+        rest.len().checked_sub(boxes).and_then(|at| rest.split_at_checked(at))
+    else {
+        return;
+    };
+    let log = run_log(Class::from_u8(*class).unwrap_or(Class::Routine));
+    let count = usize::from(*count);
+    let run = UnverifiedRun { log, count, entries, boxes };
+    let Ok(verified) = run.verify_with(&Head::EMPTY, |_, _, _| true) else { return };
+    assert_eq!(verified.entries().len(), count, "a run has another number of entries");
+    assert_eq!(verified.to().next, count as u64, "a run ends at another position");
+    assert_eq!(verified.bytes(), entries, "a run has two spellings");
+    for (seq, entry) in (0..).zip(verified.entries()) {
+        assert_eq!(entry.seq, seq, "positions have gaps");
+        assert!(
+            verified.sealed(entry).len() + verified.payload(entry).map_or(0, <[u8]>::len)
+                <= entries.len()
+        );
+    }
+}
+
+/// An Automerge change chunk on an empty document. Its checksum is put right first: a hostile
+/// author would, and nothing behind it would be reached otherwise.
+pub fn gate(data: &[u8]) {
+    let chunk = with_checksum(data);
+    let expected = Expected { actor: GATE_ACTOR, seq: 1, deps: &[], start_op: 1 };
+    let Ok(admitted) = gate::admit(&chunk, &expected) else { return };
+    assert!(chunk.len() <= CHANGE_BYTES_MAX, "{} bytes passed the gate", chunk.len());
+    let ops = admitted.max_op();
+    assert!(ops <= CHANGE_OPS_MAX as u64, "{ops} operations passed the gate");
+    let mut document = Document::empty();
+    if document.apply(&admitted).is_ok() {
+        let _ = document.to_json();
+        let _ = document.conflicts();
+    }
+}
+
+/// A file for `tearline import`, and the texts in it.
+pub fn import(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    texts(text);
+    let Ok(value) = serde_json::from_str::<Value>(text) else { return };
+    let mut waiting = vec![&value];
+    while let Some(value) = waiting.pop() {
+        match value {
+            Value::Array(values) => waiting.extend(values),
+            Value::String(text) => texts(text),
+            Value::Object(object) => {
+                for kind in (0..=u8::MAX).filter_map(Kind::from_u8) {
+                    assert!(validate(kind, object).len() <= PROBLEMS_MAX);
+                }
+                let stix_type = object.get("type").and_then(Value::as_str).unwrap_or_default();
+                let _ = Kind::from_stix_type(stix_type, object);
+                waiting.extend(object.values());
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Every reader of a short text that a file can reach.
+fn texts(text: &str) {
+    if let Some(time) = WallTime::parse(text) {
+        let shown = time.to_string();
+        assert_eq!(WallTime::parse(&shown), Some(time), "{text:?} is shown as {shown:?}");
+    }
+    let _ = text.parse::<Label>();
+    let _ = mrz::check(&text.lines().collect::<Vec<_>>());
+    for check in IDENTIFIERS {
+        let _ = check(text);
+    }
+}
+
+/// Says what is wrong with an identifier.
+type Check = fn(&str) -> Result<(), String>;
+
+const IDENTIFIERS: [Check; 12] = [
+    identifier::country,
+    identifier::e164,
+    identifier::icao24,
+    identifier::imei,
+    identifier::imo,
+    identifier::imsi,
+    identifier::iso_6346,
+    identifier::mmsi,
+    identifier::partial_date,
+    identifier::reference,
+    identifier::time,
+    identifier::vin,
+];
+
+/// The author of the changes that `gate` expects.
+const GATE_ACTOR: [u8; 16] = [7; 16];
+
+/// The log that `run` puts entries on.
+fn run_log(class: Class) -> LogId {
+    LogId {
+        compartment: CompartmentId([1; 32]),
+        class,
+        device: DeviceId([2; 32]),
+        incarnation: Incarnation(3),
+    }
+}
+
+/// A value that is the whole of the input, and whose decoder says so.
+fn whole<T, E>(
+    what: &str,
+    data: &[u8],
+    decode: impl FnOnce(&[u8]) -> Result<T, E>,
+    encode: impl FnOnce(&T) -> Vec<u8>,
+) {
+    if let Ok(value) = decode(data) {
+        assert_eq!(encode(&value), data, "a {what} has two spellings");
+    }
+}
+
+/// A value whose decoder leaves off where the value ends.
+fn part<T>(
+    what: &str,
+    data: &[u8],
+    decode: impl FnOnce(&mut Reader<'_>) -> Result<T, DecodeError>,
+    encode: impl FnOnce(&T) -> Vec<u8>,
+) {
+    let mut reader = Reader::new(data);
+    if let Ok(value) = decode(&mut reader) {
+        let read = data.get(..reader.at()).unwrap_or_default();
+        assert_eq!(encode(&value), read, "a {what} has two spellings");
+    }
+}
+
+fn appended(write: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
+    let mut out = Vec::new();
+    write(&mut out);
+    out
+}
+
+/// `magic (4) || checksum (4) || the rest`, with the checksum that the rest has.
+fn with_checksum(chunk: &[u8]) -> Vec<u8> {
+    let mut chunk = chunk.to_vec();
+    if let Some((head, rest)) = chunk.split_first_chunk_mut::<8>() {
+        let checksum = sha256(rest);
+        head.iter_mut().skip(4).zip(checksum).for_each(|(to, from)| *to = from);
+    }
+    chunk
+}
