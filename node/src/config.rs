@@ -347,6 +347,7 @@ mod tests {
         assert_eq!(failure.hint.as_deref(), Some("did you mean `listen`?"));
         let folder = tempfile::tempdir().unwrap();
         let home = Home::at(folder.path()).unwrap();
+        home.create().unwrap();
         assert!(Config::set(&home, "limits.peers_max", &["many".into()]).is_err());
         assert!(!home.config().exists());
         Config::set(&home, "name", &["7".into()]).unwrap();

@@ -19,15 +19,18 @@ mod key_file;
 use std::env;
 use std::ffi::OsString;
 use std::fmt::Write as _;
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{
+    DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _,
+};
 use std::path::{Path, PathBuf};
 use std::process;
 
 use tearline_crdt::hash::sha256;
 
+pub(crate) use self::key_file::check_name;
 pub use self::key_file::{Agency, Identity, KeyFileError};
 use crate::failure::{Failure, Kind};
 
@@ -103,9 +106,16 @@ impl Home {
         }
     }
 
-    /// Makes the folder, for its owner alone. An existing one is checked.
+    /// Makes the folder, for its owner alone. An empty one that is there is closed to others; one
+    /// that holds files is checked, because they may be meant for others.
     pub fn create(&self) -> Result<(), Failure> {
         create_private(&self.root)?;
+        let io = |e: io::Error| {
+            Failure::io(format_args!("cannot use the folder {}", self.root.display()), &e)
+        };
+        if fs::read_dir(&self.root).map_err(io)?.next().is_none() {
+            fs::set_permissions(&self.root, Permissions::from_mode(0o700)).map_err(io)?;
+        }
         self.check_root()
     }
 
@@ -121,14 +131,35 @@ impl Home {
         }
     }
 
-    /// Writes a new device's secrets. Refuses when there are some.
-    pub fn write_identity(&self, identity: &Identity) -> Result<(), Failure> {
-        self.write_new(&self.device_key(), &identity.encode(), "an identity")
+    /// Fails when the home holds an identity or an agency's root, which must not be overwritten.
+    pub fn refuse_if_initialised(&self) -> Result<(), Failure> {
+        let held = [(self.device_key(), "an identity"), (self.agency_key(), "an agency's root")];
+        for (path, what) in held {
+            if fs::symlink_metadata(&path).is_ok() {
+                let what = format!("{} already holds {what}", self.root.display());
+                return Err(Failure::failed(what).hint(format!(
+                    "it was left as it is; use another --home, or move {} away",
+                    path.display()
+                )));
+            }
+        }
+        Ok(())
     }
 
-    /// Writes a new agency's root. Refuses when there is one.
-    pub fn write_agency(&self, agency: &Agency) -> Result<(), Failure> {
-        self.write_new(&self.agency_key(), &agency.encode(), "an agency root")
+    /// Writes a new device's secrets, and with them an agency's root if there is one. Refuses when
+    /// the home holds either. The caller holds the lock.
+    pub fn write_keys(
+        &self,
+        _lock: &Lock,
+        identity: &Identity,
+        agency: Option<&Agency>,
+    ) -> Result<(), Failure> {
+        self.refuse_if_initialised()?;
+        if let Some(agency) = agency {
+            write_atomically(&self.agency_key(), &agency.encode())?;
+        }
+        // Last, because it is what makes a home one.
+        write_atomically(&self.device_key(), &identity.encode())
     }
 
     /// The device's secrets.
@@ -271,17 +302,6 @@ impl Home {
 
     fn init_hint(&self) -> String {
         format!("make one: {}", self.command("init --agency NAME --country CC"))
-    }
-
-    fn write_new(&self, path: &Path, bytes: &[u8], what: &str) -> Result<(), Failure> {
-        if fs::symlink_metadata(path).is_ok() {
-            return Err(Failure::failed(format!("{} already holds {what}", self.root.display()))
-                .hint(format!(
-                    "it was left as it is; use another --home, or move {} away",
-                    path.display()
-                )));
-        }
-        write_atomically(path, bytes)
     }
 }
 
@@ -454,8 +474,6 @@ const LOCK_FILE_BYTES_MAX: u64 = 8 * 1024;
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt as _;
-
     use super::*;
 
     fn home() -> (tempfile::TempDir, Home) {
@@ -463,6 +481,11 @@ mod tests {
         let home = Home::at(folder.path().join("home")).unwrap();
         home.create().unwrap();
         (folder, home)
+    }
+
+    fn write(home: &Home) {
+        let lock = home.lock().unwrap();
+        home.write_keys(&lock, &Identity::generate().unwrap(), None).unwrap();
     }
 
     #[test]
@@ -488,31 +511,52 @@ mod tests {
         let (_folder, home) = home();
         let failure = home.read_identity().unwrap_err();
         assert!(failure.hint.unwrap().contains("init"));
-        home.write_identity(&Identity::generate().unwrap()).unwrap();
+        let lock = home.lock().unwrap();
+        let agency = Agency::generate("A", "NE").unwrap();
+        home.write_keys(&lock, &Identity::generate().unwrap(), Some(&agency)).unwrap();
         let first = home.read_identity().unwrap();
-        let again = home.write_identity(&Identity::generate().unwrap()).unwrap_err();
+        assert_eq!(home.read_agency().unwrap().unwrap().encode(), agency.encode());
+        let again = home.write_keys(&lock, &Identity::generate().unwrap(), None).unwrap_err();
         assert_eq!(again.kind, Kind::Failed);
-        assert_eq!(home.read_identity().unwrap().encode(), first.encode());
+        fs::remove_file(home.device_key()).unwrap();
+        assert!(home.write_keys(&lock, &first, None).is_err(), "a root alone is kept too");
+        fs::remove_file(home.agency_key()).unwrap();
+        home.write_keys(&lock, &first, None).unwrap();
         let mode = fs::metadata(home.device_key()).unwrap().mode();
         assert_eq!(mode & 0o777, 0o600);
-        assert_eq!(fs::read_dir(home.root()).unwrap().count(), 1, "no temporary file is left");
+        let files = fs::read_dir(home.root()).unwrap().count();
+        assert_eq!(files, 2, "the key and the lock; no temporary file is left");
     }
 
     #[test]
     fn secrets_that_others_may_read_are_refused() {
         let (_folder, home) = home();
-        home.write_identity(&Identity::generate().unwrap()).unwrap();
-        fs::set_permissions(home.device_key(), fs::Permissions::from_mode(0o640)).unwrap();
+        write(&home);
+        fs::set_permissions(home.device_key(), Permissions::from_mode(0o640)).unwrap();
         assert!(home.read_identity().unwrap_err().hint.unwrap().starts_with("chmod 600"));
-        fs::set_permissions(home.device_key(), fs::Permissions::from_mode(0o600)).unwrap();
-        fs::set_permissions(home.root(), fs::Permissions::from_mode(0o750)).unwrap();
+        fs::set_permissions(home.device_key(), Permissions::from_mode(0o600)).unwrap();
+        fs::set_permissions(home.root(), Permissions::from_mode(0o750)).unwrap();
         assert!(home.read_identity().unwrap_err().hint.unwrap().starts_with("chmod 700"));
+    }
+
+    #[test]
+    fn an_empty_folder_is_closed_and_one_with_files_is_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let open = || fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).unwrap();
+        let home = Home::at(folder.path()).unwrap();
+        open();
+        home.create().unwrap();
+        assert_eq!(fs::metadata(folder.path()).unwrap().mode() & 0o777, 0o700);
+        fs::write(folder.path().join("index.html"), "").unwrap();
+        open();
+        assert!(home.create().is_err());
+        assert_eq!(fs::metadata(folder.path()).unwrap().mode() & 0o777, 0o755);
     }
 
     #[test]
     fn a_cut_key_file_is_an_integrity_failure() {
         let (_folder, home) = home();
-        home.write_identity(&Identity::generate().unwrap()).unwrap();
+        write(&home);
         let bytes = fs::read(home.device_key()).unwrap();
         write_atomically(&home.device_key(), &bytes[..bytes.len() - 1]).unwrap();
         assert_eq!(home.read_identity().unwrap_err().kind, Kind::Integrity);

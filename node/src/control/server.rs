@@ -24,7 +24,7 @@ use super::{
     Envelope, PROTOCOL_VERSION, Progress, REPLY_BYTES_MAX, REQUEST_BYTES_MAX, Reply, Request,
     Service,
 };
-use crate::failure::{Failure, Kind};
+use crate::failure::Failure;
 use crate::home::{Home, Lock, own_uid};
 
 /// The bounds of a server.

@@ -17,6 +17,8 @@ mod text;
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
+use tearline_crdt::hash::Domain;
+use tearline_crdt::id::{CompartmentId, RecordId};
 use tearline_crdt::store::{Batch, Space, Store, StoreError, damaged};
 
 use block::{BLOCK_BYTES, BLOCK_ROWS_MAX, Summary, decode_block, encode_block};
@@ -66,8 +68,16 @@ impl Index {
             self.bytes = 0;
         }
         self.bytes += size;
+        Self::note_external(batch, &row);
         self.rows.push(row);
         self.dirty = true;
+    }
+
+    /// Notes under which external id a record can be found.
+    fn note_external(batch: &mut Batch, row: &Row) {
+        if let Some(id) = &row.external_id {
+            batch.put(Space::External, external_key(&row.compartment, id), row.record.0);
+        }
     }
 
     /// Writes the block being filled.
@@ -113,7 +123,7 @@ impl Index {
         terms: &[String],
         key: &[u8],
         value: &[u8],
-        seen: &mut BTreeSet<tearline_crdt::id::RecordId>,
+        seen: &mut BTreeSet<RecordId>,
         admit: &mut Admit<'_>,
         page: &mut Page,
     ) -> Result<ControlFlow<()>, StoreError> {
@@ -149,12 +159,30 @@ impl Index {
     }
 }
 
+/// The record of a compartment with an external id.
+pub fn external(
+    store: &dyn Store,
+    compartment: &CompartmentId,
+    id: &str,
+) -> Result<Option<RecordId>, StoreError> {
+    let key = external_key(compartment, id);
+    let Some(value) = store.get(Space::External, &key)? else { return Ok(None) };
+    let id: [u8; 16] = value.try_into().map_err(|_| damaged(Space::External, &key))?;
+    Ok(Some(RecordId(id)))
+}
+
+/// Hashed with the compartment's id, which outsiders do not know, so that the key gives no name
+/// away.
+fn external_key(compartment: &CompartmentId, id: &str) -> Vec<u8> {
+    let digest = Domain::Index.hash(&[&compartment.0, id.as_bytes()]);
+    digest.iter().take(16).copied().collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
     use std::collections::BTreeMap;
-    use tearline_crdt::id::RecordId;
     use tearline_crdt::record::kind::Kind;
     use tearline_crdt::store::memory::MemoryStore;
 

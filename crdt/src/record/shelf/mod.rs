@@ -215,6 +215,11 @@ impl Shelf {
     }
 }
 
+/// A record's version; `None` where there is no such record. Costs one read.
+pub fn version(store: &dyn Store, record: &RecordId) -> Result<Option<u64>, StoreError> {
+    Ok(Listing::load(store, record)?.map(|listing| listing.version))
+}
+
 /// What the store holds of a record: its entries, by place.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub(crate) struct Listing {

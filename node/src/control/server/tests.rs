@@ -11,6 +11,7 @@ use tokio::sync::oneshot;
 
 use super::*;
 use crate::control::{Empty, Search, client};
+use crate::failure::Kind;
 
 /// Answers `status` with a count, `search` with progress and an echo, `why` with a panic, and
 /// `peer.list` once two callers are inside.

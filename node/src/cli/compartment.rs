@@ -1,0 +1,119 @@
+//! `compartment`: audiences.
+
+use clap::Subcommand;
+
+use super::context::Context;
+use super::output::Outcome;
+use super::render::{Table, agencies, agency, facts, short};
+use crate::control::reply::{Compartment as Shown, CompartmentDetail, Compartments, Opened};
+use crate::control::{CompartmentOpen, CompartmentShow, Empty, Request};
+use crate::failure::Failure;
+
+/// Open and show compartments: audiences, each with its own keys
+#[derive(Debug, Subcommand)]
+pub(super) enum Compartment {
+    /// Open the compartment with exactly this audience, or find the one there is
+    #[command(after_help = "\
+Example:
+  tearline compartment open --name 'Northern shore' --rel NE,TD
+
+This agency is always in the audience. Agencies outside it do not learn that there is one.")]
+    Open {
+        /// Its name, which its readers see
+        #[arg(long)]
+        name: String,
+        /// Its audience: agencies by name, number or country
+        #[arg(long, value_name = "AGENCIES", value_delimiter = ',', required = true)]
+        rel: Vec<String>,
+    },
+    /// List the compartments that this device can read
+    #[command(after_help = "\
+Example:
+  tearline compartment list")]
+    List,
+    /// Show a compartment and its logs
+    #[command(after_help = "\
+Example:
+  tearline compartment show 'Northern shore'")]
+    Show {
+        /// Its name, its id, or the beginning of its id
+        compartment: String,
+    },
+}
+
+impl Compartment {
+    pub(super) const fn name(&self) -> &'static str {
+        match self {
+            Self::Open { .. } => "compartment.open",
+            Self::List => "compartment.list",
+            Self::Show { .. } => "compartment.show",
+        }
+    }
+
+    pub(super) fn run(self, context: &Context) -> Result<Outcome, Failure> {
+        match self {
+            Self::Open { name, rel } => {
+                let request = Request::CompartmentOpen(CompartmentOpen { name, rel });
+                let answer = context.ask::<Opened>(request)?;
+                let opened = &answer.typed;
+                let text = facts([
+                    (if opened.opened { "opened" } else { "found" }, opened.name.clone()),
+                    ("id", opened.compartment.clone()),
+                    ("audience", agencies(&opened.agencies)),
+                ]);
+                Ok(Outcome::new(answer.data, text))
+            }
+            Self::List => {
+                let answer = context.ask::<Compartments>(Request::CompartmentList(Empty {}))?;
+                Ok(Outcome::new(answer.data, table(&answer.typed.compartments)))
+            }
+            Self::Show { compartment } => {
+                let request = Request::CompartmentShow(CompartmentShow { compartment });
+                let answer = context.ask::<CompartmentDetail>(request)?;
+                Ok(Outcome::new(answer.data, detail(&answer.typed)))
+            }
+        }
+    }
+}
+
+/// Compartments, for people.
+pub(super) fn table(compartments: &[Shown]) -> String {
+    let mut table =
+        Table::new(&["compartment", "name", "audience", "records", "entries", "waiting", "digest"]);
+    for compartment in compartments {
+        table.row([
+            short(&compartment.compartment),
+            compartment.name.clone(),
+            agencies(&compartment.agencies),
+            compartment.records.to_string(),
+            compartment.entries.to_string(),
+            compartment.waiting.to_string(),
+            short(&compartment.digest),
+        ]);
+    }
+    table.text("no compartments yet")
+}
+
+fn detail(detail: &CompartmentDetail) -> String {
+    let summary = &detail.summary;
+    let mut logs = Table::new(&["device", "agency", "class", "length", "head"]);
+    for log in &detail.logs {
+        logs.row([
+            short(&log.device),
+            agency(&log.agency),
+            log.class.clone(),
+            log.length.to_string(),
+            short(&log.head),
+        ]);
+    }
+    facts([
+        ("compartment", summary.name.clone()),
+        ("id", summary.compartment.clone()),
+        ("audience", agencies(&summary.agencies)),
+        ("records", summary.records.to_string()),
+        ("entries", format!("{}, {} waiting", summary.entries, summary.waiting)),
+        ("digest", summary.digest.clone()),
+        ("epoch", detail.epoch.clone().unwrap_or_else(|| "none that opens".into())),
+    ]) + "\n"
+        + &logs.text("no logs yet")
+}

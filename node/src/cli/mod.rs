@@ -1,0 +1,232 @@
+//! The command line: the tree of verbs, and how each of them ends.
+//!
+//! A verb acts on the home folder itself or asks the daemon, and comes to an [`Outcome`] or a
+//! [`Failure`]. For people the outcome is text on stdout; with `--json` it is one document,
+//! `{"schema":"tearline.VERB/1","data":...}`, and a failure is one document too,
+//! `{"schema":"tearline.error/1","error":...}`. Everything else goes to stderr.
+
+mod coalition;
+mod compartment;
+mod context;
+mod device;
+mod exchange;
+mod output;
+mod peer;
+mod record;
+pub mod render;
+mod run;
+mod search;
+mod settings;
+
+use std::ffi::OsString;
+use std::panic::{AssertUnwindSafe, catch_unwind, set_hook};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::error::ErrorKind;
+use clap::{Args, Parser, Subcommand};
+
+use self::context::Context;
+use self::output::{Outcome, print_failure, print_outcome, print_stderr};
+use crate::daemon::Start;
+use crate::failure::{Failure, Kind};
+use crate::home::Home;
+use crate::logging;
+
+/// Runs one command line; `start` makes the inside of a daemon for `tearline run`.
+pub fn main(arguments: impl IntoIterator<Item = OsString>, start: Start) -> ExitCode {
+    // A panic's message may quote what it stumbled over: say where, never what.
+    set_hook(Box::new(|info| {
+        let place = info.location().map(ToString::to_string).unwrap_or_default();
+        print_stderr(&format!("internal error at {place}\n"));
+    }));
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    let json = arguments.iter().take_while(|a| *a != "--").any(|a| a == "--json");
+    let cli = match Cli::try_parse_from(&arguments) {
+        Ok(cli) => cli,
+        Err(error) => return refuse(&error, json),
+    };
+    let name = cli.verb.name();
+    let result = catch_unwind(AssertUnwindSafe(|| {
+        let context = Context::new(Home::locate(cli.global.home)?, cli.global.flags, start);
+        if !matches!(cli.verb, Verb::Run(_)) {
+            let flags = &context.flags;
+            logging::start(&logging::filter("warn", flags.quiet, flags.verbose));
+        }
+        cli.verb.run(&context)
+    }));
+    match result {
+        Ok(Ok(outcome)) => print_outcome(name, outcome, &cli.global.flags),
+        Ok(Err(failure)) => print_failure(&failure, json),
+        Err(_) => print_failure(&Failure::bug(format!("`{name}` broke off")), json),
+    }
+}
+
+/// Ends a command line that clap did not take, or that asked for help.
+fn refuse(error: &clap::Error, json: bool) -> ExitCode {
+    let help = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
+    if help || !json {
+        // Whoever closed the other end does not want the rest.
+        let _ = error.print();
+        return if help { ExitCode::SUCCESS } else { Kind::Usage.into() };
+    }
+    let text = error.to_string();
+    let what = text.lines().next().unwrap_or_default().trim_start_matches("error: ");
+    print_failure(&Failure::usage(what).hint("tearline --help"), json)
+}
+
+/// Share border-threat records between agencies of several nations, with no server in the middle.
+#[derive(Debug, Parser)]
+#[command(
+    name = "tearline",
+    version,
+    propagate_version = true,
+    after_help = "\
+Example:
+  tearline init --agency 'Garde nationale' --country NE
+  tearline run                  then, in another terminal: tearline status
+
+Exit codes: 0 done, 1 failed, 2 usage, 4 not found or not visible (the same answer), 5 denied by
+policy, 6 daemon unreachable, 7 incomplete, 8 waits for a signature or a decision, 9 integrity,
+255 a defect of this program."
+)]
+struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Args, Clone, Debug)]
+struct Global {
+    /// The home folder: keys, settings and store of one device [default: $TEARLINE_HOME, or
+    /// ~/.local/share/tearline]
+    #[arg(long, global = true, value_name = "DIR")]
+    home: Option<PathBuf>,
+    #[command(flatten)]
+    flags: Flags,
+}
+
+/// How to speak.
+#[derive(Args, Clone, Copy, Debug, Default)]
+struct Flags {
+    /// Print one JSON document on stdout
+    #[arg(long, global = true)]
+    json: bool,
+    /// Say less on stderr; wins over -v
+    #[arg(short, long, global = true)]
+    quiet: bool,
+    /// Say more on stderr; twice for still more
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    verbose: u8,
+    /// Never wait for a person: fail instead of reading from a terminal
+    #[arg(long, global = true)]
+    no_input: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    Init(device::Init),
+    Id(device::Id),
+    Run(run::Run),
+    Status(run::Status),
+    Doctor(run::Doctor),
+    #[command(subcommand)]
+    Config(settings::Config),
+    Join(peer::Join),
+    #[command(subcommand)]
+    Peer(peer::Peer),
+    #[command(subcommand)]
+    Coalition(coalition::Coalition),
+    #[command(subcommand)]
+    Compartment(compartment::Compartment),
+    #[command(subcommand)]
+    Record(record::Record),
+    Search(search::Search),
+    Why(search::Why),
+    Import(exchange::Import),
+    Export(exchange::Export),
+}
+
+impl Verb {
+    /// The verb's name in the schema of its document.
+    const fn name(&self) -> &'static str {
+        match self {
+            Self::Init(_) => "init",
+            Self::Id(_) => "id",
+            Self::Run(_) => "run",
+            Self::Status(_) => "status",
+            Self::Doctor(_) => "doctor",
+            Self::Config(verb) => verb.name(),
+            Self::Join(_) => "join",
+            Self::Peer(verb) => verb.name(),
+            Self::Coalition(verb) => verb.name(),
+            Self::Compartment(verb) => verb.name(),
+            Self::Record(verb) => verb.name(),
+            Self::Search(_) => "search",
+            Self::Why(_) => "why",
+            Self::Import(_) => "import",
+            Self::Export(_) => "export",
+        }
+    }
+
+    fn run(self, context: &Context) -> Result<Outcome, Failure> {
+        match self {
+            Self::Init(verb) => verb.run(context),
+            Self::Id(verb) => verb.run(context),
+            Self::Run(verb) => verb.run(context),
+            Self::Status(verb) => verb.run(context),
+            Self::Doctor(verb) => verb.run(context),
+            Self::Config(verb) => verb.run(context),
+            Self::Join(verb) => verb.run(context),
+            Self::Peer(verb) => verb.run(context),
+            Self::Coalition(verb) => verb.run(context),
+            Self::Compartment(verb) => verb.run(context),
+            Self::Record(verb) => verb.run(context),
+            Self::Search(verb) => verb.run(context),
+            Self::Why(verb) => verb.run(context),
+            Self::Import(verb) => verb.run(context),
+            Self::Export(verb) => verb.run(context),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_tree_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_verb_has_help_and_an_example() {
+        fn check(command: &clap::Command, path: &str) {
+            assert!(command.get_about().is_some(), "{path} has no help");
+            for argument in command.get_arguments() {
+                assert!(argument.get_help().is_some(), "{path} {} has no help", argument.get_id());
+            }
+            let leaves: Vec<_> = command.get_subcommands().collect();
+            if leaves.is_empty() {
+                let example = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+                assert!(example.contains(&format!("  {path}")), "{path} has no example: {example}");
+            }
+            leaves.iter().for_each(|leaf| check(leaf, &format!("{path} {}", leaf.get_name())));
+        }
+        check(&Cli::command(), "tearline");
+    }
+
+    #[test]
+    fn global_flags_stand_before_or_after_the_verb() {
+        for line in ["tearline --json --home H status", "tearline status --home H --json"] {
+            let cli = Cli::try_parse_from(line.split(' ')).unwrap();
+            assert!(cli.global.flags.json);
+            assert_eq!(cli.global.home, Some(PathBuf::from("H")));
+        }
+        let cli = Cli::try_parse_from(["tearline", "-vv", "record", "show", "ab"]).unwrap();
+        assert_eq!((cli.global.flags.verbose, cli.verb.name()), (2, "record.show"));
+    }
+}

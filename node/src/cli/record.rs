@@ -1,0 +1,377 @@
+//! `record`: write, read and correct records.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Subcommand};
+use serde_json::{Map, Value};
+
+use super::context::Context;
+use super::output::Outcome;
+use super::render::{self, Table, agency, clean, facts, short, time};
+use crate::control::reply::{History, Record as Shown, Resolved, Row, Rows, Written};
+use crate::control::{
+    RecordEdit, RecordHistory, RecordList, RecordNew, RecordResolve, RecordShow, Request,
+};
+use crate::failure::Failure;
+
+/// Write, show, correct and list records
+#[derive(Debug, Subcommand)]
+pub(super) enum Record {
+    New(New),
+    /// Show a record, with concurrent values side by side
+    #[command(after_help = "\
+Example:
+  tearline record show 4be1a09c")]
+    Show {
+        /// The record's id, or the beginning of it
+        record: String,
+    },
+    /// List records, the latest change first
+    #[command(after_help = "\
+Example:
+  tearline record list --compartment 'Northern shore' --kind alert")]
+    List {
+        /// Only of this compartment
+        #[arg(long, value_name = "C")]
+        compartment: Option<String>,
+        /// Only of this kind
+        #[arg(long)]
+        kind: Option<String>,
+        #[command(flatten)]
+        page: Page,
+    },
+    Edit(Edit),
+    /// Show what was written to a record, by whom and when
+    #[command(after_help = "\
+Example:
+  tearline record history 4be1a09c")]
+    History {
+        /// The record's id, or the beginning of it
+        record: String,
+    },
+    /// Settle a field that has several values
+    #[command(after_help = "\
+Example:
+  tearline record show 4be1a09c          shows the values with their numbers
+  tearline record resolve 4be1a09c --field state --take 2")]
+    Resolve {
+        /// The record's id, or the beginning of it
+        record: String,
+        /// The field
+        #[arg(long)]
+        field: String,
+        /// The number of the value that shall hold
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+        take: u32,
+    },
+}
+
+/// Write a new record
+///
+/// It goes to the agency's own drafts unless --compartment or --rel says otherwise; with --rel to
+/// the compartment of exactly that audience, which is opened if there is none.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Example:
+  tearline record new --kind vehicle --rel NE,TD --class flash --label 'TLP:AMBER' \\
+      --set plate='CT 1234 A' --set colour=white
+  tearline record new --kind report --compartment 'Northern shore' report.json")]
+pub(super) struct New {
+    /// What it is about: vehicle, vessel, person, sighting, alert, report, case, ...
+    #[arg(long)]
+    kind: String,
+    /// The compartment to write it to: name, id, or the beginning of its id
+    #[arg(long, value_name = "C")]
+    compartment: Option<String>,
+    /// The audience to write it to: agencies by name, number or country
+    #[arg(long, value_name = "AGENCIES", value_delimiter = ',', conflicts_with = "compartment")]
+    rel: Vec<String>,
+    /// How urgent it is
+    #[arg(long, value_parser = CLASSES)]
+    class: Option<String>,
+    /// Its label [default: the coalition's]
+    #[arg(long)]
+    label: Option<String>,
+    /// A field and its value; may be given many times
+    #[arg(long, value_name = "FIELD=VALUE", value_parser = assignment)]
+    set: Vec<(String, String)>,
+    /// A file with its fields as a JSON object; - reads stdin
+    file: Option<PathBuf>,
+}
+
+/// Correct a record
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Example:
+  tearline record edit 4be1a09c --set colour=grey --unset marks")]
+pub(super) struct Edit {
+    /// The record's id, or the beginning of it
+    record: String,
+    /// A field and its new value; may be given many times
+    #[arg(
+        long,
+        value_name = "FIELD=VALUE",
+        value_parser = assignment,
+        required_unless_present = "unset"
+    )]
+    set: Vec<(String, String)>,
+    /// A field to remove; may be given many times
+    #[arg(long, value_name = "FIELD")]
+    unset: Vec<String>,
+    /// How urgent the change is
+    #[arg(long, value_parser = CLASSES)]
+    class: Option<String>,
+}
+
+/// A page of a list.
+#[derive(Args, Clone, Debug)]
+pub(super) struct Page {
+    /// Most rows
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub(super) limit: Option<u32>,
+    /// Go on where the last page ended
+    #[arg(long, value_name = "CURSOR")]
+    pub(super) after: Option<String>,
+}
+
+impl Record {
+    pub(super) const fn name(&self) -> &'static str {
+        match self {
+            Self::New(_) => "record.new",
+            Self::Show { .. } => "record.show",
+            Self::List { .. } => "record.list",
+            Self::Edit(_) => "record.edit",
+            Self::History { .. } => "record.history",
+            Self::Resolve { .. } => "record.resolve",
+        }
+    }
+
+    pub(super) fn run(self, context: &Context) -> Result<Outcome, Failure> {
+        match self {
+            Self::New(new) => new.run(context),
+            Self::Show { record } => {
+                let request = Request::RecordShow(RecordShow { record });
+                let answer = context.ask::<Shown>(request)?;
+                let conflicts = !answer.typed.conflicts.is_empty();
+                let outcome = Outcome::new(answer.data, detail(&answer.typed));
+                Ok(if conflicts {
+                    outcome.hint("settle a field: tearline record resolve ID --field F --take N")
+                } else {
+                    outcome
+                })
+            }
+            Self::List { compartment, kind, page } => {
+                let Page { limit, after } = page;
+                let request = RecordList { compartment, kind, limit, after };
+                let answer = context.ask::<Rows>(Request::RecordList(request))?;
+                Ok(paged(answer.data, &answer.typed, "no records"))
+            }
+            Self::Edit(edit) => edit.run(context),
+            Self::History { record } => {
+                let request = Request::RecordHistory(RecordHistory { record });
+                let answer = context.ask::<History>(request)?;
+                Ok(Outcome::new(answer.data, history(&answer.typed)))
+            }
+            Self::Resolve { record, field, take } => {
+                let request = Request::RecordResolve(RecordResolve { record, field, take });
+                let answer = context.ask::<Resolved>(request)?;
+                let done = &answer.typed;
+                let text =
+                    format!("{} = {}\n", clean(&done.field), clean(&render::value(&done.value)));
+                Ok(Outcome::new(answer.data, text))
+            }
+        }
+    }
+}
+
+impl New {
+    fn run(self, context: &Context) -> Result<Outcome, Failure> {
+        let fields = match &self.file {
+            Some(path) => read_fields(context, path)?,
+            None => Map::new(),
+        };
+        let request = RecordNew {
+            kind: self.kind,
+            compartment: self.compartment,
+            rel: self.rel,
+            class: self.class,
+            label: self.label,
+            fields,
+            set: once_each(self.set)?,
+        };
+        let answer = context.ask::<Written>(Request::RecordNew(request))?;
+        Ok(Outcome::new(answer.data, written(&answer.typed)))
+    }
+}
+
+impl Edit {
+    fn run(self, context: &Context) -> Result<Outcome, Failure> {
+        let set = once_each(self.set)?;
+        if let Some(field) = self.unset.iter().find(|field| set.contains_key(*field)) {
+            return Err(Failure::usage(format!("{field:?} is both set and unset")));
+        }
+        let request = RecordEdit { record: self.record, set, unset: self.unset, class: self.class };
+        let answer = context.ask::<Written>(Request::RecordEdit(request))?;
+        Ok(Outcome::new(answer.data, written(&answer.typed)))
+    }
+}
+
+/// A page of rows, for people.
+pub(super) fn paged(data: Value, rows: &Rows, none: &str) -> Outcome {
+    let mut table = Table::new(&[
+        "record",
+        "kind",
+        "title",
+        "label",
+        "class",
+        "from",
+        "compartment",
+        "changed",
+        "",
+    ]);
+    for row in &rows.records {
+        let Row { record, kind, title, label, class, originator, compartment_name, .. } = row;
+        table.row([
+            &short(record),
+            kind,
+            title,
+            label,
+            class,
+            &originator.name,
+            compartment_name,
+            &time(&row.modified),
+            &row.flags.join(", "),
+        ]);
+    }
+    let outcome = Outcome::new(data, table.text(none));
+    match &rows.next {
+        Some(next) => outcome.hint(format!("there is more: --after {}", clean(next))),
+        None => outcome,
+    }
+}
+
+fn written(written: &Written) -> String {
+    let entry = written.entry.as_deref().map_or("nothing to change".into(), short);
+    facts([
+        ("record", written.record.clone()),
+        ("compartment", short(&written.compartment)),
+        ("entry", entry),
+        ("class", written.class.clone()),
+    ])
+}
+
+fn detail(record: &Shown) -> String {
+    let mut text = format!("[{}] {}\n\n", clean(&record.label), clean(&record.title));
+    let compartment = format!("{} ({})", record.compartment_name, short(&record.compartment));
+    let mut head = vec![
+        ("record", record.record.clone()),
+        ("kind", record.kind.clone()),
+        ("from", agency(&record.originator)),
+        ("compartment", compartment),
+        ("class", record.class.clone()),
+        ("created", time(&record.created)),
+        ("changed", time(&record.modified)),
+    ];
+    if !record.flags.is_empty() {
+        head.push(("note", record.flags.join(", ")));
+    }
+    text += &facts(head);
+    text.push('\n');
+    text += &facts(record.fields.iter().map(|(name, value)| (name.as_str(), render::value(value))));
+    for conflict in &record.conflicts {
+        text += &format!("\n{} has {} values:\n", clean(&conflict.field), conflict.values.len());
+        let mut table = Table::new(&["take", "value", "from", "device", "written"]);
+        for one in &conflict.values {
+            table.row([
+                one.no.to_string(),
+                render::value(&one.value),
+                agency(&one.agency),
+                short(&one.device),
+                time(&one.at),
+            ]);
+        }
+        text += &table.text("none");
+    }
+    text
+}
+
+fn history(history: &History) -> String {
+    let mut table =
+        Table::new(&["written", "entry", "what", "fields", "from", "device", "class", "verdict"]);
+    for entry in &history.entries {
+        table.row([
+            time(&entry.at),
+            short(&entry.entry),
+            entry.what.clone(),
+            entry.fields.join(", "),
+            agency(&entry.agency),
+            short(&entry.device),
+            entry.class.clone(),
+            entry.verdict.clone(),
+        ]);
+    }
+    table.text("no entries")
+}
+
+/// Reads `FIELD=VALUE`.
+fn assignment(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((field, value)) if !field.trim().is_empty() => {
+            Ok((field.trim().to_owned(), value.to_owned()))
+        }
+        _ => Err("a field and its value, as in colour=white".into()),
+    }
+}
+
+fn once_each(set: Vec<(String, String)>) -> Result<BTreeMap<String, String>, Failure> {
+    let mut fields = BTreeMap::new();
+    for (field, value) in set {
+        if fields.insert(field.clone(), value).is_some() {
+            return Err(Failure::usage(format!("{field:?} is set twice")));
+        }
+    }
+    Ok(fields)
+}
+
+fn read_fields(context: &Context, path: &Path) -> Result<Map<String, Value>, Failure> {
+    let bytes = if path == Path::new("-") {
+        context.stdin(FIELDS_BYTES_MAX)?
+    } else {
+        let mut bytes = Vec::new();
+        File::open(path)
+            .and_then(|file| file.take(FIELDS_BYTES_MAX + 1).read_to_end(&mut bytes))
+            .map_err(|e| Failure::io(format_args!("cannot read {}", path.display()), &e))?;
+        bytes
+    };
+    if bytes.len() as u64 > FIELDS_BYTES_MAX {
+        return Err(Failure::usage(format!(
+            "a record's file has at most {FIELDS_BYTES_MAX} bytes"
+        )));
+    }
+    serde_json::from_slice(&bytes).map_err(|error| {
+        Failure::failed(format!("{} holds no JSON object: {error}", path.display()))
+    })
+}
+
+/// Names of the classes that a record can be written in.
+pub(super) const CLASSES: [&str; 4] = ["flash", "immediate", "priority", "routine"];
+
+/// Largest file of a record's fields. One change holds at most 64 KiB; JSON may take more.
+const FIELDS_BYTES_MAX: u64 = 256 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn assignments_are_read_and_doubles_refused() {
+        assert_eq!(assignment("a.b= c=d"), Ok(("a.b".into(), " c=d".into())));
+        assert_eq!(assignment("a="), Ok(("a".into(), String::new())));
+        assert!(assignment("=x").is_err() && assignment("x").is_err());
+        let twice = vec![("a".into(), "1".into()), ("a".into(), "1".into())];
+        assert!(once_each(twice).is_err());
+    }
+}

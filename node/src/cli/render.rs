@@ -1,0 +1,196 @@
+//! Text for people: tables whose columns line up, ids cut to what one can read aloud, and nothing
+//! that a terminal would obey: what comes from records was written by others.
+
+use serde_json::Value;
+use unicode_width::UnicodeWidthStr as _;
+
+use crate::control::reply::AgencyRef;
+
+/// A table with a heading row.
+#[derive(Debug)]
+pub struct Table {
+    rows: Vec<Vec<String>>,
+}
+
+impl Table {
+    /// A table with these columns.
+    #[must_use]
+    pub fn new(headings: &[&str]) -> Self {
+        Self { rows: vec![headings.iter().map(|h| h.to_uppercase()).collect()] }
+    }
+
+    /// Adds a row. Each cell is cleaned and cut to a readable width.
+    pub fn row<S: AsRef<str>>(&mut self, cells: impl IntoIterator<Item = S>) {
+        self.rows.push(cells.into_iter().map(|cell| cut(&clean(cell.as_ref()))).collect());
+    }
+
+    /// The lines; `none` if there is no row.
+    #[must_use]
+    pub fn text(&self, none: &str) -> String {
+        if self.rows.len() <= 1 {
+            return format!("{none}\n");
+        }
+        let columns = self.rows.iter().map(Vec::len).max().unwrap_or_default();
+        let widths: Vec<usize> = (0..columns)
+            .map(|i| self.rows.iter().filter_map(|row| row.get(i)).map(|c| c.width()).max())
+            .map(Option::unwrap_or_default)
+            .collect();
+        let mut text = String::new();
+        for row in &self.rows {
+            let mut line = String::new();
+            for (cell, width) in row.iter().zip(&widths) {
+                line += cell;
+                line.extend(std::iter::repeat_n(' ', width - cell.width() + GAP));
+            }
+            text += line.trim_end();
+            text.push('\n');
+        }
+        text
+    }
+}
+
+/// Lines of `name  value`, the values below each other.
+#[must_use]
+pub fn facts<'a>(facts: impl IntoIterator<Item = (&'a str, String)>) -> String {
+    let facts: Vec<_> = facts.into_iter().map(|(name, value)| (clean(name), value)).collect();
+    let width = facts.iter().map(|(name, _)| name.width()).max().unwrap_or_default();
+    facts.iter().fold(String::new(), |text, (name, value)| {
+        let gap = " ".repeat(width - name.width() + GAP);
+        text + name + &gap + clean(value).trim_end() + "\n"
+    })
+}
+
+/// Text without what a terminal acts on: control characters and changes of direction become
+/// U+FFFD, line ends and tabs a blank.
+#[must_use]
+pub fn clean(text: &str) -> String {
+    text.chars()
+        .map(|c| match c {
+            '\n' | '\r' | '\t' | '\u{2028}' | '\u{2029}' => ' ',
+            c if c.is_control() => '\u{fffd}',
+            '\u{200e}' | '\u{200f}' | '\u{061c}' => '\u{fffd}',
+            '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => '\u{fffd}',
+            c => c,
+        })
+        .collect()
+}
+
+/// The first eight digits of an id.
+#[must_use]
+pub fn short(id: &str) -> String {
+    id.chars().take(SHORT_ID_DIGITS).collect()
+}
+
+/// A time without its fraction of a second.
+#[must_use]
+pub fn time(time: &str) -> String {
+    match time.split_once('.') {
+        Some((seconds, _)) => format!("{seconds}Z"),
+        None => time.to_owned(),
+    }
+}
+
+/// A JSON value as people write it: a text without its quotes, all else as JSON.
+#[must_use]
+pub fn value(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+/// An agency: its name, and its country if that says more.
+#[must_use]
+pub fn agency(agency: &AgencyRef) -> String {
+    format!("{} ({})", agency.name, agency.country)
+}
+
+/// Agencies, one after the other.
+#[must_use]
+pub fn agencies(agencies: &[AgencyRef]) -> String {
+    agencies.iter().map(|agency| agency.name.as_str()).collect::<Vec<_>>().join(", ")
+}
+
+/// A number of bytes, to three digits.
+#[must_use]
+pub fn bytes(bytes: u64) -> String {
+    let mut amount = bytes as f64;
+    for unit in ["B", "kB", "MB", "GB"] {
+        if amount < 999.5 {
+            let decimals = usize::from(unit != "B" && amount < 99.95);
+            return format!("{amount:.decimals$} {unit}");
+        }
+        amount /= 1_000.0;
+    }
+    format!("{amount:.1} TB")
+}
+
+/// Cuts a cell to [`CELL_COLUMNS_MAX`], and says so by an ellipsis.
+fn cut(cell: &str) -> String {
+    if cell.width() <= CELL_COLUMNS_MAX {
+        return cell.to_owned();
+    }
+    let mut kept = String::new();
+    for c in cell.chars() {
+        kept.push(c);
+        if kept.width() >= CELL_COLUMNS_MAX {
+            kept.pop();
+            break;
+        }
+    }
+    kept + "…"
+}
+
+/// Blanks between columns.
+const GAP: usize = 2;
+/// Digits of a shortened id.
+const SHORT_ID_DIGITS: usize = 8;
+/// Widest cell of a table.
+const CELL_COLUMNS_MAX: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_line_up_whatever_is_in_them() {
+        let mut table = Table::new(&["a", "b"]);
+        table.row(["界", "x"]);
+        table.row(["abc", "y"]);
+        assert_eq!(table.text("none"), "A    B\n界   x\nabc  y\n");
+        assert_eq!(Table::new(&["a"]).text("none"), "none\n");
+    }
+
+    #[test]
+    fn nothing_of_a_record_steers_the_terminal() {
+        assert_eq!(clean("a\u{1b}[2Jb\nc\u{202e}d\u{9b}"), "a\u{fffd}[2Jb c\u{fffd}d\u{fffd}");
+        let mut table = Table::new(&["a"]);
+        table.row(["x\ny\u{7}"]);
+        assert_eq!(table.text(""), "A\nx y\u{fffd}\n");
+        assert_eq!(facts([("k\n", "v\u{0}".to_owned())]), "k   v\u{fffd}\n");
+    }
+
+    #[test]
+    fn long_cells_are_cut_at_the_bound() {
+        let longest = "x".repeat(CELL_COLUMNS_MAX);
+        assert_eq!(cut(&longest), longest);
+        let shortened = cut(&(longest + "x"));
+        assert_eq!((shortened.width(), shortened.ends_with('…')), (CELL_COLUMNS_MAX, true));
+        assert!(cut(&"界".repeat(CELL_COLUMNS_MAX)).width() <= CELL_COLUMNS_MAX);
+    }
+
+    #[test]
+    fn numbers_and_times_are_short() {
+        for (given, shown) in [
+            (0, "0 B"),
+            (999, "999 B"),
+            (1_000, "1.0 kB"),
+            (150_000, "150 kB"),
+            (2_500_000, "2.5 MB"),
+        ] {
+            assert_eq!(bytes(given), shown);
+        }
+        assert_eq!(time("2026-01-02T03:04:05.678Z"), "2026-01-02T03:04:05Z");
+        assert_eq!(time("2026-01-02"), "2026-01-02");
+    }
+}

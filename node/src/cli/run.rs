@@ -1,0 +1,168 @@
+//! `run`, `status` and `doctor`: the daemon, and how it is.
+
+use clap::Args;
+use serde_json::json;
+
+use super::context::Context;
+use super::output::{Outcome, data};
+use super::render::{Table, agency, bytes, facts, short, time};
+use super::{compartment, peer};
+use crate::config::Config;
+use crate::control::reply::{Check, CheckStatus, Doctor as Report, Status as Shown};
+use crate::control::{Empty, Request};
+use crate::daemon::{self, Options};
+use crate::failure::{Failure, Kind};
+use crate::home::Home;
+use crate::logging;
+
+/// Run this device's daemon, until it is interrupted
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Example:
+  tearline run
+  tearline run --listen /ip4/0.0.0.0/udp/4001/quic-v1 --listen /ip4/0.0.0.0/tcp/4001")]
+pub(super) struct Run {
+    /// Where to listen for peers, instead of where the settings say
+    #[arg(long, value_name = "MULTIADDR", num_args = 1..)]
+    listen: Vec<String>,
+    /// Stop when stdin ends, so that the daemon does not outlive the program that started it
+    #[arg(long, hide = true)]
+    until_stdin_ends: bool,
+}
+
+impl Run {
+    pub(super) fn run(self, context: &Context) -> Result<Outcome, Failure> {
+        let home = &context.home;
+        home.check_root()?;
+        let config = Config::read(home)?;
+        logging::start(&logging::filter(&config.log, context.flags.quiet, context.flags.verbose));
+        let options = Options { listen: self.listen, until_stdin_ends: self.until_stdin_ends };
+        let reason = daemon::run(home, options, context.start)?;
+        Ok(Outcome::new(json!({ "stopped": reason }), String::new()))
+    }
+}
+
+/// Show how this device, its peers and its compartments are
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Example:
+  tearline status")]
+pub(super) struct Status {}
+
+impl Status {
+    #[expect(clippy::unused_self, reason = "every verb runs alike")]
+    pub(super) fn run(self, context: &Context) -> Result<Outcome, Failure> {
+        let answer = context.ask::<Shown>(Request::Status(Empty {}))?;
+        let status = &answer.typed;
+        let coalition = match &status.coalition {
+            Some(coalition) => format!("{} ({})", coalition.name, short(&coalition.coalition)),
+            None => "none yet".into(),
+        };
+        let head = facts([
+            ("device", format!("{} ({})", status.name, status.device)),
+            ("agency", status.agency.as_ref().map_or("none yet".into(), agency)),
+            ("coalition", coalition),
+            (
+                "daemon",
+                format!("{}, pid {}, since {}", status.version, status.pid, time(&status.started)),
+            ),
+            ("listens on", status.addresses.join(" ")),
+            ("store", bytes(status.store_bytes)),
+        ]);
+        let text = format!(
+            "{head}\n{}\n{}",
+            peer::table(&status.peers),
+            compartment::table(&status.compartments)
+        );
+        Ok(Outcome::new(answer.data, text))
+    }
+}
+
+/// Check this device: files, settings, daemon, peers
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Example:
+  tearline doctor
+
+Exit code 1 when a check fails.")]
+pub(super) struct Doctor {}
+
+impl Doctor {
+    #[expect(clippy::unused_self, reason = "every verb runs alike")]
+    pub(super) fn run(self, context: &Context) -> Result<Outcome, Failure> {
+        let mut checks = check_home(&context.home);
+        match context.ask::<Report>(Request::Doctor(Empty {})) {
+            Ok(answer) => {
+                checks.push(pass("daemon", "it answers"));
+                checks.extend(answer.typed.checks);
+            }
+            Err(failure) if failure.kind == Kind::Unreachable => {
+                checks.push(Check { status: CheckStatus::Warn, ..failed("daemon", failure) });
+            }
+            Err(failure) => checks.push(failed("daemon", failure)),
+        }
+        let mut table = Table::new(&["", "check", "found"]);
+        let mut fixes = Vec::new();
+        for check in &checks {
+            let mark = match check.status {
+                CheckStatus::Pass => "pass",
+                CheckStatus::Warn => "warn",
+                CheckStatus::Fail => "FAIL",
+                CheckStatus::Skip => "skip",
+            };
+            table.row([mark, &check.name, &check.message]);
+            fixes.extend(check.fix.clone());
+        }
+        let fails = checks.iter().any(|check| check.status == CheckStatus::Fail);
+        let text = table.text("nothing was checked");
+        let mut outcome = Outcome::new(data(&Report { checks })?, text);
+        outcome.hints = fixes;
+        Ok(outcome.short_of(Kind::Failed, fails))
+    }
+}
+
+/// The checks that need no daemon.
+fn check_home(home: &Home) -> Vec<Check> {
+    let place = home.root().display();
+    let mut checks = vec![match home.check_root() {
+        Ok(()) => pass("home", &format!("{place}, for its owner alone")),
+        Err(failure) => failed("home", failure),
+    }];
+    if checks.iter().any(|check| check.status == CheckStatus::Fail) {
+        return checks;
+    }
+    checks.push(match home.read_identity() {
+        Ok(_) => pass("device key", "whole, for its owner alone"),
+        Err(failure) => failed("device key", failure),
+    });
+    checks.push(match home.read_agency() {
+        Ok(None) => pass("agency root", "not on this device"),
+        Ok(Some(agency)) => Check {
+            name: "agency root".into(),
+            status: CheckStatus::Warn,
+            message: format!("the root of {} is on this device", agency.name),
+            fix: Some(format!(
+                "once the agency is in a coalition, move {} offline",
+                home.agency_key().display()
+            )),
+        },
+        Err(failure) => failed("agency root", failure),
+    });
+    checks.push(match Config::read(home) {
+        Ok(_) => pass("settings", "valid"),
+        Err(failure) => failed("settings", failure),
+    });
+    checks.push(match home.socket() {
+        Ok(path) => pass("control socket", &path.display().to_string()),
+        Err(failure) => failed("control socket", failure),
+    });
+    checks
+}
+
+fn pass(name: &str, message: &str) -> Check {
+    Check { name: name.into(), status: CheckStatus::Pass, message: message.into(), fix: None }
+}
+
+fn failed(name: &str, failure: Failure) -> Check {
+    Check { name: name.into(), status: CheckStatus::Fail, message: failure.what, fix: failure.hint }
+}

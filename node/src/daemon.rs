@@ -1,0 +1,123 @@
+//! The daemon's shell: it takes the home for itself, opens its inside (a [`Service`]), answers on
+//! the control socket until it is told to stop, and closes in order.
+//!
+//! What it is told by: SIGINT, SIGTERM, SIGHUP, and, if asked for, the end of its stdin, so that
+//! a daemon never outlives the program that started it.
+
+mod bare;
+
+use std::future::Future;
+use std::io;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use tokio::runtime::{Builder, Handle};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::oneshot;
+use tracing::info;
+
+pub use self::bare::start_bare;
+use crate::config::Config;
+use crate::control::Service;
+use crate::control::server::{Bounds, Listener, serve};
+use crate::failure::Failure;
+use crate::home::{Agency, Home, Identity};
+
+/// What a daemon's inside is opened with.
+#[derive(Debug)]
+pub struct Opening {
+    /// Where its files are. The home is locked.
+    pub home: Home,
+    /// Its settings, with `--listen` applied.
+    pub config: Config,
+    /// Its secrets.
+    pub identity: Identity,
+    /// The agency's root, where it is still here.
+    pub agency: Option<Agency>,
+    /// Where it runs its tasks. They end when the runtime is dropped, after [`Service::close`].
+    pub runtime: Handle,
+}
+
+/// Opens a daemon's inside. It listens and has its store open when this returns.
+pub type Start = fn(Opening) -> Result<Arc<dyn Service>, Failure>;
+
+/// How a daemon is run.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// Addresses to listen on, instead of those in the settings.
+    pub listen: Vec<String>,
+    /// Whether the end of stdin ends the daemon.
+    pub until_stdin_ends: bool,
+}
+
+/// Runs a daemon until it is told to stop; returns why it stopped.
+pub fn run(home: &Home, options: Options, start: Start) -> Result<&'static str, Failure> {
+    home.check_root()?;
+    let lock = home.lock()?;
+    home.empty_scratch()?;
+    let mut config = Config::read(home)?;
+    if !options.listen.is_empty() {
+        config.listen = options.listen;
+    }
+    let identity = home.read_identity()?;
+    let agency = home.read_agency()?;
+    let runtime = Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|e| Failure::io("cannot start the runtime", &e))?;
+    // Handlers are in place before anybody is told that the daemon is up.
+    let stop = runtime.block_on(async { stop_signal(options.until_stdin_ends) })?;
+    let bounds = Bounds { clients_max: config.limits.commands_max, ..Bounds::default() };
+    let opening =
+        Opening { home: home.clone(), config, identity, agency, runtime: runtime.handle().clone() };
+    let service = start(opening)?;
+    let reason = runtime.block_on(async {
+        let listener = Listener::bind(home, &lock)?;
+        info!(socket = %listener.path().display(), "ready");
+        let mut reason = "";
+        let stopped = async { reason = stop.await };
+        serve(listener, Arc::clone(&service), bounds, stopped).await;
+        Ok(reason)
+    });
+    service.close();
+    runtime.shutdown_timeout(TASKS_WAIT);
+    info!("stopped");
+    drop(lock);
+    reason
+}
+
+/// Completes when the daemon shall stop, with the reason.
+fn stop_signal(
+    until_stdin_ends: bool,
+) -> Result<impl Future<Output = &'static str> + use<>, Failure> {
+    let on = |kind| signal(kind).map_err(|e| Failure::io("cannot listen to signals", &e));
+    let (mut int, mut term, mut hup) =
+        (on(SignalKind::interrupt())?, on(SignalKind::terminate())?, on(SignalKind::hangup())?);
+    let stdin = until_stdin_ends.then(|| {
+        let (end, ended) = oneshot::channel::<()>();
+        // A thread of its own: reading stdin cannot be interrupted, and must not keep the runtime.
+        thread::spawn(move || {
+            let _ = io::copy(&mut io::stdin(), &mut io::sink());
+            drop(end);
+        });
+        ended
+    });
+    Ok(async move {
+        let stdin_ends = async {
+            match stdin {
+                Some(ended) => drop(ended.await),
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            _ = int.recv() => "interrupted",
+            _ = term.recv() => "terminated",
+            _ = hup.recv() => "hung up",
+            () = stdin_ends => "stdin ended",
+        }
+    })
+}
+
+/// How long background tasks may take to end.
+const TASKS_WAIT: Duration = Duration::from_secs(5);

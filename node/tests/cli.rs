@@ -1,0 +1,291 @@
+//! The command line through the real program: documents, exit codes, and a daemon's life.
+
+use std::fs::{self, File, Permissions};
+use std::io::Read as _;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::thread;
+use std::time::Instant;
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_tearline");
+
+fn tearline(home: &Path, arguments: &[&str]) -> Output {
+    Command::new(PROGRAM)
+        .env_remove("TEARLINE_LOG")
+        .env("TEARLINE_HOME", home)
+        .args(arguments)
+        .stdin(Stdio::null())
+        .output()
+        .unwrap()
+}
+
+fn code(output: &Output) -> i32 {
+    output.status.code().unwrap()
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+/// The one document on stdout.
+fn document(output: &Output) -> Value {
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|e| panic!("{e}: {}", stdout(output)))
+}
+
+fn folder() -> TempDir {
+    tempfile::tempdir().unwrap()
+}
+
+fn initialised() -> TempDir {
+    let folder = folder();
+    let output = tearline(folder.path(), &["init", "--unit", "KILO"]);
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+    folder
+}
+
+/// A daemon; killed when dropped.
+struct Daemon(Child);
+
+impl Daemon {
+    fn start(home: &Path) -> Self {
+        let log = File::create(home.join("log")).unwrap();
+        let child = Command::new(PROGRAM)
+            .args(["--home".as_ref(), home.as_os_str(), "run".as_ref()])
+            .arg("--until-stdin-ends")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        let mut daemon = Self(child);
+        let begun = Instant::now();
+        while code(&tearline(home, &["status"])) == 6 {
+            assert!(daemon.0.try_wait().unwrap().is_none(), "the daemon ended");
+            assert!(begun.elapsed().as_secs() < 60, "the daemon does not answer");
+            thread::yield_now();
+        }
+        daemon
+    }
+
+    fn kill(mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn init_makes_a_home_once() {
+    let folder = folder();
+    let home = folder.path().join("a/home");
+    let arguments = ["init", "--agency", "Garde (exercise)", "--country", "ne"];
+    let made = tearline(&home, &arguments);
+    assert_eq!(code(&made), 0, "{}", stderr(&made));
+    assert!(stderr(&made).contains("offline"));
+    assert_eq!(fs::metadata(&home).unwrap().permissions().mode() & 0o777, 0o700);
+    let key = fs::read(home.join("device.key")).unwrap();
+
+    let again = tearline(&home, &arguments);
+    assert_eq!(code(&again), 1);
+    assert!(stderr(&again).starts_with("error: ") && stderr(&again).contains("\nhint: "));
+    assert!(again.stdout.is_empty());
+    assert_eq!(fs::read(home.join("device.key")).unwrap(), key);
+
+    let id = document(&tearline(&home, &["id", "--json"]));
+    assert_eq!(id["schema"], "tearline.id/1");
+    assert_eq!(id["data"]["device"].as_str().unwrap().len(), 64);
+    assert_eq!(id["data"]["agency"]["country"], "NE");
+    let people = tearline(&home, &["id"]);
+    assert!(stdout(&people).contains(id["data"]["device"].as_str().unwrap()));
+}
+
+#[test]
+fn what_makes_no_sense_is_a_usage_failure_in_either_form() {
+    let folder = folder();
+    for arguments in [
+        &["init"][..],
+        &["init", "--agency", "A"],
+        &["init", "--agency", "A", "--country", "NE", "--unit", "U"],
+        &["init", "--agency", "A", "--country", "NER"],
+        &["launch"],
+        &["status", "--nonsense"],
+        &["record", "edit", "ab"],
+        &["record", "new", "--kind", "vehicle", "--set", "plate"],
+        &["record", "new", "--kind", "vehicle", "--rel", "NE", "--compartment", "c"],
+        &["record", "new", "--kind", "vehicle", "--class", "authority"],
+        &["search"],
+        &["peer", "invite", "--expires", "soon"],
+        &[],
+    ] {
+        let people = tearline(folder.path(), arguments);
+        assert_eq!(code(&people), 2, "{arguments:?}");
+        assert!(people.stdout.is_empty() && !people.stderr.is_empty(), "{arguments:?}");
+        let json = tearline(folder.path(), &[arguments, &["--json"]].concat());
+        assert_eq!(code(&json), 2, "{arguments:?}");
+        let document = document(&json);
+        assert_eq!(document["schema"], "tearline.error/1");
+        assert_eq!(document["error"]["kind"], "usage");
+        assert!(!document["error"]["what"].as_str().unwrap().contains('\n'));
+    }
+    assert!(fs::read_dir(folder.path()).unwrap().next().is_none());
+}
+
+#[test]
+fn help_and_version_go_to_stdout() {
+    let folder = folder();
+    for arguments in [&["--help"][..], &["record", "new", "--help"], &["--version"]] {
+        let output = tearline(folder.path(), arguments);
+        assert_eq!(code(&output), 0);
+        assert!(stdout(&output).contains("tearline"), "{arguments:?}");
+    }
+}
+
+#[test]
+fn without_a_daemon_the_answer_says_how_to_start_one() {
+    let home = initialised();
+    for arguments in [
+        &["status"][..],
+        &["record", "show", "abcd"],
+        &["search", "x"],
+        &["peer", "list"],
+        &["compartment", "open", "--name", "c", "--rel", "NE"],
+    ] {
+        let output = tearline(home.path(), arguments);
+        assert_eq!(code(&output), 6, "{arguments:?}");
+        let start = format!("start it with: tearline --home {} run", home.path().display());
+        let people = Command::new(PROGRAM)
+            .args(arguments)
+            .arg("--home")
+            .arg(home.path())
+            .env_remove("TEARLINE_HOME")
+            .output()
+            .unwrap();
+        assert!(stderr(&people).contains(&start), "{}", stderr(&people));
+    }
+    let json = document(&tearline(home.path(), &["status", "--json"]));
+    assert_eq!(json["error"]["kind"], "unreachable");
+    let nowhere = tearline(&home.path().join("none"), &["status"]);
+    assert_eq!(code(&nowhere), 6);
+    assert!(stderr(&nowhere).contains("init"));
+}
+
+#[test]
+fn a_daemon_answers_is_alone_and_is_replaced_when_it_was_killed() {
+    let home = initialised();
+    let daemon = Daemon::start(home.path());
+    let status = document(&tearline(home.path(), &["status", "--json"]));
+    assert_eq!(status["schema"], "tearline.status/1");
+    let pid = status["data"]["pid"].as_u64().unwrap();
+    assert_eq!(pid, u64::from(daemon.0.id()));
+
+    let second = tearline(home.path(), &["run"]);
+    assert_eq!(code(&second), 1);
+    assert!(stderr(&second).contains(&format!("already running for this home, pid {pid}")));
+
+    daemon.kill();
+    assert!(home.path().join("control.sock").exists(), "a killed daemon leaves its socket");
+    assert_eq!(code(&tearline(home.path(), &["status"])), 6);
+    drop(Daemon::start(home.path()));
+}
+
+#[test]
+fn a_daemon_ends_in_order_when_its_stdin_does() {
+    let home = initialised();
+    let mut daemon = Daemon::start(home.path());
+    drop(daemon.0.stdin.take());
+    assert_eq!(daemon.0.wait().unwrap().code(), Some(0));
+    assert!(!home.path().join("control.sock").exists());
+    let mut log = String::new();
+    File::open(home.path().join("log")).unwrap().read_to_string(&mut log).unwrap();
+    assert!(log.contains("ready") && log.contains("stopped"), "{log}");
+}
+
+#[test]
+fn a_home_with_a_long_path_has_a_daemon_too() {
+    let folder = folder();
+    let home = folder.path().join("h".repeat(120));
+    assert_eq!(code(&tearline(&home, &["init", "--unit", "KILO"])), 0);
+    drop(Daemon::start(&home));
+}
+
+#[test]
+fn doctor_says_what_is_wrong_and_how_to_right_it() {
+    let home = initialised();
+    let well = tearline(home.path(), &["doctor", "--json"]);
+    assert_eq!(code(&well), 0);
+    let checks = document(&well)["data"]["checks"].clone();
+    let daemon = checks.as_array().unwrap().iter().find(|check| check["name"] == "daemon").unwrap();
+    assert_eq!(daemon["status"], "warn");
+    fs::set_permissions(home.path().join("device.key"), Permissions::from_mode(0o644)).unwrap();
+    let exposed = tearline(home.path(), &["doctor"]);
+    assert_eq!(code(&exposed), 1);
+    assert!(stderr(&exposed).contains("chmod 600"), "{}", stderr(&exposed));
+}
+
+#[test]
+fn a_damaged_key_is_an_integrity_failure() {
+    let home = initialised();
+    let path = home.path().join("device.key");
+    let bytes = fs::read(&path).unwrap();
+    fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
+    for arguments in [&["id"][..], &["run"]] {
+        assert_eq!(code(&tearline(home.path(), arguments)), 9, "{arguments:?}");
+    }
+}
+
+#[test]
+fn settings_are_shown_changed_and_checked() {
+    let home = initialised();
+    let get = |key: &str| stdout(&tearline(home.path(), &["config", "get", key]));
+    assert_eq!(get("name"), "KILO\n");
+    assert_eq!(get("limits.peers_max"), "128\n");
+    let set = tearline(home.path(), &["config", "set", "limits.peers_max", "7"]);
+    assert_eq!(code(&set), 0, "{}", stderr(&set));
+    assert_eq!(get("limits.peers_max"), "7\n");
+    assert_eq!(code(&tearline(home.path(), &["config", "set", "limits.peers_max", "0"])), 2);
+    let typo = tearline(home.path(), &["config", "set", "lissten", "/ip4/1.2.3.4/tcp/1"]);
+    assert_eq!(code(&typo), 2);
+    assert!(stderr(&typo).contains("did you mean `listen`?"));
+    assert_eq!(get("limits.peers_max"), "7\n");
+    let shown = document(&tearline(home.path(), &["config", "show", "--json"]));
+    assert_eq!(shown["data"]["limits"]["peers_max"], 7);
+    let path = stdout(&tearline(home.path(), &["config", "path"]));
+    assert_eq!(path, format!("{}\n", home.path().join("config.toml").display()));
+    fs::write(home.path().join("config.toml"), "nmae = 1\n").unwrap();
+    let wrong = tearline(home.path(), &["run"]);
+    assert_eq!(code(&wrong), 1);
+    assert!(stderr(&wrong).contains("line 1") && stderr(&wrong).contains("`name`"));
+}
+
+#[test]
+fn a_reader_that_has_seen_enough_is_no_failure_and_a_full_disk_is() {
+    let home = initialised();
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let run = |stdout: Stdio| {
+        let command = Command::new(PROGRAM)
+            .args(["--home".as_ref(), home.path().as_os_str(), "config".as_ref(), "show".as_ref()])
+            .stdout(stdout)
+            .output();
+        command.unwrap()
+    };
+    let closed = run(writer.into());
+    assert_eq!((code(&closed), stderr(&closed).as_str()), (0, ""));
+    let full = run(File::options().write(true).open("/dev/full").unwrap().into());
+    assert_eq!(code(&full), 1);
+    assert!(stderr(&full).contains("cannot write to stdout"));
+}
