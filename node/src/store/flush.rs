@@ -46,20 +46,25 @@ const DELTAS_MAX: usize = 4_096;
 /// space found again.
 const PLACED_BYTES_MIN: u64 = 64 * 1024 * 1024;
 
-/// The limits that decide when to merge. Tests set smaller ones.
+/// Flush before more is applied when so many bytes are unflushed, to bound memory.
+const UNFLUSHED_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// When to flush and merge unasked. Tests set smaller limits.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct MergeLimits {
+pub(super) struct Limits {
     pub(super) recent_keys_max: usize,
     pub(super) deltas_max: usize,
     pub(super) placed_bytes_min: u64,
+    pub(super) unflushed_bytes_max: usize,
 }
 
-impl Default for MergeLimits {
+impl Default for Limits {
     fn default() -> Self {
         Self {
             recent_keys_max: RECENT_KEYS_MAX,
             deltas_max: DELTAS_MAX,
             placed_bytes_min: PLACED_BYTES_MIN,
+            unflushed_bytes_max: UNFLUSHED_BYTES_MAX,
         }
     }
 }
@@ -68,7 +73,7 @@ impl Default for MergeLimits {
 pub(super) struct Writer {
     pub(super) index: Index,
     pub(super) values: ValuesFile,
-    pub(super) limits: MergeLimits,
+    pub(super) limits: Limits,
     /// Number of the next delta or list of stretches.
     pub(super) next_seq: u64,
     pub(super) next_page: u64,
@@ -118,9 +123,8 @@ impl Flush<'_> {
         let mut change = Change::default();
         let deltas = self.put_deltas(&slots, &mut change)?;
         let scrubs = self.note_stretches(&stretches, &mut change);
+        self.commit(change)?;
         let writer = &mut *self.writer;
-        writer.values.sync()?;
-        writer.index.apply(change, &self.pages.sealer)?;
         writer.deltas.extend(deltas);
         if !stretches.is_empty() {
             writer.values.scrub(&stretches)?;
@@ -130,6 +134,14 @@ impl Flush<'_> {
         layers.recent.extend(slots);
         layers.frozen = None;
         Ok(())
+    }
+
+    /// Syncs the values, then changes the index, durably.
+    fn commit(&mut self, change: Change) -> Result<(), Failure> {
+        let (writer, sealer) = (&mut *self.writer, &self.pages.sealer);
+        writer.values.announce(sealer, writer.index.generation() + 1)?;
+        writer.values.sync()?;
+        writer.index.apply(change, sealer)
     }
 
     /// Puts long and scrubbed values into the values file. Returns what every key holds, and what
@@ -269,8 +281,7 @@ impl Flush<'_> {
         for done in mem::take(&mut self.writer.scrubbed) {
             change.remove_scrub(done);
         }
-        self.writer.values.sync()?;
-        self.writer.index.apply(change, &self.pages.sealer)?;
+        self.commit(change)?;
         let mut layers = self.layers();
         layers.recent.clear();
         for (first, entries) in rewritten {
@@ -288,7 +299,7 @@ impl Flush<'_> {
     /// The page into which a key goes, and the first key that goes into the one after it. The
     /// lowest page takes all keys below it.
     fn page_to_merge(&self, full: &[u8]) -> (Option<PageEntry>, Option<FullKey>) {
-        let layers = self.layers();
+        let layers = self.lock.read().unwrap_or_else(PoisonError::into_inner);
         let page = layers.page_of(full).or_else(|| layers.pages.values().next()).cloned();
         let upto = page.as_ref().and_then(|page| {
             let after = (Bound::Excluded(page.first.as_slice()), Bound::Unbounded);
