@@ -20,7 +20,7 @@ use tearline_crdt::store::StoreError;
 use super::Failure;
 use super::index::{Change, Delta, Index, PageEntry, Stretches};
 use super::layers::{FullKey, Layers, Overlay, Pages, split_key};
-use super::run::{INLINE_BYTES_MAX, RunReader, RunWriter, Slot};
+use super::run::{INLINE_BYTES_MAX, RunReader, RunWriter, Slot, SlotView};
 use super::seal::Kind;
 use super::values::ValuesFile;
 
@@ -190,7 +190,7 @@ impl Flush<'_> {
         let mut runs = Vec::new();
         let mut run = RunWriter::default();
         for (full, slot) in slots {
-            run.push(full, slot);
+            run.push(full, slot.view());
             if run.len() >= DELTA_BYTES_MAX {
                 runs.push(run.take());
             }
@@ -253,23 +253,10 @@ impl Flush<'_> {
         let mut left = recent.iter().peekable();
         while let Some((full, _)) = left.peek() {
             let (page, upto) = self.page_to_merge(full);
-            let mut keys = BTreeMap::new();
-            if let Some(page) = &page {
-                let text = self.pages.text(page)?;
-                let mut run = RunReader::new(&text);
-                while let Some((key, slot)) =
-                    run.next().map_err(|_| Failure::Damaged { what: "a page of keys" })?
-                {
-                    keys.insert(key.to_vec(), slot.to_slot());
-                }
-            }
             let within = |key: &FullKey| upto.as_ref().is_none_or(|upto| key < upto);
-            while let Some((key, slot)) = left.next_if(|(key, _)| within(key)) {
-                match slot {
-                    Slot::Gone => keys.remove(key),
-                    slot => keys.insert(key.clone(), slot.clone()),
-                };
-            }
+            let news = std::iter::from_fn(|| left.next_if(|(key, _)| within(key)));
+            let text = page.as_ref().map(|page| self.pages.text(page)).transpose()?;
+            let keys = merged(text.as_deref().map_or(&[], Vec::as_slice), news)?;
             let first = page.as_ref().map(|page| page.first.clone());
             let entries = self.write_pages(page.map(|page| page.no), &keys, &mut change)?;
             change.end_group();
@@ -313,25 +300,24 @@ impl Flush<'_> {
     fn write_pages(
         &mut self,
         mut no: Option<u64>,
-        keys: &BTreeMap<FullKey, Slot>,
+        keys: &[(FullKey, SlotView<'_>)],
         change: &mut Change,
     ) -> Result<Vec<PageEntry>, Failure> {
-        let mut whole = RunWriter::default();
-        keys.iter().for_each(|(key, slot)| whole.push(key, slot));
-        let parts =
-            if whole.len() > PAGE_BYTES_MAX { whole.len().div_ceil(PAGE_BYTES_AIM) } else { 1 };
-        let aim = whole.len() / parts;
+        let bytes: usize = keys.iter().map(|(key, slot)| packed_bytes(key, slot)).sum();
+        let parts = if bytes > PAGE_BYTES_MAX { bytes.div_ceil(PAGE_BYTES_AIM) } else { 1 };
         let mut entries = Vec::new();
         let mut run = RunWriter::default();
-        let (mut first, mut refers) = (None, false);
-        let mut keys = keys.iter().peekable();
-        while let Some((key, slot)) = keys.next() {
-            run.push(key, slot);
-            first.get_or_insert_with(|| key.clone());
-            refers |= matches!(slot, Slot::Stored(_));
-            if run.len() < aim && keys.peek().is_some() {
-                continue;
-            }
+        let mut rest = keys;
+        while let Some((first, _)) = rest.first() {
+            let mut taken = 0;
+            let part = rest.iter().take_while(|(key, slot)| {
+                let more = taken < bytes.div_ceil(parts);
+                taken += packed_bytes(key, slot);
+                more
+            });
+            let (part, after) = rest.split_at(part.count());
+            rest = after;
+            part.iter().for_each(|(key, slot)| run.push(key, *slot));
             let no = no.take().unwrap_or_else(|| {
                 let fresh = self.writer.next_page;
                 self.writer.next_page += 1;
@@ -339,8 +325,8 @@ impl Flush<'_> {
             });
             let (name, sealer) = (no.to_be_bytes(), &self.pages.sealer);
             let extent = self.writer.values.put(sealer, Kind::Page, &name, run.take())?;
-            let first = first.take().unwrap_or_default();
-            let entry = PageEntry { no, first, extent, refers: mem::take(&mut refers) };
+            let refers = part.iter().any(|(_, slot)| matches!(slot, SlotView::Stored(_)));
+            let entry = PageEntry { no, first: first.clone(), extent, refers };
             change.set_page(&entry);
             entries.push(entry);
         }
@@ -365,13 +351,44 @@ impl Flush<'_> {
             while let Some((_, slot)) =
                 run.next().map_err(|_| Failure::Damaged { what: "a page of keys" })?
             {
-                if let super::run::SlotView::Stored(extent) = slot {
+                if let SlotView::Stored(extent) = slot {
                     used.push((extent.offset, u64::from(extent.len)));
                 }
             }
         }
         self.writer.values.reclaim(used)
     }
+}
+
+/// The keys of a page with newer slots laid over them, those that hold nothing left out.
+fn merged<'a>(
+    page: &'a [u8],
+    news: impl Iterator<Item = (&'a FullKey, &'a Slot)>,
+) -> Result<Vec<(FullKey, SlotView<'a>)>, Failure> {
+    let mut keys = Vec::new();
+    let mut add = |key: Vec<u8>, slot| {
+        if slot != SlotView::Gone {
+            keys.push((key, slot));
+        }
+    };
+    let mut news = news.peekable();
+    let mut run = RunReader::new(page);
+    while let Some((key, old)) =
+        run.next().map_err(|_| Failure::Damaged { what: "a page of keys" })?
+    {
+        while let Some((before, slot)) = news.next_if(|(new, _)| new.as_slice() < key) {
+            add(before.clone(), slot.view());
+        }
+        let new = news.next_if(|(new, _)| new.as_slice() == key);
+        add(key.to_vec(), new.map_or(old, |(_, slot)| slot.view()));
+    }
+    news.for_each(|(key, slot)| add(key.clone(), slot.view()));
+    Ok(keys)
+}
+
+/// About how many bytes a key and its slot take in a run.
+fn packed_bytes(key: &[u8], slot: &SlotView<'_>) -> usize {
+    key.len() + 4 + if let SlotView::Inline(value) = slot { value.len() } else { 20 }
 }
 
 /// Joins stretches that touch.
