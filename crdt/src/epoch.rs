@@ -26,7 +26,11 @@ pub struct EpochKeys {
 
 impl std::fmt::Debug for EpochKeys {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "EpochKeys(hidden, payloads {})", if self.live.is_some() { "open" } else { "retired" })
+        write!(
+            f,
+            "EpochKeys(hidden, payloads {})",
+            if self.live.is_some() { "open" } else { "retired" }
+        )
     }
 }
 
@@ -36,10 +40,7 @@ impl EpochKeys {
     pub fn of(secret: &[u8; 32]) -> Self {
         Self {
             metadata: seal::derive(secret, &[], &[b"tearline/1/metadata"]),
-            live: Some((
-                Key::new(*secret),
-                seal::derive(secret, &[], &[b"tearline/1/payload"]),
-            )),
+            live: Some((Key::new(*secret), seal::derive(secret, &[], &[b"tearline/1/payload"]))),
         }
     }
 

@@ -230,14 +230,10 @@ impl Driver {
             }
             (link, link::carry(link, stream, queue, events, max).await)
         });
-        self.links.insert(link, Up {
-            device,
-            connection,
-            dialer,
-            since: Instant::now(),
-            frames,
-            closing: None,
-        });
+        self.links.insert(
+            link,
+            Up { device, connection, dialer, since: Instant::now(), frames, closing: None },
+        );
         self.waiting.push_back(NetEvent::LinkUp { link, device, dialer, address });
         self.release(start);
     }

@@ -68,12 +68,8 @@ impl<S: Store> Replica<S> {
             self.say(link, Frame::Positions { area: tag, positions: vec![position] });
             return Ok(Ok(()));
         }
-        let unverified = UnverifiedRun {
-            log,
-            count: run.count,
-            entries: &run.entries,
-            boxes: &run.boxes,
-        };
+        let unverified =
+            UnverifiedRun { log, count: run.count, entries: &run.entries, boxes: &run.boxes };
         let verified = match unverified.verify(&head) {
             Ok(verified) => verified,
             Err(fault) => return Ok(Err(PeerFault::Run(fault))),
@@ -132,13 +128,16 @@ impl<S: Store> Replica<S> {
         }
         if log.class == Class::Authority {
             for entry in run.entries() {
-                self.take_fact(&mut batch, &Fact {
-                    id: entry.id,
-                    seq: entry.seq,
-                    log,
-                    statement: run.sealed(entry),
-                    payload: run.payload(entry),
-                });
+                self.take_fact(
+                    &mut batch,
+                    &Fact {
+                        id: entry.id,
+                        seq: entry.seq,
+                        log,
+                        statement: run.sealed(entry),
+                        payload: run.payload(entry),
+                    },
+                );
             }
         } else {
             let standings = super::Standings { areas: &self.areas };

@@ -32,7 +32,9 @@ use std::ops::ControlFlow;
 use tearline_crdt::authority::{Coalition, Compartment};
 use tearline_crdt::entropy::Entropy;
 use tearline_crdt::epoch::EpochKeys;
-use tearline_crdt::id::{AgencyNo, CoalitionId, CompartmentId, DeviceId, EpochId, Incarnation, LogId, RecordId};
+use tearline_crdt::id::{
+    AgencyNo, CoalitionId, CompartmentId, DeviceId, EpochId, Incarnation, LogId, RecordId,
+};
 use tearline_crdt::keys::DeviceKeys;
 use tearline_crdt::logbook::Logbook;
 use tearline_crdt::record::shelf::{Projection, Shelf};
@@ -194,7 +196,13 @@ pub struct Replica<S> {
 
 impl<S> std::fmt::Debug for Replica<S> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Replica({}, {} areas, {} sessions)", self.keys.id().short(), self.areas.len(), self.sessions.len())
+        write!(
+            f,
+            "Replica({}, {} areas, {} sessions)",
+            self.keys.id().short(),
+            self.areas.len(),
+            self.sessions.len()
+        )
     }
 }
 
@@ -315,16 +323,17 @@ impl<S: Store> Replica<S> {
     fn load_epoch_keys(&mut self) -> Result<(), StoreError> {
         let mut bad = None;
         let keys = &mut self.epoch_keys;
-        self.store.scan(Space::Secrets, &[], &[], &mut |key, value| {
-            match (<[u8; 32]>::try_from(key), EpochKeys::from_bytes(value)) {
-                (Ok(id), Some(epoch)) => {
-                    keys.insert(EpochId(id), epoch);
-                    ControlFlow::Continue(())
-                }
-                _ => {
-                    bad = Some(tearline_crdt::store::damaged(Space::Secrets, key));
-                    ControlFlow::Break(())
-                }
+        self.store.scan(Space::Secrets, &[], &[], &mut |key, value| match (
+            <[u8; 32]>::try_from(key),
+            EpochKeys::from_bytes(value),
+        ) {
+            (Ok(id), Some(epoch)) => {
+                keys.insert(EpochId(id), epoch);
+                ControlFlow::Continue(())
+            }
+            _ => {
+                bad = Some(tearline_crdt::store::damaged(Space::Secrets, key));
+                ControlFlow::Break(())
             }
         })?;
         bad.map_or(Ok(()), Err)
@@ -459,7 +468,10 @@ impl<S: Store> Replica<S> {
     }
 
     /// Runs a question about records, with the store and the documents' cache.
-    pub fn records<T>(&mut self, ask: impl FnOnce(&mut tearline_crdt::record::shelf::Reader<'_>) -> T) -> T {
+    pub fn records<T>(
+        &mut self,
+        ask: impl FnOnce(&mut tearline_crdt::record::shelf::Reader<'_>) -> T,
+    ) -> T {
         let standings = Standings { areas: &self.areas };
         let mut reader =
             self.shelf.reader(&self.store, &self.logbook, &self.epoch_keys, &standings);

@@ -413,12 +413,8 @@ impl<S: Store> Replica<S> {
     pub(super) fn share_all(&mut self, link: Link) {
         let Some(session) = self.sessions.get(&link) else { return };
         let device = session.device;
-        let shared: Vec<CompartmentId> = self
-            .areas
-            .keys()
-            .filter(|id| self.right(**id, &device).is_some())
-            .copied()
-            .collect();
+        let shared: Vec<CompartmentId> =
+            self.areas.keys().filter(|id| self.right(**id, &device).is_some()).copied().collect();
         if let Some(session) = self.sessions.get_mut(&link) {
             session.shared.extend(shared.iter().copied());
             session.started.extend(shared);

@@ -9,10 +9,10 @@
 use std::collections::BTreeMap;
 use std::ops::Bound;
 
+use tearline_crdt::codec::Reader;
 use tearline_crdt::entry::fork::{ForkProof, SignedHeader};
 use tearline_crdt::frontier::{Leaf, LogKey, NodeHash, Prefix, Subtree, head_tag};
 use tearline_crdt::id::{CompartmentId, LogId};
-use tearline_crdt::codec::Reader;
 use tearline_crdt::store::{Batch, Store, StoreError};
 
 use super::session::{Lag, LagKey, lag_key};
@@ -72,7 +72,9 @@ impl<S: Store> Replica<S> {
         let mut positions = Vec::new();
         for (prefix, subtree) in nodes {
             match subtree {
-                Subtree::Branches(theirs) => self.compare_branches(id, &prefix, &theirs, &mut descend),
+                Subtree::Branches(theirs) => {
+                    self.compare_branches(id, &prefix, &theirs, &mut descend)
+                }
                 Subtree::Leaves(theirs) => {
                     if theirs.iter().any(|leaf| !prefix.holds(&leaf.key)) {
                         return Ok(Err(PeerFault::LogKey));

@@ -4,8 +4,8 @@ mod world;
 
 use tearline_crdt::id::Class;
 use tearline_mesh::invitation::Invited;
-use tearline_mesh::{Event, PeerFault};
 use tearline_mesh::wire::Frame;
+use tearline_mesh::{Event, PeerFault};
 
 use world::{World, protocol_bytes};
 

@@ -6,7 +6,9 @@ use std::collections::{BTreeMap, BinaryHeap};
 
 use tearline_crdt::charter::{Charter, Member};
 use tearline_crdt::entropy::SeededEntropy;
-use tearline_crdt::id::{AgencyNo, Class, CoalitionId, CompartmentId, DeviceId, Incarnation, RecordId};
+use tearline_crdt::id::{
+    AgencyNo, Class, CoalitionId, CompartmentId, DeviceId, Incarnation, RecordId,
+};
 use tearline_crdt::keys::{DeviceKeys, Signer};
 use tearline_crdt::record::kind::Kind;
 use tearline_crdt::record::label::Label;
@@ -215,10 +217,16 @@ impl World {
         JoinRequest { coalition: invitation.coalition, secret: invitation.secret, applicant }
     }
 
-    pub(crate) fn open(&mut self, peer: usize, coalition: CoalitionId, audience: &[u16]) -> CompartmentId {
+    pub(crate) fn open(
+        &mut self,
+        peer: usize,
+        coalition: CoalitionId,
+        audience: &[u16],
+    ) -> CompartmentId {
         let now = self.now();
         let audience = audience.iter().map(|no| AgencyNo(*no)).collect();
-        let act = self.peers[peer].replica.open_compartment(now, coalition, audience, "shared").unwrap();
+        let act =
+            self.peers[peer].replica.open_compartment(now, coalition, audience, "shared").unwrap();
         self.drain(peer);
         self.settle();
         act.value

@@ -299,7 +299,9 @@ mod tests {
 
     #[test]
     fn rows_become_records_and_bad_ones_are_named() {
-        let items = all(b"\xef\xbb\xbfRemark,Lat,N\r\n\"a, b\",13.5,2\r\nc,x,1\r\nd,1.0,\r\ne\r\n\xff,1,1\r\n");
+        let items = all(
+            b"\xef\xbb\xbfRemark,Lat,N\r\n\"a, b\",13.5,2\r\nc,x,1\r\nd,1.0,\r\ne\r\n\xff,1,1\r\n",
+        );
         let Item::Draft(draft) = &items[0] else { panic!("{items:?}") };
         assert_eq!(draft.fields["description"], "a, b");
         assert_eq!(draft.fields["where"]["latitude"], 13.5);

@@ -96,7 +96,13 @@ impl Dialer {
     }
 
     /// An attempt failed.
-    pub fn failed(&mut self, device: Option<&DeviceId>, address: &str, now: MonoTime, reason: String) {
+    pub fn failed(
+        &mut self,
+        device: Option<&DeviceId>,
+        address: &str,
+        now: MonoTime,
+        reason: String,
+    ) {
         let target = match device {
             Some(device) => self.targets.get_mut(device),
             None => self.targets.values_mut().find(|t| t.addresses.iter().any(|a| a == address)),

@@ -63,7 +63,10 @@ impl Core {
                 .hint("`tearline compartment list` shows those there are")),
             several => {
                 let ids: Vec<String> = several.iter().map(|(c, _)| c.id().short()).collect();
-                Err(Failure::usage(format!("{name:?} fits several compartments: {}", ids.join(", "))))
+                Err(Failure::usage(format!(
+                    "{name:?} fits several compartments: {}",
+                    ids.join(", ")
+                )))
             }
         }
     }

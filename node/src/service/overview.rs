@@ -14,7 +14,11 @@ use crate::control::reply::{self, Check, CheckStatus};
 use crate::failure::{Failure, Kind};
 
 impl Core {
-    pub(super) fn status(&mut self, name: &str, agency: Option<(&str, &str)>) -> Result<Value, Failure> {
+    pub(super) fn status(
+        &mut self,
+        name: &str,
+        agency: Option<(&str, &str)>,
+    ) -> Result<Value, Failure> {
         let own = self.replica.device();
         let coalition = self.coalition().ok();
         let agency = match self.agency_of(&own) {
@@ -208,7 +212,8 @@ impl Core {
             check("peers", CheckStatus::Pass, format!("{} connected", targets.len()), None)
         } else {
             let message = format!("not connected: {}", missing.join(", "));
-            let fix = "check that they run and that their addresses are right: `tearline peer list`";
+            let fix =
+                "check that they run and that their addresses are right: `tearline peer list`";
             check("peers", CheckStatus::Warn, message, Some(fix))
         }
     }

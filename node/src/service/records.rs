@@ -277,9 +277,9 @@ impl Core {
             )));
         };
         let index = resolve.take.checked_sub(1).and_then(|n| usize::try_from(n).ok());
-        let value = index.and_then(|n| values.get(n)).ok_or_else(|| {
-            Failure::not_found("value of this field", &resolve.take.to_string())
-        })?;
+        let value = index
+            .and_then(|n| values.get(n))
+            .ok_or_else(|| Failure::not_found("value of this field", &resolve.take.to_string()))?;
         let value = value.value.clone();
         let mut patch = Patch::default();
         patch.set(segments(&resolve.field), value.clone());
@@ -524,4 +524,3 @@ pub(super) fn act_failure(error: ActError) -> Failure {
         ActError::Write(_) => Failure::bug(error.to_string()),
     }
 }
-
