@@ -8,6 +8,7 @@
 mod coalition;
 mod compartment;
 mod context;
+mod demo;
 mod device;
 mod exchange;
 mod output;
@@ -27,6 +28,7 @@ use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand};
 
 use self::context::Context;
+pub(crate) use self::device::initialise;
 use self::output::{Outcome, print_failure, print_outcome, print_stderr};
 use crate::daemon::Start;
 use crate::failure::{Failure, Kind};
@@ -83,6 +85,7 @@ fn refuse(error: &clap::Error, json: bool) -> ExitCode {
     propagate_version = true,
     after_help = "\
 Example:
+  tearline demo                 see it work: six daemons on this machine, fictional agencies
   tearline init --agency 'Garde nationale' --country NE
   tearline run                  then, in another terminal: tearline status
 
@@ -126,6 +129,7 @@ struct Flags {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
+    Demo(demo::Demo),
     Init(device::Init),
     Id(device::Id),
     Run(run::Run),
@@ -152,6 +156,7 @@ impl Verb {
     /// The verb's name in the schema of its document.
     const fn name(&self) -> &'static str {
         match self {
+            Self::Demo(_) => "demo",
             Self::Init(_) => "init",
             Self::Id(_) => "id",
             Self::Run(_) => "run",
@@ -172,6 +177,7 @@ impl Verb {
 
     fn run(self, context: &Context) -> Result<Outcome, Failure> {
         match self {
+            Self::Demo(verb) => verb.run(context),
             Self::Init(verb) => verb.run(context),
             Self::Id(verb) => verb.run(context),
             Self::Run(verb) => verb.run(context),

@@ -5,6 +5,7 @@ use std::sync::Barrier;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
+use proptest::prelude::*;
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
@@ -277,4 +278,23 @@ fn every_request_reads_back_under_its_verb() {
     let line = serde_json::to_value(&request).unwrap();
     assert_eq!(line.as_object().unwrap().keys().collect::<Vec<_>>(), [request.verb()]);
     assert_eq!(serde_json::from_value::<Request>(line).unwrap(), request);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(256))]
+
+    #[test]
+    fn no_line_makes_the_parser_panic(line: Vec<u8>) {
+        let _ = parse(&line);
+    }
+
+    #[test]
+    fn no_json_is_taken_for_a_request_by_chance(
+        verb in "[a-z.]{1,20}",
+        key in "[a-z_]{1,10}",
+        value in any::<i64>(),
+    ) {
+        let line = json!({ "version": 1, "request": { verb: { key: value } } }).to_string();
+        prop_assert_eq!(parse(line.as_bytes()).unwrap_err().kind, Kind::Usage);
+    }
 }
