@@ -3,7 +3,20 @@ use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use crate::gate::Admitted;
 /// Conflicts
-pub type Conflicts = BTreeMap<String, Vec<Value>>;
+pub type Conflicts = BTreeMap<String, Vec<Concurrent>>;
+/// C
+#[derive(Clone, Debug)]
+pub struct Concurrent { /// v
+ pub value: Value, /// a
+ pub actor: [u8;16] }
+/// S
+#[derive(Clone, Debug)]
+pub enum Segment { /// n
+ Name(String) }
+impl Patch { /// s
+ pub fn set(&mut self, p: Vec<Segment>, v: Value) { if let Some(Segment::Name(n)) = p.into_iter().next() { self.set.push((n, Some(v))); } }
+ /// u
+ pub fn unset(&mut self, p: Vec<Segment>) { if let Some(Segment::Name(n)) = p.into_iter().next() { self.set.push((n, None)); } } }
 /// Patch
 #[derive(Clone, Debug, Default)]
 pub struct Patch { /// s

@@ -3,8 +3,8 @@
 use std::env;
 use std::process::ExitCode;
 
-use tearline_node::{cli, daemon};
+use tearline_node::{cli, service};
 
 fn main() -> ExitCode {
-    cli::main(env::args_os(), daemon::start_bare)
+    cli::main(env::args_os(), service::start)
 }

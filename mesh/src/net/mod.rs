@@ -13,7 +13,7 @@ mod link;
 use std::fmt;
 
 use libp2p::identity::{self, PeerId};
-use libp2p::multiaddr::Multiaddr;
+pub use libp2p::multiaddr::Multiaddr;
 use tearline_crdt::id::DeviceId;
 use tokio::sync::mpsc;
 

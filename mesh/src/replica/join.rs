@@ -88,7 +88,10 @@ impl<S: Store> Replica<S> {
                 Ok(()) => {
                     self.coalition(request.coalition).map(|c| JoinAnswer::Welcome(c.charter().clone()))
                 }
-                Err(Refusal::Invitation) => return Ok(Err(PeerFault::Join)),
+                Err(refusal) if refusal == Refusal::Invitation => {
+                    self.count(device, PeerFault::Join);
+                    Some(JoinAnswer::Refused(refusal))
+                }
                 Err(refusal) => Some(JoinAnswer::Refused(refusal)),
             }
         };

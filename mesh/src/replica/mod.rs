@@ -32,7 +32,7 @@ use std::ops::ControlFlow;
 use tearline_crdt::authority::{Coalition, Compartment};
 use tearline_crdt::entropy::Entropy;
 use tearline_crdt::epoch::EpochKeys;
-use tearline_crdt::id::{AgencyNo, CoalitionId, CompartmentId, DeviceId, EpochId, Incarnation, LogId};
+use tearline_crdt::id::{AgencyNo, CoalitionId, CompartmentId, DeviceId, EpochId, Incarnation, LogId, RecordId};
 use tearline_crdt::keys::DeviceKeys;
 use tearline_crdt::logbook::Logbook;
 use tearline_crdt::record::shelf::{Projection, Shelf};
@@ -276,14 +276,18 @@ impl<S: Store> Replica<S> {
     /// Fills every idle link with its most urgent frame and asks for the flush that is due.
     fn settle_outputs(&mut self) -> Result<(), StoreError> {
         if self.flush_wanted && self.flushes_out == 0 {
-            self.flush_wanted = false;
-            self.flushes_out += 1;
-            let barrier = Barrier(self.next_barrier);
-            self.next_barrier += 1;
-            self.outputs.push_back(Output::Flush { barrier });
+            self.ask_flush();
         }
         let links: Vec<Link> = self.sessions.keys().copied().collect();
         links.into_iter().try_for_each(|link| self.pump(link))
+    }
+
+    fn ask_flush(&mut self) {
+        self.flush_wanted = false;
+        self.flushes_out += 1;
+        let barrier = Barrier(self.next_barrier);
+        self.next_barrier += 1;
+        self.outputs.push_back(Output::Flush { barrier });
     }
 
     /// Applies a batch and asks for a flush.
@@ -298,10 +302,14 @@ impl<S: Store> Replica<S> {
     /// Counts a fault and closes the link.
     fn blame(&mut self, link: Link, fault: PeerFault) {
         let Some(session) = self.sessions.remove(&link) else { return };
-        let device = session.device;
+        self.count(session.device, fault);
+        self.outputs.push_back(Output::Close { link, fault: Some(fault) });
+    }
+
+    /// Counts a fault.
+    fn count(&mut self, device: DeviceId, fault: PeerFault) {
         *self.faults.entry(device).or_default().entry(fault.name()).or_default() += 1;
         self.outputs.push_back(Output::Event(Event::Fault { device, fault }));
-        self.outputs.push_back(Output::Close { link, fault: Some(fault) });
     }
 
     fn load_epoch_keys(&mut self) -> Result<(), StoreError> {
@@ -406,6 +414,48 @@ impl<S: Store> Replica<S> {
         self.tickets.push((Barrier(self.next_barrier), ticket));
         self.flush_wanted = true;
         ticket
+    }
+
+    /// Applies writes of the caller's own to the store, in its own spaces.
+    pub fn put(&mut self, batch: Batch) -> Result<Ticket, StoreError> {
+        self.apply(batch)?;
+        let ticket = self.flush_ticket();
+        self.settle_outputs()?;
+        Ok(ticket)
+    }
+
+    /// Names the moment at which everything done so far is durable.
+    pub fn settled(&mut self) -> Ticket {
+        let ticket = self.flush_ticket();
+        if self.flushes_out == 0 {
+            self.ask_flush();
+        }
+        ticket
+    }
+
+    /// A record's version here; `None` where there is no such record.
+    pub fn record_version(&self, record: &RecordId) -> Result<Option<u64>, StoreError> {
+        tearline_crdt::record::shelf::version(&self.store, record)
+    }
+
+    /// Up to `most` records whose ids begin with these hexadecimal digits.
+    pub fn records_from(&self, digits: &str, most: usize) -> Result<Vec<RecordId>, StoreError> {
+        let even = digits.get(..digits.len() & !1).unwrap_or_default();
+        let prefix: Option<Vec<u8>> = (0..even.len() / 2)
+            .map(|n| u8::from_str_radix(even.get(n * 2..n * 2 + 2)?, 16).ok())
+            .collect();
+        let Some(prefix) = prefix else { return Ok(Vec::new()) };
+        let mut found = Vec::new();
+        self.store.scan(Space::Records, &prefix, &[], &mut |key, _| {
+            if let Ok(id) = <[u8; 16]>::try_from(key) {
+                let id = RecordId(id);
+                if id.to_string().starts_with(&digits.to_ascii_lowercase()) {
+                    found.push(id);
+                }
+            }
+            if found.len() < most { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        })?;
+        Ok(found)
     }
 
     /// Runs a question about records, with the store and the documents' cache.

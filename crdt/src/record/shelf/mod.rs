@@ -74,6 +74,9 @@ pub trait Projection {
         batch: &mut Batch,
         view: &RecordView<'_>,
     ) -> Result<(), StoreError>;
+
+    /// The last record of this batch was shown: write what was held back for it.
+    fn finish(&mut self, batch: &mut Batch);
 }
 
 /// Builds nothing.
@@ -86,6 +89,8 @@ impl Projection for () {
     ) -> Result<(), StoreError> {
         Ok(())
     }
+
+    fn finish(&mut self, _batch: &mut Batch) {}
 }
 
 /// Which agency a device belongs to, as the compartment's coalition has it.
@@ -208,6 +213,11 @@ impl Shelf {
     ) -> Reader<'a> {
         Reader::new(self, store, logbook, keys, standings)
     }
+}
+
+/// A record's version; `None` where there is no such record. Costs one read.
+pub fn version(store: &dyn Store, record: &RecordId) -> Result<Option<u64>, StoreError> {
+    Ok(Listing::load(store, record)?.map(|listing| listing.version))
 }
 
 /// What the store holds of a record: its entries, by place.
@@ -494,6 +504,7 @@ impl<'w, 'd> Work<'w, 'd> {
     }
 
     fn finish(self, shelf: &Shelf) -> Result<(), StoreError> {
+        self.desk.projection.finish(self.batch);
         if self.begun > 0 {
             let id = self.log.compartment;
             let count = shelf.records_of(self.desk.store, id)? + self.begun;

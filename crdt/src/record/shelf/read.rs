@@ -84,11 +84,6 @@ impl<'a> Reader<'a> {
         Self { shelf, store, logbook, keys, standings }
     }
 
-    /// A record's version here; `None` where there is no such record. Costs one read.
-    pub fn version(&self, record: &RecordId) -> Result<Option<u64>, StoreError> {
-        Ok(Listing::load(self.store, record)?.map(|listing| listing.version))
-    }
-
     /// A record in full; `None` where there is none that can be read.
     pub fn show(&mut self, record: RecordId) -> Result<Option<Detail>, StoreError> {
         let Some(listing) = Listing::load(self.store, &record)? else { return Ok(None) };

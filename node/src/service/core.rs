@@ -6,6 +6,7 @@
 //! [`INPUTS_PER_FLUSH_MAX`] inputs; an act is answered when the flush that covers it is done.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, sync_channel};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -17,6 +18,7 @@ use tearline_mesh::replica::{Barrier, Ticket};
 use tearline_mesh::{Event, Input, Link, Output, Replica};
 
 use super::dialer::Dialer;
+use crate::index::Index;
 use crate::failure::{Failure, Kind};
 use crate::store::SledStore;
 
@@ -41,12 +43,14 @@ const RECENT_EVENTS_MAX: usize = 256;
 pub struct Core {
     /// The replica.
     pub replica: Replica<SledStore>,
+    /// The search index.
+    pub index: Arc<Mutex<Index>>,
     /// Where we listen.
     pub addresses: Vec<String>,
     /// When the daemon started.
     pub started: WallTime,
     /// Whom to dial, and when.
-    pub dialer: Dialer,
+    pub(super) dialer: Dialer,
     /// When each device was last heard.
     pub last_heard: BTreeMap<DeviceId, WallTime>,
     /// The latest news.
@@ -176,9 +180,16 @@ pub fn channel() -> (CoreHandle, Queue) {
 impl Core {
     /// A core around an opened replica.
     #[must_use]
-    pub fn new(replica: Replica<SledStore>, net: NetHandle, dialer: Dialer, clock: Clock) -> Self {
+    pub fn new(
+        replica: Replica<SledStore>,
+        index: Arc<Mutex<Index>>,
+        net: NetHandle,
+        dialer: Dialer,
+        clock: Clock,
+    ) -> Self {
         Self {
             replica,
+            index,
             addresses: Vec::new(),
             started: clock.now().wall,
             dialer,

@@ -39,7 +39,7 @@ impl Core {
             addresses: self.full_addresses(),
             peers: self.peers(),
             compartments: self.compartment_summaries()?,
-            store_bytes: self.replica.store().size_on_disk().unwrap_or(0),
+            store_bytes: self.replica.store().size_on_disk_bytes().unwrap_or(0),
         };
         json(&status)
     }

@@ -1,0 +1,329 @@
+//! Tables: CSV (RFC 4180) through a mapping file, and out again.
+//!
+//! The mapping file is TOML: which kind a row is, and which column feeds which property.
+//! `docs/import.md` explains it with an example.
+
+use std::collections::BTreeMap;
+use std::io::{Read, Write};
+use std::ops::ControlFlow;
+
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use tearline_crdt::record::kind::Kind;
+use tearline_crdt::time::WallTime;
+
+use super::{Draft, Item, Problem, ReadError, Sink, unfit};
+
+/// How rows become records.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Mapping {
+    /// The kind of every row.
+    pub kind: String,
+    /// The separator; a comma if absent.
+    #[serde(default = "comma")]
+    pub delimiter: char,
+    /// Property (path with dots) to its source.
+    pub fields: BTreeMap<String, Source>,
+}
+
+const fn comma() -> char {
+    ','
+}
+
+/// Where a property comes from.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(untagged)]
+pub enum Source {
+    /// The text of a column.
+    Column(String),
+    /// A column, with its type.
+    Typed {
+        /// The column.
+        column: String,
+        /// Its type.
+        #[serde(rename = "type", default)]
+        kind: ColumnType,
+        /// Whether a row without it is no record.
+        #[serde(default)]
+        required: bool,
+    },
+    /// The same value for every row.
+    Constant {
+        /// The value.
+        value: toml::Value,
+    },
+}
+
+/// What the text of a column stands for.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq)]
+#[serde(rename_all = "lowercase")]
+pub enum ColumnType {
+    /// Itself.
+    #[default]
+    Text,
+    /// A whole number.
+    Int,
+    /// A number.
+    Float,
+    /// true, false, yes, no, 1, 0.
+    Bool,
+    /// A time: RFC 3339, or a date.
+    Time,
+    /// Texts separated by semicolons.
+    List,
+}
+
+impl Mapping {
+    /// Reads a mapping file.
+    pub fn parse(text: &str) -> Result<Self, ReadError> {
+        let mapping: Self =
+            toml::from_str(text).map_err(|error| ReadError::Mapping(error.to_string()))?;
+        mapping.kind()?;
+        if !mapping.delimiter.is_ascii() {
+            return Err(ReadError::Mapping("the delimiter must be an ASCII character".into()));
+        }
+        if mapping.fields.is_empty() {
+            return Err(ReadError::Mapping("[fields] names no property".into()));
+        }
+        Ok(mapping)
+    }
+
+    fn kind(&self) -> Result<Kind, ReadError> {
+        self.kind
+            .parse()
+            .map_err(|_| ReadError::Mapping(format!("kind = {:?} is no kind of record", self.kind)))
+    }
+}
+
+/// Reads all rows.
+pub fn read(reader: impl Read, mapping: &Mapping, sink: &mut Sink<'_>) -> Result<(), ReadError> {
+    let kind = mapping.kind()?;
+    let mut table = csv::ReaderBuilder::new()
+        .delimiter(mapping.delimiter as u8)
+        .from_reader(std::io::BufReader::new(reader));
+    let header = table.byte_headers().map_err(|error| ReadError::Csv(error.to_string()))?.clone();
+    let columns = columns(&header, mapping)?;
+    let mut record = csv::ByteRecord::new();
+    loop {
+        let line = table.position().line();
+        let item = match table.read_byte_record(&mut record) {
+            Ok(false) => return Ok(()),
+            Ok(true) => row(kind, mapping, &columns, &record, line),
+            Err(error) => Item::Bad(Problem {
+                place: format!("line {line}"),
+                reason: format!("{error}; every row needs as many cells as the header"),
+            }),
+        };
+        if sink(item) == ControlFlow::Break(()) {
+            return Ok(());
+        }
+    }
+}
+
+/// Column name to its number, for the columns that the mapping names.
+fn columns(
+    header: &csv::ByteRecord,
+    mapping: &Mapping,
+) -> Result<BTreeMap<String, usize>, ReadError> {
+    let mut names = BTreeMap::new();
+    for (n, name) in header.iter().enumerate() {
+        let name = String::from_utf8_lossy(name);
+        names.insert(name.trim_start_matches('\u{feff}').trim().to_owned(), n);
+    }
+    let mut wanted = BTreeMap::new();
+    for (property, source) in &mapping.fields {
+        let column = match source {
+            Source::Column(column) | Source::Typed { column, .. } => column,
+            Source::Constant { .. } => continue,
+        };
+        let Some(n) = names.get(column) else {
+            let known: Vec<&str> = names.keys().map(String::as_str).collect();
+            return Err(ReadError::Mapping(format!(
+                "{property} asks for the column {column:?}; the table has {}",
+                known.join(", ")
+            )));
+        };
+        wanted.insert(column.clone(), *n);
+    }
+    Ok(wanted)
+}
+
+fn row(
+    kind: Kind,
+    mapping: &Mapping,
+    columns: &BTreeMap<String, usize>,
+    record: &csv::ByteRecord,
+    line: u64,
+) -> Item {
+    let place = format!("line {line}");
+    let mut fields = Map::new();
+    for (property, source) in &mapping.fields {
+        let value = match source {
+            Source::Constant { value } => serde_json::to_value(value).ok(),
+            Source::Column(column) => match cell(columns, record, column) {
+                Ok(text) => text.map(|text| Value::String(text.into())),
+                Err(reason) => return Item::Bad(Problem { place, reason }),
+            },
+            Source::Typed { column, kind, required } => {
+                let read = cell(columns, record, column).and_then(|text| match text {
+                    Some(text) => typed(*kind, column, text).map(Some),
+                    None if *required => Err(format!("the column {column:?} is empty")),
+                    None => Ok(None),
+                });
+                match read {
+                    Ok(value) => value,
+                    Err(reason) => return Item::Bad(Problem { place, reason }),
+                }
+            }
+        };
+        if let Some(value) = value {
+            put(&mut fields, property, value);
+        }
+    }
+    match unfit(&fields) {
+        Some(reason) => Item::Bad(Problem { place, reason }),
+        None => Item::Draft(Draft { kind, fields, tlp: None, place }),
+    }
+}
+
+/// A cell's text; `None` if it is empty.
+fn cell<'r>(
+    columns: &BTreeMap<String, usize>,
+    record: &'r csv::ByteRecord,
+    column: &str,
+) -> Result<Option<&'r str>, String> {
+    let bytes = columns.get(column).and_then(|n| record.get(*n)).unwrap_or_default();
+    let text = std::str::from_utf8(bytes)
+        .map_err(|_| format!("the column {column:?} is not UTF-8; save the table as UTF-8"))?
+        .trim();
+    if text.contains('\0') {
+        return Err(format!("the column {column:?} contains a NUL character"));
+    }
+    Ok((!text.is_empty()).then_some(text))
+}
+
+fn typed(kind: ColumnType, column: &str, text: &str) -> Result<Value, String> {
+    let no = |what: &str| format!("the column {column:?} is {text:?}, which is no {what}");
+    Ok(match kind {
+        ColumnType::Text => Value::String(text.into()),
+        ColumnType::Int => text.parse::<i64>().map_err(|_| no("whole number"))?.into(),
+        ColumnType::Float => text
+            .parse::<f64>()
+            .ok()
+            .and_then(serde_json::Number::from_f64)
+            .map(Value::Number)
+            .ok_or_else(|| no("number"))?,
+        ColumnType::Bool => match text.to_ascii_lowercase().as_str() {
+            "true" | "yes" | "1" => true.into(),
+            "false" | "no" | "0" => false.into(),
+            _ => return Err(no("yes or no")),
+        },
+        ColumnType::Time => {
+            WallTime::parse(text).ok_or_else(|| no("time like 2024-05-01T10:00:00Z"))?;
+            Value::String(text.into())
+        }
+        ColumnType::List => {
+            text.split(';').map(str::trim).filter(|part| !part.is_empty()).collect()
+        }
+    })
+}
+
+fn put(fields: &mut Map<String, Value>, path: &str, value: Value) {
+    match path.split_once('.') {
+        None => {
+            fields.insert(path.into(), value);
+        }
+        Some((head, rest)) => {
+            let inner = fields.entry(head).or_insert_with(|| Value::Object(Map::new()));
+            if let Value::Object(inner) = inner {
+                put(inner, rest, value);
+            }
+        }
+    }
+}
+
+/// Writes records as a table: one column for each of `columns`, in their order.
+pub fn write<'a>(
+    out: impl Write,
+    columns: &[&str],
+    rows: impl Iterator<Item = Vec<(&'a str, String)>>,
+) -> Result<u64, csv::Error> {
+    let mut table = csv::Writer::from_writer(out);
+    table.write_record(columns)?;
+    let mut count = 0;
+    for row in rows {
+        let cells = columns.iter().map(|column| {
+            let value = row.iter().find(|(name, _)| name == column);
+            value.map(|(_, value)| defused(value)).unwrap_or_default()
+        });
+        table.write_record(cells)?;
+        count += 1;
+    }
+    table.flush()?;
+    Ok(count)
+}
+
+/// A cell that no spreadsheet takes for a formula (OWASP, "CSV Injection").
+fn defused(text: &str) -> String {
+    if text.starts_with(['=', '+', '-', '@', '\t', '\r']) {
+        format!("'{text}")
+    } else {
+        text.to_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MAPPING: &str = r#"
+        kind = "sighting"
+        [fields]
+        description = "Remark"
+        "where.latitude" = { column = "Lat", type = "float" }
+        count = { column = "N", type = "int", required = true }
+        source = { value = "patrol" }
+    "#;
+
+    fn all(text: &[u8]) -> Vec<Item> {
+        let mut items = Vec::new();
+        read(text, &Mapping::parse(MAPPING).unwrap(), &mut |item| {
+            items.push(item);
+            ControlFlow::Continue(())
+        })
+        .unwrap();
+        items
+    }
+
+    #[test]
+    fn rows_become_records_and_bad_ones_are_named() {
+        let items = all(b"\xef\xbb\xbfRemark,Lat,N\r\n\"a, b\",13.5,2\r\nc,x,1\r\nd,1.0,\r\ne\r\n\xff,1,1\r\n");
+        let Item::Draft(draft) = &items[0] else { panic!("{items:?}") };
+        assert_eq!(draft.fields["description"], "a, b");
+        assert_eq!(draft.fields["where"]["latitude"], 13.5);
+        assert_eq!(draft.fields["source"], "patrol");
+        assert!(items[1..].iter().all(|item| matches!(item, Item::Bad(_))), "{items:?}");
+        assert_eq!(items.len(), 5);
+        let Item::Bad(problem) = &items[1] else { panic!() };
+        assert_eq!(problem.place, "line 3");
+    }
+
+    #[test]
+    fn a_mapping_that_does_not_fit_is_explained() {
+        assert!(Mapping::parse("kind = \"ufo\"\n[fields]\na = \"A\"").is_err());
+        assert!(Mapping::parse("kind = \"sighting\"\ncolour = 1\n[fields]").is_err());
+        let mapping = Mapping::parse(MAPPING).unwrap();
+        let outcome = read(&b"A,B\n1,2\n"[..], &mapping, &mut |_| ControlFlow::Continue(()));
+        assert!(outcome.unwrap_err().to_string().contains("the table has A, B"));
+    }
+
+    #[test]
+    fn formulas_are_defused() {
+        let rows = vec![vec![("a", "=1+1".to_owned()), ("b", "x".to_owned())]];
+        let mut out = Vec::new();
+        write(&mut out, &["a", "b"], rows.into_iter()).unwrap();
+        assert_eq!(String::from_utf8(out).unwrap(), "a,b\n'=1+1,x\n");
+    }
+}

@@ -1,0 +1,321 @@
+//! STIX 2.1 (OASIS, "STIX Version 2.1", 2021): bundles, arrays of objects and single objects in,
+//! bundles out. Every property of an object is kept, whatever it is; an imported object goes out
+//! as it came.
+
+use std::collections::BTreeSet;
+use std::io::{self, Read, Write};
+use std::ops::ControlFlow;
+
+use serde_json::{Map, Value, json};
+
+use tearline_crdt::id::RecordId;
+use tearline_crdt::record::kind::{Kind, StixCategory};
+use tearline_crdt::record::vocabulary::{Tlp, Vocabulary as _};
+use tearline_crdt::time::WallTime;
+
+use super::{Draft, Item, Problem, ReadError, Sink, read_elements, unfit};
+
+/// Reads all objects.
+pub fn read(reader: impl Read, sink: &mut Sink<'_>) -> Result<(), ReadError> {
+    let mut seen = BTreeSet::new();
+    let mut each = |n: usize, value: Value| sink(item(format!("objects[{n}]"), value, &mut seen));
+    let (found, others) = read_elements(reader, "objects", &mut each)?;
+    let is_bundle = others.get("type").and_then(Value::as_str) == Some("bundle");
+    if found || is_bundle {
+        return Ok(());
+    }
+    if others.contains_key("type") {
+        let _ = sink(item("the file's one object".into(), Value::Object(others), &mut BTreeSet::new()));
+        return Ok(());
+    }
+    Err(ReadError::Shape {
+        expected: "STIX bundle",
+        hint: "expected {\"type\": \"bundle\", \"objects\": [...]}, an array of objects, or one object",
+    })
+}
+
+fn item(place: String, value: Value, seen: &mut BTreeSet<(String, String)>) -> Item {
+    let bad = |place: String, reason: String| Item::Bad(Problem { place, reason });
+    let Value::Object(fields) = value else {
+        return bad(place, "it is no JSON object".into());
+    };
+    let id = fields.get("id").and_then(Value::as_str).unwrap_or_default().to_owned();
+    let place = if id.is_empty() { place } else { format!("{place} ({})", clip(&id)) };
+    if let Some(reason) = fault(&fields).or_else(|| unfit(&fields)) {
+        return bad(place, reason);
+    }
+    let version = fields.get("modified").and_then(Value::as_str).unwrap_or_default().to_owned();
+    if !seen.insert((id, version)) {
+        return bad(place, "the file has this id in this version already; remove one of them".into());
+    }
+    let stix_type = fields.get("type").and_then(Value::as_str).unwrap_or_default();
+    let kind = Kind::from_stix_type(stix_type, &fields);
+    Item::Draft(Draft { kind, tlp: marking(&fields), fields, place })
+}
+
+/// What makes an object no STIX object (section 3.2 of the specification: common properties).
+fn fault(object: &Map<String, Value>) -> Option<String> {
+    let text = |name| object.get(name).and_then(Value::as_str);
+    let Some(stix_type) = text("type").filter(|t| !t.is_empty()) else {
+        return Some("it has no `type`".into());
+    };
+    let Some(id) = text("id") else {
+        return Some("it has no `id`; STIX objects are named `type--uuid`".into());
+    };
+    let uuid = id.strip_prefix(stix_type).and_then(|rest| rest.strip_prefix("--"));
+    if !uuid.is_some_and(is_uuid) {
+        return Some(format!("its id {:?} is not `{stix_type}--` and a UUID", clip(id)));
+    }
+    if let Some(version) = object.get("spec_version") {
+        if !["2.0", "2.1"].iter().any(|known| version == known) {
+            return Some(format!("its spec_version is {version}; 2.1 and 2.0 are understood"));
+        }
+    }
+    ["created", "modified"].into_iter().find_map(|name| {
+        let value = object.get(name)?;
+        let time = value.as_str().and_then(WallTime::parse);
+        time.is_none().then(|| {
+            format!("`{name}` is {value}; write a time as \"2024-05-01T10:00:00.000Z\"")
+        })
+    })
+}
+
+fn is_uuid(text: &str) -> bool {
+    text.len() == 36
+        && text.bytes().enumerate().all(|(n, b)| match n {
+            8 | 13 | 18 | 23 => b == b'-',
+            _ => b.is_ascii_hexdigit(),
+        })
+}
+
+fn clip(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).take(80).collect()
+}
+
+/// The strictest traffic light of an object's markings.
+fn marking(object: &Map<String, Value>) -> Option<&'static str> {
+    let refs = object.get("object_marking_refs")?.as_array()?;
+    let tlp = refs.iter().filter_map(Value::as_str).filter_map(Tlp::from_marking_id).max()?;
+    Some(match tlp.word() {
+        "CLEAR" => "TLP:CLEAR",
+        "GREEN" => "TLP:GREEN",
+        "AMBER" => "TLP:AMBER",
+        "AMBER+STRICT" => "TLP:AMBER+STRICT",
+        _ => "TLP:RED",
+    })
+}
+
+/// A record to be written.
+#[derive(Clone, Debug)]
+pub struct Outgoing {
+    /// The record.
+    pub record: RecordId,
+    /// What it is about.
+    pub kind: Kind,
+    /// Its properties.
+    pub fields: Map<String, Value>,
+    /// When it was created, and last changed.
+    pub created: WallTime,
+    /// When it was last changed.
+    pub modified: WallTime,
+}
+
+/// Writes a bundle, object by object.
+pub struct BundleWriter<W: Write> {
+    out: W,
+    any: bool,
+    extended: bool,
+}
+
+/// The extension that native objects of types beyond STIX's refer to. The id is this project's own,
+/// drawn at random.
+const EXTENSION_ID: &str = "extension-definition--5f6c1c0e-9a1b-4c55-8b5e-3d1f3c0f7f21";
+const EXTENSION_AUTHOR: &str = "identity--8c1f9d3a-52d6-4f0e-9d3c-7e2b6a4f1c90";
+
+impl<W: Write> BundleWriter<W> {
+    /// Begins a bundle. Its id is drawn from `seed`, 16 bytes of the caller's choice.
+    pub fn begin(mut out: W, seed: [u8; 16]) -> io::Result<Self> {
+        write!(out, "{{\"type\":\"bundle\",\"id\":\"bundle--{}\",\"objects\":[", uuid(seed))?;
+        Ok(Self { out, any: false, extended: false })
+    }
+
+    /// Writes one record. One that came as a STIX object goes out as it came.
+    pub fn write(&mut self, record: Outgoing) -> io::Result<()> {
+        let object = if is_stix(&record.fields) { record.fields } else { self.native(record)? };
+        self.put(&Value::Object(object))
+    }
+
+    /// Ends the bundle.
+    pub fn end(mut self) -> io::Result<W> {
+        self.out.write_all(b"\n]}\n")?;
+        self.out.flush()?;
+        Ok(self.out)
+    }
+
+    fn put(&mut self, object: &Value) -> io::Result<()> {
+        self.out.write_all(if self.any { b",\n" } else { b"\n" })?;
+        self.any = true;
+        serde_json::to_writer(&mut self.out, object)?;
+        Ok(())
+    }
+
+    /// A record of ours as a STIX object: common properties, and, for types that STIX does not
+    /// have, the extension that says so (section 7.3).
+    fn native(&mut self, record: Outgoing) -> io::Result<Map<String, Value>> {
+        let stix_type = record.kind.stix_type().unwrap_or("note");
+        let mut object = record.fields;
+        object.insert("type".into(), stix_type.into());
+        object.insert("spec_version".into(), "2.1".into());
+        object.insert("id".into(), format!("{stix_type}--{}", uuid(record.record.0)).into());
+        let category = record.kind.stix_category();
+        let extension = match category {
+            Some(StixCategory::NewDomain) => Some("new-sdo"),
+            Some(StixCategory::NewObservable) => Some("new-sco"),
+            _ => None,
+        };
+        if category != Some(StixCategory::NewObservable) {
+            for (name, time) in [("created", record.created), ("modified", record.modified)] {
+                object.entry(name).or_insert_with(|| time.to_string().into());
+            }
+        }
+        if let Some(extension) = extension {
+            self.define_extension()?;
+            object.insert("extensions".into(), json!({ EXTENSION_ID: { "extension_type": extension } }));
+        }
+        Ok(object)
+    }
+
+    fn define_extension(&mut self) -> io::Result<()> {
+        if self.extended {
+            return Ok(());
+        }
+        self.extended = true;
+        let at = "2026-01-01T00:00:00.000Z";
+        self.put(&json!({
+            "type": "identity", "spec_version": "2.1", "id": EXTENSION_AUTHOR,
+            "created": at, "modified": at, "name": "Tearline", "identity_class": "system",
+        }))?;
+        self.put(&json!({
+            "type": "extension-definition", "spec_version": "2.1", "id": EXTENSION_ID,
+            "created_by_ref": EXTENSION_AUTHOR, "created": at, "modified": at,
+            "name": "Tearline records",
+            "description": "Objects of border work that STIX has no type for: vehicles, vessels, travel documents, alerts and others.",
+            "schema": "docs/import.md", "version": "1.0.0", "extension_types": ["new-sdo", "new-sco"],
+        }))
+    }
+}
+
+fn is_stix(fields: &Map<String, Value>) -> bool {
+    fault(fields).is_none()
+}
+
+/// A version 4 UUID from 16 random bytes (RFC 9562, section 5.4).
+#[must_use]
+pub fn uuid(mut bytes: [u8; 16]) -> String {
+    bytes[6] = bytes[6] & 0x0f | 0x40;
+    bytes[8] = bytes[8] & 0x3f | 0x80;
+    let hex: String = bytes.iter().map(|b| format!("{b:02x}")).collect();
+    let mut parts = Vec::new();
+    let mut rest = hex.as_str();
+    for len in [8, 4, 4, 4, 12] {
+        let (part, tail) = rest.split_at(len);
+        parts.push(part);
+        rest = tail;
+    }
+    parts.join("-")
+}
+
+/// Reads everything into memory: for tests and small files.
+pub fn read_all(reader: impl Read) -> Result<Vec<Item>, ReadError> {
+    let mut items = Vec::new();
+    read(reader, &mut |item| {
+        items.push(item);
+        ControlFlow::Continue(())
+    })?;
+    Ok(items)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ID: &str = "indicator--8e2e2d2b-17d4-4cbf-938f-98ee46b3cd3f";
+
+    fn bundle(objects: &str) -> String {
+        format!("{{\"type\":\"bundle\",\"id\":\"bundle--x\",\"objects\":[{objects}]}}")
+    }
+
+    fn good(extra: &str) -> String {
+        format!("{{\"type\":\"indicator\",\"id\":\"{ID}\",\"n\":1,\"f\":1.0,\"x\":[{{\"y\":null}}]{extra}}}")
+    }
+
+    #[test]
+    fn what_comes_in_goes_out() {
+        let items = read_all(bundle(&good("")).as_bytes()).unwrap();
+        let [Item::Draft(draft)] = items.as_slice() else { panic!("{items:?}") };
+        let mut writer = BundleWriter::begin(Vec::new(), [0; 16]).unwrap();
+        writer
+            .write(Outgoing {
+                record: RecordId([1; 16]),
+                kind: draft.kind,
+                fields: draft.fields.clone(),
+                created: WallTime(0),
+                modified: WallTime(0),
+            })
+            .unwrap();
+        let out = writer.end().unwrap();
+        let back = read_all(out.as_slice()).unwrap();
+        let [Item::Draft(again)] = back.as_slice() else { panic!("{back:?}") };
+        assert_eq!(again.fields, draft.fields);
+        assert_eq!(again.fields["f"].to_string(), "1.0");
+    }
+
+    #[test]
+    fn bad_objects_are_named_and_good_ones_go_in() {
+        let text = bundle(&[
+            good(""),
+            "7".into(),
+            "{\"type\":\"indicator\"}".into(),
+            "{\"type\":\"indicator\",\"id\":\"malware--8e2e2d2b-17d4-4cbf-938f-98ee46b3cd3f\"}".into(),
+            good(",\"created\":\"yesterday\""),
+            good(""),
+        ]
+        .join(","));
+        let items = read_all(text.as_bytes()).unwrap();
+        let bad: Vec<&str> = items
+            .iter()
+            .filter_map(|item| match item {
+                Item::Bad(problem) => Some(problem.reason.as_str()),
+                Item::Draft(_) => None,
+            })
+            .collect();
+        assert_eq!(bad.len(), 5, "{bad:?}");
+        assert!(bad[3].contains("created") && bad[4].contains("already"));
+    }
+
+    #[test]
+    fn no_file_panics_and_what_came_before_the_damage_is_kept() {
+        let text = bundle(&[good(""), good(",\"modified\":\"2024-01-01T00:00:00Z\"")].join(","));
+        for len in 0..text.len() {
+            let mut drafts = 0;
+            let outcome = read(&text.as_bytes()[..len], &mut |_| {
+                drafts += 1;
+                ControlFlow::Continue(())
+            });
+            assert!(outcome.is_err(), "cut at {len}");
+            assert!(drafts <= 2);
+        }
+        for nonsense in ["", "null", "[", "{}", "\u{feff}{}", "[1,2]", "{\"objects\":{}}"] {
+            let _ = read_all(nonsense.as_bytes());
+        }
+        let deep = format!("{}1{}", "[".repeat(100_000), "]".repeat(100_000));
+        assert!(read_all(deep.as_bytes()).is_err());
+        assert!(read_all(bundle("{\"type\":\"a\",\"type\":\"b\"}").as_bytes()).is_err());
+    }
+
+    #[test]
+    fn a_single_object_and_an_array_are_read_too() {
+        assert_eq!(read_all(good("").as_bytes()).unwrap().len(), 1);
+        assert_eq!(read_all(format!("[{}]", good("")).as_bytes()).unwrap().len(), 1);
+    }
+}

@@ -1,0 +1,149 @@
+//! Blocks of rows and their summaries.
+
+use std::collections::BTreeSet;
+
+use tearline_crdt::codec::{DecodeError, Reader, Write as _};
+use tearline_crdt::hash::Domain;
+
+use super::query::Query;
+use super::row::Row;
+use super::text::{fold, words};
+
+/// Most rows and bytes of a block. A block is rewritten whole while it is the last.
+pub(super) const BLOCK_ROWS_MAX: usize = 64;
+pub(super) const BLOCK_BYTES: usize = 32 * 1024;
+/// Bits for each word and hash functions of the Bloom filter: 1 in 100 blocks is read in vain.
+const BLOOM_BITS_PER_WORD: usize = 10;
+const BLOOM_HASHES: u32 = 7;
+/// Largest filter, for a block of long texts.
+const BLOOM_BYTES_MAX: usize = 64 * 1024;
+
+pub(super) fn encode_block(rows: &[Row]) -> Vec<u8> {
+    let mut out = Vec::new();
+    out.number(rows.len() as u64);
+    rows.iter().for_each(|row| row.encode(&mut out));
+    out
+}
+
+pub(super) fn decode_block(bytes: &[u8]) -> Result<Vec<Row>, DecodeError> {
+    let mut reader = Reader::new(bytes);
+    let count = reader.count(BLOCK_ROWS_MAX, "rows")?;
+    let mut rows = Vec::with_capacity(count);
+    for _ in 0..count {
+        rows.push(Row::decode(&mut reader)?);
+    }
+    reader.finish()?;
+    Ok(rows)
+}
+
+/// What a query needs to pass over a block.
+#[derive(Debug)]
+pub(super) struct Summary {
+    kinds: u64,
+    classes: u8,
+    tlps: u8,
+    event: Span,
+    received: Span,
+    bloom: Vec<u8>,
+}
+
+/// The least and greatest of some numbers; empty if there were none.
+#[derive(Clone, Copy, Debug)]
+struct Span {
+    from: u64,
+    to: u64,
+}
+
+impl Span {
+    fn of(values: impl Iterator<Item = u64>) -> Self {
+        values.fold(Self { from: u64::MAX, to: 0 }, |span, value| Self {
+            from: span.from.min(value),
+            to: span.to.max(value),
+        })
+    }
+
+    fn meets(self, from: Option<u64>, to: Option<u64>) -> bool {
+        from.is_none_or(|from| from <= self.to) && to.is_none_or(|to| to >= self.from)
+    }
+}
+
+impl Summary {
+    pub(super) fn of(rows: &[Row]) -> Self {
+        let texts: Vec<String> = rows.iter().map(searchable).collect();
+        let all: BTreeSet<&str> = texts.iter().flat_map(|text| words(text)).collect();
+        let bytes = (all.len() * BLOOM_BITS_PER_WORD).div_ceil(8).clamp(8, BLOOM_BYTES_MAX);
+        let mut bloom = vec![0; bytes];
+        for word in all {
+            for bit in bits(word, bytes) {
+                if let Some(byte) = bloom.get_mut(bit / 8) {
+                    *byte |= 1 << (bit % 8);
+                }
+            }
+        }
+        Self {
+            kinds: rows.iter().fold(0, |map, row| map | 1 << (row.kind as u8).min(63)),
+            classes: rows.iter().fold(0, |map, row| map | 1 << row.class as u8),
+            tlps: rows.iter().fold(0, |map, row| map | 1 << row.tlp.min(7)),
+            event: Span::of(rows.iter().filter_map(|row| row.event_ms)),
+            received: Span::of(rows.iter().map(|row| row.received_ms)),
+            bloom,
+        }
+    }
+
+    pub(super) fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        out.number(self.kinds).raw(&[self.classes, self.tlps]);
+        for span in [self.event, self.received] {
+            out.number(span.from).number(span.to);
+        }
+        out.bytes(&self.bloom);
+        out
+    }
+
+    pub(super) fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        let mut reader = Reader::new(bytes);
+        let kinds = reader.number("kinds")?;
+        let [classes, tlps] = reader.array("classes")?;
+        let mut span = || -> Result<Span, DecodeError> {
+            Ok(Span { from: reader.number("from")?, to: reader.number("to")? })
+        };
+        let (event, received) = (span()?, span()?);
+        let bloom = reader.bytes(BLOOM_BYTES_MAX, "filter")?.to_vec();
+        reader.finish()?;
+        Ok(Self { kinds, classes, tlps, event, received, bloom })
+    }
+
+    pub(super) fn may_match(&self, query: &Query, terms: &[String]) -> bool {
+        let any = |wanted: &BTreeSet<u8>, held: u64| {
+            wanted.is_empty() || wanted.iter().any(|n| held & 1 << n != 0)
+        };
+        let asks_event = query.event_from.is_some() || query.event_to.is_some();
+        any(&query.kinds, self.kinds)
+            && any(&query.classes, u64::from(self.classes))
+            && any(&query.tlps, u64::from(self.tlps))
+            && (!asks_event || self.event.meets(query.event_from, query.event_to))
+            && self.received.meets(query.received_from, query.received_to)
+            && terms.iter().all(|term| self.may_hold(term))
+    }
+
+    fn may_hold(&self, word: &str) -> bool {
+        bits(word, self.bloom.len())
+            .all(|bit| self.bloom.get(bit / 8).is_some_and(|byte| byte & 1 << (bit % 8) != 0))
+    }
+}
+
+/// What of a row is searched, folded.
+pub(super) fn searchable(row: &Row) -> String {
+    fold(&format!("{} {} {}", row.title, row.text, row.external_id.as_deref().unwrap_or_default()))
+}
+
+/// The bits of a word: double hashing (Kirsch and Mitzenmacher, "Less hashing, same performance",
+/// 2006).
+fn bits(word: &str, bytes: usize) -> impl Iterator<Item = usize> {
+    let digest = Domain::Index.hash(&[word.as_bytes()]);
+    let (a, b) = digest.split_at(8);
+    let number = |part: &[u8]| part.iter().take(8).fold(0u64, |n, byte| n << 8 | u64::from(*byte));
+    let (a, b) = (number(a), number(b) | 1);
+    let bits = (bytes as u64 * 8).max(1);
+    (0..BLOOM_HASHES).map(move |n| (a.wrapping_add(b.wrapping_mul(u64::from(n))) % bits) as usize)
+}

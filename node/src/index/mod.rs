@@ -1,0 +1,273 @@
+//! The search index: what was written last is found first, and nothing is rebuilt at start.
+//!
+//! Rows, one for each state of a record, are appended in order of arrival to *blocks*. Beside each
+//! block lies a *summary*: which kinds, labels and classes it holds, from when to when, and a Bloom
+//! filter of its words (Bloom, "Space/time trade-offs in hash coding with allowable errors", 1970).
+//! A query reads summaries, newest first, and only the blocks that may match. What is resident is
+//! the last block.
+//!
+//! A record that changes gets a new row; the old one stays where it is and is passed over, because
+//! its version is no longer the record's.
+
+mod block;
+mod query;
+mod row;
+mod text;
+
+use std::collections::BTreeSet;
+use std::ops::ControlFlow;
+
+use tearline_crdt::hash::Domain;
+use tearline_crdt::id::{CompartmentId, RecordId};
+use tearline_crdt::store::{Batch, Space, Store, StoreError, damaged};
+
+use block::{BLOCK_BYTES, BLOCK_ROWS_MAX, Summary, decode_block, encode_block};
+pub use query::{Cursor, Page, ParseQueryError, Query};
+pub use row::Row;
+
+/// The index of a store.
+#[derive(Debug, Default)]
+pub struct Index {
+    /// The number of the block being filled.
+    last: u64,
+    rows: Vec<Row>,
+    bytes: usize,
+    dirty: bool,
+}
+
+/// What a search asks its caller: whether a row is the record's current state, and whether the
+/// asker may see it.
+pub type Admit<'a> = dyn FnMut(&Row) -> Result<bool, StoreError> + 'a;
+
+impl Index {
+    /// Opens the index: reads the last block.
+    pub fn open(store: &dyn Store) -> Result<Self, StoreError> {
+        let mut index = Self::default();
+        let mut outcome = Ok(());
+        store.scan_back(Space::Rows, &[], &mut |key, value| {
+            match (<[u8; 8]>::try_from(key), decode_block(value)) {
+                (Ok(number), Ok(rows)) => {
+                    index.last = u64::from_be_bytes(number);
+                    index.bytes = value.len();
+                    index.rows = rows;
+                }
+                _ => outcome = Err(damaged(Space::Rows, key)),
+            }
+            ControlFlow::Break(())
+        })?;
+        outcome.map(|()| index)
+    }
+
+    /// Appends a row. It is in the batch after [`Index::finish`], or when its block is full.
+    pub fn put(&mut self, batch: &mut Batch, row: Row) {
+        let size = row.encoded_len();
+        if self.rows.len() >= BLOCK_ROWS_MAX || self.bytes + size > BLOCK_BYTES && !self.rows.is_empty() {
+            self.finish(batch);
+            self.last += 1;
+            self.rows.clear();
+            self.bytes = 0;
+        }
+        self.bytes += size;
+        Self::note_external(batch, &row);
+        self.rows.push(row);
+        self.dirty = true;
+    }
+
+    /// Notes under which external id a record can be found.
+    fn note_external(batch: &mut Batch, row: &Row) {
+        if let Some(id) = &row.external_id {
+            batch.put(Space::External, external_key(&row.compartment, id), row.record.0);
+        }
+    }
+
+    /// Writes the block being filled.
+    pub fn finish(&mut self, batch: &mut Batch) {
+        if !self.dirty {
+            return;
+        }
+        self.dirty = false;
+        let key = self.last.to_be_bytes();
+        batch.put(Space::Rows, key, encode_block(&self.rows));
+        batch.put(Space::Summaries, key, Summary::of(&self.rows).encode());
+    }
+
+    /// The newest rows that match, that `admit` lets through, after a cursor. A row that is not
+    /// admitted influences nothing: no count, no place, no page.
+    pub fn search(
+        &self,
+        store: &dyn Store,
+        query: &Query,
+        admit: &mut Admit<'_>,
+    ) -> Result<Page, StoreError> {
+        let mut page = Page::default();
+        let mut seen = BTreeSet::new();
+        let mut outcome = Ok(());
+        let terms = query.bloom_terms();
+        store.scan_back(Space::Summaries, &[], &mut |key, value| {
+            match self.visit(store, query, &terms, key, value, &mut seen, admit, &mut page) {
+                Ok(flow) => flow,
+                Err(error) => {
+                    outcome = Err(error);
+                    ControlFlow::Break(())
+                }
+            }
+        })?;
+        outcome.map(|()| page)
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the state of one search, taken apart by a closure")]
+    fn visit(
+        &self,
+        store: &dyn Store,
+        query: &Query,
+        terms: &[String],
+        key: &[u8],
+        value: &[u8],
+        seen: &mut BTreeSet<RecordId>,
+        admit: &mut Admit<'_>,
+        page: &mut Page,
+    ) -> Result<ControlFlow<()>, StoreError> {
+        let number = <[u8; 8]>::try_from(key).map_err(|_| damaged(Space::Summaries, key))?;
+        let number = u64::from_be_bytes(number);
+        if query.after.is_some_and(|cursor| number > cursor.block) {
+            return Ok(ControlFlow::Continue(()));
+        }
+        let summary = Summary::decode(value).map_err(|_| damaged(Space::Summaries, key))?;
+        if !summary.may_match(query, terms) {
+            return Ok(ControlFlow::Continue(()));
+        }
+        page.blocks_read += 1;
+        let bytes = store.get(Space::Rows, key)?.ok_or_else(|| damaged(Space::Rows, key))?;
+        let rows = decode_block(&bytes).map_err(|_| damaged(Space::Rows, key))?;
+        for (slot, row) in rows.into_iter().enumerate().rev() {
+            let at = Cursor { block: number, slot: slot as u32 };
+            if query.after.is_some_and(|cursor| at >= cursor) || !query.matches(&row) {
+                continue;
+            }
+            if seen.contains(&row.record) || !admit(&row)? {
+                continue;
+            }
+            if page.rows.len() >= query.limit {
+                page.next = page.last;
+                return Ok(ControlFlow::Break(()));
+            }
+            seen.insert(row.record);
+            page.last = Some(at);
+            page.rows.push(row);
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+}
+
+/// The record of a compartment with an external id.
+pub fn external(
+    store: &dyn Store,
+    compartment: &CompartmentId,
+    id: &str,
+) -> Result<Option<RecordId>, StoreError> {
+    let key = external_key(compartment, id);
+    let Some(value) = store.get(Space::External, &key)? else { return Ok(None) };
+    let id: [u8; 16] = value.try_into().map_err(|_| damaged(Space::External, &key))?;
+    Ok(Some(RecordId(id)))
+}
+
+/// Hashed with the compartment's id, which outsiders do not know, so that the key gives no name
+/// away.
+fn external_key(compartment: &CompartmentId, id: &str) -> Vec<u8> {
+    let digest = Domain::Index.hash(&[&compartment.0, id.as_bytes()]);
+    digest.iter().take(16).copied().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::BTreeMap;
+    use tearline_crdt::record::kind::Kind;
+    use tearline_crdt::store::memory::MemoryStore;
+
+    fn row(n: u8, version: u64, words: &str, event_ms: u64) -> Row {
+        let kind = if n % 2 == 0 { Kind::Vehicle } else { Kind::Alert };
+        Row {
+            record: RecordId([n; 16]),
+            version,
+            kind,
+            tlp: n % 5,
+            event_ms: Some(event_ms),
+            received_ms: 1_000 + version,
+            place: Some((f64::from(n % 80), 10.0)),
+            title: format!("record {n}"),
+            text: words.into(),
+            ..Row::default()
+        }
+    }
+
+    const WORDS: [&str; 6] = ["truck", "Diffa", "NE 1234-AB", "café", "tunnel", "passport"];
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn a_search_finds_what_a_plain_scan_finds_page_by_page(
+            writes in prop::collection::vec((0u8..60, 0usize..6, 0usize..6, 0u64..1_000), 1..300),
+            text in prop::option::of(0usize..6),
+            kind in prop::bool::ANY,
+            since in prop::option::of(0u64..1_000),
+            limit in 1usize..20,
+            hidden in 0u8..60,
+        ) {
+            let mut store = MemoryStore::default();
+            let mut index = Index::default();
+            let mut current: BTreeMap<RecordId, Row> = BTreeMap::new();
+            for (version, (n, a, b, event)) in writes.iter().enumerate() {
+                let words = format!("{} {}", WORDS[*a], WORDS[*b]);
+                let row = row(*n, version as u64, &words, *event);
+                current.insert(row.record, row.clone());
+                let mut batch = Batch::default();
+                index.put(&mut batch, row);
+                index.finish(&mut batch);
+                store.apply(batch).unwrap();
+                if version % 37 == 0 {
+                    index = Index::open(&store).unwrap();
+                }
+            }
+            let mut query = Query { limit, ..Query::default() };
+            if let Some(word) = text {
+                query = Query::parse(WORDS[word]).unwrap();
+                query.limit = limit;
+            }
+            if kind {
+                query.kinds.insert(Kind::Alert as u8);
+            }
+            query.event_from = since;
+            let visible = |row: &Row| row.record != RecordId([hidden; 16]);
+            let mut expected: Vec<Row> = current
+                .values()
+                .filter(|row| query.matches(row) && visible(row))
+                .cloned()
+                .collect();
+            expected.sort_by_key(|row| std::cmp::Reverse(row.version));
+            let mut found = Vec::new();
+            loop {
+                let page = index
+                    .search(&store, &query, &mut |row| {
+                        Ok(visible(row) && current[&row.record].version == row.version)
+                    })
+                    .unwrap();
+                prop_assert!(page.rows.len() <= limit);
+                found.extend(page.rows);
+                match page.next {
+                    Some(next) => query.after = Some(next),
+                    None => break,
+                }
+            }
+            prop_assert_eq!(found, expected);
+        }
+
+        #[test]
+        fn damaged_blocks_are_errors(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            let _ = decode_block(&bytes);
+            let _ = Summary::decode(&bytes);
+        }
+    }
+}

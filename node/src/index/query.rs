@@ -1,0 +1,288 @@
+//! Queries: words and `field:value` terms, all of which must match.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::str::FromStr;
+
+use tearline_crdt::id::{Class, CompartmentId};
+use tearline_crdt::record::kind::Kind;
+use tearline_crdt::time::WallTime;
+
+use super::block::searchable;
+use super::row::Row;
+use super::text::{fold, words};
+
+/// Rows of a page, if the query does not say.
+const LIMIT_DEFAULT: usize = 50;
+
+/// What is looked for. An empty set or `None` restricts nothing.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Query {
+    /// Whole words, folded.
+    pub words: Vec<String>,
+    /// Beginnings of words, folded.
+    pub prefixes: Vec<String>,
+    /// Texts that occur as they are, folded.
+    pub phrases: Vec<String>,
+    /// Kinds, by number.
+    pub kinds: BTreeSet<u8>,
+    /// Classes, by number.
+    pub classes: BTreeSet<u8>,
+    /// Colours, by rank.
+    pub tlps: BTreeSet<u8>,
+    /// One compartment.
+    pub compartment: Option<CompartmentId>,
+    /// When it happened, from and to, in ms.
+    pub event_from: Option<u64>,
+    /// To this time.
+    pub event_to: Option<u64>,
+    /// When it came here, from and to, in ms.
+    pub received_from: Option<u64>,
+    /// To this time.
+    pub received_to: Option<u64>,
+    /// Within so many kilometres of a place: latitude, longitude, radius.
+    pub near: Option<(f64, f64, f64)>,
+    /// Most rows.
+    pub limit: usize,
+    /// After this place.
+    pub after: Option<Cursor>,
+}
+
+impl Default for Query {
+    fn default() -> Self {
+        Self {
+            words: Vec::new(),
+            prefixes: Vec::new(),
+            phrases: Vec::new(),
+            kinds: BTreeSet::new(),
+            classes: BTreeSet::new(),
+            tlps: BTreeSet::new(),
+            compartment: None,
+            event_from: None,
+            event_to: None,
+            received_from: None,
+            received_to: None,
+            near: None,
+            limit: LIMIT_DEFAULT,
+            after: None,
+        }
+    }
+}
+
+/// A place in the index. Opaque to people: it says nothing of what lies between.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub struct Cursor {
+    pub(super) block: u64,
+    pub(super) slot: u32,
+}
+
+impl fmt::Display for Cursor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}{:08x}", self.block, self.slot)
+    }
+}
+
+impl FromStr for Cursor {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let (block, slot) = text.split_at_checked(16).ok_or(())?;
+        if slot.len() != 8 {
+            return Err(());
+        }
+        let block = u64::from_str_radix(block, 16).map_err(|_| ())?;
+        let slot = u32::from_str_radix(slot, 16).map_err(|_| ())?;
+        Ok(Self { block, slot })
+    }
+}
+
+/// What was found.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Page {
+    /// The rows, newest first.
+    pub rows: Vec<Row>,
+    /// Where the next page begins; `None` after the last.
+    pub next: Option<Cursor>,
+    /// How many blocks had to be read.
+    pub blocks_read: usize,
+    pub(super) last: Option<Cursor>,
+}
+
+/// A query that makes no sense.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum ParseQueryError {
+    /// A field that does not exist.
+    #[error("there is no field {0:?}; the fields are kind, class, tlp, since, until, received-since, received-until and near")]
+    Field(String),
+    /// A value that the field cannot have.
+    #[error("{field}:{value} makes no sense; write for example {example}")]
+    Value {
+        /// The field.
+        field: &'static str,
+        /// What was written.
+        value: String,
+        /// What would do.
+        example: &'static str,
+    },
+    /// A quotation without an end.
+    #[error("the quotation that begins at character {0} does not end")]
+    Quote(usize),
+}
+
+impl Query {
+    /// Reads a query: `truck diff* "red pick-up" kind:vehicle tlp:amber class:flash
+    /// since:2026-01-01 until:2026-02-01T12:00:00Z near:13.1,14.5,20km`.
+    pub fn parse(text: &str) -> Result<Self, ParseQueryError> {
+        let mut query = Self::default();
+        let mut rest = text.trim_start();
+        while !rest.is_empty() {
+            if let Some(quoted) = rest.strip_prefix('"') {
+                let at = text.len() - rest.len();
+                let (phrase, tail) = quoted.split_once('"').ok_or(ParseQueryError::Quote(at))?;
+                query.phrases.push(fold(phrase));
+                rest = tail.trim_start();
+                continue;
+            }
+            let end = rest.find(char::is_whitespace).unwrap_or(rest.len());
+            let (term, tail) = rest.split_at(end);
+            query.add(term)?;
+            rest = tail.trim_start();
+        }
+        Ok(query)
+    }
+
+    fn add(&mut self, term: &str) -> Result<(), ParseQueryError> {
+        let known_field = term.split_once(':').filter(|(field, value)| {
+            !value.is_empty() && !value.starts_with("//") && field.chars().all(|c| c.is_ascii_lowercase() || c == '-')
+        });
+        if let Some((field, value)) = known_field {
+            return self.add_field(field, value);
+        }
+        let folded = fold(term);
+        if let Some(prefix) = folded.strip_suffix('*') {
+            self.prefixes.push(prefix.to_owned());
+        } else if folded.contains(char::is_alphanumeric) {
+            self.words.push(folded);
+        }
+        Ok(())
+    }
+
+    fn add_field(&mut self, field: &str, value: &str) -> Result<(), ParseQueryError> {
+        let bad = |field, example| ParseQueryError::Value { field, value: value.into(), example };
+        let time = |field| {
+            WallTime::parse(value).map(|time| time.0).ok_or_else(|| bad(field, "since:2026-01-31"))
+        };
+        match field {
+            "kind" => {
+                let kind: Kind = value.parse().map_err(|_| bad("kind", "kind:vehicle"))?;
+                self.kinds.insert(kind as u8);
+            }
+            "class" => {
+                let class = Class::ALL.into_iter().find(|class| class.name() == value);
+                self.classes.insert(class.ok_or_else(|| bad("class", "class:flash"))? as u8);
+            }
+            "tlp" => {
+                let rank = ["clear", "green", "amber", "amber+strict", "red"]
+                    .iter()
+                    .position(|name| value.eq_ignore_ascii_case(name));
+                self.tlps.insert(rank.ok_or_else(|| bad("tlp", "tlp:amber"))? as u8);
+            }
+            "since" => self.event_from = Some(time("since")?),
+            "until" => self.event_to = Some(time("until")?),
+            "received-since" => self.received_from = Some(time("received-since")?),
+            "received-until" => self.received_to = Some(time("received-until")?),
+            "near" => {
+                self.near =
+                    Some(near(value).ok_or_else(|| bad("near", "near:13.1,14.5,20km"))?);
+            }
+            other => return Err(ParseQueryError::Field(other.into())),
+        }
+        Ok(())
+    }
+
+    /// The words that a block's filter can be asked for.
+    pub(super) fn bloom_terms(&self) -> Vec<String> {
+        let plain = |word: &&String| !word.contains(char::is_whitespace);
+        let parts = self.words.iter().filter(plain).flat_map(|word| {
+            word.split(|c: char| !c.is_alphanumeric()).filter(|part| !part.is_empty())
+        });
+        parts.map(str::to_owned).collect()
+    }
+
+    /// Whether a row is what is looked for.
+    #[must_use]
+    pub fn matches(&self, row: &Row) -> bool {
+        let any = |wanted: &BTreeSet<u8>, n: u8| wanted.is_empty() || wanted.contains(&n);
+        let within = |value: Option<u64>, from: Option<u64>, to: Option<u64>| {
+            from.is_none() && to.is_none()
+                || value.is_some_and(|v| from.is_none_or(|f| f <= v) && to.is_none_or(|t| v <= t))
+        };
+        any(&self.kinds, row.kind as u8)
+            && any(&self.classes, row.class as u8)
+            && any(&self.tlps, row.tlp)
+            && self.compartment.is_none_or(|id| id == row.compartment)
+            && within(row.event_ms, self.event_from, self.event_to)
+            && within(Some(row.received_ms), self.received_from, self.received_to)
+            && self.near.is_none_or(|near| row.place.is_some_and(|at| distance_km(near, at) <= near.2))
+            && self.matches_text(row)
+    }
+
+    fn matches_text(&self, row: &Row) -> bool {
+        if self.words.is_empty() && self.prefixes.is_empty() && self.phrases.is_empty() {
+            return true;
+        }
+        let text = searchable(row);
+        let has = |wanted: &String| words(&text).any(|word| word == wanted);
+        self.words.iter().all(has)
+            && self.prefixes.iter().all(|p| words(&text).any(|word| word.starts_with(p.as_str())))
+            && self.phrases.iter().all(|phrase| text.contains(phrase.as_str()))
+    }
+}
+
+fn near(value: &str) -> Option<(f64, f64, f64)> {
+    let mut parts = value.strip_suffix("km")?.split(',').map(|part| part.trim().parse::<f64>().ok());
+    let (latitude, longitude, km) = (parts.next()??, parts.next()??, parts.next()??);
+    let valid = latitude.abs() <= 90.0 && longitude.abs() <= 180.0 && km >= 0.0;
+    (valid && parts.next().is_none()).then_some((latitude, longitude, km))
+}
+
+/// Great-circle distance by the haversine formula on a sphere of radius 6,371 km.
+fn distance_km((a_lat, a_lon, _): (f64, f64, f64), (b_lat, b_lon): (f64, f64)) -> f64 {
+    let (a, b) = (a_lat.to_radians(), b_lat.to_radians());
+    let (d_lat, d_lon) = ((b - a) / 2.0, (b_lon - a_lon).to_radians() / 2.0);
+    let h = d_lat.sin().powi(2) + a.cos() * b.cos() * d_lon.sin().powi(2);
+    2.0 * 6_371.0 * h.sqrt().min(1.0).asin()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn queries_are_read_and_nonsense_is_explained() {
+        let query =
+            Query::parse("Truck diff* \"Red Pick-up\" kind:vehicle tlp:amber near:13.1,14.5,20km").unwrap();
+        assert_eq!(query.words, ["truck"]);
+        assert_eq!(query.prefixes, ["diff"]);
+        assert_eq!(query.phrases, ["red pick-up"]);
+        assert_eq!(query.kinds, BTreeSet::from([Kind::Vehicle as u8]));
+        assert!(matches!(Query::parse("colour:red"), Err(ParseQueryError::Field(_))));
+        assert!(matches!(Query::parse("kind:ufo"), Err(ParseQueryError::Value { field: "kind", .. })));
+        assert!(matches!(Query::parse("a \"b"), Err(ParseQueryError::Quote(2))));
+        assert!(Query::parse("https://example.org/x").unwrap().words.len() == 1);
+    }
+
+    #[test]
+    fn a_cursor_reads_back() {
+        let cursor = Cursor { block: 7, slot: 3 };
+        assert_eq!(cursor.to_string().parse(), Ok(cursor));
+        assert_eq!("zz".parse::<Cursor>(), Err(()));
+    }
+
+    #[test]
+    fn distance_is_the_great_circle() {
+        // Maroua to N'Djamena, about 184 km by map.
+        let km = distance_km((10.591, 14.316, 0.0), (12.107, 15.044));
+        assert!((km - 186.0).abs() < 5.0, "{km}");
+    }
+}

@@ -1,0 +1,251 @@
+//! Rows: what is known of a record without opening it.
+
+use serde_json::{Map, Value};
+
+use tearline_crdt::codec::{DecodeError, Reader, Write as _};
+use tearline_crdt::id::{AgencyNo, Class, CompartmentId, DeviceId, RecordId};
+use tearline_crdt::record::kind::Kind;
+use tearline_crdt::time::WallTime;
+
+/// Longest title, label and text of a row, in bytes; longer ones are cut.
+const TITLE_BYTES_MAX: usize = 160;
+const LABEL_BYTES_MAX: usize = 512;
+const TEXT_BYTES_MAX: usize = 2 * 1024;
+/// Deepest nesting that is searched for text.
+const DEPTH_MAX: usize = 6;
+
+/// A record in the index.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Row {
+    /// The record.
+    pub record: RecordId,
+    /// The record's version that this row shows.
+    pub version: u64,
+    /// Where it is.
+    pub compartment: CompartmentId,
+    /// What it is about.
+    pub kind: Kind,
+    /// The most urgent class of its entries.
+    pub class: Class,
+    /// Whose it is.
+    pub origin: AgencyNo,
+    /// Which device began it.
+    pub device: DeviceId,
+    /// Its colour: 0 clear, 1 green, 2 amber, 3 amber+strict, 4 red, 5 unknown.
+    pub tlp: u8,
+    /// Its label, in the text form.
+    pub label: String,
+    /// When what it tells of happened, in ms.
+    pub event_ms: Option<u64>,
+    /// When its author says it was written, in ms.
+    pub created_ms: u64,
+    /// When it arrived or changed here, in ms.
+    pub received_ms: u64,
+    /// Latitude and longitude in degrees.
+    pub place: Option<(f64, f64)>,
+    /// Its id in another system: a STIX id.
+    pub external_id: Option<String>,
+    /// What it is in one line.
+    pub title: String,
+    /// Its words.
+    pub text: String,
+}
+
+impl Default for Row {
+    fn default() -> Self {
+        Self {
+            record: RecordId::default(),
+            version: 0,
+            compartment: CompartmentId::default(),
+            kind: Kind::Object,
+            class: Class::Routine,
+            origin: AgencyNo::default(),
+            device: DeviceId::default(),
+            tlp: 5,
+            label: String::new(),
+            event_ms: None,
+            created_ms: 0,
+            received_ms: 0,
+            place: None,
+            external_id: None,
+            title: String::new(),
+            text: String::new(),
+        }
+    }
+}
+
+/// Properties that make a title, best first.
+const TITLES: [&str; 14] = [
+    "name", "title", "plate", "registration", "number", "value", "summary", "subject", "abstract",
+    "pattern", "relationship_type", "opinion", "description", "content",
+];
+/// Properties that say when it happened, best first.
+const EVENTS: [&str; 12] = [
+    "first_seen", "first_observed", "occurred_at", "start_time", "valid_from", "published",
+    "crossed_at", "seized_at", "time", "when", "modified", "created",
+];
+
+impl Row {
+    /// Draws title, text, time, place and external id from a record's properties.
+    #[must_use]
+    pub fn describe(kind: Kind, fields: &Map<String, Value>) -> Self {
+        let text_of = |name: &&str| fields.get(*name).and_then(Value::as_str);
+        let title = TITLES.iter().find_map(text_of).filter(|title| !title.is_empty());
+        let title = title.map_or_else(|| kind.name().to_owned(), |title| title.replace('\n', " "));
+        let mut text = String::new();
+        for (name, value) in fields {
+            gather(name, value, DEPTH_MAX, &mut text);
+        }
+        Self {
+            kind,
+            title: cut(title, TITLE_BYTES_MAX),
+            text: cut(text, TEXT_BYTES_MAX),
+            event_ms: EVENTS
+                .iter()
+                .find_map(text_of)
+                .and_then(WallTime::parse)
+                .map(|time| time.0),
+            place: place(fields),
+            external_id: fields.get("id").and_then(Value::as_str).map(str::to_owned),
+            ..Self::default()
+        }
+    }
+
+    pub(super) fn encode(&self, out: &mut Vec<u8>) {
+        out.raw(&self.record.0)
+            .number(self.version)
+            .raw(&self.compartment.0)
+            .raw(&[self.kind as u8, self.class as u8, self.tlp])
+            .number(u64::from(self.origin.0))
+            .raw(&self.device.0)
+            .bytes(self.label.as_bytes())
+            .number(self.event_ms.map_or(0, |ms| ms.saturating_add(1)))
+            .number(self.created_ms)
+            .number(self.received_ms);
+        match self.place {
+            None => out.push(0),
+            Some((latitude, longitude)) => {
+                out.push(1);
+                out.raw(&latitude.to_be_bytes()).raw(&longitude.to_be_bytes());
+            }
+        }
+        out.bytes(self.external_id.as_deref().unwrap_or_default().as_bytes())
+            .bytes(self.title.as_bytes())
+            .bytes(self.text.as_bytes());
+    }
+
+    pub(super) fn encoded_len(&self) -> usize {
+        180 + self.label.len()
+            + self.title.len()
+            + self.text.len()
+            + self.external_id.as_ref().map_or(0, String::len)
+    }
+
+    pub(super) fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let record = RecordId(reader.array("record")?);
+        let version = reader.number("version")?;
+        let compartment = CompartmentId(reader.array("compartment")?);
+        let at = reader.at();
+        let invalid = DecodeError::Invalid { at, what: "row" };
+        let kind = Kind::from_u8(reader.u8("kind")?).ok_or(invalid)?;
+        let class = Class::from_u8(reader.u8("class")?).ok_or(invalid)?;
+        let tlp = reader.u8("tlp")?;
+        let origin = AgencyNo(reader.number_max(u64::from(u16::MAX), "agency")? as u16);
+        let device = DeviceId(reader.array("device")?);
+        let label = reader.text(LABEL_BYTES_MAX, "label")?.to_owned();
+        let event_ms = reader.number("event")?.checked_sub(1);
+        let created_ms = reader.number("created")?;
+        let received_ms = reader.number("received")?;
+        let place = match reader.u8("place")? {
+            0 => None,
+            _ => Some((
+                f64::from_be_bytes(reader.array("latitude")?),
+                f64::from_be_bytes(reader.array("longitude")?),
+            )),
+        };
+        let external_id = reader.text(1_024, "external id")?;
+        let external_id = (!external_id.is_empty()).then(|| external_id.to_owned());
+        let title = reader.text(TITLE_BYTES_MAX, "title")?.to_owned();
+        let text = reader.text(TEXT_BYTES_MAX, "text")?.to_owned();
+        Ok(Self {
+            record,
+            version,
+            compartment,
+            kind,
+            class,
+            origin,
+            device,
+            tlp,
+            label,
+            event_ms,
+            created_ms,
+            received_ms,
+            place,
+            external_id,
+            title,
+            text,
+        })
+    }
+
+    /// Cuts what would not read back.
+    #[must_use]
+    pub fn bounded(mut self) -> Self {
+        self.label = cut(self.label, LABEL_BYTES_MAX);
+        self.external_id = self.external_id.filter(|id| id.len() <= 1_024);
+        self
+    }
+}
+
+/// Adds the texts of a value, with identifiers also in their bare form ("NE 1234-AB": "ne1234ab").
+fn gather(name: &str, value: &Value, depth: usize, out: &mut String) {
+    if out.len() > TEXT_BYTES_MAX || depth == 0 {
+        return;
+    }
+    match value {
+        Value::String(text) => {
+            out.push_str(text);
+            out.push(' ');
+            if is_identifier(name) {
+                out.extend(text.chars().filter(|c| c.is_alphanumeric()));
+                out.push(' ');
+            }
+        }
+        Value::Number(number) => {
+            out.push_str(&number.to_string());
+            out.push(' ');
+        }
+        Value::Array(items) => items.iter().for_each(|item| gather(name, item, depth - 1, out)),
+        Value::Object(fields) => {
+            fields.iter().for_each(|(name, item)| gather(name, item, depth - 1, out));
+        }
+        Value::Bool(_) | Value::Null => {}
+    }
+}
+
+fn is_identifier(name: &str) -> bool {
+    ["plate", "number", "vin", "imo", "mmsi", "registration", "call_sign", "serial", "code"]
+        .iter()
+        .any(|part| name.contains(part))
+}
+
+fn place(fields: &Map<String, Value>) -> Option<(f64, f64)> {
+    let of = |map: &Map<String, Value>| {
+        let at = |name| map.get(name).and_then(Value::as_f64);
+        let (latitude, longitude) = (at("latitude")?, at("longitude")?);
+        let valid = latitude.abs() <= 90.0 && longitude.abs() <= 180.0;
+        valid.then_some((latitude, longitude))
+    };
+    of(fields).or_else(|| {
+        ["position", "where", "location", "place"]
+            .iter()
+            .find_map(|name| of(fields.get(*name)?.as_object()?))
+    })
+}
+
+fn cut(mut text: String, max: usize) -> String {
+    if text.len() > max {
+        let end = (0..=max).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+        text.truncate(end);
+    }
+    text
+}

@@ -1,0 +1,36 @@
+//! Words: how text is folded and taken apart, alike for rows and queries.
+
+/// Lower case, without the accents of Latin letters.
+#[must_use]
+pub(super) fn fold(text: &str) -> String {
+    text.chars().flat_map(char::to_lowercase).map(bare).collect()
+}
+
+/// A Latin letter without its accent (Unicode Latin-1 Supplement and Latin Extended-A).
+const fn bare(c: char) -> char {
+    match c {
+        'à'..='å' | 'ā' | 'ă' | 'ą' => 'a',
+        'ç' | 'ć' | 'ĉ' | 'ċ' | 'č' => 'c',
+        'ď' | 'đ' => 'd',
+        'è'..='ë' | 'ē' | 'ĕ' | 'ė' | 'ę' | 'ě' => 'e',
+        'ĝ' | 'ğ' | 'ġ' | 'ģ' => 'g',
+        'ì'..='ï' | 'ĩ' | 'ī' | 'ĭ' | 'į' | 'ı' => 'i',
+        'ł' | 'ľ' | 'ĺ' | 'ļ' => 'l',
+        'ñ' | 'ń' | 'ņ' | 'ň' => 'n',
+        'ò'..='ö' | 'ø' | 'ō' | 'ŏ' | 'ő' => 'o',
+        'ŕ' | 'ŗ' | 'ř' => 'r',
+        'ś' | 'ŝ' | 'ş' | 'š' => 's',
+        'ţ' | 'ť' | 'ŧ' => 't',
+        'ù'..='ü' | 'ũ' | 'ū' | 'ŭ' | 'ů' | 'ű' | 'ų' => 'u',
+        'ý' | 'ÿ' => 'y',
+        'ź' | 'ż' | 'ž' => 'z',
+        other => other,
+    }
+}
+
+/// The words of a folded text: runs of letters and digits, and what stands between blanks whole, so
+/// that an address, a hash or an id is a word of its own.
+pub(super) fn words(folded: &str) -> impl Iterator<Item = &str> {
+    let whole = folded.split_whitespace().filter(|word| word.len() > 1);
+    whole.chain(folded.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()))
+}

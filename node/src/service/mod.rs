@@ -1,0 +1,491 @@
+//! The service: what the daemon answers. It opens the store, the replica and the network, runs the
+//! core's thread, and turns each request into a question or an act on it.
+
+pub mod core;
+mod dialer;
+mod names;
+mod overview;
+mod records;
+mod transfer;
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+use serde::Serialize;
+use serde_json::Value;
+
+use tearline_crdt::charter::{Charter, Member};
+use tearline_crdt::entropy::Entropy;
+use tearline_crdt::id::{AgencyNo, Incarnation};
+use tearline_crdt::keys::{DeviceKeys, Signer};
+use tearline_crdt::record::label::Label;
+use tearline_crdt::record::shelf::{Projection, RecordView};
+use tearline_crdt::record::vocabulary::Tlp;
+use tearline_crdt::statement::DeskCertificate;
+use tearline_crdt::store::{Batch, Store, StoreError};
+use tearline_crdt::time::WallTime;
+use tearline_mesh::invitation::{Applicant, Invitation, Invited, JoinRequest};
+use tearline_mesh::net::{self, NetConfig};
+use tearline_mesh::replica::{Setup, Ticket};
+use tearline_mesh::{Event, Replica};
+
+use self::core::{Clock, Core, CoreHandle};
+use self::dialer::Dialer;
+use crate::control::{self, Progress, Request, Service, reply};
+use crate::daemon::Opening;
+use crate::failure::{Failure, Kind};
+use crate::index::{Index, Row};
+use crate::store::{SledStore, StoreKey};
+
+/// The answer to a request: its value, and the ticket that must be durable before it is given.
+type Answer = Result<(Value, Option<Ticket>), Failure>;
+
+/// The daemon's inside.
+pub struct Tearline {
+    core: CoreHandle,
+    thread: Mutex<Option<JoinHandle<()>>>,
+    name: String,
+    announce: Vec<String>,
+    agency: Option<AgencyRoot>,
+    keys: DeviceKeys,
+}
+
+/// The agency's root, while its key is on this device.
+struct AgencyRoot {
+    signer: Signer,
+    name: String,
+    country: String,
+}
+
+/// Opens the daemon's inside. It listens when this returns.
+pub fn start(opening: Opening) -> Result<Arc<dyn Service>, Failure> {
+    let Opening { home, config, identity, agency, runtime } = opening;
+    let keys = DeviceKeys::from_seeds(&identity.device_seed, &identity.agreement_seed);
+    let store = SledStore::open(&home.store(), &StoreKey::new(identity.store_key))
+        .map_err(|error| Failure::new(Kind::Integrity, error.to_string()))?;
+    let index = Arc::new(Mutex::new(Index::open(&store).map_err(|e| overview::store_failure(&e))?));
+    let mut dialer = Dialer::load(&store).map_err(|e| overview::store_failure(&e))?;
+    let mut ignored = Batch::default();
+    for address in &config.peers {
+        if let Some((device, address)) = net::split_address(address) {
+            dialer.add(&mut ignored, device, &address.to_string());
+        }
+    }
+    let setup = Setup {
+        keys: DeviceKeys::from_seeds(&identity.device_seed, &identity.agreement_seed),
+        incarnation: Incarnation(identity.incarnation),
+        entropy: Box::new(SystemEntropy),
+        projection: Box::new(Indexing(Arc::clone(&index))),
+    };
+    let replica = Replica::open(store, setup).map_err(|e| overview::store_failure(&e))?;
+    let listen = parse_listen(&config.listen)?;
+    let net_config =
+        NetConfig { listen, connections_max: config.limits.peers_max, ..NetConfig::default() };
+    let (net, mut events) = net::spawn(&runtime, identity.device_seed, net_config)
+        .map_err(|error| Failure::failed(error.to_string()))?;
+    let (handle, queue) = core::channel();
+    let to_core = handle.clone();
+    // Frames wait in the transport while the core is busy; this thread only carries them over.
+    std::thread::Builder::new()
+        .name("net-events".into())
+        .spawn(move || {
+            while let Some(event) = events.blocking_recv() {
+                if !to_core.net(event) {
+                    return;
+                }
+            }
+        })
+        .map_err(|error| Failure::io("cannot start a thread", &error))?;
+    let core = Core::new(replica, index, net, dialer, Clock::start());
+    let thread = std::thread::Builder::new()
+        .name("core".into())
+        .spawn(move || core.run(&queue))
+        .map_err(|error| Failure::io("cannot start a thread", &error))?;
+    let service = Tearline {
+        core: handle,
+        thread: Mutex::new(Some(thread)),
+        name: config.name,
+        announce: config.announce,
+        agency: agency.map(|agency| AgencyRoot {
+            signer: Signer::from_seed(&agency.root_seed),
+            name: agency.name.clone(),
+            country: agency.country.clone(),
+        }),
+        keys,
+    };
+    Ok(Arc::new(service))
+}
+
+fn parse_listen(texts: &[String]) -> Result<Vec<net::Multiaddr>, Failure> {
+    texts
+        .iter()
+        .map(|text| {
+            text.parse().map_err(|_| {
+                Failure::usage(format!("{text:?} is no address to listen on"))
+                    .hint("write for example /ip4/0.0.0.0/udp/4001/quic-v1")
+            })
+        })
+        .collect()
+}
+
+/// The operating system's randomness.
+struct SystemEntropy;
+
+impl Entropy for SystemEntropy {
+    fn fill(&mut self, bytes: &mut [u8]) {
+        // Without randomness no key may be made; the operating system fails only before boot is
+        // complete or when it is broken, and then the process must not go on.
+        if getrandom::fill(bytes).is_err() {
+            std::process::abort();
+        }
+    }
+}
+
+/// Keeps the index in step with the records.
+struct Indexing(Arc<Mutex<Index>>);
+
+impl Projection for Indexing {
+    fn record(
+        &mut self,
+        _store: &dyn Store,
+        batch: &mut Batch,
+        view: &RecordView<'_>,
+    ) -> Result<(), StoreError> {
+        let row = Row {
+            record: view.record,
+            version: view.version,
+            compartment: view.compartment,
+            class: view.class,
+            origin: view.origin,
+            device: view.device,
+            tlp: if view.label.unknown { 5 } else { view.label.tlp as u8 },
+            label: view.label.to_string(),
+            created_ms: view.created.0,
+            received_ms: view.received.0,
+            ..Row::describe(view.kind, view.fields)
+        };
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).put(batch, row.bounded());
+        Ok(())
+    }
+
+    fn finish(&mut self, batch: &mut Batch) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).finish(batch);
+    }
+}
+
+/// A reply as JSON.
+fn json(value: &impl Serialize) -> Result<Value, Failure> {
+    serde_json::to_value(value).map_err(|error| Failure::bug(error.to_string()))
+}
+
+impl Service for Tearline {
+    fn call(
+        &self,
+        request: Request,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<Value, Failure> {
+        match request {
+            Request::Status(_) => self.status(),
+            Request::Doctor(_) => self.core.ask(Core::doctor),
+            Request::Join(join) => self.join(&join.invitation),
+            Request::PeerInvite(invite) => self.invite(invite),
+            Request::PeerAdd(add) => self.peer_add(&add.address),
+            Request::PeerList(_) => {
+                self.core.ask(|core| json(&reply::Peers { peers: core.peers() }))
+            }
+            Request::PeerRemove(remove) => self.peer_remove(remove.peer),
+            Request::CoalitionCreate(create) => self.coalition_create(&create),
+            Request::CoalitionShow(_) => self.core.ask(|core| core.coalition_show()),
+            Request::CompartmentOpen(open) => self.compartment_open(open),
+            Request::CompartmentList(_) => self.core.ask(|core| {
+                let compartments = core.compartment_summaries()?;
+                json(&reply::Compartments { compartments })
+            }),
+            Request::CompartmentShow(show) => {
+                self.core.ask(move |core| core.compartment_show(&show.compartment))
+            }
+            Request::RecordNew(new) => self.answer(move |core| core.record_new(new)),
+            Request::RecordShow(show) => self.core.ask(move |core| core.record_show(&show.record)),
+            Request::RecordList(list) => self.core.ask(move |core| core.record_list(&list)),
+            Request::RecordEdit(edit) => self.answer(move |core| core.record_edit(edit)),
+            Request::RecordHistory(history) => {
+                self.core.ask(move |core| core.record_history(&history.record))
+            }
+            Request::RecordResolve(resolve) => {
+                self.answer(move |core| core.record_resolve(&resolve))
+            }
+            Request::Import(import) => transfer::import(&self.core, &import, progress),
+            Request::Export(export) => transfer::export(&self.core, &export, progress),
+            Request::Search(search) => self.core.ask(move |core| core.search(&search)),
+            Request::Why(why) => self.core.ask(move |core| core.why(&why.record)),
+        }
+    }
+
+    fn close(&self) {
+        self.core.stop();
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(thread) = thread {
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Tearline {
+    /// Runs a piece of work; waits for its ticket, if it has one.
+    fn answer(
+        &self,
+        work: impl FnOnce(&mut Core) -> Answer + Send + 'static,
+    ) -> Result<Value, Failure> {
+        self.core.act(move |core| {
+            let (value, ticket) = work(core)?;
+            Ok((value, ticket.unwrap_or_else(|| core.replica.settled())))
+        })
+    }
+
+    fn status(&self) -> Result<Value, Failure> {
+        let name = self.name.clone();
+        let agency = self.agency.as_ref().map(|a| (a.name.clone(), a.country.clone()));
+        self.core.ask(move |core| {
+            let agency = agency.as_ref().map(|(name, country)| (name.as_str(), country.as_str()));
+            core.status(&name, agency)
+        })
+    }
+
+    fn certificate(&self) -> Result<(DeskCertificate, &AgencyRoot), Failure> {
+        let root = self.agency.as_ref().ok_or_else(|| {
+            Failure::denied("this device holds no agency root")
+                .hint("only a home made with `init --agency` can speak for an agency")
+        })?;
+        Ok((DeskCertificate::sign(&root.signer, self.keys.card()), root))
+    }
+
+    fn coalition_create(&self, create: &control::CoalitionCreate) -> Result<Value, Failure> {
+        let (certificate, root) = self.certificate()?;
+        let founder = Member {
+            no: AgencyNo(1),
+            name: root.name.clone(),
+            country: root.country.clone(),
+            root: root.signer.public(),
+        };
+        let mut nonce = [0; 16];
+        SystemEntropy.fill(&mut nonce);
+        let label = Label { tlp: DEFAULT_TLP, ..Label::unrestricted() };
+        let charter = Charter {
+            name: create.name.clone(),
+            nonce,
+            quorum: create.quorum.unwrap_or(1),
+            limits_version: 1,
+            erasure_delay_hours: ERASURE_DELAY_HOURS,
+            default_label: label.encode(),
+            agreement: None,
+            founders: vec![founder],
+        };
+        if create.name.is_empty() || create.name.len() > tearline_crdt::bounds::NAME_BYTES_MAX {
+            return Err(Failure::usage("a coalition's name has 1 to 128 bytes"));
+        }
+        if charter.quorum != 1 {
+            return Err(Failure::usage("a coalition with one founder has a quorum of 1"));
+        }
+        self.core.act(move |core| {
+            if let Ok(known) = core.coalition() {
+                let name = known.charter().name.clone();
+                return Err(Failure::failed(format!("this device is in the coalition {name:?}")));
+            }
+            let now = core.now();
+            let act =
+                core.replica.found(now, charter, certificate).map_err(records::act_failure)?;
+            let (_, _, home) = core.audience_compartment(&[], Some("home"))?;
+            Ok((core.coalition_show()?, home.unwrap_or(act.ticket)))
+        })
+    }
+
+    fn invite(&self, invite: control::PeerInvite) -> Result<Value, Failure> {
+        let announce = self.announce.clone();
+        self.core.act(move |core| {
+            let coalition = core.coalition()?.id();
+            let named = if invite.addresses.is_empty() { announce } else { invite.addresses };
+            let addresses = if named.is_empty() { core.full_addresses() } else { named };
+            if addresses.is_empty() {
+                return Err(Failure::failed("this daemon listens on no address")
+                    .hint("see `tearline doctor`"));
+            }
+            let invited = if invite.device { Invited::Device } else { Invited::Agency };
+            let expires = WallTime(core.now().wall.0.saturating_add(invite.expires_s.saturating_mul(1_000)));
+            let act = core
+                .replica
+                .invite(coalition, invited, expires, addresses.clone())
+                .map_err(records::act_failure)?;
+            let value = json(&reply::Invitation {
+                invitation: act.value.to_text(),
+                device: invite.device,
+                expires: expires.to_string(),
+                addresses,
+            })?;
+            Ok((value, act.ticket))
+        })
+    }
+
+    /// Dials the inviter and waits for its answer, and then for the coalition's log to arrive.
+    fn join(&self, text: &str) -> Result<Value, Failure> {
+        let invitation = Invitation::from_text(text)
+            .map_err(|error| Failure::usage(error.to_string()))?;
+        let applicant = match invitation.invited {
+            Invited::Agency => {
+                let (desk, root) = self.certificate()?;
+                let country = root.country.as_bytes().try_into().unwrap_or(*b"ZZ");
+                Applicant::Agency { name: root.name.clone(), country, desk }
+            }
+            Invited::Device => Applicant::Device(self.keys.card()),
+        };
+        let request =
+            JoinRequest { coalition: invitation.coalition, secret: invitation.secret, applicant };
+        let (told, hears) = std::sync::mpsc::sync_channel(16);
+        let inviter = invitation.inviter;
+        let coalition = invitation.coalition;
+        self.core.ask(move |core| {
+            if core.coalition().is_ok_and(|known| known.id() != coalition) {
+                return Err(Failure::failed("this device is in another coalition already"));
+            }
+            if invitation.expires <= core.now().wall {
+                return Err(Failure::denied(format!("the invitation expired at {}", invitation.expires))
+                    .hint("ask for a new one"));
+            }
+            core.join(&invitation, request, told)
+        })?;
+        let deadline = std::time::Instant::now() + JOIN_MAX;
+        loop {
+            let left = deadline.saturating_duration_since(std::time::Instant::now());
+            match hears.recv_timeout(left) {
+                Ok(Ok(())) => break,
+                Ok(Err(failure)) => return Err(failure),
+                Err(_) => {
+                    return Err(Failure::new(Kind::Unreachable, "the inviter did not answer in time")
+                        .hint("check that it runs and can be reached, then try again"));
+                }
+            }
+        }
+        self.core.ask(move |core| {
+            let own = core.replica.device();
+            let coalition = core.coalition()?;
+            let (id, name) = (coalition.id(), coalition.charter().name.clone());
+            let agency = core.agency_ref(core.agency_of(&own));
+            json(&reply::Joined {
+                coalition: id.to_string(),
+                name,
+                agency,
+                inviter: inviter.to_string(),
+            })
+        })
+    }
+
+    fn peer_add(&self, address: &str) -> Result<Value, Failure> {
+        let (device, address) = net::split_address(address).ok_or_else(|| {
+            Failure::usage(format!("{address:?} is no address of a peer"))
+                .hint("write a multiaddress that ends in /p2p/PEER, as `tearline status` shows it")
+        })?;
+        self.answer(move |core| {
+            let mut batch = Batch::default();
+            core.dialer.add(&mut batch, device, &address.to_string());
+            let ticket =
+                core.replica.put(batch).map_err(|error| overview::store_failure(&error))?;
+            Ok((json(&core.peer(&device, None))?, Some(ticket)))
+        })
+    }
+
+    fn peer_remove(&self, name: String) -> Result<Value, Failure> {
+        self.answer(move |core| {
+            let known: Vec<_> = core
+                .dialer
+                .targets()
+                .iter()
+                .filter(|(device, target)| {
+                    names::is_prefix(&name, &device.to_string())
+                        || target.addresses.iter().any(|address| *address == name)
+                })
+                .map(|(device, _)| *device)
+                .collect();
+            let [device] = known.as_slice() else {
+                return Err(Failure::not_found("peer", &name));
+            };
+            let was = json(&core.peer(device, None))?;
+            let mut batch = Batch::default();
+            core.dialer.remove(&mut batch, device);
+            let ticket =
+                core.replica.put(batch).map_err(|error| overview::store_failure(&error))?;
+            core.disconnect(device);
+            Ok((was, Some(ticket)))
+        })
+    }
+
+    fn compartment_open(&self, open: control::CompartmentOpen) -> Result<Value, Failure> {
+        self.answer(move |core| {
+            let (id, opened, ticket) = core.audience_compartment(&open.rel, Some(&open.name))?;
+            let compartment = core
+                .replica
+                .compartment(id)
+                .ok_or_else(|| Failure::bug("an opened compartment is not there"))?;
+            let value = json(&reply::Opened {
+                compartment: id.to_string(),
+                name: core.compartment_name(&id),
+                agencies: core.audience(compartment),
+                opened,
+            })?;
+            Ok((value, ticket))
+        })
+    }
+}
+
+impl Core {
+    /// Sends a request to join, and tells what becomes of it.
+    fn join(
+        &mut self,
+        invitation: &Invitation,
+        request: JoinRequest,
+        told: std::sync::mpsc::SyncSender<Result<(), Failure>>,
+    ) -> Result<(), Failure> {
+        let inviter = invitation.inviter;
+        let mut batch = Batch::default();
+        for address in invitation.addresses.iter().rev() {
+            let bare = net::split_address(address).map(|(_, bare)| bare.to_string());
+            self.dialer.add(&mut batch, inviter, bare.as_deref().unwrap_or(address));
+        }
+        self.replica.put(batch).map_err(|error| overview::store_failure(&error))?;
+        self.replica.join(inviter, request);
+        self.disconnect(&inviter);
+        let own = self.replica.device();
+        self.on_event(Box::new(move |event, replica| {
+            let outcome = match event {
+                Event::JoinRefused { inviter: by, refusal } if *by == inviter => {
+                    let kind = match refusal {
+                        tearline_mesh::invitation::Refusal::Quorum => Kind::Waits,
+                        _ => Kind::Denied,
+                    };
+                    Some(Err(Failure::new(kind, refusal.to_string())))
+                }
+                Event::Fault { device, .. } if *device == inviter => {
+                    Some(Err(Failure::denied("the inviter's answer makes no sense")))
+                }
+                Event::StandingsChanged(id) => replica
+                    .coalition(*id)
+                    .is_some_and(|coalition| coalition.devices().contains_key(&own))
+                    .then_some(Ok(())),
+                _ => None,
+            };
+            match outcome {
+                Some(outcome) => {
+                    let _ = told.try_send(outcome);
+                    true
+                }
+                None => false,
+            }
+        }));
+        Ok(())
+    }
+}
+
+/// The colour of a record that names none, in a coalition founded here.
+const DEFAULT_TLP: Tlp = Tlp::Amber;
+/// Hours between an erasure's statement and the destruction of what it names.
+const ERASURE_DELAY_HOURS: u32 = 72;
+/// How long a join waits.
+const JOIN_MAX: std::time::Duration = std::time::Duration::from_secs(30);

@@ -1,0 +1,553 @@
+//! Many records at a time: search, list, import, export.
+
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io::{self, BufWriter, Read, Write};
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::sync::PoisonError;
+
+use serde_json::{Map, Value};
+
+use tearline_crdt::document::{Patch, Segment};
+use tearline_crdt::id::{Class, CompartmentId, RecordId};
+use tearline_crdt::record::label::Label;
+use tearline_crdt::record::shelf::{Detail, Draft};
+use tearline_crdt::store::StoreError;
+use tearline_crdt::time::WallTime;
+use tearline_mesh::replica::Ticket;
+
+use super::core::{Core, CoreHandle};
+use super::names::{class, is_prefix, label};
+use super::overview::store_failure;
+use super::json;
+use crate::control::{self, Format, PAGE_ROWS_DEFAULT, PAGE_ROWS_MAX, Progress, reply};
+use crate::exchange::csv::Mapping;
+use crate::exchange::{self, Item, ReadError};
+use crate::failure::{Failure, Kind};
+use crate::index::{Page, Query, Row};
+
+/// Drafts that are written in one act of an import.
+const DRAFTS_PER_ACT: usize = 256;
+/// Bytes of drafts, as text, in one act.
+const DRAFT_BYTES_PER_ACT: usize = 256 * 1024;
+/// Problems that an import reports in full; the rest are counted.
+const PROBLEMS_MAX: usize = 100;
+/// Records read at a time by an export.
+const EXPORT_PAGE: usize = 500;
+
+impl Core {
+    fn find(&mut self, query: &Query) -> Result<Page, Failure> {
+        let index = std::sync::Arc::clone(&self.index);
+        let index = index.lock().unwrap_or_else(PoisonError::into_inner);
+        let own = self.replica.device();
+        // The index is asked with the store in hand; whether a row is current and visible, too.
+        let (store, readable) = (self.replica.store(), |row: &Row| {
+            self.replica.right(row.compartment, &own).is_some()
+        });
+        index
+            .search(store, query, &mut |row| {
+                let current = self.replica.record_version(&row.record)?;
+                Ok(current == Some(row.version) && readable(row))
+            })
+            .map_err(|error| store_failure(&error))
+    }
+
+    /// The records whose ids begin so.
+    pub(super) fn records_with_prefix(&mut self, prefix: &str) -> Result<Vec<RecordId>, Failure> {
+        if prefix.len() < control::ID_PREFIX_DIGITS_MIN {
+            return Ok(Vec::new());
+        }
+        let ids = self
+            .replica
+            .records_from(prefix, PREFIX_HITS_MAX)
+            .map_err(|error| store_failure(&error))?;
+        let mut hits = Vec::new();
+        for id in ids.into_iter().filter(|id| is_prefix(prefix, &id.to_string())) {
+            if self.visible(id).is_ok() {
+                hits.push(id);
+            }
+        }
+        Ok(hits)
+    }
+
+    pub(super) fn search(&mut self, search: &control::Search) -> Result<Value, Failure> {
+        let mut query =
+            Query::parse(&search.query).map_err(|error| Failure::usage(error.to_string()))?;
+        query.limit = limit(search.limit)?;
+        query.after = cursor(search.after.as_deref())?;
+        self.rows(&query)
+    }
+
+    pub(super) fn record_list(&mut self, list: &control::RecordList) -> Result<Value, Failure> {
+        let mut query = Query { limit: limit(list.limit)?, ..Query::default() };
+        query.after = cursor(list.after.as_deref())?;
+        if let Some(kind) = &list.kind {
+            query = Query { kinds: Query::parse(&format!("kind:{kind}"))
+                .map_err(|error| Failure::usage(error.to_string()))?
+                .kinds, ..query };
+        }
+        if let Some(name) = &list.compartment {
+            query.compartment = Some(self.named_compartment(name)?);
+        }
+        self.rows(&query)
+    }
+
+    fn rows(&mut self, query: &Query) -> Result<Value, Failure> {
+        let page = self.find(query)?;
+        let records = page
+            .rows
+            .iter()
+            .map(|row| reply::Row {
+                record: row.record.to_string(),
+                kind: row.kind.name().into(),
+                title: row.title.clone(),
+                label: row.label.clone(),
+                class: row.class.name().into(),
+                compartment: row.compartment.to_string(),
+                compartment_name: self.compartment_name(&row.compartment),
+                originator: self.agency_ref(Some(row.origin)),
+                modified: WallTime(row.received_ms).to_string(),
+                flags: Vec::new(),
+            })
+            .collect();
+        json(&reply::Rows { records, next: page.next.map(|next| next.to_string()) })
+    }
+}
+
+/// Most records looked at for an abbreviated id.
+const PREFIX_HITS_MAX: usize = 16;
+
+fn limit(asked: Option<u32>) -> Result<usize, Failure> {
+    match asked.unwrap_or(PAGE_ROWS_DEFAULT) {
+        0 => Err(Failure::usage("a page has at least one row")),
+        n if n > PAGE_ROWS_MAX => {
+            Err(Failure::usage(format!("a page has at most {PAGE_ROWS_MAX} rows")))
+        }
+        n => Ok(n as usize),
+    }
+}
+
+fn cursor(text: Option<&str>) -> Result<Option<crate::index::Cursor>, Failure> {
+    text.map(|text| {
+        text.parse().map_err(|()| {
+            Failure::usage(format!("{text:?} is no place in a list"))
+                .hint("give `--after` what the page before said was next")
+        })
+    })
+    .transpose()
+}
+
+/// What one import has come to.
+#[derive(Default)]
+struct Tally {
+    report: reply::Imported,
+    waiting: Vec<Draft>,
+    /// External ids and fields of the drafts that wait, to find those that are here already.
+    waiting_bytes: usize,
+    last: Option<Ticket>,
+}
+
+/// Reads files and writes a record for each good object.
+pub(super) fn import(
+    core: &CoreHandle,
+    import: &control::Import,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Value, Failure> {
+    let class = class(import.class.as_deref())?;
+    let least = import.label.as_deref().map(label).transpose()?;
+    let mapping = import.map.as_deref().map(read_mapping).transpose()?;
+    let named = import.compartment.clone();
+    let (id, default) = core.ask(move |core| {
+        Ok((core.named_compartment(&named)?, core.label_or_default(None)?))
+    })?;
+    let target = Target { id, class, least: least.unwrap_or(default) };
+    let mut tally = Tally::default();
+    let mut failed = None;
+    for path in &import.files {
+        let outcome = import_file(core, import, path, mapping.as_ref(), &target, &mut tally, progress);
+        if let Err(failure) = outcome {
+            failed = Some(failure);
+            break;
+        }
+    }
+    let written = flush(core, &target, &mut tally);
+    if tally.last.is_some() {
+        core.act(|core| Ok(((), core.replica.settled())))?;
+    }
+    written?;
+    if let Some(failure) = failed {
+        return Err(Failure {
+            what: format!("{} ({} records were written before it)", failure.what, tally.report.created),
+            ..failure
+        });
+    }
+    json(&tally.report)
+}
+
+/// Where to an import writes.
+struct Target {
+    id: CompartmentId,
+    class: Class,
+    least: Label,
+}
+
+fn read_mapping(path: &Path) -> Result<Mapping, Failure> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| Failure::io(format!("cannot read {}", path.display()), &error))?;
+    Mapping::parse(&text).map_err(|error| Failure::usage(format!("{}: {error}", path.display())))
+}
+
+fn import_file(
+    core: &CoreHandle,
+    import: &control::Import,
+    path: &Path,
+    mapping: Option<&Mapping>,
+    target: &Target,
+    tally: &mut Tally,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<(), Failure> {
+    let shown = path.display().to_string();
+    let file = File::open(path).map_err(|error| Failure::io(format!("cannot read {shown}"), &error))?;
+    let total = file.metadata().map(|found| found.len()).ok();
+    if file.metadata().is_ok_and(|found| found.is_dir()) {
+        return Err(Failure::usage(format!("{shown} is a folder; name files")));
+    }
+    let format = import.format.unwrap_or_else(|| format_of(path));
+    let mut failure = None;
+    let mut sink = |item: Item| {
+        tally.report.read += 1;
+        match item {
+            Item::Draft(draft) => {
+                let mut label = target.least.clone();
+                if let Some(marking) = draft.tlp.and_then(|tlp| tlp.parse::<Label>().ok()) {
+                    label = label.join(&marking);
+                }
+                tally.waiting_bytes += draft.fields.len() * 64;
+                tally.waiting.push(Draft::New { kind: draft.kind, fields: draft.fields, label });
+            }
+            Item::Bad(problem) => {
+                tally.report.rejected += 1;
+                if tally.report.problems.len() < PROBLEMS_MAX {
+                    tally.report.problems.push(reply::Problem {
+                        file: shown.clone(),
+                        place: problem.place,
+                        reason: problem.reason,
+                    });
+                }
+            }
+        }
+        if tally.waiting.len() >= DRAFTS_PER_ACT || tally.waiting_bytes >= DRAFT_BYTES_PER_ACT {
+            progress(Progress {
+                done: tally.report.read,
+                total: None,
+                unit: "records".into(),
+                note: format!("importing {shown}"),
+            });
+            if let Err(error) = flush(core, target, tally) {
+                failure = Some(error);
+                return ControlFlow::Break(());
+            }
+        }
+        ControlFlow::Continue(())
+    };
+    let outcome = match (format, mapping) {
+        (Format::Stix, _) => exchange::stix::read(file, &mut sink),
+        (Format::Geojson, _) => exchange::geojson::read(file, &mut sink),
+        (Format::Csv, Some(mapping)) => exchange::csv::read(file, mapping, &mut sink),
+        (Format::Csv, None) => {
+            return Err(Failure::usage("a table needs a mapping file: --map MAP.toml")
+                .hint("docs/import.md shows one"));
+        }
+    };
+    let _ = total;
+    if let Some(failure) = failure {
+        return Err(failure);
+    }
+    outcome.map_err(|error| read_failure(&shown, &error))
+}
+
+fn read_failure(file: &str, error: &ReadError) -> Failure {
+    Failure::failed(format!("{file}: {error}"))
+}
+
+/// Writes the drafts that wait, without waiting for the disk.
+fn flush(core: &CoreHandle, target: &Target, tally: &mut Tally) -> Result<(), Failure> {
+    let drafts = std::mem::take(&mut tally.waiting);
+    tally.waiting_bytes = 0;
+    if drafts.is_empty() {
+        return Ok(());
+    }
+    let (id, class) = (target.id, target.class);
+    let written = core.ask(move |core| core.import(id, class, drafts))?;
+    tally.report.created += written.created;
+    tally.report.updated += written.updated;
+    tally.report.unchanged += written.unchanged;
+    tally.report.rejected += written.rejected.len() as u64;
+    for problem in written.rejected {
+        if tally.report.problems.len() < PROBLEMS_MAX {
+            tally.report.problems.push(problem);
+        }
+    }
+    tally.last = written.ticket.or(tally.last);
+    Ok(())
+}
+
+/// What one act of an import came to.
+#[derive(Default)]
+struct Imported {
+    created: u64,
+    updated: u64,
+    unchanged: u64,
+    rejected: Vec<reply::Problem>,
+    ticket: Option<Ticket>,
+}
+
+impl Core {
+    /// Writes drafts; those whose object is here already change it or leave it alone.
+    fn import(
+        &mut self,
+        id: CompartmentId,
+        class: Class,
+        drafts: Vec<Draft>,
+    ) -> Result<Imported, Failure> {
+        let mut done = Imported::default();
+        let mut fresh = Vec::new();
+        let mut changes = VecDeque::new();
+        for draft in drafts {
+            let Draft::New { fields, .. } = &draft else { continue };
+            let Some(known) = self.known(id, fields)? else {
+                fresh.push(draft);
+                continue;
+            };
+            if known.fields == *fields {
+                done.unchanged += 1;
+            } else {
+                changes.push_back((known.record, difference(&known.fields, fields)));
+            }
+        }
+        done.created += self.import_all(id, class, fresh, &mut done)?;
+        for (record, patch) in changes {
+            match self.write(id, class, vec![Draft::Edit { record, patch }]) {
+                Ok(act) => {
+                    done.updated += 1;
+                    done.ticket = Some(act.ticket);
+                }
+                Err(failure) if matches!(failure.kind, Kind::Denied | Kind::Usage) => {
+                    done.rejected.push(refused(&record.to_string(), &failure));
+                }
+                Err(failure) => return Err(failure),
+            }
+        }
+        Ok(done)
+    }
+
+    /// Writes new records together; where one is refused, it is left out and named.
+    fn import_all(
+        &mut self,
+        id: CompartmentId,
+        class: Class,
+        drafts: Vec<Draft>,
+        done: &mut Imported,
+    ) -> Result<u64, Failure> {
+        if drafts.is_empty() {
+            return Ok(0);
+        }
+        let count = drafts.len() as u64;
+        match self.write(id, class, drafts.clone()) {
+            Ok(act) => {
+                done.ticket = Some(act.ticket);
+                Ok(count)
+            }
+            Err(failure) if failure.kind == Kind::Usage && count > 1 => {
+                let mut written = 0;
+                for draft in drafts {
+                    written += self.import_all(id, class, vec![draft], done)?;
+                }
+                Ok(written)
+            }
+            Err(failure) if failure.kind == Kind::Usage => {
+                let name = drafts.first().map(external_id).unwrap_or_default();
+                done.rejected.push(refused(&name, &failure));
+                Ok(0)
+            }
+            Err(failure) => Err(failure),
+        }
+    }
+
+    /// The record of a compartment that an object with an external id became before.
+    fn known(
+        &mut self,
+        id: CompartmentId,
+        fields: &Map<String, Value>,
+    ) -> Result<Option<Detail>, Failure> {
+        let Some(external) = fields.get("id").and_then(Value::as_str) else { return Ok(None) };
+        let record = self
+            .external(id, external)
+            .map_err(|error| store_failure(&error))?;
+        match record {
+            None => Ok(None),
+            Some(record) => match self.visible(record) {
+                Ok(detail) => Ok(Some(detail)),
+                Err(failure) if failure.kind == Kind::NotFound => Ok(None),
+                Err(failure) => Err(failure),
+            },
+        }
+    }
+
+    fn external(&self, id: CompartmentId, name: &str) -> Result<Option<RecordId>, StoreError> {
+        crate::index::external(self.replica.store(), &id, name)
+    }
+}
+
+fn external_id(draft: &Draft) -> String {
+    match draft {
+        Draft::New { fields, .. } => {
+            fields.get("id").and_then(Value::as_str).unwrap_or("an object").to_owned()
+        }
+        Draft::Edit { record, .. } | Draft::Label { record, .. } => record.to_string(),
+    }
+}
+
+fn refused(place: &str, failure: &Failure) -> reply::Problem {
+    reply::Problem { file: String::new(), place: place.into(), reason: failure.what.clone() }
+}
+
+/// The patch that makes one object of another, property by property.
+fn difference(before: &Map<String, Value>, after: &Map<String, Value>) -> Patch {
+    let mut patch = Patch::default();
+    for (name, value) in after {
+        if before.get(name) != Some(value) {
+            patch.set(vec![Segment::Name(name.clone())], value.clone());
+        }
+    }
+    for name in before.keys().filter(|name| !after.contains_key(*name)) {
+        patch.unset(vec![Segment::Name(name.clone())]);
+    }
+    patch
+}
+
+fn format_of(path: &Path) -> Format {
+    match path.extension().and_then(|end| end.to_str()) {
+        Some("csv" | "tsv") => Format::Csv,
+        Some("geojson") => Format::Geojson,
+        _ => {
+            // GeoJSON files are often called .json, too: the first bytes tell.
+            let mut head = vec![0; 4_096];
+            let read = File::open(path).and_then(|mut file| file.read(&mut head)).unwrap_or(0);
+            let head = String::from_utf8_lossy(head.get(..read).unwrap_or_default()).into_owned();
+            let geo = head.contains("\"FeatureCollection\"") || head.contains("\"Feature\"");
+            if geo { Format::Geojson } else { Format::Stix }
+        }
+    }
+}
+
+/// Writes what matches to the client's file.
+pub(super) fn export(
+    core: &CoreHandle,
+    export: &control::Export,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Value, Failure> {
+    let mut query = Query::parse(export.query.as_deref().unwrap_or_default())
+        .map_err(|error| Failure::usage(error.to_string()))?;
+    if let Some(name) = export.compartment.clone() {
+        query.compartment = Some(core.ask(move |core| core.named_compartment(&name))?);
+    }
+    query.limit = EXPORT_PAGE;
+    let shown = export.out.display().to_string();
+    let io = |error: io::Error| Failure::io(format!("cannot write {shown}"), &error);
+    let file = File::options().write(true).truncate(true).open(&export.out).map_err(io)?;
+    let mut out = BufWriter::new(file);
+    let mut records = 0;
+    match export.format {
+        Format::Stix => {
+            let mut seed = [0; 16];
+            tearline_crdt::entropy::Entropy::fill(&mut super::SystemEntropy, &mut seed);
+            let mut bundle = exchange::stix::BundleWriter::begin(&mut out, seed).map_err(io)?;
+            each(core, query, progress, &mut |detail| {
+                records += 1;
+                bundle.write(exchange::stix::Outgoing {
+                    record: detail.record,
+                    kind: detail.kind,
+                    modified: detail.entries.iter().map(|e| e.wall).max().unwrap_or(detail.created),
+                    created: detail.created,
+                    fields: detail.fields,
+                })
+            })
+            .and_then(|()| bundle.end().map(|_| ()).map_err(io))?;
+        }
+        Format::Csv => {
+            let mut rows = Vec::new();
+            each(core, query, progress, &mut |detail| {
+                rows.push(table_row(&detail));
+                Ok(())
+            })?;
+            records = exchange::csv::write(&mut out, &COLUMNS, rows.into_iter())
+                .map_err(|error| Failure::failed(format!("cannot write {shown}: {error}")))?;
+        }
+        Format::Geojson => {
+            let mut rows = Vec::new();
+            each(core, query, progress, &mut |detail| {
+                let place = Row::describe(detail.kind, &detail.fields).place;
+                rows.push((detail.record.to_string(), place, detail.fields));
+                Ok(())
+            })?;
+            records = exchange::geojson::write(&mut out, rows.into_iter()).map_err(io)?;
+        }
+    }
+    out.flush().map_err(io)?;
+    let bytes = out.get_ref().metadata().map_or(0, |found| found.len());
+    json(&reply::Exported { records, bytes })
+}
+
+/// Goes through all records that match, page by page.
+fn each(
+    core: &CoreHandle,
+    mut query: Query,
+    progress: &mut dyn FnMut(Progress),
+    take: &mut dyn FnMut(Detail) -> io::Result<()>,
+) -> Result<(), Failure> {
+    let mut done = 0;
+    loop {
+        let asked = query.clone();
+        let (details, next) = core.ask(move |core| {
+            let page = core.find(&asked)?;
+            let mut details = Vec::with_capacity(page.rows.len());
+            for row in &page.rows {
+                details.push(core.visible(row.record)?);
+            }
+            Ok((details, page.next))
+        })?;
+        for detail in details {
+            done += 1;
+            take(detail).map_err(|error| Failure::io("cannot write the export", &error))?;
+        }
+        progress(Progress { done, total: None, unit: "records".into(), note: "exporting".into() });
+        match next {
+            Some(next) => query.after = Some(next),
+            None => return Ok(()),
+        }
+    }
+}
+
+/// The columns of an exported table.
+const COLUMNS: [&str; 8] =
+    ["record", "kind", "title", "label", "created", "latitude", "longitude", "fields"];
+
+fn table_row(detail: &Detail) -> Vec<(&'static str, String)> {
+    let row = Row::describe(detail.kind, &detail.fields);
+    let mut cells = vec![
+        ("record", detail.record.to_string()),
+        ("kind", detail.kind.name().to_owned()),
+        ("title", row.title),
+        ("label", detail.label.to_string()),
+        ("created", detail.created.to_string()),
+        ("fields", serde_json::to_string(&detail.fields).unwrap_or_default()),
+    ];
+    if let Some((latitude, longitude)) = row.place {
+        cells.push(("latitude", latitude.to_string()));
+        cells.push(("longitude", longitude.to_string()));
+    }
+    cells
+}
+

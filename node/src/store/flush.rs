@@ -1,0 +1,377 @@
+//! How batches become durable, and how what was flushed becomes pages.
+//!
+//! A flush takes everything applied since the last one as *one* change: (1) values are sealed and
+//! put into the values file; (2) the file is synced; (3) one atomic batch, with a packed list of
+//! what changed, goes to the index, which is synced; (4) replaced and removed values of scrubbed
+//! spaces are overwritten, and the file is synced again. A crash before (3) leaves bytes that
+//! nothing refers to; a crash after it finds, in the index, what is still to be overwritten.
+//!
+//! From time to time the changes are merged into pages of sorted keys, which takes a random key a
+//! few microseconds instead of a rewritten leaf. Then everything in the values file that no page
+//! refers to is free.
+
+use std::collections::BTreeMap;
+use std::mem;
+use std::ops::Bound;
+use std::sync::{Arc, MutexGuard, PoisonError, RwLock, RwLockWriteGuard};
+
+use tearline_crdt::store::StoreError;
+
+use super::Failure;
+use super::index::{Change, Delta, Index, PageEntry, Stretches};
+use super::layers::{FullKey, Layers, Overlay, Pages, split_key};
+use super::run::{INLINE_BYTES_MAX, RunReader, RunWriter, Slot};
+use super::seal::Kind;
+use super::values::ValuesFile;
+
+/// A change of at most this many bytes is kept in the index itself, so that a small flush syncs
+/// one file and not two.
+const DELTA_INLINE_BYTES_MAX: usize = 1_536;
+/// Packed changes are cut into pieces of about this size.
+const DELTA_BYTES_MAX: usize = 256 * 1024;
+/// Stretches in one value of the index: at most 20 bytes each, so below sled's limits.
+const SCRUB_STRETCHES_MAX: usize = 50;
+
+/// A page above this is split.
+const PAGE_BYTES_MAX: usize = 8 * 1024;
+/// What a split aims at.
+const PAGE_BYTES_AIM: usize = 6 * 1024;
+
+/// Merge when so many keys wait: their memory, and the time to read them back when the store is
+/// opened, stay small; and a merge into a million random keys rewrites each page for several.
+const RECENT_KEYS_MAX: usize = 65_536;
+/// Merge when so many flushes wait.
+const DELTAS_MAX: usize = 4_096;
+/// Merge when the values file grew by this much, or by a quarter if that is more: only then is
+/// space found again.
+const PLACED_BYTES_MIN: u64 = 64 * 1024 * 1024;
+
+/// The limits that decide when to merge. Tests set smaller ones.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct MergeLimits {
+    pub(super) recent_keys_max: usize,
+    pub(super) deltas_max: usize,
+    pub(super) placed_bytes_min: u64,
+}
+
+impl Default for MergeLimits {
+    fn default() -> Self {
+        Self {
+            recent_keys_max: RECENT_KEYS_MAX,
+            deltas_max: DELTAS_MAX,
+            placed_bytes_min: PLACED_BYTES_MIN,
+        }
+    }
+}
+
+/// The one writer of a store.
+pub(super) struct Writer {
+    pub(super) index: Index,
+    pub(super) values: ValuesFile,
+    pub(super) limits: MergeLimits,
+    /// Number of the next delta or list of stretches.
+    pub(super) next_seq: u64,
+    pub(super) next_page: u64,
+    /// Deltas that wait for a merge.
+    pub(super) deltas: Vec<u64>,
+    /// Lists of stretches that were overwritten; their removal goes with the next change.
+    pub(super) scrubbed: Vec<u64>,
+}
+
+/// What the writer works on.
+pub(super) struct Flush<'a> {
+    pub(super) writer: MutexGuard<'a, Writer>,
+    pub(super) lock: &'a RwLock<Layers>,
+    pub(super) pages: &'a Pages,
+}
+
+impl Flush<'_> {
+    /// Makes durable what was applied, and merges if it is time.
+    pub(super) fn run(mut self) -> Result<(), StoreError> {
+        let frozen = {
+            let mut layers = self.layers();
+            if let Some(failure) = &layers.failed {
+                return Err(failure.refusal());
+            }
+            let overlay = Arc::new(mem::take(&mut layers.active));
+            layers.frozen = Some(Arc::clone(&overlay));
+            overlay
+        };
+        let done = self.flush(&frozen).and_then(|()| self.merge_if_due());
+        done.map_err(|failure| {
+            let mut layers = self.layers();
+            layers.failed = Some(failure.clone());
+            failure.at(&[])
+        })
+    }
+
+    fn layers(&self) -> RwLockWriteGuard<'_, Layers> {
+        self.lock.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn flush(&mut self, frozen: &Overlay) -> Result<(), Failure> {
+        if frozen.writes.is_empty() {
+            self.layers().frozen = None;
+            return Ok(());
+        }
+        let (slots, stretches) = self.put_values(frozen)?;
+        let mut change = Change::default();
+        let deltas = self.put_deltas(&slots, &mut change)?;
+        let scrubs = self.note_stretches(&stretches, &mut change);
+        let writer = &mut *self.writer;
+        writer.values.sync()?;
+        writer.index.apply(change, &self.pages.sealer)?;
+        writer.deltas.extend(deltas);
+        if !stretches.is_empty() {
+            writer.values.scrub(&stretches)?;
+        }
+        writer.scrubbed = scrubs;
+        let mut layers = self.layers();
+        layers.recent.extend(slots);
+        layers.frozen = None;
+        Ok(())
+    }
+
+    /// Puts long and scrubbed values into the values file. Returns what every key holds, and what
+    /// is to be overwritten.
+    fn put_values(
+        &mut self,
+        frozen: &Overlay,
+    ) -> Result<(BTreeMap<FullKey, Slot>, Stretches), Failure> {
+        let mut slots = BTreeMap::new();
+        let mut stretches = Stretches::new();
+        for (full, write) in &frozen.writes {
+            let scrubbed = split_key(full).0.scrubbed();
+            if scrubbed && let Some(Slot::Stored(old)) = self.find_durable(full)? {
+                stretches.push((old.offset, u64::from(old.len)));
+            }
+            let slot = match write {
+                None => Slot::Gone,
+                Some(value) if !scrubbed && value.len() <= INLINE_BYTES_MAX => {
+                    Slot::Inline(value.as_slice().into())
+                }
+                Some(value) => {
+                    let values = &mut self.writer.values;
+                    Slot::Stored(values.put(
+                        &self.pages.sealer,
+                        Kind::Value,
+                        full,
+                        value.clone(),
+                    )?)
+                }
+            };
+            slots.insert(full.clone(), slot);
+        }
+        Ok((slots, join(stretches)))
+    }
+
+    fn find_durable(&self, full: &[u8]) -> Result<Option<Slot>, Failure> {
+        let layers = self.lock.read().unwrap_or_else(PoisonError::into_inner);
+        layers.find_durable(self.pages, full)
+    }
+
+    fn put_deltas(
+        &mut self,
+        slots: &BTreeMap<FullKey, Slot>,
+        change: &mut Change,
+    ) -> Result<Vec<u64>, Failure> {
+        let mut runs = Vec::new();
+        let mut run = RunWriter::default();
+        for (full, slot) in slots {
+            run.push(full, slot);
+            if run.len() >= DELTA_BYTES_MAX {
+                runs.push(run.take());
+            }
+        }
+        if run.len() > 0 {
+            runs.push(run.take());
+        }
+        let inline = runs.len() == 1 && runs.iter().all(|run| run.len() <= DELTA_INLINE_BYTES_MAX);
+        let mut seqs = Vec::new();
+        for run in runs {
+            let seq = self.seq();
+            let delta = if inline {
+                Delta::Inline(run)
+            } else {
+                let values = &mut self.writer.values;
+                let name = seq.to_be_bytes();
+                Delta::Stored(values.put(&self.pages.sealer, Kind::Delta, &name, run)?)
+            };
+            change.add_delta(seq, &delta);
+            seqs.push(seq);
+        }
+        Ok(seqs)
+    }
+
+    fn note_stretches(&mut self, stretches: &[(u64, u64)], change: &mut Change) -> Vec<u64> {
+        for done in mem::take(&mut self.writer.scrubbed) {
+            change.remove_scrub(done);
+        }
+        let mut seqs = Vec::new();
+        for part in stretches.chunks(SCRUB_STRETCHES_MAX) {
+            let seq = self.seq();
+            change.add_scrub(seq, part);
+            seqs.push(seq);
+        }
+        seqs
+    }
+
+    fn seq(&mut self) -> u64 {
+        let seq = self.writer.next_seq;
+        self.writer.next_seq += 1;
+        seq
+    }
+
+    fn merge_if_due(&mut self) -> Result<(), Failure> {
+        let recent = self.layers().recent.len();
+        let Writer { limits, values, deltas, .. } = &*self.writer;
+        let grown = values.placed_bytes() >= limits.placed_bytes_min.max(values.end() / 4);
+        if recent >= limits.recent_keys_max || deltas.len() >= limits.deltas_max || grown {
+            self.merge()
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Merges what was flushed into the pages, and finds out what is free.
+    fn merge(&mut self) -> Result<(), Failure> {
+        let recent = self.layers().recent.clone();
+        let mut change = Change::default();
+        let mut rewritten: Vec<(Option<FullKey>, Vec<PageEntry>)> = Vec::new();
+        let mut left = recent.iter().peekable();
+        while let Some((full, _)) = left.peek() {
+            let (page, upto) = self.page_to_merge(full);
+            let mut keys = BTreeMap::new();
+            if let Some(page) = &page {
+                let text = self.pages.text(page)?;
+                let mut run = RunReader::new(&text);
+                while let Some((key, slot)) =
+                    run.next().map_err(|_| Failure::Damaged { what: "a page of keys" })?
+                {
+                    keys.insert(key.to_vec(), slot.to_slot());
+                }
+            }
+            let within = |key: &FullKey| upto.as_ref().is_none_or(|upto| key < upto);
+            while let Some((key, slot)) = left.next_if(|(key, _)| within(key)) {
+                match slot {
+                    Slot::Gone => keys.remove(key),
+                    slot => keys.insert(key.clone(), slot.clone()),
+                };
+            }
+            let first = page.as_ref().map(|page| page.first.clone());
+            let entries = self.write_pages(page.map(|page| page.no), &keys, &mut change)?;
+            change.end_group();
+            rewritten.push((first, entries));
+        }
+        for done in mem::take(&mut self.writer.deltas) {
+            change.remove_delta(done);
+        }
+        for done in mem::take(&mut self.writer.scrubbed) {
+            change.remove_scrub(done);
+        }
+        self.writer.values.sync()?;
+        self.writer.index.apply(change, &self.pages.sealer)?;
+        let mut layers = self.layers();
+        layers.recent.clear();
+        for (first, entries) in rewritten {
+            if let Some(first) = first {
+                layers.pages.remove(&first);
+            }
+            for entry in entries {
+                layers.pages.insert(entry.first.clone(), entry);
+            }
+        }
+        drop(layers);
+        self.reclaim()
+    }
+
+    /// The page into which a key goes, and the first key that goes into the one after it. The
+    /// lowest page takes all keys below it.
+    fn page_to_merge(&self, full: &[u8]) -> (Option<PageEntry>, Option<FullKey>) {
+        let layers = self.layers();
+        let page = layers.page_of(full).or_else(|| layers.pages.values().next()).cloned();
+        let upto = page.as_ref().and_then(|page| {
+            let after = (Bound::Excluded(page.first.as_slice()), Bound::Unbounded);
+            layers.pages.range::<[u8], _>(after).next().map(|(first, _)| first.clone())
+        });
+        (page, upto)
+    }
+
+    /// Writes keys as one page or, if they are too many, several of about equal size. The first
+    /// takes over the number of the page that they replace.
+    fn write_pages(
+        &mut self,
+        mut no: Option<u64>,
+        keys: &BTreeMap<FullKey, Slot>,
+        change: &mut Change,
+    ) -> Result<Vec<PageEntry>, Failure> {
+        let mut whole = RunWriter::default();
+        keys.iter().for_each(|(key, slot)| whole.push(key, slot));
+        let parts =
+            if whole.len() > PAGE_BYTES_MAX { whole.len().div_ceil(PAGE_BYTES_AIM) } else { 1 };
+        let aim = whole.len() / parts;
+        let mut entries = Vec::new();
+        let mut run = RunWriter::default();
+        let (mut first, mut refers) = (None, false);
+        let mut keys = keys.iter().peekable();
+        while let Some((key, slot)) = keys.next() {
+            run.push(key, slot);
+            first.get_or_insert_with(|| key.clone());
+            refers |= matches!(slot, Slot::Stored(_));
+            if run.len() < aim && keys.peek().is_some() {
+                continue;
+            }
+            let no = no.take().unwrap_or_else(|| {
+                let fresh = self.writer.next_page;
+                self.writer.next_page += 1;
+                fresh
+            });
+            let (name, sealer) = (no.to_be_bytes(), &self.pages.sealer);
+            let extent = self.writer.values.put(sealer, Kind::Page, &name, run.take())?;
+            let first = first.take().unwrap_or_default();
+            let entry = PageEntry { no, first, extent, refers: mem::take(&mut refers) };
+            change.set_page(&entry);
+            entries.push(entry);
+        }
+        if let Some(empty) = no {
+            change.remove_page(empty);
+        }
+        Ok(entries)
+    }
+
+    /// Finds what is free: all that no page is at or refers to. Everything was just merged, so
+    /// there is nothing else.
+    fn reclaim(&mut self) -> Result<(), Failure> {
+        let pages: Vec<PageEntry> = self.layers().pages.values().cloned().collect();
+        let mut used = Stretches::new();
+        for page in pages {
+            used.push((page.extent.offset, u64::from(page.extent.len)));
+            if !page.refers {
+                continue;
+            }
+            let text = self.pages.text(&page)?;
+            let mut run = RunReader::new(&text);
+            while let Some((_, slot)) =
+                run.next().map_err(|_| Failure::Damaged { what: "a page of keys" })?
+            {
+                if let super::run::SlotView::Stored(extent) = slot {
+                    used.push((extent.offset, u64::from(extent.len)));
+                }
+            }
+        }
+        self.writer.values.reclaim(used)
+    }
+}
+
+/// Joins stretches that touch.
+fn join(mut stretches: Stretches) -> Stretches {
+    stretches.sort_unstable();
+    let mut joined = Stretches::new();
+    for (offset, len) in stretches {
+        match joined.last_mut() {
+            Some((at, before)) if *at + *before == offset => *before += len,
+            _ => joined.push((offset, len)),
+        }
+    }
+    joined
+}

@@ -1,0 +1,454 @@
+//! The index: a small sled database that says what the values file holds.
+//!
+//! It has five kinds of key. `0`: format version, store id and a proof of the key. `1 || seq`: what
+//! one flush changed (a run, or where in the values file it is). `2 || page`: where a page of keys
+//! is. `3 || seq`: stretches of the values file that are still to be overwritten. `4`: the *tip*,
+//! what the rest must add up to.
+//!
+//! Why so little in sled: its leaves hold at most 16 items, whatever their size, and each change
+//! rewrites them; leaves above an eighth of a mebibyte become files of their own that it never
+//! syncs; and random keys cost it 35 us each and, in large batches, gigabytes of memory. As a
+//! journal of small values it is quick, small and quick to open.
+//!
+//! sled is guarded: it does not sync its file to the medium when it flushes (we do); it may panic
+//! on a damaged file (caught); it can leave a half-written snapshot that it later trips over
+//! (removed before it looks); and what it recovers is compared with the tip.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tearline_crdt::codec::{DecodeError, Reader, Write as _};
+
+use super::run::Extent;
+use super::seal::{Nonce, Sealer};
+use super::values::StoreId;
+use super::{Failure, OpenError};
+
+/// Version of everything in a store's folder.
+pub(super) const STORE_VERSION: u8 = 1;
+
+/// sled's page cache. Everything is read once, when the store is opened.
+const CACHE_BYTES: u64 = 4 * 1024 * 1024;
+/// How often sled looks for segments to clean up.
+const CLEAN_EVERY_MS: u64 = 1_000;
+/// Changes that one sled batch holds at most while pages are rewritten.
+const BATCH_OPS_MAX: usize = 512;
+
+/// What sled says when its lock is taken.
+const LOCK_ERROR: &str = "could not acquire lock";
+/// How long and how often to wait for it: 10 s in all.
+const LOCK_RETRY_DELAY: Duration = Duration::from_millis(5);
+const LOCK_TRIES_MAX: u32 = 2_000;
+
+const HEADER: u8 = 0;
+const DELTA: u8 = 1;
+const PAGE: u8 = 2;
+const SCRUB: u8 = 3;
+const TIP: u8 = 4;
+
+/// What one flush changed.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) enum Delta {
+    /// The run itself.
+    Inline(Vec<u8>),
+    /// Where it is.
+    Stored(Extent),
+}
+
+/// Where a page is and what it begins with.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) struct PageEntry {
+    /// Its number, which is its name in the seal.
+    pub(super) no: u64,
+    /// Its lowest key.
+    pub(super) first: Vec<u8>,
+    /// Where it is.
+    pub(super) extent: Extent,
+    /// Whether any of its slots is in the values file.
+    pub(super) refers: bool,
+}
+
+/// Kind and number of a value of the index: its key.
+type Name = (u8, u64);
+
+/// Stretches `(offset, len)` of the values file.
+pub(super) type Stretches = Vec<(u64, u64)>;
+
+/// All that the index holds.
+#[derive(Debug, Default)]
+pub(super) struct Contents {
+    /// By sequence number, ascending.
+    pub(super) deltas: Vec<(u64, Delta)>,
+    /// By number.
+    pub(super) pages: Vec<PageEntry>,
+    /// By sequence number, ascending.
+    pub(super) scrubs: Vec<(u64, Stretches)>,
+}
+
+/// One atomic change of the index.
+#[derive(Debug, Default)]
+pub(super) struct Change {
+    ops: Vec<(Name, Option<Vec<u8>>)>,
+    /// Ends of groups of operations that belong together, so that a large change may be cut.
+    groups: Vec<usize>,
+}
+
+impl Change {
+    /// Adds what a flush changed.
+    pub(super) fn add_delta(&mut self, seq: u64, delta: &Delta) {
+        let mut text = Vec::new();
+        match delta {
+            Delta::Inline(run) => {
+                text.push(0);
+                text.raw(run);
+            }
+            Delta::Stored(extent) => {
+                text.push(1);
+                extent.encode(&mut text);
+            }
+        }
+        self.ops.push(((DELTA, seq), Some(text)));
+    }
+
+    /// Removes it.
+    pub(super) fn remove_delta(&mut self, seq: u64) {
+        self.ops.push(((DELTA, seq), None));
+    }
+
+    /// Adds or replaces a page.
+    pub(super) fn set_page(&mut self, page: &PageEntry) {
+        let mut text = vec![u8::from(page.refers)];
+        text.bytes(&page.first);
+        page.extent.encode(&mut text);
+        self.ops.push(((PAGE, page.no), Some(text)));
+    }
+
+    /// Removes a page.
+    pub(super) fn remove_page(&mut self, no: u64) {
+        self.ops.push(((PAGE, no), None));
+    }
+
+    /// Adds stretches that must be overwritten once this change is durable.
+    pub(super) fn add_scrub(&mut self, seq: u64, stretches: &[(u64, u64)]) {
+        let mut text = Vec::new();
+        for (offset, len) in stretches {
+            text.number(*offset).number(*len);
+        }
+        self.ops.push(((SCRUB, seq), Some(text)));
+    }
+
+    /// Removes them: they were overwritten.
+    pub(super) fn remove_scrub(&mut self, seq: u64) {
+        self.ops.push(((SCRUB, seq), None));
+    }
+
+    /// What was added so far may be applied apart from what comes.
+    pub(super) fn end_group(&mut self) {
+        self.groups.push(self.ops.len());
+    }
+}
+
+/// The open index.
+pub(super) struct Index {
+    db: sled::Db,
+    file: File,
+    /// The nonce of every delta, page and list of stretches.
+    nonces: BTreeMap<Name, Nonce>,
+    tip: Tip,
+}
+
+/// What all deltas, pages and scrubs add up to: their number, and their nonces, added bitwise. A
+/// value that sled lost, or brought back from the past, shows.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+struct Tip {
+    values: u64,
+    nonces: Nonce,
+}
+
+impl Tip {
+    fn toggle(&mut self, nonce: &Nonce) {
+        for (sum, byte) in self.nonces.iter_mut().zip(nonce) {
+            *sum ^= byte;
+        }
+    }
+}
+
+impl Index {
+    /// Makes a new index in `dir`, which appears as a whole or not at all.
+    pub(super) fn create(dir: &Path, id: &StoreId, sealer: &Sealer) -> Result<(), Failure> {
+        let parent = dir.parent().unwrap_or(dir);
+        let making = parent.join("index.new");
+        let io = |cause: io::Error| Failure::medium("making the index", cause);
+        if making.exists() {
+            fs::remove_dir_all(&making).map_err(io)?;
+        }
+        let (db, file) = open_sled(&making)?;
+        let mut header = vec![STORE_VERSION];
+        header.raw(id);
+        let (_, proof) = sealer.seal_whole(&key_proof_name(id), Vec::new())?;
+        header.raw(&proof);
+        let (_, tip) = sealer.seal_whole(&[TIP], Tip::default().encode())?;
+        guarded("making the index", || {
+            db.insert([HEADER], header)?;
+            db.insert([TIP], tip)?;
+            db.flush()
+        })?;
+        file.sync_all().map_err(io)?;
+        drop(db);
+        for entry in fs::read_dir(&making).map_err(io)? {
+            File::open(entry.map_err(io)?.path()).and_then(|f| f.sync_all()).map_err(io)?;
+        }
+        File::open(&making).and_then(|f| f.sync_all()).map_err(io)?;
+        fs::rename(&making, dir).map_err(io)?;
+        File::open(parent).and_then(|f| f.sync_all()).map_err(io)
+    }
+
+    /// Opens the index and reads it all.
+    pub(super) fn open(
+        dir: &Path,
+        sealer: &Sealer,
+    ) -> Result<(Self, StoreId, Contents), OpenError> {
+        let (db, file) = open_healed(dir)?;
+        let header = guarded("reading the header", || db.get([HEADER]))?
+            .ok_or(OpenError::damaged("the index has no header"))?;
+        let id = check_header(&header, sealer)?;
+        let mut index = Self { db, file, nonces: BTreeMap::new(), tip: Tip::default() };
+        let contents = index.read_all(sealer)?;
+        Ok((index, id, contents))
+    }
+
+    /// Applies a change, in several atomic pieces if it has groups, and makes it durable.
+    pub(super) fn apply(&mut self, change: Change, sealer: &Sealer) -> Result<(), Failure> {
+        let Change { ops, groups } = change;
+        let mut ops = ops.into_iter();
+        let mut done = 0;
+        let mut cuts: Vec<usize> = Vec::new();
+        for end in groups {
+            if end >= cuts.last().copied().unwrap_or(0) + BATCH_OPS_MAX {
+                cuts.push(end);
+            }
+        }
+        cuts.push(usize::MAX);
+        for cut in cuts {
+            let mut batch = sled::Batch::default();
+            for (name, text) in ops.by_ref().take(cut - done) {
+                let key = numbered(name);
+                match text {
+                    Some(text) => {
+                        let (nonce, sealed) = sealer.seal_whole(&key, text)?;
+                        self.note(name, Some(nonce));
+                        batch.insert(key, sealed);
+                    }
+                    None => {
+                        self.note(name, None);
+                        batch.remove(key);
+                    }
+                }
+            }
+            done = cut;
+            let (_, tip) = sealer.seal_whole(&[TIP], self.tip.encode())?;
+            batch.insert(&[TIP], tip);
+            guarded("writing the index", || self.db.apply_batch(batch))?;
+            // sled frees memory a little at a time, once per so many calls; a large batch is one
+            // call and leaves much to free.
+            for _ in 0..8 {
+                sled::pin().flush();
+            }
+        }
+        guarded("flushing the index", || self.db.flush())?;
+        self.file.sync_data().map_err(|cause| Failure::medium("syncing the index", cause))
+    }
+
+    /// Keeps the tip in step.
+    fn note(&mut self, name: Name, nonce: Option<Nonce>) {
+        let before = match nonce {
+            Some(nonce) => {
+                self.tip.toggle(&nonce);
+                self.nonces.insert(name, nonce)
+            }
+            None => self.nonces.remove(&name),
+        };
+        if let Some(before) = before {
+            self.tip.toggle(&before);
+        }
+        self.tip.values = self.nonces.len() as u64;
+    }
+
+    fn read_all(&mut self, sealer: &Sealer) -> Result<Contents, OpenError> {
+        let mut contents = Contents::default();
+        let mut tip = None;
+        let mut items = self.db.iter();
+        while let Some((key, sealed)) = guarded("reading the index", || items.next().transpose())? {
+            let Some((kind, no)) = key.split_first() else {
+                return Err(OpenError::damaged("the index has an empty key"));
+            };
+            if *kind == HEADER {
+                continue;
+            }
+            let (nonce, text) = sealer
+                .unseal_whole(&key, &sealed)
+                .ok_or(OpenError::damaged("a value of the index does not match its seal"))?;
+            if *kind == TIP {
+                tip = Tip::decode(&text);
+                continue;
+            }
+            let no = no.try_into().map_or(u64::MAX, u64::from_be_bytes);
+            self.note((*kind, no), Some(nonce));
+            contents
+                .read(*kind, no, &text)
+                .map_err(|_| OpenError::damaged("a value of the index cannot be read"))?;
+        }
+        if tip != Some(self.tip) {
+            return Err(OpenError::damaged("the index does not add up to its tip"));
+        }
+        Ok(contents)
+    }
+}
+
+impl Tip {
+    fn encode(self) -> Vec<u8> {
+        let mut out = Vec::new();
+        out.number(self.values).raw(&self.nonces);
+        out
+    }
+
+    fn decode(text: &[u8]) -> Option<Self> {
+        let mut reader = Reader::new(text);
+        let values = reader.number("values").ok()?;
+        let nonces = reader.array("nonces").ok()?;
+        reader.finish().ok()?;
+        Some(Self { values, nonces })
+    }
+}
+
+impl Contents {
+    fn read(&mut self, kind: u8, no: u64, text: &[u8]) -> Result<(), DecodeError> {
+        let mut reader = Reader::new(text);
+        match kind {
+            DELTA => {
+                let at = reader.at();
+                let delta = match reader.u8("kind of delta")? {
+                    0 => Delta::Inline(reader.take(reader.left(), "run")?.to_vec()),
+                    1 => Delta::Stored(Extent::decode(&mut reader)?),
+                    _ => return reader.invalid(at, "kind of delta"),
+                };
+                self.deltas.push((no, delta));
+            }
+            PAGE => {
+                let refers = reader.u8("refers")? != 0;
+                let first = reader.bytes(super::run::FULL_KEY_BYTES_MAX, "first key")?.to_vec();
+                let extent = Extent::decode(&mut reader)?;
+                self.pages.push(PageEntry { no, first, extent, refers });
+            }
+            SCRUB => {
+                let mut stretches = Stretches::new();
+                while reader.left() > 0 {
+                    stretches.push((reader.number("offset")?, reader.number("length")?));
+                }
+                self.scrubs.push((no, stretches));
+            }
+            _ => return reader.invalid(0, "kind of key"),
+        }
+        reader.finish()
+    }
+}
+
+fn numbered((kind, no): Name) -> Vec<u8> {
+    [&[kind][..], &no.to_be_bytes()].concat()
+}
+
+fn key_proof_name(id: &StoreId) -> Vec<u8> {
+    [&[HEADER, STORE_VERSION][..], id].concat()
+}
+
+/// Checks the header: `version || store id || sealed nothing`.
+fn check_header(header: &[u8], sealer: &Sealer) -> Result<StoreId, OpenError> {
+    let mut reader = Reader::new(header);
+    let short = |_| OpenError::damaged("the index's header is too short");
+    let version = reader.u8("version").map_err(short)?;
+    if version != STORE_VERSION {
+        return Err(OpenError::Version { found: version, known: STORE_VERSION });
+    }
+    let id: StoreId = reader.array("store id").map_err(short)?;
+    let proof = reader.take(reader.left(), "proof of the key").map_err(short)?;
+    match sealer.unseal_whole(&key_proof_name(&id), proof) {
+        Some(_) => Ok(id),
+        None => Err(OpenError::WrongKey),
+    }
+}
+
+/// Opens sled; if that fails because of its snapshot, once more without one. A snapshot only
+/// saves sled reading its log.
+fn open_healed(dir: &Path) -> Result<(sled::Db, File), OpenError> {
+    let io = |cause| OpenError::from(Failure::medium("looking for sled's snapshots", cause));
+    for unfinished in snapshots(dir).map_err(io)? {
+        if unfinished.extension().is_some_and(|end| end == "generating") {
+            tracing::warn!(file = %unfinished.display(), "removing an unfinished snapshot");
+            fs::remove_file(&unfinished).map_err(io)?;
+        }
+    }
+    match open_sled(dir) {
+        Ok(opened) => Ok(opened),
+        Err(Failure::Damaged { .. }) => {
+            let snapshots = snapshots(dir).map_err(io)?;
+            if snapshots.is_empty() {
+                return Err(OpenError::damaged("sled cannot read its log"));
+            }
+            for snapshot in snapshots {
+                tracing::warn!(file = %snapshot.display(), "removing a snapshot sled cannot read");
+                fs::remove_file(&snapshot).map_err(io)?;
+            }
+            Ok(open_sled(dir)?)
+        }
+        Err(failure) => Err(failure.into()),
+    }
+}
+
+fn snapshots(dir: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(dir)? {
+        let path = entry?.path();
+        if path.file_name().is_some_and(|n| n.to_string_lossy().starts_with("snap.")) {
+            found.push(path);
+        }
+    }
+    Ok(found)
+}
+
+fn open_sled(dir: &Path) -> Result<(sled::Db, File), Failure> {
+    let config = sled::Config::new()
+        .path(dir)
+        .cache_capacity(CACHE_BYTES)
+        .mode(sled::Mode::HighThroughput)
+        .flush_every_ms(Some(CLEAN_EVERY_MS));
+    // A store that this process just closed may still be writing its last segment, and holds
+    // sled's lock meanwhile. Another process cannot: the store's own lock is taken first.
+    let mut tries = LOCK_TRIES_MAX;
+    let db = loop {
+        match guarded("opening the index", || config.open()) {
+            Err(Failure::Medium { cause, .. }) if tries > 0 && cause.contains(LOCK_ERROR) => {
+                tries -= 1;
+                sled::pin().flush();
+                std::thread::sleep(LOCK_RETRY_DELAY);
+            }
+            opened => break opened?,
+        }
+    };
+    let file = File::open(dir.join("db"))
+        .map_err(|cause| Failure::medium("opening the index's file", cause))?;
+    Ok((db, file))
+}
+
+/// Calls sled. A panic or a report of corruption there is damage, anything else the medium.
+fn guarded<T>(during: &'static str, call: impl FnOnce() -> sled::Result<T>) -> Result<T, Failure> {
+    match catch_unwind(AssertUnwindSafe(call)) {
+        Ok(Ok(value)) => Ok(value),
+        Ok(Err(sled::Error::Io(cause))) => Err(Failure::medium(during, cause)),
+        Ok(Err(_)) => Err(Failure::Damaged { what: "sled reports corruption" }),
+        Err(_) => Err(Failure::Damaged { what: "sled panicked" }),
+    }
+}

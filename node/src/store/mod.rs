@@ -1,0 +1,396 @@
+//! The store on disk: sealed, crash-safe, and able to forget.
+//!
+//! A store is a folder: `values`, a file of sealed bytes; `index`, a small sled database that says
+//! what is in it; and `lock`. Applied batches are held in memory until they are flushed, together,
+//! as one atomic change: so a crash loses whole batches and only unflushed ones, and a flush of a
+//! thousand batches costs one or two syncs. Reads never touch sled: they go through the layers in
+//! memory to a page of keys, and from there to the value.
+//!
+//! - [`seal`]: how values are sealed, and why a damaged one is noticed.
+//! - [`values`]: the file, and how scrubbed values are overwritten in it.
+//! - [`run`]: packed keys. [`index`]: what sled holds. [`layers`]: what a key holds now.
+//! - [`flush`]: the order of writes, merging, and free space.
+//!
+//! What the folder gives away to one without the key: sizes, how many changes there were, and when.
+//! What it cannot notice is its own past: a whole folder put back from a copy opens as it was. A
+//! restored peer therefore starts a new incarnation.
+
+mod flush;
+mod index;
+mod layers;
+mod run;
+mod seal;
+#[cfg(test)]
+mod tests;
+mod values;
+
+use std::fs::{self, File, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use tearline_crdt::store::{Batch, Space, Store, StoreError, Visit};
+
+pub use self::seal::StoreKey;
+
+use self::flush::{Flush, MergeLimits, Writer};
+use self::index::{Contents, Delta, Index, Stretches};
+use self::layers::{Layers, Pages, Reading, full_key, split_key};
+use self::run::{Extent, RunReader};
+use self::seal::{Kind, Sealer};
+use self::values::{HEADER_BYTES, StoreId, ValuesFile};
+
+/// Unflushed writes above this are flushed before more are applied, to bound memory.
+const UNFLUSHED_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// A [`Store`] on disk.
+pub struct SledStore {
+    shared: Arc<Shared>,
+}
+
+/// Flushes a store from any thread: the driver goes on while the medium works.
+///
+/// The folder stays locked until the store and all its flushers are dropped.
+#[derive(Clone)]
+pub struct Flusher {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    dir: PathBuf,
+    id: StoreId,
+    layers: RwLock<Layers>,
+    pages: Pages,
+    writer: Mutex<Writer>,
+    _lock: File,
+}
+
+/// Why a store could not be opened. Nothing was changed, but for repairs that lose nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Another process has it open.
+    #[error("the store in {} is in use by another process; stop that one first", dir.display())]
+    InUse {
+        /// The folder.
+        dir: PathBuf,
+    },
+    /// The key is not the one that the store was made with.
+    #[error("the store was made with another key; check the passphrase or the key file")]
+    WrongKey,
+    /// The store is of another version.
+    #[error(
+        "the store has version {found}, this program knows {known}; use the program that \
+             wrote it, or start with an empty store and let the peers refill it"
+    )]
+    Version {
+        /// Its version.
+        found: u8,
+        /// Ours.
+        known: u8,
+    },
+    /// The store does not hang together.
+    #[error(
+        "the store is damaged ({what}); move it aside, start with an empty one, and let the \
+             peers refill it: entries that never left this device are lost with it"
+    )]
+    Damaged {
+        /// What was found.
+        what: &'static str,
+    },
+    /// The medium refused.
+    #[error("the store's medium failed ({during}): {cause}; check its space, rights and health")]
+    Medium {
+        /// What was being done.
+        during: &'static str,
+        /// What the operating system or the engine said.
+        cause: String,
+    },
+}
+
+impl OpenError {
+    const fn damaged(what: &'static str) -> Self {
+        Self::Damaged { what }
+    }
+}
+
+impl From<Failure> for OpenError {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Medium { during, cause } => Self::Medium { during, cause },
+            Failure::Damaged { what } => Self::Damaged { what },
+        }
+    }
+}
+
+/// What can go wrong below the contract's errors, which name a key.
+#[derive(Clone, Debug)]
+enum Failure {
+    /// The medium refused.
+    Medium {
+        /// What was being done.
+        during: &'static str,
+        /// What was said.
+        cause: String,
+    },
+    /// Bytes are not what was written.
+    Damaged {
+        /// Which.
+        what: &'static str,
+    },
+}
+
+impl Failure {
+    fn medium(during: &'static str, cause: impl ToString) -> Self {
+        Self::Medium { during, cause: cause.to_string() }
+    }
+
+    /// The error of the operation that failed, at this full key.
+    fn at(self, full: &[u8]) -> StoreError {
+        match self {
+            Self::Medium { during, cause } => StoreError::Medium { during, cause },
+            Self::Damaged { what } if full.is_empty() => {
+                StoreError::Medium { during: "reading what the store wrote", cause: what.into() }
+            }
+            Self::Damaged { .. } => {
+                let (space, key) = split_key(full);
+                let key = key.iter().map(|byte| format!("{byte:02x}")).collect();
+                StoreError::Damaged { space, key }
+            }
+        }
+    }
+
+    /// The error of every write after it.
+    fn refusal(&self) -> StoreError {
+        let cause = match self {
+            Self::Medium { during, cause } => format!("earlier, {during}: {cause}"),
+            Self::Damaged { what } => format!("earlier, damage was found: {what}"),
+        };
+        StoreError::Medium { during: "refusing writes until the store is opened again", cause }
+    }
+}
+
+impl SledStore {
+    /// Opens the store in a folder, or makes one.
+    pub fn open(dir: &Path, key: &StoreKey) -> Result<Self, OpenError> {
+        Self::open_with(dir, key, MergeLimits::default())
+    }
+
+    fn open_with(dir: &Path, key: &StoreKey, limits: MergeLimits) -> Result<Self, OpenError> {
+        let io = |during| move |cause: io::Error| OpenError::from(Failure::medium(during, cause));
+        fs::create_dir_all(dir).map_err(io("making the store's folder"))?;
+        let lock = lock(dir)?;
+        let sealer = Arc::new(Sealer::new(key));
+        let (values_path, index_dir) = (dir.join("values"), dir.join("index"));
+        if !index_dir.exists() {
+            let held = fs::metadata(&values_path).map_or(0, |found| found.len());
+            if held > HEADER_BYTES as u64 {
+                return Err(OpenError::damaged("it has values, but no index"));
+            }
+            let mut id = StoreId::default();
+            getrandom::fill(&mut id).map_err(|cause| Failure::medium("drawing an id", cause))?;
+            ValuesFile::create(&values_path, &id).map_err(io("making the values file"))?;
+            Index::create(&index_dir, &id, &sealer)?;
+        }
+        let (index, id, contents) = Index::open(&index_dir, &sealer)?;
+        let values = match ValuesFile::open(&values_path, &id) {
+            Ok(values) => values,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(cause) => return Err(Failure::medium("opening the values file", cause).into()),
+        };
+        let values = values.ok_or(OpenError::damaged("the values file is not the store's"))?;
+        let pages = Pages::new(values.reader(), Arc::clone(&sealer));
+        let mut writer = Writer {
+            index,
+            values,
+            limits,
+            next_seq: 0,
+            next_page: 0,
+            deltas: Vec::new(),
+            scrubbed: Vec::new(),
+        };
+        let layers = recover(contents, &mut writer, &pages)?;
+        Ok(Self {
+            shared: Arc::new(Shared {
+                dir: dir.to_path_buf(),
+                id,
+                layers: RwLock::new(layers),
+                pages,
+                writer: Mutex::new(writer),
+                _lock: lock,
+            }),
+        })
+    }
+
+    /// The store's id: random, made with it.
+    #[must_use]
+    pub fn id(&self) -> [u8; 16] {
+        self.shared.id
+    }
+
+    /// A handle that flushes this store from any thread.
+    #[must_use]
+    pub fn flusher(&self) -> Flusher {
+        Flusher { shared: Arc::clone(&self.shared) }
+    }
+
+    /// Bytes of all files of the store.
+    pub fn size_on_disk_bytes(&self) -> io::Result<u64> {
+        folder_bytes(&self.shared.dir)
+    }
+
+    fn reading(&self) -> Reading<'_> {
+        Reading { lock: &self.shared.layers, pages: &self.shared.pages }
+    }
+}
+
+impl Flusher {
+    /// Makes every batch that was applied before the call survive a power cut. Batches that are
+    /// applied meanwhile may become durable or not.
+    pub fn flush(&self) -> Result<(), StoreError> {
+        self.shared.flush()
+    }
+}
+
+impl Shared {
+    fn flush(&self) -> Result<(), StoreError> {
+        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        Flush { writer, lock: &self.layers, pages: &self.pages }.run()
+    }
+}
+
+impl Store for SledStore {
+    fn get(&self, space: Space, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        self.reading().get(&full_key(space, key))
+    }
+
+    fn scan(
+        &self,
+        space: Space,
+        prefix: &[u8],
+        from: &[u8],
+        visit: &mut Visit<'_>,
+    ) -> Result<(), StoreError> {
+        layers::scan(&self.reading(), space, prefix, from, visit)
+    }
+
+    fn scan_back(
+        &self,
+        space: Space,
+        prefix: &[u8],
+        visit: &mut Visit<'_>,
+    ) -> Result<(), StoreError> {
+        layers::scan_back(&self.reading(), space, prefix, visit)
+    }
+
+    fn apply(&mut self, batch: Batch) -> Result<(), StoreError> {
+        batch.check()?;
+        let mut layers = self.shared.layers.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(failure) = &layers.failed {
+            return Err(failure.refusal());
+        }
+        if layers.active.bytes > UNFLUSHED_BYTES_MAX {
+            drop(layers);
+            self.shared.flush()?;
+            layers = self.shared.layers.write().unwrap_or_else(PoisonError::into_inner);
+        }
+        for (space, key, value) in batch.writes {
+            layers.active.bytes += key.len() + value.as_ref().map_or(0, Vec::len);
+            layers.active.writes.insert(full_key(space, &key), value);
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self) -> Result<(), StoreError> {
+        self.shared.flush()
+    }
+}
+
+/// Moves the store in `dir` aside, to the first free `dir.damaged-<n>`, and returns where it is
+/// now. The next [`SledStore::open`] makes an empty store, which the peers refill. What was never
+/// sent to anyone is only in the folder moved aside: keep it until that is settled.
+pub fn quarantine_damaged(dir: &Path) -> Result<PathBuf, OpenError> {
+    let _lock = lock(dir)?;
+    let io = |cause: io::Error| OpenError::from(Failure::medium("moving the store aside", cause));
+    for n in 1..=u32::MAX {
+        let mut name = dir.file_name().unwrap_or_default().to_os_string();
+        name.push(format!(".damaged-{n}"));
+        let aside = dir.with_file_name(name);
+        if !aside.try_exists().map_err(io)? {
+            fs::rename(dir, &aside).map_err(io)?;
+            if let Some(parent) = dir.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+                File::open(parent).and_then(|parent| parent.sync_all()).map_err(io)?;
+            }
+            return Ok(aside);
+        }
+    }
+    Err(io(io::ErrorKind::AlreadyExists.into()))
+}
+
+/// Takes the lock on a store's folder. The system lets go of it when the process ends.
+fn lock(dir: &Path) -> Result<File, OpenError> {
+    let io = |cause: io::Error| OpenError::from(Failure::medium("locking the store", cause));
+    let file = File::create(dir.join("lock")).map_err(io)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(OpenError::InUse { dir: dir.to_path_buf() }),
+        Err(TryLockError::Error(cause)) => Err(io(cause)),
+    }
+}
+
+/// Puts the layers together from what the index holds, and finishes interrupted overwriting.
+fn recover(contents: Contents, writer: &mut Writer, pages: &Pages) -> Result<Layers, OpenError> {
+    let Contents { deltas, pages: entries, scrubs } = contents;
+    let end = writer.values.end();
+    let beyond = |extent: &Extent| extent.end() > end;
+    let mut layers = Layers::default();
+    for entry in entries {
+        if beyond(&entry.extent) {
+            return Err(OpenError::damaged("a page ends beyond the values file"));
+        }
+        writer.next_page = writer.next_page.max(entry.no + 1);
+        layers.pages.insert(entry.first.clone(), entry);
+    }
+    for (seq, delta) in deltas {
+        writer.next_seq = writer.next_seq.max(seq + 1);
+        writer.deltas.push(seq);
+        let run = match delta {
+            Delta::Inline(run) => run,
+            Delta::Stored(extent) => pages
+                .values
+                .read(&pages.sealer, Kind::Delta, &seq.to_be_bytes(), &extent)?
+                .ok_or(OpenError::damaged("a list of changes does not match its seal"))?,
+        };
+        let mut run = RunReader::new(&run);
+        while let Some((key, slot)) =
+            run.next().map_err(|_| OpenError::damaged("a list of changes cannot be read"))?
+        {
+            if let run::SlotView::Stored(extent) = slot
+                && beyond(&extent)
+            {
+                return Err(OpenError::damaged("a value ends beyond the values file"));
+            }
+            layers.recent.insert(key.to_vec(), slot.to_slot());
+        }
+    }
+    let mut stretches = Stretches::new();
+    for (seq, part) in scrubs {
+        writer.next_seq = writer.next_seq.max(seq + 1);
+        writer.scrubbed.push(seq);
+        stretches
+            .extend(part.into_iter().filter(|(offset, len)| offset.saturating_add(*len) <= end));
+    }
+    if !stretches.is_empty() {
+        writer.values.scrub(&stretches)?;
+    }
+    Ok(layers)
+}
+
+fn folder_bytes(dir: &Path) -> io::Result<u64> {
+    let mut bytes = 0;
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        let found = entry.metadata()?;
+        bytes += if found.is_dir() { folder_bytes(&entry.path())? } else { found.len() };
+    }
+    Ok(bytes)
+}

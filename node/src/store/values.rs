@@ -1,0 +1,346 @@
+//! The values file: sealed bytes at offsets, where they can truly be overwritten.
+//!
+//! The index says which bytes are in use; the file itself has no structure but a short header. New
+//! bytes go where nothing is, never over what a durable index refers to. Free space is not kept in
+//! step with every write, where one slip would overwrite a live value: it is worked out anew from
+//! the references (see [`ValuesFile::reclaim`]), and until the first time new bytes go to the end.
+
+use std::collections::BTreeSet;
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::FileExt as _;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::Failure;
+use super::run::Extent;
+use super::seal::{Kind, Sealer};
+
+/// Bytes of the header: a magic and the store's id.
+pub(super) const HEADER_BYTES: usize = 32;
+const MAGIC: &[u8; 16] = b"tearline values\x01";
+
+/// Largest sealed piece: a value at its bound or a run, with room for a tag.
+pub(super) const EXTENT_BYTES_MAX: u32 = 1024 * 1024;
+
+/// Bytes that one system call writes at most.
+const WRITE_BYTES_MAX: usize = 1024 * 1024;
+/// A free tail of this length is given back to the file system.
+const TAIL_BYTES_MIN: u64 = 1024 * 1024;
+/// Zeros, to overwrite with.
+static ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
+
+/// The store's id: random, made with the store, so that its files cannot be mixed with another's.
+pub(super) type StoreId = [u8; 16];
+
+/// Reads sealed bytes. Cheap to clone and to share between threads.
+#[derive(Clone)]
+pub(super) struct ValuesReader {
+    file: Arc<File>,
+}
+
+impl ValuesReader {
+    /// The text at an extent; `None` if what is there is not what was written.
+    pub(super) fn read(
+        &self,
+        sealer: &Sealer,
+        kind: Kind,
+        name: &[u8],
+        extent: &Extent,
+    ) -> Result<Option<Vec<u8>>, Failure> {
+        if extent.len > EXTENT_BYTES_MAX || i64::try_from(extent.end()).is_err() {
+            return Ok(None);
+        }
+        let mut sealed = vec![0; extent.len as usize];
+        match self.file.read_exact_at(&mut sealed, extent.offset) {
+            Ok(()) => Ok(sealer.unseal(kind, name, &extent.nonce, sealed)),
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(None),
+            Err(cause) => Err(Failure::medium("reading a value", cause)),
+        }
+    }
+}
+
+/// The file, with one writer.
+pub(super) struct ValuesFile {
+    file: Arc<File>,
+    /// The free stretch that is being filled.
+    at: u64,
+    until: u64,
+    /// Where the file ends, with what is still to be written.
+    end: u64,
+    /// The other free stretches, by length.
+    free: BTreeSet<(u64, u64)>,
+    /// Bytes that wait for one large write, and their offset.
+    buffer: Vec<u8>,
+    buffer_at: u64,
+    /// Whether anything was written since the last sync.
+    dirty: bool,
+    /// Bytes placed since free space was last worked out.
+    placed_bytes: u64,
+    /// Test hook: calls that still succeed.
+    #[cfg(test)]
+    pub(super) calls_left: Option<u32>,
+}
+
+impl ValuesFile {
+    /// Makes a new file with nothing but its header. What was there is gone.
+    pub(super) fn create(path: &Path, id: &StoreId) -> io::Result<()> {
+        let file = OpenOptions::new().create(true).write(true).truncate(true).open(path)?;
+        file.write_all_at(&header(id), 0)?;
+        file.sync_all()
+    }
+
+    /// Opens the file of the store with this id; `None` if it is not that store's.
+    pub(super) fn open(path: &Path, id: &StoreId) -> io::Result<Option<Self>> {
+        let file = OpenOptions::new().read(true).write(true).open(path)?;
+        let end = file.metadata()?.len();
+        let mut found = [0; HEADER_BYTES];
+        if end < HEADER_BYTES as u64 {
+            return Ok(None);
+        }
+        file.read_exact_at(&mut found, 0)?;
+        if found != header(id) {
+            return Ok(None);
+        }
+        Ok(Some(Self {
+            file: Arc::new(file),
+            at: end,
+            until: end,
+            end,
+            free: BTreeSet::new(),
+            buffer: Vec::new(),
+            buffer_at: 0,
+            dirty: false,
+            placed_bytes: 0,
+            #[cfg(test)]
+            calls_left: None,
+        }))
+    }
+
+    /// A reader.
+    pub(super) fn reader(&self) -> ValuesReader {
+        ValuesReader { file: Arc::clone(&self.file) }
+    }
+
+    /// Where the used part of the file ends.
+    pub(super) const fn end(&self) -> u64 {
+        self.end
+    }
+
+    /// Bytes placed since the last [`ValuesFile::reclaim`].
+    pub(super) const fn placed_bytes(&self) -> u64 {
+        self.placed_bytes
+    }
+
+    /// Seals and places bytes. They are on the medium after [`ValuesFile::sync`].
+    pub(super) fn put(
+        &mut self,
+        sealer: &Sealer,
+        kind: Kind,
+        name: &[u8],
+        text: Vec<u8>,
+    ) -> Result<Extent, Failure> {
+        let (nonce, sealed) = sealer.seal(kind, name, text)?;
+        let offset = self.place(sealed.len() as u64);
+        let joins = self.buffer_at + self.buffer.len() as u64 == offset;
+        if !joins || self.buffer.len() + sealed.len() > WRITE_BYTES_MAX {
+            self.write_buffer()?;
+            self.buffer_at = offset;
+        }
+        self.buffer.extend_from_slice(&sealed);
+        Ok(Extent { offset, len: sealed.len() as u32, nonce })
+    }
+
+    /// Makes everything put so far durable.
+    pub(super) fn sync(&mut self) -> Result<(), Failure> {
+        self.write_buffer()?;
+        if self.dirty {
+            self.attempt("syncing values", |file| file.sync_data())?;
+            self.dirty = false;
+        }
+        Ok(())
+    }
+
+    /// Overwrites stretches `(offset, len)` with zeros, durably. What was there is gone as far as
+    /// the medium lets it: a flash translation layer or a copy-on-write file system may keep it.
+    pub(super) fn scrub(&mut self, stretches: &[(u64, u64)]) -> Result<(), Failure> {
+        for (offset, len) in stretches {
+            let mut at = *offset;
+            while at < offset.saturating_add(*len) {
+                let n = (offset + len - at).min(ZEROS.len() as u64) as usize;
+                let zeros = ZEROS.get(..n).unwrap_or_default();
+                self.attempt("overwriting a removed value", |file| file.write_all_at(zeros, at))?;
+                at += n as u64;
+            }
+            self.dirty = true;
+        }
+        self.sync()
+    }
+
+    /// Works out what is free, given every stretch in use. Fails if two overlap or one is beyond
+    /// the end, for then the index is damaged.
+    pub(super) fn reclaim(&mut self, mut used: Vec<(u64, u64)>) -> Result<(), Failure> {
+        self.write_buffer()?;
+        used.sort_unstable();
+        let mut free = BTreeSet::new();
+        let mut end = HEADER_BYTES as u64;
+        for (offset, len) in used {
+            match offset.checked_sub(end) {
+                None => return Err(Failure::Damaged { what: "two values claim the same bytes" }),
+                Some(0) => {}
+                Some(gap) => {
+                    free.insert((gap, end));
+                }
+            }
+            end = offset.saturating_add(len);
+        }
+        if end > self.end {
+            return Err(Failure::Damaged { what: "a value ends beyond its file" });
+        }
+        if self.end - end >= TAIL_BYTES_MIN {
+            self.attempt("shortening the values file", |file| file.set_len(end))?;
+        }
+        self.free = free;
+        (self.at, self.until, self.end) = (end, end, end);
+        self.placed_bytes = 0;
+        Ok(())
+    }
+
+    /// Finds room for bytes: behind the last ones, else in the longest free stretch, else at the
+    /// end. Bytes that are written together so lie together.
+    fn place(&mut self, len: u64) -> u64 {
+        self.placed_bytes += len;
+        if self.until - self.at < len {
+            match self.free.last() {
+                Some((gap, offset)) if *gap >= len => {
+                    let (gap, offset) = (*gap, *offset);
+                    self.free.remove(&(gap, offset));
+                    self.free.insert((self.until - self.at, self.at));
+                    (self.at, self.until) = (offset, offset + gap);
+                }
+                _ => {
+                    let offset = self.end;
+                    self.end += len;
+                    return offset;
+                }
+            }
+        }
+        let offset = self.at;
+        self.at += len;
+        offset
+    }
+
+    fn write_buffer(&mut self) -> Result<(), Failure> {
+        if self.buffer.is_empty() {
+            return Ok(());
+        }
+        let (buffer, at) = (std::mem::take(&mut self.buffer), self.buffer_at);
+        self.attempt("writing values", |file| file.write_all_at(&buffer, at))?;
+        self.dirty = true;
+        self.buffer_at = at + buffer.len() as u64;
+        Ok(())
+    }
+
+    fn attempt(
+        &mut self,
+        during: &'static str,
+        call: impl FnOnce(&File) -> io::Result<()>,
+    ) -> Result<(), Failure> {
+        #[cfg(test)]
+        if let Some(left) = &mut self.calls_left {
+            match left.checked_sub(1) {
+                Some(less) => *left = less,
+                None => return Err(Failure::medium(during, "a failure for a test")),
+            }
+        }
+        call(&self.file).map_err(|cause| Failure::medium(during, cause))
+    }
+}
+
+fn header(id: &StoreId) -> [u8; HEADER_BYTES] {
+    let mut header = [0; HEADER_BYTES];
+    let (magic, rest) = header.split_at_mut(MAGIC.len());
+    magic.copy_from_slice(MAGIC);
+    rest.copy_from_slice(id);
+    header
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::seal::StoreKey;
+    use super::*;
+
+    fn fresh(dir: &tempfile::TempDir) -> (ValuesFile, Sealer) {
+        let path = dir.path().join("values");
+        ValuesFile::create(&path, &[9; 16]).unwrap();
+        let file = ValuesFile::open(&path, &[9; 16]).unwrap().unwrap();
+        (file, Sealer::new(&StoreKey::new([3; 32])))
+    }
+
+    #[test]
+    fn another_stores_file_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        drop(fresh(&dir));
+        let path = dir.path().join("values");
+        assert!(ValuesFile::open(&path, &[8; 16]).unwrap().is_none());
+        std::fs::write(&path, b"short").unwrap();
+        assert!(ValuesFile::open(&path, &[9; 16]).unwrap().is_none());
+    }
+
+    #[test]
+    fn free_space_is_used_again_and_live_bytes_are_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let (mut file, sealer) = fresh(&dir);
+        let put = |file: &mut ValuesFile, fill: u8, len: usize| {
+            (fill, len, file.put(&sealer, Kind::Value, b"k", vec![fill; len]).unwrap())
+        };
+        let first: Vec<_> = (0..100).map(|n| put(&mut file, n, 1_000)).collect();
+        file.sync().unwrap();
+        let end = file.end();
+        let kept: Vec<_> = first.into_iter().filter(|(n, ..)| n % 4 == 0).collect();
+        file.reclaim(kept.iter().map(|(.., e)| (e.offset, u64::from(e.len))).collect()).unwrap();
+        let mut live = kept;
+        live.extend((0..150).map(|n| put(&mut file, n, 400)));
+        file.sync().unwrap();
+        assert!(file.end() <= end, "150 values of 400 bytes fit into 75 of 1,000");
+        let reader = file.reader();
+        for (fill, len, extent) in &live {
+            let text = reader.read(&sealer, Kind::Value, b"k", extent).unwrap();
+            assert_eq!(text, Some(vec![*fill; *len]));
+        }
+        let used = live.iter().map(|(.., e)| (e.offset, u64::from(e.len))).collect::<Vec<_>>();
+        file.reclaim(used.clone()).unwrap();
+        let twice = [&used[..], &used[3..4]].concat();
+        assert!(matches!(file.reclaim(twice), Err(Failure::Damaged { .. })));
+        let beyond = [&used[..], &[(end * 2, 10)]].concat();
+        assert!(matches!(file.reclaim(beyond), Err(Failure::Damaged { .. })));
+    }
+
+    #[test]
+    fn a_free_tail_goes_back_to_the_file_system() {
+        let dir = tempfile::tempdir().unwrap();
+        let (mut file, sealer) = fresh(&dir);
+        for _ in 0..5 {
+            file.put(&sealer, Kind::Value, b"k", vec![1; 400_000]).unwrap();
+        }
+        file.sync().unwrap();
+        file.reclaim(Vec::new()).unwrap();
+        let len = std::fs::metadata(dir.path().join("values")).unwrap().len();
+        assert_eq!(len, HEADER_BYTES as u64);
+    }
+
+    #[test]
+    fn an_extent_that_is_not_there_reads_as_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let (mut file, sealer) = fresh(&dir);
+        let extent = file.put(&sealer, Kind::Value, b"k", vec![5; 100]).unwrap();
+        file.sync().unwrap();
+        let reader = file.reader();
+        let read = |extent: Extent| reader.read(&sealer, Kind::Value, b"k", &extent).unwrap();
+        assert_eq!(read(extent), Some(vec![5; 100]));
+        assert_eq!(read(Extent { offset: extent.offset + 1, ..extent }), None);
+        assert_eq!(read(Extent { offset: u64::MAX, ..extent }), None);
+        assert_eq!(read(Extent { len: u32::MAX, ..extent }), None);
+        assert_eq!(read(Extent { len: 3, ..extent }), None);
+    }
+}
