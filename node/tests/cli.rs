@@ -129,6 +129,7 @@ fn what_makes_no_sense_is_a_usage_failure_in_either_form() {
         &["record", "new", "--kind", "vehicle", "--set", "plate"],
         &["record", "new", "--kind", "vehicle", "--rel", "NE", "--compartment", "c"],
         &["record", "new", "--kind", "vehicle", "--class", "authority"],
+        &["record", "new", "--kind", "vehicel"],
         &["search"],
         &["peer", "invite", "--expires", "soon"],
         &["demo", "--port", "80"],

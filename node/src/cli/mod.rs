@@ -104,7 +104,7 @@ struct Cli {
 struct Global {
     /// The home folder: keys, settings and store of one device [default: $TEARLINE_HOME, or
     /// ~/.local/share/tearline]
-    #[arg(long, global = true, value_name = "DIR")]
+    #[arg(long, global = true, help_heading = GLOBAL, value_name = "DIR")]
     home: Option<PathBuf>,
     #[command(flatten)]
     flags: Flags,
@@ -114,18 +114,21 @@ struct Global {
 #[derive(Args, Clone, Copy, Debug, Default)]
 struct Flags {
     /// Print one JSON document on stdout
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = GLOBAL)]
     json: bool,
     /// Say less on stderr; wins over -v
-    #[arg(short, long, global = true)]
+    #[arg(short, long, global = true, help_heading = GLOBAL)]
     quiet: bool,
     /// Say more on stderr; twice for still more
-    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    #[arg(short, long, global = true, help_heading = GLOBAL, action = clap::ArgAction::Count)]
     verbose: u8,
     /// Never wait for a person: fail instead of reading from a terminal
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = GLOBAL)]
     no_input: bool,
 }
+
+/// Under which heading help lists the flags that every verb takes.
+const GLOBAL: &str = "Global options";
 
 #[derive(Debug, Subcommand)]
 enum Verb {

@@ -243,6 +243,17 @@ fn a_client_that_stalls_is_dropped() {
 }
 
 #[test]
+fn an_idle_client_does_not_keep_the_server_from_closing() {
+    let hour = Duration::from_secs(3_600);
+    let bounds = Bounds { request_wait: hour, stop_wait: hour, ..Bounds::default() };
+    let mut daemon = Daemon::start(bounds);
+    let idle = daemon.plain();
+    daemon.call(Request::Status(Empty {})).unwrap();
+    daemon.stop();
+    assert_eq!(rest_of(idle), "");
+}
+
+#[test]
 fn a_client_that_takes_no_answer_is_dropped() {
     let bounds =
         Bounds { reply_wait: Duration::from_millis(20), clients_max: 1, ..Bounds::default() };
