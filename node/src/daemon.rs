@@ -4,8 +4,6 @@
 //! What it is told by: SIGINT, SIGTERM, and, if asked for, the end of its stdin, so that a daemon
 //! never outlives the program that started it. SIGHUP is left to the system, so that `nohup` works.
 
-mod bare;
-
 use std::future::Future;
 use std::io;
 use std::sync::Arc;
@@ -17,7 +15,6 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 use tracing::info;
 
-pub use self::bare::start_bare;
 use crate::config::Config;
 use crate::control::Service;
 use crate::control::server::{Bounds, Listener, serve};

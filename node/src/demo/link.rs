@@ -11,7 +11,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::runtime::Handle;
-use tokio::sync::watch;
+use tokio::sync::{Mutex, watch};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, sleep_until};
 
@@ -22,9 +22,21 @@ use crate::failure::Failure;
 pub(super) struct Link {
     address: SocketAddr,
     condition: watch::Sender<Condition>,
-    carried_bytes: Arc<AtomicU64>,
+    lanes: Arc<Lanes>,
     task: AbortHandle,
 }
+
+/// What all connections over a link share.
+#[derive(Debug)]
+struct Lanes {
+    condition: watch::Receiver<Condition>,
+    there: Lane,
+    back: Lane,
+    carried_bytes: AtomicU64,
+}
+
+/// One direction: when it is free again.
+type Lane = Mutex<Instant>;
 
 /// How a link is.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -42,11 +54,14 @@ impl Link {
         let listener = listen().map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
         let (condition, seen) = watch::channel(Condition { up: true, bits_per_second: None });
-        let carried_bytes = Arc::new(AtomicU64::new(0));
-        let task = runtime
-            .spawn(forward(listener, target, seen, Arc::clone(&carried_bytes)))
-            .abort_handle();
-        Ok(Self { address, condition, carried_bytes, task })
+        let lanes = Arc::new(Lanes {
+            condition: seen,
+            there: Mutex::new(Instant::now()),
+            back: Mutex::new(Instant::now()),
+            carried_bytes: AtomicU64::new(0),
+        });
+        let task = runtime.spawn(forward(listener, target, Arc::clone(&lanes))).abort_handle();
+        Ok(Self { address, condition, lanes, task })
     }
 
     /// Where to connect to in order to get to the target.
@@ -71,7 +86,7 @@ impl Link {
 
     /// How many bytes it has carried, both directions together.
     pub(super) fn carried_bytes(&self) -> u64 {
-        self.carried_bytes.load(Ordering::Relaxed)
+        self.lanes.carried_bytes.load(Ordering::Relaxed)
     }
 }
 
@@ -81,57 +96,42 @@ impl Drop for Link {
     }
 }
 
-async fn forward(
-    listener: TcpListener,
-    target: SocketAddr,
-    condition: watch::Receiver<Condition>,
-    carried_bytes: Arc<AtomicU64>,
-) {
+async fn forward(listener: TcpListener, target: SocketAddr, lanes: Arc<Lanes>) {
     let mut connections = JoinSet::new();
     loop {
         while connections.try_join_next().is_some() {}
         let Ok((near, _)) = listener.accept().await else { continue };
-        if condition.borrow().up && connections.len() < CONNECTIONS_MAX {
-            let carried_bytes = Arc::clone(&carried_bytes);
-            connections.spawn(join(near, target, condition.clone(), carried_bytes));
+        if lanes.condition.borrow().up && connections.len() < CONNECTIONS_MAX {
+            connections.spawn(join(near, target, Arc::clone(&lanes)));
         }
     }
 }
 
 /// Carries one connection until either end closes it or the link is cut.
-async fn join(
-    near: TcpStream,
-    target: SocketAddr,
-    condition: watch::Receiver<Condition>,
-    carried_bytes: Arc<AtomicU64>,
-) {
+async fn join(near: TcpStream, target: SocketAddr, lanes: Arc<Lanes>) {
     let Ok(far) = dial(target).await else { return };
     let _ = (near.set_nodelay(true), far.set_nodelay(true));
     let ((near_in, near_out), (far_in, far_out)) = (near.into_split(), far.into_split());
-    let mut watched = condition.clone();
+    let mut watched = lanes.condition.clone();
     tokio::select! {
-        () = carry(near_in, far_out, condition.clone(), &carried_bytes) => {}
-        () = carry(far_in, near_out, condition, &carried_bytes) => {}
+        () = carry(near_in, far_out, &lanes, &lanes.there) => {}
+        () = carry(far_in, near_out, &lanes, &lanes.back) => {}
         _ = watched.wait_for(|condition| !condition.up) => {}
     }
 }
 
-async fn carry(
-    mut from: OwnedReadHalf,
-    mut to: OwnedWriteHalf,
-    condition: watch::Receiver<Condition>,
-    carried_bytes: &AtomicU64,
-) {
+async fn carry(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, lanes: &Lanes, lane: &Lane) {
     let mut buffer = [0; CHUNK_BYTES];
-    let mut free_at = Instant::now();
     while let Ok(count @ 1..) = from.read(&mut buffer).await {
-        let limit = condition.borrow().bits_per_second;
+        let limit = lanes.condition.borrow().bits_per_second;
         if let Some(bits_per_second) = limit {
             let micros = count as u64 * 8 * 1_000_000 / bits_per_second.max(1);
-            free_at = free_at.max(Instant::now()) + Duration::from_micros(micros);
-            sleep_until(free_at).await;
+            // Whoever comes while the lane is taken waits in line: connections share it.
+            let mut free_at = lane.lock().await;
+            *free_at = free_at.max(Instant::now()) + Duration::from_micros(micros);
+            sleep_until(*free_at).await;
         }
-        carried_bytes.fetch_add(count as u64, Ordering::Relaxed);
+        lanes.carried_bytes.fetch_add(count as u64, Ordering::Relaxed);
         let Some(chunk) = buffer.get(..count) else { return };
         if to.write_all(chunk).await.is_err() {
             return;
@@ -215,7 +215,11 @@ mod tests {
         link.limit(Some(400_000));
         let mut stream = Stream::connect(link.address()).unwrap();
         let begun = std::time::Instant::now();
-        round_trip(&mut stream, &[7; 5_000]).unwrap();
-        assert!(begun.elapsed() >= Duration::from_millis(100), "5 kB at 50 kB/s");
+        let mut second = Stream::connect(link.address()).unwrap();
+        thread::scope(|scope| {
+            scope.spawn(|| round_trip(&mut stream, &[7; 5_000]).unwrap());
+            round_trip(&mut second, &[7; 5_000]).unwrap();
+        });
+        assert!(begun.elapsed() >= Duration::from_millis(200), "10 kB at 50 kB/s");
     }
 }

@@ -26,11 +26,10 @@ pub(super) fn play(story: &mut Story<'_>, step: &mut Step) -> Result<(), Failure
             })?;
         }
     }
-    story.link(&KILO)?.limit(Some(KILO_BITS_PER_SECOND));
     crowd(story)?;
     step.note(
-        "routine reports for all five agencies, from NE",
-        format!("{REPORTS}; KILO's link carries {KILO_BITS_PER_SECOND} bit/s"),
+        "routine reports for all, written while KILO was off the air",
+        format!("{REPORTS}; KILO's link then carries {KILO_BITS_PER_SECOND} bit/s"),
     );
     alert(story, step)?;
     audience(story, step)?;
@@ -45,7 +44,9 @@ fn open(story: &Story<'_>, name: &str, rel: &[&str]) -> Result<String, Failure> 
     Ok(opened.compartment)
 }
 
+/// Writes the reports while KILO's link is down, and lets the first of their bytes onto the link.
 fn crowd(story: &mut Story<'_>) -> Result<(), Failure> {
+    story.link(&KILO)?.cut();
     for number in 1..=REPORTS {
         let name = format!("Situation report {number} (exercise)");
         let place = story.chance.one_of(&["Bol", "Baga Sola", "Darak", "Nguigmi", "Baga"]);
@@ -63,6 +64,13 @@ fn crowd(story: &mut Story<'_>) -> Result<(), Failure> {
         };
         story.write(&NE, report)?;
     }
+    let link = story.link(&KILO)?;
+    link.limit(Some(KILO_BITS_PER_SECOND));
+    link.heal();
+    let before = link.carried_bytes();
+    until("the first of the routine reports on KILO's link", SPREAD_WAIT, || {
+        Ok((link.carried_bytes() > before + UNDER_WAY_BYTES).then_some(()))
+    })?;
     Ok(())
 }
 
@@ -83,6 +91,8 @@ fn alert(story: &mut Story<'_>, step: &mut Step) -> Result<(), Failure> {
             &[("name", &name), ("description", &description), ("action_to_take", "seize")],
         )
     };
+    let sent = sent_to_kilo(story)?;
+    let carried = story.link(&KILO)?.carried_bytes();
     let begun = Instant::now();
     let written = story.write(&NE, alert)?;
     step.note("flash alert, releasable to TD and KILO: durable at NE in", lasted(begun.elapsed()));
@@ -103,7 +113,11 @@ fn alert(story: &mut Story<'_>, step: &mut Step) -> Result<(), Failure> {
         format!("at most {} s", FLASH_TIME_MAX.as_secs()),
         time <= FLASH_TIME_MAX,
     );
-    step.note("bytes over KILO's link by then", story.link(&KILO)?.carried_bytes().to_string());
+    step.note(
+        "bytes over KILO's link when it was written, when it arrived",
+        format!("{carried}, {}", story.link(&KILO)?.carried_bytes()),
+    );
+    step.note("bytes that NE had sent towards KILO when it was written", sent.to_string());
     let overtaken = REPORTS.saturating_sub(arrived);
     step.check(
         "routine reports that it overtook on KILO's link",
@@ -112,6 +126,13 @@ fn alert(story: &mut Story<'_>, step: &mut Step) -> Result<(), Failure> {
         overtaken > 0,
     );
     Ok(())
+}
+
+fn sent_to_kilo(story: &Story<'_>) -> Result<u64, Failure> {
+    let kilo: Status = story.stage.ask(&KILO, Request::Status(Empty {}))?;
+    let status: Status = story.stage.ask(&NE, Request::Status(Empty {}))?;
+    let peer = status.peers.iter().find(|peer| peer.device == kilo.device);
+    Ok(peer.map(|peer| peer.sent_bytes).unwrap_or_default())
 }
 
 /// Those who may read it do: the searches below can find what is there.
@@ -227,11 +248,14 @@ fn export_hits(story: &Story<'_>, actor: &Actor) -> Result<u64, Failure> {
     Ok(text.matches(&story.canary).count() as u64)
 }
 
-/// How many routine reports crowd the link: at this speed for about twelve seconds.
+/// How many routine reports crowd the link: at this speed for about ten seconds.
 const REPORTS: u64 = 120;
 /// The speed of KILO's link: a satellite telephone's better days.
 const KILO_BITS_PER_SECOND: u64 = 64_000;
-/// How long the alert may take to KILO.
-const FLASH_TIME_MAX: Duration = Duration::from_secs(5);
+/// What the link has carried when the reports are certainly on their way: more than greetings take.
+const UNDER_WAY_BYTES: u64 = 16 * 1024;
+/// How long the alert may take to KILO: a second for what is on the link already, which nothing can
+/// overtake, and a second for itself and for the daemons.
+const FLASH_TIME_MAX: Duration = Duration::from_secs(2);
 /// How long it is waited for.
 const FLASH_WAIT: Duration = Duration::from_secs(60);

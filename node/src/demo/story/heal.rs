@@ -90,7 +90,7 @@ fn die_in_mid_sync(story: &Story<'_>, step: &mut Step) -> Result<(), Failure> {
     })?;
     story.stage.kill(&TD)?;
     step.check(
-        "TD killed (SIGKILL) in mid-sync: entries of the other side by then",
+        "TD killed (SIGKILL) in mid-sync: entries that had come",
         format!("{came} of at least {wanted}"),
         "some, not all",
         came < wanted,
