@@ -255,6 +255,7 @@ fn layers_agree() {
         store.scan_back(Space::Records, b"", &mut visit).unwrap();
         assert!(back.iter().rev().eq(model.keys().map(|(_, key)| key)), "round {round}");
     }
+    assert_eq!(fs::read_dir(dir.path().join("index/blobs")).unwrap().count(), 0);
     let layers = store.shared.layers.read().unwrap();
     assert!(layers.pages.len() > 10 && !layers.recent.is_empty());
     assert!(!layers.active.writes.is_empty());

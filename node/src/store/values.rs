@@ -108,6 +108,7 @@ impl ValuesFile {
     /// Opens the file of the store with this id; `None` if it is not that store's.
     pub(super) fn open(path: &Path, id: &StoreId) -> io::Result<Option<Self>> {
         let file = OpenOptions::new().read(true).write(true).open(path)?;
+        file.sync_all()?;
         let end = file.metadata()?.len();
         let mut found = header(&StoreId::default());
         if end < HEADER_BYTES as u64 {
