@@ -37,9 +37,13 @@ const PAGE_BYTES_MAX: usize = 8 * 1024;
 /// What a split aims at.
 const PAGE_BYTES_AIM: usize = 6 * 1024;
 
-/// Merge when so many keys wait: their memory, and the time to read them back when the store is
-/// opened, stay small; and a merge into a million random keys rewrites each page for several.
+/// Merge when so many keys wait. Waiting keys cost memory, about 150 bytes each, and time when the
+/// store is opened.
 const RECENT_KEYS_MAX: usize = 65_536;
+/// But let so many wait for each page, that a page is rewritten for several random keys at once,
+const RECENT_KEYS_PER_PAGE: usize = 8;
+/// up to this many in all.
+const RECENT_KEYS_MAX_EVER: usize = 4 * RECENT_KEYS_MAX;
 /// Merge when so many flushes wait.
 const DELTAS_MAX: usize = 4_096;
 /// Merge when the values file grew by this much, or by a quarter if that is more: only then is
@@ -235,10 +239,14 @@ impl Flush<'_> {
     }
 
     fn merge_if_due(&mut self) -> Result<(), Failure> {
-        let recent = self.layers().recent.len();
+        let layers = self.lock.read().unwrap_or_else(PoisonError::into_inner);
+        let (recent, pages) = (layers.recent.len(), layers.pages.len());
+        drop(layers);
         let Writer { limits, values, deltas, .. } = &*self.writer;
         let grown = values.placed_bytes() >= limits.placed_bytes_min.max(values.end() / 4);
-        if recent >= limits.recent_keys_max || deltas.len() >= limits.deltas_max || grown {
+        let recent_max =
+            (pages * RECENT_KEYS_PER_PAGE).clamp(limits.recent_keys_max, RECENT_KEYS_MAX_EVER);
+        if recent >= recent_max || deltas.len() >= limits.deltas_max || grown {
             self.merge()
         } else {
             Ok(())
@@ -246,7 +254,7 @@ impl Flush<'_> {
     }
 
     /// Merges what was flushed into the pages, and finds out what is free.
-    fn merge(&mut self) -> Result<(), Failure> {
+    pub(super) fn merge(&mut self) -> Result<(), Failure> {
         let recent = self.layers().recent.clone();
         let mut change = Change::default();
         let mut rewritten: Vec<(Option<FullKey>, Vec<PageEntry>)> = Vec::new();

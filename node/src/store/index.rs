@@ -395,6 +395,14 @@ fn check_header(header: &[u8], sealer: &Sealer) -> Result<StoreId, OpenError> {
 /// saves sled reading its log.
 fn open_healed(dir: &Path) -> Result<(sled::Db, File), OpenError> {
     let io = |cause| OpenError::from(Failure::medium("looking for sled's snapshots", cause));
+    // What a killed process left is not on the medium yet. sled would write a snapshot that refers
+    // to it, and the caller would build on it; a power cut could then take it away.
+    match File::open(dir.join("db")).and_then(|file| file.sync_all()) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            return Err(Failure::medium("syncing the index", error).into());
+        }
+        _ => {}
+    }
     for unfinished in snapshots(dir).map_err(io)? {
         if unfinished.extension().is_some_and(|end| end == "generating") {
             tracing::warn!(file = %unfinished.display(), "removing an unfinished snapshot");

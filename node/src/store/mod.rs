@@ -387,6 +387,13 @@ fn recover(contents: Contents, writer: &mut Writer, pages: &Pages) -> Result<Lay
     Ok(layers)
 }
 
+/// Bytes that an ordinary user may still write to the medium that holds this path. A daemon that
+/// finds little left should stop taking in before a write fails: after that the store refuses.
+pub fn free_space_bytes(path: &Path) -> io::Result<u64> {
+    let found = rustix::fs::statvfs(path)?;
+    Ok(found.f_bavail.saturating_mul(found.f_frsize))
+}
+
 fn folder_bytes(dir: &Path) -> io::Result<u64> {
     let mut bytes = 0;
     for entry in fs::read_dir(dir)? {

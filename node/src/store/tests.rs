@@ -210,6 +210,58 @@ fn a_store_moved_aside_makes_room_for_an_empty_one() {
 }
 
 #[test]
+fn free_space_is_told() {
+    let dir = tempfile::tempdir().unwrap();
+    assert!(free_space_bytes(dir.path()).unwrap() > 0);
+    assert!(free_space_bytes(&dir.path().join("absent")).is_err());
+}
+
+/// The values come back from the pages, from lists of changes in both places, and from memory, and
+/// a scan over them all sees each key once.
+#[test]
+fn layers_agree() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = SledStore::open(dir.path(), &StoreKey::new(KEY)).unwrap();
+    let mut model = Model::new();
+    for round in 0..6u8 {
+        let mut batch = Batch::default();
+        for n in 0..3_000u32 {
+            let key = n.wrapping_mul(2_654_435_761).to_be_bytes();
+            if n % 7 == u32::from(round) {
+                batch.remove(Space::Records, key);
+                model.remove(&(Space::Records, key.to_vec()));
+            } else if n % 5 == u32::from(round) || round == 0 {
+                batch.put(Space::Records, key, [round; 40]);
+                model.insert((Space::Records, key.to_vec()), vec![round; 40]);
+            }
+        }
+        store.apply(batch).unwrap();
+        match round {
+            0 | 2 => {
+                store.flush().unwrap();
+                let writer = store.shared.writer.lock().unwrap();
+                let (lock, pages) = (&store.shared.layers, &store.shared.pages);
+                Flush { writer, lock, pages }.merge().unwrap();
+            }
+            1 | 3 | 4 => store.flush().unwrap(),
+            _ => {}
+        }
+        assert!(contents(&store).unwrap() == model, "round {round}");
+        let mut back = Vec::new();
+        let mut visit = |key: &[u8], _: &[u8]| {
+            back.push(key.to_vec());
+            ControlFlow::Continue(())
+        };
+        store.scan_back(Space::Records, b"", &mut visit).unwrap();
+        assert!(back.iter().rev().eq(model.keys().map(|(_, key)| key)), "round {round}");
+    }
+    assert_eq!(fs::read_dir(dir.path().join("index/blobs")).unwrap().count(), 0);
+    let layers = store.shared.layers.read().unwrap();
+    assert!(layers.pages.len() > 10 && !layers.recent.is_empty());
+    assert!(!layers.active.writes.is_empty());
+}
+
+#[test]
 fn too_much_unflushed_is_flushed_unasked() {
     let dir = tempfile::tempdir().unwrap();
     let mut store = open(dir.path());

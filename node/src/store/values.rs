@@ -30,6 +30,10 @@ pub(super) const EXTENT_BYTES_MAX: u32 = 1024 * 1024;
 const WRITE_BYTES_MAX: usize = 1024 * 1024;
 /// A free tail of this length is given back to the file system.
 const TAIL_BYTES_MIN: u64 = 1024 * 1024;
+/// Longest piece that counts as short: a key box, a short entry.
+const SHORT_BYTES_MAX: u64 = 5 * 1024;
+/// What short pieces take of a long free stretch, or of the end, at once.
+const SHORT_REGION_BYTES: u64 = 64 * 1024;
 /// Zeros, to overwrite with.
 static ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
 
@@ -63,6 +67,13 @@ impl ValuesReader {
     }
 }
 
+/// A free stretch that is being filled from its front.
+#[derive(Clone, Copy, Debug, Default)]
+struct Region {
+    at: u64,
+    until: u64,
+}
+
 /// Lets calls to the system fail, and keeps what a power cut would leave if it took everything
 /// that was not synced.
 #[cfg(test)]
@@ -78,9 +89,9 @@ pub(super) struct Fault {
 /// The file, with one writer.
 pub(super) struct ValuesFile {
     file: Arc<File>,
-    /// The free stretch that is being filled.
-    at: u64,
-    until: u64,
+    /// The free stretches that are being filled, with short pieces and with long ones.
+    short: Region,
+    long: Region,
     /// Where the file ends, with what is still to be written.
     end: u64,
     /// The other free stretches, by length.
@@ -108,6 +119,7 @@ impl ValuesFile {
     /// Opens the file of the store with this id; `None` if it is not that store's.
     pub(super) fn open(path: &Path, id: &StoreId) -> io::Result<Option<Self>> {
         let file = OpenOptions::new().read(true).write(true).open(path)?;
+        file.sync_all()?;
         let end = file.metadata()?.len();
         let mut found = header(&StoreId::default());
         if end < HEADER_BYTES as u64 {
@@ -119,8 +131,8 @@ impl ValuesFile {
         }
         Ok(Some(Self {
             file: Arc::new(file),
-            at: end,
-            until: end,
+            short: Region::default(),
+            long: Region::default(),
             end,
             free: BTreeSet::new(),
             buffer: Vec::new(),
@@ -242,33 +254,48 @@ impl ValuesFile {
             self.attempt("shortening the values file", |file| file.set_len(end))?;
         }
         self.free = free;
-        (self.at, self.until, self.end) = (end, end, end);
+        (self.short, self.long) = (Region::default(), Region::default());
+        self.end = end;
         self.placed_bytes = 0;
         Ok(())
     }
 
-    /// Finds room for bytes: behind the last ones, else in the longest free stretch, else at the
-    /// end. Bytes that are written together so lie together.
+    /// Finds room for a piece: behind the last one of its sort, else in another free stretch, else
+    /// at the end. Pieces that are written together so lie together; and short ones, which may
+    /// live long, do not lie between long ones, where they would keep freed space in shreds.
     fn place(&mut self, len: u64) -> u64 {
         self.placed_bytes += len;
-        if self.until - self.at < len {
-            match self.free.last() {
-                Some((gap, offset)) if *gap >= len => {
-                    let (gap, offset) = (*gap, *offset);
-                    self.free.remove(&(gap, offset));
-                    self.free.insert((self.until - self.at, self.at));
-                    (self.at, self.until) = (offset, offset + gap);
-                }
-                _ => {
-                    let offset = self.end;
-                    self.end += len;
-                    return offset;
-                }
+        let short = len <= SHORT_BYTES_MAX;
+        let mut region = if short { self.short } else { self.long };
+        if region.until - region.at < len {
+            if region.until > region.at {
+                self.free.insert((region.until - region.at, region.at));
             }
+            region = self.next_region(len, short);
         }
-        let offset = self.at;
-        self.at += len;
+        let offset = region.at;
+        region.at += len;
+        *(if short { &mut self.short } else { &mut self.long }) = region;
         offset
+    }
+
+    /// The longest free stretch for long pieces; for short ones, the longest of those that are of
+    /// no use to long ones, or a part of a longer one.
+    fn next_region(&mut self, len: u64, short: bool) -> Region {
+        let fits = |found: Option<&(u64, u64)>| found.copied().filter(|(gap, _)| *gap >= len);
+        let shred = self.free.range(..=(SHORT_REGION_BYTES, u64::MAX)).next_back();
+        let shred = fits(shred).filter(|_| short);
+        if let Some((gap, at)) = shred.or_else(|| fits(self.free.last())) {
+            self.free.remove(&(gap, at));
+            let taken = if short { gap.min(SHORT_REGION_BYTES) } else { gap };
+            if gap > taken {
+                self.free.insert((gap - taken, at + taken));
+            }
+            return Region { at, until: at + taken };
+        }
+        let at = self.end;
+        self.end += if short { SHORT_REGION_BYTES } else { len };
+        Region { at, until: self.end }
     }
 
     fn write_buffer(&mut self) -> Result<(), Failure> {
@@ -355,6 +382,25 @@ mod tests {
         assert!(matches!(file.reclaim(twice), Err(Failure::Damaged { .. })));
         let beyond = [&used[..], &[(end * 2, 10)]].concat();
         assert!(matches!(file.reclaim(beyond), Err(Failure::Damaged { .. })));
+    }
+
+    /// Each round replaces a long piece and leaves a short one behind.
+    #[test]
+    fn short_pieces_do_not_shred_the_space_of_long_ones() {
+        let dir = tempfile::tempdir().unwrap();
+        let (mut file, sealer) = fresh(&dir);
+        let mut live = Vec::new();
+        for round in 0..20 {
+            let mut last = None;
+            for _ in 0..50 {
+                live.push(file.put(&sealer, Kind::Value, b"s", vec![1; 400]).unwrap());
+                last = Some(file.put(&sealer, Kind::Value, b"l", vec![2; 32_000]).unwrap());
+            }
+            let stretch = |extent: &Extent| (extent.offset, u64::from(extent.len));
+            file.reclaim(live.iter().chain(&last).map(stretch).collect()).unwrap();
+            let used = live.len() as u64 * 416 + 51 * 32_016;
+            assert!(file.end() < 2 * used, "round {round}: {} for {used} bytes", file.end());
+        }
     }
 
     #[test]

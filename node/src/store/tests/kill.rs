@@ -47,6 +47,8 @@ fn nothing_acknowledged_is_lost_to_a_kill() {
         child.wait().unwrap();
         check(&open(dir.path()), acknowledged);
     }
+    // sled would not sync them.
+    assert_eq!(fs::read_dir(dir.path().join("index/blobs")).unwrap().count(), 0);
     assert!(acknowledged > Some(u64::from(kills)), "only {acknowledged:?} steps");
 }
 
