@@ -39,7 +39,7 @@ use tearline_crdt::keys::DeviceKeys;
 use tearline_crdt::logbook::Logbook;
 use tearline_crdt::record::shelf::{Projection, Shelf};
 use tearline_crdt::store::{Batch, Space, Store, StoreError};
-use tearline_crdt::time::Now;
+use tearline_crdt::time::{MonoTime, Now};
 
 use crate::fault::PeerFault;
 pub use area::{Area, Body};
@@ -191,6 +191,8 @@ pub struct Replica<S> {
     flush_wanted: bool,
     flushes_out: u64,
     next_ticket: u64,
+    /// The driver's monotonic clock at the last input.
+    clock: MonoTime,
     outputs: VecDeque<Output>,
 }
 
@@ -252,6 +254,7 @@ impl<S: Store> Replica<S> {
             flush_wanted: false,
             flushes_out: 0,
             next_ticket: 0,
+            clock: MonoTime::default(),
             outputs: VecDeque::new(),
         };
         replica.load_epoch_keys()?;
@@ -262,6 +265,7 @@ impl<S: Store> Replica<S> {
     /// Takes an input. An error is our own store's: the driver must stop and open the store again;
     /// no input of a peer causes one.
     pub fn handle(&mut self, now: Now, input: Input) -> Result<(), StoreError> {
+        self.clock = now.mono;
         match input {
             Input::Up { link, device, dialer } => self.on_up(link, device, dialer),
             Input::Down { link } => self.on_down(link),

@@ -107,14 +107,19 @@ pub fn read(reader: impl Read, mapping: &Mapping, sink: &mut Sink<'_>) -> Result
     let columns = columns(&header, mapping)?;
     let mut record = csv::ByteRecord::new();
     loop {
-        let line = table.position().line();
         let item = match table.read_byte_record(&mut record) {
             Ok(false) => return Ok(()),
-            Ok(true) => row(kind, mapping, &columns, &record, line),
-            Err(error) => Item::Bad(Problem {
-                place: format!("line {line}"),
-                reason: format!("{error}; every row needs as many cells as the header"),
-            }),
+            Ok(true) => {
+                let line = record.position().map_or(0, csv::Position::line);
+                row(kind, mapping, &columns, &record, line)
+            }
+            Err(error) => {
+                let line = error.position().map_or(0, csv::Position::line);
+                Item::Bad(Problem {
+                    place: format!("line {line}"),
+                    reason: format!("{error}; every row needs as many cells as the header"),
+                })
+            }
         };
         if sink(item) == ControlFlow::Break(()) {
             return Ok(());

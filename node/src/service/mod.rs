@@ -352,21 +352,10 @@ impl Tearline {
             }
             core.join(&invitation, request, told)
         })?;
-        let deadline = std::time::Instant::now() + JOIN_MAX;
-        loop {
-            let left = deadline.saturating_duration_since(std::time::Instant::now());
-            match hears.recv_timeout(left) {
-                Ok(Ok(())) => break,
-                Ok(Err(failure)) => return Err(failure),
-                Err(_) => {
-                    return Err(Failure::new(
-                        Kind::Unreachable,
-                        "the inviter did not answer in time",
-                    )
-                    .hint("check that it runs and can be reached, then try again"));
-                }
-            }
-        }
+        hears.recv_timeout(JOIN_MAX).map_err(|_| {
+            Failure::new(Kind::Unreachable, "the inviter did not answer in time")
+                .hint("check that it runs and can be reached, then try again")
+        })??;
         self.core.ask(move |core| {
             let own = core.replica.device();
             let coalition = core.coalition()?;
