@@ -87,7 +87,7 @@ impl EpochKeys {
         match bytes.get(32..)? {
             [] => Some(Self { metadata, live: None }),
             rest => {
-                let keys = Self::of(&*Key::new(rest.try_into().ok()?));
+                let keys = Self::of(&Key::new(rest.try_into().ok()?));
                 (*keys.metadata == *metadata).then_some(keys)
             }
         }

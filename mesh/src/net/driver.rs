@@ -197,6 +197,7 @@ impl Driver {
         }
     }
 
+    #[expect(clippy::disallowed_methods, reason = "the driver is where clocks are read")]
     fn on_opened(&mut self, opened: Opened) {
         let Opened { peer, connection, dialer, address, stream } = opened;
         let dialed = self.dialing.remove(&connection);

@@ -159,7 +159,7 @@ impl<S: Store> Replica<S> {
             return Err(ActError::NoAgency(*no));
         }
         let standing = coalition.devices().get(&self.device());
-        if !standing.is_some_and(|s| s.right >= Right::Write) {
+        if standing.is_none_or(|s| s.right < Right::Write) {
             return Err(ActError::Denied { needed: Right::Write });
         }
         if let Some(value) = self.compartment_for(coalition_id, &audience) {
@@ -167,6 +167,18 @@ impl<S: Store> Replica<S> {
             self.outputs.push_back(super::Output::Event(super::Event::Durable(ticket)));
             return Ok(Act { value, ticket });
         }
+        self.open_another(now, coalition_id, audience, name)
+    }
+
+    /// Opens a compartment even where there is one with its audience. The audience is in order and
+    /// of the coalition.
+    pub fn open_another(
+        &mut self,
+        now: Now,
+        coalition_id: CoalitionId,
+        audience: Vec<AgencyNo>,
+        name: &str,
+    ) -> Result<Act<CompartmentId>, ActError> {
         let opener = self.device();
         let nonce = random(&mut *self.entropy);
         let opening = Opening { coalition: coalition_id, audience, nonce, opener };

@@ -75,10 +75,10 @@ impl<S: Store> Replica<S> {
             Err(fault) => return Ok(Err(PeerFault::Run(fault))),
         };
         if !self.admits_run(&log, &verified) {
-            if let Some(session) = self.sessions.get_mut(&link) {
-                if session.refused.len() < REFUSED_MAX {
-                    session.refused.insert((id, run.key));
-                }
+            if let Some(session) = self.sessions.get_mut(&link)
+                && session.refused.len() < REFUSED_MAX
+            {
+                session.refused.insert((id, run.key));
             }
             return Ok(Ok(()));
         }

@@ -424,10 +424,10 @@ impl<S: Store> Replica<S> {
         let standing = |device| coalition.devices().get(device).map(|s| s.agency);
         let (own, opener) = (standing(&self.device()), standing(&opening.opener));
         let (Some(own), Some(_)) = (own, opener) else {
-            if let Some(session) = self.sessions.get_mut(&link) {
-                if session.early_intros.len() < EARLY_INTROS_MAX {
-                    session.early_intros.push(opening);
-                }
+            if let Some(session) = self.sessions.get_mut(&link)
+                && session.early_intros.len() < EARLY_INTROS_MAX
+            {
+                session.early_intros.push(opening);
             }
             return Ok(Ok(()));
         };

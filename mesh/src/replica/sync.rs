@@ -71,7 +71,7 @@ impl<S: Store> Replica<S> {
         for (prefix, subtree) in nodes {
             match subtree {
                 Subtree::Branches(theirs) => {
-                    self.compare_branches(id, &prefix, &theirs, &mut descend)
+                    self.compare_branches(id, &prefix, &theirs, &mut descend);
                 }
                 Subtree::Leaves(theirs) => {
                     if theirs.iter().any(|leaf| !prefix.holds(&leaf.key)) {
@@ -243,10 +243,10 @@ impl<S: Store> Replica<S> {
                 // They got ahead meanwhile; they know where we are from what we sent.
                 continue;
             }
-            if leaf.next == own {
-                if let Some(session) = self.sessions.get_mut(&link) {
-                    drop_lag(&mut session.unacked, &mut session.lag, &lag_key(id, leaf.key));
-                }
+            if leaf.next == own
+                && let Some(session) = self.sessions.get_mut(&link)
+            {
+                drop_lag(&mut session.unacked, &mut session.lag, &lag_key(id, leaf.key));
             }
             self.compare_log(link, id, *leaf, &mut Vec::new())?;
         }

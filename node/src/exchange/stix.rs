@@ -70,10 +70,10 @@ fn fault(object: &Map<String, Value>) -> Option<String> {
     if !uuid.is_some_and(is_uuid) {
         return Some(format!("its id {:?} is not `{stix_type}--` and a UUID", clip(id)));
     }
-    if let Some(version) = object.get("spec_version") {
-        if !["2.0", "2.1"].iter().any(|known| version == known) {
-            return Some(format!("its spec_version is {version}; 2.1 and 2.0 are understood"));
-        }
+    if let Some(version) = object.get("spec_version")
+        && !["2.0", "2.1"].iter().any(|known| version == known)
+    {
+        return Some(format!("its spec_version is {version}; 2.1 and 2.0 are understood"));
     }
     ["created", "modified"].into_iter().find_map(|name| {
         let value = object.get(name)?;

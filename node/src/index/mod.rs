@@ -192,7 +192,7 @@ mod tests {
     use tearline_crdt::store::memory::MemoryStore;
 
     fn row(n: u8, version: u64, words: &str, event_ms: u64) -> Row {
-        let kind = if n % 2 == 0 { Kind::Vehicle } else { Kind::Alert };
+        let kind = if n.is_multiple_of(2) { Kind::Vehicle } else { Kind::Alert };
         Row {
             record: RecordId([n; 16]),
             version,

@@ -391,8 +391,7 @@ impl Tearline {
                 .targets()
                 .iter()
                 .filter(|(device, target)| {
-                    names::is_prefix(&name, &device.to_string())
-                        || target.addresses.iter().any(|address| *address == name)
+                    names::is_prefix(&name, &device.to_string()) || target.addresses.contains(&name)
                 })
                 .map(|(device, _)| *device)
                 .collect();

@@ -100,10 +100,10 @@ impl Core {
 
 fn named_agency(coalition: &Coalition, name: &str) -> Result<AgencyNo, Failure> {
     let members = coalition.members();
-    if let Ok(no) = name.parse::<u16>() {
-        if members.contains_key(&AgencyNo(no)) {
-            return Ok(AgencyNo(no));
-        }
+    if let Ok(no) = name.parse::<u16>()
+        && members.contains_key(&AgencyNo(no))
+    {
+        return Ok(AgencyNo(no));
     }
     let by_name: Vec<_> = members.values().filter(|m| m.name.eq_ignore_ascii_case(name)).collect();
     let by_country: Vec<_> =

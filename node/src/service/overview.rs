@@ -180,11 +180,12 @@ impl Core {
     }
 
     pub(super) fn doctor(&mut self) -> Result<Value, Failure> {
-        let mut checks = Vec::new();
-        checks.push(self.check_listening());
-        checks.push(self.check_peers());
-        checks.push(self.check_waiting()?);
-        checks.push(self.check_faults());
+        let checks = vec![
+            self.check_listening(),
+            self.check_peers(),
+            self.check_waiting()?,
+            self.check_faults(),
+        ];
         json(&reply::Doctor { checks })
     }
 

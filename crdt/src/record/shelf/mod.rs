@@ -439,23 +439,21 @@ impl<'w, 'd> Work<'w, 'd> {
         };
         thread.add(opened);
         let changed = thread.evaluate(self.desk.standings);
-        if changed {
-            if let Some(summary) = thread.summary(self.desk.standings) {
-                let view = RecordView {
-                    record,
-                    version: listing.version,
-                    compartment: summary.compartment,
-                    kind: summary.kind,
-                    class: summary.class,
-                    origin: summary.origin,
-                    device: summary.device,
-                    label: &summary.label,
-                    fields: &summary.fields,
-                    created: summary.created,
-                    received: self.desk.now,
-                };
-                self.desk.projection.record(self.desk.store, self.batch, &view)?;
-            }
+        if changed && let Some(summary) = thread.summary(self.desk.standings) {
+            let view = RecordView {
+                record,
+                version: listing.version,
+                compartment: summary.compartment,
+                kind: summary.kind,
+                class: summary.class,
+                origin: summary.origin,
+                device: summary.device,
+                label: &summary.label,
+                fields: &summary.fields,
+                created: summary.created,
+                received: self.desk.now,
+            };
+            self.desk.projection.record(self.desk.store, self.batch, &view)?;
         }
         shelf.keep(record, thread);
         Ok(())
