@@ -319,7 +319,7 @@ fn a_flash_overtakes_what_is_routine() {
     }
     world.settle();
     world.connect(1, 0);
-    world.steps(40);
+    world.steps(12);
     let flash = world.write(0, shared, Class::Flash, &["now"])[0];
     let routine_held = |world: &World| {
         let logs = world.peers[1].replica.logbook().logs_of(shared);
