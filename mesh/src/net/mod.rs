@@ -3,8 +3,8 @@
 //! It moves whole frames between devices and says who is at the other end; it knows nothing of what
 //! they mean. A device's Ed25519 key is its libp2p identity, so the transport's handshake proves
 //! it. Each connection carries one substream of the protocol `/tearline/1`, opened by the dialer
-//! ([`behaviour`]); frames on it are bounded and never interleaved ([`link`]). One task owns the
-//! swarm ([`driver`]); every queue between it, the links and the core is bounded.
+//! (`behaviour`); frames on it are bounded and never interleaved (`link`). One task owns the
+//! swarm (`driver`); every queue between it, the links and the core is bounded.
 
 mod behaviour;
 mod driver;

@@ -1,6 +1,6 @@
 //! The command line: the tree of verbs, and how each of them ends.
 //!
-//! A verb acts on the home folder itself or asks the daemon, and comes to an [`Outcome`] or a
+//! A verb acts on the home folder itself or asks the daemon, and comes to an `Outcome` or a
 //! [`Failure`]. For people the outcome is text on stdout; with `--json` it is one document,
 //! `{"schema":"tearline.VERB/1","data":...}`, and a failure is one document too,
 //! `{"schema":"tearline.error/1","error":...}`. Everything else goes to stderr.

@@ -1,6 +1,6 @@
 //! *Exercise LAKE*: the demo. Five fictional agencies round Lake Chad and a patrol unit, each a
 //! real daemon in a process of its own, linked over real sockets through links that can be slowed
-//! and cut. The [`story`] is told in requests to those daemons; every row of the [`report`] is
+//! and cut. The `story` is told in requests to those daemons; every row of the `report` is
 //! measured and stands beside its bound.
 //!
 //! Whatever happens (a failure, a panic, an interrupt, a killed terminal), no daemon outlives the

@@ -3,7 +3,7 @@
 //!
 //! Frames come from the network by one bounded channel, questions and acts of the operator by
 //! another. Writes are flushed in groups: the store is flushed when nothing else waits, or after
-//! [`INPUTS_PER_FLUSH_MAX`] inputs; an act is answered when the flush that covers it is done.
+//! `INPUTS_PER_FLUSH_MAX` inputs; an act is answered when the flush that covers it is done.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, sync_channel};

@@ -6,10 +6,10 @@
 //! thousand batches costs one or two syncs. Reads never touch sled: they go through the layers in
 //! memory to a page of keys, and from there to the value.
 //!
-//! - [`seal`]: how values are sealed, and why a damaged one is noticed.
-//! - [`values`]: the file, and how scrubbed values are overwritten in it.
-//! - [`run`]: packed keys. [`index`]: what sled holds. [`layers`]: what a key holds now.
-//! - [`flush`]: the order of writes, merging, and free space.
+//! - `seal`: how values are sealed, and why a damaged one is noticed.
+//! - `values`: the file, and how scrubbed values are overwritten in it.
+//! - `run`: packed keys. `index`: what sled holds. `layers`: what a key holds now.
+//! - `flush`: the order of writes, merging, and free space.
 //!
 //! What the folder gives away to one without the key: sizes, how many changes there were, and when.
 //! What it cannot notice is its own past: a whole folder put back from a copy opens as it was. A

@@ -3,7 +3,7 @@
 //! For every record the store holds the list of its entries and nothing else; what the record says
 //! follows from them. An entry is *materialised* when its dependencies are and it passes the gate;
 //! the verdict is a pure function of the record's entries, whatever their order of arrival
-//! ([`thread`]). A record that is no more than its genesis, as nearly all of an import are, is read
+//! (`thread`). A record that is no more than its genesis, as nearly all of an import are, is read
 //! off its one change without opening a document.
 //!
 //! Documents are not kept: a small cache holds the threads that were opened last.
