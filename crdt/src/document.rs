@@ -1,51 +1,249 @@
-//! Interim document.
-use serde_json::{Map, Value};
+//! A record's document: its changes, judged together and merged by Automerge.
+//!
+//! Two things live side by side. The *history* is our own: every change that is sound beside those
+//! it builds on, whatever Automerge makes of it; it judges the next. The *document* is Automerge's:
+//! it merges. Automerge works on a copy and under a guard, and what it holds afterwards is read
+//! back and compared; if it panics, refuses or distorts, the change is *held back* here, the
+//! document stays as it was, and the operator is told. That is an alarm of this peer, not a
+//! verdict: the change still counts, and others may build on it.
+//!
+//! Making an empty document draws a random actor inside Automerge; it is never written with.
+
+mod edit;
+mod history;
+#[cfg(test)]
+mod tests;
+mod view;
+
 use std::collections::BTreeMap;
-use crate::gate::Admitted;
-/// Conflicts
-pub type Conflicts = BTreeMap<String, Vec<Concurrent>>;
-/// C
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use automerge::{Automerge, ChangeHash};
+use autosurgeon::{Hydrate, HydrateError};
+use serde_json::{Map, Value};
+
+pub use edit::{EditError, Patch, Segment};
+pub use view::{Concurrent, Conflicts};
+
+use crate::change::Actor;
+use crate::gate::{Admitted, GateFault};
+use crate::hash::{Digest, Domain};
+use crate::id::RecordId;
+
+use history::History;
+use view::View;
+
+/// One record's changes, merged.
 #[derive(Clone, Debug)]
-pub struct Concurrent { /// v
- pub value: Value, /// a
- pub actor: [u8;16] }
-/// S
-#[derive(Clone, Debug)]
-pub enum Segment { /// n
- Name(String) }
-impl Patch { /// s
- pub fn set(&mut self, p: Vec<Segment>, v: Value) { if let Some(Segment::Name(n)) = p.into_iter().next() { self.set.push((n, Some(v))); } }
- /// u
- pub fn unset(&mut self, p: Vec<Segment>) { if let Some(Segment::Name(n)) = p.into_iter().next() { self.set.push((n, None)); } } }
-/// Patch
-#[derive(Clone, Debug, Default)]
-pub struct Patch { /// s
- pub set: Vec<(String, Option<Value>)> }
-/// E
+pub struct Document {
+    automerge: Automerge,
+    history: History,
+    view: View,
+    /// Changes of the history that Automerge does not have.
+    held: BTreeMap<Digest, Held>,
+}
+
+/// Why a change was not merged. The document is as it was.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
-pub enum EditError { /// r
- #[error("one change of a record at a time")] Repeated, /// b
- #[error("bad")] Bad }
-/// Held
-#[derive(Debug)]
-pub struct Held;
-/// D
-#[derive(Debug)]
-pub struct Document(automerge::Automerge);
-impl Document { /// e
- #[must_use] pub fn empty() -> Self { Self(automerge::Automerge::new()) }
- /// a
- pub fn apply(&mut self, a: &Admitted) -> Result<(), Held> { self.0.apply_changes([a.0.0.clone()]).map_err(|_| Held) }
- /// j
- #[must_use] pub fn to_json(&self) -> Map<String, Value> { crate::change::doc_json(&self.0) }
- /// c
- #[must_use] pub fn conflicts(&self) -> Conflicts { Conflicts::new() }
- /// e
- pub fn edit(&self, actor: [u8;16], _seq: u64, time: i64, p: &Patch) -> Result<Vec<u8>, EditError> {
-  use automerge::transaction::Transactable; let mut d = automerge::AutoCommit::load(&self.0.save()).map_err(|_| EditError::Bad)?.with_actor(automerge::ActorId::from(actor));
-  for (k,v) in &p.set { match v { Some(Value::String(s)) => d.put(automerge::ROOT, k.as_str(), s.as_str()).map_err(|_| EditError::Bad)?, _ => d.delete(automerge::ROOT, k.as_str()).map_err(|_| EditError::Bad)? } }
-  d.commit_with(automerge::transaction::CommitOptions::default().with_time(time));
-  d.get_last_local_change().map(|c| c.raw_bytes().to_vec()).ok_or(EditError::Bad) } }
-/// actor
+pub enum Held {
+    /// The change makes no sense beside those that it builds on. This alone is a verdict, the same
+    /// on every peer.
+    #[error("void: {0}")]
+    Unsound(GateFault),
+    /// A change that it builds on is not here, or is held back itself.
+    #[error("a change that it builds on is missing")]
+    MissingDep {
+        /// Its hash.
+        hash: Digest,
+    },
+    /// Another change of the same actor has this place in its line: the log was forked.
+    #[error("the actor's change {seq} is already another")]
+    Forked {
+        /// The place.
+        seq: u64,
+    },
+    /// Concurrent changes together are more than a record may hold here: each alone may be sound.
+    #[error("the record holds all that it may")]
+    Full,
+    /// Automerge panicked.
+    #[error("Automerge panicked on it")]
+    Panicked,
+    /// Automerge refused it.
+    #[error("Automerge refused it")]
+    Refused,
+    /// Automerge took it and gave back something else.
+    #[error("Automerge distorted it")]
+    Distorted,
+}
+
+/// Why a document is not of a type.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// It has another shape.
+    #[error("the record has another shape: {0}")]
+    Shape(#[from] HydrateError),
+    /// Automerge panicked on reading.
+    #[error("Automerge panicked while it was read")]
+    Panicked,
+}
+
+impl Document {
+    /// A record before its first change.
+    #[must_use]
+    pub fn empty() -> Self {
+        Self {
+            automerge: Automerge::new(),
+            history: History::default(),
+            view: View::default(),
+            held: BTreeMap::new(),
+        }
+    }
+
+    /// Merges a change. One that is already there changes nothing; one that was held back stays so.
+    pub fn apply(&mut self, change: &Admitted) -> Result<(), Held> {
+        self.apply_all(&[change]).map_err(|(_, held)| held)
+    }
+
+    /// Merges changes, each after those that it builds on; much cheaper than one by one. All that
+    /// can be merged are; the error says which was the first that could not.
+    pub fn apply_all(&mut self, changes: &[&Admitted]) -> Result<(), (usize, Held)> {
+        let mut first = Ok(());
+        let mut fresh: Vec<(usize, &Admitted)> = Vec::new();
+        for (index, change) in changes.iter().enumerate() {
+            let known = self.history.contains(&change.hash());
+            let outcome = match self.held.get(&change.hash()) {
+                Some(held) => Err(*held),
+                None if known => continue,
+                None => self.history.accept(change),
+            };
+            match outcome {
+                Ok(()) => fresh.push((index, *change)),
+                Err(held) => first = first.and(Err((index, held))),
+            }
+        }
+        let batch: Vec<&Admitted> = fresh.iter().map(|(_, change)| *change).collect();
+        if batch.is_empty() || self.merge(&batch).is_ok() {
+            return first;
+        }
+        for (index, change) in fresh {
+            if let Err(held) = self.merge(&[change]) {
+                self.held.insert(change.hash(), held);
+                first = match first {
+                    Err((earlier, held)) if earlier < index => Err((earlier, held)),
+                    _ => Err((index, held)),
+                };
+            }
+        }
+        first
+    }
+
+    /// Whether all its sound changes are merged. If not, it cannot be edited here.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        self.held.is_empty()
+    }
+
+    /// Hashes of the merged changes that no other builds on, ascending.
+    #[must_use]
+    pub fn heads(&self) -> Vec<Digest> {
+        let mut heads: Vec<Digest> =
+            self.automerge.get_heads().into_iter().map(|head| head.0).collect();
+        heads.sort_unstable();
+        heads
+    }
+
+    /// The highest operation of all sound changes, merged or held back. The next change that builds
+    /// on all begins behind it.
+    #[must_use]
+    pub const fn max_op(&self) -> u64 {
+        self.history.max_op()
+    }
+
+    /// How many operations its sound changes have.
+    #[must_use]
+    pub const fn ops(&self) -> usize {
+        self.history.ops()
+    }
+
+    /// How many bytes its sound changes have.
+    #[must_use]
+    pub const fn bytes(&self) -> usize {
+        self.history.bytes()
+    }
+
+    /// The fields. Of concurrent values it shows the one that Automerge prefers; see
+    /// [`Document::conflicts`].
+    #[must_use]
+    pub fn to_json(&self) -> Map<String, Value> {
+        self.view.fields.clone()
+    }
+
+    /// The fields that concurrent writers left several values in, with all of them.
+    #[must_use]
+    pub fn conflicts(&self) -> Conflicts {
+        self.view.conflicts.clone()
+    }
+
+    /// The record as a type.
+    pub fn hydrate<T: Hydrate>(&self) -> Result<T, ReadError> {
+        let read = catch_unwind(AssertUnwindSafe(|| autosurgeon::hydrate(&self.automerge)));
+        Ok(read.map_err(|_| ReadError::Panicked)??)
+    }
+
+    /// Merges sound changes, on a copy and under the guard.
+    fn merge(&mut self, changes: &[&Admitted]) -> Result<(), Held> {
+        let before = &self.automerge;
+        let merged = catch_unwind(AssertUnwindSafe(|| merge_into(before.clone(), changes)));
+        let (automerge, view) = merged.unwrap_or(Err(Held::Panicked))?;
+        self.automerge = automerge;
+        self.view = view;
+        Ok(())
+    }
+}
+
+impl Default for Document {
+    fn default() -> Self {
+        Self::empty()
+    }
+}
+
+/// The actor of a run of changes: 16 bytes that depend on the log, the record and the run's number.
 #[must_use]
-pub fn actor(log: &[u8;32], record: &crate::id::RecordId, run: u32) -> [u8;16] { let h = crate::hash::Domain::Actor.hash(&[log, &record.0, &run.to_be_bytes()]); let mut a=[0;16]; a.copy_from_slice(&h[..16]); a }
+pub fn actor(log_digest: &Digest, record: &RecordId, run: u32) -> Actor {
+    let hash = Domain::Actor.hash(&[log_digest, &record.0, &run.to_be_bytes()]);
+    let mut actor = Actor::default();
+    actor.iter_mut().zip(hash).for_each(|(to, from)| *to = from);
+    actor
+}
+
+/// May panic: that is Automerge's.
+fn merge_into(mut copy: Automerge, changes: &[&Admitted]) -> Result<(Automerge, View), Held> {
+    let before = copy.get_heads();
+    let mut parsed = Vec::with_capacity(changes.len());
+    for change in changes {
+        for dep in &change.change().deps {
+            let known = copy.get_change_meta_by_hash(&ChangeHash(*dep)).is_some()
+                || parsed.iter().any(|known: &automerge::Change| known.hash().0 == *dep);
+            if !known {
+                return Err(Held::MissingDep { hash: *dep });
+            }
+        }
+        let change = automerge::Change::from_bytes(change.bytes().to_vec());
+        parsed.push(change.map_err(|_| Held::Refused)?);
+    }
+    copy.apply_changes(parsed).map_err(|_| Held::Refused)?;
+    let mut there = copy.get_changes(&before);
+    there.sort_unstable_by_key(automerge::Change::hash);
+    let same = |change: &&Admitted| {
+        there
+            .binary_search_by_key(&ChangeHash(change.hash()), automerge::Change::hash)
+            .ok()
+            .and_then(|index| there.get(index))
+            .is_some_and(|there| there.raw_bytes() == change.bytes())
+    };
+    if there.len() != changes.len() || !changes.iter().all(same) {
+        return Err(Held::Distorted);
+    }
+    let view = View::of(&copy).map_err(|_| Held::Refused)?;
+    Ok((copy, view))
+}
