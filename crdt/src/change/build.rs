@@ -9,8 +9,8 @@ use std::collections::VecDeque;
 use serde_json::{Map, Value};
 
 use crate::bounds::{
-    CHANGE_BYTES_MAX, CHANGE_OPS_MAX, CHANGE_TIME_MAX, FIELD_NAME_BYTES_MAX, RECORD_BYTES_MAX, RECORD_DEPTH_MAX,
-    RECORD_OPS_MAX,
+    CHANGE_BYTES_MAX, CHANGE_OPS_MAX, CHANGE_TIME_MAX, FIELD_NAME_BYTES_MAX, RECORD_BYTES_MAX,
+    RECORD_DEPTH_MAX, RECORD_OPS_MAX,
 };
 use crate::hash::Digest;
 

@@ -21,7 +21,7 @@ mod encode;
 mod json;
 mod leb;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use build::{BuildError, Built, first_change};
 pub(crate) use decode::decode_hashed;

@@ -8,7 +8,8 @@ use serde_json::{Map, Value, json};
 use super::encode::chunk;
 use super::*;
 use crate::bounds::{
-    CHANGE_BYTES_MAX, CHANGE_OPS_MAX, CHANGE_TIME_MAX, FIELD_NAME_BYTES_MAX, RECORD_DEPTH_MAX, RECORD_OPS_MAX,
+    CHANGE_BYTES_MAX, CHANGE_OPS_MAX, CHANGE_TIME_MAX, FIELD_NAME_BYTES_MAX, RECORD_DEPTH_MAX,
+    RECORD_OPS_MAX,
 };
 use crate::codec::{DecodeError, Write as _};
 
@@ -442,6 +443,36 @@ fn with_columns(columns: &[(u32, Vec<u8>)]) -> Vec<u8> {
         data.raw(column);
     }
     chunk(&data)
+}
+
+/// A chunk around data that somebody put together by hand.
+pub(crate) fn rechunk(data: &[u8]) -> Vec<u8> {
+    chunk(data)
+}
+
+/// The columns of a first change of actor 1 at time 0, all of them short.
+pub(crate) fn small_columns(bytes: &[u8]) -> Vec<(u8, Vec<u8>)> {
+    let empty = with_columns(&[]);
+    let mut directory = bytes[empty.len() - 1..].to_vec();
+    let mut rest = directory.split_off(1);
+    let mut columns = Vec::new();
+    let mut at = 0;
+    for _ in 0..directory[0] {
+        // A number above 127 takes two bytes.
+        let long = usize::from(rest[at] & 0x80 != 0);
+        assert_eq!(long, 0, "columns of marks");
+        columns.push((rest[at], usize::from(rest[at + 1])));
+        at += 2;
+    }
+    rest.drain(..at);
+    columns.into_iter().map(|(spec, len)| (spec, rest.drain(..len).collect())).collect()
+}
+
+/// What [`small_columns`] took apart.
+pub(crate) fn with_small_columns(columns: &[(u8, Vec<u8>)]) -> Vec<u8> {
+    let columns: Vec<_> =
+        columns.iter().map(|(spec, column)| (u32::from(*spec), column.clone())).collect();
+    with_columns(&columns)
 }
 
 /// The columns of a change with one operation: 1 under "a".

@@ -8,7 +8,7 @@ use autosurgeon::Reconcile;
 use serde_json::Value;
 
 use crate::bounds::RECORD_DEPTH_MAX;
-use crate::change::{Actor, Scalar};
+use crate::change::{Actor, Scalar, decode, encode};
 use crate::gate::{Expected, GateFault, admit};
 
 use super::{Document, Held};
@@ -151,9 +151,19 @@ impl Document {
             let change = copy.get_change_by_hash(&hash).ok_or(EditError::Failed)?;
             Ok(change.raw_bytes().to_vec())
         }));
-        let bytes = written.unwrap_or(Err(EditError::Failed))?;
+        let written = written.unwrap_or(Err(EditError::Failed))?;
+        let bytes = self.on_heads(&written)?;
         self.check(actor, seq, &bytes)?;
         Ok(bytes)
+    }
+
+    /// The same change, depending on the heads and nothing else. Automerge adds the actor's own
+    /// last change even where the heads build on it; our entries do not.
+    fn on_heads(&self, written: &[u8]) -> Result<Vec<u8>, EditError> {
+        let mut change =
+            decode(written).map_err(|error| EditError::Void(GateFault::Unreadable(error)))?;
+        change.deps = self.heads();
+        Ok(encode(&change))
     }
 
     /// Whether a change of ours would be let in by every peer.
