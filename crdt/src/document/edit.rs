@@ -199,13 +199,17 @@ fn write_path(
     let prop = prop(transaction, &obj, last)?;
     let there = transaction.get_all(&obj, prop.clone())?;
     let Some(value) = value else {
-        return if there.is_empty() { Ok(()) } else { Ok(transaction.delete(&obj, prop)?) };
+        if !there.is_empty() {
+            transaction.delete(&obj, prop)?;
+        }
+        return Ok(());
     };
     if let ([(automerge::Value::Object(ObjType::Text), text)], Value::String(new)) =
         (there.as_slice(), value)
     {
         let text = text.clone();
-        return Ok(transaction.update_text(&text, new)?);
+        transaction.update_text(&text, new)?;
+        return Ok(());
     }
     let depth = path.len();
     match prop {
@@ -240,10 +244,11 @@ fn put(
         Value::Array(_) => ObjType::List,
         scalar => {
             let scalar = automerge_scalar(Scalar::of_json(scalar));
-            return Ok(match prop {
+            match prop {
                 Prop::Seq(index) if insert => transaction.insert(obj, index, scalar)?,
                 prop => transaction.put(obj, prop, scalar)?,
-            });
+            }
+            return Ok(());
         }
     };
     if depth >= RECORD_DEPTH_MAX {

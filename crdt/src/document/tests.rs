@@ -498,7 +498,7 @@ fn a_change_that_automerge_fails_on_is_held_back_and_the_record_stands() {
 
 #[test]
 fn a_panic_in_automerge_does_not_get_out() {
-    // Past our own judgement on purpose: a pred that does not exist, by an unlisted actor.
+    // Past our own judgement on purpose: objects, places and counters that are none.
     let outcome = catch_unwind(AssertUnwindSafe(|| {
         let (mut document, first) = base();
         let mut numbers = Numbers(3);
