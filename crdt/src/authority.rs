@@ -45,7 +45,13 @@ impl Coalition {
     #[must_use]
     pub fn new(charter: Charter) -> Self {
         let members = charter.founders.iter().map(|m| (m.no, m.clone())).collect();
-        Self { id: charter.id(), charter, facts: BTreeMap::new(), members, devices: BTreeMap::new() }
+        Self {
+            id: charter.id(),
+            charter,
+            facts: BTreeMap::new(),
+            members,
+            devices: BTreeMap::new(),
+        }
     }
 
     /// The coalition's id.

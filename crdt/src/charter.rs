@@ -110,8 +110,7 @@ impl Charter {
         let quorum_at = reader.at();
         let quorum = reader.number_max(AGENCIES_MAX as u64, "quorum")? as u16;
         let limits_version = reader.number_max(u64::from(u16::MAX), "limits version")? as u16;
-        let erasure_delay_hours =
-            reader.number_max(u64::from(u32::MAX), "erasure delay")? as u32;
+        let erasure_delay_hours = reader.number_max(u64::from(u32::MAX), "erasure delay")? as u32;
         let default_label = reader.bytes(LABEL_BYTES_MAX, "default label")?.to_vec();
         let at = reader.at();
         let agreement = match reader.u8("agreement flag")? {

@@ -72,7 +72,7 @@ impl<'a> Reader<'a> {
 
     /// The next `n` bytes.
     pub fn take(&mut self, n: usize, what: &'static str) -> Result<&'a [u8], DecodeError> {
-        let end = self.at.checked_add(n).unwrap_or(usize::MAX);
+        let end = self.at.saturating_add(n);
         let part =
             self.bytes.get(self.at..end).ok_or(DecodeError::Truncated { at: self.at, what })?;
         self.at = end;

@@ -26,7 +26,11 @@ pub struct EpochKeys {
 
 impl std::fmt::Debug for EpochKeys {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "EpochKeys(hidden, payloads {})", if self.live.is_some() { "open" } else { "retired" })
+        write!(
+            f,
+            "EpochKeys(hidden, payloads {})",
+            if self.live.is_some() { "open" } else { "retired" }
+        )
     }
 }
 
@@ -36,10 +40,7 @@ impl EpochKeys {
     pub fn of(secret: &[u8; 32]) -> Self {
         Self {
             metadata: seal::derive(secret, &[], &[b"tearline/1/metadata"]),
-            live: Some((
-                Key::new(*secret),
-                seal::derive(secret, &[], &[b"tearline/1/payload"]),
-            )),
+            live: Some((Key::new(*secret), seal::derive(secret, &[], &[b"tearline/1/payload"]))),
         }
     }
 
@@ -86,7 +87,7 @@ impl EpochKeys {
         match bytes.get(32..)? {
             [] => Some(Self { metadata, live: None }),
             rest => {
-                let keys = Self::of(&*Key::new(rest.try_into().ok()?));
+                let keys = Self::of(&Key::new(rest.try_into().ok()?));
                 (*keys.metadata == *metadata).then_some(keys)
             }
         }

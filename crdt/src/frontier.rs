@@ -290,9 +290,13 @@ mod tests {
     #[test]
     fn subtrees_are_described_by_leaves_up_to_the_bound_and_by_branches_past_it() {
         let at: Vec<_> = (0..LEAVES_MAX as u16).map(|n| (n, 1)).collect();
-        assert!(matches!(frontier(&at).describe(&Prefix::default()), Subtree::Leaves(l) if l.len() == LEAVES_MAX));
+        assert!(
+            matches!(frontier(&at).describe(&Prefix::default()), Subtree::Leaves(l) if l.len() == LEAVES_MAX)
+        );
         let past: Vec<_> = (0..=LEAVES_MAX as u16).map(|n| (n, 1)).collect();
-        assert!(matches!(frontier(&past).describe(&Prefix::default()), Subtree::Branches(b) if b.len() == 5));
+        assert!(
+            matches!(frontier(&past).describe(&Prefix::default()), Subtree::Branches(b) if b.len() == 5)
+        );
         assert_eq!(frontier(&[]).root(), EMPTY);
     }
 

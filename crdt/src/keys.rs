@@ -181,7 +181,15 @@ mod tests {
         let mut order_two = [0xff; 32];
         order_two[0] = 0xec;
         order_two[31] = 0x7f;
-        for weak in [[0; 32], { let mut one = [0; 32]; one[0] = 1; one }, order_two] {
+        for weak in [
+            [0; 32],
+            {
+                let mut one = [0; 32];
+                one[0] = 1;
+                one
+            },
+            order_two,
+        ] {
             assert!(keys.agree(&weak).is_none());
             assert!(encapsulate(&[3; 32], &weak).is_none());
             assert!(!verify(&weak, Domain::Entry, b"x", &[0; 64]));

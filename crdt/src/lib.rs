@@ -9,10 +9,10 @@
 //! Nothing in this crate reads a clock, draws randomness or does I/O: time and entropy are
 //! arguments, storage is the [`store::Store`] trait. `clippy.toml` and `.ci/run` enforce it.
 
+pub mod authority;
 pub mod bounds;
 pub mod change;
 pub mod charter;
-pub mod authority;
 pub mod codec;
 pub mod document;
 pub mod entropy;

@@ -198,7 +198,8 @@ impl Logbook {
             found = Some(chunk.entry(store, log, state.no, seq)?);
             Ok(ControlFlow::Break(()))
         })?;
-        found.ok_or_else(|| crate::store::damaged(Space::Entries, &chunk_key(state.no, seq)))
+        found
+            .ok_or_else(|| crate::store::damaged(Space::Entries, &chunk_key(state.no, seq)))
             .map(Some)
     }
 

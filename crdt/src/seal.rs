@@ -105,7 +105,12 @@ impl SecretBox {
         let key = box_key(&shared, &ephemeral, &to.agreement, context);
         let sealed = seal(&key, &[0; 12], &to.device.0, secret);
         let sealed = sealed.try_into().map_err(|_| BoxError::Broken)?;
-        Ok(Self { device: to.device, suite: SUITE_X25519, encapsulation: ephemeral.to_vec(), sealed })
+        Ok(Self {
+            device: to.device,
+            suite: SUITE_X25519,
+            encapsulation: ephemeral.to_vec(),
+            sealed,
+        })
     }
 
     /// Opens the box with the device's keys.

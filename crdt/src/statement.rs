@@ -4,7 +4,9 @@
 //! A statement begins with its kind's number. A kind that this version does not know is kept and
 //! relayed, and decides nothing.
 
-use crate::bounds::{AGENCIES_MAX, FORMAT_VERSION, INCARNATIONS_PER_GRANT_MAX, STATEMENT_BYTES_MAX};
+use crate::bounds::{
+    AGENCIES_MAX, FORMAT_VERSION, INCARNATIONS_PER_GRANT_MAX, STATEMENT_BYTES_MAX,
+};
 use crate::charter::{Charter, Member};
 use crate::codec::{DecodeError, Reader, Write as _};
 use crate::hash::{Digest, Domain};

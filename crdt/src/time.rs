@@ -132,7 +132,15 @@ mod tests {
     fn offsets_and_dates_are_understood_and_nonsense_is_not() {
         assert_eq!(WallTime::parse("1970-01-01T02:00:00+02:00"), Some(WallTime(0)));
         assert_eq!(WallTime::parse("1970-01-02"), Some(WallTime(86_400_000)));
-        for bad in ["", "1969-12-31", "2024-13-01", "2024-01-01T25:00:00Z", "2024-01-01T00:00:00", "2024-01-01T00:00:00.Z", "é024-01-01"] {
+        for bad in [
+            "",
+            "1969-12-31",
+            "2024-13-01",
+            "2024-01-01T25:00:00Z",
+            "2024-01-01T00:00:00",
+            "2024-01-01T00:00:00.Z",
+            "é024-01-01",
+        ] {
             assert_eq!(WallTime::parse(bad), None, "{bad}");
         }
     }

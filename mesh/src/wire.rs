@@ -228,9 +228,7 @@ impl Frame {
                 header: reader.bytes(STATEMENT_MAX, "signed header")?.to_vec(),
             },
             12 => Self::Join { request: reader.bytes(STATEMENT_MAX, "request")?.to_vec() },
-            13 => Self::JoinAnswer {
-                answer: reader.bytes(FRAME_BYTES_MAX, "answer")?.to_vec(),
-            },
+            13 => Self::JoinAnswer { answer: reader.bytes(FRAME_BYTES_MAX, "answer")?.to_vec() },
             _ => return reader.invalid(0, "frame type"),
         };
         reader.finish()?;

@@ -1,6 +1,7 @@
 //! The transport on loopback: real libp2p, real sockets. Every wait ends with an event; a test that
 //! waits too long fails.
 #![cfg(feature = "net")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::time::Duration;
 

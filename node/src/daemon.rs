@@ -1,10 +1,8 @@
 //! The daemon's shell: it takes the home for itself, opens its inside (a [`Service`]), answers on
 //! the control socket until it is told to stop, and closes in order.
 //!
-//! What it is told by: SIGINT, SIGTERM, SIGHUP, and, if asked for, the end of its stdin, so that
-//! a daemon never outlives the program that started it.
-
-mod bare;
+//! What it is told by: SIGINT, SIGTERM, and, if asked for, the end of its stdin, so that a daemon
+//! never outlives the program that started it. SIGHUP is left to the system, so that `nohup` works.
 
 use std::future::Future;
 use std::io;
@@ -17,7 +15,6 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 use tracing::info;
 
-pub use self::bare::start_bare;
 use crate::config::Config;
 use crate::control::Service;
 use crate::control::server::{Bounds, Listener, serve};
@@ -92,8 +89,7 @@ fn stop_signal(
     until_stdin_ends: bool,
 ) -> Result<impl Future<Output = &'static str> + use<>, Failure> {
     let on = |kind| signal(kind).map_err(|e| Failure::io("cannot listen to signals", &e));
-    let (mut int, mut term, mut hup) =
-        (on(SignalKind::interrupt())?, on(SignalKind::terminate())?, on(SignalKind::hangup())?);
+    let (mut int, mut term) = (on(SignalKind::interrupt())?, on(SignalKind::terminate())?);
     let stdin = until_stdin_ends.then(|| {
         let (end, ended) = oneshot::channel::<()>();
         // A thread of its own: reading stdin cannot be interrupted, and must not keep the runtime.
@@ -113,7 +109,6 @@ fn stop_signal(
         tokio::select! {
             _ = int.recv() => "interrupted",
             _ = term.recv() => "terminated",
-            _ = hup.recv() => "hung up",
             () = stdin_ends => "stdin ended",
         }
     })

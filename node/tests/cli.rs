@@ -1,5 +1,7 @@
 //! The command line through the real program: documents, exit codes, and a daemon's life.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
 use std::fs::{self, File, Permissions};
 use std::io::Read as _;
 use std::os::unix::fs::PermissionsExt as _;
@@ -127,8 +129,10 @@ fn what_makes_no_sense_is_a_usage_failure_in_either_form() {
         &["record", "new", "--kind", "vehicle", "--set", "plate"],
         &["record", "new", "--kind", "vehicle", "--rel", "NE", "--compartment", "c"],
         &["record", "new", "--kind", "vehicle", "--class", "authority"],
+        &["record", "new", "--kind", "vehicel"],
         &["search"],
         &["peer", "invite", "--expires", "soon"],
+        &["demo", "--port", "80"],
         &[],
     ] {
         let people = tearline(folder.path(), arguments);
@@ -212,6 +216,67 @@ fn a_daemon_ends_in_order_when_its_stdin_does() {
     let mut log = String::new();
     File::open(home.path().join("log")).unwrap().read_to_string(&mut log).unwrap();
     assert!(log.contains("ready") && log.contains("stopped"), "{log}");
+}
+
+/// The processes of an exercise that plays in a folder: the exercise, then its daemons.
+struct Exercise {
+    main: Child,
+    daemons: Vec<u32>,
+    folder: TempDir,
+}
+
+impl Exercise {
+    /// Plays until the first daemon is up, or until it has ended by itself.
+    fn start() -> Self {
+        let folder = folder();
+        let mut main = Command::new(PROGRAM)
+            .args(["demo", "--check", "--json"])
+            .env("TMPDIR", folder.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut daemons = Vec::new();
+        while daemons.is_empty() && main.try_wait().unwrap().is_none() {
+            let stages = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path());
+            let locks = stages.map(|stage| stage.join("NE/run.lock"));
+            let texts = locks.filter_map(|lock| fs::read_to_string(lock).ok());
+            daemons.extend(texts.filter_map(|text| text.lines().next()?.parse::<u32>().ok()));
+            // The exercise itself holds the lock while it makes the home.
+            daemons.retain(|pid| *pid != main.id());
+            thread::yield_now();
+        }
+        Self { main, daemons, folder }
+    }
+
+    /// Waits until no daemon is left. A test that hangs here has found orphans.
+    fn await_daemons_end(&self) {
+        for pid in &self.daemons {
+            let alive = || fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            while alive().contains(self.folder.path().to_str().unwrap()) {
+                thread::yield_now();
+            }
+        }
+    }
+}
+
+#[test]
+fn an_interrupted_exercise_leaves_nothing_behind() {
+    let mut exercise = Exercise::start();
+    let pid = exercise.main.id().to_string();
+    Command::new("kill").args(["-INT", &pid]).status().unwrap();
+    let code = exercise.main.wait().unwrap().code();
+    assert_eq!(code, Some(1));
+    exercise.await_daemons_end();
+    assert!(fs::read_dir(exercise.folder.path()).unwrap().next().is_none());
+}
+
+#[test]
+fn the_daemons_of_a_killed_exercise_end_too() {
+    let mut exercise = Exercise::start();
+    exercise.main.kill().unwrap();
+    exercise.main.wait().unwrap();
+    exercise.await_daemons_end();
 }
 
 #[test]

@@ -14,7 +14,9 @@ pub mod fork;
 pub mod run;
 pub mod sealed;
 
-use crate::bounds::{FORMAT_VERSION, PAYLOAD_BYTES_MAX, SEALED_HEADER_BYTES_MAX, SEGMENT_ENTRIES_MAX};
+use crate::bounds::{
+    FORMAT_VERSION, PAYLOAD_BYTES_MAX, SEALED_HEADER_BYTES_MAX, SEGMENT_ENTRIES_MAX,
+};
 use crate::codec::{DecodeError, Reader, Write as _};
 use crate::hash::{Digest, Domain};
 use crate::id::{EntryId, EpochId, LogId};
@@ -137,7 +139,8 @@ impl Header {
 }
 
 /// Longest sealed header or statement.
-pub(crate) const SEALED_MAX: usize = if SEALED_HEADER_BYTES_MAX > crate::bounds::STATEMENT_BYTES_MAX {
+pub(crate) const SEALED_MAX: usize = if SEALED_HEADER_BYTES_MAX > crate::bounds::STATEMENT_BYTES_MAX
+{
     SEALED_HEADER_BYTES_MAX
 } else {
     crate::bounds::STATEMENT_BYTES_MAX

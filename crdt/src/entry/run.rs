@@ -396,11 +396,7 @@ impl UnverifiedRun<'_> {
     }
 }
 
-fn check_coverage(
-    seq: u64,
-    covers: Option<&Covers>,
-    unsigned: &[EntryId],
-) -> Result<(), RunFault> {
+fn check_coverage(seq: u64, covers: Option<&Covers>, unsigned: &[EntryId]) -> Result<(), RunFault> {
     let holds = match covers {
         None => unsigned.is_empty(),
         Some(covers) => {
@@ -582,10 +578,8 @@ mod tests {
     fn a_run_holds_on_its_own_head_only() {
         let run = segment(Class::Routine, 3);
         let boxes = boxes(&run);
-        for head in [
-            Head { next: 1, ..Head::EMPTY },
-            Head { id: EntryId([1; 32]), ..Head::EMPTY },
-        ] {
+        for head in [Head { next: 1, ..Head::EMPTY }, Head { id: EntryId([1; 32]), ..Head::EMPTY }]
+        {
             let fault = read(&run, &boxes).verify(&head).unwrap_err();
             assert!(matches!(fault, RunFault::Coverage { .. } | RunFault::Signature { .. }));
         }
@@ -610,8 +604,12 @@ mod tests {
         let run = segment(Class::Routine, 3);
         let cut = run.entries[1].end;
         let boxes = boxes(&run);
-        let unsigned =
-            UnverifiedRun { count: 2, entries: &run.bytes[..cut], boxes: &boxes[..16], ..read(&run, &boxes) };
+        let unsigned = UnverifiedRun {
+            count: 2,
+            entries: &run.bytes[..cut],
+            boxes: &boxes[..16],
+            ..read(&run, &boxes)
+        };
         assert_eq!(unsigned.verify(&Head::EMPTY).unwrap_err(), RunFault::Unsigned { seq: 1 });
         let flash = UnverifiedRun { log: log(Class::Flash), ..read(&run, &boxes) };
         assert_eq!(flash.verify(&Head::EMPTY).unwrap_err(), RunFault::Unsigned { seq: 0 });

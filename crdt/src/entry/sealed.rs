@@ -5,8 +5,8 @@
 use crate::bounds::DEPS_MAX;
 use crate::codec::{DecodeError, Reader, Write as _};
 use crate::epoch::{EpochKeys, KeyBox};
-use crate::id::{EntryId, EpochId, LogId, RecordId};
 use crate::hash::Digest;
+use crate::id::{EntryId, EpochId, LogId, RecordId};
 use crate::seal::{self, BrokenSeal, Key, TAG_BYTES};
 use crate::time::WallTime;
 

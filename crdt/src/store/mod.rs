@@ -90,7 +90,9 @@ pub enum StoreError {
         key: String,
     },
     /// A key or value above its bound: an error of the caller.
-    #[error("a key or value in {space:?} is above its bound: key {key_bytes}, value {value_bytes} bytes")]
+    #[error(
+        "a key or value in {space:?} is above its bound: key {key_bytes}, value {value_bytes} bytes"
+    )]
     TooLarge {
         /// The space.
         space: Space,

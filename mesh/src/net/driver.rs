@@ -197,6 +197,7 @@ impl Driver {
         }
     }
 
+    #[expect(clippy::disallowed_methods, reason = "the driver is where clocks are read")]
     fn on_opened(&mut self, opened: Opened) {
         let Opened { peer, connection, dialer, address, stream } = opened;
         let dialed = self.dialing.remove(&connection);
@@ -230,14 +231,10 @@ impl Driver {
             }
             (link, link::carry(link, stream, queue, events, max).await)
         });
-        self.links.insert(link, Up {
-            device,
-            connection,
-            dialer,
-            since: Instant::now(),
-            frames,
-            closing: None,
-        });
+        self.links.insert(
+            link,
+            Up { device, connection, dialer, since: Instant::now(), frames, closing: None },
+        );
         self.waiting.push_back(NetEvent::LinkUp { link, device, dialer, address });
         self.release(start);
     }

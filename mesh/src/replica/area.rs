@@ -3,15 +3,15 @@
 use std::collections::BTreeMap;
 
 use tearline_crdt::authority::{Coalition, Compartment, EpochFault};
+use tearline_crdt::bounds::NAME_BYTES_MAX;
 use tearline_crdt::charter::Charter;
 use tearline_crdt::codec::{DecodeError, Reader};
-use tearline_crdt::bounds::NAME_BYTES_MAX;
 use tearline_crdt::entry::merkle_root;
 use tearline_crdt::entry::sealed::LogCipher;
 use tearline_crdt::epoch::{EpochKeys, box_context};
 use tearline_crdt::frontier::{Frontier, LogKey};
-use tearline_crdt::id::{Class, CompartmentId, DeviceId, EntryId, EpochId, LogId};
 use tearline_crdt::hash::Digest;
+use tearline_crdt::id::{Class, CompartmentId, DeviceId, EntryId, EpochId, LogId};
 use tearline_crdt::seal::SecretBox;
 use tearline_crdt::statement::{EpochStatement, Opening, Right, Statement};
 use tearline_crdt::store::{Batch, Space, Store, StoreError};
@@ -115,13 +115,16 @@ impl<S: Store> Replica<S> {
         for (log, next) in logs {
             for seq in 0..next {
                 let Some(entry) = self.logbook.entry(&self.store, &log, seq)? else { continue };
-                self.take_fact(&mut batch, &Fact {
-                    id: entry.id,
-                    seq,
-                    log,
-                    statement: &entry.sealed,
-                    payload: entry.payload.as_deref(),
-                });
+                self.take_fact(
+                    &mut batch,
+                    &Fact {
+                        id: entry.id,
+                        seq,
+                        log,
+                        statement: &entry.sealed,
+                        payload: entry.payload.as_deref(),
+                    },
+                );
             }
         }
         self.outputs.clear();
@@ -168,9 +171,7 @@ impl<S: Store> Replica<S> {
             }
             Body::Compartment(compartment) => self
                 .coalition(compartment.opening().coalition)
-                .is_some_and(|coalition| {
-                    compartment.may_write(coalition, &log.device, log.class)
-                }),
+                .is_some_and(|coalition| compartment.may_write(coalition, &log.device, log.class)),
         }
     }
 

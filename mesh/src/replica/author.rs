@@ -10,9 +10,7 @@ use tearline_crdt::entry::{NO_EPOCH, merkle_root};
 use tearline_crdt::epoch::{EpochKeys, box_context};
 use tearline_crdt::frontier::LogKey;
 use tearline_crdt::hash::Domain;
-use tearline_crdt::id::{
-    AgencyNo, Class, CoalitionId, CompartmentId, EpochId, LogId,
-};
+use tearline_crdt::id::{AgencyNo, Class, CoalitionId, CompartmentId, EpochId, LogId};
 use tearline_crdt::keys::DeviceCard;
 use tearline_crdt::record::shelf::{Draft, DraftError, Written};
 use tearline_crdt::seal::SecretBox;
@@ -20,8 +18,8 @@ use tearline_crdt::statement::{DeskCertificate, EpochStatement, Opening, Right, 
 use tearline_crdt::store::{Batch, Store, StoreError};
 use tearline_crdt::time::Now;
 
-use super::area::{Body, coalition_body, compartment_body, encode_boxes};
 use super::Replica;
+use super::area::{Body, coalition_body, compartment_body, encode_boxes};
 
 /// Names a local act until it is durable.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -134,8 +132,7 @@ impl<S: Store> Replica<S> {
         let mut batch = Batch::default();
         let area = self.create_area(&mut batch, coalition_body(charter.clone()));
         self.apply(batch)?;
-        let statements =
-            vec![(Statement::Desk(desk), None), (Statement::Found(charter), None)];
+        let statements = vec![(Statement::Desk(desk), None), (Statement::Found(charter), None)];
         let ticket = self.state(now, area, statements)?;
         Ok(Act { value: id, ticket })
     }
@@ -162,7 +159,7 @@ impl<S: Store> Replica<S> {
             return Err(ActError::NoAgency(*no));
         }
         let standing = coalition.devices().get(&self.device());
-        if !standing.is_some_and(|s| s.right >= Right::Write) {
+        if standing.is_none_or(|s| s.right < Right::Write) {
             return Err(ActError::Denied { needed: Right::Write });
         }
         if let Some(value) = self.compartment_for(coalition_id, &audience) {
@@ -170,6 +167,18 @@ impl<S: Store> Replica<S> {
             self.outputs.push_back(super::Output::Event(super::Event::Durable(ticket)));
             return Ok(Act { value, ticket });
         }
+        self.open_another(now, coalition_id, audience, name)
+    }
+
+    /// Opens a compartment even where there is one with its audience. The audience is in order and
+    /// of the coalition.
+    pub fn open_another(
+        &mut self,
+        now: Now,
+        coalition_id: CoalitionId,
+        audience: Vec<AgencyNo>,
+        name: &str,
+    ) -> Result<Act<CompartmentId>, ActError> {
         let opener = self.device();
         let nonce = random(&mut *self.entropy);
         let opening = Opening { coalition: coalition_id, audience, nonce, opener };
@@ -211,10 +220,7 @@ impl<S: Store> Replica<S> {
     }
 
     /// A new epoch of a compartment, following all that are known, sealed to all readers.
-    fn new_epoch(
-        &mut self,
-        id: CompartmentId,
-    ) -> Result<(Statement, Option<Vec<u8>>), ActError> {
+    fn new_epoch(&mut self, id: CompartmentId) -> Result<(Statement, Option<Vec<u8>>), ActError> {
         let compartment = self.compartment(id).ok_or(ActError::NoCompartment)?;
         let parents: Vec<EpochId> = compartment.epochs().keys().copied().collect();
         let deepest = compartment.epochs().values().map(|epoch| epoch.depth).max().unwrap_or(0);
@@ -286,8 +292,7 @@ impl<S: Store> Replica<S> {
             let wanted: Vec<DeviceCard> = compartment
                 .readers(coalition)
                 .filter(|(device, other)| {
-                    **device != own
-                        && (opener || standing.desk && other.agency == standing.agency)
+                    **device != own && (opener || standing.desk && other.agency == standing.agency)
                 })
                 .map(|(_, other)| other.card.clone())
                 .collect();
@@ -311,7 +316,8 @@ impl<S: Store> Replica<S> {
             .filter(|card| !self.boxed.contains(&(epoch, card.device)))
             .cloned()
             .collect();
-        let Some(secret) = self.epoch_keys.get(&epoch).and_then(|keys| keys.secret().copied()) else {
+        let Some(secret) = self.epoch_keys.get(&epoch).and_then(|keys| keys.secret().copied())
+        else {
             return Ok(());
         };
         if missing.is_empty() {

@@ -68,21 +68,17 @@ impl<S: Store> Replica<S> {
             self.say(link, Frame::Positions { area: tag, positions: vec![position] });
             return Ok(Ok(()));
         }
-        let unverified = UnverifiedRun {
-            log,
-            count: run.count,
-            entries: &run.entries,
-            boxes: &run.boxes,
-        };
+        let unverified =
+            UnverifiedRun { log, count: run.count, entries: &run.entries, boxes: &run.boxes };
         let verified = match unverified.verify(&head) {
             Ok(verified) => verified,
             Err(fault) => return Ok(Err(PeerFault::Run(fault))),
         };
         if !self.admits_run(&log, &verified) {
-            if let Some(session) = self.sessions.get_mut(&link) {
-                if session.refused.len() < REFUSED_MAX {
-                    session.refused.insert((id, run.key));
-                }
+            if let Some(session) = self.sessions.get_mut(&link)
+                && session.refused.len() < REFUSED_MAX
+            {
+                session.refused.insert((id, run.key));
             }
             return Ok(Ok(()));
         }
@@ -132,13 +128,16 @@ impl<S: Store> Replica<S> {
         }
         if log.class == Class::Authority {
             for entry in run.entries() {
-                self.take_fact(&mut batch, &Fact {
-                    id: entry.id,
-                    seq: entry.seq,
-                    log,
-                    statement: run.sealed(entry),
-                    payload: run.payload(entry),
-                });
+                self.take_fact(
+                    &mut batch,
+                    &Fact {
+                        id: entry.id,
+                        seq: entry.seq,
+                        log,
+                        statement: run.sealed(entry),
+                        payload: run.payload(entry),
+                    },
+                );
             }
         } else {
             let standings = super::Standings { areas: &self.areas };

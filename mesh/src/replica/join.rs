@@ -85,9 +85,9 @@ impl<S: Store> Replica<S> {
             self.coalition(request.coalition).map(|c| JoinAnswer::Welcome(c.charter().clone()))
         } else {
             match self.admit(now, device, &request)? {
-                Ok(()) => {
-                    self.coalition(request.coalition).map(|c| JoinAnswer::Welcome(c.charter().clone()))
-                }
+                Ok(()) => self
+                    .coalition(request.coalition)
+                    .map(|c| JoinAnswer::Welcome(c.charter().clone())),
                 Err(refusal) if refusal == Refusal::Invitation => {
                     self.count(device, PeerFault::Join);
                     Some(JoinAnswer::Refused(refusal))
@@ -222,7 +222,8 @@ impl<S: Store> Replica<S> {
             }
             JoinAnswer::Refused(refusal) => {
                 self.joining.remove(&device);
-                self.outputs.push_back(Output::Event(Event::JoinRefused { inviter: device, refusal }));
+                self.outputs
+                    .push_back(Output::Event(Event::JoinRefused { inviter: device, refusal }));
                 if let Some(session) = self.sessions.get_mut(&link) {
                     session.phase = Phase::Awaiting;
                 }

@@ -32,12 +32,14 @@ use std::ops::ControlFlow;
 use tearline_crdt::authority::{Coalition, Compartment};
 use tearline_crdt::entropy::Entropy;
 use tearline_crdt::epoch::EpochKeys;
-use tearline_crdt::id::{AgencyNo, CoalitionId, CompartmentId, DeviceId, EpochId, Incarnation, LogId, RecordId};
+use tearline_crdt::id::{
+    AgencyNo, CoalitionId, CompartmentId, DeviceId, EpochId, Incarnation, LogId, RecordId,
+};
 use tearline_crdt::keys::DeviceKeys;
 use tearline_crdt::logbook::Logbook;
 use tearline_crdt::record::shelf::{Projection, Shelf};
 use tearline_crdt::store::{Batch, Space, Store, StoreError};
-use tearline_crdt::time::Now;
+use tearline_crdt::time::{MonoTime, Now};
 
 use crate::fault::PeerFault;
 pub use area::{Area, Body};
@@ -189,12 +191,20 @@ pub struct Replica<S> {
     flush_wanted: bool,
     flushes_out: u64,
     next_ticket: u64,
+    /// The driver's monotonic clock at the last input.
+    clock: MonoTime,
     outputs: VecDeque<Output>,
 }
 
 impl<S> std::fmt::Debug for Replica<S> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Replica({}, {} areas, {} sessions)", self.keys.id().short(), self.areas.len(), self.sessions.len())
+        write!(
+            f,
+            "Replica({}, {} areas, {} sessions)",
+            self.keys.id().short(),
+            self.areas.len(),
+            self.sessions.len()
+        )
     }
 }
 
@@ -244,6 +254,7 @@ impl<S: Store> Replica<S> {
             flush_wanted: false,
             flushes_out: 0,
             next_ticket: 0,
+            clock: MonoTime::default(),
             outputs: VecDeque::new(),
         };
         replica.load_epoch_keys()?;
@@ -254,6 +265,7 @@ impl<S: Store> Replica<S> {
     /// Takes an input. An error is our own store's: the driver must stop and open the store again;
     /// no input of a peer causes one.
     pub fn handle(&mut self, now: Now, input: Input) -> Result<(), StoreError> {
+        self.clock = now.mono;
         match input {
             Input::Up { link, device, dialer } => self.on_up(link, device, dialer),
             Input::Down { link } => self.on_down(link),
@@ -315,16 +327,17 @@ impl<S: Store> Replica<S> {
     fn load_epoch_keys(&mut self) -> Result<(), StoreError> {
         let mut bad = None;
         let keys = &mut self.epoch_keys;
-        self.store.scan(Space::Secrets, &[], &[], &mut |key, value| {
-            match (<[u8; 32]>::try_from(key), EpochKeys::from_bytes(value)) {
-                (Ok(id), Some(epoch)) => {
-                    keys.insert(EpochId(id), epoch);
-                    ControlFlow::Continue(())
-                }
-                _ => {
-                    bad = Some(tearline_crdt::store::damaged(Space::Secrets, key));
-                    ControlFlow::Break(())
-                }
+        self.store.scan(Space::Secrets, &[], &[], &mut |key, value| match (
+            <[u8; 32]>::try_from(key),
+            EpochKeys::from_bytes(value),
+        ) {
+            (Ok(id), Some(epoch)) => {
+                keys.insert(EpochId(id), epoch);
+                ControlFlow::Continue(())
+            }
+            _ => {
+                bad = Some(tearline_crdt::store::damaged(Space::Secrets, key));
+                ControlFlow::Break(())
             }
         })?;
         bad.map_or(Ok(()), Err)
@@ -459,7 +472,10 @@ impl<S: Store> Replica<S> {
     }
 
     /// Runs a question about records, with the store and the documents' cache.
-    pub fn records<T>(&mut self, ask: impl FnOnce(&mut tearline_crdt::record::shelf::Reader<'_>) -> T) -> T {
+    pub fn records<T>(
+        &mut self,
+        ask: impl FnOnce(&mut tearline_crdt::record::shelf::Reader<'_>) -> T,
+    ) -> T {
         let standings = Standings { areas: &self.areas };
         let mut reader =
             self.shelf.reader(&self.store, &self.logbook, &self.epoch_keys, &standings);

@@ -12,7 +12,7 @@ use tearline_crdt::hash::Domain;
 use tearline_crdt::id::{CompartmentId, DeviceId};
 use tearline_crdt::statement::{Opening, Statement};
 use tearline_crdt::store::{Batch, Store, StoreError};
-use tearline_crdt::time::Now;
+use tearline_crdt::time::{MonoTime, Now};
 
 use super::area::{Body, compartment_body};
 use super::{Event, Link, Output, Replica};
@@ -41,8 +41,45 @@ pub(super) struct Lag {
     pub(super) acked: u64,
     /// What we sent.
     pub(super) sent: u64,
-    /// Frames sent and not acknowledged: seq after the frame, bytes.
-    pub(super) flight: VecDeque<(u64, usize)>,
+    /// Frames sent and not acknowledged.
+    pub(super) flight: VecDeque<Flight>,
+}
+
+/// A run frame that was sent and not acknowledged.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Flight {
+    /// Seq after its last entry.
+    pub(super) end: u64,
+    /// Its size.
+    pub(super) bytes: usize,
+    /// When it was sent.
+    pub(super) at: MonoTime,
+}
+
+/// How much may be on its way to a peer. What was sent cannot be overtaken, so the window follows
+/// what the link carries in a moment: it doubles while acknowledgements come at once and halves
+/// when they come late (additive increase is too slow for a link that is up for minutes a day).
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Window(pub(super) usize);
+
+/// Smallest and largest window. The smallest is what a 64 kbit/s link carries in half a second.
+const WINDOW_BYTES_MIN: usize = 4 * 1024;
+const WINDOW_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Acknowledgements that come sooner widen the window; later ones narrow it.
+const ACK_SOON_MS: u64 = 300;
+const ACK_LATE_MS: u64 = 800;
+
+impl Window {
+    const START: Self = Self(2 * WINDOW_BYTES_MIN);
+
+    /// An acknowledgement came after so many ms.
+    pub(super) fn acknowledged(&mut self, after_ms: u64) {
+        if after_ms <= ACK_SOON_MS {
+            self.0 = (self.0 * 2).min(WINDOW_BYTES_MAX);
+        } else if after_ms >= ACK_LATE_MS {
+            self.0 = (self.0 / 2).max(WINDOW_BYTES_MIN);
+        }
+    }
 }
 
 /// A log of an area, in the order in which logs are sent: most urgent class first.
@@ -67,6 +104,8 @@ pub(super) struct Session {
     pub(super) lag: BTreeMap<LagKey, Lag>,
     /// Bytes sent and not acknowledged.
     pub(super) unacked: usize,
+    /// How many there may be.
+    pub(super) window: Window,
     /// The log that was sent from last, for turns within a class.
     pub(super) cursor: Option<LagKey>,
     /// Frames other than runs, to be sent first.
@@ -137,6 +176,7 @@ impl<S: Store> Replica<S> {
             started: BTreeSet::new(),
             lag: BTreeMap::new(),
             unacked: 0,
+            window: Window::START,
             cursor: None,
             control: VecDeque::new(),
             busy: false,
@@ -384,10 +424,10 @@ impl<S: Store> Replica<S> {
         let standing = |device| coalition.devices().get(device).map(|s| s.agency);
         let (own, opener) = (standing(&self.device()), standing(&opening.opener));
         let (Some(own), Some(_)) = (own, opener) else {
-            if let Some(session) = self.sessions.get_mut(&link) {
-                if session.early_intros.len() < EARLY_INTROS_MAX {
-                    session.early_intros.push(opening);
-                }
+            if let Some(session) = self.sessions.get_mut(&link)
+                && session.early_intros.len() < EARLY_INTROS_MAX
+            {
+                session.early_intros.push(opening);
             }
             return Ok(Ok(()));
         };
@@ -413,12 +453,8 @@ impl<S: Store> Replica<S> {
     pub(super) fn share_all(&mut self, link: Link) {
         let Some(session) = self.sessions.get(&link) else { return };
         let device = session.device;
-        let shared: Vec<CompartmentId> = self
-            .areas
-            .keys()
-            .filter(|id| self.right(**id, &device).is_some())
-            .copied()
-            .collect();
+        let shared: Vec<CompartmentId> =
+            self.areas.keys().filter(|id| self.right(**id, &device).is_some()).copied().collect();
         if let Some(session) = self.sessions.get_mut(&link) {
             session.shared.extend(shared.iter().copied());
             session.started.extend(shared);

@@ -9,21 +9,19 @@
 use std::collections::BTreeMap;
 use std::ops::Bound;
 
+use tearline_crdt::codec::Reader;
 use tearline_crdt::entry::fork::{ForkProof, SignedHeader};
 use tearline_crdt::frontier::{Leaf, LogKey, NodeHash, Prefix, Subtree, head_tag};
 use tearline_crdt::id::{CompartmentId, LogId};
-use tearline_crdt::codec::Reader;
 use tearline_crdt::store::{Batch, Store, StoreError};
 
-use super::session::{Lag, LagKey, lag_key};
+use super::session::{Flight, Lag, LagKey, lag_key};
 use super::{Event, Link, Output, Replica};
 use crate::fault::PeerFault;
 use crate::wire::{Frame, NODES_MAX, POSITIONS_MAX, Tag};
 
-/// Bytes of entries that a run frame aims at; a larger segment goes alone.
+/// Most bytes of entries that a run frame aims at; a larger segment goes alone.
 const RUN_BYTES: usize = 128 * 1024;
-/// Most bytes that are sent to a peer ahead of its acknowledgements.
-const WINDOW_BYTES: usize = 4 * 1024 * 1024;
 /// Most comparison frames that a peer may send while nothing that it sends is stored. Comparing
 /// a million logs takes fewer.
 const IDLE_NODES_MAX: u32 = 20_000;
@@ -72,7 +70,9 @@ impl<S: Store> Replica<S> {
         let mut positions = Vec::new();
         for (prefix, subtree) in nodes {
             match subtree {
-                Subtree::Branches(theirs) => self.compare_branches(id, &prefix, &theirs, &mut descend),
+                Subtree::Branches(theirs) => {
+                    self.compare_branches(id, &prefix, &theirs, &mut descend);
+                }
                 Subtree::Leaves(theirs) => {
                     if theirs.iter().any(|leaf| !prefix.holds(&leaf.key)) {
                         return Ok(Err(PeerFault::LogKey));
@@ -243,10 +243,10 @@ impl<S: Store> Replica<S> {
                 // They got ahead meanwhile; they know where we are from what we sent.
                 continue;
             }
-            if leaf.next == own {
-                if let Some(session) = self.sessions.get_mut(&link) {
-                    drop_lag(&mut session.unacked, &mut session.lag, &lag_key(id, leaf.key));
-                }
+            if leaf.next == own
+                && let Some(session) = self.sessions.get_mut(&link)
+            {
+                drop_lag(&mut session.unacked, &mut session.lag, &lag_key(id, leaf.key));
             }
             self.compare_log(link, id, *leaf, &mut Vec::new())?;
         }
@@ -296,9 +296,10 @@ impl<S: Store> Replica<S> {
             }
             lag.acked = lag.acked.max(*next);
             lag.sent = lag.sent.max(*next);
-            while lag.flight.front().is_some_and(|(end, _)| end <= next) {
-                let bytes = lag.flight.pop_front().map_or(0, |(_, bytes)| bytes);
-                session.unacked = session.unacked.saturating_sub(bytes);
+            while let Some(flight) = lag.flight.front().copied().filter(|f| f.end <= *next) {
+                lag.flight.pop_front();
+                session.unacked = session.unacked.saturating_sub(flight.bytes);
+                session.window.acknowledged(self.clock.0.saturating_sub(flight.at.0));
             }
             if lag.acked >= own {
                 drop_lag(&mut session.unacked, &mut session.lag, &key_in_order);
@@ -336,7 +337,8 @@ impl<S: Store> Replica<S> {
         let Some(log) = area.logs.get(&log_key).copied() else { return Ok(None) };
         let Some(session) = self.sessions.get(&link) else { return Ok(None) };
         let from = session.lag.get(&key).map_or(0, |lag| lag.sent);
-        let stretch = self.logbook.read(&self.store, &log, from..durable, RUN_BYTES)?;
+        let frame_bytes = (session.window.0 / 2).min(RUN_BYTES);
+        let stretch = self.logbook.read(&self.store, &log, from..durable, frame_bytes)?;
         let area = self.tag_of(link, &id);
         let Some(session) = self.sessions.get_mut(&link) else { return Ok(None) };
         session.cursor = Some(key);
@@ -349,7 +351,7 @@ impl<S: Store> Replica<S> {
         let size = stretch.entries.len() + stretch.boxes.len();
         if let Some(lag) = session.lag.get_mut(&key) {
             lag.sent = end;
-            lag.flight.push_back((end, size));
+            lag.flight.push_back(Flight { end, bytes: size, at: self.clock });
             session.unacked += size;
         }
         let frame = Frame::Run {
@@ -375,7 +377,7 @@ impl<S: Store> Replica<S> {
         };
         let first = session.lag.iter().find_map(unsent)?;
         let class = first.0;
-        if session.unacked >= WINDOW_BYTES && class >= ROUTINE {
+        if session.unacked >= session.window.0 && class >= PRIORITY {
             return None;
         }
         let after = session.cursor.filter(|cursor| cursor.0 == class).unwrap_or(first);
@@ -388,12 +390,12 @@ impl<S: Store> Replica<S> {
     }
 }
 
-/// The class nibble of routine logs.
-const ROUTINE: u8 = tearline_crdt::id::Class::Routine as u8;
+/// The least urgent classes, which wait for the window.
+const PRIORITY: u8 = tearline_crdt::id::Class::Priority as u8;
 
 fn drop_lag(unacked: &mut usize, lags: &mut BTreeMap<LagKey, Lag>, key: &LagKey) {
     if let Some(lag) = lags.remove(key) {
-        let flight: usize = lag.flight.iter().map(|(_, bytes)| bytes).sum();
+        let flight: usize = lag.flight.iter().map(|flight| flight.bytes).sum();
         *unacked = unacked.saturating_sub(flight);
     }
 }

@@ -1,11 +1,17 @@
 //! The replica in virtual time: meeting, syncing, losing and regaining links.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
 
 mod world;
 
 use tearline_crdt::id::Class;
 use tearline_mesh::invitation::Invited;
-use tearline_mesh::{Event, PeerFault};
 use tearline_mesh::wire::Frame;
+use tearline_mesh::{Event, PeerFault};
 
 use world::{World, protocol_bytes};
 
@@ -217,4 +223,143 @@ fn records_travel_through_a_third_peer() {
     let record = world.write(2, all, Class::Immediate, &["relayed"])[0];
     world.settle();
     assert!(world.show(0, record).is_some());
+}
+
+#[test]
+fn garbage_lies_and_false_acknowledgements_are_blamed_and_change_nothing() {
+    use tearline_mesh::wire::FRAME_BYTES_MAX;
+    let frames: Vec<(Vec<u8>, &str)> = vec![
+        (vec![], "malformed-frame"),
+        (vec![99, 1, 2], "malformed-frame"),
+        (vec![0; FRAME_BYTES_MAX + 1], "oversize-frame"),
+        (Frame::Same.encode(), "out-of-turn"),
+        (Frame::JoinAnswer { answer: vec![1] }.encode(), "out-of-turn"),
+        (Frame::Intro { opening: vec![9, 9] }.encode(), "bad-introduction"),
+    ];
+    for (bytes, name) in frames {
+        let mut world = World::new(2);
+        let coalition = world.coalition();
+        let link = world.connect(1, 0);
+        let shared = world.open(0, coalition, &[1, 2]);
+        let record = world.write(0, shared, Class::Routine, &["kept"])[0];
+        world.settle();
+        let before = world.peers[0].replica.pair_digest(&world.peers[1].replica.device());
+        world.inject(0, link, bytes);
+        let attacker = world.peers[1].replica.device();
+        let counted = &world.peers[0].replica.faults()[&attacker];
+        assert_eq!(counted.get(name), Some(&1), "{name}: {counted:?}");
+        assert!(
+            world.peers[0].closed.iter().any(|(closed, fault)| *closed == link && fault.is_some())
+        );
+        let after = world.peers[0].replica.pair_digest(&attacker);
+        assert_eq!(before, after);
+        assert!(world.show(0, record).is_some());
+        // It may come again, and honest sync goes on.
+        world.connect(1, 0);
+        world.settle();
+        assert!(world.digests_equal(0, 1));
+    }
+}
+
+#[test]
+fn a_run_that_does_not_verify_is_blamed_on_its_sender_and_not_stored() {
+    let mut world = World::new(2);
+    let coalition = world.coalition();
+    let shared = world.open(0, coalition, &[1, 2]);
+    world.write(0, shared, Class::Routine, &["one", "two"]);
+    world.settle();
+    let link = world.connect(1, 0);
+    world.settle();
+    let runs: Vec<Vec<u8>> = world.peers[0]
+        .sent
+        .iter()
+        .filter(|bytes| matches!(Frame::decode(bytes).unwrap(), Frame::Run { .. }))
+        .cloned()
+        .collect();
+    // Replayed: the receiver is ahead of it and says so; nobody is blamed.
+    let digest = world.peers[1].replica.pair_digest(&world.peers[0].replica.device());
+    for run in &runs {
+        world.inject(1, link, run.clone());
+    }
+    assert!(world.peers[1].replica.faults().is_empty());
+    assert_eq!(world.peers[1].replica.pair_digest(&world.peers[0].replica.device()), digest);
+    // Changed, to a peer that lacks it.
+    let mut world = World::new(2);
+    let coalition = world.coalition();
+    let shared = world.open(0, coalition, &[1, 2]);
+    let link = world.connect(1, 0);
+    world.settle();
+    world.write(0, shared, Class::Flash, &["new"]);
+    world.deliver_changed(|frame| match frame {
+        Frame::Run { entries, .. } => {
+            let last = entries.len() - 1;
+            entries[last] ^= 1;
+            true
+        }
+        _ => false,
+    });
+    world.settle();
+    let sender = world.peers[0].replica.device();
+    assert_eq!(world.peers[1].replica.faults()[&sender].get("bad-run"), Some(&1));
+    assert!(world.peers[1].closed.iter().any(|(closed, _)| *closed == link));
+}
+
+#[test]
+fn a_flash_overtakes_what_is_routine() {
+    let mut world = World::new(2);
+    let coalition = world.coalition();
+    let shared = world.open(0, coalition, &[1, 2]);
+    let link = world.connect(1, 0);
+    world.settle();
+    world.cut(link);
+    let routine: Vec<String> = (0..3_000).map(|n| format!("routine {n}")).collect();
+    for part in routine.chunks(20) {
+        let names: Vec<&str> = part.iter().map(String::as_str).collect();
+        world.write(0, shared, Class::Routine, &names);
+    }
+    world.settle();
+    world.connect(1, 0);
+    world.steps(12);
+    let flash = world.write(0, shared, Class::Flash, &["now"])[0];
+    let routine_held = |world: &World| {
+        let logs = world.peers[1].replica.logbook().logs_of(shared);
+        logs.filter(|(log, _)| log.class == Class::Routine).map(|(_, s)| s.head.next).sum::<u64>()
+    };
+    while world.show(1, flash).is_none() {
+        assert!(world.steps(1), "the flash never came");
+    }
+    assert!(routine_held(&world) < 3_000, "all routine entries came first");
+    world.settle();
+    assert_eq!(routine_held(&world), 3_000);
+}
+
+#[test]
+fn a_hundred_scattered_changes_cost_at_most_four_kilobytes() {
+    let mut world = World::new(2);
+    let coalition = world.coalition();
+    let all = world.open(0, coalition, &[1, 2]);
+    // Forty logs that move: devices are dear to make, compartments are not.
+    let mut logs = vec![all];
+    for n in 0..39u16 {
+        logs.push(world.open_named(0, coalition, &[1, 2], n));
+    }
+    let link = world.connect(1, 0);
+    world.settle();
+    for id in &logs {
+        world.write(0, *id, Class::Routine, &["before"]);
+    }
+    world.settle();
+    world.cut(link);
+    for n in 0..100 {
+        world.write(0, logs[n * 7 % logs.len()], Class::Routine, &["changed"]);
+    }
+    world.settle();
+    world.peers.iter_mut().for_each(|peer| peer.sent.clear());
+    world.connect(1, 0);
+    world.settle();
+    let first = Frame::decode(&world.peers[0].sent[1]).unwrap();
+    assert!(matches!(first, Frame::Run { .. }), "the first reply carries entries");
+    let bytes: usize = world.peers.iter().map(|peer| protocol_bytes(&peer.sent)).sum();
+    assert!(bytes <= 4_000, "{bytes} bytes beyond the entries");
+    assert!(world.digests_equal(0, 1));
 }

@@ -6,7 +6,9 @@ use std::collections::{BTreeMap, BinaryHeap};
 
 use tearline_crdt::charter::{Charter, Member};
 use tearline_crdt::entropy::SeededEntropy;
-use tearline_crdt::id::{AgencyNo, Class, CoalitionId, CompartmentId, DeviceId, Incarnation, RecordId};
+use tearline_crdt::id::{
+    AgencyNo, Class, CoalitionId, CompartmentId, DeviceId, Incarnation, RecordId,
+};
 use tearline_crdt::keys::{DeviceKeys, Signer};
 use tearline_crdt::record::kind::Kind;
 use tearline_crdt::record::label::Label;
@@ -129,23 +131,74 @@ impl World {
     /// Runs until nothing is left to happen. Fails if that takes unreasonably long.
     pub(crate) fn settle(&mut self) {
         for _ in 0..2_000_000 {
-            let Some(Reverse((at, _, happening))) = self.queue.pop() else { return };
-            self.now_ms = self.now_ms.max(at);
-            match happening {
-                Happening::Frame { to, link, bytes } => {
-                    if self.links.contains_key(&link) {
-                        self.input(to, Input::Frame { link, bytes });
-                    }
-                }
-                Happening::Sent { to, link } => self.input(to, Input::Sent { link }),
-                Happening::Flushed { to, barrier } => {
-                    self.peers[to].replica.store_mut().flush().unwrap();
-                    let barrier = tearline_mesh::replica::Barrier(barrier);
-                    self.input(to, Input::Flushed { barrier });
-                }
+            if !self.step() {
+                return;
             }
         }
         panic!("the peers never fall silent");
+    }
+
+    /// Lets the next thing happen; false if there is none.
+    pub(crate) fn step(&mut self) -> bool {
+        let Some(Reverse((at, _, happening))) = self.queue.pop() else { return false };
+        self.now_ms = self.now_ms.max(at);
+        match happening {
+            Happening::Frame { to, link, bytes } => {
+                if self.links.contains_key(&link) {
+                    self.input(to, Input::Frame { link, bytes });
+                }
+            }
+            Happening::Sent { to, link } => self.input(to, Input::Sent { link }),
+            Happening::Flushed { to, barrier } => {
+                self.peers[to].replica.store_mut().flush().unwrap();
+                let barrier = tearline_mesh::replica::Barrier(barrier);
+                self.input(to, Input::Flushed { barrier });
+            }
+        }
+        true
+    }
+
+    /// Lets so many things happen; false if nothing was left to.
+    pub(crate) fn steps(&mut self, count: usize) -> bool {
+        (0..count).all(|_| self.step())
+    }
+
+    /// Changes the frames that are under way where `change` says so.
+    pub(crate) fn deliver_changed(&mut self, mut change: impl FnMut(&mut Frame) -> bool) {
+        let mut queue = std::mem::take(&mut self.queue).into_vec();
+        // What is written is sent once it is flushed.
+        while !queue.iter().any(|Reverse((_, _, h))| matches!(h, Happening::Frame { .. })) {
+            self.queue = queue.into();
+            assert!(self.step(), "no frame is ever sent");
+            queue = std::mem::take(&mut self.queue).into_vec();
+        }
+        for Reverse((_, _, happening)) in &mut queue {
+            if let Happening::Frame { bytes, .. } = happening {
+                let mut frame = Frame::decode(bytes).unwrap();
+                if change(&mut frame) {
+                    *bytes = frame.encode();
+                }
+            }
+        }
+        self.queue = queue.into();
+    }
+
+    /// Opens a compartment of its own, however many have the audience already.
+    pub(crate) fn open_named(
+        &mut self,
+        peer: usize,
+        coalition: CoalitionId,
+        audience: &[u16],
+        n: u16,
+    ) -> CompartmentId {
+        let now = self.now();
+        let audience = audience.iter().map(|no| AgencyNo(*no)).collect();
+        let name = format!("compartment {n}");
+        let replica = &mut self.peers[peer].replica;
+        let act = replica.open_another(now, coalition, audience, &name).unwrap();
+        self.drain(peer);
+        self.settle();
+        act.value
     }
 
     /// Hands a frame to a peer as if it came over a link.
@@ -215,10 +268,16 @@ impl World {
         JoinRequest { coalition: invitation.coalition, secret: invitation.secret, applicant }
     }
 
-    pub(crate) fn open(&mut self, peer: usize, coalition: CoalitionId, audience: &[u16]) -> CompartmentId {
+    pub(crate) fn open(
+        &mut self,
+        peer: usize,
+        coalition: CoalitionId,
+        audience: &[u16],
+    ) -> CompartmentId {
         let now = self.now();
         let audience = audience.iter().map(|no| AgencyNo(*no)).collect();
-        let act = self.peers[peer].replica.open_compartment(now, coalition, audience, "shared").unwrap();
+        let act =
+            self.peers[peer].replica.open_compartment(now, coalition, audience, "shared").unwrap();
         self.drain(peer);
         self.settle();
         act.value

@@ -8,6 +8,7 @@
 mod coalition;
 mod compartment;
 mod context;
+mod demo;
 mod device;
 mod exchange;
 mod output;
@@ -27,6 +28,7 @@ use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand};
 
 use self::context::Context;
+pub(crate) use self::device::initialise;
 use self::output::{Outcome, print_failure, print_outcome, print_stderr};
 use crate::daemon::Start;
 use crate::failure::{Failure, Kind};
@@ -83,6 +85,7 @@ fn refuse(error: &clap::Error, json: bool) -> ExitCode {
     propagate_version = true,
     after_help = "\
 Example:
+  tearline demo                 see it work: six daemons on this machine, fictional agencies
   tearline init --agency 'Garde nationale' --country NE
   tearline run                  then, in another terminal: tearline status
 
@@ -101,7 +104,7 @@ struct Cli {
 struct Global {
     /// The home folder: keys, settings and store of one device [default: $TEARLINE_HOME, or
     /// ~/.local/share/tearline]
-    #[arg(long, global = true, value_name = "DIR")]
+    #[arg(long, global = true, help_heading = GLOBAL, value_name = "DIR")]
     home: Option<PathBuf>,
     #[command(flatten)]
     flags: Flags,
@@ -111,21 +114,25 @@ struct Global {
 #[derive(Args, Clone, Copy, Debug, Default)]
 struct Flags {
     /// Print one JSON document on stdout
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = GLOBAL)]
     json: bool,
     /// Say less on stderr; wins over -v
-    #[arg(short, long, global = true)]
+    #[arg(short, long, global = true, help_heading = GLOBAL)]
     quiet: bool,
     /// Say more on stderr; twice for still more
-    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    #[arg(short, long, global = true, help_heading = GLOBAL, action = clap::ArgAction::Count)]
     verbose: u8,
     /// Never wait for a person: fail instead of reading from a terminal
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = GLOBAL)]
     no_input: bool,
 }
 
+/// Under which heading help lists the flags that every verb takes.
+const GLOBAL: &str = "Global options";
+
 #[derive(Debug, Subcommand)]
 enum Verb {
+    Demo(demo::Demo),
     Init(device::Init),
     Id(device::Id),
     Run(run::Run),
@@ -152,6 +159,7 @@ impl Verb {
     /// The verb's name in the schema of its document.
     const fn name(&self) -> &'static str {
         match self {
+            Self::Demo(_) => "demo",
             Self::Init(_) => "init",
             Self::Id(_) => "id",
             Self::Run(_) => "run",
@@ -172,6 +180,7 @@ impl Verb {
 
     fn run(self, context: &Context) -> Result<Outcome, Failure> {
         match self {
+            Self::Demo(verb) => verb.run(context),
             Self::Init(verb) => verb.run(context),
             Self::Id(verb) => verb.run(context),
             Self::Run(verb) => verb.run(context),

@@ -5,8 +5,10 @@ use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
+use clap::builder::PossibleValuesParser;
 use clap::{Args, Subcommand};
 use serde_json::{Map, Value};
+use tearline_crdt::record::kind::Kind;
 
 use super::context::Context;
 use super::output::Outcome;
@@ -38,7 +40,7 @@ Example:
         #[arg(long, value_name = "C")]
         compartment: Option<String>,
         /// Only of this kind
-        #[arg(long)]
+        #[arg(long, value_parser = kinds(), hide_possible_values = true)]
         kind: Option<String>,
         #[command(flatten)]
         page: Page,
@@ -80,8 +82,8 @@ Example:
       --set plate='CT 1234 A' --set colour=white
   tearline record new --kind report --compartment 'Northern shore' report.json")]
 pub(super) struct New {
-    /// What it is about: vehicle, vessel, person, sighting, alert, report, case, ...
-    #[arg(long)]
+    /// What it is about
+    #[arg(long, value_parser = kinds())]
     kind: String,
     /// The compartment to write it to: name, id, or the beginning of its id
     #[arg(long, value_name = "C")]
@@ -314,6 +316,11 @@ fn history(history: &History) -> String {
         ]);
     }
     table.text("no entries")
+}
+
+/// The names of all kinds.
+fn kinds() -> PossibleValuesParser {
+    PossibleValuesParser::new(Kind::ALL.map(Kind::name))
 }
 
 /// Reads `FIELD=VALUE`.

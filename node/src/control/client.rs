@@ -136,3 +136,48 @@ fn exchange(
 fn is_timeout(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixListener;
+    use std::thread;
+
+    use super::*;
+    use crate::control::Empty;
+
+    /// What a command makes of a daemon that says this and hangs up, or falls silent.
+    fn meet(said: &'static [u8], silent: bool) -> Result<Value, Failure> {
+        let folder = tempfile::tempdir().unwrap();
+        let home = Home::at(folder.path()).unwrap();
+        let listener = UnixListener::bind(home.socket().unwrap()).unwrap();
+        let daemon = thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            BufReader::new(stream.try_clone().unwrap()).read_line(&mut String::new()).unwrap();
+            let _ = stream.write_all(said);
+            silent.then_some(stream)
+        });
+        let silence_max = Some(Duration::from_millis(20)).filter(|_| silent);
+        let answer = call(&home, Request::Status(Empty {}), silence_max, &mut |_| {});
+        drop(daemon.join().unwrap());
+        answer
+    }
+
+    #[test]
+    fn a_daemon_that_breaks_off_is_a_failure_of_its_own_kind() {
+        let progress = br#"{"progress":{"done":1,"total":null,"unit":"","note":""}}"#;
+        let lines: [(&[u8], Kind); 6] = [
+            (b"", Kind::Unreachable),
+            (b"{\"ok\":", Kind::Unreachable),
+            (b"{\"ok\":1}", Kind::Unreachable),
+            (progress, Kind::Unreachable),
+            (b"hello\n", Kind::Failed),
+            (b"{\"ok\":1,\"error\":2}\n", Kind::Failed),
+        ];
+        for (said, kind) in lines {
+            assert_eq!(meet(said, false).unwrap_err().kind, kind, "{}", said.escape_ascii());
+        }
+        assert_eq!(meet(b"{\"ok\":1}\nmore", false), Ok(Value::from(1)));
+        let silent = meet(b"", true).unwrap_err();
+        assert!(silent.what.contains("in time"), "{silent}");
+    }
+}

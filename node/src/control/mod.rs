@@ -110,7 +110,8 @@ pub enum Request {
 
     /// Joins a coalition by an invitation from a member: dials the inviter, proves the
     /// invitation's secret, sends this agency's or device's keys, and waits until the grant has
-    /// arrived and is durable. Fails with `Waits` when the inviter's side needs more signatures,
+    /// arrived and is durable. The inviter's addresses are kept as by `peer.add`, so that the
+    /// connection comes back after a restart. Fails with `Waits` when the inviter's side needs more signatures,
     /// with `Denied` when the invitation is spent, expired or not for this kind of joiner, with
     /// `Unreachable` when no address answers.
     ///
@@ -364,8 +365,7 @@ pub struct RecordNew {
     /// The fields, as the file had them.
     #[serde(default)]
     pub fields: Map<String, Value>,
-    /// Fields as text, by path: names apart by dots, a number for an item of a list ("plate",
-    /// "points.0.name"). The kind's schema says what type the text stands for; a list or group
+    /// Fields as text, by path ("plate", "points[0].name"). The kind's schema says what type the text stands for; a list or group
     /// field takes JSON, and a list field takes a plain text as its only item; a field that the
     /// schema does not know is kept as text.
     #[serde(default)]

@@ -15,7 +15,7 @@ use serde::Deserialize;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::timeout;
 use tracing::{debug, info, warn};
@@ -97,6 +97,7 @@ pub async fn serve(
 ) {
     let places = Arc::new(Semaphore::new(bounds.clients_max as usize));
     let mut clients = JoinSet::new();
+    let (close, closing) = watch::channel(());
     tokio::pin!(shutdown);
     loop {
         while clients.try_join_next().is_some() {}
@@ -116,7 +117,7 @@ pub async fn serve(
         };
         let service = Arc::clone(&service);
         let place = Arc::clone(&places).try_acquire_owned();
-        let uid = listener.uid;
+        let (uid, closing) = (listener.uid, closing.clone());
         if place.is_err() && clients.len() >= bounds.clients_max as usize + TURNED_AWAY_MAX {
             continue;
         }
@@ -132,14 +133,14 @@ pub async fn serve(
                     client.refuse(busy.hint("try again, or raise limits.commands_max")).await;
                 }
                 (true, Ok(place)) => {
-                    client.attend(service).await;
+                    client.attend(service, closing).await;
                     drop(place);
                 }
             }
         });
     }
     info!(running = clients.len(), "the control socket closes");
-    drop(listener);
+    drop((listener, close));
     let ended = timeout(bounds.stop_wait, async { while clients.join_next().await.is_some() {} });
     if ended.await.is_err() {
         warn!(running = clients.len(), "requests were still running and are left behind");
@@ -169,10 +170,16 @@ impl Client {
         Self { reader: BufReader::new(reader), writer, uid, bounds }
     }
 
-    /// Answers requests until the client goes, sends what is no request, or stalls.
-    async fn attend(&mut self, service: Arc<dyn Service>) {
+    /// Answers requests until the client goes, sends what is no request, or stalls, or until the
+    /// server closes while nothing is asked.
+    async fn attend(&mut self, service: Arc<dyn Service>, mut closing: watch::Receiver<()>) {
         loop {
-            match self.request().await {
+            let request = tokio::select! {
+                biased;
+                _ = closing.changed() => return,
+                request = self.request() => request,
+            };
+            match request {
                 Ok(request) => {
                     if self.answer(Arc::clone(&service), request).await.is_err() {
                         debug!("a command went away before its answer");

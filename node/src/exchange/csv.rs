@@ -107,14 +107,19 @@ pub fn read(reader: impl Read, mapping: &Mapping, sink: &mut Sink<'_>) -> Result
     let columns = columns(&header, mapping)?;
     let mut record = csv::ByteRecord::new();
     loop {
-        let line = table.position().line();
         let item = match table.read_byte_record(&mut record) {
             Ok(false) => return Ok(()),
-            Ok(true) => row(kind, mapping, &columns, &record, line),
-            Err(error) => Item::Bad(Problem {
-                place: format!("line {line}"),
-                reason: format!("{error}; every row needs as many cells as the header"),
-            }),
+            Ok(true) => {
+                let line = record.position().map_or(0, csv::Position::line);
+                row(kind, mapping, &columns, &record, line)
+            }
+            Err(error) => {
+                let line = error.position().map_or(0, csv::Position::line);
+                Item::Bad(Problem {
+                    place: format!("line {line}"),
+                    reason: format!("{error}; every row needs as many cells as the header"),
+                })
+            }
         };
         if sink(item) == ControlFlow::Break(()) {
             return Ok(());
@@ -299,7 +304,9 @@ mod tests {
 
     #[test]
     fn rows_become_records_and_bad_ones_are_named() {
-        let items = all(b"\xef\xbb\xbfRemark,Lat,N\r\n\"a, b\",13.5,2\r\nc,x,1\r\nd,1.0,\r\ne\r\n\xff,1,1\r\n");
+        let items = all(
+            b"\xef\xbb\xbfRemark,Lat,N\r\n\"a, b\",13.5,2\r\nc,x,1\r\nd,1.0,\r\ne\r\n\xff,1,1\r\n",
+        );
         let Item::Draft(draft) = &items[0] else { panic!("{items:?}") };
         assert_eq!(draft.fields["description"], "a, b");
         assert_eq!(draft.fields["where"]["latitude"], 13.5);

@@ -99,9 +99,12 @@ fn check(value: &Value, depth: usize) -> Result<(), String> {
     }
     match items.as_slice() {
         [Value::Number(longitude), Value::Number(latitude), ..] => {
-            let (x, y) = (longitude.as_f64().unwrap_or(f64::MAX), latitude.as_f64().unwrap_or(f64::MAX));
+            let (x, y) =
+                (longitude.as_f64().unwrap_or(f64::MAX), latitude.as_f64().unwrap_or(f64::MAX));
             if x.abs() > 180.0 || y.abs() > 90.0 {
-                return Err(format!("[{x}, {y}] is not on the globe; the order is longitude, latitude"));
+                return Err(format!(
+                    "[{x}, {y}] is not on the globe; the order is longitude, latitude"
+                ));
             }
             Ok(())
         }
@@ -174,7 +177,10 @@ mod tests {
         let Item::Draft(post) = &items[0] else { panic!("{items:?}") };
         assert_eq!((post.kind, &post.fields["latitude"]), (Kind::Location, &json!(13.1)));
         let Item::Draft(route) = &items[1] else { panic!("{items:?}") };
-        assert_eq!((route.kind, route.fields["points"][1]["longitude"].as_f64()), (Kind::Route, Some(15.0)));
+        assert_eq!(
+            (route.kind, route.fields["points"][1]["longitude"].as_f64()),
+            (Kind::Route, Some(15.0))
+        );
         assert!(matches!((&items[2], &items[3]), (Item::Bad(_), Item::Bad(_))));
         assert!(all("{}").is_err() && all("[").is_err());
     }

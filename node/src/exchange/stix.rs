@@ -25,7 +25,8 @@ pub fn read(reader: impl Read, sink: &mut Sink<'_>) -> Result<(), ReadError> {
         return Ok(());
     }
     if others.contains_key("type") {
-        let _ = sink(item("the file's one object".into(), Value::Object(others), &mut BTreeSet::new()));
+        let _ =
+            sink(item("the file's one object".into(), Value::Object(others), &mut BTreeSet::new()));
         return Ok(());
     }
     Err(ReadError::Shape {
@@ -46,7 +47,10 @@ fn item(place: String, value: Value, seen: &mut BTreeSet<(String, String)>) -> I
     }
     let version = fields.get("modified").and_then(Value::as_str).unwrap_or_default().to_owned();
     if !seen.insert((id, version)) {
-        return bad(place, "the file has this id in this version already; remove one of them".into());
+        return bad(
+            place,
+            "the file has this id in this version already; remove one of them".into(),
+        );
     }
     let stix_type = fields.get("type").and_then(Value::as_str).unwrap_or_default();
     let kind = Kind::from_stix_type(stix_type, &fields);
@@ -66,17 +70,16 @@ fn fault(object: &Map<String, Value>) -> Option<String> {
     if !uuid.is_some_and(is_uuid) {
         return Some(format!("its id {:?} is not `{stix_type}--` and a UUID", clip(id)));
     }
-    if let Some(version) = object.get("spec_version") {
-        if !["2.0", "2.1"].iter().any(|known| version == known) {
-            return Some(format!("its spec_version is {version}; 2.1 and 2.0 are understood"));
-        }
+    if let Some(version) = object.get("spec_version")
+        && !["2.0", "2.1"].iter().any(|known| version == known)
+    {
+        return Some(format!("its spec_version is {version}; 2.1 and 2.0 are understood"));
     }
     ["created", "modified"].into_iter().find_map(|name| {
         let value = object.get(name)?;
         let time = value.as_str().and_then(WallTime::parse);
-        time.is_none().then(|| {
-            format!("`{name}` is {value}; write a time as \"2024-05-01T10:00:00.000Z\"")
-        })
+        time.is_none()
+            .then(|| format!("`{name}` is {value}; write a time as \"2024-05-01T10:00:00.000Z\""))
     })
 }
 
@@ -180,7 +183,10 @@ impl<W: Write> BundleWriter<W> {
         }
         if let Some(extension) = extension {
             self.define_extension()?;
-            object.insert("extensions".into(), json!({ EXTENSION_ID: { "extension_type": extension } }));
+            object.insert(
+                "extensions".into(),
+                json!({ EXTENSION_ID: { "extension_type": extension } }),
+            );
         }
         Ok(object)
     }
@@ -246,7 +252,9 @@ mod tests {
     }
 
     fn good(extra: &str) -> String {
-        format!("{{\"type\":\"indicator\",\"id\":\"{ID}\",\"n\":1,\"f\":1.0,\"x\":[{{\"y\":null}}]{extra}}}")
+        format!(
+            "{{\"type\":\"indicator\",\"id\":\"{ID}\",\"n\":1,\"f\":1.0,\"x\":[{{\"y\":null}}]{extra}}}"
+        )
     }
 
     #[test]
@@ -272,15 +280,18 @@ mod tests {
 
     #[test]
     fn bad_objects_are_named_and_good_ones_go_in() {
-        let text = bundle(&[
-            good(""),
-            "7".into(),
-            "{\"type\":\"indicator\"}".into(),
-            "{\"type\":\"indicator\",\"id\":\"malware--8e2e2d2b-17d4-4cbf-938f-98ee46b3cd3f\"}".into(),
-            good(",\"created\":\"yesterday\""),
-            good(""),
-        ]
-        .join(","));
+        let text = bundle(
+            &[
+                good(""),
+                "7".into(),
+                "{\"type\":\"indicator\"}".into(),
+                "{\"type\":\"indicator\",\"id\":\"malware--8e2e2d2b-17d4-4cbf-938f-98ee46b3cd3f\"}"
+                    .into(),
+                good(",\"created\":\"yesterday\""),
+                good(""),
+            ]
+            .join(","),
+        );
         let items = read_all(text.as_bytes()).unwrap();
         let bad: Vec<&str> = items
             .iter()

@@ -61,7 +61,9 @@ impl Index {
     /// Appends a row. It is in the batch after [`Index::finish`], or when its block is full.
     pub fn put(&mut self, batch: &mut Batch, row: Row) {
         let size = row.encoded_len();
-        if self.rows.len() >= BLOCK_ROWS_MAX || self.bytes + size > BLOCK_BYTES && !self.rows.is_empty() {
+        if self.rows.len() >= BLOCK_ROWS_MAX
+            || self.bytes + size > BLOCK_BYTES && !self.rows.is_empty()
+        {
             self.finish(batch);
             self.last += 1;
             self.rows.clear();
@@ -103,19 +105,22 @@ impl Index {
         let mut seen = BTreeSet::new();
         let mut outcome = Ok(());
         let terms = query.bloom_terms();
-        store.scan_back(Space::Summaries, &[], &mut |key, value| {
-            match self.visit(store, query, &terms, key, value, &mut seen, admit, &mut page) {
-                Ok(flow) => flow,
-                Err(error) => {
-                    outcome = Err(error);
-                    ControlFlow::Break(())
-                }
+        store.scan_back(Space::Summaries, &[], &mut |key, value| match self
+            .visit(store, query, &terms, key, value, &mut seen, admit, &mut page)
+        {
+            Ok(flow) => flow,
+            Err(error) => {
+                outcome = Err(error);
+                ControlFlow::Break(())
             }
         })?;
         outcome.map(|()| page)
     }
 
-    #[expect(clippy::too_many_arguments, reason = "the state of one search, taken apart by a closure")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the state of one search, taken apart by a closure"
+    )]
     fn visit(
         &self,
         store: &dyn Store,
@@ -187,7 +192,7 @@ mod tests {
     use tearline_crdt::store::memory::MemoryStore;
 
     fn row(n: u8, version: u64, words: &str, event_ms: u64) -> Row {
-        let kind = if n % 2 == 0 { Kind::Vehicle } else { Kind::Alert };
+        let kind = if n.is_multiple_of(2) { Kind::Vehicle } else { Kind::Alert };
         Row {
             record: RecordId([n; 16]),
             version,

@@ -112,7 +112,9 @@ pub struct Page {
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum ParseQueryError {
     /// A field that does not exist.
-    #[error("there is no field {0:?}; the fields are kind, class, tlp, since, until, received-since, received-until and near")]
+    #[error(
+        "there is no field {0:?}; the fields are kind, class, tlp, since, until, received-since, received-until and near"
+    )]
     Field(String),
     /// A value that the field cannot have.
     #[error("{field}:{value} makes no sense; write for example {example}")]
@@ -153,7 +155,9 @@ impl Query {
 
     fn add(&mut self, term: &str) -> Result<(), ParseQueryError> {
         let known_field = term.split_once(':').filter(|(field, value)| {
-            !value.is_empty() && !value.starts_with("//") && field.chars().all(|c| c.is_ascii_lowercase() || c == '-')
+            !value.is_empty()
+                && !value.starts_with("//")
+                && field.chars().all(|c| c.is_ascii_lowercase() || c == '-')
         });
         if let Some((field, value)) = known_field {
             return self.add_field(field, value);
@@ -192,8 +196,7 @@ impl Query {
             "received-since" => self.received_from = Some(time("received-since")?),
             "received-until" => self.received_to = Some(time("received-until")?),
             "near" => {
-                self.near =
-                    Some(near(value).ok_or_else(|| bad("near", "near:13.1,14.5,20km"))?);
+                self.near = Some(near(value).ok_or_else(|| bad("near", "near:13.1,14.5,20km"))?);
             }
             other => return Err(ParseQueryError::Field(other.into())),
         }
@@ -223,7 +226,9 @@ impl Query {
             && self.compartment.is_none_or(|id| id == row.compartment)
             && within(row.event_ms, self.event_from, self.event_to)
             && within(Some(row.received_ms), self.received_from, self.received_to)
-            && self.near.is_none_or(|near| row.place.is_some_and(|at| distance_km(near, at) <= near.2))
+            && self
+                .near
+                .is_none_or(|near| row.place.is_some_and(|at| distance_km(near, at) <= near.2))
             && self.matches_text(row)
     }
 
@@ -240,7 +245,8 @@ impl Query {
 }
 
 fn near(value: &str) -> Option<(f64, f64, f64)> {
-    let mut parts = value.strip_suffix("km")?.split(',').map(|part| part.trim().parse::<f64>().ok());
+    let mut parts =
+        value.strip_suffix("km")?.split(',').map(|part| part.trim().parse::<f64>().ok());
     let (latitude, longitude, km) = (parts.next()??, parts.next()??, parts.next()??);
     let valid = latitude.abs() <= 90.0 && longitude.abs() <= 180.0 && km >= 0.0;
     (valid && parts.next().is_none()).then_some((latitude, longitude, km))
@@ -261,13 +267,17 @@ mod tests {
     #[test]
     fn queries_are_read_and_nonsense_is_explained() {
         let query =
-            Query::parse("Truck diff* \"Red Pick-up\" kind:vehicle tlp:amber near:13.1,14.5,20km").unwrap();
+            Query::parse("Truck diff* \"Red Pick-up\" kind:vehicle tlp:amber near:13.1,14.5,20km")
+                .unwrap();
         assert_eq!(query.words, ["truck"]);
         assert_eq!(query.prefixes, ["diff"]);
         assert_eq!(query.phrases, ["red pick-up"]);
         assert_eq!(query.kinds, BTreeSet::from([Kind::Vehicle as u8]));
         assert!(matches!(Query::parse("colour:red"), Err(ParseQueryError::Field(_))));
-        assert!(matches!(Query::parse("kind:ufo"), Err(ParseQueryError::Value { field: "kind", .. })));
+        assert!(matches!(
+            Query::parse("kind:ufo"),
+            Err(ParseQueryError::Value { field: "kind", .. })
+        ));
         assert!(matches!(Query::parse("a \"b"), Err(ParseQueryError::Quote(2))));
         assert!(Query::parse("https://example.org/x").unwrap().words.len() == 1);
     }

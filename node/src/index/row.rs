@@ -76,13 +76,35 @@ impl Default for Row {
 
 /// Properties that make a title, best first.
 const TITLES: [&str; 14] = [
-    "name", "title", "plate", "registration", "number", "value", "summary", "subject", "abstract",
-    "pattern", "relationship_type", "opinion", "description", "content",
+    "name",
+    "title",
+    "plate",
+    "registration",
+    "number",
+    "value",
+    "summary",
+    "subject",
+    "abstract",
+    "pattern",
+    "relationship_type",
+    "opinion",
+    "description",
+    "content",
 ];
 /// Properties that say when it happened, best first.
 const EVENTS: [&str; 12] = [
-    "first_seen", "first_observed", "occurred_at", "start_time", "valid_from", "published",
-    "crossed_at", "seized_at", "time", "when", "modified", "created",
+    "first_seen",
+    "first_observed",
+    "occurred_at",
+    "start_time",
+    "valid_from",
+    "published",
+    "crossed_at",
+    "seized_at",
+    "time",
+    "when",
+    "modified",
+    "created",
 ];
 
 impl Row {
@@ -100,11 +122,7 @@ impl Row {
             kind,
             title: cut(title, TITLE_BYTES_MAX),
             text: cut(text, TEXT_BYTES_MAX),
-            event_ms: EVENTS
-                .iter()
-                .find_map(text_of)
-                .and_then(WallTime::parse)
-                .map(|time| time.0),
+            event_ms: EVENTS.iter().find_map(text_of).and_then(WallTime::parse).map(|time| time.0),
             place: place(fields),
             external_id: fields.get("id").and_then(Value::as_str).map(str::to_owned),
             ..Self::default()

@@ -6,8 +6,8 @@
 //! [`INPUTS_PER_FLUSH_MAX`] inputs; an act is answered when the flush that covers it is done.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Arc, Mutex};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, sync_channel};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tearline_crdt::id::DeviceId;
@@ -18,8 +18,8 @@ use tearline_mesh::replica::{Barrier, Ticket};
 use tearline_mesh::{Event, Input, Link, Output, Replica};
 
 use super::dialer::Dialer;
-use crate::index::Index;
 use crate::failure::{Failure, Kind};
+use crate::index::Index;
 use crate::store::SledStore;
 
 /// A piece of work for the core's thread.
@@ -132,17 +132,18 @@ impl CoreHandle {
         act: impl FnOnce(&mut Core) -> Result<(T, Ticket), Failure> + Send + 'static,
     ) -> Result<T, Failure> {
         let (answer, answers) = sync_channel(1);
-        let job = Box::new(move |core: &mut Core| {
-            match core.check().and_then(|()| act(core)) {
-                Ok((value, ticket)) => {
-                    let answer = answer.clone();
-                    core.waiting.insert(ticket, Box::new(move || {
+        let job = Box::new(move |core: &mut Core| match core.check().and_then(|()| act(core)) {
+            Ok((value, ticket)) => {
+                let answer = answer.clone();
+                core.waiting.insert(
+                    ticket,
+                    Box::new(move || {
                         let _ = answer.send(Ok(value));
-                    }));
-                }
-                Err(failure) => {
-                    let _ = answer.send(Err(failure));
-                }
+                    }),
+                );
+            }
+            Err(failure) => {
+                let _ = answer.send(Err(failure));
             }
         });
         self.0.send(Message::Job(job)).map_err(|_| gone())?;

@@ -13,7 +13,7 @@ use tearline_crdt::time::MonoTime;
 const WAIT_MS_MIN: u64 = 250;
 const WAIT_MS_MAX: u64 = 60_000;
 /// Most addresses of one peer.
-pub const ADDRESSES_PER_PEER_MAX: usize = 16;
+const ADDRESSES_PER_PEER_MAX: usize = 16;
 
 /// A configured peer.
 #[derive(Clone, Debug, Default)]
@@ -96,7 +96,13 @@ impl Dialer {
     }
 
     /// An attempt failed.
-    pub fn failed(&mut self, device: Option<&DeviceId>, address: &str, now: MonoTime, reason: String) {
+    pub fn failed(
+        &mut self,
+        device: Option<&DeviceId>,
+        address: &str,
+        now: MonoTime,
+        reason: String,
+    ) {
         let target = match device {
             Some(device) => self.targets.get_mut(device),
             None => self.targets.values_mut().find(|t| t.addresses.iter().any(|a| a == address)),

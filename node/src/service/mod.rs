@@ -179,11 +179,7 @@ fn json(value: &impl Serialize) -> Result<Value, Failure> {
 }
 
 impl Service for Tearline {
-    fn call(
-        &self,
-        request: Request,
-        progress: &mut dyn FnMut(Progress),
-    ) -> Result<Value, Failure> {
+    fn call(&self, request: Request, progress: &mut dyn FnMut(Progress)) -> Result<Value, Failure> {
         match request {
             Request::Status(_) => self.status(),
             Request::Doctor(_) => self.core.ask(Core::doctor),
@@ -310,7 +306,8 @@ impl Tearline {
                     .hint("see `tearline doctor`"));
             }
             let invited = if invite.device { Invited::Device } else { Invited::Agency };
-            let expires = WallTime(core.now().wall.0.saturating_add(invite.expires_s.saturating_mul(1_000)));
+            let expires =
+                WallTime(core.now().wall.0.saturating_add(invite.expires_s.saturating_mul(1_000)));
             let act = core
                 .replica
                 .invite(coalition, invited, expires, addresses.clone())
@@ -327,8 +324,8 @@ impl Tearline {
 
     /// Dials the inviter and waits for its answer, and then for the coalition's log to arrive.
     fn join(&self, text: &str) -> Result<Value, Failure> {
-        let invitation = Invitation::from_text(text)
-            .map_err(|error| Failure::usage(error.to_string()))?;
+        let invitation =
+            Invitation::from_text(text).map_err(|error| Failure::usage(error.to_string()))?;
         let applicant = match invitation.invited {
             Invited::Agency => {
                 let (desk, root) = self.certificate()?;
@@ -347,23 +344,18 @@ impl Tearline {
                 return Err(Failure::failed("this device is in another coalition already"));
             }
             if invitation.expires <= core.now().wall {
-                return Err(Failure::denied(format!("the invitation expired at {}", invitation.expires))
-                    .hint("ask for a new one"));
+                return Err(Failure::denied(format!(
+                    "the invitation expired at {}",
+                    invitation.expires
+                ))
+                .hint("ask for a new one"));
             }
             core.join(&invitation, request, told)
         })?;
-        let deadline = std::time::Instant::now() + JOIN_MAX;
-        loop {
-            let left = deadline.saturating_duration_since(std::time::Instant::now());
-            match hears.recv_timeout(left) {
-                Ok(Ok(())) => break,
-                Ok(Err(failure)) => return Err(failure),
-                Err(_) => {
-                    return Err(Failure::new(Kind::Unreachable, "the inviter did not answer in time")
-                        .hint("check that it runs and can be reached, then try again"));
-                }
-            }
-        }
+        hears.recv_timeout(JOIN_MAX).map_err(|_| {
+            Failure::new(Kind::Unreachable, "the inviter did not answer in time")
+                .hint("check that it runs and can be reached, then try again")
+        })??;
         self.core.ask(move |core| {
             let own = core.replica.device();
             let coalition = core.coalition()?;
@@ -399,8 +391,7 @@ impl Tearline {
                 .targets()
                 .iter()
                 .filter(|(device, target)| {
-                    names::is_prefix(&name, &device.to_string())
-                        || target.addresses.iter().any(|address| *address == name)
+                    names::is_prefix(&name, &device.to_string()) || target.addresses.contains(&name)
                 })
                 .map(|(device, _)| *device)
                 .collect();

@@ -63,7 +63,10 @@ impl Core {
                 .hint("`tearline compartment list` shows those there are")),
             several => {
                 let ids: Vec<String> = several.iter().map(|(c, _)| c.id().short()).collect();
-                Err(Failure::usage(format!("{name:?} fits several compartments: {}", ids.join(", "))))
+                Err(Failure::usage(format!(
+                    "{name:?} fits several compartments: {}",
+                    ids.join(", ")
+                )))
             }
         }
     }
@@ -97,10 +100,10 @@ impl Core {
 
 fn named_agency(coalition: &Coalition, name: &str) -> Result<AgencyNo, Failure> {
     let members = coalition.members();
-    if let Ok(no) = name.parse::<u16>() {
-        if members.contains_key(&AgencyNo(no)) {
-            return Ok(AgencyNo(no));
-        }
+    if let Ok(no) = name.parse::<u16>()
+        && members.contains_key(&AgencyNo(no))
+    {
+        return Ok(AgencyNo(no));
     }
     let by_name: Vec<_> = members.values().filter(|m| m.name.eq_ignore_ascii_case(name)).collect();
     let by_country: Vec<_> =

@@ -14,7 +14,11 @@ use crate::control::reply::{self, Check, CheckStatus};
 use crate::failure::{Failure, Kind};
 
 impl Core {
-    pub(super) fn status(&mut self, name: &str, agency: Option<(&str, &str)>) -> Result<Value, Failure> {
+    pub(super) fn status(
+        &mut self,
+        name: &str,
+        agency: Option<(&str, &str)>,
+    ) -> Result<Value, Failure> {
         let own = self.replica.device();
         let coalition = self.coalition().ok();
         let agency = match self.agency_of(&own) {
@@ -176,11 +180,12 @@ impl Core {
     }
 
     pub(super) fn doctor(&mut self) -> Result<Value, Failure> {
-        let mut checks = Vec::new();
-        checks.push(self.check_listening());
-        checks.push(self.check_peers());
-        checks.push(self.check_waiting()?);
-        checks.push(self.check_faults());
+        let checks = vec![
+            self.check_listening(),
+            self.check_peers(),
+            self.check_waiting()?,
+            self.check_faults(),
+        ];
         json(&reply::Doctor { checks })
     }
 
@@ -208,7 +213,8 @@ impl Core {
             check("peers", CheckStatus::Pass, format!("{} connected", targets.len()), None)
         } else {
             let message = format!("not connected: {}", missing.join(", "));
-            let fix = "check that they run and that their addresses are right: `tearline peer list`";
+            let fix =
+                "check that they run and that their addresses are right: `tearline peer list`";
             check("peers", CheckStatus::Warn, message, Some(fix))
         }
     }

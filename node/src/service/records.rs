@@ -9,6 +9,7 @@ use tearline_crdt::record::label::Label;
 use tearline_crdt::record::schema::{Field, Shape};
 use tearline_crdt::record::shelf::{Detail, Draft, DraftError, EntryView, Verdict, Written};
 use tearline_crdt::record::validate::validate;
+use tearline_crdt::statement::Right;
 use tearline_mesh::replica::{Act, ActError, Ticket};
 
 use super::core::Core;
@@ -277,9 +278,9 @@ impl Core {
             )));
         };
         let index = resolve.take.checked_sub(1).and_then(|n| usize::try_from(n).ok());
-        let value = index.and_then(|n| values.get(n)).ok_or_else(|| {
-            Failure::not_found("value of this field", &resolve.take.to_string())
-        })?;
+        let value = index
+            .and_then(|n| values.get(n))
+            .ok_or_else(|| Failure::not_found("value of this field", &resolve.take.to_string()))?;
         let value = value.value.clone();
         let mut patch = Patch::default();
         patch.set(segments(&resolve.field), value.clone());
@@ -340,9 +341,9 @@ impl Core {
             reply::Reason {
                 rule: "grant".into(),
                 detail: format!(
-                    "this device is of {} and holds the right {:?}",
+                    "this device is of {} and holds the right to {}",
                     self.agency_ref(self.agency_of(&own)).name,
-                    right
+                    right.map_or("nothing", right_name)
                 ),
             },
             reply::Reason {
@@ -389,6 +390,16 @@ impl Core {
 
 /// Most runs of one device that are searched for a value's author.
 const RUNS_SHOWN_MAX: u32 = 4;
+
+const fn right_name(right: Right) -> &'static str {
+    match right {
+        Right::Relay => "relay",
+        Right::Read => "read",
+        Right::Write => "write",
+        Right::Admit => "admit",
+        Right::Admin => "administer",
+    }
+}
 
 fn same_country(member: &tearline_crdt::charter::Member, country: &str) -> bool {
     member.country == country
@@ -524,4 +535,3 @@ pub(super) fn act_failure(error: ActError) -> Failure {
         ActError::Write(_) => Failure::bug(error.to_string()),
     }
 }
-

@@ -18,9 +18,9 @@ use tearline_crdt::time::WallTime;
 use tearline_mesh::replica::Ticket;
 
 use super::core::{Core, CoreHandle};
+use super::json;
 use super::names::{class, is_prefix, label};
 use super::overview::store_failure;
-use super::json;
 use crate::control::{self, Format, PAGE_ROWS_DEFAULT, PAGE_ROWS_MAX, Progress, reply};
 use crate::exchange::csv::Mapping;
 use crate::exchange::{self, Item, ReadError};
@@ -42,9 +42,8 @@ impl Core {
         let index = index.lock().unwrap_or_else(PoisonError::into_inner);
         let own = self.replica.device();
         // The index is asked with the store in hand; whether a row is current and visible, too.
-        let (store, readable) = (self.replica.store(), |row: &Row| {
-            self.replica.right(row.compartment, &own).is_some()
-        });
+        let (store, readable) =
+            (self.replica.store(), |row: &Row| self.replica.right(row.compartment, &own).is_some());
         index
             .search(store, query, &mut |row| {
                 let current = self.replica.record_version(&row.record)?;
@@ -83,9 +82,12 @@ impl Core {
         let mut query = Query { limit: limit(list.limit)?, ..Query::default() };
         query.after = cursor(list.after.as_deref())?;
         if let Some(kind) = &list.kind {
-            query = Query { kinds: Query::parse(&format!("kind:{kind}"))
-                .map_err(|error| Failure::usage(error.to_string()))?
-                .kinds, ..query };
+            query = Query {
+                kinds: Query::parse(&format!("kind:{kind}"))
+                    .map_err(|error| Failure::usage(error.to_string()))?
+                    .kinds,
+                ..query
+            };
         }
         if let Some(name) = &list.compartment {
             query.compartment = Some(self.named_compartment(name)?);
@@ -158,14 +160,14 @@ pub(super) fn import(
     let least = import.label.as_deref().map(label).transpose()?;
     let mapping = import.map.as_deref().map(read_mapping).transpose()?;
     let named = import.compartment.clone();
-    let (id, default) = core.ask(move |core| {
-        Ok((core.named_compartment(&named)?, core.label_or_default(None)?))
-    })?;
+    let (id, default) =
+        core.ask(move |core| Ok((core.named_compartment(&named)?, core.label_or_default(None)?)))?;
     let target = Target { id, class, least: least.unwrap_or(default) };
     let mut tally = Tally::default();
     let mut failed = None;
     for path in &import.files {
-        let outcome = import_file(core, import, path, mapping.as_ref(), &target, &mut tally, progress);
+        let outcome =
+            import_file(core, import, path, mapping.as_ref(), &target, &mut tally, progress);
         if let Err(failure) = outcome {
             failed = Some(failure);
             break;
@@ -178,7 +180,10 @@ pub(super) fn import(
     written?;
     if let Some(failure) = failed {
         return Err(Failure {
-            what: format!("{} ({} records were written before it)", failure.what, tally.report.created),
+            what: format!(
+                "{} ({} records were written before it)",
+                failure.what, tally.report.created
+            ),
             ..failure
         });
     }
@@ -208,7 +213,8 @@ fn import_file(
     progress: &mut dyn FnMut(Progress),
 ) -> Result<(), Failure> {
     let shown = path.display().to_string();
-    let file = File::open(path).map_err(|error| Failure::io(format!("cannot read {shown}"), &error))?;
+    let file =
+        File::open(path).map_err(|error| Failure::io(format!("cannot read {shown}"), &error))?;
     let total = file.metadata().map(|found| found.len()).ok();
     if file.metadata().is_ok_and(|found| found.is_dir()) {
         return Err(Failure::usage(format!("{shown} is a folder; name files")));
@@ -382,9 +388,7 @@ impl Core {
         fields: &Map<String, Value>,
     ) -> Result<Option<Detail>, Failure> {
         let Some(external) = fields.get("id").and_then(Value::as_str) else { return Ok(None) };
-        let record = self
-            .external(id, external)
-            .map_err(|error| store_failure(&error))?;
+        let record = self.external(id, external).map_err(|error| store_failure(&error))?;
         match record {
             None => Ok(None),
             Some(record) => match self.visible(record) {
@@ -550,4 +554,3 @@ fn table_row(detail: &Detail) -> Vec<(&'static str, String)> {
     }
     cells
 }
-

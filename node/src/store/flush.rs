@@ -20,7 +20,7 @@ use tearline_crdt::store::StoreError;
 use super::Failure;
 use super::index::{Change, Delta, Index, PageEntry, Stretches};
 use super::layers::{FullKey, Layers, Overlay, Pages, split_key};
-use super::run::{INLINE_BYTES_MAX, RunReader, RunWriter, Slot};
+use super::run::{INLINE_BYTES_MAX, RunReader, RunWriter, Slot, SlotView};
 use super::seal::Kind;
 use super::values::ValuesFile;
 
@@ -37,29 +37,38 @@ const PAGE_BYTES_MAX: usize = 8 * 1024;
 /// What a split aims at.
 const PAGE_BYTES_AIM: usize = 6 * 1024;
 
-/// Merge when so many keys wait: their memory, and the time to read them back when the store is
-/// opened, stay small; and a merge into a million random keys rewrites each page for several.
+/// Merge when so many keys wait. Waiting keys cost memory, about 150 bytes each, and time when the
+/// store is opened.
 const RECENT_KEYS_MAX: usize = 65_536;
+/// But let so many wait for each page, that a page is rewritten for several random keys at once,
+const RECENT_KEYS_PER_PAGE: usize = 8;
+/// up to this many in all.
+const RECENT_KEYS_MAX_EVER: usize = 4 * RECENT_KEYS_MAX;
 /// Merge when so many flushes wait.
 const DELTAS_MAX: usize = 4_096;
 /// Merge when the values file grew by this much, or by a quarter if that is more: only then is
 /// space found again.
 const PLACED_BYTES_MIN: u64 = 64 * 1024 * 1024;
 
-/// The limits that decide when to merge. Tests set smaller ones.
+/// Flush before more is applied when so many bytes are unflushed, to bound memory.
+const UNFLUSHED_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// When to flush and merge unasked. Tests set smaller limits.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct MergeLimits {
+pub(super) struct Limits {
     pub(super) recent_keys_max: usize,
     pub(super) deltas_max: usize,
     pub(super) placed_bytes_min: u64,
+    pub(super) unflushed_bytes_max: usize,
 }
 
-impl Default for MergeLimits {
+impl Default for Limits {
     fn default() -> Self {
         Self {
             recent_keys_max: RECENT_KEYS_MAX,
             deltas_max: DELTAS_MAX,
             placed_bytes_min: PLACED_BYTES_MIN,
+            unflushed_bytes_max: UNFLUSHED_BYTES_MAX,
         }
     }
 }
@@ -68,7 +77,7 @@ impl Default for MergeLimits {
 pub(super) struct Writer {
     pub(super) index: Index,
     pub(super) values: ValuesFile,
-    pub(super) limits: MergeLimits,
+    pub(super) limits: Limits,
     /// Number of the next delta or list of stretches.
     pub(super) next_seq: u64,
     pub(super) next_page: u64,
@@ -118,9 +127,8 @@ impl Flush<'_> {
         let mut change = Change::default();
         let deltas = self.put_deltas(&slots, &mut change)?;
         let scrubs = self.note_stretches(&stretches, &mut change);
+        self.commit(change)?;
         let writer = &mut *self.writer;
-        writer.values.sync()?;
-        writer.index.apply(change, &self.pages.sealer)?;
         writer.deltas.extend(deltas);
         if !stretches.is_empty() {
             writer.values.scrub(&stretches)?;
@@ -130,6 +138,14 @@ impl Flush<'_> {
         layers.recent.extend(slots);
         layers.frozen = None;
         Ok(())
+    }
+
+    /// Syncs the values, then changes the index, durably.
+    fn commit(&mut self, change: Change) -> Result<(), Failure> {
+        let (writer, sealer) = (&mut *self.writer, &self.pages.sealer);
+        writer.values.announce(sealer, writer.index.generation() + 1)?;
+        writer.values.sync()?;
+        writer.index.apply(change, sealer)
     }
 
     /// Puts long and scrubbed values into the values file. Returns what every key holds, and what
@@ -178,7 +194,7 @@ impl Flush<'_> {
         let mut runs = Vec::new();
         let mut run = RunWriter::default();
         for (full, slot) in slots {
-            run.push(full, slot);
+            run.push(full, slot.view());
             if run.len() >= DELTA_BYTES_MAX {
                 runs.push(run.take());
             }
@@ -223,10 +239,14 @@ impl Flush<'_> {
     }
 
     fn merge_if_due(&mut self) -> Result<(), Failure> {
-        let recent = self.layers().recent.len();
+        let layers = self.lock.read().unwrap_or_else(PoisonError::into_inner);
+        let (recent, pages) = (layers.recent.len(), layers.pages.len());
+        drop(layers);
         let Writer { limits, values, deltas, .. } = &*self.writer;
         let grown = values.placed_bytes() >= limits.placed_bytes_min.max(values.end() / 4);
-        if recent >= limits.recent_keys_max || deltas.len() >= limits.deltas_max || grown {
+        let recent_max =
+            (pages * RECENT_KEYS_PER_PAGE).clamp(limits.recent_keys_max, RECENT_KEYS_MAX_EVER);
+        if recent >= recent_max || deltas.len() >= limits.deltas_max || grown {
             self.merge()
         } else {
             Ok(())
@@ -234,30 +254,17 @@ impl Flush<'_> {
     }
 
     /// Merges what was flushed into the pages, and finds out what is free.
-    fn merge(&mut self) -> Result<(), Failure> {
+    pub(super) fn merge(&mut self) -> Result<(), Failure> {
         let recent = self.layers().recent.clone();
         let mut change = Change::default();
         let mut rewritten: Vec<(Option<FullKey>, Vec<PageEntry>)> = Vec::new();
         let mut left = recent.iter().peekable();
         while let Some((full, _)) = left.peek() {
             let (page, upto) = self.page_to_merge(full);
-            let mut keys = BTreeMap::new();
-            if let Some(page) = &page {
-                let text = self.pages.text(page)?;
-                let mut run = RunReader::new(&text);
-                while let Some((key, slot)) =
-                    run.next().map_err(|_| Failure::Damaged { what: "a page of keys" })?
-                {
-                    keys.insert(key.to_vec(), slot.to_slot());
-                }
-            }
             let within = |key: &FullKey| upto.as_ref().is_none_or(|upto| key < upto);
-            while let Some((key, slot)) = left.next_if(|(key, _)| within(key)) {
-                match slot {
-                    Slot::Gone => keys.remove(key),
-                    slot => keys.insert(key.clone(), slot.clone()),
-                };
-            }
+            let news = std::iter::from_fn(|| left.next_if(|(key, _)| within(key)));
+            let text = page.as_ref().map(|page| self.pages.text(page)).transpose()?;
+            let keys = merged(text.as_deref().map_or(&[], Vec::as_slice), news)?;
             let first = page.as_ref().map(|page| page.first.clone());
             let entries = self.write_pages(page.map(|page| page.no), &keys, &mut change)?;
             change.end_group();
@@ -269,8 +276,7 @@ impl Flush<'_> {
         for done in mem::take(&mut self.writer.scrubbed) {
             change.remove_scrub(done);
         }
-        self.writer.values.sync()?;
-        self.writer.index.apply(change, &self.pages.sealer)?;
+        self.commit(change)?;
         let mut layers = self.layers();
         layers.recent.clear();
         for (first, entries) in rewritten {
@@ -288,7 +294,7 @@ impl Flush<'_> {
     /// The page into which a key goes, and the first key that goes into the one after it. The
     /// lowest page takes all keys below it.
     fn page_to_merge(&self, full: &[u8]) -> (Option<PageEntry>, Option<FullKey>) {
-        let layers = self.layers();
+        let layers = self.lock.read().unwrap_or_else(PoisonError::into_inner);
         let page = layers.page_of(full).or_else(|| layers.pages.values().next()).cloned();
         let upto = page.as_ref().and_then(|page| {
             let after = (Bound::Excluded(page.first.as_slice()), Bound::Unbounded);
@@ -302,25 +308,24 @@ impl Flush<'_> {
     fn write_pages(
         &mut self,
         mut no: Option<u64>,
-        keys: &BTreeMap<FullKey, Slot>,
+        keys: &[(FullKey, SlotView<'_>)],
         change: &mut Change,
     ) -> Result<Vec<PageEntry>, Failure> {
-        let mut whole = RunWriter::default();
-        keys.iter().for_each(|(key, slot)| whole.push(key, slot));
-        let parts =
-            if whole.len() > PAGE_BYTES_MAX { whole.len().div_ceil(PAGE_BYTES_AIM) } else { 1 };
-        let aim = whole.len() / parts;
+        let bytes: usize = keys.iter().map(|(key, slot)| packed_bytes(key, slot)).sum();
+        let parts = if bytes > PAGE_BYTES_MAX { bytes.div_ceil(PAGE_BYTES_AIM) } else { 1 };
         let mut entries = Vec::new();
         let mut run = RunWriter::default();
-        let (mut first, mut refers) = (None, false);
-        let mut keys = keys.iter().peekable();
-        while let Some((key, slot)) = keys.next() {
-            run.push(key, slot);
-            first.get_or_insert_with(|| key.clone());
-            refers |= matches!(slot, Slot::Stored(_));
-            if run.len() < aim && keys.peek().is_some() {
-                continue;
-            }
+        let mut rest = keys;
+        while let Some((first, _)) = rest.first() {
+            let mut taken = 0;
+            let part = rest.iter().take_while(|(key, slot)| {
+                let more = taken < bytes.div_ceil(parts);
+                taken += packed_bytes(key, slot);
+                more
+            });
+            let (part, after) = rest.split_at(part.count());
+            rest = after;
+            part.iter().for_each(|(key, slot)| run.push(key, *slot));
             let no = no.take().unwrap_or_else(|| {
                 let fresh = self.writer.next_page;
                 self.writer.next_page += 1;
@@ -328,8 +333,8 @@ impl Flush<'_> {
             });
             let (name, sealer) = (no.to_be_bytes(), &self.pages.sealer);
             let extent = self.writer.values.put(sealer, Kind::Page, &name, run.take())?;
-            let first = first.take().unwrap_or_default();
-            let entry = PageEntry { no, first, extent, refers: mem::take(&mut refers) };
+            let refers = part.iter().any(|(_, slot)| matches!(slot, SlotView::Stored(_)));
+            let entry = PageEntry { no, first: first.clone(), extent, refers };
             change.set_page(&entry);
             entries.push(entry);
         }
@@ -354,13 +359,44 @@ impl Flush<'_> {
             while let Some((_, slot)) =
                 run.next().map_err(|_| Failure::Damaged { what: "a page of keys" })?
             {
-                if let super::run::SlotView::Stored(extent) = slot {
+                if let SlotView::Stored(extent) = slot {
                     used.push((extent.offset, u64::from(extent.len)));
                 }
             }
         }
         self.writer.values.reclaim(used)
     }
+}
+
+/// The keys of a page with newer slots laid over them, those that hold nothing left out.
+fn merged<'a>(
+    page: &'a [u8],
+    news: impl Iterator<Item = (&'a FullKey, &'a Slot)>,
+) -> Result<Vec<(FullKey, SlotView<'a>)>, Failure> {
+    let mut keys = Vec::new();
+    let mut add = |key: Vec<u8>, slot| {
+        if slot != SlotView::Gone {
+            keys.push((key, slot));
+        }
+    };
+    let mut news = news.peekable();
+    let mut run = RunReader::new(page);
+    while let Some((key, old)) =
+        run.next().map_err(|_| Failure::Damaged { what: "a page of keys" })?
+    {
+        while let Some((before, slot)) = news.next_if(|(new, _)| new.as_slice() < key) {
+            add(before.clone(), slot.view());
+        }
+        let new = news.next_if(|(new, _)| new.as_slice() == key);
+        add(key.to_vec(), new.map_or(old, |(_, slot)| slot.view()));
+    }
+    news.for_each(|(key, slot)| add(key.clone(), slot.view()));
+    Ok(keys)
+}
+
+/// About how many bytes a key and its slot take in a run.
+fn packed_bytes(key: &[u8], slot: &SlotView<'_>) -> usize {
+    key.len() + 4 + if let SlotView::Inline(value) = slot { value.len() } else { 20 }
 }
 
 /// Joins stretches that touch.

@@ -165,6 +165,8 @@ pub(super) struct Index {
 /// value that sled lost, or brought back from the past, shows.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 struct Tip {
+    /// Changes so far.
+    generation: u64,
     values: u64,
     nonces: Nonce,
 }
@@ -221,9 +223,15 @@ impl Index {
         Ok((index, id, contents))
     }
 
+    /// How many changes there were. It is part of the tip.
+    pub(super) const fn generation(&self) -> u64 {
+        self.tip.generation
+    }
+
     /// Applies a change, in several atomic pieces if it has groups, and makes it durable.
     pub(super) fn apply(&mut self, change: Change, sealer: &Sealer) -> Result<(), Failure> {
         let Change { ops, groups } = change;
+        self.tip.generation += 1;
         let mut ops = ops.into_iter();
         let mut done = 0;
         let mut cuts: Vec<usize> = Vec::new();
@@ -302,6 +310,7 @@ impl Index {
                 .read(*kind, no, &text)
                 .map_err(|_| OpenError::damaged("a value of the index cannot be read"))?;
         }
+        self.tip.generation = tip.map_or(0, |tip| tip.generation);
         if tip != Some(self.tip) {
             return Err(OpenError::damaged("the index does not add up to its tip"));
         }
@@ -312,16 +321,17 @@ impl Index {
 impl Tip {
     fn encode(self) -> Vec<u8> {
         let mut out = Vec::new();
-        out.number(self.values).raw(&self.nonces);
+        out.number(self.generation).number(self.values).raw(&self.nonces);
         out
     }
 
     fn decode(text: &[u8]) -> Option<Self> {
         let mut reader = Reader::new(text);
+        let generation = reader.number("generation").ok()?;
         let values = reader.number("values").ok()?;
         let nonces = reader.array("nonces").ok()?;
         reader.finish().ok()?;
-        Some(Self { values, nonces })
+        Some(Self { generation, values, nonces })
     }
 }
 
@@ -385,6 +395,14 @@ fn check_header(header: &[u8], sealer: &Sealer) -> Result<StoreId, OpenError> {
 /// saves sled reading its log.
 fn open_healed(dir: &Path) -> Result<(sled::Db, File), OpenError> {
     let io = |cause| OpenError::from(Failure::medium("looking for sled's snapshots", cause));
+    // What a killed process left is not on the medium yet. sled would write a snapshot that refers
+    // to it, and the caller would build on it; a power cut could then take it away.
+    match File::open(dir.join("db")).and_then(|file| file.sync_all()) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            return Err(Failure::medium("syncing the index", error).into());
+        }
+        _ => {}
+    }
     for unfinished in snapshots(dir).map_err(io)? {
         if unfinished.extension().is_some_and(|end| end == "generating") {
             tracing::warn!(file = %unfinished.display(), "removing an unfinished snapshot");

@@ -33,15 +33,12 @@ use tearline_crdt::store::{Batch, Space, Store, StoreError, Visit};
 
 pub use self::seal::StoreKey;
 
-use self::flush::{Flush, MergeLimits, Writer};
+use self::flush::{Flush, Limits, Writer};
 use self::index::{Contents, Delta, Index, Stretches};
 use self::layers::{Layers, Pages, Reading, full_key, split_key};
 use self::run::{Extent, RunReader};
 use self::seal::{Kind, Sealer};
 use self::values::{HEADER_BYTES, StoreId, ValuesFile};
-
-/// Unflushed writes above this are flushed before more are applied, to bound memory.
-const UNFLUSHED_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// A [`Store`] on disk.
 pub struct SledStore {
@@ -62,6 +59,7 @@ struct Shared {
     layers: RwLock<Layers>,
     pages: Pages,
     writer: Mutex<Writer>,
+    unflushed_bytes_max: usize,
     _lock: File,
 }
 
@@ -172,10 +170,10 @@ impl Failure {
 impl SledStore {
     /// Opens the store in a folder, or makes one.
     pub fn open(dir: &Path, key: &StoreKey) -> Result<Self, OpenError> {
-        Self::open_with(dir, key, MergeLimits::default())
+        Self::open_with(dir, key, Limits::default())
     }
 
-    fn open_with(dir: &Path, key: &StoreKey, limits: MergeLimits) -> Result<Self, OpenError> {
+    fn open_with(dir: &Path, key: &StoreKey, limits: Limits) -> Result<Self, OpenError> {
         let io = |during| move |cause: io::Error| OpenError::from(Failure::medium(during, cause));
         fs::create_dir_all(dir).map_err(io("making the store's folder"))?;
         let lock = lock(dir)?;
@@ -198,6 +196,9 @@ impl SledStore {
             Err(cause) => return Err(Failure::medium("opening the values file", cause).into()),
         };
         let values = values.ok_or(OpenError::damaged("the values file is not the store's"))?;
+        if values.announced(&sealer)?.is_some_and(|next| next > index.generation() + 1) {
+            return Err(OpenError::damaged("the index lost changes"));
+        }
         let pages = Pages::new(values.reader(), Arc::clone(&sealer));
         let mut writer = Writer {
             index,
@@ -216,6 +217,7 @@ impl SledStore {
                 layers: RwLock::new(layers),
                 pages,
                 writer: Mutex::new(writer),
+                unflushed_bytes_max: limits.unflushed_bytes_max,
                 _lock: lock,
             }),
         })
@@ -288,7 +290,7 @@ impl Store for SledStore {
         if let Some(failure) = &layers.failed {
             return Err(failure.refusal());
         }
-        if layers.active.bytes > UNFLUSHED_BYTES_MAX {
+        if layers.active.bytes > self.shared.unflushed_bytes_max {
             drop(layers);
             self.shared.flush()?;
             layers = self.shared.layers.write().unwrap_or_else(PoisonError::into_inner);
@@ -383,6 +385,13 @@ fn recover(contents: Contents, writer: &mut Writer, pages: &Pages) -> Result<Lay
         writer.values.scrub(&stretches)?;
     }
     Ok(layers)
+}
+
+/// Bytes that an ordinary user may still write to the medium that holds this path. A daemon that
+/// finds little left should stop taking in before a write fails: after that the store refuses.
+pub fn free_space_bytes(path: &Path) -> io::Result<u64> {
+    let found = rustix::fs::statvfs(path)?;
+    Ok(found.f_bavail.saturating_mul(found.f_frsize))
 }
 
 fn folder_bytes(dir: &Path) -> io::Result<u64> {

@@ -55,6 +55,17 @@ pub(super) enum Slot {
     Stored(Extent),
 }
 
+impl Slot {
+    /// The slot, borrowed.
+    pub(super) fn view(&self) -> SlotView<'_> {
+        match self {
+            Self::Gone => SlotView::Gone,
+            Self::Inline(value) => SlotView::Inline(value),
+            Self::Stored(extent) => SlotView::Stored(*extent),
+        }
+    }
+}
+
 /// Packs keys in ascending order.
 #[derive(Debug, Default)]
 pub(super) struct RunWriter {
@@ -64,17 +75,17 @@ pub(super) struct RunWriter {
 
 impl RunWriter {
     /// Adds a key above all before it.
-    pub(super) fn push(&mut self, key: &[u8], slot: &Slot) {
+    pub(super) fn push(&mut self, key: &[u8], slot: SlotView<'_>) {
         let shared = shared_bytes(&self.last, key);
         let rest = key.get(shared..).unwrap_or_default();
         self.bytes.number(shared as u64).bytes(rest);
         match slot {
-            Slot::Gone => self.bytes.push(0),
-            Slot::Inline(value) => {
+            SlotView::Gone => self.bytes.push(0),
+            SlotView::Inline(value) => {
                 self.bytes.push(1);
                 self.bytes.bytes(value);
             }
-            Slot::Stored(extent) => {
+            SlotView::Stored(extent) => {
                 self.bytes.push(2);
                 extent.encode(&mut self.bytes);
             }
@@ -209,7 +220,7 @@ mod tests {
             let map: BTreeMap<Vec<u8>, Slot> = map;
             let mut writer = RunWriter::default();
             for (key, slot) in &map {
-                writer.push(key, slot);
+                writer.push(key, slot.view());
             }
             let bytes = writer.take();
             prop_assert_eq!(unpack(&bytes).unwrap(), map.clone().into_iter().collect::<Vec<_>>());

@@ -14,10 +14,13 @@ use std::sync::Arc;
 
 use super::Failure;
 use super::run::Extent;
-use super::seal::{Kind, Sealer};
+use super::seal::{Kind, NONCE_BYTES, Sealer, TAG_BYTES};
 
-/// Bytes of the header: a magic and the store's id.
-pub(super) const HEADER_BYTES: usize = 32;
+/// Bytes before the first value: a magic, the store's id, and the [`ValuesFile::announce`]ment.
+pub(super) const HEADER_BYTES: usize = 128;
+const ANNOUNCEMENT_AT: usize = 64;
+const ANNOUNCEMENT_BYTES: usize = NONCE_BYTES + 8 + TAG_BYTES;
+const ANNOUNCEMENT_NAME: &[u8] = b"announcement";
 const MAGIC: &[u8; 16] = b"tearline values\x01";
 
 /// Largest sealed piece: a value at its bound or a run, with room for a tag.
@@ -27,6 +30,10 @@ pub(super) const EXTENT_BYTES_MAX: u32 = 1024 * 1024;
 const WRITE_BYTES_MAX: usize = 1024 * 1024;
 /// A free tail of this length is given back to the file system.
 const TAIL_BYTES_MIN: u64 = 1024 * 1024;
+/// Longest piece that counts as short: a key box, a short entry.
+const SHORT_BYTES_MAX: u64 = 5 * 1024;
+/// What short pieces take of a long free stretch, or of the end, at once.
+const SHORT_REGION_BYTES: u64 = 64 * 1024;
 /// Zeros, to overwrite with.
 static ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
 
@@ -60,12 +67,31 @@ impl ValuesReader {
     }
 }
 
+/// A free stretch that is being filled from its front.
+#[derive(Clone, Copy, Debug, Default)]
+struct Region {
+    at: u64,
+    until: u64,
+}
+
+/// Lets calls to the system fail, and keeps what a power cut would leave if it took everything
+/// that was not synced.
+#[cfg(test)]
+pub(super) struct Fault {
+    /// Calls that still succeed.
+    pub(super) calls_left: u32,
+    /// The values file.
+    pub(super) path: std::path::PathBuf,
+    /// Its copy as of the last sync.
+    pub(super) synced_copy: std::path::PathBuf,
+}
+
 /// The file, with one writer.
 pub(super) struct ValuesFile {
     file: Arc<File>,
-    /// The free stretch that is being filled.
-    at: u64,
-    until: u64,
+    /// The free stretches that are being filled, with short pieces and with long ones.
+    short: Region,
+    long: Region,
     /// Where the file ends, with what is still to be written.
     end: u64,
     /// The other free stretches, by length.
@@ -77,9 +103,8 @@ pub(super) struct ValuesFile {
     dirty: bool,
     /// Bytes placed since free space was last worked out.
     placed_bytes: u64,
-    /// Test hook: calls that still succeed.
     #[cfg(test)]
-    pub(super) calls_left: Option<u32>,
+    pub(super) fault: Option<Fault>,
 }
 
 impl ValuesFile {
@@ -87,14 +112,16 @@ impl ValuesFile {
     pub(super) fn create(path: &Path, id: &StoreId) -> io::Result<()> {
         let file = OpenOptions::new().create(true).write(true).truncate(true).open(path)?;
         file.write_all_at(&header(id), 0)?;
+        file.set_len(HEADER_BYTES as u64)?;
         file.sync_all()
     }
 
     /// Opens the file of the store with this id; `None` if it is not that store's.
     pub(super) fn open(path: &Path, id: &StoreId) -> io::Result<Option<Self>> {
         let file = OpenOptions::new().read(true).write(true).open(path)?;
+        file.sync_all()?;
         let end = file.metadata()?.len();
-        let mut found = [0; HEADER_BYTES];
+        let mut found = header(&StoreId::default());
         if end < HEADER_BYTES as u64 {
             return Ok(None);
         }
@@ -104,8 +131,8 @@ impl ValuesFile {
         }
         Ok(Some(Self {
             file: Arc::new(file),
-            at: end,
-            until: end,
+            short: Region::default(),
+            long: Region::default(),
             end,
             free: BTreeSet::new(),
             buffer: Vec::new(),
@@ -113,7 +140,7 @@ impl ValuesFile {
             dirty: false,
             placed_bytes: 0,
             #[cfg(test)]
-            calls_left: None,
+            fault: None,
         }))
     }
 
@@ -151,12 +178,38 @@ impl ValuesFile {
         Ok(Extent { offset, len: sealed.len() as u32, nonce })
     }
 
+    /// Says in the file which generation the index will have next. An index that is found more
+    /// than one behind has lost changes that were durable. (sled takes damage in its log for the
+    /// log's end, and so goes back in time.) Not synced on its own: a power cut only weakens the
+    /// check, because the generation before the announced one is durable by then.
+    pub(super) fn announce(&mut self, sealer: &Sealer, generation: u64) -> Result<(), Failure> {
+        let text = generation.to_be_bytes().to_vec();
+        let (_, sealed) = sealer.seal_whole(ANNOUNCEMENT_NAME, text)?;
+        self.attempt("announcing a change", |file| {
+            file.write_all_at(&sealed, ANNOUNCEMENT_AT as u64)
+        })
+    }
+
+    /// The generation announced last, if that can be read: it may be torn or lost.
+    pub(super) fn announced(&self, sealer: &Sealer) -> Result<Option<u64>, Failure> {
+        let mut sealed = [0; ANNOUNCEMENT_BYTES];
+        self.file
+            .read_exact_at(&mut sealed, ANNOUNCEMENT_AT as u64)
+            .map_err(|cause| Failure::medium("reading the announcement", cause))?;
+        let text = sealer.unseal_whole(ANNOUNCEMENT_NAME, &sealed);
+        Ok(text.and_then(|(_, text)| text.try_into().ok()).map(u64::from_be_bytes))
+    }
+
     /// Makes everything put so far durable.
     pub(super) fn sync(&mut self) -> Result<(), Failure> {
         self.write_buffer()?;
         if self.dirty {
             self.attempt("syncing values", |file| file.sync_data())?;
             self.dirty = false;
+            #[cfg(test)]
+            if let Some(fault) = &self.fault {
+                std::fs::copy(&fault.path, &fault.synced_copy).unwrap();
+            }
         }
         Ok(())
     }
@@ -201,33 +254,48 @@ impl ValuesFile {
             self.attempt("shortening the values file", |file| file.set_len(end))?;
         }
         self.free = free;
-        (self.at, self.until, self.end) = (end, end, end);
+        (self.short, self.long) = (Region::default(), Region::default());
+        self.end = end;
         self.placed_bytes = 0;
         Ok(())
     }
 
-    /// Finds room for bytes: behind the last ones, else in the longest free stretch, else at the
-    /// end. Bytes that are written together so lie together.
+    /// Finds room for a piece: behind the last one of its sort, else in another free stretch, else
+    /// at the end. Pieces that are written together so lie together; and short ones, which may
+    /// live long, do not lie between long ones, where they would keep freed space in shreds.
     fn place(&mut self, len: u64) -> u64 {
         self.placed_bytes += len;
-        if self.until - self.at < len {
-            match self.free.last() {
-                Some((gap, offset)) if *gap >= len => {
-                    let (gap, offset) = (*gap, *offset);
-                    self.free.remove(&(gap, offset));
-                    self.free.insert((self.until - self.at, self.at));
-                    (self.at, self.until) = (offset, offset + gap);
-                }
-                _ => {
-                    let offset = self.end;
-                    self.end += len;
-                    return offset;
-                }
+        let short = len <= SHORT_BYTES_MAX;
+        let mut region = if short { self.short } else { self.long };
+        if region.until - region.at < len {
+            if region.until > region.at {
+                self.free.insert((region.until - region.at, region.at));
             }
+            region = self.next_region(len, short);
         }
-        let offset = self.at;
-        self.at += len;
+        let offset = region.at;
+        region.at += len;
+        *(if short { &mut self.short } else { &mut self.long }) = region;
         offset
+    }
+
+    /// The longest free stretch for long pieces; for short ones, the longest of those that are of
+    /// no use to long ones, or a part of a longer one.
+    fn next_region(&mut self, len: u64, short: bool) -> Region {
+        let fits = |found: Option<&(u64, u64)>| found.copied().filter(|(gap, _)| *gap >= len);
+        let shred = self.free.range(..=(SHORT_REGION_BYTES, u64::MAX)).next_back();
+        let shred = fits(shred).filter(|_| short);
+        if let Some((gap, at)) = shred.or_else(|| fits(self.free.last())) {
+            self.free.remove(&(gap, at));
+            let taken = if short { gap.min(SHORT_REGION_BYTES) } else { gap };
+            if gap > taken {
+                self.free.insert((gap - taken, at + taken));
+            }
+            return Region { at, until: at + taken };
+        }
+        let at = self.end;
+        self.end += if short { SHORT_REGION_BYTES } else { len };
+        Region { at, until: self.end }
     }
 
     fn write_buffer(&mut self) -> Result<(), Failure> {
@@ -247,9 +315,9 @@ impl ValuesFile {
         call: impl FnOnce(&File) -> io::Result<()>,
     ) -> Result<(), Failure> {
         #[cfg(test)]
-        if let Some(left) = &mut self.calls_left {
-            match left.checked_sub(1) {
-                Some(less) => *left = less,
+        if let Some(fault) = &mut self.fault {
+            match fault.calls_left.checked_sub(1) {
+                Some(less) => fault.calls_left = less,
                 None => return Err(Failure::medium(during, "a failure for a test")),
             }
         }
@@ -257,8 +325,8 @@ impl ValuesFile {
     }
 }
 
-fn header(id: &StoreId) -> [u8; HEADER_BYTES] {
-    let mut header = [0; HEADER_BYTES];
+fn header(id: &StoreId) -> [u8; 32] {
+    let mut header = [0; 32];
     let (magic, rest) = header.split_at_mut(MAGIC.len());
     magic.copy_from_slice(MAGIC);
     rest.copy_from_slice(id);
@@ -314,6 +382,25 @@ mod tests {
         assert!(matches!(file.reclaim(twice), Err(Failure::Damaged { .. })));
         let beyond = [&used[..], &[(end * 2, 10)]].concat();
         assert!(matches!(file.reclaim(beyond), Err(Failure::Damaged { .. })));
+    }
+
+    /// Each round replaces a long piece and leaves a short one behind.
+    #[test]
+    fn short_pieces_do_not_shred_the_space_of_long_ones() {
+        let dir = tempfile::tempdir().unwrap();
+        let (mut file, sealer) = fresh(&dir);
+        let mut live = Vec::new();
+        for round in 0..20 {
+            let mut last = None;
+            for _ in 0..50 {
+                live.push(file.put(&sealer, Kind::Value, b"s", vec![1; 400]).unwrap());
+                last = Some(file.put(&sealer, Kind::Value, b"l", vec![2; 32_000]).unwrap());
+            }
+            let stretch = |extent: &Extent| (extent.offset, u64::from(extent.len));
+            file.reclaim(live.iter().chain(&last).map(stretch).collect()).unwrap();
+            let used = live.len() as u64 * 416 + 51 * 32_016;
+            assert!(file.end() < 2 * used, "round {round}: {} for {used} bytes", file.end());
+        }
     }
 
     #[test]

@@ -1,3 +1,5 @@
+//! Labels: their join, their forms, and what is refused.
+
 use proptest::collection::btree_set;
 use proptest::option;
 use proptest::prelude::*;

@@ -253,9 +253,7 @@ impl Listing {
 
     pub(crate) fn load(store: &dyn Store, record: &RecordId) -> Result<Option<Self>, StoreError> {
         let Some(bytes) = store.get(Space::Records, &record.0)? else { return Ok(None) };
-        Self::decode(&bytes)
-            .map(Some)
-            .map_err(|_| crate::store::damaged(Space::Records, &record.0))
+        Self::decode(&bytes).map(Some).map_err(|_| crate::store::damaged(Space::Records, &record.0))
     }
 }
 
@@ -416,7 +414,8 @@ impl<'w, 'd> Work<'w, 'd> {
 
     fn sound_genesis<'o>(&self, opened: &'o Opened) -> Option<Genesis<'o>> {
         let header = &opened.header;
-        let bound = opened.key_box.is_some_and(|b| record_id(&self.log_digest, &b) == header.record);
+        let bound =
+            opened.key_box.is_some_and(|b| record_id(&self.log_digest, &b) == header.record);
         let first = header.kind == EntryKind::GENESIS
             && header.deps.is_empty()
             && header.own_deps.is_empty();
@@ -440,23 +439,21 @@ impl<'w, 'd> Work<'w, 'd> {
         };
         thread.add(opened);
         let changed = thread.evaluate(self.desk.standings);
-        if changed {
-            if let Some(summary) = thread.summary(self.desk.standings) {
-                let view = RecordView {
-                    record,
-                    version: listing.version,
-                    compartment: summary.compartment,
-                    kind: summary.kind,
-                    class: summary.class,
-                    origin: summary.origin,
-                    device: summary.device,
-                    label: &summary.label,
-                    fields: &summary.fields,
-                    created: summary.created,
-                    received: self.desk.now,
-                };
-                self.desk.projection.record(self.desk.store, self.batch, &view)?;
-            }
+        if changed && let Some(summary) = thread.summary(self.desk.standings) {
+            let view = RecordView {
+                record,
+                version: listing.version,
+                compartment: summary.compartment,
+                kind: summary.kind,
+                class: summary.class,
+                origin: summary.origin,
+                device: summary.device,
+                label: &summary.label,
+                fields: &summary.fields,
+                created: summary.created,
+                received: self.desk.now,
+            };
+            self.desk.projection.record(self.desk.store, self.batch, &view)?;
         }
         shelf.keep(record, thread);
         Ok(())

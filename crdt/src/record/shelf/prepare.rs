@@ -142,7 +142,9 @@ impl Shelf {
                 Draft::Edit { record, patch } => {
                     self.check_once(&mut edited, record).map_err(at)?;
                     let thread = self.thread(writing, record).map_err(at)?;
-                    writing.prepare_edit(&digest, thread, record, &patch, &mut prepared).map_err(at)?;
+                    writing
+                        .prepare_edit(&digest, thread, record, &patch, &mut prepared)
+                        .map_err(at)?;
                 }
                 Draft::Label { record, label, cites } => {
                     self.check_once(&mut edited, record).map_err(at)?;
@@ -165,11 +167,7 @@ impl Shelf {
         Ok(())
     }
 
-    fn thread(
-        &mut self,
-        writing: &Writing<'_>,
-        record: RecordId,
-    ) -> Result<&Thread, DraftError> {
+    fn thread(&mut self, writing: &Writing<'_>, record: RecordId) -> Result<&Thread, DraftError> {
         let mut reader =
             self.reader(writing.store, writing.logbook, writing.keys, writing.standings);
         reader.load(record)?;
@@ -266,7 +264,8 @@ impl Writing<'_> {
             return Err(DraftError::OtherCompartment);
         }
         let agency = |device| self.standings.agency(&log.compartment, device);
-        let same = agency(&log.device).is_some() && agency(&log.device) == agency(&beginning.device);
+        let same =
+            agency(&log.device).is_some() && agency(&log.device) == agency(&beginning.device);
         if !same && (writers == Writers::Originator || kind == EntryKind::LABEL) {
             return Err(DraftError::NotWriter);
         }
@@ -334,4 +333,3 @@ impl Thread {
             .map(|(opened, _)| &opened.log)
     }
 }
-

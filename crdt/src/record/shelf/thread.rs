@@ -138,9 +138,11 @@ impl Thread {
             self.forget();
         }
         self.ids.insert(opened.id, opened.place);
-        self.slots
-            .entry(opened.place)
-            .or_insert(Slot { opened, verdict: Verdict::Waiting, change: None });
+        self.slots.entry(opened.place).or_insert(Slot {
+            opened,
+            verdict: Verdict::Waiting,
+            change: None,
+        });
     }
 
     /// Forgets every verdict; all entries will be judged anew.
@@ -202,11 +204,7 @@ impl Thread {
             && opened.header.deps.iter().all(|id| self.ids.get(id).is_some_and(done))
     }
 
-    fn judge(
-        &mut self,
-        opened: &Opened,
-        standings: &dyn Standings,
-    ) -> (Verdict, Option<Judged>) {
+    fn judge(&mut self, opened: &Opened, standings: &dyn Standings) -> (Verdict, Option<Judged>) {
         let Some(payload) = opened.payload.as_deref() else { return (Verdict::Waiting, None) };
         let outcome = match opened.header.kind {
             EntryKind::GENESIS => self.judge_genesis(opened, payload),

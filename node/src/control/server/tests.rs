@@ -5,6 +5,7 @@ use std::sync::Barrier;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
+use proptest::prelude::*;
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
@@ -242,6 +243,17 @@ fn a_client_that_stalls_is_dropped() {
 }
 
 #[test]
+fn an_idle_client_does_not_keep_the_server_from_closing() {
+    let hour = Duration::from_secs(3_600);
+    let bounds = Bounds { request_wait: hour, stop_wait: hour, ..Bounds::default() };
+    let mut daemon = Daemon::start(bounds);
+    let idle = daemon.plain();
+    daemon.call(Request::Status(Empty {})).unwrap();
+    daemon.stop();
+    assert_eq!(rest_of(idle), "");
+}
+
+#[test]
 fn a_client_that_takes_no_answer_is_dropped() {
     let bounds =
         Bounds { reply_wait: Duration::from_millis(20), clients_max: 1, ..Bounds::default() };
@@ -277,4 +289,23 @@ fn every_request_reads_back_under_its_verb() {
     let line = serde_json::to_value(&request).unwrap();
     assert_eq!(line.as_object().unwrap().keys().collect::<Vec<_>>(), [request.verb()]);
     assert_eq!(serde_json::from_value::<Request>(line).unwrap(), request);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(256))]
+
+    #[test]
+    fn no_line_makes_the_parser_panic(line: Vec<u8>) {
+        let _ = parse(&line);
+    }
+
+    #[test]
+    fn no_json_is_taken_for_a_request_by_chance(
+        verb in "[a-z.]{1,20}",
+        key in "[a-z_]{1,10}",
+        value in any::<i64>(),
+    ) {
+        let line = json!({ "version": 1, "request": { verb: { key: value } } }).to_string();
+        prop_assert_eq!(parse(line.as_bytes()).unwrap_err().kind, Kind::Usage);
+    }
 }
