@@ -1,3 +1,4 @@
 //! What the test binaries share.
 
+pub mod daemon;
 pub mod fuzz;

@@ -11,13 +11,14 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tearline_crdt::id::DeviceId;
-use tearline_crdt::store::{Store, StoreError};
+use tearline_crdt::store::{Batch, Store, StoreError};
 use tearline_crdt::time::{MonoTime, Now, WallTime};
 use tearline_mesh::net::{NetCommand, NetEvent, NetHandle};
 use tearline_mesh::replica::{Barrier, Ticket};
 use tearline_mesh::{Event, Input, Link, Output, Replica};
 
 use super::dialer::Dialer;
+use super::ports;
 use crate::failure::{Failure, Kind};
 use crate::index::Index;
 use crate::store::SledStore;
@@ -284,6 +285,11 @@ impl Core {
             NetEvent::Listening(address) => {
                 tracing::info!(%address, "listening");
                 self.addresses.push(address.to_string());
+                let mut batch = Batch::default();
+                ports::remember(&mut batch, &self.addresses);
+                if let Err(error) = self.replica.put(batch) {
+                    self.break_down(&error);
+                }
             }
             NetEvent::ListenFailed { address, reason } => {
                 tracing::error!(%address, %reason, "cannot listen");

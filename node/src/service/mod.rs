@@ -5,6 +5,7 @@ pub mod core;
 mod dialer;
 mod names;
 mod overview;
+mod ports;
 mod records;
 mod transfer;
 
@@ -78,7 +79,9 @@ pub fn start(opening: Opening) -> Result<Arc<dyn Service>, Failure> {
         projection: Box::new(Indexing(Arc::clone(&index))),
     };
     let replica = Replica::open(store, setup).map_err(|e| overview::store_failure(&e))?;
-    let listen = parse_listen(&config.listen)?;
+    let listen = ports::as_before(replica.store(), &config.listen)
+        .map_err(|e| overview::store_failure(&e))?;
+    let listen = parse_listen(&listen)?;
     let net_config =
         NetConfig { listen, connections_max: config.limits.peers_max, ..NetConfig::default() };
     let (net, mut events) = net::spawn(&runtime, identity.device_seed, net_config)

@@ -1,3 +1,5 @@
+//! The sled store: the conformance suite, damage, failures and kills.
+
 mod damage;
 mod kill;
 

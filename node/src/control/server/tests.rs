@@ -1,3 +1,5 @@
+//! The control server against good, bad, slow and many clients.
+
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::net::UnixStream as Plain;

@@ -1,0 +1,133 @@
+//! Real daemons for tests: started, asked over their control socket, killed, and never left behind.
+
+use std::io::{self, BufRead as _, BufReader, Write as _};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+/// How long a daemon may take to answer before a test gives up.
+const ANSWER_MAX: Duration = Duration::from_secs(60);
+
+/// The `tearline` program that was built with this test.
+///
+/// # Errors
+/// When it was not built: `cargo test --workspace` builds it, testing this package alone does not.
+pub fn program() -> io::Result<PathBuf> {
+    let mut folder = std::env::current_exe()?;
+    while folder.pop() {
+        let program = folder.join("tearline");
+        if program.is_file() {
+            return Ok(program);
+        }
+    }
+    Err(io::Error::other("the tearline program is not built: run `cargo build` first"))
+}
+
+/// A home and the daemon that may be running in it.
+#[derive(Debug)]
+pub struct Daemon {
+    program: PathBuf,
+    home: PathBuf,
+    child: Option<Child>,
+}
+
+impl Daemon {
+    /// Makes the home of a new agency.
+    ///
+    /// # Errors
+    /// When the program fails.
+    pub fn init(folder: &Path, name: &str, country: &str) -> io::Result<Self> {
+        let daemon = Self { program: program()?, home: folder.join(name), child: None };
+        let done = Command::new(&daemon.program)
+            .arg("--home")
+            .arg(&daemon.home)
+            .args(["init", "--agency", name, "--country", country])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status()?;
+        if done.success() { Ok(daemon) } else { Err(io::Error::other("init failed")) }
+    }
+
+    /// Starts the daemon and waits until it answers.
+    ///
+    /// # Errors
+    /// When it ends, or does not answer in time.
+    pub fn start(&mut self) -> io::Result<()> {
+        let child = Command::new(&self.program)
+            .arg("--home")
+            .arg(&self.home)
+            .arg("run")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()?;
+        self.child = Some(child);
+        let deadline = Instant::now() + ANSWER_MAX;
+        while Instant::now() < deadline {
+            if self.ask("status", &json!({})).is_ok() {
+                return Ok(());
+            }
+            if let Some(status) = self.child.as_mut().and_then(|c| c.try_wait().ok().flatten()) {
+                return Err(io::Error::other(format!("the daemon ended: {status}")));
+            }
+            std::thread::yield_now();
+        }
+        Err(io::Error::other("the daemon does not answer"))
+    }
+
+    /// Kills the daemon as a power cut would, but for the page cache.
+    ///
+    /// # Errors
+    /// When it cannot be killed.
+    pub fn kill(&mut self) -> io::Result<()> {
+        if let Some(mut child) = self.child.take() {
+            child.kill()?;
+            child.wait()?;
+        }
+        Ok(())
+    }
+
+    /// Where its control socket is.
+    #[must_use]
+    pub fn socket(&self) -> PathBuf {
+        self.home.join("control.sock")
+    }
+
+    /// Asks the daemon.
+    ///
+    /// # Errors
+    /// When it does not answer, or answers with a failure.
+    pub fn ask(&self, verb: &str, arguments: &Value) -> io::Result<Value> {
+        ask(&self.socket(), verb, arguments)
+    }
+}
+
+/// Asks the daemon behind a socket.
+///
+/// # Errors
+/// When it does not answer, or answers with a failure.
+pub fn ask(socket: &Path, verb: &str, arguments: &Value) -> io::Result<Value> {
+    let mut stream = UnixStream::connect(socket)?;
+    stream.set_read_timeout(Some(ANSWER_MAX))?;
+    let request = json!({ "version": 1, "request": { verb: arguments } });
+    stream.write_all(format!("{request}\n").as_bytes())?;
+    for line in BufReader::new(stream).lines() {
+        let mut reply: Value = serde_json::from_str(&line?)?;
+        if let Some(value) = reply.get_mut("ok") {
+            return Ok(value.take());
+        }
+        if let Some(failure) = reply.get("error") {
+            return Err(io::Error::other(failure.to_string()));
+        }
+    }
+    Err(io::Error::from(io::ErrorKind::UnexpectedEof))
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let _ = self.kill();
+    }
+}
