@@ -10,11 +10,22 @@ pub const CHANGE_BYTES_MAX: usize = 64 * 1024;
 /// Most operations in one change, counted without expanding a run: a valid change of 104 bytes
 /// can otherwise hold a million of them.
 pub const CHANGE_OPS_MAX: usize = 1_024;
+/// Most operations, over all of a change's operations, that it says it replaces: the values that
+/// concurrent writers left side by side, several for one operation. Counted without expanding runs.
+pub const CHANGE_PREDS_MAX: usize = 4 * CHANGE_OPS_MAX;
+/// Latest time that a change may carry, in milliseconds since 1970, which is the earliest: what a
+/// double can count exactly. Automerge subtracts the times of changes from each other unchecked.
+pub const CHANGE_TIME_MAX: i64 = (1 << 53) - 1;
+/// Longest name of a field of a record or of a map in it, in UTF-8 bytes. A run of one long name
+/// would otherwise cost its length once for each operation.
+pub const FIELD_NAME_BYTES_MAX: usize = 256;
 /// Most operations that one record's document may hold in all.
 pub const RECORD_OPS_MAX: usize = 20_000;
 /// Most bytes of changes that one record may hold in all.
 pub const RECORD_BYTES_MAX: usize = 4 * 1024 * 1024;
-/// Deepest nesting of maps and lists in a record.
+/// Most actors (runs of a device in a log) whose changes one record may hold in all.
+pub const RECORD_ACTORS_MAX: usize = 512;
+/// Deepest nesting of maps and lists in a record; the record itself is the first level.
 pub const RECORD_DEPTH_MAX: usize = 32;
 
 /// Largest payload: one change, its genesis preamble, and the authentication tag.

@@ -4,7 +4,7 @@
 use std::fmt;
 
 /// Why bytes are not a well-formed value. No state changed; the same bytes will fail again.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, thiserror::Error)]
 pub enum DecodeError {
     /// The input ends before the value does.
     #[error("ends at byte {at}, inside {what}")]

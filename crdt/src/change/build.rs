@@ -1,185 +1,251 @@
-//! A record's first changes, written directly: a JSON object becomes operations on an empty
-//! document. Automerge's own transaction takes some 140 us for a dozen fields; this takes a few.
+//! A record's first change, straight from its fields.
+//!
+//! The fields are walked object by object, outermost first, names in ascending order: all of one
+//! object's operations stand together, which is what the columns' runs are good at. A record too
+//! large for one change becomes a chain of them.
+
+use std::collections::VecDeque;
 
 use serde_json::{Map, Value};
 
 use crate::bounds::{
-    CHANGE_BYTES_MAX, CHANGE_OPS_MAX, RECORD_BYTES_MAX, RECORD_DEPTH_MAX, RECORD_OPS_MAX,
+    CHANGE_BYTES_MAX, CHANGE_OPS_MAX, CHANGE_TIME_MAX, FIELD_NAME_BYTES_MAX, RECORD_BYTES_MAX,
+    RECORD_DEPTH_MAX, RECORD_OPS_MAX,
 };
+use crate::hash::Digest;
 
-use super::{Action, ActorId, Change, Key, Op, OpId, Scalar, encode, hash};
+use super::encode::encode;
+use super::{Action, Actor, Change, Elem, Key, ObjId, Op, OpId, Scalar, hash};
 
-/// A written change.
+/// A change, ready to be sealed.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Built {
-    /// Its bytes.
+    /// The chunk.
     pub bytes: Vec<u8>,
+    /// Its hash.
+    pub hash: Digest,
+    /// Which of the actor's changes it is.
+    pub seq: u64,
+    /// The counter of its first operation.
+    pub start_op: u64,
+    /// How many operations it has.
+    pub ops: usize,
 }
 
-/// Why an object does not become a record. Nothing was written.
+/// Why fields are no record.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum BuildError {
-    /// No properties.
-    #[error("it has no properties")]
+    /// A time before 1970 or above [`CHANGE_TIME_MAX`].
+    #[error("a time of {time}")]
+    Time {
+        /// The time.
+        time: i64,
+    },
+    /// There is not one field.
+    #[error("a record needs a field at least")]
     Empty,
-    /// Nested too deep.
-    #[error("it is nested deeper than {RECORD_DEPTH_MAX} levels")]
+    /// A field without a name.
+    #[error("a field has no name")]
+    NoName,
+    /// A field's name above [`FIELD_NAME_BYTES_MAX`].
+    #[error("a field's name of {bytes} bytes is above the limit of {FIELD_NAME_BYTES_MAX}")]
+    NameTooLong {
+        /// Length of the name.
+        bytes: usize,
+    },
+    /// A text that does not fit one change.
+    #[error("a text of {bytes} bytes is above the limit of {VALUE_BYTES_MAX}; attach it")]
+    ValueTooLong {
+        /// Length of the text.
+        bytes: usize,
+    },
+    /// Nesting below [`RECORD_DEPTH_MAX`] levels.
+    #[error("fields are nested deeper than {RECORD_DEPTH_MAX} levels")]
     TooDeep,
-    /// Too many values.
-    #[error("it has more than {RECORD_OPS_MAX} values")]
-    TooManyValues,
-    /// One text too long for a change.
-    #[error("a text of {0} bytes is too long; attach it as a file")]
-    TextTooLong(usize),
-    /// Too many bytes in all.
-    #[error("it has more than {RECORD_BYTES_MAX} bytes")]
-    TooLarge,
-    /// A number that JSON can write and nothing can hold.
-    #[error("a number is out of range")]
-    Number,
+    /// More than [`RECORD_OPS_MAX`] values.
+    #[error("a record of more than {RECORD_OPS_MAX} values")]
+    TooManyOps,
+    /// More than [`RECORD_BYTES_MAX`] bytes of changes.
+    #[error("a record of {bytes} bytes is above the limit of {RECORD_BYTES_MAX}")]
+    TooLarge {
+        /// Bytes of its changes.
+        bytes: usize,
+    },
 }
 
-/// Bytes of one text, and of the texts of one change, that leave room for the rest of it.
-const TEXT_BYTES_MAX: usize = CHANGE_BYTES_MAX - 4 * 1024;
-const CHANGE_TEXT_BYTES: usize = CHANGE_BYTES_MAX - 16 * 1024;
-/// What an operation takes besides its key and its text, at most.
-const OP_BYTES: usize = 32;
+/// Longest text in a record: what is left of a change beside its own header.
+const VALUE_BYTES_MAX: usize = CHANGE_BYTES_MAX - CHANGE_OVERHEAD_BYTES - 1_024;
 
-/// Writes an object as the first changes of an actor: one, unless it is large.
+/// The changes that make a record of these fields: one, unless it is above the limits of one; then
+/// each depends on the one before it. Texts become plain strings, replaced as a whole.
 pub fn first_change(
-    actor: ActorId,
+    actor: Actor,
     time: i64,
     fields: &Map<String, Value>,
 ) -> Result<Vec<Built>, BuildError> {
-    if fields.is_empty() {
+    if !(0..=CHANGE_TIME_MAX).contains(&time) {
+        return Err(BuildError::Time { time });
+    }
+    let mut walk = Walk::default();
+    walk.objects(fields)?;
+    if walk.ops.is_empty() {
         return Err(BuildError::Empty);
     }
-    let mut builder =
-        Builder { actor, time, ops: vec![], bytes: 0, next: 1, built: vec![], dep: None, total: 0 };
-    builder.map(None, fields, 1)?;
-    builder.close();
-    Ok(builder.built)
+    let built = split(actor, time, walk.ops);
+    let bytes = built.iter().map(|built| built.bytes.len()).sum();
+    if bytes > RECORD_BYTES_MAX { Err(BuildError::TooLarge { bytes }) } else { Ok(built) }
 }
 
-struct Builder {
-    actor: ActorId,
-    time: i64,
-    /// Operations of the change being built, and about how many bytes they take.
+/// An object whose operations are still to be made.
+enum Object<'a> {
+    Map(&'a Map<String, Value>),
+    List(&'a [Value]),
+}
+
+#[derive(Default)]
+struct Walk<'a> {
     ops: Vec<Op>,
-    bytes: usize,
-    /// The next operation's counter.
-    next: u64,
-    built: Vec<Built>,
-    dep: Option<[u8; 32]>,
-    total: usize,
+    waiting: VecDeque<(OpId, usize, Object<'a>)>,
 }
 
-impl Builder {
-    fn map(
-        &mut self,
-        object: Option<OpId>,
-        fields: &Map<String, Value>,
-        depth: usize,
-    ) -> Result<(), BuildError> {
-        fields.iter().try_for_each(|(name, value)| {
-            self.value(object, Key::Map(name.clone()), false, value, depth).map(|_| ())
-        })
-    }
-
-    fn list(&mut self, object: OpId, items: &[Value], depth: usize) -> Result<(), BuildError> {
-        let mut key = Key::Head;
-        for item in items {
-            let id = self.value(Some(object), key, true, item, depth)?;
-            key = Key::Element(id);
+impl<'a> Walk<'a> {
+    fn objects(&mut self, fields: &'a Map<String, Value>) -> Result<(), BuildError> {
+        self.ops.reserve(fields.len().min(RECORD_OPS_MAX));
+        self.map(ObjId::Root, 1, fields)?;
+        while let Some((id, depth, object)) = self.waiting.pop_front() {
+            match object {
+                Object::Map(fields) => self.map(ObjId::Made(id), depth, fields)?,
+                Object::List(items) => self.list(ObjId::Made(id), depth, items)?,
+            }
         }
         Ok(())
     }
 
-    fn value(
+    fn map(
         &mut self,
-        object: Option<OpId>,
-        key: Key,
-        insert: bool,
-        value: &Value,
+        obj: ObjId,
         depth: usize,
-    ) -> Result<OpId, BuildError> {
-        if depth > RECORD_DEPTH_MAX {
-            return Err(BuildError::TooDeep);
+        fields: &'a Map<String, Value>,
+    ) -> Result<(), BuildError> {
+        if fields.keys().is_sorted() {
+            return fields.iter().try_for_each(|(name, value)| self.field(obj, depth, name, value));
         }
-        match value {
-            Value::Object(fields) => {
-                let id = self.push(object, key, insert, Action::MakeMap)?;
-                self.map(Some(id), fields, depth + 1)?;
-                Ok(id)
-            }
-            Value::Array(items) => {
-                let id = self.push(object, key, insert, Action::MakeList)?;
-                self.list(id, items, depth + 1)?;
-                Ok(id)
-            }
-            scalar => self.push(object, key, insert, Action::Set(to_scalar(scalar)?)),
+        // Somebody built serde_json to keep the order of insertion.
+        let mut sorted: Vec<_> = fields.iter().collect();
+        sorted.sort_unstable_by_key(|(name, _)| *name);
+        sorted.into_iter().try_for_each(|(name, value)| self.field(obj, depth, name, value))
+    }
+
+    fn field(
+        &mut self,
+        obj: ObjId,
+        depth: usize,
+        name: &str,
+        value: &'a Value,
+    ) -> Result<(), BuildError> {
+        match name.len() {
+            0 => return Err(BuildError::NoName),
+            bytes if bytes > FIELD_NAME_BYTES_MAX => return Err(BuildError::NameTooLong { bytes }),
+            _ => {}
         }
+        self.push(obj, Key::Map(name.to_owned()), false, depth, value).map(|_| ())
+    }
+
+    fn list(&mut self, obj: ObjId, depth: usize, items: &'a [Value]) -> Result<(), BuildError> {
+        let mut elem = Elem::Head;
+        for item in items {
+            elem = Elem::Inserted(self.push(obj, Key::Seq(elem), true, depth, item)?);
+        }
+        Ok(())
     }
 
     fn push(
         &mut self,
-        object: Option<OpId>,
+        obj: ObjId,
         key: Key,
         insert: bool,
-        action: Action,
+        depth: usize,
+        value: &'a Value,
     ) -> Result<OpId, BuildError> {
-        let key_bytes = if let Key::Map(text) = &key { text.len() } else { 0 };
-        let text_bytes = if let Action::Set(Scalar::Text(text)) = &action { text.len() } else { 0 };
-        if key_bytes + text_bytes > TEXT_BYTES_MAX {
-            return Err(BuildError::TextTooLong(key_bytes + text_bytes));
+        if self.ops.len() >= RECORD_OPS_MAX {
+            return Err(BuildError::TooManyOps);
         }
-        if self.next > RECORD_OPS_MAX as u64 {
-            return Err(BuildError::TooManyValues);
-        }
-        let size = key_bytes + text_bytes + OP_BYTES;
-        self.total += size;
-        if self.total > RECORD_BYTES_MAX {
-            return Err(BuildError::TooLarge);
-        }
-        let full = self.ops.len() >= CHANGE_OPS_MAX
-            || self.bytes + size > CHANGE_TEXT_BYTES && !self.ops.is_empty();
-        if full {
-            self.close();
-        }
-        self.bytes += size;
-        self.ops.push(Op { object, key, insert, action, pred: vec![] });
-        let id = OpId { counter: self.next, actor: 0 };
-        self.next += 1;
+        let id = OpId { counter: self.ops.len() as u64 + 1, actor: 0 };
+        let action = match value {
+            Value::Object(fields) => self.nested(id, depth, Object::Map(fields))?,
+            Value::Array(items) => self.nested(id, depth, Object::List(items))?,
+            Value::String(text) if text.len() > VALUE_BYTES_MAX => {
+                return Err(BuildError::ValueTooLong { bytes: text.len() });
+            }
+            scalar => Action::Put(Scalar::of_json(scalar)),
+        };
+        self.ops.push(Op { obj, key, insert, action, pred: Vec::new() });
         Ok(id)
     }
 
-    fn close(&mut self) {
-        let ops = std::mem::take(&mut self.ops);
-        self.bytes = 0;
-        let change = Change {
-            deps: self.dep.into_iter().collect(),
-            actors: vec![self.actor],
-            seq: self.built.len() as u64 + 1,
-            start_op: self.next - ops.len() as u64,
-            time: self.time,
-            ops,
+    fn nested(&mut self, id: OpId, depth: usize, object: Object<'a>) -> Result<Action, BuildError> {
+        if depth >= RECORD_DEPTH_MAX {
+            return Err(BuildError::TooDeep);
+        }
+        let action = match object {
+            Object::Map(_) => Action::MakeMap,
+            Object::List(_) => Action::MakeList,
         };
-        let bytes = encode(&change);
-        self.dep = Some(hash(&bytes));
-        self.built.push(Built { bytes });
+        self.waiting.push_back((id, depth + 1, object));
+        Ok(action)
     }
 }
 
-pub(crate) fn to_scalar(value: &Value) -> Result<Scalar, BuildError> {
-    Ok(match value {
-        Value::Bool(value) => Scalar::Bool(*value),
-        Value::String(text) => Scalar::Text(text.clone()),
-        Value::Number(number) => match (number.as_i64(), number.as_u64(), number.as_f64()) {
-            (Some(n), _, _) => Scalar::Int(n),
-            (None, Some(n), _) => Scalar::Uint(n),
-            (None, None, Some(n)) if n.is_finite() => Scalar::F64(n),
-            _ => return Err(BuildError::Number),
-        },
-        Value::Null | Value::Array(_) | Value::Object(_) => Scalar::Null,
-    })
+/// Cuts operations into changes that are within the limits, by what they take at most.
+fn split(actor: Actor, time: i64, ops: Vec<Op>) -> Vec<Built> {
+    let mut built: Vec<Built> = Vec::with_capacity(1);
+    let mut start_op = 1;
+    let mut part = Vec::new();
+    let mut bytes = CHANGE_OVERHEAD_BYTES;
+    let mut finish = |ops: Vec<Op>| {
+        let deps = built.last().map(|last| last.hash).into_iter().collect();
+        let (seq, count) = (built.len() as u64 + 1, ops.len());
+        let change = Change { actor, seq, start_op, time, deps, ops, ..Change::default() };
+        let bytes = encode(&change);
+        built.push(Built { hash: hash(&bytes), bytes, seq, start_op, ops: count });
+        start_op += count as u64;
+    };
+    if ops.len() <= CHANGE_OPS_MAX
+        && ops.iter().map(op_bytes_max).sum::<usize>() + bytes <= CHANGE_BYTES_MAX
+    {
+        finish(ops);
+        return built;
+    }
+    for op in ops {
+        let more = op_bytes_max(&op);
+        if part.len() == CHANGE_OPS_MAX || bytes + more > CHANGE_BYTES_MAX {
+            finish(std::mem::take(&mut part));
+            bytes = CHANGE_OVERHEAD_BYTES;
+        }
+        bytes += more;
+        part.push(op);
+    }
+    finish(part);
+    built
+}
+
+/// A change without operations: its header, one dependency, and the numbers and lengths of all
+/// columns (12 times 1 + 3 bytes).
+const CHANGE_OVERHEAD_BYTES: usize = 192;
+
+/// What an operation takes at most, beside its name and value: ten columns of numbers, each up to
+/// 3 bytes of number (a counter is at most [`RECORD_OPS_MAX`]) and 2 of run.
+const OP_BYTES_MAX: usize = 10 * 5;
+
+fn op_bytes_max(op: &Op) -> usize {
+    let name = match &op.key {
+        Key::Map(name) => name.len() + 2,
+        Key::Seq(_) => 0,
+    };
+    let value = match &op.action {
+        Action::Put(Scalar::Str(text)) => text.len(),
+        Action::Put(_) => 10,
+        _ => 0,
+    };
+    OP_BYTES_MAX + name + value
 }

@@ -1,226 +1,396 @@
-//! Bytes to change.
+//! Reading a change chunk from somebody we do not trust.
+//!
+//! Sizes come first: the chunk's length, then the number of operations and of replaced operations,
+//! counted on the runs. Only then are rows read, one for each operation, and every column must end
+//! with them. What is read here may still be spelled in more than one way; the gate compares it
+//! with what [`super::encode`] writes.
 
-use std::collections::BTreeMap;
-
-use crate::bounds::{CHANGE_BYTES_MAX, CHANGE_OPS_MAX, DEPS_MAX};
+use crate::bounds::{CHANGE_BYTES_MAX, CHANGE_OPS_MAX, CHANGE_PREDS_MAX, DEPS_MAX};
 use crate::codec::{DecodeError, Reader};
-use crate::hash::sha256;
+use crate::hash::{Digest, sha256};
 
-use super::column::{booleans, count, deltas, signed, values};
+use super::column::{Deltas, Flags, Runs, spec};
+use super::leb;
 use super::{
-    Action, ActorId, Change, ChangeError, Key, MAGIC, Op, OpId, Scalar, TYPE_CHANGE, spec,
+    Action, Actor, CHECKSUM_BYTES, Change, Elem, HASHED_FROM, KIND_CHANGE, Key, MAGIC, ObjId, Op,
+    OpId, Scalar,
 };
 
-/// Most actors that one change refers to.
-const ACTORS_MAX: usize = 256;
-/// Most replaced operations in one change.
-const PREDS_MAX: usize = 4 * CHANGE_OPS_MAX;
+/// Why bytes are not a change that we read. The same bytes will fail again, anywhere.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, thiserror::Error)]
+pub enum ChangeError {
+    /// More than [`CHANGE_BYTES_MAX`].
+    #[error("a change of {bytes} bytes is above the limit of {CHANGE_BYTES_MAX}")]
+    TooLong {
+        /// Length of the chunk.
+        bytes: usize,
+    },
+    /// More than [`CHANGE_OPS_MAX`] operations.
+    #[error("a change of {ops} operations is above the limit of {CHANGE_OPS_MAX}")]
+    TooManyOps {
+        /// Operations that its runs add up to.
+        ops: u64,
+    },
+    /// More than [`CHANGE_PREDS_MAX`] replaced operations.
+    #[error("a change that replaces {preds} operations is above the limit of {CHANGE_PREDS_MAX}")]
+    TooManyPreds {
+        /// Replaced operations that its runs add up to.
+        preds: u64,
+    },
+    /// The bytes are malformed. Offsets are counted from the start of the part being read.
+    #[error("malformed: {0}")]
+    Malformed(#[from] DecodeError),
+    /// Not a chunk of Automerge's.
+    #[error("not an Automerge chunk")]
+    Magic,
+    /// A chunk of another kind: a document, a deflated change, a bundle.
+    #[error("a chunk of kind {kind} is no plain change")]
+    Kind {
+        /// The kind's number.
+        kind: u8,
+    },
+    /// The checksum is not that of the data.
+    #[error("the checksum is wrong")]
+    Checksum,
+    /// A deflated column.
+    #[error("column {spec:#x} is deflated")]
+    Deflated {
+        /// The column's number.
+        spec: u32,
+    },
+    /// A column that a plain change does not have, or whose content we do not take: marks.
+    #[error("column {spec:#x} is unknown")]
+    UnknownColumn {
+        /// The column's number.
+        spec: u64,
+    },
+    /// Columns that are not in ascending order, each once.
+    #[error("column {spec:#x} is out of order")]
+    ColumnOrder {
+        /// The column's number.
+        spec: u32,
+    },
+    /// Dependencies, actors or replaced operations that are not in ascending order, each once.
+    #[error("{what} are not in ascending order")]
+    Order {
+        /// Which of them.
+        what: &'static str,
+    },
+    /// An actor's name that is not 16 bytes long.
+    #[error("an actor of {bytes} bytes")]
+    ActorLength {
+        /// Its length.
+        bytes: u64,
+    },
+    /// An operation mentions an actor that the change does not list.
+    #[error("operation {op} mentions actor {actor}, who is not listed")]
+    UnknownActor {
+        /// The operation's index.
+        op: usize,
+        /// The actor's index.
+        actor: u64,
+    },
+    /// An actor is listed whom no operation mentions.
+    #[error("actor {actor} is listed and not mentioned")]
+    IdleActor {
+        /// The actor's index.
+        actor: usize,
+    },
+    /// An action that we do not take: a table, a mark, one of the future.
+    #[error("operation {op} has the unknown action {action}")]
+    UnknownAction {
+        /// The operation's index.
+        op: usize,
+        /// The action's number.
+        action: u64,
+    },
+    /// An operation's object, key or value is not a possible one.
+    #[error("operation {op} has an impossible {what}")]
+    Impossible {
+        /// The operation's index.
+        op: usize,
+        /// Which part.
+        what: &'static str,
+    },
+}
 
-/// Reads a change. That it is written as Automerge writes it is for the caller to check, by
-/// [`super::encode`].
+/// Reads a plain change chunk. Memory is bounded by [`CHANGE_OPS_MAX`], [`CHANGE_PREDS_MAX`] and
+/// the chunk's own length.
 pub fn decode(bytes: &[u8]) -> Result<Change, ChangeError> {
+    decode_hashed(bytes).map(|(change, _)| change)
+}
+
+/// Reads a change and its hash.
+pub(crate) fn decode_hashed(bytes: &[u8]) -> Result<(Change, Digest), ChangeError> {
     if bytes.len() > CHANGE_BYTES_MAX {
-        return Err(ChangeError::TooLarge(bytes.len()));
+        return Err(ChangeError::TooLong { bytes: bytes.len() });
     }
     let mut reader = Reader::new(bytes);
     if reader.array("magic")? != MAGIC {
         return Err(ChangeError::Magic);
     }
-    let checksum: [u8; 4] = reader.array("checksum")?;
-    let chunk_type = reader.u8("chunk type")?;
-    if chunk_type != TYPE_CHANGE {
-        return Err(ChangeError::ChunkType(chunk_type));
+    let checksum: [u8; CHECKSUM_BYTES] = reader.array("checksum")?;
+    let kind = reader.u8("kind")?;
+    if kind != KIND_CHANGE {
+        return Err(ChangeError::Kind { kind });
     }
-    if !sha256(bytes.get(8..).unwrap_or_default()).starts_with(&checksum) {
+    let data = reader.bytes(CHANGE_BYTES_MAX, "chunk")?;
+    reader.finish()?;
+    let hash = sha256(bytes.get(HASHED_FROM..).unwrap_or_default());
+    if !hash.starts_with(&checksum) {
         return Err(ChangeError::Checksum);
     }
-    let len = reader.number_max(CHANGE_BYTES_MAX as u64, "length")? as usize;
-    let contents = reader.take(len, "contents")?;
-    match reader.left() {
-        0 => contents_of(contents),
-        more => Err(ChangeError::Trailing(more)),
+    Ok((read(data)?, hash))
+}
+
+fn read(data: &[u8]) -> Result<Change, ChangeError> {
+    let mut reader = Reader::new(data);
+    let deps = (0..reader.count(DEPS_MAX, "dependencies")?)
+        .map(|_| reader.array("dependency"))
+        .collect::<Result<Vec<Digest>, _>>()?;
+    ascending(&deps, "dependencies")?;
+    let actor = read_actor(&mut reader)?;
+    let seq = positive(&mut reader, "seq")?;
+    let start_op = positive(&mut reader, "start op")?;
+    let time = leb::signed(&mut reader, "time")?;
+    let message = reader.text(CHANGE_BYTES_MAX, "message")?;
+    let other_actors = (0..reader.count(CHANGE_BYTES_MAX, "other actors")?)
+        .map(|_| read_actor(&mut reader))
+        .collect::<Result<Vec<Actor>, _>>()?;
+    ascending(&other_actors, "other actors")?;
+    let columns = Columns::read(&mut reader)?;
+    reader.finish()?;
+    let message = (!message.is_empty()).then(|| message.to_owned());
+    let change = Change { actor, seq, start_op, time, deps, other_actors, message, ops: vec![] };
+    Rows::read(&columns, change)
+}
+
+fn positive(reader: &mut Reader<'_>, what: &'static str) -> Result<u64, DecodeError> {
+    let at = reader.at();
+    match reader.number(what)? {
+        0 => reader.invalid(at, what),
+        number => Ok(number),
     }
 }
 
-fn contents_of(bytes: &[u8]) -> Result<Change, ChangeError> {
-    let mut reader = Reader::new(bytes);
-    let dep_count = reader.count(DEPS_MAX, "dependencies")?;
-    let mut deps = Vec::with_capacity(dep_count);
-    for _ in 0..dep_count {
-        deps.push(reader.array("dependency")?);
+fn read_actor(reader: &mut Reader<'_>) -> Result<Actor, ChangeError> {
+    let bytes = reader.number("actor")?;
+    if bytes != size_of::<Actor>() as u64 {
+        return Err(ChangeError::ActorLength { bytes });
     }
-    let mut actors = vec![actor(&mut reader)?];
-    let seq = reader.number("seq")?;
-    let start_op = reader.number("start op")?;
-    let time = signed(&mut reader)?;
-    if !reader.bytes(CHANGE_BYTES_MAX, "message")?.is_empty() {
-        return Err(ChangeError::Message);
-    }
-    for _ in 0..reader.count(ACTORS_MAX, "other actors")? {
-        actors.push(actor(&mut reader)?);
-    }
-    let columns = columns(&mut reader)?;
-    match reader.left() {
-        0 => {}
-        more => return Err(ChangeError::Trailing(more)),
-    }
-    let ops = ops(&columns, actors.len())?;
-    Ok(Change { deps, actors, seq, start_op, time, ops })
+    Ok(reader.array("actor")?)
 }
 
-fn actor(reader: &mut Reader<'_>) -> Result<ActorId, ChangeError> {
-    let bytes = reader.bytes(CHANGE_BYTES_MAX, "actor")?;
-    bytes.try_into().map_err(|_| ChangeError::Actor(bytes.len()))
+fn ascending<T: Ord>(items: &[T], what: &'static str) -> Result<(), ChangeError> {
+    if items.is_sorted_by(|a, b| a < b) { Ok(()) } else { Err(ChangeError::Order { what }) }
 }
 
-type Columns<'a> = BTreeMap<u64, &'a [u8]>;
+/// The bytes of each column, in the order of [`spec::ALL`]; empty where it is left out.
+struct Columns<'a>([&'a [u8]; 12]);
 
-fn columns<'a>(reader: &mut Reader<'a>) -> Result<Columns<'a>, ChangeError> {
-    let count = reader.count(spec::ALL.len(), "columns")?;
-    let mut lengths = Vec::with_capacity(count);
-    let mut last = None;
-    for _ in 0..count {
-        let column = reader.number("column")?;
-        let len = reader.number_max(CHANGE_BYTES_MAX as u64, "column length")? as usize;
-        if !spec::ALL.contains(&column) || last >= Some(column) || len == 0 {
-            return Err(ChangeError::Column(column));
-        }
-        last = Some(column);
-        lengths.push((column, len));
-    }
-    let mut columns = BTreeMap::new();
-    for (column, len) in lengths {
-        columns.insert(column, reader.take(len, "column")?);
-    }
-    Ok(columns)
-}
-
-fn number(reader: &mut Reader<'_>) -> Result<u64, DecodeError> {
-    reader.number("number")
-}
-
-fn text(reader: &mut Reader<'_>) -> Result<String, DecodeError> {
-    reader.text(CHANGE_BYTES_MAX, "text").map(str::to_owned)
-}
-
-fn ops(columns: &Columns<'_>, actors: usize) -> Result<Vec<Op>, ChangeError> {
-    let column = |spec| columns.get(&spec).copied().unwrap_or_default();
-    let len = count(column(spec::ACTION), CHANGE_OPS_MAX, number)?;
-    if len > CHANGE_OPS_MAX {
-        return Err(ChangeError::TooManyOps);
-    }
-    let fit = |what| move || ChangeError::Values(what);
-    let numbers = |spec, what| -> Result<Vec<Option<u64>>, ChangeError> {
-        values(column(spec), len, number)?.ok_or_else(fit(what))
-    };
-    let object_actors = numbers(spec::OBJECT_ACTOR, "objects' actors")?;
-    let object_counters = numbers(spec::OBJECT_COUNTER, "objects")?;
-    let key_actors = numbers(spec::KEY_ACTOR, "keys' actors")?;
-    let key_counters = deltas(column(spec::KEY_COUNTER), len)?.ok_or_else(fit("keys' counters"))?;
-    let key_texts = values(column(spec::KEY_TEXT), len, text)?.ok_or_else(fit("keys"))?;
-    let inserts = booleans(column(spec::INSERT), len)?.ok_or_else(fit("insertions"))?;
-    let actions = numbers(spec::ACTION, "actions")?;
-    let metas = numbers(spec::VALUE_META, "values")?;
-    let mut preds = preds(columns, len, actors)?;
-    let mut raw = Reader::new(column(spec::VALUE_RAW));
-    let mut ops = Vec::with_capacity(len);
-    let row = object_actors.into_iter().zip(object_counters).zip(key_actors).zip(key_counters);
-    let row = row.zip(key_texts).zip(inserts).zip(actions).zip(metas);
-    for (((((((object_actor, object), key_actor), key), key_text), insert), action), meta) in row {
-        let object = match (object, object_actor) {
-            (None, None) => None,
-            (Some(counter), Some(actor)) => Some(op_id(counter, actor, actors)?),
-            _ => return Err(ChangeError::Values("objects")),
-        };
-        let key = match (key_text, key, key_actor) {
-            (Some(text), None, None) => Key::Map(text),
-            (None, Some(0), None) => Key::Head,
-            (None, Some(counter), Some(actor)) => {
-                let counter = u64::try_from(counter).map_err(|_| ChangeError::Values("keys"))?;
-                Key::Element(op_id(counter, actor, actors)?)
+impl<'a> Columns<'a> {
+    fn read(reader: &mut Reader<'a>) -> Result<Self, ChangeError> {
+        let count = reader.number("columns")?;
+        let mut lengths = [0; 12];
+        let mut last = None;
+        for _ in 0..count {
+            let number = reader.number("column")?;
+            let len = reader.number_max(CHANGE_BYTES_MAX as u64, "column")?;
+            let unknown = ChangeError::UnknownColumn { spec: number };
+            let spec = u32::try_from(number).map_err(|_| unknown)?;
+            if spec & spec::DEFLATED != 0 {
+                return Err(ChangeError::Deflated { spec });
             }
-            _ => return Err(ChangeError::Values("keys")),
+            let index = spec::ALL.iter().position(|known| *known == spec).ok_or(unknown)?;
+            if last.replace(index).is_some_and(|last| last >= index) {
+                return Err(ChangeError::ColumnOrder { spec });
+            }
+            if let Some(slot) = lengths.get_mut(index) {
+                *slot = len as usize;
+            }
+        }
+        let mut columns = [&[][..]; 12];
+        for (column, len) in columns.iter_mut().zip(lengths) {
+            *column = reader.take(len, "column")?;
+        }
+        Ok(Self(columns))
+    }
+}
+
+/// All columns but that of the values, read row by row.
+struct Rows<'a> {
+    obj_actor: Runs<'a, u64>,
+    obj_counter: Runs<'a, u64>,
+    key_actor: Runs<'a, u64>,
+    key_counter: Deltas<'a>,
+    key_string: Runs<'a, &'a str>,
+    insert: Flags<'a>,
+    action: Runs<'a, u64>,
+    value_meta: Runs<'a, u64>,
+    value: Reader<'a>,
+    pred_count: Runs<'a, u64>,
+    pred_actor: Runs<'a, u64>,
+    pred_counter: Deltas<'a>,
+    /// Which of the listed actors were mentioned.
+    mentioned: Vec<bool>,
+}
+
+impl<'a> Rows<'a> {
+    fn read(columns: &Columns<'a>, mut change: Change) -> Result<Change, ChangeError> {
+        let Columns([obj_actor, obj_counter, key_actor, key_counter, rest @ ..]) = columns;
+        let [key_string, insert, action, value_meta, value, pred_count, rest @ ..] = rest;
+        let [pred_actor, pred_counter] = rest;
+        let mut rows = Self {
+            obj_actor: Runs::new(obj_actor, "object's actor"),
+            obj_counter: Runs::new(obj_counter, "object's counter"),
+            key_actor: Runs::new(key_actor, "key's actor"),
+            key_counter: Deltas::new(key_counter, "key's counter"),
+            key_string: Runs::new(key_string, "key's name"),
+            insert: Flags::new(insert, "insert flag"),
+            action: Runs::new(action, "action"),
+            value_meta: Runs::new(value_meta, "value's type"),
+            value: Reader::new(value),
+            pred_count: Runs::new(pred_count, "number replaced"),
+            pred_actor: Runs::new(pred_actor, "actor replaced"),
+            pred_counter: Deltas::new(pred_counter, "counter replaced"),
+            mentioned: vec![false; change.other_actors.len()],
         };
-        let meta = meta.ok_or(ChangeError::Values("values"))?;
-        let value = scalar(meta, &mut raw)?;
-        let action = match (action.ok_or(ChangeError::Values("actions"))?, value) {
+        let ops = rows.count()?;
+        change.ops.reserve_exact(ops);
+        for _ in 0..ops {
+            let op = rows.op(&change)?;
+            change.ops.push(op);
+        }
+        rows.finish()?;
+        Ok(change)
+    }
+
+    /// The number of operations, once it and that of the replaced ones are known to be bearable.
+    fn count(&self) -> Result<usize, ChangeError> {
+        let (ops, _) = self.action.clone().measure(|_| 0)?;
+        if ops > CHANGE_OPS_MAX as u64 {
+            return Err(ChangeError::TooManyOps { ops });
+        }
+        let (_, preds) = self.pred_count.clone().measure(|count| count)?;
+        if preds > CHANGE_PREDS_MAX as u64 {
+            return Err(ChangeError::TooManyPreds { preds });
+        }
+        Ok(ops as usize)
+    }
+
+    fn op(&mut self, change: &Change) -> Result<Op, ChangeError> {
+        let index = change.ops.len();
+        let impossible = |what| ChangeError::Impossible { op: index, what };
+        let obj = match (self.obj_actor.next()?, self.obj_counter.next()?) {
+            (None, None) => ObjId::Root,
+            (Some(actor), Some(counter)) => ObjId::Made(self.id(index, actor, counter)?),
+            _ => return Err(impossible("object")),
+        };
+        let key = match (self.key_actor.next()?, self.key_counter.next()?, self.key_string.next()?)
+        {
+            (None, None, Some(name)) => Key::Map(name.to_owned()),
+            (None, Some(0), None) => Key::Seq(Elem::Head),
+            (Some(actor), Some(counter), None) => {
+                Key::Seq(Elem::Inserted(self.id(index, actor, counter)?))
+            }
+            _ => return Err(impossible("key")),
+        };
+        let insert = self.insert.next()?;
+        let action = self.action.some()?;
+        let meta = self.value_meta.some()?;
+        let value = self.value(meta)?.ok_or_else(|| impossible("value"))?;
+        let action = match (action, value) {
             (0, Scalar::Null) => Action::MakeMap,
-            (1, value) => Action::Set(value),
+            (1, value) => Action::Put(value),
             (2, Scalar::Null) => Action::MakeList,
             (3, Scalar::Null) => Action::Delete,
             (4, Scalar::Null) => Action::MakeText,
-            (5, value @ (Scalar::Int(_) | Scalar::Uint(_))) => Action::Increment(value),
-            _ => return Err(ChangeError::Values("actions")),
+            (5, Scalar::Int(by)) => Action::Increment(by),
+            (0..=5, _) => return Err(impossible("value")),
+            (action, _) => return Err(ChangeError::UnknownAction { op: index, action }),
         };
-        let pred = preds.next().unwrap_or_default();
-        ops.push(Op { object, key, insert, action, pred });
+        let pred = self.preds(change)?;
+        Ok(Op { obj, key, insert, action, pred })
     }
-    match raw.left() {
-        0 => Ok(ops),
-        _ => Err(ChangeError::Values("raw values")),
+
+    fn preds(&mut self, change: &Change) -> Result<Vec<OpId>, ChangeError> {
+        let count = self.pred_count.some()?;
+        let mut preds = Vec::new();
+        let mut last = None;
+        for _ in 0..count {
+            let (actor, counter) = (self.pred_actor.some()?, self.pred_counter.some()?);
+            let pred = self.id(change.ops.len(), actor, counter)?;
+            let this = (counter, change.actor_of(pred));
+            if last.replace(this).is_some_and(|last| last >= this) {
+                return Err(ChangeError::Order { what: "replaced operations" });
+            }
+            preds.push(pred);
+        }
+        Ok(preds)
+    }
+
+    fn id(&mut self, op: usize, actor: u64, counter: u64) -> Result<OpId, ChangeError> {
+        let unknown = ChangeError::UnknownActor { op, actor };
+        let index = u32::try_from(actor).map_err(|_| unknown)?;
+        if let Some(other) = index.checked_sub(1) {
+            *self.mentioned.get_mut(other as usize).ok_or(unknown)? = true;
+        }
+        if counter == 0 {
+            return Err(ChangeError::Impossible { op, what: "counter" });
+        }
+        Ok(OpId { counter, actor: index })
+    }
+
+    /// The value of a type and length; none if the type is unknown or the length is not its own.
+    fn value(&mut self, meta: u64) -> Result<Option<Scalar>, ChangeError> {
+        let len = usize::try_from(meta >> 4).unwrap_or(usize::MAX);
+        let bytes = self.value.take(len, "value")?;
+        let mut reader = Reader::new(bytes);
+        let value = match meta & 0x0f {
+            0 => Scalar::Null,
+            1 => Scalar::Bool(false),
+            2 => Scalar::Bool(true),
+            3 => Scalar::Uint(reader.number("value")?),
+            4 => Scalar::Int(leb::signed(&mut reader, "value")?),
+            5 => Scalar::F64(f64::from_le_bytes(reader.array("value")?)),
+            6 => Scalar::Str(reader.take_text(len)?.to_owned()),
+            7 => Scalar::Bytes(reader.take(len, "value")?.to_vec()),
+            8 => Scalar::Counter(leb::signed(&mut reader, "value")?),
+            9 => Scalar::Timestamp(leb::signed(&mut reader, "value")?),
+            _ => return Ok(None),
+        };
+        Ok((reader.left() == 0).then_some(value))
+    }
+
+    fn finish(self) -> Result<(), ChangeError> {
+        self.obj_actor.finish()?;
+        self.obj_counter.finish()?;
+        self.key_actor.finish()?;
+        self.key_counter.finish()?;
+        self.key_string.finish()?;
+        self.insert.finish()?;
+        self.action.finish()?;
+        self.value_meta.finish()?;
+        self.value.finish()?;
+        self.pred_count.finish()?;
+        self.pred_actor.finish()?;
+        self.pred_counter.finish()?;
+        match self.mentioned.iter().position(|mentioned| !mentioned) {
+            Some(idle) => Err(ChangeError::IdleActor { actor: idle + 1 }),
+            None => Ok(()),
+        }
     }
 }
 
-fn preds(
-    columns: &Columns<'_>,
-    len: usize,
-    actors: usize,
-) -> Result<std::vec::IntoIter<Vec<OpId>>, ChangeError> {
-    let column = |spec| columns.get(&spec).copied().unwrap_or_default();
-    let fit = ChangeError::Values("replaced operations");
-    let counts = values(column(spec::PRED_COUNT), len, number)?.ok_or(fit)?;
-    let mut total = 0usize;
-    for count in &counts {
-        let count = usize::try_from(count.ok_or(fit)?).map_err(|_| fit)?;
-        total = total.saturating_add(count);
-        if total > PREDS_MAX {
-            return Err(fit);
-        }
-    }
-    let ids = values(column(spec::PRED_ACTOR), total, number)?.ok_or(fit)?;
-    let counters = deltas(column(spec::PRED_COUNTER), total)?.ok_or(fit)?;
-    let mut ids = ids.into_iter().zip(counters);
-    let mut all = Vec::with_capacity(len);
-    for count in counts {
-        let mut pred = Vec::new();
-        for (actor, counter) in ids.by_ref().take(count.unwrap_or_default() as usize) {
-            let counter = counter.and_then(|counter| u64::try_from(counter).ok()).ok_or(fit)?;
-            pred.push(op_id(counter, actor.ok_or(fit)?, actors)?);
-        }
-        all.push(pred);
-    }
-    Ok(all.into_iter())
+trait TakeText<'a> {
+    fn take_text(&mut self, len: usize) -> Result<&'a str, DecodeError>;
 }
 
-fn op_id(counter: u64, actor: u64, actors: usize) -> Result<OpId, ChangeError> {
-    if counter == 0 || actor >= actors as u64 {
-        return Err(ChangeError::Values("operation ids"));
+impl<'a> TakeText<'a> for Reader<'a> {
+    /// UTF-8 whose length is known from elsewhere.
+    fn take_text(&mut self, len: usize) -> Result<&'a str, DecodeError> {
+        let at = self.at();
+        let bytes = self.take(len, "value")?;
+        std::str::from_utf8(bytes).map_err(|_| DecodeError::Invalid { at, what: "value" })
     }
-    Ok(OpId { counter, actor: actor as u32 })
-}
-
-/// A value: `length << 4 | type`, and its bytes in the raw column.
-fn scalar(meta: u64, raw: &mut Reader<'_>) -> Result<Scalar, ChangeError> {
-    let len = usize::try_from(meta >> 4).unwrap_or(usize::MAX);
-    let bytes = raw.take(len, "value")?;
-    let mut reader = Reader::new(bytes);
-    let value = match meta & 0x0f {
-        0 => Scalar::Null,
-        1 => Scalar::Bool(false),
-        2 => Scalar::Bool(true),
-        3 => Scalar::Uint(reader.number("value")?),
-        4 => Scalar::Int(signed(&mut reader)?),
-        5 => Scalar::F64(f64::from_le_bytes(reader.array("value")?)),
-        6 => {
-            let text = reader.take(len, "value")?;
-            let text = std::str::from_utf8(text).map_err(|_| ChangeError::Values("texts"))?;
-            Scalar::Text(text.to_owned())
-        }
-        7 => Scalar::Bytes(reader.take(len, "value")?.to_vec()),
-        8 => Scalar::Counter(signed(&mut reader)?),
-        9 => Scalar::Timestamp(signed(&mut reader)?),
-        _ => return Err(ChangeError::Values("values")),
-    };
-    reader.finish()?;
-    Ok(value)
 }

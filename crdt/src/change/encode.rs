@@ -1,102 +1,128 @@
-//! Change to bytes, as Automerge writes them.
+//! Writing a change chunk, as Automerge would.
 
 use crate::codec::Write as _;
 use crate::hash::sha256;
 
-use super::column::{put_booleans, put_deltas, put_signed, put_values};
-use super::{Action, Change, Key, MAGIC, Op, Scalar, TYPE_CHANGE, spec};
+use super::column::{DeltaWriter, FlagWriter, RunWriter, spec};
+use super::leb::{signed_len, unsigned_len, write_signed};
+use super::{Action, Change, Elem, KIND_CHANGE, Key, MAGIC, ObjId, Op, Scalar};
 
-/// Writes a change.
+/// The chunk of a change. Byte for byte what Automerge writes, if the change is one that it could
+/// have made; in any case one chunk for one change.
 #[must_use]
 pub fn encode(change: &Change) -> Vec<u8> {
-    let mut contents = Vec::with_capacity(64 + change.ops.len() * 24);
-    contents.number(change.deps.len() as u64);
+    let mut columns = Columns::default();
+    for op in &change.ops {
+        columns.push(op);
+    }
+    let columns = columns.finish();
+    let columns = spec::ALL.iter().zip(&columns).filter(|(_, column)| !column.is_empty());
+
+    let size: usize = columns.clone().map(|(_, column)| column.len() + 4).sum();
+    let mut data = Vec::with_capacity(size + 64 + 32 * change.deps.len());
+    data.number(change.deps.len() as u64);
     for dep in &change.deps {
-        contents.raw(dep);
+        data.raw(dep);
     }
-    let (own, others) = change.actors.split_at(change.actors.len().min(1));
-    contents.bytes(own.first().map(<[u8; 16]>::as_slice).unwrap_or_default());
-    contents.number(change.seq).number(change.start_op);
-    put_signed(&mut contents, change.time);
-    contents.number(0).number(others.len() as u64);
-    for actor in others {
-        contents.bytes(actor);
+    data.bytes(&change.actor).number(change.seq).number(change.start_op);
+    write_signed(&mut data, change.time);
+    data.bytes(change.message.as_deref().unwrap_or_default().as_bytes());
+    data.number(change.other_actors.len() as u64);
+    for actor in &change.other_actors {
+        data.bytes(actor);
     }
-    let columns: Vec<(u64, Vec<u8>)> =
-        columns(&change.ops).into_iter().filter(|(_, bytes)| !bytes.is_empty()).collect();
-    contents.number(columns.len() as u64);
-    for (column, bytes) in &columns {
-        contents.number(*column).number(bytes.len() as u64);
+    data.number(columns.clone().count() as u64);
+    for (spec, column) in columns.clone() {
+        data.number(u64::from(*spec)).number(column.len() as u64);
     }
-    for (_, bytes) in &columns {
-        contents.raw(bytes);
+    for (_, column) in columns {
+        data.raw(column);
     }
-    let mut tail = vec![TYPE_CHANGE];
-    tail.bytes(&contents);
-    let checksum = sha256(&tail);
-    let mut out = MAGIC.to_vec();
-    out.extend(checksum.iter().take(4));
-    out.raw(&tail);
+    chunk(&data)
+}
+
+/// Puts the header before a chunk's data.
+pub(super) fn chunk(data: &[u8]) -> Vec<u8> {
+    let mut hashed = Vec::with_capacity(data.len() + 8);
+    hashed.raw(&[KIND_CHANGE]).bytes(data);
+    let hash = sha256(&hashed);
+    let mut out = Vec::with_capacity(hashed.len() + 8);
+    let [a, b, c, d, ..] = hash;
+    out.raw(&MAGIC).raw(&[a, b, c, d]).raw(&hashed);
     out
 }
 
-fn columns(ops: &[Op]) -> [(u64, Vec<u8>); 12] {
-    let number = |out: &mut Vec<u8>, value: &u64| {
-        out.number(*value);
-    };
-    let column = |of: &dyn Fn(&Op) -> Option<u64>| {
-        let values: Vec<Option<u64>> = ops.iter().map(of).collect();
-        put_values(&values, number)
-    };
-    let element = |op: &Op| match &op.key {
-        Key::Element(id) => Some(*id),
-        Key::Map(_) | Key::Head => None,
-    };
-    let key_counters: Vec<Option<i64>> = ops
-        .iter()
-        .map(|op| match &op.key {
-            Key::Map(_) => None,
-            Key::Head => Some(0),
-            Key::Element(id) => Some(id.counter as i64),
-        })
-        .collect();
-    let key_texts: Vec<Option<&str>> = ops
-        .iter()
-        .map(|op| match &op.key {
-            Key::Map(text) => Some(text.as_str()),
-            Key::Head | Key::Element(_) => None,
-        })
-        .collect();
-    let mut raw = Vec::new();
-    let metas: Vec<Option<u64>> = ops.iter().map(|op| Some(put_scalar(op, &mut raw))).collect();
-    let preds = || ops.iter().flat_map(|op| &op.pred);
-    let pred_actors: Vec<Option<u64>> = preds().map(|id| Some(u64::from(id.actor))).collect();
-    let pred_counters: Vec<Option<i64>> = preds().map(|id| Some(id.counter as i64)).collect();
-    [
-        (spec::OBJECT_ACTOR, column(&|op| op.object.map(|id| u64::from(id.actor)))),
-        (spec::OBJECT_COUNTER, column(&|op| op.object.map(|id| id.counter))),
-        (spec::KEY_ACTOR, column(&|op| element(op).map(|id| u64::from(id.actor)))),
-        (spec::KEY_COUNTER, put_deltas(&key_counters)),
-        (
-            spec::KEY_TEXT,
-            put_values(&key_texts, |out, text| {
-                out.bytes(text.as_bytes());
-            }),
-        ),
-        (spec::INSERT, put_booleans(ops.iter().map(|op| op.insert))),
-        (spec::ACTION, column(&|op| Some(action(op)))),
-        (spec::VALUE_META, put_values(&metas, number)),
-        (spec::VALUE_RAW, raw),
-        (spec::PRED_COUNT, column(&|op| Some(op.pred.len() as u64))),
-        (spec::PRED_ACTOR, put_values(&pred_actors, number)),
-        (spec::PRED_COUNTER, put_deltas(&pred_counters)),
-    ]
+/// The columns of a change as they are being written.
+#[derive(Default)]
+struct Columns<'a> {
+    obj_actor: RunWriter<u64>,
+    obj_counter: RunWriter<u64>,
+    key_actor: RunWriter<u64>,
+    key_counter: DeltaWriter,
+    key_string: RunWriter<&'a str>,
+    insert: FlagWriter,
+    action: RunWriter<u64>,
+    value_meta: RunWriter<u64>,
+    value: Vec<u8>,
+    pred_count: RunWriter<u64>,
+    pred_actor: RunWriter<u64>,
+    pred_counter: DeltaWriter,
 }
 
-const fn action(op: &Op) -> u64 {
-    match op.action {
+impl<'a> Columns<'a> {
+    fn push(&mut self, op: &'a Op) {
+        let obj = match op.obj {
+            ObjId::Root => None,
+            ObjId::Made(id) => Some(id),
+        };
+        self.obj_actor.push(obj.map(|id| u64::from(id.actor)));
+        self.obj_counter.push(obj.map(|id| id.counter));
+        let (actor, counter, string) = match &op.key {
+            Key::Map(name) => (None, None, Some(name.as_str())),
+            Key::Seq(Elem::Head) => (None, Some(0), None),
+            Key::Seq(Elem::Inserted(id)) => (Some(u64::from(id.actor)), Some(id.counter), None),
+        };
+        self.key_actor.push(actor);
+        self.key_counter.push(counter);
+        self.key_string.push(string);
+        self.insert.push(op.insert);
+        self.action.push(Some(code(&op.action)));
+        let meta = match &op.action {
+            Action::Put(value) => write_value(&mut self.value, value),
+            Action::Increment(by) => write_value(&mut self.value, &Scalar::Int(*by)),
+            _ => 0,
+        };
+        self.value_meta.push(Some(meta));
+        self.pred_count.push(Some(op.pred.len() as u64));
+        for pred in &op.pred {
+            self.pred_actor.push(Some(u64::from(pred.actor)));
+            self.pred_counter.push(Some(pred.counter));
+        }
+    }
+
+    /// In the order of [`spec::ALL`].
+    fn finish(self) -> [Vec<u8>; 12] {
+        [
+            self.obj_actor.finish(),
+            self.obj_counter.finish(),
+            self.key_actor.finish(),
+            self.key_counter.finish(),
+            self.key_string.finish(),
+            self.insert.finish(),
+            self.action.finish(),
+            self.value_meta.finish(),
+            self.value,
+            self.pred_count.finish(),
+            self.pred_actor.finish(),
+            self.pred_counter.finish(),
+        ]
+    }
+}
+
+const fn code(action: &Action) -> u64 {
+    match action {
         Action::MakeMap => 0,
-        Action::Set(_) => 1,
+        Action::Put(_) => 1,
         Action::MakeList => 2,
         Action::Delete => 3,
         Action::MakeText => 4,
@@ -104,42 +130,36 @@ const fn action(op: &Op) -> u64 {
     }
 }
 
-/// Appends a value's bytes; returns its `length << 4 | type`.
-fn put_scalar(op: &Op, raw: &mut Vec<u8>) -> u64 {
-    let (Action::Set(value) | Action::Increment(value)) = &op.action else { return 0 };
-    let start = raw.len();
-    let tag = match value {
-        Scalar::Null => 0,
-        Scalar::Bool(false) => 1,
-        Scalar::Bool(true) => 2,
+/// Writes a value's bytes; returns its type and length in one number.
+fn write_value(out: &mut Vec<u8>, value: &Scalar) -> u64 {
+    let (kind, len) = match value {
+        Scalar::Null => (0, 0),
+        Scalar::Bool(false) => (1, 0),
+        Scalar::Bool(true) => (2, 0),
         Scalar::Uint(n) => {
-            raw.number(*n);
-            3
+            out.number(*n);
+            (3, unsigned_len(*n))
         }
-        Scalar::Int(n) => {
-            put_signed(raw, *n);
-            4
-        }
+        Scalar::Int(n) => (4, write_int(out, *n)),
         Scalar::F64(n) => {
-            raw.raw(&n.to_le_bytes());
-            5
+            out.raw(&n.to_le_bytes());
+            (5, 8)
         }
-        Scalar::Text(text) => {
-            raw.raw(text.as_bytes());
-            6
+        Scalar::Str(text) => {
+            out.raw(text.as_bytes());
+            (6, text.len())
         }
         Scalar::Bytes(bytes) => {
-            raw.raw(bytes);
-            7
+            out.raw(bytes);
+            (7, bytes.len())
         }
-        Scalar::Counter(n) => {
-            put_signed(raw, *n);
-            8
-        }
-        Scalar::Timestamp(n) => {
-            put_signed(raw, *n);
-            9
-        }
+        Scalar::Counter(n) => (8, write_int(out, *n)),
+        Scalar::Timestamp(n) => (9, write_int(out, *n)),
     };
-    ((raw.len() - start) as u64) << 4 | tag
+    (len as u64) << 4 | kind
+}
+
+fn write_int(out: &mut Vec<u8>, n: i64) -> usize {
+    write_signed(out, n);
+    signed_len(n)
 }

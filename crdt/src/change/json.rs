@@ -1,112 +1,139 @@
-//! A first change read off as JSON, without a document.
-
-use std::collections::BTreeMap;
+//! A record that is one change, shown without Automerge.
 
 use serde_json::{Map, Number, Value};
 
-use super::{Action, Change, Key, Op, OpId, Scalar};
+use super::{Action, Change, Elem, Key, ObjId, Op, Scalar};
 
-/// The object that a first change makes of an empty document; `None` where it does more than make
-/// and set (then a document has to be opened).
+impl Scalar {
+    /// A JSON value that is neither object nor array; those are null here.
+    #[must_use]
+    pub fn of_json(value: &Value) -> Self {
+        match value {
+            Value::Bool(value) => Self::Bool(*value),
+            Value::String(text) => Self::Str(text.clone()),
+            Value::Number(number) => match (number.as_i64(), number.as_u64(), number.as_f64()) {
+                (Some(n), _, _) => Self::Int(n),
+                (None, Some(n), _) => Self::Uint(n),
+                (None, None, Some(n)) => Self::F64(n),
+                (None, None, None) => Self::Null,
+            },
+            Value::Null | Value::Array(_) | Value::Object(_) => Self::Null,
+        }
+    }
+
+    /// The JSON value. Bytes are shown as lower-case hex, a time as its number of milliseconds, a
+    /// counter as its number; what JSON cannot say (an infinity) is null.
+    #[must_use]
+    pub fn to_json(&self) -> Value {
+        match self {
+            Self::Null => Value::Null,
+            Self::Bool(value) => Value::Bool(*value),
+            Self::Int(n) | Self::Counter(n) | Self::Timestamp(n) => Value::from(*n),
+            Self::Uint(n) => Value::from(*n),
+            Self::F64(n) => Number::from_f64(*n).map_or(Value::Null, Value::Number),
+            Self::Str(text) => Value::String(text.clone()),
+            Self::Bytes(bytes) => {
+                Value::String(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+            }
+        }
+    }
+}
+
+/// The fields that a record has after its first change and no other: what Automerge would show.
+/// None if the change is no first one, or does more than put values in their places, once each, in
+/// order; then only Automerge can tell. The change must have passed the gate.
 #[must_use]
 pub fn to_json(change: &Change) -> Option<Map<String, Value>> {
-    if change.seq != 1
-        || !change.deps.is_empty()
-        || change.start_op != 1
-        || change.actors.len() != 1
-    {
+    if change.seq != 1 || change.start_op != 1 || !change.deps.is_empty() {
         return None;
     }
-    let mut objects: BTreeMap<u64, Object> = BTreeMap::new();
-    objects.insert(ROOT, Object::Map(BTreeMap::new()));
-    for (op, counter) in change.ops.iter().zip(1u64..) {
-        place(&mut objects, op, counter)?;
+    let mut objects: Vec<Object> = change.ops.iter().map(Object::made_by).collect();
+    let mut root = Map::new();
+    appended_only(change)?;
+    // Whatever an operation mentions was made before it, so from the last to the first every
+    // object is complete when its own operation is met.
+    for (index, op) in change.ops.iter().enumerate().rev() {
+        let value = match (&op.action, objects.pop()?) {
+            (Action::Put(Scalar::Bytes(_) | Scalar::Counter(_)), _) => return None,
+            (Action::Put(scalar), _) => scalar.to_json(),
+            (_, object) => object.into_value()?,
+        };
+        if !op.pred.is_empty() {
+            return None;
+        }
+        match (op.obj, &op.key) {
+            (ObjId::Root, Key::Map(name)) => put(&mut root, name, value)?,
+            (ObjId::Made(id), key) if id.actor == 0 => {
+                let maker = usize::try_from(id.counter.checked_sub(1)?).ok()?;
+                match (objects.get_mut(maker).filter(|_| maker < index)?, key, value) {
+                    (Object::Map(fields), Key::Map(name), value) => put(fields, name, value)?,
+                    (Object::List(items), Key::Seq(_), value) => items.push(value),
+                    (Object::Text(parts), Key::Seq(_), Value::String(part)) => parts.push(part),
+                    _ => return None,
+                }
+            }
+            _ => return None,
+        }
     }
-    match take(&mut objects, ROOT)? {
-        Value::Object(fields) => Some(fields),
-        _ => None,
-    }
+    Some(root)
 }
 
-/// The root map's place: no operation has this counter.
-const ROOT: u64 = 0;
-
+/// What an operation makes, being filled from its end.
 enum Object {
-    Map(BTreeMap<String, Item>),
-    /// In the list's order, each with its counter.
-    List(Vec<(u64, Item)>),
+    None,
+    Map(Map<String, Value>),
+    List(Vec<Value>),
+    Text(Vec<String>),
 }
 
-enum Item {
-    Value(Value),
-    /// The object that the operation of this counter made.
-    Object(u64),
-}
-
-fn place(objects: &mut BTreeMap<u64, Object>, op: &Op, counter: u64) -> Option<()> {
-    if !op.pred.is_empty() {
-        return None;
+impl Object {
+    fn made_by(op: &Op) -> Self {
+        match op.action {
+            Action::MakeMap => Self::Map(Map::new()),
+            Action::MakeList => Self::List(Vec::new()),
+            Action::MakeText => Self::Text(Vec::new()),
+            _ => Self::None,
+        }
     }
-    let item = match &op.action {
-        Action::MakeMap => {
-            objects.insert(counter, Object::Map(BTreeMap::new()));
-            Item::Object(counter)
+
+    fn into_value(self) -> Option<Value> {
+        match self {
+            Self::None => None,
+            Self::Map(fields) => Some(Value::Object(fields)),
+            Self::List(mut items) => {
+                items.reverse();
+                Some(Value::Array(items))
+            }
+            Self::Text(mut parts) => {
+                parts.reverse();
+                Some(Value::String(parts.concat()))
+            }
         }
-        Action::MakeList => {
-            objects.insert(counter, Object::List(Vec::new()));
-            Item::Object(counter)
+    }
+}
+
+/// Two values in one place are a conflict.
+fn put(fields: &mut Map<String, Value>, name: &str, value: Value) -> Option<()> {
+    if fields.insert(name.to_owned(), value).is_some() { None } else { Some(()) }
+}
+
+/// Whether every element is inserted behind the one that was inserted before it, so that their
+/// order in the list is that of the operations.
+fn appended_only(change: &Change) -> Option<()> {
+    let mut last: Vec<u64> = vec![0; change.ops.len()];
+    for (index, op) in change.ops.iter().enumerate() {
+        let Key::Seq(elem) = op.key else { continue };
+        let ObjId::Made(list) = op.obj else { return None };
+        let list = last.get_mut(usize::try_from(list.counter.checked_sub(1)?).ok()?)?;
+        let behind = match elem {
+            Elem::Head => 0,
+            Elem::Inserted(id) if id.actor == 0 => id.counter,
+            Elem::Inserted(_) => return None,
+        };
+        if !op.insert || behind != *list {
+            return None;
         }
-        Action::Set(value) => Item::Value(to_value(value)?),
-        Action::MakeText | Action::Delete | Action::Increment(_) => return None,
-    };
-    let object = op.object.map_or(ROOT, |id| id.counter);
-    match (objects.get_mut(&object)?, &op.key, op.insert) {
-        (Object::Map(fields), Key::Map(name), false) => {
-            // Of two values set at once the greater id is shown, and ids ascend.
-            fields.insert(name.clone(), item);
-        }
-        (Object::List(items), Key::Head, true) => items.insert(0, (counter, item)),
-        (Object::List(items), Key::Element(OpId { counter: after, .. }), true) => {
-            let at = match items.last() {
-                Some((last, _)) if last == after => items.len(),
-                _ => items.iter().position(|(id, _)| id == after)? + 1,
-            };
-            items.insert(at, (counter, item));
-        }
-        _ => return None,
+        *list = index as u64 + 1;
     }
     Some(())
-}
-
-fn take(objects: &mut BTreeMap<u64, Object>, id: u64) -> Option<Value> {
-    Some(match objects.remove(&id)? {
-        Object::Map(fields) => Value::Object(
-            fields
-                .into_iter()
-                .map(|(name, item)| Some((name, value(objects, item)?)))
-                .collect::<Option<_>>()?,
-        ),
-        Object::List(items) => Value::Array(
-            items.into_iter().map(|(_, item)| value(objects, item)).collect::<Option<_>>()?,
-        ),
-    })
-}
-
-fn value(objects: &mut BTreeMap<u64, Object>, item: Item) -> Option<Value> {
-    match item {
-        Item::Value(value) => Some(value),
-        Item::Object(id) => take(objects, id),
-    }
-}
-
-fn to_value(scalar: &Scalar) -> Option<Value> {
-    Some(match scalar {
-        Scalar::Null => Value::Null,
-        Scalar::Bool(value) => Value::Bool(*value),
-        Scalar::Uint(n) => Value::from(*n),
-        Scalar::Int(n) => Value::from(*n),
-        Scalar::F64(n) => Value::Number(Number::from_f64(*n)?),
-        Scalar::Text(text) => Value::String(text.clone()),
-        Scalar::Bytes(_) | Scalar::Counter(_) | Scalar::Timestamp(_) => return None,
-    })
 }

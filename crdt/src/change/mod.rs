@@ -1,216 +1,201 @@
-//! Our own codec of Automerge's change chunks, so that bytes from a peer are understood, counted
-//! and judged before Automerge sees them; and so that a record's first change is written, and read
-//! back to JSON, without opening a document.
+//! Automerge changes, read and written by our own hands.
 //!
-//! Only plain changes are known here: no compressed chunk, no document, no bundle, no deflated or
-//! unknown column, no marks. There is one encoding of a change, the one that Automerge itself
-//! writes, and everything else is refused. Operations are counted as their columns are read, each
-//! column against the same bound, and no run is expanded beyond it: a valid change of about a
-//! hundred bytes can otherwise hold a million operations.
+//! A change is what one writer did to one record in one go: a list of operations ("put 3 under
+//! `count` of the root map"), the names of the changes it builds on, and who made it. Automerge
+//! stores it as a *change chunk*: a short header and, behind it, the operations column by column,
+//! each column run-length encoded. [`decode`] and [`encode`] read and write exactly that, byte for
+//! byte as Automerge does, so that
 //!
-//! Format: automerge.org, "Automerge Binary Document Format", change chunks.
+//! - no byte from a peer reaches Automerge before it has been understood here, where sizes are
+//!   checked before anything is allocated and a run is counted, not expanded;
+//! - a record that is one change ([`first_change`], [`to_json`]), and most are, is written and
+//!   shown without opening an Automerge document at all.
+//!
+//! The format: <https://automerge.org/automerge-binary-format-spec/>, "Change chunks". We read a part of
+//! it: plain chunks, actors of 16 bytes, no marks, no tables, no extra bytes.
 
 mod build;
 mod column;
 mod decode;
 mod encode;
 mod json;
+mod leb;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
-use crate::codec::DecodeError;
-
-pub(crate) use build::to_scalar as scalar_of;
 pub use build::{BuildError, Built, first_change};
-pub use decode::decode;
+pub(crate) use decode::decode_hashed;
+pub use decode::{ChangeError, decode};
 pub use encode::encode;
 pub use json::to_json;
 
-/// An Automerge actor id, as Tearline makes them.
-pub type ActorId = [u8; 16];
+use crate::hash::{Digest, sha256};
 
-/// An operation's id: its counter, and its actor's place in [`Change::actors`].
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub struct OpId {
-    /// The counter; unique with the actor.
-    pub counter: u64,
-    /// 0 is the change's own actor.
-    pub actor: u32,
-}
+/// Who makes a change: 16 bytes, from log, record and run.
+pub type Actor = [u8; 16];
 
-/// A change.
-#[derive(Clone, Debug, PartialEq)]
+/// What one writer did to a record in one go.
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Change {
-    /// The hashes of the changes that it follows, ascending.
-    pub deps: Vec<[u8; 32]>,
-    /// Its actor, then the other actors that its operations refer to, those ascending.
-    pub actors: Vec<ActorId>,
-    /// Its number among its actor's changes, from 1.
+    /// Who made it.
+    pub actor: Actor,
+    /// Which of the actor's changes it is; the first is 1.
     pub seq: u64,
-    /// The counter of its first operation.
+    /// The counter of its first operation; the others follow without gaps.
     pub start_op: u64,
-    /// Its author's clock, as a number.
+    /// The author's wall time. Automerge means seconds and we milliseconds; it decides nothing.
     pub time: i64,
-    /// Its operations.
+    /// Hashes of the changes it builds on, ascending.
+    pub deps: Vec<Digest>,
+    /// The other actors that its operations mention, ascending.
+    pub other_actors: Vec<Actor>,
+    /// A remark. Automerge has it; the gate does not let it through.
+    pub message: Option<String>,
+    /// What was done, in order.
     pub ops: Vec<Op>,
 }
 
 impl Change {
-    /// The actor.
+    /// The counter of its last operation; of the one before its first, if it has none.
     #[must_use]
-    pub fn actor(&self) -> ActorId {
-        self.actors.first().copied().unwrap_or_default()
+    pub const fn max_op(&self) -> u64 {
+        self.start_op.saturating_add(self.ops.len() as u64).saturating_sub(1)
     }
 
-    /// The counter of its last operation.
+    /// The actor behind an index.
     #[must_use]
-    pub fn max_op(&self) -> u64 {
-        self.start_op.saturating_add(self.ops.len() as u64).saturating_sub(1)
+    pub fn actor_of(&self, id: OpId) -> Option<Actor> {
+        match id.actor.checked_sub(1) {
+            None => Some(self.actor),
+            Some(other) => self.other_actors.get(other as usize).copied(),
+        }
+    }
+
+    /// The operation with this id, if it is one of this change's.
+    #[must_use]
+    pub fn own_op(&self, id: OpId) -> Option<&Op> {
+        let index = id.counter.checked_sub(self.start_op).filter(|_| id.actor == 0)?;
+        self.ops.get(usize::try_from(index).ok()?)
     }
 }
 
-/// An operation.
+/// An operation's name: a counter, and the actor who made it.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct OpId {
+    /// Greater than that of every operation that the actor had seen.
+    pub counter: u64,
+    /// 0 for the change's own actor, n for the n-th of its other actors.
+    pub actor: u32,
+}
+
+/// One operation.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Op {
-    /// The object that it changes; `None` is the root map.
-    pub object: Option<OpId>,
-    /// Where in it.
+    /// The map, list or text it changes.
+    pub obj: ObjId,
+    /// The place in it.
     pub key: Key,
-    /// Whether it inserts a list element.
+    /// Whether it makes a new place behind `key`, in a list or text.
     pub insert: bool,
-    /// What it does.
+    /// What it does there.
     pub action: Action,
-    /// The operations that it replaces.
+    /// The operations whose values it replaces, ascending by counter, then actor.
     pub pred: Vec<OpId>,
+}
+
+/// What an operation changes.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum ObjId {
+    /// The record's root map.
+    Root,
+    /// The object that this operation made.
+    Made(OpId),
 }
 
 /// A place in an object.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Key {
-    /// A map's key.
+    /// A name in a map.
     Map(String),
-    /// Before a list's first element.
+    /// A place in a list or text.
+    Seq(Elem),
+}
+
+/// A place in a list or text.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Elem {
+    /// Before the first element.
     Head,
-    /// At, or for an insertion after, a list's element.
-    Element(OpId),
+    /// The element that this operation inserted.
+    Inserted(OpId),
 }
 
 /// What an operation does.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Action {
-    /// Makes a map.
+    /// Puts an empty map.
     MakeMap,
-    /// Makes a list.
+    /// Puts an empty list.
     MakeList,
-    /// Makes a text.
+    /// Puts an empty text.
     MakeText,
-    /// Sets a value.
-    Set(Scalar),
-    /// Removes what it replaces.
+    /// Puts a value.
+    Put(Scalar),
+    /// Removes the values that it names.
     Delete,
-    /// Adds to a counter.
-    Increment(Scalar),
+    /// Adds to the counters that it names.
+    Increment(i64),
 }
 
-/// A value.
+impl Action {
+    /// Whether it makes a map, list or text.
+    #[must_use]
+    pub const fn makes_object(&self) -> bool {
+        matches!(self, Self::MakeMap | Self::MakeList | Self::MakeText)
+    }
+
+    /// Whether it leaves a value in its place.
+    #[must_use]
+    pub const fn puts_value(&self) -> bool {
+        !matches!(self, Self::Delete | Self::Increment(_))
+    }
+}
+
+/// A value that is no map, list or text.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Scalar {
     /// Nothing.
     Null,
     /// True or false.
     Bool(bool),
-    /// A number without a sign.
-    Uint(u64),
-    /// A number with a sign.
+    /// A signed number.
     Int(i64),
+    /// An unsigned number.
+    Uint(u64),
     /// A floating-point number.
     F64(f64),
-    /// A text.
-    Text(String),
+    /// A string that is replaced as a whole.
+    Str(String),
     /// Bytes.
     Bytes(Vec<u8>),
-    /// A counter's start.
+    /// A number that concurrent increments add up in.
     Counter(i64),
-    /// A time in ms.
+    /// Milliseconds since 1970.
     Timestamp(i64),
 }
 
-/// Why bytes are not a change that counts. They will not be one later, or elsewhere.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
-pub enum ChangeError {
-    /// Larger than a change may be.
-    #[error("a change of {0} bytes is too large")]
-    TooLarge(usize),
-    /// It does not begin as changes do.
-    #[error("it is no Automerge chunk")]
-    Magic,
-    /// A chunk of another type: a document, a compressed change, a bundle.
-    #[error("a chunk of type {0} is no plain change")]
-    ChunkType(u8),
-    /// The checksum does not match.
-    #[error("the checksum does not match")]
-    Checksum,
-    /// The bytes end too early, or are not of the format.
-    #[error("malformed: {0}")]
-    Malformed(#[from] DecodeError),
-    /// An actor that Tearline does not make.
-    #[error("an actor of {0} bytes; actors have 16")]
-    Actor(usize),
-    /// A message, which nobody writes.
-    #[error("it carries a message")]
-    Message,
-    /// A column that is unknown, deflated, repeated or out of order.
-    #[error("column {0} is not allowed")]
-    Column(u64),
-    /// More operations than a change may have.
-    #[error("it has more than {max} operations", max = crate::bounds::CHANGE_OPS_MAX)]
-    TooManyOps,
-    /// A column with too few, too many, or impossible values.
-    #[error("the column of {0} does not fit the operations")]
-    Values(&'static str),
-    /// Bytes after the columns.
-    #[error("it has {0} bytes too many")]
-    Trailing(usize),
-}
-
-/// What every chunk begins with.
-const MAGIC: [u8; 4] = [0x85, 0x6f, 0x4a, 0x83];
-/// The chunk type of a plain change.
-const TYPE_CHANGE: u8 = 1;
-
-/// Column numbers: `id << 4 | type`. The type's bit 3 would say "deflated".
-mod spec {
-    pub(super) const OBJECT_ACTOR: u64 = 1;
-    pub(super) const OBJECT_COUNTER: u64 = 2;
-    pub(super) const KEY_ACTOR: u64 = 17;
-    pub(super) const KEY_COUNTER: u64 = 19;
-    pub(super) const KEY_TEXT: u64 = 21;
-    pub(super) const INSERT: u64 = 52;
-    pub(super) const ACTION: u64 = 66;
-    pub(super) const VALUE_META: u64 = 86;
-    pub(super) const VALUE_RAW: u64 = 87;
-    pub(super) const PRED_COUNT: u64 = 112;
-    pub(super) const PRED_ACTOR: u64 = 113;
-    pub(super) const PRED_COUNTER: u64 = 115;
-    /// All of them, in order.
-    pub(super) const ALL: [u64; 12] = [
-        OBJECT_ACTOR,
-        OBJECT_COUNTER,
-        KEY_ACTOR,
-        KEY_COUNTER,
-        KEY_TEXT,
-        INSERT,
-        ACTION,
-        VALUE_META,
-        VALUE_RAW,
-        PRED_COUNT,
-        PRED_ACTOR,
-        PRED_COUNTER,
-    ];
-}
-
-/// The change's hash, by which others depend on it: SHA-256 of type, length and contents.
+/// The name that Automerge gives a change: the SHA-256 of its chunk behind the checksum. Of bytes
+/// that are no chunk it is a hash like any other.
 #[must_use]
-pub fn hash(bytes: &[u8]) -> [u8; 32] {
-    crate::hash::sha256(bytes.get(8..).unwrap_or_default())
+pub fn hash(bytes: &[u8]) -> Digest {
+    sha256(bytes.get(HASHED_FROM..).unwrap_or_default())
 }
+
+/// Every chunk begins with it.
+const MAGIC: [u8; 4] = [0x85, 0x6f, 0x4a, 0x83];
+/// First bytes of the chunk's hash, behind the magic.
+const CHECKSUM_BYTES: usize = 4;
+/// What the hash covers begins here: the chunk's kind, length and data.
+const HASHED_FROM: usize = MAGIC.len() + CHECKSUM_BYTES;
+/// The kind of a plain change chunk. 0 is a document, 2 a deflated change, 3 a bundle.
+const KIND_CHANGE: u8 = 1;
