@@ -365,7 +365,7 @@ pub struct RecordNew {
     /// The fields, as the file had them.
     #[serde(default)]
     pub fields: Map<String, Value>,
-    /// Fields as text, by path ("plate", "points[0].name"). The kind's schema says what type the text stands for; a list or group
+    /// Fields as text, by path ("plate", `points[0].name`). The kind's schema says what type the text stands for; a list or group
     /// field takes JSON, and a list field takes a plain text as its only item; a field that the
     /// schema does not know is kept as text.
     #[serde(default)]

@@ -449,7 +449,7 @@ shape!(
 Problem {
     /// The file.
     file: String,
-    /// Where in it: "row 12", "objects[3]".
+    /// Where in it: "row 12", `objects[3]`.
     place: String,
     /// Why. Never the content.
     reason: String,

@@ -26,7 +26,7 @@ pub struct Draft {
     pub fields: Map<String, Value>,
     /// The marking found in it: "TLP:AMBER".
     pub tlp: Option<&'static str>,
-    /// Where it stands: "objects[17] (indicator--8e2e...)".
+    /// Where it stands: `objects[17] (indicator--8e2e...)`.
     pub place: String,
 }
 

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value};
 
 use crate::bounds::RECORD_OPS_MAX;
-use crate::document::{self, Document};
+use crate::document::{self, Document, Held};
 use crate::entry::sealed::EntryKind;
 use crate::gate::{self, Expected, GateFault};
 use crate::id::{AgencyNo, Class, CompartmentId, DeviceId, EntryId, LogId, RecordId};
@@ -270,8 +270,8 @@ impl Thread {
         self.admit(opened, change, &deps, max_op).map(Some)
     }
 
-    /// Through the gate, then into the document. The verdict is the gate's; that Automerge fails is
-    /// only noted.
+    /// Through the gate, then into the document. The verdict is the gate's and the history's; that
+    /// Automerge fails is only noted.
     fn admit(
         &mut self,
         opened: &Opened,
@@ -291,8 +291,11 @@ impl Thread {
             return Err(Fault::Full);
         }
         let judged = Judged { hash: admitted.hash(), max_op: admitted.max_op() };
-        let held = self.document.apply(&admitted).is_err();
-        Ok((judged, held))
+        match self.document.apply(&admitted) {
+            Ok(()) => Ok((judged, false)),
+            Err(Held::Unsound(fault)) => Err(Fault::Gate(fault)),
+            Err(_) => Ok((judged, true)),
+        }
     }
 
     /// How many changes of a run come before a place in its log.
