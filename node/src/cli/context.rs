@@ -83,7 +83,14 @@ impl Bar {
         }
         let bar = self.shown.get_or_insert_with(|| {
             let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
-            let style = ProgressStyle::with_template("{wide_bar} {pos}/{len} {prefix} {msg}");
+            let template = match (report.total, report.unit.as_str()) {
+                (Some(_), "bytes") => {
+                    "{wide_bar} {percent}% of {total_bytes}, {eta} left: {wide_msg}"
+                }
+                (Some(_), _) => "{wide_bar} {human_pos} of {human_len} {prefix}: {wide_msg}",
+                (None, _) => "{spinner} {human_pos} {prefix}: {wide_msg}",
+            };
+            let style = ProgressStyle::with_template(template);
             style.map(|style| bar.clone().with_style(style)).unwrap_or(bar)
         });
         if let Some(total) = report.total {

@@ -3,9 +3,9 @@
 //! The mapping file is TOML: which kind a row is, and which column feeds which property.
 //! `docs/import.md` explains it with an example.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
-use std::ops::ControlFlow;
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -13,7 +13,7 @@ use serde_json::{Map, Value};
 use tearline_crdt::record::kind::Kind;
 use tearline_crdt::time::WallTime;
 
-use super::{Draft, Item, Problem, ReadError, Sink, unfit};
+use super::{Bounded, Draft, Item, OBJECT_TEXT_BYTES_MAX, Problem, ReadError, Sink, unfit};
 
 /// How rows become records.
 #[derive(Clone, Debug, Deserialize)]
@@ -97,33 +97,41 @@ impl Mapping {
     }
 }
 
-/// Reads all rows.
-pub fn read(reader: impl Read, mapping: &Mapping, sink: &mut Sink<'_>) -> Result<(), ReadError> {
+/// Reads all rows. They are numbered as a spreadsheet does it: the header is row 1.
+pub fn read(file: impl Read, mapping: &Mapping, sink: &mut Sink<'_>) -> Result<(), ReadError> {
     let kind = mapping.kind()?;
+    let left = Cell::new(OBJECT_TEXT_BYTES_MAX);
     let mut table = csv::ReaderBuilder::new()
         .delimiter(mapping.delimiter as u8)
-        .from_reader(std::io::BufReader::new(reader));
-    let header = table.byte_headers().map_err(|error| ReadError::Csv(error.to_string()))?.clone();
+        .from_reader(Bounded { file, left: &left });
+    let header = table.byte_headers().map_err(unreadable)?.clone();
     let columns = columns(&header, mapping)?;
     let mut record = csv::ByteRecord::new();
-    loop {
+    for number in 2_u64.. {
+        left.set(OBJECT_TEXT_BYTES_MAX);
+        let place = format!("row {number}");
         let item = match table.read_byte_record(&mut record) {
-            Ok(false) => return Ok(()),
-            Ok(true) => {
-                let line = record.position().map_or(0, csv::Position::line);
-                row(kind, mapping, &columns, &record, line)
-            }
-            Err(error) => {
-                let line = error.position().map_or(0, csv::Position::line);
-                Item::Bad(Problem {
-                    place: format!("line {line}"),
-                    reason: format!("{error}; every row needs as many cells as the header"),
-                })
-            }
+            Ok(false) => break,
+            Ok(true) => row(kind, mapping, &columns, &record, place),
+            Err(error) => match error.kind() {
+                csv::ErrorKind::UnequalLengths { expected_len, len, .. } => Item::Bad(Problem {
+                    place,
+                    reason: format!("it has {len} cells, and the header has {expected_len}"),
+                }),
+                _ => return Err(unreadable(error)),
+            },
         };
-        if sink(item) == ControlFlow::Break(()) {
-            return Ok(());
+        if sink(item).is_break() {
+            break;
         }
+    }
+    Ok(())
+}
+
+fn unreadable(error: csv::Error) -> ReadError {
+    match error.into_kind() {
+        csv::ErrorKind::Io(error) => ReadError::Io(error),
+        kind => ReadError::Csv(format!("{kind:?}")),
     }
 }
 
@@ -160,9 +168,8 @@ fn row(
     mapping: &Mapping,
     columns: &BTreeMap<String, usize>,
     record: &csv::ByteRecord,
-    line: u64,
+    place: String,
 ) -> Item {
-    let place = format!("line {line}");
     let mut fields = Map::new();
     for (property, source) in &mapping.fields {
         let value = match source {
@@ -249,25 +256,33 @@ fn put(fields: &mut Map<String, Value>, path: &str, value: Value) {
     }
 }
 
-/// Writes records as a table: one column for each of `columns`, in their order.
-pub fn write<'a>(
-    out: impl Write,
-    columns: &[&str],
-    rows: impl Iterator<Item = Vec<(&'a str, String)>>,
-) -> Result<u64, csv::Error> {
-    let mut table = csv::Writer::from_writer(out);
-    table.write_record(columns)?;
-    let mut count = 0;
-    for row in rows {
-        let cells = columns.iter().map(|column| {
+/// Writes a table, row by row.
+pub struct TableWriter<'a, W: Write> {
+    table: csv::Writer<W>,
+    columns: &'a [&'a str],
+}
+
+impl<'a, W: Write> TableWriter<'a, W> {
+    /// Begins a table with one column for each of `columns`, in their order.
+    pub fn begin(out: W, columns: &'a [&'a str]) -> Result<Self, csv::Error> {
+        let mut table = csv::Writer::from_writer(out);
+        table.write_record(columns)?;
+        Ok(Self { table, columns })
+    }
+
+    /// Writes a row: what is there for the columns.
+    pub fn write(&mut self, row: &[(&str, String)]) -> Result<(), csv::Error> {
+        let cells = self.columns.iter().map(|column| {
             let value = row.iter().find(|(name, _)| name == column);
             value.map(|(_, value)| defused(value)).unwrap_or_default()
         });
-        table.write_record(cells)?;
-        count += 1;
+        self.table.write_record(cells)
     }
-    table.flush()?;
-    Ok(count)
+
+    /// Ends the table.
+    pub fn end(mut self) -> Result<(), csv::Error> {
+        Ok(self.table.flush()?)
+    }
 }
 
 /// A cell that no spreadsheet takes for a formula (OWASP, "CSV Injection").
@@ -281,6 +296,8 @@ fn defused(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::ops::ControlFlow;
+
     use super::*;
 
     const MAPPING: &str = r#"
@@ -314,7 +331,7 @@ mod tests {
         assert!(items[1..].iter().all(|item| matches!(item, Item::Bad(_))), "{items:?}");
         assert_eq!(items.len(), 5);
         let Item::Bad(problem) = &items[1] else { panic!() };
-        assert_eq!(problem.place, "line 3");
+        assert_eq!(problem.place, "row 3");
     }
 
     #[test]
@@ -327,10 +344,19 @@ mod tests {
     }
 
     #[test]
+    fn a_cell_without_an_end_is_given_up_at_the_bound() {
+        let endless = b"Remark,Lat,N\n\"".chain(std::io::repeat(b'x'));
+        let mapping = Mapping::parse(MAPPING).unwrap();
+        let outcome = read(endless, &mapping, &mut |item| panic!("{item:?}"));
+        assert!(outcome.unwrap_err().to_string().contains("a quote or bracket may be missing"));
+    }
+
+    #[test]
     fn formulas_are_defused() {
-        let rows = vec![vec![("a", "=1+1".to_owned()), ("b", "x".to_owned())]];
         let mut out = Vec::new();
-        write(&mut out, &["a", "b"], rows.into_iter()).unwrap();
+        let mut table = TableWriter::begin(&mut out, &["a", "b"]).unwrap();
+        table.write(&[("b", "x".to_owned()), ("a", "=1+1".to_owned())]).unwrap();
+        table.end().unwrap();
         assert_eq!(String::from_utf8(out).unwrap(), "a,b\n'=1+1,x\n");
     }
 }

@@ -10,7 +10,13 @@ use super::{Draft, Item, Problem, ReadError, Sink, read_elements, unfit};
 
 /// Reads a FeatureCollection, a Feature, an array of features, or a bare geometry.
 pub fn read(reader: impl Read, sink: &mut Sink<'_>) -> Result<(), ReadError> {
-    let mut each = |n: usize, value: Value| sink(item(format!("features[{n}]"), value));
+    let mut each = |n: usize, value: Result<Value, String>| {
+        let place = format!("features[{n}]");
+        sink(match value {
+            Ok(value) => item(place, value),
+            Err(reason) => Item::Bad(Problem { place, reason }),
+        })
+    };
     let (found, others) = read_elements(reader, "features", &mut each)?;
     if found {
         return Ok(());
@@ -112,14 +118,26 @@ fn check(value: &Value, depth: usize) -> Result<(), String> {
     }
 }
 
-/// Writes located records as a FeatureCollection.
-pub fn write(
-    mut out: impl Write,
-    rows: impl Iterator<Item = (String, Option<(f64, f64)>, Map<String, Value>)>,
-) -> io::Result<u64> {
-    out.write_all(b"{\"type\":\"FeatureCollection\",\"features\":[")?;
-    let mut count = 0;
-    for (id, place, mut properties) in rows {
+/// Writes located records as a FeatureCollection, feature by feature.
+pub struct CollectionWriter<W: Write> {
+    out: W,
+    count: u64,
+}
+
+impl<W: Write> CollectionWriter<W> {
+    /// Begins a collection.
+    pub fn begin(mut out: W) -> io::Result<Self> {
+        out.write_all(b"{\"type\":\"FeatureCollection\",\"features\":[")?;
+        Ok(Self { out, count: 0 })
+    }
+
+    /// Writes a record, if it has a place or a line.
+    pub fn write(
+        &mut self,
+        id: &str,
+        place: Option<(f64, f64)>,
+        mut properties: Map<String, Value>,
+    ) -> io::Result<()> {
         let geometry = match (properties.remove("geometry"), place) {
             (Some(geometry), _) => geometry,
             (None, Some((latitude, longitude))) => {
@@ -127,19 +145,23 @@ pub fn write(
             }
             (None, None) => match line(&properties) {
                 Some(geometry) => geometry,
-                None => continue,
+                None => return Ok(()),
             },
         };
-        out.write_all(if count == 0 { b"\n" } else { b",\n" })?;
+        self.out.write_all(if self.count == 0 { b"\n" } else { b",\n" })?;
+        self.count += 1;
         let feature = json!({
             "type": "Feature", "id": id, "geometry": geometry, "properties": properties,
         });
-        serde_json::to_writer(&mut out, &feature)?;
-        count += 1;
+        Ok(serde_json::to_writer(&mut self.out, &feature)?)
     }
-    out.write_all(b"\n]}\n")?;
-    out.flush()?;
-    Ok(count)
+
+    /// Ends the collection; how many features it has.
+    pub fn end(mut self) -> io::Result<u64> {
+        self.out.write_all(b"\n]}\n")?;
+        self.out.flush()?;
+        Ok(self.count)
+    }
 }
 
 fn line(properties: &Map<String, Value>) -> Option<Value> {

@@ -7,11 +7,13 @@ pub mod csv;
 pub mod geojson;
 pub mod stix;
 
+use std::cell::Cell;
 use std::fmt;
-use std::io::Read;
+use std::io::{self, Read};
 use std::ops::ControlFlow;
 
-use serde::de::{DeserializeSeed, MapAccess, SeqAccess, Visitor};
+use serde::Deserializer;
+use serde::de::{DeserializeSeed, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 
 use tearline_crdt::bounds::RECORD_DEPTH_MAX;
@@ -77,7 +79,7 @@ pub enum ReadError {
     Mapping(String),
     /// The system cannot read it.
     #[error("cannot read it: {0}")]
-    Io(#[from] std::io::Error),
+    Io(#[from] io::Error),
     /// It is no table.
     #[error("not valid CSV: {0}")]
     Csv(String),
@@ -85,6 +87,9 @@ pub enum ReadError {
 
 impl From<serde_json::Error> for ReadError {
     fn from(error: serde_json::Error) -> Self {
+        if error.is_io() {
+            return Self::Io(error.into());
+        }
         let what = error.to_string();
         let what = what.split(" at line ").next().unwrap_or_default().to_owned();
         Self::Json { line: error.line(), column: error.column(), what }
@@ -116,27 +121,76 @@ fn depth(object: &Map<String, Value>) -> usize {
     1 + object.values().map(of).max().unwrap_or(0)
 }
 
-/// Goes through the array under `key` of the top-level object, element by element; all other keys
-/// are given to `other`. Also takes a top-level array, and a single object (given to `one`).
-struct Elements<'a> {
-    key: &'static str,
-    each: &'a mut dyn FnMut(usize, Value) -> ControlFlow<()>,
-    found: &'a mut bool,
-    others: &'a mut Map<String, Value>,
+/// What one object may take of a file, as text with its blanks: what is in memory at once has a
+/// bound, whatever the file.
+const OBJECT_TEXT_BYTES_MAX: usize = 4 * OBJECT_BYTES_MAX;
+
+/// A file that is given out as long as no object takes more than [`OBJECT_TEXT_BYTES_MAX`]; `left`
+/// is set anew for each.
+struct Bounded<'a, R> {
+    file: R,
+    left: &'a Cell<usize>,
 }
 
-/// Said to the parser to stop it; recognised by the caller.
-const STOPPED: &str = "stopped by the reader";
+impl<R: Read> Read for Bounded<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.left.get() == 0 {
+            return Err(io::Error::other(format!(
+                "one object or row has over {OBJECT_TEXT_BYTES_MAX} bytes of text; \
+                 a quote or bracket may be missing before it"
+            )));
+        }
+        let count = self.file.read(buffer)?;
+        self.left.set(self.left.get().saturating_sub(count));
+        Ok(count)
+    }
+}
 
-impl<'de> DeserializeSeed<'de> for Elements<'_> {
+/// Takes each element of the array, or the reason why it is none.
+type Each<'a> = dyn FnMut(usize, Result<Value, String>) -> ControlFlow<()> + 'a;
+
+/// Reads a JSON document whose objects lie in the array `key`. Returns whether there is one, and
+/// the document's other keys.
+fn read_elements(
+    file: impl Read,
+    key: &'static str,
+    each: &mut Each<'_>,
+) -> Result<(bool, Map<String, Value>), ReadError> {
+    let left = Cell::new(OBJECT_TEXT_BYTES_MAX);
+    let file = io::BufReader::new(Bounded { file, left: &left });
+    let mut de = serde_json::Deserializer::from_reader(file);
+    let mut walk = Walk { each, left: &left, found: false, stopped: false, others: Map::new() };
+    let outcome = Document { key, walk: &mut walk }.deserialize(&mut de).and_then(|()| de.end());
+    match outcome {
+        Err(error) if !walk.stopped => Err(error.into()),
+        _ => Ok((walk.found, walk.others)),
+    }
+}
+
+/// Where a reading stands.
+struct Walk<'a> {
+    each: &'a mut Each<'a>,
+    left: &'a Cell<usize>,
+    found: bool,
+    stopped: bool,
+    others: Map<String, Value>,
+}
+
+/// The document: an object with the array under `key`, or the array itself.
+struct Document<'w, 'a> {
+    key: &'static str,
+    walk: &'w mut Walk<'a>,
+}
+
+impl<'de> DeserializeSeed<'de> for Document<'_, '_> {
     type Value = ();
 
-    fn deserialize<D: serde::Deserializer<'de>>(self, de: D) -> Result<(), D::Error> {
+    fn deserialize<D: Deserializer<'de>>(self, de: D) -> Result<(), D::Error> {
         de.deserialize_any(self)
     }
 }
 
-impl<'de> Visitor<'de> for Elements<'_> {
+impl<'de> Visitor<'de> for Document<'_, '_> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -145,38 +199,38 @@ impl<'de> Visitor<'de> for Elements<'_> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
         while let Some(key) = map.next_key::<String>()? {
-            if key == self.key {
-                *self.found = true;
-                map.next_value_seed(Items { each: self.each })?;
-            } else {
-                let value = map.next_value()?;
-                if self.others.insert(key.clone(), value).is_some() {
-                    return Err(serde::de::Error::custom(format!("the key {key:?} occurs twice")));
-                }
+            if key == self.key && !self.walk.found {
+                map.next_value_seed(Elements(self.walk))?;
+                continue;
             }
+            let twice = Cell::new(None);
+            let value = map.next_value_seed(Strict(&twice))?;
+            let known = key == self.key || self.walk.others.contains_key(&key);
+            if let Some(key) = twice.take().or_else(|| known.then(|| key.clone())) {
+                return Err(A::Error::custom(said_twice(&key)));
+            }
+            self.walk.others.insert(key, value);
         }
         Ok(())
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<(), A::Error> {
-        *self.found = true;
-        Items { each: self.each }.visit_seq(seq)
+        Elements(self.walk).visit_seq(seq)
     }
 }
 
-struct Items<'a> {
-    each: &'a mut dyn FnMut(usize, Value) -> ControlFlow<()>,
-}
+/// The array.
+struct Elements<'w, 'a>(&'w mut Walk<'a>);
 
-impl<'de> DeserializeSeed<'de> for Items<'_> {
+impl<'de> DeserializeSeed<'de> for Elements<'_, '_> {
     type Value = ();
 
-    fn deserialize<D: serde::Deserializer<'de>>(self, de: D) -> Result<(), D::Error> {
+    fn deserialize<D: Deserializer<'de>>(self, de: D) -> Result<(), D::Error> {
         de.deserialize_seq(self)
     }
 }
 
-impl<'de> Visitor<'de> for Items<'_> {
+impl<'de> Visitor<'de> for Elements<'_, '_> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -184,29 +238,39 @@ impl<'de> Visitor<'de> for Items<'_> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
-        let mut n = 0;
-        while let Some(value) = seq.next_element::<Strict>()? {
-            if (self.each)(n, value.0).is_break() {
-                return Err(serde::de::Error::custom(STOPPED));
+        let Self(walk) = self;
+        walk.found = true;
+        for n in 0.. {
+            let twice = Cell::new(None);
+            let Some(value) = seq.next_element_seed(Strict(&twice))? else { break };
+            walk.left.set(OBJECT_TEXT_BYTES_MAX);
+            let element = twice.take().map_or(Ok(value), |key| Err(said_twice(&key)));
+            if (walk.each)(n, element).is_break() {
+                walk.stopped = true;
+                return Err(A::Error::custom("stopped"));
             }
-            n += 1;
         }
         Ok(())
     }
 }
 
-/// A JSON value in which no object has a key twice: which of two values counts is anybody's guess.
-struct Strict(Value);
+fn said_twice(key: &str) -> String {
+    let key: String = key.chars().filter(|c| !c.is_control()).take(80).collect();
+    format!("the key {key:?} occurs twice in one object, and nobody knows which counts; remove one")
+}
 
-impl<'de> serde::Deserialize<'de> for Strict {
-    fn deserialize<D: serde::Deserializer<'de>>(de: D) -> Result<Self, D::Error> {
-        de.deserialize_any(StrictVisitor).map(Self)
+/// A JSON value, noting a key that an object has twice: parsers differ in which of the two counts.
+struct Strict<'a>(&'a Cell<Option<String>>);
+
+impl<'de> DeserializeSeed<'de> for Strict<'_> {
+    type Value = Value;
+
+    fn deserialize<D: Deserializer<'de>>(self, de: D) -> Result<Value, D::Error> {
+        de.deserialize_any(self)
     }
 }
 
-struct StrictVisitor;
-
-impl<'de> Visitor<'de> for StrictVisitor {
+impl<'de> Visitor<'de> for Strict<'_> {
     type Value = Value;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -245,7 +309,7 @@ impl<'de> Visitor<'de> for StrictVisitor {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Value, A::Error> {
         let mut items = Vec::new();
-        while let Some(Strict(item)) = seq.next_element()? {
+        while let Some(item) = seq.next_element_seed(Strict(self.0))? {
             items.push(item);
         }
         Ok(Value::Array(items))
@@ -253,29 +317,14 @@ impl<'de> Visitor<'de> for StrictVisitor {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
         let mut fields = Map::new();
-        while let Some((key, Strict(value))) = map.next_entry::<String, Strict>()? {
-            if fields.insert(key.clone(), value).is_some() {
-                return Err(serde::de::Error::custom(format!("the key {key:?} occurs twice")));
+        while let Some(key) = map.next_key::<String>()? {
+            let value = map.next_value_seed(Strict(self.0))?;
+            if fields.contains_key(&key) {
+                self.0.set(Some(key));
+            } else {
+                fields.insert(key, value);
             }
         }
         Ok(Value::Object(fields))
-    }
-}
-
-/// Reads a JSON document whose objects lie in the array `key`. Returns the document's other keys.
-fn read_elements(
-    reader: impl Read,
-    key: &'static str,
-    each: &mut dyn FnMut(usize, Value) -> ControlFlow<()>,
-) -> Result<(bool, Map<String, Value>), ReadError> {
-    let mut found = false;
-    let mut others = Map::new();
-    let mut de = serde_json::Deserializer::from_reader(std::io::BufReader::new(reader));
-    let seed = Elements { key, each, found: &mut found, others: &mut others };
-    let outcome = seed.deserialize(&mut de).and_then(|()| de.end());
-    match outcome {
-        Ok(()) => Ok((found, others)),
-        Err(error) if error.to_string().contains(STOPPED) => Ok((true, others)),
-        Err(error) => Err(error.into()),
     }
 }

@@ -2,11 +2,14 @@
 //! touches them, in turn.
 //!
 //! Frames come from the network by one bounded channel, questions and acts of the operator by
-//! another. Writes are flushed in groups: the store is flushed when nothing else waits, or after
-//! `INPUTS_PER_FLUSH_MAX` inputs; an act is answered when the flush that covers it is done.
+//! another. A second thread flushes the store, one flush at a time, while the core goes on; what
+//! the core writes meanwhile is the next flush's. An act is answered when the flush that covers it
+//! is done.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, sync_channel};
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -21,7 +24,7 @@ use super::dialer::Dialer;
 use super::ports;
 use crate::failure::{Failure, Kind};
 use crate::index::Index;
-use crate::store::SledStore;
+use crate::store::{Flusher, SledStore};
 
 /// A piece of work for the core's thread.
 type Job = Box<dyn FnOnce(&mut Core) + Send>;
@@ -30,11 +33,10 @@ type Job = Box<dyn FnOnce(&mut Core) + Send>;
 enum Message {
     Net(NetEvent),
     Job(Job),
+    Flushed(Barrier, Result<(), StoreError>),
     Stop,
 }
 
-/// Inputs that may come between two flushes.
-const INPUTS_PER_FLUSH_MAX: usize = 64;
 /// Messages that wait for the core's thread.
 const QUEUE_MESSAGES_MAX: usize = 64;
 /// Events of the replica that are kept for `status`.
@@ -59,8 +61,11 @@ pub struct Core {
     net: NetHandle,
     links: BTreeMap<Link, DeviceId>,
     waiting: BTreeMap<Ticket, Box<dyn FnOnce() + Send>>,
+    /// The latest barrier that no flush covers yet.
     due: Option<Barrier>,
-    inputs_since_flush: usize,
+    /// The barrier of the flush that is under way.
+    flushing: Option<Barrier>,
+    flushes: SyncSender<Barrier>,
     clock: Clock,
     broken: Option<String>,
     joins: Vec<JoinWaiter>,
@@ -180,16 +185,21 @@ pub fn channel() -> (CoreHandle, Queue) {
 }
 
 impl Core {
-    /// A core around an opened replica.
-    #[must_use]
+    /// A core around an opened replica, with its flushing thread, which reports to `handle`.
     pub fn new(
         replica: Replica<SledStore>,
         index: Arc<Mutex<Index>>,
         net: NetHandle,
         dialer: Dialer,
         clock: Clock,
-    ) -> Self {
-        Self {
+        handle: CoreHandle,
+    ) -> io::Result<Self> {
+        let flusher = replica.store().flusher();
+        let (flushes, barriers) = sync_channel(1);
+        std::thread::Builder::new()
+            .name("flush".into())
+            .spawn(move || flush_on_demand(&flusher, &barriers, &handle))?;
+        Ok(Self {
             replica,
             index,
             addresses: Vec::new(),
@@ -201,11 +211,12 @@ impl Core {
             links: BTreeMap::new(),
             waiting: BTreeMap::new(),
             due: None,
-            inputs_since_flush: 0,
+            flushing: None,
+            flushes,
             clock,
             broken: None,
             joins: Vec::new(),
-        }
+        })
     }
 
     /// Both clocks.
@@ -242,42 +253,47 @@ impl Core {
         }
     }
 
-    /// Runs until told to stop, or until the store fails.
+    /// Runs until told to stop.
     pub fn run(mut self, queue: &Queue) {
         loop {
             self.carry_out();
             self.dial_due();
-            let message = if self.due.is_some() {
-                match queue.0.try_recv() {
-                    Ok(message) if self.inputs_since_flush < INPUTS_PER_FLUSH_MAX => Some(message),
-                    Ok(message) => {
-                        self.flush();
-                        Some(message)
-                    }
-                    Err(TryRecvError::Empty) => {
-                        self.flush();
-                        continue;
-                    }
-                    Err(TryRecvError::Disconnected) => None,
-                }
-            } else {
-                let wait = self.dialer.wait(self.clock.now().mono).unwrap_or(IDLE_WAIT);
-                match queue.0.recv_timeout(wait) {
-                    Ok(message) => Some(message),
-                    Err(RecvTimeoutError::Timeout) => continue,
-                    Err(RecvTimeoutError::Disconnected) => None,
-                }
-            };
-            match message {
-                Some(Message::Net(event)) => self.on_net(event),
-                Some(Message::Job(job)) => job(&mut self),
-                Some(Message::Stop) | None => break,
+            self.flush_if_due();
+            let wait = self.dialer.wait(self.clock.now().mono).unwrap_or(IDLE_WAIT);
+            match queue.0.recv_timeout(wait) {
+                Ok(Message::Net(event)) => self.on_net(event),
+                Ok(Message::Job(job)) => job(&mut self),
+                Ok(Message::Flushed(barrier, outcome)) => self.on_flushed(barrier, outcome),
+                Err(RecvTimeoutError::Timeout) => {}
+                Ok(Message::Stop) | Err(RecvTimeoutError::Disconnected) => break,
             }
-            self.inputs_since_flush += 1;
         }
-        self.flush();
+        if let Some(barrier) = self.due.take().or(self.flushing) {
+            let outcome = self.replica.store_mut().flush();
+            self.on_flushed(barrier, outcome);
+        }
         self.carry_out();
         self.net.command(NetCommand::Shutdown);
+    }
+
+    fn flush_if_due(&mut self) {
+        if self.flushing.is_some() {
+            return;
+        }
+        let Some(barrier) = self.due.take() else { return };
+        // The channel has room for one, and none is under way.
+        match self.flushes.try_send(barrier) {
+            Ok(()) => self.flushing = Some(barrier),
+            Err(_) => self.break_down("its thread for flushing has ended"),
+        }
+    }
+
+    fn on_flushed(&mut self, barrier: Barrier, outcome: Result<(), StoreError>) {
+        self.flushing = None;
+        match outcome {
+            Ok(()) => self.input(Input::Flushed { barrier }),
+            Err(error) => self.break_down(&error),
+        }
     }
 
     fn on_net(&mut self, event: NetEvent) {
@@ -339,20 +355,11 @@ impl Core {
         }
     }
 
-    fn break_down(&mut self, error: &StoreError) {
+    fn break_down(&mut self, error: impl std::fmt::Display) {
         tracing::error!(%error, "the store failed; nothing more is taken or sent");
         self.broken = Some(error.to_string());
         self.waiting.clear();
         self.net.command(NetCommand::Shutdown);
-    }
-
-    fn flush(&mut self) {
-        self.inputs_since_flush = 0;
-        let Some(barrier) = self.due.take() else { return };
-        match self.replica.store_mut().flush() {
-            Ok(()) => self.input(Input::Flushed { barrier }),
-            Err(error) => self.break_down(&error),
-        }
     }
 
     fn carry_out(&mut self) {
@@ -405,6 +412,19 @@ impl Core {
             if let Ok(address) = address.parse() {
                 self.net.command(NetCommand::Dial { address, expect: Some(device) });
             }
+        }
+    }
+}
+
+/// The flushing thread: it ends with the core.
+fn flush_on_demand(flusher: &Flusher, barriers: &Receiver<Barrier>, core: &CoreHandle) {
+    while let Ok(barrier) = barriers.recv() {
+        let outcome = catch_unwind(AssertUnwindSafe(|| flusher.flush())).unwrap_or_else(|_| {
+            let cause = "the flush panicked; see the log".into();
+            Err(StoreError::Medium { during: "flushing", cause })
+        });
+        if core.0.send(Message::Flushed(barrier, outcome)).is_err() {
+            return;
         }
     }
 }

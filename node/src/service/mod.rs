@@ -99,7 +99,8 @@ pub fn start(opening: Opening) -> Result<Arc<dyn Service>, Failure> {
             }
         })
         .map_err(|error| Failure::io("cannot start a thread", &error))?;
-    let core = Core::new(replica, index, net, dialer, Clock::start());
+    let core = Core::new(replica, index, net, dialer, Clock::start(), handle.clone())
+        .map_err(|error| Failure::io("cannot start a thread", &error))?;
     let thread = std::thread::Builder::new()
         .name("core".into())
         .spawn(move || core.run(&queue))

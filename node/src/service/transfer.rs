@@ -1,6 +1,7 @@
 //! Many records at a time: search, list, import, export.
 
-use std::collections::VecDeque;
+use std::cell::Cell;
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, BufWriter, Read, Write};
 use std::ops::ControlFlow;
@@ -22,15 +23,16 @@ use super::json;
 use super::names::{class, is_prefix, label};
 use super::overview::store_failure;
 use crate::control::{self, Format, PAGE_ROWS_DEFAULT, PAGE_ROWS_MAX, Progress, reply};
-use crate::exchange::csv::Mapping;
+use crate::exchange::csv::{Mapping, TableWriter};
+use crate::exchange::geojson::CollectionWriter;
 use crate::exchange::{self, Item, ReadError};
 use crate::failure::{Failure, Kind};
 use crate::index::{Page, Query, Row};
 
 /// Drafts that are written in one act of an import.
 const DRAFTS_PER_ACT: usize = 256;
-/// Bytes of drafts, as text, in one act.
-const DRAFT_BYTES_PER_ACT: usize = 256 * 1024;
+/// Bytes of the file whose drafts are written in one act: bounds what waits in memory.
+const FILE_BYTES_PER_ACT: u64 = 256 * 1024;
 /// Problems that an import reports in full; the rest are counted.
 const PROBLEMS_MAX: usize = 100;
 /// Records read at a time by an export.
@@ -145,8 +147,6 @@ fn cursor(text: Option<&str>) -> Result<Option<crate::index::Cursor>, Failure> {
 struct Tally {
     report: reply::Imported,
     waiting: Vec<Draft>,
-    /// External ids and fields of the drafts that wait, to find those that are here already.
-    waiting_bytes: usize,
     last: Option<Ticket>,
 }
 
@@ -215,12 +215,17 @@ fn import_file(
     let shown = path.display().to_string();
     let file =
         File::open(path).map_err(|error| Failure::io(format!("cannot read {shown}"), &error))?;
-    let total = file.metadata().map(|found| found.len()).ok();
-    if file.metadata().is_ok_and(|found| found.is_dir()) {
+    let found =
+        file.metadata().map_err(|error| Failure::io(format!("cannot read {shown}"), &error))?;
+    if found.is_dir() {
         return Err(Failure::usage(format!("{shown} is a folder; name files")));
     }
+    let total = found.is_file().then_some(found.len());
+    let done = Cell::new(0);
+    let file = Counted { file, done: &done };
     let format = import.format.unwrap_or_else(|| format_of(path));
     let mut failure = None;
+    let mut written_to = 0;
     let mut sink = |item: Item| {
         tally.report.read += 1;
         match item {
@@ -229,7 +234,6 @@ fn import_file(
                 if let Some(marking) = draft.tlp.and_then(|tlp| tlp.parse::<Label>().ok()) {
                     label = label.join(&marking);
                 }
-                tally.waiting_bytes += draft.fields.len() * 64;
                 tally.waiting.push(Draft::New { kind: draft.kind, fields: draft.fields, label });
             }
             Item::Bad(problem) => {
@@ -243,12 +247,15 @@ fn import_file(
                 }
             }
         }
-        if tally.waiting.len() >= DRAFTS_PER_ACT || tally.waiting_bytes >= DRAFT_BYTES_PER_ACT {
+        let full = tally.waiting.len() >= DRAFTS_PER_ACT
+            || done.get().saturating_sub(written_to) >= FILE_BYTES_PER_ACT;
+        if full {
+            written_to = done.get();
             progress(Progress {
-                done: tally.report.read,
-                total: None,
-                unit: "records".into(),
-                note: format!("importing {shown}"),
+                done: done.get(),
+                total,
+                unit: "bytes".into(),
+                note: format!("{} objects of {shown}", tally.report.read),
             });
             if let Err(error) = flush(core, target, tally) {
                 failure = Some(error);
@@ -266,11 +273,24 @@ fn import_file(
                 .hint("docs/import.md shows one"));
         }
     };
-    let _ = total;
     if let Some(failure) = failure {
         return Err(failure);
     }
     outcome.map_err(|error| read_failure(&shown, &error))
+}
+
+/// A file, and how many of its bytes were read.
+struct Counted<'a> {
+    file: File,
+    done: &'a Cell<u64>,
+}
+
+impl Read for Counted<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.file.read(buffer)?;
+        self.done.set(self.done.get() + count as u64);
+        Ok(count)
+    }
 }
 
 fn read_failure(file: &str, error: &ReadError) -> Failure {
@@ -280,7 +300,6 @@ fn read_failure(file: &str, error: &ReadError) -> Failure {
 /// Writes the drafts that wait, without waiting for the disk.
 fn flush(core: &CoreHandle, target: &Target, tally: &mut Tally) -> Result<(), Failure> {
     let drafts = std::mem::take(&mut tally.waiting);
-    tally.waiting_bytes = 0;
     if drafts.is_empty() {
         return Ok(());
     }
@@ -310,7 +329,8 @@ struct Imported {
 }
 
 impl Core {
-    /// Writes drafts; those whose object is here already change it or leave it alone.
+    /// Writes drafts; those whose object is here already change it, unless theirs is an older
+    /// version of it.
     fn import(
         &mut self,
         id: CompartmentId,
@@ -319,33 +339,52 @@ impl Core {
     ) -> Result<Imported, Failure> {
         let mut done = Imported::default();
         let mut fresh = Vec::new();
-        let mut changes = VecDeque::new();
+        let mut fresh_names = BTreeSet::new();
         for draft in drafts {
             let Draft::New { fields, .. } = &draft else { continue };
-            let Some(known) = self.known(id, fields)? else {
-                fresh.push(draft);
-                continue;
-            };
-            if known.fields == *fields {
-                done.unchanged += 1;
-            } else {
-                changes.push_back((known.record, difference(&known.fields, fields)));
+            let name = fields.get("id").and_then(Value::as_str);
+            if name.is_some_and(|name| fresh_names.contains(name)) {
+                // A later version of one that waits: that one must be there first.
+                self.import_all(id, class, std::mem::take(&mut fresh), &mut done)?;
+                fresh_names.clear();
+            }
+            match self.known(id, fields)? {
+                Some(known) if known.fields == *fields || is_older(fields, &known.fields) => {
+                    done.unchanged += 1;
+                }
+                Some(known) => {
+                    let patch = difference(&known.fields, fields);
+                    self.import_change(id, class, known.record, patch, &mut done)?;
+                }
+                None => {
+                    fresh_names.extend(name.map(str::to_owned));
+                    fresh.push(draft);
+                }
             }
         }
-        done.created += self.import_all(id, class, fresh, &mut done)?;
-        for (record, patch) in changes {
-            match self.write(id, class, vec![Draft::Edit { record, patch }]) {
-                Ok(act) => {
-                    done.updated += 1;
-                    done.ticket = Some(act.ticket);
-                }
-                Err(failure) if matches!(failure.kind, Kind::Denied | Kind::Usage) => {
-                    done.rejected.push(refused(&record.to_string(), &failure));
-                }
-                Err(failure) => return Err(failure),
-            }
-        }
+        self.import_all(id, class, fresh, &mut done)?;
         Ok(done)
+    }
+
+    fn import_change(
+        &mut self,
+        id: CompartmentId,
+        class: Class,
+        record: RecordId,
+        patch: Patch,
+        done: &mut Imported,
+    ) -> Result<(), Failure> {
+        match self.write(id, class, vec![Draft::Edit { record, patch }]) {
+            Ok(act) => {
+                done.updated += 1;
+                done.ticket = Some(act.ticket);
+            }
+            Err(failure) if matches!(failure.kind, Kind::Denied | Kind::Usage) => {
+                done.rejected.push(refused(&record.to_string(), &failure));
+            }
+            Err(failure) => return Err(failure),
+        }
+        Ok(())
     }
 
     /// Writes new records together; where one is refused, it is left out and named.
@@ -355,30 +394,28 @@ impl Core {
         class: Class,
         drafts: Vec<Draft>,
         done: &mut Imported,
-    ) -> Result<u64, Failure> {
+    ) -> Result<(), Failure> {
         if drafts.is_empty() {
-            return Ok(0);
+            return Ok(());
         }
         let count = drafts.len() as u64;
         match self.write(id, class, drafts.clone()) {
             Ok(act) => {
+                done.created += count;
                 done.ticket = Some(act.ticket);
-                Ok(count)
             }
             Err(failure) if failure.kind == Kind::Usage && count > 1 => {
-                let mut written = 0;
                 for draft in drafts {
-                    written += self.import_all(id, class, vec![draft], done)?;
+                    self.import_all(id, class, vec![draft], done)?;
                 }
-                Ok(written)
             }
             Err(failure) if failure.kind == Kind::Usage => {
                 let name = drafts.first().map(external_id).unwrap_or_default();
                 done.rejected.push(refused(&name, &failure));
-                Ok(0)
             }
-            Err(failure) => Err(failure),
+            Err(failure) => return Err(failure),
         }
+        Ok(())
     }
 
     /// The record of a compartment that an object with an external id became before.
@@ -402,6 +439,14 @@ impl Core {
     fn external(&self, id: CompartmentId, name: &str) -> Result<Option<RecordId>, StoreError> {
         crate::index::external(self.replica.store(), &id, name)
     }
+}
+
+/// Whether an object is an earlier version than what is here, as STIX versions objects.
+fn is_older(object: &Map<String, Value>, here: &Map<String, Value>) -> bool {
+    let version = |fields: &Map<String, Value>| {
+        fields.get("modified").and_then(Value::as_str).and_then(WallTime::parse)
+    };
+    matches!((version(object), version(here)), (Some(theirs), Some(ours)) if theirs < ours)
 }
 
 fn external_id(draft: &Draft) -> String {
@@ -481,22 +526,20 @@ pub(super) fn export(
             .and_then(|()| bundle.end().map(|_| ()).map_err(io))?;
         }
         Format::Csv => {
-            let mut rows = Vec::new();
+            let mut table = TableWriter::begin(&mut out, &COLUMNS).map_err(|e| io(e.into()))?;
             each(core, query, progress, &mut |detail| {
-                rows.push(table_row(&detail));
-                Ok(())
+                records += 1;
+                Ok(table.write(&table_row(&detail))?)
             })?;
-            records = exchange::csv::write(&mut out, &COLUMNS, rows.into_iter())
-                .map_err(|error| Failure::failed(format!("cannot write {shown}: {error}")))?;
+            table.end().map_err(|e| io(e.into()))?;
         }
         Format::Geojson => {
-            let mut rows = Vec::new();
+            let mut collection = CollectionWriter::begin(&mut out).map_err(io)?;
             each(core, query, progress, &mut |detail| {
                 let place = Row::describe(detail.kind, &detail.fields).place;
-                rows.push((detail.record.to_string(), place, detail.fields));
-                Ok(())
+                collection.write(&detail.record.to_string(), place, detail.fields)
             })?;
-            records = exchange::geojson::write(&mut out, rows.into_iter()).map_err(io)?;
+            records = collection.end().map_err(io)?;
         }
     }
     out.flush().map_err(io)?;
