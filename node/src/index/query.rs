@@ -30,6 +30,8 @@ pub struct Query {
     pub classes: BTreeSet<u8>,
     /// Colours, by rank.
     pub tlps: BTreeSet<u8>,
+    /// Parts of the label's text form, without regard to case: `H2`, `PAP:GREEN`, `purpose=SAR`.
+    pub label_parts: Vec<String>,
     /// One compartment.
     pub compartment: Option<CompartmentId>,
     /// When it happened, from and to, in ms.
@@ -57,6 +59,7 @@ impl Default for Query {
             kinds: BTreeSet::new(),
             classes: BTreeSet::new(),
             tlps: BTreeSet::new(),
+            label_parts: Vec::new(),
             compartment: None,
             event_from: None,
             event_to: None,
@@ -113,7 +116,7 @@ pub struct Page {
 pub enum ParseQueryError {
     /// A field that does not exist.
     #[error(
-        "there is no field {0:?}; the fields are kind, class, tlp, since, until, received-since, received-until and near"
+        "there is no field {0:?}; the fields are kind, class, tlp, label, since, until, received-since, received-until and near"
     )]
     Field(String),
     /// A value that the field cannot have.
@@ -132,7 +135,7 @@ pub enum ParseQueryError {
 }
 
 impl Query {
-    /// Reads a query: `truck diff* "red pick-up" kind:vehicle tlp:amber class:flash
+    /// Reads a query: `truck diff* "red pick-up" kind:vehicle tlp:amber label:H2 class:flash
     /// since:2026-01-01 until:2026-02-01T12:00:00Z near:13.1,14.5,20km`.
     pub fn parse(text: &str) -> Result<Self, ParseQueryError> {
         let mut query = Self::default();
@@ -191,6 +194,7 @@ impl Query {
                     .position(|name| value.eq_ignore_ascii_case(name));
                 self.tlps.insert(rank.ok_or_else(|| bad("tlp", "tlp:amber"))? as u8);
             }
+            "label" => self.label_parts.push(value.to_owned()),
             "since" => self.event_from = Some(time("since")?),
             "until" => self.event_to = Some(time("until")?),
             "received-since" => self.received_from = Some(time("received-since")?),
@@ -223,6 +227,7 @@ impl Query {
         any(&self.kinds, row.kind as u8)
             && any(&self.classes, row.class as u8)
             && any(&self.tlps, row.tlp)
+            && self.label_parts.iter().all(|part| label_has(&row.label, part))
             && self.compartment.is_none_or(|id| id == row.compartment)
             && within(row.event_ms, self.event_from, self.event_to)
             && within(Some(row.received_ms), self.received_from, self.received_to)
@@ -242,6 +247,19 @@ impl Query {
             && self.prefixes.iter().all(|p| words(&text).any(|word| word.starts_with(p.as_str())))
             && self.phrases.iter().all(|phrase| text.contains(phrase.as_str()))
     }
+}
+
+/// Whether a label's text form has a part; of a list (`purpose=A,B`) one item is asked for.
+fn label_has(label: &str, part: &str) -> bool {
+    label.split_whitespace().any(|item| {
+        let listed = item.split_once('=').zip(part.split_once('=')).is_some_and(
+            |((name, items), (wanted_name, wanted))| {
+                name.eq_ignore_ascii_case(wanted_name)
+                    && items.split(',').any(|item| item.eq_ignore_ascii_case(wanted))
+            },
+        );
+        listed || item.eq_ignore_ascii_case(part)
+    })
 }
 
 fn near(value: &str) -> Option<(f64, f64, f64)> {
@@ -294,5 +312,20 @@ mod tests {
         // Maroua to N'Djamena, about 184 km by map.
         let km = distance_km((10.591, 14.316, 0.0), (12.107, 15.044));
         assert!((km - 186.0).abs() < 5.0, "{km}");
+    }
+
+    #[test]
+    fn a_label_is_found_by_its_parts() {
+        let row = Row {
+            label: "TLP:AMBER+STRICT PAP:GREEN H2 purpose=BorderOperation,SAR".into(),
+            ..Row::default()
+        };
+        let matches = |text: &str| Query::parse(text).unwrap().matches(&row);
+        for part in ["TLP:AMBER+STRICT", "pap:green", "h2", "purpose=sar"] {
+            assert!(matches(&format!("label:{part}")), "{part}");
+        }
+        for part in ["TLP:AMBER", "H3", "purpose=S", "SAR", "grade=SAR"] {
+            assert!(!matches(&format!("label:{part}")), "{part}");
+        }
     }
 }
