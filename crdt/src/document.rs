@@ -159,6 +159,12 @@ impl Document {
         self.history.max_op()
     }
 
+    /// The fields that one of its sound changes touches, itself or in what lies below them.
+    #[must_use]
+    pub fn fields_of(&self, change: &Digest) -> Vec<String> {
+        self.history.fields(change).into_iter().map(str::to_owned).collect()
+    }
+
     /// How many operations its sound changes have.
     #[must_use]
     pub const fn ops(&self) -> usize {
@@ -182,6 +188,12 @@ impl Document {
     #[must_use]
     pub fn conflicts(&self) -> Conflicts {
         self.view.conflicts.clone()
+    }
+
+    /// Whether a field has several values.
+    #[must_use]
+    pub fn has_conflicts(&self) -> bool {
+        !self.view.conflicts.is_empty()
     }
 
     /// The record as a type.

@@ -133,7 +133,7 @@ impl Daemon {
             io::Error::other(format!("{arguments:?}: {error}; exit {code}: {said}"))
         })?;
         let part = if document.get("data").is_some() { "data" } else { "error" };
-        Ok(Outcome { code, document: document[part].take() })
+        Ok(Outcome { code, document: document.get_mut(part).map(Value::take).unwrap_or_default() })
     }
 }
 

@@ -5,10 +5,10 @@
 //! a change says of other operations is judged beside exactly those, not beside whatever else
 //! happens to be here; so every peer judges alike.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::bounds::{RECORD_ACTORS_MAX, RECORD_BYTES_MAX, RECORD_OPS_MAX};
-use crate::change::{Actor, Change, OpId};
+use crate::change::{Actor, Change, Key, ObjId, Op, OpId};
 use crate::gate::{Admitted, Found, GateFault, Located, Name, Past, sensible};
 use crate::hash::Digest;
 
@@ -33,6 +33,8 @@ struct Node {
     /// What it builds on, and itself.
     clock: Clock,
     max_op: u64,
+    /// Whose it is, and its index in the line.
+    place: (Actor, usize),
 }
 
 /// The changes of one actor.
@@ -42,6 +44,14 @@ struct Line {
     changes: Vec<Change>,
     /// Bytes of the changes up to and including each.
     bytes: Vec<usize>,
+}
+
+impl Line {
+    /// The last change that begins at or before an operation.
+    fn at(&self, counter: u64) -> Option<&Change> {
+        let next = self.changes.partition_point(|change| change.start_op <= counter);
+        self.changes.get(next.checked_sub(1)?)
+    }
 }
 
 impl History {
@@ -66,6 +76,30 @@ impl History {
         self.lines.get(actor).map_or(0, |line| line.changes.len() as u64) + 1
     }
 
+    /// The fields of the record that a change touches, itself or in what lies below them.
+    pub(super) fn fields(&self, hash: &Digest) -> BTreeSet<&str> {
+        let node = self.nodes.get(hash);
+        let change = node.and_then(|node| {
+            let (actor, index) = node.place;
+            self.lines.get(&actor)?.changes.get(index)
+        });
+        let ops = change.iter().flat_map(|change| change.ops.iter().map(move |op| (*change, op)));
+        ops.filter_map(|(change, op)| self.field(change, op)).collect()
+    }
+
+    /// The field that an operation's object lies in. Goes up through ever earlier operations.
+    fn field<'a>(&'a self, mut change: &'a Change, mut op: &'a Op) -> Option<&'a str> {
+        while let ObjId::Made(id) = op.obj {
+            let actor = change.actor_of(id)?;
+            change = self.lines.get(&actor)?.at(id.counter)?;
+            op = change.own_op(OpId { counter: id.counter, actor: 0 })?;
+        }
+        match &op.key {
+            Key::Map(name) => Some(name),
+            Key::Seq(_) => None,
+        }
+    }
+
     /// Judges a change beside those that it builds on, and keeps it if it is sound.
     pub(super) fn accept(&mut self, admitted: &Admitted) -> Result<(), Held> {
         let mut clock = self.judge(admitted)?;
@@ -85,6 +119,7 @@ impl History {
             self.lines.entry(change.actor).or_insert_with(|| Line { number, ..Line::default() });
         let so_far = line.bytes.last().copied().unwrap_or(0);
         line.bytes.push(so_far + admitted.bytes().len());
+        let place = (change.actor, line.changes.len());
         line.changes.push(change.clone());
         if clock.len() <= line.number {
             clock.resize(line.number + 1, 0);
@@ -92,7 +127,7 @@ impl History {
         if let Some(own) = clock.get_mut(line.number) {
             *own += 1;
         }
-        self.nodes.insert(admitted.hash(), Node { clock, max_op: change.max_op() });
+        self.nodes.insert(admitted.hash(), Node { clock, max_op: change.max_op(), place });
         self.ops = ops;
         self.bytes = bytes;
         self.max_op = self.max_op.max(change.max_op());

@@ -59,10 +59,7 @@ impl Coalition {
 fn text(coalition: &Shown) -> String {
     let mut table = Table::new(&["no", "agency", "country", "founder", "devices"]);
     for member in &coalition.agencies {
-        let device = |d: &crate::control::reply::Device| match &d.name {
-            Some(name) => format!("{name} ({})", short(&d.device)),
-            None => short(&d.device),
-        };
+        let device = |d: &crate::control::reply::Device| short(&d.device);
         table.row([
             member.no.to_string(),
             member.name.clone(),

@@ -72,9 +72,11 @@ fn refuse(error: &clap::Error, json: bool) -> ExitCode {
         let _ = error.print();
         return if help { ExitCode::SUCCESS } else { Kind::Usage.into() };
     }
+    // Up to the usage, which begins after an empty line, as one line.
     let text = error.to_string();
-    let what = text.lines().next().unwrap_or_default().trim_start_matches("error: ");
-    print_failure(&Failure::usage(what).hint("tearline --help"), json)
+    let lines: Vec<&str> = text.lines().map(str::trim).take_while(|l| !l.is_empty()).collect();
+    let what = lines.join(" ");
+    print_failure(&Failure::usage(what.trim_start_matches("error: ")).hint("tearline --help"), json)
 }
 
 /// Share border-threat records between agencies of several nations, with no server in the middle.

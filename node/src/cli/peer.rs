@@ -126,7 +126,7 @@ impl Peer {
 /// The peers, for people.
 pub(super) fn table(peers: &[Known]) -> String {
     let mut table =
-        Table::new(&["peer", "name", "agency", "state", "missing", "heard", "sent", "received"]);
+        Table::new(&["peer", "agency", "state", "missing", "heard", "sent", "received"]);
     for peer in peers {
         let state = match peer.state {
             PeerState::Live => "live",
@@ -140,7 +140,6 @@ pub(super) fn table(peers: &[Known]) -> String {
         };
         table.row([
             short(&peer.device),
-            peer.name.clone().unwrap_or_default(),
             peer.agency.as_ref().map(agency).unwrap_or_default(),
             state,
             peer.missing.map_or("?".into(), |missing| missing.to_string()),

@@ -231,7 +231,7 @@ pub(super) fn paged(data: Value, rows: &Rows, none: &str) -> Outcome {
         "class",
         "from",
         "compartment",
-        "changed",
+        "arrived",
         "",
     ]);
     for row in &rows.records {
@@ -244,7 +244,7 @@ pub(super) fn paged(data: Value, rows: &Rows, none: &str) -> Outcome {
             class,
             &originator.name,
             compartment_name,
-            &time(&row.modified),
+            &time(&row.received),
             &row.flags.join(", "),
         ]);
     }

@@ -52,15 +52,14 @@ impl Why {
         for reason in &why.because {
             grounds.row([&reason.rule, &reason.detail]);
         }
-        let mut holders = Table::new(&["device", "name", "agency", "holds it"]);
+        let mut holders = Table::new(&["device", "agency", "holds it"]);
         for holder in &why.holders {
             let holds = match holder.holds {
                 Some(true) => "yes",
                 Some(false) => "not all",
                 None => "not known",
             };
-            let name = holder.name.clone().unwrap_or_default();
-            holders.row([short(&holder.device), name, agency(&holder.agency), holds.to_owned()]);
+            holders.row([short(&holder.device), agency(&holder.agency), holds.to_owned()]);
         }
         let head = facts([
             ("record", why.record.clone()),

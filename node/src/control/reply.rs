@@ -67,8 +67,6 @@ shape!(
 Peer {
     /// Its device id.
     device: String,
-    /// Its device's name; null until it is known.
-    name: Option<String>,
     /// Its agency; null until it is known.
     agency: Option<AgencyRef>,
     /// Where it is dialled. Empty for one that dials us.
@@ -225,8 +223,6 @@ shape!(
 Device {
     /// Its id.
     device: String,
-    /// Its name, where it is known.
-    name: Option<String>,
 });
 
 shape!(
@@ -308,7 +304,7 @@ Record {
     compartment_name: String,
     /// The agency it is from.
     originator: AgencyRef,
-    /// The class of its latest change.
+    /// The most urgent class of its entries.
     class: String,
     /// When its author says it was written.
     created: String,
@@ -370,7 +366,7 @@ Row {
     title: String,
     /// Its effective label.
     label: String,
-    /// The class of its latest change.
+    /// The most urgent class of its entries.
     class: String,
     /// The compartment it is in.
     compartment: String,
@@ -378,9 +374,9 @@ Row {
     compartment_name: String,
     /// The agency it is from.
     originator: AgencyRef,
-    /// When the author of the latest change says that was written.
-    modified: String,
-    /// As in [`Record::flags`].
+    /// When it arrived or last changed here.
+    received: String,
+    /// As in [`Record::flags`], of which a list knows "conflict".
     flags: Vec<String>,
 });
 
@@ -408,7 +404,7 @@ HistoryEntry {
     class: String,
     /// What it does: "genesis", "change", "rebase", "label".
     what: String,
-    /// The fields it touches, by path.
+    /// The fields it touches, itself or in what lies below them.
     fields: Vec<String>,
     /// "counts", or why not: "waiting", "quarantined", "void".
     verdict: String,
@@ -495,8 +491,6 @@ shape!(
 Holder {
     /// Its id.
     device: String,
-    /// Its name, where it is known.
-    name: Option<String>,
     /// Its agency.
     agency: AgencyRef,
     /// Whether it holds all entries of the record: true, false, or null when that is unknown.

@@ -41,6 +41,8 @@ pub struct Row {
     pub created_ms: u64,
     /// When it arrived or changed here, in ms.
     pub received_ms: u64,
+    /// Whether a field has concurrent values.
+    pub conflicted: bool,
     /// Latitude and longitude in degrees.
     pub place: Option<(f64, f64)>,
     /// Its id in another system: a STIX id.
@@ -66,6 +68,7 @@ impl Default for Row {
             event_ms: None,
             created_ms: 0,
             received_ms: 0,
+            conflicted: false,
             place: None,
             external_id: None,
             title: String::new(),
@@ -73,6 +76,10 @@ impl Default for Row {
         }
     }
 }
+
+/// Flags of a stored row.
+const PLACED: u8 = 1;
+const CONFLICTED: u8 = 2;
 
 /// Properties that make a title, best first.
 const TITLES: [&str; 14] = [
@@ -140,12 +147,10 @@ impl Row {
             .number(self.event_ms.map_or(0, |ms| ms.saturating_add(1)))
             .number(self.created_ms)
             .number(self.received_ms);
-        match self.place {
-            None => out.push(0),
-            Some((latitude, longitude)) => {
-                out.push(1);
-                out.raw(&latitude.to_be_bytes()).raw(&longitude.to_be_bytes());
-            }
+        let placed = if self.place.is_some() { PLACED } else { 0 };
+        out.push(placed | if self.conflicted { CONFLICTED } else { 0 });
+        if let Some((latitude, longitude)) = self.place {
+            out.raw(&latitude.to_be_bytes()).raw(&longitude.to_be_bytes());
         }
         out.bytes(self.external_id.as_deref().unwrap_or_default().as_bytes())
             .bytes(self.title.as_bytes())
@@ -174,12 +179,12 @@ impl Row {
         let event_ms = reader.number("event")?.checked_sub(1);
         let created_ms = reader.number("created")?;
         let received_ms = reader.number("received")?;
-        let place = match reader.u8("place")? {
-            0 => None,
-            _ => Some((
-                f64::from_be_bytes(reader.array("latitude")?),
-                f64::from_be_bytes(reader.array("longitude")?),
-            )),
+        let flags = reader.u8("flags")?;
+        let place = if flags & PLACED == 0 {
+            None
+        } else {
+            let latitude = f64::from_be_bytes(reader.array("latitude")?);
+            Some((latitude, f64::from_be_bytes(reader.array("longitude")?)))
         };
         let external_id = reader.text(1_024, "external id")?;
         let external_id = (!external_id.is_empty()).then(|| external_id.to_owned());
@@ -198,6 +203,7 @@ impl Row {
             event_ms,
             created_ms,
             received_ms,
+            conflicted: flags & CONFLICTED != 0,
             place,
             external_id,
             title,

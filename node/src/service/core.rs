@@ -6,7 +6,7 @@
 //! the core writes meanwhile is the next flush's. An act is answered when the flush that covers it
 //! is done.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
@@ -225,10 +225,16 @@ impl Core {
         self.clock.now()
     }
 
-    /// The devices with a link.
+    /// Whether a device has a link.
     #[must_use]
     pub fn linked(&self, device: &DeviceId) -> bool {
         self.links.values().any(|linked| linked == device)
+    }
+
+    /// How many devices have a link.
+    #[must_use]
+    pub fn links(&self) -> usize {
+        self.links.values().collect::<BTreeSet<_>>().len()
     }
 
     /// Closes all links to a device.

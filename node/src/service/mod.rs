@@ -166,6 +166,7 @@ impl Projection for Indexing {
             label: view.label.to_string(),
             created_ms: view.created.0,
             received_ms: view.received.0,
+            conflicted: view.conflicted,
             ..Row::describe(view.kind, view.fields)
         };
         self.0.lock().unwrap_or_else(PoisonError::into_inner).put(batch, row.bounded());

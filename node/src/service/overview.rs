@@ -84,7 +84,6 @@ impl Core {
         let agency = self.agency_of(device);
         reply::Peer {
             device: device.to_string(),
-            name: None,
             agency: agency.map(|no| self.agency_ref(Some(no))),
             addresses: target.map(|t| t.addresses.clone()).unwrap_or_default(),
             state,
@@ -167,7 +166,7 @@ impl Core {
                     .devices()
                     .iter()
                     .filter(|(_, standing)| standing.agency == member.no)
-                    .map(|(device, _)| reply::Device { device: device.to_string(), name: None })
+                    .map(|(device, _)| reply::Device { device: device.to_string() })
                     .collect(),
             })
             .collect();
@@ -210,7 +209,7 @@ impl Core {
             })
             .collect();
         if missing.is_empty() {
-            check("peers", CheckStatus::Pass, format!("{} connected", targets.len()), None)
+            check("peers", CheckStatus::Pass, format!("{} connected", self.links()), None)
         } else {
             let message = format!("not connected: {}", missing.join(", "));
             let fix =

@@ -175,6 +175,7 @@ impl Core {
         let own_agency = self.agency_of(&self.replica.device());
         let row = Row::describe(detail.kind, &detail.fields);
         let latest = detail.entries.iter().max_by_key(|entry| (entry.wall, entry.id));
+        let urgent = detail.entries.iter().min_by_key(|entry| entry.log.class);
         let mut flags = Vec::new();
         if !detail.conflicts.is_empty() {
             flags.push("conflict".to_owned());
@@ -202,7 +203,7 @@ impl Core {
             compartment: detail.compartment.to_string(),
             compartment_name: self.compartment_name(&detail.compartment),
             originator: self.agency_ref(Some(detail.origin)),
-            class: latest.map_or("", |entry| entry.log.class.name()).into(),
+            class: urgent.map_or("", |entry| entry.log.class.name()).into(),
             created: detail.created.to_string(),
             modified: latest.map_or(detail.created, |entry| entry.wall).to_string(),
             writable: detail.kind.open_to_compartment() || own_agency == Some(detail.origin),
@@ -314,7 +315,7 @@ impl Core {
                 device: entry.log.device.to_string(),
                 class: entry.log.class.name().into(),
                 what: what(entry).into(),
-                fields: Vec::new(),
+                fields: entry.fields.clone(),
                 verdict: verdict(entry),
             })
             .collect();
@@ -380,7 +381,6 @@ impl Core {
             .readers(coalition)
             .map(|(device, standing)| reply::Holder {
                 device: device.to_string(),
-                name: None,
                 agency: self.agency_ref(Some(standing.agency)),
                 holds: (*device == own || in_sync.contains(device)).then_some(true),
             })
@@ -521,17 +521,17 @@ pub(super) fn act_failure(error: ActError) -> Failure {
         ActError::Draft { error: DraftError::NoRecord, .. } => {
             Failure::new(Kind::NotFound, DraftError::NoRecord.to_string())
         }
-        ActError::Draft { error: DraftError::NotWriter | DraftError::OtherCompartment, .. } => {
-            Failure::denied(error.to_string())
-        }
+        ActError::Draft {
+            error: error @ (DraftError::NotWriter | DraftError::OtherCompartment),
+            ..
+        } => Failure::denied(error.to_string()),
         ActError::Draft { error: DraftError::Store(error), .. } => store_failure(&error),
         ActError::NoKeys => Failure::new(Kind::Waits, error.to_string())
             .hint("they come with the next contact to a desk of this agency or to the opener"),
-        ActError::NoAgency(_)
-        | ActError::EmptyAudience
-        | ActError::Name
-        | ActError::Charter
-        | ActError::Draft { .. } => Failure::usage(error.to_string()),
+        ActError::NoAgency(_) | ActError::EmptyAudience | ActError::Name | ActError::Charter => {
+            Failure::usage(error.to_string())
+        }
+        ActError::Draft { error, .. } => Failure::usage(error.to_string()),
         ActError::Write(_) => Failure::bug(error.to_string()),
     }
 }

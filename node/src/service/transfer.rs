@@ -111,8 +111,8 @@ impl Core {
                 compartment: row.compartment.to_string(),
                 compartment_name: self.compartment_name(&row.compartment),
                 originator: self.agency_ref(Some(row.origin)),
-                modified: WallTime(row.received_ms).to_string(),
-                flags: Vec::new(),
+                received: WallTime(row.received_ms).to_string(),
+                flags: row.conflicted.then(|| "conflict".to_owned()).into_iter().collect(),
             })
             .collect();
         json(&reply::Rows { records, next: page.next.map(|next| next.to_string()) })

@@ -59,6 +59,8 @@ pub struct RecordView<'a> {
     pub label: &'a Label,
     /// Its properties.
     pub fields: &'a Map<String, Value>,
+    /// Whether a field has concurrent values.
+    pub conflicted: bool,
     /// When its author says it began.
     pub created: WallTime,
     /// When it arrived or changed here.
@@ -405,6 +407,7 @@ impl<'w, 'd> Work<'w, 'd> {
             device: self.log.device,
             label: &genesis.label,
             fields: &fields,
+            conflicted: false,
             created: opened.header.wall,
             received: self.desk.now,
         };
@@ -450,6 +453,7 @@ impl<'w, 'd> Work<'w, 'd> {
                 device: summary.device,
                 label: &summary.label,
                 fields: &summary.fields,
+                conflicted: thread.is_conflicted(),
                 created: summary.created,
                 received: self.desk.now,
             };

@@ -59,6 +59,8 @@ pub struct EntryView {
     pub kind: EntryKind,
     /// Its author's clock.
     pub wall: WallTime,
+    /// The fields that it touches, if it is a change.
+    pub fields: Vec<String>,
     /// What became of it.
     pub verdict: Verdict,
 }
@@ -98,6 +100,7 @@ impl<'a> Reader<'a> {
                 seq: opened.place.seq,
                 kind: opened.header.kind,
                 wall: opened.header.wall,
+                fields: thread.fields(&opened.place),
                 verdict: verdict.clone(),
             })
             .collect();

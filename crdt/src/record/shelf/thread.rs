@@ -368,6 +368,11 @@ impl Thread {
         effective(self.labels.iter().map(|(id, label)| (*id, label)), &self.releases)
     }
 
+    /// Whether a field has concurrent values.
+    pub(crate) fn is_conflicted(&self) -> bool {
+        self.document.has_conflicts()
+    }
+
     pub(crate) const fn document(&self) -> &Document {
         &self.document
     }
@@ -378,6 +383,12 @@ impl Thread {
 
     pub(crate) fn entries(&self) -> impl Iterator<Item = (&Opened, &Verdict)> {
         self.slots.values().map(|slot| (&slot.opened, &slot.verdict))
+    }
+
+    /// The fields that a change touches; none if the entry is no change that counts.
+    pub(crate) fn fields(&self, place: &Place) -> Vec<String> {
+        let change = self.slots.get(place).and_then(|slot| slot.change);
+        change.map(|change| self.document.fields_of(&change.hash)).unwrap_or_default()
     }
 
     /// The changes that no other change depends on.
