@@ -162,6 +162,22 @@ impl Home {
         write_atomically(&self.device_key(), &identity.encode())
     }
 
+    /// Moves the store aside and begins a new life of the device: the next start makes an empty
+    /// store, which the peers refill. Returns where the old store is now; `None` if there was none.
+    pub fn rebuild(&self, _lock: &Lock) -> Result<Option<PathBuf>, Failure> {
+        let mut identity = self.read_identity()?;
+        // First, so that a crash between the two forks no log.
+        identity.reincarnate()?;
+        write_atomically(&self.device_key(), &identity.encode())?;
+        let store = self.store();
+        if !store.exists() {
+            return Ok(None);
+        }
+        crate::store::quarantine_damaged(&store)
+            .map(Some)
+            .map_err(|error| Failure::failed(error.to_string()))
+    }
+
     /// The device's secrets.
     pub fn read_identity(&self) -> Result<Identity, Failure> {
         self.check_root()?;

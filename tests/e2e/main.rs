@@ -4,3 +4,4 @@
 
 mod first_steps;
 mod kill_rounds;
+mod rebuild;

@@ -90,6 +90,12 @@ impl Daemon {
         Ok(())
     }
 
+    /// Its home folder.
+    #[must_use]
+    pub fn home(&self) -> &Path {
+        &self.home
+    }
+
     /// Where its control socket is.
     #[must_use]
     pub fn socket(&self) -> PathBuf {

@@ -85,11 +85,21 @@ Example:
   tearline doctor
 
 Exit code 1 when a check fails.")]
-pub(super) struct Doctor {}
+pub(super) struct Doctor {
+    /// Move a damaged store aside and begin with an empty one, which the peers refill
+    ///
+    /// What was never sent to a peer is then in the old store alone. The device begins a new
+    /// incarnation, so that it forks none of its logs, and comes back with an invitation of any
+    /// member: `tearline peer invite` there, `tearline join` here.
+    #[arg(long)]
+    rebuild: bool,
+}
 
 impl Doctor {
-    #[expect(clippy::unused_self, reason = "every verb runs alike")]
     pub(super) fn run(self, context: &Context) -> Result<Outcome, Failure> {
+        if self.rebuild {
+            return rebuild(&context.home);
+        }
         let mut checks = check_home(&context.home);
         match context.ask::<Report>(Request::Doctor(Empty {})) {
             Ok(answer) => {
@@ -119,6 +129,19 @@ impl Doctor {
         outcome.hints = fixes;
         Ok(outcome.short_of(Kind::Failed, fails))
     }
+}
+
+fn rebuild(home: &Home) -> Result<Outcome, Failure> {
+    let lock = home.lock()?;
+    let aside = home.rebuild(&lock)?;
+    let shown = aside.map_or("there was none".into(), |aside| aside.display().to_string());
+    let outcome = Outcome::new(
+        serde_json::json!({ "old_store": shown }),
+        facts([("old store", shown.clone())]),
+    );
+    Ok(outcome
+        .hint(format!("start the daemon: {}", home.command("run")))
+        .hint(format!("then come back in: {}", home.command("join INVITATION"))))
 }
 
 /// The checks that need no daemon.

@@ -68,6 +68,14 @@ impl Identity {
         Ok(identity)
     }
 
+    /// The same device in another life: what it writes from here on is in new logs.
+    pub fn reincarnate(&mut self) -> Result<(), Failure> {
+        let mut incarnation = [0; 8];
+        random(&mut incarnation)?;
+        self.incarnation = u64::from_be_bytes(incarnation);
+        Ok(())
+    }
+
     /// The file's bytes.
     #[must_use]
     pub fn encode(&self) -> Zeroizing<Vec<u8>> {

@@ -248,8 +248,9 @@ fn check(name: &str, status: CheckStatus, message: String, fix: Option<&str>) ->
 pub(super) fn store_failure(error: &tearline_crdt::store::StoreError) -> Failure {
     match error {
         tearline_crdt::store::StoreError::Damaged { .. } => {
-            Failure::new(Kind::Integrity, error.to_string())
-                .hint("run `tearline doctor`; a damaged store is rebuilt from the peers")
+            Failure::new(Kind::Integrity, error.to_string()).hint(
+                "stop the daemon, then `tearline doctor --rebuild`: the peers refill the store",
+            )
         }
         _ => Failure::failed(error.to_string()),
     }

@@ -88,8 +88,8 @@ pub enum OpenError {
     },
     /// The store does not hang together.
     #[error(
-        "the store is damaged ({what}); move it aside, start with an empty one, and let the \
-             peers refill it: entries that never left this device are lost with it"
+        "the store is damaged ({what}); `tearline doctor --rebuild` moves it aside, and the \
+             peers refill an empty one: entries that never left this device are lost with it"
     )]
     Damaged {
         /// What was found.

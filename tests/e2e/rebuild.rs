@@ -1,0 +1,75 @@
+//! A damaged store: found, never served, and rebuilt from the peers in a new incarnation.
+
+use std::io;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use tearline_tests::daemon::Daemon;
+
+/// How long the peers may take to refill a store.
+const REFILL_MAX: Duration = Duration::from_secs(60);
+
+/// Exit code of the program for damage.
+const INTEGRITY: i32 = 9;
+
+#[test]
+fn a_damaged_store_is_refused_and_rebuilt_from_the_peers() -> io::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let mut founder = Daemon::init(folder.path(), "Border Guard", "NE")?;
+    let mut guest = Daemon::init(folder.path(), "Customs", "TD")?;
+    founder.start()?;
+    guest.start()?;
+    founder.ask("coalition.create", &json!({ "name": "Drill" }))?;
+    let invited = founder.ask("peer.invite", &json!({ "expires_s": 3600 }))?;
+    guest.ask("join", &json!({ "invitation": invited["invitation"] }))?;
+    founder.ask("compartment.open", &json!({ "name": "all", "rel": ["NE", "TD"] }))?;
+    let first = write(&founder, "XK-204")?;
+    arrives(&guest, &first)?;
+
+    // The founder itself: nobody but its peers holds the coalition then.
+    founder.kill()?;
+    cut_in_half(&founder.home().join("store").join("values"))?;
+    let refused = founder.command(&["run"])?;
+    assert_eq!(refused.code, INTEGRITY, "{}", refused.document);
+    let said = refused.document.to_string();
+    assert!(said.contains("doctor --rebuild"), "{said}");
+    let rebuilt = founder.command(&["doctor", "--rebuild"])?;
+    assert_eq!(rebuilt.code, 0, "{}", rebuilt.document);
+
+    founder.start()?;
+    let invited = guest.ask("peer.invite", &json!({ "expires_s": 3600 }))?;
+    founder.ask("join", &json!({ "invitation": invited["invitation"] }))?;
+    arrives(&founder, &first)?;
+    let second = write(&founder, "XK-205")?;
+    arrives(&guest, &second)?;
+    let doctor = guest.ask("doctor", &json!({}))?;
+    let faults = doctor["checks"].as_array().into_iter().flatten();
+    for check in faults.filter(|check| check["name"] == "misconduct") {
+        assert_eq!(check["status"], "pass", "a rebuilt device forks nothing: {check}");
+    }
+    Ok(())
+}
+
+fn write(daemon: &Daemon, plate: &str) -> io::Result<String> {
+    let fields = json!({ "plate": plate });
+    let arguments = json!({ "kind": "vehicle", "compartment": "all", "fields": fields });
+    let written = daemon.ask("record.new", &arguments)?;
+    Ok(written["record"].as_str().unwrap_or_default().to_owned())
+}
+
+fn arrives(daemon: &Daemon, record: &str) -> io::Result<Value> {
+    let deadline = Instant::now() + REFILL_MAX;
+    loop {
+        match daemon.ask("record.show", &json!({ "record": record })) {
+            Ok(shown) => return Ok(shown),
+            Err(error) if Instant::now() > deadline => return Err(error),
+            Err(_) => std::thread::yield_now(),
+        }
+    }
+}
+
+fn cut_in_half(file: &Path) -> io::Result<()> {
+    let file = std::fs::File::options().write(true).open(file)?;
+    file.set_len(file.metadata()?.len() / 2)
+}
