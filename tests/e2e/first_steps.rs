@@ -191,6 +191,26 @@ fn versions_of_an_object_make_one_record_and_the_latest_counts() -> io::Result<(
 }
 
 #[test]
+fn the_examples_of_the_documents_go_in() -> io::Result<()> {
+    let drill = Drill::start()?;
+    let examples = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../docs/examples");
+    let path = |name: &str| examples.join(name).display().to_string();
+    let (bundle, posts) = (path("sightings.json"), path("posts.geojson"));
+    let (table, mapping) = (path("seen.csv"), path("seen.toml"));
+    for (arguments, records) in
+        [(vec![bundle], 5), (vec![posts], 2), (vec![table, "--map".to_owned(), mapping], 3)]
+    {
+        let mut command = vec!["import", "--compartment", "all"];
+        command.extend(arguments.iter().map(String::as_str));
+        let report = done(drill.border_guard.command(&command)?);
+        assert_eq!(report["created"], json!(records), "{arguments:?}: {report}");
+    }
+    let found = done(drill.border_guard.command(&["search", "near:13.25,14.5,10km"])?);
+    assert_eq!(found["records"].as_array().map_or(0, Vec::len), 3, "{found}");
+    Ok(())
+}
+
+#[test]
 fn real_files_come_out_as_they_went_in() -> io::Result<()> {
     let data = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../shared/data/stix");
     let file = data.join("poisonivy.json");
