@@ -8,9 +8,9 @@
 use std::collections::BTreeMap;
 use std::ops::{ControlFlow, Range};
 
-use crate::bounds::SEGMENT_BYTES_MAX;
+use crate::bounds::{SEGMENT_BYTES_MAX, SEGMENT_ENTRIES_MAX};
 use crate::codec::{DecodeError, Reader, Write as _};
-use crate::entry::fork::{ForkProof, SignedHeader};
+use crate::entry::fork::{Branch, ForkProof, SignedHeader};
 use crate::entry::run::{Head, ShortEntry, UnverifiedRun, VerifiedRun};
 use crate::epoch::{KEY_BOX_BYTES, KeyBox};
 use crate::id::{CompartmentId, EntryId, EpochId, LogId};
@@ -201,6 +201,31 @@ impl Logbook {
         found
             .ok_or_else(|| crate::store::damaged(Space::Entries, &chunk_key(state.no, seq)))
             .map(Some)
+    }
+
+    /// What proves which entry a log has at a position; `None` beyond its end.
+    pub fn branch(
+        &self,
+        store: &dyn Store,
+        log: &LogId,
+        seq: u64,
+    ) -> Result<Option<Branch>, StoreError> {
+        for at in (seq..).take(SEGMENT_ENTRIES_MAX) {
+            let Some(entry) = self.entry(store, log, at)? else { return Ok(None) };
+            let Some(signed) = entry.signed else { continue };
+            if at == seq {
+                return Ok(Some(Branch::signed(signed)));
+            }
+            let count = signed.header.covers.map_or(0, |covers| u64::from(covers.count));
+            let first = at.saturating_sub(count);
+            let mut ids = Vec::new();
+            for covered in first..at {
+                ids.extend(self.entry(store, log, covered)?.map(|entry| entry.id));
+            }
+            let index = seq.checked_sub(first).and_then(|index| usize::try_from(index).ok());
+            return Ok(index.and_then(|index| Branch::covered(signed, &ids, index)));
+        }
+        Ok(None)
     }
 
     /// Visits the chunks of a log from the one that holds `from` on.

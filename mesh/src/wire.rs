@@ -104,12 +104,12 @@ pub enum Frame {
         /// The encoded proof.
         proof: Vec<u8>,
     },
-    /// 11: the signed header at the end of a log, for a peer that holds another branch.
+    /// 11: what proves our entry of a position, for a peer that holds another branch.
     Evidence {
         /// Of which compartment.
         area: Tag,
-        /// The encoded signed header.
-        header: Vec<u8>,
+        /// The encoded branch.
+        branch: Vec<u8>,
     },
     /// 12: an applicant's request, under an invitation.
     Join {
@@ -193,8 +193,8 @@ impl Frame {
             Self::Fork { area, proof } => {
                 out.raw(&[10]).raw(area).bytes(proof);
             }
-            Self::Evidence { area, header } => {
-                out.raw(&[11]).raw(area).bytes(header);
+            Self::Evidence { area, branch } => {
+                out.raw(&[11]).raw(area).bytes(branch);
             }
             Self::Join { request } => {
                 out.raw(&[12]).bytes(request);
@@ -225,7 +225,7 @@ impl Frame {
             },
             11 => Self::Evidence {
                 area: reader.array("area")?,
-                header: reader.bytes(STATEMENT_MAX, "signed header")?.to_vec(),
+                branch: reader.bytes(STATEMENT_MAX, "branch")?.to_vec(),
             },
             12 => Self::Join { request: reader.bytes(STATEMENT_MAX, "request")?.to_vec() },
             13 => Self::JoinAnswer { answer: reader.bytes(FRAME_BYTES_MAX, "answer")?.to_vec() },
@@ -391,7 +391,7 @@ mod tests {
             },
             Frame::Have { area: [1; 8], logs: vec![(LogKey([2; 16]), 3)] },
             Frame::Fork { area: [1; 8], proof: vec![1] },
-            Frame::Evidence { area: [1; 8], header: vec![1] },
+            Frame::Evidence { area: [1; 8], branch: vec![1] },
             Frame::Join { request: vec![1] },
             Frame::JoinAnswer { answer: vec![1] },
         ]

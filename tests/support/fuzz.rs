@@ -13,7 +13,7 @@ use tearline_crdt::charter::{Charter, Member};
 use tearline_crdt::codec::{DecodeError, Reader};
 use tearline_crdt::document::Document;
 use tearline_crdt::entry::Header;
-use tearline_crdt::entry::fork::{ForkProof, SignedHeader};
+use tearline_crdt::entry::fork::{Branch, ForkProof, SignedHeader};
 use tearline_crdt::entry::run::{Head, UnverifiedRun};
 use tearline_crdt::entry::sealed::SealedHeader;
 use tearline_crdt::epoch::KEY_BOX_BYTES;
@@ -48,6 +48,7 @@ pub fn frame(data: &[u8]) {
 pub fn entry(data: &[u8]) {
     part("outer header", data, Header::decode, Header::encode);
     part("signed header", data, SignedHeader::decode, |header| appended(|out| header.encode(out)));
+    part("branch", data, Branch::decode, |branch| appended(|out| branch.encode(out)));
     part("log id", data, LogId::decode, |log| log.encode().to_vec());
     part("charter", data, Charter::decode, Charter::encode);
     part("member", data, Member::decode, |member| appended(|out| member.encode(out)));

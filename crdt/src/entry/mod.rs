@@ -159,19 +159,64 @@ fn decode_part(
 /// moves up unchanged.
 #[must_use]
 pub fn merkle_root(leaves: impl IntoIterator<Item = Digest>) -> Digest {
-    let mut level: Vec<Digest> =
-        leaves.into_iter().map(|leaf| Domain::SegmentLeaf.hash(&[&leaf])).collect();
+    let mut level = merkle_leaves(leaves);
     while level.len() > 1 {
-        level = level
-            .chunks(2)
-            .map(|pair| match pair {
-                [left, right] => Domain::SegmentNode.hash(&[left, right]),
-                [only] => *only,
-                _ => [0; 32],
-            })
-            .collect();
+        level = merkle_level(&level);
     }
     level.first().copied().unwrap_or([0; 32])
+}
+
+/// The nodes beside the way from a leaf up to the root, lowest first.
+#[must_use]
+pub fn merkle_path(leaves: impl IntoIterator<Item = Digest>, mut index: usize) -> Vec<Digest> {
+    let mut level = merkle_leaves(leaves);
+    let mut path = Vec::new();
+    while level.len() > 1 {
+        path.extend(level.get(index ^ 1).copied());
+        level = merkle_level(&level);
+        index /= 2;
+    }
+    path
+}
+
+/// The root that a leaf, its place among `count` and a path lead to; `None` if the path is longer or
+/// shorter than the way.
+#[must_use]
+pub fn merkle_climb(
+    leaf: &Digest,
+    mut index: usize,
+    mut count: usize,
+    path: &[Digest],
+) -> Option<Digest> {
+    if index >= count {
+        return None;
+    }
+    let mut node = Domain::SegmentLeaf.hash(&[leaf]);
+    let mut path = path.iter();
+    while count > 1 {
+        if index ^ 1 < count {
+            let beside = path.next()?;
+            let (left, right) =
+                if index.is_multiple_of(2) { (&node, beside) } else { (beside, &node) };
+            node = Domain::SegmentNode.hash(&[left, right]);
+        }
+        index /= 2;
+        count = count.div_ceil(2);
+    }
+    path.next().is_none().then_some(node)
+}
+
+fn merkle_leaves(leaves: impl IntoIterator<Item = Digest>) -> Vec<Digest> {
+    leaves.into_iter().map(|leaf| Domain::SegmentLeaf.hash(&[&leaf])).collect()
+}
+
+fn merkle_level(level: &[Digest]) -> Vec<Digest> {
+    let pair = |pair: &[Digest]| match pair {
+        [left, right] => Domain::SegmentNode.hash(&[left, right]),
+        [only] => *only,
+        _ => [0; 32],
+    };
+    level.chunks(2).map(pair).collect()
 }
 
 #[cfg(test)]
@@ -232,6 +277,28 @@ mod tests {
             Header { covers: None, ..base.clone() },
         ] {
             assert!(ids.insert(other.id()), "{other:?}");
+        }
+    }
+
+    #[test]
+    fn a_path_leads_from_its_own_leaf_and_place_alone_to_the_root() {
+        for count in 1..=17_usize {
+            let leaves: Vec<Digest> = (0..count).map(|n| [n as u8; 32]).collect();
+            let root = merkle_root(leaves.clone());
+            for index in 0..count {
+                let path = merkle_path(leaves.clone(), index);
+                let climb = |leaf, index, count, path: &[Digest]| {
+                    merkle_climb(leaf, index, count, path) == Some(root)
+                };
+                assert!(climb(&leaves[index], index, count, &path), "{index} of {count}");
+                assert!(!climb(&[99; 32], index, count, &path));
+                let elsewhere = (0..count + 2).filter(|other| *other != index);
+                for other in elsewhere {
+                    assert!(!climb(&leaves[index], other, count, &path), "{other} of {count}");
+                }
+                assert!(!climb(&leaves[index], index, count, &[&path[..], &[[0; 32]]].concat()));
+                assert!(path.is_empty() || !climb(&leaves[index], index, count, &path[1..]));
+            }
         }
     }
 

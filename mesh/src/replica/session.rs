@@ -280,8 +280,8 @@ impl<S: Store> Replica<S> {
             }
             (Phase::Live, Frame::Have { area, logs }) => self.on_have(link, area, &logs),
             (Phase::Live, Frame::Fork { area, proof }) => return self.on_fork(link, area, &proof),
-            (Phase::Live, Frame::Evidence { area, header }) => {
-                return self.on_evidence(link, area, &header);
+            (Phase::Live, Frame::Evidence { area, branch }) => {
+                return self.on_evidence(link, area, &branch);
             }
             _ => Err(PeerFault::OutOfTurn(name)),
         })

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::ops::Bound;
 
 use tearline_crdt::codec::Reader;
-use tearline_crdt::entry::fork::{ForkProof, SignedHeader};
+use tearline_crdt::entry::fork::{Branch, ForkProof};
 use tearline_crdt::frontier::{Leaf, LogKey, NodeHash, Prefix, Subtree, head_tag};
 use tearline_crdt::id::{CompartmentId, LogId};
 use tearline_crdt::store::{Batch, Store, StoreError};
@@ -162,31 +162,28 @@ impl<S: Store> Replica<S> {
         Ok(())
     }
 
-    /// The peer holds another branch of a log: our signed header of that position, if it is
-    /// signed, makes with theirs a proof.
+    /// The peer holds another branch of a log: ours of that position makes with theirs a proof.
     fn send_evidence(&mut self, link: Link, log: &LogId, seq: u64) -> Result<(), StoreError> {
-        let Some(entry) = self.logbook.entry(&self.store, log, seq)? else { return Ok(()) };
-        let Some(signed) = entry.signed else { return Ok(()) };
+        let Some(own) = self.logbook.branch(&self.store, log, seq)? else { return Ok(()) };
         let area = self.tag_of(link, &log.compartment);
-        let mut header = Vec::new();
-        signed.encode(&mut header);
-        self.say(link, Frame::Evidence { area, header });
+        let mut branch = Vec::new();
+        own.encode(&mut branch);
+        self.say(link, Frame::Evidence { area, branch });
         Ok(())
     }
 
-    pub(super) fn on_evidence(&mut self, link: Link, tag: Tag, header: &[u8]) -> Outcome {
+    pub(super) fn on_evidence(&mut self, link: Link, tag: Tag, branch: &[u8]) -> Outcome {
         let Some(id) = self.served_area(link, tag) else { return Ok(Ok(())) };
-        let mut reader = Reader::new(header);
-        let theirs = match SignedHeader::decode(&mut reader) {
-            Ok(theirs) if theirs.header.log.compartment == id => theirs,
+        let mut reader = Reader::new(branch);
+        let theirs = match Branch::decode(&mut reader).and_then(|b| reader.finish().map(|()| b)) {
+            Ok(theirs) if theirs.log().compartment == id => theirs,
             Ok(_) => return Ok(Err(PeerFault::LogKey)),
             Err(error) => return Ok(Err(PeerFault::Malformed(error))),
         };
-        let log = theirs.header.log;
-        let Some(entry) = self.logbook.entry(&self.store, &log, theirs.header.seq)? else {
+        let Some(seq) = theirs.seq() else { return Ok(Err(PeerFault::ForkProof)) };
+        let Some(own) = self.logbook.branch(&self.store, theirs.log(), seq)? else {
             return Ok(Ok(()));
         };
-        let Some(own) = entry.signed else { return Ok(Ok(())) };
         match ForkProof::new(own, theirs) {
             Ok(proof) => {
                 self.keep_fork(&proof)?;

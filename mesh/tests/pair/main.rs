@@ -363,3 +363,38 @@ fn a_hundred_scattered_changes_cost_at_most_four_kilobytes() {
     assert!(bytes <= 4_000, "{bytes} bytes beyond the entries");
     assert!(world.digests_equal(0, 1));
 }
+
+/// A cloned machine writes on: whatever the segments that either of the two signed, the peers that
+/// heard one each find the proof when they meet, pass it on, and blame nobody but the author.
+#[test]
+fn a_fork_within_segments_of_any_lengths_is_proven_and_spread() {
+    for (ours, clones) in [(1, 1), (3, 3), (3, 5), (5, 3), (1, 4), (200, 7)] {
+        let mut world = World::new(4);
+        let coalition = world.coalition();
+        let shared = world.open(0, coalition, &[1, 2, 3, 4]);
+        for peer in 1..4 {
+            let link = world.connect(peer, 0);
+            world.settle();
+            world.cut(link);
+        }
+        let clone = world.clone_of(0);
+        for (author, hearer, count) in [(0, 1, ours), (clone, 2, clones)] {
+            world.write(author, shared, Class::Routine, &vec!["seen"; count]);
+            world.settle();
+            let link = world.connect(hearer, author);
+            world.settle();
+            world.cut(link);
+        }
+        world.connect(1, 2);
+        world.connect(3, 1);
+        world.settle();
+        let log = world.peers[0].replica.own_log(shared, Class::Routine);
+        for peer in [1, 2, 3] {
+            let replica = &world.peers[peer].replica;
+            let forked = |event: &Event| *event == Event::Forked(log);
+            assert_eq!(world.peers[peer].count(forked), 1, "peer {peer} of {ours}/{clones}");
+            assert!(replica.logbook().state(&log).unwrap().forked_at.is_some());
+            assert!(replica.faults().is_empty(), "{:?}", replica.faults());
+        }
+    }
+}

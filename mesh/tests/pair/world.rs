@@ -316,6 +316,28 @@ impl World {
         one.pair_digest(&other.device()) == other.pair_digest(&one.device())
     }
 
+    /// A second machine with a copy of a peer's disk and keys; its number.
+    pub(crate) fn clone_of(&mut self, peer: usize) -> usize {
+        let Peer { replica: original, seed, incarnation, .. } = &self.peers[peer];
+        let setup = Setup {
+            keys: keys(*seed),
+            incarnation: Incarnation(*incarnation),
+            entropy: Box::new(SeededEntropy::new(77)),
+            projection: Box::new(()),
+        };
+        let replica = Replica::open(original.store().clone(), setup).unwrap();
+        let (seed, incarnation) = (*seed, *incarnation);
+        self.peers.push(Peer {
+            replica,
+            events: vec![],
+            closed: vec![],
+            sent: vec![],
+            seed,
+            incarnation,
+        });
+        self.peers.len() - 1
+    }
+
     /// The peer loses power: what was not flushed is gone. It starts again.
     pub(crate) fn crash(&mut self, peer: usize) {
         let links: Vec<Link> = self

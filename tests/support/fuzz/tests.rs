@@ -122,7 +122,7 @@ fn frames() -> Vec<Vec<u8>> {
         },
         Frame::Have { area, logs: vec![(LogKey([2; 16]), 3)] },
         Frame::Fork { area, proof: vec![1] },
-        Frame::Evidence { area, header: vec![1] },
+        Frame::Evidence { area, branch: vec![1] },
         Frame::Join { request: vec![1] },
         Frame::JoinAnswer { answer: vec![1] },
     ];
@@ -176,7 +176,9 @@ fn headers() -> Vec<Vec<u8>> {
         own_deps: vec![3, 300],
         deps: vec![EntryId([1; 32]), EntryId([2; 32])],
     };
-    let proof = ForkProof::new(*signed(1), *signed(2)).unwrap();
+    let ids = [EntryId([1; 32]), EntryId([2; 32]), EntryId([3; 32])];
+    let branch = Branch::covered(*signed(1), &ids, 1).unwrap();
+    let proof = ForkProof::new(Branch::signed(*signed(1)), Branch::signed(*signed(2))).unwrap();
     assert_eq!(signed(1).header.encode()[1], SUITE);
     vec![
         log.encode().to_vec(),
@@ -184,6 +186,7 @@ fn headers() -> Vec<Vec<u8>> {
         appended(|out| signed(1).encode(out)),
         sealed.encode(),
         proof.encode(),
+        appended(|out| branch.encode(out)),
         Label::most_restrictive().encode(),
         appended(|out| card().encode(out)),
     ]
