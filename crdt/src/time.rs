@@ -49,7 +49,8 @@ impl fmt::Display for WallTime {
 
 impl WallTime {
     /// Reads an RFC 3339 time (`2024-05-01T10:00:00Z`, a fraction and a numeric offset allowed)
-    /// or a bare date. `None` when it is neither, or before 1970.
+    /// or a bare date. `None` when it is neither, or before 1970. A leap second, which can only be
+    /// 23:59:60 UTC, is the second after it.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let bytes = text.as_bytes();
@@ -62,7 +63,7 @@ impl WallTime {
         };
         let at = |i: usize, any: &[u8]| bytes.get(i).is_some_and(|b| any.contains(b));
         let (year, month, day) = (number(0, 4)?, number(5, 7)?, number(8, 10)?);
-        if !at(4, b"-") || !at(7, b"-") || !(1..=12).contains(&month) || !(1..=31).contains(&day) {
+        if !at(4, b"-") || !at(7, b"-") || !(1..=days_in_month(year, month)).contains(&day) {
             return None;
         }
         let days = days_from_civil(year, month, day);
@@ -95,12 +96,31 @@ impl WallTime {
             0
         } else if at(i, b"+-") && at(i + 3, b":") && bytes.len() == i + 6 {
             let sign = if at(i, b"-") { -1 } else { 1 };
-            sign * (number(i + 1, i + 3)? * 60 + number(i + 4, i + 6)?)
+            let (hours, minutes) = (number(i + 1, i + 3)?, number(i + 4, i + 6)?);
+            if hours > 23 || minutes > 59 {
+                return None;
+            }
+            sign * (hours * 60 + minutes)
         } else {
             return None;
         };
+        let utc_min = (h * 60 + m - offset_min).rem_euclid(24 * 60);
+        if s == 60 && utc_min != 24 * 60 - 1 {
+            return None;
+        }
         let seconds = days * 86_400 + h * 3_600 + m * 60 + s - offset_min * 60;
         u64::try_from(seconds * 1_000 + milli).ok().map(Self)
+    }
+}
+
+/// In the Gregorian calendar; 0 for a month that there is not.
+const fn days_in_month(year: i64, month: i64) -> i64 {
+    match month {
+        2 if year % 4 == 0 && (year % 100 != 0 || year % 400 == 0) => 29,
+        2 => 28,
+        4 | 6 | 9 | 11 => 30,
+        1..=12 => 31,
+        _ => 0,
     }
 }
 
@@ -132,6 +152,13 @@ mod tests {
     fn offsets_and_dates_are_understood_and_nonsense_is_not() {
         assert_eq!(WallTime::parse("1970-01-01T02:00:00+02:00"), Some(WallTime(0)));
         assert_eq!(WallTime::parse("1970-01-02"), Some(WallTime(86_400_000)));
+        assert_eq!(WallTime::parse("1970-01-01T00:00:00-23:59"), Some(WallTime(86_340_000)));
+        for good in ["2024-02-29", "2000-02-29", "2024-12-31T23:59:59.999Z", "2024-04-30"] {
+            assert!(WallTime::parse(good).is_some(), "{good}");
+        }
+        let leap = WallTime::parse("2016-12-31T23:59:60Z");
+        assert_eq!(leap, WallTime::parse("2017-01-01T00:00:00Z"));
+        assert_eq!(leap, WallTime::parse("2017-01-01T01:59:60+02:00"));
         for bad in [
             "",
             "1969-12-31",
@@ -140,6 +167,19 @@ mod tests {
             "2024-01-01T00:00:00",
             "2024-01-01T00:00:00.Z",
             "é024-01-01",
+            "2024-00-01",
+            "2024-02-30",
+            "2023-02-29",
+            "2100-02-29",
+            "2024-04-31",
+            "2024-01-32",
+            "2024-01-00",
+            "2024-01-01T00:60:00Z",
+            "2024-01-01T00:00:61Z",
+            "2024-01-01T00:00:60Z",
+            "2024-01-01T00:00:00+24:00",
+            "2024-01-01T00:00:00+00:60",
+            "1970-01-01T00:00:00+00:01",
         ] {
             assert_eq!(WallTime::parse(bad), None, "{bad}");
         }

@@ -6,6 +6,8 @@
 pub mod csv;
 pub mod geojson;
 pub mod stix;
+#[cfg(test)]
+mod tests;
 
 use std::cell::Cell;
 use std::fmt;
