@@ -1,0 +1,134 @@
+//! Import: the shipped daemon reads STIX files and writes a durable record for each object.
+//! Beside it, in the same run, what its stages cost one by one.
+//!
+//! Who does what (`service::transfer`, `service::core`): the thread that was asked parses, the
+//! core's thread does all the rest, act by act. So at best the slower of the two decides.
+//!
+//! `cargo bench -p tearline-node --bench import`; `-- --json` prints one document a table.
+//! `TEARLINE_BENCH_RECORDS` sets the number of generated sightings (100,000), `TEARLINE_DATA` where
+//! the real data lies (`../shared/data` beside the workspace).
+
+#[path = "support/daemon.rs"]
+mod daemon;
+#[path = "support/sightings.rs"]
+mod sightings;
+#[path = "support/stages.rs"]
+mod stages;
+#[path = "support/table.rs"]
+mod table;
+
+use std::error::Error;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use tearline_node::control::reply::{Coalition, Imported, Opened, Status};
+use tearline_node::control::{self, CompartmentOpen, Empty, Request};
+
+use daemon::Daemon;
+use stages::Stage;
+use table::{Bound, Table};
+
+/// Objects a second that are asked for, and the share of what the stages allow.
+const RATE_MIN: f64 = 8_000.0;
+const SHARE_MIN: f64 = 0.6;
+/// Resident memory that is allowed.
+const MEMORY_MIB_MAX: f64 = 200.0;
+/// Sightings, if nothing else is asked for.
+const RECORDS: u64 = 100_000;
+
+/// What the core's thread does, in order.
+const CORE: [Stage; 7] = [
+    Stage::LookUp,
+    Stage::Build,
+    Stage::Seal,
+    Stage::Chain,
+    Stage::Judge,
+    Stage::Index,
+    Stage::Store,
+];
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let folder = tempfile::tempdir()?;
+    let mut daemon = Daemon::init(folder.path(), "Bench", "NE")?;
+    daemon.start::<Status>(&Request::Status(Empty {}))?;
+    let create = control::CoalitionCreate { name: "Bench".into(), quorum: None };
+    daemon.ask::<Coalition>(Request::CoalitionCreate(create))?;
+    let open = CompartmentOpen { name: "all".into(), rel: Vec::new() };
+    let opened: Opened = daemon.ask(Request::CompartmentOpen(open))?;
+
+    let real = data().join("stix/ics-attack.json");
+    if real.is_file() {
+        import(&daemon, &opened.compartment, &real, folder.path(), "ics-attack.json")?.print();
+    } else {
+        println!("ABSENT: {}: the real data was NOT measured; set TEARLINE_DATA", real.display());
+    }
+
+    let generated = folder.path().join("sightings.json");
+    let records = sightings::count(RECORDS);
+    let bytes = sightings::write(&generated, records)?;
+    let title = format!("{records} generated sightings of {bytes} bytes");
+    let mut table = import(&daemon, &opened.compartment, &generated, folder.path(), &title)?;
+    let memory = daemon.memory()?;
+    let mib = |bytes: u64| bytes as f64 / 1024.0 / 1024.0;
+    let bound = Bound::AtMost(MEMORY_MIB_MAX);
+    table.check("daemon's resident memory afterwards", mib(memory.now), "MiB", bound, None);
+    table.check("daemon's resident memory at its peak", mib(memory.peak), "MiB", bound, None);
+    table.note("store on disk", mib(daemon.status()?.store_bytes), "MiB");
+    table.print();
+    Ok(())
+}
+
+/// Imports a file by the daemon, then takes it through the stages.
+fn import(
+    daemon: &Daemon,
+    compartment: &str,
+    file: &Path,
+    folder: &Path,
+    title: &str,
+) -> Result<Table, Box<dyn Error>> {
+    let request = Request::Import(control::Import {
+        files: vec![file.to_path_buf()],
+        compartment: compartment.to_owned(),
+        format: None,
+        map: None,
+        label: None,
+        class: None,
+    });
+    let began = Instant::now();
+    let imported: Imported = daemon.ask(request)?;
+    let seconds = began.elapsed().as_secs_f64();
+    let scratch = tempfile::tempdir_in(folder)?;
+    let stages = stages::measure(file, scratch.path())?;
+    let good = imported.created + imported.updated;
+    if good != stages.objects() {
+        return Err(format!("{good} records were written, not {}", stages.objects()).into());
+    }
+    let mut table = Table::new(format!("import of {title}"));
+    let (parse, core) = (stages.rate(&[Stage::Parse]), stages.rate(&CORE));
+    let limit = (parse.min(core), SHARE_MIN);
+    let rate = good as f64 / seconds;
+    table.check("import, durable", rate, "objects/s", Bound::AtLeast(RATE_MIN), Some(limit));
+    table.note("its limit: thread that parses", parse, "objects/s");
+    table.note("its limit: thread of the core", core, "objects/s");
+    for (what, stage) in [
+        ("stage, parser's thread: parse JSON", Stage::Parse),
+        ("stage, core's thread: look up the external id", Stage::LookUp),
+        ("stage, core's thread: build the change", Stage::Build),
+        ("stage, core's thread: seal header and payload", Stage::Seal),
+        ("stage, core's thread: hash, sign 1 of 256", Stage::Chain),
+        ("stage, core's thread: open, gate, list", Stage::Judge),
+        ("stage, core's thread: index row", Stage::Index),
+        ("stage, core's thread: store, flush, sync", Stage::Store),
+    ] {
+        table.note(what, stages.micros(&[stage]), "us/object");
+    }
+    Ok(table)
+}
+
+/// Where the real data lies.
+fn data() -> PathBuf {
+    match std::env::var_os("TEARLINE_DATA") {
+        Some(folder) => folder.into(),
+        None => Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data"),
+    }
+}
