@@ -1,6 +1,6 @@
 //! Blocks of rows and their summaries.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
 use tearline_crdt::codec::{DecodeError, Reader, Write as _};
 use tearline_crdt::hash::Domain;
@@ -70,7 +70,8 @@ impl Span {
 impl Summary {
     pub(super) fn of(rows: &[Row]) -> Self {
         let texts: Vec<String> = rows.iter().map(searchable).collect();
-        let all: BTreeSet<&str> = texts.iter().flat_map(|text| words(text)).collect();
+        // Their order is lost in the filter; and most words of a block occur in many of its rows.
+        let all: HashSet<&str> = texts.iter().flat_map(|text| words(text)).collect();
         let bytes = (all.len() * BLOOM_BITS_PER_WORD).div_ceil(8).clamp(8, BLOOM_BYTES_MAX);
         let mut bloom = vec![0; bytes];
         for word in all {

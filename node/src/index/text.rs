@@ -3,6 +3,9 @@
 /// Lower case, without the accents of Latin letters.
 #[must_use]
 pub(super) fn fold(text: &str) -> String {
+    if text.is_ascii() {
+        return text.to_ascii_lowercase();
+    }
     text.chars().flat_map(char::to_lowercase).map(bare).collect()
 }
 
@@ -33,4 +36,20 @@ const fn bare(c: char) -> char {
 pub(super) fn words(folded: &str) -> impl Iterator<Item = &str> {
     let whole = folded.split_whitespace().filter(|word| word.len() > 1);
     whole.chain(folded.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(256))]
+
+        #[test]
+        fn plain_letters_fold_as_all_others_do(text in "[ -~]{0,40}") {
+            let one_by_one: String = text.chars().flat_map(char::to_lowercase).map(bare).collect();
+            prop_assert_eq!(fold(&text), one_by_one);
+        }
+    }
 }
