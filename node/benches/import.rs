@@ -36,6 +36,9 @@ const MEMORY_MIB_MAX: f64 = 200.0;
 /// Sightings, if nothing else is asked for.
 const RECORDS: u64 = 100_000;
 
+/// Acts of an import that share a flush.
+const ACTS_PER_FLUSH: u64 = 1;
+
 /// What the core's thread does, in order.
 const CORE: [Stage; 7] = [
     Stage::LookUp,
@@ -98,7 +101,7 @@ fn import(
     let imported: Imported = daemon.ask(request)?;
     let seconds = began.elapsed().as_secs_f64();
     let scratch = tempfile::tempdir_in(folder)?;
-    let stages = stages::measure(file, scratch.path())?;
+    let stages = stages::measure(file, scratch.path(), ACTS_PER_FLUSH)?;
     let good = imported.created + imported.updated;
     if good != stages.objects() {
         return Err(format!("{good} records were written, not {}", stages.objects()).into());

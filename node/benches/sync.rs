@@ -48,6 +48,9 @@ const ASK_EVERY: Duration = Duration::from_millis(20);
 /// How long the two may take before the benchmark gives up.
 const PATIENCE: Duration = Duration::from_secs(600);
 
+/// Frames that share a flush at most: what a window of 4 MiB holds in frames of 128 KiB.
+const FRAMES_PER_FLUSH: u64 = 32;
+
 /// What the receiver's core thread does, in order.
 const RECEIVER: [Stage; 5] =
     [Stage::Frame, Stage::Verify, Stage::Judge, Stage::Index, Stage::Store];
@@ -106,7 +109,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     receiver.kill()?;
     sender.kill()?;
     let own = entry_bytes(&sender)? as f64;
-    let stages = stages::measure(&file, &folder.path().join("stages"))?;
+    let stages = stages::measure(&file, &folder.path().join("stages"), FRAMES_PER_FLUSH)?;
     if stages.objects() != records {
         return Err(format!("{} of {records} records were staged", stages.objects()).into());
     }

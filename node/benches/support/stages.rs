@@ -101,8 +101,13 @@ const OBJECTS_PER_ACT: usize = 256;
 /// Bytes of objects, as text, that it writes together.
 const BYTES_PER_ACT: usize = 128 * 1024;
 
-/// Takes the objects of a file through all stages, each timed by itself.
-pub(crate) fn measure(file: &Path, folder: &Path) -> Result<Stages, Box<dyn Error>> {
+/// Takes the objects of a file through all stages, each timed by itself. So many acts or frames
+/// share a flush as the daemon lets share one.
+pub(crate) fn measure(
+    file: &Path,
+    folder: &Path,
+    acts_per_flush: u64,
+) -> Result<Stages, Box<dyn Error>> {
     let mut stages = Stages { times: BTreeMap::new(), objects: 0 };
     stages.time(Stage::Parse, || {
         stix::read(File::open(file)?, &mut |item| {
@@ -111,7 +116,7 @@ pub(crate) fn measure(file: &Path, folder: &Path) -> Result<Stages, Box<dyn Erro
         })
     })?;
     let label: Label = "TLP:AMBER".parse()?;
-    let mut bench = Bench::new(folder)?;
+    let mut bench = Bench::new(folder, acts_per_flush)?;
     let mut waiting = Vec::new();
     let mut bytes = 0;
     let mut outcome = Ok(());
@@ -131,6 +136,7 @@ pub(crate) fn measure(file: &Path, folder: &Path) -> Result<Stages, Box<dyn Erro
     if !waiting.is_empty() {
         bench.act(&mut stages, waiting)?;
     }
+    bench.flush(&mut stages)?;
     Ok(stages)
 }
 
@@ -145,10 +151,12 @@ struct Bench {
     entropy: SeededEntropy,
     index: Timed,
     now: WallTime,
+    acts_per_flush: u64,
+    unflushed: u64,
 }
 
 impl Bench {
-    fn new(folder: &Path) -> Result<Self, Box<dyn Error>> {
+    fn new(folder: &Path, acts_per_flush: u64) -> Result<Self, Box<dyn Error>> {
         let signer = Signer::from_seed(&[1; 32]);
         let log = LogId {
             compartment: CompartmentId([2; 32]),
@@ -167,6 +175,8 @@ impl Bench {
             entropy: SeededEntropy::new(6),
             index: Timed::default(),
             now: WallTime(1_767_225_600_000),
+            acts_per_flush,
+            unflushed: 0,
         })
     }
 
@@ -241,10 +251,11 @@ impl Bench {
         stages.add(Stage::Index, indexing);
         stages.add(Stage::Judge, taking.saturating_sub(indexing));
         let batch = batch?;
-        stages.time(Stage::Store, || {
-            self.store.apply(batch)?;
-            self.store.flush()
-        })?;
+        stages.time(Stage::Store, || self.store.apply(batch))?;
+        self.unflushed += 1;
+        if self.unflushed >= self.acts_per_flush {
+            self.flush(stages)?;
+        }
         stages.time(Stage::Send, || {
             let span = head.next..self.logbook.head(&log).next;
             let stretch = self.logbook.read(&self.store, &log, span, SEGMENT_BYTES_MAX)?;
@@ -256,6 +267,11 @@ impl Bench {
             }))
         })?;
         Ok(())
+    }
+
+    fn flush(&mut self, stages: &mut Stages) -> Result<(), StoreError> {
+        self.unflushed = 0;
+        stages.time(Stage::Store, || self.store.flush())
     }
 }
 
