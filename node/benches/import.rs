@@ -8,6 +8,8 @@
 //! `TEARLINE_BENCH_RECORDS` sets the number of generated sightings (100,000), `TEARLINE_DATA` where
 //! the real data lies (`../shared/data` beside the workspace).
 
+#[path = "support/author.rs"]
+mod author;
 #[path = "support/daemon.rs"]
 mod daemon;
 #[path = "support/sightings.rs"]
@@ -17,7 +19,6 @@ mod stages;
 #[path = "support/table.rs"]
 mod table;
 
-use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -25,7 +26,7 @@ use tearline_node::control::reply::{Coalition, Imported, Opened, Status};
 use tearline_node::control::{self, CompartmentOpen, Empty, Request};
 
 use daemon::Daemon;
-use stages::Stage;
+use stages::Broken;
 use table::{Bound, Table};
 
 /// Objects a second that are asked for, and the share of what the stages allow.
@@ -36,21 +37,10 @@ const MEMORY_MIB_MAX: f64 = 200.0;
 /// Sightings, if nothing else is asked for.
 const RECORDS: u64 = 100_000;
 
-/// Acts of an import that share a flush.
-const ACTS_PER_FLUSH: u64 = 1;
-
 /// What the core's thread does, in order.
-const CORE: [Stage; 7] = [
-    Stage::LookUp,
-    Stage::Build,
-    Stage::Seal,
-    Stage::Chain,
-    Stage::Judge,
-    Stage::Index,
-    Stage::Store,
-];
+const CORE: [&str; 7] = ["look up", "build", "seal", "chain", "judge", "index", "store"];
 
-fn main() -> Result<(), Box<dyn Error>> {
+fn main() -> Result<(), Broken> {
     let folder = tempfile::tempdir()?;
     let mut daemon = Daemon::init(folder.path(), "Bench", "NE")?;
     daemon.start::<Status>(&Request::Status(Empty {}))?;
@@ -88,7 +78,7 @@ fn import(
     file: &Path,
     folder: &Path,
     title: &str,
-) -> Result<Table, Box<dyn Error>> {
+) -> Result<Table, Broken> {
     let request = Request::Import(control::Import {
         files: vec![file.to_path_buf()],
         compartment: compartment.to_owned(),
@@ -101,27 +91,27 @@ fn import(
     let imported: Imported = daemon.ask(request)?;
     let seconds = began.elapsed().as_secs_f64();
     let scratch = tempfile::tempdir_in(folder)?;
-    let stages = stages::measure(file, scratch.path(), ACTS_PER_FLUSH)?;
+    let (stages, _) = author::author(file, scratch.path())?;
     let good = imported.created + imported.updated;
-    if good != stages.objects() {
-        return Err(format!("{good} records were written, not {}", stages.objects()).into());
+    if good != stages.objects {
+        return Err(format!("{good} records were written, not {}", stages.objects).into());
     }
     let mut table = Table::new(format!("import of {title}"));
-    let (parse, core) = (stages.rate(&[Stage::Parse]), stages.rate(&CORE));
+    let (parse, core) = (stages.rate(&["parse"]), stages.rate(&CORE));
     let limit = (parse.min(core), SHARE_MIN);
     let rate = good as f64 / seconds;
     table.check("import, durable", rate, "objects/s", Bound::AtLeast(RATE_MIN), Some(limit));
     table.note("its limit: thread that parses", parse, "objects/s");
     table.note("its limit: thread of the core", core, "objects/s");
     for (what, stage) in [
-        ("stage, parser's thread: parse JSON", Stage::Parse),
-        ("stage, core's thread: look up the external id", Stage::LookUp),
-        ("stage, core's thread: build the change", Stage::Build),
-        ("stage, core's thread: seal header and payload", Stage::Seal),
-        ("stage, core's thread: hash, sign 1 of 256", Stage::Chain),
-        ("stage, core's thread: open, gate, list", Stage::Judge),
-        ("stage, core's thread: index row", Stage::Index),
-        ("stage, core's thread: store, flush, sync", Stage::Store),
+        ("stage, parser's thread: parse JSON", "parse"),
+        ("stage, core's thread: look up the external id", "look up"),
+        ("stage, core's thread: build the change", "build"),
+        ("stage, core's thread: seal header and payload", "seal"),
+        ("stage, core's thread: hash, sign 1 of 256", "chain"),
+        ("stage, core's thread: open, gate, list", "judge"),
+        ("stage, core's thread: index row", "index"),
+        ("stage, core's thread: store, flush, sync", "store"),
     ] {
         table.note(what, stages.micros(&[stage]), "us/object");
     }

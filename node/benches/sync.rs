@@ -9,8 +9,12 @@
 //! `cargo bench -p tearline-node --bench sync`; `-- --json` prints one document.
 //! `TEARLINE_BENCH_RECORDS` sets the number of records (100,000).
 
+#[path = "support/author.rs"]
+mod author;
 #[path = "support/daemon.rs"]
 mod daemon;
+#[path = "support/receiver.rs"]
+mod receiver;
 #[path = "support/sightings.rs"]
 mod sightings;
 #[path = "support/stages.rs"]
@@ -18,7 +22,6 @@ mod stages;
 #[path = "support/table.rs"]
 mod table;
 
-use std::error::Error;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -31,7 +34,7 @@ use tearline_node::control::{self, CompartmentOpen, Empty, Request};
 use tearline_node::store::{SledStore, StoreKey};
 
 use daemon::Daemon;
-use stages::Stage;
+use stages::Broken;
 use table::{Bound, Table};
 
 /// Records a second that are asked for, and the share of what the stages allow.
@@ -48,14 +51,10 @@ const ASK_EVERY: Duration = Duration::from_millis(20);
 /// How long the two may take before the benchmark gives up.
 const PATIENCE: Duration = Duration::from_secs(600);
 
-/// Frames that share a flush at most: what a window of 4 MiB holds in frames of 128 KiB.
-const FRAMES_PER_FLUSH: u64 = 32;
-
 /// What the receiver's core thread does, in order.
-const RECEIVER: [Stage; 5] =
-    [Stage::Frame, Stage::Verify, Stage::Judge, Stage::Index, Stage::Store];
+const RECEIVER: [&str; 5] = ["frame", "verify", "judge", "index", "store"];
 
-fn main() -> Result<(), Box<dyn Error>> {
+fn main() -> Result<(), Broken> {
     let folder = tempfile::tempdir()?;
     let file = folder.path().join("sightings.json");
     let records = sightings::count(RECORDS);
@@ -84,7 +83,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let began = Instant::now();
     receiver.start::<Status>(&status)?;
     let (mut first, mut linked) = (None, None);
-    let mut peer = loop {
+    loop {
         let status = receiver.status()?;
         let held = status.compartments.iter().find(|c| c.compartment == compartment);
         let held = held.map_or(0, |c| c.records);
@@ -92,35 +91,42 @@ fn main() -> Result<(), Box<dyn Error>> {
         linked = linked.or(peer.as_ref().map(|_| began.elapsed()));
         first = first.or((held > 0).then(|| began.elapsed()));
         match peer {
-            Some(peer) if held >= records => break peer,
+            Some(_) if held >= records => break,
             _ if began.elapsed() > PATIENCE => return Err("the receiver does not get all".into()),
             _ => thread::sleep(ASK_EVERY),
         }
-    };
+    }
     let seconds = began.elapsed().as_secs_f64();
     last_is_readable(&receiver, records)?;
     let loopback = loopback.zip(loopback_bytes()).map(|(before, after)| after - before);
-    while !in_sync(&peer) {
+    // The sender knows that all is durable over there: all was acknowledged.
+    while !in_sync(&peer_of(&sender)?) {
+        if began.elapsed() > PATIENCE {
+            return Err("the receiver does not acknowledge all".into());
+        }
         thread::sleep(ASK_EVERY);
-        peer = peer_of(&receiver)?;
     }
+    let acknowledged = began.elapsed().as_secs_f64();
+    let peer = peer_of(&receiver)?;
     let memory = receiver.memory()?;
     let greeting = meet_again(&mut receiver)?;
     receiver.kill()?;
     sender.kill()?;
     let own = entry_bytes(&sender)? as f64;
-    let stages = stages::measure(&file, &folder.path().join("stages"), FRAMES_PER_FLUSH)?;
-    if stages.objects() != records {
-        return Err(format!("{} of {records} records were staged", stages.objects()).into());
+    let (_, written) = author::author(&file, &folder.path().join("author"))?;
+    let stages = receiver::receive(written, &folder.path().join("stages"))?;
+    if stages.objects != records {
+        return Err(format!("{} of {records} records were staged", stages.objects).into());
     }
 
     let mut table = Table::new(format!("cold sync of {records} sightings of {bytes} bytes"));
-    let (receive, send) = (stages.rate(&RECEIVER), stages.rate(&[Stage::Send]));
+    let (receive, send) = (stages.rate(&RECEIVER), stages.rate(&["send"]));
     let rate = records as f64 / seconds;
     let limit = (receive.min(send), SHARE_MIN);
     let bound = Bound::AtLeast(RATE_MIN);
     let limit = Some(limit);
     table.check("all readable, from exec of the receiver", rate, "records/s", bound, limit);
+    table.note("all durable and acknowledged", records as f64 / acknowledged, "records/s");
     table.note("its limit: receiver's core thread", receive, "records/s");
     table.note("its limit: sender's core thread", send, "records/s");
     let frames = (peer.received_bytes + peer.sent_bytes) as f64;
@@ -139,12 +145,12 @@ fn main() -> Result<(), Box<dyn Error>> {
     table.note("receiver's resident memory afterwards", mib(memory.now), "MiB");
     table.note("receiver's resident memory at its peak", mib(memory.peak), "MiB");
     for (what, stage) in [
-        ("stage, sender's core: read, frame", Stage::Send),
-        ("stage, receiver's core: take the frame apart", Stage::Frame),
-        ("stage, receiver's core: verify chain and signature", Stage::Verify),
-        ("stage, receiver's core: open, gate, list", Stage::Judge),
-        ("stage, receiver's core: index row", Stage::Index),
-        ("stage, receiver's core: store, flush, sync", Stage::Store),
+        ("stage, sender's core: read, frame", "send"),
+        ("stage, receiver's core: take the frame apart", "frame"),
+        ("stage, receiver's core: verify chain and signature", "verify"),
+        ("stage, receiver's core: open, gate, list", "judge"),
+        ("stage, receiver's core: index row", "index"),
+        ("stage, receiver's core: store, flush, sync", "store"),
     ] {
         table.note(what, stages.micros(&[stage]), "us/record");
     }
@@ -153,7 +159,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 }
 
 /// Brings the two into one coalition; returns a compartment that both read.
-fn meet(sender: &Daemon, receiver: &Daemon) -> Result<String, Box<dyn Error>> {
+fn meet(sender: &Daemon, receiver: &Daemon) -> Result<String, Broken> {
     let create = control::CoalitionCreate { name: "Bench".into(), quorum: None };
     sender.ask::<Coalition>(Request::CoalitionCreate(create))?;
     let invite = control::PeerInvite { expires_s: 3_600, ..control::PeerInvite::default() };
@@ -173,7 +179,7 @@ fn meet(sender: &Daemon, receiver: &Daemon) -> Result<String, Box<dyn Error>> {
 }
 
 /// The receiver finds the record that was written last by its words.
-fn last_is_readable(receiver: &Daemon, records: u64) -> Result<(), Box<dyn Error>> {
+fn last_is_readable(receiver: &Daemon, records: u64) -> Result<(), Broken> {
     let query = sightings::word(records - 1);
     let search = control::Search { query, limit: Some(10), after: None };
     let rows: Rows = receiver.ask(Request::Search(search))?;
@@ -182,7 +188,7 @@ fn last_is_readable(receiver: &Daemon, records: u64) -> Result<(), Box<dyn Error
 
 /// Kills the receiver and starts it again, with nothing new on either side. Returns the bytes of
 /// all frames until both know that they are in sync.
-fn meet_again(receiver: &mut Daemon) -> Result<u64, Box<dyn Error>> {
+fn meet_again(receiver: &mut Daemon) -> Result<u64, Broken> {
     receiver.kill()?;
     receiver.start::<Status>(&Request::Status(Empty {}))?;
     let began = Instant::now();
@@ -198,8 +204,8 @@ fn meet_again(receiver: &mut Daemon) -> Result<u64, Box<dyn Error>> {
     }
 }
 
-fn peer_of(receiver: &Daemon) -> Result<Peer, Box<dyn Error>> {
-    receiver.status()?.peers.into_iter().next().ok_or_else(|| "the receiver has no peer".into())
+fn peer_of(daemon: &Daemon) -> Result<Peer, Broken> {
+    daemon.status()?.peers.into_iter().next().ok_or_else(|| "the daemon has no peer".into())
 }
 
 fn in_sync(peer: &Peer) -> bool {
@@ -208,7 +214,7 @@ fn in_sync(peer: &Peer) -> bool {
 
 /// Bytes of all routine entries and their key boxes, in the short form that disks and wires share,
 /// read from the logs of a daemon that is not running.
-fn entry_bytes(daemon: &Daemon) -> Result<u64, Box<dyn Error>> {
+fn entry_bytes(daemon: &Daemon) -> Result<u64, Broken> {
     let identity = daemon.home.read_identity()?;
     let store = SledStore::open(&daemon.home.store(), &StoreKey::new(identity.store_key))?;
     let logbook = Logbook::load(&store)?;
