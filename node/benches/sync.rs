@@ -59,6 +59,8 @@ fn main() -> Result<(), Broken> {
     let file = folder.path().join("sightings.json");
     let records = sightings::count(RECORDS);
     let bytes = sightings::write(&file, records)?;
+    let (_, written) = author::author(&file, &folder.path().join("author"))?;
+    let before = receiver::receive(&written, &folder.path().join("before"))?;
     let mut sender = Daemon::init(folder.path(), "Sender", "NE")?;
     let mut receiver = Daemon::init(folder.path(), "Receiver", "TD")?;
     let status = Request::Status(Empty {});
@@ -113,8 +115,7 @@ fn main() -> Result<(), Broken> {
     receiver.kill()?;
     sender.kill()?;
     let own = entry_bytes(&sender)? as f64;
-    let (_, written) = author::author(&file, &folder.path().join("author"))?;
-    let stages = receiver::receive(written, &folder.path().join("stages"))?;
+    let stages = receiver::receive(&written, &folder.path().join("after"))?.quicker(&before);
     if stages.objects != records {
         return Err(format!("{} of {records} records were staged", stages.objects).into());
     }

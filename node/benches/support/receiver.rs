@@ -17,9 +17,8 @@ use crate::stages::{self, Broken, NOW, OneAgency, Stages, TimedIndex, timed};
 const FRAMES_PER_FLUSH: usize = 32;
 
 /// Takes runs through all stages, each timed by itself.
-pub(crate) fn receive(written: Vec<VerifiedRun>, folder: &Path) -> Result<Stages, Broken> {
+pub(crate) fn receive(written: &[VerifiedRun], folder: &Path) -> Result<Stages, Broken> {
     let frames: Vec<Vec<u8>> = written.iter().map(frame).collect();
-    drop(written);
     stages::alone(|| receive_frames(&frames, folder))?
 }
 
