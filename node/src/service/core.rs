@@ -2,8 +2,9 @@
 //! touches them, in turn.
 //!
 //! Frames come from the network by one bounded channel, questions and acts of the operator by
-//! another. Writes are flushed in groups: the store is flushed when nothing else waits, or after
-//! `INPUTS_PER_FLUSH_MAX` inputs; an act is answered when the flush that covers it is done.
+//! another. Writes are flushed in groups: the store is flushed when nothing else waits, after
+//! `INPUTS_PER_FLUSH_MAX` inputs, or after `FLUSH_WAIT_MAX`; an act is answered when the flush that
+//! covers it is done.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, sync_channel};
@@ -35,6 +36,9 @@ enum Message {
 
 /// Inputs that may come between two flushes.
 const INPUTS_PER_FLUSH_MAX: usize = 64;
+/// How long what is written may wait for a flush while more keeps coming. Long enough that an
+/// import does not wait for the medium at every act, short enough that nobody notices.
+const FLUSH_WAIT_MAX: Duration = Duration::from_millis(100);
 /// Messages that wait for the core's thread.
 const QUEUE_MESSAGES_MAX: usize = 64;
 /// Events of the replica that are kept for `status`.
@@ -60,6 +64,8 @@ pub struct Core {
     links: BTreeMap<Link, DeviceId>,
     waiting: BTreeMap<Ticket, Box<dyn FnOnce() + Send>>,
     due: Option<Barrier>,
+    /// When the flush that is due was asked for.
+    due_since: MonoTime,
     inputs_since_flush: usize,
     clock: Clock,
     broken: Option<String>,
@@ -107,6 +113,17 @@ impl std::fmt::Debug for CoreHandle {
     }
 }
 
+/// An answer that is under way.
+#[derive(Debug)]
+pub struct Pending<T>(Receiver<Result<T, Failure>>);
+
+impl<T> Pending<T> {
+    /// Waits for the answer.
+    pub fn wait(self) -> Result<T, Failure> {
+        self.0.recv().map_err(|_| gone())?
+    }
+}
+
 /// The daemon is stopping, or its store failed.
 fn gone() -> Failure {
     Failure::new(Kind::Unreachable, "the daemon is stopping")
@@ -119,12 +136,20 @@ impl CoreHandle {
         &self,
         question: impl FnOnce(&mut Core) -> Result<T, Failure> + Send + 'static,
     ) -> Result<T, Failure> {
+        self.begin(question)?.wait()
+    }
+
+    /// Hands a question to the core's thread, which answers it while the caller does other things.
+    pub fn begin<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&mut Core) -> Result<T, Failure> + Send + 'static,
+    ) -> Result<Pending<T>, Failure> {
         let (answer, answers) = sync_channel(1);
         let job = Box::new(move |core: &mut Core| {
             let _ = answer.send(core.check().and_then(|()| question(core)));
         });
         self.0.send(Message::Job(job)).map_err(|_| gone())?;
-        answers.recv().map_err(|_| gone())?
+        Ok(Pending(answers))
     }
 
     /// Runs an act on the core's thread and waits until what it wrote is durable.
@@ -201,6 +226,7 @@ impl Core {
             links: BTreeMap::new(),
             waiting: BTreeMap::new(),
             due: None,
+            due_since: MonoTime::default(),
             inputs_since_flush: 0,
             clock,
             broken: None,
@@ -249,7 +275,7 @@ impl Core {
             self.dial_due();
             let message = if self.due.is_some() {
                 match queue.0.try_recv() {
-                    Ok(message) if self.inputs_since_flush < INPUTS_PER_FLUSH_MAX => Some(message),
+                    Ok(message) if self.may_put_off_flush() => Some(message),
                     Ok(message) => {
                         self.flush();
                         Some(message)
@@ -346,6 +372,13 @@ impl Core {
         self.net.command(NetCommand::Shutdown);
     }
 
+    /// Whether one more input may come before the flush that is due.
+    fn may_put_off_flush(&self) -> bool {
+        let waited_ms = self.clock.now().mono.0.saturating_sub(self.due_since.0);
+        self.inputs_since_flush < INPUTS_PER_FLUSH_MAX
+            && u128::from(waited_ms) < FLUSH_WAIT_MAX.as_millis()
+    }
+
     fn flush(&mut self) {
         self.inputs_since_flush = 0;
         let Some(barrier) = self.due.take() else { return };
@@ -369,7 +402,10 @@ impl Core {
                     let link = tearline_mesh::net::Link(link.0);
                     self.net.command(NetCommand::Close { link });
                 }
-                Output::Flush { barrier } => self.due = Some(barrier),
+                Output::Flush { barrier } => {
+                    self.due = Some(barrier);
+                    self.due_since = self.clock.now().mono;
+                }
                 Output::Event(event) => self.on_event_out(event),
             }
         }
