@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::ops::ControlFlow;
 use std::path::Path;
+use std::time::Instant;
 
 use tearline_crdt::change::first_change;
 use tearline_crdt::entropy::SeededEntropy;
@@ -20,7 +21,7 @@ use tearline_node::exchange::{Item, stix};
 use tearline_node::index;
 use tearline_node::store::SledStore;
 
-use crate::stages::{self, Broken, NOW, OneAgency, Stages, TimedIndex, timed};
+use crate::stages::{self, Broken, FLUSH_WAIT_MAX, NOW, OneAgency, Stages, TimedIndex, timed};
 
 /// Objects that an import writes together, and bytes of them, as text.
 const OBJECTS_PER_ACT: usize = 256;
@@ -57,7 +58,9 @@ pub(crate) fn author(file: &Path, folder: &Path) -> Result<(Stages, Vec<Verified
     let mut author = Author::new(folder)?;
     let written = stages::alone(|| {
         let written = acts.into_iter().map(|drafts| author.act(&mut stages, drafts));
-        written.collect::<Result<Vec<_>, _>>()
+        let written = written.collect::<Result<Vec<_>, _>>()?;
+        author.flush(&mut stages)?;
+        Ok::<_, Broken>(written)
     })?;
     Ok((stages, written?))
 }
@@ -72,6 +75,7 @@ struct Author {
     cipher: LogCipher,
     entropy: SeededEntropy,
     index: TimedIndex,
+    flushed: Instant,
 }
 
 impl Author {
@@ -86,6 +90,7 @@ impl Author {
             cipher: LogCipher::new(stages::log(), epoch, keys),
             entropy: SeededEntropy::new(6),
             index: TimedIndex::default(),
+            flushed: Instant::now(),
         })
     }
 
@@ -146,10 +151,16 @@ impl Author {
         stages.add("index", indexing);
         stages.add("judge", judging.saturating_sub(indexing));
         let batch = batch?;
-        stages.time("store", || {
-            self.store.apply(batch)?;
-            self.store.flush()
-        })?;
+        stages.time("store", || self.store.apply(batch))?;
+        if self.flushed.elapsed() >= FLUSH_WAIT_MAX {
+            self.flush(stages)?;
+        }
         Ok(run)
+    }
+
+    fn flush(&mut self, stages: &mut Stages) -> Result<(), Broken> {
+        stages.time("store", || self.store.flush())?;
+        self.flushed = Instant::now();
+        Ok(())
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::time::Instant;
 
 use tearline_crdt::bounds::SEGMENT_BYTES_MAX;
 use tearline_crdt::entry::run::{UnverifiedRun, VerifiedRun};
@@ -11,10 +12,7 @@ use tearline_crdt::record::shelf::{Desk, Shelf};
 use tearline_crdt::store::{Batch, Store, StoreError};
 use tearline_mesh::wire::Frame;
 
-use crate::stages::{self, Broken, NOW, OneAgency, Stages, TimedIndex, timed};
-
-/// Frames that share a flush at most: what a window of 4 MiB holds in frames of 128 KiB.
-const FRAMES_PER_FLUSH: usize = 32;
+use crate::stages::{self, Broken, FLUSH_WAIT_MAX, NOW, OneAgency, Stages, TimedIndex, timed};
 
 /// Takes runs through all stages, each timed by itself.
 pub(crate) fn receive(written: &[VerifiedRun], folder: &Path) -> Result<Stages, Broken> {
@@ -30,6 +28,7 @@ fn receive_frames(frames: &[Vec<u8>], folder: &Path) -> Result<Stages, Broken> {
     let mut shelf = Shelf::default();
     let keys = BTreeMap::from([stages::epoch()]);
     let mut index = TimedIndex::default();
+    let mut flushed = Instant::now();
     for (n, bytes) in frames.iter().enumerate() {
         let head = logbook.head(&log);
         let frame = stages.time("frame", || Frame::decode(bytes))?;
@@ -58,8 +57,9 @@ fn receive_frames(frames: &[Vec<u8>], folder: &Path) -> Result<Stages, Broken> {
         stages.add("judge", judging.saturating_sub(indexing));
         let batch = batch?;
         stages.time("store", || store.apply(batch))?;
-        if (n + 1) % FRAMES_PER_FLUSH == 0 || n + 1 == frames.len() {
+        if flushed.elapsed() >= FLUSH_WAIT_MAX || n + 1 == frames.len() {
             stages.time("store", || store.flush())?;
+            flushed = Instant::now();
         }
     }
     send(&mut stages, &store, &logbook)?;

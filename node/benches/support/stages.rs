@@ -95,6 +95,9 @@ pub(crate) fn store(folder: &Path) -> Result<SledStore, Broken> {
     Ok(SledStore::open(folder, &StoreKey::new([5; 32]))?)
 }
 
+/// How long the daemon's core lets what is written wait for a flush while more keeps coming.
+pub(crate) const FLUSH_WAIT_MAX: Duration = Duration::from_millis(100);
+
 /// When all of it happens.
 pub(crate) const NOW: WallTime = WallTime(1_767_225_600_000);
 
