@@ -112,6 +112,17 @@ impl std::fmt::Debug for CoreHandle {
     }
 }
 
+/// An answer that is under way.
+#[derive(Debug)]
+pub struct Pending<T>(Receiver<Result<T, Failure>>);
+
+impl<T> Pending<T> {
+    /// Waits for the answer.
+    pub fn wait(self) -> Result<T, Failure> {
+        self.0.recv().map_err(|_| gone())?
+    }
+}
+
 /// The daemon is stopping, or its store failed.
 fn gone() -> Failure {
     Failure::new(Kind::Unreachable, "the daemon is stopping")
@@ -124,12 +135,20 @@ impl CoreHandle {
         &self,
         question: impl FnOnce(&mut Core) -> Result<T, Failure> + Send + 'static,
     ) -> Result<T, Failure> {
+        self.begin(question)?.wait()
+    }
+
+    /// Hands a question to the core's thread, which answers it while the caller does other things.
+    pub fn begin<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&mut Core) -> Result<T, Failure> + Send + 'static,
+    ) -> Result<Pending<T>, Failure> {
         let (answer, answers) = sync_channel(1);
         let job = Box::new(move |core: &mut Core| {
             let _ = answer.send(core.check().and_then(|()| question(core)));
         });
         self.0.send(Message::Job(job)).map_err(|_| gone())?;
-        answers.recv().map_err(|_| gone())?
+        Ok(Pending(answers))
     }
 
     /// Runs an act on the core's thread and waits until what it wrote is durable.

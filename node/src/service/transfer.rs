@@ -18,7 +18,7 @@ use tearline_crdt::store::StoreError;
 use tearline_crdt::time::WallTime;
 use tearline_mesh::replica::Ticket;
 
-use super::core::{Core, CoreHandle};
+use super::core::{Core, CoreHandle, Pending};
 use super::json;
 use super::names::{class, is_prefix, label};
 use super::overview::store_failure;
@@ -148,6 +148,8 @@ struct Tally {
     report: reply::Imported,
     waiting: Vec<Draft>,
     last: Option<Ticket>,
+    /// The act that the core is at while the next is read, so that neither waits for the other.
+    under_way: Option<Pending<Imported>>,
 }
 
 /// Reads files and writes a record for each good object.
@@ -173,7 +175,10 @@ pub(super) fn import(
             break;
         }
     }
-    let written = flush(core, &target, &mut tally);
+    let mut written = flush(core, &target, &mut tally);
+    while let Some(act) = tally.under_way.take() {
+        written = written.and(tally.count(act));
+    }
     if tally.last.is_some() {
         core.act(|core| Ok(((), core.replica.settled())))?;
     }
@@ -297,25 +302,36 @@ fn read_failure(file: &str, error: &ReadError) -> Failure {
     Failure::failed(format!("{file}: {error}"))
 }
 
-/// Writes the drafts that wait, without waiting for the disk.
+/// Has the drafts that wait written, after those before them; does not wait for the disk.
 fn flush(core: &CoreHandle, target: &Target, tally: &mut Tally) -> Result<(), Failure> {
     let drafts = std::mem::take(&mut tally.waiting);
     if drafts.is_empty() {
         return Ok(());
     }
     let (id, class) = (target.id, target.class);
-    let written = core.ask(move |core| core.import(id, class, drafts))?;
-    tally.report.created += written.created;
-    tally.report.updated += written.updated;
-    tally.report.unchanged += written.unchanged;
-    tally.report.rejected += written.rejected.len() as u64;
-    for problem in written.rejected {
-        if tally.report.problems.len() < PROBLEMS_MAX {
-            tally.report.problems.push(problem);
-        }
+    let next = core.begin(move |core| core.import(id, class, drafts))?;
+    match tally.under_way.replace(next) {
+        Some(before) => tally.count(before),
+        None => Ok(()),
     }
-    tally.last = written.ticket.or(tally.last);
-    Ok(())
+}
+
+impl Tally {
+    /// Waits for an act and counts what it came to.
+    fn count(&mut self, act: Pending<Imported>) -> Result<(), Failure> {
+        let written = act.wait()?;
+        self.report.created += written.created;
+        self.report.updated += written.updated;
+        self.report.unchanged += written.unchanged;
+        self.report.rejected += written.rejected.len() as u64;
+        for problem in written.rejected {
+            if self.report.problems.len() < PROBLEMS_MAX {
+                self.report.problems.push(problem);
+            }
+        }
+        self.last = written.ticket.or(self.last);
+        Ok(())
+    }
 }
 
 /// What one act of an import came to.

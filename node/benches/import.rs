@@ -1,0 +1,154 @@
+//! Import: the shipped daemon reads STIX files and writes a durable record for each object.
+//! Beside it, in the same run, what its stages cost one by one.
+//!
+//! Who does what (`service::transfer`, `service::core`): the thread that was asked parses, the
+//! core's thread does all the rest, act by act. So at best the slower of the two decides.
+//!
+//! `cargo bench -p tearline-node --bench import`; `-- --json` prints one document a table.
+//! `TEARLINE_BENCH_RECORDS` sets the number of generated sightings (100,000), `TEARLINE_DATA` where
+//! the real data lies (`../shared/data` beside the workspace).
+
+#[path = "support/author.rs"]
+mod author;
+#[path = "support/daemon.rs"]
+mod daemon;
+#[path = "support/sightings.rs"]
+mod sightings;
+#[path = "support/stages.rs"]
+mod stages;
+#[path = "support/table.rs"]
+mod table;
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use tearline_node::control::reply::{Coalition, Imported, Opened, Status};
+use tearline_node::control::{self, CompartmentOpen, Empty, Request};
+
+use daemon::Daemon;
+use stages::{Broken, Stages};
+use table::{Bound, Table};
+
+/// Objects a second that are asked for, and the share of what the stages allow.
+const RATE_MIN: f64 = 8_000.0;
+const SHARE_MIN: f64 = 0.6;
+/// Resident memory that is allowed.
+const MEMORY_MIB_MAX: f64 = 200.0;
+/// Sightings, if nothing else is asked for.
+const RECORDS: u64 = 100_000;
+
+/// Imports of the real data, which take a fifth of a second each.
+const REAL_ROUNDS: usize = 5;
+
+/// What the core's thread does, in order.
+const CORE: [&str; 7] = ["look up", "build", "seal", "chain", "judge", "index", "store"];
+
+fn main() -> Result<(), Broken> {
+    let folder = tempfile::tempdir()?;
+    let real = data().join("stix/ics-attack.json");
+    if real.is_file() {
+        let folder = folder.path().join("real");
+        import(&folder, &real, REAL_ROUNDS, "ics-attack.json, median of 5")?.0.print();
+    } else {
+        println!("ABSENT: {}: the real data was NOT measured; set TEARLINE_DATA", real.display());
+    }
+
+    let generated = folder.path().join("sightings.json");
+    let records = sightings::count(RECORDS);
+    let bytes = sightings::write(&generated, records)?;
+    let title = format!("{records} generated sightings of {bytes} bytes");
+    let (mut table, daemon) = import(&folder.path().join("generated"), &generated, 1, &title)?;
+    let memory = daemon.memory()?;
+    let mib = |bytes: u64| bytes as f64 / 1024.0 / 1024.0;
+    let bound = Bound::AtMost(MEMORY_MIB_MAX);
+    table.check("daemon's resident memory afterwards", mib(memory.now), "MiB", bound, None);
+    table.check("daemon's resident memory at its peak", mib(memory.peak), "MiB", bound, None);
+    table.note("store on disk", mib(daemon.status()?.store_bytes), "MiB");
+    table.print();
+    Ok(())
+}
+
+/// Imports a file by fresh daemons; before it and after it takes it through the stages. Returns the
+/// last daemon, too.
+fn import(
+    folder: &Path,
+    file: &Path,
+    rounds: usize,
+    title: &str,
+) -> Result<(Table, Daemon), Broken> {
+    std::fs::create_dir_all(folder)?;
+    let author = || -> Result<Stages, Broken> {
+        let scratch = tempfile::tempdir_in(folder)?;
+        Ok(author::author(file, scratch.path())?.0)
+    };
+    let mut stages = author()?;
+    let mut rates = Vec::new();
+    let daemon = loop {
+        let (daemon, rate) = import_once(folder, file, &format!("A{}", rates.len()), &stages)?;
+        rates.push(rate);
+        stages = author()?.quicker(&stages);
+        if rates.len() >= rounds {
+            break daemon;
+        }
+    };
+    rates.sort_by(f64::total_cmp);
+    let rate = rates.get(rates.len() / 2).copied().unwrap_or_default();
+    let mut table = Table::new(format!("import of {title}"));
+    let (parse, core) = (stages.rate(&["parse"]), stages.rate(&CORE));
+    let limit = (parse.min(core), SHARE_MIN);
+    table.check("import, durable", rate, "objects/s", Bound::AtLeast(RATE_MIN), Some(limit));
+    table.note("its limit: thread that parses", parse, "objects/s");
+    table.note("its limit: thread of the core", core, "objects/s");
+    for (what, stage) in [
+        ("stage, parser's thread: parse JSON", "parse"),
+        ("stage, core's thread: look up the external id", "look up"),
+        ("stage, core's thread: build the change", "build"),
+        ("stage, core's thread: seal header and payload", "seal"),
+        ("stage, core's thread: hash, sign 1 of 256", "chain"),
+        ("stage, core's thread: open, gate, list", "judge"),
+        ("stage, core's thread: index row", "index"),
+        ("stage, core's thread: store, flush, sync", "store"),
+    ] {
+        table.note(what, stages.micros(&[stage]), "us/object");
+    }
+    Ok((table, daemon))
+}
+
+/// Imports a file by a new agency's daemon. Returns objects a second.
+fn import_once(
+    folder: &Path,
+    file: &Path,
+    agency: &str,
+    stages: &Stages,
+) -> Result<(Daemon, f64), Broken> {
+    let mut daemon = Daemon::init(folder, agency, "NE")?;
+    daemon.start::<Status>(&Request::Status(Empty {}))?;
+    let create = control::CoalitionCreate { name: "Bench".into(), quorum: None };
+    daemon.ask::<Coalition>(Request::CoalitionCreate(create))?;
+    let open = CompartmentOpen { name: "all".into(), rel: Vec::new() };
+    let opened: Opened = daemon.ask(Request::CompartmentOpen(open))?;
+    let request = Request::Import(control::Import {
+        files: vec![file.to_path_buf()],
+        compartment: opened.compartment,
+        format: None,
+        map: None,
+        label: None,
+        class: None,
+    });
+    let began = Instant::now();
+    let imported: Imported = daemon.ask(request)?;
+    let seconds = began.elapsed().as_secs_f64();
+    if imported.created != stages.objects {
+        let (created, objects) = (imported.created, stages.objects);
+        return Err(format!("{created} records were written, not {objects}").into());
+    }
+    Ok((daemon, imported.created as f64 / seconds))
+}
+
+/// Where the real data lies.
+fn data() -> PathBuf {
+    match std::env::var_os("TEARLINE_DATA") {
+        Some(folder) => folder.into(),
+        None => Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data"),
+    }
+}

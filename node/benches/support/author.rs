@@ -1,0 +1,166 @@
+//! An author's stages, from a file to what is durable: as an import does them, act by act.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::time::Instant;
+
+use tearline_crdt::change::first_change;
+use tearline_crdt::entropy::SeededEntropy;
+use tearline_crdt::entry::run::{VerifiedRun, write_segment};
+use tearline_crdt::entry::sealed::LogCipher;
+use tearline_crdt::epoch::EpochKeys;
+use tearline_crdt::id::EpochId;
+use tearline_crdt::keys::Signer;
+use tearline_crdt::logbook::Logbook;
+use tearline_crdt::record::label::Label;
+use tearline_crdt::record::shelf::{Desk, Draft, Shelf, Writing};
+use tearline_crdt::store::{Batch, Store};
+use tearline_node::exchange::{Item, stix};
+use tearline_node::index;
+use tearline_node::store::SledStore;
+
+use crate::stages::{self, Broken, FLUSH_EVERY, NOW, OneAgency, Stages, TimedIndex, timed};
+
+/// Objects that an import writes together, and bytes of them, as text.
+const OBJECTS_PER_ACT: usize = 256;
+const BYTES_PER_ACT: usize = 256 * 1024;
+
+/// Takes the objects of a file through all stages, each timed by itself; returns what was written,
+/// too.
+pub(crate) fn author(file: &Path, folder: &Path) -> Result<(Stages, Vec<VerifiedRun>), Broken> {
+    let mut stages = Stages::default();
+    stages.time("parse", || {
+        stix::read(File::open(file)?, &mut |item| {
+            drop(item);
+            ControlFlow::Continue(())
+        })
+    })?;
+    let label: Label = "TLP:AMBER".parse()?;
+    let mut acts = vec![Vec::new()];
+    let mut bytes = 0;
+    stix::read(File::open(file)?, &mut |item| {
+        let Item::Draft(draft) = item else { return ControlFlow::Continue(()) };
+        bytes += serde_json::to_string(&draft.fields).map_or(0, |text| text.len());
+        let label = label.clone();
+        let full = bytes > BYTES_PER_ACT
+            || acts.last().is_some_and(|act: &Vec<Draft>| act.len() >= OBJECTS_PER_ACT);
+        if full {
+            bytes = 0;
+            acts.push(Vec::new());
+        }
+        if let Some(act) = acts.last_mut() {
+            act.push(Draft::New { kind: draft.kind, fields: draft.fields, label });
+        }
+        ControlFlow::Continue(())
+    })?;
+    let mut author = Author::new(folder)?;
+    let written = stages::alone(|| {
+        let written = acts.into_iter().map(|drafts| author.act(&mut stages, drafts));
+        let written = written.collect::<Result<Vec<_>, _>>()?;
+        author.flush(&mut stages)?;
+        Ok::<_, Broken>(written)
+    })?;
+    Ok((stages, written?))
+}
+
+/// A device that writes, taken apart.
+struct Author {
+    store: SledStore,
+    logbook: Logbook,
+    shelf: Shelf,
+    keys: BTreeMap<EpochId, EpochKeys>,
+    signer: Signer,
+    cipher: LogCipher,
+    entropy: SeededEntropy,
+    index: TimedIndex,
+    flushed: Instant,
+}
+
+impl Author {
+    fn new(folder: &Path) -> Result<Self, Broken> {
+        let (epoch, keys) = stages::epoch();
+        Ok(Self {
+            store: stages::store(folder)?,
+            logbook: Logbook::default(),
+            shelf: Shelf::default(),
+            keys: BTreeMap::from([(epoch, keys.clone())]),
+            signer: stages::signer(),
+            cipher: LogCipher::new(stages::log(), epoch, keys),
+            entropy: SeededEntropy::new(6),
+            index: TimedIndex::default(),
+            flushed: Instant::now(),
+        })
+    }
+
+    fn act(&mut self, stages: &mut Stages, drafts: Vec<Draft>) -> Result<VerifiedRun, Broken> {
+        let log = stages::log();
+        stages.objects += drafts.len() as u64;
+        let fields = || {
+            drafts.iter().filter_map(|draft| match draft {
+                Draft::New { fields, .. } => Some(fields),
+                _ => None,
+            })
+        };
+        stages.time("look up", || {
+            fields()
+                .filter_map(|fields| fields.get("id")?.as_str())
+                .try_for_each(|id| index::external(&self.store, &log.compartment, id).map(drop))
+        })?;
+        let (built, building) = timed(|| {
+            let build = |fields| first_change([7; 16], NOW.0 as i64, fields);
+            fields().map(build).collect::<Result<Vec<_>, _>>()
+        });
+        drop(built?);
+        stages.add("build", building);
+        let (prepared, preparing) = timed(|| {
+            let mut writing = Writing {
+                store: &self.store,
+                logbook: &self.logbook,
+                keys: &self.keys,
+                standings: &OneAgency,
+                cipher: &self.cipher,
+                next_seq: self.logbook.head(&log).next,
+                now: NOW,
+                entropy: &mut self.entropy,
+            };
+            self.shelf.prepare(&mut writing, drafts)
+        });
+        // To prepare is to build and to seal.
+        stages.add("seal", preparing.saturating_sub(building));
+        let prepared = prepared.map_err(|(n, error)| format!("object {n}: {error}"))?;
+        let head = self.logbook.head(&log);
+        let run =
+            stages.time("chain", || write_segment(&log, &head, &self.signer, &prepared.entries))?;
+        let (batch, judging) = timed(|| {
+            let mut batch = Batch::default();
+            let no = self.logbook.append(&mut batch, &run).ok_or("the run does not follow")?;
+            let mut desk = Desk {
+                store: &self.store,
+                logbook: &self.logbook,
+                keys: &self.keys,
+                standings: &OneAgency,
+                projection: &mut self.index,
+                now: NOW,
+            };
+            self.shelf.take(&mut desk, &mut batch, no, &run)?;
+            Ok::<_, Broken>(batch)
+        });
+        let indexing = std::mem::take(&mut self.index.spent);
+        stages.add("index", indexing);
+        stages.add("judge", judging.saturating_sub(indexing));
+        let batch = batch?;
+        stages.time("store", || self.store.apply(batch))?;
+        if self.flushed.elapsed() >= FLUSH_EVERY {
+            self.flush(stages)?;
+        }
+        Ok(run)
+    }
+
+    fn flush(&mut self, stages: &mut Stages) -> Result<(), Broken> {
+        stages.time("store", || self.store.flush())?;
+        self.flushed = Instant::now();
+        Ok(())
+    }
+}
