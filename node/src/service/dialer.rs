@@ -95,7 +95,7 @@ impl Dialer {
         }
     }
 
-    /// An attempt failed.
+    /// An attempt failed. If the peer got through to us meanwhile, that is nothing.
     pub fn failed(
         &mut self,
         device: Option<&DeviceId>,
@@ -107,7 +107,7 @@ impl Dialer {
             Some(device) => self.targets.get_mut(device),
             None => self.targets.values_mut().find(|t| t.addresses.iter().any(|a| a == address)),
         };
-        if let Some(target) = target {
+        if let Some(target) = target.filter(|target| !target.connected) {
             target.next_address = target.next_address.wrapping_add(1);
             target.put_off(now, reason);
         }
@@ -178,6 +178,8 @@ mod tests {
         assert!(waits.windows(2).all(|pair| pair[0] < pair[1]));
         dialer.connected(&device);
         assert!(dialer.due(now).is_empty() && dialer.wait(now).is_none());
+        dialer.failed(Some(&device), "/b", now, "the other side was faster".into());
+        assert!(dialer.targets()[&device].reason.is_none());
         dialer.disconnected(&device, now, "cut".into());
         assert!(dialer.wait(now).is_some());
     }
