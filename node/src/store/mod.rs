@@ -60,7 +60,7 @@ struct Shared {
     pages: Pages,
     writer: Mutex<Writer>,
     unflushed_bytes_max: usize,
-    _lock: File,
+    _lock: Lock,
 }
 
 /// Why a store could not be opened. Nothing was changed, but for repairs that lose nothing.
@@ -328,12 +328,24 @@ pub fn quarantine_damaged(dir: &Path) -> Result<PathBuf, OpenError> {
     Err(io(io::ErrorKind::AlreadyExists.into()))
 }
 
-/// Takes the lock on a store's folder. The system lets go of it when the process ends.
-fn lock(dir: &Path) -> Result<File, OpenError> {
+/// The lock on a store's folder. The system lets go of it when the process ends.
+#[derive(Debug)]
+struct Lock(File);
+
+impl Drop for Lock {
+    /// Lets go at once: a child that was made meanwhile and has not become another program yet holds
+    /// a copy of the file.
+    fn drop(&mut self) {
+        let _ = self.0.unlock();
+    }
+}
+
+/// Takes the lock on a store's folder.
+fn lock(dir: &Path) -> Result<Lock, OpenError> {
     let io = |cause: io::Error| OpenError::from(Failure::medium("locking the store", cause));
     let file = File::create(dir.join("lock")).map_err(io)?;
     match file.try_lock() {
-        Ok(()) => Ok(file),
+        Ok(()) => Ok(Lock(file)),
         Err(TryLockError::WouldBlock) => Err(OpenError::InUse { dir: dir.to_path_buf() }),
         Err(TryLockError::Error(cause)) => Err(io(cause)),
     }
