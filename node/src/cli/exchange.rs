@@ -185,8 +185,7 @@ impl Export {
 
 /// The absolute path of a file that can be read.
 fn readable(path: &Path) -> Result<PathBuf, Failure> {
-    fs::File::open(path)
-        .map_err(|e| Failure::io(format_args!("cannot read {}", path.display()), &e))?;
+    crate::exchange::open(path)?;
     absolute(path)
 }
 

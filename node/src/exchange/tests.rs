@@ -6,7 +6,10 @@ use std::ops::ControlFlow;
 use proptest::prelude::*;
 use proptest::sample::Index;
 
+use std::path::Path;
+
 use super::csv::Mapping;
+use super::open;
 use super::{Item, ReadError, csv, geojson, stix};
 
 const MAPPING: &str = r#"
@@ -109,4 +112,12 @@ proptest! {
             prop_assert!(count <= most, "{count} items of {} bytes", file.len());
         }
     }
+}
+
+#[test]
+fn what_may_never_end_is_not_opened() {
+    for path in ["/dev/zero", "/dev/null", "/"] {
+        assert!(open(Path::new(path)).is_err(), "{path}");
+    }
+    assert!(open(&Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml")).is_ok());
 }

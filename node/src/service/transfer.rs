@@ -33,6 +33,8 @@ use crate::index::{Page, Query, Row};
 const DRAFTS_PER_ACT: usize = 256;
 /// Bytes of the file whose drafts are written in one act: bounds what waits in memory.
 const FILE_BYTES_PER_ACT: u64 = 256 * 1024;
+/// Most bytes of a mapping file.
+const MAPPING_BYTES_MAX: u64 = 64 * 1024;
 /// Problems that an import reports in full; the rest are counted.
 const PROBLEMS_MAX: usize = 100;
 /// Records read at a time by an export.
@@ -203,9 +205,17 @@ struct Target {
 }
 
 fn read_mapping(path: &Path) -> Result<Mapping, Failure> {
-    let text = std::fs::read_to_string(path)
+    let mut text = String::new();
+    exchange::open(path)?
+        .take(MAPPING_BYTES_MAX + 1)
+        .read_to_string(&mut text)
         .map_err(|error| Failure::io(format!("cannot read {}", path.display()), &error))?;
-    Mapping::parse(&text).map_err(|error| Failure::usage(format!("{}: {error}", path.display())))
+    let shown = path.display();
+    if text.len() as u64 > MAPPING_BYTES_MAX {
+        let kib = MAPPING_BYTES_MAX / 1024;
+        return Err(Failure::usage(format!("{shown}: a mapping has at most {kib} KiB")));
+    }
+    Mapping::parse(&text).map_err(|error| Failure::usage(format!("{shown}: {error}")))
 }
 
 fn import_file(
@@ -218,14 +228,8 @@ fn import_file(
     progress: &mut dyn FnMut(Progress),
 ) -> Result<(), Failure> {
     let shown = path.display().to_string();
-    let file =
-        File::open(path).map_err(|error| Failure::io(format!("cannot read {shown}"), &error))?;
-    let found =
-        file.metadata().map_err(|error| Failure::io(format!("cannot read {shown}"), &error))?;
-    if found.is_dir() {
-        return Err(Failure::usage(format!("{shown} is a folder; name files")));
-    }
-    let total = found.is_file().then_some(found.len());
+    let file = exchange::open(path)?;
+    let total = file.metadata().map(|found| found.len()).ok();
     let done = Cell::new(0);
     let file = Counted { file, done: &done };
     let format = import.format.unwrap_or_else(|| format_of(path));
