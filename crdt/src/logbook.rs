@@ -303,7 +303,11 @@ impl<'a> Chunk<'a> {
         let next = reader.number("first seq")?;
         let id = EntryId(reader.array("previous id")?);
         let epoch = EpochId(reader.array("previous epoch")?);
+        let at = reader.at();
         let count = reader.number("entry count")?;
+        if next.checked_add(count).is_none_or(|end| end == u64::MAX) {
+            return reader.invalid(at, "entry count");
+        }
         let entries = reader.take(reader.left(), "entries")?;
         Ok(Self { key, head: Head { next, id, epoch }, count, entries })
     }
@@ -324,7 +328,7 @@ impl<'a> Chunk<'a> {
         let mut boxes = boxes.chunks_exact(KEY_BOX_BYTES);
         let mut reader = Reader::new(self.entries);
         let mut head = self.head;
-        loop {
+        for _ in 0..self.count {
             let short = ShortEntry::decode(&mut reader).map_err(|_| damaged())?;
             let key_box: Option<KeyBox> = if short.has_box {
                 let salt = boxes.next().ok_or_else(damaged)?;
@@ -346,6 +350,7 @@ impl<'a> Chunk<'a> {
             }
             head = Head { next: head.next + 1, id, epoch: header.epoch };
         }
+        Err(damaged())
     }
 }
 
@@ -434,3 +439,6 @@ fn read_state(key: &[u8], value: &[u8]) -> Result<(LogId, LogState), DecodeError
     reader.finish()?;
     Ok((log, LogState { no, head, forked_at }))
 }
+
+#[cfg(test)]
+mod tests;
