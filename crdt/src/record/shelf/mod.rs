@@ -10,6 +10,8 @@
 
 mod prepare;
 mod read;
+#[cfg(test)]
+mod tests;
 mod thread;
 
 use std::collections::BTreeMap;
