@@ -231,9 +231,9 @@ fn history(steps: &[Step]) -> Vec<Peer> {
                 let mut patch = Patch::default();
                 let path = vec![Segment::Name(format!("f{field}"))];
                 if *unset {
-                    patch.unset(path)
+                    patch.unset(path);
                 } else {
-                    patch.set(path, json!(value))
+                    patch.set(path, json!(value));
                 }
                 peers[*author].write(*author, clock, Draft::Edit { record, patch });
             }
