@@ -1,3 +1,5 @@
+//! Logs of random segments: read back in pieces, after a restart, and from damaged stores.
+
 use proptest::prelude::*;
 use proptest::sample::Index;
 
