@@ -94,6 +94,7 @@ impl Coalition {
     pub fn insert(&mut self, id: EntryId, issuer: DeviceId, statement: Statement) -> bool {
         let counts = match &statement {
             Statement::Desk(certificate) => certificate.holds(),
+            Statement::Grant { audience: Audience::Device { card, .. }, .. } => card.holds(),
             Statement::Grant { .. } | Statement::Admit { .. } => true,
             Statement::Found(_)
             | Statement::Open(_)
@@ -178,6 +179,12 @@ impl Coalition {
             // Grants are narrowed along their route: here the route is root, desk, device.
             let Some(by) = devices.get(issuer) else { continue };
             if !by.desk || by.agency != *agency {
+                continue;
+            }
+            // The device itself says whose it is; no agency can claim another's.
+            let sponsor = devices.get(&DeviceId(card.sponsor));
+            if !sponsor.is_some_and(|sponsor: &Standing| sponsor.desk && sponsor.agency == *agency)
+            {
                 continue;
             }
             let classes = caveats.classes.unwrap_or(CLASSES_ALL) & CLASSES_ALL;
@@ -346,12 +353,14 @@ mod tests {
     }
 
     fn desk(root: u8, n: u8) -> Statement {
-        Statement::Desk(DeskCertificate::sign(&Signer::from_seed(&[root; 32]), device(n).card()))
+        Statement::Desk(DeskCertificate::sign(&Signer::from_seed(&[root; 32]), &device(n)))
     }
 
+    /// Device `n` stands under the desk with the agency's number.
     fn grant(agency: u16, n: u8, right: Right) -> Statement {
+        let card = device(n).card(device(agency as u8).id().0);
         Statement::Grant {
-            audience: Audience::Device { agency: AgencyNo(agency), card: device(n).card() },
+            audience: Audience::Device { agency: AgencyNo(agency), card },
             right,
             caveats: Caveats::default(),
         }
@@ -399,6 +408,34 @@ mod tests {
         let expected = [1, 2, 3, 4].map(|n| device(n).id()).into_iter().collect();
         // Device 4 is no desk and cannot enrol 5; desk 1 cannot enrol 6 for agency 3.
         assert_eq!(devices, expected);
+    }
+
+    #[test]
+    fn no_agency_claims_the_device_of_another() {
+        let (mut coalition, mut statements) = history();
+        // Device 4 stands under desk 3; desk 1 enrols it for agency 1, under smaller entry ids, too.
+        let card = device(4).card(device(3).id().0);
+        let theft = Statement::Grant {
+            audience: Audience::Device { agency: AgencyNo(1), card: card.clone() },
+            right: Right::Write,
+            caveats: Caveats::default(),
+        };
+        let forged = DeviceCard { sponsor: device(1).id().0, ..card };
+        let forgery = Statement::Grant {
+            audience: Audience::Device { agency: AgencyNo(1), card: forged },
+            right: Right::Write,
+            caveats: Caveats::default(),
+        };
+        statements.insert(0, (device(1).id(), theft));
+        statements.insert(0, (device(1).id(), forgery));
+        for (n, (issuer, statement)) in statements.into_iter().enumerate() {
+            coalition.insert(EntryId([n as u8; 32]), issuer, statement);
+        }
+        let standing = &coalition.devices()[&device(4).id()];
+        assert_eq!(
+            (standing.agency, &standing.card),
+            (AgencyNo(3), &device(4).card(device(3).id().0))
+        );
     }
 
     #[test]

@@ -19,6 +19,8 @@ pub enum Domain {
     Log,
     /// An agency root's signature under a desk's certificate.
     DeskCertificate,
+    /// A device's own signature under its card.
+    DeviceCard,
     /// An applicant's signature under a request to join.
     JoinRequest,
     /// A founder desk's approval of an admission.
@@ -57,6 +59,7 @@ impl Domain {
             Self::Compartment => b"tearline/1/compartment",
             Self::Log => b"tearline/1/log",
             Self::DeskCertificate => b"tearline/1/desk-certificate",
+            Self::DeviceCard => b"tearline/1/device-card",
             Self::JoinRequest => b"tearline/1/join-request",
             Self::Admission => b"tearline/1/admission",
             Self::Record => b"tearline/1/record",

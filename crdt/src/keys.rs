@@ -80,14 +80,24 @@ impl DeviceKeys {
         &self.signer
     }
 
-    /// What others need to know of the device.
+    /// The public half of the agreement key.
     #[must_use]
-    pub fn card(&self) -> DeviceCard {
-        DeviceCard {
+    pub fn agreement(&self) -> [u8; 32] {
+        PublicKey::from(&self.agreement).to_bytes()
+    }
+
+    /// What others need to know of the device, and its word that it stands under a sponsor.
+    #[must_use]
+    pub fn card(&self, sponsor: [u8; 32]) -> DeviceCard {
+        let mut card = DeviceCard {
             device: self.id(),
-            agreement: PublicKey::from(&self.agreement).to_bytes(),
+            agreement: self.agreement(),
             kem_hash: None,
-        }
+            sponsor,
+            signature: [0; 64],
+        };
+        card.signature = self.signer.sign(Domain::DeviceCard, &card.signed_bytes());
+        card
     }
 
     /// The X25519 shared secret with a public key; `None` when the key is of small order.
@@ -123,7 +133,8 @@ fn shared_secret(secret: &StaticSecret, public: &[u8; 32]) -> Option<Zeroizing<[
     Some(out)
 }
 
-/// A device's public keys.
+/// A device's public keys, and whose device it says it is. Without its word no other agency could be
+/// kept from enrolling it as its own.
 #[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub struct DeviceCard {
     /// Ed25519: signs, and names the device.
@@ -133,11 +144,22 @@ pub struct DeviceCard {
     /// SHA-256 of the device's ML-KEM-768 key, where it has one; whoever seals to it fetches the
     /// key itself.
     pub kem_hash: Option<Digest>,
+    /// Under whom it stands: a desk under its agency's root, any other device under the desk that
+    /// invited it.
+    pub sponsor: [u8; 32],
+    /// The device's signature over all the rest.
+    pub signature: Signature,
 }
 
 impl DeviceCard {
-    /// Appends `device (32) || agreement (32) || 0 | 1, kem hash (32)`.
-    pub fn encode(&self, out: &mut Vec<u8>) {
+    /// Whether the device signed it.
+    #[must_use]
+    pub fn holds(&self) -> bool {
+        verify(&self.device.0, Domain::DeviceCard, &self.signed_bytes(), &self.signature)
+    }
+
+    fn signed_bytes(&self) -> Vec<u8> {
+        let mut out = Vec::new();
         out.raw(&self.device.0).raw(&self.agreement);
         match &self.kem_hash {
             None => out.push(0),
@@ -146,9 +168,17 @@ impl DeviceCard {
                 out.raw(hash);
             }
         }
+        out.raw(&self.sponsor);
+        out
     }
 
-    /// Reads what [`DeviceCard::encode`] wrote.
+    /// Appends `device (32) || agreement (32) || 0 | 1, kem hash (32) || sponsor (32) ||
+    /// signature (64)`.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        out.raw(&self.signed_bytes()).raw(&self.signature);
+    }
+
+    /// Reads what [`DeviceCard::encode`] wrote. The signature is not checked.
     pub fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
         let device = DeviceId(reader.array("device id")?);
         let agreement = reader.array("agreement key")?;
@@ -158,7 +188,14 @@ impl DeviceCard {
             1 => Some(reader.array("KEM hash")?),
             _ => return reader.invalid(at, "KEM flag"),
         };
-        Ok(Self { device, agreement, kem_hash })
+        let sponsor = reader.array("sponsor")?;
+        Ok(Self {
+            device,
+            agreement,
+            kem_hash,
+            sponsor,
+            signature: reader.array("card signature")?,
+        })
     }
 }
 
@@ -173,6 +210,21 @@ mod tests {
         assert!(verify(&signer.public(), Domain::Entry, b"x", &signature));
         assert!(!verify(&signer.public(), Domain::JoinRequest, b"x", &signature));
         assert!(!verify(&signer.public(), Domain::Entry, b"y", &signature));
+    }
+
+    #[test]
+    fn a_card_holds_only_as_its_device_signed_it() {
+        let keys = DeviceKeys::from_seeds(&[1; 32], &[2; 32]);
+        let card = keys.card([7; 32]);
+        assert!(card.holds());
+        let mut bytes = Vec::new();
+        card.encode(&mut bytes);
+        assert_eq!(DeviceCard::decode(&mut Reader::new(&bytes)), Ok(card.clone()));
+        assert!(!DeviceCard { sponsor: [8; 32], ..card.clone() }.holds());
+        assert!(!DeviceCard { agreement: [8; 32], ..card.clone() }.holds());
+        assert!(!DeviceCard { kem_hash: Some([8; 32]), ..card.clone() }.holds());
+        let other = DeviceKeys::from_seeds(&[3; 32], &[2; 32]);
+        assert!(!DeviceCard { device: other.id(), ..card }.holds());
     }
 
     #[test]

@@ -124,7 +124,7 @@ impl SecretBox {
         let ephemeral: [u8; 32] =
             self.encapsulation.as_slice().try_into().map_err(|_| BoxError::Broken)?;
         let shared = keys.agree(&ephemeral).ok_or(BoxError::WeakKey)?;
-        let key = box_key(&shared, &ephemeral, &keys.card().agreement, context);
+        let key = box_key(&shared, &ephemeral, &keys.agreement(), context);
         let plain = Zeroizing::new(
             open(&key, &[0; 12], &self.device.0, &self.sealed).map_err(|_| BoxError::Broken)?,
         );
@@ -170,7 +170,8 @@ mod tests {
 
     #[test]
     fn a_box_opens_for_its_device_in_its_context_only() {
-        let sealed = SecretBox::seal(&device(1).card(), b"epoch", &[9; 32], &[5; 32]).unwrap();
+        let sealed =
+            SecretBox::seal(&device(1).card([0; 32]), b"epoch", &[9; 32], &[5; 32]).unwrap();
         assert_eq!(*sealed.open(&device(1), b"epoch").unwrap(), [9; 32]);
         assert_eq!(sealed.open(&device(1), b"other"), Err(BoxError::Broken));
         assert_eq!(sealed.open(&device(2), b"epoch"), Err(BoxError::OtherDevice));
@@ -187,7 +188,7 @@ mod tests {
 
     #[test]
     fn a_weak_key_gets_no_box() {
-        let weak = DeviceCard { agreement: [0; 32], ..device(1).card() };
+        let weak = DeviceCard { agreement: [0; 32], ..device(1).card([0; 32]) };
         assert_eq!(SecretBox::seal(&weak, b"e", &[9; 32], &[5; 32]), Err(BoxError::WeakKey));
     }
 

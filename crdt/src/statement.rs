@@ -11,7 +11,7 @@ use crate::charter::{Charter, Member};
 use crate::codec::{DecodeError, Reader, Write as _};
 use crate::hash::{Digest, Domain};
 use crate::id::{AgencyNo, CoalitionId, CompartmentId, DeviceId, EpochId};
-use crate::keys::{self, DeviceCard, RootKey, Signature, Signer};
+use crate::keys::{self, DeviceCard, DeviceKeys, RootKey, Signature, Signer};
 
 /// What a grant allows. Each includes those before it.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -90,16 +90,20 @@ pub struct DeskCertificate {
 impl DeskCertificate {
     /// Certifies a desk.
     #[must_use]
-    pub fn sign(root: &Signer, desk: DeviceCard) -> Self {
+    pub fn sign(root: &Signer, desk: &DeviceKeys) -> Self {
+        let desk = desk.card(root.public());
         let mut bytes = Vec::new();
         desk.encode(&mut bytes);
         let signature = root.sign(Domain::DeskCertificate, &bytes);
         Self { desk, root: root.public(), signature }
     }
 
-    /// Whether the root signed it.
+    /// Whether root and desk signed it, each for the other.
     #[must_use]
     pub fn holds(&self) -> bool {
+        if self.desk.sponsor != self.root || !self.desk.holds() {
+            return false;
+        }
         let mut bytes = Vec::new();
         self.desk.encode(&mut bytes);
         keys::verify(&self.root, Domain::DeskCertificate, &bytes, &self.signature)
@@ -487,10 +491,13 @@ fn decode_admit(reader: &mut Reader<'_>) -> Result<Statement, DecodeError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::keys::DeviceKeys;
+
+    fn keys(n: u8) -> DeviceKeys {
+        DeviceKeys::from_seeds(&[n; 32], &[n + 100; 32])
+    }
 
     fn card(n: u8) -> DeviceCard {
-        DeviceKeys::from_seeds(&[n; 32], &[n + 100; 32]).card()
+        keys(n).card([9; 32])
     }
 
     fn samples() -> Vec<Statement> {
@@ -513,7 +520,7 @@ mod tests {
         };
         vec![
             Statement::Found(charter),
-            Statement::Desk(DeskCertificate::sign(&root, card(1))),
+            Statement::Desk(DeskCertificate::sign(&root, &keys(1))),
             Statement::Grant {
                 audience: Audience::Device { agency: AgencyNo(2), card: card(2) },
                 right: Right::Write,
@@ -574,9 +581,16 @@ mod tests {
 
     #[test]
     fn a_desk_certificate_holds_only_as_signed() {
-        let certificate = DeskCertificate::sign(&Signer::from_seed(&[9; 32]), card(1));
+        let certificate = DeskCertificate::sign(&Signer::from_seed(&[9; 32]), &keys(1));
         assert!(certificate.holds());
         assert!(!DeskCertificate { desk: card(2), ..certificate.clone() }.holds());
-        assert!(!DeskCertificate { root: [0; 32], ..certificate }.holds());
+        let other = Signer::from_seed(&[8; 32]);
+        let claimed = DeskCertificate::sign(&other, &keys(1));
+        assert!(!DeskCertificate { root: [0; 32], ..certificate.clone() }.holds());
+        // Another root certifies a desk that stands under this one.
+        let mut bytes = Vec::new();
+        certificate.desk.encode(&mut bytes);
+        let signature = other.sign(Domain::DeskCertificate, &bytes);
+        assert!(!DeskCertificate { signature, desk: certificate.desk, ..claimed }.holds());
     }
 }

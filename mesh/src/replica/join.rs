@@ -143,7 +143,7 @@ impl<S: Store> Replica<S> {
                 }
             }
             (Applicant::Device(card), Invited::Device) => {
-                if card.device != device {
+                if card.device != device || card.sponsor != self.device().0 || !card.holds() {
                     return Ok(Err(Refusal::NotAllowed));
                 }
                 vec![Statement::Grant {

@@ -226,7 +226,7 @@ impl World {
             founders: vec![founder],
         };
         let now = self.now();
-        let certificate = DeskCertificate::sign(&root(1), keys(1).card());
+        let certificate = DeskCertificate::sign(&root(1), &keys(1));
         let act = self.peers[0].replica.found(now, charter, certificate).unwrap();
         self.drain(0);
         self.settle();
@@ -256,14 +256,13 @@ impl World {
 
     pub(crate) fn request(&self, invitation: &Invitation, peer: usize) -> JoinRequest {
         let seed = peer as u8 + 1;
-        let card = keys(seed).card();
         let applicant = match invitation.invited {
             Invited::Agency => Applicant::Agency {
                 name: format!("Agency {seed}"),
                 country: *b"TD",
-                desk: DeskCertificate::sign(&root(seed), card),
+                desk: DeskCertificate::sign(&root(seed), &keys(seed)),
             },
-            Invited::Device => Applicant::Device(card),
+            Invited::Device => Applicant::Device(keys(seed).card(invitation.inviter.0)),
         };
         JoinRequest { coalition: invitation.coalition, secret: invitation.secret, applicant }
     }

@@ -257,7 +257,7 @@ impl Tearline {
             Failure::denied("this device holds no agency root")
                 .hint("only a home made with `init --agency` can speak for an agency")
         })?;
-        Ok((DeskCertificate::sign(&root.signer, self.keys.card()), root))
+        Ok((DeskCertificate::sign(&root.signer, &self.keys), root))
     }
 
     fn coalition_create(&self, create: &control::CoalitionCreate) -> Result<Value, Failure> {
@@ -337,7 +337,7 @@ impl Tearline {
                 let country = root.country.as_bytes().try_into().unwrap_or(*b"ZZ");
                 Applicant::Agency { name: root.name.clone(), country, desk }
             }
-            Invited::Device => Applicant::Device(self.keys.card()),
+            Invited::Device => Applicant::Device(self.keys.card(invitation.inviter.0)),
         };
         let request =
             JoinRequest { coalition: invitation.coalition, secret: invitation.secret, applicant };

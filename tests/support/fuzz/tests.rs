@@ -133,7 +133,7 @@ fn joins() -> Vec<Vec<u8>> {
     let agency = Applicant::Agency {
         name: "Customs".into(),
         country: *b"TD",
-        desk: DeskCertificate::sign(&Signer::from_seed(&[9; 32]), card()),
+        desk: DeskCertificate::sign(&Signer::from_seed(&[9; 32]), &device()),
     };
     let request =
         |applicant| JoinRequest { coalition: CoalitionId([1; 32]), secret: [2; 16], applicant };
@@ -215,7 +215,7 @@ fn statements() -> Vec<Vec<u8>> {
         frontier: [3; 32],
         boxes_root: [4; 32],
     };
-    let desk = DeskCertificate::sign(&Signer::from_seed(&[9; 32]), card());
+    let desk = DeskCertificate::sign(&Signer::from_seed(&[9; 32]), &device());
     let audience = Audience::Device { agency: AgencyNo(1), card: card() };
     let statements = [
         Statement::Found(charter()),
@@ -325,8 +325,12 @@ fn files() -> Vec<Vec<u8>> {
     files
 }
 
+fn device() -> DeviceKeys {
+    DeviceKeys::from_seeds(&[1; 32], &[2; 32])
+}
+
 fn card() -> DeviceCard {
-    DeviceKeys::from_seeds(&[1; 32], &[2; 32]).card()
+    device().card([3; 32])
 }
 
 fn member() -> Member {
