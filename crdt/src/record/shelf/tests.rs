@@ -1,0 +1,222 @@
+//! Convergence: whatever devices write, and in whatever order, stretches and repetitions it
+//! arrives, every peer that has all of it says the same of every entry and every record, and says
+//! the same again when it starts anew on its store.
+//!
+//! A [`History`] is drawn, acted out by devices that each know a part of the whole, and delivered
+//! to three fresh peers; [`divergence`] is the judge. That the judge can find something is tested,
+//! too: peers with a planted fault are told apart.
+
+mod history;
+mod peer;
+
+use proptest::prelude::*;
+use proptest::strategy::ValueTree as _;
+use proptest::test_runner::TestRunner;
+
+use super::THREADS_MAX;
+use super::thread::{Fault, Verdict};
+use crate::id::Class;
+use crate::record::kind::Kind;
+use history::{Act, Change, Delivery, History, Step, Then, World, deliveries, histories};
+use peer::{Picture, Planted, Said, divergence};
+
+/// What all peers say, if they agree; else where they do not. The first is the one that saw
+/// everything as it was written; the others are fresh and get it as `deliveries` say. Each is asked
+/// as it is and again when it was started anew on its store.
+fn outcome(
+    history: &History,
+    deliveries: &[Vec<Delivery>],
+    planted: Planted,
+) -> Result<Picture, String> {
+    let mut world = World::play(history);
+    let mut pictures = Vec::new();
+    let fresh: Vec<_> = deliveries.iter().map(|d| world.deliver(d, planted)).collect();
+    for (n, peer) in std::iter::once(&mut world.archive).chain(&mut { fresh }).enumerate() {
+        pictures.push((format!("peer {n}"), peer.picture()));
+        peer.restart();
+        pictures.push((format!("peer {n}, started anew"), peer.picture()));
+    }
+    match divergence(&pictures) {
+        None => Ok(pictures.swap_remove(0).1),
+        Some(found) => Err(found),
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(96))]
+
+    #[test]
+    fn every_order_of_arrival_comes_to_the_same(
+        history in histories(),
+        deliveries in prop::collection::vec(deliveries(), 3),
+    ) {
+        let outcome = outcome(&history, &deliveries, Planted::Nothing);
+        prop_assert!(outcome.is_ok(), "{}", outcome.unwrap_err());
+    }
+}
+
+/// A writes, B edits, A edits again without having changed the record in between: the change of B,
+/// not A's own last one, is what the third builds on.
+#[test]
+fn an_author_edits_what_another_edited_after_him() {
+    let [one, two] = [&[0u8, 1][..], &[1, 0]].map(one_by_one);
+    for class in [Class::Routine, Class::Flash] {
+        let history = back_and_forth(class);
+        for turns in [[one.clone(), two.clone()], [one_by_one(&[0]), one_by_one(&[1])]] {
+            let picture = outcome(&history, &turns, Planted::Nothing).unwrap();
+            let said = only(&picture);
+            assert!(said.entries.values().all(|entry| entry.3 == Verdict::Materialised));
+            assert_eq!((said.entries.len(), said.conflicts.len()), (5, 0));
+            let first: serde_json::Value = serde_json::from_str(said.fields()).unwrap();
+            assert_eq!(first["field0"], "text 4");
+        }
+    }
+}
+
+#[test]
+fn concurrent_edits_are_kept_side_by_side_and_one_that_knows_both_settles_them() {
+    let edit = |n| vec![Act::Edit { record: 0, change: Change::Set(0, n) }];
+    let mut history = vec![
+        step(0, Class::Routine, false, vec![Act::New(Kind::Case, 1)]),
+        step(1, Class::Routine, true, edit(1)),
+        step(0, Class::Routine, false, edit(2)),
+    ];
+    history[2].pulls.clear();
+    let turns = [one_by_one(&[0, 1]), one_by_one(&[1, 0]), vec![]];
+    let conflicted = outcome(&history, &turns, Planted::Nothing).unwrap();
+    let values = &only(&conflicted).conflicts["field0"];
+    assert_eq!(values.len(), 2);
+    history.push(step(2, Class::Routine, false, edit(3)));
+    let settled = outcome(&history, &turns, Planted::Nothing).unwrap();
+    assert!(only(&settled).conflicts.is_empty());
+    assert_eq!(only(&settled).entries.len(), 4);
+}
+
+/// An entry that does not count is no reason to call a record urgent, whenever it arrives.
+#[test]
+fn only_what_counts_makes_a_record_urgent() {
+    let mut history = vec![
+        step(0, Class::Routine, false, vec![Act::New(Kind::Person, 0)]),
+        step(1, Class::Flash, false, vec![Act::Intrude { record: 0, change: Change::Set(0, 1) }]),
+    ];
+    let turns = [one_by_one(&[0, 1]), one_by_one(&[1, 0])];
+    let picture = outcome(&history, &turns, Planted::Nothing).unwrap();
+    let verdicts: Vec<_> = only(&picture).entries.values().map(|entry| &entry.3).collect();
+    assert_eq!(verdicts, [&Verdict::Void(Fault::Writer), &Verdict::Materialised]);
+    assert_eq!(picture.class(), Class::Routine);
+    let change = Change::Set(0, 2);
+    history.push(step(2, Class::Flash, false, vec![Act::Edit { record: 0, change }]));
+    let picture = outcome(&history, &turns, Planted::Nothing).unwrap();
+    assert_eq!(picture.class(), Class::Flash);
+}
+
+/// More records in one run than the cache of threads holds, and more than one run for each.
+#[test]
+fn what_the_cache_lets_go_is_read_again() {
+    let new = |_| Act::New(Kind::Case, 0);
+    let mut history = vec![
+        step(0, Class::Routine, false, (0..200).map(new).collect()),
+        step(0, Class::Routine, false, (0..100).map(new).collect()),
+    ];
+    for (device, set) in [(1, 1), (0, 2)] {
+        let edit = |record| Act::Edit { record, change: Change::Set(0, set) };
+        let records = (0..THREADS_MAX + 40).map(|record| record as u16);
+        let edits: Vec<Act> = records.map(edit).collect();
+        for edits in edits.chunks(150) {
+            history.push(step(device, Class::Routine, false, edits.to_vec()));
+        }
+    }
+    let picture = outcome(&history, &[vec![], one_by_one(&[1, 0])], Planted::Nothing).unwrap();
+    let entries = picture.records.values().flat_map(|(said, _)| &said.as_ref().unwrap().entries);
+    assert_eq!(entries.filter(|(_, e)| e.3 == Verdict::Materialised).count(), 300 + 2 * 296);
+}
+
+/// The judge finds what it is there for.
+#[test]
+fn a_peer_with_a_planted_fault_is_told_apart() {
+    let history = back_and_forth(Class::Routine);
+    let late = |planted| outcome(&history, &[one_by_one(&[0]), one_by_one(&[1])], planted);
+    assert!(late(Planted::Nothing).is_ok());
+    let found = late(Planted::DropsWhatWaits).unwrap_err();
+    assert!(found.contains("at peer 0"), "{found}");
+
+    let sealed: Vec<Step> =
+        history.iter().map(|step| Step { late: true, ..step.clone() }).collect();
+    assert!(outcome(&sealed, &[vec![]], Planted::Nothing).is_ok());
+    assert!(outcome(&sealed, &[vec![]], Planted::LeavesClosed).is_err());
+
+    for planted in [Planted::DropsWhatWaits, Planted::LeavesClosed] {
+        let found = samples().filter(|(history, turns)| outcome(history, turns, planted).is_err());
+        assert!(found.count() > 5, "{planted:?}");
+    }
+}
+
+/// What is drawn holds every verdict, conflicts and releases, so that the property says something.
+#[test]
+fn drawn_histories_hold_all_that_can_befall_a_record() {
+    let mut seen = std::collections::BTreeMap::<String, usize>::new();
+    for (history, _) in samples() {
+        let mut note = |what: String| *seen.entry(what).or_default() += 1;
+        let picture = outcome(&history, &[], Planted::Nothing).unwrap();
+        for (said, row) in picture.records.values() {
+            assert_eq!(said.is_some(), row.is_some());
+            let Some(said) = said else { continue };
+            if !said.conflicts.is_empty() {
+                note("conflict".to_owned());
+            }
+            let logs: std::collections::BTreeSet<_> = said.entries.keys().map(|at| at.0).collect();
+            note(format!("record of {} logs", logs.len()));
+            said.entries.values().for_each(|(_, kind, _, verdict)| {
+                note(format!("{kind:?} {verdict:?}"));
+            });
+        }
+    }
+    for what in [
+        "conflict",
+        "record of 3 logs",
+        "EntryKind(1) Materialised",
+        "EntryKind(2) Materialised",
+        "EntryKind(3) Materialised",
+        "EntryKind(2) Waiting",
+        "EntryKind(1) Void(Genesis)",
+        "EntryKind(2) Void(Writer)",
+        "EntryKind(2) Void(Dependency)",
+        "EntryKind(2) Void(Gate(Unreadable(Magic)))",
+        "EntryKind(3) Void(Writer)",
+        "EntryKind(5) Unknown",
+    ] {
+        assert!(seen.contains_key(what), "no {what} in {seen:#?}");
+    }
+}
+
+fn samples() -> impl Iterator<Item = (History, Vec<Vec<Delivery>>)> {
+    let mut runner = TestRunner::deterministic();
+    let drawn = (histories(), prop::collection::vec(deliveries(), 1));
+    (0..48).map(move |_| drawn.new_tree(&mut runner).unwrap().current())
+}
+
+/// A device that knows all writes.
+fn step(device: u8, class: Class, late: bool, acts: Vec<Act>) -> Step {
+    Step { device, class, late, pulls: (0..8).map(|log| (log, 255)).collect(), acts }
+}
+
+/// Five entries, in turns by devices of two agencies.
+fn back_and_forth(class: Class) -> History {
+    let mut history = vec![step(0, class, false, vec![Act::New(Kind::Case, 2)])];
+    for n in 1..5 {
+        let change = Change::Set(0, n);
+        history.push(step(n % 2, class, false, vec![Act::Edit { record: 0, change }]));
+    }
+    history
+}
+
+/// One segment of each of these logs in turn.
+fn one_by_one(logs: &[u8]) -> Vec<Delivery> {
+    let delivery = |log: &u8| Delivery { log: *log, entries: 1, then: Then::Again };
+    logs.iter().cycle().take(logs.len() * 3).map(delivery).collect()
+}
+
+fn only(picture: &Picture) -> &Said {
+    assert_eq!(picture.records.len(), 1);
+    picture.records.values().next().unwrap().0.as_ref().unwrap()
+}
