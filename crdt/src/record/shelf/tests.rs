@@ -15,6 +15,7 @@ use proptest::test_runner::TestRunner;
 
 use super::THREADS_MAX;
 use super::thread::{Fault, Verdict};
+use crate::gate::GateFault;
 use crate::id::Class;
 use crate::record::kind::Kind;
 use history::{Act, Change, Delivery, History, Step, Then, World, deliveries, histories};
@@ -90,6 +91,36 @@ fn concurrent_edits_are_kept_side_by_side_and_one_that_knows_both_settles_them()
     let settled = outcome(&history, &turns, Planted::Nothing).unwrap();
     assert!(only(&settled).conflicts.is_empty());
     assert_eq!(only(&settled).entries.len(), 4);
+}
+
+/// The second place of a device's line is taken by the entry that is first in its log, also where
+/// the other was there, open and ready before.
+#[test]
+fn a_log_is_judged_in_its_order() {
+    let edit = |n| Act::Edit { record: 0, change: Change::Set(0, n) };
+    for late in [false, true] {
+        let mut forked = step(1, Class::Routine, late, vec![edit(2)]);
+        forked.stale = Some((0, Change::Set(0, 3)));
+        let history = vec![
+            step(0, Class::Routine, false, vec![Act::New(Kind::Case, 0)]),
+            step(1, Class::Routine, false, vec![Act::Comment { record: 0 }]),
+            step(0, Class::Routine, false, vec![edit(1)]),
+            forked,
+        ];
+        let turns = [one_by_one(&[0]), one_by_one(&[1]), one_by_one(&[0, 1]), one_by_one(&[1, 0])];
+        let picture = outcome(&history, &turns, Planted::Nothing).unwrap();
+        let case = picture.records.values().filter_map(|(said, _)| said.as_ref());
+        let case = case.max_by_key(|said| said.entries.len()).unwrap();
+        let void = |verdict: &Verdict| match verdict {
+            Verdict::Void(Fault::Gate(GateFault::Seq { .. })) => true,
+            other => {
+                assert_eq!(other, &Verdict::Materialised);
+                false
+            }
+        };
+        let void = case.entries.iter().filter(|(_, entry)| void(&entry.3));
+        assert_eq!(void.map(|((_, seq), _)| *seq).collect::<Vec<_>>(), [2]);
+    }
 }
 
 /// An entry that does not count is no reason to call a record urgent, whenever it arrives.
@@ -197,7 +228,8 @@ fn samples() -> impl Iterator<Item = (History, Vec<Vec<Delivery>>)> {
 
 /// A device that knows all writes.
 fn step(device: u8, class: Class, late: bool, acts: Vec<Act>) -> Step {
-    Step { device, class, late, pulls: (0..8).map(|log| (log, 255)).collect(), acts }
+    let pulls = (0..8).map(|log| (log, 255)).collect();
+    Step { device, class, late, stale: None, pulls, acts }
 }
 
 /// Five entries, in turns by devices of two agencies.

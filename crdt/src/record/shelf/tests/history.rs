@@ -23,6 +23,9 @@ pub(super) struct Step {
     pub(super) class: Class,
     /// Written under the second epoch.
     pub(super) late: bool,
+    /// A change of a record that it seals before it learns more, for the second place of this act
+    /// and under the other epoch: no author may do so, because its own line of changes forks.
+    pub(super) stale: Option<(u16, Change)>,
     /// What it learns before: a log, and how many of its entries.
     pub(super) pulls: Vec<(u8, u8)>,
     /// What it writes, under one signature.
@@ -116,8 +119,17 @@ fn steps() -> impl Strategy<Value = Step> {
     let class = prop_oneof![3 => Just(Class::Routine), 1 => Just(Class::Flash)];
     let pulls = prop::collection::vec((any::<u8>(), 1u8..9), 0..4);
     let acts = prop::collection::vec(acts(), 1..4);
-    (0..DEVICES, class, prop::bool::weighted(0.2), pulls, acts)
-        .prop_map(|(device, class, late, pulls, acts)| Step { device, class, late, pulls, acts })
+    let stale = prop::option::weighted(0.15, (0u16..3, changes()));
+    (0..DEVICES, class, prop::bool::weighted(0.2), stale, pulls, acts).prop_map(
+        |(device, class, late, stale, pulls, acts)| Step {
+            device,
+            class,
+            late,
+            stale,
+            pulls,
+            acts,
+        },
+    )
 }
 
 fn acts() -> impl Strategy<Value = Act> {
@@ -226,53 +238,53 @@ impl World {
         self.now += 1;
         let logs: Vec<LogId> = self.archive.logbook.logs().map(|(log, _)| *log).collect();
         let device = &mut self.devices[usize::from(step.device)];
+        let log = device.log(step.class);
+        let cipher = |late| {
+            let (epoch, keys) = epoch(late);
+            LogCipher::new(log, epoch, keys)
+        };
+        let next_seq = device.peer.logbook.head(&log).next;
+        let stale = step.stale.as_ref().and_then(|(record, change)| {
+            let draft =
+                Draft::Edit { record: *pick(&self.records, *record)?, patch: change.patch() };
+            let place = (cipher(!step.late), next_seq + 1);
+            device.prepare(draft, &self.roll, (&place.0, place.1), self.now)
+        });
         for (log, entries) in &step.pulls {
             if let Some(log) = pick(&logs, *log) {
                 device.peer.pull(&self.archive, log, u64::from(*entries));
             }
         }
-        let log = device.log(step.class);
-        let (epoch, keys) = epoch(step.late);
-        let cipher = LogCipher::new(log, epoch, keys);
+        let cipher = cipher(step.late);
         let mut entries = Vec::new();
         let mut changed = Vec::new();
         for act in &step.acts {
-            let head = device.peer.logbook.head(&log);
-            let next_seq = head.next + entries.len() as u64;
+            let seq = next_seq + entries.len() as u64;
             if let Act::Forge { record, kind, on, label } = act {
                 let record = pick(&self.records, *record);
-                entries.extend(
-                    record.map(|r| device.forge(&cipher, next_seq, *r, (*kind, *on, *label))),
-                );
+                entries
+                    .extend(record.map(|r| device.forge(&cipher, seq, *r, (*kind, *on, *label))));
                 continue;
             }
             let Some(draft) = device.draft(act, &self.records) else { continue };
             let anybody = Roll(self.roll.0.keys().map(|id| (*id, AgencyNo(9))).collect());
             let intrudes = matches!(act, Act::Intrude { .. });
-            let mut writing = Writing {
-                store: &device.peer.store,
-                logbook: &device.peer.logbook,
-                keys: &device.peer.keys,
-                standings: if intrudes { &anybody } else { &self.roll },
-                cipher: &cipher,
-                next_seq,
-                now: WallTime(self.now),
-                entropy: &mut device.entropy,
+            let standings = if intrudes { &anybody } else { &self.roll };
+            let Some(prepared) = device.prepare(draft, standings, (&cipher, seq), self.now) else {
+                continue;
             };
-            match device.peer.shelf.prepare(&mut writing, vec![draft]) {
-                Ok(prepared) => {
-                    let record = prepared.written[0].record;
-                    if matches!(act, Act::New(..) | Act::Comment { .. }) {
-                        self.records.push(record);
-                    } else if changed.contains(&record) {
-                        // It would have to build on the other, which is in no log yet.
-                        continue;
-                    }
-                    changed.push(record);
-                    entries.extend(prepared.entries);
-                }
-                Err((_, error)) => assert!(is_expected(&error), "{error}"),
+            let record = prepared.written[0].record;
+            if matches!(act, Act::New(..) | Act::Comment { .. }) {
+                self.records.push(record);
+            } else if changed.contains(&record) {
+                // It would have to build on the other, which is in no log yet.
+                continue;
             }
+            changed.push(record);
+            entries.extend(prepared.entries);
+        }
+        if entries.len() == 1 {
+            entries.extend(stale.into_iter().flat_map(|prepared| prepared.entries));
         }
         if entries.is_empty() {
             return;
@@ -308,6 +320,31 @@ impl World {
 }
 
 impl Device {
+    /// Seals a draft for a place in its log; `None` if the shelf refuses it.
+    fn prepare(
+        &mut self,
+        draft: Draft,
+        standings: &Roll,
+        (cipher, next_seq): (&LogCipher, u64),
+        now: u64,
+    ) -> Option<Prepared> {
+        let mut writing = Writing {
+            store: &self.peer.store,
+            logbook: &self.peer.logbook,
+            keys: &self.peer.keys,
+            standings,
+            cipher,
+            next_seq,
+            now: WallTime(now),
+            entropy: &mut self.entropy,
+        };
+        let prepared = self.peer.shelf.prepare(&mut writing, vec![draft]);
+        if let Err((_, error)) = &prepared {
+            assert!(is_expected(error), "{error}");
+        }
+        prepared.ok()
+    }
+
     fn draft(&mut self, act: &Act, records: &[RecordId]) -> Option<Draft> {
         Some(match act {
             Act::New(kind, n) => Draft::New { kind: *kind, fields: fields(*n), label: label(*n) },
