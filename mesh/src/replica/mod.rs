@@ -266,6 +266,9 @@ impl<S: Store> Replica<S> {
     /// no input of a peer causes one.
     pub fn handle(&mut self, now: Now, input: Input) -> Result<(), StoreError> {
         self.clock = now.mono;
+        if self.shelf.has_opened_epochs() {
+            self.open_waiting(now)?;
+        }
         match input {
             Input::Up { link, device, dialer } => self.on_up(link, device, dialer),
             Input::Down { link } => self.on_down(link),
@@ -340,6 +343,8 @@ impl<S: Store> Replica<S> {
                 ControlFlow::Break(())
             }
         })?;
+        // Whatever waited for one of them when the process ended is opened with the first input.
+        self.epoch_keys.keys().for_each(|epoch| self.shelf.epoch_opened(*epoch));
         bad.map_or(Ok(()), Err)
     }
 

@@ -51,7 +51,7 @@ pub struct RecordView<'a> {
     pub compartment: CompartmentId,
     /// What it is about.
     pub kind: Kind,
-    /// The most urgent class of its entries.
+    /// The most urgent class of its entries that count.
     pub class: Class,
     /// The agency whose device began it.
     pub origin: AgencyNo,

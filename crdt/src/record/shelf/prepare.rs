@@ -223,7 +223,7 @@ impl Writing<'_> {
         prepared: &mut Prepared,
     ) -> Result<(), DraftError> {
         let seq = self.next_seq + prepared.entries.len() as u64;
-        let mut header = self.header_on(EntryKind::CHANGE, thread, record)?;
+        let mut header = self.header_on(EntryKind::CHANGE, true, thread, record)?;
         let no = self.logbook.state(self.cipher.log()).map(|state| state.no);
         let actor = document::actor(digest, &record, header.run);
         let actor_seq = thread.next_seq(no, header.run);
@@ -242,17 +242,20 @@ impl Writing<'_> {
         prepared: &mut Prepared,
     ) -> Result<(), DraftError> {
         let seq = self.next_seq + prepared.entries.len() as u64;
-        let mut header = self.header_on(EntryKind::LABEL, thread, record)?;
+        let mut header =
+            self.header_on(EntryKind::LABEL, statement.cites.is_empty(), thread, record)?;
         let key_box = self.key_box(thread, &mut header);
         prepared.entries.push(self.entry(seq, &header, &key_box, &statement.encode())?);
         prepared.written.push(Written { record, seq });
         Ok(())
     }
 
-    /// A header that depends on the record's heads.
+    /// A header that depends on the record's heads. `open`: whoever may write the compartment may
+    /// do this where the record is open to it.
     fn header_on(
         &self,
         kind: EntryKind,
+        open: bool,
         thread: &Thread,
         record: RecordId,
     ) -> Result<SealedHeader, DraftError> {
@@ -266,7 +269,7 @@ impl Writing<'_> {
         let agency = |device| self.standings.agency(&log.compartment, device);
         let same =
             agency(&log.device).is_some() && agency(&log.device) == agency(&beginning.device);
-        if !same && (writers == Writers::Originator || kind == EntryKind::LABEL) {
+        if !(same || open && writers == Writers::Compartment) {
             return Err(DraftError::NotWriter);
         }
         if heads.len() > DEPS_MAX {

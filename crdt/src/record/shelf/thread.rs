@@ -350,11 +350,13 @@ impl Thread {
 
     pub(crate) fn summary(&self, standings: &dyn Standings) -> Option<Summary> {
         let Beginning { log, kind, wall, .. } = self.beginning.as_ref()?;
-        let urgent = |slot: &Slot| slot.opened.log.class;
+        // Whoever's entry does not count must not make the record urgent.
+        let counts = |slot: &&Slot| slot.verdict == Verdict::Materialised;
+        let classes = self.slots.values().filter(counts).map(|slot| slot.opened.log.class);
         Some(Summary {
             compartment: log.compartment,
             kind: *kind,
-            class: self.slots.values().map(urgent).min().unwrap_or(log.class),
+            class: classes.min().unwrap_or(log.class),
             origin: standings.agency(&log.compartment, &log.device).unwrap_or_default(),
             device: log.device,
             label: self.label(),

@@ -128,14 +128,12 @@ impl Logbook {
 
     /// Puts a verified run behind its log's head. The caller applies the batch, and lets nobody see
     /// the new state before it is flushed. Returns the log's number, or `None` when the run does
-    /// not continue the log as it is now; then nothing is written.
+    /// not continue the log as it is now, or all numbers are used up; then nothing is written.
     pub fn append(&mut self, batch: &mut Batch, run: &VerifiedRun) -> Option<LogNo> {
-        let known = self.logs.get(run.log()).copied();
-        let state = known.unwrap_or_else(|| LogState {
-            no: LogNo(self.ids.keys().next_back().map_or(0, |no| no.0 + 1)),
-            head: Head::EMPTY,
-            forked_at: None,
-        });
+        let state = match self.logs.get(run.log()) {
+            Some(state) => *state,
+            None => LogState { no: self.next_no()?, head: Head::EMPTY, forked_at: None },
+        };
         if state.head != *run.from() || state.forked_at.is_some() {
             return None;
         }
@@ -153,6 +151,12 @@ impl Logbook {
         batch.put(Space::Proofs, proof.log().encode(), proof.encode());
         self.set(batch, *proof.log(), LogState { forked_at: Some(proof.seq()), ..state });
         true
+    }
+
+    /// The number of a new log; `None` if there is none left.
+    fn next_no(&self) -> Option<LogNo> {
+        let last = self.ids.keys().next_back();
+        last.map_or(Some(0), |no| no.0.checked_add(1)).map(LogNo)
     }
 
     fn set(&mut self, batch: &mut Batch, log: LogId, state: LogState) {
@@ -178,8 +182,18 @@ impl Logbook {
         let Some(state) = self.logs.get(log).filter(|state| from < state.head.next) else {
             return Ok(None);
         };
-        let mut reading = Reading::new(span, bytes_max);
-        self.chunks(store, state.no, from, &mut |chunk| reading.take(store, &chunk))?;
+        let end = span.end.min(state.head.next);
+        let mut reading = Reading::new(from..end, bytes_max);
+        let mut ended = false;
+        self.chunks(store, state.no, from, &mut |chunk| {
+            let flow = reading.take(store, &chunk)?;
+            ended = flow.is_break();
+            Ok(flow)
+        })?;
+        if !ended && reading.next() < end {
+            let key = chunk_key(state.no, reading.next());
+            return Err(crate::store::damaged(Space::Entries, &key));
+        }
         Ok(reading.finish())
     }
 
@@ -210,7 +224,7 @@ impl Logbook {
         log: &LogId,
         seq: u64,
     ) -> Result<Option<Branch>, StoreError> {
-        for at in (seq..).take(SEGMENT_ENTRIES_MAX) {
+        for at in (seq..self.head(log).next).take(SEGMENT_ENTRIES_MAX) {
             let Some(entry) = self.entry(store, log, at)? else { return Ok(None) };
             let Some(signed) = entry.signed else { continue };
             if at == seq {
@@ -303,11 +317,7 @@ impl<'a> Chunk<'a> {
         let next = reader.number("first seq")?;
         let id = EntryId(reader.array("previous id")?);
         let epoch = EpochId(reader.array("previous epoch")?);
-        let at = reader.at();
         let count = reader.number("entry count")?;
-        if next.checked_add(count).is_none_or(|end| end == u64::MAX) {
-            return reader.invalid(at, "entry count");
-        }
         let entries = reader.take(reader.left(), "entries")?;
         Ok(Self { key, head: Head { next, id, epoch }, count, entries })
     }
@@ -328,7 +338,7 @@ impl<'a> Chunk<'a> {
         let mut boxes = boxes.chunks_exact(KEY_BOX_BYTES);
         let mut reader = Reader::new(self.entries);
         let mut head = self.head;
-        for _ in 0..self.count {
+        loop {
             let short = ShortEntry::decode(&mut reader).map_err(|_| damaged())?;
             let key_box: Option<KeyBox> = if short.has_box {
                 let salt = boxes.next().ok_or_else(damaged)?;
@@ -348,9 +358,9 @@ impl<'a> Chunk<'a> {
                     signed: short.signature.map(|signature| SignedHeader { header, signature }),
                 });
             }
-            head = Head { next: head.next + 1, id, epoch: header.epoch };
+            let next = head.next.checked_add(1).ok_or_else(damaged)?;
+            head = Head { next, id, epoch: header.epoch };
         }
-        Err(damaged())
     }
 }
 
@@ -378,12 +388,17 @@ impl Reading {
         let boxes = chunk.boxes(store)?;
         let mut boxes = boxes.chunks_exact(KEY_BOX_BYTES);
         let mut reader = Reader::new(chunk.entries);
-        for seq in (chunk.head.next..).take(usize::try_from(chunk.count).unwrap_or(usize::MAX)) {
+        let first = chunk.head.next;
+        let end = first.checked_add(chunk.count).ok_or_else(damaged)?;
+        for seq in first..end {
             let start = reader.at();
             let short = ShortEntry::decode(&mut reader).map_err(|_| damaged())?;
             let salt = if short.has_box { Some(boxes.next().ok_or_else(damaged)?) } else { None };
             if seq < self.span.start {
                 continue;
+            }
+            if seq != self.next() {
+                return Err(damaged());
             }
             if seq >= self.span.end {
                 return Ok(ControlFlow::Break(()));
@@ -393,7 +408,8 @@ impl Reading {
             if size > self.bytes_max && self.whole.0 > 0 {
                 return Ok(ControlFlow::Break(()));
             }
-            if size > SEGMENT_BYTES_MAX.max(self.bytes_max) + CHUNK_BYTES + bytes.len() {
+            let slack = CHUNK_BYTES + bytes.len();
+            if size > SEGMENT_BYTES_MAX.max(self.bytes_max).saturating_add(slack) {
                 return Err(damaged());
             }
             self.stretch.count += 1;
@@ -404,7 +420,13 @@ impl Reading {
                 self.whole = (*count, entries.len(), boxes.len());
             }
         }
+        reader.finish().map_err(|_| damaged())?;
         Ok(ControlFlow::Continue(()))
+    }
+
+    /// Position of the entry that comes next.
+    const fn next(&self) -> u64 {
+        self.span.start.saturating_add(self.stretch.count as u64)
     }
 
     fn finish(mut self) -> Option<Stretch> {

@@ -1,0 +1,302 @@
+//! A peer as a driver runs it, what it says in the end, and the judge of several such pictures.
+
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+
+use super::super::*;
+use crate::document::Conflicts;
+use crate::entry::run::VerifiedRun;
+use crate::id::EntryId;
+use crate::store::memory::MemoryStore;
+
+/// The compartment of all histories.
+pub(super) const COMPARTMENT: CompartmentId = CompartmentId([2; 32]);
+
+/// The epochs that are written under: the second is one whose keys may come late.
+pub(super) fn epoch(late: bool) -> (EpochId, EpochKeys) {
+    let n = 3 + u8::from(late);
+    (EpochId([n; 32]), EpochKeys::of(&[n; 32]))
+}
+
+/// Which device is of which agency.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Roll(pub(super) BTreeMap<DeviceId, AgencyNo>);
+
+impl Standings for Roll {
+    fn agency(&self, _: &CompartmentId, device: &DeviceId) -> Option<AgencyNo> {
+        self.0.get(device).copied()
+    }
+}
+
+/// A fault in a peer, to see that the judge finds it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Planted {
+    Nothing,
+    /// It drops entries whose dependencies come later, instead of keeping them until then.
+    DropsWhatWaits,
+    /// It never opens what came before the epoch's keys.
+    LeavesClosed,
+}
+
+/// A store, and what works on it.
+#[derive(Debug)]
+pub(super) struct Peer {
+    pub(super) store: MemoryStore,
+    pub(super) logbook: Logbook,
+    pub(super) shelf: Shelf,
+    pub(super) keys: BTreeMap<EpochId, EpochKeys>,
+    pub(super) roll: Roll,
+    shown: Shown,
+    planted: Planted,
+}
+
+impl Peer {
+    /// A peer that has the keys of the first epoch.
+    pub(super) fn new(roll: &Roll, planted: Planted) -> Self {
+        Self {
+            store: MemoryStore::new(),
+            logbook: Logbook::default(),
+            shelf: Shelf::default(),
+            keys: BTreeMap::from([epoch(false)]),
+            roll: roll.clone(),
+            shown: Shown::default(),
+            planted,
+        }
+    }
+
+    /// Takes a run; false if it does not follow what is there.
+    pub(super) fn take(&mut self, run: &VerifiedRun) -> bool {
+        let mut batch = Batch::default();
+        let Some(no) = self.logbook.append(&mut batch, run) else {
+            assert!(batch.is_empty());
+            return false;
+        };
+        let mut desk = Desk {
+            store: &self.store,
+            logbook: &self.logbook,
+            keys: &self.keys,
+            standings: &self.roll,
+            projection: &mut self.shown,
+            now: WallTime(9),
+        };
+        self.shelf.take(&mut desk, &mut batch, no, run).unwrap();
+        self.store.apply(batch).unwrap();
+        if self.planted == Planted::DropsWhatWaits {
+            self.drop_what_waits();
+        }
+        true
+    }
+
+    /// Takes up to `entries` further entries of a log from another peer, as the wire carries them.
+    pub(super) fn pull(&mut self, from: &Self, log: &LogId, entries: u64) -> Option<VerifiedRun> {
+        let head = self.logbook.head(log);
+        let span = head.next..head.next.saturating_add(entries);
+        let stretch = from.logbook.read(&from.store, log, span, 16 * 1024).unwrap()?;
+        let run = stretch.run(*log).verify(&head).unwrap();
+        assert!(self.take(&run));
+        Some(run)
+    }
+
+    /// The keys of the second epoch come.
+    pub(super) fn open_late_epoch(&mut self) {
+        let (id, keys) = epoch(true);
+        if self.keys.insert(id, keys).is_some() || self.planted == Planted::LeavesClosed {
+            return;
+        }
+        self.shelf.epoch_opened(id);
+        while self.shelf.has_opened_epochs() {
+            let mut batch = Batch::default();
+            let mut desk = Desk {
+                store: &self.store,
+                logbook: &self.logbook,
+                keys: &self.keys,
+                standings: &self.roll,
+                projection: &mut self.shown,
+                now: WallTime(9),
+            };
+            self.shelf.open_waiting(&mut desk, &mut batch).unwrap();
+            self.store.apply(batch).unwrap();
+        }
+    }
+
+    /// Starts anew on what is stored.
+    pub(super) fn restart(&mut self) {
+        self.logbook = Logbook::load(&self.store).unwrap();
+        self.shelf = Shelf::default();
+    }
+
+    /// A record in full.
+    pub(super) fn show(&mut self, record: RecordId) -> Option<Detail> {
+        let mut reader = self.shelf.reader(&self.store, &self.logbook, &self.keys, &self.roll);
+        reader.show(record).unwrap()
+    }
+
+    pub(super) fn records(&self) -> Vec<RecordId> {
+        let mut records = Vec::new();
+        let keep = &mut |key: &[u8], _: &[u8]| {
+            records.push(RecordId(key.try_into().unwrap()));
+            ControlFlow::Continue(())
+        };
+        self.store.scan(Space::Records, &[], &[], keep).unwrap();
+        records
+    }
+
+    /// All that this peer says.
+    pub(super) fn picture(&mut self) -> Picture {
+        let mut records = BTreeMap::new();
+        for record in self.records() {
+            let said = self.show(record).map(|detail| Said::of(&detail));
+            records.insert(record, (said, self.shown.0.get(&record).cloned()));
+        }
+        let begun = self.shelf.records_of(&self.store, COMPARTMENT).unwrap();
+        Picture { begun, waiting: self.store.keys(Space::Waiting), records }
+    }
+
+    fn drop_what_waits(&mut self) {
+        for record in self.records() {
+            let mut reader = self.shelf.reader(&self.store, &self.logbook, &self.keys, &self.roll);
+            reader.load(record).unwrap();
+            let mut listing = Listing::load(&self.store, &record).unwrap().unwrap();
+            let entries = self.shelf.threads[&record].entries();
+            let judged = entries.filter(|(_, verdict)| **verdict != Verdict::Waiting);
+            listing.places = judged.map(|(opened, _)| opened.place).collect();
+            let mut batch = Batch::default();
+            batch.put(Space::Records, record.0, listing.encode());
+            self.store.apply(batch).unwrap();
+        }
+        self.shelf = Shelf::default();
+    }
+}
+
+/// What the projection was last told of each record.
+#[derive(Debug, Default)]
+struct Shown(BTreeMap<RecordId, Row>);
+
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Row {
+    version: u64,
+    class: Class,
+    conflicted: bool,
+    of: About,
+}
+
+/// What both the projection and a reader are told. Fields as the bytes of their JSON.
+#[derive(Clone, Debug, PartialEq)]
+struct About {
+    kind: Kind,
+    origin: AgencyNo,
+    device: DeviceId,
+    created: WallTime,
+    label: Label,
+    fields: String,
+}
+
+impl Projection for Shown {
+    fn record(
+        &mut self,
+        _: &dyn Store,
+        _: &mut Batch,
+        view: &RecordView<'_>,
+    ) -> Result<(), StoreError> {
+        let of = About {
+            kind: view.kind,
+            origin: view.origin,
+            device: view.device,
+            created: view.created,
+            label: view.label.clone(),
+            fields: serde_json::to_string(view.fields).unwrap(),
+        };
+        let row = Row { version: view.version, class: view.class, conflicted: view.conflicted, of };
+        let before = self.0.insert(view.record, row);
+        assert!(before.is_none_or(|before| before.version < view.version));
+        Ok(())
+    }
+
+    fn finish(&mut self, _: &mut Batch) {}
+}
+
+/// What a reader is told of an entry: its id, its kind, the fields that it touches, its verdict.
+type Judgement = (EntryId, EntryKind, Vec<String>, Verdict);
+
+/// What a reader is told of a record.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Said {
+    of: About,
+    pub(super) conflicts: Conflicts,
+    pub(super) entries: BTreeMap<(LogId, u64), Judgement>,
+}
+
+impl Said {
+    /// The fields, as JSON.
+    pub(super) fn fields(&self) -> &str {
+        &self.of.fields
+    }
+
+    fn of(detail: &Detail) -> Self {
+        let of = About {
+            kind: detail.kind,
+            origin: detail.origin,
+            device: detail.device,
+            created: detail.created,
+            label: detail.label.clone(),
+            fields: serde_json::to_string(&detail.fields).unwrap(),
+        };
+        let entry = |entry: &EntryView| {
+            let what = (entry.id, entry.kind, entry.fields.clone(), entry.verdict.clone());
+            ((entry.log, entry.seq), what)
+        };
+        let entries = detail.entries.iter().map(entry).collect();
+        Self { of, conflicts: detail.conflicts.clone(), entries }
+    }
+}
+
+/// All that a peer says.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Picture {
+    begun: u64,
+    waiting: usize,
+    pub(super) records: BTreeMap<RecordId, (Option<Said>, Option<Row>)>,
+}
+
+impl Picture {
+    /// The class of the first record, as the index has it.
+    pub(super) fn class(&self) -> Class {
+        self.records.values().next().unwrap().1.as_ref().unwrap().class
+    }
+}
+
+/// Where pictures differ: from each other, or the projection's from the reader's.
+pub(super) fn divergence(pictures: &[(String, Picture)]) -> Option<String> {
+    let (first_name, first) = pictures.first()?;
+    for (name, picture) in pictures {
+        if (picture.begun, picture.waiting) != (first.begun, first.waiting) {
+            return Some(format!(
+                "{first_name}: {} begun, {} waiting; {name}: {} begun, {} waiting",
+                first.begun, first.waiting, picture.begun, picture.waiting
+            ));
+        }
+        if !picture.records.keys().eq(first.records.keys()) {
+            return Some(format!("{first_name} and {name} have other records"));
+        }
+        for (record, (said, row)) in &picture.records {
+            let (first_said, first_row) = &first.records[record];
+            if said != first_said {
+                return Some(format!(
+                    "{record} at {first_name}: {first_said:#?}\nat {name}: {said:#?}"
+                ));
+            }
+            let told = |row: &Option<Row>| row.clone().map(|row| Row { version: 0, ..row });
+            if told(row) != told(first_row) {
+                return Some(format!(
+                    "{record}, as the index of {first_name} has it: {first_row:#?}\n\
+                     of {name}: {row:#?}"
+                ));
+            }
+            let read = said.as_ref().map(|said| (&said.of, !said.conflicts.is_empty()));
+            if read != row.as_ref().map(|row| (&row.of, row.conflicted)) {
+                return Some(format!("{record} at {name}: index {row:#?}\nreader {said:#?}"));
+            }
+        }
+    }
+    None
+}
