@@ -10,7 +10,7 @@
 //! of its own choice against honest ones.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::entry::run::Head;
 use crate::hash::{Digest, Domain};
@@ -104,7 +104,8 @@ pub struct Leaf {
     pub key: LogKey,
     /// Seq of the next entry.
     pub next: u64,
-    /// The first bytes of the head's id.
+    /// The first bytes of the head's id; all their bits the other way round where the log is proven
+    /// to be forked.
     pub head: [u8; 8],
 }
 
@@ -121,6 +122,7 @@ pub enum Subtree {
 #[derive(Debug, Default)]
 pub struct Frontier {
     leaves: BTreeMap<LogKey, Head>,
+    forked: BTreeSet<LogKey>,
     /// Hashes of inner nodes, dropped along a path when a leaf below it moves.
     hashes: RefCell<BTreeMap<Prefix, NodeHash>>,
 }
@@ -129,6 +131,16 @@ impl Frontier {
     /// Sets a log's head.
     pub fn set(&mut self, key: LogKey, head: Head) {
         self.leaves.insert(key, head);
+        self.moved(&key);
+    }
+
+    /// Says that a log is proven to be forked, so that a peer without the proof sees a difference.
+    pub fn set_forked(&mut self, key: LogKey) {
+        self.forked.insert(key);
+        self.moved(&key);
+    }
+
+    fn moved(&mut self, key: &LogKey) {
         let hashes = self.hashes.get_mut();
         let mut prefix = Prefix::default();
         hashes.remove(&prefix);
@@ -176,6 +188,9 @@ impl Frontier {
                     parts.extend_from_slice(&key.0);
                     parts.extend_from_slice(&head.next.to_be_bytes());
                     parts.extend_from_slice(&head.id.0);
+                    if self.forked.contains(key) {
+                        parts.extend_from_slice(FORKED);
+                    }
                 }
                 Domain::FrontierLeaf.hash(&[&parts])
             }
@@ -195,7 +210,8 @@ impl Frontier {
     /// Describes a subtree: by leaves where there are few, else by branches.
     #[must_use]
     pub fn describe(&self, prefix: &Prefix) -> Subtree {
-        let few: Vec<Leaf> = self.below(prefix).take(LEAVES_MAX + 1).map(leaf).collect();
+        let few: Vec<Leaf> =
+            self.below(prefix).take(LEAVES_MAX + 1).map(|held| self.leaf(held)).collect();
         if few.len() <= LEAVES_MAX || prefix.0.len() >= DEPTH_MAX {
             return Subtree::Leaves(few);
         }
@@ -206,6 +222,12 @@ impl Frontier {
         Subtree::Branches(branches)
     }
 
+    fn leaf(&self, (key, head): (&LogKey, &Head)) -> Leaf {
+        let tag = head_tag(&head.id);
+        let head_tag = if self.forked.contains(key) { tag.map(|byte| !byte) } else { tag };
+        Leaf { key: *key, next: head.next, head: head_tag }
+    }
+
     /// The logs below a path.
     pub fn below(&self, prefix: &Prefix) -> impl Iterator<Item = (&LogKey, &Head)> {
         let (first, last) = prefix.range();
@@ -213,9 +235,8 @@ impl Frontier {
     }
 }
 
-fn leaf((key, head): (&LogKey, &Head)) -> Leaf {
-    Leaf { key: *key, next: head.next, head: head_tag(&head.id) }
-}
+/// What the hash of a forked log's leaf ends with.
+const FORKED: &[u8] = b"forked";
 
 /// The first bytes of a head's id: enough to notice that two peers hold different branches.
 #[must_use]

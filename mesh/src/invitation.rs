@@ -186,11 +186,15 @@ impl JoinRequest {
         let secret = reader.array("secret")?;
         let at = reader.at();
         let applicant = match reader.u8("applicant")? {
-            0 => Applicant::Agency {
-                name: reader.text(NAME_BYTES_MAX, "agency name")?.to_owned(),
-                country: reader.array("country")?,
-                desk: DeskCertificate::decode(&mut reader)?,
-            },
+            0 => {
+                let name = reader.text(NAME_BYTES_MAX, "agency name")?.to_owned();
+                let at = reader.at();
+                let country: [u8; 2] = reader.array("country")?;
+                if !country.iter().all(u8::is_ascii_uppercase) {
+                    return reader.invalid(at, "country");
+                }
+                Applicant::Agency { name, country, desk: DeskCertificate::decode(&mut reader)? }
+            }
             1 => Applicant::Device(DeviceCard::decode(&mut reader)?),
             _ => return reader.invalid(at, "applicant"),
         };

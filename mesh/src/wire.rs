@@ -121,6 +121,13 @@ pub enum Frame {
         /// The encoded answer ([`crate::invitation::JoinAnswer`]).
         answer: Vec<u8>,
     },
+    /// 14: logs of which I take no more now; I say my position when that changes.
+    Decline {
+        /// Of which compartment.
+        area: Tag,
+        /// The logs.
+        logs: Vec<LogKey>,
+    },
 }
 
 impl Frame {
@@ -141,6 +148,7 @@ impl Frame {
             Self::Evidence { .. } => "evidence",
             Self::Join { .. } => "join",
             Self::JoinAnswer { .. } => "join-answer",
+            Self::Decline { .. } => "decline",
         }
     }
 
@@ -202,6 +210,12 @@ impl Frame {
             Self::JoinAnswer { answer } => {
                 out.raw(&[13]).bytes(answer);
             }
+            Self::Decline { area, logs } => {
+                out.raw(&[14]).raw(area).number(logs.len() as u64);
+                for key in logs {
+                    out.raw(&key.0);
+                }
+            }
         }
         out
     }
@@ -229,6 +243,7 @@ impl Frame {
             },
             12 => Self::Join { request: reader.bytes(STATEMENT_MAX, "request")?.to_vec() },
             13 => Self::JoinAnswer { answer: reader.bytes(FRAME_BYTES_MAX, "answer")?.to_vec() },
+            14 => decode_decline(&mut reader)?,
             _ => return reader.invalid(0, "frame type"),
         };
         reader.finish()?;
@@ -359,6 +374,16 @@ fn decode_have(reader: &mut Reader<'_>) -> Result<Frame, DecodeError> {
     Ok(Frame::Have { area, logs })
 }
 
+fn decode_decline(reader: &mut Reader<'_>) -> Result<Frame, DecodeError> {
+    let area = reader.array("area")?;
+    let count = reader.count(POSITIONS_MAX, "logs")?;
+    let mut logs = Vec::with_capacity(count);
+    for _ in 0..count {
+        logs.push(LogKey(reader.array("log key")?));
+    }
+    Ok(Frame::Decline { area, logs })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -394,6 +419,7 @@ mod tests {
             Frame::Evidence { area: [1; 8], branch: vec![1] },
             Frame::Join { request: vec![1] },
             Frame::JoinAnswer { answer: vec![1] },
+            Frame::Decline { area: [1; 8], logs: vec![LogKey([2; 16])] },
         ]
     }
 

@@ -159,6 +159,11 @@ impl Logbook {
         last.map_or(Some(0), |no| no.0.checked_add(1)).map(LogNo)
     }
 
+    /// The proof of a log's fork, encoded, where there is one.
+    pub fn proof(&self, store: &dyn Store, log: &LogId) -> Result<Option<Vec<u8>>, StoreError> {
+        store.get(Space::Proofs, &log.encode())
+    }
+
     fn set(&mut self, batch: &mut Batch, log: LogId, state: LogState) {
         let mut value = log.encode().to_vec();
         value.number(state.head.next).raw(&state.head.id.0).raw(&state.head.epoch.0);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use tearline_crdt::authority::{Coalition, Compartment, EpochFault};
+use tearline_crdt::authority::{Coalition, Compartment};
 use tearline_crdt::bounds::NAME_BYTES_MAX;
 use tearline_crdt::charter::Charter;
 use tearline_crdt::codec::{DecodeError, Reader};
@@ -40,8 +40,11 @@ pub struct Area {
     pub frontier: Frontier,
     /// The logs, by the key under which frontiers name them.
     pub(super) logs: BTreeMap<LogKey, LogId>,
-    /// Epochs whose parents have not arrived.
-    orphans: Vec<EpochStatement>,
+    /// Epochs that wait for a parent, by the parent.
+    orphans: BTreeMap<EpochId, Vec<EpochStatement>>,
+    /// Where boxes are of epochs that we cannot open: the entries of the authority logs that carry
+    /// them. One may come before the statement of its epoch.
+    closed: BTreeMap<EpochId, Vec<(LogId, u64)>>,
 }
 
 /// An authority entry as it matters here.
@@ -55,8 +58,6 @@ pub(super) struct Fact<'a> {
 
 /// Most boxes in one payload.
 const BOXES_MAX: usize = 2_048;
-/// Most epochs that wait for their parents in one area.
-const ORPHANS_MAX: usize = 256;
 
 impl<S: Store> Replica<S> {
     /// Reads the areas and replays their authority logs: coalitions first, because compartments
@@ -93,12 +94,16 @@ impl<S: Store> Replica<S> {
             name: None,
             frontier: Frontier::default(),
             logs: BTreeMap::new(),
-            orphans: Vec::new(),
+            orphans: BTreeMap::new(),
+            closed: BTreeMap::new(),
         };
         for (log, state) in self.logbook.logs_of(id) {
             let key = LogKey::of(log);
             area.logs.insert(key, *log);
             area.frontier.set(key, state.head);
+            if state.forked_at.is_some() {
+                area.frontier.set_forked(key);
+            }
         }
         self.areas.insert(id, area);
         id
@@ -215,23 +220,40 @@ impl<S: Store> Replica<S> {
         let root = epoch.boxes_root;
         let Some(area) = self.areas.get_mut(&fact.log.compartment) else { return };
         let Body::Compartment(compartment) = &mut area.body else { return };
-        match compartment.insert_epoch(epoch.clone()) {
-            Ok(_) => {
-                let waiting = std::mem::take(&mut area.orphans);
-                for orphan in waiting {
-                    if compartment.insert_epoch(orphan.clone()) == Err(EpochFault::ParentMissing) {
-                        area.orphans.push(orphan);
-                    }
-                }
+        // Whoever waited for this one follows, and whoever waited for those.
+        let (mut ready, mut known) = (vec![epoch], Vec::new());
+        while let Some(epoch) = ready.pop() {
+            let missing = epoch.parents.iter().find(|p| !compartment.epochs().contains_key(*p));
+            if let Some(parent) = missing.copied() {
+                area.orphans.entry(parent).or_default().push(epoch);
+                continue;
             }
-            Err(EpochFault::ParentMissing) => {
-                if area.orphans.len() < ORPHANS_MAX {
-                    area.orphans.push(epoch);
-                }
+            if let Ok(id) = compartment.insert_epoch(epoch) {
+                known.push(id);
+                ready.extend(area.orphans.remove(&id).unwrap_or_default());
             }
-            Err(EpochFault::Depth) => return,
         }
+        // This one's boxes are at hand; in the store they are not yet.
         self.take_boxes(batch, fact, id, &root);
+        for id in known {
+            self.reopen_boxes(batch, fact.log.compartment, id);
+        }
+    }
+
+    /// Tries the boxes that came before the statement of their epoch.
+    fn reopen_boxes(&mut self, batch: &mut Batch, area: CompartmentId, epoch: EpochId) {
+        let Some(area) = self.areas.get_mut(&area) else { return };
+        for (log, seq) in area.closed.remove(&epoch).unwrap_or_default() {
+            let Ok(Some(entry)) = self.logbook.entry(&self.store, &log, seq) else { continue };
+            let root = match Statement::decode(&entry.sealed) {
+                Ok(Statement::Reseal { boxes_root, .. }) => boxes_root,
+                Ok(Statement::Epoch(epoch)) => epoch.boxes_root,
+                _ => continue,
+            };
+            let payload = entry.payload.as_deref();
+            let fact = Fact { id: entry.id, seq, log, statement: &entry.sealed, payload };
+            self.take_boxes(batch, &fact, epoch, &root);
+        }
     }
 
     /// Opens our own box among those of an epoch, if it is there and keeps its word.
@@ -249,6 +271,9 @@ impl<S: Store> Replica<S> {
             .and_then(|c| c.epochs().get(&id))
             .map(|epoch| epoch.commitment)
         else {
+            if let Some(area) = self.areas.get_mut(&fact.log.compartment) {
+                area.closed.entry(id).or_default().push((fact.log, fact.seq));
+            }
             return;
         };
         let own = self.keys.id();

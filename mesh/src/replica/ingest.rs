@@ -52,15 +52,24 @@ impl<S: Store> Replica<S> {
         tag: Tag,
         run: Incoming,
     ) -> Result<Result<(), PeerFault>, StoreError> {
-        let Some(id) = self.area_of(link, tag) else { return Ok(Ok(())) };
+        let decline = Frame::Decline { area: tag, logs: vec![run.key] };
+        let Some(id) = self.area_of(link, tag) else {
+            self.say(link, decline);
+            return Ok(Ok(()));
+        };
         let log = match self.log_of(id, &run) {
             Ok(Some(log)) => log,
-            Ok(None) => return Ok(Ok(())),
+            Ok(None) => {
+                self.say(link, decline);
+                return Ok(Ok(()));
+            }
             Err(fault) => return Ok(Err(fault)),
         };
         let state = self.logbook.state(&log).copied();
         let head = self.logbook.head(&log);
         if state.is_some_and(|state| state.forked_at.is_some()) {
+            self.say(link, decline);
+            self.say_fork(link, &log)?;
             return Ok(Ok(()));
         }
         if run.first != head.next {
@@ -80,6 +89,7 @@ impl<S: Store> Replica<S> {
             {
                 session.refused.insert((id, run.key));
             }
+            self.say(link, decline);
             return Ok(Ok(()));
         }
         if let Some(session) = self.sessions.get_mut(&link) {
@@ -204,6 +214,7 @@ impl<S: Store> Replica<S> {
         if authority {
             self.on_authority_changed()?;
         }
+        self.spread_forks(barrier)?;
         self.answer_joins();
         let tickets = std::mem::take(&mut self.tickets);
         for (covered_by, ticket) in tickets {

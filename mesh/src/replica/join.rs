@@ -26,6 +26,9 @@ pub(super) struct Welcome {
     answer: JoinAnswer,
 }
 
+/// Requests of one session that are refused before it ends.
+const REFUSALS_MAX: u32 = 3;
+
 impl<S: Store> Replica<S> {
     /// Makes an invitation, good once and until it expires. `addresses` say where this device
     /// listens.
@@ -95,6 +98,12 @@ impl<S: Store> Replica<S> {
                 Err(refusal) => Some(JoinAnswer::Refused(refusal)),
             }
         };
+        if let Some(JoinAnswer::Refused(refusal)) = answer {
+            self.say(link, Frame::JoinAnswer { answer: JoinAnswer::Refused(refusal).encode() });
+            let Some(session) = self.sessions.get_mut(&link) else { return Ok(Ok(())) };
+            session.refusals += 1;
+            return Ok(if session.refusals > REFUSALS_MAX { Err(PeerFault::Join) } else { Ok(()) });
+        }
         if let Some(answer) = answer {
             self.welcomes.push(Welcome { link, answer });
             self.flush_wanted = true;
@@ -102,7 +111,8 @@ impl<S: Store> Replica<S> {
         Ok(Ok(()))
     }
 
-    /// Admits an applicant whose secret matches, and uses the invitation up in the same batch.
+    /// Admits an applicant whose secret matches, and uses the invitation up: that first, so that no
+    /// crash leaves it good for a second.
     fn admit(
         &mut self,
         now: Now,
@@ -154,6 +164,9 @@ impl<S: Store> Replica<S> {
             }
             _ => return Ok(Err(Refusal::NotAllowed)),
         };
+        let mut batch = Batch::default();
+        batch.remove(Space::Meta, key);
+        self.apply(batch)?;
         let area = CompartmentId(request.coalition.0);
         let statements = statements.into_iter().map(|statement| (statement, None)).collect();
         match self.state(now, area, statements) {
@@ -161,9 +174,6 @@ impl<S: Store> Replica<S> {
             Err(ActError::Store(error)) => return Err(error),
             Err(_) => return Ok(Err(Refusal::NotAllowed)),
         }
-        let mut batch = Batch::default();
-        batch.remove(Space::Meta, key);
-        self.apply(batch)?;
         Ok(Ok(()))
     }
 

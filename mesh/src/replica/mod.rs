@@ -167,6 +167,9 @@ pub struct Counts {
     pub waiting: u64,
 }
 
+/// Most devices against which faults are counted; those of further ones are in the log alone.
+const FAULTY_DEVICES_MAX: usize = 4_096;
+
 /// One peer's replication. See the module's documentation for how to drive it.
 pub struct Replica<S> {
     store: S,
@@ -187,6 +190,7 @@ pub struct Replica<S> {
     faults: BTreeMap<DeviceId, BTreeMap<&'static str, u64>>,
     tickets: Vec<(Barrier, Ticket)>,
     arrivals: Vec<(Barrier, ingest::Arrival)>,
+    forks: Vec<(Barrier, LogId)>,
     next_barrier: u64,
     flush_wanted: bool,
     flushes_out: u64,
@@ -250,6 +254,7 @@ impl<S: Store> Replica<S> {
             faults: BTreeMap::new(),
             tickets: Vec::new(),
             arrivals: Vec::new(),
+            forks: Vec::new(),
             next_barrier: 0,
             flush_wanted: false,
             flushes_out: 0,
@@ -323,7 +328,9 @@ impl<S: Store> Replica<S> {
 
     /// Counts a fault.
     fn count(&mut self, device: DeviceId, fault: PeerFault) {
-        *self.faults.entry(device).or_default().entry(fault.name()).or_default() += 1;
+        if self.faults.len() < FAULTY_DEVICES_MAX || self.faults.contains_key(&device) {
+            *self.faults.entry(device).or_default().entry(fault.name()).or_default() += 1;
+        }
         self.outputs.push_back(Output::Event(Event::Fault { device, fault }));
     }
 

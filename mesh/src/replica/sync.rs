@@ -16,7 +16,7 @@ use tearline_crdt::id::{CompartmentId, LogId};
 use tearline_crdt::store::{Batch, Store, StoreError};
 
 use super::session::{Flight, Lag, LagKey, lag_key};
-use super::{Event, Link, Output, Replica};
+use super::{Barrier, Event, Link, Output, Replica};
 use crate::fault::PeerFault;
 use crate::wire::{Frame, NODES_MAX, POSITIONS_MAX, Tag};
 
@@ -84,7 +84,7 @@ impl<S: Store> Replica<S> {
         for part in descend.chunks(NODES_MAX) {
             self.say(link, Frame::Nodes { area: tag, nodes: part.to_vec() });
         }
-        self.say_positions(link, tag, &positions);
+        self.say_positions(link, tag, positions);
         Ok(Ok(()))
     }
 
@@ -140,11 +140,30 @@ impl<S: Store> Replica<S> {
     ) -> Result<(), StoreError> {
         let Some(area) = self.areas.get(&id) else { return Ok(()) };
         let own = area.frontier.head(&theirs.key);
+        let log = area.logs.get(&theirs.key).copied();
+        if let Some(log) = log
+            && self.logbook.state(&log).is_some_and(|state| state.forked_at.is_some())
+        {
+            // Which branch either holds no longer matters; only a beginner needs one.
+            if theirs.next == 0 && own.next > 0 {
+                self.push_from(link, id, theirs.key, 0);
+            }
+            return self.say_fork(link, &log);
+        }
         if theirs.next > own.next {
             positions.push(Leaf { key: theirs.key, next: own.next, head: head_tag(&own.id) });
             return Ok(());
         }
-        let Some(log) = area.logs.get(&theirs.key).copied() else { return Ok(()) };
+        let Some(log) = log else { return Ok(()) };
+        // They have a proof that we have not: it comes by itself.
+        let their_tag = theirs.head.map(|byte| !byte);
+        let forked_there = theirs.next.checked_sub(1).is_some_and(|last| {
+            let entry = self.logbook.entry(&self.store, &log, last);
+            entry.is_ok_and(|entry| entry.is_some_and(|entry| head_tag(&entry.id) == their_tag))
+        });
+        if forked_there {
+            return Ok(());
+        }
         let common = match theirs.next.checked_sub(1) {
             None => true,
             Some(_) if theirs.next == own.next => head_tag(&own.id) == theirs.head,
@@ -164,6 +183,11 @@ impl<S: Store> Replica<S> {
 
     /// The peer holds another branch of a log: ours of that position makes with theirs a proof.
     fn send_evidence(&mut self, link: Link, log: &LogId, seq: u64) -> Result<(), StoreError> {
+        let key = lag_key(log.compartment, LogKey::of(log));
+        let first = self.sessions.get_mut(&link).is_some_and(|session| session.accused.insert(key));
+        if !first {
+            return Ok(());
+        }
         let Some(own) = self.logbook.branch(&self.store, log, seq)? else { return Ok(()) };
         let area = self.tag_of(link, &log.compartment);
         let mut branch = Vec::new();
@@ -181,6 +205,10 @@ impl<S: Store> Replica<S> {
             Err(error) => return Ok(Err(PeerFault::Malformed(error))),
         };
         let Some(seq) = theirs.seq() else { return Ok(Err(PeerFault::ForkProof)) };
+        if self.logbook.state(theirs.log()).is_some_and(|state| state.forked_at.is_some()) {
+            self.say_fork(link, &theirs.log().clone())?;
+            return Ok(Ok(()));
+        }
         let Some(own) = self.logbook.branch(&self.store, theirs.log(), seq)? else {
             return Ok(Ok(()));
         };
@@ -212,21 +240,41 @@ impl<S: Store> Replica<S> {
         }
         self.apply(batch)?;
         let log = *proof.log();
+        if let Some(area) = self.areas.get_mut(&log.compartment) {
+            area.frontier.set_forked(LogKey::of(&log));
+        }
+        self.forget_digests();
         self.outputs.push_back(Output::Event(Event::Forked(log)));
-        let links: Vec<Link> = self
-            .sessions
-            .iter()
-            .filter(|(_, session)| session.shared.contains(&log.compartment))
-            .map(|(link, _)| *link)
-            .collect();
-        for link in links {
-            let area = self.tag_of(link, &log.compartment);
-            self.say(link, Frame::Fork { area, proof: proof.encode() });
+        self.forks.push((Barrier(self.next_barrier), log));
+        Ok(())
+    }
+
+    /// The proofs up to a barrier are durable: everybody who shares the area is told.
+    pub(super) fn spread_forks(&mut self, barrier: Barrier) -> Result<(), StoreError> {
+        let forks = std::mem::take(&mut self.forks);
+        let (durable, waiting): (Vec<_>, Vec<_>) =
+            forks.into_iter().partition(|(covered_by, _)| *covered_by <= barrier);
+        self.forks = waiting;
+        for (_, log) in durable {
+            let links: Vec<Link> = self
+                .sessions
+                .iter()
+                .filter(|(_, session)| session.shared.contains(&log.compartment))
+                .map(|(link, _)| *link)
+                .collect();
+            for link in links {
+                if let Some(session) = self.sessions.get_mut(&link) {
+                    session.accused.remove(&lag_key(log.compartment, LogKey::of(&log)));
+                }
+                self.say_fork(link, &log)?;
+            }
         }
         Ok(())
     }
 
-    fn say_positions(&mut self, link: Link, area: Tag, positions: &[Leaf]) {
+    fn say_positions(&mut self, link: Link, area: Tag, mut positions: Vec<Leaf>) {
+        positions.sort_by_key(|leaf| leaf.key);
+        positions.dedup_by_key(|leaf| leaf.key);
         for part in positions.chunks(POSITIONS_MAX) {
             self.say(link, Frame::Positions { area, positions: part.to_vec() });
         }
@@ -234,6 +282,9 @@ impl<S: Store> Replica<S> {
 
     pub(super) fn on_positions(&mut self, link: Link, tag: Tag, theirs: &[Leaf]) -> Outcome {
         let Some(id) = self.served_area(link, tag) else { return Ok(Ok(())) };
+        if !theirs.windows(2).all(|pair| matches!(pair, [a, b] if a.key < b.key)) {
+            return Ok(Err(PeerFault::LogKey));
+        }
         for leaf in theirs {
             let own = self.areas.get(&id).map_or(0, |a| a.frontier.head(&leaf.key).next);
             if leaf.next > own {
@@ -272,7 +323,8 @@ impl<S: Store> Replica<S> {
         let lag_key = lag_key(id, key);
         drop_lag(&mut session.unacked, &mut session.lag, &lag_key);
         session.in_sync = false;
-        session.lag.insert(lag_key, Lag { acked: next, sent: next, flight: Default::default() });
+        session.declined.remove(&lag_key);
+        session.lag.insert(lag_key, Lag::at(next));
     }
 
     pub(super) fn on_have(
@@ -308,14 +360,40 @@ impl<S: Store> Replica<S> {
         Ok(())
     }
 
+    /// The peer takes no more of these logs for now: nothing of them is on its way or waits.
+    pub(super) fn on_decline(&mut self, link: Link, tag: Tag, logs: &[LogKey]) {
+        let Some(id) = self.area_of(link, tag) else { return };
+        let Some(session) = self.sessions.get_mut(&link) else { return };
+        for key in logs {
+            let key = lag_key(id, *key);
+            if session.lag.contains_key(&key) {
+                session.declined.insert(key);
+                drop_lag(&mut session.unacked, &mut session.lag, &key);
+            }
+        }
+    }
+
+    /// Says that a log is forked, once in a session.
+    pub(super) fn say_fork(&mut self, link: Link, log: &LogId) -> Result<(), StoreError> {
+        let key = lag_key(log.compartment, LogKey::of(log));
+        let Some(session) = self.sessions.get_mut(&link) else { return Ok(()) };
+        if !session.accused.insert(key) {
+            return Ok(());
+        }
+        let Some(proof) = self.logbook.proof(&self.store, log)? else { return Ok(()) };
+        let area = self.tag_of(link, &log.compartment);
+        self.say(link, Frame::Fork { area, proof });
+        Ok(())
+    }
+
     /// Gives an idle link its next frame: what was said first, then the most urgent run.
     pub(super) fn pump(&mut self, link: Link) -> Result<(), StoreError> {
         let Some(session) = self.sessions.get_mut(&link) else { return Ok(()) };
         if session.busy {
             return Ok(());
         }
-        let bytes = match session.control.pop_front() {
-            Some(frame) => Some(frame.encode()),
+        let bytes = match session.unqueue() {
+            Some(frame) => Some(frame),
             None => self.next_run(link)?,
         };
         let Some(bytes) = bytes else { return Ok(()) };
@@ -329,6 +407,14 @@ impl<S: Store> Replica<S> {
     fn next_run(&mut self, link: Link) -> Result<Option<Vec<u8>>, StoreError> {
         let Some(key) = self.next_log(link) else { return Ok(None) };
         let (_, id, log_key) = key;
+        let device = self.sessions.get(&link).map(|session| session.device);
+        if device.is_none_or(|device| self.right(id, &device).is_none()) {
+            // Its right ended while this waited.
+            if let Some(session) = self.sessions.get_mut(&link) {
+                drop_lag(&mut session.unacked, &mut session.lag, &key);
+            }
+            return Ok(None);
+        }
         let Some(area) = self.areas.get(&id) else { return Ok(None) };
         let durable = area.frontier.head(&log_key).next;
         let Some(log) = area.logs.get(&log_key).copied() else { return Ok(None) };
