@@ -474,12 +474,12 @@ mod tests {
 
     #[test]
     fn an_epochs_depth_must_follow_and_the_deepest_openable_is_written_under() {
-        let mut compartment = Compartment::new(Opening {
-            coalition: CoalitionId([1; 32]),
-            audience: vec![AgencyNo(1)],
-            nonce: [0; 16],
-            opener: device(1).id(),
-        });
+        let mut compartment = Compartment::new(Opening::sign(
+            device(1).signer(),
+            CoalitionId([1; 32]),
+            vec![AgencyNo(1)],
+            [0; 16],
+        ));
         let epoch = |parents: Vec<EpochId>, depth, n| EpochStatement {
             parents,
             depth,
@@ -506,12 +506,7 @@ mod tests {
         let (issuer, statement) = statements[0].clone();
         coalition.insert(EntryId([0; 32]), issuer, statement);
         let compartment = |audience| {
-            Compartment::new(Opening {
-                coalition: coalition.id(),
-                audience,
-                nonce: [0; 16],
-                opener: device(1).id(),
-            })
+            Compartment::new(Opening::sign(device(1).signer(), coalition.id(), audience, [0; 16]))
         };
         let nobody = compartment(vec![]);
         assert_eq!(nobody.right(&coalition, &device(1).id()), None);

@@ -15,6 +15,8 @@ pub enum Domain {
     Charter,
     /// A compartment's opening: its hash is the compartment's id.
     Compartment,
+    /// The opener's signature under an opening.
+    Opening,
     /// A log's identity (compartment, device, incarnation, class).
     Log,
     /// An agency root's signature under a desk's certificate.
@@ -60,6 +62,7 @@ impl Domain {
             Self::Log => b"tearline/1/log",
             Self::DeskCertificate => b"tearline/1/desk-certificate",
             Self::DeviceCard => b"tearline/1/device-card",
+            Self::Opening => b"tearline/1/opening",
             Self::JoinRequest => b"tearline/1/join-request",
             Self::Admission => b"tearline/1/admission",
             Self::Record => b"tearline/1/record",

@@ -134,7 +134,7 @@ pub struct Approval {
     pub signature: Signature,
 }
 
-/// The opening of a compartment. Its hash is the compartment's id.
+/// The opening of a compartment. The hash of all but its signature is the compartment's id.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Opening {
     /// The coalition whose agencies it is for.
@@ -145,23 +145,49 @@ pub struct Opening {
     pub nonce: [u8; 16],
     /// Who opened it.
     pub opener: DeviceId,
+    /// The opener's signature, so that an opening proves itself before its log has come.
+    pub signature: Signature,
 }
 
 impl Opening {
+    /// Opens a compartment.
+    #[must_use]
+    pub fn sign(
+        opener: &Signer,
+        coalition: CoalitionId,
+        audience: Vec<AgencyNo>,
+        nonce: [u8; 16],
+    ) -> Self {
+        let device = DeviceId(opener.public());
+        let mut opening = Self { coalition, audience, nonce, opener: device, signature: [0; 64] };
+        opening.signature = opener.sign(Domain::Opening, &opening.signed_bytes());
+        opening
+    }
+
+    /// Whether the opener signed it.
+    #[must_use]
+    pub fn holds(&self) -> bool {
+        keys::verify(&self.opener.0, Domain::Opening, &self.signed_bytes(), &self.signature)
+    }
+
     /// The compartment's id.
     #[must_use]
     pub fn id(&self) -> CompartmentId {
-        let mut bytes = Vec::new();
-        self.encode(&mut bytes);
-        CompartmentId(Domain::Compartment.hash(&[&bytes]))
+        CompartmentId(Domain::Compartment.hash(&[&self.signed_bytes()]))
     }
 
     fn encode(&self, out: &mut Vec<u8>) {
+        out.raw(&self.signed_bytes()).raw(&self.signature);
+    }
+
+    fn signed_bytes(&self) -> Vec<u8> {
+        let mut out = Vec::new();
         out.raw(&[FORMAT_VERSION]).raw(&self.coalition.0).number(self.audience.len() as u64);
         for agency in &self.audience {
             out.number(u64::from(agency.0));
         }
         out.raw(&self.nonce).raw(&self.opener.0);
+        out
     }
 
     fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
@@ -181,7 +207,8 @@ impl Opening {
         }
         let nonce = reader.array("nonce")?;
         let opener = DeviceId(reader.array("opener")?);
-        Ok(Self { coalition, audience, nonce, opener })
+        let signature = reader.array("opener's signature")?;
+        Ok(Self { coalition, audience, nonce, opener, signature })
     }
 }
 
@@ -500,6 +527,20 @@ mod tests {
         keys(n).card([9; 32])
     }
 
+    fn opening() -> Opening {
+        let audience = vec![AgencyNo(1), AgencyNo(2)];
+        Opening::sign(keys(1).signer(), CoalitionId([1; 32]), audience, [2; 16])
+    }
+
+    #[test]
+    fn an_opening_holds_only_as_its_opener_signed_it() {
+        assert!(opening().holds());
+        assert!(!Opening { audience: vec![AgencyNo(1)], ..opening() }.holds());
+        assert!(!Opening { opener: card(2).device, ..opening() }.holds());
+        assert!(!Opening { nonce: [3; 16], ..opening() }.holds());
+        assert_eq!(Opening { signature: [0; 64], ..opening() }.id(), opening().id());
+    }
+
     fn samples() -> Vec<Statement> {
         let root = Signer::from_seed(&[9; 32]);
         let member = Member {
@@ -543,12 +584,7 @@ mod tests {
                 member,
                 approvals: vec![Approval { desk: card(1).device, signature: [8; 64] }],
             },
-            Statement::Open(Opening {
-                coalition: CoalitionId([1; 32]),
-                audience: vec![AgencyNo(1), AgencyNo(2)],
-                nonce: [2; 16],
-                opener: card(1).device,
-            }),
+            Statement::Open(opening()),
             Statement::Epoch(EpochStatement {
                 parents: vec![EpochId([1; 32]), EpochId([2; 32])],
                 depth: 2,

@@ -43,6 +43,12 @@ pub enum ActError {
     /// The audience names agencies that the coalition does not have, or none at all.
     #[error("agency {0:?} is not in the coalition")]
     NoAgency(AgencyNo),
+    /// This peer holds as many compartments as it may.
+    #[error(
+        "this peer holds {} coalitions and compartments, which is the limit",
+        crate::wire::AREAS_MAX
+    )]
+    Compartments,
     /// An empty audience means nobody.
     #[error("the audience is empty")]
     EmptyAudience,
@@ -137,8 +143,8 @@ impl<S: Store> Replica<S> {
         Ok(Act { value: id, ticket })
     }
 
-    /// Opens a compartment with an audience and a name for its readers, or finds the one that has exactly it (of several the
-    /// one with the smallest id).
+    /// Opens a compartment with an audience and a name for its readers, or finds the one that has
+    /// exactly it and whose keys are here (of several the one with the smallest id).
     pub fn open_compartment(
         &mut self,
         now: Now,
@@ -179,9 +185,11 @@ impl<S: Store> Replica<S> {
         audience: Vec<AgencyNo>,
         name: &str,
     ) -> Result<Act<CompartmentId>, ActError> {
-        let opener = self.device();
+        if self.areas.len() >= crate::wire::AREAS_MAX {
+            return Err(ActError::Compartments);
+        }
         let nonce = random(&mut *self.entropy);
-        let opening = Opening { coalition: coalition_id, audience, nonce, opener };
+        let opening = Opening::sign(self.keys.signer(), coalition_id, audience, nonce);
         let mut batch = Batch::default();
         let id = self.create_area(&mut batch, compartment_body(opening.clone()));
         self.apply(batch)?;
@@ -202,7 +210,7 @@ impl<S: Store> Replica<S> {
         Ok(Act { value: id, ticket })
     }
 
-    /// The compartment of a coalition with exactly this audience.
+    /// The compartment of a coalition with exactly this audience, whose keys are here.
     #[must_use]
     pub fn compartment_for(
         &self,
@@ -215,7 +223,8 @@ impl<S: Store> Replica<S> {
                 Body::Compartment(compartment) => Some(compartment),
                 Body::Coalition(_) => None,
             })
-            .find(|c| c.opening().coalition == coalition && c.opening().audience == audience)
+            .filter(|c| c.opening().coalition == coalition && c.opening().audience == audience)
+            .find(|c| c.current_epoch(|epoch| self.can_open(epoch)).is_some())
             .map(tearline_crdt::authority::Compartment::id)
     }
 

@@ -14,7 +14,7 @@ use tearline_crdt::statement::{Opening, Statement};
 use tearline_crdt::store::{Batch, Store, StoreError};
 use tearline_crdt::time::{MonoTime, Now};
 
-use super::area::{Body, compartment_body};
+use super::area::{Area, Body, compartment_body};
 use super::{Event, Link, Output, Replica};
 use crate::fault::PeerFault;
 use crate::wire::{AREAS_MAX, FRAME_BYTES_MAX, Frame, Nonce, Tag};
@@ -152,6 +152,8 @@ pub(super) struct PeerMemory {
 
 /// Most logs that are remembered as moved for one device; past it the memory is dropped.
 const MOVED_MAX: usize = 4_096;
+/// Most compartments that the devices of one agency open here.
+const AREAS_PER_AGENCY_MAX: usize = AREAS_MAX / 4;
 /// Most introductions that wait in one session.
 const EARLY_INTROS_MAX: usize = 256;
 /// Most bytes of frames other than runs that wait for one link. Comparing 100,000 logs that all
@@ -430,15 +432,16 @@ impl<S: Store> Replica<S> {
         }
     }
 
-    /// A compartment that we may hold. What it claims is checked: its id is its hash, its coalition
-    /// is ours, its opener is one of the coalition's devices, and our agency is in the audience.
+    /// A compartment that we may hold. What it claims is checked: its id is its hash, its opener
+    /// signed it, its coalition is ours, opener and sender are of it, and both our agency and the
+    /// sender's are in the audience.
     fn on_intro(
         &mut self,
         link: Link,
         opening: &[u8],
     ) -> Result<Result<(), PeerFault>, StoreError> {
         let opening = match Statement::decode(opening) {
-            Ok(Statement::Open(opening)) => opening,
+            Ok(Statement::Open(opening)) if opening.holds() => opening,
             Ok(_) => return Ok(Err(PeerFault::Introduction)),
             Err(error) => return Ok(Err(PeerFault::Malformed(error))),
         };
@@ -464,9 +467,12 @@ impl<S: Store> Replica<S> {
     ) -> Result<Result<(), PeerFault>, StoreError> {
         let id = opening.id();
         let Some(coalition) = self.coalition(opening.coalition) else { return Ok(Ok(())) };
-        let standing = |device| coalition.devices().get(device).map(|s| s.agency);
-        let (own, opener) = (standing(&self.device()), standing(&opening.opener));
-        let (Some(own), Some(_)) = (own, opener) else {
+        let standing = |device: &DeviceId| coalition.devices().get(device).map(|s| s.agency);
+        let Some(sender) = self.sessions.get(&link).map(|session| session.device) else {
+            return Ok(Ok(()));
+        };
+        let standings = [self.device(), sender, opening.opener].map(|device| standing(&device));
+        let [Some(own), Some(sender), Some(opener)] = standings else {
             if let Some(session) = self.sessions.get_mut(&link)
                 && session.early_intros.len() < EARLY_INTROS_MAX
             {
@@ -474,11 +480,16 @@ impl<S: Store> Replica<S> {
             }
             return Ok(Ok(()));
         };
-        if !opening.audience.contains(&own) {
+        if !opening.audience.contains(&own) || !opening.audience.contains(&sender) {
             return Ok(Err(PeerFault::Introduction));
         }
         if !self.areas.contains_key(&id) {
-            if self.areas.len() >= AREAS_MAX {
+            let by_agency = |area: &&Area| match &area.body {
+                Body::Compartment(c) => standing(&c.opening().opener) == Some(opener),
+                Body::Coalition(_) => false,
+            };
+            let of_opener = self.areas.values().filter(by_agency).count();
+            if self.areas.len() >= AREAS_MAX || of_opener >= AREAS_PER_AGENCY_MAX {
                 return Ok(Ok(()));
             }
             let mut batch = Batch::default();

@@ -155,13 +155,14 @@ impl<S: Store> Replica<S> {
             return Ok(());
         }
         let Some(log) = log else { return Ok(()) };
-        // They have a proof that we have not: it comes by itself.
+        // They have a proof that we have not: they answer our position with it.
         let their_tag = theirs.head.map(|byte| !byte);
         let forked_there = theirs.next.checked_sub(1).is_some_and(|last| {
             let entry = self.logbook.entry(&self.store, &log, last);
             entry.is_ok_and(|entry| entry.is_some_and(|entry| head_tag(&entry.id) == their_tag))
         });
         if forked_there {
+            positions.push(Leaf { key: theirs.key, next: own.next, head: head_tag(&own.id) });
             return Ok(());
         }
         let common = match theirs.next.checked_sub(1) {

@@ -6,6 +6,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod hostile;
 mod world;
 
 use tearline_crdt::id::Class;

@@ -202,12 +202,8 @@ fn statements() -> Vec<Vec<u8>> {
         incarnations: Some(3),
         may_delegate: true,
     };
-    let opening = Opening {
-        coalition: CoalitionId([1; 32]),
-        audience: vec![AgencyNo(1), AgencyNo(2)].into_iter().collect(),
-        nonce: [2; 16],
-        opener: DeviceId([3; 32]),
-    };
+    let opening =
+        Opening::sign(device().signer(), CoalitionId([1; 32]), vec![AgencyNo(1)], [2; 16]);
     let epoch = EpochStatement {
         parents: vec![EpochId([1; 32])],
         depth: 2,
