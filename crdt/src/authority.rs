@@ -84,26 +84,20 @@ impl Coalition {
         &self.devices
     }
 
-    /// The lowest agency number not yet taken.
+    /// The number for an agency that a founder lets in: above all that are taken, and of those the
+    /// founder's own, so that two founders who do not hear of each other give no number twice.
     #[must_use]
-    pub fn next_agency(&self) -> AgencyNo {
-        AgencyNo(self.members.keys().next_back().map_or(1, |no| no.0.saturating_add(1)))
+    pub fn next_agency(&self, founder: AgencyNo) -> AgencyNo {
+        let founders = &self.charter.founders;
+        let place = founders.iter().position(|member| member.no == founder).unwrap_or(0);
+        let last = self.members.keys().next_back().map_or(0, |no| no.0);
+        let own = |no: &u16| usize::from(*no) % founders.len().max(1) == place;
+        AgencyNo((last.saturating_add(1)..=u16::MAX).find(own).unwrap_or(u16::MAX))
     }
 
     /// Adds a statement. Returns whether any answer changed.
     pub fn insert(&mut self, id: EntryId, issuer: DeviceId, statement: Statement) -> bool {
-        let counts = match &statement {
-            Statement::Desk(certificate) => certificate.holds(),
-            Statement::Grant { audience: Audience::Device { card, .. }, .. } => card.holds(),
-            Statement::Grant { .. } | Statement::Admit { .. } => true,
-            Statement::Found(_)
-            | Statement::Open(_)
-            | Statement::Epoch(_)
-            | Statement::Reseal { .. }
-            | Statement::Describe { .. }
-            | Statement::Unknown { .. } => false,
-        };
-        if !counts || self.facts.insert(id, (issuer, statement)).is_some() {
+        if !self.remember(id, issuer, statement) {
             return false;
         }
         let before = (self.members.clone(), self.devices.clone());
@@ -111,9 +105,31 @@ impl Coalition {
         before != (self.members.clone(), self.devices.clone())
     }
 
+    /// Adds a statement whose consequences [`Coalition::evaluate`] draws, with those of others.
+    /// Its signatures are checked here, once. Returns whether it is new and may have any.
+    pub fn remember(&mut self, id: EntryId, issuer: DeviceId, mut statement: Statement) -> bool {
+        if let Statement::Admit { member, approvals } = &mut statement {
+            let bytes = Statement::admission_bytes(&self.id, member);
+            approvals.retain(|a| keys::verify(&a.desk.0, Domain::Admission, &bytes, &a.signature));
+        }
+        let counts = match &statement {
+            Statement::Desk(certificate) => certificate.holds(),
+            Statement::Grant { audience: Audience::Device { card, .. }, .. } => card.holds(),
+            Statement::Grant { .. } => true,
+            Statement::Admit { approvals, .. } => !approvals.is_empty(),
+            Statement::Found(_)
+            | Statement::Open(_)
+            | Statement::Epoch(_)
+            | Statement::Reseal { .. }
+            | Statement::Describe { .. }
+            | Statement::Unknown { .. } => false,
+        };
+        counts && self.facts.insert(id, (issuer, statement)).is_none()
+    }
+
     /// Draws members and devices from the set, as a least fixpoint: a statement counts once its
     /// issuer's standing follows from others that count.
-    fn evaluate(&mut self) {
+    pub fn evaluate(&mut self) {
         self.members = self.charter.founders.iter().map(|m| (m.no, m.clone())).collect();
         self.devices.clear();
         loop {
@@ -134,22 +150,20 @@ impl Coalition {
         let founders: BTreeSet<AgencyNo> = members.keys().copied().collect();
         for (_, statement) in self.facts.values() {
             let Statement::Admit { member, approvals } = statement else { continue };
-            if founders.contains(&member.no) || !self.quorum(member, approvals) {
+            if founders.contains(&member.no) || !self.quorum(approvals) {
                 continue;
             }
             let seat = members.entry(member.no).or_insert_with(|| member.clone());
-            if member < seat {
+            if (member.root, member) < (seat.root, seat) {
                 *seat = member.clone();
             }
         }
         members
     }
 
-    fn quorum(&self, member: &Member, approvals: &[Approval]) -> bool {
-        let bytes = Statement::admission_bytes(&self.id, member);
+    fn quorum(&self, approvals: &[Approval]) -> bool {
         let agencies: BTreeSet<AgencyNo> = approvals
             .iter()
-            .filter(|a| keys::verify(&a.desk.0, Domain::Admission, &bytes, &a.signature))
             .filter_map(|a| self.devices.get(&a.desk))
             .filter(|standing| standing.desk)
             .map(|standing| standing.agency)
@@ -266,24 +280,25 @@ impl Compartment {
         &self.epochs
     }
 
-    /// Whether an agency is in the audience.
+    /// Whether an agency is in the audience: the one that the opener meant by its number.
     #[must_use]
-    pub fn includes(&self, agency: AgencyNo) -> bool {
-        self.opening.audience.contains(&agency)
+    pub fn includes(&self, coalition: &Coalition, agency: AgencyNo) -> bool {
+        let member = coalition.members().get(&agency);
+        member.is_some_and(|member| self.opening.audience.contains(&(agency, member.root)))
     }
 
     /// What a device may do here: what its coalition lets it do, if its agency is in the audience.
     #[must_use]
     pub fn right(&self, coalition: &Coalition, device: &DeviceId) -> Option<Right> {
         let standing = coalition.devices().get(device)?;
-        self.includes(standing.agency).then_some(standing.right)
+        self.includes(coalition, standing.agency).then_some(standing.right)
     }
 
     /// Whether a device's log of a class counts here.
     #[must_use]
     pub fn may_write(&self, coalition: &Coalition, device: &DeviceId, class: Class) -> bool {
         let Some(standing) = coalition.devices().get(device) else { return false };
-        self.includes(standing.agency)
+        self.includes(coalition, standing.agency)
             && standing.right >= Right::Write
             && standing.classes & (1 << class as u8) != 0
     }
@@ -296,7 +311,7 @@ impl Compartment {
         coalition
             .devices()
             .iter()
-            .filter(|(_, s)| self.includes(s.agency) && s.right >= Right::Read)
+            .filter(|(_, s)| self.includes(coalition, s.agency) && s.right >= Right::Read)
     }
 
     /// Adds an epoch's statement.
@@ -411,6 +426,16 @@ mod tests {
     }
 
     #[test]
+    fn founders_who_do_not_hear_of_each_other_give_no_number_twice() {
+        let coalition = Coalition::new(charter(1, &[1, 2, 3]));
+        let given: Vec<u16> = [1, 2, 3].map(|no| coalition.next_agency(AgencyNo(no)).0).to_vec();
+        assert_eq!(given.iter().collect::<BTreeSet<_>>().len(), 3, "{given:?}");
+        assert!(given.iter().all(|no| *no > 3));
+        let alone = Coalition::new(charter(1, &[1]));
+        assert_eq!(alone.next_agency(AgencyNo(1)), AgencyNo(2));
+    }
+
+    #[test]
     fn no_agency_claims_the_device_of_another() {
         let (mut coalition, mut statements) = history();
         // Device 4 stands under desk 3; desk 1 enrols it for agency 1, under smaller entry ids, too.
@@ -477,7 +502,7 @@ mod tests {
         let mut compartment = Compartment::new(Opening::sign(
             device(1).signer(),
             CoalitionId([1; 32]),
-            vec![AgencyNo(1)],
+            vec![(AgencyNo(1), member(1, 201).root)],
             [0; 16],
         ));
         let epoch = |parents: Vec<EpochId>, depth, n| EpochStatement {
@@ -512,7 +537,11 @@ mod tests {
         assert_eq!(nobody.right(&coalition, &device(1).id()), None);
         assert!(!nobody.may_write(&coalition, &device(1).id(), Class::Routine));
         assert_eq!(nobody.readers(&coalition).count(), 0);
-        let own = compartment(vec![AgencyNo(1)]);
+        let own = compartment(vec![(AgencyNo(1), member(1, 201).root)]);
         assert!(own.may_write(&coalition, &device(1).id(), Class::Routine));
+        // Another agency under the number is not who was meant.
+        let other = compartment(vec![(AgencyNo(1), member(1, 202).root)]);
+        assert!(!other.may_write(&coalition, &device(1).id(), Class::Routine));
+        assert_eq!(other.readers(&coalition).count(), 0);
     }
 }

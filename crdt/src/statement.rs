@@ -139,8 +139,9 @@ pub struct Approval {
 pub struct Opening {
     /// The coalition whose agencies it is for.
     pub coalition: CoalitionId,
-    /// The agencies that may read: ascending. An empty audience means nobody.
-    pub audience: Vec<AgencyNo>,
+    /// The agencies that may read, each by its number and its root, in order of number: whoever
+    /// took a number over is not meant. An empty audience means nobody.
+    pub audience: Vec<(AgencyNo, RootKey)>,
     /// Random.
     pub nonce: [u8; 16],
     /// Who opened it.
@@ -155,7 +156,7 @@ impl Opening {
     pub fn sign(
         opener: &Signer,
         coalition: CoalitionId,
-        audience: Vec<AgencyNo>,
+        audience: Vec<(AgencyNo, RootKey)>,
         nonce: [u8; 16],
     ) -> Self {
         let device = DeviceId(opener.public());
@@ -183,8 +184,8 @@ impl Opening {
     fn signed_bytes(&self) -> Vec<u8> {
         let mut out = Vec::new();
         out.raw(&[FORMAT_VERSION]).raw(&self.coalition.0).number(self.audience.len() as u64);
-        for agency in &self.audience {
-            out.number(u64::from(agency.0));
+        for (agency, root) in &self.audience {
+            out.number(u64::from(agency.0)).raw(root);
         }
         out.raw(&self.nonce).raw(&self.opener.0);
         out
@@ -200,9 +201,9 @@ impl Opening {
         let count = reader.count(AGENCIES_MAX, "audience")?;
         let mut audience = Vec::with_capacity(count);
         for _ in 0..count {
-            audience.push(agency(reader)?);
+            audience.push((agency(reader)?, reader.array("agency root")?));
         }
-        if !audience.windows(2).all(|pair| matches!(pair, [a, b] if a < b)) {
+        if !audience.windows(2).all(|pair| matches!(pair, [a, b] if a.0 < b.0)) {
             return reader.invalid(at, "audience");
         }
         let nonce = reader.array("nonce")?;
@@ -528,14 +529,14 @@ mod tests {
     }
 
     fn opening() -> Opening {
-        let audience = vec![AgencyNo(1), AgencyNo(2)];
+        let audience = vec![(AgencyNo(1), [1; 32]), (AgencyNo(2), [2; 32])];
         Opening::sign(keys(1).signer(), CoalitionId([1; 32]), audience, [2; 16])
     }
 
     #[test]
     fn an_opening_holds_only_as_its_opener_signed_it() {
         assert!(opening().holds());
-        assert!(!Opening { audience: vec![AgencyNo(1)], ..opening() }.holds());
+        assert!(!Opening { audience: vec![(AgencyNo(1), [1; 32])], ..opening() }.holds());
         assert!(!Opening { opener: card(2).device, ..opening() }.holds());
         assert!(!Opening { nonce: [3; 16], ..opening() }.holds());
         assert_eq!(Opening { signature: [0; 64], ..opening() }.id(), opening().id());

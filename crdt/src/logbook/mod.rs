@@ -10,6 +10,7 @@ use std::ops::{ControlFlow, Range};
 
 use crate::bounds::{SEGMENT_BYTES_MAX, SEGMENT_ENTRIES_MAX};
 use crate::codec::{DecodeError, Reader, Write as _};
+use crate::entry::Header;
 use crate::entry::fork::{Branch, ForkProof, SignedHeader};
 use crate::entry::run::{Head, ShortEntry, UnverifiedRun, VerifiedRun};
 use crate::epoch::{KEY_BOX_BYTES, KeyBox};
@@ -213,13 +214,30 @@ impl Logbook {
             return Ok(None);
         };
         let mut found = None;
-        self.chunks(store, state.no, seq, &mut |chunk| {
-            found = Some(chunk.entry(store, log, state.no, seq)?);
-            Ok(ControlFlow::Break(()))
+        self.walk(store, log, seq, &mut |at, entry| {
+            if at < seq {
+                return ControlFlow::Continue(());
+            }
+            found = (at == seq).then(|| entry.stored());
+            ControlFlow::Break(())
         })?;
         found
             .ok_or_else(|| crate::store::damaged(Space::Entries, &chunk_key(state.no, seq)))
             .map(Some)
+    }
+
+    /// Visits the entries of a log in order, from the beginning of the chunk that holds `from`.
+    fn walk(
+        &self,
+        store: &dyn Store,
+        log: &LogId,
+        from: u64,
+        visit: &mut dyn FnMut(u64, Walked<'_>) -> ControlFlow<()>,
+    ) -> Result<(), StoreError> {
+        let Some(state) = self.logs.get(log).filter(|state| from < state.head.next) else {
+            return Ok(());
+        };
+        self.chunks(store, state.no, from, &mut |chunk| chunk.walk(store, log, state.no, visit))
     }
 
     /// What proves which entry a log has at a position; `None` beyond its end.
@@ -229,22 +247,31 @@ impl Logbook {
         log: &LogId,
         seq: u64,
     ) -> Result<Option<Branch>, StoreError> {
-        for at in (seq..self.head(log).next).take(SEGMENT_ENTRIES_MAX) {
-            let Some(entry) = self.entry(store, log, at)? else { return Ok(None) };
-            let Some(signed) = entry.signed else { continue };
-            if at == seq {
-                return Ok(Some(Branch::signed(signed)));
+        let mut signed = None;
+        self.walk(store, log, seq, &mut |at, entry| {
+            signed = entry.signed().filter(|_| at >= seq).map(|signed| (at, signed));
+            let beyond = at.saturating_sub(seq) >= SEGMENT_ENTRIES_MAX as u64;
+            if beyond || signed.is_some() {
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
             }
-            let count = signed.header.covers.map_or(0, |covers| u64::from(covers.count));
-            let first = at.saturating_sub(count);
-            let mut ids = Vec::new();
-            for covered in first..at {
-                ids.extend(self.entry(store, log, covered)?.map(|entry| entry.id));
-            }
-            let index = seq.checked_sub(first).and_then(|index| usize::try_from(index).ok());
-            return Ok(index.and_then(|index| Branch::covered(signed, &ids, index)));
+        })?;
+        let Some((at, signed)) = signed else { return Ok(None) };
+        if at == seq {
+            return Ok(Some(Branch::signed(signed)));
         }
-        Ok(None)
+        let count = signed.header.covers.map_or(0, |covers| u64::from(covers.count));
+        let first = at.saturating_sub(count);
+        let mut ids = Vec::new();
+        self.walk(store, log, first, &mut |covered, entry| {
+            if (first..at).contains(&covered) {
+                ids.push(entry.id);
+            }
+            if covered < at { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        })?;
+        let index = seq.checked_sub(first).and_then(|index| usize::try_from(index).ok());
+        Ok(index.and_then(|index| Branch::covered(signed, &ids, index)))
     }
 
     /// Visits the chunks of a log from the one that holds `from` on.
@@ -331,19 +358,19 @@ impl<'a> Chunk<'a> {
         Ok(store.get(Space::Boxes, self.key)?.unwrap_or_default())
     }
 
-    fn entry(
+    fn walk(
         &self,
         store: &dyn Store,
         log: &LogId,
         no: LogNo,
-        seq: u64,
-    ) -> Result<StoredEntry, StoreError> {
-        let damaged = || crate::store::damaged(Space::Entries, &chunk_key(no, seq));
+        visit: &mut dyn FnMut(u64, Walked<'_>) -> ControlFlow<()>,
+    ) -> Result<ControlFlow<()>, StoreError> {
+        let damaged = || crate::store::damaged(Space::Entries, &chunk_key(no, self.head.next));
         let boxes = self.boxes(store)?;
         let mut boxes = boxes.chunks_exact(KEY_BOX_BYTES);
         let mut reader = Reader::new(self.entries);
         let mut head = self.head;
-        loop {
+        while reader.left() > 0 {
             let short = ShortEntry::decode(&mut reader).map_err(|_| damaged())?;
             let key_box: Option<KeyBox> = if short.has_box {
                 let salt = boxes.next().ok_or_else(damaged)?;
@@ -352,19 +379,39 @@ impl<'a> Chunk<'a> {
                 None
             };
             let header = short.header(log, &head, key_box.as_ref());
-            let id = header.id();
-            if head.next == seq {
-                return Ok(StoredEntry {
-                    id,
-                    epoch: header.epoch,
-                    sealed: short.sealed.to_vec(),
-                    key_box,
-                    payload: short.payload.map(<[u8]>::to_vec),
-                    signed: short.signature.map(|signature| SignedHeader { header, signature }),
-                });
+            let (id, epoch) = (header.id(), header.epoch);
+            if visit(head.next, Walked { id, header, short, key_box }).is_break() {
+                return Ok(ControlFlow::Break(()));
             }
             let next = head.next.checked_add(1).ok_or_else(damaged)?;
-            head = Head { next, id, epoch: header.epoch };
+            head = Head { next, id, epoch };
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+}
+
+/// An entry as it is passed by.
+struct Walked<'a> {
+    id: EntryId,
+    header: Header,
+    short: ShortEntry<'a>,
+    key_box: Option<KeyBox>,
+}
+
+impl Walked<'_> {
+    fn signed(&self) -> Option<SignedHeader> {
+        let signature = self.short.signature?;
+        Some(SignedHeader { header: self.header.clone(), signature })
+    }
+
+    fn stored(&self) -> StoredEntry {
+        StoredEntry {
+            id: self.id,
+            epoch: self.header.epoch,
+            sealed: self.short.sealed.to_vec(),
+            key_box: self.key_box,
+            payload: self.short.payload.map(<[u8]>::to_vec),
+            signed: self.signed(),
         }
     }
 }

@@ -76,10 +76,12 @@ impl<S: Store> Replica<S> {
             return Err(error);
         }
         bodies.sort_by_key(|body| matches!(body, Body::Compartment(_)));
+        self.replaying = true;
         for body in bodies {
             let id = self.adopt_body(body);
             self.replay(id)?;
         }
+        self.replaying = false;
         Ok(())
     }
 
@@ -131,6 +133,9 @@ impl<S: Store> Replica<S> {
                     },
                 );
             }
+        }
+        if let Some(Area { body: Body::Coalition(coalition), .. }) = self.areas.get_mut(&id) {
+            coalition.evaluate();
         }
         self.outputs.clear();
         self.apply(batch)
@@ -187,7 +192,9 @@ impl<S: Store> Replica<S> {
         match (&mut area.body, statement) {
             (Body::Coalition(coalition), statement) => {
                 let id = coalition.id();
-                if coalition.insert(fact.id, fact.log.device, statement) {
+                if self.replaying {
+                    coalition.remember(fact.id, fact.log.device, statement);
+                } else if coalition.insert(fact.id, fact.log.device, statement) {
                     self.forget_digests();
                     self.outputs.push_back(Output::Event(Event::StandingsChanged(id)));
                 }

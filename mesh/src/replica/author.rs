@@ -189,6 +189,9 @@ impl<S: Store> Replica<S> {
             return Err(ActError::Compartments);
         }
         let nonce = random(&mut *self.entropy);
+        let coalition = self.coalition(coalition_id).ok_or(ActError::NoCoalition)?;
+        let root = |no: AgencyNo| coalition.members().get(&no).map(|member| (no, member.root));
+        let audience = audience.into_iter().filter_map(root).collect();
         let opening = Opening::sign(self.keys.signer(), coalition_id, audience, nonce);
         let mut batch = Batch::default();
         let id = self.create_area(&mut batch, compartment_body(opening.clone()));
@@ -223,7 +226,10 @@ impl<S: Store> Replica<S> {
                 Body::Compartment(compartment) => Some(compartment),
                 Body::Coalition(_) => None,
             })
-            .filter(|c| c.opening().coalition == coalition && c.opening().audience == audience)
+            .filter(|c| {
+                let numbers = c.opening().audience.iter().map(|(no, _)| no);
+                c.opening().coalition == coalition && numbers.eq(audience)
+            })
             .find(|c| c.current_epoch(|epoch| self.can_open(epoch)).is_some())
             .map(tearline_crdt::authority::Compartment::id)
     }

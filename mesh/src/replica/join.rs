@@ -141,7 +141,7 @@ impl<S: Store> Replica<S> {
                     return Ok(Err(Refusal::Quorum));
                 } else {
                     let member = Member {
-                        no: coalition.next_agency(),
+                        no: coalition.next_agency(own.agency),
                         name: name.clone(),
                         country: country.iter().map(|b| char::from(*b)).collect(),
                         root: desk.root,

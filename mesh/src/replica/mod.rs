@@ -191,6 +191,8 @@ pub struct Replica<S> {
     tickets: Vec<(Barrier, Ticket)>,
     arrivals: Vec<(Barrier, ingest::Arrival)>,
     forks: Vec<(Barrier, LogId)>,
+    /// Whether statements are read from the store: what follows is drawn from all of them at once.
+    replaying: bool,
     next_barrier: u64,
     flush_wanted: bool,
     flushes_out: u64,
@@ -255,6 +257,7 @@ impl<S: Store> Replica<S> {
             tickets: Vec::new(),
             arrivals: Vec::new(),
             forks: Vec::new(),
+            replaying: false,
             next_barrier: 0,
             flush_wanted: false,
             flushes_out: 0,

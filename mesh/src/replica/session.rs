@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use tearline_crdt::frontier::{LogKey, NodeHash};
 use tearline_crdt::hash::Domain;
-use tearline_crdt::id::{CompartmentId, DeviceId};
+use tearline_crdt::id::{AgencyNo, CompartmentId, DeviceId};
 use tearline_crdt::statement::{Opening, Statement};
 use tearline_crdt::store::{Batch, Store, StoreError};
 use tearline_crdt::time::{MonoTime, Now};
@@ -480,7 +480,11 @@ impl<S: Store> Replica<S> {
             }
             return Ok(Ok(()));
         };
-        if !opening.audience.contains(&own) || !opening.audience.contains(&sender) {
+        let meant = |no: AgencyNo| {
+            let member = coalition.members().get(&no);
+            member.is_some_and(|member| opening.audience.contains(&(no, member.root)))
+        };
+        if !meant(own) || !meant(sender) {
             return Ok(Err(PeerFault::Introduction));
         }
         if !self.areas.contains_key(&id) {

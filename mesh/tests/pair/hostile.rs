@@ -1,7 +1,7 @@
 //! Strangers, members and forked devices that do what they must not, or only what nobody expected.
 
 use tearline_crdt::frontier::{Leaf, LogKey};
-use tearline_crdt::id::{AgencyNo, Class, RecordId};
+use tearline_crdt::id::{Class, RecordId};
 use tearline_crdt::statement::{Opening, Statement};
 use tearline_crdt::time::WallTime;
 use tearline_mesh::invitation::Invited;
@@ -71,7 +71,8 @@ fn strangers_introduce_nothing_and_members_only_what_its_opener_signed() {
     let intro = |opening: &Opening| {
         Frame::Intro { opening: Statement::Open(opening.clone()).encode() }.encode()
     };
-    let audience = vec![AgencyNo(1), AgencyNo(2)];
+    let members = world.peers[0].replica.coalition(coalition).unwrap().members();
+    let audience: Vec<_> = members.iter().map(|(no, member)| (*no, member.root)).collect();
     let sound = Opening::sign(keys(2).signer(), coalition, audience.clone(), [9; 16]);
     let stranger = keys(50);
     let link = Link(900);
@@ -83,7 +84,7 @@ fn strangers_introduce_nothing_and_members_only_what_its_opener_signed() {
     assert_eq!(world.peers[0].replica.areas().len(), areas, "a stranger introduced one");
     // Of a member: in another's name, and for an audience without itself.
     let forged = Opening { opener: keys(1).id(), ..sound.clone() };
-    let foreign = Opening::sign(keys(2).signer(), coalition, vec![AgencyNo(1)], [9; 16]);
+    let foreign = Opening::sign(keys(2).signer(), coalition, audience[..1].to_vec(), [9; 16]);
     for (n, opening) in [forged, foreign].iter().enumerate() {
         let link = Link(901 + n as u64);
         let digest = world.peers[0].replica.pair_digest(&keys(2).id());

@@ -123,7 +123,7 @@ impl Core {
     }
 
     pub(super) fn audience(&self, compartment: &Compartment) -> Vec<reply::AgencyRef> {
-        compartment.opening().audience.iter().map(|no| self.agency_ref(Some(*no))).collect()
+        compartment.opening().audience.iter().map(|(no, _)| self.agency_ref(Some(*no))).collect()
     }
 
     pub(super) fn compartment_show(&mut self, name: &str) -> Result<Value, Failure> {

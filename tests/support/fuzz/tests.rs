@@ -202,8 +202,12 @@ fn statements() -> Vec<Vec<u8>> {
         incarnations: Some(3),
         may_delegate: true,
     };
-    let opening =
-        Opening::sign(device().signer(), CoalitionId([1; 32]), vec![AgencyNo(1)], [2; 16]);
+    let opening = Opening::sign(
+        device().signer(),
+        CoalitionId([1; 32]),
+        vec![(AgencyNo(1), [9; 32])],
+        [2; 16],
+    );
     let epoch = EpochStatement {
         parents: vec![EpochId([1; 32])],
         depth: 2,
