@@ -1,14 +1,18 @@
 //! Golden bytes: the format as it is. A change here is a change of the format.
 
+use tearline_crdt::charter::{Charter, Member};
 use tearline_crdt::codec::Reader;
 use tearline_crdt::entry::Header;
 use tearline_crdt::entry::run::{Head, NewEntry, UnverifiedRun, write_segment};
 use tearline_crdt::entry::sealed::{EntryKind, LogCipher, SealedHeader};
 use tearline_crdt::epoch::EpochKeys;
-use tearline_crdt::hash::sha256;
-use tearline_crdt::id::{Class, CompartmentId, DeviceId, EpochId, Incarnation, LogId};
-use tearline_crdt::keys::Signer;
+use tearline_crdt::hash::{Domain, sha256};
+use tearline_crdt::id::{AgencyNo, Class, CompartmentId, DeviceId, EpochId, Incarnation, LogId};
+use tearline_crdt::keys::{DeviceKeys, Signer};
 use tearline_crdt::record::genesis::record_id;
+use tearline_crdt::statement::{
+    Approval, Audience, Caveats, DeskCertificate, EpochStatement, Opening, Right, Statement,
+};
 use tearline_crdt::time::WallTime;
 
 /// The log of the device whose seed is 32 times 0x01, in the compartment 32 times 0x02.
@@ -63,6 +67,73 @@ fn a_run_has_these_bytes_and_this_id() -> Result<(), Box<dyn std::error::Error>>
     assert_eq!(hex(&header), HEADER);
     assert_eq!(Header::decode(&mut Reader::new(&header))?.id().to_string(), ID);
     Ok(())
+}
+
+/// Statements of every kind: the founder's root has the seed 32 times 0x09, its desk the seeds 32
+/// times 0x01 (signing) and 0x02 (agreement), another device 0x03 and 0x04.
+fn statements() -> Vec<(&'static str, Statement)> {
+    let root = Signer::from_seed(&[9; 32]);
+    let desk = DeviceKeys::from_seeds(&[1; 32], &[2; 32]);
+    let device = DeviceKeys::from_seeds(&[3; 32], &[4; 32]).card(desk.id().0);
+    let name = "Border Guard".to_owned();
+    let member = Member { no: AgencyNo(1), name, country: "NE".into(), root: root.public() };
+    let charter = Charter {
+        name: "Drill".into(),
+        nonce: [7; 16],
+        quorum: 1,
+        limits_version: 1,
+        erasure_delay_hours: 72,
+        default_label: vec![],
+        agreement: None,
+        founders: vec![member.clone()],
+    };
+    let id = charter.id();
+    let joined = Member { no: AgencyNo(2), name: "Customs".into(), country: "TD".into(), ..member };
+    let bytes = Statement::admission_bytes(&id, &joined);
+    let signature = desk.signer().sign(Domain::Admission, &bytes);
+    let audience = vec![(AgencyNo(1), root.public())];
+    let secret = EpochKeys::commitment(&[5; 32]);
+    let epoch = EpochStatement {
+        parents: vec![],
+        depth: 1,
+        commitment: secret,
+        frontier: [0; 32],
+        boxes_root: [8; 32],
+    };
+    let epoch_id = epoch.id(&CompartmentId([2; 32]));
+    let caveats = Caveats { classes: Some(0b1_1110), may_delegate: true, ..Caveats::default() };
+    vec![
+        ("found", Statement::Found(charter)),
+        ("desk", Statement::Desk(DeskCertificate::sign(&root, &desk))),
+        (
+            "grant",
+            Statement::Grant {
+                audience: Audience::Device { agency: AgencyNo(1), card: device },
+                right: Right::Write,
+                caveats,
+            },
+        ),
+        (
+            "admit",
+            Statement::Admit {
+                member: joined,
+                approvals: vec![Approval { desk: desk.id(), signature }],
+            },
+        ),
+        ("open", Statement::Open(Opening::sign(desk.signer(), id, audience, [6; 16]))),
+        ("epoch", Statement::Epoch(epoch)),
+        ("reseal", Statement::Reseal { epoch: epoch_id, boxes_root: [8; 32] }),
+        ("describe", Statement::Describe { epoch: epoch_id }),
+    ]
+}
+
+#[test]
+fn statements_have_these_bytes() {
+    let written: Vec<String> = statements()
+        .into_iter()
+        .map(|(name, statement)| format!("{name} {}\n", hex(&statement.encode())))
+        .collect();
+    assert_eq!(written.concat(), include_str!("vectors/statements.txt"));
 }
 
 const RUN: &str = "2b04040404040404040404040404040404040404040404040404040404040404042b40819099b381945e075681004106f67bb9dc20ffee579855a30c5530a21742b06f3caebfcf354e3a8a08e3174adef64e7347650e28b27b6ad7b97c7a2e487b466b2e0a6539348a170a7ed63394f6ccc4d1e0bdf86c45a08f94fb03ea2495abfc9f803b84227903ab35530412842daecae825558c32565919bc17f802ed5479477f7f09";

@@ -39,6 +39,8 @@ enum Message {
 
 /// Messages that wait for the core's thread.
 const QUEUE_MESSAGES_MAX: usize = 64;
+/// Devices whose last word is remembered before those without a link or an address are forgotten.
+const HEARD_MAX: usize = 4_096;
 /// Events of the replica that are kept for `status`.
 const RECENT_EVENTS_MAX: usize = 256;
 
@@ -366,7 +368,15 @@ impl Core {
         }
     }
 
+    /// Notes when a device was heard; of strangers, of whom there may be many, only while linked.
     fn heard(&mut self, device: DeviceId) {
+        if self.last_heard.len() >= HEARD_MAX {
+            let (links, dialer) = (&self.links, &self.dialer);
+            self.last_heard.retain(|device, _| {
+                links.values().any(|linked| linked == device)
+                    || dialer.targets().contains_key(device)
+            });
+        }
         self.last_heard.insert(device, self.clock.now().wall);
     }
 
