@@ -361,7 +361,7 @@ impl<S: Store> Replica<S> {
         Ok(())
     }
 
-    /// The peer takes no more of these logs for now: nothing of them is on its way or waits.
+    /// The peer takes no more of these logs: nothing of them is on its way or waits.
     pub(super) fn on_decline(&mut self, link: Link, tag: Tag, logs: &[LogKey]) {
         let Some(id) = self.area_of(link, tag) else { return };
         let Some(session) = self.sessions.get_mut(&link) else { return };
