@@ -110,31 +110,46 @@ impl Document {
         let mut first = Ok(());
         let mut fresh: Vec<(usize, &Admitted)> = Vec::new();
         for (index, change) in changes.iter().enumerate() {
-            let known = self.history.contains(&change.hash());
-            let outcome = match self.held.get(&change.hash()) {
-                Some(held) => Err(*held),
-                None if known => continue,
-                None => self.history.accept(change),
-            };
-            match outcome {
-                Ok(()) => fresh.push((index, *change)),
+            match self.accept(change) {
+                Ok(true) => fresh.push((index, *change)),
+                Ok(false) => {}
                 Err(held) => first = first.and(Err((index, held))),
             }
         }
         let batch: Vec<&Admitted> = fresh.iter().map(|(_, change)| *change).collect();
-        if batch.is_empty() || self.merge(&batch).is_ok() {
-            return first;
-        }
-        for (index, change) in fresh {
-            if let Err(held) = self.merge(&[change]) {
-                self.held.insert(change.hash(), held);
-                first = match first {
-                    Err((earlier, held)) if earlier < index => Err((earlier, held)),
-                    _ => Err((index, held)),
-                };
-            }
+        for (index, held) in self.merge_accepted(&batch) {
+            let index = fresh.get(index).map_or(index, |(index, _)| *index);
+            first = match first {
+                Err((earlier, held)) if earlier < index => Err((earlier, held)),
+                _ => Err((index, held)),
+            };
         }
         first
+    }
+
+    /// Judges a change and takes it into the history; false if it is there already. What is
+    /// accepted must be merged, later and together with others: [`Document::merge_accepted`].
+    pub(crate) fn accept(&mut self, change: &Admitted) -> Result<bool, Held> {
+        match self.held.get(&change.hash()) {
+            Some(held) => Err(*held),
+            None if self.history.contains(&change.hash()) => Ok(false),
+            None => self.history.accept(change).map(|()| true),
+        }
+    }
+
+    /// Merges changes that were accepted, in their order. Returns which are held back, and why.
+    pub(crate) fn merge_accepted(&mut self, changes: &[&Admitted]) -> Vec<(usize, Held)> {
+        if changes.is_empty() || self.merge(changes).is_ok() {
+            return Vec::new();
+        }
+        let mut held_back = Vec::new();
+        for (index, change) in changes.iter().enumerate() {
+            if let Err(held) = self.merge(&[change]) {
+                self.held.insert(change.hash(), held);
+                held_back.push((index, held));
+            }
+        }
+        held_back
     }
 
     /// Whether all its sound changes are merged. If not, it cannot be edited here.
@@ -175,6 +190,12 @@ impl Document {
     #[must_use]
     pub const fn bytes(&self) -> usize {
         self.history.bytes()
+    }
+
+    /// About how many bytes of memory it takes: each change is held parsed, by Automerge, in the
+    /// view, and with a clock of as many numbers as there are actors.
+    pub(crate) fn weight(&self) -> usize {
+        4 * self.history.bytes() + self.history.clock_bytes()
     }
 
     /// The fields. Of concurrent values it shows the one that Automerge prefers; see

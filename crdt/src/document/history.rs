@@ -67,6 +67,11 @@ impl History {
         self.bytes
     }
 
+    /// At most what the clocks of all changes take.
+    pub(super) fn clock_bytes(&self) -> usize {
+        self.nodes.len() * self.lines.len() * size_of::<u32>()
+    }
+
     pub(super) const fn max_op(&self) -> u64 {
         self.max_op
     }

@@ -124,11 +124,15 @@ pub struct Desk<'a> {
 #[derive(Debug, Default)]
 pub struct Shelf {
     threads: BTreeMap<RecordId, Thread>,
+    /// About what the threads take, in bytes.
+    weight: usize,
     opened: Vec<EpochId>,
 }
 
 /// Most threads in the cache. A thread of one genesis takes about 3 kB with its document.
 const THREADS_MAX: usize = 256;
+/// Most that the cached threads take together, beside the one that was used last.
+const THREADS_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// Most waiting entries opened in one batch.
 const WAITING_PER_BATCH: usize = 1_024;
 
@@ -201,10 +205,20 @@ impl Shelf {
     }
 
     fn keep(&mut self, record: RecordId, thread: Thread) {
-        if self.threads.len() >= THREADS_MAX && !self.threads.contains_key(&record) {
+        let weight = thread.weight();
+        if self.threads.len() >= THREADS_MAX || self.weight + weight > THREADS_BYTES_MAX {
             self.threads.clear();
+            self.weight = 0;
         }
+        self.weight += weight;
         self.threads.insert(record, thread);
+    }
+
+    /// Takes a thread out of the cache.
+    fn fetch(&mut self, record: &RecordId) -> Option<Thread> {
+        let thread = self.threads.remove(record)?;
+        self.weight = self.weight.saturating_sub(thread.weight());
+        Some(thread)
     }
 
     /// The answers of a reader.
@@ -255,14 +269,56 @@ impl Listing {
         Ok(Self { version, places })
     }
 
+    /// Lists a place. Which are listed in the end does not depend on the order.
+    fn note(&mut self, place: Place) -> Listed {
+        let (mut of_log, mut last) = (0, None::<(usize, u64)>);
+        for (index, known) in self.places.iter().enumerate() {
+            if *known == place {
+                return Listed::There;
+            }
+            if known.no == place.no {
+                of_log += 1;
+                if last.is_none_or(|(_, seq)| seq < known.seq) {
+                    last = Some((index, known.seq));
+                }
+            }
+        }
+        let Some((index, seq)) = last.filter(|_| of_log >= ENTRIES_PER_LOG_MAX) else {
+            self.places.push(place);
+            return Listed::There;
+        };
+        if seq < place.seq {
+            return Listed::Beyond;
+        }
+        if let Some(last) = self.places.get_mut(index) {
+            *last = place;
+        }
+        Listed::InsteadOfLast
+    }
+
     pub(crate) fn load(store: &dyn Store, record: &RecordId) -> Result<Option<Self>, StoreError> {
         let Some(bytes) = store.get(Space::Records, &record.0)? else { return Ok(None) };
         Self::decode(&bytes).map(Some).map_err(|_| crate::store::damaged(Space::Records, &record.0))
     }
 }
 
-/// Most entries that one record's listing holds; further ones stay in their logs, unlisted.
-const ENTRIES_PER_RECORD_MAX: usize = 100_000;
+/// Most entries of one log about one record that count: the first so many. Further ones stay in
+/// their logs, unlisted. A record's changes are bounded in its history, too
+/// ([`crate::bounds::RECORD_OPS_MAX`]); this bounds what does not count.
+const ENTRIES_PER_LOG_MAX: usize = 4_096;
+/// Most entries that the listing of a record can have.
+const ENTRIES_PER_RECORD_MAX: usize = 1 << 24;
+
+/// What became of a place in a listing.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Listed {
+    /// It is there, now or already.
+    There,
+    /// It is there, and the last of its log is no longer.
+    InsteadOfLast,
+    /// Its log has enough earlier ones.
+    Beyond,
+}
 
 /// An entry, opened.
 #[derive(Clone, Debug)]
@@ -356,8 +412,7 @@ impl<'w, 'd> Work<'w, 'd> {
     /// The key box of another entry of this log.
     fn box_at(&self, seq: u64) -> Result<Option<KeyBox>, StoreError> {
         if let Some(run) = self.run.filter(|run| seq >= run.from().next) {
-            let entry = run.entries().iter().find(|entry| entry.seq == seq);
-            return Ok(entry.and_then(|entry| entry.key_box));
+            return Ok(entry_of(run, seq).and_then(|entry| entry.key_box));
         }
         let entry = self.desk.logbook.entry(self.desk.store, &self.log, seq)?;
         Ok(entry.and_then(|entry| entry.key_box))
@@ -372,9 +427,13 @@ impl<'w, 'd> Work<'w, 'd> {
         let fresh = listing.is_none();
         self.begun += u64::from(fresh);
         let mut listing = listing.unwrap_or_default();
-        let known = listing.places.contains(&opened.place);
-        if !known && listing.places.len() < ENTRIES_PER_RECORD_MAX {
-            listing.places.push(opened.place);
+        match listing.note(opened.place) {
+            Listed::There => {}
+            Listed::InsteadOfLast => drop(shelf.fetch(&record)),
+            Listed::Beyond => {
+                self.listings.insert(record, listing);
+                return Ok(());
+            }
         }
         listing.version += 1;
         let version = listing.version;
@@ -438,7 +497,7 @@ impl<'w, 'd> Work<'w, 'd> {
         opened: Opened,
     ) -> Result<(), StoreError> {
         let record = opened.header.record;
-        let mut thread = match shelf.threads.remove(&record) {
+        let mut thread = match shelf.fetch(&record).filter(|thread| thread.fits(opened.place)) {
             Some(thread) => thread,
             None => self.load_thread(record, listing, opened.place)?,
         };
@@ -482,7 +541,6 @@ impl<'w, 'd> Work<'w, 'd> {
                 thread.add(opened);
             }
         }
-        thread.evaluate(self.desk.standings);
         Ok(thread)
     }
 
@@ -491,9 +549,7 @@ impl<'w, 'd> Work<'w, 'd> {
         run: &VerifiedRun,
         place: Place,
     ) -> Result<Option<Opened>, StoreError> {
-        let Some(entry) = run.entries().iter().find(|entry| entry.seq == place.seq) else {
-            return Ok(None);
-        };
+        let Some(entry) = entry_of(run, place.seq) else { return Ok(None) };
         let Some(header) = self.header(entry.epoch, entry.seq, run.sealed(entry)) else {
             return Ok(None);
         };
@@ -518,6 +574,11 @@ impl<'w, 'd> Work<'w, 'd> {
         }
         Ok(())
     }
+}
+
+/// An entry of a run. They follow each other without a gap.
+fn entry_of(run: &VerifiedRun, seq: u64) -> Option<&VerifiedEntry> {
+    run.entries().get(usize::try_from(seq.checked_sub(run.from().next)?).ok()?)
 }
 
 /// Opens an entry that is in the store.

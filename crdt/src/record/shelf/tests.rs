@@ -252,3 +252,47 @@ fn only(picture: &Picture) -> &Said {
     assert_eq!(picture.records.len(), 1);
     picture.records.values().next().unwrap().0.as_ref().unwrap()
 }
+
+/// Of one log only so many entries about a record are listed: the first, however they arrived.
+#[test]
+fn a_log_has_a_share_of_a_record() {
+    use super::{ENTRIES_PER_LOG_MAX, Listed, Listing, Place};
+    use crate::logbook::LogNo;
+    let max = ENTRIES_PER_LOG_MAX as u64;
+    let place = |no, seq| Place { no: LogNo(no), seq };
+    let sorted = |listing: &Listing| {
+        let mut places = listing.places.clone();
+        places.sort_unstable();
+        places
+    };
+    let mut forwards = Listing::default();
+    (0..max).for_each(|seq| assert_eq!(forwards.note(place(1, seq)), Listed::There));
+    assert_eq!(forwards.note(place(1, max)), Listed::Beyond);
+    assert_eq!(forwards.note(place(1, 5)), Listed::There);
+    assert_eq!(forwards.note(place(2, max)), Listed::There);
+    let mut backwards = Listing::default();
+    backwards.note(place(2, max));
+    (1..=max).rev().for_each(|seq| assert_eq!(backwards.note(place(1, seq)), Listed::There));
+    assert_eq!(backwards.note(place(1, 0)), Listed::InsteadOfLast);
+    assert_eq!(sorted(&backwards), sorted(&forwards));
+    assert_eq!(Listing::decode(&forwards.encode()).unwrap(), forwards);
+}
+
+/// A long line of changes by two, and then from a cold cache.
+#[test]
+fn a_record_of_many_changes_is_read_in_one_walk() {
+    let mut history = vec![step(0, Class::Routine, false, vec![Act::New(Kind::Case, 2)])];
+    for n in 1..600u16 {
+        let change = Change::Set(0, (n % 250) as u8);
+        history.push(step(
+            (n / 7 % 2) as u8,
+            Class::Routine,
+            false,
+            vec![Act::Edit { record: 0, change }],
+        ));
+    }
+    let picture = outcome(&history, &[vec![]], Planted::Nothing).unwrap();
+    let said = only(&picture);
+    assert!(said.entries.values().all(|entry| entry.3 == Verdict::Materialised));
+    assert_eq!(said.entries.len(), 600);
+}

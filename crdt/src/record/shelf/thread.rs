@@ -6,14 +6,14 @@
 //! decides: not their order of arrival, not a clock, not how large the document has become by
 //! concurrent work.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value};
 
 use crate::bounds::RECORD_OPS_MAX;
 use crate::document::{self, Document, Held};
 use crate::entry::sealed::EntryKind;
-use crate::gate::{self, Expected, GateFault};
+use crate::gate::{self, Admitted, Expected, GateFault};
 use crate::id::{AgencyNo, Class, CompartmentId, DeviceId, EntryId, LogId, RecordId};
 use crate::logbook::LogNo;
 use crate::time::WallTime;
@@ -77,6 +77,7 @@ struct Judged {
 
 #[derive(Debug)]
 struct Slot {
+    /// The entry; without its payload once it is judged.
     opened: Opened,
     verdict: Verdict,
     change: Option<Judged>,
@@ -91,12 +92,21 @@ struct Beginning {
     wall: WallTime,
 }
 
+/// About what an entry takes in memory without its payload, and its change's place in the history.
+const SLOT_BYTES: usize = 512;
+
 /// All entries of one record.
 #[derive(Debug)]
 pub(crate) struct Thread {
     record: RecordId,
     slots: BTreeMap<Place, Slot>,
     ids: BTreeMap<EntryId, Place>,
+    /// What is not judged yet.
+    unjudged: BTreeSet<Place>,
+    /// How many changes each run of each log has.
+    runs: BTreeMap<(LogNo, u32), u64>,
+    /// Changes that count and are not merged yet.
+    unmerged: Vec<Admitted>,
     document: Document,
     beginning: Option<Beginning>,
     labels: Vec<(EntryId, Label)>,
@@ -122,6 +132,9 @@ impl Thread {
             record,
             slots: BTreeMap::new(),
             ids: BTreeMap::new(),
+            unjudged: BTreeSet::new(),
+            runs: BTreeMap::new(),
+            unmerged: Vec::new(),
             document: Document::empty(),
             beginning: None,
             labels: Vec::new(),
@@ -129,83 +142,111 @@ impl Thread {
         }
     }
 
-    /// Adds an entry; [`Thread::evaluate`] judges it.
+    /// Whether an entry can be judged on top of what is judged already. One that was closed to us
+    /// when later entries of its log were judged without it cannot: the thread is to be built anew.
+    pub(crate) fn fits(&self, place: Place) -> bool {
+        let after = place..=Place { no: place.no, seq: u64::MAX };
+        self.slots.range(after).all(|(place, _)| self.unjudged.contains(place))
+    }
+
+    /// About how many bytes of memory it takes.
+    pub(crate) fn weight(&self) -> usize {
+        let waiting = self.unjudged.iter().filter_map(|place| self.slots.get(place));
+        let payloads = waiting.map(|slot| slot.opened.payload.as_ref().map_or(0, Vec::len));
+        SLOT_BYTES * self.slots.len() + self.document.weight() + payloads.sum::<usize>()
+    }
+
+    /// Adds an entry that fits; [`Thread::evaluate`] judges it.
     pub(crate) fn add(&mut self, opened: Opened) {
-        let no = opened.place.no;
-        let after = opened.place..=Place { no, seq: u64::MAX };
-        if self.slots.range(after).any(|(_, slot)| slot.verdict != Verdict::Waiting) {
-            // It was closed to us when later entries of its log were judged without it.
-            self.forget();
+        let place = opened.place;
+        if self.slots.contains_key(&place) {
+            return;
         }
-        self.ids.insert(opened.id, opened.place);
-        self.slots.entry(opened.place).or_insert(Slot {
-            opened,
-            verdict: Verdict::Waiting,
-            change: None,
-        });
+        self.ids.insert(opened.id, place);
+        self.unjudged.insert(place);
+        self.slots.insert(place, Slot { opened, verdict: Verdict::Waiting, change: None });
     }
 
-    /// Forgets every verdict; all entries will be judged anew.
-    fn forget(&mut self) {
-        for slot in self.slots.values_mut() {
-            slot.verdict = Verdict::Waiting;
-            slot.change = None;
-        }
-        self.document = Document::empty();
-        self.beginning = None;
-        self.labels.clear();
-        self.releases.clear();
-    }
-
-    /// Judges all that can be judged. Returns whether anything was materialised.
+    /// Judges all that can be judged: log by log in their order, until nothing is ready. Returns
+    /// whether anything was materialised.
     pub(crate) fn evaluate(&mut self, standings: &dyn Standings) -> bool {
         let mut changed = false;
         loop {
-            let ready: Vec<Place> = self
-                .slots
-                .iter()
-                .filter(|(place, slot)| {
-                    slot.verdict == Verdict::Waiting && self.is_ready(place, &slot.opened)
-                })
-                .map(|(place, _)| *place)
-                .collect();
-            if ready.is_empty() {
-                return changed;
-            }
-            for place in ready {
-                let Some(slot) = self.slots.get(&place) else { continue };
-                let opened = slot.opened.clone();
-                let (verdict, change) = self.judge(&opened, standings);
-                changed |= verdict == Verdict::Materialised;
-                if let Some(slot) = self.slots.get_mut(&place) {
-                    slot.verdict = verdict;
-                    slot.change = change;
+            let before = self.unjudged.len();
+            let mut from = Place { no: LogNo(0), seq: 0 };
+            while let Some(first) = self.unjudged.range(from..).next().copied() {
+                let mut next = Some(first);
+                while let Some(place) = next.filter(|place| self.is_ready(place)) {
+                    changed |= self.settle(place, standings);
+                    let rest = place..=Place { no: place.no, seq: u64::MAX };
+                    next = self.unjudged.range(rest).next().copied();
                 }
+                from = Place { no: LogNo(first.no.0.saturating_add(1)), seq: 0 };
+                if from.no == first.no {
+                    break;
+                }
+            }
+            if self.unjudged.len() == before {
+                break;
+            }
+        }
+        self.merge();
+        changed
+    }
+
+    /// Judges one entry. Returns whether it counts.
+    fn settle(&mut self, place: Place, standings: &dyn Standings) -> bool {
+        self.unjudged.remove(&place);
+        let Some(slot) = self.slots.get_mut(&place) else { return false };
+        let payload = slot.opened.payload.take().unwrap_or_default();
+        let opened = slot.opened.clone();
+        let (verdict, change) = self.judge(&opened, &payload, standings);
+        if change.is_some() {
+            *self.runs.entry((place.no, opened.header.run)).or_default() += 1;
+        }
+        let counts = verdict == Verdict::Materialised;
+        if let Some(slot) = self.slots.get_mut(&place) {
+            slot.verdict = verdict;
+            slot.change = change;
+        }
+        counts
+    }
+
+    /// Merges what counts, all at once.
+    fn merge(&mut self) {
+        let unmerged = std::mem::take(&mut self.unmerged);
+        let batch: Vec<&Admitted> = unmerged.iter().collect();
+        for (index, _) in self.document.merge_accepted(&batch) {
+            let hash = batch.get(index).map(|change| change.hash());
+            let mut slots = self.slots.values_mut();
+            if let Some(slot) = slots.find(|slot| slot.change.map(|change| change.hash) == hash) {
+                slot.verdict = Verdict::HeldBack;
             }
         }
     }
 
-    /// Whether an entry's payload is there, its dependencies are materialised, and the entries of
-    /// its log before it are judged.
-    fn is_ready(&self, place: &Place, opened: &Opened) -> bool {
+    /// Whether the first unjudged entry of a log can be judged: its payload is there and its
+    /// dependencies count.
+    fn is_ready(&self, place: &Place) -> bool {
+        let Some(Slot { opened, .. }) = self.slots.get(place) else { return false };
         let done = |place: &Place| {
             self.slots.get(place).is_some_and(|slot| {
                 matches!(slot.verdict, Verdict::Materialised | Verdict::HeldBack)
             })
         };
-        let first = Place { no: place.no, seq: 0 };
-        let earlier_judged =
-            self.slots.range(first..*place).all(|(_, slot)| slot.verdict != Verdict::Waiting);
         let began = opened.header.kind == EntryKind::GENESIS || self.beginning.is_some();
         opened.payload.is_some()
             && began
-            && earlier_judged
             && opened.header.own_deps.iter().all(|seq| done(&Place { no: place.no, seq: *seq }))
             && opened.header.deps.iter().all(|id| self.ids.get(id).is_some_and(done))
     }
 
-    fn judge(&mut self, opened: &Opened, standings: &dyn Standings) -> (Verdict, Option<Judged>) {
-        let Some(payload) = opened.payload.as_deref() else { return (Verdict::Waiting, None) };
+    fn judge(
+        &mut self,
+        opened: &Opened,
+        payload: &[u8],
+        standings: &dyn Standings,
+    ) -> (Verdict, Option<Judged>) {
         let outcome = match opened.header.kind {
             EntryKind::GENESIS => self.judge_genesis(opened, payload),
             EntryKind::CHANGE => self.judge_change(opened, payload, standings),
@@ -270,8 +311,8 @@ impl Thread {
         self.admit(opened, change, &deps, max_op).map(Some)
     }
 
-    /// Through the gate, then into the document. The verdict is the gate's and the history's; that
-    /// Automerge fails is only noted.
+    /// Through the gate, then into the history. The verdict is theirs; should Automerge fail later,
+    /// that is only noted.
     fn admit(
         &mut self,
         opened: &Opened,
@@ -282,7 +323,7 @@ impl Thread {
         let run = opened.header.run;
         let expected = Expected {
             actor: document::actor(&opened.log.digest(), &self.record, run),
-            seq: self.changes_in_run(opened.place, run) + 1,
+            seq: self.changes_in_run(opened.place.no, run) + 1,
             deps,
             start_op: max_op + 1,
         };
@@ -291,20 +332,20 @@ impl Thread {
             return Err(Fault::Full);
         }
         let judged = Judged { hash: admitted.hash(), max_op: admitted.max_op() };
-        match self.document.apply(&admitted) {
-            Ok(()) => Ok((judged, false)),
+        match self.document.accept(&admitted) {
+            Ok(fresh) => {
+                self.unmerged.extend(fresh.then_some(admitted));
+                Ok((judged, false))
+            }
             Err(Held::Unsound(fault)) => Err(Fault::Gate(fault)),
             Err(_) => Ok((judged, true)),
         }
     }
 
-    /// How many changes of a run come before a place in its log.
-    fn changes_in_run(&self, place: Place, run: u32) -> u64 {
-        let first = Place { no: place.no, seq: 0 };
-        self.slots
-            .range(first..place)
-            .filter(|(_, slot)| slot.change.is_some() && slot.opened.header.run == run)
-            .count() as u64
+    /// How many changes of a run are judged. Entries of a log are judged in its order, so that
+    /// these are the ones before the next.
+    fn changes_in_run(&self, no: LogNo, run: u32) -> u64 {
+        self.runs.get(&(no, run)).copied().unwrap_or(0)
     }
 
     /// Labels are statements of the originator; whoever may write adds restrictions, too, but only
@@ -412,7 +453,7 @@ impl Thread {
 
     /// What a new change by `log` builds on: seq of its actor, and the highest operation.
     pub(crate) fn next_seq(&self, no: Option<LogNo>, run: u32) -> u64 {
-        no.map_or(1, |no| self.changes_in_run(Place { no, seq: u64::MAX }, run) + 1)
+        no.map_or(1, |no| self.changes_in_run(no, run) + 1)
     }
 
     /// The first entry of a log that carries a key box for the record under an epoch; its seq.
