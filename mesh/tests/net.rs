@@ -24,15 +24,12 @@ struct Node {
 
 impl Node {
     async fn start(seed: u8, listen: &str) -> Self {
-        Self::start_with(seed, listen, 96).await
+        Self::start_with(seed, listen, NetConfig::default()).await
     }
 
-    async fn start_with(seed: u8, listen: &str, connections_max: u32) -> Self {
-        let config = NetConfig {
-            listen: vec![listen.parse().unwrap()],
-            frame_bytes_max: FRAME_MAX,
-            connections_max,
-        };
+    async fn start_with(seed: u8, listen: &str, config: NetConfig) -> Self {
+        let listen = vec![listen.parse().unwrap()];
+        let config = NetConfig { listen, frame_bytes_max: FRAME_MAX, ..config };
         let (handle, mut events) = net::spawn(&Handle::current(), [seed; 32], config).unwrap();
         let address = match events.recv().await.unwrap() {
             NetEvent::Listening(address) => address.to_string(),
@@ -62,9 +59,13 @@ impl Node {
     }
 
     async fn down(&mut self) -> DownReason {
+        self.down_of().await.1
+    }
+
+    async fn down_of(&mut self) -> (Link, DownReason) {
         loop {
-            if let NetEvent::LinkDown { reason, .. } = self.next().await {
-                return reason;
+            if let NetEvent::LinkDown { link, reason, .. } = self.next().await {
+                return (link, reason);
             }
         }
     }
@@ -181,18 +182,36 @@ fn a_side_that_goes_away_is_noticed() {
 }
 
 #[test]
-fn connections_are_limited_at_the_bound() {
+fn connections_are_limited_at_the_bound_and_strangers_make_room() {
     run(async {
-        let mut hub = Node::start_with(1, QUIC, 2).await;
+        let config = NetConfig { connections_max: 2, ..NetConfig::default() };
+        let mut hub = Node::start_with(1, QUIC, config).await;
         let mut guests = Vec::new();
         for seed in 2..4 {
             let mut guest = Node::start(seed, QUIC).await;
             guest.dial(&hub, hub.device).await;
             guest.up().await;
-            hub.up().await;
-            guests.push(guest);
+            guests.push((hub.up().await.0, guest));
         }
-        let mut late = Node::start(4, QUIC).await;
+        // The first is vouched for; so the second is the stranger who was there longest.
+        hub.handle.command_async(NetCommand::Vouch { link: guests[0].0 }).await;
+        let mut third = Node::start(4, QUIC).await;
+        third.dial(&hub, hub.device).await;
+        third.up().await;
+        let (mut came, mut went) = (None, None);
+        while came.is_none() || went.is_none() {
+            match hub.next().await {
+                NetEvent::LinkUp { link, device, .. } => came = Some((link, device)),
+                NetEvent::LinkDown { link, reason, .. } => went = Some((link, reason)),
+                other => panic!("{other:?}"),
+            }
+        }
+        assert_eq!(went, Some((guests[1].0, DownReason::Stranger)));
+        let (link, device) = came.unwrap();
+        assert_eq!(device, third.device);
+        // When all are vouched for there is no room.
+        hub.handle.command_async(NetCommand::Vouch { link }).await;
+        let mut late = Node::start(5, QUIC).await;
         late.dial(&hub, hub.device).await;
         loop {
             match late.next().await {
@@ -201,6 +220,32 @@ fn connections_are_limited_at_the_bound() {
                 other => panic!("{other:?}"),
             }
         }
+        // What others hold is no hindrance to dialing oneself.
+        hub.dial(&late, late.device).await;
+        assert_eq!(hub.up().await.1, late.device);
+    });
+}
+
+#[test]
+fn a_stranger_for_whom_nobody_vouches_is_let_go() {
+    run(async {
+        let stranger_max = Duration::from_millis(400);
+        let config = NetConfig { stranger_max, ..NetConfig::default() };
+        let mut hub = Node::start_with(1, TCP, config).await;
+        let (mut friend, mut stranger) = (Node::start(2, TCP).await, Node::start(3, TCP).await);
+        friend.dial(&hub, hub.device).await;
+        friend.up().await;
+        let (vouched, ..) = hub.up().await;
+        hub.handle.command_async(NetCommand::Vouch { link: vouched }).await;
+        stranger.dial(&hub, hub.device).await;
+        let (link, device, _) = hub.up().await;
+        assert_eq!(device, stranger.device);
+        assert_eq!(hub.down_of().await, (link, DownReason::Stranger));
+        stranger.up().await;
+        assert_eq!(stranger.down().await, DownReason::Remote);
+        // The friend's link carries on.
+        hub.send(vouched, vec![7]).await;
+        assert!(matches!(friend.next().await, NetEvent::Frame { bytes, .. } if bytes == [7]));
     });
 }
 

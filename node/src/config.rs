@@ -35,7 +35,7 @@ pub struct Config {
 pub struct Limits {
     /// Most commands that the daemon serves at once.
     pub commands_max: u32,
-    /// Most connections to peers at once.
+    /// Most connections at once that peers dialed, and most that this peer dialed.
     pub peers_max: u32,
 }
 

@@ -27,6 +27,8 @@ struct Up {
     connection: ConnectionId,
     dialer: bool,
     since: Instant,
+    /// Whether it is with a device that we chose or that has a standing.
+    vouched: bool,
     frames: mpsc::Sender<Vec<u8>>,
     /// Why it is being closed from here.
     closing: Option<DownReason>,
@@ -49,6 +51,8 @@ pub(super) struct Driver {
 const WAITING_MAX: usize = 256;
 /// Two devices that dial each other at once do so within this time.
 const CROSSING: Duration = Duration::from_secs(2);
+/// Connections above the limit that may be up until it is known whose place they take.
+const CONNECTIONS_SPARE: u32 = 16;
 /// How long a connection may be without our substream.
 const IDLE: Duration = Duration::from_secs(10);
 /// How long shutdown waits for frames on their way.
@@ -87,6 +91,8 @@ impl Driver {
 
     pub(super) async fn run(mut self, mut commands: mpsc::Receiver<NetCommand>) {
         let events = self.events.clone();
+        let mut rounds =
+            tokio::time::interval((self.config.stranger_max / 8).max(Duration::from_millis(1)));
         loop {
             let full = self.waiting.len() >= WAITING_MAX;
             tokio::select! {
@@ -112,6 +118,7 @@ impl Driver {
                         self.on_ended(link, reason);
                     }
                 }
+                _ = rounds.tick() => self.close_old_strangers(),
                 event = self.swarm.select_next_some(), if !full => self.on_swarm(event),
             }
         }
@@ -142,6 +149,11 @@ impl Driver {
                     if up.frames.try_send(bytes).is_err() {
                         tracing::warn!(?link, "a frame was sent before there was room for it");
                     }
+                }
+            }
+            NetCommand::Vouch { link } => {
+                if let Some(up) = self.links.get_mut(&link) {
+                    up.vouched = true;
                 }
             }
             NetCommand::Close { link } => self.close(link, DownReason::Local),
@@ -218,6 +230,10 @@ impl Driver {
                 }
             }
         }
+        if !dialer && !self.make_room() {
+            self.swarm.close_connection(connection);
+            return;
+        }
         self.next_link += 1;
         let link = Link(self.next_link);
         let (frames, queue) = mpsc::channel(2);
@@ -233,7 +249,15 @@ impl Driver {
         });
         self.links.insert(
             link,
-            Up { device, connection, dialer, since: Instant::now(), frames, closing: None },
+            Up {
+                device,
+                connection,
+                dialer,
+                since: Instant::now(),
+                vouched: dialer,
+                frames,
+                closing: None,
+            },
         );
         self.waiting.push_back(NetEvent::LinkUp { link, device, dialer, address });
         self.release(start);
@@ -267,6 +291,31 @@ impl Driver {
         if crossed && !smaller_dialed { Some(None) } else { Some(Some(*link)) }
     }
 
+    /// Makes room for one more link that another dialed, if need be by closing the stranger's that
+    /// has been up longest. False if all are vouched for.
+    fn make_room(&mut self) -> bool {
+        let open = || self.links.iter().filter(|(_, up)| !up.dialer && up.closing.is_none());
+        if open().count() < self.config.connections_max as usize {
+            return true;
+        }
+        // Links are numbered as they come up.
+        let oldest = open().find(|(_, up)| !up.vouched).map(|(link, _)| *link);
+        if let Some(link) = oldest {
+            self.close(link, DownReason::Stranger);
+        }
+        oldest.is_some()
+    }
+
+    fn close_old_strangers(&mut self) {
+        let max = self.config.stranger_max;
+        let old = |up: &Up| !up.vouched && up.closing.is_none() && up.since.elapsed() >= max;
+        let links: Vec<Link> =
+            self.links.iter().filter(|(_, up)| old(up)).map(|(link, _)| *link).collect();
+        for link in links {
+            self.close(link, DownReason::Stranger);
+        }
+    }
+
     fn close(&mut self, link: Link, reason: DownReason) {
         if let Some(up) = self.links.get_mut(&link) {
             up.closing = Some(reason);
@@ -288,7 +337,8 @@ fn swarm(keypair: identity::Keypair, config: &NetConfig) -> Result<Swarm<Behavio
     let limits = connection_limits::ConnectionLimits::default()
         .with_max_pending_incoming(Some(CONNECTIONS_PENDING_MAX))
         .with_max_pending_outgoing(Some(CONNECTIONS_PENDING_MAX))
-        .with_max_established(Some(config.connections_max))
+        .with_max_established_incoming(Some(config.connections_max + CONNECTIONS_SPARE))
+        .with_max_established_outgoing(Some(config.connections_max))
         .with_max_established_per_peer(Some(CONNECTIONS_PER_DEVICE_MAX));
     let swarm = SwarmBuilder::with_existing_identity(keypair)
         .with_tokio()

@@ -3,7 +3,7 @@
 //! A frame is its length as canonical LEB128 (one byte up to 127, three up to 2 MiB) and its bytes.
 //! A length of 0 is a sign of life: a side that has said nothing for [`ALIVE_EVERY`] says it. A side
 //! from which nothing has come for [`SILENCE_MAX`], or whose frame stops half-way for as long, is
-//! gone.
+//! gone; so is one that takes nothing for [`STALL_MAX`].
 
 use std::time::Duration;
 
@@ -18,6 +18,9 @@ use super::{DownReason, Link, NetEvent};
 const ALIVE_EVERY: Duration = Duration::from_secs(10);
 /// How long silence is borne.
 const SILENCE_MAX: Duration = Duration::from_secs(30);
+/// How long a side may take nothing of what is written to it. Credit comes back in steps of up to
+/// half a stream's window, 128 KiB over TCP: a line of 3,500 bit/s carries that.
+const STALL_MAX: Duration = Duration::from_secs(300);
 /// Memory is taken as bytes arrive, in steps of this size, not as a length announces.
 const READ_STEP_BYTES: usize = 64 * 1024;
 
@@ -54,17 +57,27 @@ async fn write_all(
         };
         let mut bytes = length(frame.len());
         bytes.extend_from_slice(&frame);
-        let written = async {
-            writer.write_all(&bytes).await?;
-            writer.flush().await
-        };
-        if written.await.is_err() {
-            return DownReason::Remote;
+        if let Err(reason) = write(&mut writer, &bytes).await {
+            return reason;
         }
         if !alive && events.send(NetEvent::Sent { link }).await.is_err() {
             return DownReason::Local;
         }
     }
+}
+
+/// Writes all, and sees that it gets on.
+async fn write(writer: &mut (impl AsyncWrite + Unpin), mut bytes: &[u8]) -> Result<(), DownReason> {
+    let stalled = |_| DownReason::Stalled(STALL_MAX.as_secs());
+    while !bytes.is_empty() {
+        let taken = timeout(STALL_MAX, writer.write(bytes)).await.map_err(stalled)?;
+        match taken {
+            Ok(taken) if taken > 0 => bytes = bytes.get(taken..).unwrap_or_default(),
+            _ => return Err(DownReason::Remote),
+        }
+    }
+    let flushed = timeout(STALL_MAX, writer.flush()).await.map_err(stalled)?;
+    flushed.map_err(|_| DownReason::Remote)
 }
 
 async fn read_all(
@@ -144,6 +157,42 @@ mod tests {
 
     async fn frame(bytes: &[u8]) -> Result<Vec<u8>, DownReason> {
         read_frame(&mut Cursor::new(bytes), 1_000).await
+    }
+
+    /// Takes a part of what is written and then nothing more.
+    struct Full(usize);
+
+    impl AsyncWrite for Full {
+        fn poll_write(
+            mut self: std::pin::Pin<&mut Self>,
+            _: &mut std::task::Context<'_>,
+            bytes: &[u8],
+        ) -> std::task::Poll<std::io::Result<usize>> {
+            let taken = bytes.len().min(self.0);
+            self.0 -= taken;
+            if taken == 0 { std::task::Poll::Pending } else { std::task::Poll::Ready(Ok(taken)) }
+        }
+
+        fn poll_flush(
+            self: std::pin::Pin<&mut Self>,
+            _: &mut std::task::Context<'_>,
+        ) -> std::task::Poll<std::io::Result<()>> {
+            std::task::Poll::Ready(Ok(()))
+        }
+
+        fn poll_close(
+            self: std::pin::Pin<&mut Self>,
+            _: &mut std::task::Context<'_>,
+        ) -> std::task::Poll<std::io::Result<()>> {
+            std::task::Poll::Ready(Ok(()))
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_takes_nothing_more_is_gone() {
+        assert_eq!(write(&mut Full(100), &[0; 100]).await, Ok(()));
+        let stalled = Err(DownReason::Stalled(STALL_MAX.as_secs()));
+        assert_eq!(write(&mut Full(100), &[0; 101]).await, stalled);
     }
 
     #[tokio::test]

@@ -5,12 +5,17 @@
 //! it. Each connection carries one substream of the protocol `/tearline/1`, opened by the dialer
 //! (`behaviour`); frames on it are bounded and never interleaved (`link`). One task owns the
 //! swarm (`driver`); every queue between it, the links and the core is bounded.
+//!
+//! Anybody can make keys and connect. So what others dial is counted apart from what we dial, a
+//! stranger's link lasts only so long as the core may need to find out who that is, and when all
+//! places are taken the stranger who has been there longest makes room.
 
 mod behaviour;
 mod driver;
 mod link;
 
 use std::fmt;
+use std::time::Duration;
 
 use libp2p::identity::{self, PeerId};
 pub use libp2p::multiaddr::Multiaddr;
@@ -28,14 +33,19 @@ pub struct NetConfig {
     pub listen: Vec<Multiaddr>,
     /// Largest frame, in bytes.
     pub frame_bytes_max: usize,
-    /// Most connections at a time.
+    /// Most connections at a time that others dialed; and most that we dialed.
     pub connections_max: u32,
+    /// How long a link that another dialed is kept before it is vouched for
+    /// ([`NetCommand::Vouch`]).
+    pub stranger_max: Duration,
 }
 
 /// Most connections of one device: the old one, and the one that replaces it.
 const CONNECTIONS_PER_DEVICE_MAX: u32 = 2;
 /// Most connections that are still shaking hands, each way.
 const CONNECTIONS_PENDING_MAX: u32 = 32;
+/// A device that has a standing shows it within seconds, on a slow link within a minute.
+const STRANGER_MAX: Duration = Duration::from_secs(60);
 /// Above this share of the machine's memory new connections are refused.
 const MEMORY_SHARE_MAX: f64 = 0.7;
 /// Events that wait for the core; then reading stops.
@@ -45,7 +55,12 @@ const COMMANDS_MAX: usize = 256;
 
 impl Default for NetConfig {
     fn default() -> Self {
-        Self { listen: Vec::new(), frame_bytes_max: 1024 * 1024, connections_max: 96 }
+        Self {
+            listen: Vec::new(),
+            frame_bytes_max: 1024 * 1024,
+            connections_max: 96,
+            stranger_max: STRANGER_MAX,
+        }
     }
 }
 
@@ -125,6 +140,12 @@ pub enum DownReason {
     /// Nothing came for too long, or a frame stopped half-way.
     #[error("nothing came for {0} seconds")]
     Silent(u64),
+    /// The other side took nothing for too long.
+    #[error("the other side took nothing for {0} seconds")]
+    Stalled(u64),
+    /// Nobody vouched for the other side in time, or others need the place more.
+    #[error("a stranger whose time was up")]
+    Stranger,
 }
 
 /// What the driver is told to do.
@@ -143,6 +164,11 @@ pub enum NetCommand {
         link: Link,
         /// The frame.
         bytes: Vec<u8>,
+    },
+    /// The device at the other end has a standing here: its link may stay.
+    Vouch {
+        /// Which link.
+        link: Link,
     },
     /// Close a link.
     Close {

@@ -196,6 +196,7 @@ impl<S: Store> Replica<S> {
                     coalition.remember(fact.id, fact.log.device, statement);
                 } else if coalition.insert(fact.id, fact.log.device, statement) {
                     self.forget_digests();
+                    self.standings_changed = true;
                     self.outputs.push_back(Output::Event(Event::StandingsChanged(id)));
                 }
             }
@@ -269,7 +270,9 @@ impl<S: Store> Replica<S> {
         if merkle_root(boxes.iter().map(SecretBox::leaf)) != *root {
             return;
         }
-        self.boxed.extend(boxes.iter().map(|sealed| (id, sealed.device)));
+        let answerable = boxes.iter().filter(|sealed| self.answers_for(&fact.log, &sealed.device));
+        let boxed: Vec<_> = answerable.map(|sealed| (id, sealed.device)).collect();
+        self.boxed.extend(boxed);
         if self.epoch_keys.contains_key(&id) {
             return;
         }
@@ -293,6 +296,18 @@ impl<S: Store> Replica<S> {
         if let Some(secret) = secret {
             self.hold_epoch(batch, id, EpochKeys::of(&secret));
         }
+    }
+
+    /// Whether boxes for a device in this log need not be sealed again by those who would: its
+    /// author opened the compartment, or is of the same agency. A box that others sealed may hold
+    /// nothing.
+    fn answers_for(&self, log: &LogId, device: &DeviceId) -> bool {
+        let Some(compartment) = self.compartment(log.compartment) else { return false };
+        let opening = compartment.opening();
+        let Some(coalition) = self.coalition(opening.coalition) else { return false };
+        let agency = |device| coalition.devices().get(device).map(|standing| standing.agency);
+        let own = agency(&log.device);
+        opening.opener == log.device || own.is_some() && own == agency(device)
     }
 
     /// Keeps an epoch's keys.

@@ -102,6 +102,12 @@ pub enum Output {
         /// The frame.
         bytes: Vec<u8>,
     },
+    /// The device at the other end has a standing in a coalition of ours, which it had not when the
+    /// link came up, as far as the driver knows. Links without it should not be kept for long.
+    Vouch {
+        /// Over which link.
+        link: Link,
+    },
     /// Close this link; then [`Input::Down`] need not be said.
     Close {
         /// The link.
@@ -193,6 +199,8 @@ pub struct Replica<S> {
     forks: Vec<(Barrier, LogId)>,
     /// Whether statements are read from the store: what follows is drawn from all of them at once.
     replaying: bool,
+    /// Standings changed since links were last vouched for.
+    standings_changed: bool,
     next_barrier: u64,
     flush_wanted: bool,
     flushes_out: u64,
@@ -258,6 +266,7 @@ impl<S: Store> Replica<S> {
             arrivals: Vec::new(),
             forks: Vec::new(),
             replaying: false,
+            standings_changed: false,
             next_barrier: 0,
             flush_wanted: false,
             flushes_out: 0,
@@ -302,6 +311,9 @@ impl<S: Store> Replica<S> {
             self.ask_flush();
         }
         let links: Vec<Link> = self.sessions.keys().copied().collect();
+        if std::mem::take(&mut self.standings_changed) {
+            links.iter().for_each(|link| self.vouch(*link));
+        }
         links.into_iter().try_for_each(|link| self.pump(link))
     }
 

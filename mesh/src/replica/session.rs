@@ -127,6 +127,8 @@ pub(super) struct Session {
     pub(super) declined: BTreeSet<LagKey>,
     /// Logs about whose fork something was said.
     pub(super) accused: BTreeSet<LagKey>,
+    /// Whether the driver was told that the device has a standing.
+    pub(super) vouched: bool,
     /// Requests to join that were refused.
     pub(super) refusals: u32,
     /// Introductions that we cannot judge before the coalition's log has come.
@@ -216,6 +218,7 @@ impl<S: Store> Replica<S> {
             refused: BTreeSet::new(),
             declined: BTreeSet::new(),
             accused: BTreeSet::new(),
+            vouched: false,
             refusals: 0,
             early_intros: Vec::new(),
             idle_nodes: 0,
@@ -523,6 +526,27 @@ impl<S: Store> Replica<S> {
         if let Some(session) = self.sessions.get_mut(&link) {
             session.phase = Phase::Live;
         }
+        self.vouch(link);
+    }
+
+    /// Tells the driver, once, that a link is with a device that has a standing.
+    pub(super) fn vouch(&mut self, link: Link) {
+        let Some(session) = self.sessions.get(&link) else { return };
+        let device = session.device;
+        if session.vouched || session.phase != Phase::Live || !self.has_standing(&device) {
+            return;
+        }
+        if let Some(session) = self.sessions.get_mut(&link) {
+            session.vouched = true;
+        }
+        self.outputs.push_back(Output::Vouch { link });
+    }
+
+    fn has_standing(&self, device: &DeviceId) -> bool {
+        self.areas.values().any(|area| match &area.body {
+            Body::Coalition(coalition) => coalition.devices().contains_key(device),
+            Body::Compartment(_) => false,
+        })
     }
 
     /// Says `Open`, on a link that was used to join.

@@ -62,6 +62,28 @@ fn who_comes_back_is_sent_nothing_of_compartments_that_it_is_not_in() {
 }
 
 #[test]
+fn only_links_with_devices_of_standing_are_vouched_for_and_once() {
+    let mut world = World::new(2);
+    let coalition = world.coalition();
+    world.peers.iter_mut().for_each(|peer| peer.vouched.clear());
+    cut_all(&mut world, 0);
+    let link = world.connect(1, 0);
+    world.settle();
+    world.open(0, coalition, &[1, 2]);
+    world.settle();
+    assert_eq!((&world.peers[0].vouched, &world.peers[1].vouched), (&vec![link], &vec![link]));
+
+    let stranger = Link(901);
+    world.input(0, Input::Up { link: stranger, device: keys(51).id(), dialer: false });
+    let digest = world.peers[0].replica.pair_digest(&keys(51).id());
+    let open = Frame::Open { digest, nonce: [1; 8] }.encode();
+    world.input(0, Input::Frame { link: stranger, bytes: open });
+    world.settle();
+    assert!(world.peers[0].replica.peers().iter().any(|peer| peer.link == stranger && peer.live));
+    assert_eq!(world.peers[0].vouched, [link]);
+}
+
+#[test]
 fn strangers_introduce_nothing_and_members_only_what_its_opener_signed() {
     let mut world = World::new(2);
     let coalition = world.coalition();

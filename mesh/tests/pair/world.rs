@@ -35,6 +35,7 @@ pub(crate) struct Peer {
     pub(crate) replica: Replica<MemoryStore>,
     pub(crate) events: Vec<Event>,
     pub(crate) closed: Vec<(Link, Option<PeerFault>)>,
+    pub(crate) vouched: Vec<Link>,
     /// Frames handed to the transport, for counting.
     pub(crate) sent: Vec<Vec<u8>>,
     seed: u8,
@@ -120,6 +121,7 @@ impl World {
                     self.peers[peer].closed.push((link, fault));
                     self.cut(link);
                 }
+                Output::Vouch { link } => self.peers[peer].vouched.push(link),
                 Output::Flush { barrier } => {
                     self.at(2, Happening::Flushed { to: peer, barrier: barrier.0 });
                 }
@@ -330,6 +332,7 @@ impl World {
             replica,
             events: vec![],
             closed: vec![],
+            vouched: vec![],
             sent: vec![],
             seed,
             incarnation,
@@ -368,6 +371,7 @@ impl Peer {
             replica: replica(MemoryStore::default(), seed, 1),
             events: vec![],
             closed: vec![],
+            vouched: vec![],
             sent: vec![],
             seed,
             incarnation: 1,

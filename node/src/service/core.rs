@@ -411,6 +411,10 @@ impl Core {
                     let link = tearline_mesh::net::Link(link.0);
                     self.net.command(NetCommand::Close { link });
                 }
+                Output::Vouch { link } => {
+                    let link = tearline_mesh::net::Link(link.0);
+                    self.net.command(NetCommand::Vouch { link });
+                }
                 Output::Flush { barrier } => self.due = Some(barrier),
                 Output::Event(event) => self.on_event_out(event),
             }
