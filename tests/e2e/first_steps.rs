@@ -15,7 +15,9 @@ const ARRIVAL_MAX: Duration = Duration::from_secs(60);
 
 /// Exit codes of the program.
 const DONE: i32 = 0;
+const FAILED: i32 = 1;
 const NOT_FOUND: i32 = 4;
+const DENIED: i32 = 5;
 const INCOMPLETE: i32 = 7;
 
 struct Drill {
@@ -167,6 +169,24 @@ fn a_stix_file_goes_in_on_one_side_and_comes_out_on_the_other() -> io::Result<()
         let refused = drill.outsider.command(&arguments)?;
         assert_eq!(refused.code, NOT_FOUND, "{arguments:?}: {}", refused.document);
     }
+    Ok(())
+}
+
+#[test]
+fn an_invitation_is_good_once() -> io::Result<()> {
+    let drill = Drill::start()?;
+    let invited = done(drill.border_guard.command(&["peer", "invite"])?);
+    let invitation = text(&invited["invitation"]);
+    let again = drill.customs.command(&["join", invitation])?;
+    assert_eq!(again.code, FAILED, "already in: {}", again.document);
+    let (first, second) = (tempfile::tempdir()?, tempfile::tempdir()?);
+    let mut first = Daemon::init(first.path(), "Gendarmerie", "NG")?;
+    let mut second = Daemon::init(second.path(), "Forest Service", "NG")?;
+    first.start()?;
+    second.start()?;
+    done(first.command(&["join", invitation])?);
+    let used = second.command(&["join", invitation])?;
+    assert_eq!(used.code, DENIED, "{}", used.document);
     Ok(())
 }
 

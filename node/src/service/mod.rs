@@ -348,6 +348,10 @@ impl Tearline {
             if core.coalition().is_ok_and(|known| known.id() != coalition) {
                 return Err(Failure::failed("this device is in another coalition already"));
             }
+            let own = core.replica.device();
+            if core.coalition().is_ok_and(|known| known.devices().contains_key(&own)) {
+                return Err(Failure::failed("this device is in that coalition already"));
+            }
             if invitation.expires <= core.now().wall {
                 return Err(Failure::denied(format!(
                     "the invitation expired at {}",
