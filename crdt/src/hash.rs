@@ -25,8 +25,10 @@ pub enum Domain {
     DeviceCard,
     /// An applicant's signature under a request to join.
     JoinRequest,
-    /// A founder desk's approval of an admission.
-    Admission,
+    /// The name of an act of the whole.
+    Act,
+    /// An agency root's signature under an act of its own.
+    RootAct,
     /// A record's id: its genesis log and key box.
     Record,
     /// An Automerge actor id: log, record and run.
@@ -64,7 +66,8 @@ impl Domain {
             Self::DeviceCard => b"tearline/1/device-card",
             Self::Opening => b"tearline/1/opening",
             Self::JoinRequest => b"tearline/1/join-request",
-            Self::Admission => b"tearline/1/admission",
+            Self::Act => b"tearline/1/act",
+            Self::RootAct => b"tearline/1/root-act",
             Self::Record => b"tearline/1/record",
             Self::Actor => b"tearline/1/actor",
             Self::SegmentLeaf => b"tearline/1/segment-leaf",
