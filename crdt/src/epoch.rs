@@ -4,9 +4,11 @@
 
 use zeroize::Zeroizing;
 
+use crate::bounds::PAYLOAD_BYTES_MAX;
+use crate::codec::{DecodeError, Reader, Write as _};
 use crate::hash::{Digest, Domain};
 use crate::id::{EpochId, LogId};
-use crate::seal::{self, Key};
+use crate::seal::{self, Key, SecretBox};
 
 /// Bytes of a key box: the salt of one record's key.
 pub const KEY_BOX_BYTES: usize = 16;
@@ -104,6 +106,30 @@ pub fn box_context(compartment: &[u8; 32], commitment: &Digest) -> Vec<u8> {
 #[must_use]
 pub fn epoch_id(compartment: &[u8; 32], statement: &[u8]) -> EpochId {
     EpochId(Domain::Epoch.hash(&[compartment, statement]))
+}
+
+/// Most boxes in one payload.
+pub const BOXES_MAX: usize = 2_048;
+
+/// The payload of a seal: `count (number) || boxes`.
+#[must_use]
+pub fn encode_boxes(boxes: &[SecretBox]) -> Vec<u8> {
+    let mut out = Vec::new();
+    out.number(boxes.len() as u64);
+    boxes.iter().for_each(|sealed| sealed.encode(&mut out));
+    out
+}
+
+/// Reads what [`encode_boxes`] wrote.
+pub fn decode_boxes(bytes: &[u8]) -> Result<Vec<SecretBox>, DecodeError> {
+    let mut reader = Reader::new(bytes);
+    let count = reader.count(BOXES_MAX, "boxes")?;
+    let mut boxes = Vec::with_capacity(count);
+    for _ in 0..count {
+        boxes.push(SecretBox::decode(&mut reader)?);
+    }
+    reader.finish()?;
+    Ok(boxes)
 }
 
 #[cfg(test)]

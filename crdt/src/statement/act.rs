@@ -18,7 +18,7 @@ pub enum Act {
     Admit {
         /// The agency.
         member: Member,
-        /// Retirements that end with this: ascending.
+        /// Acts' closures of its devices that its root and desks may lift after this: ascending.
         cites: Vec<StatementId>,
     },
     /// 2: an agency leaves.
@@ -88,10 +88,10 @@ pub struct Erasure {
 }
 
 impl Act {
-    /// The act's name: the hash of its bytes and the coalition's id.
+    /// The act's name: the hash of the coalition's id, the act's number and its bytes.
     #[must_use]
-    pub fn id(&self, coalition: &CoalitionId) -> StatementId {
-        StatementId(Domain::Act.hash(&[&coalition.0, &self.encode()]))
+    pub fn id(&self, coalition: &CoalitionId, number: u64) -> StatementId {
+        StatementId(Domain::Act.hash(&[&coalition.0, &number.to_be_bytes(), &self.encode()]))
     }
 
     /// Whether it takes away: then approvals count at every place.

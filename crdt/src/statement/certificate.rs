@@ -6,6 +6,7 @@ use crate::id::{CoalitionId, StatementId};
 use crate::keys::{self, DeviceCard, DeviceKeys, RootKey, Signature, Signer};
 
 use super::act::Act;
+use super::grant::Reopening;
 
 /// An agency root's word that a device is a desk of the agency: it enrols devices and acts for the
 /// agency. It proves itself, so anybody may carry it into the log.
@@ -13,6 +14,8 @@ use super::act::Act;
 pub struct DeskCertificate {
     /// The desk.
     pub desk: DeviceCard,
+    /// Which closures do not apply to which incarnation of it.
+    pub reopening: Option<Reopening>,
     /// The root that says so.
     pub root: RootKey,
     /// The root's signature over the desk's card.
@@ -22,35 +25,44 @@ pub struct DeskCertificate {
 impl DeskCertificate {
     /// Certifies a desk.
     #[must_use]
-    pub fn sign(root: &Signer, desk: &DeviceKeys) -> Self {
+    pub fn sign(root: &Signer, desk: &DeviceKeys, reopening: Option<Reopening>) -> Self {
         let desk = desk.card(root.public());
-        let mut bytes = Vec::new();
-        desk.encode(&mut bytes);
-        let signature = root.sign(Domain::DeskCertificate, &bytes);
-        Self { desk, root: root.public(), signature }
+        let mut certificate =
+            Self { desk, reopening, root: root.public(), signature: [0; 64] };
+        certificate.signature = root.sign(Domain::DeskCertificate, &certificate.signed_bytes());
+        certificate
     }
 
     /// Whether root and desk signed it, each for the other.
     #[must_use]
     pub fn holds(&self) -> bool {
-        if self.desk.sponsor != self.root || !self.desk.holds() {
-            return false;
-        }
-        let mut bytes = Vec::new();
-        self.desk.encode(&mut bytes);
-        keys::verify(&self.root, Domain::DeskCertificate, &bytes, &self.signature)
+        self.desk.sponsor == self.root
+            && self.desk.holds()
+            && keys::verify(
+                &self.root,
+                Domain::DeskCertificate,
+                &self.signed_bytes(),
+                &self.signature,
+            )
     }
 
-    /// Appends `card || root (32) || signature (64)`.
+    /// Appends `card || reopening || root (32) || signature (64)`.
     pub fn encode(&self, out: &mut Vec<u8>) {
-        self.desk.encode(out);
-        out.raw(&self.root).raw(&self.signature);
+        out.raw(&self.signed_bytes()).raw(&self.root).raw(&self.signature);
+    }
+
+    fn signed_bytes(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        self.desk.encode(&mut out);
+        Reopening::encode(self.reopening.as_ref(), &mut out);
+        out
     }
 
     /// Reads what [`DeskCertificate::encode`] wrote. The signature is not checked.
     pub fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
         Ok(Self {
             desk: DeviceCard::decode(reader)?,
+            reopening: Reopening::decode(reader)?,
             root: reader.array("root key")?,
             signature: reader.array("root signature")?,
         })
@@ -87,10 +99,10 @@ impl RootAct {
         keys::verify(&self.root, Domain::RootAct, &bytes, &self.signature)
     }
 
-    /// Its name: that of the act.
+    /// Its name: that of the act, numbered 0.
     #[must_use]
     pub fn id(&self, coalition: &CoalitionId) -> StatementId {
-        self.act.id(coalition)
+        self.act.id(coalition, 0)
     }
 
     /// Appends `root (32) || act || signature (64)`.

@@ -80,12 +80,7 @@ pub enum Statement {
     /// 1: the coalition begins.
     Found(Charter),
     /// 2: a desk, by its agency's root.
-    Desk {
-        /// The root's word.
-        certificate: DeskCertificate,
-        /// Which closures it lifts, for which incarnation.
-        reopening: Option<Reopening>,
-    },
+    Desk(DeskCertificate),
     /// 3: rights for a device or an agency, in the log's compartment or coalition.
     Grant {
         /// For whom.
@@ -98,7 +93,12 @@ pub enum Statement {
         reopening: Option<Reopening>,
     },
     /// 4: an act of the whole, proposed and by that approved.
-    Propose(Act),
+    Propose {
+        /// Tells acts of equal content apart, such as a second hold.
+        number: u64,
+        /// The act.
+        act: Act,
+    },
     /// 5: a compartment begins. First entry of the opener's log in it.
     Open(Opening),
     /// 6: a new epoch.
@@ -182,10 +182,9 @@ impl Statement {
             Self::Found(charter) => {
                 out.number(1).raw(&charter.encode());
             }
-            Self::Desk { certificate, reopening } => {
+            Self::Desk(certificate) => {
                 out.number(2);
                 certificate.encode(&mut out);
-                Reopening::encode(reopening.as_ref(), &mut out);
             }
             Self::Grant { audience, right, caveats, reopening } => {
                 out.number(3);
@@ -194,8 +193,8 @@ impl Statement {
                 caveats.encode(&mut out);
                 Reopening::encode(reopening.as_ref(), &mut out);
             }
-            Self::Propose(act) => {
-                out.number(4).raw(&act.encode());
+            Self::Propose { number, act } => {
+                out.number(4).number(*number).raw(&act.encode());
             }
             Self::Open(opening) => {
                 out.number(5);
@@ -265,17 +264,17 @@ impl Statement {
         let mut reader = Reader::new(bytes);
         let statement = match reader.number("statement kind")? {
             1 => Self::Found(Charter::decode(&mut reader)?),
-            2 => Self::Desk {
-                certificate: DeskCertificate::decode(&mut reader)?,
-                reopening: Reopening::decode(&mut reader)?,
-            },
+            2 => Self::Desk(DeskCertificate::decode(&mut reader)?),
             3 => Self::Grant {
                 audience: Audience::decode(&mut reader)?,
                 right: decode_right(&mut reader)?,
                 caveats: Caveats::decode(&mut reader)?,
                 reopening: Reopening::decode(&mut reader)?,
             },
-            4 => Self::Propose(Act::decode(&mut reader)?),
+            4 => Self::Propose {
+                number: reader.number("act's number")?,
+                act: Act::decode(&mut reader)?,
+            },
             5 => Self::Open(Opening::decode(&mut reader)?),
             6 => Self::Epoch(EpochStatement::decode(&mut reader)?),
             7 => Self::Seal {
@@ -321,9 +320,9 @@ impl Statement {
             | Self::RootAct(RootAct { act: Act::Revoke { .. }, .. })
             // An approval is needed wherever it is: the act that it names may take away.
             | Self::Approve { .. } => true,
-            Self::Propose(act) => act.is_narrowing(),
+            Self::Propose { act, .. } => act.is_narrowing(),
             Self::Found(_)
-            | Self::Desk { .. }
+            | Self::Desk(_)
             | Self::Grant { .. }
             | Self::Open(_)
             | Self::Epoch(_)

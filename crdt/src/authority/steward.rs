@@ -1,0 +1,185 @@
+//! Stewardship: erasure, restriction, hold and recall of records (`docs/protocol/authority.md`,
+//! section 8).
+//!
+//! A record is named by the entry id of its genesis, which relays see, too. Its stewards are the
+//! admins of the agency that began it, and acts of the whole.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::id::{AgencyNo, EntryId, StatementId};
+use crate::statement::{Act, Right, Statement};
+
+use super::closure::Author;
+use super::fact::Fact;
+use super::{Coalition, Compartment};
+
+/// What stewards said of a record, as it binds a peer.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct RecordState {
+    /// It is to be destroyed.
+    pub erased: bool,
+    /// Its content is to be hidden.
+    pub restricted: bool,
+    /// It is not to be relied on.
+    pub recalled: bool,
+    /// A hold binds: an erasure only restricts.
+    pub held: bool,
+}
+
+/// A word about a record.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+enum Word {
+    Erase,
+    Restrict,
+    Hold,
+    Recall,
+}
+
+/// All that is said of records in a compartment, by genesis.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub(super) struct Words {
+    records: BTreeMap<EntryId, Vec<(Word, Author, StatementId)>>,
+    /// Entries that are to be destroyed, with the genesis of the record and who says so.
+    entries: BTreeMap<EntryId, Vec<(EntryId, Author)>>,
+    lifted: BTreeSet<StatementId>,
+}
+
+impl Words {
+    fn say(&mut self, genesis: EntryId, word: Word, author: Author, id: StatementId) {
+        self.records.entry(genesis).or_default().push((word, author, id));
+    }
+
+    fn destroy(&mut self, genesis: EntryId, author: Author, entries: &[EntryId]) {
+        for entry in entries.iter().chain([&genesis]) {
+            self.entries.entry(*entry).or_default().push((genesis, author));
+        }
+    }
+}
+
+impl Compartment {
+    /// Collects what is said of records. Who said it is judged when a record's originator is known.
+    pub(super) fn words(&self, coalition: &Coalition) -> Words {
+        let mut words = Words::default();
+        for fact in self.facts.values() {
+            self.hear(fact, &mut words);
+        }
+        for (id, held) in &coalition.counting.acts {
+            let whole = Author::Whole;
+            match &held.act {
+                Act::Erase(erasure) => {
+                    words.say(erasure.genesis, Word::Erase, whole, *id);
+                    words.destroy(erasure.genesis, whole, &erasure.others);
+                }
+                Act::Restrict { genesis } => words.say(*genesis, Word::Restrict, whole, *id),
+                Act::Hold { genesis } => words.say(*genesis, Word::Hold, whole, *id),
+                Act::Recall { genesis } => words.say(*genesis, Word::Recall, whole, *id),
+                Act::Lift { lifted } => {
+                    words.lifted.insert(*lifted);
+                }
+                _ => {}
+            }
+        }
+        words
+    }
+
+    fn hear(&self, fact: &Fact, words: &mut Words) {
+        let admin = self.speaker(&fact.issuer(), Right::Admin);
+        let writer = self.speaker(&fact.issuer(), Right::Write);
+        match (&fact.statement, admin, writer) {
+            (Statement::Erase(erasure), Some(author), _) => {
+                words.say(erasure.genesis, Word::Erase, author, fact.id());
+                words.destroy(erasure.genesis, author, &erasure.others);
+            }
+            (Statement::EraseAlso { genesis, entries }, _, Some(author)) => {
+                words.destroy(*genesis, author, entries);
+            }
+            (Statement::Restrict { genesis }, Some(author), _) => {
+                words.say(*genesis, Word::Restrict, author, fact.id());
+            }
+            (Statement::Hold { genesis }, Some(author), _) => {
+                words.say(*genesis, Word::Hold, author, fact.id());
+            }
+            (Statement::Recall { genesis }, _, Some(author)) => {
+                words.say(*genesis, Word::Recall, author, fact.id());
+            }
+            (Statement::Lift { lifted }, _, _) if self.counted.contains(&fact.place.id) => {
+                let by = self.counting.devices.get(&fact.issuer());
+                let by = by.filter(|by| by.right() >= Right::Admin).map(|by| by.agency);
+                let of = self.facts.get(&EntryId(lifted.0)).map(Fact::issuer);
+                let of = of.and_then(|device| self.positive.devices.get(&device));
+                if by.is_some() && by == of.map(|of| of.agency) {
+                    words.lifted.insert(*lifted);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// What was said of a record that `origin` began, as it binds a peer of `reader`.
+    #[must_use]
+    pub fn record_state(
+        &self,
+        genesis: &EntryId,
+        origin: AgencyNo,
+        reader: AgencyNo,
+    ) -> RecordState {
+        let mut state = RecordState::default();
+        for (word, author, id) in self.words.records.get(genesis).into_iter().flatten() {
+            let by = agency(*author);
+            let steward = by.is_none_or(|by| by == origin);
+            let lifted = self.words.lifted.contains(id);
+            match word {
+                Word::Erase => state.erased |= steward,
+                Word::Recall => state.recalled |= steward,
+                Word::Restrict => state.restricted |= steward && !lifted,
+                Word::Hold => state.held |= (steward || by == Some(reader)) && !lifted,
+            }
+        }
+        if state.erased && state.held {
+            state.erased = false;
+            state.restricted = true;
+        }
+        state
+    }
+
+    /// Whether a peer that cannot tell records apart is to destroy an entry that `author`'s device
+    /// wrote.
+    #[must_use]
+    pub fn is_erased_entry(&self, entry: &EntryId, author: AgencyNo, reader: AgencyNo) -> bool {
+        self.words.entries.get(entry).into_iter().flatten().any(|(genesis, by)| {
+            let listed = agency(*by).is_none_or(|by| by == author);
+            listed && self.is_in_effect(genesis, *by, reader)
+        })
+    }
+
+    /// Whether a list of entries is in effect: its author erased the record, and nothing holds it.
+    fn is_in_effect(&self, genesis: &EntryId, by: Author, reader: AgencyNo) -> bool {
+        let said = || self.words.records.get(genesis).into_iter().flatten();
+        let erased = said().any(|(word, ..)| *word == Word::Erase);
+        let binds = |author: Author| {
+            let holder = agency(author);
+            holder.is_none() || holder == agency(by) || holder == Some(reader)
+        };
+        let held = said().any(|(word, author, id)| {
+            *word == Word::Hold && binds(*author) && !self.words.lifted.contains(id)
+        });
+        erased && !held
+    }
+
+    /// The records of which something was said, by genesis.
+    pub fn spoken_of(&self) -> impl Iterator<Item = &EntryId> {
+        self.words.records.keys()
+    }
+
+    /// The entries that erasures list.
+    pub fn listed_entries(&self) -> impl Iterator<Item = &EntryId> {
+        self.words.entries.keys()
+    }
+}
+
+const fn agency(author: Author) -> Option<AgencyNo> {
+    match author {
+        Author::Whole => None,
+        Author::Root(agency) | Author::Desk(agency) | Author::Device(agency) => Some(agency),
+    }
+}
