@@ -75,6 +75,7 @@ pub type SharedSecret = Zeroizing<[u8; 32]>;
 pub struct DeviceKeys {
     signer: Signer,
     agreement: StaticSecret,
+    agreement_key: [u8; 32],
     kem: KemSecret,
     kem_key: KemKey,
 }
@@ -83,12 +84,14 @@ impl DeviceKeys {
     /// The keys of two seeds of 32 random bytes each: one to sign, one to receive.
     #[must_use]
     pub fn from_seeds(signing: &[u8; 32], receiving: &[u8; 32]) -> Self {
-        let agreement = seal::derive(receiving, &[], &[b"tearline/1/device/x25519"]);
-        let kem =
-            KemSecret::from_seed(&seal::derive(receiving, &[], &[b"tearline/1/device/ml-kem-768"]));
+        let scalar = seal::derive(receiving, &[], &[b"tearline/1/device/x25519"]);
+        let agreement = StaticSecret::from(*scalar);
+        let seed = seal::derive(receiving, &[], &[b"tearline/1/device/ml-kem-768"]);
+        let kem = KemSecret::from_seed(&seed);
         Self {
             signer: Signer::from_seed(signing),
-            agreement: StaticSecret::from(*agreement),
+            agreement_key: PublicKey::from(&agreement).to_bytes(),
+            agreement,
             kem_key: kem.public(),
             kem,
         }
@@ -108,8 +111,8 @@ impl DeviceKeys {
 
     /// The public X25519 key.
     #[must_use]
-    pub fn agreement(&self) -> [u8; 32] {
-        PublicKey::from(&self.agreement).to_bytes()
+    pub const fn agreement(&self) -> [u8; 32] {
+        self.agreement_key
     }
 
     /// The public ML-KEM-768 key.

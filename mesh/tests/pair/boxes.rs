@@ -82,7 +82,7 @@ fn the_keys_of_devices_are_known_again_after_a_restart() {
 }
 
 /// Entries in short form of an authority log, without the payloads that this says.
-fn without_payloads(entries: &[u8], gone: impl Fn(&Statement) -> bool) -> Vec<u8> {
+fn without_payloads(entries: &[u8], mut gone: impl FnMut(&Statement) -> bool) -> Vec<u8> {
     const SIGNED: u8 = 1;
     const PAYLOAD: u8 = 8;
     const PAYLOAD_GONE: u8 = 16;
