@@ -23,6 +23,8 @@ pub enum Domain {
     DeskCertificate,
     /// A device's own signature under its card.
     DeviceCard,
+    /// A device's ML-KEM-768 key, as its card names it.
+    KemKey,
     /// An applicant's signature under a request to join.
     JoinRequest,
     /// The name of an act of the whole.
@@ -64,6 +66,7 @@ impl Domain {
             Self::Log => b"tearline/1/log",
             Self::DeskCertificate => b"tearline/1/desk-certificate",
             Self::DeviceCard => b"tearline/1/device-card",
+            Self::KemKey => b"tearline/1/kem-key",
             Self::Opening => b"tearline/1/opening",
             Self::JoinRequest => b"tearline/1/join-request",
             Self::Act => b"tearline/1/act",

@@ -5,11 +5,12 @@ use tearline_crdt::codec::Reader;
 use tearline_crdt::entry::Header;
 use tearline_crdt::entry::run::{Head, NewEntry, UnverifiedRun, write_segment};
 use tearline_crdt::entry::sealed::{EntryKind, LogCipher, SealedHeader};
-use tearline_crdt::epoch::EpochKeys;
+use tearline_crdt::epoch::{EpochKeys, box_context};
 use tearline_crdt::hash::{Domain, sha256};
 use tearline_crdt::id::{AgencyNo, Class, CompartmentId, DeviceId, EpochId, Incarnation, LogId};
 use tearline_crdt::keys::{DeviceKeys, Signer};
 use tearline_crdt::record::genesis::record_id;
+use tearline_crdt::seal::SecretBox;
 use tearline_crdt::statement::{
     Approval, Audience, Caveats, DeskCertificate, EpochStatement, Opening, Right, Statement,
 };
@@ -69,8 +70,28 @@ fn a_run_has_these_bytes_and_this_id() -> Result<(), Box<dyn std::error::Error>>
     Ok(())
 }
 
+/// The secret 32 times 0x05 in the compartment 32 times 0x02, sealed to the device whose seeds are 32
+/// times 0x01 (signing) and 0x02 (receiving), with the entropy 0x00, 0x01, ... 0x3f.
+#[test]
+fn a_box_has_these_bytes() -> Result<(), Box<dyn std::error::Error>> {
+    let device = DeviceKeys::from_seeds(&[1; 32], &[2; 32]);
+    let card = device.card([9; 32]);
+    assert_eq!(hex(&card.agreement), BOX_AGREEMENT);
+    assert_eq!(hex(&card.kem_hash), BOX_KEM_HASH);
+    let context = box_context(&[2; 32], &EpochKeys::commitment(&[5; 32]));
+    let entropy = std::array::from_fn(|at| at as u8);
+    let sealed = SecretBox::seal(&card, device.kem_key(), &context, &[5; 32], &entropy)?;
+    let mut bytes = Vec::new();
+    sealed.encode(&mut bytes);
+    assert_eq!(hex(&sealed.sealed), BOX_SEALED);
+    assert_eq!(hex(&sha256(&bytes)), BOX_HASH);
+    let read = SecretBox::decode(&mut Reader::new(&bytes))?;
+    assert_eq!(*read.open(&device, &context)?, [5; 32]);
+    Ok(())
+}
+
 /// Statements of every kind: the founder's root has the seed 32 times 0x09, its desk the seeds 32
-/// times 0x01 (signing) and 0x02 (agreement), another device 0x03 and 0x04.
+/// times 0x01 (signing) and 0x02 (receiving), another device 0x03 and 0x04.
 fn statements() -> Vec<(&'static str, Statement)> {
     let root = Signer::from_seed(&[9; 32]);
     let desk = DeviceKeys::from_seeds(&[1; 32], &[2; 32]);
@@ -139,3 +160,7 @@ fn statements_have_these_bytes() {
 const RUN: &str = "2b04040404040404040404040404040404040404040404040404040404040404042b40819099b381945e075681004106f67bb9dc20ffee579855a30c5530a21742b06f3caebfcf354e3a8a08e3174adef64e7347650e28b27b6ad7b97c7a2e487b466b2e0a6539348a170a7ed63394f6ccc4d1e0bdf86c45a08f94fb03ea2495abfc9f803b84227903ab35530412842daecae825558c32565919bc17f802ed5479477f7f09";
 const ID: &str = "9b771e21b6056d23b45ac53c33df84bc75e19cd9be2036501224b60c1e29a45d";
 const HEADER: &str = "01010202020202020202020202020202020202020202020202020202020202020202048a88e3dd7409f195fd52db2d3cba5d72ca6709bf1d94121bf3748801b40f6f5c000000000000000300000000000000000000000000000000000000000000000000000000000000000004040404040404040404040404040404040404040404040404040404040404042bcf4b200f0f3c3fc57aa3ceaa2ccd93ea3dea616ca9433adb27ec0e71f80abc8203344676f277e8e49a34ac18103730d1627b621a68c87f0f0556a7640f03e4a44a17a6f7f808aaa85f4acdacaeba75d565f211224ea1a5e8cb0a67a78702f4097856";
+const BOX_AGREEMENT: &str = "f0dde7a31c9ad76a16f46bb6ee8d33987c3d89c898aec60c0e25f302de7c6561";
+const BOX_KEM_HASH: &str = "7fe385f4a19fecd539e63c758d7e570222129c59ebde0810d46bd6ce52a4c837";
+const BOX_SEALED: &str = "1f56bcc566909113b5a7cf472231e679363f6270a20795ef6648a77110274324809b32a556bfc4e551da12e61b108779";
+const BOX_HASH: &str = "8567bea9c73a512a0be853197654f0da8abf3508df0e066bf2ba684c7a8b904f";

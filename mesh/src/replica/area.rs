@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use tearline_crdt::authority::{Coalition, Compartment};
-use tearline_crdt::bounds::NAME_BYTES_MAX;
+use tearline_crdt::bounds::{NAME_BYTES_MAX, PAYLOAD_BYTES_MAX};
 use tearline_crdt::charter::Charter;
 use tearline_crdt::codec::{DecodeError, Reader};
 use tearline_crdt::entry::merkle_root;
@@ -12,8 +12,9 @@ use tearline_crdt::epoch::{EpochKeys, box_context};
 use tearline_crdt::frontier::{Frontier, LogKey};
 use tearline_crdt::hash::Digest;
 use tearline_crdt::id::{Class, CompartmentId, DeviceId, EntryId, EpochId, LogId};
-use tearline_crdt::seal::SecretBox;
-use tearline_crdt::statement::{EpochStatement, Opening, Right, Statement};
+use tearline_crdt::keys::KemKey;
+use tearline_crdt::seal::{BOX_BYTES, SecretBox};
+use tearline_crdt::statement::{Audience, EpochStatement, Opening, Right, Statement};
 use tearline_crdt::store::{Batch, Space, Store, StoreError};
 
 use super::{Event, Output, Replica};
@@ -45,6 +46,9 @@ pub struct Area {
     /// Where boxes are of epochs that we cannot open: the entries of the authority logs that carry
     /// them. One may come before the statement of its epoch.
     closed: BTreeMap<EpochId, Vec<(LogId, u64)>>,
+    /// In a coalition's own log: the ML-KEM keys of its devices, by the hashes that their cards name.
+    /// A hash names one key, so the order in which they came decides nothing.
+    pub(super) kem_keys: BTreeMap<Digest, KemKey>,
 }
 
 /// An authority entry as it matters here.
@@ -56,8 +60,9 @@ pub(super) struct Fact<'a> {
     pub(super) payload: Option<&'a [u8]>,
 }
 
-/// Most boxes in one payload.
-const BOXES_MAX: usize = 2_048;
+/// Most boxes in one payload: behind their count they fill it.
+pub(super) const BOXES_MAX: usize = (PAYLOAD_BYTES_MAX - 1) / BOX_BYTES;
+const _: () = assert!(BOXES_MAX < 128, "the count of boxes takes one byte");
 
 impl<S: Store> Replica<S> {
     /// Reads the areas and replays their authority logs: coalitions first, because compartments
@@ -98,6 +103,7 @@ impl<S: Store> Replica<S> {
             logs: BTreeMap::new(),
             orphans: BTreeMap::new(),
             closed: BTreeMap::new(),
+            kem_keys: BTreeMap::new(),
         };
         for (log, state) in self.logbook.logs_of(id) {
             let key = LogKey::of(log);
@@ -191,6 +197,9 @@ impl<S: Store> Replica<S> {
         let Some(area) = self.areas.get_mut(&fact.log.compartment) else { return };
         match (&mut area.body, statement) {
             (Body::Coalition(coalition), statement) => {
+                if let Some(key) = kem_key_beside(&statement, fact.payload) {
+                    area.kem_keys.insert(key.hash(), key);
+                }
                 let id = coalition.id();
                 if self.replaying {
                     coalition.remember(fact.id, fact.log.device, statement);
@@ -340,6 +349,17 @@ pub(super) fn coalition_body(charter: Charter) -> Body {
 /// A compartment's body from its opening.
 pub(super) fn compartment_body(opening: Opening) -> Body {
     Body::Compartment(Compartment::new(opening))
+}
+
+/// The ML-KEM key in the payload beside the statement that brings a device in, if it is the one that
+/// the device's card names.
+fn kem_key_beside(statement: &Statement, payload: Option<&[u8]>) -> Option<KemKey> {
+    let card = match statement {
+        Statement::Desk(certificate) => &certificate.desk,
+        Statement::Grant { audience: Audience::Device { card, .. }, .. } => card,
+        _ => return None,
+    };
+    KemKey::from_bytes(payload?).ok().filter(|key| card.matches(key))
 }
 
 /// The payload of an epoch or reseal: `count (number) || boxes`.

@@ -11,15 +11,15 @@ use tearline_crdt::epoch::{EpochKeys, box_context};
 use tearline_crdt::frontier::LogKey;
 use tearline_crdt::hash::Domain;
 use tearline_crdt::id::{AgencyNo, Class, CoalitionId, CompartmentId, EpochId, LogId};
-use tearline_crdt::keys::DeviceCard;
+use tearline_crdt::keys::{DeviceCard, KemKey};
 use tearline_crdt::record::shelf::{Draft, DraftError, Written};
-use tearline_crdt::seal::SecretBox;
+use tearline_crdt::seal::{BoxEntropy, Key, SecretBox};
 use tearline_crdt::statement::{DeskCertificate, EpochStatement, Opening, Right, Statement};
 use tearline_crdt::store::{Batch, Store, StoreError};
 use tearline_crdt::time::Now;
 
 use super::Replica;
-use super::area::{Body, coalition_body, compartment_body, encode_boxes};
+use super::area::{BOXES_MAX, Body, coalition_body, compartment_body, encode_boxes};
 
 /// Names a local act until it is durable.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -138,7 +138,9 @@ impl<S: Store> Replica<S> {
         let mut batch = Batch::default();
         let area = self.create_area(&mut batch, coalition_body(charter.clone()));
         self.apply(batch)?;
-        let statements = vec![(Statement::Desk(desk), None), (Statement::Found(charter), None)];
+        let kem = self.keys.kem_key();
+        let kem = desk.desk.matches(kem).then(|| kem.as_bytes().to_vec());
+        let statements = vec![(Statement::Desk(desk), kem), (Statement::Found(charter), None)];
         let ticket = self.state(now, area, statements)?;
         Ok(Act { value: id, ticket })
     }
@@ -234,14 +236,18 @@ impl<S: Store> Replica<S> {
             .map(tearline_crdt::authority::Compartment::id)
     }
 
-    /// A new epoch of a compartment, following all that are known, sealed to all readers.
+    /// A new epoch of a compartment, following all that are known, sealed to its readers: this device
+    /// first, then as many as one payload takes. The rest are resealed to when it is written.
     fn new_epoch(&mut self, id: CompartmentId) -> Result<(Statement, Option<Vec<u8>>), ActError> {
         let compartment = self.compartment(id).ok_or(ActError::NoCompartment)?;
         let parents: Vec<EpochId> = compartment.epochs().keys().copied().collect();
         let deepest = compartment.epochs().values().map(|epoch| epoch.depth).max().unwrap_or(0);
-        let secret: [u8; 32] = random(&mut *self.entropy);
+        let secret = Key::new(random(&mut *self.entropy));
         let commitment = EpochKeys::commitment(&secret);
-        let cards = self.reader_cards(id);
+        let mut cards = self.reader_cards(id);
+        let own = self.device();
+        cards.sort_by_key(|card| card.device != own);
+        cards.truncate(BOXES_MAX);
         let boxes = self.seal_boxes(id, &commitment, &secret, &cards);
         let mut frontier = Vec::new();
         for (log, state) in self.logbook.logs_of(id) {
@@ -263,14 +269,22 @@ impl<S: Store> Replica<S> {
         Ok((Statement::Epoch(epoch), Some(encode_boxes(&boxes))))
     }
 
+    /// The readers whose ML-KEM keys are known.
     fn reader_cards(&self, id: CompartmentId) -> Vec<DeviceCard> {
         let Some(compartment) = self.compartment(id) else { return Vec::new() };
-        let Some(coalition) = self.coalition(compartment.opening().coalition) else {
-            return Vec::new();
-        };
-        compartment.readers(coalition).map(|(_, standing)| standing.card.clone()).collect()
+        let coalition_id = compartment.opening().coalition;
+        let Some(coalition) = self.coalition(coalition_id) else { return Vec::new() };
+        let cards = compartment.readers(coalition).map(|(_, standing)| &standing.card);
+        cards.filter(|card| self.kem_key(coalition_id, card).is_some()).cloned().collect()
     }
 
+    /// A device's ML-KEM key, once the statement that brought the device in brought it, too.
+    fn kem_key(&self, coalition: CoalitionId, card: &DeviceCard) -> Option<&KemKey> {
+        self.areas.get(&CompartmentId(coalition.0))?.kem_keys.get(&card.kem_hash)
+    }
+
+    /// Seals a secret to devices. One whose ML-KEM key is not known has to wait for a reseal; one
+    /// with a weak or invalid key gets no box: the fault is its own.
     fn seal_boxes(
         &mut self,
         id: CompartmentId,
@@ -278,15 +292,16 @@ impl<S: Store> Replica<S> {
         secret: &[u8; 32],
         cards: &[DeviceCard],
     ) -> Vec<SecretBox> {
+        let Some(compartment) = self.compartment(id) else { return Vec::new() };
+        let coalition = compartment.opening().coalition;
         let context = box_context(&id.0, commitment);
-        cards
-            .iter()
-            .filter_map(|card| {
-                let seed = random(&mut *self.entropy);
-                // A device with a weak key gets no box; the fault is its maker's.
-                SecretBox::seal(card, &context, secret, &seed).ok()
-            })
-            .collect()
+        let mut boxes = Vec::new();
+        for card in cards {
+            let entropy = BoxEntropy::new(random(&mut *self.entropy));
+            let Some(kem) = self.kem_key(coalition, card) else { continue };
+            boxes.extend(SecretBox::seal(card, kem, &context, secret, &entropy));
+        }
+        boxes
     }
 
     /// Seals the epochs that we hold to devices that may read and joined after they were made. The
@@ -301,15 +316,18 @@ impl<S: Store> Replica<S> {
             .collect();
         for id in ids {
             let Some(compartment) = self.compartment(id) else { continue };
-            let opener = compartment.opening().opener == own;
-            let Some(coalition) = self.coalition(compartment.opening().coalition) else { continue };
+            let Opening { opener, coalition: coalition_id, .. } = *compartment.opening();
+            let opener = opener == own;
+            let Some(coalition) = self.coalition(coalition_id) else { continue };
             let Some(standing) = coalition.devices().get(&own).cloned() else { continue };
             let wanted: Vec<DeviceCard> = compartment
                 .readers(coalition)
                 .filter(|(device, other)| {
                     **device != own && (opener || standing.desk && other.agency == standing.agency)
                 })
-                .map(|(_, other)| other.card.clone())
+                .map(|(_, other)| &other.card)
+                .filter(|card| self.kem_key(coalition_id, card).is_some())
+                .cloned()
                 .collect();
             let epochs: Vec<EpochId> = compartment.epochs().keys().copied().collect();
             for epoch in epochs {
@@ -319,6 +337,8 @@ impl<S: Store> Replica<S> {
         Ok(())
     }
 
+    /// Seals an epoch to those of some devices that have no box of it, as many in one statement as its
+    /// payload takes.
     fn reseal(
         &mut self,
         now: Now,
@@ -331,21 +351,23 @@ impl<S: Store> Replica<S> {
             .filter(|card| !self.boxed.contains(&(epoch, card.device)))
             .cloned()
             .collect();
-        let Some(secret) = self.epoch_keys.get(&epoch).and_then(|keys| keys.secret().copied())
-        else {
-            return Ok(());
-        };
-        if missing.is_empty() {
-            return Ok(());
-        }
-        let boxes = self.seal_boxes(id, &EpochKeys::commitment(&secret), &secret, &missing);
-        let boxes_root = merkle_root(boxes.iter().map(SecretBox::leaf));
+        let Some(keys) = self.epoch_keys.get(&epoch).cloned() else { return Ok(()) };
+        let Some(secret) = keys.secret() else { return Ok(()) };
+        // All of them before the first is written: each statement asks for reseals in its turn.
         self.boxed.extend(missing.iter().map(|card| (epoch, card.device)));
-        let statement = Statement::Reseal { epoch, boxes_root };
-        match self.state(now, id, vec![(statement, Some(encode_boxes(&boxes)))]) {
-            Err(ActError::Store(error)) => Err(error),
-            _ => Ok(()),
+        for missing in missing.chunks(BOXES_MAX) {
+            let boxes = self.seal_boxes(id, &EpochKeys::commitment(secret), secret, missing);
+            if boxes.is_empty() {
+                continue;
+            }
+            let boxes_root = merkle_root(boxes.iter().map(SecretBox::leaf));
+            let statement = Statement::Reseal { epoch, boxes_root };
+            let written = self.state(now, id, vec![(statement, Some(encode_boxes(&boxes)))]);
+            if let Err(ActError::Store(error)) = written {
+                return Err(error);
+            }
         }
+        Ok(())
     }
 
     /// Writes records and changes to this device's log of a class in a compartment. One signature

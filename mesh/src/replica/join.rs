@@ -129,12 +129,17 @@ impl<S: Store> Replica<S> {
         let Some(own) = coalition.devices().get(&self.device()).filter(|s| s.desk) else {
             return Ok(Err(Refusal::NotAllowed));
         };
+        if !request.applicant.card().matches(&request.kem) {
+            return Ok(Err(Refusal::NotAllowed));
+        }
+        // The statement that brings the device in brings the key that its card only names.
+        let kem = Some(request.kem.as_bytes().to_vec());
         let statements = match (&request.applicant, invited) {
             (Applicant::Agency { name, country, desk }, Invited::Agency) => {
                 if desk.desk.device != device || !desk.holds() {
                     return Ok(Err(Refusal::NotAllowed));
                 }
-                let certified = Statement::Desk(desk.clone());
+                let certified = (Statement::Desk(desk.clone()), kem);
                 if coalition.members().values().any(|member| member.root == desk.root) {
                     vec![certified]
                 } else if coalition.charter().quorum > 1 {
@@ -149,18 +154,16 @@ impl<S: Store> Replica<S> {
                     let bytes = Statement::admission_bytes(&coalition.id(), &member);
                     let signature = self.keys.signer().sign(Domain::Admission, &bytes);
                     let approvals = vec![Approval { desk: self.device(), signature }];
-                    vec![Statement::Admit { member, approvals }, certified]
+                    vec![(Statement::Admit { member, approvals }, None), certified]
                 }
             }
             (Applicant::Device(card), Invited::Device) => {
                 if card.device != device || card.sponsor != self.device().0 || !card.holds() {
                     return Ok(Err(Refusal::NotAllowed));
                 }
-                vec![Statement::Grant {
-                    audience: Audience::Device { agency: own.agency, card: card.clone() },
-                    right: Right::Write,
-                    caveats: Caveats::default(),
-                }]
+                let audience = Audience::Device { agency: own.agency, card: card.clone() };
+                let (right, caveats) = (Right::Write, Caveats::default());
+                vec![(Statement::Grant { audience, right, caveats }, kem)]
             }
             _ => return Ok(Err(Refusal::NotAllowed)),
         };
@@ -168,7 +171,6 @@ impl<S: Store> Replica<S> {
         batch.remove(Space::Meta, key);
         self.apply(batch)?;
         let area = CompartmentId(request.coalition.0);
-        let statements = statements.into_iter().map(|statement| (statement, None)).collect();
         match self.state(now, area, statements) {
             Ok(_) => {}
             Err(ActError::Store(error)) => return Err(error),

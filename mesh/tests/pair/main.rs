@@ -6,6 +6,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod boxes;
 mod hostile;
 mod world;
 

@@ -266,7 +266,12 @@ impl World {
             },
             Invited::Device => Applicant::Device(keys(seed).card(invitation.inviter.0)),
         };
-        JoinRequest { coalition: invitation.coalition, secret: invitation.secret, applicant }
+        JoinRequest {
+            coalition: invitation.coalition,
+            secret: invitation.secret,
+            applicant,
+            kem: keys(seed).kem_key().clone(),
+        }
     }
 
     pub(crate) fn open(

@@ -339,8 +339,12 @@ impl Tearline {
             }
             Invited::Device => Applicant::Device(self.keys.card(invitation.inviter.0)),
         };
-        let request =
-            JoinRequest { coalition: invitation.coalition, secret: invitation.secret, applicant };
+        let request = JoinRequest {
+            coalition: invitation.coalition,
+            secret: invitation.secret,
+            applicant,
+            kem: self.keys.kem_key().clone(),
+        };
         let (told, hears) = std::sync::mpsc::sync_channel(16);
         let inviter = invitation.inviter;
         let coalition = invitation.coalition;

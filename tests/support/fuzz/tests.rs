@@ -135,8 +135,12 @@ fn joins() -> Vec<Vec<u8>> {
         country: *b"TD",
         desk: DeskCertificate::sign(&Signer::from_seed(&[9; 32]), &device()),
     };
-    let request =
-        |applicant| JoinRequest { coalition: CoalitionId([1; 32]), secret: [2; 16], applicant };
+    let request = |applicant| JoinRequest {
+        coalition: CoalitionId([1; 32]),
+        secret: [2; 16],
+        applicant,
+        kem: device().kem_key().clone(),
+    };
     let invitation = Invitation {
         coalition: CoalitionId([1; 32]),
         inviter: DeviceId([2; 32]),
