@@ -8,7 +8,7 @@ use crate::bounds::PAYLOAD_BYTES_MAX;
 use crate::codec::{DecodeError, Reader, Write as _};
 use crate::hash::{Digest, Domain};
 use crate::id::{EpochId, LogId};
-use crate::seal::{self, Key, SecretBox};
+use crate::seal::{self, BOX_BYTES, Key, SecretBox};
 
 /// Bytes of a key box: the salt of one record's key.
 pub const KEY_BOX_BYTES: usize = 16;
@@ -108,8 +108,9 @@ pub fn epoch_id(compartment: &[u8; 32], statement: &[u8]) -> EpochId {
     EpochId(Domain::Epoch.hash(&[compartment, statement]))
 }
 
-/// Most boxes in one payload.
-pub const BOXES_MAX: usize = 2_048;
+/// Most boxes in one payload: behind their count they fill it.
+pub const BOXES_MAX: usize = (PAYLOAD_BYTES_MAX - 1) / BOX_BYTES;
+const _: () = assert!(BOXES_MAX < 128, "the count of boxes takes one byte");
 
 /// The payload of a seal: `count (number) || boxes`.
 #[must_use]

@@ -6,13 +6,16 @@ use tearline_crdt::entry::Header;
 use tearline_crdt::entry::run::{Head, NewEntry, UnverifiedRun, write_segment};
 use tearline_crdt::entry::sealed::{EntryKind, LogCipher, SealedHeader};
 use tearline_crdt::epoch::{EpochKeys, box_context};
-use tearline_crdt::hash::{Domain, sha256};
-use tearline_crdt::id::{AgencyNo, Class, CompartmentId, DeviceId, EpochId, Incarnation, LogId};
+use tearline_crdt::hash::sha256;
+use tearline_crdt::id::{
+    AgencyNo, Class, CompartmentId, DeviceId, EntryId, EpochId, Incarnation, LogId, StatementId,
+};
 use tearline_crdt::keys::{DeviceKeys, Signer};
 use tearline_crdt::record::genesis::record_id;
 use tearline_crdt::seal::SecretBox;
 use tearline_crdt::statement::{
-    Approval, Audience, Caveats, DeskCertificate, EpochStatement, Opening, Right, Statement,
+    Act, Audience, Caveats, DeskCertificate, EpochStatement, Erasure, Mark, Marks, Opening,
+    Reopening, Right, RootAct, Statement,
 };
 use tearline_crdt::time::WallTime;
 
@@ -110,42 +113,67 @@ fn statements() -> Vec<(&'static str, Statement)> {
     };
     let id = charter.id();
     let joined = Member { no: AgencyNo(2), name: "Customs".into(), country: "TD".into(), ..member };
-    let bytes = Statement::admission_bytes(&id, &joined);
-    let signature = desk.signer().sign(Domain::Admission, &bytes);
     let audience = vec![(AgencyNo(1), root.public())];
     let secret = EpochKeys::commitment(&[5; 32]);
     let epoch = EpochStatement {
         parents: vec![],
         depth: 1,
         commitment: secret,
-        frontier: [0; 32],
-        boxes_root: [8; 32],
     };
     let epoch_id = epoch.id(&CompartmentId([2; 32]));
     let caveats = Caveats { classes: Some(0b1_1110), may_delegate: true, ..Caveats::default() };
-    vec![
+    let reopening =
+        Reopening { incarnation: Incarnation(6), cites: vec![StatementId([10; 32])] };
+    let mark = Mark { log: [11; 32], count: 300, head: EntryId([12; 32]) };
+    let keep = || Marks::Inline(vec![mark]);
+    let genesis = EntryId([13; 32]);
+    let act = Act::Admit { member: joined, cites: vec![StatementId([10; 32])] };
+    let revoked = DeviceId([14; 32]);
+    let by_root = Act::Revoke { device: revoked, keep: keep() };
+    let acts = [
+        ("retire", Act::Retire { agency: AgencyNo(2), keep: keep() }),
+        ("replace-root", Act::ReplaceRoot { agency: AgencyNo(2), root: [15; 32], keep: keep() }),
+        ("act-revoke", by_root.clone()),
+        ("act-adopt", Act::Adopt { marks: Marks::Wide([16; 32]) }),
+        ("act-erase", Act::Erase(Erasure { genesis, others: vec![EntryId([17; 32])] })),
+        ("act-restrict", Act::Restrict { genesis }),
+        ("act-hold", Act::Hold { genesis }),
+        ("act-lift", Act::Lift { lifted: StatementId([18; 32]) }),
+        ("act-recall", Act::Recall { genesis }),
+        ("act-retire-epoch", Act::RetireEpoch { epoch: epoch_id }),
+    ];
+    let approved = act.id(&id, 1);
+    let mut statements = vec![
         ("found", Statement::Found(charter)),
-        ("desk", Statement::Desk(DeskCertificate::sign(&root, &desk))),
+        ("desk", Statement::Desk(DeskCertificate::sign(&root, &desk, Some(reopening.clone())))),
         (
             "grant",
             Statement::Grant {
                 audience: Audience::Device { agency: AgencyNo(1), card: device },
                 right: Right::Write,
                 caveats,
+                reopening: Some(reopening),
             },
         ),
-        (
-            "admit",
-            Statement::Admit {
-                member: joined,
-                approvals: vec![Approval { desk: desk.id(), signature }],
-            },
-        ),
+        ("admit", Statement::Propose { number: 1, act }),
         ("open", Statement::Open(Opening::sign(desk.signer(), id, audience, [6; 16]))),
         ("epoch", Statement::Epoch(epoch)),
-        ("reseal", Statement::Reseal { epoch: epoch_id, boxes_root: [8; 32] }),
+        ("seal", Statement::Seal { epoch: epoch_id, boxes_root: [8; 32] }),
         ("describe", Statement::Describe { epoch: epoch_id }),
-    ]
+        ("approve", Statement::Approve { act: approved }),
+        ("revoke", Statement::Revoke { device: revoked, keep: keep() }),
+        ("adopt", Statement::Adopt { marks: keep() }),
+        ("erase", Statement::Erase(Erasure { genesis, others: vec![EntryId([17; 32])] })),
+        ("erase-also", Statement::EraseAlso { genesis, entries: vec![EntryId([17; 32])] }),
+        ("restrict", Statement::Restrict { genesis }),
+        ("hold", Statement::Hold { genesis }),
+        ("lift", Statement::Lift { lifted: StatementId([18; 32]) }),
+        ("recall", Statement::Recall { genesis }),
+    ];
+    let by_root = RootAct::sign(&root, &id, by_root).map(Statement::RootAct);
+    statements.extend(by_root.map(|statement| ("root-act", statement)));
+    statements.extend(acts.map(|(name, act)| (name, Statement::Propose { number: 0, act })));
+    statements
 }
 
 #[test]

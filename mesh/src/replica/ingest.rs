@@ -165,8 +165,9 @@ impl<S: Store> Replica<S> {
         let arrival = Arrival { log, from: run.from().next, to: *run.to(), source, ticket };
         self.arrivals.push((Barrier(self.next_barrier), arrival));
         if log.class == Class::Authority {
+            self.redraw()?;
+            self.seals_wanted = true;
             self.open_waiting(now)?;
-            self.reseal_for_own(now)?;
         }
         Ok(())
     }

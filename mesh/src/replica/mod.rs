@@ -43,7 +43,7 @@ use tearline_crdt::time::{MonoTime, Now};
 
 use crate::fault::PeerFault;
 pub use area::{Area, Body};
-pub use author::{Act, ActError, Ticket};
+pub use author::{ActError, Done, Ticket};
 pub use session::PeerState;
 
 use session::{PeerMemory, Session};
@@ -197,6 +197,12 @@ pub struct Replica<S> {
     tickets: Vec<(Barrier, Ticket)>,
     arrivals: Vec<(Barrier, ingest::Arrival)>,
     forks: Vec<(Barrier, LogId)>,
+    /// Areas whose statements changed since their answers were drawn.
+    stale: BTreeSet<CompartmentId>,
+    /// Stretches of logs that count otherwise than the records here say.
+    moves: VecDeque<area::Move>,
+    /// Whether somebody may lack boxes that this device seals.
+    seals_wanted: bool,
     /// Whether statements are read from the store: what follows is drawn from all of them at once.
     replaying: bool,
     /// Standings changed since links were last vouched for.
@@ -265,6 +271,9 @@ impl<S: Store> Replica<S> {
             tickets: Vec::new(),
             arrivals: Vec::new(),
             forks: Vec::new(),
+            stale: BTreeSet::new(),
+            moves: VecDeque::new(),
+            seals_wanted: false,
             replaying: false,
             standings_changed: false,
             next_barrier: 0,
@@ -297,6 +306,7 @@ impl<S: Store> Replica<S> {
             }
             Input::Flushed { barrier } => self.on_flushed(barrier)?,
         }
+        self.seal_missing(now)?;
         self.settle_outputs()
     }
 
@@ -520,8 +530,6 @@ impl tearline_crdt::record::shelf::Standings for Standings<'_> {
         let Body::Compartment(compartment) = &self.areas.get(compartment)?.body else {
             return None;
         };
-        let coalition = CompartmentId(compartment.opening().coalition.0);
-        let Body::Coalition(coalition) = &self.areas.get(&coalition)?.body else { return None };
-        coalition.devices().get(device).map(|standing| standing.agency)
+        compartment.devices().get(device).map(|standing| standing.agency)
     }
 }

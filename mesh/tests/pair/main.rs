@@ -26,7 +26,7 @@ fn agencies_join_by_invitation_and_share_records() {
     let mut world = World::new(3);
     let coalition = world.coalition();
     for peer in &world.peers {
-        let members = peer.replica.coalition(coalition).unwrap().members().len();
+        let members = peer.replica.coalition(coalition).unwrap().members().count();
         assert!(members >= 2);
     }
     let (ab, _ac) = (world.connect(1, 0), world.connect(2, 0));

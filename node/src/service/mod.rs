@@ -257,7 +257,7 @@ impl Tearline {
             Failure::denied("this device holds no agency root")
                 .hint("only a home made with `init --agency` can speak for an agency")
         })?;
-        Ok((DeskCertificate::sign(&root.signer, &self.keys), root))
+        Ok((DeskCertificate::sign(&root.signer, &self.keys, None), root))
     }
 
     fn coalition_create(&self, create: &control::CoalitionCreate) -> Result<Value, Failure> {
@@ -353,7 +353,7 @@ impl Tearline {
                 return Err(Failure::failed("this device is in another coalition already"));
             }
             let own = core.replica.device();
-            if core.coalition().is_ok_and(|known| known.devices().contains_key(&own)) {
+            if core.coalition().is_ok_and(|known| known.live(&own).is_some()) {
                 return Err(Failure::failed("this device is in that coalition already"));
             }
             if invitation.expires <= core.now().wall {
@@ -471,7 +471,7 @@ impl Core {
                 }
                 Event::StandingsChanged(id) => replica
                     .coalition(*id)
-                    .is_some_and(|coalition| coalition.devices().contains_key(&own))
+                    .is_some_and(|coalition| coalition.live(&own).is_some())
                     .then_some(Ok(())),
                 _ => None,
             };
