@@ -9,7 +9,7 @@ use tearline_crdt::entry::sealed::EntryKind;
 use tearline_crdt::entry::{NO_EPOCH, SUITE};
 use tearline_crdt::frontier::{Leaf, LogKey, Prefix, Subtree};
 use tearline_crdt::id::{AgencyNo, CoalitionId, EntryId, EpochId, RecordId};
-use tearline_crdt::keys::{DeviceKeys, Signer};
+use tearline_crdt::keys::Signer;
 use tearline_crdt::statement::{
     Act, Audience, Caveats, DeskCertificate, EpochStatement, Erasure, Marks, Opening, Right,
 };
@@ -193,7 +193,14 @@ fn headers() -> Vec<Vec<u8>> {
         appended(|out| branch.encode(out)),
         Label::most_restrictive().encode(),
         appended(|out| card().encode(out)),
+        appended(|out| sealed_to(&device()).encode(out)),
+        device().kem_key().as_bytes().to_vec(),
     ]
+}
+
+fn sealed_to(keys: &DeviceKeys) -> SecretBox {
+    let card = keys.card([3; 32]);
+    SecretBox::seal(&card, keys.kem_key(), b"context", &[4; 32], &[5; 64]).unwrap()
 }
 
 fn statements() -> Vec<Vec<u8>> {
