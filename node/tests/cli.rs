@@ -5,7 +5,7 @@
 use std::fs::{self, File, Permissions};
 use std::io::Read as _;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::thread;
 use std::time::Instant;
@@ -18,6 +18,8 @@ const PROGRAM: &str = env!("CARGO_BIN_EXE_tearline");
 fn tearline(home: &Path, arguments: &[&str]) -> Output {
     Command::new(PROGRAM)
         .env_remove("TEARLINE_LOG")
+        .env_remove("TEARLINE_PASSPHRASE_FILE")
+        .env_remove("TEARLINE_KEY_FILE")
         .env("TEARLINE_HOME", home)
         .args(arguments)
         .stdin(Stdio::null())
@@ -58,10 +60,15 @@ struct Daemon(Child);
 
 impl Daemon {
     fn start(home: &Path) -> Self {
+        Self::start_with(home, &[])
+    }
+
+    fn start_with(home: &Path, environment: &[(&str, &Path)]) -> Self {
         let log = File::create(home.join("log")).unwrap();
         let child = Command::new(PROGRAM)
             .args(["--home".as_ref(), home.as_os_str(), "run".as_ref()])
             .arg("--until-stdin-ends")
+            .envs(environment.iter().copied())
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(log)
@@ -310,6 +317,105 @@ fn a_damaged_key_is_an_integrity_failure() {
     for arguments in [&["id"][..], &["run"]] {
         assert_eq!(code(&tearline(home.path(), arguments)), 9, "{arguments:?}");
     }
+}
+
+/// A file with a passphrase, for its owner alone.
+fn passphrase_file(folder: &TempDir, name: &str, text: &str) -> PathBuf {
+    let path = folder.path().join(name);
+    fs::write(&path, text).unwrap();
+    fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
+    path
+}
+
+#[test]
+fn a_sealed_home_opens_with_its_passphrase_alone() {
+    let files = folder();
+    let right = passphrase_file(&files, "right", "correct horse battery\n");
+    let wrong = passphrase_file(&files, "wrong", "correct horse batter\n");
+    let (right, wrong) = (right.to_str().unwrap(), wrong.to_str().unwrap());
+    let home = files.path().join("home");
+    let home = home.as_path();
+    let init = ["init", "--agency", "A", "--country", "NE", "--passphrase-file", right];
+    let made = tearline(home, &init);
+    assert_eq!(code(&made), 0, "{}", stderr(&made));
+    assert!(stdout(&made).contains("Argon2id, 64 MiB, 3 passes"), "{}", stdout(&made));
+    let keys = || ["device.key", "agency.key"].map(|name| fs::read(home.join(name)).unwrap());
+    let before = keys();
+
+    for arguments in [&["id"][..], &["run"], &["doctor"], &["doctor", "--rebuild"]] {
+        let refused = tearline(home, &[arguments, &["--passphrase-file", wrong]].concat());
+        assert_eq!(code(&refused), 5, "{arguments:?}: {}", stderr(&refused));
+        assert!(stderr(&refused).contains("device.key: the passphrase is not the one"));
+    }
+    for arguments in [&["id"][..], &["run"], &["doctor", "--rebuild"], &["keys", "protect"]] {
+        let refused = tearline(home, &[arguments, &["--no-input"]].concat());
+        assert_eq!(code(&refused), 2, "{arguments:?}: {}", stderr(&refused));
+        assert!(stderr(&refused).contains("--passphrase-file PATH"), "{}", stderr(&refused));
+    }
+    assert_eq!(keys(), before, "nothing was changed");
+    let shown = document(&tearline(home, &["keys", "show", "--json"]));
+    assert_eq!(shown["data"]["device"], "passphrase");
+    assert_eq!(shown["data"]["agency"], "passphrase");
+    let doctor = tearline(home, &["doctor", "--no-input"]);
+    assert_eq!(code(&doctor), 0, "what cannot be looked into is no fault: {}", stdout(&doctor));
+
+    let daemon = Daemon::start_with(home, &[("TEARLINE_PASSPHRASE_FILE", Path::new(right))]);
+    assert_eq!(code(&tearline(home, &["status"])), 0);
+    drop(daemon);
+    assert_eq!(code(&tearline(home, &["doctor", "--rebuild", "--passphrase-file", right])), 0);
+    assert_ne!(keys()[0], before[0]);
+}
+
+#[test]
+fn the_keys_of_a_home_are_sealed_and_sealed_anew() {
+    let files = folder();
+    let passphrase = passphrase_file(&files, "passphrase", "correct horse battery");
+    let short = passphrase_file(&files, "short", "short");
+    let passphrase = passphrase.to_str().unwrap();
+    let stick = files.path().join("stick");
+    let stick = stick.to_str().unwrap();
+    let home = initialised();
+    let id = document(&tearline(home.path(), &["id", "--json"]));
+    assert_eq!(id["data"]["keys"], "clear");
+    let refused =
+        tearline(home.path(), &["keys", "protect", "--passphrase-file", short.to_str().unwrap()]);
+    assert_eq!(code(&refused), 2, "too short: {}", stderr(&refused));
+
+    for (arguments, after, opens) in [
+        (
+            &["--passphrase-file", passphrase][..],
+            "passphrase",
+            &["--passphrase-file", passphrase][..],
+        ),
+        (
+            &["--passphrase-file", passphrase, "--new-key-file", stick],
+            "key-file",
+            &["--key-file", stick],
+        ),
+        (&["--key-file", stick, "--in-clear"], "clear", &[]),
+    ] {
+        let done = tearline(home.path(), &[&["keys", "protect", "--json"], arguments].concat());
+        assert_eq!(code(&done), 0, "{}", stdout(&done));
+        assert_eq!(document(&done)["data"]["device"], after);
+        let again = document(&tearline(home.path(), &[&["id", "--json"], opens].concat()));
+        assert_eq!(again["data"]["device"], id["data"]["device"], "{after}");
+    }
+    assert_eq!(fs::metadata(stick).unwrap().permissions().mode() & 0o777, 0o600);
+    let daemon = Daemon::start(home.path());
+    let busy = tearline(home.path(), &["keys", "protect", "--passphrase-file", passphrase]);
+    assert_eq!(code(&busy), 1);
+    assert!(stderr(&busy).contains("already running"));
+    drop(daemon);
+}
+
+#[test]
+fn a_daemon_leaves_no_core_dump() {
+    let home = initialised();
+    let daemon = Daemon::start(home.path());
+    let limits = fs::read_to_string(format!("/proc/{}/limits", daemon.0.id())).unwrap();
+    let core = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
+    let words: Vec<&str> = core.split_whitespace().collect();
+    assert_eq!(words, ["Max", "core", "file", "size", "0", "0", "bytes"]);
 }
 
 #[test]

@@ -11,12 +11,14 @@ mod context;
 mod demo;
 mod device;
 mod exchange;
+mod keys;
 mod output;
 mod peer;
 mod record;
 pub mod render;
 mod run;
 mod search;
+mod secrets;
 mod settings;
 
 use std::ffi::OsString;
@@ -30,6 +32,7 @@ use clap::{Args, Parser, Subcommand};
 use self::context::Context;
 pub(crate) use self::device::initialise;
 use self::output::{Outcome, print_failure, print_outcome, print_stderr};
+use crate::core_dumps;
 use crate::daemon::Start;
 use crate::failure::{Failure, Kind};
 use crate::home::Home;
@@ -50,7 +53,10 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>, start: Start) -> Exit
     };
     let name = cli.verb.name();
     let result = catch_unwind(AssertUnwindSafe(|| {
-        let context = Context::new(Home::locate(cli.global.home)?, cli.global.flags, start);
+        core_dumps::forbid()?;
+        let sources = cli.global.opens.sources(!cli.global.flags.no_input);
+        let home = Home::locate(cli.global.home)?;
+        let context = Context::new(home, cli.global.flags, sources, start);
         if !matches!(cli.verb, Verb::Run(_)) {
             let flags = &context.flags;
             logging::start(&logging::filter("warn", flags.quiet, flags.verbose));
@@ -109,6 +115,8 @@ struct Global {
     #[arg(long, global = true, help_heading = GLOBAL, value_name = "DIR")]
     home: Option<PathBuf>,
     #[command(flatten)]
+    opens: secrets::Opens,
+    #[command(flatten)]
     flags: Flags,
 }
 
@@ -137,6 +145,8 @@ enum Verb {
     Demo(demo::Demo),
     Init(device::Init),
     Id(device::Id),
+    #[command(subcommand)]
+    Keys(keys::Keys),
     Run(run::Run),
     Status(run::Status),
     Doctor(run::Doctor),
@@ -164,6 +174,7 @@ impl Verb {
             Self::Demo(_) => "demo",
             Self::Init(_) => "init",
             Self::Id(_) => "id",
+            Self::Keys(verb) => verb.name(),
             Self::Run(_) => "run",
             Self::Status(_) => "status",
             Self::Doctor(_) => "doctor",
@@ -185,6 +196,7 @@ impl Verb {
             Self::Demo(verb) => verb.run(context),
             Self::Init(verb) => verb.run(context),
             Self::Id(verb) => verb.run(context),
+            Self::Keys(verb) => verb.run(context),
             Self::Run(verb) => verb.run(context),
             Self::Status(verb) => verb.run(context),
             Self::Doctor(verb) => verb.run(context),
