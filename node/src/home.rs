@@ -25,9 +25,8 @@ use std::process;
 
 use tearline_crdt::hash::sha256;
 
-use self::key_file::Kept as _;
-pub(crate) use self::key_file::check_name;
 pub use self::key_file::{Agency, Identity, KeyFileError};
+pub(crate) use self::key_file::{Kept, check_name};
 use crate::failure::Failure;
 use crate::files::{
     Exposure, create_private, new_private_file, own_uid, private, random_name, replace_secret,

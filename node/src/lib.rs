@@ -1,5 +1,6 @@
 //! Tearline's daemon and command line.
 
+pub mod backup;
 pub mod cli;
 pub mod config;
 pub mod control;

@@ -5,6 +5,7 @@
 //! `{"schema":"tearline.VERB/1","data":...}`, and a failure is one document too,
 //! `{"schema":"tearline.error/1","error":...}`. Everything else goes to stderr.
 
+mod backup;
 mod coalition;
 mod compartment;
 mod context;
@@ -147,6 +148,8 @@ enum Verb {
     Id(device::Id),
     #[command(subcommand)]
     Keys(keys::Keys),
+    #[command(subcommand)]
+    Backup(backup::Backup),
     Run(run::Run),
     Status(run::Status),
     Doctor(run::Doctor),
@@ -175,6 +178,7 @@ impl Verb {
             Self::Init(_) => "init",
             Self::Id(_) => "id",
             Self::Keys(verb) => verb.name(),
+            Self::Backup(verb) => verb.name(),
             Self::Run(_) => "run",
             Self::Status(_) => "status",
             Self::Doctor(_) => "doctor",
@@ -197,6 +201,7 @@ impl Verb {
             Self::Init(verb) => verb.run(context),
             Self::Id(verb) => verb.run(context),
             Self::Keys(verb) => verb.run(context),
+            Self::Backup(verb) => verb.run(context),
             Self::Run(verb) => verb.run(context),
             Self::Status(verb) => verb.run(context),
             Self::Doctor(verb) => verb.run(context),

@@ -57,7 +57,7 @@ pub enum KeyFileError {
 }
 
 /// What is kept in a key file.
-pub(super) trait Kept: Sized {
+pub(crate) trait Kept: Sized {
     /// Its first line.
     const HEADER: &[u8];
 
@@ -67,9 +67,24 @@ pub(super) trait Kept: Sized {
     /// Reads its fields.
     fn read_fields(reader: &mut Reader<'_>) -> Result<Self, DecodeError>;
 
+    /// Its fields alone, as a backup holds them.
+    fn fields(&self) -> Zeroizing<Vec<u8>> {
+        // Reserved whole, so that no grown copy of the secrets is left behind.
+        let mut fields = Zeroizing::new(Vec::with_capacity(FILE_BYTES_MAX));
+        self.write_fields(&mut fields);
+        fields
+    }
+
+    /// Reads what [`Kept::fields`] gave.
+    fn from_fields(fields: &[u8]) -> Result<Self, DecodeError> {
+        let mut reader = Reader::new(fields);
+        let kept = Self::read_fields(&mut reader)?;
+        reader.finish()?;
+        Ok(kept)
+    }
+
     /// The file's bytes.
     fn encode(&self, protection: &Protection) -> Result<Zeroizing<Vec<u8>>, Failure> {
-        // Reserved whole, so that no grown copy of the secrets is left behind.
         let mut out = Zeroizing::new(Vec::with_capacity(FILE_BYTES_MAX));
         out.raw(Self::HEADER);
         match protection {
@@ -78,11 +93,9 @@ pub(super) trait Kept: Sized {
                 self.write_fields(&mut out);
             }
             Protection::Sealed(sealing) => {
-                let mut fields = Zeroizing::new(Vec::with_capacity(FILE_BYTES_MAX));
-                self.write_fields(&mut fields);
                 out.push(SEALED);
                 sealing.head().encode(&mut out);
-                let sealed = sealing.seal(&out, &fields)?;
+                let sealed = sealing.seal(&out, &self.fields())?;
                 out.raw(&sealed);
             }
         }
@@ -103,9 +116,7 @@ pub(super) trait Kept: Sized {
                 (Protection::Sealed(sealing), fields)
             }
         };
-        let mut reader = Reader::new(&fields);
-        let kept = Self::read_fields(&mut reader).map_err(|error| damaged(error.into()))?;
-        reader.finish().map_err(|error| damaged(error.into()))?;
+        let kept = Self::from_fields(&fields).map_err(|error| damaged(error.into()))?;
         Ok(Some((kept, protection)))
     }
 

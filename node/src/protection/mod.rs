@@ -263,6 +263,9 @@ impl fmt::Debug for Sealing {
     }
 }
 
+/// Longest head, in bytes.
+pub(crate) const HEAD_BYTES_MAX: usize = 64;
+
 const METHOD_PASSPHRASE: u8 = 1;
 const METHOD_KEY_FILE: u8 = 2;
 const NONCE_BYTES: usize = 12;
@@ -312,6 +315,15 @@ mod tests {
             let refused = Sealing::find(under_key.head(), secret).unwrap_err();
             assert_eq!(refused, ProtectionError::WrongKeyFile);
         }
+    }
+
+    #[test]
+    fn the_longest_head_is_within_its_bound() {
+        let head =
+            Head { method: Method::Passphrase(Stretch::MOST), salt: [0; 16], check: [0; 32] };
+        let mut bytes = Vec::new();
+        head.encode(&mut bytes);
+        assert!(bytes.len() <= HEAD_BYTES_MAX);
     }
 
     #[test]

@@ -74,8 +74,9 @@ impl Opener {
         opened.map_err(|error: ProtectionError| error.failure(what))
     }
 
-    /// What new files are sealed under: the first of the new sources, what opens, and, if `ask`, a
-    /// person. `None` if there is none of them.
+    /// What new files are sealed under: the first of the new sources, and else what opens. A person
+    /// is asked anew if `ask`, and otherwise what was typed to open is taken again. `None` if there
+    /// is none of them.
     pub fn secret_for_new(
         &mut self,
         new: &NewSources,
@@ -92,6 +93,8 @@ impl Opener {
             Secret::KeyFile(KeyFile::read(path)?)
         } else if let Some(terminal) = self.terminal().filter(|_| ask) {
             Secret::Passphrase(terminal::ask_new(&terminal, what)?)
+        } else if let Some(Secret::Passphrase(typed)) = self.passphrase.as_ref().filter(|_| !ask) {
+            Secret::Passphrase(typed.clone())
         } else {
             return Ok(None);
         };
