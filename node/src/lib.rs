@@ -15,4 +15,5 @@ pub mod index;
 pub mod logging;
 pub mod protection;
 pub mod service;
+pub mod shares;
 pub mod store;

@@ -17,6 +17,7 @@ mod output;
 mod peer;
 mod record;
 pub mod render;
+mod root;
 mod run;
 mod search;
 mod secrets;
@@ -150,6 +151,8 @@ enum Verb {
     Keys(keys::Keys),
     #[command(subcommand)]
     Backup(backup::Backup),
+    #[command(subcommand)]
+    Root(root::Root),
     Run(run::Run),
     Status(run::Status),
     Doctor(run::Doctor),
@@ -179,6 +182,7 @@ impl Verb {
             Self::Id(_) => "id",
             Self::Keys(verb) => verb.name(),
             Self::Backup(verb) => verb.name(),
+            Self::Root(verb) => verb.name(),
             Self::Run(_) => "run",
             Self::Status(_) => "status",
             Self::Doctor(_) => "doctor",
@@ -202,6 +206,7 @@ impl Verb {
             Self::Id(verb) => verb.run(context),
             Self::Keys(verb) => verb.run(context),
             Self::Backup(verb) => verb.run(context),
+            Self::Root(verb) => verb.run(context),
             Self::Run(verb) => verb.run(context),
             Self::Status(verb) => verb.run(context),
             Self::Doctor(verb) => verb.run(context),
