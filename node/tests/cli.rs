@@ -419,6 +419,75 @@ fn a_daemon_leaves_no_core_dump() {
 }
 
 #[test]
+fn a_lost_root_is_rebuilt_from_shares() {
+    let files = folder();
+    let home = files.path().join("home");
+    let home = home.as_path();
+    assert_eq!(code(&tearline(home, &["init", "--agency", "A", "--country", "NE"])), 0);
+    let root = |home| document(&tearline(home, &["id", "--json"]))["data"]["root"].clone();
+    let before = root(home);
+    let out = files.path().join("shares");
+    let split = ["root", "split", "--threshold", "2", "--shares", "3", "--out"];
+    let split = [&split[..], &[out.to_str().unwrap()]].concat();
+    assert_eq!(code(&tearline(home, &split)), 0);
+    assert_eq!(code(&tearline(home, &split)), 1, "nothing is overwritten");
+    let share = |n: u8| out.join(format!("share-{n}.txt")).display().to_string();
+    assert_eq!(fs::metadata(share(3)).unwrap().permissions().mode() & 0o777, 0o600);
+    let join = |files: &[&str]| tearline(home, &[&["root", "join"], files].concat());
+    let there = join(&[&share(1), &share(3)]);
+    assert_eq!(code(&there), 1, "the root is there: {}", stderr(&there));
+
+    fs::remove_file(home.join("agency.key")).unwrap();
+    assert_eq!(root(home), Value::Null);
+    assert_eq!(code(&join(&[&share(1)])), 7);
+    let twice = join(&[&share(1), &share(1)]);
+    assert_eq!(code(&twice), 2);
+    assert!(stderr(&twice).contains("are the same share, number 1"), "{}", stderr(&twice));
+    let text = fs::read_to_string(share(2)).unwrap();
+    let wrong = files.path().join("wrong");
+    let line = text.lines().find(|line| line.starts_with("3: ")).unwrap();
+    let other = if line.ends_with('7') { '8' } else { '7' };
+    fs::write(&wrong, text.replace(line, &format!("{}{other}", &line[..line.len() - 1]))).unwrap();
+    let mistyped = join(&[&share(1), wrong.to_str().unwrap()]);
+    assert_eq!(code(&mistyped), 9);
+    assert!(stderr(&mistyped).contains("line 3 does not fit"), "{}", stderr(&mistyped));
+    assert_eq!(root(home), Value::Null, "nothing was written");
+    assert_eq!(code(&join(&[&share(1), &share(3)])), 0);
+    assert_eq!(root(home), before);
+}
+
+#[test]
+fn a_backup_needs_something_to_be_sealed_under_and_a_home_at_rest() {
+    let home = initialised();
+    let files = folder();
+    let path = |name: &str| files.path().join(name).display().to_string();
+    let (file, key) = (path("backup"), path("key"));
+    let bare = tearline(home.path(), &["backup", "create", &file, "--no-input"]);
+    assert_eq!(code(&bare), 2, "{}", stderr(&bare));
+    let create = ["backup", "create", &file, "--new-key-file", &key, "--json"];
+    let daemon = Daemon::start(home.path());
+    let busy = tearline(home.path(), &create);
+    assert_eq!(code(&busy), 1);
+    assert!(document(&busy)["error"]["what"].as_str().unwrap().contains("already running"));
+    drop(daemon);
+    let made = tearline(home.path(), &create);
+    assert_eq!(code(&made), 0, "{}", stdout(&made));
+    assert_eq!(document(&made)["schema"], "tearline.backup.create/1");
+    assert_eq!(code(&tearline(home.path(), &create)), 1, "nothing is overwritten");
+    let inspect = ["backup", "inspect", &file, "--key-file", &key, "--json"];
+    let seen = document(&tearline(home.path(), &inspect));
+    assert_eq!(seen["data"]["device"], document(&made)["data"]["device"]);
+    let new = files.path().join("new");
+    let restore = ["backup", "restore", &file, "--key-file", &key, "--json"];
+    let restored = document(&tearline(&new, &restore));
+    assert_eq!(restored["data"]["keys"], "sealed under a key file");
+    assert_eq!(code(&tearline(&new, &restore)), 1, "a home that is one");
+    let id = document(&tearline(&new, &["id", "--key-file", &key, "--json"]));
+    assert_eq!(id["data"]["incarnation"], restored["data"]["new_life"]);
+    assert_ne!(id["data"]["incarnation"], restored["data"]["incarnation"]);
+}
+
+#[test]
 fn settings_are_shown_changed_and_checked() {
     let home = initialised();
     let get = |key: &str| stdout(&tearline(home.path(), &["config", "get", key]));
