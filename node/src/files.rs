@@ -54,7 +54,6 @@ pub(crate) fn beside(path: &Path) -> Result<PathBuf, Failure> {
 /// This process's user id.
 #[must_use]
 pub fn own_uid() -> u32 {
-    // Not the owner of /proc/self: that is root for a process that must not be dumped.
     rustix::process::getuid().as_raw()
 }
 

@@ -57,7 +57,7 @@ pub(super) struct Inspect {
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Example:
-  tearline --home NEW backup restore /media/safe/kilo.backup")]
+  tearline backup restore /media/safe/kilo.backup --home NEW")]
 pub(super) struct Restore {
     /// The backup
     file: PathBuf,
