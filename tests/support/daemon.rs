@@ -35,12 +35,20 @@ pub struct Daemon {
 }
 
 impl Daemon {
+    /// A daemon for a home that a command is to make.
+    ///
+    /// # Errors
+    /// When the program was not built.
+    pub fn at(home: PathBuf) -> io::Result<Self> {
+        Ok(Self { program: program()?, home, child: None })
+    }
+
     /// Makes the home of a new agency.
     ///
     /// # Errors
     /// When the program fails.
     pub fn init(folder: &Path, name: &str, country: &str) -> io::Result<Self> {
-        let daemon = Self { program: program()?, home: folder.join(name), child: None };
+        let daemon = Self::at(folder.join(name))?;
         let done = Command::new(&daemon.program)
             .arg("--home")
             .arg(&daemon.home)

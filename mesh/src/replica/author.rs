@@ -265,7 +265,9 @@ impl<S: Store> Replica<S> {
         let statement =
             EpochStatement { parents, depth: deepest.saturating_add(1), commitment };
         let epoch = statement.id(&id);
-        let cards: Vec<DeviceCard> = compartment_readers(self.compartment(id));
+        let mut cards = compartment_readers(self.compartment(id));
+        // Its maker's own box is in the first statement: who holds that can go on after a restart.
+        cards.sort_unstable_by_key(|card| card.device != self.device());
         let mut batch = Batch::default();
         self.hold_epoch(&mut batch, epoch, EpochKeys::of(&secret));
         self.apply(batch)?;

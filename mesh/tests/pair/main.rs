@@ -230,13 +230,15 @@ fn records_travel_through_a_third_peer() {
 #[test]
 fn garbage_lies_and_false_acknowledgements_are_blamed_and_change_nothing() {
     use tearline_mesh::wire::FRAME_BYTES_MAX;
+    let no_opening = Statement::Describe { epoch: EpochId([9; 32]) };
     let frames: Vec<(Vec<u8>, &str)> = vec![
         (vec![], "malformed-frame"),
         (vec![99, 1, 2], "malformed-frame"),
         (vec![0; FRAME_BYTES_MAX + 1], "oversize-frame"),
         (Frame::Same.encode(), "out-of-turn"),
         (Frame::JoinAnswer { answer: vec![1] }.encode(), "out-of-turn"),
-        (Frame::Intro { opening: vec![9, 9] }.encode(), "bad-introduction"),
+        (Frame::Intro { opening: vec![9, 9] }.encode(), "malformed-frame"),
+        (Frame::Intro { opening: no_opening.encode() }.encode(), "bad-introduction"),
     ];
     for (bytes, name) in frames {
         let mut world = World::new(2);
