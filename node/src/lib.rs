@@ -10,5 +10,6 @@ pub mod failure;
 pub mod home;
 pub mod index;
 pub mod logging;
+pub mod pass;
 pub mod service;
 pub mod store;
