@@ -4,4 +4,5 @@
 
 mod first_steps;
 mod kill_rounds;
+mod passes;
 mod rebuild;

@@ -201,11 +201,14 @@ impl Core {
             |id: &String| id.parse().map_or_else(|_| id.clone(), |id| self.compartment_name(&id));
         let compartment_names = scope.compartments.iter().map(name).collect();
         let begins = second(&scope.not_before).unwrap_or_default();
-        let state = match () {
-            () if minted.revoked => PassState::Revoked,
-            () if now >= minted.not_after => PassState::Expired,
-            () if now < begins => PassState::NotYet,
-            () => PassState::Valid,
+        let state = if minted.revoked {
+            PassState::Revoked
+        } else if now >= minted.not_after {
+            PassState::Expired
+        } else if now < begins {
+            PassState::NotYet
+        } else {
+            PassState::Valid
         };
         PassRow { terms: minted.summary, compartment_names, state }
     }
@@ -271,8 +274,7 @@ fn word(text: &str, error: &dyn std::fmt::Display) -> Failure {
 
 /// A TLP colour, with or without `TLP:` before it.
 fn colour(text: &str) -> Result<Tlp, Failure> {
-    let word_ = text.strip_prefix("TLP:").unwrap_or(text);
-    word_.parse().map_err(|e| word(text, &e))
+    text.strip_prefix("TLP:").unwrap_or(text).parse().map_err(|e| word(text, &e))
 }
 
 fn second(text: &str) -> Result<Second, Failure> {
