@@ -1,8 +1,10 @@
 //! The daemon's memory of its passes: what it minted, and which blocks are revoked. Never a token:
 //! who reads the register can use none of the passes.
 //!
-//! Both lie in the store, a pass's entry under the name of its first block. What ended long ago is
-//! dropped when something is added: an expired pass is denied without a register.
+//! Both lie in the store, a pass's entry under the name of its first block. A pass that ended long
+//! ago leaves the list when another is minted. A revocation is forgotten only when there is no more
+//! room, and then only of passes that ended long ago, so that a clock that ran ahead for a while
+//! brings none back.
 
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
@@ -103,9 +105,11 @@ pub fn revoke(
     if is_revoked(store, block)? {
         return Ok(false);
     }
-    let kept = drop_ended::<RevokedValue>(store, batch, REVOKED, now, |value| value.not_after_s)?;
-    if kept >= REVOKED_MAX {
-        return Err(RegisterError::Full("8,192 revoked blocks"));
+    if entries::<RevokedValue>(store, REVOKED)?.len() >= REVOKED_MAX {
+        let kept = drop_ended::<RevokedValue>(store, batch, REVOKED, now, |v| v.not_after_s)?;
+        if kept >= REVOKED_MAX {
+            return Err(RegisterError::Full("8,192 revoked blocks"));
+        }
     }
     put(batch, REVOKED, block, &RevokedValue { not_after_s: not_after.0 });
     Ok(true)
@@ -236,25 +240,28 @@ mod tests {
     }
 
     #[test]
-    fn what_ended_long_ago_makes_room() {
+    fn a_pass_that_ended_long_ago_leaves_the_list() {
         let mut store = MemoryStore::default();
         let pass = sample::minted();
         let (block, end) = (*pass.blocks().first().unwrap(), pass.terms().scope.not_after);
-        apply(&mut store, |store, batch| {
-            add(store, batch, &pass, NOW).unwrap();
-            revoke(store, batch, &block, end, NOW).unwrap();
-        });
+        apply(&mut store, |store, batch| add(store, batch, &pass, NOW).unwrap());
         let last = Second(end.0 + KEPT_DAYS * 86_400);
         for (now, left) in [(last, 1), (Second(last.0 + 1), 0)] {
             apply(&mut store, |store, batch| {
-                let count = drop_ended::<MintedValue>(store, batch, MINTED, now, |v| v.not_after_s);
-                assert_eq!(count.unwrap(), left);
-                let count =
-                    drop_ended::<RevokedValue>(store, batch, REVOKED, now, |v| v.not_after_s);
-                assert_eq!(count.unwrap(), left);
+                let kept = drop_ended::<MintedValue>(store, batch, MINTED, now, |v| v.not_after_s);
+                assert_eq!(kept.unwrap(), left);
             });
             assert_eq!(minted(&store).unwrap().len(), left);
         }
+        // Revocations stay while there is room, whatever the clock says.
+        apply(&mut store, |store, batch| {
+            revoke(store, batch, &block, end, NOW).unwrap();
+        });
+        apply(&mut store, |store, batch| {
+            let late = Second(u64::MAX);
+            assert!(revoke(store, batch, &BlockId([7; 64]), end, late).unwrap());
+        });
+        assert_eq!(revoked_of(&store, &[block]).unwrap().len(), 1);
     }
 
     #[test]
@@ -281,6 +288,12 @@ mod tests {
         let more = revoke(&store, batch, &BlockId([9; 64]), NOW, NOW);
         assert!(matches!(more, Err(RegisterError::Full(_))));
         assert!(batch.is_empty());
+        let later = Second(NOW.0 + KEPT_DAYS * 86_400 + 1);
+        apply(&mut store, |store, batch| {
+            add(store, batch, &pass, later).unwrap();
+            assert!(revoke(store, batch, &BlockId([9; 64]), later, later).unwrap());
+        });
+        assert_eq!(entries::<RevokedValue>(&store, REVOKED).unwrap().len(), 1, "room was made");
     }
 
     #[test]

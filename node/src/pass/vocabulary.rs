@@ -145,6 +145,8 @@ fn variable() -> Term {
     Term::Variable("x".to_owned())
 }
 
+/// The version of Biscuit's Datalog that these forms need, which is its first.
+const DATALOG_VERSION: u32 = 3;
 /// The name that Biscuit gives the head of a check.
 const QUERY: &str = "query";
 
@@ -230,6 +232,9 @@ fn refuse_extras(block: &schema::Block) -> Result<(), NotInIt> {
     }
     if block.context.is_some() {
         return Err("a context");
+    }
+    if block.version != Some(DATALOG_VERSION) {
+        return Err("another version of Datalog");
     }
     Ok(())
 }

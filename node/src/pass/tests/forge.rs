@@ -1,5 +1,6 @@
 //! Each way to make a pass that this device did not mint, or that says more than it did.
 
+use biscuit_auth::builder::Scope as BlockScope;
 use biscuit_auth::format::schema;
 use biscuit_auth::{Algorithm, PrivateKey};
 use prost::Message as _;
@@ -83,7 +84,7 @@ fn what_is_no_pass_at_all_is_refused() {
     let bare = text.strip_prefix(TEXT_PREFIX).unwrap();
     assert_eq!(UnverifiedPass::parse(bare).unwrap_err(), PassFault::Text);
     assert_eq!(UnverifiedPass::parse(&format!("{text} ")).unwrap_err(), PassFault::Text);
-    assert_eq!(UnverifiedPass::decode(Vec::new()).unwrap_err(), PassFault::Malformed);
+    assert_eq!(UnverifiedPass::decode(Vec::new()).unwrap_err(), PassFault::Encoding);
 }
 
 #[test]
@@ -105,23 +106,19 @@ fn another_root_key_and_another_devices_pass_are_refused() {
 #[test]
 fn a_block_cannot_be_taken_out_moved_or_repeated() {
     let good = opened(&sample());
-    for block in 0..good.blocks.len() {
-        let mut token = good.clone();
-        token.blocks.remove(block);
-        assert_eq!(fault(&token), PassFault::Signature, "block {block} taken out");
+    let mut bad = vec![good.clone(); 6];
+    bad[0].blocks.remove(0);
+    bad[1].blocks.remove(1);
+    bad[2].blocks.clear();
+    bad[3].blocks.swap(0, 1);
+    bad[4].blocks.push(good.blocks[1].clone());
+    bad[5].authority = good.blocks[0].clone();
+    for (which, token) in bad.iter().enumerate() {
+        assert!(tried(token).is_err(), "{which}");
+        // Whatever the vocabulary makes of it: the chain of signatures does not hold either.
+        let chain = Biscuit::from(token.encode_to_vec(), key().verifier().unwrap());
+        assert!(chain.is_err(), "{which}");
     }
-    let mut token = good.clone();
-    token.blocks.clear();
-    assert_eq!(fault(&token), PassFault::Signature, "all taken out");
-    let mut token = good.clone();
-    token.blocks.swap(0, 1);
-    assert!(tried(&token).is_err(), "moved");
-    let mut token = good.clone();
-    token.blocks.push(good.blocks[1].clone());
-    assert!(tried(&token).is_err(), "repeated");
-    let mut token = good.clone();
-    token.authority = good.blocks[0].clone();
-    assert!(tried(&token).is_err(), "a narrowing as first block");
 }
 
 #[test]
@@ -173,7 +170,7 @@ const WIDENING: [&str; 4] = [
     "right(2); operations({\"read\", \"search\", \"export\", \"write\", \"import\"});",
     "label_max(4); kinds({1, 13, 17}); pass(hex:00); needs(1); label(0);",
     "standing(2); this_device(hex:0303); now(2027-01-20T00:00:00Z);",
-    "right($r) <- needs($r); compartments({hex:a3}) <- pass($p);",
+    "right($r) <- needs($r); compartments({hex:a3, hex:a4}) <- pass($p);",
 ];
 
 #[test]
@@ -217,16 +214,24 @@ fn only_the_vocabulary_is_evaluated() {
         "check if label($x), $x <= 5;",
         "check if label($x), $x < 4;",
         "check if kind($x), {29}.contains($x);",
-        "check if compartment($x), {hex:00}.contains($x);",
+        "check if compartment($x), {hex:00, hex:01}.contains($x);",
         "check if now($x), $x >= 5;",
         "check if kind($x), {13}.contains($x) trusting previous;",
         "check if kind($x), {13}.contains($x); check if kind($x), {17}.contains($x);",
         "check if kind($x), {13}.contains($x); check if needs($x), $x <= 1;",
-        "trusting previous; check if kind($x), {13}.contains($x);",
         "allowed(true) <- kind($x);",
     ] {
         let refused = decoded(&odd_block(code)).unwrap_err();
         assert!(matches!(refused, PassFault::Vocabulary { block: 1, .. }), "{code} {refused:?}");
+    }
+    for block in [
+        BlockBuilder::new().scope(BlockScope::Previous),
+        BlockBuilder::new().context("note".to_owned()),
+    ] {
+        let block = block.check("check if kind($x), {13}.contains($x)").unwrap();
+        let token = odd_first(|same| same).append_with_keypair(&next_key(), block).unwrap();
+        let refused = decoded(&token).unwrap_err();
+        assert!(matches!(refused, PassFault::Vocabulary { block: 1, .. }), "{refused:?}");
     }
     let nothing = decoded(&odd_block("")).unwrap_err();
     let why = ScopeError::Nothing("limit");
@@ -244,7 +249,7 @@ fn a_first_block_says_the_terms_and_nothing_else() {
         |b| b.rule("right($x) <- needs($x)").unwrap(),
         |b| b.check("check if true").unwrap(),
         |b| b.context("note".to_owned()),
-        |b| b.code("trusting previous;").unwrap_or_else(|_| Biscuit::builder()),
+        |b| b.scope(BlockScope::Previous),
     ];
     for (which, more) in odd.into_iter().enumerate() {
         let refused = decoded(&odd_first(more)).unwrap_err();

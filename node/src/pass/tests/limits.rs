@@ -37,7 +37,7 @@ fn a_bomb_of_facts_is_refused_unread_and_denied_if_run() {
         bombed(&with_facts(FACTS_MAX - ORDINARY_FACTS + 1), patient()),
         bound(RunBound::Facts)
     );
-    let multiplying = odd_block("n(1); n($x) <- n($y), $x == 1; m($y) <- n($y);");
+    let multiplying = odd_block("n(1); n(2); m($x, $y) <- n($x), n($y);");
     assert_eq!(
         decoded(&multiplying).unwrap_err(),
         PassFault::Vocabulary { block: 1, what: "a rule" }
