@@ -16,8 +16,8 @@
 //!
 //! **One vocabulary.** Blocks hold Datalog, and Biscuit's evaluator bounds neither the facts that a
 //! token brings nor the joins of one query (its limits are looked at between rounds of rules). So a
-//! token is read as Datalog only if every block is, word for word, one of the forms in
-//! [`vocabulary`]: no rule, no regular expression, no scope, no fact after the first block. The run
+//! token is read as Datalog only if every block is, word for word, one of the forms in the module
+//! `vocabulary`: no rule, no regular expression, no scope, no fact after the first block. The run
 //! limits stand behind that as a second fence, and hitting one is a denial.
 //!
 //! **Where passes end.** A pass is checked by the daemon that minted it and by no other, against
