@@ -13,6 +13,7 @@ pub mod files;
 pub mod home;
 pub mod index;
 pub mod logging;
+pub mod pass;
 pub mod protection;
 pub mod service;
 pub mod shares;

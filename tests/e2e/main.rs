@@ -5,4 +5,5 @@
 mod backup;
 mod first_steps;
 mod kill_rounds;
+mod passes;
 mod rebuild;

@@ -10,7 +10,8 @@ mod boxes;
 mod hostile;
 mod world;
 
-use tearline_crdt::id::Class;
+use tearline_crdt::id::{Class, EpochId};
+use tearline_crdt::statement::Statement;
 use tearline_mesh::invitation::Invited;
 use tearline_mesh::wire::Frame;
 use tearline_mesh::{Event, PeerFault};

@@ -14,6 +14,7 @@ mod device;
 mod exchange;
 mod keys;
 mod output;
+mod pass;
 mod peer;
 mod record;
 pub mod render;
@@ -22,6 +23,7 @@ mod run;
 mod search;
 mod secrets;
 mod settings;
+mod when;
 
 use std::ffi::OsString;
 use std::panic::{AssertUnwindSafe, catch_unwind, set_hook};
@@ -166,6 +168,8 @@ enum Verb {
     #[command(subcommand)]
     Compartment(compartment::Compartment),
     #[command(subcommand)]
+    Pass(pass::Pass),
+    #[command(subcommand)]
     Record(record::Record),
     Search(search::Search),
     Why(search::Why),
@@ -191,6 +195,7 @@ impl Verb {
             Self::Peer(verb) => verb.name(),
             Self::Coalition(verb) => verb.name(),
             Self::Compartment(verb) => verb.name(),
+            Self::Pass(verb) => verb.name(),
             Self::Record(verb) => verb.name(),
             Self::Search(_) => "search",
             Self::Why(_) => "why",
@@ -215,6 +220,7 @@ impl Verb {
             Self::Peer(verb) => verb.run(context),
             Self::Coalition(verb) => verb.run(context),
             Self::Compartment(verb) => verb.run(context),
+            Self::Pass(verb) => verb.run(context),
             Self::Record(verb) => verb.run(context),
             Self::Search(verb) => verb.run(context),
             Self::Why(verb) => verb.run(context),

@@ -5,6 +5,7 @@ pub mod core;
 mod dialer;
 mod names;
 mod overview;
+mod passes;
 mod ports;
 mod records;
 mod transfer;
@@ -36,6 +37,7 @@ use crate::control::{self, Progress, Request, Service, reply};
 use crate::daemon::Opening;
 use crate::failure::{Failure, Kind};
 use crate::index::{Index, Row};
+use crate::pass::PassKey;
 use crate::store::{SledStore, StoreKey};
 
 /// The answer to a request: its value, and the ticket that must be durable before it is given.
@@ -49,6 +51,7 @@ pub struct Tearline {
     announce: Vec<String>,
     agency: Option<AgencyRoot>,
     keys: DeviceKeys,
+    pass_key: PassKey,
 }
 
 /// The agency's root, while its key is on this device.
@@ -116,6 +119,7 @@ pub fn start(opening: Opening) -> Result<Arc<dyn Service>, Failure> {
             country: agency.country.clone(),
         }),
         keys,
+        pass_key: PassKey::derive(&identity.device_seed, identity.incarnation),
     };
     Ok(Arc::new(service))
 }
@@ -205,6 +209,10 @@ impl Service for Tearline {
             Request::CompartmentShow(show) => {
                 self.core.ask(move |core| core.compartment_show(&show.compartment))
             }
+            Request::PassMint(mint) => self.pass_mint(mint),
+            Request::PassList(_) => self.pass_list(),
+            Request::PassCheck(check) => self.pass_check(check),
+            Request::PassRevoke(revoke) => self.pass_revoke(revoke),
             Request::RecordNew(new) => self.answer(move |core| core.record_new(new)),
             Request::RecordShow(show) => self.core.ask(move |core| core.record_show(&show.record)),
             Request::RecordList(list) => self.core.ask(move |core| core.record_list(&list)),
