@@ -41,7 +41,7 @@ fn entry() -> NewEntry {
     let key_box = [6; 16];
     let header = SealedHeader {
         kind: EntryKind::GENESIS,
-        record: record_id(&log().digest(), &key_box),
+        record: record_id(&log().digest(), &sha256(&key_box)),
         wall: WallTime(1_700_000_000_000),
         run: 0,
         box_seq: None,

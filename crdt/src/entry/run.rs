@@ -15,7 +15,9 @@
 //!          signature (64)                    if SIGNED
 //! ```
 //! Key boxes travel beside the entries, 16 bytes for each entry with the flag BOX, in order, so
-//! that a store can keep them where they can be overwritten.
+//! that a store can keep them where they can be overwritten. [`detach`] destroys them.
+
+pub mod detach;
 
 use std::ops::Range;
 
@@ -109,7 +111,7 @@ impl<'a> ShortEntry<'a> {
         Ok(Self { epoch, sealed, has_box, box_gone, payload, payload_gone, covers, signature })
     }
 
-    fn encode(&self, out: &mut Vec<u8>) {
+    pub(crate) fn encode(&self, out: &mut Vec<u8>) {
         let flags = if self.signature.is_some() { SIGNED } else { 0 }
             | if self.has_box { BOX } else { 0 }
             | if self.box_gone.is_some() { BOX_GONE } else { 0 }
@@ -234,6 +236,8 @@ pub struct VerifiedEntry {
     pub payload: Option<Range<usize>>,
     /// The key box, where present.
     pub key_box: Option<KeyBox>,
+    /// The hash of the key box, present or destroyed.
+    pub box_hash: Option<Digest>,
     /// Where the entry's short form ends.
     pub end: usize,
     /// The signed header, where the entry is signed.
@@ -318,9 +322,9 @@ impl UnverifiedRun<'_> {
         let mut at = *head;
         let mut entries = Vec::with_capacity(self.count.min(SEGMENT_ENTRIES_MAX));
         let mut unsigned: Vec<EntryId> = Vec::new();
-        let mut segment_start = 0;
+        let mut segment_bytes = 0;
         for _ in 0..self.count {
-            let seq = at.next;
+            let (seq, start) = (at.next, reader.at());
             let short = ShortEntry::decode(&mut reader)?;
             let key_box = self.next_box(&short, &mut boxes)?;
             self.check_epoch(&short, &at)?;
@@ -328,7 +332,8 @@ impl UnverifiedRun<'_> {
             let bytes = header.encode();
             let id = EntryId(Domain::Entry.hash(&[&bytes]));
             let end = reader.at();
-            if end - segment_start > SEGMENT_BYTES_MAX || unsigned.len() >= SEGMENT_ENTRIES_MAX {
+            segment_bytes += short.written_len(end - start);
+            if segment_bytes > SEGMENT_BYTES_MAX || unsigned.len() >= SEGMENT_ENTRIES_MAX {
                 return Err(RunFault::SegmentTooLarge { seq });
             }
             let signed = match short.signature {
@@ -345,7 +350,7 @@ impl UnverifiedRun<'_> {
                         return Err(RunFault::Signature { seq });
                     }
                     unsigned.clear();
-                    segment_start = end;
+                    segment_bytes = 0;
                     Some(Box::new(SignedHeader { header: header.clone(), signature }))
                 }
             };
@@ -358,6 +363,7 @@ impl UnverifiedRun<'_> {
                 sealed_hash: header.sealed.hash,
                 payload: short.payload.map(range),
                 key_box,
+                box_hash: header.key_box,
                 end,
                 signed,
             });
@@ -514,6 +520,7 @@ fn placed(
         sealed_hash: header.sealed.hash,
         payload: short.payload.map(|part| range_in(bytes, part)),
         key_box: entry.key_box,
+        box_hash: header.key_box,
         end: bytes.len(),
         signed,
     })

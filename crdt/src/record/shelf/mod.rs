@@ -329,8 +329,10 @@ pub(crate) struct Opened {
     pub(crate) header: SealedHeader,
     /// The payload in clear; `None` where it is gone or does not open.
     pub(crate) payload: Option<Vec<u8>>,
-    /// The key box of a genesis, to which the record's id is bound.
+    /// The key box in it.
     pub(crate) key_box: Option<KeyBox>,
+    /// The hash of that box, be it there or destroyed. A record's id is bound to its genesis's.
+    pub(crate) box_hash: Option<Digest>,
 }
 
 /// One pass over entries of one log.
@@ -378,8 +380,8 @@ impl<'w, 'd> Work<'w, 'd> {
             Some(seq) => self.box_at(seq)?,
         };
         let payload = self.payload(entry, run.payload(entry), key_box.as_ref());
-        let opened =
-            Opened { place, log: self.log, id: entry.id, header, payload, key_box: own_box };
+        let (log, id, box_hash) = (self.log, entry.id, entry.box_hash);
+        let opened = Opened { place, log, id, header, payload, key_box: own_box, box_hash };
         self.judge(shelf, opened)
     }
 
@@ -479,7 +481,7 @@ impl<'w, 'd> Work<'w, 'd> {
     fn sound_genesis<'o>(&self, opened: &'o Opened) -> Option<Genesis<'o>> {
         let header = &opened.header;
         let bound =
-            opened.key_box.is_some_and(|b| record_id(&self.log_digest, &b) == header.record);
+            opened.box_hash.is_some_and(|b| record_id(&self.log_digest, &b) == header.record);
         let first = header.kind == EntryKind::GENESIS
             && header.deps.is_empty()
             && header.own_deps.is_empty();
@@ -558,8 +560,9 @@ impl<'w, 'd> Work<'w, 'd> {
             Some(seq) => self.box_at(seq)?,
         };
         let payload = self.payload(entry, run.payload(entry), key_box.as_ref());
-        let (log, id) = (self.log, entry.id);
-        Ok(Some(Opened { place, log, id, header, payload, key_box: entry.key_box }))
+        let (log, id, box_hash) = (self.log, entry.id, entry.box_hash);
+        let key_box = entry.key_box;
+        Ok(Some(Opened { place, log, id, header, payload, key_box, box_hash }))
     }
 
     fn finish(self, shelf: &Shelf) -> Result<(), StoreError> {
@@ -601,7 +604,8 @@ pub(crate) fn open_stored(
     let payload = key_box.zip(entry.payload).and_then(|(key_box, payload)| {
         cipher.open_payload(place.seq, &sealed_hash, &key_box, &payload).ok()
     });
-    Ok(Some(Opened { place, log, id: entry.id, header, payload, key_box: entry.key_box }))
+    let (id, key_box, box_hash) = (entry.id, entry.key_box, entry.box_hash);
+    Ok(Some(Opened { place, log, id, header, payload, key_box, box_hash }))
 }
 
 fn count_key(id: &CompartmentId) -> Vec<u8> {

@@ -268,7 +268,7 @@ impl Thread {
         payload: &[u8],
     ) -> Result<Option<(Judged, bool)>, Fault> {
         let digest = opened.log.digest();
-        let bound = opened.key_box.is_some_and(|b| record_id(&digest, &b) == self.record);
+        let bound = opened.box_hash.is_some_and(|b| record_id(&digest, &b) == self.record);
         let alone = opened.header.deps.is_empty() && opened.header.own_deps.is_empty();
         if !bound || !alone || self.beginning.is_some() {
             return Err(Fault::Genesis);
