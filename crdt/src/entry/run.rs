@@ -141,6 +141,14 @@ impl<'a> ShortEntry<'a> {
         }
     }
 
+    /// Whether it never had a key box or a payload.
+    const fn is_header_alone(&self) -> bool {
+        !self.has_box
+            && self.box_gone.is_none()
+            && self.payload.is_none()
+            && self.payload_gone.is_none()
+    }
+
     /// The full header at `head` of `log`.
     #[must_use]
     pub fn header(&self, log: &LogId, head: &Head, key_box: Option<&KeyBox>) -> Header {
@@ -208,7 +216,8 @@ pub enum RunFault {
         /// Position of its last entry.
         seq: u64,
     },
-    /// An epoch is repeated, or named in an authority log, or missing elsewhere.
+    /// An epoch is repeated, or named in an authority log, or missing in an entry that has a key box
+    /// or a payload or is not of class routine.
     #[error("entry {seq} names its epoch in a way that no writer does")]
     Epoch {
         /// Its position.
@@ -395,10 +404,14 @@ impl UnverifiedRun<'_> {
 
     fn check_epoch(&self, short: &ShortEntry<'_>, at: &Head) -> Result<(), RunFault> {
         let fault = RunFault::Epoch { seq: at.next };
-        let authority = self.log.class == Class::Authority;
-        let epoch = short.epoch.unwrap_or(at.epoch);
         let repeated = short.epoch == Some(at.epoch);
-        if repeated || authority != (epoch == NO_EPOCH) { Err(fault) } else { Ok(()) }
+        let none = short.epoch.unwrap_or(at.epoch) == NO_EPOCH;
+        let may_be_clear = self.log.class == Class::Routine && short.is_header_alone();
+        let sound = match self.log.class {
+            Class::Authority => none,
+            _ => !none || may_be_clear,
+        };
+        if repeated || !sound { Err(fault) } else { Ok(()) }
     }
 }
 
