@@ -378,8 +378,10 @@ impl Flush<'_> {
 
     /// What is in use: all that a page is at or refers to. Everything was just merged, so there is
     /// nothing else.
-    fn used(&mut self) -> Result<Stretches, Failure> {
-        let pages: Vec<PageEntry> = self.layers().pages.values().cloned().collect();
+    pub(super) fn used(&self) -> Result<Stretches, Failure> {
+        let layers = self.lock.read().unwrap_or_else(PoisonError::into_inner);
+        let pages: Vec<PageEntry> = layers.pages.values().cloned().collect();
+        drop(layers);
         let mut used = Stretches::new();
         for page in pages {
             used.push((page.extent.offset, u64::from(page.extent.len)));
