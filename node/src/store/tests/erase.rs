@@ -49,6 +49,9 @@ impl Standings for Alone {
     }
 }
 
+/// Payload and key box of an entry.
+type Content = (Option<Vec<u8>>, Option<[u8; 16]>);
+
 /// A peer with one log.
 struct Peer {
     store: SledStore,
@@ -143,7 +146,7 @@ impl Peer {
     }
 
     /// Payload and key box of the entries at these positions.
-    fn content(&self, seqs: &BTreeSet<u64>) -> Vec<(Option<Vec<u8>>, Option<[u8; 16]>)> {
+    fn content(&self, seqs: &BTreeSet<u64>) -> Vec<Content> {
         let entry =
             |seq: &u64| self.logbook.entry(&self.store, &self.log(), *seq).unwrap().unwrap();
         seqs.iter().map(entry).map(|entry| (entry.payload, entry.key_box)).collect()
