@@ -391,7 +391,7 @@ impl<S: Store> Replica<S> {
 
     /// Keeps an epoch's keys.
     pub(super) fn hold_epoch(&mut self, batch: &mut Batch, id: EpochId, keys: EpochKeys) {
-        batch.put(Space::Secrets, id.0, keys.to_bytes().to_vec());
+        keys.store(batch, id);
         self.epoch_keys.insert(id, keys);
         self.shelf.epoch_opened(id);
     }

@@ -33,11 +33,11 @@ use tearline_crdt::authority::{Coalition, Compartment};
 use tearline_crdt::entropy::Entropy;
 use tearline_crdt::epoch::EpochKeys;
 use tearline_crdt::id::{
-    AgencyNo, CoalitionId, CompartmentId, DeviceId, EpochId, Incarnation, LogId, RecordId,
+    AgencyNo, CoalitionId, CompartmentId, DeviceId, EntryId, EpochId, Incarnation, LogId, RecordId,
 };
 use tearline_crdt::keys::DeviceKeys;
 use tearline_crdt::logbook::Logbook;
-use tearline_crdt::record::shelf::{Projection, Shelf};
+use tearline_crdt::record::shelf::{Projection, RecordState, Shelf};
 use tearline_crdt::store::{Batch, Space, Store, StoreError};
 use tearline_crdt::time::{MonoTime, Now};
 
@@ -251,6 +251,7 @@ impl<S: Store> Replica<S> {
     /// grows with logs and statements, not with entries.
     pub fn open(store: S, setup: Setup) -> Result<Self, StoreError> {
         let logbook = Logbook::load(&store)?;
+        let shelf = Shelf::load(&store)?;
         let Setup { keys, incarnation, entropy, projection } = setup;
         let mut replica = Self {
             store,
@@ -259,7 +260,7 @@ impl<S: Store> Replica<S> {
             entropy,
             projection,
             logbook,
-            shelf: Shelf::default(),
+            shelf,
             areas: BTreeMap::new(),
             epoch_keys: BTreeMap::new(),
             sessions: BTreeMap::new(),
@@ -523,6 +524,17 @@ impl<S: Store> Replica<S> {
 /// The standings of devices, for the shelf's question of who may write a record.
 struct Standings<'a> {
     areas: &'a BTreeMap<CompartmentId, Area>,
+}
+
+/// No statement about records is known yet: all stand as they were written.
+impl tearline_crdt::record::shelf::Stewardship for Standings<'_> {
+    fn state(&self, _: &CompartmentId, _: &EntryId) -> RecordState {
+        RecordState::default()
+    }
+
+    fn is_erased(&self, _: &CompartmentId, _: &EntryId) -> bool {
+        false
+    }
 }
 
 impl tearline_crdt::record::shelf::Standings for Standings<'_> {

@@ -183,6 +183,12 @@ impl Core {
         if detail.entries.iter().any(|entry| entry.verdict == Verdict::HeldBack) {
             flags.push("held-back".to_owned());
         }
+        if detail.state.recalled {
+            flags.push("recalled".to_owned());
+        }
+        if detail.state.hides() {
+            flags.push("restricted".to_owned());
+        }
         let conflicts = detail
             .conflicts
             .iter()
