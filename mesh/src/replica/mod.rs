@@ -37,9 +37,10 @@ use tearline_crdt::id::{
 };
 use tearline_crdt::keys::DeviceKeys;
 use tearline_crdt::logbook::Logbook;
+use tearline_crdt::record::kind::Kind;
 use tearline_crdt::record::shelf::{Projection, Shelf};
 use tearline_crdt::store::{Batch, Space, Store, StoreError};
-use tearline_crdt::time::{MonoTime, Now};
+use tearline_crdt::time::{MonoTime, Now, WallTime};
 
 use crate::fault::PeerFault;
 pub use area::{Area, Body};
@@ -245,6 +246,7 @@ impl<S: Store> Replica<S> {
     /// grows with logs and statements, not with entries.
     pub fn open(store: S, setup: Setup) -> Result<Self, StoreError> {
         let logbook = Logbook::load(&store)?;
+        let shelf = Shelf::open(&store)?;
         let Setup { keys, incarnation, entropy, projection } = setup;
         let mut replica = Self {
             store,
@@ -253,7 +255,7 @@ impl<S: Store> Replica<S> {
             entropy,
             projection,
             logbook,
-            shelf: Shelf::default(),
+            shelf,
             areas: BTreeMap::new(),
             epoch_keys: BTreeMap::new(),
             sessions: BTreeMap::new(),
@@ -283,7 +285,7 @@ impl<S: Store> Replica<S> {
     /// no input of a peer causes one.
     pub fn handle(&mut self, now: Now, input: Input) -> Result<(), StoreError> {
         self.clock = now.mono;
-        if self.shelf.has_opened_epochs() {
+        if self.shelf.has_opened_epochs() || self.shelf.has_moved() {
             self.open_waiting(now)?;
         }
         match input {
@@ -523,5 +525,13 @@ impl tearline_crdt::record::shelf::Standings for Standings<'_> {
         let coalition = CompartmentId(compartment.opening().coalition.0);
         let Body::Coalition(coalition) = &self.areas.get(&coalition)?.body else { return None };
         coalition.devices().get(device).map(|standing| standing.agency)
+    }
+
+    fn limit(&self, _: &LogId) -> u64 {
+        u64::MAX
+    }
+
+    fn allows(&self, _: &LogId, _: Kind, _: WallTime) -> bool {
+        true
     }
 }

@@ -8,8 +8,11 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use tearline_crdt::epoch::EpochKeys;
-use tearline_crdt::id::{AgencyNo, Class, CompartmentId, DeviceId, EpochId, Incarnation, LogId};
+use tearline_crdt::id::{
+    AgencyNo, Class, CompartmentId, DeviceId, EpochId, Incarnation, LogId, RecordId,
+};
 use tearline_crdt::keys::Signer;
+use tearline_crdt::record::kind::Kind;
 use tearline_crdt::record::shelf::{Projection, RecordView, Standings};
 use tearline_crdt::store::{Batch, Store, StoreError};
 use tearline_crdt::time::WallTime;
@@ -109,6 +112,14 @@ impl Standings for OneAgency {
     fn agency(&self, _: &CompartmentId, _: &DeviceId) -> Option<AgencyNo> {
         Some(AgencyNo(1))
     }
+
+    fn limit(&self, _: &LogId) -> u64 {
+        u64::MAX
+    }
+
+    fn allows(&self, _: &LogId, _: Kind, _: WallTime) -> bool {
+        true
+    }
 }
 
 /// The index, kept as the daemon keeps it, and what that took.
@@ -126,21 +137,17 @@ impl Projection for TimedIndex {
         view: &RecordView<'_>,
     ) -> Result<(), StoreError> {
         let began = Instant::now();
-        let row = Row {
-            record: view.record,
-            version: view.version,
-            compartment: view.compartment,
-            class: view.class,
-            origin: view.origin,
-            device: view.device,
-            tlp: view.label.tlp as u8,
-            label: view.label.to_string(),
-            created_ms: view.created.0,
-            received_ms: view.received.0,
-            ..Row::describe(view.kind, view.fields)
-        };
-        self.index.put(batch, row.bounded());
+        self.index.put(batch, Row::of(view));
         self.spent += began.elapsed();
+        Ok(())
+    }
+
+    fn removed(
+        &mut self,
+        _: &dyn Store,
+        _: &mut Batch,
+        _: &RecordId,
+    ) -> Result<(), StoreError> {
         Ok(())
     }
 

@@ -10,6 +10,7 @@
 //! its version is no longer the record's.
 
 mod block;
+mod projection;
 mod query;
 mod row;
 mod text;
@@ -22,6 +23,7 @@ use tearline_crdt::id::{CompartmentId, RecordId};
 use tearline_crdt::store::{Batch, Space, Store, StoreError, damaged};
 
 use block::{BLOCK_BYTES, BLOCK_ROWS_MAX, Summary, decode_block, encode_block};
+pub use projection::Indexing;
 pub use query::{Cursor, Page, ParseQueryError, Query};
 pub use row::Row;
 

@@ -20,10 +20,9 @@ use tearline_crdt::entropy::Entropy;
 use tearline_crdt::id::{AgencyNo, Incarnation};
 use tearline_crdt::keys::{DeviceKeys, Signer};
 use tearline_crdt::record::label::Label;
-use tearline_crdt::record::shelf::{Projection, RecordView};
 use tearline_crdt::record::vocabulary::Tlp;
 use tearline_crdt::statement::DeskCertificate;
-use tearline_crdt::store::{Batch, Store, StoreError};
+use tearline_crdt::store::Batch;
 use tearline_crdt::time::WallTime;
 use tearline_mesh::invitation::{Applicant, Invitation, Invited, JoinRequest};
 use tearline_mesh::net::{self, NetConfig};
@@ -35,7 +34,7 @@ use self::dialer::Dialer;
 use crate::control::{self, Progress, Request, Service, reply};
 use crate::daemon::Opening;
 use crate::failure::{Failure, Kind};
-use crate::index::{Index, Row};
+use crate::index::{Index, Indexing};
 use crate::store::{SledStore, StoreKey};
 
 /// The answer to a request: its value, and the ticket that must be durable before it is given.
@@ -142,39 +141,6 @@ impl Entropy for SystemEntropy {
         if getrandom::fill(bytes).is_err() {
             std::process::abort();
         }
-    }
-}
-
-/// Keeps the index in step with the records.
-struct Indexing(Arc<Mutex<Index>>);
-
-impl Projection for Indexing {
-    fn record(
-        &mut self,
-        _store: &dyn Store,
-        batch: &mut Batch,
-        view: &RecordView<'_>,
-    ) -> Result<(), StoreError> {
-        let row = Row {
-            record: view.record,
-            version: view.version,
-            compartment: view.compartment,
-            class: view.class,
-            origin: view.origin,
-            device: view.device,
-            tlp: if view.label.unknown { 5 } else { view.label.tlp as u8 },
-            label: view.label.to_string(),
-            created_ms: view.created.0,
-            received_ms: view.received.0,
-            conflicted: view.conflicted,
-            ..Row::describe(view.kind, view.fields)
-        };
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).put(batch, row.bounded());
-        Ok(())
-    }
-
-    fn finish(&mut self, batch: &mut Batch) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).finish(batch);
     }
 }
 

@@ -175,6 +175,7 @@ fn headers() -> Vec<Vec<u8>> {
         box_seq: Some(300),
         own_deps: vec![3, 300],
         deps: vec![EntryId([1; 32]), EntryId([2; 32])],
+        replaces: vec![],
     };
     let ids = [EntryId([1; 32]), EntryId([2; 32]), EntryId([3; 32])];
     let branch = Branch::covered(*signed(1), &ids, 1).unwrap();

@@ -202,6 +202,7 @@ impl Writing<'_> {
                 box_seq: (n > 0).then_some(first),
                 own_deps: if n == 0 { vec![] } else { vec![seq - 1] },
                 deps: vec![],
+                replaces: vec![],
             };
             let payload = if n == 0 {
                 Genesis { kind, writers, label: label.clone(), change: &built.bytes }.encode()
@@ -286,7 +287,9 @@ impl Writing<'_> {
         }
         own_deps.sort_unstable();
         deps.sort_unstable();
-        Ok(SealedHeader { kind, record, wall: self.now, run: 0, box_seq: None, own_deps, deps })
+        let run = thread.next_run(self.logbook.state(log).map(|state| state.no));
+        let (wall, replaces) = (self.now, vec![]);
+        Ok(SealedHeader { kind, record, wall, run, box_seq: None, own_deps, deps, replaces })
     }
 
     /// The box of the record in this log: the one that is there, or a fresh one. A flash carries

@@ -17,14 +17,14 @@ use super::super::label::Label;
 use super::thread::Thread;
 use super::{Listing, Shelf, Standings, open_stored};
 
-pub use super::thread::Verdict;
+pub use super::thread::{Quarantine, Verdict};
 
 /// A record in full.
 #[derive(Clone, Debug)]
 pub struct Detail {
     /// The record.
     pub record: RecordId,
-    /// Rises with every change that arrives here.
+    /// Rises with every change of what the record says here.
     pub version: u64,
     /// Where it is.
     pub compartment: CompartmentId,

@@ -1,18 +1,23 @@
 //! A thread: all entries of one record, judged together.
 //!
-//! The verdict is a least fixpoint: an entry is judged once all that it depends on is materialised
-//! and all earlier entries of its own log about the record are judged; until then it waits. Judged
-//! entries never change their verdict, so arriving entries are judged on top. Nothing but entries
-//! decides: not their order of arrival, not a clock, not how large the document has become by
+//! Entries that are *quarantined* are set aside first: those beyond their log's limit, and those
+//! that no route of their device allows. Nothing follows from them.
+//!
+//! The verdict on the others is a least fixpoint: an entry is judged once all that it depends on
+//! counts and all earlier entries of its own line (its log and run) are judged or quarantined;
+//! until then it waits. Judged entries never change this verdict, so arriving entries are judged on
+//! top; when a limit or a route moves, the thread is built anew. Nothing but entries, limits and
+//! routes decides: not the order of arrival, not a clock, not how large the document has become by
 //! concurrent work.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 
 use serde_json::{Map, Value};
 
 use crate::bounds::RECORD_OPS_MAX;
 use crate::document::{self, Document, Held};
-use crate::entry::sealed::EntryKind;
+use crate::entry::sealed::{EntryKind, SealedHeader};
 use crate::gate::{self, Admitted, Expected, GateFault};
 use crate::id::{AgencyNo, Class, CompartmentId, DeviceId, EntryId, LogId, RecordId};
 use crate::logbook::LogNo;
@@ -43,6 +48,17 @@ pub enum Verdict {
     HeldBack,
     /// Of a kind that this version does not know.
     Unknown,
+    /// It is stored and passed on, and nothing follows from it. What depends on it waits.
+    Quarantined(Quarantine),
+}
+
+/// Why an entry is quarantined.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Quarantine {
+    /// Its log counts up to an earlier entry only: its device was revoked, or its log forked.
+    Closed,
+    /// No route of its device allows its class, the record's kind and its author's time together.
+    Route,
 }
 
 /// Why an entry does not count.
@@ -75,6 +91,29 @@ struct Judged {
     max_op: u64,
 }
 
+/// An entry's turn: the changes of one line are judged in the order of their log.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+struct Turn {
+    no: LogNo,
+    run: u32,
+    seq: u64,
+}
+
+impl Turn {
+    /// Of an entry that has its place in a line.
+    const fn of(opened: &Opened) -> Self {
+        Self { no: opened.place.no, run: opened.header.run, seq: opened.place.seq }
+    }
+
+    const fn place(&self) -> Place {
+        Place { no: self.no, seq: self.seq }
+    }
+
+    const fn end_of_line(&self) -> Self {
+        Self { no: self.no, run: self.run, seq: u64::MAX }
+    }
+}
+
 #[derive(Debug)]
 struct Slot {
     /// The entry; without its payload once it is judged.
@@ -101,8 +140,12 @@ pub(crate) struct Thread {
     record: RecordId,
     slots: BTreeMap<Place, Slot>,
     ids: BTreeMap<EntryId, Place>,
-    /// What is not judged yet.
-    unjudged: BTreeSet<Place>,
+    /// Changes that are not judged yet.
+    unjudged: BTreeSet<Turn>,
+    /// Entries that are no changes and are not judged yet. They are in no line.
+    apart: BTreeSet<Place>,
+    /// What was added since the last judgement.
+    fresh: Vec<Place>,
     /// How many changes each run of each log has.
     runs: BTreeMap<(LogNo, u32), u64>,
     /// Changes that count and are not merged yet.
@@ -133,6 +176,8 @@ impl Thread {
             slots: BTreeMap::new(),
             ids: BTreeMap::new(),
             unjudged: BTreeSet::new(),
+            apart: BTreeSet::new(),
+            fresh: Vec::new(),
             runs: BTreeMap::new(),
             unmerged: Vec::new(),
             document: Document::empty(),
@@ -143,15 +188,24 @@ impl Thread {
     }
 
     /// Whether an entry can be judged on top of what is judged already. One that was closed to us
-    /// when later entries of its log were judged without it cannot: the thread is to be built anew.
-    pub(crate) fn fits(&self, place: Place) -> bool {
-        let after = place..=Place { no: place.no, seq: u64::MAX };
-        self.slots.range(after).all(|(place, _)| self.unjudged.contains(place))
+    /// when later entries of its line were judged without it cannot: the thread is to be built anew.
+    pub(crate) fn fits(&self, opened: &Opened) -> bool {
+        let Place { no, seq } = opened.place;
+        let after = opened.place..=Place { no, seq: u64::MAX };
+        !has_line(opened)
+            || self.slots.range(after).all(|(place, slot)| {
+                let turn = Turn::of(&slot.opened);
+                let quarantined = matches!(slot.verdict, Verdict::Quarantined(_));
+                let elsewhere = turn.run != opened.header.run || !has_line(&slot.opened);
+                place.seq == seq || quarantined || elsewhere || self.unjudged.contains(&turn)
+            })
     }
 
     /// About how many bytes of memory it takes.
     pub(crate) fn weight(&self) -> usize {
-        let waiting = self.unjudged.iter().filter_map(|place| self.slots.get(place));
+        let changes = self.unjudged.iter().map(Turn::place);
+        let waiting = changes.chain(self.apart.iter().copied());
+        let waiting = waiting.filter_map(|place| self.slots.get(&place));
         let payloads = waiting.map(|slot| slot.opened.payload.as_ref().map_or(0, Vec::len));
         SLOT_BYTES * self.slots.len() + self.document.weight() + payloads.sum::<usize>()
     }
@@ -163,30 +217,30 @@ impl Thread {
             return;
         }
         self.ids.insert(opened.id, place);
-        self.unjudged.insert(place);
+        if has_line(&opened) {
+            self.unjudged.insert(Turn::of(&opened));
+        } else {
+            self.apart.insert(place);
+        }
+        self.fresh.push(place);
         self.slots.insert(place, Slot { opened, verdict: Verdict::Waiting, change: None });
     }
 
-    /// Judges all that can be judged: log by log in their order, until nothing is ready. Returns
-    /// whether anything was materialised.
+    /// Judges all that can be judged: line by line in the order of their log, until nothing is
+    /// ready. Returns whether anything came to count.
     pub(crate) fn evaluate(&mut self, standings: &dyn Standings) -> bool {
+        for place in std::mem::take(&mut self.fresh) {
+            self.set_aside(place, standings);
+        }
         let mut changed = false;
         loop {
-            let before = self.unjudged.len();
-            let mut from = Place { no: LogNo(0), seq: 0 };
-            while let Some(first) = self.unjudged.range(from..).next().copied() {
-                let mut next = Some(first);
-                while let Some(place) = next.filter(|place| self.is_ready(place)) {
-                    changed |= self.settle(place, standings);
-                    let rest = place..=Place { no: place.no, seq: u64::MAX };
-                    next = self.unjudged.range(rest).next().copied();
-                }
-                from = Place { no: LogNo(first.no.0.saturating_add(1)), seq: 0 };
-                if from.no == first.no {
-                    break;
-                }
+            let before = (self.unjudged.len(), self.apart.len());
+            changed |= self.evaluate_lines(standings);
+            let ready = self.apart.iter().filter(|place| self.is_ready(place)).copied();
+            for place in ready.collect::<Vec<_>>() {
+                changed |= self.settle(place, standings);
             }
-            if self.unjudged.len() == before {
+            if (self.unjudged.len(), self.apart.len()) == before {
                 break;
             }
         }
@@ -194,12 +248,55 @@ impl Thread {
         changed
     }
 
+    /// Goes once through all lines, each as far as it is ready.
+    fn evaluate_lines(&mut self, standings: &dyn Standings) -> bool {
+        let mut changed = false;
+        let mut from = Bound::Unbounded;
+        while let Some(first) = self.unjudged.range((from, Bound::Unbounded)).next().copied() {
+            let mut next = Some(first);
+            while let Some(turn) = next.filter(|turn| self.is_ready(&turn.place())) {
+                changed |= self.settle(turn.place(), standings);
+                next = self.unjudged.range(turn..=turn.end_of_line()).next().copied();
+            }
+            from = Bound::Excluded(first.end_of_line());
+        }
+        changed
+    }
+
+    /// Sets an unjudged entry aside if it is quarantined, as far as that is known: without the
+    /// genesis nobody knows the record's kind.
+    fn set_aside(&mut self, place: Place, standings: &dyn Standings) {
+        let Some(slot) = self.slots.get_mut(&place) else { return };
+        let Opened { log, header, .. } = &slot.opened;
+        let quarantine = if standings.limit(log) <= place.seq {
+            Quarantine::Closed
+        } else {
+            match &self.beginning {
+                Some(beginning) if header.kind != EntryKind::GENESIS => {
+                    if standings.allows(log, beginning.kind, header.wall) {
+                        return;
+                    }
+                    Quarantine::Route
+                }
+                // A genesis says itself what it is about.
+                _ => return,
+            }
+        };
+        slot.verdict = Verdict::Quarantined(quarantine);
+        slot.opened.payload = None;
+        let turn = Turn::of(&slot.opened);
+        self.unjudged.remove(&turn);
+        self.apart.remove(&place);
+    }
+
     /// Judges one entry. Returns whether it counts.
     fn settle(&mut self, place: Place, standings: &dyn Standings) -> bool {
-        self.unjudged.remove(&place);
         let Some(slot) = self.slots.get_mut(&place) else { return false };
+        self.unjudged.remove(&Turn::of(&slot.opened));
+        self.apart.remove(&place);
         let payload = slot.opened.payload.take().unwrap_or_default();
         let opened = slot.opened.clone();
+        let began = self.beginning.is_some();
         let (verdict, change) = self.judge(&opened, &payload, standings);
         if change.is_some() {
             *self.runs.entry((place.no, opened.header.run)).or_default() += 1;
@@ -208,6 +305,11 @@ impl Thread {
         if let Some(slot) = self.slots.get_mut(&place) {
             slot.verdict = verdict;
             slot.change = change;
+        }
+        if self.beginning.is_some() != began {
+            let waiting: Vec<Place> =
+                self.unjudged.iter().map(Turn::place).chain(self.apart.iter().copied()).collect();
+            waiting.into_iter().for_each(|place| self.set_aside(place, standings));
         }
         counts
     }
@@ -225,8 +327,8 @@ impl Thread {
         }
     }
 
-    /// Whether the first unjudged entry of a log can be judged: its payload is there and its
-    /// dependencies count.
+    /// Whether an entry whose turn it is can be judged: its payload is there and its dependencies
+    /// count.
     fn is_ready(&self, place: &Place) -> bool {
         let Some(Slot { opened, .. }) = self.slots.get(place) else { return false };
         let done = |place: &Place| {
@@ -248,7 +350,11 @@ impl Thread {
         standings: &dyn Standings,
     ) -> (Verdict, Option<Judged>) {
         let outcome = match opened.header.kind {
-            EntryKind::GENESIS => self.judge_genesis(opened, payload),
+            EntryKind::GENESIS => match self.judge_genesis(opened, payload, standings) {
+                Ok(Err(quarantine)) => return (Verdict::Quarantined(quarantine), None),
+                Ok(Ok(judged)) => Ok(Some(judged)),
+                Err(fault) => Err(fault),
+            },
             EntryKind::CHANGE => self.judge_change(opened, payload, standings),
             EntryKind::LABEL => self.judge_label(opened, payload, standings).map(|()| None),
             _ => return (Verdict::Unknown, None),
@@ -266,14 +372,19 @@ impl Thread {
         &mut self,
         opened: &Opened,
         payload: &[u8],
-    ) -> Result<Option<(Judged, bool)>, Fault> {
+        standings: &dyn Standings,
+    ) -> Result<Result<(Judged, bool), Quarantine>, Fault> {
         let digest = opened.log.digest();
         let bound = opened.key_box.is_some_and(|b| record_id(&digest, &b) == self.record);
-        let alone = opened.header.deps.is_empty() && opened.header.own_deps.is_empty();
-        if !bound || !alone || self.beginning.is_some() {
+        let SealedHeader { deps, own_deps, run, wall, .. } = &opened.header;
+        let first = deps.is_empty() && own_deps.is_empty() && *run == 0;
+        if !bound || !first || self.beginning.is_some() {
             return Err(Fault::Genesis);
         }
         let genesis = Genesis::decode(payload).map_err(|_| Fault::Payload)?;
+        if !standings.allows(&opened.log, genesis.kind, *wall) {
+            return Ok(Err(Quarantine::Route));
+        }
         let judged = self.admit(opened, genesis.change, &[], 0)?;
         self.beginning = Some(Beginning {
             log: opened.log,
@@ -282,7 +393,7 @@ impl Thread {
             wall: opened.header.wall,
         });
         self.labels.push((opened.id, genesis.label));
-        Ok(Some(judged))
+        Ok(Ok(judged))
     }
 
     fn judge_change(
@@ -389,6 +500,10 @@ impl Thread {
         if own || same { Ok(()) } else { Err(Fault::Writer) }
     }
 
+    pub(crate) const fn record(&self) -> RecordId {
+        self.record
+    }
+
     pub(crate) fn summary(&self, standings: &dyn Standings) -> Option<Summary> {
         let Beginning { log, kind, wall, .. } = self.beginning.as_ref()?;
         // Whoever's entry does not count must not make the record urgent.
@@ -451,7 +566,20 @@ impl Thread {
         heads.into_values().collect()
     }
 
-    /// What a new change by `log` builds on: seq of its actor, and the highest operation.
+    /// The run of a log's next change: the last one goes on if all that is in it counts. Else the
+    /// change would be void once what waits in the line, or is quarantined, came to count.
+    pub(crate) fn next_run(&self, no: Option<LogNo>) -> u32 {
+        let Some(no) = no else { return 0 };
+        let of_log = Place { no, seq: 0 }..=Place { no, seq: u64::MAX };
+        let in_lines =
+            || self.slots.range(of_log.clone()).map(|at| at.1).filter(|slot| has_line(&slot.opened));
+        let Some(last) = in_lines().map(|slot| slot.opened.header.run).max() else { return 0 };
+        let mut line = in_lines().filter(|slot| slot.opened.header.run == last);
+        let whole = line.all(|slot| slot.change.is_some());
+        if whole { last } else { last.saturating_add(1) }
+    }
+
+    /// The place that a log's next change has in its run.
     pub(crate) fn next_seq(&self, no: Option<LogNo>, run: u32) -> u64 {
         no.map_or(1, |no| self.changes_in_run(no, run) + 1)
     }
@@ -464,4 +592,10 @@ impl Thread {
             .take_while(|(place, _)| place.no == no)
             .find_map(|(place, slot)| slot.opened.key_box.map(|key_box| (place.seq, key_box)))
     }
+}
+
+/// Whether an entry has a place in the line of its log and run: changes do, and what begins with
+/// one.
+const fn has_line(opened: &Opened) -> bool {
+    matches!(opened.header.kind, EntryKind::GENESIS | EntryKind::CHANGE)
 }
