@@ -413,6 +413,7 @@ fn what(entry: &EntryView) -> &'static str {
         EntryKind::CHANGE => "change",
         EntryKind::LABEL => "label",
         EntryKind::REBASE => "rebase",
+        EntryKind::REAUTHOR => "reauthor",
         _ => "unknown",
     }
 }
@@ -423,6 +424,7 @@ fn verdict(entry: &EntryView) -> String {
         Verdict::Waiting => "waiting".into(),
         Verdict::HeldBack => "held-back".into(),
         Verdict::Unknown => "unknown".into(),
+        Verdict::Replaced => "replaced".into(),
         Verdict::Quarantined(Quarantine::Closed) => "quarantined: its log counts no further".into(),
         Verdict::Quarantined(Quarantine::Route) => "quarantined: no grant allows it".into(),
         Verdict::Void(fault) => format!("void: {fault}"),

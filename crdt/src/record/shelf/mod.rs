@@ -14,6 +14,7 @@
 mod moved;
 mod prepare;
 mod read;
+mod reauthor;
 #[cfg(test)]
 mod tests;
 mod thread;
@@ -486,9 +487,7 @@ impl<'w, 'd> Work<'w, 'd> {
         let Some(genesis) = self.sound_genesis(opened) else { return Ok(false) };
         let Opened { place, log, header, .. } = opened;
         let standings = self.desk.standings;
-        if standings.limit(log) <= place.seq
-            || !standings.allows(log, genesis.kind, header.wall)
-        {
+        if standings.limit(log) <= place.seq || !standings.allows(log, genesis.kind, header.wall) {
             return Ok(false);
         }
         let expected = Expected {
@@ -544,8 +543,15 @@ impl<'w, 'd> Work<'w, 'd> {
             Some(thread) => thread,
             None => self.load_thread(record, listing, Some(opened.place))?,
         };
+        let again = opened.clone();
         thread.add(opened);
-        if thread.evaluate(self.desk.standings) {
+        let mut changed = thread.evaluate(self.desk.standings);
+        if thread.is_stale() {
+            thread = self.load_thread(record, listing, Some(again.place))?;
+            thread.add(again);
+            changed |= thread.evaluate(self.desk.standings);
+        }
+        if changed {
             self.show_thread(&thread, listing)?;
         }
         shelf.keep(record, thread);
@@ -553,11 +559,7 @@ impl<'w, 'd> Work<'w, 'd> {
     }
 
     /// Projects what a thread says; false if there is nothing that counts.
-    fn show_thread(
-        &mut self,
-        thread: &Thread,
-        listing: &mut Listing,
-    ) -> Result<bool, StoreError> {
+    fn show_thread(&mut self, thread: &Thread, listing: &mut Listing) -> Result<bool, StoreError> {
         let Some(summary) = thread.summary(self.desk.standings) else { return Ok(false) };
         listing.version += 1;
         let view = RecordView {

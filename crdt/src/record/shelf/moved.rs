@@ -22,7 +22,7 @@ use super::{Desk, Listing, Opened, Shelf, Work};
 
 /// Most entries that one batch walks over, and most bytes of geneses that it holds meanwhile, not
 /// counting the last.
-const MOVED_PER_BATCH: usize = 1_024;
+pub(super) const MOVED_PER_BATCH: usize = 1_024;
 const MOVED_BYTES_PER_BATCH: usize = 4 * 1024 * 1024;
 
 impl Shelf {
@@ -167,11 +167,7 @@ impl Work<'_, '_> {
         Ok(())
     }
 
-    fn show_anew(
-        &mut self,
-        record: RecordId,
-        listing: &mut Listing,
-    ) -> Result<bool, StoreError> {
+    fn show_anew(&mut self, record: RecordId, listing: &mut Listing) -> Result<bool, StoreError> {
         let mut thread = self.load_thread(record, listing, None)?;
         thread.evaluate(self.desk.standings);
         self.show_thread(&thread, listing)

@@ -89,9 +89,9 @@ impl<'a> Reader<'a> {
     /// A record in full; `None` where there is none that can be read.
     pub fn show(&mut self, record: RecordId) -> Result<Option<Detail>, StoreError> {
         let Some(listing) = Listing::load(self.store, &record)? else { return Ok(None) };
-        self.load(record)?;
-        let Some(thread) = self.shelf.threads.get(&record) else { return Ok(None) };
-        let Some(summary) = thread.summary(self.standings) else { return Ok(None) };
+        let standings = self.standings;
+        let Some(thread) = self.thread(record)? else { return Ok(None) };
+        let Some(summary) = thread.summary(standings) else { return Ok(None) };
         let entries = thread
             .entries()
             .map(|(opened, verdict)| EntryView {
@@ -101,7 +101,7 @@ impl<'a> Reader<'a> {
                 kind: opened.header.kind,
                 wall: opened.header.wall,
                 fields: thread.fields(&opened.place),
-                verdict: verdict.clone(),
+                verdict,
             })
             .collect();
         Ok(Some(Detail {
@@ -117,6 +117,12 @@ impl<'a> Reader<'a> {
             created: summary.created,
             entries,
         }))
+    }
+
+    /// A record's thread, if the record is here.
+    pub(super) fn thread(&mut self, record: RecordId) -> Result<Option<&Thread>, StoreError> {
+        self.load(record)?;
+        Ok(self.shelf.threads.get(&record))
     }
 
     /// Brings a record's thread into the cache, if the record is here.

@@ -9,6 +9,14 @@
 //! top; when a limit or a route moves, the thread is built anew. Nothing but entries, limits and
 //! routes decides: not the order of arrival, not a clock, not how large the document has become by
 //! concurrent work.
+//!
+//! What comes of that *counts*, and of what counts all is *materialised* but what its own device
+//! replaced (`EntryKind::REAUTHOR`) and nothing else builds on. Replacing takes no part in the
+//! fixpoint: an entry that is replaced still counts for those that depend on it. Otherwise two
+//! devices whose replacements build on what the other replaced would leave two answers, or none;
+//! so there is one, and nothing that others built on is lost.
+
+mod stuck;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
@@ -50,6 +58,8 @@ pub enum Verdict {
     Unknown,
     /// It is stored and passed on, and nothing follows from it. What depends on it waits.
     Quarantined(Quarantine),
+    /// Its own device said it again in a later entry, which counts.
+    Replaced,
 }
 
 /// Why an entry is quarantined.
@@ -82,6 +92,9 @@ pub enum Fault {
     /// The record would have more operations than the format allows.
     #[error("the record is full")]
     Full,
+    /// It replaces what is not before it in its log.
+    #[error("it replaces what is not before it in its log")]
+    Replaces,
 }
 
 /// What a materialised change contributes to the judgement of those after it.
@@ -148,8 +161,14 @@ pub(crate) struct Thread {
     fresh: Vec<Place>,
     /// How many changes each run of each log has.
     runs: BTreeMap<(LogNo, u32), u64>,
-    /// Changes that count and are not merged yet.
-    unmerged: Vec<Admitted>,
+    /// Changes that count and were not looked at yet for the document.
+    unmerged: Vec<(Place, Admitted)>,
+    /// What entries that count replace.
+    replaced: BTreeSet<Place>,
+    /// What of that is not materialised.
+    superseded: BTreeSet<Place>,
+    /// Whether the document holds other changes than it is to: the thread is to be built anew.
+    stale: bool,
     document: Document,
     beginning: Option<Beginning>,
     labels: Vec<(EntryId, Label)>,
@@ -180,6 +199,9 @@ impl Thread {
             fresh: Vec::new(),
             runs: BTreeMap::new(),
             unmerged: Vec::new(),
+            replaced: BTreeSet::new(),
+            superseded: BTreeSet::new(),
+            stale: false,
             document: Document::empty(),
             beginning: None,
             labels: Vec::new(),
@@ -302,6 +324,11 @@ impl Thread {
             *self.runs.entry((place.no, opened.header.run)).or_default() += 1;
         }
         let counts = verdict == Verdict::Materialised;
+        let replaces = counts || verdict == Verdict::HeldBack;
+        if replaces && opened.header.kind == EntryKind::REAUTHOR {
+            let replaced = opened.header.replaces.iter();
+            self.replaced.extend(replaced.map(|seq| Place { no: place.no, seq: *seq }));
+        }
         if let Some(slot) = self.slots.get_mut(&place) {
             slot.verdict = verdict;
             slot.change = change;
@@ -314,10 +341,17 @@ impl Thread {
         counts
     }
 
-    /// Merges what counts, all at once.
+    /// Merges what is to be materialised, all at once.
     fn merge(&mut self) {
+        let superseded = self.supersede();
         let unmerged = std::mem::take(&mut self.unmerged);
-        let batch: Vec<&Admitted> = unmerged.iter().collect();
+        let fresh: BTreeSet<Place> = unmerged.iter().map(|(place, _)| *place).collect();
+        let counts = |place: &&Place| self.slots.get(place).is_some_and(|at| at.change.is_some());
+        let turned = self.superseded.symmetric_difference(&superseded).filter(counts);
+        self.stale |= turned.filter(|place| !fresh.contains(place)).next().is_some();
+        self.superseded = superseded;
+        let meant = unmerged.iter().filter(|(place, _)| !self.superseded.contains(place));
+        let batch: Vec<&Admitted> = meant.map(|(_, change)| change).collect();
         for (index, _) in self.document.merge_accepted(&batch) {
             let hash = batch.get(index).map(|change| change.hash());
             let mut slots = self.slots.values_mut();
@@ -327,8 +361,60 @@ impl Thread {
         }
     }
 
+    /// What is replaced, and not needed by a change that counts and is not.
+    fn supersede(&self) -> BTreeSet<Place> {
+        if self.replaced.is_empty() {
+            return BTreeSet::new();
+        }
+        let changes = self.slots.iter().filter(|(_, slot)| slot.change.is_some());
+        let kept = changes.map(|(place, _)| *place).filter(|place| !self.replaced.contains(place));
+        let needed = self.behind(kept.collect());
+        let can_be = |place: &&Place| {
+            self.slots.get(place).is_some_and(|slot| {
+                let counts = matches!(slot.verdict, Verdict::Materialised | Verdict::HeldBack);
+                has_line(&slot.opened) && (counts || slot.verdict == Verdict::Waiting)
+            })
+        };
+        let replaced = self.replaced.iter().filter(can_be).copied();
+        replaced.filter(|place| !needed.contains(place)).collect()
+    }
+
+    /// These entries, and all that they depend on, as far as it is here.
+    fn behind(&self, from: BTreeSet<Place>) -> BTreeSet<Place> {
+        let mut rest: Vec<Place> = from.iter().copied().collect();
+        let mut all = from;
+        while let Some(place) = rest.pop() {
+            let Some(slot) = self.slots.get(&place) else { continue };
+            rest.extend(self.deps_of(&slot.opened).filter(|dep| all.insert(*dep)));
+        }
+        all
+    }
+
+    /// Where the entries are that one depends on.
+    fn deps_of<'a>(&'a self, opened: &'a Opened) -> impl Iterator<Item = Place> + 'a {
+        let no = opened.place.no;
+        let own = opened.header.own_deps.iter().map(move |seq| Place { no, seq: *seq });
+        own.chain(opened.header.deps.iter().filter_map(|id| self.ids.get(id).copied()))
+    }
+
+    /// What became of an entry.
+    fn verdict(&self, slot: &Slot) -> Verdict {
+        if self.superseded.contains(&slot.opened.place) {
+            Verdict::Replaced
+        } else {
+            slot.verdict.clone()
+        }
+    }
+
+    /// Whether it is to be built anew from its entries: the document holds what is replaced now, or
+    /// lacks what is needed again.
+    pub(crate) const fn is_stale(&self) -> bool {
+        self.stale
+    }
+
     /// Whether an entry whose turn it is can be judged: its payload is there and its dependencies
-    /// count.
+    /// count. A restriction holds whatever became of the content that its author saw; a release was
+    /// for that content alone.
     fn is_ready(&self, place: &Place) -> bool {
         let Some(Slot { opened, .. }) = self.slots.get(place) else { return false };
         let done = |place: &Place| {
@@ -337,6 +423,9 @@ impl Thread {
             })
         };
         let began = opened.header.kind == EntryKind::GENESIS || self.beginning.is_some();
+        if began && opened.header.kind == EntryKind::LABEL && restricts(opened) {
+            return true;
+        }
         opened.payload.is_some()
             && began
             && opened.header.own_deps.iter().all(|seq| done(&Place { no: place.no, seq: *seq }))
@@ -355,7 +444,8 @@ impl Thread {
                 Ok(Ok(judged)) => Ok(Some(judged)),
                 Err(fault) => Err(fault),
             },
-            EntryKind::CHANGE => self.judge_change(opened, payload, standings),
+            EntryKind::CHANGE => self.judge_change(opened, payload, standings).map(Some),
+            EntryKind::REAUTHOR => self.judge_reauthor(opened, payload, standings),
             EntryKind::LABEL => self.judge_label(opened, payload, standings).map(|()| None),
             _ => return (Verdict::Unknown, None),
         };
@@ -396,20 +486,33 @@ impl Thread {
         Ok(Ok(judged))
     }
 
-    fn judge_change(
+    /// As a change. Where the values are there already, it has none.
+    fn judge_reauthor(
         &mut self,
         opened: &Opened,
         payload: &[u8],
         standings: &dyn Standings,
     ) -> Result<Option<(Judged, bool)>, Fault> {
+        if opened.header.replaces.last().is_none_or(|seq| *seq >= opened.place.seq) {
+            return Err(Fault::Replaces);
+        }
+        if decode_change(payload).is_ok_and(<[u8]>::is_empty) {
+            return self.check_writer(opened, standings, true).map(|()| None);
+        }
+        self.judge_change(opened, payload, standings).map(Some)
+    }
+
+    fn judge_change(
+        &mut self,
+        opened: &Opened,
+        payload: &[u8],
+        standings: &dyn Standings,
+    ) -> Result<(Judged, bool), Fault> {
         self.check_writer(opened, standings, true)?;
         let change = decode_change(payload).map_err(|_| Fault::Payload)?;
-        let no = opened.place.no;
-        let own = opened.header.own_deps.iter().map(|seq| Place { no, seq: *seq });
-        let others = opened.header.deps.iter().filter_map(|id| self.ids.get(id).copied());
         let mut deps = Vec::new();
         let mut max_op = 0;
-        for place in own.chain(others) {
+        for place in self.deps_of(opened) {
             let judged = self.slots.get(&place).and_then(|slot| slot.change);
             let judged = judged.ok_or(Fault::Dependency)?;
             deps.push(judged.hash);
@@ -419,7 +522,7 @@ impl Thread {
             return Err(Fault::Dependency);
         }
         deps.sort_unstable();
-        self.admit(opened, change, &deps, max_op).map(Some)
+        self.admit(opened, change, &deps, max_op)
     }
 
     /// Through the gate, then into the history. The verdict is theirs; should Automerge fail later,
@@ -445,7 +548,7 @@ impl Thread {
         let judged = Judged { hash: admitted.hash(), max_op: admitted.max_op() };
         match self.document.accept(&admitted) {
             Ok(fresh) => {
-                self.unmerged.extend(fresh.then_some(admitted));
+                self.unmerged.extend(fresh.then_some((opened.place, admitted)));
                 Ok((judged, false))
             }
             Err(Held::Unsound(fault)) => Err(Fault::Gate(fault)),
@@ -507,7 +610,7 @@ impl Thread {
     pub(crate) fn summary(&self, standings: &dyn Standings) -> Option<Summary> {
         let Beginning { log, kind, wall, .. } = self.beginning.as_ref()?;
         // Whoever's entry does not count must not make the record urgent.
-        let counts = |slot: &&Slot| slot.verdict == Verdict::Materialised;
+        let counts = |slot: &&Slot| self.verdict(slot) == Verdict::Materialised;
         let classes = self.slots.values().filter(counts).map(|slot| slot.opened.log.class);
         Some(Summary {
             compartment: log.compartment,
@@ -539,8 +642,8 @@ impl Thread {
         self.beginning.as_ref().map(|beginning| beginning.writers)
     }
 
-    pub(crate) fn entries(&self) -> impl Iterator<Item = (&Opened, &Verdict)> {
-        self.slots.values().map(|slot| (&slot.opened, &slot.verdict))
+    pub(crate) fn entries(&self) -> impl Iterator<Item = (&Opened, Verdict)> {
+        self.slots.values().map(|slot| (&slot.opened, self.verdict(slot)))
     }
 
     /// The fields that a change touches; none if the entry is no change that counts.
@@ -549,33 +652,40 @@ impl Thread {
         change.map(|change| self.document.fields_of(&change.hash)).unwrap_or_default()
     }
 
-    /// The changes that no other change depends on.
+    /// The materialised changes that no other depends on.
     pub(crate) fn heads(&self) -> Vec<&Opened> {
-        let changes = || self.slots.values().filter(|slot| slot.change.is_some());
+        self.heads_among(|_| true)
+    }
+
+    /// The same, as if there were no others than those.
+    fn heads_among(&self, is_there: impl Fn(&Place) -> bool) -> Vec<&Opened> {
+        let materialised = |slot: &&Slot| {
+            let place = &slot.opened.place;
+            slot.change.is_some() && !self.superseded.contains(place) && is_there(place)
+        };
+        let changes = || self.slots.values().filter(materialised);
         let mut heads: BTreeMap<Place, &Opened> =
             changes().map(|slot| (slot.opened.place, &slot.opened)).collect();
         for slot in changes() {
-            let no = slot.opened.place.no;
-            for seq in &slot.opened.header.own_deps {
-                heads.remove(&Place { no, seq: *seq });
-            }
-            for place in slot.opened.header.deps.iter().filter_map(|id| self.ids.get(id)) {
-                heads.remove(place);
+            for place in self.deps_of(&slot.opened) {
+                heads.remove(&place);
             }
         }
         heads.into_values().collect()
     }
 
-    /// The run of a log's next change: the last one goes on if all that is in it counts. Else the
-    /// change would be void once what waits in the line, or is quarantined, came to count.
+    /// The run of a log's next change: the last one goes on if all that is in it is materialised.
+    /// Else the change would be void once what waits in the line, or is quarantined, came to count.
     pub(crate) fn next_run(&self, no: Option<LogNo>) -> u32 {
         let Some(no) = no else { return 0 };
         let of_log = Place { no, seq: 0 }..=Place { no, seq: u64::MAX };
-        let in_lines =
-            || self.slots.range(of_log.clone()).map(|at| at.1).filter(|slot| has_line(&slot.opened));
+        let in_lines = || {
+            self.slots.range(of_log.clone()).map(|at| at.1).filter(|slot| has_line(&slot.opened))
+        };
         let Some(last) = in_lines().map(|slot| slot.opened.header.run).max() else { return 0 };
         let mut line = in_lines().filter(|slot| slot.opened.header.run == last);
-        let whole = line.all(|slot| slot.change.is_some());
+        let whole =
+            line.all(|slot| slot.change.is_some() && !self.superseded.contains(&slot.opened.place));
         if whole { last } else { last.saturating_add(1) }
     }
 
@@ -597,5 +707,11 @@ impl Thread {
 /// Whether an entry has a place in the line of its log and run: changes do, and what begins with
 /// one.
 const fn has_line(opened: &Opened) -> bool {
-    matches!(opened.header.kind, EntryKind::GENESIS | EntryKind::CHANGE)
+    matches!(opened.header.kind, EntryKind::GENESIS | EntryKind::CHANGE | EntryKind::REAUTHOR)
+}
+
+/// Whether a label statement only adds a restriction.
+fn restricts(opened: &Opened) -> bool {
+    let statement = opened.payload.as_deref().map(LabelStatement::decode);
+    statement.is_some_and(|statement| statement.is_ok_and(|label| label.cites.is_empty()))
 }

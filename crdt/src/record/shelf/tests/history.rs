@@ -11,7 +11,7 @@ use crate::entropy::{Entropy as _, SeededEntropy};
 use crate::entry::run::{NewEntry, write_segment};
 use crate::id::{EntryId, Incarnation};
 use crate::keys::Signer;
-use crate::record::genesis::LabelStatement;
+use crate::record::genesis::{LabelStatement, encode_change};
 
 /// Devices; the even ones are of one agency, the odd ones of another.
 pub(super) const DEVICES: u8 = 4;
@@ -58,6 +58,10 @@ pub(super) enum Act {
     },
     /// A note about the record.
     Comment {
+        record: u16,
+    },
+    /// What waits for something quarantined is said again.
+    Reauthor {
         record: u16,
     },
     /// An entry that no shelf prepares: of any kind, on any entry of the record.
@@ -137,15 +141,16 @@ pub(super) fn deliveries() -> impl Strategy<Value = Vec<Delivery>> {
 }
 
 pub(super) fn moves() -> impl Strategy<Value = Vec<Move>> {
-    prop::collection::vec(one_move(), 0..4)
+    prop::collection::vec(one_move(), 0..6)
 }
 
 fn one_move() -> impl Strategy<Value = Move> {
     let kind = prop::option::of(prop_oneof![Just(Kind::Case), Just(Kind::Person)]);
     let until = prop_oneof![2 => 1_001u64..1_024, 1 => Just(u64::MAX)];
+    let limit = prop_oneof![1 => Just(0u8), 5 => 1u8..6];
     let rule = (kind, until).prop_map(|(kind, until)| Rule { kind, until });
     prop_oneof![
-        4 => (any::<u8>(), 0u8..12).prop_map(|(log, at)| Move::Limit(log, at)),
+        4 => (any::<u8>(), limit).prop_map(|(log, at)| Move::Limit(log, at)),
         2 => any::<u8>().prop_map(Move::NoLimit),
         2 => (0..DEVICES, rule).prop_map(|(device, rule)| Move::Rule(device, rule)),
         1 => (0..DEVICES).prop_map(Move::NoRule),
@@ -154,7 +159,7 @@ fn one_move() -> impl Strategy<Value = Move> {
 
 fn steps() -> impl Strategy<Value = Step> {
     let class = prop_oneof![3 => Just(Class::Routine), 1 => Just(Class::Flash)];
-    let pulls = prop::collection::vec((any::<u8>(), 1u8..9), 0..4);
+    let pulls = prop::collection::vec((any::<u8>(), 1u8..9), 0..6);
     let acts = prop::collection::vec(acts(), 1..4);
     let stale = prop::option::weighted(0.15, (0u16..3, changes()));
     let moves = prop_oneof![2 => Just(vec![]), 1 => moves()];
@@ -181,6 +186,7 @@ fn acts() -> impl Strategy<Value = Act> {
         1 => (0u16..4, 0u8..6, any::<u8>())
             .prop_map(|(record, label, cites)| Act::Release { record, label, cites }),
         1 => (0u16..4).prop_map(|record| Act::Comment { record }),
+        4 => (0u16..3).prop_map(|record| Act::Reauthor { record }),
         2 => (0u16..3, 0u8..8, any::<Option<u8>>(), 0u8..6)
             .prop_map(|(record, kind, on, label)| Act::Forge { record, kind, on, label }),
     ]
@@ -276,6 +282,7 @@ impl World {
     fn step(&mut self, step: &Step) {
         self.now += 1;
         let logs: Vec<LogId> = self.archive.logbook.logs().map(|(log, _)| *log).collect();
+        let names = self.names();
         let device = &mut self.devices[usize::from(step.device)];
         let log = device.log(step.class);
         let cipher = |late| {
@@ -294,7 +301,6 @@ impl World {
                 device.peer.pull(&self.archive, log, u64::from(*entries));
             }
         }
-        let names: Vec<DeviceId> = self.roll.agencies.keys().copied().collect();
         step.moves.iter().for_each(|one| device.peer.learn(one, &logs, &names));
         let cipher = cipher(step.late);
         let mut entries = Vec::new();
@@ -339,15 +345,10 @@ impl World {
 
     /// A fresh peer, after a delivery and then all that it left out, for which these moves are the
     /// last.
-    pub(super) fn deliver(
-        &self,
-        deliveries: &[Delivery],
-        last: &[Move],
-        planted: Planted,
-    ) -> Peer {
+    pub(super) fn deliver(&self, deliveries: &[Delivery], last: &[Move], planted: Planted) -> Peer {
         let mut peer = Peer::new(&self.roll, planted);
         let logs: Vec<LogId> = self.archive.logbook.logs().map(|(log, _)| *log).collect();
-        let names: Vec<DeviceId> = self.roll.agencies.keys().copied().collect();
+        let names = self.names();
         let mut runs = Vec::new();
         for delivery in deliveries {
             let Some(log) = pick(&logs, delivery.log) else { continue };
@@ -383,15 +384,34 @@ impl World {
         peer
     }
 
+    /// In which of a device's logs what is its own of a record is stuck.
+    pub(super) fn to_reauthor(&mut self, device: u8, record: RecordId) -> Vec<LogId> {
+        let Device { peer, signer, .. } = &mut self.devices[usize::from(device)];
+        let Peer { shelf, store, logbook, keys, roll, .. } = peer;
+        let mut reader = shelf.reader(store, logbook, keys, roll);
+        reader.to_reauthor(record, &DeviceId(signer.public())).unwrap()
+    }
+
+    /// The number of a device's log among those of the history.
+    pub(super) fn log(&self, device: u8, class: Class) -> u8 {
+        let log = self.devices[usize::from(device)].log(class);
+        self.archive.logbook.logs().position(|(known, _)| *known == log).unwrap() as u8
+    }
+
     /// The archive learns these moves, too.
     pub(super) fn settle(&mut self, last: &[Move]) {
         self.aim(last).settle(&mut self.archive);
     }
 
+    /// The devices, by number.
+    fn names(&self) -> Vec<DeviceId> {
+        self.devices.iter().map(|device| DeviceId(device.signer.public())).collect()
+    }
+
     /// What these moves come to.
     fn aim(&self, last: &[Move]) -> Aim {
         let logs: Vec<LogId> = self.archive.logbook.logs().map(|(log, _)| *log).collect();
-        let names: Vec<DeviceId> = self.roll.agencies.keys().copied().collect();
+        let names = self.names();
         let mut roll = self.roll.clone();
         last.iter().for_each(|one| one.apply(&mut roll, &logs, &names));
         Aim { roll, logs, names }
@@ -493,6 +513,7 @@ impl Device {
                 };
                 Draft::New { kind: Kind::Note, fields, label: label(1) }
             }
+            Act::Reauthor { record } => Draft::Reauthor { record: *pick(records, *record)? },
             Act::Forge { .. } => return None,
         })
     }
@@ -510,7 +531,7 @@ impl Device {
         pick(&meant, n).copied()
     }
 
-    /// An entry whose payload is a label statement whatever its kind says.
+    /// An entry whose payload is a label statement whatever its kind says, or which only replaces.
     fn forge(
         &mut self,
         cipher: &LogCipher,
@@ -531,11 +552,14 @@ impl Device {
             box_seq: None,
             own_deps: vec![],
             deps: on.into_iter().collect(),
-            replaces: vec![],
+            replaces: (seq.saturating_sub(n.into())..seq).collect(),
         };
         let key_box: KeyBox = self.entropy.array();
         let cites = on.filter(|_| n % 2 == 0).into_iter().collect();
-        let payload = LabelStatement { label: label(n), cites }.encode();
+        let payload = match header.kind {
+            EntryKind::REAUTHOR if n % 2 == 0 => encode_change(&[]),
+            _ => LabelStatement { label: label(n), cites }.encode(),
+        };
         let sealed = cipher.seal_header(seq, &header);
         let hash = crate::hash::sha256(&sealed);
         let payload = cipher.seal_payload(seq, &hash, &key_box, &payload);

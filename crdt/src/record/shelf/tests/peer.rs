@@ -233,7 +233,7 @@ impl Peer {
             reader.load(record).unwrap();
             let mut listing = Listing::load(&self.store, &record).unwrap().unwrap();
             let entries = self.shelf.threads[&record].entries();
-            let judged = entries.filter(|(_, verdict)| **verdict != Verdict::Waiting);
+            let judged = entries.filter(|(_, verdict)| *verdict != Verdict::Waiting);
             listing.places = judged.map(|(opened, _)| opened.place).collect();
             let mut batch = Batch::default();
             batch.put(Space::Records, record.0, listing.encode());
