@@ -52,6 +52,7 @@ fn entry() -> NewEntry {
         box_seq: None,
         own_deps: vec![],
         deps: vec![],
+        replaces: vec![],
     };
     let sealed = cipher.seal_header(0, &header);
     let payload = cipher.seal_payload(0, &sha256(&sealed), &key_box, b"payload");
@@ -149,15 +150,10 @@ fn statements() -> Vec<(&'static str, Statement)> {
     let joined = Member { no: AgencyNo(2), name: "Customs".into(), country: "TD".into(), ..member };
     let audience = vec![(AgencyNo(1), root.public())];
     let secret = EpochKeys::commitment(&[5; 32]);
-    let epoch = EpochStatement {
-        parents: vec![],
-        depth: 1,
-        commitment: secret,
-    };
+    let epoch = EpochStatement { parents: vec![], depth: 1, commitment: secret };
     let epoch_id = epoch.id(&CompartmentId([2; 32]));
     let caveats = Caveats { classes: Some(0b1_1110), may_delegate: true, ..Caveats::default() };
-    let reopening =
-        Reopening { incarnation: Incarnation(6), cites: vec![StatementId([10; 32])] };
+    let reopening = Reopening { incarnation: Incarnation(6), cites: vec![StatementId([10; 32])] };
     let mark = Mark { log: [11; 32], count: 300, head: EntryId([12; 32]) };
     let keep = || Marks::Inline(vec![mark]);
     let genesis = EntryId([13; 32]);

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::entry::merkle_root;
-use crate::id::{AgencyNo, CompartmentId, DeviceId, EntryId, EpochId, LogId};
 use crate::epoch::decode_boxes;
+use crate::id::{AgencyNo, CompartmentId, DeviceId, EntryId, EpochId, LogId};
 use crate::seal::SecretBox;
 use crate::statement::{Act, Audience, EpochStatement, Opening, Right, Statement};
 
@@ -194,8 +194,7 @@ impl Compartment {
     pub fn evaluate(&mut self, coalition: &Coalition, logs: &dyn Logs) -> bool {
         let facts: Vec<&Fact> = self.facts.values().collect();
         let early = |fact: &Fact| is_before_fork(fact, logs);
-        let positive =
-            Reach::compartment(&coalition.positive, &self.opening, &facts, &early);
+        let positive = Reach::compartment(&coalition.positive, &self.opening, &facts, &early);
         let without = |device: &DeviceId| {
             let others = |fact: &Fact| !is_grant_of(fact, device) && early(fact);
             let above: Vec<&Fact> = coalition.facts.values().filter(|f| others(f)).collect();
@@ -319,10 +318,13 @@ impl Compartment {
             let closed = self.closures.iter().any(|closure| closure.id == fact.id());
             let revokes = matches!(fact.statement, Statement::Revoke { .. });
             let counts = closed || !revokes;
-            return Some(if counts { StatementVerdict::Counts } else { StatementVerdict::NotAbove });
+            return Some(if counts {
+                StatementVerdict::Counts
+            } else {
+                StatementVerdict::NotAbove
+            });
         }
-        let scope =
-            Scope { reach: &self.counting, limits: &self.limits, logs, coalition: false };
+        let scope = Scope { reach: &self.counting, limits: &self.limits, logs, coalition: false };
         Some(scope.verdict(fact, self.counted.contains(id)))
     }
 

@@ -101,7 +101,8 @@ impl Reach {
         let mut acts: BTreeMap<StatementId, InForce> = BTreeMap::new();
         loop {
             let more = acts_in_force(source, &voters(source, &acts), counts);
-            let settled = more.len() == acts.len() && more.iter().all(|(id, held)| acts.get(id) == Some(held));
+            let settled = more.len() == acts.len()
+                && more.iter().all(|(id, held)| acts.get(id) == Some(held));
             acts = more;
             if settled {
                 break;
@@ -176,7 +177,8 @@ fn seats(source: &Source<'_>, acts: &BTreeMap<StatementId, InForce>) -> BTreeMap
         }
     }
     let with_roots = |(no, member): (AgencyNo, Member)| {
-        let mut seat = Seat { roots: BTreeSet::from([member.root]), replacing: BTreeSet::new(), member };
+        let mut seat =
+            Seat { roots: BTreeSet::from([member.root]), replacing: BTreeSet::new(), member };
         seat.replacing = replacing(acts, no);
         seat.roots.extend(seat.replacing.iter().copied());
         (no, seat)
@@ -405,7 +407,8 @@ impl Within<'_> {
         };
         match (self, audience) {
             (Self::Coalition { cards }, Audience::Device { agency, card }) => {
-                let own = cards.get(&card.device).is_some_and(|own| *own == (*agency, card.clone()));
+                let own =
+                    cards.get(&card.device).is_some_and(|own| *own == (*agency, card.clone()));
                 let desk = devices.get(&card.device).is_some_and(|held| held.desk);
                 if !own || by.agency != *agency || desk {
                     return Vec::new();

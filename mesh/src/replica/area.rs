@@ -279,8 +279,9 @@ impl<S: Store> Replica<S> {
             }
         }
         let mut compartments = std::mem::take(&mut self.areas);
-        let coalitions: BTreeMap<CompartmentId, Area> =
-            compartments.extract_if(.., |_, area| matches!(area.body, Body::Coalition(_))).collect();
+        let coalitions: BTreeMap<CompartmentId, Area> = compartments
+            .extract_if(.., |_, area| matches!(area.body, Body::Coalition(_)))
+            .collect();
         for (id, area) in &mut compartments {
             let Body::Compartment(compartment) = &mut area.body else { continue };
             let above = CompartmentId(compartment.opening().coalition.0);

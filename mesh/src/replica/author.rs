@@ -262,8 +262,7 @@ impl<S: Store> Replica<S> {
         parents.sort_unstable();
         let secret = Key::new(random(&mut *self.entropy));
         let commitment = EpochKeys::commitment(&secret);
-        let statement =
-            EpochStatement { parents, depth: deepest.saturating_add(1), commitment };
+        let statement = EpochStatement { parents, depth: deepest.saturating_add(1), commitment };
         let epoch = statement.id(&id);
         let mut cards = compartment_readers(self.compartment(id));
         // Its maker's own box is in the first statement: who holds that can go on after a restart.
@@ -360,7 +359,12 @@ impl<S: Store> Replica<S> {
     }
 
     /// Seals of an epoch for those of some devices that have no box of it that they can rely on.
-    fn seals_for(&mut self, id: CompartmentId, epoch: EpochId, wanted: &[DeviceCard]) -> Statements {
+    fn seals_for(
+        &mut self,
+        id: CompartmentId,
+        epoch: EpochId,
+        wanted: &[DeviceCard],
+    ) -> Statements {
         let coalition = self.compartment(id).map(|c| c.opening().coalition);
         let Some(coalition) = coalition else { return Vec::new() };
         let missing: Vec<DeviceCard> = wanted
@@ -391,8 +395,7 @@ impl<S: Store> Replica<S> {
         };
         let own = self.device();
         let cards = compartment_readers(self.compartment(id));
-        let others: Vec<DeviceCard> =
-            cards.into_iter().filter(|card| card.device != own).collect();
+        let others: Vec<DeviceCard> = cards.into_iter().filter(|card| card.device != own).collect();
         let statements = self.seals_for(id, epoch, &others);
         if !statements.is_empty() {
             self.state(now, id, statements)?;

@@ -179,9 +179,10 @@ impl<S: Store> Replica<S> {
         Ok(())
     }
 
-    /// Opens entries that waited for an epoch whose keys came.
+    /// Opens entries that waited for an epoch whose keys came, and judges records again of which
+    /// other entries count now.
     pub(super) fn open_waiting(&mut self, now: Now) -> Result<(), StoreError> {
-        while self.shelf.has_opened_epochs() {
+        while self.shelf.has_opened_epochs() || self.shelf.has_moved() {
             let mut batch = Batch::default();
             let standings = super::Standings { areas: &self.areas };
             let mut desk = tearline_crdt::record::shelf::Desk {
@@ -192,7 +193,11 @@ impl<S: Store> Replica<S> {
                 projection: &mut *self.projection,
                 now: now.wall,
             };
-            self.shelf.open_waiting(&mut desk, &mut batch)?;
+            if self.shelf.has_moved() {
+                self.shelf.judge_moved(&mut desk, &mut batch)?;
+            } else {
+                self.shelf.open_waiting(&mut desk, &mut batch)?;
+            }
             self.apply(batch)?;
         }
         self.erase_more(now)

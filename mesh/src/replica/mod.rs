@@ -37,9 +37,10 @@ use tearline_crdt::id::{
 };
 use tearline_crdt::keys::DeviceKeys;
 use tearline_crdt::logbook::Logbook;
+use tearline_crdt::record::kind::Kind;
 use tearline_crdt::record::shelf::{Projection, RecordState, Shelf};
 use tearline_crdt::store::{Batch, Space, Store, StoreError};
-use tearline_crdt::time::{MonoTime, Now};
+use tearline_crdt::time::{MonoTime, Now, WallTime};
 
 use crate::fault::PeerFault;
 pub use area::{Area, Body};
@@ -293,7 +294,7 @@ impl<S: Store> Replica<S> {
     /// no input of a peer causes one.
     pub fn handle(&mut self, now: Now, input: Input) -> Result<(), StoreError> {
         self.clock = now.mono;
-        if self.shelf.has_opened_epochs() {
+        if self.shelf.has_opened_epochs() || self.shelf.has_moved() {
             self.open_waiting(now)?;
         }
         match input {
@@ -543,5 +544,13 @@ impl tearline_crdt::record::shelf::Standings for Standings<'_> {
             return None;
         };
         compartment.devices().get(device).map(|standing| standing.agency)
+    }
+
+    fn limit(&self, _: &LogId) -> u64 {
+        u64::MAX
+    }
+
+    fn allows(&self, _: &LogId, _: Kind, _: WallTime) -> bool {
+        true
     }
 }

@@ -16,6 +16,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 
+use super::moved;
 use super::thread::Place;
 use super::{Desk, ENTRIES_PER_LOG_MAX, Listed, Listing, Opened, Shelf, Standings, Work, entry_of};
 use crate::codec::{DecodeError, Reader, Write as _};
@@ -94,7 +95,7 @@ impl Tombstone {
 }
 
 impl Shelf {
-    /// The shelf of a store: knows what is erased, and what of that is still to be done.
+    /// The shelf of a store: knows what is erased, and what is still to be done.
     pub fn load(store: &dyn Store) -> Result<Self, StoreError> {
         let mut shelf = Self::default();
         let mut damaged = None;
@@ -115,6 +116,7 @@ impl Shelf {
             shelf.erasing = true;
             ControlFlow::Break(())
         })?;
+        shelf.moved = moved::load(store)?;
         damaged.map_or(Ok(shelf), Err)
     }
 
@@ -178,7 +180,7 @@ impl Shelf {
         let Some(listing) = Listing::load(desk.store, &record)? else { return Ok(false) };
         let tombstone = Tombstone { genesis, statement, at: desk.now };
         self.bury(batch, record, &listing, tombstone);
-        desk.projection.removed(desk.store, batch, &record)?;
+        desk.projection.erased(desk.store, batch, &record)?;
         desk.projection.finish(batch);
         Ok(true)
     }

@@ -47,6 +47,14 @@ impl Standings for Alone {
     fn agency(&self, _: &CompartmentId, _: &DeviceId) -> Option<AgencyNo> {
         Some(AgencyNo(1))
     }
+
+    fn limit(&self, _: &LogId) -> u64 {
+        u64::MAX
+    }
+
+    fn allows(&self, _: &LogId, _: Kind, _: WallTime) -> bool {
+        true
+    }
 }
 
 /// Payload and key box of an entry.
