@@ -91,11 +91,11 @@ fn measure(
 struct Limit(u64);
 
 impl Stewardship for Limit {
-    fn state(&self, _: &CompartmentId, _: &EntryId) -> RecordState {
+    fn state(&self, _: &LogId, _: &EntryId) -> RecordState {
         RecordState::default()
     }
 
-    fn is_erased(&self, _: &CompartmentId, _: &EntryId) -> bool {
+    fn is_erased(&self, _: &LogId, _: &EntryId) -> bool {
         false
     }
 }

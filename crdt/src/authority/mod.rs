@@ -29,7 +29,7 @@ pub use compartment::{Compartment, EpochState};
 pub use fact::{Logs, Place};
 pub use reach::{Seat, Standing};
 pub use route::{Route, Uncovered};
-pub use steward::RecordState;
+pub use steward::{Asked, RecordState};
 
 use closure::{Limits, closures, closures_by_acts};
 use fact::{Fact, marks_of};

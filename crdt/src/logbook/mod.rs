@@ -236,6 +236,17 @@ impl Logbook {
             .map(Some)
     }
 
+    /// Visits the entries of a log in order, from a position on, as they are stored.
+    pub fn entries(
+        &self,
+        store: &dyn Store,
+        log: &LogId,
+        from: u64,
+        visit: &mut dyn FnMut(u64, StoredEntry) -> ControlFlow<()>,
+    ) -> Result<(), StoreError> {
+        self.visit(store, log, from, &mut |seq, entry| visit(seq, entry.stored()))
+    }
+
     /// Visits the entries of a log in order, from a position on.
     pub(crate) fn visit(
         &self,

@@ -117,9 +117,20 @@ impl<S: Store> Replica<S> {
                 payload,
             })
             .collect();
-        let log = self.own_log(id, Class::Authority);
+        let ticket = self.append_own(now, self.own_log(id, Class::Authority), &entries)?;
+        self.settle_outputs()?;
+        Ok(ticket)
+    }
+
+    /// Appends entries to one of this device's logs.
+    pub(super) fn append_own(
+        &mut self,
+        now: Now,
+        log: LogId,
+        entries: &[NewEntry],
+    ) -> Result<Ticket, ActError> {
         let ticket = self.ticket();
-        let mut rest = entries.as_slice();
+        let mut rest = entries;
         while !rest.is_empty() {
             let (run, tail) = rest.split_at(segment_len(rest));
             rest = tail;
@@ -127,7 +138,6 @@ impl<S: Store> Replica<S> {
             let run = write_segment(&log, &head, self.keys.signer(), run)?;
             self.take(now, &run, None, rest.is_empty().then_some(ticket))?;
         }
-        self.settle_outputs()?;
         Ok(ticket)
     }
 
@@ -437,7 +447,7 @@ impl<S: Store> Replica<S> {
         let keys = self.epoch_keys.get(&epoch).cloned().ok_or(ActError::NoKeys)?;
         let cipher = LogCipher::new(log, epoch, keys);
         let head = self.logbook.head(&log);
-        let standings = super::Standings { areas: &self.areas };
+        let standings = super::Standings { areas: &self.areas, own: self.keys.id(), now: now.wall };
         let mut desk = tearline_crdt::record::shelf::Writing {
             store: &self.store,
             logbook: &self.logbook,
@@ -452,21 +462,8 @@ impl<S: Store> Replica<S> {
             .shelf
             .prepare(&mut desk, drafts)
             .map_err(|(index, error)| ActError::Draft { index, error })?;
-        let ticket = self.ticket();
-        let last = prepared.entries.len().saturating_sub(1);
-        let mut rest = prepared.entries.as_slice();
-        let mut done = 0;
-        while !rest.is_empty() {
-            let count = segment_len(rest);
-            let (segment, tail) = rest.split_at(count);
-            rest = tail;
-            done += count;
-            let head = self.logbook.head(&log);
-            let run = write_segment(&log, &head, self.keys.signer(), segment)?;
-            let ticket = (done > last).then_some(ticket);
-            self.take(now, &run, None, ticket)?;
-        }
-        if last == 0 && prepared.entries.is_empty() {
+        let ticket = self.append_own(now, log, &prepared.entries)?;
+        if prepared.entries.is_empty() {
             self.outputs.push_back(super::Output::Event(super::Event::Durable(ticket)));
         }
         self.settle_outputs()?;

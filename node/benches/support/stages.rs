@@ -13,7 +13,6 @@ use tearline_crdt::id::{
 };
 use tearline_crdt::keys::Signer;
 use tearline_crdt::record::kind::Kind;
-use tearline_crdt::record::receipt::Receipts;
 use tearline_crdt::record::shelf::{Projection, RecordState, RecordView, Standings, Stewardship};
 use tearline_crdt::store::{Batch, Store, StoreError};
 use tearline_crdt::time::WallTime;
@@ -110,11 +109,11 @@ pub(crate) const NOW: WallTime = WallTime(1_767_225_600_000);
 pub(crate) struct OneAgency;
 
 impl Stewardship for OneAgency {
-    fn state(&self, _: &CompartmentId, _: &EntryId) -> RecordState {
+    fn state(&self, _: &LogId, _: &EntryId) -> RecordState {
         RecordState::default()
     }
 
-    fn is_erased(&self, _: &CompartmentId, _: &EntryId) -> bool {
+    fn is_erased(&self, _: &LogId, _: &EntryId) -> bool {
         false
     }
 }
@@ -164,17 +163,6 @@ impl Projection for TimedIndex {
         record: &RecordId,
     ) -> Result<(), StoreError> {
         self.index.remove(store, batch, record)
-    }
-
-    fn receipt(
-        &mut self,
-        _: &dyn Store,
-        _: &mut Batch,
-        _: &LogId,
-        _: &EntryId,
-        _: &Receipts,
-    ) -> Result<(), StoreError> {
-        Ok(())
     }
 
     fn finish(&mut self, batch: &mut Batch) {

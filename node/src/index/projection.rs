@@ -2,8 +2,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tearline_crdt::id::{EntryId, LogId, RecordId};
-use tearline_crdt::record::receipt::Receipts;
+use tearline_crdt::id::RecordId;
 use tearline_crdt::record::shelf::{Projection, RecordView};
 use tearline_crdt::store::{Batch, Store, StoreError};
 
@@ -50,18 +49,6 @@ impl Projection for Indexing {
         self.index().remove(store, batch, record)
     }
 
-    /// Nothing is kept of receipts here yet: they are in their logs.
-    fn receipt(
-        &mut self,
-        _store: &dyn Store,
-        _batch: &mut Batch,
-        _log: &LogId,
-        _entry: &EntryId,
-        _receipts: &Receipts,
-    ) -> Result<(), StoreError> {
-        Ok(())
-    }
-
     fn finish(&mut self, batch: &mut Batch) {
         self.index().finish(batch);
     }
@@ -78,7 +65,7 @@ mod tests {
     use tearline_crdt::entry::sealed::LogCipher;
     use tearline_crdt::epoch::EpochKeys;
     use tearline_crdt::id::{
-        AgencyNo, Class, CompartmentId, DeviceId, EpochId, Incarnation, LogId,
+        AgencyNo, Class, CompartmentId, DeviceId, EntryId, EpochId, Incarnation, LogId,
     };
     use tearline_crdt::keys::Signer;
     use tearline_crdt::logbook::Logbook;
@@ -96,11 +83,11 @@ mod tests {
     struct Limit(u64);
 
     impl Stewardship for Limit {
-        fn state(&self, _: &CompartmentId, _: &EntryId) -> RecordState {
+        fn state(&self, _: &LogId, _: &EntryId) -> RecordState {
             RecordState::default()
         }
 
-        fn is_erased(&self, _: &CompartmentId, _: &EntryId) -> bool {
+        fn is_erased(&self, _: &LogId, _: &EntryId) -> bool {
             false
         }
     }

@@ -24,7 +24,7 @@ use crate::entry::run::{RunFault, VerifiedEntry, VerifiedRun};
 use crate::entry::sealed::{EntryKind, LogCipher, SealedHeader};
 use crate::epoch::EpochKeys;
 use crate::hash::Digest;
-use crate::id::{CompartmentId, EntryId, EpochId, LogId, RecordId, StatementId};
+use crate::id::{EntryId, EpochId, LogId, RecordId, StatementId};
 use crate::logbook::{LogNo, Logbook};
 use crate::record::genesis::record_id;
 use crate::store::{Batch, Space, Store, StoreError};
@@ -57,12 +57,12 @@ impl RecordState {
 
 /// What statements say of records and their entries, at this peer.
 pub trait Stewardship {
-    /// How the record with this genesis stands.
-    fn state(&self, compartment: &CompartmentId, genesis: &EntryId) -> RecordState;
+    /// How the record with this genesis, in this log, stands.
+    fn state(&self, log: &LogId, genesis: &EntryId) -> RecordState;
 
-    /// Whether a statement that this peer obeys names this entry as erased: true for the genesis of
-    /// every record whose [state](Stewardship::state) is erased.
-    fn is_erased(&self, compartment: &CompartmentId, entry: &EntryId) -> bool;
+    /// Whether a statement that this peer obeys names this entry, in this log, as erased: true for the
+    /// genesis of every record whose [state](Stewardship::state) is erased.
+    fn is_erased(&self, log: &LogId, entry: &EntryId) -> bool;
 }
 
 /// What is kept of an erased record: what an auditor asks.
@@ -135,7 +135,7 @@ impl Shelf {
         run: &VerifiedRun,
     ) -> Result<Option<VerifiedRun>, RunFault> {
         let log = run.log();
-        let is_named = |entry: &&VerifiedEntry| standings.is_erased(&log.compartment, &entry.id);
+        let is_named = |entry: &&VerifiedEntry| standings.is_erased(log, &entry.id);
         let mut gone: BTreeSet<u64> =
             run.entries().iter().filter(is_named).map(|e| e.seq).collect();
         if gone.is_empty() && self.erased.is_empty() {
@@ -153,7 +153,7 @@ impl Shelf {
             let Ok(header) = cipher.open_header(entry.seq, run.sealed(entry)) else { continue };
             let begins = gone.contains(&entry.seq)
                 && is_genesis(&header, &digest, entry.box_hash)
-                && standings.state(&log.compartment, &entry.id).erased.is_some();
+                && standings.state(log, &entry.id).erased.is_some();
             if begins || self.erased.contains_key(&header.record) {
                 records.insert(header.record);
             }
@@ -273,7 +273,7 @@ impl Work<'_, '_> {
             return None;
         }
         let (genesis, at) = (opened.id, self.desk.now);
-        let statement = self.desk.standings.state(&self.log.compartment, &genesis).erased?;
+        let statement = self.desk.standings.state(&self.log, &genesis).erased?;
         is_genesis(&opened.header, &self.log_digest, opened.box_hash).then_some(Tombstone {
             genesis,
             statement,

@@ -45,7 +45,7 @@ use crate::time::WallTime;
 use super::genesis::{Genesis, record_id};
 use super::kind::Kind;
 use super::label::Label;
-use super::receipt::Receipts;
+use super::receipt::{self, Receipts};
 
 pub use erase::{RecordState, Stewardship, Tombstone, genesis_of, record_at};
 pub use prepare::{Draft, DraftError, Prepared, Writing, Written};
@@ -112,16 +112,6 @@ pub trait Projection {
         record: &RecordId,
     ) -> Result<(), StoreError>;
 
-    /// A device says what became of statements. Whether it may is for the reader to judge.
-    fn receipt(
-        &mut self,
-        store: &dyn Store,
-        batch: &mut Batch,
-        log: &LogId,
-        entry: &EntryId,
-        receipts: &Receipts,
-    ) -> Result<(), StoreError>;
-
     /// The last record of this batch was shown: write what was held back for it.
     fn finish(&mut self, batch: &mut Batch);
 }
@@ -151,17 +141,6 @@ impl Projection for () {
         _store: &dyn Store,
         _batch: &mut Batch,
         _record: &RecordId,
-    ) -> Result<(), StoreError> {
-        Ok(())
-    }
-
-    fn receipt(
-        &mut self,
-        _store: &dyn Store,
-        _batch: &mut Batch,
-        _log: &LogId,
-        _entry: &EntryId,
-        _receipts: &Receipts,
     ) -> Result<(), StoreError> {
         Ok(())
     }
@@ -454,7 +433,7 @@ impl<'w, 'd> Work<'w, 'd> {
     fn take(&mut self, shelf: &mut Shelf, entry: &VerifiedEntry) -> Result<(), StoreError> {
         let Some(run) = self.run else { return Ok(()) };
         if entry.epoch == NO_EPOCH {
-            return self.take_clear(entry, run.sealed(entry));
+            return self.take_clear(run.sealed(entry));
         }
         let place = Place { no: self.no, seq: entry.seq };
         if !self.desk.keys.contains_key(&entry.epoch) {
@@ -475,11 +454,10 @@ impl<'w, 'd> Work<'w, 'd> {
         self.judge(shelf, opened)
     }
 
-    /// Hands on what a clear entry says, if this version knows it.
-    fn take_clear(&mut self, entry: &VerifiedEntry, clear: &[u8]) -> Result<(), StoreError> {
+    /// Keeps what a clear entry says, if this version knows it.
+    fn take_clear(&mut self, clear: &[u8]) -> Result<(), StoreError> {
         let Ok(receipts) = Receipts::decode(clear) else { return Ok(()) };
-        let Desk { projection, store, .. } = &mut *self.desk;
-        projection.receipt(*store, self.batch, &self.log, &entry.id, &receipts)
+        receipt::keep(self.desk.store, self.batch, &self.log.device, &receipts)
     }
 
     fn take_stored(&mut self, shelf: &mut Shelf, seq: u64) -> Result<(), StoreError> {
@@ -569,7 +547,7 @@ impl<'w, 'd> Work<'w, 'd> {
         let Ok(admitted) = gate::admit(genesis.change, &expected) else { return Ok(false) };
         let Some(fields) = change::to_json(admitted.change()) else { return Ok(false) };
         let origin = self.desk.standings.agency(&self.log.compartment, &self.log.device);
-        let state = self.desk.standings.state(&self.log.compartment, &opened.id);
+        let state = self.desk.standings.state(&self.log, &opened.id);
         let fields = if state.hides() { Map::new() } else { fields };
         let view = RecordView {
             record: opened.header.record,

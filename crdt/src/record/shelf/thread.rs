@@ -614,7 +614,7 @@ impl Thread {
 
     pub(crate) fn summary(&self, standings: &dyn Standings) -> Option<Summary> {
         let Beginning { id, log, kind, wall, .. } = self.beginning.as_ref()?;
-        let state = standings.state(&log.compartment, id);
+        let state = standings.state(log, id);
         // Whoever's entry does not count must not make the record urgent.
         let counts = |slot: &&Slot| self.verdict(slot) == Verdict::Materialised;
         let classes = self.slots.values().filter(counts).map(|slot| slot.opened.log.class);

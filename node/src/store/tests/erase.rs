@@ -34,11 +34,11 @@ const EPOCH: EpochId = EpochId([3; 32]);
 struct Alone;
 
 impl Stewardship for Alone {
-    fn state(&self, _: &CompartmentId, _: &EntryId) -> RecordState {
+    fn state(&self, _: &LogId, _: &EntryId) -> RecordState {
         RecordState::default()
     }
 
-    fn is_erased(&self, _: &CompartmentId, _: &EntryId) -> bool {
+    fn is_erased(&self, _: &LogId, _: &EntryId) -> bool {
         false
     }
 }

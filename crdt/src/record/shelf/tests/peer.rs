@@ -39,11 +39,11 @@ pub(super) struct Rule {
 }
 
 impl Stewardship for Roll {
-    fn state(&self, _: &CompartmentId, genesis: &EntryId) -> RecordState {
+    fn state(&self, _: &LogId, genesis: &EntryId) -> RecordState {
         self.states.get(genesis).copied().unwrap_or_default()
     }
 
-    fn is_erased(&self, _: &CompartmentId, entry: &EntryId) -> bool {
+    fn is_erased(&self, _: &LogId, entry: &EntryId) -> bool {
         self.erased.contains(entry)
     }
 }
@@ -442,18 +442,6 @@ impl Projection for Shown {
         record: &RecordId,
     ) -> Result<(), StoreError> {
         self.0.remove(record);
-        Ok(())
-    }
-
-    fn receipt(
-        &mut self,
-        _: &dyn Store,
-        _: &mut Batch,
-        log: &LogId,
-        _: &EntryId,
-        receipts: &Receipts,
-    ) -> Result<(), StoreError> {
-        self.1.push((log.device, receipts.clone()));
         Ok(())
     }
 
