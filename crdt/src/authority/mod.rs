@@ -19,6 +19,7 @@ mod route;
 mod steward;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use crate::charter::{Charter, Member};
 use crate::id::{AgencyNo, CoalitionId, CompartmentId, DeviceId, EntryId, LogId, StatementId};
@@ -98,6 +99,25 @@ pub enum StatementVerdict {
     },
     /// It names a device that its issuer is not above, or a record of which it is no steward.
     NotAbove,
+}
+
+impl fmt::Display for StatementVerdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Counts => f.write_str("it counts"),
+            Self::Quarantined(cause) => write!(f, "it is quarantined: {cause}"),
+            Self::NoStanding => f.write_str("its issuer has no standing to say it"),
+            Self::Uncovered(Uncovered::MayNotGrant) => {
+                f.write_str("its issuer may not grant, or not grant on")
+            }
+            Self::Uncovered(Uncovered::TooDeep) => {
+                f.write_str("its issuer's right has passed through as many hands as it may")
+            }
+            Self::Uncovered(Uncovered::Widened) => f.write_str("it gives more than its issuer has"),
+            Self::Waits { approved, needed } => write!(f, "{approved} of {needed} signed"),
+            Self::NotAbove => f.write_str("its issuer is not above what it is about"),
+        }
+    }
 }
 
 /// A coalition, as its statements make it.

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use tearline_crdt::authority::Compartment;
+use tearline_crdt::authority::{Compartment, StatementVerdict};
 use tearline_crdt::bounds::{NAME_BYTES_MAX, SEGMENT_BYTES_MAX, SEGMENT_ENTRIES_MAX};
 use tearline_crdt::charter::Charter;
 use tearline_crdt::entropy::Entropy;
@@ -75,6 +75,30 @@ pub enum ActError {
     /// The charter makes no sense.
     #[error("a charter needs founders and a quorum that they can reach")]
     Charter,
+    /// The statement would not count where it would stand.
+    #[error("it would not count: {0}")]
+    WouldNotCount(StatementVerdict),
+    /// No such proposal, or not for this device.
+    #[error("no such proposal")]
+    NoProposal,
+    /// The same was proposed and done as often as can be told apart.
+    #[error("the same was done too often")]
+    Repeated,
+    /// More logs than one statement can name.
+    #[error("more than {} logs", tearline_crdt::bounds::MARKS_MAX)]
+    Marks,
+    /// No such record, or not for this device: the same answer.
+    #[error("no such record")]
+    NoRecord,
+    /// Only the agency that began the record, or an act of the whole, may do this.
+    #[error("the record is agency {}'s", .0.0)]
+    NotOriginator(AgencyNo),
+    /// An erasure without a legal basis, or with one that is too long.
+    #[error("an erasure names its legal basis, in at most 2,048 bytes")]
+    Basis,
+    /// This device's log is forked: another copy of its keys writes, too.
+    #[error("this device's log is forked: its keys are in use elsewhere")]
+    Forked,
     /// The store failed; it must be opened again.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -129,6 +153,9 @@ impl<S: Store> Replica<S> {
         log: LogId,
         entries: &[NewEntry],
     ) -> Result<Ticket, ActError> {
+        if self.logbook.state(&log).is_some_and(|state| state.forked_at.is_some()) {
+            return Err(ActError::Forked);
+        }
         let ticket = self.ticket();
         let mut rest = entries;
         while !rest.is_empty() {

@@ -21,11 +21,13 @@
 
 mod area;
 mod author;
+mod govern;
 mod ingest;
 mod join;
 mod session;
 mod standings;
 mod sync;
+mod trace;
 mod words;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -46,7 +48,9 @@ use tearline_crdt::time::{MonoTime, Now, WallTime};
 use crate::fault::PeerFault;
 pub use area::{Area, Body};
 pub use author::{ActError, Done, Ticket};
+pub use govern::{Lost, Word};
 pub use session::PeerState;
+pub use trace::{Exposure, Kept, QuarantinedEntry};
 
 use session::{PeerMemory, Session};
 use standings::Standings;

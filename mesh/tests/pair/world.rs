@@ -73,6 +73,11 @@ impl World {
         }
     }
 
+    /// Time passes.
+    pub(crate) fn wait(&mut self, ms: u64) {
+        self.now_ms += ms;
+    }
+
     pub(crate) fn now(&self) -> Now {
         Now { mono: MonoTime(self.now_ms), wall: WallTime(self.now_ms) }
     }
