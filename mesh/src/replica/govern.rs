@@ -3,19 +3,20 @@
 //! Each is one statement in this device's authority log. Before it is written it is judged as if it
 //! stood there: what would not count is refused with the verdict, and nothing is written.
 
-use tearline_crdt::authority::{Place, StatementVerdict};
+use tearline_crdt::authority::{Cause, Place, StatementVerdict};
 use tearline_crdt::bounds::{BASIS_BYTES_MAX, ERASED_ENTRIES_MAX};
 use tearline_crdt::codec::Write as _;
 use tearline_crdt::entry::sealed::LogCipher;
 use tearline_crdt::id::{
-    AgencyNo, Class, CoalitionId, CompartmentId, DeviceId, EntryId, EpochId, RecordId, StatementId,
+    AgencyNo, Class, CoalitionId, CompartmentId, DeviceId, EntryId, EpochId, LogId, RecordId,
+    StatementId,
 };
 use tearline_crdt::record::shelf::Detail;
 use tearline_crdt::statement::{
     Act, Audience, Caveats, DeskCertificate, Erasure, Mark, Marks, Reopening, Right, RootAct,
     Statement,
 };
-use tearline_crdt::store::Store;
+use tearline_crdt::store::{Store, StoreError};
 use tearline_crdt::time::Now;
 
 use super::area::{Body, HeldLogs};
@@ -343,6 +344,37 @@ impl<S: Store> Replica<S> {
         let ticket = self.ticket();
         self.outputs.push_back(Output::Event(Event::Durable(ticket)));
         ticket
+    }
+
+    /// What became of a statement of an area; `None` if it is not held.
+    pub fn verdict(
+        &self,
+        area: CompartmentId,
+        id: &EntryId,
+    ) -> Result<Option<StatementVerdict>, StoreError> {
+        let logs = HeldLogs::new(&self.logbook, &self.store);
+        let verdict = match self.areas.get(&area).map(|area| &area.body) {
+            Some(Body::Coalition(coalition)) => coalition.verdict(id, &logs),
+            Some(Body::Compartment(compartment)) => compartment.verdict(id, &logs),
+            None => None,
+        };
+        logs.outcome().map(|()| verdict)
+    }
+
+    /// Why an entry of a compartment's log does not count; `None` if it does.
+    pub fn cause(&self, log: &LogId, seq: u64) -> Result<Option<Cause>, StoreError> {
+        let Some(compartment) = self.compartment(log.compartment) else { return Ok(None) };
+        let logs = HeldLogs::new(&self.logbook, &self.store);
+        let cause = compartment.quarantine(log, seq, &logs);
+        logs.outcome().map(|()| cause)
+    }
+
+    /// Where an erased record was, and its genesis; `None` if it is not erased here.
+    #[must_use]
+    pub fn tombstone(&self, record: &RecordId) -> Option<(CompartmentId, EntryId)> {
+        let genesis = self.shelf.tombstone(record)?.genesis;
+        let of = |area: &&super::Area| area.spoken.contains_key(&genesis);
+        self.areas.values().find(of).map(|area| (area.id, genesis))
     }
 
     /// The agency of this device in a coalition, while its standing is open.

@@ -525,7 +525,17 @@ pub(super) fn act_failure(error: ActError) -> Failure {
         ActError::NoCoalition | ActError::NoCompartment => {
             Failure::new(Kind::NotFound, error.to_string())
         }
-        ActError::Denied { .. } => Failure::denied(error.to_string()),
+        ActError::Denied { .. } | ActError::WouldNotCount(_) | ActError::NotOriginator(_) => {
+            Failure::denied(error.to_string())
+        }
+        ActError::NoProposal | ActError::NoRecord => {
+            Failure::new(Kind::NotFound, error.to_string())
+        }
+        ActError::Basis => Failure::usage(error.to_string()),
+        ActError::Repeated | ActError::Marks => Failure::failed(error.to_string()),
+        ActError::Forked => Failure::failed(error.to_string()).hint(
+            "if this home is a copy, stop it; a home comes back with `tearline backup restore`",
+        ),
         ActError::Draft { error: DraftError::NoRecord, .. } => {
             Failure::new(Kind::NotFound, DraftError::NoRecord.to_string())
         }
