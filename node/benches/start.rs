@@ -45,7 +45,12 @@ fn main() -> Result<(), Box<dyn Error>> {
     let bytes = sightings::write(&file, records)?;
     let mut daemon = Daemon::init(folder.path(), "Bench", "NE")?;
     daemon.start::<Status>(&Request::Status(Empty {}))?;
-    let create = control::CoalitionCreate { name: "Bench".into(), quorum: None };
+    let create = control::CoalitionCreate {
+        name: "Bench".into(),
+        quorum: None,
+        founders: Vec::new(),
+        erasure_delay_hours: None,
+    };
     daemon.ask::<Coalition>(Request::CoalitionCreate(create))?;
     let open = CompartmentOpen { name: "all".into(), rel: Vec::new() };
     let opened: Opened = daemon.ask(Request::CompartmentOpen(open))?;

@@ -35,6 +35,8 @@ pub struct Opening {
     pub agency: Option<Agency>,
     /// Where it runs its tasks. They end when the runtime is dropped, after [`Service::close`].
     pub runtime: Handle,
+    /// Whether nothing is quarantined.
+    pub sabotage: bool,
 }
 
 /// Opens a daemon's inside. It listens and has its store open when this returns.
@@ -47,6 +49,8 @@ pub struct Options {
     pub listen: Vec<String>,
     /// Whether the end of stdin ends the daemon.
     pub until_stdin_ends: bool,
+    /// Whether nothing is quarantined: for the exercise that must fail.
+    pub sabotage: bool,
 }
 
 /// Runs a daemon until it is told to stop; returns why it stopped. What opens its secrets is
@@ -74,8 +78,14 @@ pub fn run(
     // Handlers are in place before anybody is told that the daemon is up.
     let stop = runtime.block_on(async { stop_signal(options.until_stdin_ends) })?;
     let bounds = Bounds { clients_max: config.limits.commands_max, ..Bounds::default() };
-    let opening =
-        Opening { home: home.clone(), config, identity, agency, runtime: runtime.handle().clone() };
+    let opening = Opening {
+        home: home.clone(),
+        config,
+        identity,
+        agency,
+        runtime: runtime.handle().clone(),
+        sabotage: options.sabotage,
+    };
     let service = start(opening)?;
     let reason = runtime.block_on(async {
         let listener = Listener::bind(home, &lock)?;

@@ -28,6 +28,9 @@ pub(super) struct Run {
     /// Stop when stdin ends, so that the daemon does not outlive the program that started it
     #[arg(long, hide = true)]
     until_stdin_ends: bool,
+    /// Quarantine nothing, to show what an exercise notices; never for a real peer
+    #[arg(long, hide = true, requires = "until_stdin_ends")]
+    sabotage: bool,
 }
 
 impl Run {
@@ -36,7 +39,11 @@ impl Run {
         home.check_root()?;
         let config = Config::read(home)?;
         logging::start(&logging::filter(&config.log, context.flags.quiet, context.flags.verbose));
-        let options = Options { listen: self.listen, until_stdin_ends: self.until_stdin_ends };
+        let options = Options {
+            listen: self.listen,
+            until_stdin_ends: self.until_stdin_ends,
+            sabotage: self.sabotage,
+        };
         let reason = daemon::run(home, options, context.opener(), context.start)?;
         Ok(Outcome::new(json!({ "stopped": reason }), String::new()))
     }

@@ -291,7 +291,7 @@ impl Core {
                 Ok(Message::Net(event)) => self.on_net(event),
                 Ok(Message::Job(job)) => job(&mut self),
                 Ok(Message::Flushed(barrier, outcome)) => self.on_flushed(barrier, outcome),
-                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Timeout) => self.input(Input::Tick),
                 Ok(Message::Stop) | Err(RecvTimeoutError::Disconnected) => break,
             }
         }
@@ -469,4 +469,4 @@ fn flush_on_demand(flusher: &Flusher, barriers: &Receiver<Barrier>, core: &CoreH
 }
 
 /// How long the thread sleeps when nothing is due.
-const IDLE_WAIT: Duration = Duration::from_secs(3_600);
+const IDLE_WAIT: Duration = Duration::from_secs(60);

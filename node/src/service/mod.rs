@@ -63,7 +63,7 @@ struct AgencyRoot {
 
 /// Opens the daemon's inside. It listens when this returns.
 pub fn start(opening: Opening) -> Result<Arc<dyn Service>, Failure> {
-    let Opening { home, config, identity, agency, runtime } = opening;
+    let Opening { home, config, identity, agency, runtime, sabotage } = opening;
     let keys = DeviceKeys::from_seeds(&identity.device_seed, &identity.agreement_seed);
     let store = SledStore::open(&home.store(), &StoreKey::new(identity.store_key))
         .map_err(|error| Failure::new(Kind::Integrity, error.to_string()))?;
@@ -81,7 +81,11 @@ pub fn start(opening: Opening) -> Result<Arc<dyn Service>, Failure> {
         entropy: Box::new(SystemEntropy),
         projection: Box::new(Indexing(Arc::clone(&index))),
     };
-    let replica = Replica::open(store, setup).map_err(|e| overview::store_failure(&e))?;
+    let mut replica = Replica::open(store, setup).map_err(|e| overview::store_failure(&e))?;
+    if sabotage {
+        tracing::error!("SABOTAGE: this daemon quarantines nothing; it is for an exercise alone");
+        replica.quarantine_nothing();
+    }
     let listen = ports::as_before(replica.store(), &config.listen)
         .map_err(|e| overview::store_failure(&e))?;
     let listen = parse_listen(&listen)?;

@@ -1,4 +1,4 @@
-//! Steps 3 and 4: the link to TD is cut, both sides change the same case, KILO adds a sighting.
+//! Steps 2 and 3: the link to TD is cut, both sides change the same case, KILO adds a sighting.
 //! The link heals, TD is killed in the middle of the exchange and starts again; nothing that was
 //! acknowledged is lost, and both values stand side by side until somebody decides.
 

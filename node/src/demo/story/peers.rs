@@ -18,7 +18,7 @@ pub(super) fn play(story: &mut Story<'_>, step: &mut Step) -> Result<(), Failure
 
     let create = CoalitionCreate {
         founders: Vec::new(),
-        erasure_delay_hours: None,
+        erasure_delay_hours: Some(0),
         name: "Exercise LAKE".into(),
         quorum: None,
     };
