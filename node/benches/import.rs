@@ -123,7 +123,7 @@ fn import_once(
 ) -> Result<(Daemon, f64), Broken> {
     let mut daemon = Daemon::init(folder, agency, "NE")?;
     daemon.start::<Status>(&Request::Status(Empty {}))?;
-    let create = control::CoalitionCreate { name: "Bench".into(), quorum: None };
+    let create = control::CoalitionCreate { name: "Bench".into(), ..Default::default() };
     daemon.ask::<Coalition>(Request::CoalitionCreate(create))?;
     let open = CompartmentOpen { name: "all".into(), rel: Vec::new() };
     let opened: Opened = daemon.ask(Request::CompartmentOpen(open))?;

@@ -7,8 +7,10 @@
 //! with their number.
 
 #[path = "support/sightings.rs"]
+#[expect(dead_code, reason = "this bench writes no files")]
 mod sightings;
 #[path = "support/table.rs"]
+#[expect(dead_code, reason = "this bench has no rates and no notes")]
 mod table;
 
 use std::collections::BTreeMap;

@@ -45,12 +45,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let bytes = sightings::write(&file, records)?;
     let mut daemon = Daemon::init(folder.path(), "Bench", "NE")?;
     daemon.start::<Status>(&Request::Status(Empty {}))?;
-    let create = control::CoalitionCreate {
-        name: "Bench".into(),
-        quorum: None,
-        founders: Vec::new(),
-        erasure_delay_hours: None,
-    };
+    let create = control::CoalitionCreate { name: "Bench".into(), ..Default::default() };
     daemon.ask::<Coalition>(Request::CoalitionCreate(create))?;
     let open = CompartmentOpen { name: "all".into(), rel: Vec::new() };
     let opened: Opened = daemon.ask(Request::CompartmentOpen(open))?;

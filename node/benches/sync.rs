@@ -162,7 +162,7 @@ fn main() -> Result<(), Broken> {
 
 /// Brings the two into one coalition; returns a compartment that both read.
 fn meet(sender: &Daemon, receiver: &Daemon) -> Result<String, Broken> {
-    let create = control::CoalitionCreate { name: "Bench".into(), quorum: None };
+    let create = control::CoalitionCreate { name: "Bench".into(), ..Default::default() };
     sender.ask::<Coalition>(Request::CoalitionCreate(create))?;
     let invite = control::PeerInvite { expires_s: 3_600, ..control::PeerInvite::default() };
     let invitation: Invitation = sender.ask(Request::PeerInvite(invite))?;

@@ -195,17 +195,6 @@ impl<S: Store> Replica<S> {
         }
     }
 
-    /// Whether a device once had a standing in an area that was ended: what it wrote is taken from
-    /// it, and it is served nothing.
-    pub(super) fn is_closed(&self, id: CompartmentId, device: &DeviceId) -> bool {
-        let Some(area) = self.areas.get(&id) else { return false };
-        let known = match &area.body {
-            Body::Coalition(coalition) => coalition.devices().contains_key(device),
-            Body::Compartment(compartment) => compartment.devices().contains_key(device),
-        };
-        known && self.right(id, device).is_none()
-    }
-
     /// Whether a log's entries are worth storing here. `first` is the statement of the log's first
     /// entry, when that is what is at hand.
     pub(super) fn admits(&self, log: &LogId, first: Option<&Statement>) -> bool {

@@ -463,7 +463,7 @@ pub struct PeerRemove {
 }
 
 /// Arguments of [`Request::CoalitionCreate`].
-#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct CoalitionCreate {
     /// Its name.

@@ -17,10 +17,9 @@ pub(super) fn play(story: &mut Story<'_>, step: &mut Step) -> Result<(), Failure
     step.check("daemons up, each a process of its own", measured, "6", true);
 
     let create = CoalitionCreate {
-        founders: Vec::new(),
-        erasure_delay_hours: Some(0),
         name: "Exercise LAKE".into(),
-        quorum: None,
+        erasure_delay_hours: Some(0),
+        ..CoalitionCreate::default()
     };
     let founded: Coalition = story.stage.ask(&NE, Request::CoalitionCreate(create))?;
     let begun = Instant::now();
