@@ -1,0 +1,230 @@
+//! §8: what holds of records.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use tearline_crdt::id::{AgencyNo, CompartmentId, DeviceId, EntryId, StatementId};
+use tearline_crdt::statement::{Act, Erasure, Right, Statement};
+
+use super::Naive;
+use super::reach::Drawing;
+use crate::answers::RecordAnswers;
+use crate::bug::Bug;
+use crate::world::Placed;
+
+/// A word on a record: a statement, or an act in force.
+struct Word<'a> {
+    id: StatementId,
+    /// `None`: the whole.
+    issuer: Option<DeviceId>,
+    what: What<'a>,
+}
+
+/// What is said.
+#[derive(Clone, Copy)]
+enum What<'a> {
+    Erase(&'a Erasure),
+    EraseAlso(EntryId, &'a [EntryId]),
+    Restrict(EntryId),
+    Hold(EntryId),
+    Recall(EntryId),
+}
+
+impl What<'_> {
+    const fn genesis(&self) -> EntryId {
+        match self {
+            Self::Erase(erasure) => erasure.genesis,
+            Self::EraseAlso(genesis, _)
+            | Self::Restrict(genesis)
+            | Self::Hold(genesis)
+            | Self::Recall(genesis) => *genesis,
+        }
+    }
+}
+
+impl Naive<'_> {
+    /// §8, for each record that is named in the area, and the peers of each member.
+    pub(super) fn records(
+        &self,
+        area: CompartmentId,
+        positive: &Drawing,
+        counting: &Drawing,
+        in_force: &BTreeSet<StatementId>,
+        lifts: &BTreeSet<EntryId>,
+    ) -> BTreeMap<EntryId, BTreeMap<AgencyNo, RecordAnswers>> {
+        let words = self.words(area, in_force);
+        let lifted = |word: &Word<'_>| self.is_lifted(area, word, positive, counting, in_force, lifts);
+        let mut records = BTreeMap::new();
+        let named = words.iter().map(|word| word.what.genesis());
+        for genesis in named.chain(self.held.records.iter().copied()) {
+            let originator = self.author_of(area, genesis);
+            let originator = originator.map(|device| positive.agencies(&device)).unwrap_or_default();
+            let about: Vec<&Word<'_>> =
+                words.iter().filter(|word| word.what.genesis() == genesis).collect();
+            if originator.is_empty() && about.is_empty() {
+                continue;
+            }
+            let of = positive.members.keys().map(|no| {
+                (*no, self.record(area, *no, &originator, &about, positive, &lifted))
+            });
+            records.insert(genesis, of.collect());
+        }
+        records
+    }
+
+    /// What holds of one record for the peers of one agency.
+    fn record(
+        &self,
+        area: CompartmentId,
+        peer: AgencyNo,
+        originator: &BTreeSet<AgencyNo>,
+        about: &[&Word<'_>],
+        positive: &Drawing,
+        lifted: &dyn Fn(&Word<'_>) -> bool,
+    ) -> RecordAnswers {
+        let has = |word: &Word<'_>, right: Right| {
+            word.issuer.is_none_or(|issuer| {
+                positive.devices.get(&issuer).is_some_and(|device| device.may(right))
+            })
+        };
+        let of_originator = |word: &Word<'_>| {
+            word.issuer
+                .is_none_or(|issuer| !positive.agencies(&issuer).is_disjoint(originator))
+        };
+        let steward = |word: &Word<'_>| has(word, Right::Admin) && of_originator(word);
+        let erasers = about.iter().filter(|word| {
+            matches!(word.what, What::Erase(_))
+                && (steward(word) || self.has(Bug::AnybodyErases) && has(word, Right::Write))
+        });
+        let erasures: Vec<&&Word<'_>> = erasers.collect();
+        // "Hold by a steward binds all; by an admin of another agency ... the peers of that agency."
+        let binds = |word: &Word<'_>| {
+            let own = word.issuer.is_some_and(|issuer| positive.agencies(&issuer).contains(&peer));
+            matches!(word.what, What::Hold(_))
+                && (steward(word)
+                    || has(word, Right::Admin) && (own || self.has(Bug::HoldsBindAll)))
+                && !lifted(word)
+        };
+        let held = about.iter().any(|word| binds(word)) && !self.has(Bug::NoHolds);
+        let restricts = |word: &&&Word<'_>| {
+            matches!(word.what, What::Restrict(_)) && steward(word) && !lifted(word)
+        };
+        let erased = !erasures.is_empty() && !held;
+        let mut destroyed = BTreeSet::new();
+        if erased {
+            for word in &erasures {
+                if let What::Erase(erasure) = word.what {
+                    let listed = erasure.others.iter().chain([&erasure.genesis]);
+                    destroyed.extend(self.own_entries(area, word.issuer, listed, positive));
+                }
+            }
+            for word in about.iter().filter(|word| has(word, Right::Write)) {
+                if let What::EraseAlso(_, entries) = word.what
+                    && !self.has(Bug::NoEraseAlso)
+                {
+                    destroyed.extend(self.own_entries(area, word.issuer, entries, positive));
+                }
+            }
+        }
+        RecordAnswers {
+            erased,
+            restricted: about.iter().any(|word| restricts(&word)) || !erasures.is_empty() && held,
+            recalled: about.iter().any(|word| {
+                matches!(word.what, What::Recall(_))
+                    && has(word, Right::Write)
+                    && of_originator(word)
+            }),
+            held,
+            destroyed,
+        }
+    }
+
+    /// §8, erase: "the listed entries that devices of the issuer's agency wrote, or all listed ones
+    /// if it is an act".
+    fn own_entries<'e>(
+        &self,
+        area: CompartmentId,
+        issuer: Option<DeviceId>,
+        listed: impl IntoIterator<Item = &'e EntryId>,
+        positive: &Drawing,
+    ) -> BTreeSet<EntryId> {
+        let own = issuer.map(|issuer| positive.agencies(&issuer));
+        let listed = listed.into_iter().copied().filter(|entry| {
+            own.as_ref().is_none_or(|own| {
+                self.author_of(area, *entry).is_some_and(|author| {
+                    self.has(Bug::EraseAll) || !positive.agencies(&author).is_disjoint(own)
+                })
+            })
+        });
+        listed.collect()
+    }
+
+    /// §8, lift: "counts if its place counts and its issuer is an admin of the agency whose device
+    /// issued that, or it is an act in force".
+    fn is_lifted(
+        &self,
+        area: CompartmentId,
+        word: &Word<'_>,
+        positive: &Drawing,
+        counting: &Drawing,
+        in_force: &BTreeSet<StatementId>,
+        lifts: &BTreeSet<EntryId>,
+    ) -> bool {
+        if self.has(Bug::NoLifts) {
+            return false;
+        }
+        let by_act = in_force.iter().filter_map(|id| self.acts.get(id)).any(
+            |known| matches!(&known.act, Act::Lift { lifted } if *lifted == word.id),
+        );
+        let by_admin = self.statements_about(area).any(|placed| {
+            let names = matches!(placed.item.statement(),
+                Statement::Lift { lifted } if *lifted == word.id);
+            let admin = counting.devices.get(&placed.log.device).is_some_and(|device| {
+                let same = word
+                    .issuer
+                    .is_some_and(|of| !positive.agencies(&of).is_disjoint(&device.agencies));
+                device.may(Right::Admin) && same
+            });
+            names && admin && lifts.contains(&placed.item.id)
+        });
+        by_act || by_admin
+    }
+
+    /// All that is said of records, in the compartment's logs and in the coalition's.
+    fn words(&self, area: CompartmentId, in_force: &BTreeSet<StatementId>) -> Vec<Word<'_>> {
+        let mut words = Vec::new();
+        for placed in self.statements_about(area) {
+            let what = match placed.item.statement() {
+                Statement::Erase(erasure) => What::Erase(erasure),
+                Statement::EraseAlso { genesis, entries } => What::EraseAlso(*genesis, entries),
+                Statement::Restrict { genesis } => What::Restrict(*genesis),
+                Statement::Hold { genesis } => What::Hold(*genesis),
+                Statement::Recall { genesis } => What::Recall(*genesis),
+                _ => continue,
+            };
+            let issuer = Some(placed.log.device);
+            words.push(Word { id: placed.item.id.into(), issuer, what });
+        }
+        for id in in_force {
+            let what = match self.acts.get(id).map(|known| &known.act) {
+                Some(Act::Erase(erasure)) => What::Erase(erasure),
+                Some(Act::Restrict { genesis }) => What::Restrict(*genesis),
+                Some(Act::Hold { genesis }) => What::Hold(*genesis),
+                Some(Act::Recall { genesis }) => What::Recall(*genesis),
+                _ => continue,
+            };
+            words.push(Word { id: *id, issuer: None, what });
+        }
+        words
+    }
+
+    fn statements_about(&self, area: CompartmentId) -> impl Iterator<Item = &Placed> {
+        self.statements_in(area).chain(self.statements_in(self.coalition))
+    }
+
+    /// The device in whose log in the area an entry is.
+    fn author_of(&self, area: CompartmentId, entry: EntryId) -> Option<DeviceId> {
+        let mut logs = self.logs_in(area);
+        let log = logs.find(|log| self.held.branches.get(log).is_some_and(|b| b.contains(&entry)));
+        log.map(|log| log.device)
+    }
+}
