@@ -42,7 +42,7 @@ pub(crate) struct AreaAnswers {
 /// A device in an area.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub(crate) struct DeviceAnswers {
-    pub(crate) agencies: BTreeSet<AgencyNo>,
+    pub(crate) agency: Option<AgencyNo>,
     pub(crate) desk: bool,
     pub(crate) positive: BTreeSet<Route>,
     pub(crate) counting: BTreeSet<Route>,
@@ -71,7 +71,6 @@ pub(crate) enum Reason {
     Standing,
     Branch,
     Closure,
-    Incarnation,
 }
 
 /// What holds of a record for the peers of one agency (§8).

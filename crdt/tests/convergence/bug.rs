@@ -13,6 +13,10 @@ pub(crate) enum Bug {
     GreatestRoot,
     /// §3: roots that replaced one give no desks.
     OldRootsOnly,
+    /// §2: an act that closes an old root gives the new one too, whoever approved it where.
+    ClosedRootsGive,
+    /// §3: of several cards of a device the greatest counts.
+    GreatestCard,
     /// §3: any sponsor will do.
     AnySponsor,
     /// §3: an issuer may grant to another agency's device in the coalition.
@@ -51,6 +55,10 @@ pub(crate) enum Bug {
     NothingReopens,
     /// §4: a reopening lifts all closures, not those that it cites.
     ReopensAll,
+    /// §4: a reopening lifts closures of whatever rank.
+    AnyReopens,
+    /// §4: whoever may grant reopens.
+    AnybodyReopens,
     /// §5: adopts override nothing.
     NoAdopts,
     /// §5: adopts override closures of whatever rank.
@@ -59,6 +67,8 @@ pub(crate) enum Bug {
     ForeignAdopts,
     /// §5: authority logs are adopted by desks and roots.
     AuthorityAdopts,
+    /// §5: roots that were replaced adopt.
+    OldRootsAdopt,
     /// §6: entries of devices without a standing count.
     NoStanding,
     /// §6: what was written beyond a fork counts.
@@ -67,8 +77,8 @@ pub(crate) enum Bug {
     LostForks,
     /// §6: contradictory adopts unite.
     AdoptsUnite,
-    /// §6: any number of incarnations counts.
-    AnyIncarnation,
+    /// §6: a device chooses a branch of its own forked log by revoking itself.
+    ForkersChoose,
     /// §7: widening statements count at every place.
     QuarantinedWidens,
     /// §8: whoever may write erases.
@@ -100,6 +110,8 @@ impl Bug {
         Self::QuarantinedApprovals,
         Self::GreatestRoot,
         Self::OldRootsOnly,
+        Self::ClosedRootsGive,
+        Self::GreatestCard,
         Self::AnySponsor,
         Self::AnyIssuer,
         Self::AnyDepth,
@@ -119,15 +131,18 @@ impl Bug {
         Self::RootsCloseNothing,
         Self::NothingReopens,
         Self::ReopensAll,
+        Self::AnyReopens,
+        Self::AnybodyReopens,
         Self::NoAdopts,
         Self::NoRank,
         Self::ForeignAdopts,
         Self::AuthorityAdopts,
+        Self::OldRootsAdopt,
         Self::NoStanding,
         Self::NoForks,
         Self::LostForks,
         Self::AdoptsUnite,
-        Self::AnyIncarnation,
+        Self::ForkersChoose,
         Self::QuarantinedWidens,
         Self::AnybodyErases,
         Self::NoHolds,

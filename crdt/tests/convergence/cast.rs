@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use tearline_crdt::charter::Member;
 use tearline_crdt::id::{AgencyNo, CoalitionId, DeviceId};
 use tearline_crdt::keys::{DeviceCard, DeviceKeys, RootKey, Signer};
-use tearline_crdt::statement::{Act, DeskCertificate, Opening, RootAct};
+use tearline_crdt::statement::{Act, DeskCertificate, Opening, Reopening, RootAct};
 
 /// The number of an agency's desks.
 pub(crate) const DESKS: u8 = 2;
@@ -33,6 +33,20 @@ pub(crate) fn card(agency: u8, n: u8, sponsor: [u8; 32]) -> DeviceCard {
     })
 }
 
+/// Another card of the same device under the same sponsor: with other keys to receive.
+pub(crate) fn second_card(agency: u8, n: u8, sponsor: [u8; 32]) -> DeviceCard {
+    thread_local! {
+        static CARDS: RefCell<BTreeMap<(u8, u8, [u8; 32]), DeviceCard>> =
+            const { RefCell::new(BTreeMap::new()) };
+    }
+    let known = CARDS.with_borrow(|cards| cards.get(&(agency, n, sponsor)).cloned());
+    known.unwrap_or_else(|| {
+        let card = DeviceKeys::from_seeds(&seed(agency, n), &[1; 32]).card(sponsor);
+        CARDS.with_borrow_mut(|cards| cards.insert((agency, n, sponsor), card.clone()));
+        card
+    })
+}
+
 /// The certificate of a device as a desk, by a root.
 pub(crate) fn certificate(root: u8, agency: u8, n: u8) -> DeskCertificate {
     thread_local! {
@@ -42,10 +56,20 @@ pub(crate) fn certificate(root: u8, agency: u8, n: u8) -> DeskCertificate {
     let key = (root, agency, n);
     let known = CERTIFICATES.with_borrow(|all| all.get(&key).cloned());
     known.unwrap_or_else(|| {
-        let signed = keys(agency, n, |keys| DeskCertificate::sign(&root_signer(root), keys));
+        let signed = reopening_certificate(root, agency, n, None);
         CERTIFICATES.with_borrow_mut(|all| all.insert(key, signed.clone()));
         signed
     })
+}
+
+/// The same, with closures that end for an incarnation.
+pub(crate) fn reopening_certificate(
+    root: u8,
+    agency: u8,
+    n: u8,
+    reopening: Option<Reopening>,
+) -> DeskCertificate {
+    keys(agency, n, |keys| DeskCertificate::sign(&root_signer(root), keys, reopening))
 }
 
 /// The public key of a root. Agency n begins with root n; n + 100 may replace it.
@@ -93,10 +117,14 @@ fn keys<T>(agency: u8, n: u8, use_them: impl FnOnce(&DeviceKeys) -> T) -> T {
     }
     KEYS.with_borrow_mut(|all| {
         use_them(all.entry((agency, n)).or_insert_with(|| {
-            let mut seed = [9; 32];
-            seed[0] = agency;
-            seed[1] = n;
-            DeviceKeys::from_seeds(&seed, &seed)
+            DeviceKeys::from_seeds(&seed(agency, n), &seed(agency, n))
         }))
     })
+}
+
+fn seed(agency: u8, n: u8) -> [u8; 32] {
+    let mut seed = [9; 32];
+    seed[0] = agency;
+    seed[1] = n;
+    seed
 }

@@ -123,7 +123,7 @@ impl History {
             for (n, branch) in log.branches.iter().enumerate() {
                 for (seq, item) in branch.iter().enumerate() {
                     let Some(statement) = &item.statement else { continue };
-                    if n == chosen || statement.is_narrowing() {
+                    if n == chosen || travels_loose(statement) {
                         held.insert(&log.id, seq as u64, item);
                     }
                 }
@@ -174,6 +174,14 @@ impl Held {
     pub(crate) fn len(&self, log: &LogId) -> u64 {
         self.branches.get(log).map_or(0, |branch| branch.len() as u64)
     }
+}
+
+/// Whether a statement reaches peers that hold another branch of its log: what takes away, and what
+/// needs nobody's log to be believed.
+pub(crate) fn travels_loose(statement: &Statement) -> bool {
+    let by_itself =
+        matches!(statement, Statement::Desk(_) | Statement::RootAct(_) | Statement::Propose { .. });
+    by_itself || statement.is_narrowing()
 }
 
 /// The id of an entry that only this level knows: unique by log, position and branch.

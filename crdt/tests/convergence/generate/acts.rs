@@ -107,7 +107,7 @@ impl Draft {
             let marks = self.marks(&[author]);
             let (marks, payload) = self.state(marks);
             match self.rng.below(5) {
-                0 | 1 => self.act_with(Act::Adopt { marks }, payload),
+                0 | 1 => self.act_with(0, Act::Adopt { marks }, payload),
                 2 => {
                     let desk = self.desk_of(author.agency);
                     let whole = self.whole();
@@ -144,21 +144,23 @@ impl Draft {
                     (0..cast::DEVICES).map(|n| Actor { agency, n }).collect();
                 let marks = self.marks(&devices);
                 let (keep, payload) = self.state(marks);
+                let number = self.rng.below(2) as u64;
                 let act = Act::Retire { agency: AgencyNo(u16::from(agency)), keep };
-                self.closings.push(Closing { id: act.id(&self.coalition), devices });
-                self.act_with(act, payload);
+                self.closings.push(Closing { id: act.id(&self.coalition, number), devices });
+                self.act_with(number, act, payload);
             }
             4 => self.replace_root(),
             5 | 6 => {
+                let number = self.rng.below(2) as u64;
                 let act = Act::Revoke { device: target.id(), keep: marks };
                 let devices = vec![target];
-                self.closings.push(Closing { id: act.id(&self.coalition), devices });
-                self.act_with(act, payload);
+                self.closings.push(Closing { id: act.id(&self.coalition, number), devices });
+                self.act_with(number, act, payload);
             }
-            7 | 8 => self.act_with(Act::Adopt { marks }, payload),
+            7 | 8 => self.act_with(0, Act::Adopt { marks }, payload),
             9 => {
                 let epoch = self.rng.one(&self.epochs).map(|epoch| epoch.id).unwrap_or_default();
-                self.act_with(Act::RetireEpoch { epoch }, None);
+                self.act_with(0, Act::RetireEpoch { epoch }, None);
             }
             _ => self.act_on_record(),
         }
@@ -178,7 +180,7 @@ impl Draft {
             .collect();
         let act =
             Act::Admit { member: cast::member(new, root), cites: cites.into_iter().collect() };
-        self.act_with(act, None);
+        self.act_with(0, act, None);
         if !self.agencies.contains(&new) {
             self.agencies.push(new);
         }
@@ -186,7 +188,7 @@ impl Draft {
             let desk = Actor { agency: new, n };
             let certificate = cast::certificate(root, new, n);
             self.enrolled.insert(desk);
-            self.say(desk, self.whole(), Statement::Desk { certificate, reopening: None });
+            self.say(desk, self.whole(), Statement::Desk(certificate));
         }
         self.enrol(Actor { agency: new, n: 2 });
     }
@@ -198,12 +200,12 @@ impl Draft {
         let (keep, payload) = self.state(marks);
         let root = cast::root(agency + 100);
         let act = Act::ReplaceRoot { agency: AgencyNo(u16::from(agency)), root, keep };
-        self.closings.push(Closing { id: act.id(&self.coalition), devices });
-        self.act_with(act, payload);
+        self.closings.push(Closing { id: act.id(&self.coalition, 0), devices });
+        self.act_with(0, act, payload);
         // The new root certifies a desk, which grants again.
         let certificate = cast::certificate(agency + 100, agency, 1);
         let desk = Actor { agency, n: 1 };
-        self.say(desk, self.whole(), Statement::Desk { certificate, reopening: None });
+        self.say(desk, self.whole(), Statement::Desk(certificate));
         let to = self.unit_of(agency);
         let right = self.right();
         self.grant(desk, self.whole(), to, right, None);
@@ -211,6 +213,7 @@ impl Draft {
 
     fn act_on_record(&mut self) {
         let Some((_, genesis, others)) = self.rng.one(&self.records).cloned() else { return };
+        let number = self.rng.below(3) as u64;
         let act = match self.rng.below(5) {
             0 => Act::Erase(Erasure { genesis, others: sorted(others) }),
             1 => Act::Restrict { genesis },
@@ -219,13 +222,13 @@ impl Draft {
             _ => Act::Recall { genesis },
         };
         if matches!(act, Act::Restrict { .. } | Act::Hold { .. }) {
-            self.liftable.push(act.id(&self.coalition));
+            self.liftable.push(act.id(&self.coalition, number));
         }
-        self.act_with(act, None);
+        self.act_with(number, act, None);
     }
 
     /// Proposes an act and approves it, mostly by as many founders as it needs.
-    pub(super) fn act_with(&mut self, act: Act, payload: Option<Vec<u8>>) {
+    pub(super) fn act_with(&mut self, number: u64, act: Act, payload: Option<Vec<u8>>) {
         let mut founders: Vec<u8> = (1..=self.founders).collect();
         self.rng.shuffle(&mut founders);
         let quorum = usize::from(self.charter.quorum);
@@ -234,12 +237,13 @@ impl Draft {
             2 => quorum + 1,
             _ => quorum,
         };
-        let id = act.id(&self.coalition);
+        let id = act.id(&self.coalition, number);
         let first = founders.first().copied().unwrap_or(1);
         let proposer = if self.rng.chance(90) { self.desk_of(first) } else { self.anybody() };
         let approve = |n: usize| founders.get(n).copied();
         let place = if self.rng.chance(97) { self.whole() } else { self.compartment() };
-        self.say_with(proposer, place, Statement::Propose(act), payload, BTreeSet::new());
+        let propose = Statement::Propose { number, act };
+        self.say_with(proposer, place, propose, payload, BTreeSet::new());
         for n in 1..approvals {
             let Some(agency) = approve(n) else { continue };
             let desk = if self.rng.chance(90) { self.desk_of(agency) } else { self.unit_of(agency) };

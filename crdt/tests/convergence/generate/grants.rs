@@ -100,7 +100,7 @@ impl Draft {
         let (carrier, area) = (self.anybody(), self.area());
         let carrier = if self.rng.chance(70) { desk } else { carrier };
         let area = if self.rng.chance(90) { self.whole() } else { area };
-        self.say(carrier, area, Statement::Desk { certificate, reopening: None });
+        self.say(carrier, area, Statement::Desk(certificate));
     }
 
     /// A grant with limits as they come.
@@ -131,7 +131,10 @@ impl Draft {
             1 => self.anybody().id().0,
             _ => cast::device(to.agency, 0).0,
         };
-        let mut card = cast::card(to.agency, to.n, sponsor);
+        let mut card = match self.rng.below(16) {
+            0 => cast::second_card(to.agency, to.n, sponsor),
+            _ => cast::card(to.agency, to.n, sponsor),
+        };
         if self.rng.chance(3) {
             card.signature = [0; 64];
         }
@@ -156,9 +159,10 @@ impl Draft {
         let reopening = Some(Reopening { incarnation, cites });
         if device.is_desk() {
             let root = device.agency + if self.rng.chance(70) { 0 } else { 100 };
-            let certificate = cast::certificate(root, device.agency, device.n);
+            let (agency, n) = (device.agency, device.n);
+            let certificate = cast::reopening_certificate(root, agency, n, reopening);
             let carrier = if self.rng.chance(50) { device } else { self.desk() };
-            self.say(carrier, self.whole(), Statement::Desk { certificate, reopening });
+            self.say(carrier, self.whole(), Statement::Desk(certificate));
         } else {
             let by = self.desk_of(device.agency);
             let by = if self.rng.chance(80) { by } else { self.anybody() };

@@ -203,7 +203,7 @@ impl Draft {
                 let desk = Actor { agency, n };
                 self.enrolled.insert(desk);
                 let certificate = cast::certificate(agency, agency, n);
-                self.say(desk, self.whole(), Statement::Desk { certificate, reopening: None });
+                self.say(desk, self.whole(), Statement::Desk(certificate));
             }
             for n in 2..2 + self.rng.within(1, 2) as u8 {
                 self.enrol(Actor { agency, n });

@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use tearline_crdt::id::{AgencyNo, DeviceId, StatementId};
+use tearline_crdt::id::{AgencyNo, StatementId};
+use tearline_crdt::keys::RootKey;
 use tearline_crdt::statement::{Act, Mark, Statement};
 
 use super::Naive;
-use super::reach::Drawing;
 use crate::bug::Bug;
 use crate::world::Placed;
 
@@ -18,14 +18,15 @@ pub(crate) struct Known {
 }
 
 impl Naive<'_> {
-    /// §2: "propose carries its bytes; their hash names it". Acts stand in the coalition's logs.
+    /// §2: the acts of which a proposal is held. "The marks of an act are those of any proposal of
+    /// it that is held with its list."
     pub(super) fn acts_known(&self) -> BTreeMap<StatementId, Known> {
         let mut known: BTreeMap<StatementId, Known> = BTreeMap::new();
         for placed in self.statements_in(self.coalition) {
-            let Statement::Propose(act) = placed.item.statement() else { continue };
+            let Statement::Propose { number, act } = placed.item.statement() else { continue };
             let marks = act.marks().map(|marks| marks.resolve(placed.item.payload.as_deref()));
             let marks = marks.unwrap_or_default();
-            let entry = known.entry(act.id(&self.held.charter.id()));
+            let entry = known.entry(act.id(&self.held.charter.id(), *number));
             let entry = entry.or_insert_with(|| Known { act: act.clone(), marks: Vec::new() });
             if entry.marks.is_empty() {
                 entry.marks = marks;
@@ -34,34 +35,58 @@ impl Naive<'_> {
         known
     }
 
-    /// §2: in force "when desks of as many different founders as the charter's quorum have approved
-    /// it". A proposal is its issuer's approval.
+    /// §2: "as many different founders as the charter's quorum have approved it. An approval is one
+    /// of each founder by whose root its issuer is certified: the root in the charter, and those
+    /// that replace it."
     pub(super) fn is_approved(
         &self,
         id: StatementId,
-        drawing: &Drawing,
+        founders: &BTreeMap<AgencyNo, BTreeSet<RootKey>>,
         place: &dyn Fn(&Placed) -> bool,
     ) -> bool {
-        let founders = self.held.charter.founders.iter().map(|founder| founder.no);
-        let founders: BTreeSet<AgencyNo> = founders.collect();
-        let mut approved = BTreeSet::new();
+        let mut approved: BTreeSet<AgencyNo> = BTreeSet::new();
         for placed in self.statements_in(self.coalition) {
             let named = match placed.item.statement() {
-                Statement::Propose(act) => act.id(&self.held.charter.id()),
+                Statement::Propose { number, act } => act.id(&self.held.charter.id(), *number),
                 Statement::Approve { act } => *act,
                 _ => continue,
             };
-            if named == id && place(placed) {
-                approved.extend(desk_of(drawing, &placed.log.device));
+            if named != id || !place(placed) {
+                continue;
+            }
+            for (founder, roots) in founders {
+                let certified = self.certificates().into_iter().any(|certificate| {
+                    certificate.desk.device == placed.log.device
+                        && roots.contains(&certificate.root)
+                        && self.certificate_holds(certificate)
+                });
+                if certified {
+                    approved.insert(*founder);
+                }
             }
         }
         let quorum = usize::from(self.held.charter.quorum);
         let quorum = if self.has(Bug::QuorumOfOne) { 1 } else { quorum };
-        approved.intersection(&founders).count() >= quorum
+        approved.len() >= quorum
     }
-}
 
-fn desk_of(drawing: &Drawing, device: &DeviceId) -> BTreeSet<AgencyNo> {
-    let desk = drawing.devices.get(device).filter(|device| device.desk);
-    desk.map(|desk| desk.agencies.clone()).unwrap_or_default()
+    /// §2: the founders' roots, "the root in the charter, and those that replace it", where these
+    /// acts give them.
+    pub(super) fn founders(
+        &self,
+        giving: &BTreeSet<StatementId>,
+    ) -> BTreeMap<AgencyNo, BTreeSet<RootKey>> {
+        let founders = self.held.charter.founders.iter();
+        let mut roots: BTreeMap<AgencyNo, BTreeSet<RootKey>> =
+            founders.map(|founder| (founder.no, BTreeSet::from([founder.root]))).collect();
+        for known in giving.iter().filter_map(|id| self.acts.get(id)) {
+            if let Act::ReplaceRoot { agency, root, .. } = &known.act
+                && let Some(of) = roots.get_mut(agency)
+                && !self.has(Bug::OldRootsOnly)
+            {
+                of.insert(*root);
+            }
+        }
+        roots
+    }
 }

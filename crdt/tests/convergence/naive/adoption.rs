@@ -6,7 +6,7 @@ use tearline_crdt::id::{Class, CompartmentId, LogId};
 use tearline_crdt::statement::{Act, Mark, Statement};
 
 use super::Naive;
-use super::closures::{Author, Closure, author};
+use super::closures::{Author, author};
 use super::reach::Drawing;
 use crate::bug::Bug;
 use crate::world::Placed;
@@ -29,14 +29,12 @@ impl Adopt {
     /// agency. Logs of class authority are adopted by acts alone."
     pub(crate) fn speaks_of(&self, log: &LogId, drawing: &Drawing, bug: Option<Bug>) -> bool {
         let authority = log.class == Class::Authority && bug != Some(Bug::AuthorityAdopts);
-        let agencies = drawing.agencies(&log.device);
+        let agency = drawing.agency(&log.device);
         let foreign = bug == Some(Bug::ForeignAdopts);
         match &self.author {
             Author::Act => true,
-            Author::Root(agency) => !authority && (agencies.contains(agency) || foreign),
-            Author::Device { agencies: own, .. } => {
-                !authority && (!agencies.is_disjoint(own) || foreign)
-            }
+            Author::Root(own) => !authority && (agency == Some(*own) || foreign),
+            Author::Device { agency: own, .. } => !authority && (agency == *own || foreign),
         }
     }
 }
@@ -60,9 +58,11 @@ impl Naive<'_> {
                 });
             }
         }
-        for (act, marks) in self.root_acts(area, drawing) {
-            if let (Act::Adopt { .. }, Some(agency)) =
-                (&act.act, drawing.agency_of_root(&act.root))
+        let roots = (area == self.coalition).then(|| self.root_acts()).unwrap_or_default();
+        for (act, marks) in roots {
+            let standing = drawing.is_standing(&act.root) || self.has(Bug::OldRootsAdopt);
+            if let (Act::Adopt { .. }, Some(agency), true) =
+                (&act.act, drawing.agency_of_root(&act.root), standing)
             {
                 adopts.insert(Adopt { author: Author::Root(agency), marks });
             }
@@ -71,17 +71,17 @@ impl Naive<'_> {
     }
 }
 
-/// §5: whether an adopt overrides a closure: its author's rank is the higher, or equal.
-pub(super) fn overrides(adopt: &Adopt, closure: &Closure) -> bool {
-    match (&adopt.author, &closure.author) {
+/// §5: whether the word of one author overrides the closure of another: its rank is the higher, or
+/// equal.
+pub(super) fn outranks(one: &Author, other: &Author) -> bool {
+    match (one, other) {
         (Author::Act, _) => true,
-        (_, Author::Act) => false,
-        (Author::Root(one), Author::Root(other)) => one == other,
-        (Author::Root(agency), Author::Device { agencies, .. }) => agencies.contains(agency),
-        (Author::Device { .. }, Author::Root(_)) => false,
+        (_, Author::Act) | (Author::Device { .. }, Author::Root(_)) => false,
+        (Author::Root(own), Author::Root(agency)) => own == agency,
+        (Author::Root(own), Author::Device { agency, .. }) => *agency == Some(*own),
         (
-            Author::Device { id: one, agencies: own, desk },
-            Author::Device { id: other, agencies, .. },
-        ) => one == other || *desk && !own.is_disjoint(agencies),
+            Author::Device { id: own_id, agency: own, desk },
+            Author::Device { id, agency, .. },
+        ) => own_id == id || *desk && own == agency,
     }
 }

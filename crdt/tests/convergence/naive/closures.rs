@@ -1,12 +1,13 @@
 //! §4: closures, and what reopens.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use tearline_crdt::id::{AgencyNo, CompartmentId, DeviceId, Incarnation, LogId, StatementId};
 use tearline_crdt::keys::RootKey;
 use tearline_crdt::statement::{Act, Audience, DeskCertificate, Mark, Reopening, RootAct, Statement};
 
 use super::Naive;
+use super::adoption::outranks;
 use super::reach::{Drawing, Grant};
 use crate::bug::Bug;
 use crate::world::Placed;
@@ -28,22 +29,15 @@ pub(crate) enum Author {
     /// A root of this agency.
     Root(AgencyNo),
     /// A device.
-    Device { id: DeviceId, agencies: BTreeSet<AgencyNo>, desk: bool },
+    Device { id: DeviceId, agency: Option<AgencyNo>, desk: bool },
 }
 
-/// Which closures do not apply to which incarnation of a device.
+/// A citation that works: one closure does not apply to one incarnation of a device.
 #[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(crate) struct Reopened {
     pub(crate) device: DeviceId,
     pub(crate) incarnation: Incarnation,
-    pub(crate) cites: BTreeSet<StatementId>,
-}
-
-/// What the coalition's positive reach was drawn from, to draw it again with something left out.
-pub(crate) struct Source<'a> {
-    pub(crate) members: BTreeMap<AgencyNo, BTreeSet<RootKey>>,
-    pub(crate) certificates: Vec<&'a DeskCertificate>,
-    pub(crate) grants: Vec<Grant<'a>>,
+    pub(crate) closure: Closure,
 }
 
 impl Naive<'_> {
@@ -51,7 +45,7 @@ impl Naive<'_> {
     pub(super) fn closures_by_acts(
         &self,
         in_force: &BTreeSet<StatementId>,
-        source: &Source<'_>,
+        grants: &[Grant<'_>],
         positive: &Drawing,
     ) -> BTreeSet<Closure> {
         let mut closures = BTreeSet::new();
@@ -63,14 +57,7 @@ impl Naive<'_> {
                     devices_of(positive, *agency)
                 }
                 Act::ReplaceRoot { agency, .. } if !self.has(Bug::ReplaceClosesNothing) => {
-                    self.devices_of_older_roots(*agency, source, positive, |root| {
-                        in_force.iter().any(|id| {
-                            self.acts.get(id).is_some_and(|known| {
-                                matches!(&known.act, Act::ReplaceRoot { agency: of, root: new, .. }
-                                    if of == agency && new == root)
-                            })
-                        })
-                    })
+                    self.devices_of_older_roots(*agency, grants, positive)
                 }
                 _ => continue,
             };
@@ -80,21 +67,22 @@ impl Naive<'_> {
         closures
     }
 
-    /// §4, replace root: "the agency's devices that would have no route in the coalition if
-    /// certificates by its other roots than those that replaced one did not exist".
+    /// §4, replace root: "the agency's devices that would have no route in the coalition if, members
+    /// and roots being what they are, certificates by its roots other than those that replaced one
+    /// did not exist".
     fn devices_of_older_roots(
         &self,
         agency: AgencyNo,
-        source: &Source<'_>,
+        grants: &[Grant<'_>],
         positive: &Drawing,
-        replaced_one: impl Fn(&RootKey) -> bool,
     ) -> BTreeSet<DeviceId> {
+        let of = positive.members.get(&agency);
         let is_older = |root: &RootKey| {
-            positive.agency_of_root(root) == Some(agency) && !replaced_one(root)
+            of.is_some_and(|of| of.all.contains(root) && !of.replaced_one.contains(root))
         };
-        let certificates: Vec<_> =
-            source.certificates.iter().copied().filter(|c| !is_older(&c.root)).collect();
-        let without = self.draw_coalition(&source.members, &certificates, &source.grants);
+        let mut certificates = self.certificates();
+        certificates.retain(|certificate| !is_older(&certificate.root));
+        let without = self.draw_coalition(&positive.members, &certificates, grants);
         devices_of(positive, agency).into_iter().filter(|id| !without.reaches(id)).collect()
     }
 
@@ -127,16 +115,12 @@ impl Naive<'_> {
     }
 
     /// §4, the row of a root's act.
-    pub(super) fn closures_by_roots(
-        &self,
-        area: CompartmentId,
-        positive: &Drawing,
-    ) -> BTreeSet<Closure> {
+    pub(super) fn closures_by_roots(&self, positive: &Drawing) -> BTreeSet<Closure> {
         let mut closures = BTreeSet::new();
-        for (act, marks) in self.root_acts(area, positive) {
+        for (act, marks) in self.root_acts() {
             let Act::Revoke { device, .. } = &act.act else { continue };
             let Some(agency) = positive.agency_of_root(&act.root) else { continue };
-            let own = positive.agencies(device).contains(&agency);
+            let own = positive.agency(device) == Some(agency);
             if own && !self.has(Bug::RootsCloseNothing) {
                 closures.insert(Closure {
                     id: act.id(&self.held.charter.id()),
@@ -149,16 +133,12 @@ impl Naive<'_> {
         closures
     }
 
-    /// The root's acts in an area's logs that hold, by a root of a member, with their marks.
-    pub(super) fn root_acts(
-        &self,
-        area: CompartmentId,
-        drawing: &Drawing,
-    ) -> Vec<(&RootAct, Vec<Mark>)> {
+    /// The root's acts in the coalition's logs that hold, with their marks.
+    pub(super) fn root_acts(&self) -> Vec<(&RootAct, Vec<Mark>)> {
         let mut acts = Vec::new();
-        for placed in self.statements_in(area) {
+        for placed in self.statements_in(self.coalition) {
             let Statement::RootAct(act) = placed.item.statement() else { continue };
-            if drawing.agency_of_root(&act.root).is_some() && self.root_act_holds(act) {
+            if self.root_act_holds(act) {
                 let marks = act.act.marks();
                 let marks = marks.map(|marks| marks.resolve(placed.item.payload.as_deref()));
                 acts.push((act, marks.unwrap_or_default()));
@@ -167,41 +147,74 @@ impl Naive<'_> {
         acts
     }
 
-    /// §4: the citations of certificates and grants that count.
+    /// §4: the citations in an area's logs that work. "If the certificate is by a standing root, or
+    /// the grant counts and is by a desk of the device's agency; if it names the agency and card
+    /// that the device has by what counts; and for each closure if its author would be overridden by
+    /// an adopt of that root or desk, or is an act that is cited by an admission of the device's
+    /// agency in force."
     pub(super) fn reopened(
         &self,
         area: CompartmentId,
-        drawing: &Drawing,
+        coalition: &Drawing,
+        closures: &BTreeSet<Closure>,
+        in_force: &BTreeSet<StatementId>,
         counts: &dyn Fn(&Placed) -> bool,
     ) -> BTreeSet<Reopened> {
         let mut all = BTreeSet::new();
-        if self.has(Bug::NothingReopens) {
-            return all;
-        }
         for placed in self.statements_in(area) {
-            let (devices, reopening) = match placed.item.statement() {
-                Statement::Desk { certificate, reopening: Some(reopening) }
-                    if drawing.agency_of_root(&certificate.root).is_some()
-                        && self.certificate_holds(certificate) =>
+            let (by, agency, card, reopening) = match placed.item.statement() {
+                Statement::Desk(DeskCertificate { desk, reopening: Some(reopening), root, .. })
+                    if area == self.coalition
+                        && coalition.is_standing(root)
+                        && self.holds(placed) =>
                 {
-                    (BTreeSet::from([certificate.desk.device]), reopening)
+                    let Some(agency) = coalition.agency_of_root(root) else { continue };
+                    (Author::Root(agency), agency, desk, reopening)
                 }
-                Statement::Grant { audience, reopening: Some(reopening), .. } if counts(placed) => {
-                    let devices = match audience {
-                        Audience::Device { card, .. } => BTreeSet::from([card.device]),
-                        Audience::Agency(agency) => devices_of(drawing, *agency),
-                    };
-                    (devices, reopening)
+                Statement::Grant {
+                    audience: Audience::Device { agency, card },
+                    reopening: Some(reopening),
+                    ..
+                } if counts(placed) => {
+                    let by = author(&placed.log.device, coalition);
+                    let own = matches!(&by, Author::Device { agency: of, desk: true, .. }
+                        if *of == Some(*agency));
+                    if !own && !self.has(Bug::AnybodyReopens) {
+                        continue;
+                    }
+                    (by, *agency, card, reopening)
                 }
                 _ => continue,
             };
+            let device = coalition.devices.get(&card.device);
+            if device.is_none_or(|device| (device.agency, &device.card) != (agency, card)) {
+                continue;
+            }
             let Reopening { incarnation, cites } = reopening;
-            for device in devices {
-                let cites = cites.iter().copied().collect();
-                all.insert(Reopened { device, incarnation: *incarnation, cites });
+            for closure in closures {
+                let permitted = in_force.iter().filter_map(|id| self.acts.get(id)).any(|known| {
+                    matches!(&known.act, Act::Admit { member, cites }
+                        if member.no == agency && cites.contains(&closure.id))
+                });
+                let lifts = outranks(&by, &closure.author)
+                    || closure.author == Author::Act && permitted
+                    || self.has(Bug::AnyReopens);
+                let cited = cites.contains(&closure.id) || self.has(Bug::ReopensAll);
+                if cited && lifts && !self.has(Bug::NothingReopens) {
+                    let (device, closure) = (card.device, closure.clone());
+                    all.insert(Reopened { device, incarnation: *incarnation, closure });
+                }
             }
         }
         all
+    }
+
+    /// Whether a certificate holds.
+    fn holds(&self, placed: &Placed) -> bool {
+        match placed.item.statement() {
+            Statement::Desk(certificate) => self.certificate_holds(certificate),
+            _ => false,
+        }
     }
 
     /// §4: whether a closure of a device is active for an incarnation.
@@ -214,9 +227,7 @@ impl Naive<'_> {
     ) -> bool {
         closure.devices.contains(device)
             && !reopened.iter().any(|r| {
-                r.device == *device
-                    && r.incarnation == incarnation
-                    && (r.cites.contains(&closure.id) || self.has(Bug::ReopensAll))
+                r.device == *device && r.incarnation == incarnation && r.closure == *closure
             })
     }
 
@@ -250,7 +261,7 @@ impl Naive<'_> {
 }
 
 /// §4: above a device is "the device; or a desk of the device's agency while the device is no desk;
-/// or another without which the device would have no route in the area".
+/// or another without whose grants the device would have no route in the area".
 fn is_above(
     issuer: &DeviceId,
     device: &DeviceId,
@@ -262,23 +273,19 @@ fn is_above(
     }
     let Some(below) = positive.devices.get(device) else { return false };
     let own_desk = positive.devices.get(issuer).is_some_and(|desk| {
-        desk.desk && !below.desk && !desk.agencies.is_disjoint(&below.agencies)
+        desk.desk && !below.desk && desk.agency == below.agency
     });
     own_desk || !without(*issuer).reaches(device)
 }
 
 /// A device as the author of a statement.
 pub(super) fn author(id: &DeviceId, drawing: &Drawing) -> Author {
-    let device = drawing.devices.get(id);
-    Author::Device {
-        id: *id,
-        agencies: drawing.agencies(id),
-        desk: device.is_some_and(|device| device.desk),
-    }
+    let desk = drawing.devices.get(id).is_some_and(|device| device.desk);
+    Author::Device { id: *id, agency: drawing.agency(id), desk }
 }
 
 /// The devices of an agency.
 pub(super) fn devices_of(drawing: &Drawing, agency: AgencyNo) -> BTreeSet<DeviceId> {
-    let of = drawing.devices.iter().filter(|(_, device)| device.agencies.contains(&agency));
+    let of = drawing.devices.iter().filter(|(_, device)| device.agency == agency);
     of.map(|(id, _)| *id).collect()
 }

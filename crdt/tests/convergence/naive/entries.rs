@@ -2,13 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use tearline_crdt::bounds::INCARNATIONS_DEFAULT;
-use tearline_crdt::id::{Class, CompartmentId, EntryId, Incarnation, LogId};
+use tearline_crdt::id::{Class, CompartmentId, EntryId, LogId};
 use tearline_crdt::statement::{Mark, Right, Statement};
 
 use super::Naive;
-use super::adoption::{Adopt, overrides};
-use super::closures::{Closure, Reopened};
+use super::adoption::{Adopt, outranks};
+use super::closures::{Author, Closure, Reopened};
 use super::reach::{Drawing, grant_of};
 use crate::answers::Reason;
 use crate::bug::Bug;
@@ -34,8 +33,6 @@ impl Naive<'_> {
             Some(Reason::Branch)
         } else if !self.is_open(log, seq, ground) {
             Some(Reason::Closure)
-        } else if !self.has(Bug::AnyIncarnation) && !self.is_early_incarnation(log, ground) {
-            Some(Reason::Incarnation)
         } else {
             None
         }
@@ -44,7 +41,7 @@ impl Naive<'_> {
     /// §6, rule 1.
     fn has_standing(&self, log: &LogId, ground: &Ground) -> bool {
         let Some(device) = ground.counting.devices.get(&log.device) else { return false };
-        device.routes.keys().any(|route| {
+        device.routes.iter().any(|route| {
             let class = route.limits().classes.is_none_or(|set| set & 1 << (log.class as u8) != 0);
             ground.area == self.coalition
                 || route.right() >= Right::Write && (class || log.class == Class::Authority)
@@ -57,7 +54,12 @@ impl Naive<'_> {
             return true;
         }
         let digest = log.digest();
+        let own_word = |closure: &Closure| {
+            !self.has(Bug::ForkersChoose)
+                && matches!(&closure.author, Author::Device { id, .. } if *id == log.device)
+        };
         let keeps = ground.closures.iter().filter(|c| c.devices.contains(&log.device));
+        let keeps = keeps.filter(|closure| !own_word(closure));
         let keeps = keeps.flat_map(|closure| closure.marks.iter());
         let kept = keeps.filter(|m| m.log == digest).any(|m| self.is_within(m, log, seq));
         let speaking = || self.speaking(log, ground);
@@ -96,7 +98,7 @@ impl Naive<'_> {
         let adopted = |closure: &Closure| {
             !self.has(Bug::NoAdopts)
                 && self.speaking(log, ground).any(|(adopt, mark)| {
-                    (overrides(adopt, closure) || self.has(Bug::NoRank))
+                    (outranks(&adopt.author, &closure.author) || self.has(Bug::NoRank))
                         && self.is_within(mark, log, seq)
                 })
         };
@@ -110,18 +112,6 @@ impl Naive<'_> {
             return active.iter().any(open);
         }
         active.iter().all(open)
-    }
-
-    /// §6, rule 4.
-    fn is_early_incarnation(&self, log: &LogId, ground: &Ground) -> bool {
-        let Some(device) = ground.counting.devices.get(&log.device) else { return false };
-        let limits = device.routes.keys().map(|route| route.limits().incarnations);
-        let limit = limits.map(|limit| limit.map_or(INCARNATIONS_DEFAULT, usize::from)).max();
-        let own = self.logs_in(ground.area);
-        let own = own.filter(|other| other.device == log.device).map(|other| other.incarnation);
-        let incarnations: BTreeSet<Incarnation> = own.collect();
-        let before = incarnations.iter().filter(|i| **i < log.incarnation).count();
-        before < limit.unwrap_or(0)
     }
 
     /// §7: whether the place of a statement counts.
@@ -139,7 +129,7 @@ impl Naive<'_> {
             let good = match placed.item.statement() {
                 Statement::Grant { .. } => grant_of(placed).is_some_and(|grant| {
                     issuer.is_some_and(|issuer| {
-                        let mut routes = issuer.routes.keys();
+                        let mut routes = issuer.routes.iter();
                         routes.any(|route| self.covers(route, grant.right, grant.caveats))
                     })
                 }),

@@ -13,8 +13,8 @@ mod records;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
-use tearline_crdt::id::{CompartmentId, DeviceId, EntryId, LogId, StatementId};
-use tearline_crdt::keys::DeviceCard;
+use tearline_crdt::id::{AgencyNo, CompartmentId, DeviceId, EntryId, LogId, StatementId};
+use tearline_crdt::keys::{DeviceCard, RootKey};
 use tearline_crdt::statement::{Act, DeskCertificate, Mark, RootAct};
 
 use crate::answers::{Answers, AreaAnswers, ClosureAnswers, DeviceAnswers};
@@ -22,7 +22,7 @@ use crate::bug::Bug;
 use crate::world::{Held, Placed};
 use acts::Known;
 use adoption::Adopt;
-use closures::{Author, Closure, Source};
+use closures::{Author, Closure};
 use entries::Ground;
 use reach::Drawing;
 
@@ -76,7 +76,7 @@ impl Naive<'_> {
     fn answers(&self) -> (Answers, BTreeMap<LogId, Mark>) {
         let whole = self.whole();
         let mut answers = Answers {
-            members: whole.positive.members.clone(),
+            members: members_answers(&whole.positive),
             acts: whole.in_force.clone(),
             areas: BTreeMap::new(),
         };
@@ -91,50 +91,58 @@ impl Naive<'_> {
         (answers, leads)
     }
 
+    /// Whether a statement is before the fork of its log.
+    fn is_before_fork(&self, placed: &Placed) -> bool {
+        placed.seq < self.held.fork(&placed.log)
+    }
+
     /// The coalition: §2 to §7 from its own statements alone.
     fn whole(&self) -> Whole {
-        // §3, positive reach: whatever was approved by whoever ever could.
+        // §3, positive reach: whatever was approved before forks.
         let certificates = self.certificates();
-        let every_place = |_: &Placed| true;
+        let before_fork = |placed: &Placed| self.is_before_fork(placed);
         let mut reached: BTreeSet<StatementId> = BTreeSet::new();
-        let (members, positive, source) = loop {
-            let members = self.members(&reached);
-            let grants = self.grants(self.coalition, &every_place);
-            let positive = self.draw_coalition(&members, &certificates, &grants);
-            let more = self.acts.keys().filter(|id| self.is_approved(**id, &positive, &every_place));
-            let before = reached.len();
+        loop {
+            let founders = self.founders(&reached);
+            let more = self.acts.keys().filter(|id| self.is_approved(**id, &founders, &before_fork));
             let more: Vec<StatementId> = more.copied().collect();
+            let before = reached.len();
             reached.extend(more);
             if reached.len() == before {
-                let source = Source {
-                    members: members.clone(),
-                    certificates: certificates.clone(),
-                    grants,
-                };
-                break (members, positive, source);
+                break;
             }
-        };
-        let narrowing = |id: &&StatementId| self.acts.get(id).is_some_and(|k| k.act.is_narrowing());
-        let mut in_force: BTreeSet<StatementId> = reached.iter().filter(narrowing).copied().collect();
+        }
+        let members = self.members(&reached, &reached);
+        let grants = self.grants(self.coalition, &before_fork);
+        let positive = self.draw_coalition(&members, &certificates, &grants);
+
+        // §2: "For a narrowing act all approvals count."
+        let founders = self.founders(&reached);
+        let every_place = |_: &Placed| true;
+        let narrowing = self.acts.iter().filter(|(_, known)| known.act.is_narrowing());
+        let narrowing = narrowing.filter(|(id, _)| self.is_approved(**id, &founders, &every_place));
+        let mut in_force: BTreeSet<StatementId> = narrowing.map(|(id, _)| *id).collect();
 
         // §4: all in positive reach.
         let without = |device: DeviceId| {
-            let Source { certificates, grants, .. } = &source;
-            self.draw_coalition_without(&members, certificates, grants, Some(device))
+            let mut others = grants.clone();
+            others.retain(|grant| grant.issuer != device);
+            self.draw_coalition(&members, &certificates, &others)
         };
-        let mut closures = self.closures_by_acts(&in_force, &source, &positive);
-        closures.extend(self.closures_by_roots(self.coalition, &positive));
+        let mut closures = self.closures_by_acts(&in_force, &grants, &positive);
+        closures.extend(self.closures_by_roots(&positive));
         let of_devices = |place: &dyn Fn(&Placed) -> bool| {
             self.closures_by_devices(self.coalition, &positive, &without, place)
         };
         let base = closures.clone();
         closures.extend(of_devices(&every_place));
 
-        // §7: begin with nothing, and add what counts until nothing more does.
+        // §7: begin with nothing, and judge by what counted in the round before.
         let mut counting: BTreeSet<EntryId> = BTreeSet::new();
+        let mut giving: BTreeSet<StatementId> = BTreeSet::new();
         loop {
             let counts = |placed: &Placed| counting.contains(&placed.item.id);
-            let members = self.members(&in_force);
+            let members = self.members(&in_force, &giving);
             let grants = self.grants(self.coalition, &counts);
             let drawing = self.draw_coalition(&members, &certificates, &grants);
             let mut adopts = self.adopts(self.coalition, &drawing, &counts);
@@ -143,11 +151,13 @@ impl Naive<'_> {
                     adopts.insert(Adopt { author: Author::Act, marks: known.marks.clone() });
                 }
             }
+            let reopened =
+                self.reopened(self.coalition, &drawing, &closures, &in_force, &counts);
             let mut ground = Ground {
                 area: self.coalition,
-                reopened: self.reopened(self.coalition, &drawing, &counts),
                 counting: drawing,
                 closures: closures.clone(),
+                reopened,
                 adopts,
             };
             if self.has(Bug::RevocationsNeedPlace) {
@@ -159,16 +169,18 @@ impl Naive<'_> {
             let place = |placed: &Placed| {
                 self.has(Bug::QuarantinedApprovals) || self.place_counts(placed, &ground)
             };
-            let widening = self.acts.iter().filter(|(_, known)| !known.act.is_narrowing());
-            let approved: Vec<StatementId> = widening
-                .filter(|(id, _)| self.is_approved(**id, &ground.counting, &place))
-                .map(|(id, _)| *id)
-                .collect();
+            let founders = self.founders(&giving);
+            let widely = self.acts.keys().filter(|id| self.is_approved(**id, &founders, &place));
+            let widely: Vec<StatementId> = widely.copied().collect();
             let more = self.counting_statements(&ground);
-            let before = (counting.len(), in_force.len());
-            in_force.extend(approved);
+            let before = (counting.len(), in_force.len(), giving.len());
+            in_force.extend(widely.iter().copied());
+            giving.extend(widely);
+            if self.has(Bug::ClosedRootsGive) {
+                giving.extend(in_force.iter().copied());
+            }
             counting.extend(more);
-            if before == (counting.len(), in_force.len()) {
+            if before == (counting.len(), in_force.len(), giving.len()) {
                 return Whole { in_force, positive, ground, counting };
             }
         }
@@ -180,31 +192,40 @@ impl Naive<'_> {
         area: CompartmentId,
         whole: &Whole,
     ) -> (CompartmentId, AreaAnswers, BTreeMap<LogId, Mark>) {
+        let before_fork = |placed: &Placed| self.is_before_fork(placed);
         let every_place = |_: &Placed| true;
-        let all = self.grants(area, &every_place);
-        let positive = self.draw_compartment(area, &whole.positive, &all, None);
+        let all = self.grants(area, &before_fork);
+        let positive = self.draw_compartment(area, &whole.positive, &all);
         let without = |device: DeviceId| {
-            let members = &whole.positive.members;
-            let grants = self.grants(self.coalition, &every_place);
-            let coalition = self.draw_coalition_without(
-                members,
+            let of_others =
+                |placed: &Placed| self.is_before_fork(placed) && placed.log.device != device;
+            let coalition = self.draw_coalition(
+                &whole.positive.members,
                 &self.certificates(),
-                &grants,
-                Some(device),
+                &self.grants(self.coalition, &of_others),
             );
-            self.draw_compartment(area, &coalition, &all, Some(device))
+            self.draw_compartment(area, &coalition, &self.grants(area, &of_others))
         };
         let mut closures = whole.ground.closures.clone();
-        closures.extend(self.closures_by_roots(area, &whole.positive));
         closures.extend(self.closures_by_devices(area, &positive, &without, &every_place));
 
         let mut counting: BTreeSet<EntryId> = BTreeSet::new();
         loop {
             let counts = |placed: &Placed| counting.contains(&placed.item.id);
             let grants = self.grants(area, &counts);
-            let drawing = self.draw_compartment(area, &whole.ground.counting, &grants, None);
-            let mut reopened = whole.ground.reopened.clone();
-            reopened.extend(self.reopened(area, &drawing, &counts));
+            let coalition = &whole.ground.counting;
+            let drawing = self.draw_compartment(area, coalition, &grants);
+            // "In a compartment those of the coalition and those of the compartment work." Those of
+            // the coalition cite what is closed here alone too.
+            let in_coalition = |placed: &Placed| whole.counting.contains(&placed.item.id);
+            let mut reopened = self.reopened(
+                self.coalition,
+                coalition,
+                &closures,
+                &whole.in_force,
+                &in_coalition,
+            );
+            reopened.extend(self.reopened(area, coalition, &closures, &whole.in_force, &counts));
             let mut adopts = whole.ground.adopts.clone();
             adopts.extend(self.adopts(area, &drawing, &counts));
             let closures = closures.clone();
@@ -215,9 +236,8 @@ impl Naive<'_> {
                 continue;
             }
             let mut answers = self.area_answers(&positive, &ground, &counting);
-            let lifts = counting.union(&whole.counting).copied().collect();
             answers.records =
-                self.records(area, &positive, &ground.counting, &whole.in_force, &lifts);
+                self.records(area, &positive, &ground.counting, &whole.in_force, &counting);
             answers.epochs = self.epochs(&ground, &counting, &whole.in_force);
             answers.current = self.current(&ground, &answers.epochs);
             let leads = self.leads(&ground);
@@ -235,13 +255,13 @@ impl Naive<'_> {
         let mut answers = AreaAnswers::default();
         for (id, device) in &positive.devices {
             let entry: &mut DeviceAnswers = answers.devices.entry(*id).or_default();
-            entry.agencies = device.agencies.clone();
+            entry.agency = Some(device.agency);
             entry.desk = device.desk;
-            entry.positive = device.routes.keys().map(reach::Key::answer).collect();
+            entry.positive = device.routes.iter().map(reach::Key::answer).collect();
         }
         for (id, device) in &ground.counting.devices {
             let entry: &mut DeviceAnswers = answers.devices.entry(*id).or_default();
-            entry.counting = device.routes.keys().map(reach::Key::answer).collect();
+            entry.counting = device.routes.iter().map(reach::Key::answer).collect();
         }
         for (id, entry) in &mut answers.devices {
             entry.live = self.is_live(id, &ground.closures, &ground.reopened);
@@ -291,6 +311,10 @@ impl Naive<'_> {
         act.encode(&mut bytes);
         remembered(bytes, || act.holds(&self.held.charter.id()))
     }
+}
+
+fn members_answers(drawing: &Drawing) -> BTreeMap<AgencyNo, BTreeSet<RootKey>> {
+    drawing.members.iter().map(|(no, roots)| (*no, roots.all.clone())).collect()
 }
 
 fn closure_answers(closure: &Closure) -> ClosureAnswers {

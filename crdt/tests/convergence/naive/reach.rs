@@ -17,20 +17,35 @@ use crate::world::Placed;
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub(crate) struct Drawing {
     /// Roots by member.
-    pub(crate) members: BTreeMap<AgencyNo, BTreeSet<RootKey>>,
+    pub(crate) members: BTreeMap<AgencyNo, Roots>,
     pub(crate) devices: BTreeMap<DeviceId, Device>,
 }
 
-/// A device with a route.
+/// The roots of a member.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub(crate) struct Device {
-    pub(crate) agencies: BTreeSet<AgencyNo>,
-    pub(crate) desk: bool,
-    pub(crate) routes: Routes,
+pub(crate) struct Roots {
+    pub(crate) all: BTreeSet<RootKey>,
+    /// Those that replaced one.
+    pub(crate) replaced_one: BTreeSet<RootKey>,
 }
 
-/// A device's routes, in the order in which they are kept, each with the cards it is under.
-pub(crate) type Routes = BTreeMap<Key, BTreeSet<DeviceCard>>;
+impl Roots {
+    /// §3: "If any replaced it, those alone are its standing roots."
+    pub(crate) fn is_standing(&self, root: &RootKey) -> bool {
+        let newer = self.all.intersection(&self.replaced_one).next().is_some();
+        self.all.contains(root) && (!newer || self.replaced_one.contains(root))
+    }
+}
+
+/// A device with a route.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct Device {
+    pub(crate) agency: AgencyNo,
+    pub(crate) card: DeviceCard,
+    pub(crate) desk: bool,
+    /// In the order in which they are kept.
+    pub(crate) routes: BTreeSet<Key>,
+}
 
 /// A route, in the order of §3: depth ascending, right descending, encoded limits ascending.
 #[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -54,7 +69,6 @@ pub(crate) struct Grant<'a> {
 struct Gift {
     issuer: DeviceId,
     to: DeviceId,
-    card: Option<DeviceCard>,
     right: Right,
     caveats: Caveats,
     /// What the route gives at the most.
@@ -84,7 +98,7 @@ impl Key {
 impl Device {
     /// Whether it has a route with at least this right.
     pub(crate) fn may(&self, right: Right) -> bool {
-        self.routes.keys().any(|route| route.right() >= right)
+        self.routes.iter().any(|route| route.right() >= right)
     }
 }
 
@@ -94,143 +108,129 @@ impl Drawing {
         self.devices.get(device).is_some_and(|device| !device.routes.is_empty())
     }
 
-    /// The agencies that a device is of.
-    pub(crate) fn agencies(&self, device: &DeviceId) -> BTreeSet<AgencyNo> {
-        self.devices.get(device).map(|device| device.agencies.clone()).unwrap_or_default()
+    /// The agency of a device.
+    pub(crate) fn agency(&self, device: &DeviceId) -> Option<AgencyNo> {
+        self.devices.get(device).map(|device| device.agency)
     }
 
-    /// The agency of a root, by number.
+    /// The agency of a root.
     pub(crate) fn agency_of_root(&self, root: &RootKey) -> Option<AgencyNo> {
-        let mut of = self.members.iter().filter(|(_, roots)| roots.contains(root));
+        let mut of = self.members.iter().filter(|(_, roots)| roots.all.contains(root));
         of.next().map(|(no, _)| *no)
+    }
+
+    /// Whether a root is one of its agency's standing ones.
+    pub(crate) fn is_standing(&self, root: &RootKey) -> bool {
+        self.members.values().any(|roots| roots.is_standing(root))
     }
 }
 
 impl Naive<'_> {
-    /// §3: members and their roots, from the acts in force.
+    /// §3: members and their roots, from the acts in force, and those of them that give roots.
     pub(super) fn members(
         &self,
         in_force: &BTreeSet<StatementId>,
-    ) -> BTreeMap<AgencyNo, BTreeSet<RootKey>> {
-        let founders = &self.held.charter.founders;
+        giving: &BTreeSet<StatementId>,
+    ) -> BTreeMap<AgencyNo, Roots> {
         let mut chosen: BTreeMap<AgencyNo, &Member> = BTreeMap::new();
-        let acts = in_force.iter().filter_map(|id| self.acts.get(id));
-        for known in acts.clone() {
+        for known in in_force.iter().filter_map(|id| self.acts.get(id)) {
             let Act::Admit { member, .. } = &known.act else { continue };
-            let other = chosen.get(&member.no);
             let smaller = |other: &&Member| {
                 let less = (member.root, encoded(member)) < (other.root, encoded(other));
                 if self.has(Bug::GreatestRoot) { !less } else { less }
             };
-            if other.is_none_or(smaller) {
+            if chosen.get(&member.no).is_none_or(smaller) {
                 chosen.insert(member.no, member);
             }
         }
-        for founder in founders {
+        for founder in &self.held.charter.founders {
             chosen.insert(founder.no, founder);
         }
-        let mut roots: BTreeMap<AgencyNo, BTreeSet<RootKey>> =
-            chosen.iter().map(|(no, member)| (*no, BTreeSet::from([member.root]))).collect();
-        for known in acts {
+        let mut members: BTreeMap<AgencyNo, Roots> = BTreeMap::new();
+        for (no, member) in chosen {
+            members.entry(no).or_default().all.insert(member.root);
+        }
+        for known in giving.iter().filter_map(|id| self.acts.get(id)) {
             if let Act::ReplaceRoot { agency, root, .. } = &known.act
-                && let Some(of) = roots.get_mut(agency)
+                && let Some(of) = members.get_mut(agency)
                 && !self.has(Bug::OldRootsOnly)
             {
-                of.insert(*root);
+                of.all.insert(*root);
+                of.replaced_one.insert(*root);
             }
         }
+        // "A root of several members is that of the smallest number."
         let mut taken = BTreeSet::new();
-        for of in roots.values_mut() {
-            of.retain(|root| taken.insert(*root));
+        for of in members.values_mut() {
+            of.all.retain(|root| taken.insert(*root));
         }
-        roots
+        members
     }
 
     /// §3: desks and routes in the coalition.
     pub(super) fn draw_coalition(
         &self,
-        members: &BTreeMap<AgencyNo, BTreeSet<RootKey>>,
+        members: &BTreeMap<AgencyNo, Roots>,
         certificates: &[&DeskCertificate],
         grants: &[Grant<'_>],
-    ) -> Drawing {
-        self.draw_coalition_without(members, certificates, grants, None)
-    }
-
-    /// The same as if nobody had a route through one device.
-    pub(super) fn draw_coalition_without(
-        &self,
-        members: &BTreeMap<AgencyNo, BTreeSet<RootKey>>,
-        certificates: &[&DeskCertificate],
-        grants: &[Grant<'_>],
-        without: Option<DeviceId>,
     ) -> Drawing {
         let mut drawing = Drawing { members: members.clone(), devices: BTreeMap::new() };
+        let mut base: BTreeMap<DeviceId, BTreeSet<Key>> = BTreeMap::new();
+        // "Of several certificates for it the smallest agency's, then card's, counts."
+        let mut desks: BTreeMap<DeviceId, (AgencyNo, &DeviceCard)> = BTreeMap::new();
         for certificate in certificates {
             if let Some(agency) = drawing.agency_of_root(&certificate.root)
                 && self.certificate_holds(certificate)
             {
-                let card = certificate.desk.clone();
-                let desk = drawing.devices.entry(card.device).or_default();
-                desk.desk = true;
-                desk.agencies.insert(agency);
-                let route = Key::new(1, Right::Admin, full());
-                desk.routes.entry(route).or_default().insert(card);
+                let one = (agency, &certificate.desk);
+                let least = desks.entry(certificate.desk.device).or_insert(one);
+                *least = one.min(*least);
             }
         }
-        let desks = drawing.clone();
-        // A device's agency says which grants it may give, and a grant says of which agency a
-        // device is: drawn again until nothing changes.
-        loop {
-            let gifts: Vec<Gift> =
-                grants.iter().filter_map(|g| self.gift_in_coalition(g, &desks, &drawing)).collect();
-            let base = desks.devices.iter().map(|(id, desk)| (*id, desk.routes.clone())).collect();
-            let routes = self.spread(base, &gifts, without);
-            let mut next = desks.clone();
-            next.devices.values_mut().for_each(|desk| desk.routes.clear());
-            for (device, routes) in routes {
-                next.devices.entry(device).or_default().routes = routes;
-            }
-            for grant in grants {
-                if let Audience::Device { agency, card } = grant.audience
-                    && let Some(device) = next.devices.get_mut(&card.device)
-                    && device.routes.values().any(|cards| cards.contains(card))
-                    && self.gift_in_coalition(grant, &desks, &drawing).is_some()
-                {
-                    device.agencies.insert(*agency);
-                }
-            }
-            next.devices.retain(|_, device| !device.routes.is_empty());
-            if next == drawing {
-                return next;
-            }
-            drawing = next;
+        for (id, (agency, card)) in &desks {
+            base.insert(*id, BTreeSet::from([Key::new(1, Right::Admin, full())]));
+            let routes = BTreeSet::new();
+            drawing.devices.insert(*id, Device { agency: *agency, card: (*card).clone(), desk: true, routes });
         }
-    }
-
-    /// §3: "if its card holds, the card's sponsor is a desk, and sponsor and issuer are of the
-    /// agency that the grant names". "A desk needs no grant and gets none."
-    fn gift_in_coalition(
-        &self,
-        grant: &Grant<'_>,
-        desks: &Drawing,
-        drawing: &Drawing,
-    ) -> Option<Gift> {
-        let Audience::Device { agency, card } = grant.audience else { return None };
-        let sponsor = desks.devices.get(&DeviceId(card.sponsor));
-        let sponsored = sponsor.is_some_and(|desk| desk.agencies.contains(agency));
-        let own = drawing.agencies(&grant.issuer).contains(agency);
-        let good = (sponsored || self.has(Bug::AnySponsor))
-            && (own || self.has(Bug::AnyIssuer))
-            && !desks.devices.contains_key(&card.device)
-            && self.card_holds(card);
-        good.then(|| Gift {
-            issuer: grant.issuer,
-            to: card.device,
-            card: Some(card.clone()),
-            right: grant.right,
-            caveats: grant.caveats.clone(),
-            at_most: Right::Admin,
-        })
+        // "Where such grants name several cards for a device ..., only those with the smallest
+        // agency, then the smallest card ... count."
+        let mut cards: BTreeMap<DeviceId, (AgencyNo, &DeviceCard)> = BTreeMap::new();
+        for grant in grants {
+            let Audience::Device { agency, card } = grant.audience else { continue };
+            let sponsor = desks.get(&DeviceId(card.sponsor)).map(|(agency, _)| *agency);
+            let sponsored = sponsor == Some(*agency) || self.has(Bug::AnySponsor);
+            if sponsored && !desks.contains_key(&card.device) && self.card_holds(card) {
+                let one = (*agency, card);
+                let least = cards.entry(card.device).or_insert(one);
+                *least = if self.has(Bug::GreatestCard) { one.max(*least) } else { one.min(*least) };
+            }
+        }
+        for (id, (agency, card)) in &cards {
+            let routes = BTreeSet::new();
+            drawing.devices.insert(*id, Device { agency: *agency, card: (*card).clone(), desk: false, routes });
+        }
+        let mut gifts = Vec::new();
+        for grant in grants {
+            let Audience::Device { agency, card } = grant.audience else { continue };
+            let own = drawing.agency(&grant.issuer) == Some(*agency);
+            let named = cards.get(&card.device) == Some(&(*agency, card));
+            if named && (own || self.has(Bug::AnyIssuer)) {
+                gifts.push(Gift {
+                    issuer: grant.issuer,
+                    to: card.device,
+                    right: grant.right,
+                    caveats: grant.caveats.clone(),
+                    at_most: Right::Admin,
+                });
+            }
+        }
+        for (id, routes) in self.spread(base, &gifts) {
+            if let Some(device) = drawing.devices.get_mut(&id) {
+                device.routes = routes;
+            }
+        }
+        drawing.devices.retain(|_, device| !device.routes.is_empty());
+        drawing
     }
 
     /// §3: routes in a compartment.
@@ -239,42 +239,32 @@ impl Naive<'_> {
         area: CompartmentId,
         coalition: &Drawing,
         grants: &[Grant<'_>],
-        without: Option<DeviceId>,
     ) -> Drawing {
         let audience = self.audience(area);
         let is_in = |device: &Device| {
             audience.iter().any(|(no, root)| {
-                device.agencies.contains(no)
-                    && coalition.members.get(no).is_some_and(|roots| roots.contains(root))
+                let members = coalition.members.get(no);
+                device.agency == *no && members.is_some_and(|roots| roots.all.contains(root))
             })
-        };
-        let at_most = |device: &Device| {
-            if is_in(device) || self.has(Bug::OpenAudience) { Right::Admin } else { Right::Relay }
         };
         let mut gifts = Vec::new();
         for grant in grants {
-            let gift = |to: DeviceId, device: &Device| Gift {
-                issuer: grant.issuer,
-                to,
-                card: None,
-                right: grant.right,
-                caveats: grant.caveats.clone(),
-                at_most: at_most(device),
-            };
-            match grant.audience {
-                Audience::Device { card, .. } => {
-                    if let Some(device) = coalition.devices.get(&card.device)
-                        && device.routes.values().any(|cards| cards.contains(card))
-                    {
-                        gifts.push(gift(card.device, device));
+            for (id, device) in &coalition.devices {
+                let meant = match grant.audience {
+                    Audience::Device { agency, card } => {
+                        (*agency, card) == (device.agency, &device.card)
                     }
-                }
-                Audience::Agency(agency) => {
-                    for (id, device) in &coalition.devices {
-                        if device.agencies.contains(agency) {
-                            gifts.push(gift(*id, device));
-                        }
-                    }
+                    Audience::Agency(agency) => *agency == device.agency,
+                };
+                if meant {
+                    let inside = is_in(device) || self.has(Bug::OpenAudience);
+                    gifts.push(Gift {
+                        issuer: grant.issuer,
+                        to: *id,
+                        right: grant.right,
+                        caveats: grant.caveats.clone(),
+                        at_most: if inside { Right::Admin } else { Right::Relay },
+                    });
                 }
             }
         }
@@ -282,9 +272,10 @@ impl Naive<'_> {
         let base = base.map(|(id, device)| (*id, device.routes.clone())).collect();
         let mut drawing =
             Drawing { members: coalition.members.clone(), devices: BTreeMap::new() };
-        for (id, routes) in self.spread(base, &gifts, without) {
-            let Some(device) = coalition.devices.get(&id) else { continue };
-            if !routes.is_empty() {
+        for (id, routes) in self.spread(base, &gifts) {
+            if let Some(device) = coalition.devices.get(&id)
+                && !routes.is_empty()
+            {
                 drawing.devices.insert(id, Device { routes, ..device.clone() });
             }
         }
@@ -295,35 +286,29 @@ impl Naive<'_> {
     /// before, and of each device the 16 smallest are kept.
     fn spread(
         &self,
-        base: BTreeMap<DeviceId, Routes>,
+        base: BTreeMap<DeviceId, BTreeSet<Key>>,
         gifts: &[Gift],
-        without: Option<DeviceId>,
-    ) -> BTreeMap<DeviceId, Routes> {
-        let mut kept: BTreeMap<DeviceId, Routes> = BTreeMap::new();
+    ) -> BTreeMap<DeviceId, BTreeSet<Key>> {
+        let mut kept: BTreeMap<DeviceId, BTreeSet<Key>> = BTreeMap::new();
         let deepest = if self.has(Bug::AnyDepth) { 3 * ROUTE_DEPTH_MAX } else { ROUTE_DEPTH_MAX };
         for depth in 1..=deepest {
-            let mut new: Vec<(DeviceId, Key, BTreeSet<DeviceCard>)> = Vec::new();
+            let mut new: Vec<(DeviceId, Key)> = Vec::new();
             for (device, routes) in &base {
-                for (route, cards) in routes.iter().filter(|(route, _)| route.depth == depth) {
-                    new.push((*device, route.clone(), cards.clone()));
-                }
+                let here = routes.iter().filter(|route| route.depth == depth);
+                new.extend(here.map(|route| (*device, route.clone())));
             }
             for gift in gifts {
                 let issuer = kept.get(&gift.issuer);
-                let before = issuer.into_iter().flatten().filter(|(r, _)| r.depth + 1 == depth);
-                for (route, _) in before {
+                for route in issuer.into_iter().flatten().filter(|r| r.depth + 1 == depth) {
                     if self.covers(route, gift.right, &gift.caveats) {
                         let right = gift.right.min(gift.at_most);
                         let limits = self.inherited(route, &gift.caveats);
-                        let cards = gift.card.iter().cloned().collect();
-                        new.push((gift.to, Key::new(depth, right, limits), cards));
+                        new.push((gift.to, Key::new(depth, right, limits)));
                     }
                 }
             }
-            for (device, route, cards) in new {
-                if Some(device) != without {
-                    kept.entry(device).or_default().entry(route).or_default().extend(cards);
-                }
+            for (device, route) in new {
+                kept.entry(device).or_default().insert(route);
             }
             for routes in kept.values_mut() {
                 while routes.len() > ROUTES_PER_DEVICE_MAX && !self.has(Bug::AllRoutes) {
@@ -374,11 +359,11 @@ impl Naive<'_> {
         opening.map(|opening| opening.audience.clone()).unwrap_or_default()
     }
 
-    /// The certificates in the coalition's logs. They prove themselves, so every place will do.
+    /// The certificates in the coalition's logs. They prove themselves, so every place will do (§1).
     pub(super) fn certificates(&self) -> Vec<&DeskCertificate> {
         let certificates = self.statements_in(self.coalition).filter_map(|placed| {
             match placed.item.statement() {
-                Statement::Desk { certificate, .. } => Some(certificate),
+                Statement::Desk(certificate) => Some(certificate),
                 _ => None,
             }
         });

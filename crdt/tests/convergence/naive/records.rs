@@ -9,7 +9,6 @@ use super::Naive;
 use super::reach::Drawing;
 use crate::answers::RecordAnswers;
 use crate::bug::Bug;
-use crate::world::Placed;
 
 /// A word on a record: a statement, or an act in force.
 struct Word<'a> {
@@ -57,14 +56,14 @@ impl Naive<'_> {
         let named = words.iter().map(|word| word.what.genesis());
         for genesis in named.chain(self.held.records.iter().copied()) {
             let originator = self.author_of(area, genesis);
-            let originator = originator.map(|device| positive.agencies(&device)).unwrap_or_default();
+            let originator = originator.and_then(|device| positive.agency(&device));
             let about: Vec<&Word<'_>> =
                 words.iter().filter(|word| word.what.genesis() == genesis).collect();
-            if originator.is_empty() && about.is_empty() {
+            if originator.is_none() && about.is_empty() {
                 continue;
             }
             let of = positive.members.keys().map(|no| {
-                (*no, self.record(area, *no, &originator, &about, positive, &lifted))
+                (*no, self.record(area, *no, originator, &about, positive, &lifted))
             });
             records.insert(genesis, of.collect());
         }
@@ -76,7 +75,7 @@ impl Naive<'_> {
         &self,
         area: CompartmentId,
         peer: AgencyNo,
-        originator: &BTreeSet<AgencyNo>,
+        originator: Option<AgencyNo>,
         about: &[&Word<'_>],
         positive: &Drawing,
         lifted: &dyn Fn(&Word<'_>) -> bool,
@@ -87,8 +86,9 @@ impl Naive<'_> {
             })
         };
         let of_originator = |word: &Word<'_>| {
-            word.issuer
-                .is_none_or(|issuer| !positive.agencies(&issuer).is_disjoint(originator))
+            word.issuer.is_none_or(|issuer| {
+                originator.is_some() && positive.agency(&issuer) == originator
+            })
         };
         let steward = |word: &Word<'_>| has(word, Right::Admin) && of_originator(word);
         let erasers = about.iter().filter(|word| {
@@ -96,15 +96,21 @@ impl Naive<'_> {
                 && (steward(word) || self.has(Bug::AnybodyErases) && has(word, Right::Write))
         });
         let erasures: Vec<&&Word<'_>> = erasers.collect();
+        let is_hold = |word: &Word<'_>| {
+            matches!(word.what, What::Hold(_))
+                && has(word, Right::Admin)
+                && !lifted(word)
+                && !self.has(Bug::NoHolds)
+        };
+        let of = |word: &Word<'_>, agency: Option<AgencyNo>| {
+            word.issuer.is_some_and(|issuer| agency.is_some() && positive.agency(&issuer) == agency)
+        };
         // "Hold by a steward binds all; by an admin of another agency ... the peers of that agency."
         let binds = |word: &Word<'_>| {
-            let own = word.issuer.is_some_and(|issuer| positive.agencies(&issuer).contains(&peer));
-            matches!(word.what, What::Hold(_))
-                && (steward(word)
-                    || has(word, Right::Admin) && (own || self.has(Bug::HoldsBindAll)))
-                && !lifted(word)
+            is_hold(word)
+                && (of_originator(word) || of(word, Some(peer)) || self.has(Bug::HoldsBindAll))
         };
-        let held = about.iter().any(|word| binds(word)) && !self.has(Bug::NoHolds);
+        let held = about.iter().any(|word| binds(word));
         let restricts = |word: &&&Word<'_>| {
             matches!(word.what, What::Restrict(_)) && steward(word) && !lifted(word)
         };
@@ -117,12 +123,21 @@ impl Naive<'_> {
                     destroyed.extend(self.own_entries(area, word.issuer, listed, positive));
                 }
             }
-            for word in about.iter().filter(|word| has(word, Right::Write)) {
-                if let What::EraseAlso(_, entries) = word.what
-                    && !self.has(Bug::NoEraseAlso)
-                {
-                    destroyed.extend(self.own_entries(area, word.issuer, entries, positive));
-                }
+        }
+        // "Destroyed if any admin or act has erased the record and no hold by an act, by the adding
+        // device's agency or by the peer's own binds."
+        let any_erased = about
+            .iter()
+            .any(|word| matches!(word.what, What::Erase(_)) && has(word, Right::Admin));
+        for word in about.iter().filter(|word| any_erased && has(word, Right::Write)) {
+            let What::EraseAlso(_, entries) = word.what else { continue };
+            let adding = word.issuer.and_then(|issuer| positive.agency(&issuer));
+            let spared = about.iter().any(|hold| {
+                is_hold(hold)
+                    && (hold.issuer.is_none() || of(hold, adding) || of(hold, Some(peer)))
+            });
+            if !spared && !self.has(Bug::NoEraseAlso) {
+                destroyed.extend(self.own_entries(area, word.issuer, entries, positive));
             }
         }
         RecordAnswers {
@@ -147,11 +162,11 @@ impl Naive<'_> {
         listed: impl IntoIterator<Item = &'e EntryId>,
         positive: &Drawing,
     ) -> BTreeSet<EntryId> {
-        let own = issuer.map(|issuer| positive.agencies(&issuer));
+        let own = issuer.map(|issuer| positive.agency(&issuer));
         let listed = listed.into_iter().copied().filter(|entry| {
-            own.as_ref().is_none_or(|own| {
+            own.is_none_or(|own| {
                 self.author_of(area, *entry).is_some_and(|author| {
-                    self.has(Bug::EraseAll) || !positive.agencies(&author).is_disjoint(own)
+                    self.has(Bug::EraseAll) || own.is_some() && positive.agency(&author) == own
                 })
             })
         });
@@ -175,13 +190,13 @@ impl Naive<'_> {
         let by_act = in_force.iter().filter_map(|id| self.acts.get(id)).any(
             |known| matches!(&known.act, Act::Lift { lifted } if *lifted == word.id),
         );
-        let by_admin = self.statements_about(area).any(|placed| {
+        let by_admin = self.statements_in(area).any(|placed| {
             let names = matches!(placed.item.statement(),
                 Statement::Lift { lifted } if *lifted == word.id);
             let admin = counting.devices.get(&placed.log.device).is_some_and(|device| {
                 let same = word
                     .issuer
-                    .is_some_and(|of| !positive.agencies(&of).is_disjoint(&device.agencies));
+                    .is_some_and(|of| positive.agency(&of) == Some(device.agency));
                 device.may(Right::Admin) && same
             });
             names && admin && lifts.contains(&placed.item.id)
@@ -189,10 +204,10 @@ impl Naive<'_> {
         by_act || by_admin
     }
 
-    /// All that is said of records, in the compartment's logs and in the coalition's.
+    /// All that is said of records: in the compartment's logs, and by acts.
     fn words(&self, area: CompartmentId, in_force: &BTreeSet<StatementId>) -> Vec<Word<'_>> {
         let mut words = Vec::new();
-        for placed in self.statements_about(area) {
+        for placed in self.statements_in(area) {
             let what = match placed.item.statement() {
                 Statement::Erase(erasure) => What::Erase(erasure),
                 Statement::EraseAlso { genesis, entries } => What::EraseAlso(*genesis, entries),
@@ -215,10 +230,6 @@ impl Naive<'_> {
             words.push(Word { id: *id, issuer: None, what });
         }
         words
-    }
-
-    fn statements_about(&self, area: CompartmentId) -> impl Iterator<Item = &Placed> {
-        self.statements_in(area).chain(self.statements_in(self.coalition))
     }
 
     /// The device in whose log in the area an entry is.
