@@ -29,7 +29,7 @@ impl Draft {
         }
     }
 
-    fn revoke_by(&mut self, by: Actor, area: CompartmentId, target: Actor) {
+    pub(super) fn revoke_by(&mut self, by: Actor, area: CompartmentId, target: Actor) {
         let marks = self.marks(&[target]);
         let (keep, payload) = self.state(marks);
         let revoke = Statement::Revoke { device: target.id(), keep };
@@ -248,6 +248,17 @@ impl Draft {
             let Some(agency) = approve(n) else { continue };
             let desk = if self.rng.chance(90) { self.desk_of(agency) } else { self.unit_of(agency) };
             self.say(desk, self.whole(), Statement::Approve { act: id });
+        }
+    }
+
+    /// An act that all founders' first desks approve.
+    pub(super) fn approved_act(&mut self, number: u64, act: Act, payload: Option<Vec<u8>>) {
+        let id = act.id(&self.coalition, number);
+        let first = Actor { agency: 1, n: 0 };
+        let propose = Statement::Propose { number, act };
+        self.say_with(first, self.whole(), propose, payload, BTreeSet::new());
+        for agency in 2..=self.founders {
+            self.say(Actor { agency, n: 0 }, self.whole(), Statement::Approve { act: id });
         }
     }
 

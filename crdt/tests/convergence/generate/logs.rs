@@ -141,6 +141,19 @@ impl Draft {
         marks
     }
 
+    /// Marks of all that there is of the first branches of some devices' logs.
+    pub(super) fn exact_marks(&self, of: &[Actor]) -> Vec<Mark> {
+        let logs = of.iter().flat_map(|actor| self.logs_of(actor.id()));
+        let marks = logs.filter_map(|log| {
+            let branch = self.logs.get(&log)?.branches.first()?;
+            let (count, head) = (branch.len() as u64, branch.last()?.id);
+            Some(Mark { log: log.digest(), count, head })
+        });
+        let mut marks: Vec<Mark> = marks.collect();
+        marks.sort_unstable();
+        marks
+    }
+
     /// Marks as a statement has them: in it, or in its payload, which may be missing or another.
     pub(super) fn state(&mut self, mut marks: Vec<Mark>) -> (Marks, Option<Vec<u8>>) {
         marks.sort_unstable();

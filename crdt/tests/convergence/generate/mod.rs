@@ -10,6 +10,7 @@ mod grants;
 mod logs;
 mod moves;
 mod records;
+mod scenes;
 
 use std::collections::{BTreeMap, BTreeSet};
 

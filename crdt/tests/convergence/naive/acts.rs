@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use tearline_crdt::id::{AgencyNo, StatementId};
+use tearline_crdt::id::{AgencyNo, DeviceId, StatementId};
 use tearline_crdt::keys::RootKey;
 use tearline_crdt::statement::{Act, Mark, Statement};
 
@@ -54,13 +54,9 @@ impl Naive<'_> {
             if named != id || !place(placed) {
                 continue;
             }
+            let certified = self.certified.get(&placed.log.device);
             for (founder, roots) in founders {
-                let certified = self.certificates().into_iter().any(|certificate| {
-                    certificate.desk.device == placed.log.device
-                        && roots.contains(&certificate.root)
-                        && self.certificate_holds(certificate)
-                });
-                if certified {
+                if certified.is_some_and(|by| !by.is_disjoint(roots)) {
                     approved.insert(*founder);
                 }
             }
@@ -68,6 +64,15 @@ impl Naive<'_> {
         let quorum = usize::from(self.held.charter.quorum);
         let quorum = if self.has(Bug::QuorumOfOne) { 1 } else { quorum };
         approved.len() >= quorum
+    }
+
+    /// The roots that certify each device.
+    pub(super) fn certified(&self) -> BTreeMap<DeviceId, BTreeSet<RootKey>> {
+        let mut certified: BTreeMap<DeviceId, BTreeSet<RootKey>> = BTreeMap::new();
+        for certificate in self.certificates() {
+            certified.entry(certificate.desk.device).or_default().insert(certificate.root);
+        }
+        certified
     }
 
     /// §2: the founders' roots, "the root in the charter, and those that replace it", where these

@@ -163,11 +163,15 @@ impl Naive<'_> {
         let mut all = BTreeSet::new();
         for placed in self.statements_in(area) {
             let (by, agency, card, reopening) = match placed.item.statement() {
-                Statement::Desk(DeskCertificate { desk, reopening: Some(reopening), root, .. })
+                Statement::Desk(certificate)
                     if area == self.coalition
-                        && coalition.is_standing(root)
-                        && self.holds(placed) =>
+                        && coalition.is_standing(&certificate.root)
+                        && self.certificate_holds(certificate) =>
                 {
+                    let DeskCertificate { desk, reopening: Some(reopening), root, .. } = certificate
+                    else {
+                        continue;
+                    };
                     let Some(agency) = coalition.agency_of_root(root) else { continue };
                     (Author::Root(agency), agency, desk, reopening)
                 }
@@ -207,14 +211,6 @@ impl Naive<'_> {
             }
         }
         all
-    }
-
-    /// Whether a certificate holds.
-    fn holds(&self, placed: &Placed) -> bool {
-        match placed.item.statement() {
-            Statement::Desk(certificate) => self.certificate_holds(certificate),
-            _ => false,
-        }
     }
 
     /// §4: whether a closure of a device is active for an incarnation.

@@ -32,6 +32,7 @@ pub(crate) struct Naive<'a> {
     bug: Option<Bug>,
     coalition: CompartmentId,
     acts: BTreeMap<StatementId, Known>,
+    certified: BTreeMap<DeviceId, BTreeSet<RootKey>>,
 }
 
 /// What is known after the coalition's logs.
@@ -55,8 +56,10 @@ pub(crate) fn evaluate_with_leads(
     bug: Option<Bug>,
 ) -> (Answers, BTreeMap<LogId, Mark>) {
     let coalition = CompartmentId(held.charter.id().0);
-    let mut naive = Naive { held, bug, coalition, acts: BTreeMap::new() };
+    let (acts, certified) = (BTreeMap::new(), BTreeMap::new());
+    let mut naive = Naive { held, bug, coalition, acts, certified };
     naive.acts = naive.acts_known();
+    naive.certified = naive.certified();
     naive.answers()
 }
 

@@ -179,9 +179,7 @@ impl Naive<'_> {
         // "Of several certificates for it the smallest agency's, then card's, counts."
         let mut desks: BTreeMap<DeviceId, (AgencyNo, &DeviceCard)> = BTreeMap::new();
         for certificate in certificates {
-            if let Some(agency) = drawing.agency_of_root(&certificate.root)
-                && self.certificate_holds(certificate)
-            {
+            if let Some(agency) = drawing.agency_of_root(&certificate.root) {
                 let one = (agency, &certificate.desk);
                 let least = desks.entry(certificate.desk.device).or_insert(one);
                 *least = one.min(*least);
@@ -359,11 +357,11 @@ impl Naive<'_> {
         opening.map(|opening| opening.audience.clone()).unwrap_or_default()
     }
 
-    /// The certificates in the coalition's logs. They prove themselves, so every place will do (§1).
+    /// The certificates in the coalition's logs that hold. They prove themselves, so every place will do (§1).
     pub(super) fn certificates(&self) -> Vec<&DeskCertificate> {
         let certificates = self.statements_in(self.coalition).filter_map(|placed| {
             match placed.item.statement() {
-                Statement::Desk(certificate) => Some(certificate),
+                Statement::Desk(certificate) if self.certificate_holds(certificate) => Some(certificate),
                 _ => None,
             }
         });
