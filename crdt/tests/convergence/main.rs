@@ -13,9 +13,14 @@ mod answers;
 mod bug;
 mod cast;
 mod coverage;
+mod deliver;
 mod generate;
+mod labels;
 mod naive;
+mod planted;
+mod properties;
 mod rng;
+mod shrink;
 mod world;
 
 /// How many histories to try.

@@ -18,8 +18,8 @@ impl Draft {
             59..=66 => self.reopen(),
             67..=70 => self.fork(),
             71..=77 => self.fork_and_choose(),
-            78 | 79 => self.many_lives(),
-            80 | 81 => self.scene(),
+            78 => self.many_lives(),
+            79..=81 => self.scene(),
             82..=90 => self.judge_record(),
             91..=95 => self.epoch(),
             _ => {
