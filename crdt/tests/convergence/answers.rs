@@ -12,8 +12,12 @@ use tearline_crdt::statement::{Caveats, Mark, Right};
 /// All answers of one peer.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub(crate) struct Answers {
+    /// The area that is the coalition itself.
+    pub(crate) coalition: CompartmentId,
     /// Members in positive reach, with their roots.
     pub(crate) members: BTreeMap<AgencyNo, BTreeSet<RootKey>>,
+    /// Members by what counts.
+    pub(crate) seats: BTreeMap<AgencyNo, BTreeSet<RootKey>>,
     /// Acts in force.
     pub(crate) acts: BTreeSet<StatementId>,
     /// The coalition and its compartments.
@@ -31,8 +35,15 @@ pub(crate) struct AreaAnswers {
     pub(crate) logs: BTreeMap<LogId, (u64, Option<Reason>)>,
     /// Widening statements that count.
     pub(crate) statements: BTreeSet<EntryId>,
-    /// For each record, what holds for a peer of each agency.
+    /// For each record whose originator is known, what holds for a peer of each agency.
     pub(crate) records: BTreeMap<EntryId, BTreeMap<AgencyNo, RecordAnswers>>,
+    /// Of the entries that some erasure lists: which a peer of each agency destroys that does not
+    /// read the record.
+    pub(crate) destroyed: BTreeMap<AgencyNo, BTreeSet<EntryId>>,
+    /// The agencies of the devices that wrote the entries of compartments.
+    pub(crate) authors: BTreeMap<EntryId, AgencyNo>,
+    /// Live devices that may read.
+    pub(crate) readers: BTreeSet<DeviceId>,
     /// The epochs of a compartment.
     pub(crate) epochs: BTreeMap<EpochId, EpochAnswers>,
     /// For each device that can open one: the epoch under which it writes.
@@ -42,10 +53,13 @@ pub(crate) struct AreaAnswers {
 /// A device in an area.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub(crate) struct DeviceAnswers {
+    /// By what counts.
     pub(crate) agency: Option<AgencyNo>,
     pub(crate) desk: bool,
-    pub(crate) positive: BTreeSet<Route>,
     pub(crate) counting: BTreeSet<Route>,
+    /// In positive reach.
+    pub(crate) reach_agency: Option<AgencyNo>,
+    pub(crate) positive: BTreeSet<Route>,
     pub(crate) live: bool,
 }
 
@@ -80,8 +94,6 @@ pub(crate) struct RecordAnswers {
     pub(crate) restricted: bool,
     pub(crate) recalled: bool,
     pub(crate) held: bool,
-    /// What a peer that does not read the record destroys.
-    pub(crate) destroyed: BTreeSet<EntryId>,
 }
 
 /// What is known of an epoch (§9).

@@ -19,6 +19,7 @@ mod labels;
 mod naive;
 mod planted;
 mod properties;
+mod real;
 mod rng;
 mod shrink;
 mod world;

@@ -107,8 +107,8 @@ impl Evaluator for Hasty {
         self.right.switch(log, branch);
     }
 
-    fn answers(&mut self) -> Answers {
-        self.right.answers()
+    fn answers(&mut self, asked: &Answers) -> Answers {
+        self.right.answers(asked)
     }
 }
 
@@ -132,8 +132,8 @@ impl Evaluator for FirstBranch {
 
     fn switch(&mut self, _: &LogId, _: &[Rc<Item>]) {}
 
-    fn answers(&mut self) -> Answers {
-        self.0.answers()
+    fn answers(&mut self, asked: &Answers) -> Answers {
+        self.0.answers(asked)
     }
 }
 

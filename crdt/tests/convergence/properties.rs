@@ -98,8 +98,8 @@ fn who_has_a_counting_route_has_positive_reach_as_the_same_agencys() {
         let (_, answers) = answers(history);
         for area in answers.areas.values() {
             for (id, device) in &area.devices {
-                if !device.counting.is_empty() && device.positive.is_empty() {
-                    return Some(format!("{id:?} counts and has no reach: {device:?}"));
+                if !device.counting.is_empty() && device.agency != device.reach_agency {
+                    return Some(format!("{id:?} counts and has not that reach: {device:?}"));
                 }
             }
         }

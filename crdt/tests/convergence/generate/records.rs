@@ -2,7 +2,12 @@
 
 use std::collections::BTreeSet;
 
+use tearline_crdt::codec::Write as _;
+use tearline_crdt::entry::merkle_root;
+use tearline_crdt::hash::Digest;
 use tearline_crdt::id::{CompartmentId, DeviceId, EpochId};
+use tearline_crdt::keys::KEM_CIPHERTEXT_BYTES;
+use tearline_crdt::seal::{SecretBox, TAG_BYTES};
 use tearline_crdt::statement::{EpochStatement, Erasure, Statement};
 
 use super::acts::sorted;
@@ -127,7 +132,23 @@ impl Draft {
                 boxes.insert(self.anybody().id());
             }
         }
-        let seal = Statement::Seal { epoch, boxes_root: [boxes.len() as u8; 32] };
-        self.say_with(by, area, seal, None, boxes);
+        let (boxes_root, payload) = sealed(&boxes);
+        let seal = Statement::Seal { epoch, boxes_root };
+        self.say_with(by, area, seal, Some(payload), boxes);
     }
+}
+
+/// The payload of a seal and the root of its boxes. Nobody opens them here, so nothing is in them.
+fn sealed(boxes: &BTreeSet<DeviceId>) -> (Digest, Vec<u8>) {
+    let mut payload = Vec::new();
+    payload.number(boxes.len() as u64);
+    let mut leaves = Vec::new();
+    for device in boxes {
+        let encapsulation = vec![0; 32 + KEM_CIPHERTEXT_BYTES];
+        let sealed = [0; 32 + TAG_BYTES];
+        let closed = SecretBox { device: *device, suite: 1, encapsulation, sealed };
+        closed.encode(&mut payload);
+        leaves.push(closed.leaf());
+    }
+    (merkle_root(leaves), payload)
 }

@@ -84,6 +84,12 @@ impl Naive<'_> {
             && self.is_live(reader, &ground.closures, &ground.reopened)
     }
 
+    /// The live readers of a compartment.
+    pub(super) fn live_readers(&self, ground: &Ground) -> BTreeSet<DeviceId> {
+        let devices = ground.counting.devices.keys();
+        devices.filter(|device| self.is_live_reader(device, ground)).copied().collect()
+    }
+
     /// §9: the current epoch of each device that can open one.
     pub(super) fn current(
         &self,

@@ -79,7 +79,9 @@ impl Naive<'_> {
     fn answers(&self) -> (Answers, BTreeMap<LogId, Mark>) {
         let whole = self.whole();
         let mut answers = Answers {
+            coalition: self.coalition,
             members: members_answers(&whole.positive),
+            seats: members_answers(&whole.ground.counting),
             acts: whole.in_force.clone(),
             areas: BTreeMap::new(),
         };
@@ -239,8 +241,11 @@ impl Naive<'_> {
                 continue;
             }
             let mut answers = self.area_answers(&positive, &ground, &counting);
-            answers.records =
+            let records =
                 self.records(area, &positive, &ground.counting, &whole.in_force, &counting);
+            (answers.records, answers.destroyed) = (records.answers, records.destroyed);
+            answers.authors = self.authors(area, &positive);
+            answers.readers = self.live_readers(&ground);
             answers.epochs = self.epochs(&ground, &counting, &whole.in_force);
             answers.current = self.current(&ground, &answers.epochs);
             let leads = self.leads(&ground);
@@ -258,12 +263,13 @@ impl Naive<'_> {
         let mut answers = AreaAnswers::default();
         for (id, device) in &positive.devices {
             let entry: &mut DeviceAnswers = answers.devices.entry(*id).or_default();
-            entry.agency = Some(device.agency);
-            entry.desk = device.desk;
+            entry.reach_agency = Some(device.agency);
             entry.positive = device.routes.iter().map(reach::Key::answer).collect();
         }
         for (id, device) in &ground.counting.devices {
             let entry: &mut DeviceAnswers = answers.devices.entry(*id).or_default();
+            entry.agency = Some(device.agency);
+            entry.desk = device.desk;
             entry.counting = device.routes.iter().map(reach::Key::answer).collect();
         }
         for (id, entry) in &mut answers.devices {

@@ -18,6 +18,13 @@ struct Word<'a> {
     what: What<'a>,
 }
 
+/// What holds of all records of an area.
+#[derive(Debug, Default)]
+pub(super) struct Records {
+    pub(super) answers: BTreeMap<EntryId, BTreeMap<AgencyNo, RecordAnswers>>,
+    pub(super) destroyed: BTreeMap<AgencyNo, BTreeSet<EntryId>>,
+}
+
 /// What is said.
 #[derive(Clone, Copy)]
 enum What<'a> {
@@ -41,7 +48,8 @@ impl What<'_> {
 }
 
 impl Naive<'_> {
-    /// §8, for each record that is named in the area, and the peers of each member.
+    /// §8, for each record of a known originator and the peers of each member; and of what erasures
+    /// list, what peers of each member destroy that do not read the record.
     pub(super) fn records(
         &self,
         area: CompartmentId,
@@ -49,25 +57,44 @@ impl Naive<'_> {
         counting: &Drawing,
         in_force: &BTreeSet<StatementId>,
         lifts: &BTreeSet<EntryId>,
-    ) -> BTreeMap<EntryId, BTreeMap<AgencyNo, RecordAnswers>> {
+    ) -> Records {
         let words = self.words(area, in_force);
         let lifted = |word: &Word<'_>| self.is_lifted(area, word, positive, counting, in_force, lifts);
-        let mut records = BTreeMap::new();
+        let mut records = Records::default();
         let named = words.iter().map(|word| word.what.genesis());
-        for genesis in named.chain(self.held.records.iter().copied()) {
+        let all: BTreeSet<EntryId> = named.chain(self.held.records.iter().copied()).collect();
+        for genesis in all {
             let originator = self.author_of(area, genesis);
             let originator = originator.and_then(|device| positive.agency(&device));
             let about: Vec<&Word<'_>> =
                 words.iter().filter(|word| word.what.genesis() == genesis).collect();
-            if originator.is_none() && about.is_empty() {
-                continue;
+            for no in positive.members.keys() {
+                let (answers, destroyed) =
+                    self.record(area, *no, originator, &about, positive, &lifted);
+                records.destroyed.entry(*no).or_default().extend(destroyed);
+                if originator.is_some() {
+                    records.answers.entry(genesis).or_default().insert(*no, answers);
+                }
             }
-            let of = positive.members.keys().map(|no| {
-                (*no, self.record(area, *no, originator, &about, positive, &lifted))
-            });
-            records.insert(genesis, of.collect());
         }
         records
+    }
+
+    /// The agencies of the devices in whose logs in the area entries are.
+    pub(super) fn authors(
+        &self,
+        area: CompartmentId,
+        positive: &Drawing,
+    ) -> BTreeMap<EntryId, AgencyNo> {
+        let mut authors = BTreeMap::new();
+        for log in self.logs_in(area) {
+            if let (Some(agency), Some(branch)) =
+                (positive.agency(&log.device), self.held.branches.get(log))
+            {
+                authors.extend(branch.iter().map(|entry| (*entry, agency)));
+            }
+        }
+        authors
     }
 
     /// What holds of one record for the peers of one agency.
@@ -79,7 +106,7 @@ impl Naive<'_> {
         about: &[&Word<'_>],
         positive: &Drawing,
         lifted: &dyn Fn(&Word<'_>) -> bool,
-    ) -> RecordAnswers {
+    ) -> (RecordAnswers, BTreeSet<EntryId>) {
         let has = |word: &Word<'_>, right: Right| {
             word.issuer.is_none_or(|issuer| {
                 positive.devices.get(&issuer).is_some_and(|device| device.may(right))
@@ -115,32 +142,34 @@ impl Naive<'_> {
             matches!(word.what, What::Restrict(_)) && steward(word) && !lifted(word)
         };
         let erased = !erasures.is_empty() && !held;
-        let mut destroyed = BTreeSet::new();
-        if erased {
-            for word in &erasures {
-                if let What::Erase(erasure) = word.what {
-                    let listed = erasure.others.iter().chain([&erasure.genesis]);
-                    destroyed.extend(self.own_entries(area, word.issuer, listed, positive));
-                }
-            }
-        }
         // "Destroyed if any admin or act has erased the record and no hold by an act, by the adding
         // device's agency or by the peer's own binds."
         let any_erased = about
             .iter()
             .any(|word| matches!(word.what, What::Erase(_)) && has(word, Right::Admin));
-        for word in about.iter().filter(|word| any_erased && has(word, Right::Write)) {
-            let What::EraseAlso(_, entries) = word.what else { continue };
+        let mut destroyed = BTreeSet::new();
+        for word in about.iter().filter(|_| any_erased) {
+            let listed: Vec<&EntryId> = match word.what {
+                What::Erase(erasure) if has(word, Right::Admin) => {
+                    erasure.others.iter().chain([&erasure.genesis]).collect()
+                }
+                What::EraseAlso(_, entries)
+                    if has(word, Right::Write) && !self.has(Bug::NoEraseAlso) =>
+                {
+                    entries.iter().collect()
+                }
+                _ => continue,
+            };
             let adding = word.issuer.and_then(|issuer| positive.agency(&issuer));
             let spared = about.iter().any(|hold| {
                 is_hold(hold)
                     && (hold.issuer.is_none() || of(hold, adding) || of(hold, Some(peer)))
             });
-            if !spared && !self.has(Bug::NoEraseAlso) {
-                destroyed.extend(self.own_entries(area, word.issuer, entries, positive));
+            if !spared {
+                destroyed.extend(self.own_entries(area, word.issuer, listed, positive));
             }
         }
-        RecordAnswers {
+        let answers = RecordAnswers {
             erased,
             restricted: about.iter().any(|word| restricts(&word)) || !erasures.is_empty() && held,
             recalled: about.iter().any(|word| {
@@ -149,8 +178,8 @@ impl Naive<'_> {
                     && of_originator(word)
             }),
             held,
-            destroyed,
-        }
+        };
+        (answers, destroyed)
     }
 
     /// §8, erase: "the listed entries that devices of the issuer's agency wrote, or all listed ones
