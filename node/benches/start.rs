@@ -23,6 +23,7 @@ use tearline_mesh::replica::Setup;
 use tearline_node::control::reply::{Coalition, Imported, Opened, Rows, Status};
 use tearline_node::control::{self, CompartmentOpen, Empty, Request};
 use tearline_node::index::{Index, Query};
+use tearline_node::protection::Opener;
 use tearline_node::store::{SledStore, StoreKey};
 
 use daemon::Daemon;
@@ -120,7 +121,7 @@ impl Parts {
 
 /// Does what a starting daemon does, in this process, and times it.
 fn parts(daemon: &Daemon, query: &str) -> Result<Parts, Box<dyn Error>> {
-    let identity = daemon.home.read_identity()?;
+    let identity = daemon.home.read_identity(&mut Opener::default())?;
     let began = Instant::now();
     let store = SledStore::open(&daemon.home.store(), &StoreKey::new(identity.store_key))?;
     let opened = began.elapsed();

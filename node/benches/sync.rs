@@ -31,6 +31,7 @@ use tearline_node::control::reply::{
     Coalition, Imported, Invitation, Joined, Opened, Peer, PeerState, Rows, Status,
 };
 use tearline_node::control::{self, CompartmentOpen, Empty, Request};
+use tearline_node::protection::Opener;
 use tearline_node::store::{SledStore, StoreKey};
 
 use daemon::Daemon;
@@ -216,7 +217,7 @@ fn in_sync(peer: &Peer) -> bool {
 /// Bytes of all routine entries and their key boxes, in the short form that disks and wires share,
 /// read from the logs of a daemon that is not running.
 fn entry_bytes(daemon: &Daemon) -> Result<u64, Broken> {
-    let identity = daemon.home.read_identity()?;
+    let identity = daemon.home.read_identity(&mut Opener::default())?;
     let store = SledStore::open(&daemon.home.store(), &StoreKey::new(identity.store_key))?;
     let logbook = Logbook::load(&store)?;
     let mut bytes = 0;

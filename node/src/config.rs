@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 use toml_edit::{DocumentMut, Item, Value};
 
 use crate::failure::Failure;
-use crate::home::{Home, write_atomically};
+use crate::files::write_atomically;
+use crate::home::Home;
 
 /// What a device is told to do.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]

@@ -20,6 +20,7 @@ use crate::control::Service;
 use crate::control::server::{Bounds, Listener, serve};
 use crate::failure::Failure;
 use crate::home::{Agency, Home, Identity};
+use crate::protection::Opener;
 
 /// What a daemon's inside is opened with.
 #[derive(Debug)]
@@ -48,8 +49,14 @@ pub struct Options {
     pub until_stdin_ends: bool,
 }
 
-/// Runs a daemon until it is told to stop; returns why it stopped.
-pub fn run(home: &Home, options: Options, start: Start) -> Result<&'static str, Failure> {
+/// Runs a daemon until it is told to stop; returns why it stopped. What opens its secrets is
+/// forgotten as soon as they are open.
+pub fn run(
+    home: &Home,
+    options: Options,
+    mut opener: Opener,
+    start: Start,
+) -> Result<&'static str, Failure> {
     home.check_root()?;
     let lock = home.lock()?;
     home.empty_scratch()?;
@@ -57,8 +64,9 @@ pub fn run(home: &Home, options: Options, start: Start) -> Result<&'static str, 
     if !options.listen.is_empty() {
         config.listen = options.listen;
     }
-    let identity = home.read_identity()?;
-    let agency = home.read_agency()?;
+    let identity = home.read_identity(&mut opener)?;
+    let agency = home.read_agency(&mut opener)?;
+    drop(opener);
     let runtime = Builder::new_multi_thread()
         .enable_all()
         .build()

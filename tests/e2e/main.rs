@@ -2,6 +2,8 @@
 
 #![expect(clippy::indexing_slicing, reason = "a test fails by panicking")]
 
+mod backup;
 mod first_steps;
 mod kill_rounds;
+mod passes;
 mod rebuild;

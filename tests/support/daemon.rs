@@ -35,12 +35,20 @@ pub struct Daemon {
 }
 
 impl Daemon {
+    /// A daemon for a home that a command is to make.
+    ///
+    /// # Errors
+    /// When the program was not built.
+    pub fn at(home: PathBuf) -> io::Result<Self> {
+        Ok(Self { program: program()?, home, child: None })
+    }
+
     /// Makes the home of a new agency.
     ///
     /// # Errors
     /// When the program fails.
     pub fn init(folder: &Path, name: &str, country: &str) -> io::Result<Self> {
-        let daemon = Self { program: program()?, home: folder.join(name), child: None };
+        let daemon = Self::at(folder.join(name))?;
         let done = Command::new(&daemon.program)
             .arg("--home")
             .arg(&daemon.home)
@@ -126,21 +134,29 @@ impl Daemon {
     /// # Errors
     /// When it cannot be run, is killed, or prints what is no document.
     pub fn command(&self, arguments: &[&str]) -> io::Result<Outcome> {
-        let output = Command::new(&self.program)
-            .arg("--home")
-            .arg(&self.home)
-            .args(["--json", "--no-input"])
-            .args(arguments)
-            .stdin(Stdio::null())
-            .output()?;
-        let code = output.status.code().ok_or(io::Error::other("it was killed"))?;
-        let mut document: Value = serde_json::from_slice(&output.stdout).map_err(|error| {
-            let said = String::from_utf8_lossy(&output.stderr).into_owned();
-            io::Error::other(format!("{arguments:?}: {error}; exit {code}: {said}"))
-        })?;
-        let part = if document.get("data").is_some() { "data" } else { "error" };
-        Ok(Outcome { code, document: document.get_mut(part).map(Value::take).unwrap_or_default() })
+        command(&self.home, arguments)
     }
+}
+
+/// Runs a command of the program on a home, which need not be there, with `--json`.
+///
+/// # Errors
+/// When it cannot be run, is killed, or prints what is no document.
+pub fn command(home: &Path, arguments: &[&str]) -> io::Result<Outcome> {
+    let output = Command::new(program()?)
+        .arg("--home")
+        .arg(home)
+        .args(["--json", "--no-input"])
+        .args(arguments)
+        .stdin(Stdio::null())
+        .output()?;
+    let code = output.status.code().ok_or(io::Error::other("it was killed"))?;
+    let mut document: Value = serde_json::from_slice(&output.stdout).map_err(|error| {
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        io::Error::other(format!("{arguments:?}: {error}; exit {code}: {said}"))
+    })?;
+    let part = if document.get("data").is_some() { "data" } else { "error" };
+    Ok(Outcome { code, document: document.get_mut(part).map(Value::take).unwrap_or_default() })
 }
 
 /// Asks the daemon behind a socket.

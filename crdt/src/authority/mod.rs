@@ -20,7 +20,7 @@ mod steward;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::charter::Charter;
+use crate::charter::{Charter, Member};
 use crate::id::{
     AgencyNo, CoalitionId, CompartmentId, DeviceId, EntryId, LogId, StatementId,
 };
@@ -62,6 +62,22 @@ pub enum StatementFault {
     /// A statement of another kind of log.
     #[error("a statement that has no place in this log")]
     Misplaced,
+}
+
+impl StatementFault {
+    /// A stable name, for counters and logs.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Certificate => "bad-certificate",
+            Self::Card => "bad-card",
+            Self::RootAct => "bad-root-act",
+            Self::Marks => "bad-marks",
+            Self::Boxes => "bad-boxes",
+            Self::Depth => "bad-epoch-depth",
+            Self::Misplaced => "misplaced-statement",
+        }
+    }
 }
 
 /// What became of a statement, for those who ask why.
@@ -139,6 +155,17 @@ impl Coalition {
     #[must_use]
     pub const fn seats(&self) -> &BTreeMap<AgencyNo, Seat> {
         &self.counting.seats
+    }
+
+    /// The agencies, by number.
+    pub fn members(&self) -> impl Iterator<Item = &Member> {
+        self.counting.seats.values().map(|seat| &seat.member)
+    }
+
+    /// An agency.
+    #[must_use]
+    pub fn member(&self, no: AgencyNo) -> Option<&Member> {
+        self.counting.seats.get(&no).map(|seat| &seat.member)
     }
 
     /// Whether an act in force has retired an agency, and no admission since brought it back.

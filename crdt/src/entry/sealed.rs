@@ -24,6 +24,8 @@ impl EntryKind {
     pub const LABEL: Self = Self(3);
     /// A snapshot that begins a new run.
     pub const REBASE: Self = Self(4);
+    /// Receipts, in a clear entry ([`crate::record::receipt`]).
+    pub const RECEIPT: Self = Self(6);
 }
 
 /// The sealed header, opened.

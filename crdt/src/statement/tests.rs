@@ -1,4 +1,7 @@
 use super::*;
+use crate::charter::Member;
+use crate::id::{CoalitionId, Incarnation};
+use crate::keys::{DeviceCard, DeviceKeys, Signer};
 
 fn keys(n: u8) -> DeviceKeys {
     DeviceKeys::from_seeds(&[n; 32], &[n + 100; 32])
@@ -42,7 +45,7 @@ fn samples() -> Vec<Statement> {
     };
     vec![
         Statement::Found(charter),
-        Statement::Desk(DeskCertificate::sign(&root, &keys(1))),
+        Statement::Desk(DeskCertificate::sign(&root, &keys(1), Some(reopening()))),
         Statement::Grant {
             audience: Audience::Device { agency: AgencyNo(2), card: card(2) },
             right: Right::Write,
@@ -55,28 +58,129 @@ fn samples() -> Vec<Statement> {
                 incarnations: Some(4),
                 may_delegate: true,
             },
+            reopening: Some(reopening()),
         },
         Statement::Grant {
             audience: Audience::Agency(AgencyNo(7)),
             right: Right::Relay,
             caveats: Caveats::default(),
+            reopening: None,
         },
-        Statement::Admit {
-            member,
-            approvals: vec![Approval { desk: card(1).device, signature: [8; 64] }],
-        },
+        Statement::Propose { number: 300, act: Act::Admit { member, cites: vec![ID, OTHER] } },
         Statement::Open(opening()),
         Statement::Epoch(EpochStatement {
             parents: vec![EpochId([1; 32]), EpochId([2; 32])],
             depth: 2,
             commitment: [3; 32],
-            frontier: [4; 32],
-            boxes_root: [5; 32],
         }),
-        Statement::Reseal { epoch: EpochId([1; 32]), boxes_root: [2; 32] },
+        Statement::Seal { epoch: EpochId([1; 32]), boxes_root: [2; 32] },
         Statement::Describe { epoch: EpochId([3; 32]) },
+        Statement::Approve { act: ID },
+        Statement::Revoke { device: DeviceId([3; 32]), keep: keep() },
+        Statement::RootAct(by_root(&root)),
+        Statement::Adopt { marks: Marks::Wide([1; 32]) },
+        Statement::Erase(Erasure { genesis: EntryId([1; 32]), others: vec![EntryId([2; 32])] }),
+        Statement::EraseAlso { genesis: EntryId([1; 32]), entries: vec![EntryId([2; 32])] },
+        Statement::Restrict { genesis: EntryId([1; 32]) },
+        Statement::Hold { genesis: EntryId([1; 32]) },
+        Statement::Lift { lifted: ID },
+        Statement::Recall { genesis: EntryId([1; 32]) },
         Statement::Unknown { kind: 99, bytes: vec![1, 2, 3] },
     ]
+    .into_iter()
+    .chain(acts().map(|act| Statement::Propose { number: 0, act }))
+    .collect()
+}
+
+const ID: StatementId = StatementId([7; 32]);
+const OTHER: StatementId = StatementId([8; 32]);
+
+fn reopening() -> Reopening {
+    Reopening { incarnation: Incarnation(5), cites: vec![ID, OTHER] }
+}
+
+fn keep() -> Marks {
+    Marks::Inline(vec![Mark { log: [1; 32], count: 300, head: EntryId([2; 32]) }])
+}
+
+fn acts() -> impl Iterator<Item = Act> {
+    let genesis = EntryId([1; 32]);
+    [
+        Act::Retire { agency: AgencyNo(3), keep: keep() },
+        Act::ReplaceRoot { agency: AgencyNo(3), root: [4; 32], keep: Marks::NONE },
+        Act::Revoke { device: DeviceId([3; 32]), keep: keep() },
+        Act::Adopt { marks: keep() },
+        Act::Erase(Erasure { genesis, others: vec![] }),
+        Act::Restrict { genesis },
+        Act::Hold { genesis },
+        Act::Lift { lifted: ID },
+        Act::Recall { genesis },
+        Act::RetireEpoch { epoch: EpochId([3; 32]) },
+    ]
+    .into_iter()
+}
+
+fn by_root(root: &Signer) -> RootAct {
+    let act = Act::Revoke { device: DeviceId([3; 32]), keep: keep() };
+    RootAct::sign(root, &CoalitionId([1; 32]), act).unwrap()
+}
+
+#[test]
+fn a_roots_act_holds_only_as_signed_for_its_coalition_and_revokes_or_adopts() {
+    let act = by_root(&Signer::from_seed(&[9; 32]));
+    assert!(act.holds(&CoalitionId([1; 32])));
+    assert!(!act.holds(&CoalitionId([2; 32])));
+    assert!(!RootAct { root: [0; 32], ..act.clone() }.holds(&CoalitionId([1; 32])));
+    let other = Act::Revoke { device: DeviceId([3; 32]), keep: Marks::NONE };
+    assert!(!RootAct { act: other, ..act }.holds(&CoalitionId([1; 32])));
+    let root = Signer::from_seed(&[9; 32]);
+    let sole = Act::Restrict { genesis: EntryId([1; 32]) };
+    assert!(RootAct::sign(&root, &CoalitionId([1; 32]), sole).is_none());
+}
+
+#[test]
+fn acts_of_equal_content_differ_by_their_number_and_coalition() {
+    let act = Act::Hold { genesis: EntryId([1; 32]) };
+    let id = |coalition, number| act.id(&CoalitionId([coalition; 32]), number);
+    assert_ne!(id(1, 0), id(1, 1));
+    assert_ne!(id(1, 0), id(2, 0));
+}
+
+#[test]
+fn what_is_named_in_a_list_is_bounded_and_in_order() {
+    let cites = |count: u8| Statement::Propose {
+        number: 0,
+        act: Act::Admit {
+            member: Member {
+                no: AgencyNo(2),
+                name: "Customs".into(),
+                country: "TD".into(),
+                root: [1; 32],
+            },
+            cites: (0..count).map(|n| StatementId([n; 32])).collect(),
+        },
+    };
+    let most = crate::bounds::CITES_MAX as u8;
+    assert!(Statement::decode(&cites(most).encode()).is_ok());
+    assert!(Statement::decode(&cites(most + 1).encode()).is_err());
+    let erase = |others: Vec<EntryId>| {
+        Statement::decode(
+            &Statement::Erase(Erasure { genesis: EntryId([1; 32]), others }).encode(),
+        )
+    };
+    let entries = |count: usize| -> Vec<EntryId> {
+        (0..count)
+            .map(|n| {
+                let mut id = [0; 32];
+                id[..8].copy_from_slice(&(n as u64).to_be_bytes());
+                EntryId(id)
+            })
+            .collect()
+    };
+    assert!(erase(entries(ERASED_ENTRIES_MAX)).is_ok());
+    assert!(erase(entries(ERASED_ENTRIES_MAX + 1)).is_err());
+    assert!(erase(vec![EntryId([2; 32]), EntryId([1; 32])]).is_err());
+    assert!(erase(vec![EntryId([2; 32]), EntryId([2; 32])]).is_err());
 }
 
 #[test]
@@ -98,15 +202,16 @@ fn no_truncation_of_a_known_kind_is_a_statement() {
 
 #[test]
 fn a_desk_certificate_holds_only_as_signed() {
-    let certificate = DeskCertificate::sign(&Signer::from_seed(&[9; 32]), &keys(1));
+    let root = Signer::from_seed(&[9; 32]);
+    let certificate = DeskCertificate::sign(&root, &keys(1), None);
     assert!(certificate.holds());
     assert!(!DeskCertificate { desk: card(2), ..certificate.clone() }.holds());
+    // Nobody adds a citation to what the root signed.
+    let reopening = Some(reopening());
+    assert!(!DeskCertificate { reopening, ..certificate.clone() }.holds());
     let other = Signer::from_seed(&[8; 32]);
-    let claimed = DeskCertificate::sign(&other, &keys(1));
+    let claimed = DeskCertificate::sign(&other, &keys(1), None);
     assert!(!DeskCertificate { root: [0; 32], ..certificate.clone() }.holds());
     // Another root certifies a desk that stands under this one.
-    let mut bytes = Vec::new();
-    certificate.desk.encode(&mut bytes);
-    let signature = other.sign(Domain::DeskCertificate, &bytes);
-    assert!(!DeskCertificate { signature, desk: certificate.desk, ..claimed }.holds());
+    assert!(!DeskCertificate { desk: certificate.desk, ..claimed }.holds());
 }

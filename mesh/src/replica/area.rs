@@ -1,23 +1,25 @@
 //! Areas: what is synced as one. A coalition's own log is an area; so is each compartment.
 
-use std::collections::BTreeMap;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 
-use tearline_crdt::authority::{Coalition, Compartment};
-use tearline_crdt::bounds::{NAME_BYTES_MAX, PAYLOAD_BYTES_MAX};
+use tearline_crdt::authority::{Coalition, Compartment, Logs, Place, Standing};
+use tearline_crdt::bounds::NAME_BYTES_MAX;
 use tearline_crdt::charter::Charter;
-use tearline_crdt::codec::{DecodeError, Reader};
-use tearline_crdt::entry::merkle_root;
+use tearline_crdt::codec::DecodeError;
 use tearline_crdt::entry::sealed::LogCipher;
-use tearline_crdt::epoch::{EpochKeys, box_context};
+use tearline_crdt::epoch::{EpochKeys, box_context, decode_boxes};
 use tearline_crdt::frontier::{Frontier, LogKey};
 use tearline_crdt::hash::Digest;
 use tearline_crdt::id::{Class, CompartmentId, DeviceId, EntryId, EpochId, LogId};
 use tearline_crdt::keys::KemKey;
-use tearline_crdt::seal::{BOX_BYTES, SecretBox};
-use tearline_crdt::statement::{Audience, EpochStatement, Opening, Right, Statement};
+use tearline_crdt::logbook::{LogNo, Logbook};
+use tearline_crdt::statement::{Audience, Opening, Right, Statement};
 use tearline_crdt::store::{Batch, Space, Store, StoreError};
 
 use super::{Event, Output, Replica};
+use crate::fault::PeerFault;
 
 /// What an area is.
 #[derive(Clone, Debug)]
@@ -41,14 +43,21 @@ pub struct Area {
     pub frontier: Frontier,
     /// The logs, by the key under which frontiers name them.
     pub(super) logs: BTreeMap<LogKey, LogId>,
-    /// Epochs that wait for a parent, by the parent.
-    orphans: BTreeMap<EpochId, Vec<EpochStatement>>,
-    /// Where boxes are of epochs that we cannot open: the entries of the authority logs that carry
-    /// them. One may come before the statement of its epoch.
+    /// How far logs count that do not count whole; as last drawn.
+    pub(super) limits: BTreeMap<LogId, u64>,
+    /// Where boxes for this device are of epochs that we cannot open: the entries of the authority
+    /// logs that carry them. One may come before the statement of its epoch.
     closed: BTreeMap<EpochId, Vec<(LogId, u64)>>,
     /// In a coalition's own log: the ML-KEM keys of its devices, by the hashes that their cards name.
     /// A hash names one key, so the order in which they came decides nothing.
     pub(super) kem_keys: BTreeMap<Digest, KemKey>,
+}
+
+/// A stretch of a log that counts now and did not, or the other way round.
+#[derive(Clone, Debug)]
+pub(super) struct Move {
+    pub(super) no: LogNo,
+    pub(super) span: Range<u64>,
 }
 
 /// An authority entry as it matters here.
@@ -59,10 +68,6 @@ pub(super) struct Fact<'a> {
     pub(super) statement: &'a [u8],
     pub(super) payload: Option<&'a [u8]>,
 }
-
-/// Most boxes in one payload: behind their count they fill it.
-pub(super) const BOXES_MAX: usize = (PAYLOAD_BYTES_MAX - 1) / BOX_BYTES;
-const _: () = assert!(BOXES_MAX < 128, "the count of boxes takes one byte");
 
 impl<S: Store> Replica<S> {
     /// Reads the areas and replays their authority logs: coalitions first, because compartments
@@ -101,7 +106,7 @@ impl<S: Store> Replica<S> {
             name: None,
             frontier: Frontier::default(),
             logs: BTreeMap::new(),
-            orphans: BTreeMap::new(),
+            limits: BTreeMap::new(),
             closed: BTreeMap::new(),
             kem_keys: BTreeMap::new(),
         };
@@ -140,10 +145,10 @@ impl<S: Store> Replica<S> {
                 );
             }
         }
-        if let Some(Area { body: Body::Coalition(coalition), .. }) = self.areas.get_mut(&id) {
-            coalition.evaluate();
-        }
+        self.stale.insert(id);
+        self.redraw()?;
         self.outputs.clear();
+        self.moves.clear();
         self.apply(batch)
     }
 
@@ -158,6 +163,7 @@ impl<S: Store> Replica<S> {
         };
         let opened = matches!(body, Body::Compartment(_));
         let id = self.adopt_body(body);
+        self.stale.insert(id);
         batch.put(Space::Meta, area_key(&id), value);
         self.forget_digests();
         if opened {
@@ -166,15 +172,24 @@ impl<S: Store> Replica<S> {
         id
     }
 
-    /// What a device may do in an area; `None` where it may not know of it.
+    /// What a device may do in an area now; `None` where it may not know of it.
     #[must_use]
     pub fn right(&self, id: CompartmentId, device: &DeviceId) -> Option<Right> {
         match &self.areas.get(&id)?.body {
-            Body::Coalition(coalition) => coalition.devices().get(device).map(|s| s.right),
-            Body::Compartment(compartment) => {
-                compartment.right(self.coalition(compartment.opening().coalition)?, device)
-            }
+            Body::Coalition(coalition) => coalition.live(device).map(Standing::right),
+            Body::Compartment(compartment) => compartment.right(device),
         }
+    }
+
+    /// Whether a device once had a standing in an area that was ended: what it wrote is taken from
+    /// it, and it is served nothing.
+    pub(super) fn is_closed(&self, id: CompartmentId, device: &DeviceId) -> bool {
+        let Some(area) = self.areas.get(&id) else { return false };
+        let known = match &area.body {
+            Body::Coalition(coalition) => coalition.devices().contains_key(device),
+            Body::Compartment(compartment) => compartment.devices().contains_key(device),
+        };
+        known && self.right(id, device).is_none()
     }
 
     /// Whether a log's entries are worth storing here. `first` is the statement of the log's first
@@ -185,44 +200,132 @@ impl<S: Store> Replica<S> {
             Body::Coalition(coalition) => {
                 log.class == Class::Authority && coalition.admits(&log.device, first)
             }
-            Body::Compartment(compartment) => self
-                .coalition(compartment.opening().coalition)
-                .is_some_and(|coalition| compartment.may_write(coalition, &log.device, log.class)),
+            Body::Compartment(compartment) => compartment.admits(log),
         }
     }
 
-    /// Draws the consequences of an authority entry. Malformed and unknown statements have none.
+    /// Takes an authority entry; [`Replica::redraw`] draws the consequences. What is wrong with a
+    /// statement by itself is counted against its author.
     pub(super) fn take_fact(&mut self, batch: &mut Batch, fact: &Fact<'_>) {
-        let Ok(statement) = Statement::decode(fact.statement) else { return };
-        let Some(area) = self.areas.get_mut(&fact.log.compartment) else { return };
-        match (&mut area.body, statement) {
-            (Body::Coalition(coalition), statement) => {
+        let id = fact.log.compartment;
+        let statement = match Statement::decode(fact.statement) {
+            Ok(statement) => statement,
+            Err(error) => {
+                self.blame_author(fact.log.device, PeerFault::Malformed(error));
+                return;
+            }
+        };
+        let Some(area) = self.areas.get_mut(&id) else { return };
+        let place = Place { log: fact.log, seq: fact.seq, id: fact.id };
+        let taken = match &mut area.body {
+            Body::Coalition(coalition) => {
                 if let Some(key) = kem_key_beside(&statement, fact.payload) {
                     area.kem_keys.insert(key.hash(), key);
                 }
-                let id = coalition.id();
-                if self.replaying {
-                    coalition.remember(fact.id, fact.log.device, statement);
-                } else if coalition.insert(fact.id, fact.log.device, statement) {
-                    self.forget_digests();
-                    self.standings_changed = true;
-                    self.outputs.push_back(Output::Event(Event::StandingsChanged(id)));
-                }
+                coalition.insert(place, statement.clone(), fact.payload)
             }
-            (Body::Compartment(_), Statement::Epoch(epoch)) => {
-                self.take_epoch(batch, fact, epoch);
+            Body::Compartment(compartment) => {
+                compartment.insert(place, statement.clone(), fact.payload)
             }
-            (Body::Compartment(_), Statement::Reseal { epoch, boxes_root }) => {
-                self.take_boxes(batch, fact, epoch, &boxes_root);
+        };
+        match taken {
+            Ok(true) => {
+                self.stale.insert(id);
             }
-            (Body::Compartment(_), Statement::Describe { epoch }) => {
+            Ok(false) => {}
+            Err(fault) => {
+                self.blame_author(fact.log.device, PeerFault::Statement(fault));
+                return;
+            }
+        }
+        match statement {
+            Statement::Epoch(epoch) => {
+                let epoch = epoch.id(&id);
+                self.reopen_boxes(batch, id, epoch);
+            }
+            Statement::Seal { epoch, .. } => self.take_boxes(batch, fact, epoch),
+            Statement::Describe { epoch } => {
                 let name = self.open_name(fact, epoch);
-                if let Some(area) = self.areas.get_mut(&fact.log.compartment) {
+                if let Some(area) = self.areas.get_mut(&id) {
                     area.name = name.or(area.name.take());
                 }
             }
-            (Body::Compartment(_), _) => {}
+            _ => {}
         }
+    }
+
+    fn blame_author(&mut self, author: DeviceId, fault: PeerFault) {
+        if !self.replaying {
+            self.count(author, fault);
+        }
+    }
+
+    /// Draws the answers of all areas whose statements changed, and of those that follow from them;
+    /// notes which logs count further or less far than before.
+    pub(super) fn redraw(&mut self) -> Result<(), StoreError> {
+        let stale = std::mem::take(&mut self.stale);
+        if stale.is_empty() {
+            return Ok(());
+        }
+        let logs = HeldLogs::new(&self.logbook, &self.store);
+        let mut changed: BTreeSet<CompartmentId> = BTreeSet::new();
+        for id in &stale {
+            if let Some(Area { body: Body::Coalition(coalition), .. }) = self.areas.get_mut(id)
+                && coalition.evaluate(&logs)
+            {
+                changed.insert(*id);
+                let event = Event::StandingsChanged(coalition.id());
+                self.outputs.push_back(Output::Event(event));
+            }
+        }
+        let mut compartments = std::mem::take(&mut self.areas);
+        let coalitions: BTreeMap<CompartmentId, Area> =
+            compartments.extract_if(.., |_, area| matches!(area.body, Body::Coalition(_))).collect();
+        for (id, area) in &mut compartments {
+            let Body::Compartment(compartment) = &mut area.body else { continue };
+            let above = CompartmentId(compartment.opening().coalition.0);
+            if !stale.contains(id) && !changed.contains(&above) {
+                continue;
+            }
+            if let Some(Area { body: Body::Coalition(coalition), .. }) = coalitions.get(&above)
+                && compartment.evaluate(coalition, &logs)
+            {
+                changed.insert(*id);
+            }
+        }
+        let outcome = logs.outcome();
+        self.areas = compartments;
+        self.areas.extend(coalitions);
+        outcome?;
+        if changed.is_empty() {
+            return Ok(());
+        }
+        self.forget_digests();
+        self.standings_changed = true;
+        changed.into_iter().try_for_each(|id| self.redraw_limits(id))
+    }
+
+    /// Compares how far each log of an area counts with what was drawn before.
+    fn redraw_limits(&mut self, id: CompartmentId) -> Result<(), StoreError> {
+        let logs = HeldLogs::new(&self.logbook, &self.store);
+        let Some(area) = self.areas.get_mut(&id) else { return Ok(()) };
+        let mut limits = BTreeMap::new();
+        for (log, state) in self.logbook.logs_of(id) {
+            let limit = match &area.body {
+                Body::Coalition(coalition) => coalition.limit(log, &logs),
+                Body::Compartment(compartment) => compartment.limit(log, &logs),
+            };
+            let before = area.limits.get(log).copied().unwrap_or(u64::MAX);
+            if limit.next != u64::MAX {
+                limits.insert(*log, limit.next);
+            }
+            if log.class != Class::Authority && before != limit.next {
+                let span = before.min(limit.next)..before.max(limit.next);
+                self.moves.push_back(Move { no: state.no, span });
+            }
+        }
+        area.limits = limits;
+        logs.outcome()
     }
 
     fn open_name(&self, fact: &Fact<'_>, epoch: EpochId) -> Option<String> {
@@ -232,96 +335,63 @@ impl<S: Store> Replica<S> {
         (name.len() <= NAME_BYTES_MAX && !name.chars().any(char::is_control)).then_some(name)
     }
 
-    fn take_epoch(&mut self, batch: &mut Batch, fact: &Fact<'_>, epoch: EpochStatement) {
-        let id = epoch.id(&fact.log.compartment);
-        let root = epoch.boxes_root;
-        let Some(area) = self.areas.get_mut(&fact.log.compartment) else { return };
-        let Body::Compartment(compartment) = &mut area.body else { return };
-        // Whoever waited for this one follows, and whoever waited for those.
-        let (mut ready, mut known) = (vec![epoch], Vec::new());
-        while let Some(epoch) = ready.pop() {
-            let missing = epoch.parents.iter().find(|p| !compartment.epochs().contains_key(*p));
-            if let Some(parent) = missing.copied() {
-                area.orphans.entry(parent).or_default().push(epoch);
-                continue;
-            }
-            if let Ok(id) = compartment.insert_epoch(epoch) {
-                known.push(id);
-                ready.extend(area.orphans.remove(&id).unwrap_or_default());
-            }
-        }
-        // This one's boxes are at hand; in the store they are not yet.
-        self.take_boxes(batch, fact, id, &root);
-        for id in known {
-            self.reopen_boxes(batch, fact.log.compartment, id);
-        }
-    }
-
     /// Tries the boxes that came before the statement of their epoch.
     fn reopen_boxes(&mut self, batch: &mut Batch, area: CompartmentId, epoch: EpochId) {
         let Some(area) = self.areas.get_mut(&area) else { return };
         for (log, seq) in area.closed.remove(&epoch).unwrap_or_default() {
             let Ok(Some(entry)) = self.logbook.entry(&self.store, &log, seq) else { continue };
-            let root = match Statement::decode(&entry.sealed) {
-                Ok(Statement::Reseal { boxes_root, .. }) => boxes_root,
-                Ok(Statement::Epoch(epoch)) => epoch.boxes_root,
-                _ => continue,
-            };
             let payload = entry.payload.as_deref();
             let fact = Fact { id: entry.id, seq, log, statement: &entry.sealed, payload };
-            self.take_boxes(batch, &fact, epoch, &root);
+            self.take_boxes(batch, &fact, epoch);
         }
     }
 
     /// Opens our own box among those of an epoch, if it is there and keeps its word.
-    fn take_boxes(&mut self, batch: &mut Batch, fact: &Fact<'_>, id: EpochId, root: &Digest) {
+    fn take_boxes(&mut self, batch: &mut Batch, fact: &Fact<'_>, id: EpochId) {
         let Some(Ok(boxes)) = fact.payload.map(decode_boxes) else { return };
-        if merkle_root(boxes.iter().map(SecretBox::leaf)) != *root {
-            return;
-        }
         let answerable = boxes.iter().filter(|sealed| self.answers_for(&fact.log, &sealed.device));
         let boxed: Vec<_> = answerable.map(|sealed| (id, sealed.device)).collect();
         self.boxed.extend(boxed);
-        if self.epoch_keys.contains_key(&id) {
+        let own = self.keys.id();
+        if self.epoch_keys.contains_key(&id) || !boxes.iter().any(|sealed| sealed.device == own) {
             return;
         }
         let Some(commitment) = self
             .compartment(fact.log.compartment)
             .and_then(|c| c.epochs().get(&id))
-            .map(|epoch| epoch.commitment)
+            .map(|epoch| epoch.statement.commitment)
         else {
             if let Some(area) = self.areas.get_mut(&fact.log.compartment) {
                 area.closed.entry(id).or_default().push((fact.log, fact.seq));
             }
             return;
         };
-        let own = self.keys.id();
         let context = box_context(&fact.log.compartment.0, &commitment);
         let secret = boxes
             .iter()
             .filter(|sealed| sealed.device == own)
             .filter_map(|sealed| sealed.open(&self.keys, &context).ok())
             .find(|secret| EpochKeys::commitment(secret) == commitment);
-        if let Some(secret) = secret {
-            self.hold_epoch(batch, id, EpochKeys::of(&secret));
+        match secret {
+            Some(secret) => self.hold_epoch(batch, id, EpochKeys::of(&secret)),
+            None => self.blame_author(fact.log.device, PeerFault::Box),
         }
     }
 
-    /// Whether boxes for a device in this log need not be sealed again by those who would: its
-    /// author opened the compartment, or is of the same agency. A box that others sealed may hold
+    /// Whether boxes for a device in this log need not be sealed again by those who would: its author
+    /// is a desk, opened the compartment, or is of the same agency. A box that others sealed may hold
     /// nothing.
     fn answers_for(&self, log: &LogId, device: &DeviceId) -> bool {
         let Some(compartment) = self.compartment(log.compartment) else { return false };
-        let opening = compartment.opening();
-        let Some(coalition) = self.coalition(opening.coalition) else { return false };
-        let agency = |device| coalition.devices().get(device).map(|standing| standing.agency);
+        let agency = |device| compartment.devices().get(device).map(|standing| standing.agency);
         let own = agency(&log.device);
-        opening.opener == log.device || own.is_some() && own == agency(device)
+        let desk = compartment.live(&log.device).is_some_and(|standing| standing.desk);
+        desk || compartment.opening().opener == log.device || own.is_some() && own == agency(device)
     }
 
     /// Keeps an epoch's keys.
     pub(super) fn hold_epoch(&mut self, batch: &mut Batch, id: EpochId, keys: EpochKeys) {
-        batch.put(Space::Secrets, id.0, keys.to_bytes().to_vec());
+        keys.store(batch, id);
         self.epoch_keys.insert(id, keys);
         self.shelf.epoch_opened(id);
     }
@@ -362,22 +432,39 @@ fn kem_key_beside(statement: &Statement, payload: Option<&[u8]>) -> Option<KemKe
     KemKey::from_bytes(payload?).ok().filter(|key| card.matches(key))
 }
 
-/// The payload of an epoch or reseal: `count (number) || boxes`.
-pub(super) fn encode_boxes(boxes: &[SecretBox]) -> Vec<u8> {
-    use tearline_crdt::codec::Write as _;
-    let mut out = Vec::new();
-    out.number(boxes.len() as u64);
-    boxes.iter().for_each(|sealed| sealed.encode(&mut out));
-    out
+/// The logbook, as verdicts ask of it. A failing store is reported when the verdicts are drawn.
+pub(super) struct HeldLogs<'a> {
+    logbook: &'a Logbook,
+    store: &'a dyn Store,
+    failed: RefCell<Option<StoreError>>,
 }
 
-fn decode_boxes(bytes: &[u8]) -> Result<Vec<SecretBox>, DecodeError> {
-    let mut reader = Reader::new(bytes);
-    let count = reader.count(BOXES_MAX, "boxes")?;
-    let mut boxes = Vec::with_capacity(count);
-    for _ in 0..count {
-        boxes.push(SecretBox::decode(&mut reader)?);
+impl<'a> HeldLogs<'a> {
+    pub(super) const fn new(logbook: &'a Logbook, store: &'a dyn Store) -> Self {
+        Self { logbook, store, failed: RefCell::new(None) }
     }
-    reader.finish()?;
-    Ok(boxes)
+
+    pub(super) fn outcome(self) -> Result<(), StoreError> {
+        self.failed.into_inner().map_or(Ok(()), Err)
+    }
+}
+
+impl Logs for HeldLogs<'_> {
+    fn held(&self, log: &LogId) -> u64 {
+        self.logbook.head(log).next
+    }
+
+    fn id_at(&self, log: &LogId, seq: u64) -> Option<EntryId> {
+        match self.logbook.entry(self.store, log, seq) {
+            Ok(entry) => entry.map(|entry| entry.id),
+            Err(error) => {
+                self.failed.replace(Some(error));
+                None
+            }
+        }
+    }
+
+    fn forked_at(&self, log: &LogId) -> Option<u64> {
+        self.logbook.state(log).and_then(|state| state.forked_at)
+    }
 }

@@ -132,6 +132,12 @@ impl<S: Store> Replica<S> {
     ) -> Result<(), StoreError> {
         let mut batch = Batch::default();
         let log = *run.log();
+        let standings = super::Standings { areas: &self.areas };
+        // What was verified decodes; should it not, it is not stored.
+        let Ok(screened) = self.shelf.screen(&self.epoch_keys, &standings, run) else {
+            return Ok(());
+        };
+        let run = screened.as_ref().unwrap_or(run);
         let Some(no) = self.logbook.append(&mut batch, run) else { return Ok(()) };
         if let Some(area) = self.areas.get_mut(&log.compartment) {
             area.logs.insert(LogKey::of(&log), log);
@@ -164,9 +170,11 @@ impl<S: Store> Replica<S> {
         self.apply(batch)?;
         let arrival = Arrival { log, from: run.from().next, to: *run.to(), source, ticket };
         self.arrivals.push((Barrier(self.next_barrier), arrival));
+        self.erase_more(now)?;
         if log.class == Class::Authority {
+            self.redraw()?;
+            self.seals_wanted = true;
             self.open_waiting(now)?;
-            self.reseal_for_own(now)?;
         }
         Ok(())
     }
@@ -185,6 +193,25 @@ impl<S: Store> Replica<S> {
                 now: now.wall,
             };
             self.shelf.open_waiting(&mut desk, &mut batch)?;
+            self.apply(batch)?;
+        }
+        self.erase_more(now)
+    }
+
+    /// Destroys what is queued to be.
+    pub(super) fn erase_more(&mut self, now: Now) -> Result<(), StoreError> {
+        while self.shelf.has_erasures() {
+            let mut batch = Batch::default();
+            let standings = super::Standings { areas: &self.areas };
+            let mut desk = tearline_crdt::record::shelf::Desk {
+                store: &self.store,
+                logbook: &self.logbook,
+                keys: &self.epoch_keys,
+                standings: &standings,
+                projection: &mut *self.projection,
+                now: now.wall,
+            };
+            self.shelf.erase_more(&mut desk, &mut batch)?;
             self.apply(batch)?;
         }
         Ok(())

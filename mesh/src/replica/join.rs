@@ -3,16 +3,16 @@
 //! coalition's log, and answers with the charter once that is durable.
 
 use tearline_crdt::charter::Member;
-use tearline_crdt::hash::{Domain, sha256};
+use tearline_crdt::hash::sha256;
 use tearline_crdt::id::{CoalitionId, CompartmentId, DeviceId};
-use tearline_crdt::statement::{Approval, Audience, Caveats, Right, Statement};
+use tearline_crdt::statement::{Act, Audience, Caveats, Right, Statement};
 use tearline_crdt::store::{Batch, Space, Store, StoreError};
 use tearline_crdt::time::{Now, WallTime};
 
 use super::area::coalition_body;
 use super::author::random;
 use super::session::Phase;
-use super::{Act, ActError, Event, Link, Output, Replica};
+use super::{ActError, Done, Event, Link, Output, Replica};
 use crate::fault::PeerFault;
 use crate::invitation::{Applicant, Invitation, Invited, JoinAnswer, JoinRequest, Refusal};
 use crate::wire::Frame;
@@ -38,7 +38,7 @@ impl<S: Store> Replica<S> {
         invited: Invited,
         expires: WallTime,
         addresses: Vec<String>,
-    ) -> Result<Act<Invitation>, ActError> {
+    ) -> Result<Done<Invitation>, ActError> {
         let coalition = self.coalition(coalition_id).ok_or(ActError::NoCoalition)?;
         if !coalition.devices().get(&self.device()).is_some_and(|standing| standing.desk) {
             return Err(ActError::Denied { needed: Right::Admit });
@@ -60,7 +60,7 @@ impl<S: Store> Replica<S> {
         self.apply(batch)?;
         let ticket = self.flush_ticket();
         self.settle_outputs()?;
-        Ok(Act { value: invitation, ticket })
+        Ok(Done { value: invitation, ticket })
     }
 
     /// Asks to come in: when a link to the inviter that we dialed is up, the request goes out.
@@ -126,7 +126,7 @@ impl<S: Store> Replica<S> {
         let Some(coalition) = self.coalition(request.coalition) else {
             return Ok(Err(Refusal::Invitation));
         };
-        let Some(own) = coalition.devices().get(&self.device()).filter(|s| s.desk) else {
+        let Some(own) = coalition.live(&self.device()).filter(|s| s.desk) else {
             return Ok(Err(Refusal::NotAllowed));
         };
         if !request.applicant.card().matches(&request.kem) {
@@ -140,21 +140,33 @@ impl<S: Store> Replica<S> {
                     return Ok(Err(Refusal::NotAllowed));
                 }
                 let certified = (Statement::Desk(desk.clone()), kem);
-                if coalition.members().values().any(|member| member.root == desk.root) {
+                let seated = coalition.seats().values().any(|s| s.roots.contains(&desk.root));
+                if seated {
                     vec![certified]
-                } else if coalition.charter().quorum > 1 {
-                    return Ok(Err(Refusal::Quorum));
                 } else {
+                    let founder = coalition.charter().founders.iter();
+                    if !founder.clone().any(|founder| founder.no == own.agency) {
+                        return Ok(Err(Refusal::NotAllowed));
+                    }
+                    let proposed = coalition.proposals().into_values().any(|proposal| {
+                        matches!(&proposal.act, Act::Admit { member, .. } if member.root == desk.root)
+                    });
                     let member = Member {
                         no: coalition.next_agency(own.agency),
                         name: name.clone(),
                         country: country.iter().map(|b| char::from(*b)).collect(),
                         root: desk.root,
                     };
-                    let bytes = Statement::admission_bytes(&coalition.id(), &member);
-                    let signature = self.keys.signer().sign(Domain::Admission, &bytes);
-                    let approvals = vec![Approval { desk: self.device(), signature }];
-                    vec![(Statement::Admit { member, approvals }, None), certified]
+                    let act = Act::Admit { member, cites: Vec::new() };
+                    let propose = (Statement::Propose { number: 0, act }, None);
+                    if coalition.charter().quorum > 1 {
+                        // The invitation stays good: the applicant asks again when others agreed.
+                        if !proposed {
+                            self.propose_admission(now, request.coalition, propose)?;
+                        }
+                        return Ok(Err(Refusal::Quorum));
+                    }
+                    vec![propose, certified]
                 }
             }
             (Applicant::Device(card), Invited::Device) => {
@@ -162,8 +174,8 @@ impl<S: Store> Replica<S> {
                     return Ok(Err(Refusal::NotAllowed));
                 }
                 let audience = Audience::Device { agency: own.agency, card: card.clone() };
-                let (right, caveats) = (Right::Write, Caveats::default());
-                vec![(Statement::Grant { audience, right, caveats }, kem)]
+                let (right, caveats, reopening) = (Right::Write, Caveats::default(), None);
+                vec![(Statement::Grant { audience, right, caveats, reopening }, kem)]
             }
             _ => return Ok(Err(Refusal::NotAllowed)),
         };
@@ -177,6 +189,18 @@ impl<S: Store> Replica<S> {
             Err(_) => return Ok(Err(Refusal::NotAllowed)),
         }
         Ok(Ok(()))
+    }
+
+    fn propose_admission(
+        &mut self,
+        now: Now,
+        coalition: CoalitionId,
+        propose: (Statement, Option<Vec<u8>>),
+    ) -> Result<(), StoreError> {
+        match self.state(now, CompartmentId(coalition.0), vec![propose]) {
+            Err(ActError::Store(error)) => Err(error),
+            _ => Ok(()),
+        }
     }
 
     fn valid_invitation(
@@ -228,6 +252,7 @@ impl<S: Store> Replica<S> {
                     let mut batch = Batch::default();
                     self.create_area(&mut batch, coalition_body(charter));
                     self.apply(batch)?;
+                    self.redraw()?;
                 }
                 self.outputs.push_back(Output::Event(Event::Joined(id)));
                 self.say_open(link);

@@ -33,17 +33,17 @@ use tearline_crdt::authority::{Coalition, Compartment};
 use tearline_crdt::entropy::Entropy;
 use tearline_crdt::epoch::EpochKeys;
 use tearline_crdt::id::{
-    AgencyNo, CoalitionId, CompartmentId, DeviceId, EpochId, Incarnation, LogId, RecordId,
+    AgencyNo, CoalitionId, CompartmentId, DeviceId, EntryId, EpochId, Incarnation, LogId, RecordId,
 };
 use tearline_crdt::keys::DeviceKeys;
 use tearline_crdt::logbook::Logbook;
-use tearline_crdt::record::shelf::{Projection, Shelf};
+use tearline_crdt::record::shelf::{Projection, RecordState, Shelf};
 use tearline_crdt::store::{Batch, Space, Store, StoreError};
 use tearline_crdt::time::{MonoTime, Now};
 
 use crate::fault::PeerFault;
 pub use area::{Area, Body};
-pub use author::{Act, ActError, Ticket};
+pub use author::{ActError, Done, Ticket};
 pub use session::PeerState;
 
 use session::{PeerMemory, Session};
@@ -197,6 +197,12 @@ pub struct Replica<S> {
     tickets: Vec<(Barrier, Ticket)>,
     arrivals: Vec<(Barrier, ingest::Arrival)>,
     forks: Vec<(Barrier, LogId)>,
+    /// Areas whose statements changed since their answers were drawn.
+    stale: BTreeSet<CompartmentId>,
+    /// Stretches of logs that count otherwise than the records here say.
+    moves: VecDeque<area::Move>,
+    /// Whether somebody may lack boxes that this device seals.
+    seals_wanted: bool,
     /// Whether statements are read from the store: what follows is drawn from all of them at once.
     replaying: bool,
     /// Standings changed since links were last vouched for.
@@ -245,6 +251,7 @@ impl<S: Store> Replica<S> {
     /// grows with logs and statements, not with entries.
     pub fn open(store: S, setup: Setup) -> Result<Self, StoreError> {
         let logbook = Logbook::load(&store)?;
+        let shelf = Shelf::load(&store)?;
         let Setup { keys, incarnation, entropy, projection } = setup;
         let mut replica = Self {
             store,
@@ -253,7 +260,7 @@ impl<S: Store> Replica<S> {
             entropy,
             projection,
             logbook,
-            shelf: Shelf::default(),
+            shelf,
             areas: BTreeMap::new(),
             epoch_keys: BTreeMap::new(),
             sessions: BTreeMap::new(),
@@ -265,6 +272,9 @@ impl<S: Store> Replica<S> {
             tickets: Vec::new(),
             arrivals: Vec::new(),
             forks: Vec::new(),
+            stale: BTreeSet::new(),
+            moves: VecDeque::new(),
+            seals_wanted: false,
             replaying: false,
             standings_changed: false,
             next_barrier: 0,
@@ -297,6 +307,7 @@ impl<S: Store> Replica<S> {
             }
             Input::Flushed { barrier } => self.on_flushed(barrier)?,
         }
+        self.seal_missing(now)?;
         self.settle_outputs()
     }
 
@@ -515,13 +526,22 @@ struct Standings<'a> {
     areas: &'a BTreeMap<CompartmentId, Area>,
 }
 
+/// No statement about records is known yet: all stand as they were written.
+impl tearline_crdt::record::shelf::Stewardship for Standings<'_> {
+    fn state(&self, _: &CompartmentId, _: &EntryId) -> RecordState {
+        RecordState::default()
+    }
+
+    fn is_erased(&self, _: &CompartmentId, _: &EntryId) -> bool {
+        false
+    }
+}
+
 impl tearline_crdt::record::shelf::Standings for Standings<'_> {
     fn agency(&self, compartment: &CompartmentId, device: &DeviceId) -> Option<AgencyNo> {
         let Body::Compartment(compartment) = &self.areas.get(compartment)?.body else {
             return None;
         };
-        let coalition = CompartmentId(compartment.opening().coalition.0);
-        let Body::Coalition(coalition) = &self.areas.get(&coalition)?.body else { return None };
-        coalition.devices().get(device).map(|standing| standing.agency)
+        compartment.devices().get(device).map(|standing| standing.agency)
     }
 }

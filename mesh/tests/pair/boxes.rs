@@ -32,7 +32,7 @@ fn boxes_written(world: &World, peer: usize, id: CompartmentId) -> Vec<Vec<Devic
         .filter_map(|seq| replica.logbook().entry(replica.store(), &log, seq).unwrap());
     let sealing = entries.filter(|entry| {
         let statement = Statement::decode(&entry.sealed).unwrap();
-        matches!(statement, Statement::Epoch(_) | Statement::Reseal { .. })
+        matches!(statement, Statement::Seal { .. })
     });
     let devices = sealing.map(|entry| {
         let payload = entry.payload.unwrap();

@@ -94,7 +94,7 @@ fn strangers_introduce_nothing_and_members_only_what_its_opener_signed() {
         Frame::Intro { opening: Statement::Open(opening.clone()).encode() }.encode()
     };
     let members = world.peers[0].replica.coalition(coalition).unwrap().members();
-    let audience: Vec<_> = members.iter().map(|(no, member)| (*no, member.root)).collect();
+    let audience: Vec<_> = members.map(|member| (member.no, member.root)).collect();
     let sound = Opening::sign(keys(2).signer(), coalition, audience.clone(), [9; 16]);
     let stranger = keys(50);
     let link = Link(900);

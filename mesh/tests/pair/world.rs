@@ -228,7 +228,7 @@ impl World {
             founders: vec![founder],
         };
         let now = self.now();
-        let certificate = DeskCertificate::sign(&root(1), &keys(1));
+        let certificate = DeskCertificate::sign(&root(1), &keys(1), None);
         let act = self.peers[0].replica.found(now, charter, certificate).unwrap();
         self.drain(0);
         self.settle();
@@ -262,7 +262,7 @@ impl World {
             Invited::Agency => Applicant::Agency {
                 name: format!("Agency {seed}"),
                 country: *b"TD",
-                desk: DeskCertificate::sign(&root(seed), &keys(seed)),
+                desk: DeskCertificate::sign(&root(seed), &keys(seed), None),
             },
             Invited::Device => Applicant::Device(keys(seed).card(invitation.inviter.0)),
         };

@@ -8,9 +8,12 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use tearline_crdt::epoch::EpochKeys;
-use tearline_crdt::id::{AgencyNo, Class, CompartmentId, DeviceId, EpochId, Incarnation, LogId};
+use tearline_crdt::id::{
+    AgencyNo, Class, CompartmentId, DeviceId, EntryId, EpochId, Incarnation, LogId, RecordId,
+};
 use tearline_crdt::keys::Signer;
-use tearline_crdt::record::shelf::{Projection, RecordView, Standings};
+use tearline_crdt::record::receipt::Receipts;
+use tearline_crdt::record::shelf::{Projection, RecordState, RecordView, Standings, Stewardship};
 use tearline_crdt::store::{Batch, Store, StoreError};
 use tearline_crdt::time::WallTime;
 use tearline_node::index::{Index, Row};
@@ -105,6 +108,16 @@ pub(crate) const NOW: WallTime = WallTime(1_767_225_600_000);
 /// All devices are of one agency.
 pub(crate) struct OneAgency;
 
+impl Stewardship for OneAgency {
+    fn state(&self, _: &CompartmentId, _: &EntryId) -> RecordState {
+        RecordState::default()
+    }
+
+    fn is_erased(&self, _: &CompartmentId, _: &EntryId) -> bool {
+        false
+    }
+}
+
 impl Standings for OneAgency {
     fn agency(&self, _: &CompartmentId, _: &DeviceId) -> Option<AgencyNo> {
         Some(AgencyNo(1))
@@ -141,6 +154,26 @@ impl Projection for TimedIndex {
         };
         self.index.put(batch, row.bounded());
         self.spent += began.elapsed();
+        Ok(())
+    }
+
+    fn removed(
+        &mut self,
+        store: &dyn Store,
+        batch: &mut Batch,
+        record: &RecordId,
+    ) -> Result<(), StoreError> {
+        self.index.remove(store, batch, record)
+    }
+
+    fn receipt(
+        &mut self,
+        _: &dyn Store,
+        _: &mut Batch,
+        _: &LogId,
+        _: &EntryId,
+        _: &Receipts,
+    ) -> Result<(), StoreError> {
         Ok(())
     }
 

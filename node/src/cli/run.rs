@@ -6,13 +6,13 @@ use serde_json::json;
 use super::context::Context;
 use super::output::{Outcome, data};
 use super::render::{Table, agency, bytes, facts, short, time};
-use super::{compartment, peer};
+use super::{compartment, keys, peer};
 use crate::config::Config;
 use crate::control::reply::{Check, CheckStatus, Doctor as Report, Status as Shown};
 use crate::control::{Empty, Request};
 use crate::daemon::{self, Options};
 use crate::failure::{Failure, Kind};
-use crate::home::Home;
+use crate::home::{Home, Identity};
 use crate::logging;
 
 /// Run this device's daemon, until it is interrupted
@@ -37,7 +37,7 @@ impl Run {
         let config = Config::read(home)?;
         logging::start(&logging::filter(&config.log, context.flags.quiet, context.flags.verbose));
         let options = Options { listen: self.listen, until_stdin_ends: self.until_stdin_ends };
-        let reason = daemon::run(home, options, context.start)?;
+        let reason = daemon::run(home, options, context.opener(), context.start)?;
         Ok(Outcome::new(json!({ "stopped": reason }), String::new()))
     }
 }
@@ -98,9 +98,9 @@ pub(super) struct Doctor {
 impl Doctor {
     pub(super) fn run(self, context: &Context) -> Result<Outcome, Failure> {
         if self.rebuild {
-            return rebuild(&context.home);
+            return rebuild(context);
         }
-        let mut checks = check_home(&context.home);
+        let mut checks = check_home(context)?;
         match context.ask::<Report>(Request::Doctor(Empty {})) {
             Ok(answer) => {
                 checks.push(pass("daemon", "it answers"));
@@ -131,9 +131,11 @@ impl Doctor {
     }
 }
 
-fn rebuild(home: &Home) -> Result<Outcome, Failure> {
+fn rebuild(context: &Context) -> Result<Outcome, Failure> {
+    let home = &context.home;
+    home.check_root()?;
     let lock = home.lock()?;
-    let aside = home.rebuild(&lock)?;
+    let aside = home.rebuild(&lock, &mut context.opener())?;
     let shown = aside.map_or("there was none".into(), |aside| aside.display().to_string());
     let outcome = Outcome::new(
         serde_json::json!({ "old_store": shown }),
@@ -144,21 +146,20 @@ fn rebuild(home: &Home) -> Result<Outcome, Failure> {
         .hint(format!("then come back in: {}", home.command("join INVITATION"))))
 }
 
-/// The checks that need no daemon.
-fn check_home(home: &Home) -> Vec<Check> {
+/// The checks that need no daemon. Fails when what was given to open the secrets is wrong.
+fn check_home(context: &Context) -> Result<Vec<Check>, Failure> {
+    let home = &context.home;
+    let mut opener = context.opener();
     let place = home.root().display();
     let mut checks = vec![match home.check_root() {
         Ok(()) => pass("home", &format!("{place}, for its owner alone")),
         Err(failure) => failed("home", failure),
     }];
     if checks.iter().any(|check| check.status == CheckStatus::Fail) {
-        return checks;
+        return Ok(checks);
     }
-    checks.push(match home.read_identity() {
-        Ok(_) => pass("device key", "whole, for its owner alone"),
-        Err(failure) => failed("device key", failure),
-    });
-    checks.push(match home.read_agency() {
+    checks.push(check_device_key(home, home.read_identity(&mut opener))?);
+    checks.push(match home.read_agency(&mut opener) {
         Ok(None) => pass("agency root", "not on this device"),
         Ok(Some(agency)) => Check {
             name: "agency root".into(),
@@ -169,6 +170,8 @@ fn check_home(home: &Home) -> Vec<Check> {
                 home.agency_key().display()
             )),
         },
+        Err(failure) if failure.kind == Kind::Denied => return Err(failure),
+        Err(failure) if keys::only_closed(&failure) => closed("agency root", failure),
         Err(failure) => failed("agency root", failure),
     });
     checks.push(match Config::read(home) {
@@ -179,7 +182,28 @@ fn check_home(home: &Home) -> Vec<Check> {
         Ok(path) => pass("control socket", &path.display().to_string()),
         Err(failure) => failed("control socket", failure),
     });
-    checks
+    Ok(checks)
+}
+
+fn check_device_key(home: &Home, read: Result<Identity, Failure>) -> Result<Check, Failure> {
+    Ok(match (read, home.device_method()) {
+        (Ok(_), Ok(None)) => Check {
+            status: CheckStatus::Warn,
+            fix: Some(keys::seal_hint(home)),
+            ..pass("device key", &format!("whole, {}", keys::method_text(None)))
+        },
+        (Ok(_), Ok(method)) => {
+            pass("device key", &format!("whole, {}", keys::method_text(method.as_ref())))
+        }
+        (Err(failure), _) if failure.kind == Kind::Denied => return Err(failure),
+        (Err(failure), _) if keys::only_closed(&failure) => closed("device key", failure),
+        (Err(failure), _) | (_, Err(failure)) => failed("device key", failure),
+    })
+}
+
+/// Of a file that was not opened, because nothing was given to open it with.
+fn closed(name: &str, failure: Failure) -> Check {
+    Check { status: CheckStatus::Skip, ..failed(name, failure) }
 }
 
 fn pass(name: &str, message: &str) -> Check {

@@ -7,7 +7,7 @@
 //! types are in [`reply`].
 //!
 //! How arguments name things, everywhere:
-//! * *record*, *compartment*, *peer*: the full id in hex, or a prefix of at least
+//! * *record*, *compartment*, *peer*, *pass*: the full id in hex, or a prefix of at least
 //!   [`ID_PREFIX_DIGITS_MIN`] digits that fits exactly one; a compartment and a peer also by name.
 //! * *agency* (`rel`): its number in the coalition, its name, or its country's code when the
 //!   coalition has exactly one agency of that country. Case does not matter.
@@ -19,6 +19,7 @@
 //! [`Kind::Usage`]: crate::failure::Kind::Usage
 
 pub mod client;
+pub mod pass;
 pub mod reply;
 pub mod server;
 
@@ -173,6 +174,31 @@ pub enum Request {
     #[serde(rename = "compartment.show")]
     CompartmentShow(CompartmentShow),
 
+    /// Mints a pass for a person or a program, within what this device may do, and keeps its terms.
+    /// The pass itself is in the answer and nowhere else.
+    ///
+    /// -> [`pass::PassMinted`]
+    #[serde(rename = "pass.mint")]
+    PassMint(pass::PassMint),
+
+    /// -> [`pass::Passes`]
+    #[serde(rename = "pass.list")]
+    PassList(Empty),
+
+    /// Whether a pass that was minted here allows something now. A pass that is none is a denial,
+    /// not a failure.
+    ///
+    /// -> [`pass::PassChecked`]
+    #[serde(rename = "pass.check")]
+    PassCheck(pass::PassCheck),
+
+    /// Revokes a pass and all that was narrowed from it; given the text of a narrowed pass, that
+    /// one and all that was narrowed from it.
+    ///
+    /// -> [`pass::PassRevoked`]
+    #[serde(rename = "pass.revoke")]
+    PassRevoke(pass::PassRevoke),
+
     /// Writes a new record. Without `compartment` and `rel` it goes to the agency's home
     /// compartment; with `rel` to the compartment of exactly that audience, opened if need be;
     /// with both the request is a `Usage` failure. `set` is applied over `fields`.
@@ -257,6 +283,10 @@ impl Request {
             Self::CompartmentOpen(_) => "compartment.open",
             Self::CompartmentList(_) => "compartment.list",
             Self::CompartmentShow(_) => "compartment.show",
+            Self::PassMint(_) => "pass.mint",
+            Self::PassList(_) => "pass.list",
+            Self::PassCheck(_) => "pass.check",
+            Self::PassRevoke(_) => "pass.revoke",
             Self::RecordNew(_) => "record.new",
             Self::RecordShow(_) => "record.show",
             Self::RecordList(_) => "record.list",

@@ -312,7 +312,8 @@ Record {
     modified: String,
     /// Whether this device may edit it.
     writable: bool,
-    /// What is to be known of it: "conflict", "gap-before", "held-back".
+    /// What is to be known of it: "conflict", "gap-before", "held-back", "recalled" (not to be relied
+    /// on), "restricted" (its content is hidden).
     flags: Vec<String>,
     /// Its fields. Of concurrent values one, the same on every peer.
     fields: Map<String, Value>,
@@ -376,7 +377,7 @@ Row {
     originator: AgencyRef,
     /// When it arrived or last changed here.
     received: String,
-    /// As in [`Record::flags`], of which a list knows "conflict".
+    /// As in [`Record::flags`], of which a list does not know "held-back".
     flags: Vec<String>,
 });
 

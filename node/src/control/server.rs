@@ -25,7 +25,8 @@ use super::{
     Service,
 };
 use crate::failure::Failure;
-use crate::home::{Home, Lock, own_uid};
+use crate::files::own_uid;
+use crate::home::{Home, Lock};
 
 /// The bounds of a server.
 #[derive(Clone, Copy, Debug)]
@@ -68,7 +69,7 @@ impl Listener {
             |e: io::Error| Failure::io(format_args!("cannot listen at {}", path.display()), &e);
         remove_stale(&path).map_err(failed)?;
         let socket = UnixListener::bind(&path).map_err(failed)?;
-        let listener = Self { socket, path, uid: own_uid()? };
+        let listener = Self { socket, path, uid: own_uid() };
         fs::set_permissions(&listener.path, Permissions::from_mode(0o600)).map_err(|e| {
             Failure::io(format_args!("cannot protect {}", listener.path.display()), &e)
         })?;

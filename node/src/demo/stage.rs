@@ -24,6 +24,7 @@ use crate::control::reply::Status;
 use crate::control::{Empty, Request, client};
 use crate::failure::{Failure, Kind};
 use crate::home::{Agency, Home};
+use crate::protection::Protection;
 
 /// One of the exercise's daemons.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -72,7 +73,8 @@ impl Stage {
     pub(super) fn enter(&self, actor: &Actor) -> Result<Status, Failure> {
         let agency =
             actor.agency.map(|(name, country)| Agency::generate(name, country)).transpose()?;
-        initialise(&self.home(actor)?, actor.name, agency.as_ref())?;
+        // In clear: nobody is there to be asked, and the exercise's keys protect nothing.
+        initialise(&self.home(actor)?, actor.name, agency.as_ref(), &Protection::Clear)?;
         self.start(actor)
     }
 

@@ -7,9 +7,10 @@
 //! the last block.
 //!
 //! A record that changes gets a new row; the old one stays where it is and is passed over, because
-//! its version is no longer the record's.
+//! its version is no longer the record's. A record that is erased loses all its rows.
 
 mod block;
+mod projection;
 mod query;
 mod row;
 mod text;
@@ -22,6 +23,7 @@ use tearline_crdt::id::{CompartmentId, RecordId};
 use tearline_crdt::store::{Batch, Space, Store, StoreError, damaged};
 
 use block::{BLOCK_BYTES, BLOCK_ROWS_MAX, Summary, decode_block, encode_block};
+pub use projection::Indexing;
 pub use query::{Cursor, Page, ParseQueryError, Query};
 pub use row::Row;
 
@@ -73,6 +75,49 @@ impl Index {
         Self::note_external(batch, &row);
         self.rows.push(row);
         self.dirty = true;
+    }
+
+    /// Takes all rows of a record out, of every version of it, and what was noted of it. They are in
+    /// the batch after [`Index::finish`]. The rows are those in the store: a batch in which rows of
+    /// this record were put before is not seen.
+    pub fn remove(
+        &mut self,
+        store: &dyn Store,
+        batch: &mut Batch,
+        record: &RecordId,
+    ) -> Result<(), StoreError> {
+        let mut blocks = Vec::new();
+        let mut outcome = Ok(());
+        store.scan(Space::Summaries, &[], &[], &mut |key, value| {
+            match Summary::decode(value) {
+                Ok(summary) if summary.may_hold_record(record) => blocks.push(key.to_vec()),
+                Ok(_) => {}
+                Err(_) => {
+                    outcome = Err(damaged(Space::Summaries, key));
+                    return ControlFlow::Break(());
+                }
+            }
+            ControlFlow::Continue(())
+        })?;
+        outcome?;
+        let last = self.last.to_be_bytes();
+        for key in blocks.into_iter().filter(|key| key.as_slice() != last) {
+            let bytes = store.get(Space::Rows, &key)?.ok_or_else(|| damaged(Space::Rows, &key))?;
+            let rows = decode_block(&bytes).map_err(|_| damaged(Space::Rows, &key))?;
+            let Some(kept) = without(store, batch, rows, record)? else { continue };
+            batch.put(Space::Rows, key.clone(), encode_block(&kept));
+            batch.put(Space::Summaries, key, Summary::of(&kept).encode());
+        }
+        let rows = std::mem::take(&mut self.rows);
+        match without(store, batch, rows.clone(), record)? {
+            Some(kept) => {
+                self.bytes = kept.iter().map(Row::encoded_len).sum();
+                self.rows = kept;
+                self.dirty = true;
+            }
+            None => self.rows = rows,
+        }
+        Ok(())
     }
 
     /// Notes under which external id a record can be found.
@@ -162,6 +207,25 @@ impl Index {
         }
         Ok(ControlFlow::Continue(()))
     }
+}
+
+/// Rows without those of a record, whose external ids are forgotten; `None` if it has none.
+fn without(
+    store: &dyn Store,
+    batch: &mut Batch,
+    rows: Vec<Row>,
+    record: &RecordId,
+) -> Result<Option<Vec<Row>>, StoreError> {
+    let (gone, kept): (Vec<Row>, Vec<Row>) =
+        rows.into_iter().partition(|row| row.record == *record);
+    for row in &gone {
+        let Some(id) = &row.external_id else { continue };
+        // Another record may have it by now.
+        if external(store, &row.compartment, id)?.as_ref() == Some(record) {
+            batch.remove(Space::External, external_key(&row.compartment, id));
+        }
+    }
+    Ok((!gone.is_empty()).then_some(kept))
 }
 
 /// The record of a compartment with an external id.
@@ -267,6 +331,60 @@ mod tests {
                 }
             }
             prop_assert_eq!(found, expected);
+        }
+
+        #[test]
+        fn a_removed_record_is_in_no_block_and_all_others_are(
+            writes in prop::collection::vec((0u8..40, 0usize..6, 0usize..6), 1..300),
+            gone in 0u8..40,
+            reopen in any::<bool>(),
+        ) {
+            let mut store = MemoryStore::default();
+            let mut index = Index::default();
+            let mut expected = Vec::new();
+            for (version, (n, a, b)) in writes.iter().enumerate() {
+                let words = format!("{} {}", WORDS[*a], WORDS[*b]);
+                let mut row = row(*n, version as u64, &words, 5);
+                row.external_id = Some(format!("id {}", n % 20));
+                if *n != gone {
+                    expected.push(row.clone());
+                }
+                let mut batch = Batch::default();
+                index.put(&mut batch, row);
+                index.finish(&mut batch);
+                store.apply(batch).unwrap();
+            }
+            let holder = |store: &MemoryStore| {
+                external(store, &CompartmentId::default(), &format!("id {}", gone % 20)).unwrap()
+            };
+            let before = holder(&store);
+            if reopen {
+                index = Index::open(&store).unwrap();
+            }
+            let record = RecordId([gone; 16]);
+            let mut batch = Batch::default();
+            index.remove(&store, &mut batch, &record).unwrap();
+            index.finish(&mut batch);
+            store.apply(batch).unwrap();
+            prop_assert_eq!(holder(&store), before.filter(|holder| *holder != record));
+
+            let mut kept = Vec::new();
+            store.scan(Space::Rows, &[], &[], &mut |key, value| {
+                let rows = decode_block(value).unwrap();
+                let summary = store.get(Space::Summaries, key).unwrap().unwrap();
+                assert_eq!(summary, Summary::of(&rows).encode());
+                kept.extend(rows);
+                ControlFlow::Continue(())
+            }).unwrap();
+            prop_assert_eq!(&kept, &expected);
+            prop_assert_eq!(Index::open(&store).unwrap().rows, index.rows.clone());
+            let again = row(gone, 1_000, "back", 5);
+            let mut batch = Batch::default();
+            index.put(&mut batch, again.clone());
+            index.finish(&mut batch);
+            store.apply(batch).unwrap();
+            let page = index.search(&store, &Query::default(), &mut |_| Ok(true)).unwrap();
+            prop_assert_eq!(page.rows.first(), Some(&again));
         }
 
         #[test]

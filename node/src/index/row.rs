@@ -43,6 +43,10 @@ pub struct Row {
     pub received_ms: u64,
     /// Whether a field has concurrent values.
     pub conflicted: bool,
+    /// Whether its content is hidden: then it has no title, text or place of its own.
+    pub restricted: bool,
+    /// Whether it is not to be relied on.
+    pub recalled: bool,
     /// Latitude and longitude in degrees.
     pub place: Option<(f64, f64)>,
     /// Its id in another system: a STIX id.
@@ -69,6 +73,8 @@ impl Default for Row {
             created_ms: 0,
             received_ms: 0,
             conflicted: false,
+            restricted: false,
+            recalled: false,
             place: None,
             external_id: None,
             title: String::new(),
@@ -80,6 +86,8 @@ impl Default for Row {
 /// Flags of a stored row.
 const PLACED: u8 = 1;
 const CONFLICTED: u8 = 2;
+const RESTRICTED: u8 = 4;
+const RECALLED: u8 = 8;
 
 /// Properties that make a title, best first.
 const TITLES: [&str; 14] = [
@@ -147,8 +155,13 @@ impl Row {
             .number(self.event_ms.map_or(0, |ms| ms.saturating_add(1)))
             .number(self.created_ms)
             .number(self.received_ms);
-        let placed = if self.place.is_some() { PLACED } else { 0 };
-        out.push(placed | if self.conflicted { CONFLICTED } else { 0 });
+        let flags = [
+            (PLACED, self.place.is_some()),
+            (CONFLICTED, self.conflicted),
+            (RESTRICTED, self.restricted),
+            (RECALLED, self.recalled),
+        ];
+        out.push(flags.iter().map(|(flag, set)| if *set { *flag } else { 0 }).sum());
         if let Some((latitude, longitude)) = self.place {
             out.raw(&latitude.to_be_bytes()).raw(&longitude.to_be_bytes());
         }
@@ -204,6 +217,8 @@ impl Row {
             created_ms,
             received_ms,
             conflicted: flags & CONFLICTED != 0,
+            restricted: flags & RESTRICTED != 0,
+            recalled: flags & RECALLED != 0,
             place,
             external_id,
             title,

@@ -5,6 +5,7 @@ pub mod core;
 mod dialer;
 mod names;
 mod overview;
+mod passes;
 mod ports;
 mod records;
 mod transfer;
@@ -20,10 +21,9 @@ use tearline_crdt::entropy::Entropy;
 use tearline_crdt::id::{AgencyNo, Incarnation};
 use tearline_crdt::keys::{DeviceKeys, Signer};
 use tearline_crdt::record::label::Label;
-use tearline_crdt::record::shelf::{Projection, RecordView};
 use tearline_crdt::record::vocabulary::Tlp;
 use tearline_crdt::statement::DeskCertificate;
-use tearline_crdt::store::{Batch, Store, StoreError};
+use tearline_crdt::store::Batch;
 use tearline_crdt::time::WallTime;
 use tearline_mesh::invitation::{Applicant, Invitation, Invited, JoinRequest};
 use tearline_mesh::net::{self, NetConfig};
@@ -35,7 +35,8 @@ use self::dialer::Dialer;
 use crate::control::{self, Progress, Request, Service, reply};
 use crate::daemon::Opening;
 use crate::failure::{Failure, Kind};
-use crate::index::{Index, Row};
+use crate::index::{Index, Indexing};
+use crate::pass::PassKey;
 use crate::store::{SledStore, StoreKey};
 
 /// The answer to a request: its value, and the ticket that must be durable before it is given.
@@ -49,6 +50,7 @@ pub struct Tearline {
     announce: Vec<String>,
     agency: Option<AgencyRoot>,
     keys: DeviceKeys,
+    pass_key: PassKey,
 }
 
 /// The agency's root, while its key is on this device.
@@ -116,6 +118,7 @@ pub fn start(opening: Opening) -> Result<Arc<dyn Service>, Failure> {
             country: agency.country.clone(),
         }),
         keys,
+        pass_key: PassKey::derive(&identity.device_seed, identity.incarnation),
     };
     Ok(Arc::new(service))
 }
@@ -142,39 +145,6 @@ impl Entropy for SystemEntropy {
         if getrandom::fill(bytes).is_err() {
             std::process::abort();
         }
-    }
-}
-
-/// Keeps the index in step with the records.
-struct Indexing(Arc<Mutex<Index>>);
-
-impl Projection for Indexing {
-    fn record(
-        &mut self,
-        _store: &dyn Store,
-        batch: &mut Batch,
-        view: &RecordView<'_>,
-    ) -> Result<(), StoreError> {
-        let row = Row {
-            record: view.record,
-            version: view.version,
-            compartment: view.compartment,
-            class: view.class,
-            origin: view.origin,
-            device: view.device,
-            tlp: if view.label.unknown { 5 } else { view.label.tlp as u8 },
-            label: view.label.to_string(),
-            created_ms: view.created.0,
-            received_ms: view.received.0,
-            conflicted: view.conflicted,
-            ..Row::describe(view.kind, view.fields)
-        };
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).put(batch, row.bounded());
-        Ok(())
-    }
-
-    fn finish(&mut self, batch: &mut Batch) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).finish(batch);
     }
 }
 
@@ -205,6 +175,10 @@ impl Service for Tearline {
             Request::CompartmentShow(show) => {
                 self.core.ask(move |core| core.compartment_show(&show.compartment))
             }
+            Request::PassMint(mint) => self.pass_mint(mint),
+            Request::PassList(_) => self.pass_list(),
+            Request::PassCheck(check) => self.pass_check(check),
+            Request::PassRevoke(revoke) => self.pass_revoke(revoke),
             Request::RecordNew(new) => self.answer(move |core| core.record_new(new)),
             Request::RecordShow(show) => self.core.ask(move |core| core.record_show(&show.record)),
             Request::RecordList(list) => self.core.ask(move |core| core.record_list(&list)),
@@ -257,7 +231,7 @@ impl Tearline {
             Failure::denied("this device holds no agency root")
                 .hint("only a home made with `init --agency` can speak for an agency")
         })?;
-        Ok((DeskCertificate::sign(&root.signer, &self.keys), root))
+        Ok((DeskCertificate::sign(&root.signer, &self.keys, None), root))
     }
 
     fn coalition_create(&self, create: &control::CoalitionCreate) -> Result<Value, Failure> {
@@ -353,7 +327,7 @@ impl Tearline {
                 return Err(Failure::failed("this device is in another coalition already"));
             }
             let own = core.replica.device();
-            if core.coalition().is_ok_and(|known| known.devices().contains_key(&own)) {
+            if core.coalition().is_ok_and(|known| known.live(&own).is_some()) {
                 return Err(Failure::failed("this device is in that coalition already"));
             }
             if invitation.expires <= core.now().wall {
@@ -471,7 +445,7 @@ impl Core {
                 }
                 Event::StandingsChanged(id) => replica
                     .coalition(*id)
-                    .is_some_and(|coalition| coalition.devices().contains_key(&own))
+                    .is_some_and(|coalition| coalition.live(&own).is_some())
                     .then_some(Ok(())),
                 _ => None,
             };

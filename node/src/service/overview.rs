@@ -155,7 +155,6 @@ impl Core {
         let founders = &coalition.charter().founders;
         let agencies = coalition
             .members()
-            .values()
             .map(|member| reply::Member {
                 no: member.no.0,
                 name: member.name.clone(),

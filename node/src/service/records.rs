@@ -10,7 +10,7 @@ use tearline_crdt::record::schema::{Field, Shape};
 use tearline_crdt::record::shelf::{Detail, Draft, DraftError, EntryView, Verdict, Written};
 use tearline_crdt::record::validate::validate;
 use tearline_crdt::statement::Right;
-use tearline_mesh::replica::{Act, ActError, Ticket};
+use tearline_mesh::replica::{ActError, Done, Ticket};
 
 use super::core::Core;
 use super::names::{class, label, record_id};
@@ -112,7 +112,7 @@ impl Core {
                 let agency = self.agency_ref(Some(*no));
                 let alone = self.coalition().is_ok_and(|coalition| {
                     let of = |m: &&_| same_country(m, &agency.country);
-                    coalition.members().values().filter(of).count() == 1
+                    coalition.members().filter(of).count() == 1
                 });
                 if alone { agency.country } else { format!("{}{}", agency.country, no.0) }
             })
@@ -125,12 +125,12 @@ impl Core {
         id: CompartmentId,
         class: Class,
         drafts: Vec<Draft>,
-    ) -> Result<Act<Vec<Written>>, Failure> {
+    ) -> Result<Done<Vec<Written>>, Failure> {
         let now = self.now();
         self.replica.write(now, id, class, drafts).map_err(act_failure)
     }
 
-    fn written(&self, id: CompartmentId, class: Class, act: &Act<Vec<Written>>) -> Answer {
+    fn written(&self, id: CompartmentId, class: Class, act: &Done<Vec<Written>>) -> Answer {
         let Some(written) = act.value.first() else {
             return Err(Failure::bug("a write wrote nothing"));
         };
@@ -182,6 +182,12 @@ impl Core {
         }
         if detail.entries.iter().any(|entry| entry.verdict == Verdict::HeldBack) {
             flags.push("held-back".to_owned());
+        }
+        if detail.state.recalled {
+            flags.push("recalled".to_owned());
+        }
+        if detail.state.hides() {
+            flags.push("restricted".to_owned());
         }
         let conflicts = detail
             .conflicts
@@ -373,12 +379,9 @@ impl Core {
             .filter(|peer| peer.in_sync)
             .map(|peer| peer.device)
             .collect();
-        let (Some(compartment), Ok(coalition)) = (self.replica.compartment(id), self.coalition())
-        else {
-            return Vec::new();
-        };
+        let Some(compartment) = self.replica.compartment(id) else { return Vec::new() };
         compartment
-            .readers(coalition)
+            .readers()
             .map(|(device, standing)| reply::Holder {
                 device: device.to_string(),
                 agency: self.agency_ref(Some(standing.agency)),

@@ -114,11 +114,18 @@ impl Core {
                 compartment_name: self.compartment_name(&row.compartment),
                 originator: self.agency_ref(Some(row.origin)),
                 received: WallTime(row.received_ms).to_string(),
-                flags: row.conflicted.then(|| "conflict".to_owned()).into_iter().collect(),
+                flags: flags(row),
             })
             .collect();
         json(&reply::Rows { records, next: page.next.map(|next| next.to_string()) })
     }
+}
+
+/// What a row's record is marked with.
+fn flags(row: &Row) -> Vec<String> {
+    let marks =
+        [("conflict", row.conflicted), ("recalled", row.recalled), ("restricted", row.restricted)];
+    marks.into_iter().filter(|(_, set)| *set).map(|(mark, _)| mark.to_owned()).collect()
 }
 
 /// Most records looked at for an abbreviated id.

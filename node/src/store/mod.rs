@@ -208,19 +208,21 @@ impl SledStore {
             next_page: 0,
             deltas: Vec::new(),
             scrubbed: Vec::new(),
+            forgetting: None,
         };
         let layers = recover(contents, &mut writer, &pages)?;
-        Ok(Self {
-            shared: Arc::new(Shared {
-                dir: dir.to_path_buf(),
-                id,
-                layers: RwLock::new(layers),
-                pages,
-                writer: Mutex::new(writer),
-                unflushed_bytes_max: limits.unflushed_bytes_max,
-                _lock: lock,
-            }),
-        })
+        let shared = Shared {
+            dir: dir.to_path_buf(),
+            id,
+            layers: RwLock::new(layers),
+            pages,
+            writer: Mutex::new(writer),
+            unflushed_bytes_max: limits.unflushed_bytes_max,
+            _lock: lock,
+        };
+        let writer = shared.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        Flush { writer, lock: &shared.layers, pages: &shared.pages }.forget_if_due()?;
+        Ok(Self { shared: Arc::new(shared) })
     }
 
     /// The store's id: random, made with it.
@@ -295,6 +297,7 @@ impl Store for SledStore {
             self.shared.flush()?;
             layers = self.shared.layers.write().unwrap_or_else(PoisonError::into_inner);
         }
+        layers.active.forget |= batch.forget;
         for (space, key, value) in batch.writes {
             layers.active.bytes += key.len() + value.as_ref().map_or(0, Vec::len);
             layers.active.writes.insert(full_key(space, &key), value);
@@ -389,6 +392,10 @@ fn recover(contents: Contents, writer: &mut Writer, pages: &Pages) -> Result<Lay
     let mut stretches = Stretches::new();
     for (seq, part) in scrubs {
         writer.next_seq = writer.next_seq.max(seq + 1);
+        if part.is_empty() {
+            writer.forgetting = Some(seq);
+            continue;
+        }
         writer.scrubbed.push(seq);
         stretches
             .extend(part.into_iter().filter(|(offset, len)| offset.saturating_add(*len) <= end));

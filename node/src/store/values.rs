@@ -232,8 +232,30 @@ impl ValuesFile {
 
     /// Works out what is free, given every stretch in use. Fails if two overlap or one is beyond
     /// the end, for then the index is damaged.
-    pub(super) fn reclaim(&mut self, mut used: Vec<(u64, u64)>) -> Result<(), Failure> {
+    pub(super) fn reclaim(&mut self, used: Vec<(u64, u64)>) -> Result<(), Failure> {
         self.write_buffer()?;
+        let (free, end) = self.find_free(used)?;
+        self.set_free(free, end)
+    }
+
+    /// As [`ValuesFile::reclaim`], and overwrites what is free before it is used again or goes back
+    /// to the file system.
+    pub(super) fn forget(&mut self, used: Vec<(u64, u64)>) -> Result<(), Failure> {
+        self.write_buffer()?;
+        let (free, end) = self.find_free(used)?;
+        let file_end = self
+            .file
+            .metadata()
+            .map_err(|cause| Failure::medium("measuring the values file", cause))?
+            .len();
+        let mut stretches: Vec<(u64, u64)> = free.iter().map(|(gap, at)| (*at, *gap)).collect();
+        stretches.push((end, file_end.saturating_sub(end)));
+        self.scrub(&stretches)?;
+        self.set_free(free, end)
+    }
+
+    /// The free stretches, by length, and where the part in use ends.
+    fn find_free(&self, mut used: Vec<(u64, u64)>) -> Result<(BTreeSet<(u64, u64)>, u64), Failure> {
         used.sort_unstable();
         let mut free = BTreeSet::new();
         let mut end = HEADER_BYTES as u64;
@@ -250,6 +272,10 @@ impl ValuesFile {
         if end > self.end {
             return Err(Failure::Damaged { what: "a value ends beyond its file" });
         }
+        Ok((free, end))
+    }
+
+    fn set_free(&mut self, free: BTreeSet<(u64, u64)>, end: u64) -> Result<(), Failure> {
         if self.end - end >= TAIL_BYTES_MIN {
             self.attempt("shortening the values file", |file| file.set_len(end))?;
         }

@@ -7,9 +7,13 @@
 //! off its one change without opening a document.
 //!
 //! Documents are not kept: a small cache holds the threads that were opened last.
+//!
+//! `erase` destroys what records hold; `restate` shows them anew when statements about them change.
 
+mod erase;
 mod prepare;
 mod read;
+mod restate;
 #[cfg(test)]
 mod tests;
 mod thread;
@@ -22,12 +26,13 @@ use serde_json::{Map, Value};
 use crate::change;
 use crate::codec::{DecodeError, Reader as Bytes, Write as _};
 use crate::document;
+use crate::entry::NO_EPOCH;
 use crate::entry::run::{VerifiedEntry, VerifiedRun};
 use crate::entry::sealed::{EntryKind, LogCipher, SealedHeader};
 use crate::epoch::{EpochKeys, KeyBox};
 use crate::gate::{self, Expected};
 use crate::hash::Digest;
-use crate::id::{AgencyNo, Class, CompartmentId, DeviceId, EpochId, LogId, RecordId};
+use crate::id::{AgencyNo, Class, CompartmentId, DeviceId, EntryId, EpochId, LogId, RecordId};
 use crate::logbook::{LogNo, Logbook};
 use crate::store::{Batch, Space, Store, StoreError};
 use crate::time::WallTime;
@@ -35,7 +40,9 @@ use crate::time::WallTime;
 use super::genesis::{Genesis, record_id};
 use super::kind::Kind;
 use super::label::Label;
+use super::receipt::Receipts;
 
+pub use erase::{RecordState, Stewardship, Tombstone, genesis_of, record_at};
 pub use prepare::{Draft, DraftError, Prepared, Writing, Written};
 pub use read::{Detail, EntryView, Reader, Verdict};
 use thread::{Place, Thread};
@@ -63,6 +70,10 @@ pub struct RecordView<'a> {
     pub fields: &'a Map<String, Value>,
     /// Whether a field has concurrent values.
     pub conflicted: bool,
+    /// Whether its content is hidden: then it has no fields here.
+    pub restricted: bool,
+    /// Whether it is not to be relied on.
+    pub recalled: bool,
     /// When its author says it began.
     pub created: WallTime,
     /// When it arrived or changed here.
@@ -77,6 +88,24 @@ pub trait Projection {
         store: &dyn Store,
         batch: &mut Batch,
         view: &RecordView<'_>,
+    ) -> Result<(), StoreError>;
+
+    /// A record is erased: nothing of it may stay, in any version of it.
+    fn removed(
+        &mut self,
+        store: &dyn Store,
+        batch: &mut Batch,
+        record: &RecordId,
+    ) -> Result<(), StoreError>;
+
+    /// A device says what became of statements. Whether it may is for the reader to judge.
+    fn receipt(
+        &mut self,
+        store: &dyn Store,
+        batch: &mut Batch,
+        log: &LogId,
+        entry: &EntryId,
+        receipts: &Receipts,
     ) -> Result<(), StoreError>;
 
     /// The last record of this batch was shown: write what was held back for it.
@@ -94,11 +123,31 @@ impl Projection for () {
         Ok(())
     }
 
+    fn removed(
+        &mut self,
+        _store: &dyn Store,
+        _batch: &mut Batch,
+        _record: &RecordId,
+    ) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    fn receipt(
+        &mut self,
+        _store: &dyn Store,
+        _batch: &mut Batch,
+        _log: &LogId,
+        _entry: &EntryId,
+        _receipts: &Receipts,
+    ) -> Result<(), StoreError> {
+        Ok(())
+    }
+
     fn finish(&mut self, _batch: &mut Batch) {}
 }
 
-/// Which agency a device belongs to, as the compartment's coalition has it.
-pub trait Standings {
+/// Which agency a device belongs to, as the compartment's coalition has it; and how records stand.
+pub trait Standings: Stewardship {
     /// The device's agency; `None` for a stranger.
     fn agency(&self, compartment: &CompartmentId, device: &DeviceId) -> Option<AgencyNo>;
 }
@@ -127,6 +176,10 @@ pub struct Shelf {
     /// About what the threads take, in bytes.
     weight: usize,
     opened: Vec<EpochId>,
+    /// What is erased: about 100 bytes each.
+    erased: BTreeMap<RecordId, Tombstone>,
+    /// Whether entries are queued to be detached.
+    erasing: bool,
 }
 
 /// Most threads in the cache. A thread of one genesis takes about 3 kB with its document.
@@ -325,12 +378,14 @@ enum Listed {
 pub(crate) struct Opened {
     pub(crate) place: Place,
     pub(crate) log: LogId,
-    pub(crate) id: crate::id::EntryId,
+    pub(crate) id: EntryId,
     pub(crate) header: SealedHeader,
     /// The payload in clear; `None` where it is gone or does not open.
     pub(crate) payload: Option<Vec<u8>>,
-    /// The key box of a genesis, to which the record's id is bound.
+    /// The key box in it.
     pub(crate) key_box: Option<KeyBox>,
+    /// The hash of that box, be it there or destroyed. A record's id is bound to its genesis's.
+    pub(crate) box_hash: Option<Digest>,
 }
 
 /// One pass over entries of one log.
@@ -364,6 +419,9 @@ impl<'w, 'd> Work<'w, 'd> {
 
     fn take(&mut self, shelf: &mut Shelf, entry: &VerifiedEntry) -> Result<(), StoreError> {
         let Some(run) = self.run else { return Ok(()) };
+        if entry.epoch == NO_EPOCH {
+            return self.take_clear(entry, run.sealed(entry));
+        }
         let place = Place { no: self.no, seq: entry.seq };
         if !self.desk.keys.contains_key(&entry.epoch) {
             self.batch.put(Space::Waiting, waiting_key(&entry.epoch, place), Vec::new());
@@ -378,9 +436,16 @@ impl<'w, 'd> Work<'w, 'd> {
             Some(seq) => self.box_at(seq)?,
         };
         let payload = self.payload(entry, run.payload(entry), key_box.as_ref());
-        let opened =
-            Opened { place, log: self.log, id: entry.id, header, payload, key_box: own_box };
+        let (log, id, box_hash) = (self.log, entry.id, entry.box_hash);
+        let opened = Opened { place, log, id, header, payload, key_box: own_box, box_hash };
         self.judge(shelf, opened)
+    }
+
+    /// Hands on what a clear entry says, if this version knows it.
+    fn take_clear(&mut self, entry: &VerifiedEntry, clear: &[u8]) -> Result<(), StoreError> {
+        let Ok(receipts) = Receipts::decode(clear) else { return Ok(()) };
+        let Desk { projection, store, .. } = &mut *self.desk;
+        projection.receipt(*store, self.batch, &self.log, &entry.id, &receipts)
     }
 
     fn take_stored(&mut self, shelf: &mut Shelf, seq: u64) -> Result<(), StoreError> {
@@ -427,6 +492,11 @@ impl<'w, 'd> Work<'w, 'd> {
         let fresh = listing.is_none();
         self.begun += u64::from(fresh);
         let mut listing = listing.unwrap_or_default();
+        let erasure = self.erasure(&opened);
+        if erasure.is_some() || shelf.erased.contains_key(&record) {
+            self.take_erased(shelf, &opened, listing, erasure);
+            return Ok(());
+        }
         match listing.note(opened.place) {
             Listed::There => {}
             Listed::InsteadOfLast => drop(shelf.fetch(&record)),
@@ -458,6 +528,8 @@ impl<'w, 'd> Work<'w, 'd> {
         let Ok(admitted) = gate::admit(genesis.change, &expected) else { return Ok(false) };
         let Some(fields) = change::to_json(admitted.change()) else { return Ok(false) };
         let origin = self.desk.standings.agency(&self.log.compartment, &self.log.device);
+        let state = self.desk.standings.state(&self.log.compartment, &opened.id);
+        let fields = if state.hides() { Map::new() } else { fields };
         let view = RecordView {
             record: opened.header.record,
             version,
@@ -469,6 +541,8 @@ impl<'w, 'd> Work<'w, 'd> {
             label: &genesis.label,
             fields: &fields,
             conflicted: false,
+            restricted: state.hides(),
+            recalled: state.recalled,
             created: opened.header.wall,
             received: self.desk.now,
         };
@@ -479,7 +553,7 @@ impl<'w, 'd> Work<'w, 'd> {
     fn sound_genesis<'o>(&self, opened: &'o Opened) -> Option<Genesis<'o>> {
         let header = &opened.header;
         let bound =
-            opened.key_box.is_some_and(|b| record_id(&self.log_digest, &b) == header.record);
+            opened.box_hash.is_some_and(|b| record_id(&self.log_digest, &b) == header.record);
         let first = header.kind == EntryKind::GENESIS
             && header.deps.is_empty()
             && header.own_deps.is_empty();
@@ -514,7 +588,9 @@ impl<'w, 'd> Work<'w, 'd> {
                 device: summary.device,
                 label: &summary.label,
                 fields: &summary.fields,
-                conflicted: thread.is_conflicted(),
+                conflicted: thread.is_conflicted() && !summary.state.hides(),
+                restricted: summary.state.hides(),
+                recalled: summary.state.recalled,
                 created: summary.created,
                 received: self.desk.now,
             };
@@ -558,8 +634,9 @@ impl<'w, 'd> Work<'w, 'd> {
             Some(seq) => self.box_at(seq)?,
         };
         let payload = self.payload(entry, run.payload(entry), key_box.as_ref());
-        let (log, id) = (self.log, entry.id);
-        Ok(Some(Opened { place, log, id, header, payload, key_box: entry.key_box }))
+        let (log, id, box_hash) = (self.log, entry.id, entry.box_hash);
+        let key_box = entry.key_box;
+        Ok(Some(Opened { place, log, id, header, payload, key_box, box_hash }))
     }
 
     fn finish(self, shelf: &Shelf) -> Result<(), StoreError> {
@@ -601,7 +678,8 @@ pub(crate) fn open_stored(
     let payload = key_box.zip(entry.payload).and_then(|(key_box, payload)| {
         cipher.open_payload(place.seq, &sealed_hash, &key_box, &payload).ok()
     });
-    Ok(Some(Opened { place, log, id: entry.id, header, payload, key_box: entry.key_box }))
+    let (id, key_box, box_hash) = (entry.id, entry.key_box, entry.box_hash);
+    Ok(Some(Opened { place, log, id, header, payload, key_box, box_hash }))
 }
 
 fn count_key(id: &CompartmentId) -> Vec<u8> {

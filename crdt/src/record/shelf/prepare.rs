@@ -186,7 +186,7 @@ impl Writing<'_> {
     ) -> Result<(), DraftError> {
         let mut key_box = KeyBox::default();
         self.entropy.fill(&mut key_box);
-        let record = record_id(digest, &key_box);
+        let record = record_id(digest, &sha256(&key_box));
         let actor = document::actor(digest, &record, 0);
         let writers =
             if kind.open_to_compartment() { Writers::Compartment } else { Writers::Originator };

@@ -15,7 +15,7 @@ use crate::time::WallTime;
 use super::super::kind::Kind;
 use super::super::label::Label;
 use super::thread::Thread;
-use super::{Listing, Shelf, Standings, open_stored};
+use super::{Listing, RecordState, Shelf, Standings, open_stored};
 
 pub use super::thread::Verdict;
 
@@ -36,6 +36,10 @@ pub struct Detail {
     pub device: DeviceId,
     /// The label that holds.
     pub label: Label,
+    /// Its genesis.
+    pub genesis: EntryId,
+    /// How it stands. A restricted record has no fields and no conflicts here.
+    pub state: RecordState,
     /// Its properties. Where values are concurrent, one of them; all are in `conflicts`.
     pub fields: Map<String, Value>,
     /// Concurrent values, by path.
@@ -88,10 +92,14 @@ impl<'a> Reader<'a> {
 
     /// A record in full; `None` where there is none that can be read.
     pub fn show(&mut self, record: RecordId) -> Result<Option<Detail>, StoreError> {
+        if self.shelf.erased.contains_key(&record) {
+            return Ok(None);
+        }
         let Some(listing) = Listing::load(self.store, &record)? else { return Ok(None) };
         self.load(record)?;
         let Some(thread) = self.shelf.threads.get(&record) else { return Ok(None) };
         let Some(summary) = thread.summary(self.standings) else { return Ok(None) };
+        let hidden = summary.state.hides();
         let entries = thread
             .entries()
             .map(|(opened, verdict)| EntryView {
@@ -100,7 +108,7 @@ impl<'a> Reader<'a> {
                 seq: opened.place.seq,
                 kind: opened.header.kind,
                 wall: opened.header.wall,
-                fields: thread.fields(&opened.place),
+                fields: if hidden { vec![] } else { thread.fields(&opened.place) },
                 verdict: verdict.clone(),
             })
             .collect();
@@ -113,7 +121,9 @@ impl<'a> Reader<'a> {
             device: summary.device,
             label: summary.label,
             fields: summary.fields,
-            conflicts: thread.document().conflicts(),
+            genesis: summary.genesis,
+            state: summary.state,
+            conflicts: if hidden { Conflicts::new() } else { thread.document().conflicts() },
             created: summary.created,
             entries,
         }))

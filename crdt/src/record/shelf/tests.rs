@@ -6,6 +6,7 @@
 //! to three fresh peers; [`divergence`] is the judge. That the judge can find something is tested,
 //! too: peers with a planted fault are told apart.
 
+mod erase;
 mod history;
 mod peer;
 

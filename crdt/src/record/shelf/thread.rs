@@ -21,7 +21,7 @@ use crate::time::WallTime;
 use super::super::genesis::{Genesis, LabelStatement, Writers, decode_change, record_id};
 use super::super::kind::Kind;
 use super::super::label::{Label, Release, effective};
-use super::{Opened, Standings};
+use super::{Opened, RecordState, Standings};
 
 /// Where an entry is in this store.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -86,6 +86,7 @@ struct Slot {
 /// The record's beginning.
 #[derive(Clone, Debug)]
 struct Beginning {
+    id: EntryId,
     log: LogId,
     kind: Kind,
     writers: Writers,
@@ -122,7 +123,10 @@ pub(crate) struct Summary {
     pub(crate) origin: AgencyNo,
     pub(crate) device: DeviceId,
     pub(crate) label: Label,
+    /// None where the record's state hides them.
     pub(crate) fields: Map<String, Value>,
+    pub(crate) state: RecordState,
+    pub(crate) genesis: EntryId,
     pub(crate) created: WallTime,
 }
 
@@ -268,7 +272,7 @@ impl Thread {
         payload: &[u8],
     ) -> Result<Option<(Judged, bool)>, Fault> {
         let digest = opened.log.digest();
-        let bound = opened.key_box.is_some_and(|b| record_id(&digest, &b) == self.record);
+        let bound = opened.box_hash.is_some_and(|b| record_id(&digest, &b) == self.record);
         let alone = opened.header.deps.is_empty() && opened.header.own_deps.is_empty();
         if !bound || !alone || self.beginning.is_some() {
             return Err(Fault::Genesis);
@@ -276,6 +280,7 @@ impl Thread {
         let genesis = Genesis::decode(payload).map_err(|_| Fault::Payload)?;
         let judged = self.admit(opened, genesis.change, &[], 0)?;
         self.beginning = Some(Beginning {
+            id: opened.id,
             log: opened.log,
             kind: genesis.kind,
             writers: genesis.writers,
@@ -390,7 +395,8 @@ impl Thread {
     }
 
     pub(crate) fn summary(&self, standings: &dyn Standings) -> Option<Summary> {
-        let Beginning { log, kind, wall, .. } = self.beginning.as_ref()?;
+        let Beginning { id, log, kind, wall, .. } = self.beginning.as_ref()?;
+        let state = standings.state(&log.compartment, id);
         // Whoever's entry does not count must not make the record urgent.
         let counts = |slot: &&Slot| slot.verdict == Verdict::Materialised;
         let classes = self.slots.values().filter(counts).map(|slot| slot.opened.log.class);
@@ -401,7 +407,9 @@ impl Thread {
             origin: standings.agency(&log.compartment, &log.device).unwrap_or_default(),
             device: log.device,
             label: self.label(),
-            fields: self.document.to_json(),
+            fields: if state.hides() { Map::new() } else { self.document.to_json() },
+            state,
+            genesis: *id,
             created: *wall,
         })
     }

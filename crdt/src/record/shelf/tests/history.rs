@@ -1,6 +1,8 @@
 //! Histories: what devices of two agencies do, each knowing a part of it all, and how it reaches
 //! others.
 
+use std::collections::BTreeSet;
+
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -218,7 +220,7 @@ impl World {
     pub(super) fn play(history: &[Step]) -> Self {
         let signer = |n: u8| Signer::from_seed(&[n + 1; 32]);
         let agency = |n: u8| (DeviceId(signer(n).public()), AgencyNo(u16::from(n % 2)));
-        let roll = Roll((0..DEVICES).map(agency).collect());
+        let roll = Roll((0..DEVICES).map(agency).collect(), BTreeMap::new(), BTreeSet::new());
         let devices = (0..DEVICES).map(|n| {
             let mut peer = Peer::new(&roll, Planted::Nothing);
             peer.open_late_epoch();
@@ -267,7 +269,8 @@ impl World {
                 continue;
             }
             let Some(draft) = device.draft(act, &self.records) else { continue };
-            let anybody = Roll(self.roll.0.keys().map(|id| (*id, AgencyNo(9))).collect());
+            let agencies = self.roll.0.keys().map(|id| (*id, AgencyNo(9))).collect();
+            let anybody = Roll(agencies, BTreeMap::new(), BTreeSet::new());
             let intrudes = matches!(act, Act::Intrude { .. });
             let standings = if intrudes { &anybody } else { &self.roll };
             let Some(prepared) = device.prepare(draft, standings, (&cipher, seq), self.now) else {

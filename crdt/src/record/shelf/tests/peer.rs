@@ -1,12 +1,11 @@
 //! A peer as a driver runs it, what it says in the end, and the judge of several such pictures.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 
 use super::super::*;
 use crate::document::Conflicts;
-use crate::entry::run::VerifiedRun;
-use crate::id::EntryId;
+use crate::id::{EntryId, StatementId};
 use crate::store::memory::MemoryStore;
 
 /// The compartment of all histories.
@@ -18,9 +17,23 @@ pub(super) fn epoch(late: bool) -> (EpochId, EpochKeys) {
     (EpochId([n; 32]), EpochKeys::of(&[n; 32]))
 }
 
-/// Which device is of which agency.
+/// Which device is of which agency; how records stand; which entries are erased.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Roll(pub(super) BTreeMap<DeviceId, AgencyNo>);
+pub(super) struct Roll(
+    pub(super) BTreeMap<DeviceId, AgencyNo>,
+    pub(super) BTreeMap<EntryId, RecordState>,
+    pub(super) BTreeSet<EntryId>,
+);
+
+impl Stewardship for Roll {
+    fn state(&self, _: &CompartmentId, genesis: &EntryId) -> RecordState {
+        self.1.get(genesis).copied().unwrap_or_default()
+    }
+
+    fn is_erased(&self, _: &CompartmentId, entry: &EntryId) -> bool {
+        self.2.contains(entry)
+    }
+}
 
 impl Standings for Roll {
     fn agency(&self, _: &CompartmentId, device: &DeviceId) -> Option<AgencyNo> {
@@ -67,6 +80,9 @@ impl Peer {
     /// Takes a run; false if it does not follow what is there.
     pub(super) fn take(&mut self, run: &VerifiedRun) -> bool {
         let mut batch = Batch::default();
+        let erased = self.erased_in(run);
+        let screened = self.shelf.screen(&self.keys, &self.roll, run).unwrap();
+        let run = screened.as_ref().unwrap_or(run);
         let Some(no) = self.logbook.append(&mut batch, run) else {
             assert!(batch.is_empty());
             return false;
@@ -80,11 +96,116 @@ impl Peer {
             now: WallTime(9),
         };
         self.shelf.take(&mut desk, &mut batch, no, run).unwrap();
+        for gone in erased {
+            let holds = |value: &Vec<u8>| value.windows(gone.len()).any(|at| at == gone);
+            assert!(!batch.writes.iter().any(|(_, _, value)| value.as_ref().is_some_and(holds)));
+        }
         self.store.apply(batch).unwrap();
+        self.destroy();
         if self.planted == Planted::DropsWhatWaits {
             self.drop_what_waits();
         }
         true
+    }
+
+    /// Key boxes and payloads of a run's entries that are known to be erased.
+    fn erased_in(&self, run: &VerifiedRun) -> Vec<Vec<u8>> {
+        let log = *run.log();
+        let is_erased = |entry: &&VerifiedEntry| {
+            let header = self.keys.get(&entry.epoch).and_then(|keys| {
+                let cipher = LogCipher::new(log, entry.epoch, keys.clone());
+                cipher.open_header(entry.seq, run.sealed(entry)).ok()
+            });
+            self.roll.2.contains(&entry.id)
+                || header.is_some_and(|header| self.shelf.tombstone(&header.record).is_some())
+        };
+        let parts = |entry: &VerifiedEntry| {
+            let key_box = entry.key_box.map(Vec::from);
+            [key_box, run.payload(entry).map(Vec::from)].into_iter().flatten()
+        };
+        run.entries().iter().filter(is_erased).flat_map(parts).collect()
+    }
+
+    /// Begins to erase a record; whether it was here and not erased.
+    pub(super) fn erase(&mut self, record: RecordId, genesis: EntryId, by: StatementId) -> bool {
+        let mut batch = Batch::default();
+        let mut desk = Desk {
+            store: &self.store,
+            logbook: &self.logbook,
+            keys: &self.keys,
+            standings: &self.roll,
+            projection: &mut self.shown,
+            now: WallTime(9),
+        };
+        let begun = self.shelf.erase(&mut desk, &mut batch, record, genesis, by).unwrap();
+        assert_eq!(begun, !batch.is_empty());
+        self.store.apply(batch).unwrap();
+        begun
+    }
+
+    /// Destroys what is queued.
+    pub(super) fn destroy(&mut self) {
+        while self.shelf.has_erasures() {
+            self.destroy_some();
+        }
+    }
+
+    /// Destroys as much as one batch does; whether that batch asks to forget.
+    pub(super) fn destroy_some(&mut self) -> bool {
+        let mut batch = Batch::default();
+        let mut desk = Desk {
+            store: &self.store,
+            logbook: &self.logbook,
+            keys: &self.keys,
+            standings: &self.roll,
+            projection: &mut self.shown,
+            now: WallTime(9),
+        };
+        self.shelf.erase_more(&mut desk, &mut batch).unwrap();
+        let forget = batch.forget;
+        self.store.apply(batch).unwrap();
+        forget
+    }
+
+    /// A statement about a record came or was lifted.
+    pub(super) fn restate(&mut self, record: RecordId) {
+        let mut batch = Batch::default();
+        let mut desk = Desk {
+            store: &self.store,
+            logbook: &self.logbook,
+            keys: &self.keys,
+            standings: &self.roll,
+            projection: &mut self.shown,
+            now: WallTime(9),
+        };
+        self.shelf.restate(&mut desk, &mut batch, record).unwrap();
+        self.store.apply(batch).unwrap();
+    }
+
+    pub(super) fn genesis_of(&mut self, record: RecordId) -> Option<EntryId> {
+        let desk = Desk {
+            store: &self.store,
+            logbook: &self.logbook,
+            keys: &self.keys,
+            standings: &self.roll,
+            projection: &mut self.shown,
+            now: WallTime(9),
+        };
+        genesis_of(&desk, &record).unwrap()
+    }
+
+    /// Whether the projection has a record.
+    pub(super) fn shows(&self, record: &RecordId) -> bool {
+        self.shown.0.contains_key(record)
+    }
+
+    pub(super) fn row(&self, record: &RecordId) -> Row {
+        self.shown.0[record].clone()
+    }
+
+    /// The receipts that were handed on, and by whom they were written.
+    pub(super) fn receipts(&self) -> &[(DeviceId, Receipts)] {
+        &self.shown.1
     }
 
     /// Takes up to `entries` further entries of a log from another peer, as the wire carries them.
@@ -122,7 +243,7 @@ impl Peer {
     /// Starts anew on what is stored.
     pub(super) fn restart(&mut self) {
         self.logbook = Logbook::load(&self.store).unwrap();
-        self.shelf = Shelf::default();
+        self.shelf = Shelf::load(&self.store).unwrap();
     }
 
     /// A record in full.
@@ -170,14 +291,23 @@ impl Peer {
 
 /// What the projection was last told of each record.
 #[derive(Debug, Default)]
-struct Shown(BTreeMap<RecordId, Row>);
+struct Shown(BTreeMap<RecordId, Row>, Vec<(DeviceId, Receipts)>);
 
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Row {
-    version: u64,
+    pub(super) version: u64,
     class: Class,
-    conflicted: bool,
+    pub(super) conflicted: bool,
+    pub(super) restricted: bool,
+    pub(super) recalled: bool,
     of: About,
+}
+
+impl Row {
+    /// The fields, as JSON.
+    pub(super) fn fields(&self) -> &str {
+        &self.of.fields
+    }
 }
 
 /// What both the projection and a reader are told. Fields as the bytes of their JSON.
@@ -206,9 +336,38 @@ impl Projection for Shown {
             label: view.label.clone(),
             fields: serde_json::to_string(view.fields).unwrap(),
         };
-        let row = Row { version: view.version, class: view.class, conflicted: view.conflicted, of };
+        let row = Row {
+            version: view.version,
+            class: view.class,
+            conflicted: view.conflicted,
+            restricted: view.restricted,
+            recalled: view.recalled,
+            of,
+        };
         let before = self.0.insert(view.record, row);
         assert!(before.is_none_or(|before| before.version < view.version));
+        Ok(())
+    }
+
+    fn removed(
+        &mut self,
+        _: &dyn Store,
+        _: &mut Batch,
+        record: &RecordId,
+    ) -> Result<(), StoreError> {
+        self.0.remove(record);
+        Ok(())
+    }
+
+    fn receipt(
+        &mut self,
+        _: &dyn Store,
+        _: &mut Batch,
+        log: &LogId,
+        _: &EntryId,
+        receipts: &Receipts,
+    ) -> Result<(), StoreError> {
+        self.1.push((log.device, receipts.clone()));
         Ok(())
     }
 

@@ -1,0 +1,46 @@
+//! Stating a record anew: a statement about it came or was lifted, and what is built from it must
+//! say so.
+
+use super::{Desk, Listing, RecordView, Shelf};
+use crate::id::RecordId;
+use crate::store::{Batch, Space, StoreError};
+
+impl Shelf {
+    /// Shows a record to the projection as it stands now, under a new version. Nothing happens for a
+    /// record that is not here, not readable, or erased. Takes a batch of its own.
+    pub fn restate(
+        &mut self,
+        desk: &mut Desk<'_>,
+        batch: &mut Batch,
+        record: RecordId,
+    ) -> Result<(), StoreError> {
+        if self.erased.contains_key(&record) {
+            return Ok(());
+        }
+        let Some(mut listing) = Listing::load(desk.store, &record)? else { return Ok(()) };
+        self.reader(desk.store, desk.logbook, desk.keys, desk.standings).load(record)?;
+        let Some(thread) = self.threads.get(&record) else { return Ok(()) };
+        let Some(summary) = thread.summary(desk.standings) else { return Ok(()) };
+        listing.version += 1;
+        let view = RecordView {
+            record,
+            version: listing.version,
+            compartment: summary.compartment,
+            kind: summary.kind,
+            class: summary.class,
+            origin: summary.origin,
+            device: summary.device,
+            label: &summary.label,
+            fields: &summary.fields,
+            conflicted: thread.is_conflicted() && !summary.state.hides(),
+            restricted: summary.state.hides(),
+            recalled: summary.state.recalled,
+            created: summary.created,
+            received: desk.now,
+        };
+        desk.projection.record(desk.store, batch, &view)?;
+        desk.projection.finish(batch);
+        batch.put(Space::Records, record.0, listing.encode());
+        Ok(())
+    }
+}
