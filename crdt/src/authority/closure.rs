@@ -337,15 +337,15 @@ impl View<'_> {
     /// How many entries of the held branch are within a mark: all that it counts, if it leads along
     /// this branch; else those before the fork.
     fn reaches(&self, (count, head): (u64, crate::id::EntryId)) -> u64 {
-        if self.is_own((count, head)) { count } else { self.fork.map_or(count, |at| at.min(count)) }
+        match self.fork {
+            Some(fork) if count > fork && !self.is_own((count, head)) => fork,
+            _ => count,
+        }
     }
 
-    /// Whether a mark lies on the held branch, as far as that is held.
+    /// Whether a mark lies on the held branch.
     fn is_own(&self, (count, head): (u64, crate::id::EntryId)) -> bool {
-        let last = count.saturating_sub(1);
-        count <= self.fork.unwrap_or(u64::MAX)
-            || self.logs.held(self.log) < count
-            || self.logs.id_at(self.log, last) == Some(head)
+        self.logs.id_at(self.log, count.saturating_sub(1)) == Some(head)
     }
 
     /// How far the held branch counts past a fork: as far as a mark leads along it, unless an

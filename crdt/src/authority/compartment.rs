@@ -13,7 +13,7 @@ use super::fact::{Fact, Logs, Place};
 use super::reach::{Reach, Standing, audience};
 use super::steward::Words;
 use super::{
-    Author, Coalition, Scope, StatementFault, StatementVerdict, checked_marks, gather,
+    Author, Coalition, Scope, StatementFault, StatementVerdict, gather,
     is_before_fork, is_grant_of,
 };
 
@@ -162,8 +162,7 @@ impl Compartment {
             Statement::Found(_) | Statement::Unknown { .. } => return Ok(false),
             _ => {}
         }
-        let marks = checked_marks(&statement, payload)?;
-        Ok(self.facts.insert(place.id, Fact { place, statement, marks }).is_none())
+        Ok(Fact::new(place, statement, payload).join(&mut self.facts))
     }
 
     /// Takes an epoch whose parents are known, and those that waited for it.

@@ -34,7 +34,7 @@ pub use route::{Route, Uncovered};
 pub use steward::RecordState;
 
 use closure::{Limits, closures, closures_by_acts};
-use fact::{Fact, marks_of};
+use fact::Fact;
 use reach::{Reach, Source};
 
 /// What is wrong with a statement by itself. It is kept in its log and decides nothing; the fault is
@@ -50,9 +50,6 @@ pub enum StatementFault {
     /// A root's act that the root did not sign for this coalition.
     #[error("a root's act that does not hold")]
     RootAct,
-    /// Many marks whose list is missing or another.
-    #[error("marks whose list is missing")]
-    Marks,
     /// Boxes that are malformed, or not those that the statement names.
     #[error("boxes that are not what the statement names")]
     Boxes,
@@ -72,7 +69,6 @@ impl StatementFault {
             Self::Certificate => "bad-certificate",
             Self::Card => "bad-card",
             Self::RootAct => "bad-root-act",
-            Self::Marks => "bad-marks",
             Self::Boxes => "bad-boxes",
             Self::Depth => "bad-epoch-depth",
             Self::Misplaced => "misplaced-statement",
@@ -252,9 +248,7 @@ impl Coalition {
             Statement::Found(_) | Statement::Unknown { .. } => return Ok(false),
             _ => {}
         }
-        let marks = checked_marks(&statement, payload)?;
-        let fact = Fact { place, statement, marks };
-        Ok(self.facts.insert(place.id, fact).is_none())
+        Ok(Fact::new(place, statement, payload).join(&mut self.facts))
     }
 
     /// Draws all answers anew. Returns whether any changed.
@@ -532,25 +526,6 @@ const fn is_self_proving(statement: &Statement) -> bool {
 
 fn is_grant_of(fact: &Fact, device: &DeviceId) -> bool {
     matches!(fact.statement, Statement::Grant { .. }) && fact.issuer() == *device
-}
-
-/// The marks of a statement, if all of its list is there.
-fn checked_marks(
-    statement: &Statement,
-    payload: Option<&[u8]>,
-) -> Result<fact::MarkSet, StatementFault> {
-    use crate::statement::Marks;
-    let wide = match statement {
-        Statement::Revoke { keep: marks, .. } | Statement::Adopt { marks } => Some(marks),
-        Statement::RootAct(root) => root.act.marks(),
-        Statement::Propose { act, .. } => act.marks(),
-        _ => None,
-    };
-    let marks = marks_of(statement, payload);
-    if matches!(wide, Some(Marks::Wide(_))) && marks.is_empty() && !statement.is_narrowing() {
-        return Err(StatementFault::Marks);
-    }
-    Ok(marks)
 }
 
 /// Whether a statement stands before any fork of its log: what peers hold beyond one may differ.

@@ -43,8 +43,8 @@ pub(crate) enum Bug {
     NoKeep,
     /// §4: the hash of a mark is not looked at.
     AnyHead,
-    /// §4: a log that is shorter than its mark leads nowhere.
-    ShortLogsLeadNowhere,
+    /// §4: a log that is shorter than its mark is taken to lead to it.
+    ShortLogsLeadOn,
     /// §4: a retired agency's devices stay.
     RetireClosesNothing,
     /// §4: a replaced root's devices stay.
@@ -125,7 +125,7 @@ impl Bug {
         Self::KeepsUnite,
         Self::NoKeep,
         Self::AnyHead,
-        Self::ShortLogsLeadNowhere,
+        Self::ShortLogsLeadOn,
         Self::RetireClosesNothing,
         Self::ReplaceClosesNothing,
         Self::RootsCloseNothing,

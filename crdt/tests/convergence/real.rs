@@ -42,13 +42,9 @@ impl Real {
         let place = Place { log: placed.log, seq: placed.seq, id: placed.item.id };
         let payload = placed.item.payload.as_deref();
         if placed.log.compartment == self.area {
-            if let Err(fault) = self.coalition.insert(place, statement.clone(), payload) {
-                eprintln!("{fault:?} payload {:?}", payload.map(<[u8]>::len));
-            }
+            self.coalition.insert(place, statement, payload).ok();
         } else if let Some(compartment) = self.compartments.get_mut(&placed.log.compartment) {
-            if let Err(fault) = compartment.insert(place, statement.clone(), payload) {
-                eprintln!("{fault:?} {statement:?}");
-            }
+            compartment.insert(place, statement, payload).ok();
         }
     }
 }

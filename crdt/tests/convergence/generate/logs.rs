@@ -169,7 +169,7 @@ impl Draft {
         let wide = Marks::Wide(sha256(&body));
         match self.rng.below(6) {
             0 => (wide, None),
-            // WRONG PAYLOAD: 1 => (wide, Some(b"other".to_vec())),
+            1 => (wide, Some(b"other".to_vec())),
             _ => (wide, Some(body)),
         }
     }

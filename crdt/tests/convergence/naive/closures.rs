@@ -250,7 +250,7 @@ impl Naive<'_> {
         }
         let leads = match self.held.at(log, mark.count - 1) {
             Some(held) => held == mark.head,
-            None => !self.has(Bug::ShortLogsLeadNowhere),
+            None => self.has(Bug::ShortLogsLeadOn),
         };
         leads || seq < self.held.fork(log) || self.has(Bug::AnyHead)
     }
