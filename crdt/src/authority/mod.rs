@@ -472,12 +472,10 @@ impl Scope<'_> {
         self.stands(fact, limit) && self.may_say(fact, standing).is_ok()
     }
 
-    /// Whether a place counts: it is on the branch that is held, or before the fork.
+    /// Whether a place counts: it is on the branch that is held.
     fn stands(&self, fact: &Fact, limit: Limit) -> bool {
         let Place { log, seq, id } = &fact.place;
-        seq < &limit.next
-            && (self.logs.forked_at(log).is_none_or(|fork| *seq < fork)
-                || self.logs.id_at(log, *seq).is_none_or(|held| held == *id))
+        *seq < limit.next && self.logs.id_at(log, *seq) == Some(*id)
     }
 
     fn may_say(&self, fact: &Fact, standing: Option<&Standing>) -> Result<(), StatementVerdict> {

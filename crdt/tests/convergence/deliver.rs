@@ -98,7 +98,7 @@ pub(crate) fn disagreement<E: Evaluator>(history: &History) -> Option<Difference
 
 impl<E: Evaluator> Replica<E> {
     fn new(history: &History, rng: &mut Rng) -> Self {
-        let forked = history.logs.iter().filter(|log| log.branches.len() > 1);
+        let forked = history.logs.iter().filter(|log| log.fork().is_some());
         let choice = forked.map(|log| (log.id, rng.below(log.branches.len()))).collect();
         Self { held: Held::nothing(history), choice, evaluator: E::new(history) }
     }
