@@ -255,7 +255,7 @@ impl Coalition {
     pub fn evaluate(&mut self, logs: &dyn Logs) -> bool {
         let facts: Vec<&Fact> = self.facts.values().collect();
         let source = Source { id: self.id, charter: &self.charter, facts: &facts };
-        let positive = Reach::coalition(&source, &|fact| is_before_fork(fact, logs));
+        let positive = Reach::positive(&source, &|fact| is_before_fork(fact, logs));
         let without = |device: &DeviceId| {
             let others = |fact: &&&Fact| !is_grant_of(fact, device) && is_before_fork(fact, logs);
             let others: Vec<&Fact> = facts.iter().filter(others).copied().collect();
@@ -265,9 +265,13 @@ impl Coalition {
         let mut closures = closures(&facts, &positive, &positive, &without, &self.id);
         closures.extend(closures_by_acts(&positive, &orphans));
         let mut limits = Limits::new(closures.iter().cloned());
-        let mut counted = BTreeSet::new();
+        let proven = facts.iter().filter(|fact| is_self_proving(&fact.statement));
+        let mut counted: BTreeSet<EntryId> = proven.map(|fact| fact.place.id).collect();
+        let mut before = Reach::default();
         let counting = loop {
-            let counting = Reach::coalition(&source, &|fact| counted.contains(&fact.place.id));
+            let counting = Reach::next_round(&source, &positive, &before, &|fact| {
+                counted.contains(&fact.place.id)
+            });
             limits.reset();
             gather(&mut limits, &facts, &counted, &counting, &counting, &self.id);
             let mut more = BTreeSet::new();
@@ -278,10 +282,11 @@ impl Coalition {
                     more.insert(fact.place.id);
                 }
             }
-            if more.is_empty() {
+            if more.is_empty() && counting.acts == before.acts {
                 break counting;
             }
             counted.extend(more);
+            before = counting;
         };
         let changed = positive != self.positive
             || counting != self.counting
@@ -526,9 +531,11 @@ fn is_grant_of(fact: &Fact, device: &DeviceId) -> bool {
     matches!(fact.statement, Statement::Grant { .. }) && fact.issuer() == *device
 }
 
-/// Whether a statement stands before any fork of its log: what peers hold beyond one may differ.
+/// Whether a statement decides positive reach: it stands before any fork of its log, since what peers
+/// hold beyond one may differ, or proves itself.
 fn is_before_fork(fact: &Fact, logs: &dyn Logs) -> bool {
-    logs.forked_at(&fact.place.log).is_none_or(|fork| fact.place.seq < fork)
+    is_self_proving(&fact.statement)
+        || logs.forked_at(&fact.place.log).is_none_or(|fork| fact.place.seq < fork)
 }
 
 /// The devices of an agency that would have no route if its replaced roots had certified nothing.

@@ -93,20 +93,49 @@ pub(super) struct Source<'a> {
 }
 
 impl Reach {
-    /// Draws a coalition's reach from the facts for which `counts` holds. Certificates count always.
+    /// Draws a coalition's positive reach, from the facts for which `early` holds. Certificates count
+    /// always.
     ///
     /// Who may approve follows from founders' roots alone, and these only grow with acts in force,
     /// so that acts are a least fixpoint; all else is drawn from them once.
-    pub(super) fn coalition(source: &Source<'_>, counts: &dyn Fn(&Fact) -> bool) -> Self {
+    pub(super) fn positive(source: &Source<'_>, early: &dyn Fn(&Fact) -> bool) -> Self {
         let mut acts: BTreeMap<StatementId, InForce> = BTreeMap::new();
         loop {
-            let more = acts_in_force(source, &voters(source, &acts), counts);
-            let settled = more.len() == acts.len() && more.iter().all(|(id, held)| acts.get(id) == Some(held));
-            acts = more;
-            if settled {
-                break;
+            let voters = Voters::new(source, &acts);
+            let mut more = proposed(source);
+            more.retain(|id, held| {
+                held.widely = voters.are_enough(id, early);
+                held.widely || held.act.is_narrowing() && voters.are_enough(id, &|_| true)
+            });
+            if more == acts {
+                return Self::from_acts(source, acts, early);
             }
+            acts = more;
         }
+    }
+
+    /// Draws a coalition's reach from the facts for which `counts` holds, and the round before this
+    /// one. Narrowing acts are in force as positive reach says.
+    pub(super) fn next_round(
+        source: &Source<'_>,
+        positive: &Self,
+        before: &Self,
+        counts: &dyn Fn(&Fact) -> bool,
+    ) -> Self {
+        let voters = Voters::new(source, &before.acts);
+        let mut acts = proposed(source);
+        acts.retain(|id, held| {
+            held.widely = voters.are_enough(id, counts);
+            held.widely || held.act.is_narrowing() && positive.acts.contains_key(id)
+        });
+        Self::from_acts(source, acts, counts)
+    }
+
+    fn from_acts(
+        source: &Source<'_>,
+        acts: BTreeMap<StatementId, InForce>,
+        counts: &dyn Fn(&Fact) -> bool,
+    ) -> Self {
         let seats = seats(source, &acts);
         let grants: Vec<&Fact> = source.facts.iter().copied().filter(|fact| counts(fact)).collect();
         let devices = with_grants(desks(source.facts, &seats), &grants);
@@ -194,25 +223,67 @@ fn replacing(acts: &BTreeMap<StatementId, InForce>, no: AgencyNo) -> BTreeSet<Ro
         .collect()
 }
 
-/// The founders for whom each device may approve: those by whose roots it is certified.
-fn voters(
-    source: &Source<'_>,
-    acts: &BTreeMap<StatementId, InForce>,
-) -> BTreeMap<DeviceId, BTreeSet<AgencyNo>> {
-    let mut roots: BTreeMap<RootKey, BTreeSet<AgencyNo>> = BTreeMap::new();
-    for founder in &source.charter.founders {
-        for root in replacing(acts, founder.no).into_iter().chain([founder.root]) {
-            roots.entry(root).or_default().insert(founder.no);
+/// Who approved which act, and for whom.
+struct Voters<'a> {
+    /// The founders for whom each device may approve: those by whose roots it is certified.
+    founders: BTreeMap<DeviceId, BTreeSet<AgencyNo>>,
+    approvals: BTreeMap<StatementId, Vec<&'a Fact>>,
+    quorum: usize,
+}
+
+impl<'a> Voters<'a> {
+    fn new(source: &Source<'a>, acts: &BTreeMap<StatementId, InForce>) -> Self {
+        let mut roots: BTreeMap<RootKey, BTreeSet<AgencyNo>> = BTreeMap::new();
+        for founder in &source.charter.founders {
+            for root in replacing(acts, founder.no).into_iter().chain([founder.root]) {
+                roots.entry(root).or_default().insert(founder.no);
+            }
         }
+        let mut founders: BTreeMap<DeviceId, BTreeSet<AgencyNo>> = BTreeMap::new();
+        let mut approvals: BTreeMap<StatementId, Vec<&Fact>> = BTreeMap::new();
+        for fact in source.facts.iter().copied() {
+            match &fact.statement {
+                Statement::Desk(certificate) => {
+                    if let Some(by) = roots.get(&certificate.root) {
+                        founders.entry(certificate.desk.device).or_default().extend(by);
+                    }
+                }
+                Statement::Propose { number, act } => {
+                    approvals.entry(act.id(&source.id, *number)).or_default().push(fact);
+                }
+                Statement::Approve { act } => approvals.entry(*act).or_default().push(fact),
+                _ => {}
+            }
+        }
+        Self { founders, approvals, quorum: usize::from(source.charter.quorum) }
     }
-    let mut voters: BTreeMap<DeviceId, BTreeSet<AgencyNo>> = BTreeMap::new();
+
+    /// Whether enough founders approved an act by approvals that count.
+    fn are_enough(&self, id: &StatementId, counts: &dyn Fn(&Fact) -> bool) -> bool {
+        let approvals = self.approvals.get(id).into_iter().flatten();
+        let approved: BTreeSet<AgencyNo> = approvals
+            .filter(|fact| counts(fact))
+            .filter_map(|fact| self.founders.get(&fact.issuer()))
+            .flatten()
+            .copied()
+            .collect();
+        approved.len() >= self.quorum
+    }
+}
+
+/// The acts of which a proposal is held, with their marks where any proposal has them.
+fn proposed(source: &Source<'_>) -> BTreeMap<StatementId, InForce> {
+    let mut proposed: BTreeMap<StatementId, InForce> = BTreeMap::new();
     for fact in source.facts {
-        let Statement::Desk(certificate) = &fact.statement else { continue };
-        if let Some(founders) = roots.get(&certificate.root) {
-            voters.entry(certificate.desk.device).or_default().extend(founders);
+        let Statement::Propose { number, act } = &fact.statement else { continue };
+        let marks = || fact.marks.clone();
+        let new = || InForce { act: act.clone(), marks: marks(), widely: false };
+        let held = proposed.entry(act.id(&source.id, *number)).or_insert_with(new);
+        if held.marks.is_empty() {
+            held.marks = marks();
         }
     }
-    voters
+    proposed
 }
 
 fn root_of(seats: &BTreeMap<AgencyNo, Seat>, root: &RootKey) -> Option<AgencyNo> {
@@ -273,49 +344,6 @@ fn cards(grants: &[&Fact], desks: &BTreeMap<DeviceId, Standing>) -> BTreeMap<Dev
         }
     }
     cards
-}
-
-/// Acts that enough founders approved.
-fn acts_in_force(
-    source: &Source<'_>,
-    voters: &BTreeMap<DeviceId, BTreeSet<AgencyNo>>,
-    counts: &dyn Fn(&Fact) -> bool,
-) -> BTreeMap<StatementId, InForce> {
-    let mut proposed: BTreeMap<StatementId, InForce> = BTreeMap::new();
-    let mut approvals: BTreeMap<StatementId, Vec<&Fact>> = BTreeMap::new();
-    for fact in source.facts {
-        match &fact.statement {
-            Statement::Propose { number, act } => {
-                let id = act.id(&source.id, *number);
-                let marks = || fact.marks.clone();
-                let new = || InForce { act: act.clone(), marks: marks(), widely: false };
-                let held = proposed.entry(id).or_insert_with(new);
-                if held.marks.is_empty() {
-                    held.marks = marks();
-                }
-                approvals.entry(id).or_default().push(fact);
-            }
-            Statement::Approve { act } => approvals.entry(*act).or_default().push(fact),
-            _ => {}
-        }
-    }
-    let enough = |id: &StatementId, counts: &dyn Fn(&Fact) -> bool| {
-        let approved: BTreeSet<AgencyNo> = approvals
-            .get(id)
-            .into_iter()
-            .flatten()
-            .filter(|fact| counts(fact))
-            .filter_map(|fact| voters.get(&fact.issuer()))
-            .flatten()
-            .copied()
-            .collect();
-        approved.len() >= usize::from(source.charter.quorum)
-    };
-    proposed.retain(|id, held| {
-        held.widely = enough(id, counts);
-        held.widely || held.act.is_narrowing() && enough(id, &|_| true)
-    });
-    proposed
 }
 
 /// The devices that grants in the coalition give a standing, beside the desks.
