@@ -548,7 +548,7 @@ fn orphans(
     let Some(seat) = positive.seats.get(&agency) else { return BTreeSet::new() };
     let stays = |fact: &&&Fact| match &fact.statement {
         Statement::Desk(certificate) => {
-            !seat.roots.contains(&certificate.root) || seat.is_standing(&certificate.root)
+            !seat.roots.contains(&certificate.root) || seat.replacing.contains(&certificate.root)
         }
         _ => is_before_fork(fact, logs),
     };
