@@ -14,6 +14,7 @@
 mod closure;
 mod compartment;
 mod fact;
+mod positive;
 mod reach;
 mod route;
 mod steward;
@@ -35,6 +36,7 @@ pub use steward::RecordState;
 
 use closure::{Limits, closures, closures_by_acts};
 use fact::Fact;
+use positive::{Devices, Positive};
 use reach::{Reach, Source};
 
 /// What is wrong with a statement by itself. It is kept in its log and decides nothing; the fault is
@@ -104,7 +106,7 @@ pub struct Coalition {
     id: CoalitionId,
     charter: Charter,
     facts: BTreeMap<EntryId, Fact>,
-    positive: Reach,
+    positive: Positive,
     counting: Reach,
     closures: Vec<Closure>,
     limits: Limits,
@@ -119,7 +121,7 @@ impl Coalition {
             id: charter.id(),
             charter,
             facts: BTreeMap::new(),
-            positive: Reach::default(),
+            positive: Positive::default(),
             counting: Reach::default(),
             closures: Vec::new(),
             limits: Limits::default(),
@@ -214,7 +216,7 @@ impl Coalition {
     pub fn next_agency(&self, founder: AgencyNo) -> AgencyNo {
         let founders = &self.charter.founders;
         let place = founders.iter().position(|member| member.no == founder).unwrap_or(0);
-        let last = self.positive.seats.keys().next_back().map_or(0, |no| no.0);
+        let last = self.positive.roots.keys().next_back().map_or(0, |no| no.0);
         let own = |no: &u16| usize::from(*no) % founders.len().max(1) == place;
         AgencyNo((last.saturating_add(1)..=u16::MAX).find(own).unwrap_or(u16::MAX))
     }
@@ -255,14 +257,14 @@ impl Coalition {
     pub fn evaluate(&mut self, logs: &dyn Logs) -> bool {
         let facts: Vec<&Fact> = self.facts.values().collect();
         let source = Source { id: self.id, charter: &self.charter, facts: &facts };
-        let positive = Reach::positive(&source, &|fact| is_before_fork(fact, logs));
+        let positive = Positive::new(&source, &|fact| is_before_fork(fact, logs));
         let without = |device: &DeviceId| {
             let others = |fact: &&&Fact| !is_grant_of(fact, device) && is_before_fork(fact, logs);
             let others: Vec<&Fact> = facts.iter().filter(others).copied().collect();
-            positive.devices_by(&others)
+            Devices::coalition(&positive.roots, &others)
         };
         let orphans = |agency| orphans(&facts, &positive, agency, logs);
-        let mut closures = closures(&facts, &positive, &positive, &without, &self.id);
+        let mut closures = closures(&facts, &positive.devices, &positive, &without, &self.id);
         closures.extend(closures_by_acts(&positive, &orphans));
         let mut limits = Limits::new(closures.iter().cloned());
         let proven = facts.iter().filter(|fact| is_self_proving(&fact.statement));
@@ -310,12 +312,12 @@ impl Coalition {
     /// desk that the set does not know yet introduces itself by the certificate in its first entry.
     #[must_use]
     pub fn admits(&self, device: &DeviceId, first: Option<&Statement>) -> bool {
-        if self.positive.devices.contains_key(device) {
+        if self.positive.devices.contains(device) {
             return true;
         }
         matches!(first, Some(Statement::Desk(certificate))
             if certificate.desk.device == *device
-                && self.positive.root_of(&certificate.root).is_some()
+                && self.positive.agencies_of(&certificate.root).next().is_some()
                 && certificate.holds())
     }
 
@@ -343,12 +345,13 @@ impl Coalition {
             };
             let Some(proposal) = proposals.get_mut(&id) else { continue };
             let counts = proposal.act.is_narrowing() || self.counted.contains(&fact.place.id);
-            let desk = self.positive.devices.get(&fact.issuer()).filter(|s| s.desk);
-            if let Some(desk) = desk.filter(|_| counts)
-                && self.charter.founders.iter().any(|founder| founder.no == desk.agency)
-            {
-                proposal.approved.insert(desk.agency);
+            if !counts {
+                continue;
             }
+            let issuer = fact.issuer();
+            let parts = self.positive.devices.parts(&issuer).filter(|(_, part)| part.desk);
+            let is_founder = |no: &AgencyNo| self.charter.founders.iter().any(|f| f.no == *no);
+            proposal.approved.extend(parts.map(|(no, _)| no).filter(is_founder));
         }
         proposals
     }
@@ -477,7 +480,7 @@ impl Scope<'_> {
         self.stands(fact, limit) && self.may_say(fact, standing).is_ok()
     }
 
-    /// Whether a place counts: it is on the branch that is held.
+    /// Whether a place counts: it is below the limit of the branch that is held, and of no other.
     fn stands(&self, fact: &Fact, limit: Limit) -> bool {
         let Place { log, seq, id } = &fact.place;
         *seq < limit.next && self.logs.id_at(log, *seq) == Some(*id)
@@ -541,21 +544,22 @@ fn is_before_fork(fact: &Fact, logs: &dyn Logs) -> bool {
 /// The devices of an agency that would have no route if its replaced roots had certified nothing.
 fn orphans(
     facts: &[&Fact],
-    positive: &Reach,
+    positive: &Positive,
     agency: AgencyNo,
     logs: &dyn Logs,
 ) -> BTreeSet<DeviceId> {
-    let Some(seat) = positive.seats.get(&agency) else { return BTreeSet::new() };
+    let Some(roots) = positive.roots.get(&agency) else { return BTreeSet::new() };
     let stays = |fact: &&&Fact| match &fact.statement {
         Statement::Desk(certificate) => {
-            !seat.roots.contains(&certificate.root) || seat.replacing.contains(&certificate.root)
+            !roots.all.contains(&certificate.root) || roots.replacing.contains(&certificate.root)
         }
         _ => is_before_fork(fact, logs),
     };
     let remaining: Vec<&Fact> = facts.iter().filter(stays).copied().collect();
-    let left = positive.devices_by(&remaining);
-    let of_agency = positive.devices.iter().filter(|(_, standing)| standing.agency == agency);
-    of_agency.map(|(device, _)| *device).filter(|device| !left.contains_key(device)).collect()
+    let left = Devices::coalition(&positive.roots, &remaining);
+    let mut devices = positive.devices.of_agency(agency);
+    devices.retain(|device| left.of(device, agency).is_none());
+    devices
 }
 
 /// Nothing is held yet.

@@ -1,8 +1,5 @@
-//! Reach: members, desks and routes, as they follow from a set of statements
-//! (`docs/protocol/authority.md`, section 3).
-//!
-//! The same drawing is done twice: from all widening statements, whatever became of their places
-//! (*positive* reach, by which narrowing is judged and which only grows), and from those that count.
+//! Members, desks and routes, as they follow from the statements that count
+//! (`docs/protocol/authority.md`, sections 3 and 7).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,6 +10,7 @@ use crate::keys::{DeviceCard, RootKey};
 use crate::statement::{Act, Audience, Opening, Right, Statement};
 
 use super::fact::{Fact, MarkSet};
+use super::positive::Positive;
 use super::route::Route;
 
 /// A member of a coalition and the roots that have stood for it.
@@ -93,32 +91,11 @@ pub(super) struct Source<'a> {
 }
 
 impl Reach {
-    /// Draws a coalition's positive reach, from the facts for which `early` holds. Certificates count
-    /// always.
-    ///
-    /// Who may approve follows from founders' roots alone, and these only grow with acts in force,
-    /// so that acts are a least fixpoint; all else is drawn from them once.
-    pub(super) fn positive(source: &Source<'_>, early: &dyn Fn(&Fact) -> bool) -> Self {
-        let mut acts: BTreeMap<StatementId, InForce> = BTreeMap::new();
-        loop {
-            let voters = Voters::new(source, &acts);
-            let mut more = proposed(source);
-            more.retain(|id, held| {
-                held.widely = voters.are_enough(id, early);
-                held.widely || held.act.is_narrowing() && voters.are_enough(id, &|_| true)
-            });
-            if more == acts {
-                return Self::from_acts(source, acts, early);
-            }
-            acts = more;
-        }
-    }
-
     /// Draws a coalition's reach from the facts for which `counts` holds, and the round before this
     /// one. Narrowing acts are in force as positive reach says.
     pub(super) fn next_round(
         source: &Source<'_>,
-        positive: &Self,
+        positive: &Positive,
         before: &Self,
         counts: &dyn Fn(&Fact) -> bool,
     ) -> Self {
@@ -128,23 +105,10 @@ impl Reach {
             held.widely = voters.are_enough(id, counts);
             held.widely || held.act.is_narrowing() && positive.acts.contains_key(id)
         });
-        Self::from_acts(source, acts, counts)
-    }
-
-    fn from_acts(
-        source: &Source<'_>,
-        acts: BTreeMap<StatementId, InForce>,
-        counts: &dyn Fn(&Fact) -> bool,
-    ) -> Self {
         let seats = seats(source, &acts);
         let grants: Vec<&Fact> = source.facts.iter().copied().filter(|fact| counts(fact)).collect();
         let devices = with_grants(desks(source.facts, &seats), &grants);
         Self { seats, devices, acts }
-    }
-
-    /// The devices that would have a standing if these facts were all; members, roots and acts stay.
-    pub(super) fn devices_by(&self, facts: &[&Fact]) -> BTreeMap<DeviceId, Standing> {
-        with_grants(desks(facts, &self.seats), facts)
     }
 
     /// Draws a compartment's reach on top of its coalition's.
@@ -224,7 +188,7 @@ fn replacing(acts: &BTreeMap<StatementId, InForce>, no: AgencyNo) -> BTreeSet<Ro
 }
 
 /// Who approved which act, and for whom.
-struct Voters<'a> {
+pub(super) struct Voters<'a> {
     /// The founders for whom each device may approve: those by whose roots it is certified.
     founders: BTreeMap<DeviceId, BTreeSet<AgencyNo>>,
     approvals: BTreeMap<StatementId, Vec<&'a Fact>>,
@@ -232,7 +196,7 @@ struct Voters<'a> {
 }
 
 impl<'a> Voters<'a> {
-    fn new(source: &Source<'a>, acts: &BTreeMap<StatementId, InForce>) -> Self {
+    pub(super) fn new(source: &Source<'a>, acts: &BTreeMap<StatementId, InForce>) -> Self {
         let mut roots: BTreeMap<RootKey, BTreeSet<AgencyNo>> = BTreeMap::new();
         for founder in &source.charter.founders {
             for root in replacing(acts, founder.no).into_iter().chain([founder.root]) {
@@ -259,7 +223,7 @@ impl<'a> Voters<'a> {
     }
 
     /// Whether enough founders approved an act by approvals that count.
-    fn are_enough(&self, id: &StatementId, counts: &dyn Fn(&Fact) -> bool) -> bool {
+    pub(super) fn are_enough(&self, id: &StatementId, counts: &dyn Fn(&Fact) -> bool) -> bool {
         let approvals = self.approvals.get(id).into_iter().flatten();
         let approved: BTreeSet<AgencyNo> = approvals
             .filter(|fact| counts(fact))
@@ -272,7 +236,7 @@ impl<'a> Voters<'a> {
 }
 
 /// The acts of which a proposal is held, with their marks where any proposal has them.
-fn proposed(source: &Source<'_>) -> BTreeMap<StatementId, InForce> {
+pub(super) fn proposed(source: &Source<'_>) -> BTreeMap<StatementId, InForce> {
     let mut proposed: BTreeMap<StatementId, InForce> = BTreeMap::new();
     for fact in source.facts {
         let Statement::Propose { number, act } = &fact.statement else { continue };

@@ -57,9 +57,8 @@ pub(crate) struct DeviceAnswers {
     pub(crate) agency: Option<AgencyNo>,
     pub(crate) desk: bool,
     pub(crate) counting: BTreeSet<Route>,
-    /// In positive reach.
-    pub(crate) reach_agency: Option<AgencyNo>,
-    pub(crate) positive: BTreeSet<Route>,
+    /// The agencies as whose it has positive reach.
+    pub(crate) reach: BTreeSet<AgencyNo>,
     pub(crate) live: bool,
 }
 

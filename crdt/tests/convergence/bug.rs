@@ -75,6 +75,8 @@ pub(crate) enum Bug {
     NoForks,
     /// §6: nothing brings back what was written beyond a fork.
     LostForks,
+    /// §6: authority logs have branches that count.
+    AuthorityBranches,
     /// §6: contradictory adopts unite.
     AdoptsUnite,
     /// §6: a device chooses a branch of its own forked log by revoking itself.
@@ -141,6 +143,7 @@ impl Bug {
         Self::NoStanding,
         Self::NoForks,
         Self::LostForks,
+        Self::AuthorityBranches,
         Self::AdoptsUnite,
         Self::ForkersChoose,
         Self::QuarantinedWidens,

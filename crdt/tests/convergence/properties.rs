@@ -98,7 +98,7 @@ fn who_has_a_counting_route_has_positive_reach_as_the_same_agencys() {
         let (_, answers) = answers(history);
         for area in answers.areas.values() {
             for (id, device) in &area.devices {
-                if !device.counting.is_empty() && device.agency != device.reach_agency {
+                if device.agency.is_some_and(|agency| !device.reach.contains(&agency)) {
                     return Some(format!("{id:?} counts and has not that reach: {device:?}"));
                 }
             }

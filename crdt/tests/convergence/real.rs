@@ -223,8 +223,7 @@ impl Evaluator for Real {
         for (id, area) in &mut answers.areas {
             area.devices.retain(|_, device| !device.counting.is_empty());
             for device in area.devices.values_mut() {
-                device.positive.clear();
-                device.reach_agency = None;
+                device.reach.clear();
             }
             if *id != answers.coalition {
                 area.closures.clear();

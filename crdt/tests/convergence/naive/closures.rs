@@ -8,6 +8,7 @@ use tearline_crdt::statement::{Act, Audience, DeskCertificate, Mark, Reopening, 
 
 use super::Naive;
 use super::adoption::outranks;
+use super::positive::Positive;
 use super::reach::{Drawing, Grant};
 use crate::bug::Bug;
 use crate::world::Placed;
@@ -46,7 +47,7 @@ impl Naive<'_> {
         &self,
         in_force: &BTreeSet<StatementId>,
         grants: &[Grant<'_>],
-        positive: &Drawing,
+        positive: &Positive,
     ) -> BTreeSet<Closure> {
         let mut closures = BTreeSet::new();
         for id in in_force {
@@ -54,7 +55,7 @@ impl Naive<'_> {
             let devices = match &known.act {
                 Act::Revoke { device, .. } => BTreeSet::from([*device]),
                 Act::Retire { agency, .. } if !self.has(Bug::RetireClosesNothing) => {
-                    devices_of(positive, *agency)
+                    positive.devices_of(*agency)
                 }
                 Act::ReplaceRoot { agency, .. } if !self.has(Bug::ReplaceClosesNothing) => {
                     self.devices_of_older_roots(*agency, grants, positive)
@@ -67,14 +68,14 @@ impl Naive<'_> {
         closures
     }
 
-    /// §4, replace root: "the agency's devices that would have no route in the coalition if, members
-    /// and roots being what they are, certificates by its roots other than those that replaced one
-    /// did not exist".
+    /// §4, replace root: "the devices of the agency that would have no reach as its in the coalition if,
+    /// members and roots being what they are, certificates by its roots other than those that
+    /// replaced one did not exist".
     fn devices_of_older_roots(
         &self,
         agency: AgencyNo,
         grants: &[Grant<'_>],
-        positive: &Drawing,
+        positive: &Positive,
     ) -> BTreeSet<DeviceId> {
         let of = positive.members.get(&agency);
         let is_older = |root: &RootKey| {
@@ -82,16 +83,16 @@ impl Naive<'_> {
         };
         let mut certificates = self.certificates();
         certificates.retain(|certificate| !is_older(&certificate.root));
-        let without = self.draw_coalition(&positive.members, &certificates, grants);
-        devices_of(positive, agency).into_iter().filter(|id| !without.reaches(id)).collect()
+        let left = self.positive(&positive.members, &certificates, grants).devices_of(agency);
+        positive.devices_of(agency).difference(&left).copied().collect()
     }
 
     /// §4, the rows of revocations by devices, in one area's logs.
     pub(super) fn closures_by_devices(
         &self,
         area: CompartmentId,
-        positive: &Drawing,
-        without: &dyn Fn(DeviceId) -> Drawing,
+        positive: &Positive,
+        without: &dyn Fn(DeviceId) -> Positive,
         place: &dyn Fn(&Placed) -> bool,
     ) -> BTreeSet<Closure> {
         let mut closures = BTreeSet::new();
@@ -101,11 +102,12 @@ impl Naive<'_> {
             if self.has(Bug::RevocationsNeedPlace) && !place(placed) {
                 continue;
             }
-            let above = || is_above(&issuer, device, positive, without);
-            if positive.reaches(&issuer) && (self.has(Bug::AnybodyRevokes) || above()) {
+            let above = self.above(&issuer, device, positive, without);
+            if let Some(agency) = above {
+                let desk = positive.is_desk(&issuer, agency);
                 closures.insert(Closure {
                     id: placed.item.id.into(),
-                    author: author(&issuer, positive),
+                    author: Author::Device { id: issuer, agency: Some(agency), desk },
                     devices: BTreeSet::from([*device]),
                     marks: keep.resolve(placed.item.payload.as_deref()),
                 });
@@ -114,17 +116,39 @@ impl Naive<'_> {
         closures
     }
 
+    /// §4: as which agency's an issuer is above a device, if it is: the smallest as whose desk it is,
+    /// else the smallest that both are of, else the smallest that it is of.
+    fn above(
+        &self,
+        issuer: &DeviceId,
+        device: &DeviceId,
+        positive: &Positive,
+        without: &dyn Fn(DeviceId) -> Positive,
+    ) -> Option<AgencyNo> {
+        let (by, of) = (positive.agencies(issuer), positive.agencies(device));
+        let shared: Vec<AgencyNo> = by.intersection(&of).copied().collect();
+        let as_desk = shared
+            .iter()
+            .find(|no| positive.is_desk(issuer, **no) && !positive.is_desk(device, **no));
+        let speaks = as_desk.or(shared.first()).or(by.first()).copied();
+        let above = issuer == device
+            || as_desk.is_some()
+            || self.has(Bug::AnybodyRevokes)
+            || !of.is_empty() && !without(*issuer).reaches(device);
+        speaks.filter(|_| above)
+    }
+
     /// §4, the row of a root's act.
-    pub(super) fn closures_by_roots(&self, positive: &Drawing) -> BTreeSet<Closure> {
+    pub(super) fn closures_by_roots(&self, positive: &Positive) -> BTreeSet<Closure> {
         let mut closures = BTreeSet::new();
         for (act, marks) in self.root_acts() {
             let Act::Revoke { device, .. } = &act.act else { continue };
-            let Some(agency) = positive.agency_of_root(&act.root) else { continue };
-            let own = positive.agency(device) == Some(agency);
-            if own && !self.has(Bug::RootsCloseNothing) {
+            let (by, of) = (positive.agencies_of_root(&act.root), positive.agencies(device));
+            let shared = by.intersection(&of).next();
+            if let Some(agency) = shared.filter(|_| !self.has(Bug::RootsCloseNothing)) {
                 closures.insert(Closure {
                     id: act.id(&self.held.charter.id()),
-                    author: Author::Root(agency),
+                    author: Author::Root(*agency),
                     devices: BTreeSet::from([*device]),
                     marks,
                 });
@@ -256,32 +280,8 @@ impl Naive<'_> {
     }
 }
 
-/// §4: above a device is "the device; or a desk of the device's agency while the device is no desk;
-/// or another without whose grants the device would have no route in the area".
-fn is_above(
-    issuer: &DeviceId,
-    device: &DeviceId,
-    positive: &Drawing,
-    without: &dyn Fn(DeviceId) -> Drawing,
-) -> bool {
-    if issuer == device {
-        return true;
-    }
-    let Some(below) = positive.devices.get(device) else { return false };
-    let own_desk = positive.devices.get(issuer).is_some_and(|desk| {
-        desk.desk && !below.desk && desk.agency == below.agency
-    });
-    own_desk || !without(*issuer).reaches(device)
-}
-
 /// A device as the author of a statement.
 pub(super) fn author(id: &DeviceId, drawing: &Drawing) -> Author {
     let desk = drawing.devices.get(id).is_some_and(|device| device.desk);
     Author::Device { id: *id, agency: drawing.agency(id), desk }
-}
-
-/// The devices of an agency.
-pub(super) fn devices_of(drawing: &Drawing, agency: AgencyNo) -> BTreeSet<DeviceId> {
-    let of = drawing.devices.iter().filter(|(_, device)| device.agency == agency);
-    of.map(|(id, _)| *id).collect()
 }

@@ -53,6 +53,9 @@ impl Naive<'_> {
         if seq < self.held.fork(log) {
             return true;
         }
+        if log.class == Class::Authority && !self.has(Bug::AuthorityBranches) {
+            return false;
+        }
         let digest = log.digest();
         let own_word = |closure: &Closure| {
             !self.has(Bug::ForkersChoose)

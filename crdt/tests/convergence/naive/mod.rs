@@ -7,6 +7,7 @@ mod adoption;
 mod closures;
 mod entries;
 mod epochs;
+mod positive;
 mod reach;
 mod records;
 
@@ -24,7 +25,8 @@ use acts::Known;
 use adoption::Adopt;
 use closures::{Author, Closure};
 use entries::Ground;
-use reach::Drawing;
+use positive::Positive;
+use reach::Roots;
 
 /// The evaluator, with what it holds.
 pub(crate) struct Naive<'a> {
@@ -39,7 +41,7 @@ pub(crate) struct Naive<'a> {
 struct Whole {
     /// Acts in force.
     in_force: BTreeSet<StatementId>,
-    positive: Drawing,
+    positive: Positive,
     ground: Ground,
     counting: BTreeSet<EntryId>,
 }
@@ -80,8 +82,8 @@ impl Naive<'_> {
         let whole = self.whole();
         let mut answers = Answers {
             coalition: self.coalition,
-            members: members_answers(&whole.positive),
-            seats: members_answers(&whole.ground.counting),
+            members: members_answers(&whole.positive.members),
+            seats: members_answers(&whole.ground.counting.members),
             acts: whole.in_force.clone(),
             areas: BTreeMap::new(),
         };
@@ -117,9 +119,9 @@ impl Naive<'_> {
                 break;
             }
         }
-        let members = self.members(&reached, &reached);
+        let members = self.all_members(&reached);
         let grants = self.grants(self.coalition, &before_fork);
-        let positive = self.draw_coalition(&members, &certificates, &grants);
+        let positive = self.positive(&members, &certificates, &grants);
 
         // §2: "For a narrowing act all approvals count."
         let founders = self.founders(&reached);
@@ -132,7 +134,7 @@ impl Naive<'_> {
         let without = |device: DeviceId| {
             let mut others = grants.clone();
             others.retain(|grant| grant.issuer != device);
-            self.draw_coalition(&members, &certificates, &others)
+            self.positive(&members, &certificates, &others)
         };
         let mut closures = self.closures_by_acts(&in_force, &grants, &positive);
         closures.extend(self.closures_by_roots(&positive));
@@ -200,16 +202,16 @@ impl Naive<'_> {
         let before_fork = |placed: &Placed| self.is_before_fork(placed);
         let every_place = |_: &Placed| true;
         let all = self.grants(area, &before_fork);
-        let positive = self.draw_compartment(area, &whole.positive, &all);
+        let positive = self.positive_in(area, &whole.positive, &all);
         let without = |device: DeviceId| {
             let of_others =
                 |placed: &Placed| self.is_before_fork(placed) && placed.log.device != device;
-            let coalition = self.draw_coalition(
+            let coalition = self.positive(
                 &whole.positive.members,
                 &self.certificates(),
                 &self.grants(self.coalition, &of_others),
             );
-            self.draw_compartment(area, &coalition, &self.grants(area, &of_others))
+            self.positive_in(area, &coalition, &self.grants(area, &of_others))
         };
         let mut closures = whole.ground.closures.clone();
         closures.extend(self.closures_by_devices(area, &positive, &without, &every_place));
@@ -244,7 +246,7 @@ impl Naive<'_> {
             let records =
                 self.records(area, &positive, &ground.counting, &whole.in_force, &counting);
             (answers.records, answers.destroyed) = (records.answers, records.destroyed);
-            answers.authors = self.authors(area, &positive);
+            answers.authors = self.authors(area, &ground.counting);
             answers.readers = self.live_readers(&ground);
             answers.epochs = self.epochs(&ground, &counting, &whole.in_force);
             answers.current = self.current(&ground, &answers.epochs);
@@ -256,15 +258,14 @@ impl Naive<'_> {
     /// What is answered of every area.
     fn area_answers(
         &self,
-        positive: &Drawing,
+        positive: &Positive,
         ground: &Ground,
         counting: &BTreeSet<EntryId>,
     ) -> AreaAnswers {
         let mut answers = AreaAnswers::default();
-        for (id, device) in &positive.devices {
-            let entry: &mut DeviceAnswers = answers.devices.entry(*id).or_default();
-            entry.reach_agency = Some(device.agency);
-            entry.positive = device.routes.iter().map(reach::Key::answer).collect();
+        for id in positive.devices() {
+            let entry: &mut DeviceAnswers = answers.devices.entry(id).or_default();
+            entry.reach = positive.agencies(&id);
         }
         for (id, device) in &ground.counting.devices {
             let entry: &mut DeviceAnswers = answers.devices.entry(*id).or_default();
@@ -322,8 +323,8 @@ impl Naive<'_> {
     }
 }
 
-fn members_answers(drawing: &Drawing) -> BTreeMap<AgencyNo, BTreeSet<RootKey>> {
-    drawing.members.iter().map(|(no, roots)| (*no, roots.all.clone())).collect()
+fn members_answers(members: &BTreeMap<AgencyNo, Roots>) -> BTreeMap<AgencyNo, BTreeSet<RootKey>> {
+    members.iter().map(|(no, roots)| (*no, roots.all.clone())).collect()
 }
 
 fn closure_answers(closure: &Closure) -> ClosureAnswers {

@@ -1,4 +1,4 @@
-//! §3: who could ever do what. The same drawing serves §7, from fewer statements.
+//! §3 and §7: who can do what, from the statements that count.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -103,11 +103,6 @@ impl Device {
 }
 
 impl Drawing {
-    /// Whether the device has any route.
-    pub(crate) fn reaches(&self, device: &DeviceId) -> bool {
-        self.devices.get(device).is_some_and(|device| !device.routes.is_empty())
-    }
-
     /// The agency of a device.
     pub(crate) fn agency(&self, device: &DeviceId) -> Option<AgencyNo> {
         self.devices.get(device).map(|device| device.agency)
@@ -126,7 +121,7 @@ impl Drawing {
 }
 
 impl Naive<'_> {
-    /// §3: members and their roots, from the acts in force, and those of them that give roots.
+    /// §7: members and their roots, from the acts in force, and those of them that give roots.
     pub(super) fn members(
         &self,
         in_force: &BTreeSet<StatementId>,
@@ -352,7 +347,7 @@ impl Naive<'_> {
     }
 
     /// The agencies for which a compartment was opened.
-    fn audience(&self, area: CompartmentId) -> Vec<(AgencyNo, RootKey)> {
+    pub(super) fn audience(&self, area: CompartmentId) -> Vec<(AgencyNo, RootKey)> {
         let opening = self.held.openings.iter().find(|opening| opening.id() == area);
         opening.map(|opening| opening.audience.clone()).unwrap_or_default()
     }

@@ -6,6 +6,7 @@ use tearline_crdt::id::{AgencyNo, CompartmentId, DeviceId, EntryId, StatementId}
 use tearline_crdt::statement::{Act, Erasure, Right, Statement};
 
 use super::Naive;
+use super::positive::Positive;
 use super::reach::Drawing;
 use crate::answers::RecordAnswers;
 use crate::bug::Bug;
@@ -53,7 +54,7 @@ impl Naive<'_> {
     pub(super) fn records(
         &self,
         area: CompartmentId,
-        positive: &Drawing,
+        positive: &Positive,
         counting: &Drawing,
         in_force: &BTreeSet<StatementId>,
         lifts: &BTreeSet<EntryId>,
@@ -65,12 +66,12 @@ impl Naive<'_> {
         let all: BTreeSet<EntryId> = named.chain(self.held.records.iter().copied()).collect();
         for genesis in all {
             let originator = self.author_of(area, genesis);
-            let originator = originator.and_then(|device| positive.agency(&device));
+            let originator = originator.and_then(|device| counting.agency(&device));
             let about: Vec<&Word<'_>> =
                 words.iter().filter(|word| word.what.genesis() == genesis).collect();
-            for no in positive.members.keys() {
+            for no in counting.members.keys() {
                 let (answers, destroyed) =
-                    self.record(area, *no, originator, &about, positive, &lifted);
+                    self.record(area, *no, originator, &about, (positive, counting), &lifted);
                 records.destroyed.entry(*no).or_default().extend(destroyed);
                 if originator.is_some() {
                     records.answers.entry(genesis).or_default().insert(*no, answers);
@@ -84,12 +85,12 @@ impl Naive<'_> {
     pub(super) fn authors(
         &self,
         area: CompartmentId,
-        positive: &Drawing,
+        counting: &Drawing,
     ) -> BTreeMap<EntryId, AgencyNo> {
         let mut authors = BTreeMap::new();
         for log in self.logs_in(area) {
             if let (Some(agency), Some(branch)) =
-                (positive.agency(&log.device), self.held.branches.get(log))
+                (counting.agency(&log.device), self.held.branches.get(log))
             {
                 authors.extend(branch.iter().map(|entry| (*entry, agency)));
             }
@@ -104,20 +105,22 @@ impl Naive<'_> {
         peer: AgencyNo,
         originator: Option<AgencyNo>,
         about: &[&Word<'_>],
-        positive: &Drawing,
+        (positive, counting): (&Positive, &Drawing),
         lifted: &dyn Fn(&Word<'_>) -> bool,
     ) -> (RecordAnswers, BTreeSet<EntryId>) {
+        // The agencies as whose its issuer says a word, having the right.
+        let says = |word: &Word<'_>, right: Right| {
+            word.issuer.map(|issuer| positive.agencies_with(&issuer, right)).unwrap_or_default()
+        };
         let has = |word: &Word<'_>, right: Right| {
-            word.issuer.is_none_or(|issuer| {
-                positive.devices.get(&issuer).is_some_and(|device| device.may(right))
-            })
+            word.issuer.is_none() || !says(word, right).is_empty()
         };
-        let of_originator = |word: &Word<'_>| {
-            word.issuer.is_none_or(|issuer| {
-                originator.is_some() && positive.agency(&issuer) == originator
-            })
+        let of = |word: &Word<'_>, right: Right, agency: Option<AgencyNo>| {
+            agency.is_some_and(|agency| says(word, right).contains(&agency))
         };
-        let steward = |word: &Word<'_>| has(word, Right::Admin) && of_originator(word);
+        let steward = |word: &Word<'_>| {
+            word.issuer.is_none() || of(word, Right::Admin, originator)
+        };
         let erasers = about.iter().filter(|word| {
             matches!(word.what, What::Erase(_))
                 && (steward(word) || self.has(Bug::AnybodyErases) && has(word, Right::Write))
@@ -129,13 +132,12 @@ impl Naive<'_> {
                 && !lifted(word)
                 && !self.has(Bug::NoHolds)
         };
-        let of = |word: &Word<'_>, agency: Option<AgencyNo>| {
-            word.issuer.is_some_and(|issuer| agency.is_some() && positive.agency(&issuer) == agency)
-        };
         // "Hold by a steward binds all; by an admin of another agency ... the peers of that agency."
         let binds = |word: &Word<'_>| {
             is_hold(word)
-                && (of_originator(word) || of(word, Some(peer)) || self.has(Bug::HoldsBindAll))
+                && (steward(word)
+                    || of(word, Right::Admin, Some(peer))
+                    || self.has(Bug::HoldsBindAll))
         };
         let held = about.iter().any(|word| binds(word));
         let restricts = |word: &&&Word<'_>| {
@@ -149,24 +151,27 @@ impl Naive<'_> {
             .any(|word| matches!(word.what, What::Erase(_)) && has(word, Right::Admin));
         let mut destroyed = BTreeSet::new();
         for word in about.iter().filter(|_| any_erased) {
-            let listed: Vec<&EntryId> = match word.what {
-                What::Erase(erasure) if has(word, Right::Admin) => {
-                    erasure.others.iter().chain([&erasure.genesis]).collect()
+            let (listed, right): (Vec<&EntryId>, Right) = match word.what {
+                What::Erase(erasure) => {
+                    (erasure.others.iter().chain([&erasure.genesis]).collect(), Right::Admin)
                 }
-                What::EraseAlso(_, entries)
-                    if has(word, Right::Write) && !self.has(Bug::NoEraseAlso) =>
-                {
-                    entries.iter().collect()
+                What::EraseAlso(_, entries) if !self.has(Bug::NoEraseAlso) => {
+                    (entries.iter().collect(), Right::Write)
                 }
                 _ => continue,
             };
-            let adding = word.issuer.and_then(|issuer| positive.agency(&issuer));
-            let spared = about.iter().any(|hold| {
-                is_hold(hold)
-                    && (hold.issuer.is_none() || of(hold, adding) || of(hold, Some(peer)))
-            });
-            if !spared {
-                destroyed.extend(self.own_entries(area, word.issuer, listed, positive));
+            let own = says(word, right).into_iter().map(Some);
+            let whole = word.issuer.is_none().then_some(None);
+            for adding in own.chain(whole) {
+                let spared = about.iter().any(|hold| {
+                    let binds = hold.issuer.is_none()
+                        || of(hold, Right::Admin, adding)
+                        || of(hold, Right::Admin, Some(peer));
+                    is_hold(hold) && binds
+                });
+                if !spared {
+                    destroyed.extend(self.own_entries(area, adding, &listed, counting));
+                }
             }
         }
         let answers = RecordAnswers {
@@ -174,8 +179,7 @@ impl Naive<'_> {
             restricted: about.iter().any(|word| restricts(&word)) || !erasures.is_empty() && held,
             recalled: about.iter().any(|word| {
                 matches!(word.what, What::Recall(_))
-                    && has(word, Right::Write)
-                    && of_originator(word)
+                    && (word.issuer.is_none() || of(word, Right::Write, originator))
             }),
             held,
         };
@@ -184,22 +188,22 @@ impl Naive<'_> {
 
     /// §8, erase: "the listed entries that devices of the issuer's agency wrote, or all listed ones
     /// if it is an act".
-    fn own_entries<'e>(
+    fn own_entries(
         &self,
         area: CompartmentId,
-        issuer: Option<DeviceId>,
-        listed: impl IntoIterator<Item = &'e EntryId>,
-        positive: &Drawing,
+        adding: Option<AgencyNo>,
+        listed: &[&EntryId],
+        counting: &Drawing,
     ) -> BTreeSet<EntryId> {
-        let own = issuer.map(|issuer| positive.agency(&issuer));
-        let listed = listed.into_iter().copied().filter(|entry| {
-            own.is_none_or(|own| {
-                self.author_of(area, *entry).is_some_and(|author| {
-                    self.has(Bug::EraseAll) || own.is_some() && positive.agency(&author) == own
+        let own = |entry: &&&EntryId| {
+            adding.is_none_or(|adding| {
+                let author = self.author_of(area, ***entry);
+                author.is_some_and(|author| {
+                    self.has(Bug::EraseAll) || counting.agency(&author) == Some(adding)
                 })
             })
-        });
-        listed.collect()
+        };
+        listed.iter().filter(own).map(|entry| **entry).collect()
     }
 
     /// §8, lift: "counts if its place counts and its issuer is an admin of the agency whose device
@@ -208,7 +212,7 @@ impl Naive<'_> {
         &self,
         area: CompartmentId,
         word: &Word<'_>,
-        positive: &Drawing,
+        positive: &Positive,
         counting: &Drawing,
         in_force: &BTreeSet<StatementId>,
         lifts: &BTreeSet<EntryId>,
@@ -225,7 +229,7 @@ impl Naive<'_> {
             let admin = counting.devices.get(&placed.log.device).is_some_and(|device| {
                 let same = word
                     .issuer
-                    .is_some_and(|of| positive.agency(&of) == Some(device.agency));
+                    .is_some_and(|of| positive.agencies(&of).contains(&device.agency));
                 device.may(Right::Admin) && same
             });
             names && admin && lifts.contains(&placed.item.id)
