@@ -1,9 +1,9 @@
 //! Positive reach: who could ever do what (`docs/protocol/authority.md`, section 3).
 //!
 //! It follows from widening statements before forks alone, as if nothing had ever been taken away,
-//! chosen or limited. So it only grows with what is held: what was judged by it, such as a
-//! revocation, is never undone by statements that come later. A device may be of several agencies
-//! here; each of them has a say over it.
+//! chosen or limited. So it grows with every statement, and shrinks by proofs of forks alone: what was
+//! judged by it, such as a revocation, is not undone by statements that come later. A device may be of
+//! several agencies here; each of them has a say over it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
