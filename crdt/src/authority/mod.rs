@@ -440,12 +440,15 @@ fn gather(
                 }
             }
             Statement::RootAct(root) if matches!(root.act, Act::Adopt { .. }) => {
-                by_roots.insert(root.id(coalition), (root.root, &fact.marks));
+                let marks = by_roots.entry((root.root, root.id(coalition))).or_insert(&fact.marks);
+                if marks.is_empty() {
+                    *marks = &fact.marks;
+                }
             }
             _ => {}
         }
     }
-    for (root, marks) in by_roots.into_values() {
+    for ((root, _), marks) in by_roots {
         let Some(agency) = seats.root_of(&root) else { continue };
         if seats.seats.get(&agency).is_some_and(|seat| seat.is_standing(&root)) {
             limits.adopt(Author::Root(agency), marks);

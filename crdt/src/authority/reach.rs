@@ -270,9 +270,6 @@ pub(super) fn audience(coalition: &Reach, opening: &Opening) -> BTreeSet<AgencyN
         .collect()
 }
 
-/// A device's agency and card.
-type Card = (AgencyNo, DeviceCard);
-
 /// The desks. Of several certificates for one device that of the smallest agency, then card, counts.
 fn desks(facts: &[&Fact], seats: &BTreeMap<AgencyNo, Seat>) -> BTreeMap<DeviceId, Standing> {
     let mut desks: BTreeMap<DeviceId, Standing> = BTreeMap::new();
@@ -289,44 +286,24 @@ fn desks(facts: &[&Fact], seats: &BTreeMap<AgencyNo, Seat>) -> BTreeMap<DeviceId
     desks
 }
 
-/// Whose each device is that grants name: it says so itself, by its card. Of several cards under
-/// desks of the agencies that grants name with them, the smallest agency, then card, counts.
-fn cards(grants: &[&Fact], desks: &BTreeMap<DeviceId, Standing>) -> BTreeMap<DeviceId, Card> {
-    let mut cards: BTreeMap<DeviceId, Card> = BTreeMap::new();
-    for fact in grants {
-        let Statement::Grant { audience: Audience::Device { agency, card }, .. } = &fact.statement
-        else {
-            continue;
-        };
-        let sponsor = desks.get(&DeviceId(card.sponsor));
-        if sponsor.is_none_or(|sponsor| sponsor.agency != *agency) {
-            continue;
-        }
-        let held = cards.entry(card.device).or_insert_with(|| (*agency, card.clone()));
-        if (*agency, card) < (held.0, &held.1) {
-            *held = (*agency, card.clone());
-        }
-    }
-    cards
-}
-
 /// The devices that grants in the coalition give a standing, beside the desks.
 fn with_grants(
     desks: BTreeMap<DeviceId, Standing>,
     grants: &[&Fact],
 ) -> BTreeMap<DeviceId, Standing> {
-    let cards = cards(grants, &desks);
-    extend(desks, grants, &Within::Coalition { cards: &cards })
+    let within = Within::Coalition { desks: &desks.clone() };
+    extend(desks, grants, &within)
 }
 
 /// Where routes are drawn.
 enum Within<'a> {
-    Coalition { cards: &'a BTreeMap<DeviceId, Card> },
+    Coalition { desks: &'a BTreeMap<DeviceId, Standing> },
     Compartment { coalition: &'a Reach, audience: &'a BTreeSet<AgencyNo> },
 }
 
 /// Follows grants from the devices that have routes, depth by depth, so that the routes of a device
-/// that are kept do not depend on the order of the grants.
+/// that are kept do not depend on the order of the grants. Whose a device is, and under which card,
+/// the shortest of its routes decide.
 fn extend(
     mut devices: BTreeMap<DeviceId, Standing>,
     facts: &[&Fact],
@@ -355,16 +332,18 @@ fn extend(
                 if covered.is_empty() {
                     continue;
                 }
-                for (device, mut standing) in within.recipients(audience, by, &devices) {
+                for (device, mut standing) in within.recipients(audience, by) {
                     standing.routes = within.clip(&standing, &covered);
                     found.push((device, standing));
                 }
             }
         }
+        found.sort_by(|(a, of), (b, or)| (a, of.agency, &of.card).cmp(&(b, or.agency, &or.card)));
         let touched: BTreeSet<DeviceId> = found.iter().map(|(device, _)| *device).collect();
         for (device, standing) in found {
             match devices.get_mut(&device) {
-                Some(held) => held.routes.extend(standing.routes),
+                Some(held) if held.agency == standing.agency => held.routes.extend(standing.routes),
+                Some(_) => {}
                 None => {
                     devices.insert(device, standing);
                 }
@@ -387,7 +366,6 @@ impl Within<'_> {
         &self,
         audience: &Audience,
         by: &Standing,
-        devices: &BTreeMap<DeviceId, Standing>,
     ) -> Vec<(DeviceId, Standing)> {
         let bare = |agency, card: &DeviceCard, desk| Standing {
             agency,
@@ -396,10 +374,10 @@ impl Within<'_> {
             routes: Vec::new(),
         };
         match (self, audience) {
-            (Self::Coalition { cards }, Audience::Device { agency, card }) => {
-                let own = cards.get(&card.device).is_some_and(|own| *own == (*agency, card.clone()));
-                let desk = devices.get(&card.device).is_some_and(|held| held.desk);
-                if !own || by.agency != *agency || desk {
+            (Self::Coalition { desks }, Audience::Device { agency, card }) => {
+                let sponsor = desks.get(&DeviceId(card.sponsor)).map(|desk| desk.agency);
+                let own = sponsor == Some(*agency) && by.agency == *agency;
+                if !own || desks.contains_key(&card.device) {
                     return Vec::new();
                 }
                 vec![(card.device, bare(*agency, card, false))]
@@ -408,7 +386,7 @@ impl Within<'_> {
             (Self::Compartment { coalition, .. }, Audience::Device { agency, card }) => coalition
                 .devices
                 .get(&card.device)
-                .filter(|held| held.agency == *agency && held.card == *card)
+                .filter(|held| held.agency == *agency)
                 .map(|held| (card.device, bare(held.agency, &held.card, held.desk)))
                 .into_iter()
                 .collect(),

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use tearline_crdt::id::{
     AgencyNo, CompartmentId, DeviceId, EntryId, EpochId, LogId, StatementId,
 };
-use tearline_crdt::keys::RootKey;
+use tearline_crdt::keys::{DeviceCard, RootKey};
 use tearline_crdt::statement::{Caveats, Mark, Right};
 
 /// All answers of one peer.
@@ -55,6 +55,7 @@ pub(crate) struct AreaAnswers {
 pub(crate) struct DeviceAnswers {
     /// By what counts.
     pub(crate) agency: Option<AgencyNo>,
+    pub(crate) card: Option<DeviceCard>,
     pub(crate) desk: bool,
     pub(crate) counting: BTreeSet<Route>,
     /// The agencies as whose it has positive reach.

@@ -137,6 +137,7 @@ fn devices(
         });
         let answers = DeviceAnswers {
             agency: Some(standing.agency),
+            card: Some(standing.card.clone()),
             desk: standing.desk,
             counting: routes.collect(),
             live: live(id),

@@ -41,9 +41,15 @@ fn an_adopt_lets_count_what_it_names() {
 #[test]
 fn adopt_never_reaches_above_its_signer() {
     let adopts: [fn(&mut World, Marks); 3] = [
-        |world, marks| drop(world.say((1, 0), Whole, Statement::Adopt { marks })),
-        |world, marks| drop(world.root_act(1, Act::Adopt { marks })),
-        |world, marks| drop(world.act(Act::Adopt { marks })),
+        |world, marks| {
+            world.say((1, 0), Whole, Statement::Adopt { marks });
+        },
+        |world, marks| {
+            world.root_act(1, Act::Adopt { marks });
+        },
+        |world, marks| {
+            world.act(Act::Adopt { marks });
+        },
     ];
     let closures: [fn(&mut World); 3] = [by_desk, by_root, by_act];
     for (rank, adopt) in adopts.iter().enumerate() {

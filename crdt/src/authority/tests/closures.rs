@@ -92,7 +92,7 @@ fn narrowing_counts_anywhere() {
     let id = world.revoke((1, 0), Whole, (1, 4), Marks::NONE);
     world.root_act(1, Act::Revoke { device: device((1, 0)), keep: Marks::NONE });
     let authority = world.log((1, 0), Whole, Class::Authority);
-    world.fork(authority, 1);
+    world.fork(authority, 2);
     assert_eq!(world.verdict(id), StatementVerdict::Counts);
     assert_eq!(world.counting(log), 0);
     assert!(world.coalition.closures().iter().any(|closure| closure.id == id.into()));
@@ -110,8 +110,14 @@ fn a_root_closes_devices_of_its_own_agency() {
 #[test]
 fn retirement_closes_all_devices_of_an_agency() {
     let (mut world, log) = writer();
-    let keep = world.marks(log, 3);
-    world.act(Act::Retire { agency: agency(1), keep });
+    // What the desk granted counts only if its log is kept as well.
+    let mut keep = vec![world.mark(log, 3)];
+    world.act(Act::Retire { agency: agency(1), keep: Marks::Inline(keep.clone()) });
+    assert_eq!(world.counting(log), 0);
+    let (mut world, _) = writer();
+    keep.push(world.mark(world.log((1, 0), Whole, Class::Authority), 2));
+    keep.sort_unstable();
+    world.act(Act::Retire { agency: agency(1), keep: Marks::Inline(keep) });
     assert_eq!((world.right((1, 0)), world.right((1, 4))), (None, None));
     assert_eq!(world.counting(log), 3);
     assert!(world.coalition.is_retired(agency(1)));

@@ -59,6 +59,13 @@ impl Draft {
         }
         let (carrier, area) = (self.anybody(), self.area());
         let area = if self.rng.chance(80) { self.whole() } else { area };
+        // Somebody else carries it, too, perhaps without its list.
+        if self.rng.chance(20) {
+            let (again, whole) = (self.anybody(), self.whole());
+            let payload = payload.clone().filter(|_| self.rng.chance(50));
+            let act = Statement::RootAct(act.clone());
+            self.say_with(again, whole, act, payload, BTreeSet::new());
+        }
         self.say_with(carrier, area, Statement::RootAct(act), payload, BTreeSet::new());
     }
 

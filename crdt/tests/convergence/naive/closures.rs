@@ -157,15 +157,22 @@ impl Naive<'_> {
         closures
     }
 
-    /// The root's acts in the coalition's logs that hold, with their marks.
+    /// The root's acts in the coalition's logs that hold, with the marks of any copy that is held with
+    /// its list.
     pub(super) fn root_acts(&self) -> Vec<(&RootAct, Vec<Mark>)> {
-        let mut acts = Vec::new();
+        let mut acts: Vec<(&RootAct, Vec<Mark>)> = Vec::new();
         for placed in self.statements_in(self.coalition) {
             let Statement::RootAct(act) = placed.item.statement() else { continue };
-            if self.root_act_holds(act) {
-                let marks = act.act.marks();
-                let marks = marks.map(|marks| marks.resolve(placed.item.payload.as_deref()));
-                acts.push((act, marks.unwrap_or_default()));
+            if !self.root_act_holds(act) {
+                continue;
+            }
+            let marks = act.act.marks();
+            let marks = marks.map(|marks| marks.resolve(placed.item.payload.as_deref()));
+            let marks = marks.unwrap_or_default();
+            match acts.iter_mut().find(|(known, _)| known.root == act.root && known.act == act.act) {
+                None => acts.push((act, marks)),
+                Some((_, known)) if known.is_empty() => *known = marks,
+                Some(_) => {}
             }
         }
         acts

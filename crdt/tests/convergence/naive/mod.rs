@@ -270,6 +270,7 @@ impl Naive<'_> {
         for (id, device) in &ground.counting.devices {
             let entry: &mut DeviceAnswers = answers.devices.entry(*id).or_default();
             entry.agency = Some(device.agency);
+            entry.card = Some(device.card.clone());
             entry.desk = device.desk;
             entry.counting = device.routes.iter().map(reach::Key::answer).collect();
         }

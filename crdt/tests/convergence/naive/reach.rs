@@ -73,7 +73,12 @@ struct Gift {
     caveats: Caveats,
     /// What the route gives at the most.
     at_most: Right,
+    /// In the coalition: as whose it comes, under which card.
+    of: Option<(AgencyNo, DeviceCard)>,
 }
+
+/// Whose each device is, under which card.
+type Cards = BTreeMap<DeviceId, (AgencyNo, DeviceCard)>;
 
 impl Key {
     pub(crate) fn new(depth: u8, right: Right, limits: Caveats) -> Self {
@@ -180,47 +185,31 @@ impl Naive<'_> {
                 *least = one.min(*least);
             }
         }
-        for (id, (agency, card)) in &desks {
+        for id in desks.keys() {
             base.insert(*id, BTreeSet::from([Key::new(1, Right::Admin, full())]));
-            let routes = BTreeSet::new();
-            drawing.devices.insert(*id, Device { agency: *agency, card: (*card).clone(), desk: true, routes });
         }
-        // "Where such grants name several cards for a device ..., only those with the smallest
-        // agency, then the smallest card ... count."
-        let mut cards: BTreeMap<DeviceId, (AgencyNo, &DeviceCard)> = BTreeMap::new();
+        let mut gifts = Vec::new();
         for grant in grants {
             let Audience::Device { agency, card } = grant.audience else { continue };
             let sponsor = desks.get(&DeviceId(card.sponsor)).map(|(agency, _)| *agency);
             let sponsored = sponsor == Some(*agency) || self.has(Bug::AnySponsor);
             if sponsored && !desks.contains_key(&card.device) && self.card_holds(card) {
-                let one = (*agency, card);
-                let least = cards.entry(card.device).or_insert(one);
-                *least = if self.has(Bug::GreatestCard) { one.max(*least) } else { one.min(*least) };
-            }
-        }
-        for (id, (agency, card)) in &cards {
-            let routes = BTreeSet::new();
-            drawing.devices.insert(*id, Device { agency: *agency, card: (*card).clone(), desk: false, routes });
-        }
-        let mut gifts = Vec::new();
-        for grant in grants {
-            let Audience::Device { agency, card } = grant.audience else { continue };
-            let own = drawing.agency(&grant.issuer) == Some(*agency);
-            let named = cards.get(&card.device) == Some(&(*agency, card));
-            if named && (own || self.has(Bug::AnyIssuer)) {
                 gifts.push(Gift {
                     issuer: grant.issuer,
                     to: card.device,
                     right: grant.right,
                     caveats: grant.caveats.clone(),
                     at_most: Right::Admin,
+                    of: Some((*agency, card.clone())),
                 });
             }
         }
-        for (id, routes) in self.spread(base, &gifts) {
-            if let Some(device) = drawing.devices.get_mut(&id) {
-                device.routes = routes;
-            }
+        let mut cards: Cards =
+            desks.iter().map(|(id, (agency, card))| (*id, (*agency, (*card).clone()))).collect();
+        for (id, routes) in self.spread(base, &gifts, &mut cards) {
+            let Some((agency, card)) = cards.get(&id).cloned() else { continue };
+            let desk = desks.contains_key(&id);
+            drawing.devices.insert(id, Device { agency, card, desk, routes });
         }
         drawing.devices.retain(|_, device| !device.routes.is_empty());
         drawing
@@ -245,7 +234,7 @@ impl Naive<'_> {
             for (id, device) in &coalition.devices {
                 let meant = match grant.audience {
                     Audience::Device { agency, card } => {
-                        (*agency, card) == (device.agency, &device.card)
+                        (*agency, card.device) == (device.agency, *id) && self.card_holds(card)
                     }
                     Audience::Agency(agency) => *agency == device.agency,
                 };
@@ -257,6 +246,7 @@ impl Naive<'_> {
                         right: grant.right,
                         caveats: grant.caveats.clone(),
                         at_most: if inside { Right::Admin } else { Right::Relay },
+                        of: None,
                     });
                 }
             }
@@ -265,7 +255,7 @@ impl Naive<'_> {
         let base = base.map(|(id, device)| (*id, device.routes.clone())).collect();
         let mut drawing =
             Drawing { members: coalition.members.clone(), devices: BTreeMap::new() };
-        for (id, routes) in self.spread(base, &gifts) {
+        for (id, routes) in self.spread(base, &gifts, &mut Cards::new()) {
             if let Some(device) = coalition.devices.get(&id)
                 && !routes.is_empty()
             {
@@ -276,32 +266,49 @@ impl Naive<'_> {
     }
 
     /// §3: routes from routes, the shorter first: those of one depth are made by those of the depth
-    /// before, and of each device the 16 smallest are kept.
+    /// before, and of each device the 16 smallest are kept. "Whose a device is, and under which card,
+    /// its shortest routes decide: of several the smallest."
     fn spread(
         &self,
         base: BTreeMap<DeviceId, BTreeSet<Key>>,
         gifts: &[Gift],
+        cards: &mut Cards,
     ) -> BTreeMap<DeviceId, BTreeSet<Key>> {
         let mut kept: BTreeMap<DeviceId, BTreeSet<Key>> = BTreeMap::new();
         let deepest = if self.has(Bug::AnyDepth) { 3 * ROUTE_DEPTH_MAX } else { ROUTE_DEPTH_MAX };
         for depth in 1..=deepest {
-            let mut new: Vec<(DeviceId, Key)> = Vec::new();
+            let mut new: Vec<(DeviceId, Key, Option<&(AgencyNo, DeviceCard)>)> = Vec::new();
             for (device, routes) in &base {
                 let here = routes.iter().filter(|route| route.depth == depth);
-                new.extend(here.map(|route| (*device, route.clone())));
+                new.extend(here.map(|route| (*device, route.clone(), None)));
             }
             for gift in gifts {
-                let issuer = kept.get(&gift.issuer);
+                let agency = cards.get(&gift.issuer).map(|(agency, _)| *agency);
+                let may = gift.of.as_ref().is_none_or(|(of, _)| agency == Some(*of));
+                let issuer = kept.get(&gift.issuer).filter(|_| may || self.has(Bug::AnyIssuer));
                 for route in issuer.into_iter().flatten().filter(|r| r.depth + 1 == depth) {
                     if self.covers(route, gift.right, &gift.caveats) {
                         let right = gift.right.min(gift.at_most);
                         let limits = self.inherited(route, &gift.caveats);
-                        new.push((gift.to, Key::new(depth, right, limits)));
+                        new.push((gift.to, Key::new(depth, right, limits), gift.of.as_ref()));
                     }
                 }
             }
-            for (device, route) in new {
-                kept.entry(device).or_default().insert(route);
+            let mut first = Cards::new();
+            for (device, _, of) in &new {
+                let Some(of) = of.filter(|_| !cards.contains_key(device)) else { continue };
+                let chosen = first.entry(*device).or_insert_with(|| of.clone());
+                let better = if self.has(Bug::GreatestCard) { *of > *chosen } else { *of < *chosen };
+                if better {
+                    chosen.clone_from(of);
+                }
+            }
+            cards.extend(first);
+            for (device, route, of) in new {
+                let own = cards.get(&device).map(|(agency, _)| *agency);
+                if of.is_none_or(|(agency, _)| own == Some(*agency)) {
+                    kept.entry(device).or_default().insert(route);
+                }
             }
             for routes in kept.values_mut() {
                 while routes.len() > ROUTES_PER_DEVICE_MAX && !self.has(Bug::AllRoutes) {
