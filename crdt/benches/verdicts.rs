@@ -17,7 +17,9 @@ use tearline_crdt::entry::run::{Head, NewEntry, VerifiedRun, write_segment};
 use tearline_crdt::entry::sealed::{EntryKind, LogCipher, SealedHeader};
 use tearline_crdt::epoch::EpochKeys;
 use tearline_crdt::hash::sha256;
-use tearline_crdt::id::{AgencyNo, Class, CompartmentId, EntryId, EpochId, Incarnation, LogId, RecordId};
+use tearline_crdt::id::{
+    AgencyNo, Class, CompartmentId, EntryId, EpochId, Incarnation, LogId, RecordId,
+};
 use tearline_crdt::keys::{DeviceKeys, Signer};
 use tearline_crdt::logbook::Logbook;
 use tearline_crdt::statement::{
@@ -120,7 +122,12 @@ impl Peer {
             let card = device(n).card(peer.desk.id().0);
             let audience = Audience::Device { agency: AgencyNo(1), card };
             let caveats = Caveats::default();
-            peer.state(Statement::Grant { audience, right: Right::Write, caveats, reopening: None });
+            peer.state(Statement::Grant {
+                audience,
+                right: Right::Write,
+                caveats,
+                reopening: None,
+            });
         }
         peer
     }
@@ -270,7 +277,9 @@ fn costs((mut peer, mut author): (Peer, Author)) -> (f64, f64) {
 fn main() -> ExitCode {
     let ((small, small_verdict), (large, large_verdict)) = (costs(empty()), costs(full()));
     let ratio = large / small;
-    println!("one entry in an empty compartment, and among {ENTRIES} under {STATEMENTS} statements");
+    println!(
+        "one entry in an empty compartment, and among {ENTRIES} under {STATEMENTS} statements"
+    );
     println!("{small:>9.0} ns {large:>9.0} ns  accepted: {ratio:.2} times, at most {RATIO_MAX}");
     println!("{small_verdict:>9.0} ns {large_verdict:>9.0} ns  of it the verdict");
     if ratio > RATIO_MAX { ExitCode::FAILURE } else { ExitCode::SUCCESS }

@@ -6,7 +6,7 @@ use tearline_crdt::entry::Header;
 use tearline_crdt::entry::run::{Head, NewEntry, UnverifiedRun, write_segment};
 use tearline_crdt::entry::sealed::{EntryKind, LogCipher, SealedHeader};
 use tearline_crdt::epoch::{EpochKeys, box_context};
-use tearline_crdt::hash::{Domain, sha256};
+use tearline_crdt::hash::sha256;
 use tearline_crdt::id::{
     AgencyNo, Class, CompartmentId, DeviceId, EntryId, EpochId, Incarnation, LogId, StatementId,
 };
@@ -149,15 +149,10 @@ fn statements() -> Vec<(&'static str, Statement)> {
     let joined = Member { no: AgencyNo(2), name: "Customs".into(), country: "TD".into(), ..member };
     let audience = vec![(AgencyNo(1), root.public())];
     let secret = EpochKeys::commitment(&[5; 32]);
-    let epoch = EpochStatement {
-        parents: vec![],
-        depth: 1,
-        commitment: secret,
-    };
+    let epoch = EpochStatement { parents: vec![], depth: 1, commitment: secret };
     let epoch_id = epoch.id(&CompartmentId([2; 32]));
     let caveats = Caveats { classes: Some(0b1_1110), may_delegate: true, ..Caveats::default() };
-    let reopening =
-        Reopening { incarnation: Incarnation(6), cites: vec![StatementId([10; 32])] };
+    let reopening = Reopening { incarnation: Incarnation(6), cites: vec![StatementId([10; 32])] };
     let mark = Mark { log: [11; 32], count: 300, head: EntryId([12; 32]) };
     let keep = || Marks::Inline(vec![mark]);
     let genesis = EntryId([13; 32]);

@@ -4,9 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::hash::Digest;
-use crate::id::{
-    AgencyNo, Class, CoalitionId, DeviceId, Incarnation, LogId, StatementId,
-};
+use crate::id::{AgencyNo, Class, CoalitionId, DeviceId, Incarnation, LogId, StatementId};
 use crate::statement::{Act, Reopening, Statement};
 
 use super::fact::{Fact, Logs, MarkSet};
@@ -248,12 +246,8 @@ impl Limits {
                 && (author.overrides(closure.author)
                     || closure.author == Author::Whole && permitted.contains(&closure.id))
         };
-        let lifted: Vec<(StatementId, u8)> = self
-            .closures_of(&device)
-            .iter()
-            .filter(lifts)
-            .map(Closure::key)
-            .collect();
+        let lifted: Vec<(StatementId, u8)> =
+            self.closures_of(&device).iter().filter(lifts).map(Closure::key).collect();
         self.reopened.entry((device, reopening.incarnation)).or_default().extend(lifted);
     }
 
@@ -284,7 +278,13 @@ impl Limits {
 
     /// How far a log counts (`docs/protocol/authority.md`, section 6). `standing` is that of its
     /// device by what counts.
-    pub(super) fn of(&self, log: &LogId, standing: Option<&Standing>, logs: &dyn Logs, any_right: bool) -> Limit {
+    pub(super) fn of(
+        &self,
+        log: &LogId,
+        standing: Option<&Standing>,
+        logs: &dyn Logs,
+        any_right: bool,
+    ) -> Limit {
         let Some(standing) = standing.filter(|s| any_right || s.writes(log.class)) else {
             return Limit::none(Cause::Standing);
         };

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::entry::merkle_root;
-use crate::id::{AgencyNo, CompartmentId, DeviceId, EntryId, EpochId, LogId};
 use crate::epoch::decode_boxes;
+use crate::id::{AgencyNo, CompartmentId, DeviceId, EntryId, EpochId, LogId};
 use crate::seal::SecretBox;
 use crate::statement::{Act, Audience, EpochStatement, Opening, Right, Statement};
 
@@ -14,8 +14,7 @@ use super::positive::Devices;
 use super::reach::{Reach, Standing, audience};
 use super::steward::Words;
 use super::{
-    Coalition, Scope, StatementFault, StatementVerdict, gather,
-    is_before_fork, is_grant_of,
+    Coalition, Scope, StatementFault, StatementVerdict, gather, is_before_fork, is_grant_of,
 };
 
 /// A compartment, as its statements and its coalition's make it.
@@ -318,10 +317,13 @@ impl Compartment {
             let closed = self.closures.iter().any(|closure| closure.id == fact.id());
             let revokes = matches!(fact.statement, Statement::Revoke { .. });
             let counts = closed || !revokes;
-            return Some(if counts { StatementVerdict::Counts } else { StatementVerdict::NotAbove });
+            return Some(if counts {
+                StatementVerdict::Counts
+            } else {
+                StatementVerdict::NotAbove
+            });
         }
-        let scope =
-            Scope { reach: &self.counting, limits: &self.limits, logs, coalition: false };
+        let scope = Scope { reach: &self.counting, limits: &self.limits, logs, coalition: false };
         Some(scope.verdict(fact, self.counted.contains(id)))
     }
 

@@ -22,9 +22,7 @@ mod steward;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::charter::{Charter, Member};
-use crate::id::{
-    AgencyNo, CoalitionId, CompartmentId, DeviceId, EntryId, LogId, StatementId,
-};
+use crate::id::{AgencyNo, CoalitionId, CompartmentId, DeviceId, EntryId, LogId, StatementId};
 use crate::statement::{Act, Audience, Right, Statement};
 
 pub use closure::{Author, Cause, Closure, Limit};
@@ -360,8 +358,7 @@ impl Coalition {
     #[must_use]
     pub fn verdict(&self, id: &EntryId, logs: &dyn Logs) -> Option<StatementVerdict> {
         let fact = self.facts.get(id)?;
-        let scope =
-            Scope { reach: &self.counting, limits: &self.limits, logs, coalition: true };
+        let scope = Scope { reach: &self.counting, limits: &self.limits, logs, coalition: true };
         let act = match &fact.statement {
             Statement::Propose { number, act } => Some(act.id(&self.id, *number)),
             Statement::Approve { act } => Some(*act),
@@ -381,7 +378,11 @@ impl Coalition {
             let counts = self.closures.iter().any(|closure| closure.id == fact.id())
                 || matches!(&fact.statement, Statement::RootAct(root)
                     if self.closures.iter().any(|closure| closure.id == root.id(&self.id)));
-            return Some(if counts { StatementVerdict::Counts } else { StatementVerdict::NotAbove });
+            return Some(if counts {
+                StatementVerdict::Counts
+            } else {
+                StatementVerdict::NotAbove
+            });
         }
         Some(scope.verdict(fact, self.counted.contains(id)))
     }

@@ -94,10 +94,7 @@ impl Positive {
     }
 }
 
-fn roots(
-    source: &Source<'_>,
-    acts: &BTreeMap<StatementId, InForce>,
-) -> BTreeMap<AgencyNo, Roots> {
+fn roots(source: &Source<'_>, acts: &BTreeMap<StatementId, InForce>) -> BTreeMap<AgencyNo, Roots> {
     let founders = &source.charter.founders;
     let mut roots: BTreeMap<AgencyNo, Roots> = BTreeMap::new();
     for founder in founders {
@@ -137,7 +134,10 @@ impl Devices {
         let mut gifts = Vec::new();
         for fact in facts {
             let Statement::Grant {
-                audience: Audience::Device { agency, card }, right, caveats, ..
+                audience: Audience::Device { agency, card },
+                right,
+                caveats,
+                ..
             } = &fact.statement
             else {
                 continue;

@@ -169,7 +169,8 @@ fn seats(source: &Source<'_>, acts: &BTreeMap<StatementId, InForce>) -> BTreeMap
         }
     }
     let with_roots = |(no, member): (AgencyNo, Member)| {
-        let mut seat = Seat { roots: BTreeSet::from([member.root]), replacing: BTreeSet::new(), member };
+        let mut seat =
+            Seat { roots: BTreeSet::from([member.root]), replacing: BTreeSet::new(), member };
         seat.replacing = replacing(acts, no);
         seat.roots.extend(seat.replacing.iter().copied());
         (no, seat)
@@ -362,11 +363,7 @@ fn extend(
 
 impl Within<'_> {
     /// Whom a grant reaches, if the issuer's standing lets it.
-    fn recipients(
-        &self,
-        audience: &Audience,
-        by: &Standing,
-    ) -> Vec<(DeviceId, Standing)> {
+    fn recipients(&self, audience: &Audience, by: &Standing) -> Vec<(DeviceId, Standing)> {
         let bare = |agency, card: &DeviceCard, desk| Standing {
             agency,
             card: card.clone(),

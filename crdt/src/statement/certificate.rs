@@ -27,8 +27,7 @@ impl DeskCertificate {
     #[must_use]
     pub fn sign(root: &Signer, desk: &DeviceKeys, reopening: Option<Reopening>) -> Self {
         let desk = desk.card(root.public());
-        let mut certificate =
-            Self { desk, reopening, root: root.public(), signature: [0; 64] };
+        let mut certificate = Self { desk, reopening, root: root.public(), signature: [0; 64] };
         certificate.signature = root.sign(Domain::DeskCertificate, &certificate.signed_bytes());
         certificate
     }

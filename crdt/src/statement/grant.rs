@@ -109,10 +109,7 @@ impl Audience {
     pub(super) fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
         let at = reader.at();
         Ok(match reader.u8("audience kind")? {
-            0 => Self::Device {
-                agency: super::agency(reader)?,
-                card: DeviceCard::decode(reader)?,
-            },
+            0 => Self::Device { agency: super::agency(reader)?, card: DeviceCard::decode(reader)? },
             1 => Self::Agency(super::agency(reader)?),
             _ => return reader.invalid(at, "audience kind"),
         })

@@ -144,7 +144,9 @@ mod tests {
         assert!(wide.resolve(None).is_empty());
         assert!(wide.resolve(Some(b"other")).is_empty());
         let most = marks(MARKS_MAX as u16);
-        assert!(Marks::of(most.clone()).unwrap().1.unwrap().len() <= crate::bounds::PAYLOAD_BYTES_MAX);
+        assert!(
+            Marks::of(most.clone()).unwrap().1.unwrap().len() <= crate::bounds::PAYLOAD_BYTES_MAX
+        );
         assert!(Marks::of([most, vec![mark(60_000)]].concat()).is_none());
     }
 

@@ -84,4 +84,3 @@ impl Opening {
         Ok(Self { coalition, audience, nonce, opener, signature })
     }
 }
-

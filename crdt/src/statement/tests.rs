@@ -164,9 +164,7 @@ fn what_is_named_in_a_list_is_bounded_and_in_order() {
     assert!(Statement::decode(&cites(most).encode()).is_ok());
     assert!(Statement::decode(&cites(most + 1).encode()).is_err());
     let erase = |others: Vec<EntryId>| {
-        Statement::decode(
-            &Statement::Erase(Erasure { genesis: EntryId([1; 32]), others }).encode(),
-        )
+        Statement::decode(&Statement::Erase(Erasure { genesis: EntryId([1; 32]), others }).encode())
     };
     let entries = |count: usize| -> Vec<EntryId> {
         (0..count)

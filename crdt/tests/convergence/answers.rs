@@ -3,9 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use tearline_crdt::id::{
-    AgencyNo, CompartmentId, DeviceId, EntryId, EpochId, LogId, StatementId,
-};
+use tearline_crdt::id::{AgencyNo, CompartmentId, DeviceId, EntryId, EpochId, LogId, StatementId};
 use tearline_crdt::keys::{DeviceCard, RootKey};
 use tearline_crdt::statement::{Caveats, Mark, Right};
 

@@ -19,11 +19,13 @@ pub(crate) fn device(agency: u8, n: u8) -> DeviceId {
     keys(agency, n, DeviceKeys::id)
 }
 
+/// Cards by agency, device and sponsor.
+type Cards = BTreeMap<(u8, u8, [u8; 32]), DeviceCard>;
+
 /// The device's card under a sponsor.
 pub(crate) fn card(agency: u8, n: u8, sponsor: [u8; 32]) -> DeviceCard {
     thread_local! {
-        static CARDS: RefCell<BTreeMap<(u8, u8, [u8; 32]), DeviceCard>> =
-            const { RefCell::new(BTreeMap::new()) };
+        static CARDS: RefCell<Cards> = const { RefCell::new(Cards::new()) };
     }
     let known = CARDS.with_borrow(|cards| cards.get(&(agency, n, sponsor)).cloned());
     known.unwrap_or_else(|| {
@@ -36,8 +38,7 @@ pub(crate) fn card(agency: u8, n: u8, sponsor: [u8; 32]) -> DeviceCard {
 /// Another card of the same device under the same sponsor: with other keys to receive.
 pub(crate) fn second_card(agency: u8, n: u8, sponsor: [u8; 32]) -> DeviceCard {
     thread_local! {
-        static CARDS: RefCell<BTreeMap<(u8, u8, [u8; 32]), DeviceCard>> =
-            const { RefCell::new(BTreeMap::new()) };
+        static CARDS: RefCell<Cards> = const { RefCell::new(Cards::new()) };
     }
     let known = CARDS.with_borrow(|cards| cards.get(&(agency, n, sponsor)).cloned());
     known.unwrap_or_else(|| {
@@ -116,9 +117,10 @@ fn keys<T>(agency: u8, n: u8, use_them: impl FnOnce(&DeviceKeys) -> T) -> T {
         static KEYS: RefCell<BTreeMap<(u8, u8), DeviceKeys>> = const { RefCell::new(BTreeMap::new()) };
     }
     KEYS.with_borrow_mut(|all| {
-        use_them(all.entry((agency, n)).or_insert_with(|| {
-            DeviceKeys::from_seeds(&seed(agency, n), &seed(agency, n))
-        }))
+        use_them(
+            all.entry((agency, n))
+                .or_insert_with(|| DeviceKeys::from_seeds(&seed(agency, n), &seed(agency, n))),
+        )
     })
 }
 

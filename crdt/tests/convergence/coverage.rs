@@ -2,10 +2,10 @@
 //! share of them. A rule decides something where taking it out changes an answer.
 
 use crate::bug::Bug;
+use crate::generate;
 use crate::histories;
 use crate::naive::evaluate;
 use crate::world::Choice;
-use crate::generate;
 
 #[test]
 fn every_rule_decides_something() {

@@ -107,8 +107,7 @@ impl<E: Evaluator> Replica<E> {
     fn deliver(&mut self, history: &History, rng: &mut Rng) -> Option<Difference> {
         let mut queues = self.queues(history);
         // A partition: some of it comes only after all the rest.
-        let late: BTreeSet<usize> =
-            (0..queues.len()).filter(|_| rng.chance(15)).collect();
+        let late: BTreeSet<usize> = (0..queues.len()).filter(|_| rng.chance(15)).collect();
         let total: usize = queues.iter().map(Vec::len).sum();
         let look = [rng.below(total.max(1)), rng.below(total.max(1))];
         let mut came: Vec<Event> = Vec::new();
@@ -119,15 +118,15 @@ impl<E: Evaluator> Replica<E> {
             };
             let open = waiting(false);
             let open = if open.is_empty() { waiting(true) } else { open };
-            let Some(from) = rng.one(&open).copied() else { return None };
+            let from = rng.one(&open).copied()?;
             for _ in 0..rng.within(1, 6) {
                 let Some(event) = queues[from].pop() else { break };
                 self.take(&event);
                 came.push(event);
-                if look.contains(&came.len()) {
-                    if let Err(wrong) = self.compare() {
-                        return Some(format!("after {} of {total} events: {wrong}", came.len()));
-                    }
+                if look.contains(&came.len())
+                    && let Err(wrong) = self.compare()
+                {
+                    return Some(format!("after {} of {total} events: {wrong}", came.len()));
                 }
             }
             if rng.chance(10)

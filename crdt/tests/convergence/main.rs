@@ -9,6 +9,12 @@
 //! 200 histories by default; `TEARLINE_HISTORIES=10000 cargo test -p tearline-crdt --test
 //! convergence` tries more.
 
+#![expect(
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "what is drawn is there; a failure is told with its history"
+)]
+
 mod answers;
 mod bug;
 mod cast;

@@ -37,8 +37,13 @@ fn a_new_closure_never_makes_an_entry_below_the_fork_count() {
     always(|history| {
         let (held, before) = answers(history);
         let mut rng = Rng::new(history.seed ^ 0xc105);
-        let devices: Vec<_> =
-            held.branches.keys().map(|log| log.device).collect::<BTreeSet<_>>().into_iter().collect();
+        let devices: Vec<_> = held
+            .branches
+            .keys()
+            .map(|log| log.device)
+            .collect::<BTreeSet<_>>()
+            .into_iter()
+            .collect();
         for _ in 0..2 {
             let (issuer, target) = (rng.pick(&devices), rng.pick(&devices));
             let mut more = held.clone();

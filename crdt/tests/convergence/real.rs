@@ -56,9 +56,7 @@ impl Real {
             devices: closure.devices.clone(),
             marks: Vec::new(),
         });
-        let limit = |log: &LogId| {
-            limit(&self.coalition.limit(log, &self.logs), self.logs.len(log))
-        };
+        let limit = |log: &LogId| limit(&self.coalition.limit(log, &self.logs), self.logs.len(log));
         AreaAnswers {
             devices: devices(self.coalition.devices(), |id| self.coalition.live(id).is_some()),
             closures: closures.collect(),
@@ -68,9 +66,7 @@ impl Real {
     }
 
     fn compartment_answers(&self, compartment: &Compartment, asked: &AreaAnswers) -> AreaAnswers {
-        let limit = |log: &LogId| {
-            limit(&compartment.limit(log, &self.logs), self.logs.len(log))
-        };
+        let limit = |log: &LogId| limit(&compartment.limit(log, &self.logs), self.logs.len(log));
         let epochs = compartment.epochs().iter().map(|(id, state)| {
             let answers = EpochAnswers {
                 known: true,
@@ -109,7 +105,8 @@ impl Real {
         let mut destroyed: BTreeMap<AgencyNo, BTreeSet<EntryId>> = BTreeMap::new();
         for peer in asked.destroyed.keys() {
             let entries = asked.authors.iter();
-            let gone = entries.filter(|(entry, of)| compartment.is_erased_entry(entry, **of, *peer));
+            let gone =
+                entries.filter(|(entry, of)| compartment.is_erased_entry(entry, **of, *peer));
             destroyed.insert(*peer, gone.map(|(entry, _)| *entry).collect());
         }
         AreaAnswers {

@@ -18,7 +18,15 @@ fn epoch_choice() {
     let deeper = [world.epoch((1, 0), &[first], &readers), world.epoch((2, 0), &[first], &readers)];
     assert_eq!(current(&world), deeper.into_iter().max());
     assert_eq!(world.compartment.current_epoch(|id| *id == first), Some(first));
-    let joined = world.epoch((1, 0), &{ let mut both = deeper; both.sort(); both }, &readers);
+    let joined = world.epoch(
+        (1, 0),
+        &{
+            let mut both = deeper;
+            both.sort();
+            both
+        },
+        &readers,
+    );
     assert_eq!(current(&world), Some(joined));
     // One that an act retired is written under no more.
     world.act(Act::RetireEpoch { epoch: joined });

@@ -44,7 +44,9 @@ fn a_widened_grant_gives_nothing() {
     // One that states no limit has its issuer's.
     world.grant((1, 4), Whole, (1, 5), Right::Write);
     let standing = world.compartment.live(&device((1, 5))).unwrap();
-    assert!(standing.writes(Class::from_u8(4).unwrap()) && !standing.writes(Class::from_u8(3).unwrap()));
+    assert!(
+        standing.writes(Class::from_u8(4).unwrap()) && !standing.writes(Class::from_u8(3).unwrap())
+    );
 }
 
 #[test]

@@ -109,7 +109,8 @@ fn a_replay_changes_nothing() {
     world.revoke((1, 0), Whole, (1, 4), Marks::NONE);
     assert_eq!(world.right((1, 4)), None);
     // The same entry again.
-    let old = Place { log, seq: 1, id: crate::authority::Logs::id_at(&world.held, &log, 1).unwrap() };
+    let old =
+        Place { log, seq: 1, id: crate::authority::Logs::id_at(&world.held, &log, 1).unwrap() };
     assert_eq!(world.take(Whole, old, grant((1, 4)), None), Ok(false));
     // The same statement in a new entry, and in a new life of the device that said it.
     world.grant((1, 0), Whole, (1, 4), Right::Write);

@@ -15,8 +15,8 @@ use crate::id::{
 use crate::keys::{DeviceCard, DeviceKeys, KEM_CIPHERTEXT_BYTES, RootKey, Signer};
 use crate::seal::{SecretBox, TAG_BYTES};
 use crate::statement::{
-    Act, Audience, Caveats, DeskCertificate, EpochStatement, Mark, Marks, Opening, Reopening, Right,
-    RootAct, Statement,
+    Act, Audience, Caveats, DeskCertificate, EpochStatement, Mark, Marks, Opening, Reopening,
+    Right, RootAct, Statement,
 };
 
 /// A device by its agency's number and its own. Number 0 is the agency's first desk.

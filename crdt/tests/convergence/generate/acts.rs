@@ -101,7 +101,8 @@ impl Draft {
         let Some(log) = self.rng.one(&logs).copied() else { return };
         self.fork_log(log);
         for _ in 0..self.rng.within(1, 4) {
-            let target = if log.compartment == self.whole() { self.whole() } else { log.compartment };
+            let target =
+                if log.compartment == self.whole() { self.whole() } else { log.compartment };
             if log.class == Class::Authority {
                 let right = self.right();
                 let to = Actor { n: self.rng.within(2, 5) as u8, ..author };
@@ -118,7 +119,13 @@ impl Draft {
                 2 => {
                     let desk = self.desk_of(author.agency);
                     let whole = self.whole();
-                    self.say_with(desk, whole, Statement::Adopt { marks }, payload, BTreeSet::new());
+                    self.say_with(
+                        desk,
+                        whole,
+                        Statement::Adopt { marks },
+                        payload,
+                        BTreeSet::new(),
+                    );
                 }
                 3 => {
                     let act = cast::root_act(author.agency, &self.coalition, Act::Adopt { marks });
@@ -147,8 +154,7 @@ impl Draft {
             0..=2 => self.admit(),
             3 => {
                 let agency = self.agency();
-                let devices: Vec<Actor> =
-                    (0..cast::DEVICES).map(|n| Actor { agency, n }).collect();
+                let devices: Vec<Actor> = (0..cast::DEVICES).map(|n| Actor { agency, n }).collect();
                 let marks = self.marks(&devices);
                 let (keep, payload) = self.state(marks);
                 let number = self.rng.below(2) as u64;
@@ -253,7 +259,8 @@ impl Draft {
         self.say_with(proposer, place, propose, payload, BTreeSet::new());
         for n in 1..approvals {
             let Some(agency) = approve(n) else { continue };
-            let desk = if self.rng.chance(90) { self.desk_of(agency) } else { self.unit_of(agency) };
+            let desk =
+                if self.rng.chance(90) { self.desk_of(agency) } else { self.unit_of(agency) };
             self.say(desk, self.whole(), Statement::Approve { act: id });
         }
     }
@@ -280,7 +287,9 @@ impl Draft {
     }
 }
 
-pub(super) fn sorted(mut entries: Vec<tearline_crdt::id::EntryId>) -> Vec<tearline_crdt::id::EntryId> {
+pub(super) fn sorted(
+    mut entries: Vec<tearline_crdt::id::EntryId>,
+) -> Vec<tearline_crdt::id::EntryId> {
     entries.sort_unstable();
     entries.dedup();
     entries

@@ -150,11 +150,8 @@ impl Draft {
         let Some(device) = self.rng.one(&closing.devices).copied() else { return };
         let all = self.closings.iter().filter(|c| c.devices.contains(&device)).map(|c| c.id);
         let all: BTreeSet<StatementId> = all.collect();
-        let cites: Vec<StatementId> = if self.rng.chance(70) {
-            all.into_iter().collect()
-        } else {
-            vec![closing.id]
-        };
+        let cites: Vec<StatementId> =
+            if self.rng.chance(70) { all.into_iter().collect() } else { vec![closing.id] };
         let incarnation = self.new_life(device);
         let reopening = Some(Reopening { incarnation, cites });
         if device.is_desk() {

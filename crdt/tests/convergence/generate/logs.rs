@@ -67,10 +67,8 @@ impl Draft {
     pub(super) fn fork(&mut self) {
         let logs: Vec<LogId> = self.logs.keys().copied().collect();
         let authority = self.rng.chance(60);
-        let logs: Vec<LogId> = logs
-            .into_iter()
-            .filter(|log| (log.class == Class::Authority) == authority)
-            .collect();
+        let logs: Vec<LogId> =
+            logs.into_iter().filter(|log| (log.class == Class::Authority) == authority).collect();
         let Some(id) = self.rng.one(&logs).copied() else { return };
         self.fork_log(id);
     }

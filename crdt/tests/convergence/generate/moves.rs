@@ -37,7 +37,8 @@ impl Draft {
             self.new_life(author);
             let area = self.compartment();
             self.write(author, area);
-            let to = Actor { n: self.rng.within(2, usize::from(cast::DEVICES) - 1) as u8, ..author };
+            let to =
+                Actor { n: self.rng.within(2, usize::from(cast::DEVICES) - 1) as u8, ..author };
             let right = self.right();
             self.grant(author, self.whole(), to, right, None);
         }

@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 
 use tearline_crdt::id::{AgencyNo, Class};
-use tearline_crdt::statement::{Act, Audience, Caveats, Erasure, Marks, Reopening, Right, Statement};
+use tearline_crdt::statement::{
+    Act, Audience, Caveats, Erasure, Marks, Reopening, Right, Statement,
+};
 
 use super::acts::sorted;
 use super::{Actor, Closing, Draft};
@@ -63,8 +65,7 @@ impl Draft {
     /// A device that is no desk revokes whom it alone let in, and lets it in again.
     fn take_back(&mut self) {
         let agency = self.agency();
-        let (desk, one, two) =
-            (self.desk_of(agency), self.unit_of(agency), Actor { agency, n: 5 });
+        let (desk, one, two) = (self.desk_of(agency), self.unit_of(agency), Actor { agency, n: 5 });
         let may = Caveats { may_delegate: true, ..Caveats::default() };
         self.grant_with(desk, self.whole(), one, Right::Admit, may.clone(), None);
         self.grant_with(one, self.whole(), two, Right::Write, may.clone(), None);
@@ -146,8 +147,7 @@ impl Draft {
         self.closings.push(Closing { id: act.id(&self.coalition, 0), devices });
         self.approved_act(0, act, None);
         let desk = self.desk_of(agency);
-        let revoke =
-            Statement::Revoke { device: unit.id(), keep: Marks::NONE };
+        let revoke = Statement::Revoke { device: unit.id(), keep: Marks::NONE };
         let id = self.say(desk, self.whole(), revoke);
         self.closings.push(Closing { id: id.into(), devices: vec![unit] });
         let root = agency + if self.rng.chance(70) { 0 } else { 100 };

@@ -58,7 +58,7 @@ impl Naive<'_> {
                 });
             }
         }
-        let roots = (area == self.coalition).then(|| self.root_acts()).unwrap_or_default();
+        let roots = if area == self.coalition { self.root_acts() } else { Vec::new() };
         for (act, marks) in roots {
             let standing = drawing.is_standing(&act.root) || self.has(Bug::OldRootsAdopt);
             if let (Act::Adopt { .. }, Some(agency), true) =
@@ -79,9 +79,8 @@ pub(super) fn outranks(one: &Author, other: &Author) -> bool {
         (_, Author::Act) | (Author::Device { .. }, Author::Root(_)) => false,
         (Author::Root(own), Author::Root(agency)) => own == agency,
         (Author::Root(own), Author::Device { agency, .. }) => *agency == Some(*own),
-        (
-            Author::Device { id: own_id, agency: own, desk },
-            Author::Device { id, agency, .. },
-        ) => own_id == id || *desk && own == agency,
+        (Author::Device { id: own_id, agency: own, desk }, Author::Device { id, agency, .. }) => {
+            own_id == id || *desk && own == agency
+        }
     }
 }

@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 
 use tearline_crdt::id::{AgencyNo, CompartmentId, DeviceId, Incarnation, LogId, StatementId};
 use tearline_crdt::keys::RootKey;
-use tearline_crdt::statement::{Act, Audience, DeskCertificate, Mark, Reopening, RootAct, Statement};
+use tearline_crdt::statement::{
+    Act, Audience, DeskCertificate, Mark, Reopening, RootAct, Statement,
+};
 
 use super::Naive;
 use super::adoption::outranks;
@@ -169,7 +171,8 @@ impl Naive<'_> {
             let marks = act.act.marks();
             let marks = marks.map(|marks| marks.resolve(placed.item.payload.as_deref()));
             let marks = marks.unwrap_or_default();
-            match acts.iter_mut().find(|(known, _)| known.root == act.root && known.act == act.act) {
+            match acts.iter_mut().find(|(known, _)| known.root == act.root && known.act == act.act)
+            {
                 None => acts.push((act, marks)),
                 Some((_, known)) if known.is_empty() => *known = marks,
                 Some(_) => {}
@@ -199,7 +202,8 @@ impl Naive<'_> {
                         && coalition.is_standing(&certificate.root)
                         && self.certificate_holds(certificate) =>
                 {
-                    let DeskCertificate { desk, reopening: Some(reopening), root, .. } = certificate
+                    let DeskCertificate { desk, reopening: Some(reopening), root, .. } =
+                        certificate
                     else {
                         continue;
                     };

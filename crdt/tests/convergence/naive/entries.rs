@@ -143,7 +143,8 @@ impl Naive<'_> {
                 Statement::Lift { .. } => true,
                 _ => false,
             };
-            let placed_well = || self.has(Bug::QuarantinedWidens) || self.place_counts(placed, ground);
+            let placed_well =
+                || self.has(Bug::QuarantinedWidens) || self.place_counts(placed, ground);
             if good && placed_well() {
                 counting.insert(placed.item.id);
             }

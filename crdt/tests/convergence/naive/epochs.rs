@@ -29,9 +29,10 @@ impl Naive<'_> {
         let mut epochs = BTreeMap::new();
         for (id, (_, counts)) in &stated {
             let readers = self.readers(ground, *id);
-            let retired = in_force.iter().filter_map(|act| self.acts.get(act)).any(
-                |known| matches!(&known.act, Act::RetireEpoch { epoch } if epoch == id),
-            );
+            let retired = in_force
+                .iter()
+                .filter_map(|act| self.acts.get(act))
+                .any(|known| matches!(&known.act, Act::RetireEpoch { epoch } if epoch == id));
             let clean = readers.iter().all(|reader| self.is_live_reader(reader, ground));
             let answers = EpochAnswers {
                 known: known.contains(id),

@@ -111,7 +111,8 @@ impl Naive<'_> {
         let mut reached: BTreeSet<StatementId> = BTreeSet::new();
         loop {
             let founders = self.founders(&reached);
-            let more = self.acts.keys().filter(|id| self.is_approved(**id, &founders, &before_fork));
+            let more =
+                self.acts.keys().filter(|id| self.is_approved(**id, &founders, &before_fork));
             let more: Vec<StatementId> = more.copied().collect();
             let before = reached.len();
             reached.extend(more);
@@ -158,8 +159,7 @@ impl Naive<'_> {
                     adopts.insert(Adopt { author: Author::Act, marks: known.marks.clone() });
                 }
             }
-            let reopened =
-                self.reopened(self.coalition, &drawing, &closures, &in_force, &counts);
+            let reopened = self.reopened(self.coalition, &drawing, &closures, &in_force, &counts);
             let mut ground = Ground {
                 area: self.coalition,
                 counting: drawing,
@@ -225,13 +225,8 @@ impl Naive<'_> {
             // "In a compartment those of the coalition and those of the compartment work." Those of
             // the coalition cite what is closed here alone too.
             let in_coalition = |placed: &Placed| whole.counting.contains(&placed.item.id);
-            let mut reopened = self.reopened(
-                self.coalition,
-                coalition,
-                &closures,
-                &whole.in_force,
-                &in_coalition,
-            );
+            let mut reopened =
+                self.reopened(self.coalition, coalition, &closures, &whole.in_force, &in_coalition);
             reopened.extend(self.reopened(area, coalition, &closures, &whole.in_force, &counts));
             let mut adopts = whole.ground.adopts.clone();
             adopts.extend(self.adopts(area, &drawing, &counts));

@@ -178,7 +178,8 @@ impl Naive<'_> {
                     Audience::Device { .. } => continue,
                     Audience::Agency(agency) => (coalition.devices_of(*agency), *agency),
                 };
-                let devices = devices.into_iter().filter(|d| coalition.agencies(d).contains(&agency));
+                let devices =
+                    devices.into_iter().filter(|d| coalition.agencies(d).contains(&agency));
                 let inside = is_in(agency) || self.has(Bug::OpenAudience);
                 let right = if inside { grant.right } else { Right::Relay };
                 to.extend(devices.map(|device| Route {

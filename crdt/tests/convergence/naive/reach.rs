@@ -74,11 +74,14 @@ struct Gift {
     /// What the route gives at the most.
     at_most: Right,
     /// In the coalition: as whose it comes, under which card.
-    of: Option<(AgencyNo, DeviceCard)>,
+    of: Option<Own>,
 }
 
-/// Whose each device is, under which card.
-type Cards = BTreeMap<DeviceId, (AgencyNo, DeviceCard)>;
+/// As whose a device comes, under which card.
+type Own = (AgencyNo, DeviceCard);
+
+/// Whose each device is.
+type Cards = BTreeMap<DeviceId, Own>;
 
 impl Key {
     pub(crate) fn new(depth: u8, right: Right, limits: Caveats) -> Self {
@@ -253,8 +256,7 @@ impl Naive<'_> {
         }
         let base = coalition.devices.iter().filter(|(_, device)| is_in(device));
         let base = base.map(|(id, device)| (*id, device.routes.clone())).collect();
-        let mut drawing =
-            Drawing { members: coalition.members.clone(), devices: BTreeMap::new() };
+        let mut drawing = Drawing { members: coalition.members.clone(), devices: BTreeMap::new() };
         for (id, routes) in self.spread(base, &gifts, &mut Cards::new()) {
             if let Some(device) = coalition.devices.get(&id)
                 && !routes.is_empty()
@@ -277,7 +279,7 @@ impl Naive<'_> {
         let mut kept: BTreeMap<DeviceId, BTreeSet<Key>> = BTreeMap::new();
         let deepest = if self.has(Bug::AnyDepth) { 3 * ROUTE_DEPTH_MAX } else { ROUTE_DEPTH_MAX };
         for depth in 1..=deepest {
-            let mut new: Vec<(DeviceId, Key, Option<&(AgencyNo, DeviceCard)>)> = Vec::new();
+            let mut new: Vec<(DeviceId, Key, Option<&Own>)> = Vec::new();
             for (device, routes) in &base {
                 let here = routes.iter().filter(|route| route.depth == depth);
                 new.extend(here.map(|route| (*device, route.clone(), None)));
@@ -298,7 +300,8 @@ impl Naive<'_> {
             for (device, _, of) in &new {
                 let Some(of) = of.filter(|_| !cards.contains_key(device)) else { continue };
                 let chosen = first.entry(*device).or_insert_with(|| of.clone());
-                let better = if self.has(Bug::GreatestCard) { *of > *chosen } else { *of < *chosen };
+                let better =
+                    if self.has(Bug::GreatestCard) { *of > *chosen } else { *of < *chosen };
                 if better {
                     chosen.clone_from(of);
                 }
@@ -361,12 +364,13 @@ impl Naive<'_> {
 
     /// The certificates in the coalition's logs that hold. They prove themselves, so every place will do (§1).
     pub(super) fn certificates(&self) -> Vec<&DeskCertificate> {
-        let certificates = self.statements_in(self.coalition).filter_map(|placed| {
-            match placed.item.statement() {
-                Statement::Desk(certificate) if self.certificate_holds(certificate) => Some(certificate),
+        let certificates =
+            self.statements_in(self.coalition).filter_map(|placed| match placed.item.statement() {
+                Statement::Desk(certificate) if self.certificate_holds(certificate) => {
+                    Some(certificate)
+                }
                 _ => None,
-            }
-        });
+            });
         certificates.collect()
     }
 

@@ -60,7 +60,8 @@ impl Naive<'_> {
         lifts: &BTreeSet<EntryId>,
     ) -> Records {
         let words = self.words(area, in_force);
-        let lifted = |word: &Word<'_>| self.is_lifted(area, word, positive, counting, in_force, lifts);
+        let lifted =
+            |word: &Word<'_>| self.is_lifted(area, word, positive, counting, in_force, lifts);
         let mut records = Records::default();
         let named = words.iter().map(|word| word.what.genesis());
         let all: BTreeSet<EntryId> = named.chain(self.held.records.iter().copied()).collect();
@@ -112,15 +113,12 @@ impl Naive<'_> {
         let says = |word: &Word<'_>, right: Right| {
             word.issuer.map(|issuer| positive.agencies_with(&issuer, right)).unwrap_or_default()
         };
-        let has = |word: &Word<'_>, right: Right| {
-            word.issuer.is_none() || !says(word, right).is_empty()
-        };
+        let has =
+            |word: &Word<'_>, right: Right| word.issuer.is_none() || !says(word, right).is_empty();
         let of = |word: &Word<'_>, right: Right, agency: Option<AgencyNo>| {
             agency.is_some_and(|agency| says(word, right).contains(&agency))
         };
-        let steward = |word: &Word<'_>| {
-            word.issuer.is_none() || of(word, Right::Admin, originator)
-        };
+        let steward = |word: &Word<'_>| word.issuer.is_none() || of(word, Right::Admin, originator);
         let erasers = about.iter().filter(|word| {
             matches!(word.what, What::Erase(_))
                 && (steward(word) || self.has(Bug::AnybodyErases) && has(word, Right::Write))
@@ -146,9 +144,8 @@ impl Naive<'_> {
         let erased = !erasures.is_empty() && !held;
         // "Destroyed if any admin or act has erased the record and no hold by an act, by the adding
         // device's agency or by the peer's own binds."
-        let any_erased = about
-            .iter()
-            .any(|word| matches!(word.what, What::Erase(_)) && has(word, Right::Admin));
+        let any_erased =
+            about.iter().any(|word| matches!(word.what, What::Erase(_)) && has(word, Right::Admin));
         let mut destroyed = BTreeSet::new();
         for word in about.iter().filter(|_| any_erased) {
             let (listed, right): (Vec<&EntryId>, Right) = match word.what {
@@ -220,16 +217,16 @@ impl Naive<'_> {
         if self.has(Bug::NoLifts) {
             return false;
         }
-        let by_act = in_force.iter().filter_map(|id| self.acts.get(id)).any(
-            |known| matches!(&known.act, Act::Lift { lifted } if *lifted == word.id),
-        );
+        let by_act = in_force
+            .iter()
+            .filter_map(|id| self.acts.get(id))
+            .any(|known| matches!(&known.act, Act::Lift { lifted } if *lifted == word.id));
         let by_admin = self.statements_in(area).any(|placed| {
             let names = matches!(placed.item.statement(),
                 Statement::Lift { lifted } if *lifted == word.id);
             let admin = counting.devices.get(&placed.log.device).is_some_and(|device| {
-                let same = word
-                    .issuer
-                    .is_some_and(|of| positive.agencies(&of).contains(&device.agency));
+                let same =
+                    word.issuer.is_some_and(|of| positive.agencies(&of).contains(&device.agency));
                 device.may(Right::Admin) && same
             });
             names && admin && lifts.contains(&placed.item.id)
