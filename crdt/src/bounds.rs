@@ -44,6 +44,8 @@ pub const STATEMENT_BYTES_MAX: usize = 16 * 1024;
 pub const AGENCIES_MAX: usize = 256;
 /// Longest name of an agency, coalition, compartment or device, in UTF-8 bytes.
 pub const NAME_BYTES_MAX: usize = 128;
+/// Longest legal basis of an erasure.
+pub const BASIS_BYTES_MAX: usize = 2 * 1024;
 /// Most incarnations of one device that one grant admits.
 pub const INCARNATIONS_PER_GRANT_MAX: usize = 64;
 /// Incarnations of one device that count in an area where no grant says less.

@@ -189,6 +189,7 @@ mod tests {
             box_seq: Some(1),
             own_deps: vec![],
             deps: vec![],
+            replaces: vec![],
         };
         let live = LogCipher::new(log, id, keys.clone());
         let sealed = live.seal_header(2, &header);

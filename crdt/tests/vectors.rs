@@ -52,6 +52,7 @@ fn entry() -> NewEntry {
         box_seq: None,
         own_deps: vec![],
         deps: vec![],
+        replaces: vec![],
     };
     let sealed = cipher.seal_header(0, &header);
     let payload = cipher.seal_payload(0, &sha256(&sealed), &key_box, b"payload");

@@ -40,6 +40,17 @@ pub struct Invitation {
     pub addresses: Vec<String>,
 }
 
+/// What both sides of an enrolment read to each other: eight digits of a hash of the two devices and
+/// the secret. Whoever joined with another's invitation shows other digits, but for one chance in a
+/// hundred million.
+#[must_use]
+pub fn check_code(inviter: &DeviceId, applicant: &DeviceId, secret: &[u8; 16]) -> String {
+    let parts = [b"tearline/1/check".as_slice(), &inviter.0, &applicant.0, secret];
+    let hash = sha256(&parts.concat());
+    let number = hash.first_chunk().map_or(0, |first| u64::from_be_bytes(*first)) % 100_000_000;
+    format!("{:04} {:04}", number / 10_000, number % 10_000)
+}
+
 /// Why a text is not an invitation.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum InvitationError {

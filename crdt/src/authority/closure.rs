@@ -2,6 +2,7 @@
 //! which override them (section 5).
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use crate::hash::Digest;
 use crate::id::{AgencyNo, Class, CoalitionId, DeviceId, Incarnation, LogId, StatementId};
@@ -199,6 +200,16 @@ pub enum Cause {
     Fork,
     /// The device's standing was ended.
     Closed(StatementId),
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Standing => f.write_str("its device may not write such a log"),
+            Self::Fork => f.write_str("its log is forked"),
+            Self::Closed(id) => write!(f, "its device's standing was ended by {id}"),
+        }
+    }
 }
 
 impl Limit {

@@ -309,6 +309,11 @@ impl Compartment {
         self.limits.of(log, self.counting.devices.get(&log.device), logs, false)
     }
 
+    /// The statements that are held, by entry id.
+    pub fn statements(&self) -> impl Iterator<Item = (&Place, &Statement)> {
+        self.facts.values().map(|fact| (&fact.place, &fact.statement))
+    }
+
     /// What became of a statement of the compartment's logs; `None` if it is not held.
     #[must_use]
     pub fn verdict(&self, id: &EntryId, logs: &dyn Logs) -> Option<StatementVerdict> {

@@ -20,6 +20,7 @@ mod route;
 mod steward;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use crate::charter::{Charter, Member};
 use crate::id::{AgencyNo, CoalitionId, CompartmentId, DeviceId, EntryId, LogId, StatementId};
@@ -30,7 +31,7 @@ pub use compartment::{Compartment, EpochState};
 pub use fact::{Logs, Place};
 pub use reach::{Seat, Standing};
 pub use route::{Route, Uncovered};
-pub use steward::RecordState;
+pub use steward::{Asked, RecordState};
 
 use closure::{Limits, closures, closures_by_acts};
 use fact::Fact;
@@ -96,6 +97,25 @@ pub enum StatementVerdict {
     },
     /// It names a device that its issuer is not above, or a record of which it is no steward.
     NotAbove,
+}
+
+impl fmt::Display for StatementVerdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Counts => f.write_str("it counts"),
+            Self::Quarantined(cause) => write!(f, "it is quarantined: {cause}"),
+            Self::NoStanding => f.write_str("its issuer has no standing to say it"),
+            Self::Uncovered(Uncovered::MayNotGrant) => {
+                f.write_str("its issuer may not grant, or not grant on")
+            }
+            Self::Uncovered(Uncovered::TooDeep) => {
+                f.write_str("its issuer's right has passed through as many hands as it may")
+            }
+            Self::Uncovered(Uncovered::Widened) => f.write_str("it gives more than its issuer has"),
+            Self::Waits { approved, needed } => write!(f, "{approved} of {needed} signed"),
+            Self::NotAbove => f.write_str("its issuer is not above what it is about"),
+        }
+    }
 }
 
 /// A coalition, as its statements make it.
@@ -352,6 +372,11 @@ impl Coalition {
             proposal.approved.extend(parts.map(|(no, _)| no).filter(is_founder));
         }
         proposals
+    }
+
+    /// The statements that are held, by entry id.
+    pub fn statements(&self) -> impl Iterator<Item = (&Place, &Statement)> {
+        self.facts.values().map(|fact| (&fact.place, &fact.statement))
     }
 
     /// What became of a statement of the coalition's logs; `None` if it is not held.

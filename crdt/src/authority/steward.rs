@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::id::{AgencyNo, EntryId, StatementId};
+use crate::id::{AgencyNo, EntryId, LogId, StatementId};
 use crate::statement::{Act, Right, Statement};
 
 use super::closure::Author;
@@ -16,14 +16,25 @@ use super::{Coalition, Compartment};
 /// What stewards said of a record, as it binds a peer.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct RecordState {
-    /// It is to be destroyed.
-    pub erased: bool,
+    /// The statement by which it is to be destroyed: of several the one with the smallest id.
+    pub erased: Option<StatementId>,
     /// Its content is to be hidden.
     pub restricted: bool,
     /// It is not to be relied on.
     pub recalled: bool,
     /// A hold binds: an erasure only restricts.
     pub held: bool,
+}
+
+/// What a statement asks of those who hold a record.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Asked {
+    /// To destroy it.
+    Erase,
+    /// To hide it.
+    Restrict,
+    /// To say that it is not to be relied on.
+    Recall,
 }
 
 /// A word about a record.
@@ -143,14 +154,17 @@ impl Compartment {
             let steward = by.is_none_or(|by| by == origin);
             let lifted = self.words.lifted.contains(id);
             match word {
-                Word::Erase => state.erased |= steward,
+                Word::Erase if steward => {
+                    state.erased = Some(state.erased.map_or(*id, |other| other.min(*id)));
+                }
+                Word::Erase => {}
                 Word::Recall => state.recalled |= steward,
                 Word::Restrict => state.restricted |= steward && !lifted,
                 Word::Hold => state.held |= (steward || by == Some(reader)) && !lifted,
             }
         }
-        if state.erased && state.held {
-            state.erased = false;
+        if state.erased.is_some() && state.held {
+            state.erased = None;
             state.restricted = true;
         }
         state
@@ -160,9 +174,43 @@ impl Compartment {
     /// wrote.
     #[must_use]
     pub fn is_erased_entry(&self, entry: &EntryId, author: AgencyNo, reader: AgencyNo) -> bool {
-        self.words.entries.get(entry).into_iter().flatten().any(|(genesis, by)| {
-            let listed = agency(*by).is_none_or(|by| by == author);
-            listed && self.is_in_effect(genesis, *by, reader)
+        self.erasures_of(entry, author, reader).next().is_some()
+    }
+
+    /// The records, by genesis, with which a peer of `reader` is to destroy an entry that `author`'s
+    /// device wrote.
+    pub fn erasures_of(
+        &self,
+        entry: &EntryId,
+        author: AgencyNo,
+        reader: AgencyNo,
+    ) -> impl Iterator<Item = EntryId> {
+        let listed = self.words.entries.get(entry).into_iter().flatten();
+        listed
+            .filter(move |(genesis, by)| {
+                agency(*by).is_none_or(|by| by == author) && self.is_in_effect(genesis, *by, reader)
+            })
+            .map(|(genesis, _)| *genesis)
+    }
+
+    /// Whether an erasure lists an entry.
+    #[must_use]
+    pub fn is_listed(&self, entry: &EntryId) -> bool {
+        self.words.entries.contains_key(entry)
+    }
+
+    /// What is asked of peers about a record: every erasure, restriction and recall that is not
+    /// lifted.
+    pub fn asked_of(&self, genesis: &EntryId) -> impl Iterator<Item = (StatementId, Asked)> {
+        let said = self.words.records.get(genesis).into_iter().flatten();
+        said.filter(|(_, _, id)| !self.words.lifted.contains(id)).filter_map(|(word, _, id)| {
+            let asked = match word {
+                Word::Erase => Asked::Erase,
+                Word::Restrict => Asked::Restrict,
+                Word::Recall => Asked::Recall,
+                Word::Hold => return None,
+            };
+            Some((*id, asked))
         })
     }
 
@@ -178,6 +226,20 @@ impl Compartment {
             *word == Word::Hold && binds(*author) && !self.words.lifted.contains(id)
         });
         erased && !held
+    }
+
+    /// The agency whose the entries of a log are, and the records that began in it: by what counts,
+    /// else in positive reach.
+    #[must_use]
+    pub fn originator(&self, log: &LogId) -> Option<AgencyNo> {
+        let counting = self.counting.devices.get(&log.device).map(|standing| standing.agency);
+        counting.or_else(|| self.positive.parts(&log.device).next().map(|(no, _)| no))
+    }
+
+    /// The statements about a record that are not lifted.
+    pub fn statements_about(&self, genesis: &EntryId) -> impl Iterator<Item = StatementId> {
+        let said = self.words.records.get(genesis).into_iter().flatten();
+        said.map(|(_, _, id)| *id).filter(|id| !self.words.lifted.contains(id))
     }
 
     /// The records of which something was said, by genesis.

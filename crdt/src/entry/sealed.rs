@@ -24,6 +24,9 @@ impl EntryKind {
     pub const LABEL: Self = Self(3);
     /// A snapshot that begins a new run.
     pub const REBASE: Self = Self(4);
+    /// A change that says again what earlier entries of its own log said, which wait on what is
+    /// quarantined, and replaces those. Payload as that of a change.
+    pub const REAUTHOR: Self = Self(5);
     /// Receipts, in a clear entry ([`crate::record::receipt`]).
     pub const RECEIPT: Self = Self(6);
 }
@@ -46,12 +49,15 @@ pub struct SealedHeader {
     pub own_deps: Vec<u64>,
     /// The record's heads in other logs, by id: ascending.
     pub deps: Vec<EntryId>,
+    /// The entries of this log that it replaces, by seq: ascending. Of kind
+    /// [`EntryKind::REAUTHOR`] alone; no other kind has the list.
+    pub replaces: Vec<u64>,
 }
 
 impl SealedHeader {
     /// `kind (1) || record (16) || wall ms (number) || run (number) ||
     /// box seq + 1, or 0 (number) || count (number), own deps (numbers) ||
-    /// count (number), deps (32 each)`.
+    /// count (number), deps (32 each)`, and for kind 5 `count (number), replaced seqs (numbers)`.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(64);
@@ -68,6 +74,12 @@ impl SealedHeader {
         for dep in &self.deps {
             out.raw(&dep.0);
         }
+        if self.kind == EntryKind::REAUTHOR {
+            out.number(self.replaces.len() as u64);
+            for seq in &self.replaces {
+                out.number(*seq);
+            }
+        }
         out
     }
 
@@ -79,15 +91,7 @@ impl SealedHeader {
         let wall = WallTime(reader.number("wall time")?);
         let run = reader.number_max(u64::from(u32::MAX), "run")? as u32;
         let box_seq = reader.number("box seq")?.checked_sub(1);
-        let at = reader.at();
-        let count = reader.count(OWN_DEPS_MAX, "own dependencies")?;
-        let mut own_deps = Vec::with_capacity(count);
-        for _ in 0..count {
-            own_deps.push(reader.number("own dependency")?);
-        }
-        if !own_deps.windows(2).all(|pair| matches!(pair, [a, b] if a < b)) {
-            return reader.invalid(at, "own dependencies");
-        }
+        let own_deps = seqs(&mut reader, OWN_DEPS_MAX, "own dependencies")?;
         let at = reader.at();
         let count = reader.count(DEPS_MAX, "dependencies")?;
         let mut deps = Vec::with_capacity(count);
@@ -97,9 +101,28 @@ impl SealedHeader {
         if !deps.windows(2).all(|pair| matches!(pair, [a, b] if a < b)) {
             return reader.invalid(at, "dependencies");
         }
+        let replaces = if kind == EntryKind::REAUTHOR {
+            seqs(&mut reader, REPLACES_MAX, "replaced entries")?
+        } else {
+            Vec::new()
+        };
         reader.finish()?;
-        Ok(Self { kind, record, wall, run, box_seq, own_deps, deps })
+        Ok(Self { kind, record, wall, run, box_seq, own_deps, deps, replaces })
     }
+}
+
+/// A list of positions, ascending.
+fn seqs(reader: &mut Reader<'_>, max: usize, what: &'static str) -> Result<Vec<u64>, DecodeError> {
+    let at = reader.at();
+    let count = reader.count(max, what)?;
+    let mut seqs = Vec::with_capacity(count);
+    for _ in 0..count {
+        seqs.push(reader.number(what)?);
+    }
+    if !seqs.windows(2).all(|pair| matches!(pair, [a, b] if a < b)) {
+        return reader.invalid(at, what);
+    }
+    Ok(seqs)
 }
 
 /// Seals and opens the entries of one log under one epoch. Holds the log's header key, so that a
@@ -236,9 +259,19 @@ fn nonce(part: u8, seq: u64) -> [u8; 12] {
 /// Most heads of one record in one log: a log is a chain, so honest authors have one.
 const OWN_DEPS_MAX: usize = 4;
 
-/// Longest sealed form of a header with the most dependencies.
-pub const SEALED_BYTES_MAX: usize =
-    1 + 16 + 10 + 5 + 10 + 1 + 10 * OWN_DEPS_MAX + 1 + 32 * DEPS_MAX + TAG_BYTES;
+/// Most entries that one replaces. What is more takes a further one.
+pub(crate) const REPLACES_MAX: usize = 64;
+
+/// Longest sealed form of a header with the most dependencies that replaces the most entries.
+pub const SEALED_BYTES_MAX: usize = 1
+    + 16
+    + 10
+    + 5
+    + 10
+    + (1 + 10 * OWN_DEPS_MAX)
+    + (1 + 32 * DEPS_MAX)
+    + (1 + 10 * REPLACES_MAX)
+    + TAG_BYTES;
 const _: () = assert!(SEALED_BYTES_MAX <= crate::bounds::SEALED_HEADER_BYTES_MAX);
 
 #[cfg(test)]
@@ -265,7 +298,13 @@ mod tests {
             box_seq: Some(u64::MAX - 1),
             own_deps: (0..OWN_DEPS_MAX as u64).map(|n| u64::MAX - 9 + n).collect(),
             deps: (0..deps).map(|n| EntryId([n as u8; 32])).collect(),
+            replaces: vec![],
         }
+    }
+
+    fn reauthor(replaced: usize) -> SealedHeader {
+        let replaces = (0..replaced as u64).map(|n| u64::MAX - 99 + n).collect();
+        SealedHeader { kind: EntryKind::REAUTHOR, replaces, ..header(DEPS_MAX) }
     }
 
     #[test]
@@ -294,10 +333,24 @@ mod tests {
     fn the_number_of_dependencies_is_bounded() {
         let most = header(DEPS_MAX);
         assert_eq!(SealedHeader::decode(&most.encode()), Ok(most.clone()));
-        assert_eq!(cipher(1, 1).seal_header(u64::MAX, &most).len(), SEALED_BYTES_MAX);
         assert!(SealedHeader::decode(&header(DEPS_MAX + 1).encode()).is_err());
         let mut unordered = header(2);
         unordered.deps.reverse();
         assert!(SealedHeader::decode(&unordered.encode()).is_err());
+    }
+
+    #[test]
+    fn what_an_entry_replaces_is_bounded_and_costs_other_kinds_nothing() {
+        let most = reauthor(REPLACES_MAX);
+        assert_eq!(SealedHeader::decode(&most.encode()), Ok(most.clone()));
+        assert_eq!(cipher(1, 1).seal_header(u64::MAX, &most).len(), SEALED_BYTES_MAX);
+        assert!(SealedHeader::decode(&reauthor(REPLACES_MAX + 1).encode()).is_err());
+        let mut unordered = reauthor(2);
+        unordered.replaces.reverse();
+        assert!(SealedHeader::decode(&unordered.encode()).is_err());
+        let change = SealedHeader { kind: EntryKind::CHANGE, replaces: vec![], ..most.clone() };
+        assert_eq!(change.encode().len() + 1 + 10 * REPLACES_MAX, most.encode().len());
+        let ignored = SealedHeader { kind: EntryKind::CHANGE, ..most };
+        assert_eq!(SealedHeader::decode(&ignored.encode()), Ok(change));
     }
 }

@@ -236,6 +236,33 @@ impl Logbook {
             .map(Some)
     }
 
+    /// Visits the entries of a log in order, from a position on, as they are stored.
+    pub fn entries(
+        &self,
+        store: &dyn Store,
+        log: &LogId,
+        from: u64,
+        visit: &mut dyn FnMut(u64, StoredEntry) -> ControlFlow<()>,
+    ) -> Result<(), StoreError> {
+        self.visit(store, log, from, &mut |seq, entry| visit(seq, entry.stored()))
+    }
+
+    /// Visits the entries of a log in order, from a position on.
+    pub(crate) fn visit(
+        &self,
+        store: &dyn Store,
+        log: &LogId,
+        from: u64,
+        visit: &mut dyn FnMut(u64, Passed<'_>) -> ControlFlow<()>,
+    ) -> Result<(), StoreError> {
+        self.walk(store, log, from, &mut |seq, walked| {
+            if seq < from {
+                return ControlFlow::Continue(());
+            }
+            visit(seq, Passed { epoch: walked.header.epoch, walked })
+        })
+    }
+
     /// Visits the entries of a log in order, from the beginning of the chunk that holds `from`.
     fn walk(
         &self,
@@ -425,6 +452,25 @@ struct Walked<'a> {
     header: Header,
     short: ShortEntry<'a>,
     key_box: Option<KeyBox>,
+}
+
+/// An entry of a visit, before it is copied out.
+pub(crate) struct Passed<'a> {
+    /// Its epoch.
+    pub(crate) epoch: EpochId,
+    walked: Walked<'a>,
+}
+
+impl Passed<'_> {
+    /// The sealed header, or the statement.
+    pub(crate) const fn sealed(&self) -> &[u8] {
+        self.walked.short.sealed
+    }
+
+    /// All of it.
+    pub(crate) fn stored(&self) -> StoredEntry {
+        self.walked.stored()
+    }
 }
 
 impl Walked<'_> {

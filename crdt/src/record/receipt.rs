@@ -6,12 +6,16 @@
 //! relay, which has no keys, destroys and answers too. It says nothing of the record: it names the
 //! statement, as the statement's own clear core does.
 
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+
 use crate::bounds::SEALED_HEADER_BYTES_MAX;
 use crate::codec::{DecodeError, Reader, Write as _};
 use crate::entry::NO_EPOCH;
 use crate::entry::run::NewEntry;
 use crate::entry::sealed::EntryKind;
-use crate::id::StatementId;
+use crate::id::{DeviceId, StatementId};
+use crate::store::{Batch, Space, Store, StoreError, damaged};
 use crate::time::WallTime;
 
 /// Most receipts in one entry: as many as fit a sealed header's bound.
@@ -33,6 +37,45 @@ pub enum Outcome {
     Refused(Refusal),
     /// 4: it holds nothing of what the statement names.
     NothingHere,
+    /// 5: it says that the record is not to be relied on.
+    Marked,
+}
+
+impl Outcome {
+    /// A stable name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Hidden => "hidden",
+            Self::Destroyed => "destroyed",
+            Self::Refused(_) => "refused",
+            Self::NothingHere => "nothing-here",
+            Self::Marked => "marked",
+        }
+    }
+
+    /// Appends `outcome (1) || reason (1) if refused`.
+    fn encode(self, out: &mut Vec<u8>) {
+        match self {
+            Self::Hidden => out.push(1),
+            Self::Destroyed => out.push(2),
+            Self::Refused(reason) => out.extend([3, reason.0]),
+            Self::NothingHere => out.push(4),
+            Self::Marked => out.push(5),
+        }
+    }
+
+    fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let at = reader.at();
+        Ok(match reader.u8("outcome")? {
+            1 => Self::Hidden,
+            2 => Self::Destroyed,
+            3 => Self::Refused(Refusal(reader.u8("reason")?)),
+            4 => Self::NothingHere,
+            5 => Self::Marked,
+            _ => return reader.invalid(at, "outcome"),
+        })
+    }
 }
 
 /// Why a peer does not obey. A number that this version does not know is some other reason.
@@ -70,7 +113,7 @@ impl Receipts {
     /// Receipts in as many entries as they need. Of several about one statement the last is kept.
     #[must_use]
     pub fn entries(wall: WallTime, receipts: impl IntoIterator<Item = Receipt>) -> Vec<NewEntry> {
-        let by_statement: std::collections::BTreeMap<_, _> =
+        let by_statement: BTreeMap<_, _> =
             receipts.into_iter().map(|receipt| (receipt.statement, receipt)).collect();
         let all: Vec<Receipt> = by_statement.into_values().collect();
         all.chunks(RECEIPTS_PER_ENTRY_MAX)
@@ -91,12 +134,7 @@ impl Receipts {
         out.number(self.wall.0).number(self.list.len() as u64);
         for Receipt { statement, outcome } in &self.list {
             out.raw(&statement.0);
-            match outcome {
-                Outcome::Hidden => out.push(1),
-                Outcome::Destroyed => out.push(2),
-                Outcome::Refused(reason) => out.extend([3, reason.0]),
-                Outcome::NothingHere => out.push(4),
-            }
+            outcome.encode(&mut out);
         }
         out
     }
@@ -114,14 +152,7 @@ impl Receipts {
         let mut list: Vec<Receipt> = Vec::with_capacity(count);
         for _ in 0..count {
             let statement = StatementId(reader.array("statement")?);
-            let outcome_at = reader.at();
-            let outcome = match reader.u8("outcome")? {
-                1 => Outcome::Hidden,
-                2 => Outcome::Destroyed,
-                3 => Outcome::Refused(Refusal(reader.u8("reason")?)),
-                4 => Outcome::NothingHere,
-                _ => return reader.invalid(outcome_at, "outcome"),
-            };
+            let outcome = Outcome::decode(&mut reader)?;
             list.push(Receipt { statement, outcome });
         }
         let ascends = |pair: &[Receipt]| matches!(pair, [a, b] if a.statement < b.statement);
@@ -131,6 +162,86 @@ impl Receipts {
         reader.finish()?;
         Ok(Self { wall, list })
     }
+}
+
+/// A device's last word about a statement.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Answer {
+    /// What it did.
+    pub outcome: Outcome,
+    /// When, by its clock.
+    pub wall: WallTime,
+}
+
+/// What devices answered about a statement, by what is stored.
+pub fn answers(
+    store: &dyn Store,
+    statement: &StatementId,
+) -> Result<BTreeMap<DeviceId, Answer>, StoreError> {
+    let mut answers = BTreeMap::new();
+    let mut outcome = Ok(());
+    let prefix = [PREFIX, &statement.0].concat();
+    store.scan(Space::Meta, &prefix, &[], &mut |key, value| match read_answer(
+        key.get(prefix.len()..).unwrap_or_default(),
+        value,
+    ) {
+        Ok((device, answer)) => {
+            answers.insert(device, answer);
+            ControlFlow::Continue(())
+        }
+        Err(_) => {
+            outcome = Err(damaged(Space::Meta, key));
+            ControlFlow::Break(())
+        }
+    })?;
+    outcome.map(|()| answers)
+}
+
+/// A device's last answer about a statement, by what is stored.
+pub fn answer(
+    store: &dyn Store,
+    statement: &StatementId,
+    device: &DeviceId,
+) -> Result<Option<Answer>, StoreError> {
+    let key = [PREFIX, &statement.0, &device.0].concat();
+    let Some(value) = store.get(Space::Meta, &key)? else { return Ok(None) };
+    let read = read_answer(&device.0, &value).map_err(|_| damaged(Space::Meta, &key))?;
+    Ok(Some(read.1))
+}
+
+/// Keeps a device's receipts. One of another life of the device that is older by its clock than what
+/// is kept changes nothing.
+pub(super) fn keep(
+    store: &dyn Store,
+    batch: &mut Batch,
+    device: &DeviceId,
+    receipts: &Receipts,
+) -> Result<(), StoreError> {
+    for Receipt { statement, outcome } in &receipts.list {
+        let kept = answer(store, statement, device)?;
+        if kept.is_some_and(|kept| kept.wall > receipts.wall) {
+            continue;
+        }
+        let mut value = Vec::new();
+        value.number(receipts.wall.0);
+        outcome.encode(&mut value);
+        batch.put(Space::Meta, [PREFIX, &statement.0, &device.0].concat(), value);
+    }
+    Ok(())
+}
+
+const PREFIX: &[u8] = b"receipt/";
+
+/// Key after the statement: `device (32)`; value: `wall ms (number) || outcome`.
+fn read_answer(device: &[u8], value: &[u8]) -> Result<(DeviceId, Answer), DecodeError> {
+    let mut reader = Reader::new(device);
+    let device = DeviceId(reader.array("device")?);
+    reader.finish()?;
+    let mut reader = Reader::new(value);
+    let wall = WallTime(reader.number("wall time")?);
+    let outcome = Outcome::decode(&mut reader)?;
+    reader.finish()?;
+    Ok((device, Answer { outcome, wall }))
 }
 
 #[cfg(test)]

@@ -94,7 +94,7 @@ impl Real {
             for peer in peers.keys() {
                 let state = compartment.record_state(genesis, *originator, *peer);
                 let answers = RecordAnswers {
-                    erased: state.erased,
+                    erased: state.erased.is_some(),
                     restricted: state.restricted,
                     recalled: state.recalled,
                     held: state.held,

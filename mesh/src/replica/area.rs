@@ -2,12 +2,11 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::Range;
 
 use tearline_crdt::authority::{Coalition, Compartment, Logs, Place, Standing};
 use tearline_crdt::bounds::NAME_BYTES_MAX;
 use tearline_crdt::charter::Charter;
-use tearline_crdt::codec::DecodeError;
+use tearline_crdt::codec::{DecodeError, Reader, Write as _};
 use tearline_crdt::entry::sealed::LogCipher;
 use tearline_crdt::epoch::{EpochKeys, box_context, decode_boxes};
 use tearline_crdt::frontier::{Frontier, LogKey};
@@ -18,6 +17,7 @@ use tearline_crdt::logbook::{LogNo, Logbook};
 use tearline_crdt::statement::{Audience, Opening, Right, Statement};
 use tearline_crdt::store::{Batch, Space, Store, StoreError};
 
+use super::words::Spoken;
 use super::{Event, Output, Replica};
 use crate::fault::PeerFault;
 
@@ -43,8 +43,13 @@ pub struct Area {
     pub frontier: Frontier,
     /// The logs, by the key under which frontiers name them.
     pub(super) logs: BTreeMap<LogKey, LogId>,
-    /// How far logs count that do not count whole; as last drawn.
-    pub(super) limits: BTreeMap<LogId, u64>,
+    /// How far logs of records count, and what their devices' routes allow: as last drawn, and as
+    /// the records here were judged.
+    pub(super) drawn: BTreeMap<LogId, Drawn>,
+    /// Records of which something was said, by genesis.
+    pub(super) spoken: BTreeMap<EntryId, Spoken>,
+    /// Entries that erasures list, with their places until they are destroyed.
+    pub(super) listed: BTreeMap<EntryId, Option<(LogId, u64)>>,
     /// Where boxes for this device are of epochs that we cannot open: the entries of the authority
     /// logs that carry them. One may come before the statement of its epoch.
     closed: BTreeMap<EpochId, Vec<(LogId, u64)>>,
@@ -53,11 +58,13 @@ pub struct Area {
     pub(super) kem_keys: BTreeMap<Digest, KemKey>,
 }
 
-/// A stretch of a log that counts now and did not, or the other way round.
-#[derive(Clone, Debug)]
-pub(super) struct Move {
-    pub(super) no: LogNo,
-    pub(super) span: Range<u64>,
+/// What was drawn for a log.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct Drawn {
+    /// Entries below this position count.
+    pub(super) limit: u64,
+    /// Beginning of a hash of what its device's routes allow.
+    routes: u64,
 }
 
 /// An authority entry as it matters here.
@@ -86,9 +93,15 @@ impl<S: Store> Replica<S> {
             return Err(error);
         }
         bodies.sort_by_key(|body| matches!(body, Body::Compartment(_)));
+        let drawn = self.load_drawn()?;
         self.replaying = true;
         for body in bodies {
             let id = self.adopt_body(body);
+            if let Some(area) = self.areas.get_mut(&id) {
+                let logs = self.logbook.logs_of(id);
+                area.drawn =
+                    logs.filter_map(|(log, state)| Some((*log, *drawn.get(&state.no)?))).collect();
+            }
             self.replay(id)?;
         }
         self.replaying = false;
@@ -106,7 +119,9 @@ impl<S: Store> Replica<S> {
             name: None,
             frontier: Frontier::default(),
             logs: BTreeMap::new(),
-            limits: BTreeMap::new(),
+            drawn: BTreeMap::new(),
+            spoken: BTreeMap::new(),
+            listed: BTreeMap::new(),
             closed: BTreeMap::new(),
             kem_keys: BTreeMap::new(),
         };
@@ -148,7 +163,6 @@ impl<S: Store> Replica<S> {
         self.stale.insert(id);
         self.redraw()?;
         self.outputs.clear();
-        self.moves.clear();
         self.apply(batch)
     }
 
@@ -279,8 +293,9 @@ impl<S: Store> Replica<S> {
             }
         }
         let mut compartments = std::mem::take(&mut self.areas);
-        let coalitions: BTreeMap<CompartmentId, Area> =
-            compartments.extract_if(.., |_, area| matches!(area.body, Body::Coalition(_))).collect();
+        let coalitions: BTreeMap<CompartmentId, Area> = compartments
+            .extract_if(.., |_, area| matches!(area.body, Body::Coalition(_)))
+            .collect();
         for (id, area) in &mut compartments {
             let Body::Compartment(compartment) = &mut area.body else { continue };
             let above = CompartmentId(compartment.opening().coalition.0);
@@ -297,35 +312,108 @@ impl<S: Store> Replica<S> {
         self.areas = compartments;
         self.areas.extend(coalitions);
         outcome?;
+        let above = |area: &Area| match &area.body {
+            Body::Compartment(compartment) => {
+                Some(CompartmentId(compartment.opening().coalition.0))
+            }
+            Body::Coalition(_) => None,
+        };
+        let moved = |(id, area): &(&CompartmentId, &Area)| {
+            stale.contains(*id) || above(area).is_some_and(|above| stale.contains(&above))
+        };
+        let moved: Vec<CompartmentId> =
+            self.areas.iter().filter(moved).map(|(id, _)| *id).collect();
+        moved.into_iter().try_for_each(|id| self.redraw_limits(id))?;
         if changed.is_empty() {
             return Ok(());
         }
         self.forget_digests();
         self.standings_changed = true;
-        changed.into_iter().try_for_each(|id| self.redraw_limits(id))
+        self.said.extend(changed.iter().copied());
+        Ok(())
     }
 
-    /// Compares how far each log of an area counts with what was drawn before.
+    /// Compares how far each log of an area counts, and what its routes allow, with how the records
+    /// here were judged; what differs is judged again.
     fn redraw_limits(&mut self, id: CompartmentId) -> Result<(), StoreError> {
-        let logs = HeldLogs::new(&self.logbook, &self.store);
-        let Some(area) = self.areas.get_mut(&id) else { return Ok(()) };
-        let mut limits = BTreeMap::new();
-        for (log, state) in self.logbook.logs_of(id) {
-            let limit = match &area.body {
-                Body::Coalition(coalition) => coalition.limit(log, &logs),
-                Body::Compartment(compartment) => compartment.limit(log, &logs),
-            };
-            let before = area.limits.get(log).copied().unwrap_or(u64::MAX);
-            if limit.next != u64::MAX {
-                limits.insert(*log, limit.next);
+        let logs: Vec<(LogId, LogNo)> = self
+            .logbook
+            .logs_of(id)
+            .filter(|(log, _)| log.class != Class::Authority)
+            .map(|(log, state)| (*log, state.no))
+            .collect();
+        let mut batch = Batch::default();
+        for (log, no) in logs {
+            let Some(drawn) = self.draw(&log)? else { continue };
+            let Some(area) = self.areas.get_mut(&id) else { continue };
+            let before = area.drawn.insert(log, drawn);
+            if before == Some(drawn) {
+                continue;
             }
-            if log.class != Class::Authority && before != limit.next {
-                let span = before.min(limit.next)..before.max(limit.next);
-                self.moves.push_back(Move { no: state.no, span });
+            batch.put(Space::Meta, drawn_key(no), drawn.encode());
+            match before {
+                Some(before) if before.routes == drawn.routes => {
+                    self.shelf.limit_moved(&mut batch, no, before.limit, drawn.limit);
+                }
+                _ => self.shelf.routes_moved(&mut batch, no),
             }
         }
-        area.limits = limits;
-        logs.outcome()
+        self.apply(batch)
+    }
+
+    /// Notes how a log counts that begins.
+    pub(super) fn draw_new(
+        &mut self,
+        batch: &mut Batch,
+        log: &LogId,
+        no: LogNo,
+    ) -> Result<(), StoreError> {
+        if log.class == Class::Authority {
+            return Ok(());
+        }
+        let Some(drawn) = self.draw(log)? else { return Ok(()) };
+        if let Some(area) = self.areas.get_mut(&log.compartment)
+            && !area.drawn.contains_key(log)
+        {
+            area.drawn.insert(*log, drawn);
+            batch.put(Space::Meta, drawn_key(no), drawn.encode());
+        }
+        Ok(())
+    }
+
+    fn draw(&self, log: &LogId) -> Result<Option<Drawn>, StoreError> {
+        let Some(compartment) = self.compartment(log.compartment) else { return Ok(None) };
+        let logs = HeldLogs::new(&self.logbook, &self.store);
+        let limit = compartment.limit(log, &logs).next;
+        logs.outcome()?;
+        let mut allowed = Vec::new();
+        if let Some(standing) = compartment.devices().get(&log.device) {
+            for route in standing.routes.iter().filter(|route| route.writes(log.class)) {
+                route.caveats.encode(&mut allowed);
+            }
+        }
+        let hash = tearline_crdt::hash::sha256(&allowed);
+        let routes = hash.first_chunk().map_or(0, |first| u64::from_be_bytes(*first));
+        Ok(Some(Drawn { limit, routes }))
+    }
+
+    fn load_drawn(&self) -> Result<BTreeMap<LogNo, Drawn>, StoreError> {
+        let mut drawn = BTreeMap::new();
+        let mut bad = None;
+        self.store.scan(Space::Meta, DRAWN_PREFIX, &[], &mut |key, value| {
+            let no = key.get(DRAWN_PREFIX.len()..).and_then(|no| no.try_into().ok());
+            match (no.map(u32::from_be_bytes), Drawn::decode(value)) {
+                (Some(no), Ok(one)) => {
+                    drawn.insert(LogNo(no), one);
+                    std::ops::ControlFlow::Continue(())
+                }
+                _ => {
+                    bad = Some(tearline_crdt::store::damaged(Space::Meta, key));
+                    std::ops::ControlFlow::Break(())
+                }
+            }
+        })?;
+        bad.map_or(Ok(drawn), Err)
     }
 
     fn open_name(&self, fact: &Fact<'_>, epoch: EpochId) -> Option<String> {
@@ -397,7 +485,30 @@ impl<S: Store> Replica<S> {
     }
 }
 
+impl Drawn {
+    /// `limit (number) || routes (8, big-endian)`.
+    fn encode(self) -> Vec<u8> {
+        let mut out = Vec::new();
+        out.number(self.limit).raw(&self.routes.to_be_bytes());
+        out
+    }
+
+    fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        let mut reader = Reader::new(bytes);
+        let limit = reader.number("limit")?;
+        let routes = u64::from_be_bytes(reader.array("routes")?);
+        reader.finish()?;
+        Ok(Self { limit, routes })
+    }
+}
+
 const AREA_PREFIX: &[u8] = b"area/";
+const DRAWN_PREFIX: &[u8] = b"drawn/";
+
+/// `prefix || log number (4, big-endian)`.
+fn drawn_key(no: LogNo) -> Vec<u8> {
+    [DRAWN_PREFIX, &no.0.to_be_bytes()].concat()
+}
 
 fn area_key(id: &CompartmentId) -> Vec<u8> {
     [AREA_PREFIX, &id.0].concat()

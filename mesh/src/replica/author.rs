@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use tearline_crdt::authority::Compartment;
+use tearline_crdt::authority::{Compartment, StatementVerdict};
 use tearline_crdt::bounds::{NAME_BYTES_MAX, SEGMENT_BYTES_MAX, SEGMENT_ENTRIES_MAX};
 use tearline_crdt::charter::Charter;
 use tearline_crdt::entropy::Entropy;
@@ -75,6 +75,30 @@ pub enum ActError {
     /// The charter makes no sense.
     #[error("a charter needs founders and a quorum that they can reach")]
     Charter,
+    /// The statement would not count where it would stand.
+    #[error("it would not count: {0}")]
+    WouldNotCount(StatementVerdict),
+    /// No such proposal, or not for this device.
+    #[error("no such proposal")]
+    NoProposal,
+    /// The same was proposed and done as often as can be told apart.
+    #[error("the same was done too often")]
+    Repeated,
+    /// More logs than one statement can name.
+    #[error("more than {} logs", tearline_crdt::bounds::MARKS_MAX)]
+    Marks,
+    /// No such record, or not for this device: the same answer.
+    #[error("no such record")]
+    NoRecord,
+    /// Only the agency that began the record, or an act of the whole, may do this.
+    #[error("the record is agency {}'s", .0.0)]
+    NotOriginator(AgencyNo),
+    /// An erasure without a legal basis, or with one that is too long.
+    #[error("an erasure names its legal basis, in at most 2,048 bytes")]
+    Basis,
+    /// This device's log is forked: another copy of its keys writes, too.
+    #[error("this device's log is forked: its keys are in use elsewhere")]
+    Forked,
     /// The store failed; it must be opened again.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -117,9 +141,23 @@ impl<S: Store> Replica<S> {
                 payload,
             })
             .collect();
-        let log = self.own_log(id, Class::Authority);
+        let ticket = self.append_own(now, self.own_log(id, Class::Authority), &entries)?;
+        self.settle_outputs()?;
+        Ok(ticket)
+    }
+
+    /// Appends entries to one of this device's logs.
+    pub(super) fn append_own(
+        &mut self,
+        now: Now,
+        log: LogId,
+        entries: &[NewEntry],
+    ) -> Result<Ticket, ActError> {
+        if self.logbook.state(&log).is_some_and(|state| state.forked_at.is_some()) {
+            return Err(ActError::Forked);
+        }
         let ticket = self.ticket();
-        let mut rest = entries.as_slice();
+        let mut rest = entries;
         while !rest.is_empty() {
             let (run, tail) = rest.split_at(segment_len(rest));
             rest = tail;
@@ -127,7 +165,6 @@ impl<S: Store> Replica<S> {
             let run = write_segment(&log, &head, self.keys.signer(), run)?;
             self.take(now, &run, None, rest.is_empty().then_some(ticket))?;
         }
-        self.settle_outputs()?;
         Ok(ticket)
     }
 
@@ -262,8 +299,7 @@ impl<S: Store> Replica<S> {
         parents.sort_unstable();
         let secret = Key::new(random(&mut *self.entropy));
         let commitment = EpochKeys::commitment(&secret);
-        let statement =
-            EpochStatement { parents, depth: deepest.saturating_add(1), commitment };
+        let statement = EpochStatement { parents, depth: deepest.saturating_add(1), commitment };
         let epoch = statement.id(&id);
         let mut cards = compartment_readers(self.compartment(id));
         // Its maker's own box is in the first statement: who holds that can go on after a restart.
@@ -360,7 +396,12 @@ impl<S: Store> Replica<S> {
     }
 
     /// Seals of an epoch for those of some devices that have no box of it that they can rely on.
-    fn seals_for(&mut self, id: CompartmentId, epoch: EpochId, wanted: &[DeviceCard]) -> Statements {
+    fn seals_for(
+        &mut self,
+        id: CompartmentId,
+        epoch: EpochId,
+        wanted: &[DeviceCard],
+    ) -> Statements {
         let coalition = self.compartment(id).map(|c| c.opening().coalition);
         let Some(coalition) = coalition else { return Vec::new() };
         let missing: Vec<DeviceCard> = wanted
@@ -391,8 +432,7 @@ impl<S: Store> Replica<S> {
         };
         let own = self.device();
         let cards = compartment_readers(self.compartment(id));
-        let others: Vec<DeviceCard> =
-            cards.into_iter().filter(|card| card.device != own).collect();
+        let others: Vec<DeviceCard> = cards.into_iter().filter(|card| card.device != own).collect();
         let statements = self.seals_for(id, epoch, &others);
         if !statements.is_empty() {
             self.state(now, id, statements)?;
@@ -434,7 +474,7 @@ impl<S: Store> Replica<S> {
         let keys = self.epoch_keys.get(&epoch).cloned().ok_or(ActError::NoKeys)?;
         let cipher = LogCipher::new(log, epoch, keys);
         let head = self.logbook.head(&log);
-        let standings = super::Standings { areas: &self.areas };
+        let standings = super::Standings { areas: &self.areas, own: self.keys.id(), now: now.wall };
         let mut desk = tearline_crdt::record::shelf::Writing {
             store: &self.store,
             logbook: &self.logbook,
@@ -449,21 +489,8 @@ impl<S: Store> Replica<S> {
             .shelf
             .prepare(&mut desk, drafts)
             .map_err(|(index, error)| ActError::Draft { index, error })?;
-        let ticket = self.ticket();
-        let last = prepared.entries.len().saturating_sub(1);
-        let mut rest = prepared.entries.as_slice();
-        let mut done = 0;
-        while !rest.is_empty() {
-            let count = segment_len(rest);
-            let (segment, tail) = rest.split_at(count);
-            rest = tail;
-            done += count;
-            let head = self.logbook.head(&log);
-            let run = write_segment(&log, &head, self.keys.signer(), segment)?;
-            let ticket = (done > last).then_some(ticket);
-            self.take(now, &run, None, ticket)?;
-        }
-        if last == 0 && prepared.entries.is_empty() {
+        let ticket = self.append_own(now, log, &prepared.entries)?;
+        if prepared.entries.is_empty() {
             self.outputs.push_back(super::Output::Event(super::Event::Durable(ticket)));
         }
         self.settle_outputs()?;

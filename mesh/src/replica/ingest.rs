@@ -132,7 +132,7 @@ impl<S: Store> Replica<S> {
     ) -> Result<(), StoreError> {
         let mut batch = Batch::default();
         let log = *run.log();
-        let standings = super::Standings { areas: &self.areas };
+        let standings = super::Standings { areas: &self.areas, own: self.keys.id(), now: now.wall };
         // What was verified decodes; should it not, it is not stored.
         let Ok(screened) = self.shelf.screen(&self.epoch_keys, &standings, run) else {
             return Ok(());
@@ -142,6 +142,10 @@ impl<S: Store> Replica<S> {
         if let Some(area) = self.areas.get_mut(&log.compartment) {
             area.logs.insert(LogKey::of(&log), log);
         }
+        if run.from().next == 0 {
+            self.draw_new(&mut batch, &log, no)?;
+        }
+        self.notice(run);
         if log.class == Class::Authority {
             for entry in run.entries() {
                 self.take_fact(
@@ -156,7 +160,8 @@ impl<S: Store> Replica<S> {
                 );
             }
         } else {
-            let standings = super::Standings { areas: &self.areas };
+            let standings =
+                super::Standings { areas: &self.areas, own: self.keys.id(), now: now.wall };
             let mut desk = tearline_crdt::record::shelf::Desk {
                 store: &self.store,
                 logbook: &self.logbook,
@@ -179,11 +184,13 @@ impl<S: Store> Replica<S> {
         Ok(())
     }
 
-    /// Opens entries that waited for an epoch whose keys came.
+    /// Opens entries that waited for an epoch whose keys came, and judges records again of which
+    /// other entries count now.
     pub(super) fn open_waiting(&mut self, now: Now) -> Result<(), StoreError> {
-        while self.shelf.has_opened_epochs() {
+        while self.shelf.has_opened_epochs() || self.shelf.has_moved() {
             let mut batch = Batch::default();
-            let standings = super::Standings { areas: &self.areas };
+            let standings =
+                super::Standings { areas: &self.areas, own: self.keys.id(), now: now.wall };
             let mut desk = tearline_crdt::record::shelf::Desk {
                 store: &self.store,
                 logbook: &self.logbook,
@@ -192,17 +199,23 @@ impl<S: Store> Replica<S> {
                 projection: &mut *self.projection,
                 now: now.wall,
             };
-            self.shelf.open_waiting(&mut desk, &mut batch)?;
+            if self.shelf.has_moved() {
+                self.shelf.judge_moved(&mut desk, &mut batch)?;
+            } else {
+                self.shelf.open_waiting(&mut desk, &mut batch)?;
+            }
             self.apply(batch)?;
         }
-        self.erase_more(now)
+        self.erase_more(now)?;
+        self.obey(now)
     }
 
     /// Destroys what is queued to be.
     pub(super) fn erase_more(&mut self, now: Now) -> Result<(), StoreError> {
         while self.shelf.has_erasures() {
             let mut batch = Batch::default();
-            let standings = super::Standings { areas: &self.areas };
+            let standings =
+                super::Standings { areas: &self.areas, own: self.keys.id(), now: now.wall };
             let mut desk = tearline_crdt::record::shelf::Desk {
                 store: &self.store,
                 logbook: &self.logbook,

@@ -14,10 +14,14 @@ use super::author::random;
 use super::session::Phase;
 use super::{ActError, Done, Event, Link, Output, Replica};
 use crate::fault::PeerFault;
-use crate::invitation::{Applicant, Invitation, Invited, JoinAnswer, JoinRequest, Refusal};
+use crate::invitation::{
+    Applicant, Invitation, Invited, JoinAnswer, JoinRequest, Refusal, check_code,
+};
 use crate::wire::Frame;
 
 const INVITE_PREFIX: &[u8] = b"invite/";
+/// Bytes of what is kept of an invitation, before the name: coalition, kind, expiry.
+const INVITE_BYTES: usize = 32 + 1 + 8;
 
 /// A welcome that waits for its statements to be durable.
 #[derive(Debug)]
@@ -31,13 +35,14 @@ const REFUSALS_MAX: u32 = 3;
 
 impl<S: Store> Replica<S> {
     /// Makes an invitation, good once and until it expires. `addresses` say where this device
-    /// listens.
+    /// listens. Whoever comes in by it is called by the name here.
     pub fn invite(
         &mut self,
         coalition_id: CoalitionId,
         invited: Invited,
         expires: WallTime,
         addresses: Vec<String>,
+        name: &str,
     ) -> Result<Done<Invitation>, ActError> {
         let coalition = self.coalition(coalition_id).ok_or(ActError::NoCoalition)?;
         if !coalition.devices().get(&self.device()).is_some_and(|standing| standing.desk) {
@@ -55,6 +60,7 @@ impl<S: Store> Replica<S> {
         let mut value = coalition_id.0.to_vec();
         value.push(invited as u8);
         value.extend(expires.0.to_be_bytes());
+        value.extend(name.as_bytes());
         let mut batch = Batch::default();
         batch.put(Space::Meta, invite_key(&secret), value);
         self.apply(batch)?;
@@ -179,8 +185,15 @@ impl<S: Store> Replica<S> {
             }
             _ => return Ok(Err(Refusal::NotAllowed)),
         };
+        let invitation = self.store.get(Space::Meta, &key)?.unwrap_or_default();
+        let name = invitation.get(INVITE_BYTES..).unwrap_or_default().to_vec();
+        let check = check_code(&self.device(), &device, &request.secret);
         let mut batch = Batch::default();
         batch.remove(Space::Meta, key);
+        batch.put(Space::Meta, [b"check/".as_slice(), &device.0].concat(), check.into_bytes());
+        if !name.is_empty() {
+            batch.put(Space::Meta, [b"name/".as_slice(), &device.0].concat(), name);
+        }
         self.apply(batch)?;
         let area = CompartmentId(request.coalition.0);
         match self.state(now, area, statements) {

@@ -486,7 +486,8 @@ impl<S: Store> Replica<S> {
         };
         let meant = |no: AgencyNo| {
             let seat = coalition.seats().get(&no);
-            let meant = |seat: &Seat| seat.roots.iter().any(|r| opening.audience.contains(&(no, *r)));
+            let meant =
+                |seat: &Seat| seat.roots.iter().any(|r| opening.audience.contains(&(no, *r)));
             seat.is_some_and(meant)
         };
         if !meant(own) || !meant(sender) {

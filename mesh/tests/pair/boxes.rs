@@ -118,7 +118,8 @@ fn a_device_whose_key_did_not_come_waits_for_one_who_knows_it() {
     world.peers.push(late);
     // A device of agency 2 is let in by its desk; on the way to agency 1 its key is lost.
     let expires = WallTime(world.now().wall.0 + 3_600_000);
-    let act = world.peers[1].replica.invite(coalition, Invited::Device, expires, vec![]).unwrap();
+    let act =
+        world.peers[1].replica.invite(coalition, Invited::Device, expires, vec![], "").unwrap();
     world.drain(1);
     world.settle();
     let request = world.request(&act.value, 2);

@@ -137,7 +137,8 @@ fn a_device_reads_what_was_resealed_to_it_before_it_saw_the_epochs() {
     world.cut(link);
     let expires = WallTime(world.now().wall.0 + 3_600_000);
     let invited = Invited::Device;
-    let invitation = world.peers[1].replica.invite(coalition, invited, expires, vec![]).unwrap();
+    let invitation =
+        world.peers[1].replica.invite(coalition, invited, expires, vec![], "").unwrap();
     world.drain(1);
     world.settle();
     let request = world.request(&invitation.value, 2);

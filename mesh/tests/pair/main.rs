@@ -7,6 +7,7 @@
 )]
 
 mod boxes;
+mod govern;
 mod hostile;
 mod world;
 

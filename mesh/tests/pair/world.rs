@@ -73,6 +73,11 @@ impl World {
         }
     }
 
+    /// Time passes.
+    pub(crate) fn wait(&mut self, ms: u64) {
+        self.now_ms += ms;
+    }
+
     pub(crate) fn now(&self) -> Now {
         Now { mono: MonoTime(self.now_ms), wall: WallTime(self.now_ms) }
     }
@@ -250,7 +255,7 @@ impl World {
 
     pub(crate) fn invite(&mut self, coalition: CoalitionId, invited: Invited) -> Invitation {
         let expires = WallTime(self.now_ms + 3_600_000);
-        let act = self.peers[0].replica.invite(coalition, invited, expires, vec![]).unwrap();
+        let act = self.peers[0].replica.invite(coalition, invited, expires, vec![], "").unwrap();
         self.drain(0);
         self.settle();
         act.value

@@ -1,15 +1,19 @@
-//! `init` and `id`: a device's own keys. Both act on the home folder alone.
+//! `init` and `id`: a device's own keys, in the home folder alone. `device`: those of the coalition.
 
-use clap::Args;
+use clap::{Args, Subcommand};
 use serde_json::json;
 use tearline_crdt::keys::{DeviceKeys, Signer};
 
 use super::context::Context;
 use super::keys::{method_name, method_text, seal_hint};
 use super::output::Outcome;
-use super::render::facts;
+use super::render::{Table, agency, facts, short, time};
 use super::secrets::Seals;
+use super::when::{length, since};
 use crate::config::Config;
+use crate::control::reply::Invitation;
+use crate::control::trust::{Device as Shown, DeviceLost, DeviceName, Devices, Lost};
+use crate::control::{Empty, PeerInvite, Request};
 use crate::failure::Failure;
 use crate::files::write_atomically;
 use crate::home::{Agency, Home, Identity};
@@ -150,4 +154,204 @@ fn describe(home: &Home, opener: &mut Opener) -> Result<Outcome, Failure> {
         "home": home.root(),
     });
     Ok(Outcome::new(data, facts(lines)))
+}
+
+/// Enrol, list and give up devices
+#[derive(Debug, Subcommand)]
+pub(super) enum Device {
+    /// Make an invitation for a further device of this agency
+    ///
+    /// The device joins with it, and both sides then show the same eight digits: read them to each
+    /// other. If they differ, somebody else came in: `device lost`.
+    #[command(after_help = "\
+Example:
+  tearline device enrol KILO --expires 1h --qr
+  tearline --home ~/kilo join INVITATION          on the device
+  tearline device list                            shows the check")]
+    Enrol {
+        /// What the device is called here
+        name: String,
+        /// How long the invitation is good
+        #[arg(long, value_name = "TIME", default_value = "24h", value_parser = expiry)]
+        expires: u64,
+        /// Show it as a QR code, too
+        #[arg(long)]
+        qr: bool,
+    },
+    /// List the coalition's devices
+    #[command(after_help = "\
+Example:
+  tearline device list")]
+    List,
+    /// Call a device by a name, on this peer
+    #[command(after_help = "\
+Example:
+  tearline device name 4be1a09c KILO")]
+    Name {
+        /// The device: its id, or the beginning of it
+        device: String,
+        /// The name
+        name: String,
+    },
+    /// A device is in other hands: end its standing, begin new keys, show what it could read
+    ///
+    /// One duty officer of the device's agency suffices. What the device wrote before the time, by
+    /// its own clock, still counts; what came after is quarantined on every peer alike, and can be
+    /// adopted entry by entry.
+    #[command(after_help = "\
+Example:
+  tearline device lost KILO --since 01:40 --dry-run
+  tearline device lost KILO --since 01:40 --json")]
+    Lost {
+        /// The device: its name here, its id, or the beginning of it
+        device: String,
+        /// Since when: a time, a time of day in UTC, or so long ago
+        #[arg(long, value_name = "TIME", value_parser = since)]
+        since: String,
+        /// Say what would be done, and do nothing
+        #[arg(long)]
+        dry_run: bool,
+    },
+}
+
+const EXPIRES_S_MAX: u64 = 30 * 86_400;
+
+fn expiry(text: &str) -> Result<u64, String> {
+    length(text, EXPIRES_S_MAX)
+}
+
+impl Device {
+    pub(super) const fn name(&self) -> &'static str {
+        match self {
+            Self::Enrol { .. } => "device.enrol",
+            Self::List => "device.list",
+            Self::Name { .. } => "device.name",
+            Self::Lost { .. } => "device.lost",
+        }
+    }
+
+    pub(super) fn run(self, context: &Context) -> Result<Outcome, Failure> {
+        match self {
+            Self::Enrol { name, expires, qr } => enrol(context, name, expires, qr),
+            Self::List => {
+                let answer = context.ask::<Devices>(Request::DeviceList(Empty {}))?;
+                let mut table = Table::new(&["device", "name", "agency", "standing", "check"]);
+                for device in &answer.typed.devices {
+                    table.row([
+                        short(&device.device),
+                        device.name.clone().unwrap_or_default(),
+                        agency(&device.agency),
+                        if device.closed { "ended".into() } else { device.standing.clone() },
+                        device.check.clone().unwrap_or_default(),
+                    ]);
+                }
+                Ok(Outcome::new(answer.data, table.text("no devices")))
+            }
+            Self::Name { device, name } => {
+                let request = Request::DeviceName(DeviceName { device, name });
+                let answer = context.ask::<Shown>(request)?;
+                let text = facts([("device", device_label(&answer.typed))]);
+                Ok(Outcome::new(answer.data, text))
+            }
+            Self::Lost { device, since, dry_run } => {
+                let request = Request::DeviceLost(DeviceLost { device, since, dry_run });
+                let answer = context.ask::<Lost>(request)?;
+                let text = lost_text(&answer.typed);
+                Ok(Outcome::new(answer.data, text))
+            }
+        }
+    }
+}
+
+fn enrol(context: &Context, name: String, expires_s: u64, qr: bool) -> Result<Outcome, Failure> {
+    let request = Request::PeerInvite(PeerInvite {
+        name: Some(name),
+        device: true,
+        expires_s,
+        addresses: Vec::new(),
+    });
+    let answer = context.ask::<Invitation>(request)?;
+    let invitation = &answer.typed;
+    let mut text = facts([
+        ("invitation", invitation.invitation.clone()),
+        ("expires", time(&invitation.expires)),
+    ]);
+    if qr {
+        let code = qrcode::QrCode::new(invitation.invitation.as_bytes());
+        let code = code.map_err(|_| Failure::failed("the invitation is too long for a QR code"))?;
+        text += "\n";
+        text += &code.render::<qrcode::render::unicode::Dense1x2>().quiet_zone(true).build();
+        text += "\n";
+    }
+    Ok(Outcome::new(answer.data, text)
+        .hint("on the device: tearline init --unit NAME, tearline run, tearline join INVITATION")
+        .hint("then read the eight digits of `join` and of `device list` to each other"))
+}
+
+/// A device, for people: its name here, or the beginning of its id.
+pub(super) fn device_label(device: &Shown) -> String {
+    match &device.name {
+        Some(name) => format!("{name} ({})", short(&device.device)),
+        None => short(&device.device),
+    }
+}
+
+/// What came of a lost device, for people.
+pub(super) fn lost_text(lost: &Lost) -> String {
+    let mut text = facts([
+        ("device", device_label(&lost.device)),
+        ("agency", agency(&lost.device.agency)),
+        ("since", time(&lost.since)),
+        ("statement", lost.statement.clone().unwrap_or_else(|| "none: nothing was done".into())),
+        ("new keys", if lost.rotated.is_empty() { "none".into() } else { lost.rotated.join(", ") }),
+    ]);
+    let mut logs =
+        Table::new(&["compartment", "class", "held", "kept", "last good entry", "written", "next"]);
+    for log in &lost.kept {
+        logs.row([
+            log.compartment.clone(),
+            log.class.clone(),
+            log.held.to_string(),
+            log.kept.to_string(),
+            log.last.as_deref().map(short).unwrap_or_default(),
+            log.last_at.as_deref().map(time).unwrap_or_default(),
+            log.next_at.as_deref().map(time).unwrap_or_default(),
+        ]);
+    }
+    text += &format!("\nWhat it wrote\n{}", logs.text("nothing that is held here"));
+    if !lost.exposed.is_empty() {
+        let mut records = Table::new(&["compartment", "epochs", "record", "label", "title"]);
+        for exposed in &lost.exposed {
+            for (n, record) in exposed.records.iter().enumerate() {
+                let first = n == 0;
+                records.row([
+                    if first { exposed.name.clone() } else { String::new() },
+                    if first { exposed.epochs.len().to_string() } else { String::new() },
+                    short(&record.record),
+                    record.label.clone(),
+                    record.title.clone(),
+                ]);
+            }
+            if exposed.records.is_empty() {
+                let epochs = exposed.epochs.len().to_string();
+                records.row([exposed.name.clone(), epochs, "no records".into()]);
+            }
+        }
+        text += &format!("\nWhat it could read\n{}", records.text("nothing"));
+    }
+    let names = |devices: &[Shown]| {
+        let names: Vec<String> = devices
+            .iter()
+            .map(|device| format!("{} {}", agency(&device.agency), device_label(device)))
+            .collect();
+        names.join(", ")
+    };
+    if lost.statement.is_some() {
+        text += "\n";
+        text += &facts([
+            ("have heard", names(&lost.heard)),
+            ("not known to have heard", names(&lost.not_heard)),
+        ]);
+    }
+    text
 }

@@ -12,6 +12,7 @@ mod context;
 mod demo;
 mod device;
 mod exchange;
+mod grant;
 mod keys;
 mod output;
 mod pass;
@@ -168,6 +169,11 @@ enum Verb {
     #[command(subcommand)]
     Compartment(compartment::Compartment),
     #[command(subcommand)]
+    Grant(grant::Grant),
+    #[command(subcommand)]
+    Device(device::Device),
+    Inbox(grant::Inbox),
+    #[command(subcommand)]
     Pass(pass::Pass),
     #[command(subcommand)]
     Record(record::Record),
@@ -195,6 +201,9 @@ impl Verb {
             Self::Peer(verb) => verb.name(),
             Self::Coalition(verb) => verb.name(),
             Self::Compartment(verb) => verb.name(),
+            Self::Grant(verb) => verb.name(),
+            Self::Device(verb) => verb.name(),
+            Self::Inbox(_) => "inbox",
             Self::Pass(verb) => verb.name(),
             Self::Record(verb) => verb.name(),
             Self::Search(_) => "search",
@@ -220,6 +229,9 @@ impl Verb {
             Self::Peer(verb) => verb.run(context),
             Self::Coalition(verb) => verb.run(context),
             Self::Compartment(verb) => verb.run(context),
+            Self::Grant(verb) => verb.run(context),
+            Self::Device(verb) => verb.run(context),
+            Self::Inbox(verb) => verb.run(context),
             Self::Pass(verb) => verb.run(context),
             Self::Record(verb) => verb.run(context),
             Self::Search(verb) => verb.run(context),

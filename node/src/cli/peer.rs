@@ -37,6 +37,7 @@ impl Join {
             ("coalition", format!("{} ({})", joined.name, short(&joined.coalition))),
             ("as", agency(&joined.agency)),
             ("by", short(&joined.inviter)),
+            ("check", joined.check.clone()),
         ]);
         Ok(Outcome::new(answer.data, text))
     }
@@ -99,7 +100,8 @@ impl Peer {
     pub(super) fn run(self, context: &Context) -> Result<Outcome, Failure> {
         match self {
             Self::Invite { device, expires, address } => {
-                let request = PeerInvite { device, expires_s: expires, addresses: address };
+                let request =
+                    PeerInvite { name: None, device, expires_s: expires, addresses: address };
                 let answer = context.ask::<Invitation>(Request::PeerInvite(request))?;
                 let made = &answer.typed;
                 let text = format!("{}\n", clean(&made.invitation));

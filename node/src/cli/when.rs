@@ -33,6 +33,30 @@ impl When {
     }
 }
 
+/// Reads a time in the past: an RFC 3339 time or date; a time of day in UTC, the last one that is
+/// over; or so long ago.
+pub(super) fn since(text: &str) -> Result<String, String> {
+    past(text, now()).map(|at| at.to_string())
+}
+
+fn past(text: &str, now: WallTime) -> Result<WallTime, String> {
+    if let Some(time) = WallTime::parse(text) {
+        return Ok(time);
+    }
+    let day_ms = DAY_S * 1_000;
+    if let Some((hours, minutes)) = text.split_once(':')
+        && let (Ok(hours), Ok(minutes)) = (hours.parse::<u64>(), minutes.parse::<u64>())
+        && hours < 24
+        && minutes < 60
+    {
+        let today = now.0 - now.0 % day_ms + (hours * 60 + minutes) * 60_000;
+        return Ok(WallTime(if today > now.0 { today.saturating_sub(day_ms) } else { today }));
+    }
+    length(text, LENGTH_S_MAX)
+        .map(|seconds| WallTime(now.0.saturating_sub(seconds * 1_000)))
+        .map_err(|why| format!("{why}; or a time, as in 01:40 or 2026-03-01T12:00:00Z"))
+}
+
 /// This machine's clock.
 pub(super) fn now() -> WallTime {
     let elapsed = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis());
@@ -65,6 +89,22 @@ const LENGTH_S_MAX: u64 = 3_650 * DAY_S;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn times_in_the_past_are_read() {
+        let now = WallTime::parse("2026-03-01T12:00:00Z").unwrap();
+        for (text, expected) in [
+            ("01:40", "2026-03-01T01:40:00.000Z"),
+            ("23:59", "2026-02-28T23:59:00.000Z"),
+            ("2h", "2026-03-01T10:00:00.000Z"),
+            ("2026-02-01T00:00:00Z", "2026-02-01T00:00:00.000Z"),
+        ] {
+            assert_eq!(past(text, now).unwrap().to_string(), expected, "{text}");
+        }
+        for bad in ["", "24:00", "1:60", "yesterday", "-2h"] {
+            assert!(past(bad, now).is_err(), "{bad}");
+        }
+    }
 
     #[test]
     fn lengths_of_time_are_read_and_bounded() {

@@ -22,6 +22,7 @@ pub mod client;
 pub mod pass;
 pub mod reply;
 pub mod server;
+pub mod trust;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -259,6 +260,102 @@ pub enum Request {
     #[serde(rename = "search")]
     Search(Search),
 
+    /// Proposes an act of the founders, and by that signs it. With a quorum of one it is in force at once.
+    ///
+    /// -> [`trust::Proposal`]
+    #[serde(rename = "coalition.propose")]
+    CoalitionPropose(trust::Proposed),
+
+    /// Signs a proposed act.
+    ///
+    /// -> [`trust::Proposal`]
+    #[serde(rename = "coalition.approve")]
+    CoalitionApprove(trust::Named),
+
+    /// -> [`trust::Proposals`]
+    #[serde(rename = "coalition.proposals")]
+    CoalitionProposals(Empty),
+
+    /// Gives a device, or in a compartment an agency, a right. What would widen what this device has is `Denied`.
+    ///
+    /// -> [`trust::Declared`]
+    #[serde(rename = "grant.issue")]
+    GrantIssue(trust::GrantIssue),
+
+    /// -> [`trust::Grants`]
+    #[serde(rename = "grant.list")]
+    GrantList(trust::GrantList),
+
+    /// Why a statement counts or does not, or what ended a device's standing.
+    ///
+    /// -> [`trust::Explained`]
+    #[serde(rename = "grant.explain")]
+    GrantExplain(trust::Named),
+
+    /// Ends a device's standing, in the coalition or in one compartment.
+    ///
+    /// -> [`trust::Lost`]
+    #[serde(rename = "grant.revoke")]
+    GrantRevoke(trust::GrantRevoke),
+
+    /// Lets a quarantined entry count, and those before it in its log.
+    ///
+    /// -> [`trust::Declared`]
+    #[serde(rename = "grant.adopt")]
+    GrantAdopt(trust::Named),
+
+    /// What does not count here, and why.
+    ///
+    /// -> [`trust::Quarantine`]
+    #[serde(rename = "inbox")]
+    Quarantine(Empty),
+
+    /// -> [`trust::Devices`]
+    #[serde(rename = "device.list")]
+    DeviceList(Empty),
+
+    /// Calls a device by a name, on this peer alone.
+    ///
+    /// -> [`trust::Device`]
+    #[serde(rename = "device.name")]
+    DeviceName(trust::DeviceName),
+
+    /// A device is in other hands: ends its standing, begins new keys where it could read, and says what it could read and who has not heard.
+    ///
+    /// -> [`trust::Lost`]
+    #[serde(rename = "device.lost")]
+    DeviceLost(trust::DeviceLost),
+
+    /// Begins a new epoch for those who may read now.
+    ///
+    /// -> [`trust::Rotated`]
+    #[serde(rename = "compartment.rotate")]
+    CompartmentRotate(CompartmentShow),
+
+    /// Says something of a record and of what was released of it: erase, restrict, hold, recall.
+    ///
+    /// -> [`trust::Declared`]
+    #[serde(rename = "record.say")]
+    RecordSay(RecordSay),
+
+    /// Ends a hold or a restriction.
+    ///
+    /// -> [`trust::Declared`]
+    #[serde(rename = "record.lift")]
+    RecordLift(trust::Named),
+
+    /// Writes fields of a record as a new record for another audience, linked both ways.
+    ///
+    /// -> [`trust::Released`]
+    #[serde(rename = "record.release")]
+    RecordRelease(trust::RecordRelease),
+
+    /// Who has obeyed what was said of a record, and who has not answered.
+    ///
+    /// -> [`trust::Receipts`]
+    #[serde(rename = "record.receipts")]
+    RecordReceipts(RecordShow),
+
     /// Why this device can read a record. A record it cannot read gives the one `NotFound` answer.
     ///
     /// -> [`reply::Why`]
@@ -297,6 +394,23 @@ impl Request {
             Self::Export(_) => "export",
             Self::Search(_) => "search",
             Self::Why(_) => "why",
+            Self::CoalitionPropose(_) => "coalition.propose",
+            Self::CoalitionApprove(_) => "coalition.approve",
+            Self::CoalitionProposals(_) => "coalition.proposals",
+            Self::GrantIssue(_) => "grant.issue",
+            Self::GrantList(_) => "grant.list",
+            Self::GrantExplain(_) => "grant.explain",
+            Self::GrantRevoke(_) => "grant.revoke",
+            Self::GrantAdopt(_) => "grant.adopt",
+            Self::Quarantine(_) => "inbox",
+            Self::DeviceList(_) => "device.list",
+            Self::DeviceName(_) => "device.name",
+            Self::DeviceLost(_) => "device.lost",
+            Self::CompartmentRotate(_) => "compartment.rotate",
+            Self::RecordSay(_) => "record.say",
+            Self::RecordLift(_) => "record.lift",
+            Self::RecordRelease(_) => "record.release",
+            Self::RecordReceipts(_) => "record.receipts",
         }
     }
 }
@@ -318,6 +432,9 @@ pub struct Join {
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct PeerInvite {
+    /// What the invited device is to be called here.
+    #[serde(default)]
+    pub name: Option<String>,
     /// For a further device of this agency instead of for another agency.
     #[serde(default)]
     pub device: bool,
@@ -354,6 +471,34 @@ pub struct CoalitionCreate {
     /// How many founders an act of the whole needs; 1 if absent.
     #[serde(default)]
     pub quorum: Option<u16>,
+    /// The other founders.
+    #[serde(default)]
+    pub founders: Vec<Founder>,
+    /// Hours between hiding an erased record and destroying it; 72 if absent.
+    #[serde(default)]
+    pub erasure_delay_hours: Option<u32>,
+}
+
+/// A founder of a coalition, beside this agency.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Founder {
+    /// Its name.
+    pub name: String,
+    /// Its country: ISO 3166-1 alpha-2.
+    pub country: String,
+    /// Its root's public key, 64 hexadecimal digits.
+    pub root: String,
+}
+
+/// Arguments of [`Request::RecordSay`].
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct RecordSay {
+    /// The record.
+    pub record: String,
+    /// What is said.
+    pub said: trust::Said,
 }
 
 /// Arguments of [`Request::CompartmentOpen`].

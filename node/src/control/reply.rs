@@ -165,6 +165,8 @@ Joined {
     agency: AgencyRef,
     /// The device that invited.
     inviter: String,
+    /// The spoken check: the inviter's `device list` shows the same digits.
+    check: String,
 });
 
 shape!(

@@ -5,6 +5,7 @@ use serde_json::{Map, Value};
 use tearline_crdt::codec::{DecodeError, Reader, Write as _};
 use tearline_crdt::id::{AgencyNo, Class, CompartmentId, DeviceId, RecordId};
 use tearline_crdt::record::kind::Kind;
+use tearline_crdt::record::shelf::RecordView;
 use tearline_crdt::time::WallTime;
 
 /// Longest title, label and text of a row, in bytes; longer ones are cut.
@@ -123,6 +124,28 @@ const EVENTS: [&str; 12] = [
 ];
 
 impl Row {
+    /// The row of a record as it is now.
+    #[must_use]
+    pub fn of(view: &RecordView<'_>) -> Self {
+        Self {
+            record: view.record,
+            version: view.version,
+            compartment: view.compartment,
+            class: view.class,
+            origin: view.origin,
+            device: view.device,
+            tlp: if view.label.unknown { 5 } else { view.label.tlp as u8 },
+            label: view.label.to_string(),
+            created_ms: view.created.0,
+            received_ms: view.received.0,
+            conflicted: view.conflicted,
+            restricted: view.restricted,
+            recalled: view.recalled,
+            ..Self::describe(view.kind, view.fields)
+        }
+        .bounded()
+    }
+
     /// Draws title, text, time, place and external id from a record's properties.
     #[must_use]
     pub fn describe(kind: Kind, fields: &Map<String, Value>) -> Self {

@@ -9,6 +9,7 @@ mod passes;
 mod ports;
 mod records;
 mod transfer;
+mod trust;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -25,7 +26,7 @@ use tearline_crdt::record::vocabulary::Tlp;
 use tearline_crdt::statement::DeskCertificate;
 use tearline_crdt::store::Batch;
 use tearline_crdt::time::WallTime;
-use tearline_mesh::invitation::{Applicant, Invitation, Invited, JoinRequest};
+use tearline_mesh::invitation::{Applicant, Invitation, Invited, JoinRequest, check_code};
 use tearline_mesh::net::{self, NetConfig};
 use tearline_mesh::replica::{Setup, Ticket};
 use tearline_mesh::{Event, Replica};
@@ -192,6 +193,33 @@ impl Service for Tearline {
             Request::Import(import) => transfer::import(&self.core, &import, progress),
             Request::Export(export) => transfer::export(&self.core, &export, progress),
             Request::Search(search) => self.core.ask(move |core| core.search(&search)),
+            Request::CoalitionPropose(act) => self.answer(move |core| core.propose(&act)),
+            Request::CoalitionApprove(named) => self.answer(move |core| core.approve(&named.id)),
+            Request::CoalitionProposals(_) => self.core.ask(|core| core.proposals()),
+            Request::GrantIssue(issue) => self.answer(move |core| core.grant_issue(&issue)),
+            Request::GrantList(list) => {
+                self.core.ask(move |core| core.grant_list(list.compartment.as_deref()))
+            }
+            Request::GrantExplain(named) => self.core.ask(move |core| core.explain(&named.id)),
+            Request::GrantRevoke(revoke) => self.answer(move |core| core.grant_revoke(&revoke)),
+            Request::GrantAdopt(named) => self.answer(move |core| core.adopt(&named.id)),
+            Request::Quarantine(_) => self.core.ask(|core| core.quarantine()),
+            Request::DeviceList(_) => self.core.ask(|core| core.device_list()),
+            Request::DeviceName(name) => self.answer(move |core| core.device_name(&name)),
+            Request::DeviceLost(lost) => self.answer(move |core| core.device_lost(&lost)),
+            Request::CompartmentRotate(show) => {
+                self.answer(move |core| core.compartment_rotate(&show.compartment))
+            }
+            Request::RecordSay(say) => {
+                self.answer(move |core| core.record_say(&say.record, &say.said))
+            }
+            Request::RecordLift(named) => self.answer(move |core| core.record_lift(&named.id)),
+            Request::RecordRelease(release) => {
+                self.answer(move |core| core.record_release(release))
+            }
+            Request::RecordReceipts(show) => {
+                self.core.ask(move |core| core.record_receipts(&show.record))
+            }
             Request::Why(why) => self.core.ask(move |core| core.why(&why.record)),
         }
     }
@@ -242,6 +270,15 @@ impl Tearline {
             country: root.country.clone(),
             root: root.signer.public(),
         };
+        let mut founders = vec![founder];
+        for (other, no) in create.founders.iter().zip(2..) {
+            founders.push(Member {
+                no: AgencyNo(no),
+                name: other.name.clone(),
+                country: trust::country(&other.country)?,
+                root: trust::root_key(&other.root)?,
+            });
+        }
         let mut nonce = [0; 16];
         SystemEntropy.fill(&mut nonce);
         let label = Label { tlp: DEFAULT_TLP, ..Label::unrestricted() };
@@ -250,16 +287,19 @@ impl Tearline {
             nonce,
             quorum: create.quorum.unwrap_or(1),
             limits_version: 1,
-            erasure_delay_hours: ERASURE_DELAY_HOURS,
+            erasure_delay_hours: create.erasure_delay_hours.unwrap_or(ERASURE_DELAY_HOURS),
             default_label: label.encode(),
             agreement: None,
-            founders: vec![founder],
+            founders,
         };
         if create.name.is_empty() || create.name.len() > tearline_crdt::bounds::NAME_BYTES_MAX {
             return Err(Failure::usage("a coalition's name has 1 to 128 bytes"));
         }
-        if charter.quorum != 1 {
-            return Err(Failure::usage("a coalition with one founder has a quorum of 1"));
+        let founders = charter.founders.len();
+        if !(1..=founders).contains(&usize::from(charter.quorum)) {
+            return Err(Failure::usage(format!(
+                "{founders} founders can reach a quorum of 1 to {founders}"
+            )));
         }
         self.core.act(move |core| {
             if let Ok(known) = core.coalition() {
@@ -278,6 +318,7 @@ impl Tearline {
         let announce = self.announce.clone();
         self.core.act(move |core| {
             let coalition = core.coalition()?.id();
+            let name = invite.name.unwrap_or_default();
             let named = if invite.addresses.is_empty() { announce } else { invite.addresses };
             let addresses = if named.is_empty() { core.full_addresses() } else { named };
             if addresses.is_empty() {
@@ -289,7 +330,7 @@ impl Tearline {
                 WallTime(core.now().wall.0.saturating_add(invite.expires_s.saturating_mul(1_000)));
             let act = core
                 .replica
-                .invite(coalition, invited, expires, addresses.clone())
+                .invite(coalition, invited, expires, addresses.clone(), &name)
                 .map_err(records::act_failure)?;
             let value = json(&reply::Invitation {
                 invitation: act.value.to_text(),
@@ -321,6 +362,7 @@ impl Tearline {
         };
         let (told, hears) = std::sync::mpsc::sync_channel(16);
         let inviter = invitation.inviter;
+        let check = check_code(&inviter, &self.keys.id(), &invitation.secret);
         let coalition = invitation.coalition;
         self.core.ask(move |core| {
             if core.coalition().is_ok_and(|known| known.id() != coalition) {
@@ -353,6 +395,7 @@ impl Tearline {
                 name,
                 agency,
                 inviter: inviter.to_string(),
+                check,
             })
         })
     }

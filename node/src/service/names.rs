@@ -106,8 +106,7 @@ fn named_agency(coalition: &Coalition, name: &str) -> Result<AgencyNo, Failure> 
         return Ok(AgencyNo(no));
     }
     let by_name: Vec<_> = members().filter(|m| m.name.eq_ignore_ascii_case(name)).collect();
-    let by_country: Vec<_> =
-        members().filter(|m| m.country.eq_ignore_ascii_case(name)).collect();
+    let by_country: Vec<_> = members().filter(|m| m.country.eq_ignore_ascii_case(name)).collect();
     let hits = if by_name.is_empty() { by_country } else { by_name };
     match hits.as_slice() {
         [member] => Ok(member.no),

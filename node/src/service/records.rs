@@ -7,7 +7,8 @@ use tearline_crdt::id::{AgencyNo, Class, CompartmentId, DeviceId, RecordId};
 use tearline_crdt::record::kind::Kind as RecordKind;
 use tearline_crdt::record::label::Label;
 use tearline_crdt::record::schema::{Field, Shape};
-use tearline_crdt::record::shelf::{Detail, Draft, DraftError, EntryView, Verdict, Written};
+use tearline_crdt::record::shelf::{Detail, Draft, DraftError, EntryView, Quarantine};
+use tearline_crdt::record::shelf::{Verdict, Written};
 use tearline_crdt::record::validate::validate;
 use tearline_crdt::statement::Right;
 use tearline_mesh::replica::{ActError, Done, Ticket};
@@ -415,6 +416,7 @@ fn what(entry: &EntryView) -> &'static str {
         EntryKind::CHANGE => "change",
         EntryKind::LABEL => "label",
         EntryKind::REBASE => "rebase",
+        EntryKind::REAUTHOR => "reauthor",
         _ => "unknown",
     }
 }
@@ -425,6 +427,9 @@ fn verdict(entry: &EntryView) -> String {
         Verdict::Waiting => "waiting".into(),
         Verdict::HeldBack => "held-back".into(),
         Verdict::Unknown => "unknown".into(),
+        Verdict::Replaced => "replaced".into(),
+        Verdict::Quarantined(Quarantine::Closed) => "quarantined: its log counts no further".into(),
+        Verdict::Quarantined(Quarantine::Route) => "quarantined: no grant allows it".into(),
         Verdict::Void(fault) => format!("void: {fault}"),
     }
 }
@@ -520,7 +525,17 @@ pub(super) fn act_failure(error: ActError) -> Failure {
         ActError::NoCoalition | ActError::NoCompartment => {
             Failure::new(Kind::NotFound, error.to_string())
         }
-        ActError::Denied { .. } => Failure::denied(error.to_string()),
+        ActError::Denied { .. } | ActError::WouldNotCount(_) | ActError::NotOriginator(_) => {
+            Failure::denied(error.to_string())
+        }
+        ActError::NoProposal | ActError::NoRecord => {
+            Failure::new(Kind::NotFound, error.to_string())
+        }
+        ActError::Basis => Failure::usage(error.to_string()),
+        ActError::Repeated | ActError::Marks => Failure::failed(error.to_string()),
+        ActError::Forked => Failure::failed(error.to_string()).hint(
+            "if this home is a copy, stop it; a home comes back with `tearline backup restore`",
+        ),
         ActError::Draft { error: DraftError::NoRecord, .. } => {
             Failure::new(Kind::NotFound, DraftError::NoRecord.to_string())
         }

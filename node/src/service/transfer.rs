@@ -481,7 +481,9 @@ fn external_id(draft: &Draft) -> String {
         Draft::New { fields, .. } => {
             fields.get("id").and_then(Value::as_str).unwrap_or("an object").to_owned()
         }
-        Draft::Edit { record, .. } | Draft::Label { record, .. } => record.to_string(),
+        Draft::Edit { record, .. }
+        | Draft::Label { record, .. }
+        | Draft::Reauthor { record, .. } => record.to_string(),
     }
 }
 

@@ -179,6 +179,7 @@ fn headers() -> Vec<Vec<u8>> {
         box_seq: Some(300),
         own_deps: vec![3, 300],
         deps: vec![EntryId([1; 32]), EntryId([2; 32])],
+        replaces: vec![],
     };
     let ids = [EntryId([1; 32]), EntryId([2; 32]), EntryId([3; 32])];
     let branch = Branch::covered(*signed(1), &ids, 1).unwrap();
@@ -219,11 +220,7 @@ fn statements() -> Vec<Vec<u8>> {
         vec![(AgencyNo(1), [9; 32])],
         [2; 16],
     );
-    let epoch = EpochStatement {
-        parents: vec![EpochId([1; 32])],
-        depth: 2,
-        commitment: [2; 32],
-    };
+    let epoch = EpochStatement { parents: vec![EpochId([1; 32])], depth: 2, commitment: [2; 32] };
     let desk = DeskCertificate::sign(&Signer::from_seed(&[9; 32]), &device(), None);
     let audience = Audience::Device { agency: AgencyNo(1), card: card() };
     let statements = [

@@ -16,6 +16,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 
+use super::moved;
 use super::thread::Place;
 use super::{Desk, ENTRIES_PER_LOG_MAX, Listed, Listing, Opened, Shelf, Standings, Work, entry_of};
 use crate::codec::{DecodeError, Reader, Write as _};
@@ -23,7 +24,7 @@ use crate::entry::run::{RunFault, VerifiedEntry, VerifiedRun};
 use crate::entry::sealed::{EntryKind, LogCipher, SealedHeader};
 use crate::epoch::EpochKeys;
 use crate::hash::Digest;
-use crate::id::{CompartmentId, EntryId, EpochId, LogId, RecordId, StatementId};
+use crate::id::{EntryId, EpochId, LogId, RecordId, StatementId};
 use crate::logbook::{LogNo, Logbook};
 use crate::record::genesis::record_id;
 use crate::store::{Batch, Space, Store, StoreError};
@@ -56,12 +57,12 @@ impl RecordState {
 
 /// What statements say of records and their entries, at this peer.
 pub trait Stewardship {
-    /// How the record with this genesis stands.
-    fn state(&self, compartment: &CompartmentId, genesis: &EntryId) -> RecordState;
+    /// How the record with this genesis, in this log, stands.
+    fn state(&self, log: &LogId, genesis: &EntryId) -> RecordState;
 
-    /// Whether a statement that this peer obeys names this entry as erased: true for the genesis of
-    /// every record whose [state](Stewardship::state) is erased.
-    fn is_erased(&self, compartment: &CompartmentId, entry: &EntryId) -> bool;
+    /// Whether a statement that this peer obeys names this entry, in this log, as erased: true for the
+    /// genesis of every record whose [state](Stewardship::state) is erased.
+    fn is_erased(&self, log: &LogId, entry: &EntryId) -> bool;
 }
 
 /// What is kept of an erased record: what an auditor asks.
@@ -94,7 +95,7 @@ impl Tombstone {
 }
 
 impl Shelf {
-    /// The shelf of a store: knows what is erased, and what of that is still to be done.
+    /// The shelf of a store: knows what is erased, and what is still to be done.
     pub fn load(store: &dyn Store) -> Result<Self, StoreError> {
         let mut shelf = Self::default();
         let mut damaged = None;
@@ -115,6 +116,7 @@ impl Shelf {
             shelf.erasing = true;
             ControlFlow::Break(())
         })?;
+        shelf.moved = moved::load(store)?;
         damaged.map_or(Ok(shelf), Err)
     }
 
@@ -133,7 +135,7 @@ impl Shelf {
         run: &VerifiedRun,
     ) -> Result<Option<VerifiedRun>, RunFault> {
         let log = run.log();
-        let is_named = |entry: &&VerifiedEntry| standings.is_erased(&log.compartment, &entry.id);
+        let is_named = |entry: &&VerifiedEntry| standings.is_erased(log, &entry.id);
         let mut gone: BTreeSet<u64> =
             run.entries().iter().filter(is_named).map(|e| e.seq).collect();
         if gone.is_empty() && self.erased.is_empty() {
@@ -151,7 +153,7 @@ impl Shelf {
             let Ok(header) = cipher.open_header(entry.seq, run.sealed(entry)) else { continue };
             let begins = gone.contains(&entry.seq)
                 && is_genesis(&header, &digest, entry.box_hash)
-                && standings.state(&log.compartment, &entry.id).erased.is_some();
+                && standings.state(log, &entry.id).erased.is_some();
             if begins || self.erased.contains_key(&header.record) {
                 records.insert(header.record);
             }
@@ -178,7 +180,7 @@ impl Shelf {
         let Some(listing) = Listing::load(desk.store, &record)? else { return Ok(false) };
         let tombstone = Tombstone { genesis, statement, at: desk.now };
         self.bury(batch, record, &listing, tombstone);
-        desk.projection.removed(desk.store, batch, &record)?;
+        desk.projection.erased(desk.store, batch, &record)?;
         desk.projection.finish(batch);
         Ok(true)
     }
@@ -271,7 +273,7 @@ impl Work<'_, '_> {
             return None;
         }
         let (genesis, at) = (opened.id, self.desk.now);
-        let statement = self.desk.standings.state(&self.log.compartment, &genesis).erased?;
+        let statement = self.desk.standings.state(&self.log, &genesis).erased?;
         is_genesis(&opened.header, &self.log_digest, opened.box_hash).then_some(Tombstone {
             genesis,
             statement,

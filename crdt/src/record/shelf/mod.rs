@@ -6,20 +6,25 @@
 //! (`thread`). A record that is no more than its genesis, as nearly all of an import are, is read
 //! off its one change without opening a document.
 //!
+//! Which of them are quarantined the caller says ([`Standings`]); when that changes, the records
+//! that it touches are judged again (`moved`).
+//!
 //! Documents are not kept: a small cache holds the threads that were opened last.
 //!
 //! `erase` destroys what records hold; `restate` shows them anew when statements about them change.
 
 mod erase;
+mod moved;
 mod prepare;
 mod read;
+mod reauthor;
 mod restate;
 #[cfg(test)]
 mod tests;
 mod thread;
 
 use std::collections::BTreeMap;
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 
 use serde_json::{Map, Value};
 
@@ -40,11 +45,11 @@ use crate::time::WallTime;
 use super::genesis::{Genesis, record_id};
 use super::kind::Kind;
 use super::label::Label;
-use super::receipt::Receipts;
+use super::receipt::{self, Receipts};
 
 pub use erase::{RecordState, Stewardship, Tombstone, genesis_of, record_at};
 pub use prepare::{Draft, DraftError, Prepared, Writing, Written};
-pub use read::{Detail, EntryView, Reader, Verdict};
+pub use read::{Detail, EntryView, Quarantine, Reader, Verdict};
 use thread::{Place, Thread};
 
 /// What a record came to, after one of its entries arrived. For indexes and inboxes.
@@ -52,7 +57,7 @@ use thread::{Place, Thread};
 pub struct RecordView<'a> {
     /// The record.
     pub record: RecordId,
-    /// Rises with every change that arrives here; not comparable between peers.
+    /// Rises with every change of what the record says here; not comparable between peers.
     pub version: u64,
     /// Where it is.
     pub compartment: CompartmentId,
@@ -90,7 +95,8 @@ pub trait Projection {
         view: &RecordView<'_>,
     ) -> Result<(), StoreError>;
 
-    /// A record is erased: nothing of it may stay, in any version of it.
+    /// Nothing of a record counts any more, or not yet: it is not to be found. Its version is above
+    /// that of all that was shown of it.
     fn removed(
         &mut self,
         store: &dyn Store,
@@ -98,14 +104,12 @@ pub trait Projection {
         record: &RecordId,
     ) -> Result<(), StoreError>;
 
-    /// A device says what became of statements. Whether it may is for the reader to judge.
-    fn receipt(
+    /// A record is erased: nothing of it may stay, in any version of it.
+    fn erased(
         &mut self,
         store: &dyn Store,
         batch: &mut Batch,
-        log: &LogId,
-        entry: &EntryId,
-        receipts: &Receipts,
+        record: &RecordId,
     ) -> Result<(), StoreError>;
 
     /// The last record of this batch was shown: write what was held back for it.
@@ -132,13 +136,11 @@ impl Projection for () {
         Ok(())
     }
 
-    fn receipt(
+    fn erased(
         &mut self,
         _store: &dyn Store,
         _batch: &mut Batch,
-        _log: &LogId,
-        _entry: &EntryId,
-        _receipts: &Receipts,
+        _record: &RecordId,
     ) -> Result<(), StoreError> {
         Ok(())
     }
@@ -146,10 +148,19 @@ impl Projection for () {
     fn finish(&mut self, _batch: &mut Batch) {}
 }
 
-/// Which agency a device belongs to, as the compartment's coalition has it; and how records stand.
+/// What the authority logs say of devices and their logs, and of records. When a limit or an answer of
+/// [`Standings::allows`] changes, the shelf is told ([`Shelf::limit_moved`],
+/// [`Shelf::routes_moved`]).
 pub trait Standings: Stewardship {
-    /// The device's agency; `None` for a stranger.
+    /// The device's agency, as the compartment's coalition has it; `None` for a stranger.
     fn agency(&self, compartment: &CompartmentId, device: &DeviceId) -> Option<AgencyNo>;
+
+    /// Position from which on entries of the log are quarantined; `u64::MAX` where all count.
+    fn limit(&self, log: &LogId) -> u64;
+
+    /// Whether one route of the log's device that counts allows its class, a record kind and an
+    /// author's time together.
+    fn allows(&self, log: &LogId, kind: Kind, wall: WallTime) -> bool;
 }
 
 /// What the shelf works with while it takes entries.
@@ -180,6 +191,8 @@ pub struct Shelf {
     erased: BTreeMap<RecordId, Tombstone>,
     /// Whether entries are queued to be detached.
     erasing: bool,
+    /// Positions whose standing changed, by log.
+    moved: BTreeMap<LogNo, Range<u64>>,
 }
 
 /// Most threads in the cache. A thread of one genesis takes about 3 kB with its document.
@@ -420,7 +433,7 @@ impl<'w, 'd> Work<'w, 'd> {
     fn take(&mut self, shelf: &mut Shelf, entry: &VerifiedEntry) -> Result<(), StoreError> {
         let Some(run) = self.run else { return Ok(()) };
         if entry.epoch == NO_EPOCH {
-            return self.take_clear(entry, run.sealed(entry));
+            return self.take_clear(run.sealed(entry));
         }
         let place = Place { no: self.no, seq: entry.seq };
         if !self.desk.keys.contains_key(&entry.epoch) {
@@ -441,11 +454,10 @@ impl<'w, 'd> Work<'w, 'd> {
         self.judge(shelf, opened)
     }
 
-    /// Hands on what a clear entry says, if this version knows it.
-    fn take_clear(&mut self, entry: &VerifiedEntry, clear: &[u8]) -> Result<(), StoreError> {
+    /// Keeps what a clear entry says, if this version knows it.
+    fn take_clear(&mut self, clear: &[u8]) -> Result<(), StoreError> {
         let Ok(receipts) = Receipts::decode(clear) else { return Ok(()) };
-        let Desk { projection, store, .. } = &mut *self.desk;
-        projection.receipt(*store, self.batch, &self.log, &entry.id, &receipts)
+        receipt::keep(self.desk.store, self.batch, &self.log.device, &receipts)
     }
 
     fn take_stored(&mut self, shelf: &mut Shelf, seq: u64) -> Result<(), StoreError> {
@@ -505,11 +517,13 @@ impl<'w, 'd> Work<'w, 'd> {
                 return Ok(());
             }
         }
-        listing.version += 1;
-        let version = listing.version;
-        let simple = fresh && self.show_genesis(&opened, version)?;
-        if !simple {
-            self.judge_thread(shelf, &listing, opened)?;
+        let closed = self.desk.standings.limit(&self.log) <= opened.place.seq;
+        if closed && !shelf.threads.contains_key(&record) {
+            // Nothing follows from it: it is listed, to be shown beside what counts.
+        } else if fresh && self.show_genesis(&opened, listing.version + 1)? {
+            listing.version += 1;
+        } else {
+            self.judge_thread(shelf, &mut listing, opened)?;
         }
         self.listings.insert(record, listing);
         Ok(())
@@ -519,6 +533,11 @@ impl<'w, 'd> Work<'w, 'd> {
     /// if that does not settle it.
     fn show_genesis(&mut self, opened: &Opened, version: u64) -> Result<bool, StoreError> {
         let Some(genesis) = self.sound_genesis(opened) else { return Ok(false) };
+        let Opened { place, log, header, .. } = opened;
+        let standings = self.desk.standings;
+        if standings.limit(log) <= place.seq || !standings.allows(log, genesis.kind, header.wall) {
+            return Ok(false);
+        }
         let expected = Expected {
             actor: document::actor(&self.log_digest, &opened.header.record, opened.header.run),
             seq: 1,
@@ -528,7 +547,7 @@ impl<'w, 'd> Work<'w, 'd> {
         let Ok(admitted) = gate::admit(genesis.change, &expected) else { return Ok(false) };
         let Some(fields) = change::to_json(admitted.change()) else { return Ok(false) };
         let origin = self.desk.standings.agency(&self.log.compartment, &self.log.device);
-        let state = self.desk.standings.state(&self.log.compartment, &opened.id);
+        let state = self.desk.standings.state(&self.log, &opened.id);
         let fields = if state.hides() { Map::new() } else { fields };
         let view = RecordView {
             record: opened.header.record,
@@ -556,7 +575,8 @@ impl<'w, 'd> Work<'w, 'd> {
             opened.box_hash.is_some_and(|b| record_id(&self.log_digest, &b) == header.record);
         let first = header.kind == EntryKind::GENESIS
             && header.deps.is_empty()
-            && header.own_deps.is_empty();
+            && header.own_deps.is_empty()
+            && header.run == 0;
         if !bound || !first {
             return None;
         }
@@ -567,47 +587,46 @@ impl<'w, 'd> Work<'w, 'd> {
     fn judge_thread(
         &mut self,
         shelf: &mut Shelf,
-        listing: &Listing,
+        listing: &mut Listing,
         opened: Opened,
     ) -> Result<(), StoreError> {
         let record = opened.header.record;
-        let mut thread = match shelf.fetch(&record).filter(|thread| thread.fits(opened.place)) {
+        let mut thread = match shelf.fetch(&record).filter(|thread| thread.fits(&opened)) {
             Some(thread) => thread,
-            None => self.load_thread(record, listing, opened.place)?,
+            None => self.load_thread(record, listing, Some(opened.place))?,
         };
+        let again = opened.clone();
         thread.add(opened);
-        let changed = thread.evaluate(self.desk.standings);
-        if changed && let Some(summary) = thread.summary(self.desk.standings) {
-            let view = RecordView {
-                record,
-                version: listing.version,
-                compartment: summary.compartment,
-                kind: summary.kind,
-                class: summary.class,
-                origin: summary.origin,
-                device: summary.device,
-                label: &summary.label,
-                fields: &summary.fields,
-                conflicted: thread.is_conflicted() && !summary.state.hides(),
-                restricted: summary.state.hides(),
-                recalled: summary.state.recalled,
-                created: summary.created,
-                received: self.desk.now,
-            };
-            self.desk.projection.record(self.desk.store, self.batch, &view)?;
+        let mut changed = thread.evaluate(self.desk.standings);
+        if thread.is_stale() {
+            thread = self.load_thread(record, listing, Some(again.place))?;
+            thread.add(again);
+            changed |= thread.evaluate(self.desk.standings);
+        }
+        if changed {
+            self.show_thread(&thread, listing)?;
         }
         shelf.keep(record, thread);
         Ok(())
+    }
+
+    /// Projects what a thread says; false if there is nothing that counts.
+    fn show_thread(&mut self, thread: &Thread, listing: &mut Listing) -> Result<bool, StoreError> {
+        let Some(summary) = thread.summary(self.desk.standings) else { return Ok(false) };
+        listing.version += 1;
+        let view = summary.view(thread, listing.version, self.desk.now);
+        self.desk.projection.record(self.desk.store, self.batch, &view)?;
+        Ok(true)
     }
 
     fn load_thread(
         &mut self,
         record: RecordId,
         listing: &Listing,
-        except: Place,
+        except: Option<Place>,
     ) -> Result<Thread, StoreError> {
         let mut thread = Thread::new(record);
-        for place in listing.places.iter().filter(|place| **place != except) {
+        for place in listing.places.iter().filter(|place| Some(**place) != except) {
             let in_run = self.run.filter(|run| place.no == self.no && place.seq >= run.from().next);
             let opened = match in_run {
                 Some(run) => self.open_in_run(run, *place)?,

@@ -21,7 +21,7 @@ use super::super::genesis::{Genesis, LabelStatement, Writers, encode_change, rec
 use super::super::kind::Kind;
 use super::super::label::Label;
 use super::thread::Thread;
-use super::{Shelf, Standings};
+use super::{Opened, Shelf, Standings, Verdict};
 
 /// What an author wants to write.
 #[derive(Clone, Debug)]
@@ -50,6 +50,12 @@ pub enum Draft {
         label: Label,
         /// The statements that it lifts.
         cites: Vec<EntryId>,
+    },
+    /// What the author's changes in this log did that wait for something quarantined, said again
+    /// ([`super::Reader::to_reauthor`]).
+    Reauthor {
+        /// The record.
+        record: RecordId,
     },
 }
 
@@ -152,6 +158,11 @@ impl Shelf {
                     let statement = LabelStatement { label, cites };
                     writing.prepare_label(thread, record, &statement, &mut prepared).map_err(at)?;
                 }
+                Draft::Reauthor { record } => {
+                    self.check_once(&mut edited, record).map_err(at)?;
+                    let thread = self.thread(writing, record).map_err(at)?;
+                    writing.prepare_reauthor(&digest, thread, record, &mut prepared).map_err(at)?;
+                }
             }
         }
         Ok(prepared)
@@ -202,6 +213,7 @@ impl Writing<'_> {
                 box_seq: (n > 0).then_some(first),
                 own_deps: if n == 0 { vec![] } else { vec![seq - 1] },
                 deps: vec![],
+                replaces: vec![],
             };
             let payload = if n == 0 {
                 Genesis { kind, writers, label: label.clone(), change: &built.bytes }.encode()
@@ -223,7 +235,7 @@ impl Writing<'_> {
         prepared: &mut Prepared,
     ) -> Result<(), DraftError> {
         let seq = self.next_seq + prepared.entries.len() as u64;
-        let mut header = self.header_on(EntryKind::CHANGE, true, thread, record)?;
+        let mut header = self.header_on(EntryKind::CHANGE, true, thread, record, thread.heads())?;
         let no = self.logbook.state(self.cipher.log()).map(|state| state.no);
         let actor = document::actor(digest, &record, header.run);
         let actor_seq = thread.next_seq(no, header.run);
@@ -242,24 +254,24 @@ impl Writing<'_> {
         prepared: &mut Prepared,
     ) -> Result<(), DraftError> {
         let seq = self.next_seq + prepared.entries.len() as u64;
-        let mut header =
-            self.header_on(EntryKind::LABEL, statement.cites.is_empty(), thread, record)?;
+        let (open, heads) = (statement.cites.is_empty(), thread.heads());
+        let mut header = self.header_on(EntryKind::LABEL, open, thread, record, heads)?;
         let key_box = self.key_box(thread, &mut header);
         prepared.entries.push(self.entry(seq, &header, &key_box, &statement.encode())?);
         prepared.written.push(Written { record, seq });
         Ok(())
     }
 
-    /// A header that depends on the record's heads. `open`: whoever may write the compartment may
+    /// A header that depends on these entries of the record. `open`: whoever may write the compartment may
     /// do this where the record is open to it.
-    fn header_on(
+    pub(super) fn header_on(
         &self,
         kind: EntryKind,
         open: bool,
         thread: &Thread,
         record: RecordId,
+        heads: Vec<&Opened>,
     ) -> Result<SealedHeader, DraftError> {
-        let heads = thread.heads();
         let writers = thread.writers().ok_or(DraftError::NoRecord)?;
         let log = self.cipher.log();
         let beginning = thread.origin().ok_or(DraftError::NoRecord)?;
@@ -286,12 +298,14 @@ impl Writing<'_> {
         }
         own_deps.sort_unstable();
         deps.sort_unstable();
-        Ok(SealedHeader { kind, record, wall: self.now, run: 0, box_seq: None, own_deps, deps })
+        let run = thread.next_run(self.logbook.state(log).map(|state| state.no));
+        let (wall, replaces) = (self.now, vec![]);
+        Ok(SealedHeader { kind, record, wall, run, box_seq: None, own_deps, deps, replaces })
     }
 
     /// The box of the record in this log: the one that is there, or a fresh one. A flash carries
     /// its own, so that it opens alone. A box is bound to no epoch; the key drawn from it is.
-    fn key_box(&mut self, thread: &Thread, header: &mut SealedHeader) -> KeyBox {
+    pub(super) fn key_box(&mut self, thread: &Thread, header: &mut SealedHeader) -> KeyBox {
         let log = self.cipher.log();
         let no = self.logbook.state(log).map(|state| state.no);
         let known = no.filter(|_| log.class != Class::Flash).and_then(|no| thread.box_seq(no));
@@ -304,7 +318,7 @@ impl Writing<'_> {
         key_box
     }
 
-    fn entry(
+    pub(super) fn entry(
         &self,
         seq: u64,
         header: &SealedHeader,
@@ -331,7 +345,7 @@ impl Thread {
         self.entries()
             .find(|(opened, verdict)| {
                 opened.header.kind == EntryKind::GENESIS
-                    && matches!(verdict, super::Verdict::Materialised | super::Verdict::HeldBack)
+                    && matches!(verdict, Verdict::Materialised | Verdict::HeldBack)
             })
             .map(|(opened, _)| &opened.log)
     }

@@ -17,14 +17,14 @@ use super::super::label::Label;
 use super::thread::Thread;
 use super::{Listing, RecordState, Shelf, Standings, open_stored};
 
-pub use super::thread::Verdict;
+pub use super::thread::{Quarantine, Verdict};
 
 /// A record in full.
 #[derive(Clone, Debug)]
 pub struct Detail {
     /// The record.
     pub record: RecordId,
-    /// Rises with every change that arrives here.
+    /// Rises with every change of what the record says here.
     pub version: u64,
     /// Where it is.
     pub compartment: CompartmentId,
@@ -96,9 +96,9 @@ impl<'a> Reader<'a> {
             return Ok(None);
         }
         let Some(listing) = Listing::load(self.store, &record)? else { return Ok(None) };
-        self.load(record)?;
-        let Some(thread) = self.shelf.threads.get(&record) else { return Ok(None) };
-        let Some(summary) = thread.summary(self.standings) else { return Ok(None) };
+        let standings = self.standings;
+        let Some(thread) = self.thread(record)? else { return Ok(None) };
+        let Some(summary) = thread.summary(standings) else { return Ok(None) };
         let hidden = summary.state.hides();
         let entries = thread
             .entries()
@@ -109,7 +109,7 @@ impl<'a> Reader<'a> {
                 kind: opened.header.kind,
                 wall: opened.header.wall,
                 fields: if hidden { vec![] } else { thread.fields(&opened.place) },
-                verdict: verdict.clone(),
+                verdict,
             })
             .collect();
         Ok(Some(Detail {
@@ -127,6 +127,12 @@ impl<'a> Reader<'a> {
             created: summary.created,
             entries,
         }))
+    }
+
+    /// A record's thread, if the record is here.
+    pub(super) fn thread(&mut self, record: RecordId) -> Result<Option<&Thread>, StoreError> {
+        self.load(record)?;
+        Ok(self.shelf.threads.get(&record))
     }
 
     /// Brings a record's thread into the cache, if the record is here.

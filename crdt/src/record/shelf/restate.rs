@@ -1,7 +1,7 @@
 //! Stating a record anew: a statement about it came or was lifted, and what is built from it must
 //! say so.
 
-use super::{Desk, Listing, RecordView, Shelf};
+use super::{Desk, Listing, Shelf};
 use crate::id::RecordId;
 use crate::store::{Batch, Space, StoreError};
 
@@ -22,22 +22,7 @@ impl Shelf {
         let Some(thread) = self.threads.get(&record) else { return Ok(()) };
         let Some(summary) = thread.summary(desk.standings) else { return Ok(()) };
         listing.version += 1;
-        let view = RecordView {
-            record,
-            version: listing.version,
-            compartment: summary.compartment,
-            kind: summary.kind,
-            class: summary.class,
-            origin: summary.origin,
-            device: summary.device,
-            label: &summary.label,
-            fields: &summary.fields,
-            conflicted: thread.is_conflicted() && !summary.state.hides(),
-            restricted: summary.state.hides(),
-            recalled: summary.state.recalled,
-            created: summary.created,
-            received: desk.now,
-        };
+        let view = summary.view(thread, listing.version, desk.now);
         desk.projection.record(desk.store, batch, &view)?;
         desk.projection.finish(batch);
         batch.put(Space::Records, record.0, listing.encode());

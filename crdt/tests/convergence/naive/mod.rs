@@ -241,7 +241,7 @@ impl Naive<'_> {
             let records =
                 self.records(area, &positive, &ground.counting, &whole.in_force, &counting);
             (answers.records, answers.destroyed) = (records.answers, records.destroyed);
-            answers.authors = self.authors(area, &ground.counting);
+            answers.authors = self.authors(area, &positive, &ground.counting);
             answers.readers = self.live_readers(&ground);
             answers.epochs = self.epochs(&ground, &counting, &whole.in_force);
             answers.current = self.current(&ground, &answers.epochs);

@@ -67,7 +67,7 @@ impl Naive<'_> {
         let all: BTreeSet<EntryId> = named.chain(self.held.records.iter().copied()).collect();
         for genesis in all {
             let originator = self.author_of(area, genesis);
-            let originator = originator.and_then(|device| counting.agency(&device));
+            let originator = originator.and_then(|device| whose(&device, positive, counting));
             let about: Vec<&Word<'_>> =
                 words.iter().filter(|word| word.what.genesis() == genesis).collect();
             for no in counting.members.keys() {
@@ -86,12 +86,13 @@ impl Naive<'_> {
     pub(super) fn authors(
         &self,
         area: CompartmentId,
+        positive: &Positive,
         counting: &Drawing,
     ) -> BTreeMap<EntryId, AgencyNo> {
         let mut authors = BTreeMap::new();
         for log in self.logs_in(area) {
             if let (Some(agency), Some(branch)) =
-                (counting.agency(&log.device), self.held.branches.get(log))
+                (whose(&log.device, positive, counting), self.held.branches.get(log))
             {
                 authors.extend(branch.iter().map(|entry| (*entry, agency)));
             }
@@ -167,7 +168,7 @@ impl Naive<'_> {
                     is_hold(hold) && binds
                 });
                 if !spared {
-                    destroyed.extend(self.own_entries(area, adding, &listed, counting));
+                    destroyed.extend(self.own_entries(area, adding, &listed, (positive, counting)));
                 }
             }
         }
@@ -190,13 +191,13 @@ impl Naive<'_> {
         area: CompartmentId,
         adding: Option<AgencyNo>,
         listed: &[&EntryId],
-        counting: &Drawing,
+        (positive, counting): (&Positive, &Drawing),
     ) -> BTreeSet<EntryId> {
         let own = |entry: &&&EntryId| {
             adding.is_none_or(|adding| {
                 let author = self.author_of(area, ***entry);
                 author.is_some_and(|author| {
-                    self.has(Bug::EraseAll) || counting.agency(&author) == Some(adding)
+                    self.has(Bug::EraseAll) || whose(&author, positive, counting) == Some(adding)
                 })
             })
         };
@@ -268,4 +269,9 @@ impl Naive<'_> {
         let log = logs.find(|log| self.held.branches.get(log).is_some_and(|b| b.contains(&entry)));
         log.map(|log| log.device)
     }
+}
+
+/// "The agency of the device by what counts, else the smallest in positive reach."
+fn whose(device: &DeviceId, positive: &Positive, counting: &Drawing) -> Option<AgencyNo> {
+    counting.agency(device).or_else(|| positive.agencies(device).first().copied())
 }

@@ -34,11 +34,11 @@ const EPOCH: EpochId = EpochId([3; 32]);
 struct Alone;
 
 impl Stewardship for Alone {
-    fn state(&self, _: &CompartmentId, _: &EntryId) -> RecordState {
+    fn state(&self, _: &LogId, _: &EntryId) -> RecordState {
         RecordState::default()
     }
 
-    fn is_erased(&self, _: &CompartmentId, _: &EntryId) -> bool {
+    fn is_erased(&self, _: &LogId, _: &EntryId) -> bool {
         false
     }
 }
@@ -46,6 +46,14 @@ impl Stewardship for Alone {
 impl Standings for Alone {
     fn agency(&self, _: &CompartmentId, _: &DeviceId) -> Option<AgencyNo> {
         Some(AgencyNo(1))
+    }
+
+    fn limit(&self, _: &LogId) -> u64 {
+        u64::MAX
+    }
+
+    fn allows(&self, _: &LogId, _: Kind, _: WallTime) -> bool {
+        true
     }
 }
 

@@ -90,12 +90,12 @@ proptest! {
         // One learns of it before anything arrives, by an erasure that names some of the entries.
         let of_record = whole.values().filter(|(_, of)| *of == Some(record));
         let named = of_record.zip(&named).filter(|(_, named)| **named).map(|((e, _), _)| e.id);
-        world.roll.2 = named.chain([genesis]).collect();
-        world.roll.1.insert(genesis, RecordState {
+        world.roll.erased = named.chain([genesis]).collect();
+        world.roll.states.insert(genesis, RecordState {
             erased: Some(STATEMENT),
             ..RecordState::default()
         });
-        let before = world.deliver(&delivery, Planted::Nothing);
+        let before = world.deliver(&delivery, &[], Planted::Nothing);
         // One that has everything, and one that has everything and is interrupted.
         let after = std::mem::replace(&mut world.archive, Peer::new(&world.roll, Planted::Nothing));
         let mut interrupted = Peer::new(&after.roll, Planted::Nothing);
@@ -217,12 +217,12 @@ fn a_false_genesis_erases_nothing_of_others() {
         .unwrap();
     world
         .roll
-        .1
+        .states
         .insert(forged.id, RecordState { erased: Some(STATEMENT), ..RecordState::default() });
-    world.roll.2.insert(forged.id);
+    world.roll.erased.insert(forged.id);
     for turns in [&[0u8, 1][..], &[1, 0]] {
         let delivery: Vec<Delivery> = super::one_by_one(turns);
-        let mut peer = world.deliver(&delivery, Planted::Nothing);
+        let mut peer = world.deliver(&delivery, &[], Planted::Nothing);
         assert!(peer.shelf.tombstone(&record).is_none());
         assert_eq!(peer.show(record).unwrap().fields, fields);
         let after = entries(&peer).into_values().find(|(entry, _)| entry.id == forged.id);
@@ -244,10 +244,10 @@ fn a_restricted_record_shows_no_content_until_that_is_lifted() {
     let restricted = RecordState { restricted: true, recalled: true, erased: None };
 
     // Known before anything came, with and without an edit behind the genesis.
-    world.roll.1.insert(genesis, restricted);
-    let mut early = world.deliver(&[], Planted::Nothing);
+    world.roll.states.insert(genesis, restricted);
+    let mut early = world.deliver(&[], &[], Planted::Nothing);
     // Stated when all of it was there.
-    world.archive.roll.1.insert(genesis, restricted);
+    world.archive.roll.states.insert(genesis, restricted);
     world.archive.restate(record);
     for peer in [&mut world.archive, &mut early] {
         let hidden = peer.show(record).unwrap();
@@ -258,7 +258,7 @@ fn a_restricted_record_shows_no_content_until_that_is_lifted() {
         let row = peer.row(&record);
         assert!(row.restricted && row.recalled && !row.conflicted && row.fields() == "{}");
 
-        peer.roll.1.insert(genesis, RecordState { recalled: true, ..RecordState::default() });
+        peer.roll.states.insert(genesis, RecordState { recalled: true, ..RecordState::default() });
         peer.restate(record);
         let lifted = peer.show(record).unwrap();
         assert_eq!(lifted.fields, open.fields);

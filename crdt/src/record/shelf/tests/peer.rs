@@ -17,27 +17,49 @@ pub(super) fn epoch(late: bool) -> (EpochId, EpochKeys) {
     (EpochId([n; 32]), EpochKeys::of(&[n; 32]))
 }
 
-/// Which device is of which agency; how records stand; which entries are erased.
+/// Which device is of which agency, and what of their logs counts.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Roll(
-    pub(super) BTreeMap<DeviceId, AgencyNo>,
-    pub(super) BTreeMap<EntryId, RecordState>,
-    pub(super) BTreeSet<EntryId>,
-);
+pub(super) struct Roll {
+    pub(super) agencies: BTreeMap<DeviceId, AgencyNo>,
+    pub(super) limits: BTreeMap<LogId, u64>,
+    pub(super) rules: BTreeMap<DeviceId, Rule>,
+    /// How records stand, by their geneses.
+    pub(super) states: BTreeMap<EntryId, RecordState>,
+    /// Which entries are erased.
+    pub(super) erased: BTreeSet<EntryId>,
+}
+
+/// What the routes of a device allow.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct Rule {
+    /// Records of this kind; of any, if it names none.
+    pub(super) kind: Option<Kind>,
+    /// What is written before.
+    pub(super) until: u64,
+}
 
 impl Stewardship for Roll {
-    fn state(&self, _: &CompartmentId, genesis: &EntryId) -> RecordState {
-        self.1.get(genesis).copied().unwrap_or_default()
+    fn state(&self, _: &LogId, genesis: &EntryId) -> RecordState {
+        self.states.get(genesis).copied().unwrap_or_default()
     }
 
-    fn is_erased(&self, _: &CompartmentId, entry: &EntryId) -> bool {
-        self.2.contains(entry)
+    fn is_erased(&self, _: &LogId, entry: &EntryId) -> bool {
+        self.erased.contains(entry)
     }
 }
 
 impl Standings for Roll {
     fn agency(&self, _: &CompartmentId, device: &DeviceId) -> Option<AgencyNo> {
-        self.0.get(device).copied()
+        self.agencies.get(device).copied()
+    }
+
+    fn limit(&self, log: &LogId) -> u64 {
+        self.limits.get(log).copied().unwrap_or(u64::MAX)
+    }
+
+    fn allows(&self, log: &LogId, kind: Kind, wall: WallTime) -> bool {
+        let rule = self.rules.get(&log.device);
+        rule.is_none_or(|rule| rule.kind.is_none_or(|only| only == kind) && wall.0 < rule.until)
     }
 }
 
@@ -49,6 +71,8 @@ pub(super) enum Planted {
     DropsWhatWaits,
     /// It never opens what came before the epoch's keys.
     LeavesClosed,
+    /// It does not judge records again when limits and routes move.
+    LeavesMoved,
 }
 
 /// A store, and what works on it.
@@ -116,7 +140,7 @@ impl Peer {
                 let cipher = LogCipher::new(log, entry.epoch, keys.clone());
                 cipher.open_header(entry.seq, run.sealed(entry)).ok()
             });
-            self.roll.2.contains(&entry.id)
+            self.roll.erased.contains(&entry.id)
                 || header.is_some_and(|header| self.shelf.tombstone(&header.record).is_some())
         };
         let parts = |entry: &VerifiedEntry| {
@@ -240,6 +264,54 @@ impl Peer {
         }
     }
 
+    /// Another position from which on a log is quarantined. The records are judged again later.
+    pub(super) fn limit(&mut self, log: &LogId, to: u64) {
+        let from = self.roll.limit(log);
+        self.roll.limits.insert(*log, to);
+        if let Some(state) = self.logbook.state(log) {
+            let mut batch = Batch::default();
+            self.shelf.limit_moved(&mut batch, state.no, from, to);
+            self.store.apply(batch).unwrap();
+        }
+    }
+
+    /// Another rule for what a device may write. The records are judged again later.
+    pub(super) fn rule(&mut self, device: DeviceId, rule: Option<Rule>) {
+        let before = match rule {
+            Some(rule) => self.roll.rules.insert(device, rule),
+            None => self.roll.rules.remove(&device),
+        };
+        if before == rule {
+            return;
+        }
+        let mut batch = Batch::default();
+        for (log, state) in self.logbook.logs() {
+            if log.device == device {
+                self.shelf.routes_moved(&mut batch, state.no);
+            }
+        }
+        self.store.apply(batch).unwrap();
+    }
+
+    /// Does one piece of what is left to be judged again; false if there is none.
+    pub(super) fn judge_moved(&mut self) -> bool {
+        if !self.shelf.has_moved() || self.planted == Planted::LeavesMoved {
+            return false;
+        }
+        let mut batch = Batch::default();
+        let mut desk = Desk {
+            store: &self.store,
+            logbook: &self.logbook,
+            keys: &self.keys,
+            standings: &self.roll,
+            projection: &mut self.shown,
+            now: WallTime(9),
+        };
+        self.shelf.judge_moved(&mut desk, &mut batch).unwrap();
+        self.store.apply(batch).unwrap();
+        true
+    }
+
     /// Starts anew on what is stored.
     pub(super) fn restart(&mut self) {
         self.logbook = Logbook::load(&self.store).unwrap();
@@ -267,7 +339,10 @@ impl Peer {
         let mut records = BTreeMap::new();
         for record in self.records() {
             let said = self.show(record).map(|detail| Said::of(&detail));
-            records.insert(record, (said, self.shown.0.get(&record).cloned()));
+            let row = self.shown.0.get(&record).cloned();
+            let current = version(&self.store, &record).unwrap();
+            let row = row.filter(|row| current == Some(row.version));
+            records.insert(record, (said, row));
         }
         let begun = self.shelf.records_of(&self.store, COMPARTMENT).unwrap();
         Picture { begun, waiting: self.store.keys(Space::Waiting), records }
@@ -279,13 +354,13 @@ impl Peer {
             reader.load(record).unwrap();
             let mut listing = Listing::load(&self.store, &record).unwrap().unwrap();
             let entries = self.shelf.threads[&record].entries();
-            let judged = entries.filter(|(_, verdict)| **verdict != Verdict::Waiting);
+            let judged = entries.filter(|(_, verdict)| *verdict != Verdict::Waiting);
             listing.places = judged.map(|(opened, _)| opened.place).collect();
             let mut batch = Batch::default();
             batch.put(Space::Records, record.0, listing.encode());
             self.store.apply(batch).unwrap();
         }
-        self.shelf = Shelf::default();
+        self.restart();
     }
 }
 
@@ -351,23 +426,22 @@ impl Projection for Shown {
 
     fn removed(
         &mut self,
+        store: &dyn Store,
+        _: &mut Batch,
+        record: &RecordId,
+    ) -> Result<(), StoreError> {
+        assert!(version(store, record)?.is_some());
+        self.0.remove(record);
+        Ok(())
+    }
+
+    fn erased(
+        &mut self,
         _: &dyn Store,
         _: &mut Batch,
         record: &RecordId,
     ) -> Result<(), StoreError> {
         self.0.remove(record);
-        Ok(())
-    }
-
-    fn receipt(
-        &mut self,
-        _: &dyn Store,
-        _: &mut Batch,
-        log: &LogId,
-        _: &EntryId,
-        receipts: &Receipts,
-    ) -> Result<(), StoreError> {
-        self.1.push((log.device, receipts.clone()));
         Ok(())
     }
 
