@@ -138,14 +138,6 @@ impl History {
         }
         held
     }
-
-    /// How many statements there are.
-    pub(crate) fn size(&self) -> usize {
-        let items = self.logs.iter().flat_map(|log| log.branches.iter().flatten());
-        let distinct: BTreeSet<_> =
-            items.filter(|item| item.statement.is_some()).map(|item| item.id).collect();
-        distinct.len()
-    }
 }
 
 impl Held {
