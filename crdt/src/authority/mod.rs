@@ -441,7 +441,6 @@ fn gather(
                 let Some(reopening) = &certificate.reopening else { continue };
                 let desk = certificate.desk.device;
                 let held = reach.devices.get(&desk);
-                let held = held.filter(|held| held.desk && held.card == certificate.desk);
                 let Some(agency) = held.map(|held| held.agency) else { continue };
                 if seats.seats.get(&agency).is_some_and(|s| s.is_standing(&certificate.root)) {
                     let permitted = seats.permitted(agency);
@@ -454,7 +453,7 @@ fn gather(
                 ..
             } => {
                 let held = reach.devices.get(&card.device);
-                let held = held.filter(|held| held.agency == *agency && held.card == *card);
+                let held = held.filter(|held| held.agency == *agency);
                 if held.is_some() && by.is_some_and(|by| by.agency == *agency) {
                     let permitted = seats.permitted(*agency);
                     limits.reopen(card.device, reopening, Author::Desk(*agency), &permitted);

@@ -182,9 +182,9 @@ impl Naive<'_> {
     }
 
     /// §4: the citations in an area's logs that work. "If the certificate is by a standing root, or
-    /// the grant counts and is by a desk of the device's agency; if it names the agency and card
-    /// that the device has by what counts; and for each closure if its author would be overridden by
-    /// an adopt of that root or desk, or is an act that is cited by an admission of the device's
+    /// the grant counts and is by a desk of the device's agency; if it names the agency that
+    /// the device is of by what counts; and for each closure if its author would be overridden by an
+    /// adopt of that root or desk, or is an act that is cited by an admission of the device's
     /// agency in force."
     pub(super) fn reopened(
         &self,
@@ -226,7 +226,7 @@ impl Naive<'_> {
                 _ => continue,
             };
             let device = coalition.devices.get(&card.device);
-            if device.is_none_or(|device| (device.agency, &device.card) != (agency, card)) {
+            if device.is_none_or(|device| device.agency != agency) {
                 continue;
             }
             let Reopening { incarnation, cites } = reopening;
