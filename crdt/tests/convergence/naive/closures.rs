@@ -214,7 +214,7 @@ impl Naive<'_> {
                     audience: Audience::Device { agency, card },
                     reopening: Some(reopening),
                     ..
-                } if counts(placed) => {
+                } if counts(placed) && self.card_holds(card) => {
                     let by = author(&placed.log.device, coalition);
                     let own = matches!(&by, Author::Device { agency: of, desk: true, .. }
                         if *of == Some(*agency));
