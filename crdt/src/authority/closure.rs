@@ -9,7 +9,8 @@ use crate::id::{AgencyNo, Class, CoalitionId, DeviceId, Incarnation, LogId, Stat
 use crate::statement::{Act, Reopening, Statement};
 
 use super::fact::{Fact, Logs, MarkSet};
-use super::reach::{Reach, Standing};
+use super::positive::{Devices, Part, Positive};
+use super::reach::Standing;
 
 /// On whose word a closure or an adoption stands.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -77,17 +78,17 @@ pub(super) struct Adopted {
 /// draws positive reach as it would be without one device's grants.
 pub(super) fn closures(
     facts: &[&Fact],
-    positive: &Reach,
-    seats: &Reach,
-    without: &dyn Fn(&DeviceId) -> BTreeMap<DeviceId, Standing>,
+    devices: &Devices,
+    positive: &Positive,
+    without: &dyn Fn(&DeviceId) -> Devices,
     coalition: &CoalitionId,
 ) -> Vec<Closure> {
     let mut found = BTreeMap::new();
-    let mut cuts: BTreeMap<DeviceId, BTreeMap<DeviceId, Standing>> = BTreeMap::new();
+    let mut cuts: BTreeMap<DeviceId, Devices> = BTreeMap::new();
     for fact in facts {
         let closure = match &fact.statement {
             Statement::Revoke { device, .. } => {
-                revoker(fact.issuer(), device, positive, &mut cuts, without).map(|author| Closure {
+                revoker(fact.issuer(), device, devices, &mut cuts, without).map(|author| Closure {
                     id: fact.id(),
                     author,
                     devices: BTreeSet::from([*device]),
@@ -97,9 +98,9 @@ pub(super) fn closures(
             }
             Statement::RootAct(root) => {
                 let Act::Revoke { device, .. } = &root.act else { continue };
-                let agency = seats.root_of(&root.root);
-                let own = positive.devices.get(device).map(|standing| standing.agency);
-                agency.filter(|agency| Some(*agency) == own).map(|agency| Closure {
+                let mut agencies = positive.agencies_of(&root.root);
+                let own = agencies.find(|no| devices.of(device, *no).is_some());
+                own.map(|agency| Closure {
                     id: root.id(coalition),
                     author: Author::Root(agency),
                     devices: BTreeSet::from([*device]),
@@ -122,16 +123,12 @@ pub(super) fn closures(
 /// The closures that acts in force make. `orphans` are the devices of an agency that stand behind
 /// replaced roots alone.
 pub(super) fn closures_by_acts(
-    positive: &Reach,
+    positive: &Positive,
     orphans: &dyn Fn(AgencyNo) -> BTreeSet<DeviceId>,
 ) -> Vec<Closure> {
-    let of_agency = |agency: AgencyNo| {
-        let devices = positive.devices.iter();
-        devices.filter(|(_, s)| s.agency == agency).map(|(device, _)| *device).collect()
-    };
     let closed = |act: &Act| match act {
         Act::Revoke { device, .. } => Some(BTreeSet::from([*device])),
-        Act::Retire { agency, .. } => Some(of_agency(*agency)),
+        Act::Retire { agency, .. } => Some(positive.devices.of_agency(*agency)),
         Act::ReplaceRoot { agency, .. } => Some(orphans(*agency)),
         _ => None,
     };
@@ -150,29 +147,28 @@ pub(super) fn closures_by_acts(
         .collect()
 }
 
-/// On whose word a device's revocation by another stands; `None` if that one is not above it.
+/// On whose word a device's revocation by another stands; `None` if that one is not above it. Who is
+/// of several agencies speaks as one of the device's, if he can.
 fn revoker(
     issuer: DeviceId,
     device: &DeviceId,
-    positive: &Reach,
-    cuts: &mut BTreeMap<DeviceId, BTreeMap<DeviceId, Standing>>,
-    without: &dyn Fn(&DeviceId) -> BTreeMap<DeviceId, Standing>,
+    devices: &Devices,
+    cuts: &mut BTreeMap<DeviceId, Devices>,
+    without: &dyn Fn(&DeviceId) -> Devices,
 ) -> Option<Author> {
-    let by = positive.devices.get(&issuer);
-    let author = by.map(author_of);
-    if issuer == *device {
-        return author;
+    let shared = |(no, _): &(AgencyNo, &Part)| devices.of(device, *no).is_some();
+    let own_desk = |(no, part): &(AgencyNo, &Part)| {
+        part.desk && devices.of(device, *no).is_some_and(|closed| !closed.desk)
+    };
+    if let Some((no, _)) = devices.parts(&issuer).find(own_desk) {
+        return Some(Author::Desk(no));
     }
-    let (by, closed) = (by?, positive.devices.get(device)?);
-    if by.desk && by.agency == closed.agency && !closed.desk {
-        return author;
-    }
-    let cut = cuts.entry(issuer).or_insert_with(|| without(&issuer));
-    if cut.contains_key(device) { None } else { author }
-}
-
-pub(super) const fn author_of(standing: &Standing) -> Author {
-    if standing.desk { Author::Desk(standing.agency) } else { Author::Device(standing.agency) }
+    let mut parts = devices.parts(&issuer);
+    let (no, part) = devices.parts(&issuer).find(shared).or_else(|| parts.next())?;
+    let above = issuer == *device
+        || devices.contains(device)
+            && !cuts.entry(issuer).or_insert_with(|| without(&issuer)).contains(device);
+    above.then(|| part.author(no))
 }
 
 /// What decides how far each log counts.
@@ -305,11 +301,11 @@ impl Limits {
         };
         let closures = self.closures_of(&log.device);
         let fork = logs.forked_at(log);
-        let digest = log.digest();
-        let adopted = self.adopted.get(&digest).map(Vec::as_slice).unwrap_or_default();
         if closures.is_empty() && fork.is_none() {
             return Limit::ALL;
         }
+        let digest = log.digest();
+        let adopted = self.adopted.get(&digest).map(Vec::as_slice).unwrap_or_default();
         let speaks = |adopted: &&Adopted| match adopted.author {
             Author::Whole => true,
             Author::Root(agency) | Author::Desk(agency) => {
@@ -348,15 +344,15 @@ impl View<'_> {
     /// How many entries of the held branch are within a mark: all that it counts, if it leads along
     /// this branch; else those before the fork.
     fn reaches(&self, (count, head): (u64, crate::id::EntryId)) -> u64 {
-        if self.is_own((count, head)) { count } else { self.fork.map_or(count, |at| at.min(count)) }
+        match self.fork {
+            Some(fork) if count > fork && !self.is_own((count, head)) => fork,
+            _ => count,
+        }
     }
 
-    /// Whether a mark lies on the held branch, as far as that is held.
+    /// Whether a mark lies on the held branch.
     fn is_own(&self, (count, head): (u64, crate::id::EntryId)) -> bool {
-        let last = count.saturating_sub(1);
-        count <= self.fork.unwrap_or(u64::MAX)
-            || self.logs.held(self.log) < count
-            || self.logs.id_at(self.log, last) == Some(head)
+        self.logs.id_at(self.log, count.saturating_sub(1)) == Some(head)
     }
 
     /// How far the held branch counts past a fork: as far as a mark leads along it, unless an
@@ -368,6 +364,9 @@ impl View<'_> {
         adopted: &[&Adopted],
         digest: &Digest,
     ) -> u64 {
+        if self.log.class == Class::Authority {
+            return fork;
+        }
         let adopted = || adopted.iter().map(|adopted| (adopted.count, adopted.head));
         if adopted().any(|mark| !self.is_own(mark)) {
             return fork;

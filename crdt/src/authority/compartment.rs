@@ -10,11 +10,11 @@ use crate::statement::{Act, Audience, EpochStatement, Opening, Right, Statement}
 
 use super::closure::{Cause, Closure, Limit, Limits, closures};
 use super::fact::{Fact, Logs, Place};
+use super::positive::Devices;
 use super::reach::{Reach, Standing, audience};
 use super::steward::Words;
 use super::{
-    Author, Coalition, Scope, StatementFault, StatementVerdict, checked_marks, gather,
-    is_before_fork, is_grant_of,
+    Coalition, Scope, StatementFault, StatementVerdict, gather, is_before_fork, is_grant_of,
 };
 
 /// A compartment, as its statements and its coalition's make it.
@@ -24,7 +24,7 @@ pub struct Compartment {
     opening: Opening,
     pub(super) facts: BTreeMap<EntryId, Fact>,
     audience: BTreeSet<AgencyNo>,
-    pub(super) positive: Reach,
+    pub(super) positive: Devices,
     pub(super) counting: Reach,
     closures: Vec<Closure>,
     limits: Limits,
@@ -58,7 +58,7 @@ impl Compartment {
             opening,
             facts: BTreeMap::new(),
             audience: BTreeSet::new(),
-            positive: Reach::default(),
+            positive: Devices::default(),
             counting: Reach::default(),
             closures: Vec::new(),
             limits: Limits::default(),
@@ -125,10 +125,10 @@ impl Compartment {
         self.live(device).is_some_and(|standing| standing.right() >= Right::Read)
     }
 
-    /// Whether a log's entries are worth storing: whether its device could ever have written it.
+    /// Whether a log's entries are worth storing: whether its device could ever have written here.
     #[must_use]
     pub fn admits(&self, log: &LogId) -> bool {
-        self.positive.devices.get(&log.device).is_some_and(|s| s.writes(log.class))
+        self.positive.parts(&log.device).any(|(_, part)| part.right() >= Right::Write)
     }
 
     /// Adds a statement. Returns whether it is new and may have consequences, which
@@ -162,8 +162,7 @@ impl Compartment {
             Statement::Found(_) | Statement::Unknown { .. } => return Ok(false),
             _ => {}
         }
-        let marks = checked_marks(&statement, payload)?;
-        Ok(self.facts.insert(place.id, Fact { place, statement, marks }).is_none())
+        Ok(Fact::new(place, statement, payload).join(&mut self.facts))
     }
 
     /// Takes an epoch whose parents are known, and those that waited for it.
@@ -193,18 +192,18 @@ impl Compartment {
     /// changed. Returns whether any changed.
     pub fn evaluate(&mut self, coalition: &Coalition, logs: &dyn Logs) -> bool {
         let facts: Vec<&Fact> = self.facts.values().collect();
-        let early = |fact: &Fact| is_before_fork(fact, logs);
-        let positive = Reach::compartment(&coalition.positive, &self.opening, &facts, &early);
+        let early: Vec<&Fact> =
+            facts.iter().copied().filter(|fact| is_before_fork(fact, logs)).collect();
+        let above = &coalition.positive;
+        let positive = above.devices.compartment(&above.roots, &self.opening, &early);
         let without = |device: &DeviceId| {
-            let others = |fact: &Fact| !is_grant_of(fact, device) && early(fact);
-            let above: Vec<&Fact> = coalition.facts.values().filter(|f| others(f)).collect();
-            let base = Reach {
-                devices: coalition.positive.devices_by(&above),
-                ..coalition.positive.clone()
-            };
-            Reach::compartment(&base, &self.opening, &facts, &others).devices
+            let others = |fact: &&Fact| !is_grant_of(fact, device) && is_before_fork(fact, logs);
+            let theirs: Vec<&Fact> = coalition.facts.values().filter(others).collect();
+            let own: Vec<&Fact> = facts.iter().copied().filter(others).collect();
+            let base = Devices::coalition(&above.roots, &theirs);
+            base.compartment(&above.roots, &self.opening, &own)
         };
-        let mut own = closures(&facts, &positive, &coalition.positive, &without, &coalition.id());
+        let mut own = closures(&facts, &positive, above, &without, &coalition.id());
         own.extend(coalition.closures().iter().cloned());
         let mut limits = Limits::new(own.iter().cloned());
         let mut counted = BTreeSet::new();
@@ -331,12 +330,6 @@ impl Compartment {
         }
         let scope = Scope { reach: &self.counting, limits: &self.limits, logs, coalition: false };
         Some(scope.verdict(fact, self.counted.contains(id)))
-    }
-
-    /// On whose word a device of this compartment speaks, in positive reach, if it has the right.
-    pub(super) fn speaker(&self, device: &DeviceId, right: Right) -> Option<Author> {
-        let standing = self.positive.devices.get(device)?;
-        (standing.right() >= right).then(|| super::closure::author_of(standing))
     }
 
     /// Why an entry of a log at a position is quarantined; `None` if it counts.

@@ -1,6 +1,7 @@
 //! Facts: statements as they are held, each at its place, and what is asked of logs.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use crate::hash::Digest;
 use crate::id::{DeviceId, EntryId, LogId, StatementId};
@@ -37,6 +38,29 @@ pub(super) struct Fact {
 }
 
 impl Fact {
+    pub(super) fn new(place: Place, statement: Statement, payload: Option<&[u8]>) -> Self {
+        let marks = marks_of(&statement, payload);
+        Self { place, statement, marks }
+    }
+
+    /// Joins the facts that are held. Returns whether that tells anything new: a fact may have come
+    /// before the list of its marks.
+    pub(super) fn join(self, held: &mut BTreeMap<EntryId, Self>) -> bool {
+        match held.entry(self.place.id) {
+            Entry::Vacant(vacant) => {
+                vacant.insert(self);
+                true
+            }
+            Entry::Occupied(mut occupied) => {
+                let richer = occupied.get().marks.is_empty() && !self.marks.is_empty();
+                if richer {
+                    occupied.insert(self);
+                }
+                richer
+            }
+        }
+    }
+
     pub(super) const fn issuer(&self) -> DeviceId {
         self.place.log.device
     }
@@ -68,8 +92,9 @@ impl MarkSet {
     }
 }
 
-/// The marks that a statement names.
-pub(super) fn marks_of(statement: &Statement, payload: Option<&[u8]>) -> MarkSet {
+/// The marks that a statement names. Of a list that is missing, or another than it names, there are
+/// none.
+fn marks_of(statement: &Statement, payload: Option<&[u8]>) -> MarkSet {
     let marks = match statement {
         Statement::Revoke { keep: marks, .. } | Statement::Adopt { marks } => Some(marks),
         Statement::RootAct(root) => root.act.marks(),

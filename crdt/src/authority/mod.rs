@@ -14,6 +14,7 @@
 mod closure;
 mod compartment;
 mod fact;
+mod positive;
 mod reach;
 mod route;
 mod steward;
@@ -33,7 +34,8 @@ pub use route::{Route, Uncovered};
 pub use steward::{Asked, RecordState};
 
 use closure::{Limits, closures, closures_by_acts};
-use fact::{Fact, marks_of};
+use fact::Fact;
+use positive::{Devices, Positive};
 use reach::{Reach, Source};
 
 /// What is wrong with a statement by itself. It is kept in its log and decides nothing; the fault is
@@ -49,9 +51,6 @@ pub enum StatementFault {
     /// A root's act that the root did not sign for this coalition.
     #[error("a root's act that does not hold")]
     RootAct,
-    /// Many marks whose list is missing or another.
-    #[error("marks whose list is missing")]
-    Marks,
     /// Boxes that are malformed, or not those that the statement names.
     #[error("boxes that are not what the statement names")]
     Boxes,
@@ -71,7 +70,6 @@ impl StatementFault {
             Self::Certificate => "bad-certificate",
             Self::Card => "bad-card",
             Self::RootAct => "bad-root-act",
-            Self::Marks => "bad-marks",
             Self::Boxes => "bad-boxes",
             Self::Depth => "bad-epoch-depth",
             Self::Misplaced => "misplaced-statement",
@@ -126,7 +124,7 @@ pub struct Coalition {
     id: CoalitionId,
     charter: Charter,
     facts: BTreeMap<EntryId, Fact>,
-    positive: Reach,
+    positive: Positive,
     counting: Reach,
     closures: Vec<Closure>,
     limits: Limits,
@@ -141,7 +139,7 @@ impl Coalition {
             id: charter.id(),
             charter,
             facts: BTreeMap::new(),
-            positive: Reach::default(),
+            positive: Positive::default(),
             counting: Reach::default(),
             closures: Vec::new(),
             limits: Limits::default(),
@@ -236,7 +234,7 @@ impl Coalition {
     pub fn next_agency(&self, founder: AgencyNo) -> AgencyNo {
         let founders = &self.charter.founders;
         let place = founders.iter().position(|member| member.no == founder).unwrap_or(0);
-        let last = self.positive.seats.keys().next_back().map_or(0, |no| no.0);
+        let last = self.positive.roots.keys().next_back().map_or(0, |no| no.0);
         let own = |no: &u16| usize::from(*no) % founders.len().max(1) == place;
         AgencyNo((last.saturating_add(1)..=u16::MAX).find(own).unwrap_or(u16::MAX))
     }
@@ -270,28 +268,30 @@ impl Coalition {
             Statement::Found(_) | Statement::Unknown { .. } => return Ok(false),
             _ => {}
         }
-        let marks = checked_marks(&statement, payload)?;
-        let fact = Fact { place, statement, marks };
-        Ok(self.facts.insert(place.id, fact).is_none())
+        Ok(Fact::new(place, statement, payload).join(&mut self.facts))
     }
 
     /// Draws all answers anew. Returns whether any changed.
     pub fn evaluate(&mut self, logs: &dyn Logs) -> bool {
         let facts: Vec<&Fact> = self.facts.values().collect();
         let source = Source { id: self.id, charter: &self.charter, facts: &facts };
-        let positive = Reach::coalition(&source, &|fact| is_before_fork(fact, logs));
+        let positive = Positive::new(&source, &|fact| is_before_fork(fact, logs));
         let without = |device: &DeviceId| {
             let others = |fact: &&&Fact| !is_grant_of(fact, device) && is_before_fork(fact, logs);
             let others: Vec<&Fact> = facts.iter().filter(others).copied().collect();
-            positive.devices_by(&others)
+            Devices::coalition(&positive.roots, &others)
         };
         let orphans = |agency| orphans(&facts, &positive, agency, logs);
-        let mut closures = closures(&facts, &positive, &positive, &without, &self.id);
+        let mut closures = closures(&facts, &positive.devices, &positive, &without, &self.id);
         closures.extend(closures_by_acts(&positive, &orphans));
         let mut limits = Limits::new(closures.iter().cloned());
-        let mut counted = BTreeSet::new();
+        let proven = facts.iter().filter(|fact| is_self_proving(&fact.statement));
+        let mut counted: BTreeSet<EntryId> = proven.map(|fact| fact.place.id).collect();
+        let mut before = Reach::default();
         let counting = loop {
-            let counting = Reach::coalition(&source, &|fact| counted.contains(&fact.place.id));
+            let counting = Reach::next_round(&source, &positive, &before, &|fact| {
+                counted.contains(&fact.place.id)
+            });
             limits.reset();
             gather(&mut limits, &facts, &counted, &counting, &counting, &self.id);
             let mut more = BTreeSet::new();
@@ -302,10 +302,11 @@ impl Coalition {
                     more.insert(fact.place.id);
                 }
             }
-            if more.is_empty() {
+            if more.is_empty() && counting.acts == before.acts {
                 break counting;
             }
             counted.extend(more);
+            before = counting;
         };
         let changed = positive != self.positive
             || counting != self.counting
@@ -329,12 +330,12 @@ impl Coalition {
     /// desk that the set does not know yet introduces itself by the certificate in its first entry.
     #[must_use]
     pub fn admits(&self, device: &DeviceId, first: Option<&Statement>) -> bool {
-        if self.positive.devices.contains_key(device) {
+        if self.positive.devices.contains(device) {
             return true;
         }
         matches!(first, Some(Statement::Desk(certificate))
             if certificate.desk.device == *device
-                && self.positive.root_of(&certificate.root).is_some()
+                && self.positive.agencies_of(&certificate.root).next().is_some()
                 && certificate.holds())
     }
 
@@ -362,12 +363,13 @@ impl Coalition {
             };
             let Some(proposal) = proposals.get_mut(&id) else { continue };
             let counts = proposal.act.is_narrowing() || self.counted.contains(&fact.place.id);
-            let desk = self.positive.devices.get(&fact.issuer()).filter(|s| s.desk);
-            if let Some(desk) = desk.filter(|_| counts)
-                && self.charter.founders.iter().any(|founder| founder.no == desk.agency)
-            {
-                proposal.approved.insert(desk.agency);
+            if !counts {
+                continue;
             }
+            let issuer = fact.issuer();
+            let parts = self.positive.devices.parts(&issuer).filter(|(_, part)| part.desk);
+            let is_founder = |no: &AgencyNo| self.charter.founders.iter().any(|f| f.no == *no);
+            proposal.approved.extend(parts.map(|(no, _)| no).filter(is_founder));
         }
         proposals
     }
@@ -439,7 +441,6 @@ fn gather(
                 let Some(reopening) = &certificate.reopening else { continue };
                 let desk = certificate.desk.device;
                 let held = reach.devices.get(&desk);
-                let held = held.filter(|held| held.desk && held.card == certificate.desk);
                 let Some(agency) = held.map(|held| held.agency) else { continue };
                 if seats.seats.get(&agency).is_some_and(|s| s.is_standing(&certificate.root)) {
                     let permitted = seats.permitted(agency);
@@ -452,7 +453,7 @@ fn gather(
                 ..
             } => {
                 let held = reach.devices.get(&card.device);
-                let held = held.filter(|held| held.agency == *agency && held.card == *card);
+                let held = held.filter(|held| held.agency == *agency);
                 if held.is_some() && by.is_some_and(|by| by.agency == *agency) {
                     let permitted = seats.permitted(*agency);
                     limits.reopen(card.device, reopening, Author::Desk(*agency), &permitted);
@@ -464,12 +465,15 @@ fn gather(
                 }
             }
             Statement::RootAct(root) if matches!(root.act, Act::Adopt { .. }) => {
-                by_roots.insert(root.id(coalition), (root.root, &fact.marks));
+                let marks = by_roots.entry((root.root, root.id(coalition))).or_insert(&fact.marks);
+                if marks.is_empty() {
+                    *marks = &fact.marks;
+                }
             }
             _ => {}
         }
     }
-    for (root, marks) in by_roots.into_values() {
+    for ((root, _), marks) in by_roots {
         let Some(agency) = seats.root_of(&root) else { continue };
         if seats.seats.get(&agency).is_some_and(|seat| seat.is_standing(&root)) {
             limits.adopt(Author::Root(agency), marks);
@@ -504,12 +508,10 @@ impl Scope<'_> {
         self.stands(fact, limit) && self.may_say(fact, standing).is_ok()
     }
 
-    /// Whether a place counts: it is on the branch that is held, or before the fork.
+    /// Whether a place counts: it is below the limit of the branch that is held, and of no other.
     fn stands(&self, fact: &Fact, limit: Limit) -> bool {
         let Place { log, seq, id } = &fact.place;
-        seq < &limit.next
-            && (self.logs.forked_at(log).is_none_or(|fork| *seq < fork)
-                || self.logs.id_at(log, *seq).is_none_or(|held| held == *id))
+        *seq < limit.next && self.logs.id_at(log, *seq) == Some(*id)
     }
 
     fn may_say(&self, fact: &Fact, standing: Option<&Standing>) -> Result<(), StatementVerdict> {
@@ -560,48 +562,32 @@ fn is_grant_of(fact: &Fact, device: &DeviceId) -> bool {
     matches!(fact.statement, Statement::Grant { .. }) && fact.issuer() == *device
 }
 
-/// The marks of a statement, if all of its list is there.
-fn checked_marks(
-    statement: &Statement,
-    payload: Option<&[u8]>,
-) -> Result<fact::MarkSet, StatementFault> {
-    use crate::statement::Marks;
-    let wide = match statement {
-        Statement::Revoke { keep: marks, .. } | Statement::Adopt { marks } => Some(marks),
-        Statement::RootAct(root) => root.act.marks(),
-        Statement::Propose { act, .. } => act.marks(),
-        _ => None,
-    };
-    let marks = marks_of(statement, payload);
-    if matches!(wide, Some(Marks::Wide(_))) && marks.is_empty() && !statement.is_narrowing() {
-        return Err(StatementFault::Marks);
-    }
-    Ok(marks)
-}
-
-/// Whether a statement stands before any fork of its log: what peers hold beyond one may differ.
+/// Whether a statement decides positive reach: it stands before any fork of its log, since what peers
+/// hold beyond one may differ, or proves itself.
 fn is_before_fork(fact: &Fact, logs: &dyn Logs) -> bool {
-    logs.forked_at(&fact.place.log).is_none_or(|fork| fact.place.seq < fork)
+    is_self_proving(&fact.statement)
+        || logs.forked_at(&fact.place.log).is_none_or(|fork| fact.place.seq < fork)
 }
 
 /// The devices of an agency that would have no route if its replaced roots had certified nothing.
 fn orphans(
     facts: &[&Fact],
-    positive: &Reach,
+    positive: &Positive,
     agency: AgencyNo,
     logs: &dyn Logs,
 ) -> BTreeSet<DeviceId> {
-    let Some(seat) = positive.seats.get(&agency) else { return BTreeSet::new() };
+    let Some(roots) = positive.roots.get(&agency) else { return BTreeSet::new() };
     let stays = |fact: &&&Fact| match &fact.statement {
         Statement::Desk(certificate) => {
-            !seat.roots.contains(&certificate.root) || seat.is_standing(&certificate.root)
+            !roots.all.contains(&certificate.root) || roots.replacing.contains(&certificate.root)
         }
         _ => is_before_fork(fact, logs),
     };
     let remaining: Vec<&Fact> = facts.iter().filter(stays).copied().collect();
-    let left = positive.devices_by(&remaining);
-    let of_agency = positive.devices.iter().filter(|(_, standing)| standing.agency == agency);
-    of_agency.map(|(device, _)| *device).filter(|device| !left.contains_key(device)).collect()
+    let left = Devices::coalition(&positive.roots, &remaining);
+    let mut devices = positive.devices.of_agency(agency);
+    devices.retain(|device| left.of(device, agency).is_none());
+    devices
 }
 
 /// Nothing is held yet.

@@ -1,8 +1,5 @@
-//! Reach: members, desks and routes, as they follow from a set of statements
-//! (`docs/protocol/authority.md`, section 3).
-//!
-//! The same drawing is done twice: from all widening statements, whatever became of their places
-//! (*positive* reach, by which narrowing is judged and which only grows), and from those that count.
+//! Members, desks and routes, as they follow from the statements that count
+//! (`docs/protocol/authority.md`, sections 3 and 7).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,6 +10,7 @@ use crate::keys::{DeviceCard, RootKey};
 use crate::statement::{Act, Audience, Opening, Right, Statement};
 
 use super::fact::{Fact, MarkSet};
+use super::positive::Positive;
 use super::route::Route;
 
 /// A member of a coalition and the roots that have stood for it.
@@ -93,30 +91,24 @@ pub(super) struct Source<'a> {
 }
 
 impl Reach {
-    /// Draws a coalition's reach from the facts for which `counts` holds. Certificates count always.
-    ///
-    /// Who may approve follows from founders' roots alone, and these only grow with acts in force,
-    /// so that acts are a least fixpoint; all else is drawn from them once.
-    pub(super) fn coalition(source: &Source<'_>, counts: &dyn Fn(&Fact) -> bool) -> Self {
-        let mut acts: BTreeMap<StatementId, InForce> = BTreeMap::new();
-        loop {
-            let more = acts_in_force(source, &voters(source, &acts), counts);
-            let settled = more.len() == acts.len()
-                && more.iter().all(|(id, held)| acts.get(id) == Some(held));
-            acts = more;
-            if settled {
-                break;
-            }
-        }
+    /// Draws a coalition's reach from the facts for which `counts` holds, and the round before this
+    /// one. Narrowing acts are in force as positive reach says.
+    pub(super) fn next_round(
+        source: &Source<'_>,
+        positive: &Positive,
+        before: &Self,
+        counts: &dyn Fn(&Fact) -> bool,
+    ) -> Self {
+        let voters = Voters::new(source, &before.acts);
+        let mut acts = proposed(source);
+        acts.retain(|id, held| {
+            held.widely = voters.are_enough(id, counts);
+            held.widely || held.act.is_narrowing() && positive.acts.contains_key(id)
+        });
         let seats = seats(source, &acts);
         let grants: Vec<&Fact> = source.facts.iter().copied().filter(|fact| counts(fact)).collect();
         let devices = with_grants(desks(source.facts, &seats), &grants);
         Self { seats, devices, acts }
-    }
-
-    /// The devices that would have a standing if these facts were all; members, roots and acts stay.
-    pub(super) fn devices_by(&self, facts: &[&Fact]) -> BTreeMap<DeviceId, Standing> {
-        with_grants(desks(facts, &self.seats), facts)
     }
 
     /// Draws a compartment's reach on top of its coalition's.
@@ -196,25 +188,67 @@ fn replacing(acts: &BTreeMap<StatementId, InForce>, no: AgencyNo) -> BTreeSet<Ro
         .collect()
 }
 
-/// The founders for whom each device may approve: those by whose roots it is certified.
-fn voters(
-    source: &Source<'_>,
-    acts: &BTreeMap<StatementId, InForce>,
-) -> BTreeMap<DeviceId, BTreeSet<AgencyNo>> {
-    let mut roots: BTreeMap<RootKey, BTreeSet<AgencyNo>> = BTreeMap::new();
-    for founder in &source.charter.founders {
-        for root in replacing(acts, founder.no).into_iter().chain([founder.root]) {
-            roots.entry(root).or_default().insert(founder.no);
+/// Who approved which act, and for whom.
+pub(super) struct Voters<'a> {
+    /// The founders for whom each device may approve: those by whose roots it is certified.
+    founders: BTreeMap<DeviceId, BTreeSet<AgencyNo>>,
+    approvals: BTreeMap<StatementId, Vec<&'a Fact>>,
+    quorum: usize,
+}
+
+impl<'a> Voters<'a> {
+    pub(super) fn new(source: &Source<'a>, acts: &BTreeMap<StatementId, InForce>) -> Self {
+        let mut roots: BTreeMap<RootKey, BTreeSet<AgencyNo>> = BTreeMap::new();
+        for founder in &source.charter.founders {
+            for root in replacing(acts, founder.no).into_iter().chain([founder.root]) {
+                roots.entry(root).or_default().insert(founder.no);
+            }
         }
+        let mut founders: BTreeMap<DeviceId, BTreeSet<AgencyNo>> = BTreeMap::new();
+        let mut approvals: BTreeMap<StatementId, Vec<&Fact>> = BTreeMap::new();
+        for fact in source.facts.iter().copied() {
+            match &fact.statement {
+                Statement::Desk(certificate) => {
+                    if let Some(by) = roots.get(&certificate.root) {
+                        founders.entry(certificate.desk.device).or_default().extend(by);
+                    }
+                }
+                Statement::Propose { number, act } => {
+                    approvals.entry(act.id(&source.id, *number)).or_default().push(fact);
+                }
+                Statement::Approve { act } => approvals.entry(*act).or_default().push(fact),
+                _ => {}
+            }
+        }
+        Self { founders, approvals, quorum: usize::from(source.charter.quorum) }
     }
-    let mut voters: BTreeMap<DeviceId, BTreeSet<AgencyNo>> = BTreeMap::new();
+
+    /// Whether enough founders approved an act by approvals that count.
+    pub(super) fn are_enough(&self, id: &StatementId, counts: &dyn Fn(&Fact) -> bool) -> bool {
+        let approvals = self.approvals.get(id).into_iter().flatten();
+        let approved: BTreeSet<AgencyNo> = approvals
+            .filter(|fact| counts(fact))
+            .filter_map(|fact| self.founders.get(&fact.issuer()))
+            .flatten()
+            .copied()
+            .collect();
+        approved.len() >= self.quorum
+    }
+}
+
+/// The acts of which a proposal is held, with their marks where any proposal has them.
+pub(super) fn proposed(source: &Source<'_>) -> BTreeMap<StatementId, InForce> {
+    let mut proposed: BTreeMap<StatementId, InForce> = BTreeMap::new();
     for fact in source.facts {
-        let Statement::Desk(certificate) = &fact.statement else { continue };
-        if let Some(founders) = roots.get(&certificate.root) {
-            voters.entry(certificate.desk.device).or_default().extend(founders);
+        let Statement::Propose { number, act } = &fact.statement else { continue };
+        let marks = || fact.marks.clone();
+        let new = || InForce { act: act.clone(), marks: marks(), widely: false };
+        let held = proposed.entry(act.id(&source.id, *number)).or_insert_with(new);
+        if held.marks.is_empty() {
+            held.marks = marks();
         }
     }
-    voters
+    proposed
 }
 
 fn root_of(seats: &BTreeMap<AgencyNo, Seat>, root: &RootKey) -> Option<AgencyNo> {
@@ -237,9 +271,6 @@ pub(super) fn audience(coalition: &Reach, opening: &Opening) -> BTreeSet<AgencyN
         .collect()
 }
 
-/// A device's agency and card.
-type Card = (AgencyNo, DeviceCard);
-
 /// The desks. Of several certificates for one device that of the smallest agency, then card, counts.
 fn desks(facts: &[&Fact], seats: &BTreeMap<AgencyNo, Seat>) -> BTreeMap<DeviceId, Standing> {
     let mut desks: BTreeMap<DeviceId, Standing> = BTreeMap::new();
@@ -256,87 +287,24 @@ fn desks(facts: &[&Fact], seats: &BTreeMap<AgencyNo, Seat>) -> BTreeMap<DeviceId
     desks
 }
 
-/// Whose each device is that grants name: it says so itself, by its card. Of several cards under
-/// desks of the agencies that grants name with them, the smallest agency, then card, counts.
-fn cards(grants: &[&Fact], desks: &BTreeMap<DeviceId, Standing>) -> BTreeMap<DeviceId, Card> {
-    let mut cards: BTreeMap<DeviceId, Card> = BTreeMap::new();
-    for fact in grants {
-        let Statement::Grant { audience: Audience::Device { agency, card }, .. } = &fact.statement
-        else {
-            continue;
-        };
-        let sponsor = desks.get(&DeviceId(card.sponsor));
-        if sponsor.is_none_or(|sponsor| sponsor.agency != *agency) {
-            continue;
-        }
-        let held = cards.entry(card.device).or_insert_with(|| (*agency, card.clone()));
-        if (*agency, card) < (held.0, &held.1) {
-            *held = (*agency, card.clone());
-        }
-    }
-    cards
-}
-
-/// Acts that enough founders approved.
-fn acts_in_force(
-    source: &Source<'_>,
-    voters: &BTreeMap<DeviceId, BTreeSet<AgencyNo>>,
-    counts: &dyn Fn(&Fact) -> bool,
-) -> BTreeMap<StatementId, InForce> {
-    let mut proposed: BTreeMap<StatementId, InForce> = BTreeMap::new();
-    let mut approvals: BTreeMap<StatementId, Vec<&Fact>> = BTreeMap::new();
-    for fact in source.facts {
-        match &fact.statement {
-            Statement::Propose { number, act } => {
-                let id = act.id(&source.id, *number);
-                let marks = || fact.marks.clone();
-                let new = || InForce { act: act.clone(), marks: marks(), widely: false };
-                let held = proposed.entry(id).or_insert_with(new);
-                if held.marks.is_empty() {
-                    held.marks = marks();
-                }
-                approvals.entry(id).or_default().push(fact);
-            }
-            Statement::Approve { act } => approvals.entry(*act).or_default().push(fact),
-            _ => {}
-        }
-    }
-    let enough = |id: &StatementId, counts: &dyn Fn(&Fact) -> bool| {
-        let approved: BTreeSet<AgencyNo> = approvals
-            .get(id)
-            .into_iter()
-            .flatten()
-            .filter(|fact| counts(fact))
-            .filter_map(|fact| voters.get(&fact.issuer()))
-            .flatten()
-            .copied()
-            .collect();
-        approved.len() >= usize::from(source.charter.quorum)
-    };
-    proposed.retain(|id, held| {
-        held.widely = enough(id, counts);
-        held.widely || held.act.is_narrowing() && enough(id, &|_| true)
-    });
-    proposed
-}
-
 /// The devices that grants in the coalition give a standing, beside the desks.
 fn with_grants(
     desks: BTreeMap<DeviceId, Standing>,
     grants: &[&Fact],
 ) -> BTreeMap<DeviceId, Standing> {
-    let cards = cards(grants, &desks);
-    extend(desks, grants, &Within::Coalition { cards: &cards })
+    let within = Within::Coalition { desks: &desks.clone() };
+    extend(desks, grants, &within)
 }
 
 /// Where routes are drawn.
 enum Within<'a> {
-    Coalition { cards: &'a BTreeMap<DeviceId, Card> },
+    Coalition { desks: &'a BTreeMap<DeviceId, Standing> },
     Compartment { coalition: &'a Reach, audience: &'a BTreeSet<AgencyNo> },
 }
 
 /// Follows grants from the devices that have routes, depth by depth, so that the routes of a device
-/// that are kept do not depend on the order of the grants.
+/// that are kept do not depend on the order of the grants. Whose a device is, and under which card,
+/// the shortest of its routes decide.
 fn extend(
     mut devices: BTreeMap<DeviceId, Standing>,
     facts: &[&Fact],
@@ -365,16 +333,18 @@ fn extend(
                 if covered.is_empty() {
                     continue;
                 }
-                for (device, mut standing) in within.recipients(audience, by, &devices) {
+                for (device, mut standing) in within.recipients(audience, by) {
                     standing.routes = within.clip(&standing, &covered);
                     found.push((device, standing));
                 }
             }
         }
+        found.sort_by(|(a, of), (b, or)| (a, of.agency, &of.card).cmp(&(b, or.agency, &or.card)));
         let touched: BTreeSet<DeviceId> = found.iter().map(|(device, _)| *device).collect();
         for (device, standing) in found {
             match devices.get_mut(&device) {
-                Some(held) => held.routes.extend(standing.routes),
+                Some(held) if held.agency == standing.agency => held.routes.extend(standing.routes),
+                Some(_) => {}
                 None => {
                     devices.insert(device, standing);
                 }
@@ -393,12 +363,7 @@ fn extend(
 
 impl Within<'_> {
     /// Whom a grant reaches, if the issuer's standing lets it.
-    fn recipients(
-        &self,
-        audience: &Audience,
-        by: &Standing,
-        devices: &BTreeMap<DeviceId, Standing>,
-    ) -> Vec<(DeviceId, Standing)> {
+    fn recipients(&self, audience: &Audience, by: &Standing) -> Vec<(DeviceId, Standing)> {
         let bare = |agency, card: &DeviceCard, desk| Standing {
             agency,
             card: card.clone(),
@@ -406,11 +371,10 @@ impl Within<'_> {
             routes: Vec::new(),
         };
         match (self, audience) {
-            (Self::Coalition { cards }, Audience::Device { agency, card }) => {
-                let own =
-                    cards.get(&card.device).is_some_and(|own| *own == (*agency, card.clone()));
-                let desk = devices.get(&card.device).is_some_and(|held| held.desk);
-                if !own || by.agency != *agency || desk {
+            (Self::Coalition { desks }, Audience::Device { agency, card }) => {
+                let sponsor = desks.get(&DeviceId(card.sponsor)).map(|desk| desk.agency);
+                let own = sponsor == Some(*agency) && by.agency == *agency;
+                if !own || desks.contains_key(&card.device) {
                     return Vec::new();
                 }
                 vec![(card.device, bare(*agency, card, false))]
@@ -419,7 +383,7 @@ impl Within<'_> {
             (Self::Compartment { coalition, .. }, Audience::Device { agency, card }) => coalition
                 .devices
                 .get(&card.device)
-                .filter(|held| held.agency == *agency && held.card == *card)
+                .filter(|held| held.agency == *agency)
                 .map(|held| (card.device, bare(held.agency, &held.card, held.desk)))
                 .into_iter()
                 .collect(),

@@ -60,8 +60,13 @@ impl Words {
         self.records.entry(genesis).or_default().push((word, author, id));
     }
 
-    fn destroy(&mut self, genesis: EntryId, author: Author, entries: &[EntryId]) {
-        for entry in entries.iter().chain([&genesis]) {
+    fn destroy<'a>(
+        &mut self,
+        genesis: EntryId,
+        author: Author,
+        entries: impl IntoIterator<Item = &'a EntryId>,
+    ) {
+        for entry in entries {
             self.entries.entry(*entry).or_default().push((genesis, author));
         }
     }
@@ -79,7 +84,7 @@ impl Compartment {
             match &held.act {
                 Act::Erase(erasure) => {
                     words.say(erasure.genesis, Word::Erase, whole, *id);
-                    words.destroy(erasure.genesis, whole, &erasure.others);
+                    words.destroy(erasure.genesis, whole, erasure.entries());
                 }
                 Act::Restrict { genesis } => words.say(*genesis, Word::Restrict, whole, *id),
                 Act::Hold { genesis } => words.say(*genesis, Word::Hold, whole, *id),
@@ -94,31 +99,40 @@ impl Compartment {
     }
 
     fn hear(&self, fact: &Fact, words: &mut Words) {
-        let admin = self.speaker(&fact.issuer(), Right::Admin);
-        let writer = self.speaker(&fact.issuer(), Right::Write);
-        match (&fact.statement, admin, writer) {
-            (Statement::Erase(erasure), Some(author), _) => {
-                words.say(erasure.genesis, Word::Erase, author, fact.id());
-                words.destroy(erasure.genesis, author, &erasure.others);
+        let by = |right| self.positive.speakers(&fact.issuer(), right);
+        match &fact.statement {
+            Statement::Erase(erasure) => {
+                for author in by(Right::Admin) {
+                    words.say(erasure.genesis, Word::Erase, author, fact.id());
+                    words.destroy(erasure.genesis, author, erasure.entries());
+                }
             }
-            (Statement::EraseAlso { genesis, entries }, _, Some(author)) => {
-                words.destroy(*genesis, author, entries);
+            Statement::EraseAlso { genesis, entries } => {
+                for author in by(Right::Write) {
+                    words.destroy(*genesis, author, entries);
+                }
             }
-            (Statement::Restrict { genesis }, Some(author), _) => {
-                words.say(*genesis, Word::Restrict, author, fact.id());
+            Statement::Restrict { genesis } => {
+                for author in by(Right::Admin) {
+                    words.say(*genesis, Word::Restrict, author, fact.id());
+                }
             }
-            (Statement::Hold { genesis }, Some(author), _) => {
-                words.say(*genesis, Word::Hold, author, fact.id());
+            Statement::Hold { genesis } => {
+                for author in by(Right::Admin) {
+                    words.say(*genesis, Word::Hold, author, fact.id());
+                }
             }
-            (Statement::Recall { genesis }, _, Some(author)) => {
-                words.say(*genesis, Word::Recall, author, fact.id());
+            Statement::Recall { genesis } => {
+                for author in by(Right::Write) {
+                    words.say(*genesis, Word::Recall, author, fact.id());
+                }
             }
-            (Statement::Lift { lifted }, _, _) if self.counted.contains(&fact.place.id) => {
+            Statement::Lift { lifted } if self.counted.contains(&fact.place.id) => {
                 let by = self.counting.devices.get(&fact.issuer());
                 let by = by.filter(|by| by.right() >= Right::Admin).map(|by| by.agency);
                 let of = self.facts.get(&EntryId(lifted.0)).map(Fact::issuer);
-                let of = of.and_then(|device| self.positive.devices.get(&device));
-                if by.is_some() && by == of.map(|of| of.agency) {
+                let own = of.zip(by).and_then(|(of, by)| self.positive.of(&of, by));
+                if own.is_some() {
                     words.lifted.insert(*lifted);
                 }
             }
@@ -214,10 +228,12 @@ impl Compartment {
         erased && !held
     }
 
-    /// The agency that began the records of a log.
+    /// The agency whose the entries of a log are, and the records that began in it: by what counts,
+    /// else in positive reach.
     #[must_use]
     pub fn originator(&self, log: &LogId) -> Option<AgencyNo> {
-        self.positive.devices.get(&log.device).map(|standing| standing.agency)
+        let counting = self.counting.devices.get(&log.device).map(|standing| standing.agency);
+        counting.or_else(|| self.positive.parts(&log.device).next().map(|(no, _)| no))
     }
 
     /// The statements about a record that are not lifted.

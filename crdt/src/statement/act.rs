@@ -205,6 +205,11 @@ impl Act {
 }
 
 impl Erasure {
+    /// All entries that it lists.
+    pub fn entries(&self) -> impl Iterator<Item = &EntryId> {
+        self.others.iter().chain([&self.genesis])
+    }
+
     /// Appends `genesis (32) || count (number), entries (32 each)`.
     pub fn encode(&self, out: &mut Vec<u8>) {
         out.raw(&self.genesis.0);
