@@ -7,3 +7,4 @@ mod first_steps;
 mod kill_rounds;
 mod passes;
 mod rebuild;
+mod trust;

@@ -3,7 +3,7 @@
 //! Each is one statement in this device's authority log. Before it is written it is judged as if it
 //! stood there: what would not count is refused with the verdict, and nothing is written.
 
-use tearline_crdt::authority::{Cause, Place, StatementVerdict};
+use tearline_crdt::authority::{Cause, Logs, Place, StatementVerdict};
 use tearline_crdt::bounds::{BASIS_BYTES_MAX, ERASED_ENTRIES_MAX};
 use tearline_crdt::codec::Write as _;
 use tearline_crdt::entry::sealed::LogCipher;
@@ -307,7 +307,8 @@ impl<S: Store> Replica<S> {
         let area = self.areas.get(&id).ok_or(ActError::NoCompartment)?;
         let log = self.own_log(id, Class::Authority);
         let place = Place { log, seq: self.logbook.head(&log).next, id: EntryId([0xff; 32]) };
-        let logs = HeldLogs::new(&self.logbook, &self.store);
+        let held = HeldLogs::new(&self.logbook, &self.store);
+        let logs = Supposed { held: &held, place };
         let refused = |_| ActError::WouldNotCount(StatementVerdict::NotAbove);
         let verdict = match &area.body {
             Body::Coalition(coalition) => {
@@ -324,7 +325,7 @@ impl<S: Store> Replica<S> {
                 compartment.verdict(&place.id, &logs)
             }
         };
-        logs.outcome()?;
+        held.outcome()?;
         Ok(verdict.unwrap_or(StatementVerdict::NoStanding))
     }
 
@@ -381,5 +382,28 @@ impl<S: Store> Replica<S> {
     #[must_use]
     pub fn own_agency(&self, coalition: CoalitionId) -> Option<AgencyNo> {
         self.coalition(coalition)?.live(&self.device()).map(|own| own.agency)
+    }
+}
+
+/// The logs, with one entry more.
+struct Supposed<'a> {
+    held: &'a HeldLogs<'a>,
+    place: Place,
+}
+
+impl Logs for Supposed<'_> {
+    fn held(&self, log: &LogId) -> u64 {
+        self.held.held(log) + u64::from(*log == self.place.log)
+    }
+
+    fn id_at(&self, log: &LogId, seq: u64) -> Option<EntryId> {
+        if (*log, seq) == (self.place.log, self.place.seq) {
+            return Some(self.place.id);
+        }
+        self.held.id_at(log, seq)
+    }
+
+    fn forked_at(&self, log: &LogId) -> Option<u64> {
+        self.held.forked_at(log)
     }
 }
