@@ -6,7 +6,7 @@ use tearline_crdt::entry::Header;
 use tearline_crdt::entry::run::{Head, NewEntry, UnverifiedRun, write_segment};
 use tearline_crdt::entry::sealed::{EntryKind, LogCipher, SealedHeader};
 use tearline_crdt::epoch::{EpochKeys, box_context};
-use tearline_crdt::hash::{Domain, sha256};
+use tearline_crdt::hash::sha256;
 use tearline_crdt::id::{
     AgencyNo, Class, CompartmentId, DeviceId, EntryId, EpochId, Incarnation, LogId, StatementId,
 };
