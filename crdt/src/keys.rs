@@ -176,7 +176,7 @@ mod tests {
         let signer = Signer::from_seed(&[7; 32]);
         let signature = signer.sign(Domain::Entry, b"x");
         assert!(verify(&signer.public(), Domain::Entry, b"x", &signature));
-        assert!(!verify(&signer.public(), Domain::JoinRequest, b"x", &signature));
+        assert!(!verify(&signer.public(), Domain::Opening, b"x", &signature));
         assert!(!verify(&signer.public(), Domain::Entry, b"y", &signature));
     }
 

@@ -38,7 +38,7 @@ pub struct SealedHeader {
     pub kind: EntryKind,
     /// The record.
     pub record: RecordId,
-    /// The author's wall clock; never earlier than that of the entry before it in the log.
+    /// The author's wall clock; never earlier than those of the entries of this log that it builds on.
     pub wall: WallTime,
     /// The author's unbroken line of changes to the record in this log, from 0.
     pub run: u32,
@@ -81,6 +81,12 @@ impl SealedHeader {
             }
         }
         out
+    }
+
+    /// The last position of its own log that it names.
+    fn last_named(&self) -> Option<u64> {
+        let lists = self.own_deps.last().max(self.replaces.last()).copied();
+        lists.max(self.box_seq)
     }
 
     /// Reads what [`SealedHeader::encode`] wrote.
@@ -168,11 +174,15 @@ impl LogCipher {
         seal::seal(&self.header_key, &nonce(NONCE_HEADER, seq), &associated, &header.encode())
     }
 
-    /// Opens the sealed header at position `seq`.
+    /// Opens the sealed header at position `seq`. What it names in its own log is before it there.
     pub fn open_header(&self, seq: u64, sealed: &[u8]) -> Result<SealedHeader, OpenFault> {
         let associated = self.associated(seq, None);
         let plain = seal::open(&self.header_key, &nonce(NONCE_HEADER, seq), &associated, sealed)?;
-        Ok(SealedHeader::decode(&plain)?)
+        let header = SealedHeader::decode(&plain)?;
+        match header.last_named() {
+            Some(named) if named >= seq => Err(OpenFault::NotBefore { named }),
+            _ => Ok(header),
+        }
     }
 
     /// Seals what a statement at position `seq` says to readers only.
@@ -236,6 +246,12 @@ pub enum OpenFault {
     /// The epoch's payload key was destroyed.
     #[error("the epoch is retired")]
     Retired,
+    /// The header names a position of its log that is not before its own.
+    #[error("it names position {named}, which is not before it")]
+    NotBefore {
+        /// The position.
+        named: u64,
+    },
     /// The plaintext is not a header.
     #[error("malformed header: {0}")]
     Malformed(#[from] DecodeError),
@@ -309,14 +325,35 @@ mod tests {
 
     #[test]
     fn headers_open_in_their_place_only() {
-        let sealed = cipher(1, 1).seal_header(5, &header(2));
-        assert_eq!(cipher(1, 1).open_header(5, &sealed), Ok(header(2)));
+        let sealed = cipher(1, 1).seal_header(u64::MAX, &header(2));
+        assert_eq!(cipher(1, 1).open_header(u64::MAX, &sealed), Ok(header(2)));
         for result in [
-            cipher(1, 1).open_header(6, &sealed),
-            cipher(2, 1).open_header(5, &sealed),
-            cipher(1, 2).open_header(5, &sealed),
+            cipher(1, 1).open_header(u64::MAX - 1, &sealed),
+            cipher(2, 1).open_header(u64::MAX, &sealed),
+            cipher(1, 2).open_header(u64::MAX, &sealed),
         ] {
             assert_eq!(result, Err(OpenFault::Seal));
+        }
+    }
+
+    #[test]
+    fn headers_name_positions_before_their_own() {
+        let none = SealedHeader { box_seq: None, own_deps: vec![], ..reauthor(0) };
+        let naming = |named| {
+            [
+                SealedHeader { box_seq: Some(named), ..none.clone() },
+                SealedHeader { own_deps: vec![0, named], ..none.clone() },
+                SealedHeader { replaces: vec![0, named], ..none.clone() },
+            ]
+        };
+        let open = |seq, header: &SealedHeader| {
+            cipher(1, 1).open_header(seq, &cipher(1, 1).seal_header(seq, header))
+        };
+        assert_eq!(open(0, &none), Ok(none.clone()));
+        for header in naming(5) {
+            assert_eq!(open(6, &header), Ok(header.clone()));
+            assert_eq!(open(5, &header), Err(OpenFault::NotBefore { named: 5 }));
+            assert_eq!(open(4, &header), Err(OpenFault::NotBefore { named: 5 }));
         }
     }
 

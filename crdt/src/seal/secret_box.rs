@@ -168,12 +168,12 @@ impl SecretBox {
         Ok(Self { device, suite, encapsulation, sealed: reader.array("sealed secret")? })
     }
 
-    /// The box's leaf in its epoch's Merkle tree.
+    /// The box's hash, of which its epoch's Merkle tree is made.
     #[must_use]
     pub fn leaf(&self) -> Digest {
         let mut bytes = Vec::new();
         self.encode(&mut bytes);
-        Domain::SegmentLeaf.hash(&[&bytes])
+        Domain::EpochBox.hash(&[&bytes])
     }
 }
 

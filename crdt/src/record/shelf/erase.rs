@@ -242,7 +242,7 @@ impl Shelf {
 
     /// Puts a tombstone and queues all that is listed, and the search for what is not.
     fn bury(&mut self, batch: &mut Batch, record: RecordId, listing: &Listing, stone: Tombstone) {
-        drop(self.fetch(&record));
+        drop(self.threads.take(&record));
         batch.put(Space::Erased, record.0, stone.encode());
         self.erased.insert(record, stone);
         let mut of_log: BTreeMap<LogNo, (usize, u64)> = BTreeMap::new();
@@ -318,7 +318,9 @@ pub fn record_at(desk: &Desk<'_>, log: &LogId, seq: u64) -> Result<Option<Record
 /// The entry that begins a record, whether or not it is erased; `None` if it is not here.
 pub fn genesis_of(desk: &Desk<'_>, record: &RecordId) -> Result<Option<EntryId>, StoreError> {
     let Some(listing) = Listing::load(desk.store, record)? else { return Ok(None) };
-    for place in &listing.places {
+    // A record's id is bound to one log, in which the first such entry begins it.
+    let places: BTreeSet<Place> = listing.places.into_iter().collect();
+    for place in places {
         let Some(log) = desk.logbook.log(place.no).copied() else { continue };
         if record_at(desk, &log, place.seq)?.as_ref() == Some(record) {
             let entry = desk.logbook.entry(desk.store, &log, place.seq)?;
@@ -331,6 +333,7 @@ pub fn genesis_of(desk: &Desk<'_>, record: &RecordId) -> Result<Option<EntryId>,
 /// Whether a header is that of a genesis to which its record is bound: known without the payload.
 fn is_genesis(header: &SealedHeader, log: &Digest, box_hash: Option<Digest>) -> bool {
     header.kind == EntryKind::GENESIS
+        && header.run == 0
         && header.deps.is_empty()
         && header.own_deps.is_empty()
         && box_hash.is_some_and(|hash| record_id(log, &hash) == header.record)

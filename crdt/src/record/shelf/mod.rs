@@ -9,10 +9,11 @@
 //! Which of them are quarantined the caller says ([`Standings`]); when that changes, the records
 //! that it touches are judged again (`moved`).
 //!
-//! Documents are not kept: a small cache holds the threads that were opened last.
+//! Documents are not kept: a small cache holds the threads that were used last (`cache`).
 //!
 //! `erase` destroys what records hold; `restate` shows them anew when statements about them change.
 
+mod cache;
 mod erase;
 mod moved;
 mod prepare;
@@ -23,7 +24,7 @@ mod restate;
 mod tests;
 mod thread;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::{ControlFlow, Range};
 
 use serde_json::{Map, Value};
@@ -47,6 +48,7 @@ use super::kind::Kind;
 use super::label::Label;
 use super::receipt::{self, Receipts};
 
+use cache::Cache;
 pub use erase::{RecordState, Stewardship, Tombstone, genesis_of, record_at};
 pub use prepare::{Draft, DraftError, Prepared, Writing, Written};
 pub use read::{Detail, EntryView, Quarantine, Reader, Verdict};
@@ -183,9 +185,7 @@ pub struct Desk<'a> {
 /// The records of a peer.
 #[derive(Debug, Default)]
 pub struct Shelf {
-    threads: BTreeMap<RecordId, Thread>,
-    /// About what the threads take, in bytes.
-    weight: usize,
+    threads: Cache,
     opened: Vec<EpochId>,
     /// What is erased: about 100 bytes each.
     erased: BTreeMap<RecordId, Tombstone>,
@@ -195,10 +195,6 @@ pub struct Shelf {
     moved: BTreeMap<LogNo, Range<u64>>,
 }
 
-/// Most threads in the cache. A thread of one genesis takes about 3 kB with its document.
-const THREADS_MAX: usize = 256;
-/// Most that the cached threads take together, beside the one that was used last.
-const THREADS_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// Most waiting entries opened in one batch.
 const WAITING_PER_BATCH: usize = 1_024;
 
@@ -268,23 +264,6 @@ impl Shelf {
         count
             .map(u64::from_be_bytes)
             .ok_or_else(|| crate::store::damaged(Space::Meta, &count_key(&id)))
-    }
-
-    fn keep(&mut self, record: RecordId, thread: Thread) {
-        let weight = thread.weight();
-        if self.threads.len() >= THREADS_MAX || self.weight + weight > THREADS_BYTES_MAX {
-            self.threads.clear();
-            self.weight = 0;
-        }
-        self.weight += weight;
-        self.threads.insert(record, thread);
-    }
-
-    /// Takes a thread out of the cache.
-    fn fetch(&mut self, record: &RecordId) -> Option<Thread> {
-        let thread = self.threads.remove(record)?;
-        self.weight = self.weight.saturating_sub(thread.weight());
-        Some(thread)
     }
 
     /// The answers of a reader.
@@ -369,8 +348,9 @@ impl Listing {
 }
 
 /// Most entries of one log about one record that count: the first so many. Further ones stay in
-/// their logs, unlisted. A record's changes are bounded in its history, too
-/// ([`crate::bounds::RECORD_OPS_MAX`]); this bounds what does not count.
+/// their logs, unlisted, and an author is refused them. A record's changes are bounded in its history,
+/// too ([`crate::bounds::RECORD_OPS_MAX`]); this bounds what does not count. There is no bound over
+/// all logs: by that, one author could push out what another wrote.
 const ENTRIES_PER_LOG_MAX: usize = 4_096;
 /// Most entries that the listing of a record can have.
 const ENTRIES_PER_RECORD_MAX: usize = 1 << 24;
@@ -415,6 +395,8 @@ struct Work<'w, 'd> {
     listings: BTreeMap<RecordId, Listing>,
     /// Records that were not known before this pass.
     begun: u64,
+    /// Records whose threads are to be built anew.
+    stale: BTreeSet<RecordId>,
 }
 
 impl<'w, 'd> Work<'w, 'd> {
@@ -426,8 +408,18 @@ impl<'w, 'd> Work<'w, 'd> {
         run: Option<&'w VerifiedRun>,
     ) -> Self {
         let log_digest = log.digest();
-        let (ciphers, listings) = (BTreeMap::new(), BTreeMap::new());
-        Self { desk, batch, log, log_digest, no, run, ciphers, listings, begun: 0 }
+        Self {
+            desk,
+            batch,
+            log,
+            log_digest,
+            no,
+            run,
+            ciphers: BTreeMap::new(),
+            listings: BTreeMap::new(),
+            begun: 0,
+            stale: BTreeSet::new(),
+        }
     }
 
     fn take(&mut self, shelf: &mut Shelf, entry: &VerifiedEntry) -> Result<(), StoreError> {
@@ -511,14 +503,14 @@ impl<'w, 'd> Work<'w, 'd> {
         }
         match listing.note(opened.place) {
             Listed::There => {}
-            Listed::InsteadOfLast => drop(shelf.fetch(&record)),
+            Listed::InsteadOfLast => drop(shelf.threads.take(&record)),
             Listed::Beyond => {
                 self.listings.insert(record, listing);
                 return Ok(());
             }
         }
         let closed = self.desk.standings.limit(&self.log) <= opened.place.seq;
-        if closed && !shelf.threads.contains_key(&record) {
+        if closed && !shelf.threads.contains(&record) {
             // Nothing follows from it: it is listed, to be shown beside what counts.
         } else if fresh && self.show_genesis(&opened, listing.version + 1)? {
             listing.version += 1;
@@ -591,23 +583,45 @@ impl<'w, 'd> Work<'w, 'd> {
         opened: Opened,
     ) -> Result<(), StoreError> {
         let record = opened.header.record;
-        let mut thread = match shelf.fetch(&record).filter(|thread| thread.fits(&opened)) {
+        if self.stale.contains(&record) {
+            return Ok(());
+        }
+        let fitting = shelf.threads.take(&record).filter(|thread| thread.fits(&opened));
+        let mut thread = match fitting {
             Some(thread) => thread,
             None => self.load_thread(record, listing, Some(opened.place))?,
         };
-        let again = opened.clone();
         thread.add(opened);
-        let mut changed = thread.evaluate(self.desk.standings);
+        let counts = self.evaluate(&mut thread)?;
         if thread.is_stale() {
-            thread = self.load_thread(record, listing, Some(again.place))?;
-            thread.add(again);
-            changed |= thread.evaluate(self.desk.standings);
+            self.stale.insert(record);
+            return Ok(());
         }
-        if changed {
+        if counts {
             self.show_thread(&thread, listing)?;
         }
-        shelf.keep(record, thread);
+        shelf.threads.keep(record, thread);
         Ok(())
+    }
+
+    /// Builds a thread anew, once all of this pass is listed.
+    fn rebuild(&mut self, shelf: &mut Shelf, record: RecordId) -> Result<(), StoreError> {
+        let Some(mut listing) = self.listings.remove(&record) else { return Ok(()) };
+        if !shelf.erased.contains_key(&record) {
+            let mut thread = self.load_thread(record, &listing, None)?;
+            self.evaluate(&mut thread)?;
+            self.show_thread(&thread, &mut listing)?;
+            shelf.threads.keep(record, thread);
+        }
+        self.listings.insert(record, listing);
+        Ok(())
+    }
+
+    fn evaluate(&mut self, thread: &mut Thread) -> Result<bool, StoreError> {
+        let standings = self.desk.standings;
+        thread.evaluate(standings, &mut |place| {
+            Ok(self.open(place)?.and_then(|opened| opened.payload))
+        })
     }
 
     /// Projects what a thread says; false if there is nothing that counts.
@@ -627,16 +641,20 @@ impl<'w, 'd> Work<'w, 'd> {
     ) -> Result<Thread, StoreError> {
         let mut thread = Thread::new(record);
         for place in listing.places.iter().filter(|place| Some(**place) != except) {
-            let in_run = self.run.filter(|run| place.no == self.no && place.seq >= run.from().next);
-            let opened = match in_run {
-                Some(run) => self.open_in_run(run, *place)?,
-                None => open_stored(self.desk.store, self.desk.logbook, self.desk.keys, *place)?,
-            };
-            if let Some(opened) = opened {
+            if let Some(opened) = self.open(*place)? {
                 thread.add(opened);
             }
         }
         Ok(thread)
+    }
+
+    /// Opens an entry, of the run being taken or of the store.
+    fn open(&mut self, place: Place) -> Result<Option<Opened>, StoreError> {
+        let in_run = self.run.filter(|run| place.no == self.no && place.seq >= run.from().next);
+        match in_run {
+            Some(run) => self.open_in_run(run, place),
+            None => open_stored(self.desk.store, self.desk.logbook, self.desk.keys, place),
+        }
     }
 
     fn open_in_run(
@@ -658,7 +676,10 @@ impl<'w, 'd> Work<'w, 'd> {
         Ok(Some(Opened { place, log, id, header, payload, key_box, box_hash }))
     }
 
-    fn finish(self, shelf: &Shelf) -> Result<(), StoreError> {
+    fn finish(mut self, shelf: &mut Shelf) -> Result<(), StoreError> {
+        for record in std::mem::take(&mut self.stale) {
+            self.rebuild(shelf, record)?;
+        }
         self.desk.projection.finish(self.batch);
         if self.begun > 0 {
             let id = self.log.compartment;

@@ -34,7 +34,6 @@ impl Shelf {
             return;
         }
         self.threads.clear();
-        self.weight = 0;
         let (start, end) = (from.min(to), from.max(to));
         let span = self.moved.entry(no).or_insert(start..end);
         *span = span.start.min(start)..span.end.max(end);
@@ -143,7 +142,7 @@ impl Work<'_, '_> {
         record: RecordId,
         genesis: Option<FoundGenesis>,
     ) -> Result<(), StoreError> {
-        drop(shelf.fetch(&record));
+        drop(shelf.threads.take(&record));
         if shelf.erased.contains_key(&record) {
             return Ok(());
         }
@@ -172,7 +171,7 @@ impl Work<'_, '_> {
 
     fn show_anew(&mut self, record: RecordId, listing: &mut Listing) -> Result<bool, StoreError> {
         let mut thread = self.load_thread(record, listing, None)?;
-        thread.evaluate(self.desk.standings);
+        self.evaluate(&mut thread)?;
         self.show_thread(&thread, listing)
     }
 

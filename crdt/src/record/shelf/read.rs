@@ -132,23 +132,26 @@ impl<'a> Reader<'a> {
     /// A record's thread, if the record is here.
     pub(super) fn thread(&mut self, record: RecordId) -> Result<Option<&Thread>, StoreError> {
         self.load(record)?;
-        Ok(self.shelf.threads.get(&record))
+        Ok(self.shelf.threads.thread(&record))
     }
 
     /// Brings a record's thread into the cache, if the record is here.
     pub(super) fn load(&mut self, record: RecordId) -> Result<(), StoreError> {
-        if self.shelf.threads.contains_key(&record) {
+        if self.shelf.threads.contains(&record) {
             return Ok(());
         }
         let Some(listing) = Listing::load(self.store, &record)? else { return Ok(()) };
+        let (store, logbook, keys) = (self.store, self.logbook, self.keys);
         let mut thread = Thread::new(record);
         for place in &listing.places {
-            if let Some(opened) = open_stored(self.store, self.logbook, self.keys, *place)? {
+            if let Some(opened) = open_stored(store, logbook, keys, *place)? {
                 thread.add(opened);
             }
         }
-        thread.evaluate(self.standings);
-        self.shelf.keep(record, thread);
+        thread.evaluate(self.standings, &mut |place| {
+            Ok(open_stored(store, logbook, keys, place)?.and_then(|opened| opened.payload))
+        })?;
+        self.shelf.threads.keep(record, thread);
         Ok(())
     }
 }

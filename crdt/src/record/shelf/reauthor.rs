@@ -1,7 +1,7 @@
 //! Re-authoring: what an author's changes did that wait for something quarantined, said again.
 //!
-//! The author's own device does it, in the log of those changes: entries in a new run, which say
-//! which entries they replace. They build on what counts of all that those built on, and on nothing
+//! The author's own device does it, in the log of those changes: entries that say which entries they
+//! replace. They are in a new run, unless they build on all of the last. They build on what counts of all that those built on, and on nothing
 //! else: what others wrote meanwhile stays concurrent, and is shown beside.
 //!
 //! An entry replaces entries of its own log alone. There the chain binds a position as an id would,
@@ -17,10 +17,10 @@ use crate::id::{Class, DeviceId, LogId, RecordId};
 use crate::store::StoreError;
 
 use super::super::genesis::{decode_change, encode_change};
-use super::prepare::{DraftError, Prepared, Writing, Written};
+use super::prepare::{DraftError, Prepared, Writing, Written, change_time};
 use super::read::Reader;
 use super::thread::{Place, Thread};
-use super::{Opened, open_stored};
+use super::{ENTRIES_PER_LOG_MAX, Opened, open_stored};
 
 impl Reader<'_> {
     /// The logs of a device with changes of a record that wait for something quarantined and were
@@ -55,6 +55,9 @@ impl Writing<'_> {
         if stuck.is_empty() {
             return Err(EditError::NoChange.into());
         }
+        if thread.is_full() {
+            return Err(EditError::Full.into());
+        }
         let mut replay = Replay::default();
         for place in thread.outside() {
             self.change_at(record, place)?.into_iter().for_each(|change| replay.know(change));
@@ -68,18 +71,25 @@ impl Writing<'_> {
         let mut at: Vec<Digest> = heads.iter().filter_map(|o| thread.hash(&o.place)).collect();
         let mut header = self.header_on(EntryKind::REAUTHOR, true, thread, record, heads)?;
         let actor = document::actor(digest, &record, header.run);
-        let no = self.logbook.state(&log).map(|state| state.no);
+        let replaced = stuck.iter().map(|opened| opened.header.wall).max();
+        header.wall = replaced.map_or(header.wall, |wall| wall.max(header.wall));
+        let no = self.log_no();
         let mut actor_seq = thread.next_seq(no, header.run);
         let mut scratch = thread.document().clone();
         let key_box = self.key_box(thread, &mut header);
         let first = self.next_seq + prepared.entries.len() as u64;
-        for group in self.grouped(record, &stuck)? {
+        let groups = self.grouped(record, &stuck)?;
+        let listed = no.map_or(0, |no| thread.entries_of(no));
+        if listed + groups.len() > ENTRIES_PER_LOG_MAX {
+            return Err(EditError::Full.into());
+        }
+        for group in groups {
             let seq = self.next_seq + prepared.entries.len() as u64;
             if seq > first && header.box_seq.is_none() && log.class != Class::Flash {
                 header.box_seq = Some(first);
             }
             let changes: Vec<&Change> = group.changes.iter().collect();
-            let by = (actor, actor_seq, self.now.0 as i64);
+            let by = (actor, actor_seq, change_time(header.wall));
             let said = scratch.replay(&mut replay, &changes, &at, by)?;
             header.replaces = group.replaces;
             let payload = encode_change(said.as_ref().map_or(&[], |change| change.bytes()));

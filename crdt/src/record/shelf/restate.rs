@@ -19,7 +19,7 @@ impl Shelf {
         }
         let Some(mut listing) = Listing::load(desk.store, &record)? else { return Ok(()) };
         self.reader(desk.store, desk.logbook, desk.keys, desk.standings).load(record)?;
-        let Some(thread) = self.threads.get(&record) else { return Ok(()) };
+        let Some(thread) = self.threads.thread(&record) else { return Ok(()) };
         let Some(summary) = thread.summary(desk.standings) else { return Ok(()) };
         listing.version += 1;
         let view = summary.view(thread, listing.version, desk.now);

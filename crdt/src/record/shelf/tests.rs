@@ -8,6 +8,7 @@
 
 mod erase;
 mod history;
+mod limits;
 mod peer;
 mod quarantine;
 
@@ -15,7 +16,7 @@ use proptest::prelude::*;
 use proptest::strategy::ValueTree as _;
 use proptest::test_runner::TestRunner;
 
-use super::THREADS_MAX;
+use super::cache::THREADS_MAX;
 use super::thread::{Fault, Verdict};
 use crate::gate::GateFault;
 use crate::id::Class;
@@ -64,10 +65,12 @@ proptest! {
 
     #[test]
     fn every_order_of_arrival_comes_to_the_same(
-        history in histories(),
+        mut history in histories(),
         deliveries in prop::collection::vec(deliveries(), 3),
         last in moves(),
+        slow in prop::collection::vec(prop_oneof![3 => Just(0), 1 => 0u64..20], 24),
     ) {
+        history.iter_mut().zip(slow).for_each(|(step, slow)| step.slow = slow);
         let outcome = outcome_after(&history, &deliveries, &last, Planted::Nothing);
         prop_assert!(outcome.is_ok(), "{}", outcome.unwrap_err());
     }
@@ -108,6 +111,25 @@ fn concurrent_edits_are_kept_side_by_side_and_one_that_knows_both_settles_them()
     let settled = outcome(&history, &turns, Planted::Nothing).unwrap();
     assert!(only(&settled).conflicts.is_empty());
     assert_eq!(only(&settled).entries.len(), 4);
+}
+
+/// An author's clock may go back; his entries of a record do not.
+#[test]
+fn what_an_author_builds_on_his_own_is_not_earlier() {
+    let edit = |n| Act::Edit { record: 0, change: Change::Set(0, n) };
+    let mut history = vec![step(0, Class::Routine, false, vec![Act::New(Kind::Case, 0)])];
+    let label = Act::Label { record: 0, label: 1 };
+    for (device, act) in [(0, edit(1)), (0, edit(2)), (0, label), (1, edit(3)), (0, edit(4))] {
+        let mut step = step(device, Class::Routine, false, vec![act]);
+        step.slow = if history.len() > 1 { 100 } else { 0 };
+        history.push(step);
+    }
+    let mut world = World::play(&history);
+    let record = world.records[0];
+    let entries = world.archive.show(record).unwrap().entries;
+    // By log, the one that was first here first.
+    let walls: Vec<u64> = entries.iter().map(|entry| entry.wall.0).collect();
+    assert_eq!(walls, [1_001, 1_002, 1_002, 1_002, 1_002, 905]);
 }
 
 /// The second place of a device's line is taken by the entry that is first in its log, also where
@@ -256,7 +278,7 @@ fn samples() -> impl Iterator<Item = (History, Vec<Vec<Delivery>>, Vec<Move>)> {
 /// A device that knows all writes.
 fn step(device: u8, class: Class, late: bool, acts: Vec<Act>) -> Step {
     let pulls = (0..8).map(|log| (log, 255)).collect();
-    Step { device, class, late, stale: None, pulls, moves: vec![], acts }
+    Step { device, class, late, stale: None, pulls, moves: vec![], slow: 0, acts }
 }
 
 /// Five entries, in turns by devices of two agencies.

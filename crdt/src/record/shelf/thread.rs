@@ -10,12 +10,21 @@
 //! routes decides: not the order of arrival, not a clock, not how large the document has become by
 //! concurrent work.
 //!
+//! Where concurrent changes together are more than a record may hold, some are *held back*: they
+//! count, and no document has them. Which ones does depend on the order of judgement. So that is
+//! one that all peers know: line by line, by the ids of their logs; and when a change comes to count
+//! in a thread that is full, the thread is built anew.
+//!
+//! Only so much of what waits is in memory ([`PAYLOADS_BYTES_MAX`]). Other payloads are read from
+//! their logs when it is their turn.
+//!
 //! What comes of that *counts*, and of what counts all is *materialised* but what its own device
 //! replaced (`EntryKind::REAUTHOR`) and nothing else builds on. Replacing takes no part in the
 //! fixpoint: an entry that is replaced still counts for those that depend on it. Otherwise two
 //! devices whose replacements build on what the other replaced would leave two answers, or none;
 //! so there is one, and nothing that others built on is lost.
 
+mod author;
 mod stuck;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -29,12 +38,15 @@ use crate::entry::sealed::{EntryKind, SealedHeader};
 use crate::gate::{self, Admitted, Expected, GateFault};
 use crate::id::{AgencyNo, Class, CompartmentId, DeviceId, EntryId, LogId, RecordId};
 use crate::logbook::LogNo;
+use crate::store::StoreError;
 use crate::time::WallTime;
 
 use super::super::genesis::{Genesis, LabelStatement, Writers, decode_change, record_id};
 use super::super::kind::Kind;
 use super::super::label::{Label, Release, effective};
 use super::{Opened, RecordState, RecordView, Standings};
+
+pub(crate) use author::Footing;
 
 /// Where an entry is in this store.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -52,7 +64,8 @@ pub enum Verdict {
     Materialised,
     /// It does not count, anywhere.
     Void(Fault),
-    /// It counts, but Automerge failed on it here: an alarm of this peer, not a verdict.
+    /// It counts, but no document has it: the record is full of concurrent changes, which is the
+    /// same on every peer; or Automerge failed on it here, which is an alarm of this peer.
     HeldBack,
     /// Of a kind that this version does not know.
     Unknown,
@@ -92,8 +105,8 @@ pub enum Fault {
     /// The record would have more operations than the format allows.
     #[error("the record is full")]
     Full,
-    /// It replaces what is not before it in its log.
-    #[error("it replaces what is not before it in its log")]
+    /// It is there to replace, and replaces nothing.
+    #[error("it replaces nothing")]
     Replaces,
 }
 
@@ -104,33 +117,38 @@ struct Judged {
     max_op: u64,
 }
 
-/// An entry's turn: the changes of one line are judged in the order of their log.
+/// An entry's turn: the changes of one line are judged in the order of their log, and lines in the
+/// order of their logs' ids, which every peer knows alike.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 struct Turn {
-    no: LogNo,
+    log: LogId,
     run: u32,
-    seq: u64,
+    place: Place,
 }
 
 impl Turn {
     /// Of an entry that has its place in a line.
     const fn of(opened: &Opened) -> Self {
-        Self { no: opened.place.no, run: opened.header.run, seq: opened.place.seq }
+        Self { log: opened.log, run: opened.header.run, place: opened.place }
     }
 
-    const fn place(&self) -> Place {
-        Place { no: self.no, seq: self.seq }
+    const fn start_of_line(&self) -> Self {
+        Self { place: Place { seq: 0, ..self.place }, ..*self }
     }
 
     const fn end_of_line(&self) -> Self {
-        Self { no: self.no, run: self.run, seq: u64::MAX }
+        Self { place: Place { seq: u64::MAX, ..self.place }, ..*self }
     }
 }
 
 #[derive(Debug)]
 struct Slot {
-    /// The entry; without its payload once it is judged.
+    /// The entry; without its payload once it is judged, or if that is `stored`.
     opened: Opened,
+    /// Whether its payload is to be read when it is judged.
+    stored: bool,
+    /// Whether it is a label statement that only adds a restriction.
+    restricts: bool,
     verdict: Verdict,
     change: Option<Judged>,
 }
@@ -145,8 +163,15 @@ struct Beginning {
     wall: WallTime,
 }
 
-/// About what an entry takes in memory without its payload, and its change's place in the history.
+/// About what an entry takes in memory without its payload and what it names, and its change's place
+/// in the history.
 const SLOT_BYTES: usize = 512;
+/// Most bytes of payloads of waiting entries that a thread keeps in memory. A share of what all
+/// threads take together; much more than what entries that wait for each other commonly have.
+pub(crate) const PAYLOADS_BYTES_MAX: usize = 1024 * 1024;
+
+/// Reads the payload of an entry in clear; `None` where it is gone or does not open.
+pub(crate) type ReadPayload<'a> = dyn FnMut(Place) -> Result<Option<Vec<u8>>, StoreError> + 'a;
 
 /// All entries of one record.
 #[derive(Debug)]
@@ -170,6 +195,12 @@ pub(crate) struct Thread {
     superseded: BTreeSet<Place>,
     /// Whether the document holds other changes than it is to: the thread is to be built anew.
     stale: bool,
+    /// Whether changes that count are missing in the history: there was no room for them.
+    full: bool,
+    /// Bytes of the payloads that are kept.
+    payload_bytes: usize,
+    /// How many other entries the entries' headers name.
+    named: usize,
     document: Document,
     beginning: Option<Beginning>,
     labels: Vec<(EntryId, Label)>,
@@ -206,6 +237,9 @@ impl Thread {
             replaced: BTreeSet::new(),
             superseded: BTreeSet::new(),
             stale: false,
+            full: false,
+            payload_bytes: 0,
+            named: 0,
             document: Document::empty(),
             beginning: None,
             labels: Vec::new(),
@@ -229,15 +263,12 @@ impl Thread {
 
     /// About how many bytes of memory it takes.
     pub(crate) fn weight(&self) -> usize {
-        let changes = self.unjudged.iter().map(Turn::place);
-        let waiting = changes.chain(self.apart.iter().copied());
-        let waiting = waiting.filter_map(|place| self.slots.get(&place));
-        let payloads = waiting.map(|slot| slot.opened.payload.as_ref().map_or(0, Vec::len));
-        SLOT_BYTES * self.slots.len() + self.document.weight() + payloads.sum::<usize>()
+        let slots = SLOT_BYTES * self.slots.len() + size_of::<EntryId>() * self.named;
+        slots + self.document.weight() + self.payload_bytes
     }
 
     /// Adds an entry that fits; [`Thread::evaluate`] judges it.
-    pub(crate) fn add(&mut self, opened: Opened) {
+    pub(crate) fn add(&mut self, mut opened: Opened) {
         let place = opened.place;
         if self.slots.contains_key(&place) {
             return;
@@ -249,44 +280,70 @@ impl Thread {
             self.apart.insert(place);
         }
         self.fresh.push(place);
-        self.slots.insert(place, Slot { opened, verdict: Verdict::Waiting, change: None });
+        let restricts = opened.header.kind == EntryKind::LABEL && restricts(&opened);
+        let bytes = opened.payload.as_ref().map_or(0, Vec::len);
+        let stored = self.payload_bytes + bytes > PAYLOADS_BYTES_MAX;
+        if stored {
+            opened.payload = None;
+        } else {
+            self.payload_bytes += bytes;
+        }
+        let SealedHeader { deps, own_deps, replaces, .. } = &opened.header;
+        self.named += deps.len() + own_deps.len() + replaces.len();
+        let verdict = Verdict::Waiting;
+        self.slots.insert(place, Slot { opened, stored, restricts, verdict, change: None });
     }
 
     /// Judges all that can be judged: line by line in the order of their log, until nothing is
     /// ready. Returns whether anything came to count.
-    pub(crate) fn evaluate(&mut self, standings: &dyn Standings) -> bool {
+    pub(crate) fn evaluate(
+        &mut self,
+        standings: &dyn Standings,
+        read: &mut ReadPayload<'_>,
+    ) -> Result<bool, StoreError> {
+        let changes = self.changes();
         for place in std::mem::take(&mut self.fresh) {
             self.set_aside(place, standings);
         }
-        let mut changed = false;
+        let mut counts = false;
         loop {
             let before = (self.unjudged.len(), self.apart.len());
-            changed |= self.evaluate_lines(standings);
+            counts |= self.evaluate_lines(standings, read)?;
             let ready = self.apart.iter().filter(|place| self.is_ready(place)).copied();
             for place in ready.collect::<Vec<_>>() {
-                changed |= self.settle(place, standings);
+                counts |= self.settle(place, standings, read)?;
             }
             if (self.unjudged.len(), self.apart.len()) == before {
                 break;
             }
         }
         self.merge();
-        changed
+        self.stale |= self.full && changes > 0 && self.changes() > changes;
+        Ok(counts)
+    }
+
+    /// How many changes are judged, and count.
+    fn changes(&self) -> u64 {
+        self.runs.values().sum()
     }
 
     /// Goes once through all lines, each as far as it is ready.
-    fn evaluate_lines(&mut self, standings: &dyn Standings) -> bool {
+    fn evaluate_lines(
+        &mut self,
+        standings: &dyn Standings,
+        read: &mut ReadPayload<'_>,
+    ) -> Result<bool, StoreError> {
         let mut changed = false;
         let mut from = Bound::Unbounded;
         while let Some(first) = self.unjudged.range((from, Bound::Unbounded)).next().copied() {
             let mut next = Some(first);
-            while let Some(turn) = next.filter(|turn| self.is_ready(&turn.place())) {
-                changed |= self.settle(turn.place(), standings);
+            while let Some(turn) = next.filter(|turn| self.is_ready(&turn.place)) {
+                changed |= self.settle(turn.place, standings, read)?;
                 next = self.unjudged.range(turn..=turn.end_of_line()).next().copied();
             }
             from = Bound::Excluded(first.end_of_line());
         }
-        changed
+        Ok(changed)
     }
 
     /// Sets an unjudged entry aside if it is quarantined, as far as that is known: without the
@@ -309,18 +366,31 @@ impl Thread {
             }
         };
         slot.verdict = Verdict::Quarantined(quarantine);
-        slot.opened.payload = None;
+        slot.stored = false;
+        self.payload_bytes -= slot.opened.payload.take().map_or(0, |payload| payload.len());
         let turn = Turn::of(&slot.opened);
         self.unjudged.remove(&turn);
         self.apart.remove(&place);
     }
 
     /// Judges one entry. Returns whether it counts.
-    fn settle(&mut self, place: Place, standings: &dyn Standings) -> bool {
-        let Some(slot) = self.slots.get_mut(&place) else { return false };
+    fn settle(
+        &mut self,
+        place: Place,
+        standings: &dyn Standings,
+        read: &mut ReadPayload<'_>,
+    ) -> Result<bool, StoreError> {
+        let Some(slot) = self.slots.get_mut(&place) else { return Ok(false) };
+        let payload = if std::mem::take(&mut slot.stored) {
+            read(place)?
+        } else {
+            self.payload_bytes -= slot.opened.payload.as_ref().map_or(0, Vec::len);
+            slot.opened.payload.take()
+        };
+        // It may have been erased meanwhile: then it waits, as if it had not been there.
+        let Some(payload) = payload else { return Ok(false) };
         self.unjudged.remove(&Turn::of(&slot.opened));
         self.apart.remove(&place);
-        let payload = slot.opened.payload.take().unwrap_or_default();
         let opened = slot.opened.clone();
         let began = self.beginning.is_some();
         let (verdict, change) = self.judge(&opened, &payload, standings);
@@ -338,11 +408,15 @@ impl Thread {
             slot.change = change;
         }
         if self.beginning.is_some() != began {
-            let waiting: Vec<Place> =
-                self.unjudged.iter().map(Turn::place).chain(self.apart.iter().copied()).collect();
+            let waiting: Vec<Place> = self
+                .unjudged
+                .iter()
+                .map(|turn| turn.place)
+                .chain(self.apart.iter().copied())
+                .collect();
             waiting.into_iter().for_each(|place| self.set_aside(place, standings));
         }
-        counts
+        Ok(counts)
     }
 
     /// Merges what is to be materialised, all at once.
@@ -351,8 +425,8 @@ impl Thread {
         let unmerged = std::mem::take(&mut self.unmerged);
         let fresh: BTreeSet<Place> = unmerged.iter().map(|(place, _)| *place).collect();
         let counts = |place: &&Place| self.slots.get(place).is_some_and(|at| at.change.is_some());
-        let turned = self.superseded.symmetric_difference(&superseded).filter(counts);
-        self.stale |= turned.filter(|place| !fresh.contains(place)).next().is_some();
+        let mut turned = self.superseded.symmetric_difference(&superseded).filter(counts);
+        self.stale |= turned.any(|place| !fresh.contains(place));
         self.superseded = superseded;
         let meant = unmerged.iter().filter(|(place, _)| !self.superseded.contains(place));
         let batch: Vec<&Admitted> = meant.map(|(_, change)| change).collect();
@@ -411,26 +485,33 @@ impl Thread {
     }
 
     /// Whether it is to be built anew from its entries: the document holds what is replaced now, or
-    /// lacks what is needed again.
+    /// lacks what is needed again, or what it has room for is to be seen.
     pub(crate) const fn is_stale(&self) -> bool {
         self.stale
+    }
+
+    /// Whether changes that count have no room. Then no other change can build on all.
+    pub(crate) const fn is_full(&self) -> bool {
+        self.full
     }
 
     /// Whether an entry whose turn it is can be judged: its payload is there and its dependencies
     /// count. A restriction holds whatever became of the content that its author saw; a release was
     /// for that content alone.
     fn is_ready(&self, place: &Place) -> bool {
-        let Some(Slot { opened, .. }) = self.slots.get(place) else { return false };
+        let Some(Slot { opened, stored, restricts, .. }) = self.slots.get(place) else {
+            return false;
+        };
         let done = |place: &Place| {
             self.slots.get(place).is_some_and(|slot| {
                 matches!(slot.verdict, Verdict::Materialised | Verdict::HeldBack)
             })
         };
         let began = opened.header.kind == EntryKind::GENESIS || self.beginning.is_some();
-        if began && opened.header.kind == EntryKind::LABEL && restricts(opened) {
+        if began && *restricts {
             return true;
         }
-        opened.payload.is_some()
+        (*stored || opened.payload.is_some())
             && began
             && opened.header.own_deps.iter().all(|seq| done(&Place { no: place.no, seq: *seq }))
             && opened.header.deps.iter().all(|id| self.ids.get(id).is_some_and(done))
@@ -498,7 +579,7 @@ impl Thread {
         payload: &[u8],
         standings: &dyn Standings,
     ) -> Result<Option<(Judged, bool)>, Fault> {
-        if opened.header.replaces.last().is_none_or(|seq| *seq >= opened.place.seq) {
+        if opened.header.replaces.is_empty() {
             return Err(Fault::Replaces);
         }
         if decode_change(payload).is_ok_and(<[u8]>::is_empty) {
@@ -530,8 +611,8 @@ impl Thread {
         self.admit(opened, change, &deps, max_op)
     }
 
-    /// Through the gate, then into the history. The verdict is theirs; should Automerge fail later,
-    /// that is only noted.
+    /// Through the gate, then into the history, if that has room. The verdict is theirs; should
+    /// Automerge fail later, that is only noted.
     fn admit(
         &mut self,
         opened: &Opened,
@@ -557,7 +638,10 @@ impl Thread {
                 Ok((judged, false))
             }
             Err(Held::Unsound(fault)) => Err(Fault::Gate(fault)),
-            Err(_) => Ok((judged, true)),
+            Err(_) => {
+                self.full = true;
+                Ok((judged, true))
+            }
         }
     }
 
@@ -658,57 +742,6 @@ impl Thread {
     pub(crate) fn fields(&self, place: &Place) -> Vec<String> {
         let change = self.slots.get(place).and_then(|slot| slot.change);
         change.map(|change| self.document.fields_of(&change.hash)).unwrap_or_default()
-    }
-
-    /// The materialised changes that no other depends on.
-    pub(crate) fn heads(&self) -> Vec<&Opened> {
-        self.heads_among(|_| true)
-    }
-
-    /// The same, as if there were no others than those.
-    fn heads_among(&self, is_there: impl Fn(&Place) -> bool) -> Vec<&Opened> {
-        let materialised = |slot: &&Slot| {
-            let place = &slot.opened.place;
-            slot.change.is_some() && !self.superseded.contains(place) && is_there(place)
-        };
-        let changes = || self.slots.values().filter(materialised);
-        let mut heads: BTreeMap<Place, &Opened> =
-            changes().map(|slot| (slot.opened.place, &slot.opened)).collect();
-        for slot in changes() {
-            for place in self.deps_of(&slot.opened) {
-                heads.remove(&place);
-            }
-        }
-        heads.into_values().collect()
-    }
-
-    /// The run of a log's next change: the last one goes on if all that is in it is materialised.
-    /// Else the change would be void once what waits in the line, or is quarantined, came to count.
-    pub(crate) fn next_run(&self, no: Option<LogNo>) -> u32 {
-        let Some(no) = no else { return 0 };
-        let of_log = Place { no, seq: 0 }..=Place { no, seq: u64::MAX };
-        let in_lines = || {
-            self.slots.range(of_log.clone()).map(|at| at.1).filter(|slot| has_line(&slot.opened))
-        };
-        let Some(last) = in_lines().map(|slot| slot.opened.header.run).max() else { return 0 };
-        let mut line = in_lines().filter(|slot| slot.opened.header.run == last);
-        let whole =
-            line.all(|slot| slot.change.is_some() && !self.superseded.contains(&slot.opened.place));
-        if whole { last } else { last.saturating_add(1) }
-    }
-
-    /// The place that a log's next change has in its run.
-    pub(crate) fn next_seq(&self, no: Option<LogNo>, run: u32) -> u64 {
-        no.map_or(1, |no| self.changes_in_run(no, run) + 1)
-    }
-
-    /// The first entry of a log that carries a key box for the record under an epoch; its seq.
-    pub(crate) fn box_seq(&self, no: LogNo) -> Option<(u64, super::KeyBox)> {
-        let first = Place { no, seq: 0 };
-        self.slots
-            .range(first..)
-            .take_while(|(place, _)| place.no == no)
-            .find_map(|(place, slot)| slot.opened.key_box.map(|key_box| (place.seq, key_box)))
     }
 }
 

@@ -30,6 +30,8 @@ pub(super) struct Step {
     pub(super) pulls: Vec<(u8, u8)>,
     /// What it learns then of what counts.
     pub(super) moves: Vec<Move>,
+    /// How far its clock is behind.
+    pub(super) slow: u64,
     /// What it writes, under one signature.
     pub(super) acts: Vec<Act>,
 }
@@ -80,6 +82,10 @@ pub(super) enum Change {
     Element(u8, u8),
     Nested(u8, u8),
     List(u8),
+    /// A list of so many elements: much of what a change, and a record, may have in operations.
+    Fill(u16),
+    /// A text of so many KiB.
+    Text(u8),
 }
 
 pub(super) type History = Vec<Step>;
@@ -171,6 +177,7 @@ fn steps() -> impl Strategy<Value = Step> {
             stale,
             pulls,
             moves,
+            slow: 0,
             acts,
         },
     )
@@ -215,6 +222,10 @@ impl Change {
                 patch.set(vec![Segment::Name("map".to_owned()), name(field)], json!(n));
             }
             Self::List(n) => patch.set(vec![list], json!((0..n).collect::<Vec<_>>())),
+            Self::Fill(n) => patch.set(vec![list], json!((0..n).collect::<Vec<_>>())),
+            Self::Text(kib) => {
+                patch.set(vec![name(0)], json!("x".repeat(usize::from(kib) * 1024)));
+            }
         }
         patch
     }
@@ -281,6 +292,7 @@ impl World {
 
     fn step(&mut self, step: &Step) {
         self.now += 1;
+        let now = self.now - step.slow;
         let logs: Vec<LogId> = self.archive.logbook.logs().map(|(log, _)| *log).collect();
         let names = self.names();
         let device = &mut self.devices[usize::from(step.device)];
@@ -294,7 +306,7 @@ impl World {
             let draft =
                 Draft::Edit { record: *pick(&self.records, *record)?, patch: change.patch() };
             let place = (cipher(!step.late), next_seq + 1);
-            device.prepare(draft, None, (&place.0, place.1), self.now)
+            device.prepare(draft, None, (&place.0, place.1), now)
         });
         for (log, entries) in &step.pulls {
             if let Some(log) = pick(&logs, *log) {
@@ -318,7 +330,7 @@ impl World {
             let anybody = Roll { agencies, ..device.peer.roll.clone() };
             let intrudes = matches!(act, Act::Intrude { .. });
             let standings = intrudes.then_some(&anybody);
-            let Some(prepared) = device.prepare(draft, standings, (&cipher, seq), self.now) else {
+            let Some(prepared) = device.prepare(draft, standings, (&cipher, seq), now) else {
                 continue;
             };
             let record = prepared.written[0].record;
@@ -385,7 +397,7 @@ impl World {
     }
 
     /// In which of a device's logs what is its own of a record is stuck.
-    pub(super) fn to_reauthor(&mut self, device: u8, record: RecordId) -> Vec<LogId> {
+    pub(super) fn stuck_logs(&mut self, device: u8, record: RecordId) -> Vec<LogId> {
         let Device { peer, signer, .. } = &mut self.devices[usize::from(device)];
         let Peer { shelf, store, logbook, keys, roll, .. } = peer;
         let mut reader = shelf.reader(store, logbook, keys, roll);
@@ -572,7 +584,7 @@ fn is_expected(error: &DraftError) -> bool {
         error,
         DraftError::NoRecord
             | DraftError::NotWriter
-            | DraftError::Edit(EditError::NoPlace | EditError::NoChange)
+            | DraftError::Edit(EditError::NoPlace | EditError::NoChange | EditError::Full)
     )
 }
 

@@ -324,6 +324,13 @@ impl Peer {
         reader.show(record).unwrap()
     }
 
+    /// A record's thread.
+    pub(super) fn thread(&mut self, record: RecordId) -> &Thread {
+        let mut reader = self.shelf.reader(&self.store, &self.logbook, &self.keys, &self.roll);
+        reader.load(record).unwrap();
+        self.shelf.threads.thread(&record).unwrap()
+    }
+
     pub(super) fn records(&self) -> Vec<RecordId> {
         let mut records = Vec::new();
         let keep = &mut |key: &[u8], _: &[u8]| {
@@ -350,10 +357,8 @@ impl Peer {
 
     fn drop_what_waits(&mut self) {
         for record in self.records() {
-            let mut reader = self.shelf.reader(&self.store, &self.logbook, &self.keys, &self.roll);
-            reader.load(record).unwrap();
             let mut listing = Listing::load(&self.store, &record).unwrap().unwrap();
-            let entries = self.shelf.threads[&record].entries();
+            let entries = self.thread(record).entries();
             let judged = entries.filter(|(_, verdict)| *verdict != Verdict::Waiting);
             listing.places = judged.map(|(opened, _)| opened.place).collect();
             let mut batch = Batch::default();

@@ -137,7 +137,7 @@ fn what_waits_is_said_again_without_what_it_waited_for() {
     reauthor(&mut history, 0, close.clone());
     let mut world = World::play(&history);
     let record = world.records[0];
-    assert_eq!(world.to_reauthor(0, record), []);
+    assert_eq!(world.stuck_logs(0, record), []);
 
     let picture = after(&history, &[close]);
     let shown = fields(&picture);
@@ -181,6 +181,37 @@ fn what_is_said_again_stays_concurrent() {
     assert_eq!(values, ["text 2", "text 5"]);
 }
 
+/// What is stuck is in an earlier run than what the author wrote since, which it does not build on:
+/// it is said again in a run of its own, and what comes then builds on both.
+#[test]
+fn what_is_stuck_is_said_again_beside_what_was_written_since() {
+    let mut history = vec![new(0), edit(1, Change::Set(0, 1)), edit(0, Change::Set(1, 2))];
+    let close = closed(&history, 1, 0);
+    let mut since = edit(0, Change::Set(2, 3));
+    since.moves = vec![close.clone()];
+    history.push(since);
+    reauthor(&mut history, 0, close.clone());
+    history.push(edit(0, Change::Set(0, 4)));
+    let picture = after(&history, &[close]);
+    let materialised = Verdict::Materialised;
+    assert_eq!(
+        verdicts(only(&picture)),
+        [
+            (1, materialised.clone()),
+            (2, materialised.clone()),
+            (2, materialised.clone()),
+            (2, CLOSED),
+            (2, Verdict::Replaced),
+            (5, materialised),
+        ]
+    );
+    assert!(only(&picture).conflicts.is_empty());
+    let shown = fields(&picture);
+    for (field, text) in [("field0", "text 4"), ("field1", "text 2"), ("field2", "text 3")] {
+        assert_eq!(shown[field], text);
+    }
+}
+
 /// An entry that is replaced stays if somebody built on it who did not say his own again.
 #[test]
 fn what_others_built_on_is_not_lost() {
@@ -207,7 +238,7 @@ fn what_does_not_fit_one_entry_takes_several() {
     history.extend((0..count).map(|n| edit(0, Change::Set(1, n))));
     let close = closed(&history, 1, 0);
     reauthor(&mut history, 0, close.clone());
-    let picture = after(&history, &[close.clone()]);
+    let picture = after(&history, std::slice::from_ref(&close));
     let said = only(&picture);
     assert_eq!(fields(&picture)["field1"], format!("text {}", count - 1));
     let of = |verdict: Verdict| said.entries.values().filter(|e| e.3 == verdict).count();

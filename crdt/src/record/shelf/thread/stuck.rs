@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::entry::sealed::EntryKind;
-use crate::hash::Digest;
 use crate::id::DeviceId;
 
 use super::super::Opened;
@@ -58,16 +57,16 @@ impl Thread {
             slot.is_some_and(|slot| matches!(slot.verdict, Verdict::Quarantined(_)))
         };
         let mut waiting: Vec<&Slot> =
-            self.unjudged.iter().filter_map(|turn| self.slots.get(&turn.place())).collect();
+            self.unjudged.iter().filter_map(|turn| self.slots.get(&turn.place)).collect();
         let mut caught = BTreeSet::new();
         loop {
             let before = waiting.len();
             waiting.retain(|slot| {
                 let stops = |place: &Place| quarantined(place) || caught.contains(place);
                 let turn = Turn::of(&slot.opened);
-                let line = self.unjudged.range(Turn { seq: 0, ..turn }..turn);
+                let line = self.unjudged.range(turn.start_of_line()..turn);
                 let stopped = self.deps_of(&slot.opened).any(|place| stops(&place))
-                    || line.map(Turn::place).any(|place| stops(&place));
+                    || line.map(|turn| turn.place).any(|place| stops(&place));
                 if stopped && slot.opened.header.kind != EntryKind::GENESIS {
                     caught.insert(slot.opened.place);
                 }
@@ -82,24 +81,5 @@ impl Thread {
     /// Whether its device said an entry again.
     pub(crate) fn is_superseded(&self, place: &Place) -> bool {
         self.superseded.contains(place)
-    }
-
-    /// The last materialised changes that entries build on, directly or not; of all, if there are
-    /// none.
-    pub(crate) fn heads_behind(&self, entries: impl Iterator<Item = Place>) -> Vec<&Opened> {
-        let behind = self.behind(entries.collect());
-        let heads = self.heads_among(|place| behind.contains(place));
-        if heads.is_empty() { self.heads() } else { heads }
-    }
-
-    /// The hash of an entry's change, if it counts.
-    pub(crate) fn hash(&self, place: &Place) -> Option<Digest> {
-        self.slots.get(place)?.change.map(|change| change.hash)
-    }
-
-    /// What no document shows: other changes than those that are materialised.
-    pub(crate) fn outside(&self) -> impl Iterator<Item = Place> + '_ {
-        let outside = |slot: &&Slot| slot.change.is_none() && super::has_line(&slot.opened);
-        self.slots.values().filter(outside).map(|slot| slot.opened.place)
     }
 }
