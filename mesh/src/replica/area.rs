@@ -53,6 +53,8 @@ pub struct Area {
     /// Where boxes for this device are of epochs that we cannot open: the entries of the authority
     /// logs that carry them. One may come before the statement of its epoch.
     closed: BTreeMap<EpochId, Vec<(LogId, u64)>>,
+    /// Where names are that are sealed under epochs whose keys have not come.
+    unnamed: BTreeMap<EpochId, Vec<(LogId, u64)>>,
     /// In a coalition's own log: the ML-KEM keys of its devices, by the hashes that their cards name.
     /// A hash names one key, so the order in which they came decides nothing.
     pub(super) kem_keys: BTreeMap<Digest, KemKey>,
@@ -123,6 +125,7 @@ impl<S: Store> Replica<S> {
             spoken: BTreeMap::new(),
             listed: BTreeMap::new(),
             closed: BTreeMap::new(),
+            unnamed: BTreeMap::new(),
             kem_keys: BTreeMap::new(),
         };
         for (log, state) in self.logbook.logs_of(id) {
@@ -163,7 +166,9 @@ impl<S: Store> Replica<S> {
         self.stale.insert(id);
         self.redraw()?;
         self.outputs.clear();
-        self.apply(batch)
+        self.apply(batch)?;
+        self.read_names();
+        Ok(())
     }
 
     /// Creates an area, durably with the batch. The remembered states of peers no longer speak of
@@ -249,8 +254,12 @@ impl<S: Store> Replica<S> {
             Statement::Seal { epoch, .. } => self.take_boxes(batch, fact, epoch),
             Statement::Describe { epoch } => {
                 let name = self.open_name(fact, epoch);
+                let waits = !self.epoch_keys.contains_key(&epoch);
                 if let Some(area) = self.areas.get_mut(&id) {
                     area.name = name.or(area.name.take());
+                    if waits {
+                        area.unnamed.entry(epoch).or_default().push((fact.log, fact.seq));
+                    }
                 }
             }
             _ => {}
@@ -464,6 +473,26 @@ impl<S: Store> Replica<S> {
         let own = agency(&log.device);
         let desk = compartment.live(&log.device).is_some_and(|standing| standing.desk);
         desk || compartment.opening().opener == log.device || own.is_some() && own == agency(device)
+    }
+
+    /// Reads the names that waited for keys which are here now, once their entries are stored.
+    pub(super) fn read_names(&mut self) {
+        let mut found = Vec::new();
+        for area in self.areas.values_mut().filter(|area| !area.unnamed.is_empty()) {
+            let keys = &self.epoch_keys;
+            found.extend(area.unnamed.extract_if(.., |epoch, _| keys.contains_key(epoch)));
+        }
+        for (epoch, places) in found {
+            for (log, seq) in places {
+                let Ok(Some(entry)) = self.logbook.entry(&self.store, &log, seq) else { continue };
+                let payload = entry.payload.as_deref();
+                let fact = Fact { id: entry.id, seq, log, statement: &entry.sealed, payload };
+                let name = self.open_name(&fact, epoch);
+                if let Some(area) = self.areas.get_mut(&log.compartment) {
+                    area.name = name.or(area.name.take());
+                }
+            }
+        }
     }
 
     /// Keeps an epoch's keys.

@@ -177,6 +177,7 @@ impl<S: Store> Replica<S> {
         self.arrivals.push((Barrier(self.next_barrier), arrival));
         self.erase_more(now)?;
         if log.class == Class::Authority {
+            self.read_names();
             self.redraw()?;
             self.seals_wanted = true;
             self.open_waiting(now)?;
