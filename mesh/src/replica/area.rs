@@ -328,7 +328,36 @@ impl<S: Store> Replica<S> {
         self.forget_digests();
         self.standings_changed = true;
         self.said.extend(changed.iter().copied());
-        Ok(())
+        changed.into_iter().try_for_each(|id| self.retire_epochs(id))
+    }
+
+    /// Destroys the payload secrets of epochs that an act has retired, and judges again what was sealed
+    /// under them: none of it opens any more.
+    fn retire_epochs(&mut self, id: CompartmentId) -> Result<(), StoreError> {
+        let Some(compartment) = self.compartment(id) else { return Ok(()) };
+        let retired: Vec<EpochId> = compartment
+            .epochs()
+            .iter()
+            .filter(|(_, epoch)| epoch.retired)
+            .map(|(epoch, _)| *epoch)
+            .filter(|epoch| self.epoch_keys.get(epoch).is_some_and(|keys| keys.secret().is_some()))
+            .collect();
+        if retired.is_empty() {
+            return Ok(());
+        }
+        let mut batch = Batch::default();
+        for epoch in retired {
+            if let Some(keys) = self.epoch_keys.get_mut(&epoch) {
+                keys.retire();
+                keys.store(&mut batch, epoch);
+            }
+        }
+        batch.forget = true;
+        let logs = self.logbook.logs_of(id).filter(|(log, _)| log.class != Class::Authority);
+        for (_, state) in logs {
+            self.shelf.routes_moved(&mut batch, state.no);
+        }
+        self.apply(batch)
     }
 
     /// Compares how far each log of an area counts, and what its routes allow, with how the records

@@ -3,7 +3,7 @@
 use tearline_crdt::authority::Cause;
 use tearline_crdt::id::{AgencyNo, Class, CoalitionId, CompartmentId};
 use tearline_crdt::record::receipt::{self, Outcome};
-use tearline_crdt::statement::{Audience, Caveats, Right};
+use tearline_crdt::statement::{Act, Audience, Caveats, Right};
 use tearline_crdt::time::WallTime;
 use tearline_mesh::invitation::Invited;
 use tearline_mesh::replica::{ActError, Word};
@@ -189,4 +189,26 @@ fn a_grant_that_would_widen_is_refused_before_it_is_written() {
     );
     assert!(matches!(refused, Err(ActError::WouldNotCount(_))), "{refused:?}");
     assert_eq!(world.peers[2].replica.logbook().logs().count(), before);
+}
+
+#[test]
+fn what_was_sealed_under_a_retired_epoch_opens_no_more() {
+    let Stage { mut world, coalition, shared } = stage();
+    let old = world.write(0, shared, Class::Routine, &["old"])[0];
+    world.settle();
+    let epoch = world.peers[0].replica.compartment(shared).unwrap().current_epoch(|_| true);
+    let act = Act::RetireEpoch { epoch: epoch.unwrap() };
+    let now = world.now();
+    world.peers[0].replica.propose(now, coalition, act, None).unwrap();
+    world.drain(0);
+    world.settle();
+    let new = world.write(1, shared, Class::Routine, &["new"])[0];
+    world.settle();
+    for peer in 0..3 {
+        assert!(world.show(peer, old).is_none(), "{peer}");
+        assert!(world.show(peer, new).is_some(), "{peer}");
+    }
+    // Not even after a restart, which reads the boxes again.
+    world.crash(1);
+    assert!(world.show(1, old).is_none() && world.show(1, new).is_some());
 }
