@@ -1,3 +1,5 @@
+//! Statements: their bytes, their bounds, and what does not decode.
+
 use super::*;
 use crate::charter::Member;
 use crate::id::{CoalitionId, Incarnation};

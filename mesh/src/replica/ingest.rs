@@ -73,6 +73,11 @@ impl<S: Store> Replica<S> {
             return Ok(Ok(()));
         }
         if run.first != head.next {
+            let durable = self.areas.get(&id).map_or(0, |area| area.frontier.head(&run.key).next);
+            if durable < head.next {
+                // Where we are is said once it is durable.
+                return Ok(Ok(()));
+            }
             let position = Leaf { key: run.key, next: head.next, head: head_tag(&head.id) };
             self.say(link, Frame::Positions { area: tag, positions: vec![position] });
             return Ok(Ok(()));
@@ -256,7 +261,7 @@ impl<S: Store> Replica<S> {
             self.on_authority_changed()?;
         }
         self.spread_forks(barrier)?;
-        self.answer_joins();
+        self.answer_joins(barrier);
         let tickets = std::mem::take(&mut self.tickets);
         for (covered_by, ticket) in tickets {
             if covered_by <= barrier {

@@ -12,7 +12,7 @@ use tearline_crdt::time::{Now, WallTime};
 use super::area::coalition_body;
 use super::author::random;
 use super::session::Phase;
-use super::{ActError, Done, Event, Link, Output, Replica};
+use super::{ActError, Barrier, Done, Event, Link, Output, Replica};
 use crate::fault::PeerFault;
 use crate::invitation::{
     Applicant, Invitation, Invited, JoinAnswer, JoinRequest, Refusal, check_code,
@@ -26,6 +26,7 @@ const INVITE_BYTES: usize = 32 + 1 + 8;
 /// A welcome that waits for its statements to be durable.
 #[derive(Debug)]
 pub(super) struct Welcome {
+    covered_by: Barrier,
     link: Link,
     answer: JoinAnswer,
 }
@@ -111,7 +112,8 @@ impl<S: Store> Replica<S> {
             return Ok(if session.refusals > REFUSALS_MAX { Err(PeerFault::Join) } else { Ok(()) });
         }
         if let Some(answer) = answer {
-            self.welcomes.push(Welcome { link, answer });
+            let covered_by = Barrier(self.next_barrier);
+            self.welcomes.push(Welcome { covered_by, link, answer });
             self.flush_wanted = true;
         }
         Ok(Ok(()))
@@ -234,8 +236,9 @@ impl<S: Store> Replica<S> {
     }
 
     /// Answers applicants whose statements are durable now.
-    pub(super) fn answer_joins(&mut self) {
-        for Welcome { link, answer } in std::mem::take(&mut self.welcomes) {
+    pub(super) fn answer_joins(&mut self, barrier: Barrier) {
+        let durable = self.welcomes.extract_if(.., |welcome| welcome.covered_by <= barrier);
+        for Welcome { link, answer, .. } in durable.collect::<Vec<_>>() {
             self.say(link, Frame::JoinAnswer { answer: answer.encode() });
         }
     }

@@ -3,11 +3,13 @@
 
 pub mod core;
 mod dialer;
+mod explain;
 mod names;
 mod overview;
 mod passes;
 mod ports;
 mod records;
+mod said;
 mod transfer;
 mod trust;
 

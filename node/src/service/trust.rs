@@ -1,42 +1,34 @@
 //! Trust: acts of the whole, grants, devices, and words about records.
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
-use tearline_crdt::authority::{Asked, Cause, Proposal, Standing, StatementVerdict};
+use tearline_crdt::authority::{Proposal, Standing, StatementVerdict};
 use tearline_crdt::charter::Member;
-use tearline_crdt::document::{Patch, Segment};
 use tearline_crdt::id::{
-    AgencyNo, Class, CompartmentId, DeviceId, EntryId, EpochId, Incarnation, LogId, RecordId,
-    StatementId,
+    AgencyNo, CompartmentId, DeviceId, EntryId, EpochId, Incarnation, LogId, StatementId,
 };
 use tearline_crdt::keys::RootKey;
 use tearline_crdt::record::kind::Kind as RecordKind;
-use tearline_crdt::record::receipt;
-use tearline_crdt::record::shelf::{Detail, Draft};
+use tearline_crdt::record::shelf::Detail;
 use tearline_crdt::statement::{
     Act, Audience, Caveats, Erasure, Mark, Marks, Reopening, Right, Statement,
 };
 use tearline_crdt::store::{Batch, Space, Store as _};
 use tearline_crdt::time::WallTime;
-use tearline_mesh::replica::{Body, Exposure, Kept, QuarantinedEntry, Word};
+use tearline_mesh::replica::{Body, Exposure, Kept, QuarantinedEntry};
 
 use super::core::Core;
-use super::names::{self, is_prefix, label};
+use super::explain::limits_text;
+use super::names::{self, is_prefix};
 use super::overview::store_failure;
 use super::records::act_failure;
 use super::{Answer, json};
-use crate::control::reply::AgencyRef;
 use crate::control::trust as shape;
 use crate::failure::Failure;
 use crate::index::Row;
 
 /// Most quarantined entries of one answer.
 const QUARANTINED_MAX: usize = 1_000;
-/// The field of a record that lists what was released of it, and that of a release that names where
-/// it came from.
-const RELEASED_TO: &str = "released_to";
-const RELEASED_FROM: &str = "released_from";
-
 impl Core {
     pub(super) fn propose(&mut self, act: &shape::Proposed) -> Answer {
         let coalition = self.coalition()?.id();
@@ -252,50 +244,6 @@ impl Core {
         json(&shape::Grants { grants })
     }
 
-    pub(super) fn explain(&self, text: &str) -> Result<Value, Failure> {
-        let (area, id) = self.named_statement(text)?;
-        let (issuer, what) = self
-            .statements(area)
-            .into_iter()
-            .find(|(_, entry, _)| entry.0 == id.0)
-            .map(|(log, _, statement)| (log.device, self.statement_text(statement)))
-            .ok_or_else(|| Failure::not_found("statement", text))?;
-        let verdict = self.verdict(&area, &EntryId(id.0))?;
-        let (rule, by) = match &verdict {
-            StatementVerdict::Counts => {
-                ("authority.md §7: its issuer's counting routes cover it", vec![])
-            }
-            StatementVerdict::Quarantined(Cause::Closed(closure)) => (
-                "authority.md §6.3: it is beyond what the closure keeps",
-                vec![closure.to_string()],
-            ),
-            StatementVerdict::Quarantined(Cause::Fork) => {
-                ("authority.md §6.2: it is beyond the fork of its log", vec![])
-            }
-            StatementVerdict::Quarantined(Cause::Standing) | StatementVerdict::NoStanding => {
-                ("authority.md §6.1: its device has no counting route that allows it", vec![])
-            }
-            StatementVerdict::Uncovered(_) => {
-                ("authority.md §3: a grant is narrowed along its route, never widened", vec![])
-            }
-            StatementVerdict::Waits { .. } => (
-                "authority.md §2: an act is in force when a quorum of founders approved it",
-                vec![],
-            ),
-            StatementVerdict::NotAbove => {
-                ("authority.md §4: a closure is by a device above the one that it closes", vec![])
-            }
-        };
-        json(&shape::Explained {
-            statement: id.to_string(),
-            what,
-            issuer: self.device(&issuer),
-            verdict: verdict.to_string(),
-            rule: rule.into(),
-            by,
-        })
-    }
-
     pub(super) fn grant_revoke(&mut self, revoke: &shape::GrantRevoke) -> Answer {
         let device = self.named_device(&revoke.device)?;
         let area = self.area(revoke.compartment.as_deref())?;
@@ -475,153 +423,6 @@ impl Core {
         Ok((value, Some(done.ticket)))
     }
 
-    pub(super) fn record_say(&mut self, text: &str, said: &shape::Said) -> Answer {
-        let id = self.find_record(text)?;
-        let word = match said {
-            shape::Said::Erase { basis } => Word::Erase { basis: basis.clone() },
-            shape::Said::Restrict => Word::Restrict,
-            shape::Said::Hold => Word::Hold,
-            shape::Said::Recall => Word::Recall,
-        };
-        let detail = self.visible(id)?;
-        // What was released of it goes first: once the record is erased, nobody knows of them.
-        let mut also = Vec::new();
-        for release in releases(&detail) {
-            let Ok(of) = self.visible(release) else { continue };
-            if of.origin != detail.origin {
-                continue;
-            }
-            let now = self.now();
-            self.replica.speak(now, release, &word).map_err(act_failure)?;
-            also.push(release.to_string());
-        }
-        let now = self.now();
-        let done = self.replica.speak(now, id, &word).map_err(act_failure)?;
-        let what = match word {
-            Word::Erase { .. } => "erase",
-            Word::Restrict => "restrict",
-            Word::Hold => "hold",
-            Word::Recall => "recall",
-        };
-        let statement = done.value.to_string();
-        Ok((json(&shape::Declared { statement, what: what.into(), also })?, Some(done.ticket)))
-    }
-
-    pub(super) fn record_lift(&mut self, text: &str) -> Answer {
-        let (area, id) = self.named_statement(text)?;
-        let now = self.now();
-        let done = self.replica.lift(now, area, id).map_err(act_failure)?;
-        let statement = done.value.to_string();
-        let what = format!("lift {id}");
-        Ok((json(&shape::Declared { statement, what, also: vec![] })?, Some(done.ticket)))
-    }
-
-    pub(super) fn record_release(&mut self, release: shape::RecordRelease) -> Answer {
-        let id = self.find_record(&release.record)?;
-        let detail = self.visible(id)?;
-        let own = self.agency_of(&self.replica.device());
-        if own != Some(detail.origin) {
-            return Err(Failure::denied("only the agency that began a record releases it"));
-        }
-        let mut fields = Map::new();
-        for (name, value) in &detail.fields {
-            let wanted = release.fields.is_empty() || release.fields.contains(name);
-            if wanted && name != RELEASED_TO && name != RELEASED_FROM {
-                fields.insert(name.clone(), value.clone());
-            }
-        }
-        if let Some(name) = release.fields.iter().find(|name| !detail.fields.contains_key(*name)) {
-            return Err(Failure::not_found("field", name));
-        }
-        let named: Vec<String> = fields.keys().cloned().collect();
-        fields.insert(RELEASED_FROM.into(), Value::String(id.to_string()));
-        let label = match &release.label {
-            Some(text) => label(text)?,
-            None => detail.label.clone(),
-        };
-        let (to, _) = self.destination(release.compartment.as_deref(), &release.rel)?;
-        if to == detail.compartment {
-            return Err(Failure::usage("the record is in that compartment"));
-        }
-        let kind: RecordKind = detail.kind;
-        let act = self.write(to, Class::Routine, vec![Draft::New { kind, fields, label }])?;
-        let released = act.value.first().map(|written| written.record);
-        let released = released.ok_or_else(|| Failure::bug("a release wrote nothing"))?;
-        let mut list = detail.fields.get(RELEASED_TO).and_then(Value::as_array).cloned();
-        let list = list.get_or_insert_default();
-        list.push(Value::String(released.to_string()));
-        let mut patch = Patch::default();
-        patch.set(vec![Segment::Name(RELEASED_TO.into())], Value::Array(list.clone()));
-        let linked = self.write(
-            detail.compartment,
-            Class::Routine,
-            vec![Draft::Edit { record: id, patch }],
-        )?;
-        let value = json(&shape::Released {
-            record: id.to_string(),
-            released: released.to_string(),
-            compartment: to.to_string(),
-            fields: named,
-        })?;
-        Ok((value, Some(linked.ticket)))
-    }
-
-    /// Who obeyed what was said of a record. It is answered for erased records, too, by whose full id
-    /// is known.
-    pub(super) fn record_receipts(&mut self, text: &str) -> Result<Value, Failure> {
-        let id = self.find_record(text)?;
-        let own = self.replica.device();
-        let (compartment, genesis) = match self.replica.tombstone(&id) {
-            Some(found) => found,
-            None => {
-                let detail = self.visible(id)?;
-                (detail.compartment, detail.genesis)
-            }
-        };
-        if self.replica.right(compartment, &own).is_none() {
-            return Err(Failure::not_found("record", text));
-        }
-        let place = self
-            .replica
-            .compartment(compartment)
-            .ok_or_else(|| Failure::not_found("record", text))?;
-        let asked: Vec<(StatementId, Asked)> = place.asked_of(&genesis).collect();
-        let devices: Vec<DeviceId> = place
-            .devices()
-            .keys()
-            .filter(|device| self.replica.right(compartment, device).is_some())
-            .copied()
-            .collect();
-        let mut statements = Vec::new();
-        for (statement, asks) in asked {
-            let answers = receipt::answers(self.replica.store(), &statement);
-            let answers = answers.map_err(|error| store_failure(&error))?;
-            let of = |device: &DeviceId| {
-                let answer = answers.get(device);
-                shape::ReceiptOf {
-                    device: self.device(device),
-                    outcome: answer.map(|answer| answer.outcome.name().to_owned()),
-                    at: answer.map(|answer| answer.wall.to_string()),
-                    last_heard: self.last_heard.get(device).map(ToString::to_string),
-                }
-            };
-            let answers: Vec<shape::ReceiptOf> = devices.iter().map(of).collect();
-            let open = answers.iter().filter(|answer| answer.outcome.is_none()).count();
-            let asks = match asks {
-                Asked::Erase => "erase",
-                Asked::Restrict => "restrict",
-                Asked::Recall => "recall",
-            };
-            statements.push(shape::StatementReceipts {
-                statement: statement.to_string(),
-                asks: asks.into(),
-                answers,
-                open,
-            });
-        }
-        json(&shape::Receipts { record: id.to_string(), statements })
-    }
-
     /// A device, as it is shown.
     pub(super) fn device(&self, device: &DeviceId) -> shape::Device {
         let coalition = self.coalition().ok();
@@ -684,7 +485,7 @@ impl Core {
     }
 
     /// The statements of an area, with their logs and entries.
-    fn statements(&self, area: CompartmentId) -> Vec<(LogId, EntryId, &Statement)> {
+    pub(super) fn statements(&self, area: CompartmentId) -> Vec<(LogId, EntryId, &Statement)> {
         let Some(area) = self.replica.areas().get(&area) else { return Vec::new() };
         match &area.body {
             Body::Coalition(coalition) => {
@@ -697,7 +498,10 @@ impl Core {
     }
 
     /// A statement by its id or the beginning of it, in an area that this device may see.
-    fn named_statement(&self, text: &str) -> Result<(CompartmentId, StatementId), Failure> {
+    pub(super) fn named_statement(
+        &self,
+        text: &str,
+    ) -> Result<(CompartmentId, StatementId), Failure> {
         let own = self.replica.device();
         let mut hits = Vec::new();
         for area in self.replica.areas().keys() {
@@ -756,12 +560,16 @@ impl Core {
         }
     }
 
-    fn verdict(&self, area: &CompartmentId, id: &EntryId) -> Result<StatementVerdict, Failure> {
+    pub(super) fn verdict(
+        &self,
+        area: &CompartmentId,
+        id: &EntryId,
+    ) -> Result<StatementVerdict, Failure> {
         let verdict = self.replica.verdict(*area, id).map_err(|error| store_failure(&error))?;
         verdict.ok_or_else(|| Failure::bug("a statement is not there"))
     }
 
-    fn audience_text(&self, audience: &Audience) -> String {
+    pub(super) fn audience_text(&self, audience: &Audience) -> String {
         match audience {
             Audience::Device { card, .. } => {
                 let device = self.device(&card.device);
@@ -770,76 +578,6 @@ impl Core {
             Audience::Agency(agency) => self.agency_ref(Some(*agency)).name,
         }
     }
-
-    fn act_text(&self, act: &Act) -> String {
-        let agency = |no: &AgencyNo| {
-            let AgencyRef { name, country, .. } = self.agency_ref(Some(*no));
-            format!("{name} ({country})")
-        };
-        match act {
-            Act::Admit { member, .. } => format!("admit {} ({})", member.name, member.country),
-            Act::Retire { agency: no, .. } => format!("retire {}", agency(no)),
-            Act::ReplaceRoot { agency: no, .. } => format!("replace the root of {}", agency(no)),
-            Act::Revoke { device, .. } => format!("revoke device {}", device.short()),
-            Act::Adopt { .. } => "adopt quarantined entries".into(),
-            Act::Erase(erasure) => {
-                format!("erase the record that {} began", erasure.genesis.short())
-            }
-            Act::Restrict { genesis } => {
-                format!("restrict the record that {} began", genesis.short())
-            }
-            Act::Hold { genesis } => format!("hold the record that {} began", genesis.short()),
-            Act::Recall { genesis } => format!("recall the record that {} began", genesis.short()),
-            Act::Lift { lifted } => format!("lift {}", lifted.short()),
-            Act::RetireEpoch { epoch } => format!("retire epoch {}", epoch.short()),
-        }
-    }
-
-    fn statement_text(&self, statement: &Statement) -> String {
-        match statement {
-            Statement::Found(charter) => format!("found {:?}", charter.name),
-            Statement::Desk(certificate) => format!("desk {}", certificate.desk.device.short()),
-            Statement::Grant { audience, right, caveats, .. } => {
-                let limits = limits_text(caveats);
-                format!("{} for {} {limits}", right.name(), self.audience_text(audience))
-            }
-            Statement::Propose { act, .. } => format!("propose to {}", self.act_text(act)),
-            Statement::Approve { act } => format!("approve {}", act.short()),
-            Statement::Open(_) => "open a compartment".into(),
-            Statement::Epoch(_) => "begin an epoch".into(),
-            Statement::Seal { epoch, .. } => format!("seal epoch {} to devices", epoch.short()),
-            Statement::Describe { .. } => "name the compartment".into(),
-            Statement::Revoke { device, .. } => format!("revoke device {}", device.short()),
-            Statement::RootAct(root) => {
-                format!("by an agency's root: {}", self.act_text(&root.act))
-            }
-            Statement::Adopt { .. } => "adopt quarantined entries".into(),
-            Statement::Erase(erasure) => {
-                format!("erase the record that {} began", erasure.genesis.short())
-            }
-            Statement::EraseAlso { entries, .. } => {
-                format!("erase {} further entries", entries.len())
-            }
-            Statement::Restrict { genesis } => {
-                format!("restrict the record that {} began", genesis.short())
-            }
-            Statement::Hold { genesis } => {
-                format!("hold the record that {} began", genesis.short())
-            }
-            Statement::Lift { lifted } => format!("lift {}", lifted.short()),
-            Statement::Recall { genesis } => {
-                format!("recall the record that {} began", genesis.short())
-            }
-            Statement::Unknown { .. } => "something that this version does not know".into(),
-        }
-    }
-}
-
-/// What was released of a record, by what it says itself.
-fn releases(detail: &Detail) -> Vec<RecordId> {
-    let list = detail.fields.get(RELEASED_TO).and_then(Value::as_array);
-    let ids = list.into_iter().flatten().filter_map(Value::as_str);
-    ids.filter_map(|id| names::record_id(id).ok()).collect()
 }
 
 fn mark(found: &QuarantinedEntry) -> Mark {
@@ -914,28 +652,6 @@ fn caveats(issue: &shape::GrantIssue) -> Result<Caveats, Failure> {
         incarnations: None,
         may_delegate: issue.delegate,
     })
-}
-
-fn limits_text(caveats: &Caveats) -> String {
-    let mut parts = Vec::new();
-    if let Some(kinds) = &caveats.kinds {
-        let names = kinds.iter().filter_map(|kind| RecordKind::from_u8(*kind));
-        parts.push(format!("kinds {}", names.map(RecordKind::name).collect::<Vec<_>>().join("+")));
-    }
-    if let Some(classes) = caveats.classes {
-        let held = Class::ALL.iter().filter(|class| classes & (1 << **class as u8) != 0);
-        parts.push(format!("classes {}", held.map(|c| c.name()).collect::<Vec<_>>().join("+")));
-    }
-    if let Some(from) = caveats.not_before_ms {
-        parts.push(format!("from {}", WallTime(from)));
-    }
-    if let Some(until) = caveats.not_after_ms {
-        parts.push(format!("until {}", WallTime(until)));
-    }
-    if caveats.may_delegate {
-        parts.push("may be granted on".into());
-    }
-    parts.join(", ")
 }
 
 /// What a device is called on this peer.
