@@ -36,7 +36,7 @@ use tearline_node::store::{SledStore, StoreKey};
 
 use daemon::Daemon;
 use stages::Broken;
-use table::{Bound, Table};
+use table::{Bound, Table, judged};
 
 /// Records a second that are asked for, and the share of what the stages allow.
 const RATE_MIN: f64 = 10_000.0;
@@ -71,6 +71,7 @@ fn main() -> Result<(), Broken> {
     receiver.kill()?;
     let import = control::Import {
         files: vec![file.clone()],
+        stdin: None,
         compartment: compartment.clone(),
         format: None,
         map: None,
@@ -156,13 +157,12 @@ fn main() -> Result<(), Broken> {
     ] {
         table.note(what, stages.micros(&[stage]), "us/record");
     }
-    table.print();
-    Ok(())
+    Ok(judged(table.print())?)
 }
 
 /// Brings the two into one coalition; returns a compartment that both read.
 fn meet(sender: &Daemon, receiver: &Daemon) -> Result<String, Broken> {
-    let create = control::CoalitionCreate { name: "Bench".into(), quorum: None };
+    let create = control::CoalitionCreate { name: "Bench".into(), ..Default::default() };
     sender.ask::<Coalition>(Request::CoalitionCreate(create))?;
     let invite = control::PeerInvite { expires_s: 3_600, ..control::PeerInvite::default() };
     let invitation: Invitation = sender.ask(Request::PeerInvite(invite))?;
