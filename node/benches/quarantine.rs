@@ -39,7 +39,7 @@ use tearline_crdt::time::WallTime;
 use tearline_node::index::{Index, Indexing, Query, Row};
 use tearline_node::store::{SledStore, StoreKey};
 
-use table::{Bound, Table};
+use table::{Bound, Table, judged};
 
 type Broken = Box<dyn Error>;
 
@@ -54,6 +54,7 @@ const NOW: WallTime = WallTime(1_767_225_600_000);
 fn main() -> Result<(), Broken> {
     let folder = tempfile::tempdir()?;
     let records = sightings::count(RECORDS);
+    let mut passed = true;
     for edited in [false, true] {
         let what = if edited { "records with one change each" } else { "records" };
         let mut table = Table::new(format!("quarantine of a device that wrote {records} {what}"));
@@ -61,9 +62,9 @@ fn main() -> Result<(), Broken> {
         let store = folder.path().join(format!("store-{edited}"));
         let store = SledStore::open(&store, &StoreKey::new([5; 32]))?;
         measure("on disk, flushed", store, records, edited, &mut table)?;
-        table.print();
+        passed &= table.print();
     }
-    Ok(())
+    Ok(judged(passed)?)
 }
 
 /// Revokes the device and adopts what it wrote again.

@@ -27,7 +27,7 @@ use tearline_node::protection::Opener;
 use tearline_node::store::{SledStore, StoreKey};
 
 use daemon::Daemon;
-use table::{Bound, Table};
+use table::{Bound, Table, judged};
 
 /// How long a start may take.
 const START_MS_MAX: f64 = 1_000.0;
@@ -51,6 +51,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let opened: Opened = daemon.ask(Request::CompartmentOpen(open))?;
     let import = control::Import {
         files: vec![file.clone()],
+        stdin: None,
         compartment: opened.compartment,
         format: None,
         map: None,
@@ -101,8 +102,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     table.note("daemon's memory at its peak, importing", mib(imported.peak), "MiB");
     table.note("daemon's memory after the import", mib(imported.now), "MiB");
     table.note("store on disk", mib(disk), "MiB");
-    table.print();
-    Ok(())
+    Ok(judged(table.print())?)
 }
 
 /// What the parts of a start cost.

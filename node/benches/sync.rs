@@ -36,7 +36,7 @@ use tearline_node::store::{SledStore, StoreKey};
 
 use daemon::Daemon;
 use stages::Broken;
-use table::{Bound, Table};
+use table::{Bound, Table, judged};
 
 /// Records a second that are asked for, and the share of what the stages allow.
 const RATE_MIN: f64 = 10_000.0;
@@ -71,6 +71,7 @@ fn main() -> Result<(), Broken> {
     receiver.kill()?;
     let import = control::Import {
         files: vec![file.clone()],
+        stdin: None,
         compartment: compartment.clone(),
         format: None,
         map: None,
@@ -156,8 +157,7 @@ fn main() -> Result<(), Broken> {
     ] {
         table.note(what, stages.micros(&[stage]), "us/record");
     }
-    table.print();
-    Ok(())
+    Ok(judged(table.print())?)
 }
 
 /// Brings the two into one coalition; returns a compartment that both read.

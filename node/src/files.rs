@@ -113,13 +113,21 @@ pub(crate) fn private(path: &Path) -> Result<(), Exposure> {
     Ok(())
 }
 
-/// Makes a folder, and those above it, for this user alone.
+/// Makes a folder, and those above it, for this user alone; what was made survives a power cut.
 pub(crate) fn create_private(path: &Path) -> Result<(), Failure> {
+    let made: Vec<&Path> = path.ancestors().take_while(|folder| !folder.exists()).collect();
     DirBuilder::new()
         .recursive(true)
         .mode(0o700)
         .create(path)
+        .and_then(|()| made.into_iter().try_for_each(sync_parent))
         .map_err(|e| Failure::io(format_args!("cannot make the folder {}", path.display()), &e))
+}
+
+/// Makes the entry of a file or folder in the folder above it durable.
+pub(crate) fn sync_parent(path: &Path) -> io::Result<()> {
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    File::open(parent.unwrap_or(Path::new(".")))?.sync_all()
 }
 
 /// A new file for this user alone; fails if there is one.

@@ -4,6 +4,9 @@
 
 mod backup;
 mod first_steps;
+mod fork;
+mod full_disk;
+mod imports;
 mod kill_rounds;
 mod passes;
 mod rebuild;

@@ -64,7 +64,23 @@ impl Daemon {
     /// # Errors
     /// When it ends, or does not answer in time.
     pub fn start(&mut self) -> io::Result<()> {
-        let child = Command::new(&self.program)
+        self.start_as(Command::new(&self.program))
+    }
+
+    /// Starts the daemon with a bound on the length of the files it writes, in blocks of 512 bytes.
+    ///
+    /// # Errors
+    /// When it ends, or does not answer in time.
+    pub fn start_bounded(&mut self, file_blocks_max: u32) -> io::Result<()> {
+        let mut shell = Command::new("sh");
+        // Without the signal, a write beyond the bound fails as one to a full disk does.
+        let script = format!("trap '' XFSZ; ulimit -f {file_blocks_max}; exec \"$0\" \"$@\"");
+        shell.arg("-c").arg(script).arg(&self.program);
+        self.start_as(shell)
+    }
+
+    fn start_as(&mut self, mut command: Command) -> io::Result<()> {
+        let child = command
             .arg("--home")
             .arg(&self.home)
             .arg("run")
@@ -96,6 +112,26 @@ impl Daemon {
             child.wait()?;
         }
         Ok(())
+    }
+
+    /// Asks the daemon to end (SIGTERM), and waits until it has.
+    ///
+    /// # Errors
+    /// When it cannot be asked, does not end in time, or ends badly.
+    pub fn stop(&mut self) -> io::Result<()> {
+        let Some(mut child) = self.child.take() else { return Ok(()) };
+        Command::new("kill").arg("-TERM").arg(child.id().to_string()).status()?;
+        let deadline = Instant::now() + ANSWER_MAX;
+        while Instant::now() < deadline {
+            if let Some(status) = child.try_wait()? {
+                let ended = || io::Error::other(format!("the daemon ended badly: {status}"));
+                return if status.success() { Ok(()) } else { Err(ended()) };
+            }
+            std::thread::yield_now();
+        }
+        child.kill()?;
+        child.wait()?;
+        Err(io::Error::other("the daemon does not end"))
     }
 
     /// Its home folder.

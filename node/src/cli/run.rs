@@ -5,15 +5,16 @@ use serde_json::json;
 
 use super::context::Context;
 use super::output::{Outcome, data};
-use super::render::{Table, agency, bytes, facts, short, time};
+use super::render::{Table, agency, bytes, clean, facts, short, time};
 use super::{compartment, keys, peer};
 use crate::config::Config;
-use crate::control::reply::{Check, CheckStatus, Doctor as Report, Status as Shown};
+use crate::control::reply::{Check, CheckStatus, Doctor as Report, Fork, Status as Shown};
 use crate::control::{Empty, Request};
 use crate::daemon::{self, Options};
 use crate::failure::{Failure, Kind};
 use crate::home::{Home, Identity};
 use crate::logging;
+use crate::store::{self, OpenError, StoreKey};
 
 /// Run this device's daemon, until it is interrupted
 #[derive(Args, Debug)]
@@ -76,16 +77,47 @@ impl Status {
             ("listens on", status.addresses.join(" ")),
             ("store", bytes(status.store_bytes)),
         ]);
-        let text = format!(
+        let mut text = format!(
             "{head}\n{}\n{}",
             peer::table(&status.peers),
             compartment::table(&status.compartments)
         );
-        Ok(Outcome::new(answer.data, text))
+        if !status.forks.is_empty() {
+            text += &format!("\n{}", forks(&status.forks));
+        }
+        let mut outcome = Outcome::new(answer.data, text);
+        if let Some(why) = &status.store_failure {
+            outcome = outcome.hint(format!(
+                "the store failed ({}): free disk space or repair the disk, then start the daemon \
+                 again",
+                clean(why)
+            ));
+        }
+        if status.forks.iter().any(|fork| fork.current) {
+            outcome =
+                outcome.hint("this device cannot write to its forked logs: `tearline doctor`");
+        }
+        Ok(outcome)
     }
 }
 
-/// Check this device: files, settings, daemon, peers
+/// The logs with two histories, for people.
+fn forks(forks: &[Fork]) -> String {
+    let mut table = Table::new(&["forked log of", "agency", "compartment", "class", "from entry"]);
+    for fork in forks {
+        let whose = if fork.own { " (this device)" } else { "" };
+        table.row([
+            format!("{}{whose}", short(&fork.device)),
+            agency(&fork.agency),
+            fork.compartment_name.clone(),
+            fork.class.clone(),
+            fork.seq.to_string(),
+        ]);
+    }
+    table.text("")
+}
+
+/// Check this device: files, settings, store, daemon, peers
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Example:
@@ -107,7 +139,7 @@ impl Doctor {
         if self.rebuild {
             return rebuild(context);
         }
-        let mut checks = check_home(context)?;
+        let (mut checks, store_key) = check_home(context)?;
         match context.ask::<Report>(Request::Doctor(Empty {})) {
             Ok(answer) => {
                 checks.push(pass("daemon", "it answers"));
@@ -115,10 +147,11 @@ impl Doctor {
             }
             Err(failure) if failure.kind == Kind::Unreachable => {
                 checks.push(Check { status: CheckStatus::Warn, ..failed("daemon", failure) });
+                checks.push(check_store(&context.home, store_key.as_ref()));
             }
             Err(failure) => checks.push(failed("daemon", failure)),
         }
-        let mut table = Table::new(&["", "check", "found"]);
+        let mut table = Table::new(&["", "check", "found"]).with_whole_ends();
         let mut fixes = Vec::new();
         for check in &checks {
             let mark = match check.status {
@@ -154,7 +187,8 @@ fn rebuild(context: &Context) -> Result<Outcome, Failure> {
 }
 
 /// The checks that need no daemon. Fails when what was given to open the secrets is wrong.
-fn check_home(context: &Context) -> Result<Vec<Check>, Failure> {
+/// Gives the store's key, too, if it could be opened.
+fn check_home(context: &Context) -> Result<(Vec<Check>, Option<StoreKey>), Failure> {
     let home = &context.home;
     let mut opener = context.opener();
     let place = home.root().display();
@@ -163,9 +197,11 @@ fn check_home(context: &Context) -> Result<Vec<Check>, Failure> {
         Err(failure) => failed("home", failure),
     }];
     if checks.iter().any(|check| check.status == CheckStatus::Fail) {
-        return Ok(checks);
+        return Ok((checks, None));
     }
-    checks.push(check_device_key(home, home.read_identity(&mut opener))?);
+    let read = home.read_identity(&mut opener);
+    let store_key = read.as_ref().ok().map(|identity| StoreKey::new(identity.store_key));
+    checks.push(check_device_key(home, read)?);
     checks.push(match home.read_agency(&mut opener) {
         Ok(None) => pass("agency root", "not on this device"),
         Ok(Some(agency)) => Check {
@@ -189,7 +225,21 @@ fn check_home(context: &Context) -> Result<Vec<Check>, Failure> {
         Ok(path) => pass("control socket", &path.display().to_string()),
         Err(failure) => failed("control socket", failure),
     });
-    Ok(checks)
+    Ok((checks, store_key))
+}
+
+/// Reads the store through, which no daemon has open.
+fn check_store(home: &Home, key: Option<&StoreKey>) -> Check {
+    let skip = |message: &str| Check { status: CheckStatus::Skip, ..pass("store", message) };
+    let Some(key) = key else { return skip("the device key did not open") };
+    if !home.store().exists() {
+        return skip("there is none yet");
+    }
+    match store::check_folder(&home.store(), key) {
+        Ok(checked) => pass("store", &format!("{} values, each as it was written", checked.values)),
+        Err(OpenError::InUse { .. }) => skip("a daemon is opening or closing it"),
+        Err(error) => failed("store", error.into()),
+    }
 }
 
 fn check_device_key(home: &Home, read: Result<Identity, Failure>) -> Result<Check, Failure> {

@@ -25,6 +25,7 @@ pub mod server;
 pub mod trust;
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -49,12 +50,16 @@ pub const PAGE_ROWS_DEFAULT: u32 = 50;
 /// What answers requests: the daemon's inside. Calls may block and come from many threads at once.
 pub trait Service: Send + Sync + 'static {
     /// Does what is asked and returns the value that the [`Request`]'s variant promises. A write
-    /// returns only once it is durable. May report how far it is; reports may be dropped.
-    fn call(&self, request: Request, progress: &mut dyn FnMut(Progress)) -> Result<Value, Failure>;
+    /// returns only once it is durable. May report how far it is, and may end when it is told that
+    /// nobody waits; reports may be dropped.
+    fn call(&self, request: Request, progress: &mut Report<'_>) -> Result<Value, Failure>;
 
     /// Ends cleanly: called once, after the last call has returned.
     fn close(&self) {}
 }
+
+/// Takes how far a call is. It breaks when nobody waits for the answer any more.
+pub type Report<'a> = dyn FnMut(Progress) -> ControlFlow<()> + 'a;
 
 /// What a client sends.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
@@ -628,6 +633,9 @@ pub enum Format {
 pub struct Import {
     /// Absolute paths of the files.
     pub files: Vec<PathBuf>,
+    /// Which of them holds what came by standard input, so that problems are said to be there.
+    #[serde(default)]
+    pub stdin: Option<PathBuf>,
     /// Where to.
     pub compartment: String,
     /// Their format; by the file name's end if absent (`.json` is STIX).

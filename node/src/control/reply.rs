@@ -2,6 +2,8 @@
 //! UTC, counts plain numbers. Lists are sorted as their request says, else by id, so that two
 //! calls without a change between give the same bytes.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -40,7 +42,42 @@ Status {
     compartments: Vec<Compartment>,
     /// Bytes of the store on disk.
     store_bytes: u64,
+    /// Why the store takes nothing more; null while it works.
+    store_failure: Option<String>,
+    /// The logs that were proven to have two histories, this device's first.
+    forks: Vec<Fork>,
 });
+
+shape!(
+/// A log with two histories: its device's keys were in use twice.
+Fork {
+    /// Whose.
+    device: String,
+    /// Whether it is this device's.
+    own: bool,
+    /// Whether this device would write to it now: its incarnation is this one's.
+    current: bool,
+    /// Of which agency.
+    agency: AgencyRef,
+    /// The device's incarnation, in hex.
+    incarnation: String,
+    /// The compartment.
+    compartment: String,
+    /// That compartment's name.
+    compartment_name: String,
+    /// Its class.
+    class: String,
+    /// The first entry of which there are two, from 0.
+    seq: u64,
+});
+
+impl fmt::Display for Fork {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let device: String = self.device.chars().take(8).collect();
+        let Self { class, compartment_name, seq, .. } = self;
+        write!(f, "the {class} log of {device} in {compartment_name:?}, from entry {seq} on")
+    }
+}
 
 shape!(
 /// An agency, briefly.
@@ -274,6 +311,8 @@ Log {
     length: u64,
     /// The id of the last.
     head: String,
+    /// The first entry of which there are two, when it was proven to be forked.
+    forked_at: Option<u64>,
 });
 
 shape!(
@@ -294,7 +333,7 @@ shape!(
 Record {
     /// Its id.
     record: String,
-    /// Its kind.
+    /// Its kind; of an object of a type that is no kind, that type.
     kind: String,
     /// What it is in one line, made from its fields.
     title: String,
@@ -363,7 +402,7 @@ shape!(
 Row {
     /// Its id.
     record: String,
-    /// Its kind.
+    /// Its kind; of an object of a type that is no kind, that type.
     kind: String,
     /// What it is in one line.
     title: String,
@@ -439,7 +478,9 @@ Imported {
     unchanged: u64,
     /// Objects or rows that are no records.
     rejected: u64,
-    /// Why, for the first of them.
+    /// Files that could not be read, or not to their end.
+    broken_files: u64,
+    /// Why, for all of those files and the first of those objects.
     problems: Vec<Problem>,
 });
 
@@ -448,7 +489,7 @@ shape!(
 Problem {
     /// The file.
     file: String,
-    /// Where in it: "row 12", `objects[3]`.
+    /// Where in it: "row 12", `objects[3]`; "the file" as a whole.
     place: String,
     /// Why. Never the content.
     reason: String,

@@ -19,13 +19,13 @@ use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
 use tearline_crdt::hash::Domain;
-use tearline_crdt::id::{CompartmentId, RecordId};
+use tearline_crdt::id::{AgencyNo, CompartmentId, RecordId};
 use tearline_crdt::store::{Batch, Space, Store, StoreError, damaged};
 
 use block::{BLOCK_BYTES, BLOCK_ROWS_MAX, Summary, decode_block, encode_block};
 pub use projection::Indexing;
 pub use query::{Cursor, Page, ParseQueryError, Query};
-pub use row::Row;
+pub use row::{Row, external_id};
 
 /// The index of a store.
 #[derive(Debug, Default)]
@@ -123,7 +123,8 @@ impl Index {
     /// Notes under which external id a record can be found.
     fn note_external(batch: &mut Batch, row: &Row) {
         if let Some(id) = &row.external_id {
-            batch.put(Space::External, external_key(&row.compartment, id), row.record.0);
+            let key = external_key(&row.compartment, row.origin, id);
+            batch.put(Space::External, key, row.record.0);
         }
     }
 
@@ -221,20 +222,22 @@ fn without(
     for row in &gone {
         let Some(id) = &row.external_id else { continue };
         // Another record may have it by now.
-        if external(store, &row.compartment, id)?.as_ref() == Some(record) {
-            batch.remove(Space::External, external_key(&row.compartment, id));
+        if external(store, &row.compartment, row.origin, id)?.as_ref() == Some(record) {
+            batch.remove(Space::External, external_key(&row.compartment, row.origin, id));
         }
     }
     Ok((!gone.is_empty()).then_some(kept))
 }
 
-/// The record of a compartment with an external id.
+/// An agency's record of a compartment with an external id. Each agency has its own: what one calls
+/// something binds no other.
 pub fn external(
     store: &dyn Store,
     compartment: &CompartmentId,
+    origin: AgencyNo,
     id: &str,
 ) -> Result<Option<RecordId>, StoreError> {
-    let key = external_key(compartment, id);
+    let key = external_key(compartment, origin, id);
     let Some(value) = store.get(Space::External, &key)? else { return Ok(None) };
     let id: [u8; 16] = value.try_into().map_err(|_| damaged(Space::External, &key))?;
     Ok(Some(RecordId(id)))
@@ -242,8 +245,8 @@ pub fn external(
 
 /// Hashed with the compartment's id, which outsiders do not know, so that the key gives no name
 /// away.
-fn external_key(compartment: &CompartmentId, id: &str) -> Vec<u8> {
-    let digest = Domain::Index.hash(&[&compartment.0, id.as_bytes()]);
+fn external_key(compartment: &CompartmentId, origin: AgencyNo, id: &str) -> Vec<u8> {
+    let digest = Domain::Index.hash(&[&compartment.0, &origin.0.to_be_bytes(), id.as_bytes()]);
     digest.iter().take(16).copied().collect()
 }
 
@@ -355,7 +358,8 @@ mod tests {
                 store.apply(batch).unwrap();
             }
             let holder = |store: &MemoryStore| {
-                external(store, &CompartmentId::default(), &format!("id {}", gone % 20)).unwrap()
+                let id = format!("id {}", gone % 20);
+                external(store, &CompartmentId::default(), AgencyNo::default(), &id).unwrap()
             };
             let before = holder(&store);
             if reopen {

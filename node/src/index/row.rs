@@ -8,6 +8,8 @@ use tearline_crdt::record::kind::Kind;
 use tearline_crdt::record::shelf::RecordView;
 use tearline_crdt::time::WallTime;
 
+use crate::exchange::geojson::{FEATURE_ID, FEATURE_SOURCE};
+
 /// Longest title, label and text of a row, in bytes; longer ones are cut.
 const TITLE_BYTES_MAX: usize = 160;
 const LABEL_BYTES_MAX: usize = 512;
@@ -162,7 +164,7 @@ impl Row {
             text: cut(text, TEXT_BYTES_MAX),
             event_ms: EVENTS.iter().find_map(text_of).and_then(WallTime::parse).map(|time| time.0),
             place: place(fields),
-            external_id: fields.get("id").and_then(Value::as_str).map(str::to_owned),
+            external_id: external_id(fields),
             ..Self::default()
         }
     }
@@ -249,6 +251,14 @@ impl Row {
         })
     }
 
+    /// What it is about, in a word. An object of a type that is no kind has that type in its id
+    /// (STIX 2.1, section 2.9).
+    #[must_use]
+    pub fn kind_name(&self) -> &str {
+        let id = self.external_id.as_deref().filter(|_| self.kind == Kind::Object);
+        id.and_then(|id| id.split_once("--")).map_or(self.kind.name(), |(stix_type, _)| stix_type)
+    }
+
     /// Cuts what would not read back.
     #[must_use]
     pub fn bounded(mut self) -> Self {
@@ -256,6 +266,17 @@ impl Row {
         self.external_id = self.external_id.filter(|id| id.len() <= 1_024);
         self
     }
+}
+
+/// What a record is called where it came from: its STIX id, or a feature's id in its file.
+#[must_use]
+pub fn external_id(fields: &Map<String, Value>) -> Option<String> {
+    if let Some(id) = fields.get("id").and_then(Value::as_str) {
+        return Some(id.to_owned());
+    }
+    let source = fields.get(FEATURE_SOURCE)?.as_str()?;
+    let id = fields.get(FEATURE_ID)?;
+    Some(format!("{source}#{id}"))
 }
 
 /// Adds the texts of a value, with identifiers also in their bare form ("NE 1234-AB": "ne1234ab").
@@ -310,4 +331,37 @@ fn cut(mut text: String, max: usize) -> String {
         text.truncate(end);
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn fields(value: &Value) -> Map<String, Value> {
+        value.as_object().cloned().unwrap()
+    }
+
+    #[test]
+    fn a_kind_is_named_and_an_object_by_its_type() {
+        let id = "indicator--8e2e2d2b-17d4-4cbf-938f-98ee46b3cd3f";
+        for (kind, value, name) in [
+            (Kind::Object, json!({ "id": id }), "indicator"),
+            (Kind::Object, json!({}), "object"),
+            (Kind::Sighting, json!({ "id": "x--y" }), "sighting"),
+        ] {
+            assert_eq!(Row::describe(kind, &fields(&value)).kind_name(), name);
+        }
+    }
+
+    #[test]
+    fn a_feature_is_known_by_its_id_and_its_file() {
+        let of = |id: Value| {
+            external_id(&fields(&json!({ "feature_source": "a.geojson", "feature_id": id })))
+        };
+        assert_ne!(of(json!(7)), of(json!("7")));
+        assert_eq!(of(json!(7)).as_deref(), Some("a.geojson#7"));
+        assert_eq!(external_id(&fields(&json!({ "feature_id": 7 }))), None);
+    }
 }

@@ -35,7 +35,8 @@ use tearline_mesh::{Event, Replica};
 
 use self::core::{Clock, Core, CoreHandle};
 use self::dialer::Dialer;
-use crate::control::{self, Progress, Request, Service, reply};
+use crate::config::check_address;
+use crate::control::{self, Progress, Report, Request, Service, reply};
 use crate::daemon::Opening;
 use crate::failure::{Failure, Kind};
 use crate::index::{Index, Indexing};
@@ -67,8 +68,7 @@ struct AgencyRoot {
 pub fn start(opening: Opening) -> Result<Arc<dyn Service>, Failure> {
     let Opening { home, config, identity, agency, runtime, sabotage } = opening;
     let keys = DeviceKeys::from_seeds(&identity.device_seed, &identity.agreement_seed);
-    let store = SledStore::open(&home.store(), &StoreKey::new(identity.store_key))
-        .map_err(|error| Failure::new(Kind::Integrity, error.to_string()))?;
+    let store = SledStore::open(&home.store(), &StoreKey::new(identity.store_key))?;
     let index = Arc::new(Mutex::new(Index::open(&store).map_err(|e| overview::store_failure(&e))?));
     let mut dialer = Dialer::load(&store).map_err(|e| overview::store_failure(&e))?;
     let mut ignored = Batch::default();
@@ -161,10 +161,10 @@ fn json(value: &impl Serialize) -> Result<Value, Failure> {
 }
 
 impl Service for Tearline {
-    fn call(&self, request: Request, progress: &mut dyn FnMut(Progress)) -> Result<Value, Failure> {
+    fn call(&self, request: Request, progress: &mut Report<'_>) -> Result<Value, Failure> {
         match request {
             Request::Status(_) => self.status(),
-            Request::Doctor(_) => self.core.ask(Core::doctor),
+            Request::Doctor(_) => self.doctor(progress),
             Request::Join(join) => self.join(&join.invitation),
             Request::PeerInvite(invite) => self.invite(invite),
             Request::PeerAdd(add) => self.peer_add(&add.address),
@@ -254,10 +254,26 @@ impl Tearline {
     fn status(&self) -> Result<Value, Failure> {
         let name = self.name.clone();
         let agency = self.agency.as_ref().map(|a| (a.name.clone(), a.country.clone()));
-        self.core.ask(move |core| {
+        self.core.ask_even_if_broken(move |core| {
             let agency = agency.as_ref().map(|(name, country)| (name.as_str(), country.as_str()));
             core.status(&name, agency)
         })
+    }
+
+    /// The core's checks, and the store read through while the core goes on.
+    fn doctor(&self, progress: &mut Report<'_>) -> Result<Value, Failure> {
+        let (mut checks, checker) =
+            self.core.ask_even_if_broken(|core| Ok((core.checks()?, core.checker())))?;
+        let read = checker.check(&mut |checked| {
+            let _ = progress(Progress {
+                done: checked.values,
+                total: None,
+                unit: "values".into(),
+                note: "reading the store through".into(),
+            });
+        });
+        checks.push(overview::check_store(read));
+        json(&reply::Doctor { checks })
     }
 
     fn certificate(&self) -> Result<(DeskCertificate, &AgencyRoot), Failure> {
@@ -325,6 +341,7 @@ impl Tearline {
         self.core.act(move |core| {
             let coalition = core.coalition()?.id();
             let name = invite.name.unwrap_or_default();
+            invite.addresses.iter().try_for_each(|address| check_address(address))?;
             let named = if invite.addresses.is_empty() { announce } else { invite.addresses };
             let addresses = if named.is_empty() { core.full_addresses() } else { named };
             if addresses.is_empty() {
@@ -391,18 +408,20 @@ impl Tearline {
             Failure::new(Kind::Unreachable, "the inviter did not answer in time")
                 .hint("check that it runs and can be reached, then try again")
         })??;
-        self.core.ask(move |core| {
+        // What is said to have been joined is on the disk by then.
+        self.answer(move |core| {
             let own = core.replica.device();
             let coalition = core.coalition()?;
             let (id, name) = (coalition.id(), coalition.charter().name.clone());
             let agency = core.agency_ref(core.agency_of(&own));
-            json(&reply::Joined {
+            let value = json(&reply::Joined {
                 coalition: id.to_string(),
                 name,
                 agency,
                 inviter: inviter.to_string(),
                 check,
-            })
+            })?;
+            Ok((value, None))
         })
     }
 

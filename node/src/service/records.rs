@@ -15,7 +15,7 @@ use tearline_mesh::replica::{ActError, Done, Ticket};
 
 use super::core::Core;
 use super::names::{class, label, record_id};
-use super::overview::store_failure;
+use super::overview::{FORKED_FIX, store_failure};
 use super::{Answer, json};
 use crate::control::{self, reply};
 use crate::failure::{Failure, Kind};
@@ -128,7 +128,23 @@ impl Core {
         drafts: Vec<Draft>,
     ) -> Result<Done<Vec<Written>>, Failure> {
         let now = self.now();
-        self.replica.write(now, id, class, drafts).map_err(act_failure)
+        self.replica.write(now, id, class, drafts).map_err(|error| match error {
+            ActError::Forked => self.forked(id, class),
+            error => act_failure(error),
+        })
+    }
+
+    /// Why this device cannot write to its log of a class in a compartment.
+    fn forked(&self, id: CompartmentId, class: Class) -> Failure {
+        let state = self.replica.logbook().state(&self.replica.own_log(id, class));
+        let from = state.and_then(|state| state.forked_at).unwrap_or_default();
+        Failure::failed(format!(
+            "nothing was written: this device's {} log in {:?} is forked from entry {from} on, its \
+             keys are in use elsewhere",
+            class.name(),
+            self.compartment_name(&id),
+        ))
+        .hint(FORKED_FIX)
     }
 
     fn written(&self, id: CompartmentId, class: Class, act: &Done<Vec<Written>>) -> Answer {
@@ -204,7 +220,7 @@ impl Core {
             .collect();
         json(&reply::Record {
             record: id.to_string(),
-            kind: detail.kind.name().into(),
+            kind: row.kind_name().into(),
             title: row.title,
             label: detail.label.to_string(),
             compartment: detail.compartment.to_string(),
@@ -533,9 +549,7 @@ pub(super) fn act_failure(error: ActError) -> Failure {
         }
         ActError::Basis => Failure::usage(error.to_string()),
         ActError::Repeated | ActError::Marks => Failure::failed(error.to_string()),
-        ActError::Forked => Failure::failed(error.to_string()).hint(
-            "if this home is a copy, stop it; a home comes back with `tearline backup restore`",
-        ),
+        ActError::Forked => Failure::failed(error.to_string()).hint(FORKED_FIX),
         ActError::Draft { error: DraftError::NoRecord, .. } => {
             Failure::new(Kind::NotFound, DraftError::NoRecord.to_string())
         }

@@ -164,12 +164,12 @@ impl Flush<'_> {
         Ok(())
     }
 
-    /// Syncs the values, then changes the index, durably.
+    /// Syncs the values, changes the index, durably, and writes down beside the values that it did.
     fn commit(&mut self, change: Change) -> Result<(), Failure> {
         let (writer, sealer) = (&mut *self.writer, &self.pages.sealer);
-        writer.values.announce(sealer, writer.index.generation() + 1)?;
         writer.values.sync()?;
-        writer.index.apply(change, sealer)
+        writer.index.apply(change, sealer)?;
+        writer.values.confirm(sealer, writer.index.tip())
     }
 
     /// Puts long values and those of erasable spaces into the values file. Returns what every key holds, and what

@@ -1,5 +1,6 @@
 //! Forgetting: what was removed or replaced is on no medium any more, whatever a crash leaves.
 
+use super::super::values::HEADER_BYTES;
 use super::*;
 
 /// Asserts that the values file has nothing but its header and what is in use.
