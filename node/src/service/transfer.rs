@@ -41,7 +41,7 @@ const EXPORT_PAGE: usize = 500;
 
 impl Core {
     fn find(&mut self, query: &Query) -> Result<Page, Failure> {
-        let index = std::sync::Arc::clone(&self.index);
+        let index = Arc::clone(&self.index);
         let index = index.lock().unwrap_or_else(PoisonError::into_inner);
         let own = self.replica.device();
         // The index is asked with the store in hand; whether a row is current and visible, too.
