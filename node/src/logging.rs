@@ -36,7 +36,7 @@ pub fn check(filter: &str) -> Result<(), Failure> {
     for part in filter.split(',').map(str::trim) {
         let level = part.rsplit_once('=').map_or(part, |(_, level)| level);
         if level.parse::<LevelFilter>().is_err() || part.parse::<Directive>().is_err() {
-            return Err(Failure::usage(format!("{part:?} says not what to log")).hint(
+            return Err(Failure::usage(format!("{part:?} does not say what to log")).hint(
                 "off, error, warn, info, debug or trace; or as in tearline_mesh=debug,info",
             ));
         }

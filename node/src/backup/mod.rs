@@ -191,7 +191,7 @@ impl Source {
         };
         let store = if home.store().exists() {
             let opened = SledStore::open(&home.store(), &StoreKey::new(identity.store_key));
-            Some(opened.map_err(|error| Failure::new(Kind::Integrity, error.to_string()))?)
+            Some(opened?)
         } else {
             None
         };

@@ -359,7 +359,8 @@ impl Core {
             }
             NetEvent::ListenFailed { address, reason } => {
                 tracing::error!(%address, %reason, "cannot listen");
-                self.deaf.push(format!("{address} ({reason})"));
+                let why = if reason.is_empty() { String::new() } else { format!(" ({reason})") };
+                self.deaf.push(format!("{address}{why}"));
             }
             NetEvent::LinkUp { link, device, dialer, .. } => {
                 let link = Link(link.0);

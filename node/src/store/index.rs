@@ -30,7 +30,7 @@ use super::values::StoreId;
 use super::{Failure, OpenError};
 
 /// Version of everything in a store's folder.
-pub(super) const STORE_VERSION: u8 = 1;
+pub(super) const STORE_VERSION: u8 = 2;
 
 /// sled's page cache. Everything is read once, when the store is opened.
 const CACHE_BYTES: u64 = 4 * 1024 * 1024;
@@ -237,6 +237,14 @@ impl Index {
 
     /// Opens the index that a [`Rehearsal`] found to be whole.
     pub(super) fn open(dir: &Path, sealer: &Sealer, found: Rehearsal) -> Result<Self, OpenError> {
+        // What a killed process left is not on the medium yet. sled would write a snapshot that
+        // refers to it, and the caller would build on it; a power cut could then take it away.
+        match File::open(dir.join("db")).and_then(|file| file.sync_all()) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(Failure::medium("syncing the index", error).into());
+            }
+            _ => {}
+        }
         let (db, file) = open_healed(dir)?;
         if read_tip(&db, sealer)? != Some(found.tip) {
             return Err(OpenError::damaged("the index reads differently from its copy"));
@@ -477,14 +485,6 @@ fn check_header(header: &[u8], sealer: &Sealer) -> Result<StoreId, OpenError> {
 /// saves sled reading its log.
 fn open_healed(dir: &Path) -> Result<(sled::Db, File), OpenError> {
     let io = |cause| OpenError::from(Failure::medium("looking for sled's snapshots", cause));
-    // What a killed process left is not on the medium yet. sled would write a snapshot that refers
-    // to it, and the caller would build on it; a power cut could then take it away.
-    match File::open(dir.join("db")).and_then(|file| file.sync_all()) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            return Err(Failure::medium("syncing the index", error).into());
-        }
-        _ => {}
-    }
     for unfinished in snapshots(dir).map_err(io)? {
         if unfinished.extension().is_some_and(|end| end == "generating") {
             tracing::warn!(file = %unfinished.display(), "removing an unfinished snapshot");
