@@ -138,13 +138,14 @@ mod tests {
                 person.read_exact(&mut byte).unwrap();
                 shown.push(byte[0]);
             }
-            String::from_utf8(shown).unwrap()
+            // The terminal is there as long as its other end is.
+            (String::from_utf8(shown).unwrap(), person)
         });
         let asked = if new { ask_new(&program, "x") } else { ask(&program, "Passphrase: ") };
         (&program).write_all(b"$").unwrap();
         let modes = tcgetattr(&program).unwrap().local_modes;
         assert!(modes.contains(LocalModes::ECHO | LocalModes::ISIG), "the echo is back");
-        let shown = typist.join().unwrap();
+        let (shown, _person) = typist.join().unwrap();
         (shown, asked.map(|passphrase| passphrase.bytes().to_vec()))
     }
 
