@@ -149,13 +149,13 @@ impl Author {
         let mut count = rest.len();
         let run = stages.time("chain", || {
             loop {
-                match write_segment(&log, &head, &self.signer, &rest[..count]) {
+                match write_segment(&log, &head, &self.signer, rest.split_at(count).0) {
                     Err(WriteFault::SegmentTooLarge) if count > 1 => count = count.div_ceil(2),
                     written => break written,
                 }
             }
         })?;
-        *rest = &rest[count..];
+        *rest = rest.split_at(count).1;
         let (batch, judging) = timed(|| {
             let mut batch = Batch::default();
             let no = self.logbook.append(&mut batch, &run).ok_or("the run does not follow")?;
