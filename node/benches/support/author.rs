@@ -149,8 +149,7 @@ impl Author {
         let mut count = rest.len();
         let run = stages.time("chain", || {
             loop {
-                let (part, _) = rest.split_at(count);
-                match write_segment(&log, &head, &self.signer, part) {
+                match write_segment(&log, &head, &self.signer, rest.split_at(count).0) {
                     Err(WriteFault::SegmentTooLarge) if count > 1 => count = count.div_ceil(2),
                     written => break written,
                 }
