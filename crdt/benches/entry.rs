@@ -41,6 +41,7 @@ fn seal(cipher: &LogCipher, seq: u64, payload: &[u8]) -> NewEntry {
         box_seq: None,
         own_deps: vec![],
         deps: vec![],
+        replaces: vec![],
     };
     let key_box = [seq as u8; 16];
     let sealed = cipher.seal_header(seq, &header);

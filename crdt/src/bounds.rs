@@ -44,5 +44,19 @@ pub const STATEMENT_BYTES_MAX: usize = 16 * 1024;
 pub const AGENCIES_MAX: usize = 256;
 /// Longest name of an agency, coalition, compartment or device, in UTF-8 bytes.
 pub const NAME_BYTES_MAX: usize = 128;
+/// Longest legal basis of an erasure.
+pub const BASIS_BYTES_MAX: usize = 2 * 1024;
 /// Most incarnations of one device that one grant admits.
 pub const INCARNATIONS_PER_GRANT_MAX: usize = 64;
+/// Incarnations of one device that count in an area where no grant says less.
+pub const INCARNATIONS_DEFAULT: usize = INCARNATIONS_PER_GRANT_MAX;
+/// Longest route of grants from an agency's root to a device: the desk is its first step.
+pub const ROUTE_DEPTH_MAX: u8 = 8;
+/// Most routes of one device that count.
+pub const ROUTES_PER_DEVICE_MAX: usize = 16;
+/// Most marks of one statement: 73 bytes each at the most, within a payload.
+pub const MARKS_MAX: usize = 900;
+/// Most closures that one grant or admission cites.
+pub const CITES_MAX: usize = 64;
+/// Most entries that one erasure names beside the genesis; an addition names more.
+pub const ERASED_ENTRIES_MAX: usize = 500;

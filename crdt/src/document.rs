@@ -11,6 +11,7 @@
 
 mod edit;
 mod history;
+mod replay;
 #[cfg(test)]
 mod tests;
 mod view;
@@ -31,6 +32,7 @@ use crate::hash::{Digest, Domain};
 use crate::id::RecordId;
 
 use history::History;
+pub(crate) use replay::Replay;
 use view::View;
 
 /// One record's changes, merged.

@@ -4,9 +4,12 @@
 
 use zeroize::Zeroizing;
 
+use crate::bounds::PAYLOAD_BYTES_MAX;
+use crate::codec::{DecodeError, Reader, Write as _};
 use crate::hash::{Digest, Domain};
 use crate::id::{EpochId, LogId};
-use crate::seal::{self, Key};
+use crate::seal::{self, BOX_BYTES, Key, SecretBox};
+use crate::store::{Batch, Space};
 
 /// Bytes of a key box: the salt of one record's key.
 pub const KEY_BOX_BYTES: usize = 16;
@@ -54,6 +57,18 @@ impl EpochKeys {
     #[must_use]
     pub fn secret(&self) -> Option<&[u8; 32]> {
         self.live.as_ref().map(|(secret, _)| &**secret)
+    }
+
+    /// Destroys the secret and the key to payloads, here in memory. What is left opens sealed headers
+    /// and nothing more. Durable with [`EpochKeys::store`]; the boxes that carried the secret to this
+    /// device lie in authority logs, and are to be detached there, too.
+    pub fn retire(&mut self) {
+        self.live = None;
+    }
+
+    /// Keeps the keys in the store, in the space of which replaced values are overwritten.
+    pub fn store(&self, batch: &mut Batch, id: EpochId) {
+        batch.put(Space::Secrets, id.0, self.to_bytes().to_vec());
     }
 
     /// The key of one log's sealed headers.
@@ -106,10 +121,37 @@ pub fn epoch_id(compartment: &[u8; 32], statement: &[u8]) -> EpochId {
     EpochId(Domain::Epoch.hash(&[compartment, statement]))
 }
 
+/// Most boxes in one payload: behind their count they fill it.
+pub const BOXES_MAX: usize = (PAYLOAD_BYTES_MAX - 1) / BOX_BYTES;
+const _: () = assert!(BOXES_MAX < 128, "the count of boxes takes one byte");
+
+/// The payload of a seal: `count (number) || boxes`.
+#[must_use]
+pub fn encode_boxes(boxes: &[SecretBox]) -> Vec<u8> {
+    let mut out = Vec::new();
+    out.number(boxes.len() as u64);
+    boxes.iter().for_each(|sealed| sealed.encode(&mut out));
+    out
+}
+
+/// Reads what [`encode_boxes`] wrote.
+pub fn decode_boxes(bytes: &[u8]) -> Result<Vec<SecretBox>, DecodeError> {
+    let mut reader = Reader::new(bytes);
+    let count = reader.count(BOXES_MAX, "boxes")?;
+    let mut boxes = Vec::with_capacity(count);
+    for _ in 0..count {
+        boxes.push(SecretBox::decode(&mut reader)?);
+    }
+    reader.finish()?;
+    Ok(boxes)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::id::{Class, CompartmentId, DeviceId, Incarnation};
+    use crate::entry::sealed::{EntryKind, LogCipher, OpenFault, SealedHeader};
+    use crate::id::{Class, CompartmentId, DeviceId, Incarnation, RecordId};
+    use crate::time::WallTime;
 
     #[test]
     fn keys_differ_by_log_and_salt_and_survive_the_store() {
@@ -126,8 +168,41 @@ mod tests {
         assert_ne!(*key(1, 1), *key(2, 1));
         let back = EpochKeys::from_bytes(&keys.to_bytes()).unwrap();
         assert_eq!(*back.header_key(&log(1)), *keys.header_key(&log(1)));
-        let retired = EpochKeys::from_bytes(&keys.to_bytes()[..32]).unwrap();
-        assert!(retired.record_key(&log(1), &[1; 16]).is_none());
         assert!(EpochKeys::from_bytes(&[0; 40]).is_none());
+    }
+
+    #[test]
+    fn a_retired_epoch_opens_headers_and_no_payloads() {
+        let log = LogId {
+            compartment: CompartmentId([1; 32]),
+            class: Class::Routine,
+            device: DeviceId([2; 32]),
+            incarnation: Incarnation(1),
+        };
+        let id = EpochId([4; 32]);
+        let mut keys = EpochKeys::of(&[3; 32]);
+        let header = SealedHeader {
+            kind: EntryKind::CHANGE,
+            record: RecordId([5; 16]),
+            wall: WallTime(6),
+            run: 0,
+            box_seq: Some(1),
+            own_deps: vec![],
+            deps: vec![],
+            replaces: vec![],
+        };
+        let live = LogCipher::new(log, id, keys.clone());
+        let sealed = live.seal_header(2, &header);
+        let payload = live.seal_payload(2, &[7; 32], &[8; 16], b"text").unwrap();
+        assert!(live.open_payload(2, &[7; 32], &[8; 16], &payload).is_ok());
+        keys.retire();
+        for keys in [keys.clone(), EpochKeys::from_bytes(&keys.to_bytes()).unwrap()] {
+            assert!(keys.secret().is_none());
+            let retired = LogCipher::new(log, id, keys);
+            assert_eq!(retired.open_header(2, &sealed), Ok(header.clone()));
+            let fault = retired.open_payload(2, &[7; 32], &[8; 16], &payload);
+            assert_eq!(fault, Err(OpenFault::Retired));
+            assert!(retired.seal_payload(3, &[7; 32], &[8; 16], b"text").is_none());
+        }
     }
 }

@@ -1,5 +1,7 @@
 //! SHA-256 with domain tags. One list of all tags, so that no two uses can collide: what is
-//! hashed is `tag || 0x00 || bytes`, and no tag is a prefix of another's `tag || 0x00`.
+//! hashed is `tag || 0x00 || bytes`, and no tag is a prefix of another's `tag || 0x00`. Every tag has
+//! one use: bytes of one shape, encoded in one place. Where the same bytes are hashed for a name and
+//! signed, one tag serves both.
 
 use sha2::{Digest as _, Sha256};
 
@@ -23,18 +25,23 @@ pub enum Domain {
     DeskCertificate,
     /// A device's own signature under its card.
     DeviceCard,
-    /// An applicant's signature under a request to join.
-    JoinRequest,
-    /// A founder desk's approval of an admission.
-    Admission,
+    /// A device's ML-KEM-768 key, as its card names it.
+    KemKey,
+    /// The name of an act of the whole.
+    Act,
+    /// An agency root's signature under an act of its own.
+    RootAct,
     /// A record's id: its genesis log and key box.
     Record,
     /// An Automerge actor id: log, record and run.
     Actor,
-    /// A leaf of a segment's Merkle tree.
+    /// A leaf of a Merkle tree of hashes: a segment's entry ids or an epoch's boxes. Both are hashes
+    /// under tags of their own.
     SegmentLeaf,
-    /// An inner node of a segment's Merkle tree.
+    /// An inner node of such a tree.
     SegmentNode,
+    /// A box that an epoch's secret is sealed in for one device.
+    EpochBox,
     /// A commitment to an epoch's secret.
     EpochCommit,
     /// An epoch's id.
@@ -62,13 +69,15 @@ impl Domain {
             Self::Log => b"tearline/1/log",
             Self::DeskCertificate => b"tearline/1/desk-certificate",
             Self::DeviceCard => b"tearline/1/device-card",
+            Self::KemKey => b"tearline/1/kem-key",
             Self::Opening => b"tearline/1/opening",
-            Self::JoinRequest => b"tearline/1/join-request",
-            Self::Admission => b"tearline/1/admission",
+            Self::Act => b"tearline/1/act",
+            Self::RootAct => b"tearline/1/root-act",
             Self::Record => b"tearline/1/record",
             Self::Actor => b"tearline/1/actor",
             Self::SegmentLeaf => b"tearline/1/segment-leaf",
             Self::SegmentNode => b"tearline/1/segment-node",
+            Self::EpochBox => b"tearline/1/epoch-box",
             Self::EpochCommit => b"tearline/1/epoch-commit",
             Self::Epoch => b"tearline/1/epoch",
             Self::FrontierLeaf => b"tearline/1/frontier-leaf",

@@ -69,6 +69,16 @@ id!(
     /// An epoch of a compartment's keys: the hash of its statement.
     EpochId, 32);
 
+id!(
+    /// A statement, for statements that speak of others: the id of its entry, or the hash of an act.
+    StatementId, 32);
+
+impl From<EntryId> for StatementId {
+    fn from(entry: EntryId) -> Self {
+        Self(entry.0)
+    }
+}
+
 /// An agency: its number in the charter or in the amendment that admitted it.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct AgencyNo(pub u16);

@@ -1,5 +1,14 @@
-//! Keys of devices and of agency roots: Ed25519 (RFC 8032, strict verification) to sign, X25519
-//! (RFC 7748) to receive epoch secrets.
+//! Keys of devices and of agency roots: Ed25519 (RFC 8032, strict verification) to sign; X25519
+//! (RFC 7748) and ML-KEM-768 (FIPS 203), both together, to receive epoch secrets.
+//!
+//! A device has two seeds: one to sign, one to receive. From the second HKDF draws the X25519 scalar
+//! and the seed of the ML-KEM key, each under an info string of its own, as X-Wing
+//! (draft-connolly-cfrg-xwing-kem) expands one seed into both. The seed itself is neither: whoever
+//! computes the scalar from the public key, as a quantum computer could, must not hold what the other
+//! key comes from.
+
+mod card;
+mod kem;
 
 use std::fmt;
 
@@ -7,9 +16,13 @@ use ed25519_dalek::{Signer as _, SigningKey, VerifyingKey};
 use x25519_dalek::{PublicKey, StaticSecret};
 use zeroize::{Zeroize as _, Zeroizing};
 
-use crate::codec::{DecodeError, Reader, Write as _};
-use crate::hash::{Digest, Domain};
+use crate::hash::Domain;
 use crate::id::DeviceId;
+use crate::seal;
+
+pub use card::DeviceCard;
+use kem::KemSecret;
+pub use kem::{InvalidKemKey, KEM_CIPHERTEXT_BYTES, KEM_KEY_BYTES, KemCiphertext, KemKey};
 
 /// An Ed25519 signature.
 pub type Signature = [u8; 64];
@@ -55,17 +68,33 @@ impl fmt::Debug for Signer {
     }
 }
 
+/// A secret that two sides share, wiped when dropped.
+pub type SharedSecret = Zeroizing<[u8; 32]>;
+
 /// A device's secret keys.
 pub struct DeviceKeys {
     signer: Signer,
     agreement: StaticSecret,
+    agreement_key: [u8; 32],
+    kem: KemSecret,
+    kem_key: KemKey,
 }
 
 impl DeviceKeys {
-    /// The keys of two seeds of 32 random bytes each.
+    /// The keys of two seeds of 32 random bytes each: one to sign, one to receive.
     #[must_use]
-    pub fn from_seeds(signing: &[u8; 32], agreement: &[u8; 32]) -> Self {
-        Self { signer: Signer::from_seed(signing), agreement: StaticSecret::from(*agreement) }
+    pub fn from_seeds(signing: &[u8; 32], receiving: &[u8; 32]) -> Self {
+        let scalar = seal::derive(receiving, &[], &[b"tearline/1/device/x25519"]);
+        let agreement = StaticSecret::from(*scalar);
+        let seed = seal::derive(receiving, &[], &[b"tearline/1/device/ml-kem-768"]);
+        let kem = KemSecret::from_seed(&seed);
+        Self {
+            signer: Signer::from_seed(signing),
+            agreement_key: PublicKey::from(&agreement).to_bytes(),
+            agreement,
+            kem_key: kem.public(),
+            kem,
+        }
     }
 
     /// The device's name: its public signing key.
@@ -80,30 +109,35 @@ impl DeviceKeys {
         &self.signer
     }
 
-    /// The public half of the agreement key.
+    /// The public X25519 key.
     #[must_use]
-    pub fn agreement(&self) -> [u8; 32] {
-        PublicKey::from(&self.agreement).to_bytes()
+    pub const fn agreement(&self) -> [u8; 32] {
+        self.agreement_key
+    }
+
+    /// The public ML-KEM-768 key.
+    #[must_use]
+    pub const fn kem_key(&self) -> &KemKey {
+        &self.kem_key
     }
 
     /// What others need to know of the device, and its word that it stands under a sponsor.
     #[must_use]
     pub fn card(&self, sponsor: [u8; 32]) -> DeviceCard {
-        let mut card = DeviceCard {
-            device: self.id(),
-            agreement: self.agreement(),
-            kem_hash: None,
-            sponsor,
-            signature: [0; 64],
-        };
-        card.signature = self.signer.sign(Domain::DeviceCard, &card.signed_bytes());
-        card
+        DeviceCard::sign(self, sponsor)
     }
 
     /// The X25519 shared secret with a public key; `None` when the key is of small order.
     #[must_use]
-    pub fn agree(&self, public: &[u8; 32]) -> Option<Zeroizing<[u8; 32]>> {
+    pub fn agree(&self, public: &[u8; 32]) -> Option<SharedSecret> {
         shared_secret(&self.agreement, public)
+    }
+
+    /// The ML-KEM-768 shared secret of a ciphertext. One that was not made for this key gives a
+    /// secret that nobody else knows (FIPS 203, implicit rejection).
+    #[must_use]
+    pub fn decapsulate(&self, ciphertext: &KemCiphertext) -> SharedSecret {
+        self.kem.decapsulate(ciphertext)
     }
 }
 
@@ -116,13 +150,13 @@ impl fmt::Debug for DeviceKeys {
 /// The X25519 shared secret of an ephemeral seed with a public key, and the ephemeral public key.
 /// `None` when the public key is of small order.
 #[must_use]
-pub fn encapsulate(seed: &[u8; 32], public: &[u8; 32]) -> Option<([u8; 32], Zeroizing<[u8; 32]>)> {
+pub fn ephemeral_agree(seed: &[u8; 32], public: &[u8; 32]) -> Option<([u8; 32], SharedSecret)> {
     let secret = StaticSecret::from(*seed);
     let ephemeral = PublicKey::from(&secret).to_bytes();
     shared_secret(&secret, public).map(|shared| (ephemeral, shared))
 }
 
-fn shared_secret(secret: &StaticSecret, public: &[u8; 32]) -> Option<Zeroizing<[u8; 32]>> {
+fn shared_secret(secret: &StaticSecret, public: &[u8; 32]) -> Option<SharedSecret> {
     let shared = secret.diffie_hellman(&PublicKey::from(*public));
     if !shared.was_contributory() {
         return None;
@@ -131,72 +165,6 @@ fn shared_secret(secret: &StaticSecret, public: &[u8; 32]) -> Option<Zeroizing<[
     let out = Zeroizing::new(bytes);
     bytes.zeroize();
     Some(out)
-}
-
-/// A device's public keys, and whose device it says it is. Without its word no other agency could be
-/// kept from enrolling it as its own.
-#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub struct DeviceCard {
-    /// Ed25519: signs, and names the device.
-    pub device: DeviceId,
-    /// X25519: receives epoch secrets.
-    pub agreement: [u8; 32],
-    /// SHA-256 of the device's ML-KEM-768 key, where it has one; whoever seals to it fetches the
-    /// key itself.
-    pub kem_hash: Option<Digest>,
-    /// Under whom it stands: a desk under its agency's root, any other device under the desk that
-    /// invited it.
-    pub sponsor: [u8; 32],
-    /// The device's signature over all the rest.
-    pub signature: Signature,
-}
-
-impl DeviceCard {
-    /// Whether the device signed it.
-    #[must_use]
-    pub fn holds(&self) -> bool {
-        verify(&self.device.0, Domain::DeviceCard, &self.signed_bytes(), &self.signature)
-    }
-
-    fn signed_bytes(&self) -> Vec<u8> {
-        let mut out = Vec::new();
-        out.raw(&self.device.0).raw(&self.agreement);
-        match &self.kem_hash {
-            None => out.push(0),
-            Some(hash) => {
-                out.push(1);
-                out.raw(hash);
-            }
-        }
-        out.raw(&self.sponsor);
-        out
-    }
-
-    /// Appends `device (32) || agreement (32) || 0 | 1, kem hash (32) || sponsor (32) ||
-    /// signature (64)`.
-    pub fn encode(&self, out: &mut Vec<u8>) {
-        out.raw(&self.signed_bytes()).raw(&self.signature);
-    }
-
-    /// Reads what [`DeviceCard::encode`] wrote. The signature is not checked.
-    pub fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        let device = DeviceId(reader.array("device id")?);
-        let agreement = reader.array("agreement key")?;
-        let at = reader.at();
-        let kem_hash = match reader.u8("KEM flag")? {
-            0 => None,
-            1 => Some(reader.array("KEM hash")?),
-            _ => return reader.invalid(at, "KEM flag"),
-        };
-        let sponsor = reader.array("sponsor")?;
-        Ok(Self {
-            device,
-            agreement,
-            kem_hash,
-            sponsor,
-            signature: reader.array("card signature")?,
-        })
-    }
 }
 
 #[cfg(test)]
@@ -208,23 +176,24 @@ mod tests {
         let signer = Signer::from_seed(&[7; 32]);
         let signature = signer.sign(Domain::Entry, b"x");
         assert!(verify(&signer.public(), Domain::Entry, b"x", &signature));
-        assert!(!verify(&signer.public(), Domain::JoinRequest, b"x", &signature));
+        assert!(!verify(&signer.public(), Domain::Opening, b"x", &signature));
         assert!(!verify(&signer.public(), Domain::Entry, b"y", &signature));
     }
 
+    /// Were the seed itself the X25519 scalar, whoever finds the scalar would have the ML-KEM key.
     #[test]
-    fn a_card_holds_only_as_its_device_signed_it() {
-        let keys = DeviceKeys::from_seeds(&[1; 32], &[2; 32]);
-        let card = keys.card([7; 32]);
-        assert!(card.holds());
-        let mut bytes = Vec::new();
-        card.encode(&mut bytes);
-        assert_eq!(DeviceCard::decode(&mut Reader::new(&bytes)), Ok(card.clone()));
-        assert!(!DeviceCard { sponsor: [8; 32], ..card.clone() }.holds());
-        assert!(!DeviceCard { agreement: [8; 32], ..card.clone() }.holds());
-        assert!(!DeviceCard { kem_hash: Some([8; 32]), ..card.clone() }.holds());
-        let other = DeviceKeys::from_seeds(&[3; 32], &[2; 32]);
-        assert!(!DeviceCard { device: other.id(), ..card }.holds());
+    fn neither_receiving_key_is_the_seed_of_the_other() {
+        let seed = [2; 32];
+        let keys = DeviceKeys::from_seeds(&[1; 32], &seed);
+        assert_ne!(keys.agreement(), PublicKey::from(&StaticSecret::from(seed)).to_bytes());
+        let scalar = keys.agreement.to_bytes();
+        let from_scalar = DeviceKeys::from_seeds(&[1; 32], &scalar);
+        assert!(from_scalar.kem_key() != keys.kem_key());
+        // The same seed gives the same keys, another seed others.
+        let again = DeviceKeys::from_seeds(&[9; 32], &seed);
+        assert_eq!((again.agreement(), again.kem_key()), (keys.agreement(), keys.kem_key()));
+        let other = DeviceKeys::from_seeds(&[1; 32], &[3; 32]);
+        assert!(other.agreement() != keys.agreement() && other.kem_key() != keys.kem_key());
     }
 
     #[test]
@@ -243,7 +212,7 @@ mod tests {
             order_two,
         ] {
             assert!(keys.agree(&weak).is_none());
-            assert!(encapsulate(&[3; 32], &weak).is_none());
+            assert!(ephemeral_agree(&[3; 32], &weak).is_none());
             assert!(!verify(&weak, Domain::Entry, b"x", &[0; 64]));
         }
     }

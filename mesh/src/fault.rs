@@ -1,6 +1,7 @@
 //! What a peer does wrong. Each is counted against the device that did it; none is an error of ours
 //! and none panics.
 
+use tearline_crdt::authority::StatementFault;
 use tearline_crdt::codec::DecodeError;
 use tearline_crdt::entry::run::RunFault;
 
@@ -39,6 +40,12 @@ pub enum PeerFault {
     /// A request to join that does not match an invitation.
     #[error("asked to join without a valid invitation")]
     Join,
+    /// Wrote a statement that is wrong by itself.
+    #[error("wrote {0}")]
+    Statement(StatementFault),
+    /// Sealed a box for us that does not hold what its epoch says.
+    #[error("sealed a box that does not open")]
+    Box,
     /// More frames of one kind than an honest peer sends.
     #[error("repeats itself without end")]
     Endless,
@@ -58,6 +65,8 @@ impl PeerFault {
             Self::Introduction => "bad-introduction",
             Self::Acknowledged => "false-acknowledgement",
             Self::Join => "bad-join",
+            Self::Statement(fault) => fault.name(),
+            Self::Box => "bad-box",
             Self::Endless => "endless",
         }
     }

@@ -9,7 +9,7 @@ use tearline_crdt::charter::Charter;
 use tearline_crdt::codec::{DecodeError, Reader, Write as _};
 use tearline_crdt::hash::sha256;
 use tearline_crdt::id::{CoalitionId, DeviceId};
-use tearline_crdt::keys::DeviceCard;
+use tearline_crdt::keys::{DeviceCard, KemKey};
 use tearline_crdt::statement::DeskCertificate;
 use tearline_crdt::time::WallTime;
 
@@ -38,6 +38,17 @@ pub struct Invitation {
     pub secret: [u8; 16],
     /// Where the inviter listens, as multiaddresses.
     pub addresses: Vec<String>,
+}
+
+/// What both sides of an enrolment read to each other: eight digits of a hash of the two devices and
+/// the secret. Whoever joined with another's invitation shows other digits, but for one chance in a
+/// hundred million.
+#[must_use]
+pub fn check_code(inviter: &DeviceId, applicant: &DeviceId, secret: &[u8; 16]) -> String {
+    let parts = [b"tearline/1/check".as_slice(), &inviter.0, &applicant.0, secret];
+    let hash = sha256(&parts.concat());
+    let number = hash.first_chunk().map_or(0, |first| u64::from_be_bytes(*first)) % 100_000_000;
+    format!("{:04} {:04}", number / 10_000, number % 10_000)
 }
 
 /// Why a text is not an invitation.
@@ -149,6 +160,17 @@ pub enum Applicant {
     Device(DeviceCard),
 }
 
+impl Applicant {
+    /// The device that asks.
+    #[must_use]
+    pub const fn card(&self) -> &DeviceCard {
+        match self {
+            Self::Agency { desk, .. } => &desk.desk,
+            Self::Device(card) => card,
+        }
+    }
+}
+
 /// What an applicant sends.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct JoinRequest {
@@ -158,10 +180,13 @@ pub struct JoinRequest {
     pub secret: [u8; 16],
     /// Who asks.
     pub applicant: Applicant,
+    /// The ML-KEM key that the applicant's card names, for the inviter to publish.
+    pub kem: KemKey,
 }
 
 impl JoinRequest {
-    /// `coalition (32) || secret (16) || 0, name (bytes), country (2), certificate | 1, card`.
+    /// `coalition (32) || secret (16) || 0, name (bytes), country (2), certificate | 1, card || KEM key
+    /// (1,184)`.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         let mut out = Vec::new();
@@ -176,6 +201,7 @@ impl JoinRequest {
                 card.encode(&mut out);
             }
         }
+        self.kem.encode(&mut out);
         out
     }
 
@@ -198,8 +224,9 @@ impl JoinRequest {
             1 => Applicant::Device(DeviceCard::decode(&mut reader)?),
             _ => return reader.invalid(at, "applicant"),
         };
+        let kem = KemKey::decode(&mut reader)?;
         reader.finish()?;
-        Ok(Self { coalition, secret, applicant })
+        Ok(Self { coalition, secret, applicant, kem })
     }
 }
 

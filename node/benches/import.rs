@@ -27,7 +27,7 @@ use tearline_node::control::{self, CompartmentOpen, Empty, Request};
 
 use daemon::Daemon;
 use stages::{Broken, Stages};
-use table::{Bound, Table};
+use table::{Bound, Table, judged};
 
 /// Objects a second that are asked for, and the share of what the stages allow.
 const RATE_MIN: f64 = 8_000.0;
@@ -46,9 +46,10 @@ const CORE: [&str; 7] = ["look up", "build", "seal", "chain", "judge", "index", 
 fn main() -> Result<(), Broken> {
     let folder = tempfile::tempdir()?;
     let real = data().join("stix/ics-attack.json");
+    let mut passed = true;
     if real.is_file() {
         let folder = folder.path().join("real");
-        import(&folder, &real, REAL_ROUNDS, "ics-attack.json, median of 5")?.0.print();
+        passed &= import(&folder, &real, REAL_ROUNDS, "ics-attack.json, median of 5")?.0.print();
     } else {
         println!("ABSENT: {}: the real data was NOT measured; set TEARLINE_DATA", real.display());
     }
@@ -64,8 +65,8 @@ fn main() -> Result<(), Broken> {
     table.check("daemon's resident memory afterwards", mib(memory.now), "MiB", bound, None);
     table.check("daemon's resident memory at its peak", mib(memory.peak), "MiB", bound, None);
     table.note("store on disk", mib(daemon.status()?.store_bytes), "MiB");
-    table.print();
-    Ok(())
+    passed &= table.print();
+    Ok(judged(passed)?)
 }
 
 /// Imports a file by fresh daemons; before it and after it takes it through the stages. Returns the
@@ -123,12 +124,13 @@ fn import_once(
 ) -> Result<(Daemon, f64), Broken> {
     let mut daemon = Daemon::init(folder, agency, "NE")?;
     daemon.start::<Status>(&Request::Status(Empty {}))?;
-    let create = control::CoalitionCreate { name: "Bench".into(), quorum: None };
+    let create = control::CoalitionCreate { name: "Bench".into(), ..Default::default() };
     daemon.ask::<Coalition>(Request::CoalitionCreate(create))?;
     let open = CompartmentOpen { name: "all".into(), rel: Vec::new() };
     let opened: Opened = daemon.ask(Request::CompartmentOpen(open))?;
     let request = Request::Import(control::Import {
         files: vec![file.to_path_buf()],
+        stdin: None,
         compartment: opened.compartment,
         format: None,
         map: None,

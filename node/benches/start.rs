@@ -23,10 +23,11 @@ use tearline_mesh::replica::Setup;
 use tearline_node::control::reply::{Coalition, Imported, Opened, Rows, Status};
 use tearline_node::control::{self, CompartmentOpen, Empty, Request};
 use tearline_node::index::{Index, Query};
+use tearline_node::protection::Opener;
 use tearline_node::store::{SledStore, StoreKey};
 
 use daemon::Daemon;
-use table::{Bound, Table};
+use table::{Bound, Table, judged};
 
 /// How long a start may take.
 const START_MS_MAX: f64 = 1_000.0;
@@ -44,12 +45,13 @@ fn main() -> Result<(), Box<dyn Error>> {
     let bytes = sightings::write(&file, records)?;
     let mut daemon = Daemon::init(folder.path(), "Bench", "NE")?;
     daemon.start::<Status>(&Request::Status(Empty {}))?;
-    let create = control::CoalitionCreate { name: "Bench".into(), quorum: None };
+    let create = control::CoalitionCreate { name: "Bench".into(), ..Default::default() };
     daemon.ask::<Coalition>(Request::CoalitionCreate(create))?;
     let open = CompartmentOpen { name: "all".into(), rel: Vec::new() };
     let opened: Opened = daemon.ask(Request::CompartmentOpen(open))?;
     let import = control::Import {
         files: vec![file.clone()],
+        stdin: None,
         compartment: opened.compartment,
         format: None,
         map: None,
@@ -100,8 +102,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     table.note("daemon's memory at its peak, importing", mib(imported.peak), "MiB");
     table.note("daemon's memory after the import", mib(imported.now), "MiB");
     table.note("store on disk", mib(disk), "MiB");
-    table.print();
-    Ok(())
+    Ok(judged(table.print())?)
 }
 
 /// What the parts of a start cost.
@@ -120,7 +121,7 @@ impl Parts {
 
 /// Does what a starting daemon does, in this process, and times it.
 fn parts(daemon: &Daemon, query: &str) -> Result<Parts, Box<dyn Error>> {
-    let identity = daemon.home.read_identity()?;
+    let identity = daemon.home.read_identity(&mut Opener::default())?;
     let began = Instant::now();
     let store = SledStore::open(&daemon.home.store(), &StoreKey::new(identity.store_key))?;
     let opened = began.elapsed();

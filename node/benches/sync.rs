@@ -31,11 +31,12 @@ use tearline_node::control::reply::{
     Coalition, Imported, Invitation, Joined, Opened, Peer, PeerState, Rows, Status,
 };
 use tearline_node::control::{self, CompartmentOpen, Empty, Request};
+use tearline_node::protection::Opener;
 use tearline_node::store::{SledStore, StoreKey};
 
 use daemon::Daemon;
 use stages::Broken;
-use table::{Bound, Table};
+use table::{Bound, Table, judged};
 
 /// Records a second that are asked for, and the share of what the stages allow.
 const RATE_MIN: f64 = 10_000.0;
@@ -70,6 +71,7 @@ fn main() -> Result<(), Broken> {
     receiver.kill()?;
     let import = control::Import {
         files: vec![file.clone()],
+        stdin: None,
         compartment: compartment.clone(),
         format: None,
         map: None,
@@ -155,13 +157,12 @@ fn main() -> Result<(), Broken> {
     ] {
         table.note(what, stages.micros(&[stage]), "us/record");
     }
-    table.print();
-    Ok(())
+    Ok(judged(table.print())?)
 }
 
 /// Brings the two into one coalition; returns a compartment that both read.
 fn meet(sender: &Daemon, receiver: &Daemon) -> Result<String, Broken> {
-    let create = control::CoalitionCreate { name: "Bench".into(), quorum: None };
+    let create = control::CoalitionCreate { name: "Bench".into(), ..Default::default() };
     sender.ask::<Coalition>(Request::CoalitionCreate(create))?;
     let invite = control::PeerInvite { expires_s: 3_600, ..control::PeerInvite::default() };
     let invitation: Invitation = sender.ask(Request::PeerInvite(invite))?;
@@ -216,7 +217,7 @@ fn in_sync(peer: &Peer) -> bool {
 /// Bytes of all routine entries and their key boxes, in the short form that disks and wires share,
 /// read from the logs of a daemon that is not running.
 fn entry_bytes(daemon: &Daemon) -> Result<u64, Broken> {
-    let identity = daemon.home.read_identity()?;
+    let identity = daemon.home.read_identity(&mut Opener::default())?;
     let store = SledStore::open(&daemon.home.store(), &StoreKey::new(identity.store_key))?;
     let logbook = Logbook::load(&store)?;
     let mut bytes = 0;

@@ -5,10 +5,13 @@ use std::fs;
 use std::io;
 
 use serde::{Deserialize, Serialize};
+use tearline_mesh::net;
 use toml_edit::{DocumentMut, Item, Value};
 
 use crate::failure::Failure;
-use crate::home::{Home, write_atomically};
+use crate::files::write_atomically;
+use crate::home::Home;
+use crate::logging;
 
 /// What a device is told to do.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
@@ -109,13 +112,25 @@ impl Config {
     }
 
     fn check(&self) -> Result<(), Failure> {
-        let addresses = self.listen.iter().chain(&self.announce).chain(&self.peers);
-        for address in addresses {
-            if !address.starts_with('/') {
-                return Err(Failure::usage(format!("{address:?} is not a multiaddress"))
-                    .hint("as in /ip4/192.0.2.7/tcp/4001 or /dns/peer.example/udp/4001/quic-v1"));
+        for (key, addresses) in [("listen", &self.listen), ("announce", &self.announce)] {
+            for address in addresses {
+                check_address(address).map_err(|failure| Failure {
+                    what: format!("{key}: {}", failure.what),
+                    ..failure
+                })?;
             }
         }
+        for address in &self.peers {
+            if net::split_address(address).is_none() {
+                return Err(Failure::usage(format!("peers: {address:?} does not say which peer"))
+                    .hint(
+                        "write a multiaddress that ends in /p2p/PEER, as `tearline status` shows it \
+                         there: /ip4/192.0.2.7/tcp/4001/p2p/12D3KooW...",
+                    ));
+            }
+        }
+        logging::check(&self.log)
+            .map_err(|failure| Failure { what: format!("log: {}", failure.what), ..failure })?;
         for (key, value) in [
             ("limits.commands_max", self.limits.commands_max),
             ("limits.peers_max", self.limits.peers_max),
@@ -127,6 +142,15 @@ impl Config {
         }
         Ok(())
     }
+}
+
+/// Fails if a text is no address at which peers can be reached.
+pub fn check_address(text: &str) -> Result<(), Failure> {
+    if text.starts_with('/') && text.parse::<net::Multiaddr>().is_ok() {
+        return Ok(());
+    }
+    Err(Failure::usage(format!("{text:?} is not a multiaddress"))
+        .hint("as in /ip4/192.0.2.7/tcp/4001 or /dns/peer.example/udp/4001/quic-v1"))
 }
 
 fn read_text(home: &Home) -> Result<String, Failure> {
@@ -312,6 +336,29 @@ mod tests {
         assert!(Config::parse("listen = [\"localhost:80\"]").is_err());
     }
 
+    const PEER: &str =
+        "/ip4/1.2.3.4/tcp/1/p2p/12D3KooWDpJ7As7BWAwRMfu1VU2WCqNjvq387JEYKDBj4kx6nXTN";
+
+    #[test]
+    fn what_would_be_ignored_is_a_mistake() {
+        for (text, named) in [
+            ("listen = [\"/ip4/1.2.3.4.5/tcp/1\"]", "\"/ip4/1.2.3.4.5/tcp/1\""),
+            ("announce = [\"/a\"]", "announce: \"/a\""),
+            ("peers = [\"/ip4/1.2.3.4/tcp/1\"]", "which peer"),
+            ("log = \"inof\"", "\"inof\""),
+            ("log = \"info,tearline_mesh=loud\"", "\"tearline_mesh=loud\""),
+        ] {
+            let failure = Config::parse(text).unwrap_err();
+            assert_eq!(failure.kind, crate::failure::Kind::Usage, "{text}");
+            assert!(failure.what.contains(named), "{text}: {}", failure.what);
+            assert!(failure.hint.is_some(), "{text}");
+        }
+        for text in ["log = \"tearline_mesh=debug,info\"", "log = \"off\"", "log = \"warn\""] {
+            assert!(Config::parse(text).is_ok(), "{text}");
+        }
+        assert!(Config::parse(&format!("peers = [\"{PEER}\"]")).is_ok());
+    }
+
     #[test]
     fn limits_have_bounds() {
         for (value, valid) in [(0, false), (1, true), (LIMIT_MAX, true), (LIMIT_MAX + 1, false)] {
@@ -327,14 +374,15 @@ mod tests {
         assert_eq!(text, "# mine\nlog = \"debug\" # quiet\n");
         let text = changed(&text, "limits.peers_max", &["7".into()]).unwrap();
         assert_eq!(text, "# mine\nlog = \"debug\" # quiet\n\n[limits]\npeers_max = 7\n");
-        let text = changed(&text, "peers", &["/ip4/1.2.3.4/tcp/1".into()]).unwrap();
+        let text = changed(&text, "peers", &[PEER.into()]).unwrap();
         let config = Config::parse(&text).unwrap();
         assert_eq!((config.limits.peers_max, config.log.as_str()), (7, "debug"));
-        assert_eq!(config.peers, ["/ip4/1.2.3.4/tcp/1"]);
-        let list = changed("", "listen", &["[\"/a\", \"/b\"]".into()]).unwrap();
-        assert_eq!(Config::parse(&list).unwrap().listen, ["/a", "/b"]);
-        let many = changed("", "listen", &["/a".into(), "/b".into()]).unwrap();
-        assert_eq!(Config::parse(&many).unwrap().listen, ["/a", "/b"]);
+        assert_eq!(config.peers, [PEER]);
+        let two = ["/ip4/1.2.3.4/tcp/1", "/dns/a.example/tcp/2"];
+        let list = changed("", "listen", &[format!("{two:?}")]).unwrap();
+        assert_eq!(Config::parse(&list).unwrap().listen, two);
+        let many = changed("", "listen", &two.map(str::to_owned)).unwrap();
+        assert_eq!(Config::parse(&many).unwrap().listen, two);
         let none = changed("", "listen", &["[]".into()]).unwrap();
         assert!(Config::parse(&none).unwrap().listen.is_empty());
     }

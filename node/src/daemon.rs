@@ -20,6 +20,7 @@ use crate::control::Service;
 use crate::control::server::{Bounds, Listener, serve};
 use crate::failure::Failure;
 use crate::home::{Agency, Home, Identity};
+use crate::protection::Opener;
 
 /// What a daemon's inside is opened with.
 #[derive(Debug)]
@@ -34,6 +35,8 @@ pub struct Opening {
     pub agency: Option<Agency>,
     /// Where it runs its tasks. They end when the runtime is dropped, after [`Service::close`].
     pub runtime: Handle,
+    /// Whether nothing is quarantined.
+    pub sabotage: bool,
 }
 
 /// Opens a daemon's inside. It listens and has its store open when this returns.
@@ -46,10 +49,18 @@ pub struct Options {
     pub listen: Vec<String>,
     /// Whether the end of stdin ends the daemon.
     pub until_stdin_ends: bool,
+    /// Whether nothing is quarantined: for the exercise that must fail.
+    pub sabotage: bool,
 }
 
-/// Runs a daemon until it is told to stop; returns why it stopped.
-pub fn run(home: &Home, options: Options, start: Start) -> Result<&'static str, Failure> {
+/// Runs a daemon until it is told to stop; returns why it stopped. What opens its secrets is
+/// forgotten as soon as they are open.
+pub fn run(
+    home: &Home,
+    options: Options,
+    mut opener: Opener,
+    start: Start,
+) -> Result<&'static str, Failure> {
     home.check_root()?;
     let lock = home.lock()?;
     home.empty_scratch()?;
@@ -57,8 +68,9 @@ pub fn run(home: &Home, options: Options, start: Start) -> Result<&'static str, 
     if !options.listen.is_empty() {
         config.listen = options.listen;
     }
-    let identity = home.read_identity()?;
-    let agency = home.read_agency()?;
+    let identity = home.read_identity(&mut opener)?;
+    let agency = home.read_agency(&mut opener)?;
+    drop(opener);
     let runtime = Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -66,8 +78,14 @@ pub fn run(home: &Home, options: Options, start: Start) -> Result<&'static str, 
     // Handlers are in place before anybody is told that the daemon is up.
     let stop = runtime.block_on(async { stop_signal(options.until_stdin_ends) })?;
     let bounds = Bounds { clients_max: config.limits.commands_max, ..Bounds::default() };
-    let opening =
-        Opening { home: home.clone(), config, identity, agency, runtime: runtime.handle().clone() };
+    let opening = Opening {
+        home: home.clone(),
+        config,
+        identity,
+        agency,
+        runtime: runtime.handle().clone(),
+        sabotage: options.sabotage,
+    };
     let service = start(opening)?;
     let reason = runtime.block_on(async {
         let listener = Listener::bind(home, &lock)?;

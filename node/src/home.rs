@@ -3,36 +3,36 @@
 //! ```text
 //! HOME/            0700
 //!   config.toml    settings, for people to edit
-//!   device.key     0600  this device's secrets
+//!   device.key     0600  this device's secrets; in clear or sealed, as [`crate::protection`] says
 //!   agency.key     0600  the agency's root, on the device that founded it; belongs offline
 //!   store/         records, logs, keys of compartments; sealed under the store key
 //!   scratch/       files on their way through import and export; emptied at each start
 //!   run.lock       held by the running daemon: its process id and its socket
 //!   control.sock   where the daemon answers
 //! ```
-//!
-//! Files come into being whole: written beside their place, flushed, moved there, and the folder
-//! flushed. Secrets that others may read are refused, as `ssh` does.
 
 mod key_file;
 
 use std::env;
 use std::ffi::OsString;
 use std::fmt::Write as _;
-use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
+use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::{
-    DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _,
-};
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process;
 
 use tearline_crdt::hash::sha256;
 
-pub(crate) use self::key_file::check_name;
 pub use self::key_file::{Agency, Identity, KeyFileError};
-use crate::failure::{Failure, Kind};
+pub(crate) use self::key_file::{Kept, check_name};
+use crate::failure::Failure;
+use crate::files::{
+    Exposure, create_private, new_private_file, own_uid, private, random_name, replace_secret,
+    write_atomically,
+};
+use crate::protection::{Method, Opener, Protection};
 
 /// The environment variable that names the home folder.
 pub const HOME_VARIABLE: &str = "TEARLINE_HOME";
@@ -153,22 +153,53 @@ impl Home {
         _lock: &Lock,
         identity: &Identity,
         agency: Option<&Agency>,
+        protection: &Protection,
     ) -> Result<(), Failure> {
         self.refuse_if_initialised()?;
         if let Some(agency) = agency {
-            write_atomically(&self.agency_key(), &agency.encode())?;
+            write_atomically(&self.agency_key(), &agency.encode(protection)?)?;
         }
         // Last, because it is what makes a home one.
-        write_atomically(&self.device_key(), &identity.encode())
+        write_atomically(&self.device_key(), &identity.encode(protection)?)
+    }
+
+    /// Adds an agency's root to a device, protected as the device's own secrets are.
+    pub fn write_agency(
+        &self,
+        _lock: &Lock,
+        agency: &Agency,
+        opener: &mut Opener,
+    ) -> Result<(), Failure> {
+        let (_, protection) = self.read_device(opener)?;
+        if fs::symlink_metadata(self.agency_key()).is_ok() {
+            let what = format!("{} already holds an agency's root", self.root.display());
+            return Err(Failure::failed(what).hint("it was left as it is"));
+        }
+        write_atomically(&self.agency_key(), &agency.encode(&protection)?)
+    }
+
+    /// Writes all secrets again under another protection, and overwrites the old files.
+    pub fn protect(
+        &self,
+        _lock: &Lock,
+        opener: &mut Opener,
+        protection: &Protection,
+    ) -> Result<(), Failure> {
+        let identity = self.read_identity(opener)?;
+        // First, so that after a crash between the two the device's file says what opened before.
+        if let Some(agency) = self.read_agency(opener)? {
+            replace_secret(&self.agency_key(), &agency.encode(protection)?)?;
+        }
+        replace_secret(&self.device_key(), &identity.encode(protection)?)
     }
 
     /// Moves the store aside and begins a new life of the device: the next start makes an empty
     /// store, which the peers refill. Returns where the old store is now; `None` if there was none.
-    pub fn rebuild(&self, _lock: &Lock) -> Result<Option<PathBuf>, Failure> {
-        let mut identity = self.read_identity()?;
+    pub fn rebuild(&self, _lock: &Lock, opener: &mut Opener) -> Result<Option<PathBuf>, Failure> {
+        let (mut identity, protection) = self.read_device(opener)?;
         // First, so that a crash between the two forks no log.
         identity.reincarnate()?;
-        write_atomically(&self.device_key(), &identity.encode())?;
+        replace_secret(&self.device_key(), &identity.encode(&protection)?)?;
         let store = self.store();
         if !store.exists() {
             return Ok(None);
@@ -179,23 +210,38 @@ impl Home {
     }
 
     /// The device's secrets.
-    pub fn read_identity(&self) -> Result<Identity, Failure> {
-        self.check_root()?;
-        let path = self.device_key();
-        let bytes = read_secret(&path)?.ok_or_else(|| {
-            Failure::failed(format!("{} holds no identity yet", self.root.display()))
-                .hint(self.init_hint())
-        })?;
-        Identity::decode(&bytes).map_err(|error| damaged(&path, &error))
+    pub fn read_identity(&self, opener: &mut Opener) -> Result<Identity, Failure> {
+        self.read_device(opener).map(|(identity, _)| identity)
     }
 
     /// The agency's root, where it is here.
-    pub fn read_agency(&self) -> Result<Option<Agency>, Failure> {
+    pub fn read_agency(&self, opener: &mut Opener) -> Result<Option<Agency>, Failure> {
         self.check_root()?;
-        let path = self.agency_key();
-        read_secret(&path)?
-            .map(|bytes| Agency::decode(&bytes).map_err(|error| damaged(&path, &error)))
-            .transpose()
+        let found = Agency::read(&self.agency_key(), opener)?;
+        Ok(found.map(|(agency, _)| agency))
+    }
+
+    /// What it takes to open the device's secrets: nothing when they are in clear.
+    pub fn device_method(&self) -> Result<Option<Method>, Failure> {
+        self.check_root()?;
+        Identity::method(&self.device_key())?.ok_or_else(|| self.no_identity())
+    }
+
+    /// What it takes to open the agency's root: nothing when it is in clear. `None` if it is not
+    /// here.
+    pub fn agency_method(&self) -> Result<Option<Option<Method>>, Failure> {
+        self.check_root()?;
+        Agency::method(&self.agency_key())
+    }
+
+    fn read_device(&self, opener: &mut Opener) -> Result<(Identity, Protection), Failure> {
+        self.check_root()?;
+        Identity::read(&self.device_key(), opener)?.ok_or_else(|| self.no_identity())
+    }
+
+    fn no_identity(&self) -> Failure {
+        Failure::failed(format!("{} holds no identity yet", self.root.display()))
+            .hint(self.init_hint())
     }
 
     /// A new empty file in the home, for its owner alone, that goes away with the value.
@@ -277,7 +323,7 @@ impl Home {
             return Ok(inside);
         }
         let runtime = env::var_os("XDG_RUNTIME_DIR").filter(|value| !value.is_empty());
-        let folder = short_folder(runtime, own_uid()?);
+        let folder = short_folder(runtime, own_uid());
         create_private(&folder)?;
         private(&folder).map_err(|exposure| exposure.failure(&folder, "700"))?;
         if folder.is_symlink() {
@@ -349,115 +395,6 @@ impl Drop for ScratchFile {
     }
 }
 
-/// Replaces a file by new bytes, readable by its owner alone: after a crash there is the old file
-/// or the new one, whole.
-pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
-    let io = |e: io::Error| Failure::io(format_args!("cannot write {}", path.display()), &e);
-    let folder = path.parent().unwrap_or(Path::new("."));
-    let mut name = OsString::from(".");
-    name.push(path.file_name().unwrap_or_default());
-    name.push(format!(".{}", random_name()?));
-    let temporary = folder.join(name);
-    let written = new_private_file(&temporary)
-        .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()))
-        .and_then(|()| fs::rename(&temporary, path))
-        .and_then(|()| File::open(folder)?.sync_all());
-    if written.is_err() {
-        let _ = fs::remove_file(&temporary);
-    }
-    written.map_err(io)
-}
-
-/// This process's user id.
-pub fn own_uid() -> Result<u32, Failure> {
-    fs::metadata("/proc/self")
-        .map(|found| found.uid())
-        .map_err(|e| Failure::io("cannot find out the user id", &e))
-}
-
-/// Why a file or folder does not keep a secret.
-enum Exposure {
-    Missing,
-    NotOurs { uid: u32 },
-    Open { mode: u32 },
-    Io(io::Error),
-}
-
-impl Exposure {
-    fn failure(&self, path: &Path, mode_wanted: &str) -> Failure {
-        let path = path.display();
-        match self {
-            Self::Missing => Failure::failed(format!("{path} is missing")),
-            Self::NotOurs { uid } => {
-                Failure::failed(format!("{path} belongs to user {uid}, not to you"))
-                    .hint("run tearline as the user that made it")
-            }
-            Self::Open { mode } => {
-                Failure::failed(format!("{path} is open to other users (mode {mode:03o})"))
-                    .hint(format!("chmod {mode_wanted} {path}"))
-            }
-            Self::Io(error) => Failure::io(format_args!("cannot look at {path}"), error),
-        }
-    }
-}
-
-fn private(path: &Path) -> Result<(), Exposure> {
-    let metadata = match fs::symlink_metadata(path) {
-        Ok(metadata) if metadata.is_symlink() => fs::metadata(path),
-        other => other,
-    };
-    let metadata = metadata.map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound => Exposure::Missing,
-        _ => Exposure::Io(error),
-    })?;
-    let own = own_uid().map_err(|failure| Exposure::Io(io::Error::other(failure)))?;
-    if metadata.uid() != own {
-        return Err(Exposure::NotOurs { uid: metadata.uid() });
-    }
-    if metadata.mode() & 0o077 != 0 {
-        return Err(Exposure::Open { mode: metadata.mode() & 0o777 });
-    }
-    Ok(())
-}
-
-fn create_private(path: &Path) -> Result<(), Failure> {
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(path)
-        .map_err(|e| Failure::io(format_args!("cannot make the folder {}", path.display()), &e))
-}
-
-fn new_private_file(path: &Path) -> io::Result<File> {
-    OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path)
-}
-
-/// The bytes of a secret file; none if there is no file; refused if others may read it.
-fn read_secret(path: &Path) -> Result<Option<zeroize::Zeroizing<Vec<u8>>>, Failure> {
-    match private(path) {
-        Ok(()) => {}
-        Err(Exposure::Missing) => return Ok(None),
-        Err(exposure) => return Err(exposure.failure(path, "600")),
-    }
-    let mut bytes = zeroize::Zeroizing::new(Vec::with_capacity(key_file::FILE_BYTES_MAX + 1));
-    File::open(path)
-        .and_then(|file| file.take(key_file::FILE_BYTES_MAX as u64 + 1).read_to_end(&mut bytes))
-        .map_err(|e| Failure::io(format_args!("cannot read {}", path.display()), &e))?;
-    Ok(Some(bytes))
-}
-
-fn damaged(path: &Path, error: &KeyFileError) -> Failure {
-    Failure::new(Kind::Integrity, format!("{}: {error}", path.display()))
-        .hint("restore the file from a backup of this very device")
-}
-
-fn random_name() -> Result<String, Failure> {
-    let mut bytes = [0; 8];
-    getrandom::fill(&mut bytes)
-        .map_err(|e| Failure::failed(format!("the system gives no randomness: {e}")))?;
-    Ok(format!("{:016x}", u64::from_be_bytes(bytes)))
-}
-
 fn locate_in(
     named: Option<PathBuf>,
     variable: impl Fn(&str) -> Option<OsString>,
@@ -490,7 +427,11 @@ const LOCK_FILE_BYTES_MAX: u64 = 8 * 1024;
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::MetadataExt as _;
+
     use super::*;
+    use crate::failure::Kind;
+    use crate::protection::{KeyFile, Secret, Sources};
 
     fn home() -> (tempfile::TempDir, Home) {
         let folder = tempfile::tempdir().unwrap();
@@ -501,7 +442,7 @@ mod tests {
 
     fn write(home: &Home) {
         let lock = home.lock().unwrap();
-        home.write_keys(&lock, &Identity::generate().unwrap(), None).unwrap();
+        home.write_keys(&lock, &Identity::generate().unwrap(), None, &Protection::Clear).unwrap();
     }
 
     #[test]
@@ -525,23 +466,109 @@ mod tests {
     #[test]
     fn an_identity_is_written_once_and_reads_back() {
         let (_folder, home) = home();
-        let failure = home.read_identity().unwrap_err();
+        let mut opener = Opener::default();
+        let failure = home.read_identity(&mut opener).unwrap_err();
         assert!(failure.hint.unwrap().contains("init"));
         let lock = home.lock().unwrap();
         let agency = Agency::generate("A", "NE").unwrap();
-        home.write_keys(&lock, &Identity::generate().unwrap(), Some(&agency)).unwrap();
-        let first = home.read_identity().unwrap();
-        assert_eq!(home.read_agency().unwrap().unwrap().encode(), agency.encode());
-        let again = home.write_keys(&lock, &Identity::generate().unwrap(), None).unwrap_err();
+        let write = |identity: &Identity, agency: Option<&Agency>| {
+            home.write_keys(&lock, identity, agency, &Protection::Clear)
+        };
+        write(&Identity::generate().unwrap(), Some(&agency)).unwrap();
+        let first = home.read_identity(&mut opener).unwrap();
+        let kept = home.read_agency(&mut opener).unwrap().unwrap();
+        assert_eq!(kept.root_seed, agency.root_seed);
+        let again = write(&Identity::generate().unwrap(), None).unwrap_err();
         assert_eq!(again.kind, Kind::Failed);
         fs::remove_file(home.device_key()).unwrap();
-        assert!(home.write_keys(&lock, &first, None).is_err(), "a root alone is kept too");
+        assert!(write(&first, None).is_err(), "a root alone is kept too");
         fs::remove_file(home.agency_key()).unwrap();
-        home.write_keys(&lock, &first, None).unwrap();
+        write(&first, None).unwrap();
         let mode = fs::metadata(home.device_key()).unwrap().mode();
         assert_eq!(mode & 0o777, 0o600);
         let files = fs::read_dir(home.root()).unwrap().count();
         assert_eq!(files, 2, "the key and the lock; no temporary file is left");
+    }
+
+    /// A key file in a folder, an opener that has it, and a protection under it.
+    fn stick(folder: &Path, name: &str) -> (Opener, Protection) {
+        let path = folder.join(name);
+        let secret = Secret::KeyFile(KeyFile::create(&path).unwrap());
+        let sources = Sources { key_file: Some(path), ..Sources::default() };
+        (Opener::new(sources), Protection::under(Some(&secret)).unwrap())
+    }
+
+    #[test]
+    fn another_protection_takes_the_place_of_the_old_one() {
+        let (folder, home) = home();
+        let lock = home.lock().unwrap();
+        let (identity, agency) =
+            (Identity::generate().unwrap(), Agency::generate("A", "NE").unwrap());
+        home.write_keys(&lock, &identity, Some(&agency), &Protection::Clear).unwrap();
+        assert_eq!(home.device_method().unwrap(), None);
+        let old = folder.path().join("old");
+        fs::hard_link(home.device_key(), &old).unwrap();
+        let (mut first, protection) = stick(folder.path(), "first");
+        home.protect(&lock, &mut Opener::default(), &protection).unwrap();
+        assert!(fs::read(&old).unwrap().iter().all(|byte| *byte == 0), "the clear file is gone");
+        assert_eq!(home.device_method().unwrap(), Some(Method::KeyFile));
+        assert_eq!(home.agency_method().unwrap(), Some(Some(Method::KeyFile)));
+        assert_eq!(home.read_identity(&mut first).unwrap().device_seed, identity.device_seed);
+        let kept = home.read_agency(&mut first).unwrap().unwrap();
+        assert_eq!(kept.root_seed, agency.root_seed);
+
+        let before = fs::read(home.device_key()).unwrap();
+        let (mut second, protection) = stick(folder.path(), "second");
+        let refused = home.protect(&lock, &mut second, &protection).unwrap_err();
+        assert_eq!(refused.kind, Kind::Denied, "what opens is still the first");
+        assert_eq!(fs::read(home.device_key()).unwrap(), before);
+        home.protect(&lock, &mut first, &protection).unwrap();
+        assert!(home.read_identity(&mut first).is_err());
+        assert!(home.read_identity(&mut second).is_ok());
+    }
+
+    #[test]
+    fn a_change_that_was_cut_in_the_middle_is_finished_by_doing_it_again() {
+        let (folder, home) = home();
+        let lock = home.lock().unwrap();
+        let agency = Agency::generate("A", "NE").unwrap();
+        let (mut old, protection) = stick(folder.path(), "old");
+        let identity = Identity::generate().unwrap();
+        home.write_keys(&lock, &identity, Some(&agency), &protection).unwrap();
+        let (mut new, protection) = stick(folder.path(), "new");
+        // As a crash between the two files leaves it.
+        replace_secret(&home.agency_key(), &agency.encode(&protection).unwrap()).unwrap();
+        assert!(home.protect(&lock, &mut old, &protection).is_err());
+        old.also_try(Secret::KeyFile(KeyFile::read(&folder.path().join("new")).unwrap()));
+        home.protect(&lock, &mut old, &protection).unwrap();
+        assert!(home.read_identity(&mut new).is_ok());
+        assert!(home.read_agency(&mut new).unwrap().is_some());
+    }
+
+    #[test]
+    fn a_rebuild_keeps_the_protection_and_changes_the_life() {
+        let (folder, home) = home();
+        let lock = home.lock().unwrap();
+        let identity = Identity::generate().unwrap();
+        let (mut opener, protection) = stick(folder.path(), "stick");
+        home.write_keys(&lock, &identity, None, &protection).unwrap();
+        home.rebuild(&lock, &mut opener).unwrap();
+        assert_eq!(home.device_method().unwrap(), Some(Method::KeyFile));
+        let after = home.read_identity(&mut opener).unwrap();
+        assert_eq!(after.device_seed, identity.device_seed);
+        assert_ne!(after.incarnation, identity.incarnation);
+    }
+
+    #[test]
+    fn a_root_that_comes_later_is_protected_as_the_device_is() {
+        let (folder, home) = home();
+        let lock = home.lock().unwrap();
+        let (mut opener, protection) = stick(folder.path(), "stick");
+        home.write_keys(&lock, &Identity::generate().unwrap(), None, &protection).unwrap();
+        let agency = Agency::generate("A", "NE").unwrap();
+        home.write_agency(&lock, &agency, &mut opener).unwrap();
+        assert_eq!(home.agency_method().unwrap(), Some(Some(Method::KeyFile)));
+        assert!(home.write_agency(&lock, &agency, &mut opener).is_err(), "it is there");
     }
 
     #[test]
@@ -549,10 +576,22 @@ mod tests {
         let (_folder, home) = home();
         write(&home);
         fs::set_permissions(home.device_key(), Permissions::from_mode(0o640)).unwrap();
-        assert!(home.read_identity().unwrap_err().hint.unwrap().starts_with("chmod 600"));
+        assert!(
+            home.read_identity(&mut Opener::default())
+                .unwrap_err()
+                .hint
+                .unwrap()
+                .starts_with("chmod 600")
+        );
         fs::set_permissions(home.device_key(), Permissions::from_mode(0o600)).unwrap();
         fs::set_permissions(home.root(), Permissions::from_mode(0o750)).unwrap();
-        assert!(home.read_identity().unwrap_err().hint.unwrap().starts_with("chmod 700"));
+        assert!(
+            home.read_identity(&mut Opener::default())
+                .unwrap_err()
+                .hint
+                .unwrap()
+                .starts_with("chmod 700")
+        );
     }
 
     #[test]
@@ -575,7 +614,7 @@ mod tests {
         write(&home);
         let bytes = fs::read(home.device_key()).unwrap();
         write_atomically(&home.device_key(), &bytes[..bytes.len() - 1]).unwrap();
-        assert_eq!(home.read_identity().unwrap_err().kind, Kind::Integrity);
+        assert_eq!(home.read_identity(&mut Opener::default()).unwrap_err().kind, Kind::Integrity);
     }
 
     #[test]

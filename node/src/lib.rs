@@ -1,14 +1,20 @@
 //! Tearline's daemon and command line.
 
+pub mod backup;
 pub mod cli;
 pub mod config;
 pub mod control;
+mod core_dumps;
 pub mod daemon;
 pub mod demo;
 pub mod exchange;
 pub mod failure;
+pub mod files;
 pub mod home;
 pub mod index;
 pub mod logging;
+pub mod pass;
+pub mod protection;
 pub mod service;
+pub mod shares;
 pub mod store;

@@ -4,6 +4,9 @@
 use std::io;
 
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::{Directive, LevelFilter};
+
+use crate::failure::Failure;
 
 /// The environment variable that overrides what is logged.
 pub const LOG_VARIABLE: &str = "TEARLINE_LOG";
@@ -25,6 +28,20 @@ pub fn start(filter: &str) {
         .log_internal_errors(false)
         .finish();
     let _ = tracing::subscriber::set_global_default(logger);
+}
+
+/// Fails if part of a filter makes no sense. A word alone is a level: the filter itself would take a
+/// mistyped one for the name of a part of the program.
+pub fn check(filter: &str) -> Result<(), Failure> {
+    for part in filter.split(',').map(str::trim) {
+        let level = part.rsplit_once('=').map_or(part, |(_, level)| level);
+        if level.parse::<LevelFilter>().is_err() || part.parse::<Directive>().is_err() {
+            return Err(Failure::usage(format!("{part:?} does not say what to log")).hint(
+                "off, error, warn, info, debug or trace; or as in tearline_mesh=debug,info",
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// What `-q` and `-v` ask for, over a default.

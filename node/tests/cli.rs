@@ -5,7 +5,7 @@
 use std::fs::{self, File, Permissions};
 use std::io::Read as _;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::thread;
 use std::time::Instant;
@@ -18,6 +18,8 @@ const PROGRAM: &str = env!("CARGO_BIN_EXE_tearline");
 fn tearline(home: &Path, arguments: &[&str]) -> Output {
     Command::new(PROGRAM)
         .env_remove("TEARLINE_LOG")
+        .env_remove("TEARLINE_PASSPHRASE_FILE")
+        .env_remove("TEARLINE_KEY_FILE")
         .env("TEARLINE_HOME", home)
         .args(arguments)
         .stdin(Stdio::null())
@@ -58,10 +60,15 @@ struct Daemon(Child);
 
 impl Daemon {
     fn start(home: &Path) -> Self {
+        Self::start_with(home, &[])
+    }
+
+    fn start_with(home: &Path, environment: &[(&str, &Path)]) -> Self {
         let log = File::create(home.join("log")).unwrap();
         let child = Command::new(PROGRAM)
             .args(["--home".as_ref(), home.as_os_str(), "run".as_ref()])
             .arg("--until-stdin-ends")
+            .envs(environment.iter().copied())
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(log)
@@ -310,6 +317,174 @@ fn a_damaged_key_is_an_integrity_failure() {
     for arguments in [&["id"][..], &["run"]] {
         assert_eq!(code(&tearline(home.path(), arguments)), 9, "{arguments:?}");
     }
+}
+
+/// A file with a passphrase, for its owner alone.
+fn passphrase_file(folder: &TempDir, name: &str, text: &str) -> PathBuf {
+    let path = folder.path().join(name);
+    fs::write(&path, text).unwrap();
+    fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
+    path
+}
+
+#[test]
+fn a_sealed_home_opens_with_its_passphrase_alone() {
+    let files = folder();
+    let right = passphrase_file(&files, "right", "correct horse battery\n");
+    let wrong = passphrase_file(&files, "wrong", "correct horse batter\n");
+    let (right, wrong) = (right.to_str().unwrap(), wrong.to_str().unwrap());
+    let home = files.path().join("home");
+    let home = home.as_path();
+    let init = ["init", "--agency", "A", "--country", "NE", "--passphrase-file", right];
+    let made = tearline(home, &init);
+    assert_eq!(code(&made), 0, "{}", stderr(&made));
+    assert!(stdout(&made).contains("Argon2id, 64 MiB, 3 passes"), "{}", stdout(&made));
+    let keys = || ["device.key", "agency.key"].map(|name| fs::read(home.join(name)).unwrap());
+    let before = keys();
+
+    for arguments in [&["id"][..], &["run"], &["doctor"], &["doctor", "--rebuild"]] {
+        let refused = tearline(home, &[arguments, &["--passphrase-file", wrong]].concat());
+        assert_eq!(code(&refused), 5, "{arguments:?}: {}", stderr(&refused));
+        assert!(stderr(&refused).contains("device.key: the passphrase is not the one"));
+    }
+    for arguments in [&["id"][..], &["run"], &["doctor", "--rebuild"], &["keys", "protect"]] {
+        let refused = tearline(home, &[arguments, &["--no-input"]].concat());
+        assert_eq!(code(&refused), 2, "{arguments:?}: {}", stderr(&refused));
+        assert!(stderr(&refused).contains("--passphrase-file PATH"), "{}", stderr(&refused));
+    }
+    assert_eq!(keys(), before, "nothing was changed");
+    let shown = document(&tearline(home, &["keys", "show", "--json"]));
+    assert_eq!(shown["data"]["device"], "passphrase");
+    assert_eq!(shown["data"]["agency"], "passphrase");
+    let doctor = tearline(home, &["doctor", "--no-input"]);
+    assert_eq!(code(&doctor), 0, "what cannot be looked into is no fault: {}", stdout(&doctor));
+
+    let daemon = Daemon::start_with(home, &[("TEARLINE_PASSPHRASE_FILE", Path::new(right))]);
+    assert_eq!(code(&tearline(home, &["status"])), 0);
+    drop(daemon);
+    assert_eq!(code(&tearline(home, &["doctor", "--rebuild", "--passphrase-file", right])), 0);
+    assert_ne!(keys()[0], before[0]);
+}
+
+#[test]
+fn the_keys_of_a_home_are_sealed_and_sealed_anew() {
+    let files = folder();
+    let passphrase = passphrase_file(&files, "passphrase", "correct horse battery");
+    let short = passphrase_file(&files, "short", "short");
+    let passphrase = passphrase.to_str().unwrap();
+    let stick = files.path().join("stick");
+    let stick = stick.to_str().unwrap();
+    let home = initialised();
+    let id = document(&tearline(home.path(), &["id", "--json"]));
+    assert_eq!(id["data"]["keys"], "clear");
+    let refused =
+        tearline(home.path(), &["keys", "protect", "--passphrase-file", short.to_str().unwrap()]);
+    assert_eq!(code(&refused), 2, "too short: {}", stderr(&refused));
+
+    for (arguments, after, opens) in [
+        (
+            &["--passphrase-file", passphrase][..],
+            "passphrase",
+            &["--passphrase-file", passphrase][..],
+        ),
+        (
+            &["--passphrase-file", passphrase, "--new-key-file", stick],
+            "key-file",
+            &["--key-file", stick],
+        ),
+        (&["--key-file", stick, "--in-clear"], "clear", &[]),
+    ] {
+        let done = tearline(home.path(), &[&["keys", "protect", "--json"], arguments].concat());
+        assert_eq!(code(&done), 0, "{}", stdout(&done));
+        assert_eq!(document(&done)["data"]["device"], after);
+        let again = document(&tearline(home.path(), &[&["id", "--json"], opens].concat()));
+        assert_eq!(again["data"]["device"], id["data"]["device"], "{after}");
+    }
+    assert_eq!(fs::metadata(stick).unwrap().permissions().mode() & 0o777, 0o600);
+    let daemon = Daemon::start(home.path());
+    let busy = tearline(home.path(), &["keys", "protect", "--passphrase-file", passphrase]);
+    assert_eq!(code(&busy), 1);
+    assert!(stderr(&busy).contains("already running"));
+    drop(daemon);
+}
+
+#[test]
+fn a_daemon_leaves_no_core_dump() {
+    let home = initialised();
+    let daemon = Daemon::start(home.path());
+    let limits = fs::read_to_string(format!("/proc/{}/limits", daemon.0.id())).unwrap();
+    let core = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
+    let words: Vec<&str> = core.split_whitespace().collect();
+    assert_eq!(words, ["Max", "core", "file", "size", "0", "0", "bytes"]);
+}
+
+#[test]
+fn a_lost_root_is_rebuilt_from_shares() {
+    let files = folder();
+    let home = files.path().join("home");
+    let home = home.as_path();
+    assert_eq!(code(&tearline(home, &["init", "--agency", "A", "--country", "NE"])), 0);
+    let root = |home| document(&tearline(home, &["id", "--json"]))["data"]["root"].clone();
+    let before = root(home);
+    let out = files.path().join("shares");
+    let split = ["root", "split", "--threshold", "2", "--shares", "3", "--out"];
+    let split = [&split[..], &[out.to_str().unwrap()]].concat();
+    assert_eq!(code(&tearline(home, &split)), 0);
+    assert_eq!(code(&tearline(home, &split)), 1, "nothing is overwritten");
+    let share = |n: u8| out.join(format!("share-{n}.txt")).display().to_string();
+    assert_eq!(fs::metadata(share(3)).unwrap().permissions().mode() & 0o777, 0o600);
+    let join = |files: &[&str]| tearline(home, &[&["root", "join"], files].concat());
+    let there = join(&[&share(1), &share(3)]);
+    assert_eq!(code(&there), 1, "the root is there: {}", stderr(&there));
+
+    fs::remove_file(home.join("agency.key")).unwrap();
+    assert_eq!(root(home), Value::Null);
+    assert_eq!(code(&join(&[&share(1)])), 7);
+    let twice = join(&[&share(1), &share(1)]);
+    assert_eq!(code(&twice), 2);
+    assert!(stderr(&twice).contains("are the same share, number 1"), "{}", stderr(&twice));
+    let text = fs::read_to_string(share(2)).unwrap();
+    let wrong = files.path().join("wrong");
+    let line = text.lines().find(|line| line.starts_with("3: ")).unwrap();
+    let other = if line.ends_with('7') { '8' } else { '7' };
+    fs::write(&wrong, text.replace(line, &format!("{}{other}", &line[..line.len() - 1]))).unwrap();
+    let mistyped = join(&[&share(1), wrong.to_str().unwrap()]);
+    assert_eq!(code(&mistyped), 9);
+    assert!(stderr(&mistyped).contains("line 3 does not fit"), "{}", stderr(&mistyped));
+    assert_eq!(root(home), Value::Null, "nothing was written");
+    assert_eq!(code(&join(&[&share(1), &share(3)])), 0);
+    assert_eq!(root(home), before);
+}
+
+#[test]
+fn a_backup_needs_something_to_be_sealed_under_and_a_home_at_rest() {
+    let home = initialised();
+    let files = folder();
+    let path = |name: &str| files.path().join(name).display().to_string();
+    let (file, key) = (path("backup"), path("key"));
+    let bare = tearline(home.path(), &["backup", "create", &file, "--no-input"]);
+    assert_eq!(code(&bare), 2, "{}", stderr(&bare));
+    let create = ["backup", "create", &file, "--new-key-file", &key, "--json"];
+    let daemon = Daemon::start(home.path());
+    let busy = tearline(home.path(), &create);
+    assert_eq!(code(&busy), 1);
+    assert!(document(&busy)["error"]["what"].as_str().unwrap().contains("already running"));
+    drop(daemon);
+    let made = tearline(home.path(), &create);
+    assert_eq!(code(&made), 0, "{}", stdout(&made));
+    assert_eq!(document(&made)["schema"], "tearline.backup.create/1");
+    assert_eq!(code(&tearline(home.path(), &create)), 1, "nothing is overwritten");
+    let inspect = ["backup", "inspect", &file, "--key-file", &key, "--json"];
+    let seen = document(&tearline(home.path(), &inspect));
+    assert_eq!(seen["data"]["device"], document(&made)["data"]["device"]);
+    let new = files.path().join("new");
+    let restore = ["backup", "restore", &file, "--key-file", &key, "--json"];
+    let restored = document(&tearline(&new, &restore));
+    assert_eq!(restored["data"]["keys"], "sealed under a key file");
+    assert_eq!(code(&tearline(&new, &restore)), 1, "a home that is one");
+    let id = document(&tearline(&new, &["id", "--key-file", &key, "--json"]));
+    assert_eq!(id["data"]["incarnation"], restored["data"]["new_life"]);
+    assert_ne!(id["data"]["incarnation"], restored["data"]["incarnation"]);
 }
 
 #[test]

@@ -2,6 +2,12 @@
 
 #![expect(clippy::indexing_slicing, reason = "a test fails by panicking")]
 
+mod backup;
 mod first_steps;
+mod fork;
+mod full_disk;
+mod imports;
 mod kill_rounds;
+mod passes;
 mod rebuild;
+mod trust;

@@ -12,6 +12,47 @@ const REFILL_MAX: Duration = Duration::from_secs(60);
 
 /// Exit code of the program for damage.
 const INTEGRITY: i32 = 9;
+const FAILED: i32 = 1;
+
+/// sled takes damage in its log for the log's end: the last change, here a whole import, would be as
+/// if it had never been.
+#[test]
+fn a_flipped_bit_in_the_last_change_is_found() -> io::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let mut daemon = Daemon::init(folder.path(), "Border Guard", "NE")?;
+    daemon.start()?;
+    daemon.ask("coalition.create", &json!({ "name": "Drill" }))?;
+    let db = daemon.home().join("store/index/db");
+    let before = std::fs::read(&db)?;
+    write_to(&daemon, "home", "XK-204")?;
+    daemon.stop()?;
+    let healthy = daemon.command(&["doctor"])?;
+    assert_eq!(healthy.code, 0, "{}", healthy.document);
+
+    let mut bytes = std::fs::read(&db)?;
+    let same = |at: &usize| bytes.get(*at) == before.get(*at);
+    let changed: Vec<usize> = (0..bytes.len()).filter(|at| !same(at)).collect();
+    let at = changed.get(changed.len() / 2).copied().ok_or(io::Error::other("nothing changed"))?;
+    bytes[at] ^= 1;
+    std::fs::write(&db, &bytes)?;
+    let doctor = daemon.command(&["doctor"])?;
+    assert_eq!(doctor.code, FAILED, "{}", doctor.document);
+    let refused = daemon.command(&["run"])?;
+    assert_eq!(refused.code, INTEGRITY, "{}", refused.document);
+    assert_eq!(std::fs::read(&db)?, bytes, "a refused start changed a file");
+    Ok(())
+}
+
+/// What is no damage is not called damage.
+#[test]
+fn a_store_that_cannot_be_opened_is_not_called_damaged() -> io::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let daemon = Daemon::init(folder.path(), "Border Guard", "NE")?;
+    std::fs::write(daemon.home().join("store"), "a file")?;
+    let refused = daemon.command(&["run"])?;
+    assert_eq!(refused.code, FAILED, "{}", refused.document);
+    Ok(())
+}
 
 #[test]
 fn a_damaged_store_is_refused_and_rebuilt_from_the_peers() -> io::Result<()> {
@@ -34,6 +75,9 @@ fn a_damaged_store_is_refused_and_rebuilt_from_the_peers() -> io::Result<()> {
     assert_eq!(refused.code, INTEGRITY, "{}", refused.document);
     let said = refused.document.to_string();
     assert!(said.contains("doctor --rebuild"), "{said}");
+    let doctor = founder.command(&["doctor"])?;
+    assert_eq!(doctor.code, FAILED, "{}", doctor.document);
+    assert!(doctor.document.to_string().contains("the store is damaged"), "{}", doctor.document);
     let rebuilt = founder.command(&["doctor", "--rebuild"])?;
     assert_eq!(rebuilt.code, 0, "{}", rebuilt.document);
 
@@ -52,8 +96,12 @@ fn a_damaged_store_is_refused_and_rebuilt_from_the_peers() -> io::Result<()> {
 }
 
 fn write(daemon: &Daemon, plate: &str) -> io::Result<String> {
+    write_to(daemon, "all", plate)
+}
+
+fn write_to(daemon: &Daemon, compartment: &str, plate: &str) -> io::Result<String> {
     let fields = json!({ "plate": plate });
-    let arguments = json!({ "kind": "vehicle", "compartment": "all", "fields": fields });
+    let arguments = json!({ "kind": "vehicle", "compartment": compartment, "fields": fields });
     let written = daemon.ask("record.new", &arguments)?;
     Ok(written["record"].as_str().unwrap_or_default().to_owned())
 }

@@ -35,12 +35,20 @@ pub struct Daemon {
 }
 
 impl Daemon {
+    /// A daemon for a home that a command is to make.
+    ///
+    /// # Errors
+    /// When the program was not built.
+    pub fn at(home: PathBuf) -> io::Result<Self> {
+        Ok(Self { program: program()?, home, child: None })
+    }
+
     /// Makes the home of a new agency.
     ///
     /// # Errors
     /// When the program fails.
     pub fn init(folder: &Path, name: &str, country: &str) -> io::Result<Self> {
-        let daemon = Self { program: program()?, home: folder.join(name), child: None };
+        let daemon = Self::at(folder.join(name))?;
         let done = Command::new(&daemon.program)
             .arg("--home")
             .arg(&daemon.home)
@@ -56,7 +64,23 @@ impl Daemon {
     /// # Errors
     /// When it ends, or does not answer in time.
     pub fn start(&mut self) -> io::Result<()> {
-        let child = Command::new(&self.program)
+        self.start_as(Command::new(&self.program))
+    }
+
+    /// Starts the daemon with a bound on the length of the files it writes, in blocks of 512 bytes.
+    ///
+    /// # Errors
+    /// When it ends, or does not answer in time.
+    pub fn start_bounded(&mut self, file_blocks_max: u32) -> io::Result<()> {
+        let mut shell = Command::new("sh");
+        // Without the signal, a write beyond the bound fails as one to a full disk does.
+        let script = format!("trap '' XFSZ; ulimit -f {file_blocks_max}; exec \"$0\" \"$@\"");
+        shell.arg("-c").arg(script).arg(&self.program);
+        self.start_as(shell)
+    }
+
+    fn start_as(&mut self, mut command: Command) -> io::Result<()> {
+        let child = command
             .arg("--home")
             .arg(&self.home)
             .arg("run")
@@ -88,6 +112,26 @@ impl Daemon {
             child.wait()?;
         }
         Ok(())
+    }
+
+    /// Asks the daemon to end (SIGTERM), and waits until it has.
+    ///
+    /// # Errors
+    /// When it cannot be asked, does not end in time, or ends badly.
+    pub fn stop(&mut self) -> io::Result<()> {
+        let Some(mut child) = self.child.take() else { return Ok(()) };
+        Command::new("kill").arg("-TERM").arg(child.id().to_string()).status()?;
+        let deadline = Instant::now() + ANSWER_MAX;
+        while Instant::now() < deadline {
+            if let Some(status) = child.try_wait()? {
+                let ended = || io::Error::other(format!("the daemon ended badly: {status}"));
+                return if status.success() { Ok(()) } else { Err(ended()) };
+            }
+            std::thread::yield_now();
+        }
+        child.kill()?;
+        child.wait()?;
+        Err(io::Error::other("the daemon does not end"))
     }
 
     /// Its home folder.
@@ -126,21 +170,29 @@ impl Daemon {
     /// # Errors
     /// When it cannot be run, is killed, or prints what is no document.
     pub fn command(&self, arguments: &[&str]) -> io::Result<Outcome> {
-        let output = Command::new(&self.program)
-            .arg("--home")
-            .arg(&self.home)
-            .args(["--json", "--no-input"])
-            .args(arguments)
-            .stdin(Stdio::null())
-            .output()?;
-        let code = output.status.code().ok_or(io::Error::other("it was killed"))?;
-        let mut document: Value = serde_json::from_slice(&output.stdout).map_err(|error| {
-            let said = String::from_utf8_lossy(&output.stderr).into_owned();
-            io::Error::other(format!("{arguments:?}: {error}; exit {code}: {said}"))
-        })?;
-        let part = if document.get("data").is_some() { "data" } else { "error" };
-        Ok(Outcome { code, document: document.get_mut(part).map(Value::take).unwrap_or_default() })
+        command(&self.home, arguments)
     }
+}
+
+/// Runs a command of the program on a home, which need not be there, with `--json`.
+///
+/// # Errors
+/// When it cannot be run, is killed, or prints what is no document.
+pub fn command(home: &Path, arguments: &[&str]) -> io::Result<Outcome> {
+    let output = Command::new(program()?)
+        .arg("--home")
+        .arg(home)
+        .args(["--json", "--no-input"])
+        .args(arguments)
+        .stdin(Stdio::null())
+        .output()?;
+    let code = output.status.code().ok_or(io::Error::other("it was killed"))?;
+    let mut document: Value = serde_json::from_slice(&output.stdout).map_err(|error| {
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        io::Error::other(format!("{arguments:?}: {error}; exit {code}: {said}"))
+    })?;
+    let part = if document.get("data").is_some() { "data" } else { "error" };
+    Ok(Outcome { code, document: document.get_mut(part).map(Value::take).unwrap_or_default() })
 }
 
 /// Asks the daemon behind a socket.

@@ -7,6 +7,8 @@ mod mutation;
 #[cfg(test)]
 mod tests;
 
+use std::sync::LazyLock;
+
 use serde_json::Value;
 use tearline_crdt::bounds::{CHANGE_BYTES_MAX, CHANGE_OPS_MAX};
 use tearline_crdt::charter::{Charter, Member};
@@ -20,12 +22,13 @@ use tearline_crdt::epoch::KEY_BOX_BYTES;
 use tearline_crdt::gate::{self, Expected};
 use tearline_crdt::hash::sha256;
 use tearline_crdt::id::{Class, CompartmentId, DeviceId, Incarnation, LogId};
-use tearline_crdt::keys::DeviceCard;
+use tearline_crdt::keys::{DeviceCard, DeviceKeys, KEM_KEY_BYTES, KemKey};
 use tearline_crdt::record::genesis::{Genesis, LabelStatement};
 use tearline_crdt::record::kind::Kind;
 use tearline_crdt::record::label::Label;
 use tearline_crdt::record::validate::{PROBLEMS_MAX, validate};
 use tearline_crdt::record::{identifier, mrz};
+use tearline_crdt::seal::SecretBox;
 use tearline_crdt::statement::Statement;
 use tearline_crdt::time::WallTime;
 use tearline_mesh::invitation::{Invitation, JoinAnswer, JoinRequest};
@@ -63,7 +66,23 @@ pub fn entry(data: &[u8]) {
     if let Some(proof) = ForkProof::decode(data) {
         assert_eq!(proof.encode(), data, "a fork proof has two spellings");
     }
+    secret_box(data);
     run(data);
+}
+
+/// A box of a stranger is opened, and a stranger's ML-KEM key used: either works or is refused.
+fn secret_box(data: &[u8]) {
+    static KEYS: LazyLock<DeviceKeys> =
+        LazyLock::new(|| DeviceKeys::from_seeds(&[1; 32], &[2; 32]));
+    part("secret box", data, SecretBox::decode, |sealed| appended(|out| sealed.encode(out)));
+    if let Ok(sealed) = SecretBox::decode(&mut Reader::new(data)) {
+        let _ = SecretBox { device: KEYS.id(), ..sealed }.open(&KEYS, b"context");
+    }
+    if let Some(Ok(key)) = data.get(..KEM_KEY_BYTES).map(KemKey::from_bytes) {
+        let named = DeviceCard { kem_hash: key.hash(), ..KEYS.card([0; 32]) };
+        let sealed = SecretBox::seal(&named, &key, b"context", &[3; 32], &[4; 64]);
+        assert_eq!(sealed.is_ok(), key.encapsulate(&[4; 32]).is_ok());
+    }
 }
 
 /// Entries in short form: `class (1) || count (1) || boxes (1) || entries || boxes (16 each)`. Every

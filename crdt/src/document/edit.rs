@@ -3,13 +3,16 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use automerge::transaction::{CommitOptions, Transactable as _, Transaction};
-use automerge::{ActorId, AutomergeError, ObjId, ObjType, Prop, ROOT, ReadDoc as _, ScalarValue};
+use automerge::{
+    ActorId, AutomergeError, ChangeHash, ObjId, ObjType, Prop, ROOT, ReadDoc as _, ScalarValue,
+};
 use autosurgeon::Reconcile;
 use serde_json::Value;
 
 use crate::bounds::RECORD_DEPTH_MAX;
 use crate::change::{Actor, Scalar, decode, encode};
-use crate::gate::{Expected, GateFault, admit};
+use crate::gate::{Admitted, Expected, GateFault, admit};
+use crate::hash::Digest;
 
 use super::{Document, Held};
 
@@ -106,12 +109,13 @@ impl Document {
         time: i64,
         patch: &Patch,
     ) -> Result<Vec<u8>, EditError> {
-        self.write(actor, seq, time, |transaction| {
+        let admitted = self.write_on(None, actor, seq, time, |transaction| {
             patch
                 .edits
                 .iter()
                 .try_for_each(|(path, value)| write_path(transaction, path, value.as_ref()))
-        })
+        })?;
+        Ok(admitted.bytes().to_vec())
     }
 
     /// The change that makes the record equal to a typed value.
@@ -122,18 +126,21 @@ impl Document {
         time: i64,
         value: &T,
     ) -> Result<Vec<u8>, EditError> {
-        self.write(actor, seq, time, |transaction| {
+        let admitted = self.write_on(None, actor, seq, time, |transaction| {
             autosurgeon::reconcile(transaction, value).map_err(|_| EditError::Irreconcilable)
-        })
+        })?;
+        Ok(admitted.bytes().to_vec())
     }
 
-    fn write(
+    /// Writes on top of some changes and all that they build on; on top of all, if none are given.
+    pub(super) fn write_on(
         &self,
+        heads: Option<&[Digest]>,
         actor: Actor,
         seq: u64,
         time: i64,
         write: impl FnOnce(&mut Transaction<'_>) -> Result<(), EditError>,
-    ) -> Result<Vec<u8>, EditError> {
+    ) -> Result<Admitted, EditError> {
         if !self.is_whole() {
             return Err(EditError::HeldBack);
         }
@@ -142,7 +149,13 @@ impl Document {
             return Err(EditError::Seq { found: seq, expected: due });
         }
         let written = catch_unwind(AssertUnwindSafe(|| {
-            let mut copy = self.automerge.clone();
+            let mut copy = match heads {
+                None => self.automerge.clone(),
+                Some(heads) => {
+                    let heads: Vec<ChangeHash> = heads.iter().copied().map(ChangeHash).collect();
+                    self.automerge.fork_at(&heads)?
+                }
+            };
             copy.set_actor(ActorId::from(actor));
             let mut transaction = copy.transaction();
             write(&mut transaction)?;
@@ -152,32 +165,39 @@ impl Document {
             Ok(change.raw_bytes().to_vec())
         }));
         let written = written.unwrap_or(Err(EditError::Failed))?;
-        let bytes = self.on_heads(&written)?;
-        self.check(actor, seq, &bytes)?;
-        Ok(bytes)
-    }
-
-    /// The same change, depending on the heads and nothing else. Automerge adds the actor's own
-    /// last change even where the heads build on it; our entries do not.
-    fn on_heads(&self, written: &[u8]) -> Result<Vec<u8>, EditError> {
-        let mut change =
-            decode(written).map_err(|error| EditError::Void(GateFault::Unreadable(error)))?;
-        change.deps = self.heads();
-        Ok(encode(&change))
+        let mut deps = heads.map_or_else(|| self.heads(), <[Digest]>::to_vec);
+        deps.sort_unstable();
+        let bytes = on_heads(&written, &deps)?;
+        self.check(actor, seq, &deps, &bytes)
     }
 
     /// Whether a change of ours would be let in by every peer.
-    fn check(&self, actor: Actor, seq: u64, bytes: &[u8]) -> Result<(), EditError> {
-        let deps = self.heads();
-        let expected = Expected { actor, seq, deps: &deps, start_op: self.max_op() + 1 };
+    fn check(
+        &self,
+        actor: Actor,
+        seq: u64,
+        deps: &[Digest],
+        bytes: &[u8],
+    ) -> Result<Admitted, EditError> {
+        let start_op = self.history.max_op_of(deps) + 1;
+        let expected = Expected { actor, seq, deps, start_op };
         let admitted = admit(bytes, &expected).map_err(EditError::Void)?;
         match self.history.clone().accept(&admitted) {
-            Ok(()) => Ok(()),
+            Ok(()) => Ok(admitted),
             Err(Held::Unsound(fault)) => Err(EditError::Void(fault)),
             Err(Held::Full) => Err(EditError::Full),
             Err(_) => Err(EditError::Failed),
         }
     }
+}
+
+/// The same change, depending on these heads and nothing else. Automerge adds the actor's own last
+/// change even where the heads build on it; our entries do not.
+fn on_heads(written: &[u8], heads: &[Digest]) -> Result<Vec<u8>, EditError> {
+    let mut change =
+        decode(written).map_err(|error| EditError::Void(GateFault::Unreadable(error)))?;
+    change.deps = heads.to_vec();
+    Ok(encode(&change))
 }
 
 fn write_path(
@@ -270,7 +290,7 @@ fn put(
     }
 }
 
-fn automerge_scalar(scalar: Scalar) -> ScalarValue {
+pub(super) fn automerge_scalar(scalar: Scalar) -> ScalarValue {
     match scalar {
         Scalar::Null => ScalarValue::Null,
         Scalar::Bool(value) => ScalarValue::Boolean(value),

@@ -76,6 +76,12 @@ impl History {
         self.max_op
     }
 
+    /// The highest operation of some changes, all else that they build on being lower.
+    pub(super) fn max_op_of(&self, changes: &[Digest]) -> u64 {
+        let nodes = changes.iter().filter_map(|hash| self.nodes.get(hash));
+        nodes.map(|node| node.max_op).max().unwrap_or(0)
+    }
+
     /// The place in its line that an actor's next change has.
     pub(super) fn next_seq(&self, actor: &Actor) -> u64 {
         self.lines.get(actor).map_or(0, |line| line.changes.len() as u64) + 1

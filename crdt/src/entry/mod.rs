@@ -155,7 +155,7 @@ fn decode_part(
     Ok(Part { len, hash: reader.array(what)? })
 }
 
-/// The Merkle root of entry ids: leaves and nodes are hashed under tags of their own; an odd node
+/// The Merkle root of hashes, such as entry ids: leaves and nodes are hashed under tags of their own; an odd node
 /// moves up unchanged.
 #[must_use]
 pub fn merkle_root(leaves: impl IntoIterator<Item = Digest>) -> Digest {

@@ -15,7 +15,9 @@
 //!          signature (64)                    if SIGNED
 //! ```
 //! Key boxes travel beside the entries, 16 bytes for each entry with the flag BOX, in order, so
-//! that a store can keep them where they can be overwritten.
+//! that a store can keep them where they can be overwritten. [`detach`] destroys them.
+
+pub mod detach;
 
 use std::ops::Range;
 
@@ -109,7 +111,7 @@ impl<'a> ShortEntry<'a> {
         Ok(Self { epoch, sealed, has_box, box_gone, payload, payload_gone, covers, signature })
     }
 
-    fn encode(&self, out: &mut Vec<u8>) {
+    pub(crate) fn encode(&self, out: &mut Vec<u8>) {
         let flags = if self.signature.is_some() { SIGNED } else { 0 }
             | if self.has_box { BOX } else { 0 }
             | if self.box_gone.is_some() { BOX_GONE } else { 0 }
@@ -137,6 +139,14 @@ impl<'a> ShortEntry<'a> {
         if let Some(signature) = &self.signature {
             out.raw(signature);
         }
+    }
+
+    /// Whether it never had a key box or a payload.
+    const fn is_header_alone(&self) -> bool {
+        !self.has_box
+            && self.box_gone.is_none()
+            && self.payload.is_none()
+            && self.payload_gone.is_none()
     }
 
     /// The full header at `head` of `log`.
@@ -206,7 +216,8 @@ pub enum RunFault {
         /// Position of its last entry.
         seq: u64,
     },
-    /// An epoch is repeated, or named in an authority log, or missing elsewhere.
+    /// An epoch is repeated, or named in an authority log, or missing in an entry that has a key box
+    /// or a payload or is not of class routine.
     #[error("entry {seq} names its epoch in a way that no writer does")]
     Epoch {
         /// Its position.
@@ -234,6 +245,8 @@ pub struct VerifiedEntry {
     pub payload: Option<Range<usize>>,
     /// The key box, where present.
     pub key_box: Option<KeyBox>,
+    /// The hash of the key box, present or destroyed.
+    pub box_hash: Option<Digest>,
     /// Where the entry's short form ends.
     pub end: usize,
     /// The signed header, where the entry is signed.
@@ -318,9 +331,9 @@ impl UnverifiedRun<'_> {
         let mut at = *head;
         let mut entries = Vec::with_capacity(self.count.min(SEGMENT_ENTRIES_MAX));
         let mut unsigned: Vec<EntryId> = Vec::new();
-        let mut segment_start = 0;
+        let mut segment_bytes = 0;
         for _ in 0..self.count {
-            let seq = at.next;
+            let (seq, start) = (at.next, reader.at());
             let short = ShortEntry::decode(&mut reader)?;
             let key_box = self.next_box(&short, &mut boxes)?;
             self.check_epoch(&short, &at)?;
@@ -328,7 +341,8 @@ impl UnverifiedRun<'_> {
             let bytes = header.encode();
             let id = EntryId(Domain::Entry.hash(&[&bytes]));
             let end = reader.at();
-            if end - segment_start > SEGMENT_BYTES_MAX || unsigned.len() >= SEGMENT_ENTRIES_MAX {
+            segment_bytes += short.written_len(end - start);
+            if segment_bytes > SEGMENT_BYTES_MAX || unsigned.len() >= SEGMENT_ENTRIES_MAX {
                 return Err(RunFault::SegmentTooLarge { seq });
             }
             let signed = match short.signature {
@@ -345,7 +359,7 @@ impl UnverifiedRun<'_> {
                         return Err(RunFault::Signature { seq });
                     }
                     unsigned.clear();
-                    segment_start = end;
+                    segment_bytes = 0;
                     Some(Box::new(SignedHeader { header: header.clone(), signature }))
                 }
             };
@@ -358,6 +372,7 @@ impl UnverifiedRun<'_> {
                 sealed_hash: header.sealed.hash,
                 payload: short.payload.map(range),
                 key_box,
+                box_hash: header.key_box,
                 end,
                 signed,
             });
@@ -389,10 +404,14 @@ impl UnverifiedRun<'_> {
 
     fn check_epoch(&self, short: &ShortEntry<'_>, at: &Head) -> Result<(), RunFault> {
         let fault = RunFault::Epoch { seq: at.next };
-        let authority = self.log.class == Class::Authority;
-        let epoch = short.epoch.unwrap_or(at.epoch);
         let repeated = short.epoch == Some(at.epoch);
-        if repeated || authority != (epoch == NO_EPOCH) { Err(fault) } else { Ok(()) }
+        let none = short.epoch.unwrap_or(at.epoch) == NO_EPOCH;
+        let may_be_clear = self.log.class == Class::Routine && short.is_header_alone();
+        let sound = match self.log.class {
+            Class::Authority => none,
+            _ => !none || may_be_clear,
+        };
+        if repeated || !sound { Err(fault) } else { Ok(()) }
     }
 }
 
@@ -514,6 +533,7 @@ fn placed(
         sealed_hash: header.sealed.hash,
         payload: short.payload.map(|part| range_in(bytes, part)),
         key_box: entry.key_box,
+        box_hash: header.key_box,
         end: bytes.len(),
         signed,
     })

@@ -24,6 +24,11 @@ impl EntryKind {
     pub const LABEL: Self = Self(3);
     /// A snapshot that begins a new run.
     pub const REBASE: Self = Self(4);
+    /// A change that says again what earlier entries of its own log said, which wait on what is
+    /// quarantined, and replaces those. Payload as that of a change.
+    pub const REAUTHOR: Self = Self(5);
+    /// Receipts, in a clear entry ([`crate::record::receipt`]).
+    pub const RECEIPT: Self = Self(6);
 }
 
 /// The sealed header, opened.
@@ -33,7 +38,7 @@ pub struct SealedHeader {
     pub kind: EntryKind,
     /// The record.
     pub record: RecordId,
-    /// The author's wall clock; never earlier than that of the entry before it in the log.
+    /// The author's wall clock; never earlier than those of the entries of this log that it builds on.
     pub wall: WallTime,
     /// The author's unbroken line of changes to the record in this log, from 0.
     pub run: u32,
@@ -44,12 +49,15 @@ pub struct SealedHeader {
     pub own_deps: Vec<u64>,
     /// The record's heads in other logs, by id: ascending.
     pub deps: Vec<EntryId>,
+    /// The entries of this log that it replaces, by seq: ascending. Of kind
+    /// [`EntryKind::REAUTHOR`] alone; no other kind has the list.
+    pub replaces: Vec<u64>,
 }
 
 impl SealedHeader {
     /// `kind (1) || record (16) || wall ms (number) || run (number) ||
     /// box seq + 1, or 0 (number) || count (number), own deps (numbers) ||
-    /// count (number), deps (32 each)`.
+    /// count (number), deps (32 each)`, and for kind 5 `count (number), replaced seqs (numbers)`.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(64);
@@ -66,7 +74,19 @@ impl SealedHeader {
         for dep in &self.deps {
             out.raw(&dep.0);
         }
+        if self.kind == EntryKind::REAUTHOR {
+            out.number(self.replaces.len() as u64);
+            for seq in &self.replaces {
+                out.number(*seq);
+            }
+        }
         out
+    }
+
+    /// The last position of its own log that it names.
+    fn last_named(&self) -> Option<u64> {
+        let lists = self.own_deps.last().max(self.replaces.last()).copied();
+        lists.max(self.box_seq)
     }
 
     /// Reads what [`SealedHeader::encode`] wrote.
@@ -77,15 +97,7 @@ impl SealedHeader {
         let wall = WallTime(reader.number("wall time")?);
         let run = reader.number_max(u64::from(u32::MAX), "run")? as u32;
         let box_seq = reader.number("box seq")?.checked_sub(1);
-        let at = reader.at();
-        let count = reader.count(OWN_DEPS_MAX, "own dependencies")?;
-        let mut own_deps = Vec::with_capacity(count);
-        for _ in 0..count {
-            own_deps.push(reader.number("own dependency")?);
-        }
-        if !own_deps.windows(2).all(|pair| matches!(pair, [a, b] if a < b)) {
-            return reader.invalid(at, "own dependencies");
-        }
+        let own_deps = seqs(&mut reader, OWN_DEPS_MAX, "own dependencies")?;
         let at = reader.at();
         let count = reader.count(DEPS_MAX, "dependencies")?;
         let mut deps = Vec::with_capacity(count);
@@ -95,9 +107,28 @@ impl SealedHeader {
         if !deps.windows(2).all(|pair| matches!(pair, [a, b] if a < b)) {
             return reader.invalid(at, "dependencies");
         }
+        let replaces = if kind == EntryKind::REAUTHOR {
+            seqs(&mut reader, REPLACES_MAX, "replaced entries")?
+        } else {
+            Vec::new()
+        };
         reader.finish()?;
-        Ok(Self { kind, record, wall, run, box_seq, own_deps, deps })
+        Ok(Self { kind, record, wall, run, box_seq, own_deps, deps, replaces })
     }
+}
+
+/// A list of positions, ascending.
+fn seqs(reader: &mut Reader<'_>, max: usize, what: &'static str) -> Result<Vec<u64>, DecodeError> {
+    let at = reader.at();
+    let count = reader.count(max, what)?;
+    let mut seqs = Vec::with_capacity(count);
+    for _ in 0..count {
+        seqs.push(reader.number(what)?);
+    }
+    if !seqs.windows(2).all(|pair| matches!(pair, [a, b] if a < b)) {
+        return reader.invalid(at, what);
+    }
+    Ok(seqs)
 }
 
 /// Seals and opens the entries of one log under one epoch. Holds the log's header key, so that a
@@ -143,11 +174,15 @@ impl LogCipher {
         seal::seal(&self.header_key, &nonce(NONCE_HEADER, seq), &associated, &header.encode())
     }
 
-    /// Opens the sealed header at position `seq`.
+    /// Opens the sealed header at position `seq`. What it names in its own log is before it there.
     pub fn open_header(&self, seq: u64, sealed: &[u8]) -> Result<SealedHeader, OpenFault> {
         let associated = self.associated(seq, None);
         let plain = seal::open(&self.header_key, &nonce(NONCE_HEADER, seq), &associated, sealed)?;
-        Ok(SealedHeader::decode(&plain)?)
+        let header = SealedHeader::decode(&plain)?;
+        match header.last_named() {
+            Some(named) if named >= seq => Err(OpenFault::NotBefore { named }),
+            _ => Ok(header),
+        }
     }
 
     /// Seals what a statement at position `seq` says to readers only.
@@ -211,6 +246,12 @@ pub enum OpenFault {
     /// The epoch's payload key was destroyed.
     #[error("the epoch is retired")]
     Retired,
+    /// The header names a position of its log that is not before its own.
+    #[error("it names position {named}, which is not before it")]
+    NotBefore {
+        /// The position.
+        named: u64,
+    },
     /// The plaintext is not a header.
     #[error("malformed header: {0}")]
     Malformed(#[from] DecodeError),
@@ -234,9 +275,19 @@ fn nonce(part: u8, seq: u64) -> [u8; 12] {
 /// Most heads of one record in one log: a log is a chain, so honest authors have one.
 const OWN_DEPS_MAX: usize = 4;
 
-/// Longest sealed form of a header with the most dependencies.
-pub const SEALED_BYTES_MAX: usize =
-    1 + 16 + 10 + 5 + 10 + 1 + 10 * OWN_DEPS_MAX + 1 + 32 * DEPS_MAX + TAG_BYTES;
+/// Most entries that one replaces. What is more takes a further one.
+pub(crate) const REPLACES_MAX: usize = 64;
+
+/// Longest sealed form of a header with the most dependencies that replaces the most entries.
+pub const SEALED_BYTES_MAX: usize = 1
+    + 16
+    + 10
+    + 5
+    + 10
+    + (1 + 10 * OWN_DEPS_MAX)
+    + (1 + 32 * DEPS_MAX)
+    + (1 + 10 * REPLACES_MAX)
+    + TAG_BYTES;
 const _: () = assert!(SEALED_BYTES_MAX <= crate::bounds::SEALED_HEADER_BYTES_MAX);
 
 #[cfg(test)]
@@ -263,19 +314,46 @@ mod tests {
             box_seq: Some(u64::MAX - 1),
             own_deps: (0..OWN_DEPS_MAX as u64).map(|n| u64::MAX - 9 + n).collect(),
             deps: (0..deps).map(|n| EntryId([n as u8; 32])).collect(),
+            replaces: vec![],
         }
+    }
+
+    fn reauthor(replaced: usize) -> SealedHeader {
+        let replaces = (0..replaced as u64).map(|n| u64::MAX - 99 + n).collect();
+        SealedHeader { kind: EntryKind::REAUTHOR, replaces, ..header(DEPS_MAX) }
     }
 
     #[test]
     fn headers_open_in_their_place_only() {
-        let sealed = cipher(1, 1).seal_header(5, &header(2));
-        assert_eq!(cipher(1, 1).open_header(5, &sealed), Ok(header(2)));
+        let sealed = cipher(1, 1).seal_header(u64::MAX, &header(2));
+        assert_eq!(cipher(1, 1).open_header(u64::MAX, &sealed), Ok(header(2)));
         for result in [
-            cipher(1, 1).open_header(6, &sealed),
-            cipher(2, 1).open_header(5, &sealed),
-            cipher(1, 2).open_header(5, &sealed),
+            cipher(1, 1).open_header(u64::MAX - 1, &sealed),
+            cipher(2, 1).open_header(u64::MAX, &sealed),
+            cipher(1, 2).open_header(u64::MAX, &sealed),
         ] {
             assert_eq!(result, Err(OpenFault::Seal));
+        }
+    }
+
+    #[test]
+    fn headers_name_positions_before_their_own() {
+        let none = SealedHeader { box_seq: None, own_deps: vec![], ..reauthor(0) };
+        let naming = |named| {
+            [
+                SealedHeader { box_seq: Some(named), ..none.clone() },
+                SealedHeader { own_deps: vec![0, named], ..none.clone() },
+                SealedHeader { replaces: vec![0, named], ..none.clone() },
+            ]
+        };
+        let open = |seq, header: &SealedHeader| {
+            cipher(1, 1).open_header(seq, &cipher(1, 1).seal_header(seq, header))
+        };
+        assert_eq!(open(0, &none), Ok(none.clone()));
+        for header in naming(5) {
+            assert_eq!(open(6, &header), Ok(header.clone()));
+            assert_eq!(open(5, &header), Err(OpenFault::NotBefore { named: 5 }));
+            assert_eq!(open(4, &header), Err(OpenFault::NotBefore { named: 5 }));
         }
     }
 
@@ -292,10 +370,24 @@ mod tests {
     fn the_number_of_dependencies_is_bounded() {
         let most = header(DEPS_MAX);
         assert_eq!(SealedHeader::decode(&most.encode()), Ok(most.clone()));
-        assert_eq!(cipher(1, 1).seal_header(u64::MAX, &most).len(), SEALED_BYTES_MAX);
         assert!(SealedHeader::decode(&header(DEPS_MAX + 1).encode()).is_err());
         let mut unordered = header(2);
         unordered.deps.reverse();
         assert!(SealedHeader::decode(&unordered.encode()).is_err());
+    }
+
+    #[test]
+    fn what_an_entry_replaces_is_bounded_and_costs_other_kinds_nothing() {
+        let most = reauthor(REPLACES_MAX);
+        assert_eq!(SealedHeader::decode(&most.encode()), Ok(most.clone()));
+        assert_eq!(cipher(1, 1).seal_header(u64::MAX, &most).len(), SEALED_BYTES_MAX);
+        assert!(SealedHeader::decode(&reauthor(REPLACES_MAX + 1).encode()).is_err());
+        let mut unordered = reauthor(2);
+        unordered.replaces.reverse();
+        assert!(SealedHeader::decode(&unordered.encode()).is_err());
+        let change = SealedHeader { kind: EntryKind::CHANGE, replaces: vec![], ..most.clone() };
+        assert_eq!(change.encode().len() + 1 + 10 * REPLACES_MAX, most.encode().len());
+        let ignored = SealedHeader { kind: EntryKind::CHANGE, ..most };
+        assert_eq!(SealedHeader::decode(&ignored.encode()), Ok(change));
     }
 }

@@ -4,6 +4,12 @@
 //! local number and the seq of its *last* entry, so that one forward scan finds the chunk that
 //! holds a position. Key boxes of a chunk lie under the same key in a space of their own. What is
 //! resident is one [`LogState`] per log, never per entry.
+//!
+//! - [`find`]: from an entry's id to its place, by the beginnings of all ids.
+//! - `detach`: entries lose payload and key box, and stay in their chain.
+
+mod detach;
+pub mod find;
 
 use std::collections::BTreeMap;
 use std::ops::{ControlFlow, Range};
@@ -12,8 +18,10 @@ use crate::bounds::{SEGMENT_BYTES_MAX, SEGMENT_ENTRIES_MAX};
 use crate::codec::{DecodeError, Reader, Write as _};
 use crate::entry::Header;
 use crate::entry::fork::{Branch, ForkProof, SignedHeader};
+use crate::entry::run::detach::SEGMENT_GROWTH_BYTES_MAX;
 use crate::entry::run::{Head, ShortEntry, UnverifiedRun, VerifiedRun};
 use crate::epoch::{KEY_BOX_BYTES, KeyBox};
+use crate::hash::Digest;
 use crate::id::{CompartmentId, EntryId, EpochId, LogId};
 use crate::store::{Batch, Space, Store, StoreError};
 
@@ -67,6 +75,8 @@ pub struct StoredEntry {
     pub sealed: Vec<u8>,
     /// The key box, where present.
     pub key_box: Option<KeyBox>,
+    /// The hash of the key box, present or destroyed.
+    pub box_hash: Option<Digest>,
     /// The payload, where present.
     pub payload: Option<Vec<u8>>,
     /// The signed header, where the entry is signed.
@@ -226,6 +236,33 @@ impl Logbook {
             .map(Some)
     }
 
+    /// Visits the entries of a log in order, from a position on, as they are stored.
+    pub fn entries(
+        &self,
+        store: &dyn Store,
+        log: &LogId,
+        from: u64,
+        visit: &mut dyn FnMut(u64, StoredEntry) -> ControlFlow<()>,
+    ) -> Result<(), StoreError> {
+        self.visit(store, log, from, &mut |seq, entry| visit(seq, entry.stored()))
+    }
+
+    /// Visits the entries of a log in order, from a position on.
+    pub(crate) fn visit(
+        &self,
+        store: &dyn Store,
+        log: &LogId,
+        from: u64,
+        visit: &mut dyn FnMut(u64, Passed<'_>) -> ControlFlow<()>,
+    ) -> Result<(), StoreError> {
+        self.walk(store, log, from, &mut |seq, walked| {
+            if seq < from {
+                return ControlFlow::Continue(());
+            }
+            visit(seq, Passed { epoch: walked.header.epoch, walked })
+        })
+    }
+
     /// Visits the entries of a log in order, from the beginning of the chunk that holds `from`.
     fn walk(
         &self,
@@ -311,28 +348,34 @@ fn write_chunks(batch: &mut Batch, no: LogNo, run: &VerifiedRun) {
     let mut head = *run.from();
     let mut start = 0;
     let mut boxes = Vec::new();
+    let mut ids = Vec::new();
     let mut count = 0;
     let mut entries = run.entries().iter().peekable();
     while let Some(entry) = entries.next() {
         boxes.extend(entry.key_box.into_iter().flatten());
+        ids.extend(find::beginning(&entry.id));
         count += 1;
         let next_end = entries.peek().map_or(usize::MAX, |next| next.end);
         if next_end - start <= CHUNK_BYTES {
             continue;
         }
-        let mut value = Vec::with_capacity(entry.end - start + 80);
-        value.number(head.next).raw(&head.id.0).raw(&head.epoch.0).number(count);
-        value.raw(run.bytes().get(start..entry.end).unwrap_or_default());
         let key = chunk_key(no, entry.seq);
+        let bytes = run.bytes().get(start..entry.end).unwrap_or_default();
+        let mut value = Chunk { key: &key, head, count, entries: bytes }.preamble();
+        value.raw(bytes);
         if !boxes.is_empty() {
             batch.put(Space::Boxes, key.clone(), std::mem::take(&mut boxes));
         }
+        batch.put(Space::Ids, key.clone(), std::mem::take(&mut ids));
         batch.put(Space::Entries, key, value);
         head = Head { next: entry.seq + 1, id: entry.id, epoch: entry.epoch };
         start = entry.end;
         count = 0;
     }
 }
+
+/// Room for what stands before a chunk's entries.
+const PREAMBLE_BYTES_MAX: usize = 10 + 32 + 32 + 10;
 
 /// A stored chunk: `first seq (number) || previous id (32) || previous epoch (32) ||
 /// count (number) || entries`.
@@ -352,6 +395,19 @@ impl<'a> Chunk<'a> {
         let count = reader.number("entry count")?;
         let entries = reader.take(reader.left(), "entries")?;
         Ok(Self { key, head: Head { next, id, epoch }, count, entries })
+    }
+
+    /// The position after its last entry.
+    const fn end(&self) -> Option<u64> {
+        self.head.next.checked_add(self.count)
+    }
+
+    /// What stands before the entries.
+    fn preamble(&self) -> Vec<u8> {
+        let mut value = Vec::with_capacity(self.entries.len() + PREAMBLE_BYTES_MAX);
+        let Head { next, id, epoch } = &self.head;
+        value.number(*next).raw(&id.0).raw(&epoch.0).number(self.count);
+        value
     }
 
     fn boxes(&self, store: &dyn Store) -> Result<Vec<u8>, StoreError> {
@@ -398,6 +454,25 @@ struct Walked<'a> {
     key_box: Option<KeyBox>,
 }
 
+/// An entry of a visit, before it is copied out.
+pub(crate) struct Passed<'a> {
+    /// Its epoch.
+    pub(crate) epoch: EpochId,
+    walked: Walked<'a>,
+}
+
+impl Passed<'_> {
+    /// The sealed header, or the statement.
+    pub(crate) const fn sealed(&self) -> &[u8] {
+        self.walked.short.sealed
+    }
+
+    /// All of it.
+    pub(crate) fn stored(&self) -> StoredEntry {
+        self.walked.stored()
+    }
+}
+
 impl Walked<'_> {
     fn signed(&self) -> Option<SignedHeader> {
         let signature = self.short.signature?;
@@ -410,6 +485,7 @@ impl Walked<'_> {
             epoch: self.header.epoch,
             sealed: self.short.sealed.to_vec(),
             key_box: self.key_box,
+            box_hash: self.header.key_box,
             payload: self.short.payload.map(<[u8]>::to_vec),
             signed: self.signed(),
         }
@@ -441,7 +517,7 @@ impl Reading {
         let mut boxes = boxes.chunks_exact(KEY_BOX_BYTES);
         let mut reader = Reader::new(chunk.entries);
         let first = chunk.head.next;
-        let end = first.checked_add(chunk.count).ok_or_else(damaged)?;
+        let end = chunk.end().ok_or_else(damaged)?;
         for seq in first..end {
             let start = reader.at();
             let short = ShortEntry::decode(&mut reader).map_err(|_| damaged())?;
@@ -460,7 +536,7 @@ impl Reading {
             if size > self.bytes_max && self.whole.0 > 0 {
                 return Ok(ControlFlow::Break(()));
             }
-            let slack = CHUNK_BYTES + bytes.len();
+            let slack = CHUNK_BYTES + SEGMENT_GROWTH_BYTES_MAX + bytes.len();
             if size > SEGMENT_BYTES_MAX.max(self.bytes_max).saturating_add(slack) {
                 return Err(damaged());
             }

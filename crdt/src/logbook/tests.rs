@@ -1,6 +1,8 @@
 //! What is put into the logbook comes out of it, byte for byte, in any stretches, after a reload;
 //! and what is damaged is said to be damaged.
 
+mod detach;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -90,7 +92,9 @@ impl Book {
     }
 
     fn put(&mut self, space: Space, key: &[u8], value: Option<Vec<u8>>) {
-        self.store.apply(Batch { writes: vec![(space, key.to_vec(), value)] }).unwrap();
+        self.store
+            .apply(Batch { writes: vec![(space, key.to_vec(), value)], forget: false })
+            .unwrap();
     }
 
     /// All keys and values of a space.

@@ -3,7 +3,6 @@
 
 use crate::bounds::DEPS_MAX;
 use crate::codec::{DecodeError, Reader, Write as _};
-use crate::epoch::KeyBox;
 use crate::hash::{Digest, Domain};
 use crate::id::{EntryId, RecordId};
 
@@ -12,11 +11,12 @@ use super::label::{LABEL_BYTES_MAX, Label};
 
 const CODEC_PLAIN: u8 = 0;
 
-/// The id of a record: drawn from the log and the key box of its genesis, so that nobody else can
-/// begin a record of the same id; random, because the box is.
+/// The id of a record: drawn from the log of its genesis and the hash of the key box there, so that
+/// nobody else can begin a record of the same id; random, because the box is. The hash stands in
+/// the outer header, so that a genesis whose box was destroyed is known for one all the same.
 #[must_use]
-pub fn record_id(log_digest: &Digest, key_box: &KeyBox) -> RecordId {
-    let hash = Domain::Record.hash(&[log_digest, key_box]);
+pub fn record_id(log_digest: &Digest, box_hash: &Digest) -> RecordId {
+    let hash = Domain::Record.hash(&[log_digest, box_hash]);
     let mut id = [0; 16];
     id.iter_mut().zip(hash).for_each(|(to, from)| *to = from);
     RecordId(id)

@@ -26,7 +26,7 @@ pub type Rule = fn(&mut dyn StoreUnderTest);
 
 /// Runs every rule, each on a store that `fresh` makes.
 pub fn run_all(fresh: &mut dyn FnMut() -> Box<dyn StoreUnderTest>) {
-    let rules: [(&str, Rule); 17] = [
+    let rules: [(&str, Rule); 18] = [
         ("an empty store holds nothing", an_empty_store_holds_nothing),
         ("reads see writes before a flush", reads_see_writes_before_a_flush),
         ("empty keys and values are values", empty_keys_and_values_are_values),
@@ -43,6 +43,7 @@ pub fn run_all(fresh: &mut dyn FnMut() -> Box<dyn StoreUnderTest>) {
         ("what is flushed survives", what_is_flushed_survives),
         ("unflushed batches survive whole and in order", unflushed_batches_survive_in_order),
         ("scrubbed values leave the medium", scrubbed_values_leave_the_medium),
+        ("what is forgotten leaves the medium", forgotten_values_leave_the_medium),
         ("many small and scrubbed writes read back", many_writes_read_back),
     ];
     for (name, rule) in rules {
@@ -372,6 +373,41 @@ pub fn scrubbed_values_leave_the_medium(test: &mut dyn StoreUnderTest) {
         assert!(!test.medium_holds(&old), "{space:?}: back after a reopening");
         let whole = [pair(b"left", &[0x51; 900]), pair(b"right", &[0x53; 900])];
         assert_eq!(forward(test, space, b"", b""), whole);
+    }
+}
+
+/// Once a batch that asks to forget is flushed, no removed or replaced value of an erasable space is
+/// on the medium, however short or old; and all else is.
+pub fn forgotten_values_leave_the_medium(test: &mut dyn StoreUnderTest) {
+    let spaces = || Space::ALL.into_iter().filter(|space| space.erasable());
+    for (round, len) in [(0u8, 24), (1, 400), (2, 3_000)] {
+        let fill = |space: Space, n: u8| vec![0x40 + (space as u8) * 4 + n; len];
+        let mut old = Vec::new();
+        for version in [0, 1] {
+            for space in spaces() {
+                put(test, space, b"kept", &fill(space, 3));
+                put(test, space, b"gone", &fill(space, version));
+            }
+            flush(test);
+            old.extend(spaces().map(|space| test.raw_bytes(space, b"gone")));
+        }
+        for space in spaces() {
+            remove(test, space, b"gone");
+        }
+        flush(test);
+        let batch = Batch { forget: true, ..Batch::default() };
+        test.store().apply(batch).expect("a batch that only forgets");
+        flush(test);
+        for _ in 0..2 {
+            for old in &old {
+                assert!(!test.medium_holds(old), "round {round}: forgotten, and on the medium");
+            }
+            for space in spaces() {
+                assert_eq!(get(test, space, b"kept"), Some(fill(space, 3)));
+                assert_eq!(get(test, space, b"gone"), None);
+            }
+            test.reopen();
+        }
     }
 }
 

@@ -38,11 +38,17 @@ pub enum Space {
     Proofs = 10,
     /// The epochs' secrets that this device could open.
     Secrets = 11,
+    /// The beginnings of the entry ids of a chunk, under the chunk's key.
+    Ids = 12,
+    /// Record id -> what is kept of an erased record.
+    Erased = 13,
+    /// Entries that are still to be detached: log number (u32 BE), seq (u64 BE).
+    Erasing = 14,
 }
 
 impl Space {
     /// All spaces, for suites and repair.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 15] = [
         Self::Meta,
         Self::Logs,
         Self::Entries,
@@ -55,12 +61,23 @@ impl Space {
         Self::Peers,
         Self::Proofs,
         Self::Secrets,
+        Self::Ids,
+        Self::Erased,
+        Self::Erasing,
     ];
 
     /// Whether removed and replaced values are overwritten on disk.
     #[must_use]
     pub const fn scrubbed(self) -> bool {
         matches!(self, Self::Boxes | Self::Secrets)
+    }
+
+    /// Whether values are kept where they can be overwritten, and nowhere else: those that are
+    /// scrubbed, and those that say what records hold and so must be gone once a batch asked to
+    /// [forget](Batch::forget).
+    #[must_use]
+    pub const fn erasable(self) -> bool {
+        self.scrubbed() || matches!(self, Self::Rows | Self::Summaries | Self::Entries)
     }
 }
 
@@ -108,6 +125,12 @@ pub enum StoreError {
 pub struct Batch {
     /// (space, key, value or removal), in order.
     pub writes: Vec<(Space, Vec<u8>, Option<Vec<u8>>)>,
+    /// The flush that makes this batch durable also overwrites all values of [erasable] spaces that
+    /// were removed or replaced until then, however long ago, where the medium lets it. It costs
+    /// about a pass over the unused part of the store: for erasures, which are rare.
+    ///
+    /// [erasable]: Space::erasable
+    pub forget: bool,
 }
 
 impl Batch {
@@ -121,10 +144,10 @@ impl Batch {
         self.writes.push((space, key.into(), None));
     }
 
-    /// Whether it writes nothing.
+    /// Whether it writes and asks nothing.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
-        self.writes.is_empty()
+        self.writes.is_empty() && !self.forget
     }
 
     /// Refuses a key or value above its bound. Every store asks before it applies anything.

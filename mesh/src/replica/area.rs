@@ -1,22 +1,25 @@
 //! Areas: what is synced as one. A coalition's own log is an area; so is each compartment.
 
-use std::collections::BTreeMap;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
 
-use tearline_crdt::authority::{Coalition, Compartment};
+use tearline_crdt::authority::{Coalition, Compartment, Logs, Place, Standing};
 use tearline_crdt::bounds::NAME_BYTES_MAX;
 use tearline_crdt::charter::Charter;
-use tearline_crdt::codec::{DecodeError, Reader};
-use tearline_crdt::entry::merkle_root;
+use tearline_crdt::codec::{DecodeError, Reader, Write as _};
 use tearline_crdt::entry::sealed::LogCipher;
-use tearline_crdt::epoch::{EpochKeys, box_context};
+use tearline_crdt::epoch::{EpochKeys, box_context, decode_boxes};
 use tearline_crdt::frontier::{Frontier, LogKey};
 use tearline_crdt::hash::Digest;
 use tearline_crdt::id::{Class, CompartmentId, DeviceId, EntryId, EpochId, LogId};
-use tearline_crdt::seal::SecretBox;
-use tearline_crdt::statement::{EpochStatement, Opening, Right, Statement};
+use tearline_crdt::keys::KemKey;
+use tearline_crdt::logbook::{LogNo, Logbook};
+use tearline_crdt::statement::{Audience, Opening, Right, Statement};
 use tearline_crdt::store::{Batch, Space, Store, StoreError};
 
+use super::words::Spoken;
 use super::{Event, Output, Replica};
+use crate::fault::PeerFault;
 
 /// What an area is.
 #[derive(Clone, Debug)]
@@ -40,11 +43,30 @@ pub struct Area {
     pub frontier: Frontier,
     /// The logs, by the key under which frontiers name them.
     pub(super) logs: BTreeMap<LogKey, LogId>,
-    /// Epochs that wait for a parent, by the parent.
-    orphans: BTreeMap<EpochId, Vec<EpochStatement>>,
-    /// Where boxes are of epochs that we cannot open: the entries of the authority logs that carry
-    /// them. One may come before the statement of its epoch.
+    /// How far logs of records count, and what their devices' routes allow: as last drawn, and as
+    /// the records here were judged.
+    pub(super) drawn: BTreeMap<LogId, Drawn>,
+    /// Records of which something was said, by genesis.
+    pub(super) spoken: BTreeMap<EntryId, Spoken>,
+    /// Entries that erasures list, with their places until they are destroyed.
+    pub(super) listed: BTreeMap<EntryId, Option<(LogId, u64)>>,
+    /// Where boxes for this device are of epochs that we cannot open: the entries of the authority
+    /// logs that carry them. One may come before the statement of its epoch.
     closed: BTreeMap<EpochId, Vec<(LogId, u64)>>,
+    /// Where names are that are sealed under epochs whose keys have not come.
+    unnamed: BTreeMap<EpochId, Vec<(LogId, u64)>>,
+    /// In a coalition's own log: the ML-KEM keys of its devices, by the hashes that their cards name.
+    /// A hash names one key, so the order in which they came decides nothing.
+    pub(super) kem_keys: BTreeMap<Digest, KemKey>,
+}
+
+/// What was drawn for a log.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct Drawn {
+    /// Entries below this position count.
+    pub(super) limit: u64,
+    /// Beginning of a hash of what its device's routes allow.
+    routes: u64,
 }
 
 /// An authority entry as it matters here.
@@ -55,9 +77,6 @@ pub(super) struct Fact<'a> {
     pub(super) statement: &'a [u8],
     pub(super) payload: Option<&'a [u8]>,
 }
-
-/// Most boxes in one payload.
-const BOXES_MAX: usize = 2_048;
 
 impl<S: Store> Replica<S> {
     /// Reads the areas and replays their authority logs: coalitions first, because compartments
@@ -76,9 +95,15 @@ impl<S: Store> Replica<S> {
             return Err(error);
         }
         bodies.sort_by_key(|body| matches!(body, Body::Compartment(_)));
+        let drawn = self.load_drawn()?;
         self.replaying = true;
         for body in bodies {
             let id = self.adopt_body(body);
+            if let Some(area) = self.areas.get_mut(&id) {
+                let logs = self.logbook.logs_of(id);
+                area.drawn =
+                    logs.filter_map(|(log, state)| Some((*log, *drawn.get(&state.no)?))).collect();
+            }
             self.replay(id)?;
         }
         self.replaying = false;
@@ -96,8 +121,12 @@ impl<S: Store> Replica<S> {
             name: None,
             frontier: Frontier::default(),
             logs: BTreeMap::new(),
-            orphans: BTreeMap::new(),
+            drawn: BTreeMap::new(),
+            spoken: BTreeMap::new(),
+            listed: BTreeMap::new(),
             closed: BTreeMap::new(),
+            unnamed: BTreeMap::new(),
+            kem_keys: BTreeMap::new(),
         };
         for (log, state) in self.logbook.logs_of(id) {
             let key = LogKey::of(log);
@@ -134,11 +163,12 @@ impl<S: Store> Replica<S> {
                 );
             }
         }
-        if let Some(Area { body: Body::Coalition(coalition), .. }) = self.areas.get_mut(&id) {
-            coalition.evaluate();
-        }
+        self.stale.insert(id);
+        self.redraw()?;
         self.outputs.clear();
-        self.apply(batch)
+        self.apply(batch)?;
+        self.read_names();
+        Ok(())
     }
 
     /// Creates an area, durably with the batch. The remembered states of peers no longer speak of
@@ -152,6 +182,7 @@ impl<S: Store> Replica<S> {
         };
         let opened = matches!(body, Body::Compartment(_));
         let id = self.adopt_body(body);
+        self.stale.insert(id);
         batch.put(Space::Meta, area_key(&id), value);
         self.forget_digests();
         if opened {
@@ -160,14 +191,12 @@ impl<S: Store> Replica<S> {
         id
     }
 
-    /// What a device may do in an area; `None` where it may not know of it.
+    /// What a device may do in an area now; `None` where it may not know of it.
     #[must_use]
     pub fn right(&self, id: CompartmentId, device: &DeviceId) -> Option<Right> {
         match &self.areas.get(&id)?.body {
-            Body::Coalition(coalition) => coalition.devices().get(device).map(|s| s.right),
-            Body::Compartment(compartment) => {
-                compartment.right(self.coalition(compartment.opening().coalition)?, device)
-            }
+            Body::Coalition(coalition) => coalition.live(device).map(Standing::right),
+            Body::Compartment(compartment) => compartment.right(device),
         }
     }
 
@@ -179,41 +208,239 @@ impl<S: Store> Replica<S> {
             Body::Coalition(coalition) => {
                 log.class == Class::Authority && coalition.admits(&log.device, first)
             }
-            Body::Compartment(compartment) => self
-                .coalition(compartment.opening().coalition)
-                .is_some_and(|coalition| compartment.may_write(coalition, &log.device, log.class)),
+            Body::Compartment(compartment) => compartment.admits(log),
         }
     }
 
-    /// Draws the consequences of an authority entry. Malformed and unknown statements have none.
+    /// Takes an authority entry; [`Replica::redraw`] draws the consequences. What is wrong with a
+    /// statement by itself is counted against its author.
     pub(super) fn take_fact(&mut self, batch: &mut Batch, fact: &Fact<'_>) {
-        let Ok(statement) = Statement::decode(fact.statement) else { return };
-        let Some(area) = self.areas.get_mut(&fact.log.compartment) else { return };
-        match (&mut area.body, statement) {
-            (Body::Coalition(coalition), statement) => {
-                let id = coalition.id();
-                if self.replaying {
-                    coalition.remember(fact.id, fact.log.device, statement);
-                } else if coalition.insert(fact.id, fact.log.device, statement) {
-                    self.forget_digests();
-                    self.standings_changed = true;
-                    self.outputs.push_back(Output::Event(Event::StandingsChanged(id)));
+        let id = fact.log.compartment;
+        let statement = match Statement::decode(fact.statement) {
+            Ok(statement) => statement,
+            Err(error) => {
+                self.blame_author(fact.log.device, PeerFault::Malformed(error));
+                return;
+            }
+        };
+        let Some(area) = self.areas.get_mut(&id) else { return };
+        let place = Place { log: fact.log, seq: fact.seq, id: fact.id };
+        let taken = match &mut area.body {
+            Body::Coalition(coalition) => {
+                if let Some(key) = kem_key_beside(&statement, fact.payload) {
+                    area.kem_keys.insert(key.hash(), key);
                 }
+                coalition.insert(place, statement.clone(), fact.payload)
             }
-            (Body::Compartment(_), Statement::Epoch(epoch)) => {
-                self.take_epoch(batch, fact, epoch);
+            Body::Compartment(compartment) => {
+                compartment.insert(place, statement.clone(), fact.payload)
             }
-            (Body::Compartment(_), Statement::Reseal { epoch, boxes_root }) => {
-                self.take_boxes(batch, fact, epoch, &boxes_root);
+        };
+        match taken {
+            Ok(true) => {
+                self.stale.insert(id);
             }
-            (Body::Compartment(_), Statement::Describe { epoch }) => {
-                let name = self.open_name(fact, epoch);
-                if let Some(area) = self.areas.get_mut(&fact.log.compartment) {
-                    area.name = name.or(area.name.take());
-                }
+            Ok(false) => {}
+            Err(fault) => {
+                self.blame_author(fact.log.device, PeerFault::Statement(fault));
+                return;
             }
-            (Body::Compartment(_), _) => {}
         }
+        match statement {
+            Statement::Epoch(epoch) => {
+                let epoch = epoch.id(&id);
+                self.reopen_boxes(batch, id, epoch);
+            }
+            Statement::Seal { epoch, .. } => self.take_boxes(batch, fact, epoch),
+            Statement::Describe { epoch } => {
+                let name = self.open_name(fact, epoch);
+                let waits = !self.epoch_keys.contains_key(&epoch);
+                if let Some(area) = self.areas.get_mut(&id) {
+                    area.name = name.or(area.name.take());
+                    if waits {
+                        area.unnamed.entry(epoch).or_default().push((fact.log, fact.seq));
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn blame_author(&mut self, author: DeviceId, fault: PeerFault) {
+        if !self.replaying {
+            self.count(author, fault);
+        }
+    }
+
+    /// Draws the answers of all areas whose statements changed, and of those that follow from them;
+    /// notes which logs count further or less far than before.
+    pub(super) fn redraw(&mut self) -> Result<(), StoreError> {
+        let stale = std::mem::take(&mut self.stale);
+        if stale.is_empty() {
+            return Ok(());
+        }
+        let logs = HeldLogs::new(&self.logbook, &self.store);
+        let mut changed: BTreeSet<CompartmentId> = BTreeSet::new();
+        for id in &stale {
+            if let Some(Area { body: Body::Coalition(coalition), .. }) = self.areas.get_mut(id)
+                && coalition.evaluate(&logs)
+            {
+                changed.insert(*id);
+                let event = Event::StandingsChanged(coalition.id());
+                self.outputs.push_back(Output::Event(event));
+            }
+        }
+        let mut compartments = std::mem::take(&mut self.areas);
+        let coalitions: BTreeMap<CompartmentId, Area> = compartments
+            .extract_if(.., |_, area| matches!(area.body, Body::Coalition(_)))
+            .collect();
+        for (id, area) in &mut compartments {
+            let Body::Compartment(compartment) = &mut area.body else { continue };
+            let above = CompartmentId(compartment.opening().coalition.0);
+            if !stale.contains(id) && !changed.contains(&above) {
+                continue;
+            }
+            if let Some(Area { body: Body::Coalition(coalition), .. }) = coalitions.get(&above)
+                && compartment.evaluate(coalition, &logs)
+            {
+                changed.insert(*id);
+            }
+        }
+        let outcome = logs.outcome();
+        self.areas = compartments;
+        self.areas.extend(coalitions);
+        outcome?;
+        let above = |area: &Area| match &area.body {
+            Body::Compartment(compartment) => {
+                Some(CompartmentId(compartment.opening().coalition.0))
+            }
+            Body::Coalition(_) => None,
+        };
+        let moved = |(id, area): &(&CompartmentId, &Area)| {
+            stale.contains(*id) || above(area).is_some_and(|above| stale.contains(&above))
+        };
+        let moved: Vec<CompartmentId> =
+            self.areas.iter().filter(moved).map(|(id, _)| *id).collect();
+        moved.into_iter().try_for_each(|id| self.redraw_limits(id))?;
+        if changed.is_empty() {
+            return Ok(());
+        }
+        self.forget_digests();
+        self.standings_changed = true;
+        self.said.extend(changed.iter().copied());
+        changed.into_iter().try_for_each(|id| self.retire_epochs(id))
+    }
+
+    /// Destroys the payload secrets of epochs that an act has retired, and judges again what was sealed
+    /// under them: none of it opens any more.
+    fn retire_epochs(&mut self, id: CompartmentId) -> Result<(), StoreError> {
+        let Some(compartment) = self.compartment(id) else { return Ok(()) };
+        let retired: Vec<EpochId> = compartment
+            .epochs()
+            .iter()
+            .filter(|(_, epoch)| epoch.retired)
+            .map(|(epoch, _)| *epoch)
+            .filter(|epoch| self.epoch_keys.get(epoch).is_some_and(|keys| keys.secret().is_some()))
+            .collect();
+        if retired.is_empty() {
+            return Ok(());
+        }
+        let mut batch = Batch::default();
+        for epoch in retired {
+            if let Some(keys) = self.epoch_keys.get_mut(&epoch) {
+                keys.retire();
+                keys.store(&mut batch, epoch);
+            }
+        }
+        batch.forget = true;
+        let logs = self.logbook.logs_of(id).filter(|(log, _)| log.class != Class::Authority);
+        for (_, state) in logs {
+            self.shelf.routes_moved(&mut batch, state.no);
+        }
+        self.apply(batch)
+    }
+
+    /// Compares how far each log of an area counts, and what its routes allow, with how the records
+    /// here were judged; what differs is judged again.
+    fn redraw_limits(&mut self, id: CompartmentId) -> Result<(), StoreError> {
+        let logs: Vec<(LogId, LogNo)> = self
+            .logbook
+            .logs_of(id)
+            .filter(|(log, _)| log.class != Class::Authority)
+            .map(|(log, state)| (*log, state.no))
+            .collect();
+        let mut batch = Batch::default();
+        for (log, no) in logs {
+            let Some(drawn) = self.draw(&log)? else { continue };
+            let Some(area) = self.areas.get_mut(&id) else { continue };
+            let before = area.drawn.insert(log, drawn);
+            if before == Some(drawn) {
+                continue;
+            }
+            batch.put(Space::Meta, drawn_key(no), drawn.encode());
+            match before {
+                Some(before) if before.routes == drawn.routes => {
+                    self.shelf.limit_moved(&mut batch, no, before.limit, drawn.limit);
+                }
+                _ => self.shelf.routes_moved(&mut batch, no),
+            }
+        }
+        self.apply(batch)
+    }
+
+    /// Notes how a log counts that begins.
+    pub(super) fn draw_new(
+        &mut self,
+        batch: &mut Batch,
+        log: &LogId,
+        no: LogNo,
+    ) -> Result<(), StoreError> {
+        if log.class == Class::Authority {
+            return Ok(());
+        }
+        let Some(drawn) = self.draw(log)? else { return Ok(()) };
+        if let Some(area) = self.areas.get_mut(&log.compartment)
+            && !area.drawn.contains_key(log)
+        {
+            area.drawn.insert(*log, drawn);
+            batch.put(Space::Meta, drawn_key(no), drawn.encode());
+        }
+        Ok(())
+    }
+
+    fn draw(&self, log: &LogId) -> Result<Option<Drawn>, StoreError> {
+        let Some(compartment) = self.compartment(log.compartment) else { return Ok(None) };
+        let logs = HeldLogs::new(&self.logbook, &self.store);
+        let limit = if self.lenient { u64::MAX } else { compartment.limit(log, &logs).next };
+        logs.outcome()?;
+        let mut allowed = Vec::new();
+        if let Some(standing) = compartment.devices().get(&log.device) {
+            for route in standing.routes.iter().filter(|route| route.writes(log.class)) {
+                route.caveats.encode(&mut allowed);
+            }
+        }
+        let hash = tearline_crdt::hash::sha256(&allowed);
+        let routes = hash.first_chunk().map_or(0, |first| u64::from_be_bytes(*first));
+        Ok(Some(Drawn { limit, routes }))
+    }
+
+    fn load_drawn(&self) -> Result<BTreeMap<LogNo, Drawn>, StoreError> {
+        let mut drawn = BTreeMap::new();
+        let mut bad = None;
+        self.store.scan(Space::Meta, DRAWN_PREFIX, &[], &mut |key, value| {
+            let no = key.get(DRAWN_PREFIX.len()..).and_then(|no| no.try_into().ok());
+            match (no.map(u32::from_be_bytes), Drawn::decode(value)) {
+                (Some(no), Ok(one)) => {
+                    drawn.insert(LogNo(no), one);
+                    std::ops::ControlFlow::Continue(())
+                }
+                _ => {
+                    bad = Some(tearline_crdt::store::damaged(Space::Meta, key));
+                    std::ops::ControlFlow::Break(())
+                }
+            }
+        })?;
+        bad.map_or(Ok(drawn), Err)
     }
 
     fn open_name(&self, fact: &Fact<'_>, epoch: EpochId) -> Option<String> {
@@ -223,102 +450,112 @@ impl<S: Store> Replica<S> {
         (name.len() <= NAME_BYTES_MAX && !name.chars().any(char::is_control)).then_some(name)
     }
 
-    fn take_epoch(&mut self, batch: &mut Batch, fact: &Fact<'_>, epoch: EpochStatement) {
-        let id = epoch.id(&fact.log.compartment);
-        let root = epoch.boxes_root;
-        let Some(area) = self.areas.get_mut(&fact.log.compartment) else { return };
-        let Body::Compartment(compartment) = &mut area.body else { return };
-        // Whoever waited for this one follows, and whoever waited for those.
-        let (mut ready, mut known) = (vec![epoch], Vec::new());
-        while let Some(epoch) = ready.pop() {
-            let missing = epoch.parents.iter().find(|p| !compartment.epochs().contains_key(*p));
-            if let Some(parent) = missing.copied() {
-                area.orphans.entry(parent).or_default().push(epoch);
-                continue;
-            }
-            if let Ok(id) = compartment.insert_epoch(epoch) {
-                known.push(id);
-                ready.extend(area.orphans.remove(&id).unwrap_or_default());
-            }
-        }
-        // This one's boxes are at hand; in the store they are not yet.
-        self.take_boxes(batch, fact, id, &root);
-        for id in known {
-            self.reopen_boxes(batch, fact.log.compartment, id);
-        }
-    }
-
     /// Tries the boxes that came before the statement of their epoch.
     fn reopen_boxes(&mut self, batch: &mut Batch, area: CompartmentId, epoch: EpochId) {
         let Some(area) = self.areas.get_mut(&area) else { return };
         for (log, seq) in area.closed.remove(&epoch).unwrap_or_default() {
             let Ok(Some(entry)) = self.logbook.entry(&self.store, &log, seq) else { continue };
-            let root = match Statement::decode(&entry.sealed) {
-                Ok(Statement::Reseal { boxes_root, .. }) => boxes_root,
-                Ok(Statement::Epoch(epoch)) => epoch.boxes_root,
-                _ => continue,
-            };
             let payload = entry.payload.as_deref();
             let fact = Fact { id: entry.id, seq, log, statement: &entry.sealed, payload };
-            self.take_boxes(batch, &fact, epoch, &root);
+            self.take_boxes(batch, &fact, epoch);
         }
     }
 
     /// Opens our own box among those of an epoch, if it is there and keeps its word.
-    fn take_boxes(&mut self, batch: &mut Batch, fact: &Fact<'_>, id: EpochId, root: &Digest) {
+    fn take_boxes(&mut self, batch: &mut Batch, fact: &Fact<'_>, id: EpochId) {
         let Some(Ok(boxes)) = fact.payload.map(decode_boxes) else { return };
-        if merkle_root(boxes.iter().map(SecretBox::leaf)) != *root {
-            return;
-        }
         let answerable = boxes.iter().filter(|sealed| self.answers_for(&fact.log, &sealed.device));
         let boxed: Vec<_> = answerable.map(|sealed| (id, sealed.device)).collect();
         self.boxed.extend(boxed);
-        if self.epoch_keys.contains_key(&id) {
+        let own = self.keys.id();
+        if self.epoch_keys.contains_key(&id) || !boxes.iter().any(|sealed| sealed.device == own) {
             return;
         }
         let Some(commitment) = self
             .compartment(fact.log.compartment)
             .and_then(|c| c.epochs().get(&id))
-            .map(|epoch| epoch.commitment)
+            .map(|epoch| epoch.statement.commitment)
         else {
             if let Some(area) = self.areas.get_mut(&fact.log.compartment) {
                 area.closed.entry(id).or_default().push((fact.log, fact.seq));
             }
             return;
         };
-        let own = self.keys.id();
         let context = box_context(&fact.log.compartment.0, &commitment);
         let secret = boxes
             .iter()
             .filter(|sealed| sealed.device == own)
             .filter_map(|sealed| sealed.open(&self.keys, &context).ok())
             .find(|secret| EpochKeys::commitment(secret) == commitment);
-        if let Some(secret) = secret {
-            self.hold_epoch(batch, id, EpochKeys::of(&secret));
+        match secret {
+            Some(secret) => self.hold_epoch(batch, id, EpochKeys::of(&secret)),
+            None => self.blame_author(fact.log.device, PeerFault::Box),
         }
     }
 
-    /// Whether boxes for a device in this log need not be sealed again by those who would: its
-    /// author opened the compartment, or is of the same agency. A box that others sealed may hold
+    /// Whether boxes for a device in this log need not be sealed again by those who would: its author
+    /// is a desk, opened the compartment, or is of the same agency. A box that others sealed may hold
     /// nothing.
     fn answers_for(&self, log: &LogId, device: &DeviceId) -> bool {
         let Some(compartment) = self.compartment(log.compartment) else { return false };
-        let opening = compartment.opening();
-        let Some(coalition) = self.coalition(opening.coalition) else { return false };
-        let agency = |device| coalition.devices().get(device).map(|standing| standing.agency);
+        let agency = |device| compartment.devices().get(device).map(|standing| standing.agency);
         let own = agency(&log.device);
-        opening.opener == log.device || own.is_some() && own == agency(device)
+        let desk = compartment.live(&log.device).is_some_and(|standing| standing.desk);
+        desk || compartment.opening().opener == log.device || own.is_some() && own == agency(device)
+    }
+
+    /// Reads the names that waited for keys which are here now, once their entries are stored.
+    pub(super) fn read_names(&mut self) {
+        let mut found = Vec::new();
+        for area in self.areas.values_mut().filter(|area| !area.unnamed.is_empty()) {
+            let keys = &self.epoch_keys;
+            found.extend(area.unnamed.extract_if(.., |epoch, _| keys.contains_key(epoch)));
+        }
+        for (epoch, places) in found {
+            for (log, seq) in places {
+                let Ok(Some(entry)) = self.logbook.entry(&self.store, &log, seq) else { continue };
+                let payload = entry.payload.as_deref();
+                let fact = Fact { id: entry.id, seq, log, statement: &entry.sealed, payload };
+                let name = self.open_name(&fact, epoch);
+                if let Some(area) = self.areas.get_mut(&log.compartment) {
+                    area.name = name.or(area.name.take());
+                }
+            }
+        }
     }
 
     /// Keeps an epoch's keys.
     pub(super) fn hold_epoch(&mut self, batch: &mut Batch, id: EpochId, keys: EpochKeys) {
-        batch.put(Space::Secrets, id.0, keys.to_bytes().to_vec());
+        keys.store(batch, id);
         self.epoch_keys.insert(id, keys);
         self.shelf.epoch_opened(id);
     }
 }
 
+impl Drawn {
+    /// `limit (number) || routes (8, big-endian)`.
+    fn encode(self) -> Vec<u8> {
+        let mut out = Vec::new();
+        out.number(self.limit).raw(&self.routes.to_be_bytes());
+        out
+    }
+
+    fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        let mut reader = Reader::new(bytes);
+        let limit = reader.number("limit")?;
+        let routes = u64::from_be_bytes(reader.array("routes")?);
+        reader.finish()?;
+        Ok(Self { limit, routes })
+    }
+}
+
 const AREA_PREFIX: &[u8] = b"area/";
+const DRAWN_PREFIX: &[u8] = b"drawn/";
+
+/// `prefix || log number (4, big-endian)`.
+fn drawn_key(no: LogNo) -> Vec<u8> {
+    [DRAWN_PREFIX, &no.0.to_be_bytes()].concat()
+}
 
 fn area_key(id: &CompartmentId) -> Vec<u8> {
     [AREA_PREFIX, &id.0].concat()
@@ -342,22 +579,50 @@ pub(super) fn compartment_body(opening: Opening) -> Body {
     Body::Compartment(Compartment::new(opening))
 }
 
-/// The payload of an epoch or reseal: `count (number) || boxes`.
-pub(super) fn encode_boxes(boxes: &[SecretBox]) -> Vec<u8> {
-    use tearline_crdt::codec::Write as _;
-    let mut out = Vec::new();
-    out.number(boxes.len() as u64);
-    boxes.iter().for_each(|sealed| sealed.encode(&mut out));
-    out
+/// The ML-KEM key in the payload beside the statement that brings a device in, if it is the one that
+/// the device's card names.
+fn kem_key_beside(statement: &Statement, payload: Option<&[u8]>) -> Option<KemKey> {
+    let card = match statement {
+        Statement::Desk(certificate) => &certificate.desk,
+        Statement::Grant { audience: Audience::Device { card, .. }, .. } => card,
+        _ => return None,
+    };
+    KemKey::from_bytes(payload?).ok().filter(|key| card.matches(key))
 }
 
-fn decode_boxes(bytes: &[u8]) -> Result<Vec<SecretBox>, DecodeError> {
-    let mut reader = Reader::new(bytes);
-    let count = reader.count(BOXES_MAX, "boxes")?;
-    let mut boxes = Vec::with_capacity(count);
-    for _ in 0..count {
-        boxes.push(SecretBox::decode(&mut reader)?);
+/// The logbook, as verdicts ask of it. A failing store is reported when the verdicts are drawn.
+pub(super) struct HeldLogs<'a> {
+    logbook: &'a Logbook,
+    store: &'a dyn Store,
+    failed: RefCell<Option<StoreError>>,
+}
+
+impl<'a> HeldLogs<'a> {
+    pub(super) const fn new(logbook: &'a Logbook, store: &'a dyn Store) -> Self {
+        Self { logbook, store, failed: RefCell::new(None) }
     }
-    reader.finish()?;
-    Ok(boxes)
+
+    pub(super) fn outcome(self) -> Result<(), StoreError> {
+        self.failed.into_inner().map_or(Ok(()), Err)
+    }
+}
+
+impl Logs for HeldLogs<'_> {
+    fn held(&self, log: &LogId) -> u64 {
+        self.logbook.head(log).next
+    }
+
+    fn id_at(&self, log: &LogId, seq: u64) -> Option<EntryId> {
+        match self.logbook.entry(self.store, log, seq) {
+            Ok(entry) => entry.map(|entry| entry.id),
+            Err(error) => {
+                self.failed.replace(Some(error));
+                None
+            }
+        }
+    }
+
+    fn forked_at(&self, log: &LogId) -> Option<u64> {
+        self.logbook.state(log).and_then(|state| state.forked_at)
+    }
 }

@@ -73,6 +73,11 @@ impl<S: Store> Replica<S> {
             return Ok(Ok(()));
         }
         if run.first != head.next {
+            let durable = self.areas.get(&id).map_or(0, |area| area.frontier.head(&run.key).next);
+            if durable < head.next {
+                // Where we are is said once it is durable.
+                return Ok(Ok(()));
+            }
             let position = Leaf { key: run.key, next: head.next, head: head_tag(&head.id) };
             self.say(link, Frame::Positions { area: tag, positions: vec![position] });
             return Ok(Ok(()));
@@ -132,10 +137,20 @@ impl<S: Store> Replica<S> {
     ) -> Result<(), StoreError> {
         let mut batch = Batch::default();
         let log = *run.log();
+        let standings = super::Standings { areas: &self.areas, own: self.keys.id(), now: now.wall };
+        // What was verified decodes; should it not, it is not stored.
+        let Ok(screened) = self.shelf.screen(&self.epoch_keys, &standings, run) else {
+            return Ok(());
+        };
+        let run = screened.as_ref().unwrap_or(run);
         let Some(no) = self.logbook.append(&mut batch, run) else { return Ok(()) };
         if let Some(area) = self.areas.get_mut(&log.compartment) {
             area.logs.insert(LogKey::of(&log), log);
         }
+        if run.from().next == 0 {
+            self.draw_new(&mut batch, &log, no)?;
+        }
+        self.notice(run);
         if log.class == Class::Authority {
             for entry in run.entries() {
                 self.take_fact(
@@ -150,7 +165,8 @@ impl<S: Store> Replica<S> {
                 );
             }
         } else {
-            let standings = super::Standings { areas: &self.areas };
+            let standings =
+                super::Standings { areas: &self.areas, own: self.keys.id(), now: now.wall };
             let mut desk = tearline_crdt::record::shelf::Desk {
                 store: &self.store,
                 logbook: &self.logbook,
@@ -164,18 +180,23 @@ impl<S: Store> Replica<S> {
         self.apply(batch)?;
         let arrival = Arrival { log, from: run.from().next, to: *run.to(), source, ticket };
         self.arrivals.push((Barrier(self.next_barrier), arrival));
+        self.erase_more(now)?;
         if log.class == Class::Authority {
+            self.read_names();
+            self.redraw()?;
+            self.seals_wanted = true;
             self.open_waiting(now)?;
-            self.reseal_for_own(now)?;
         }
         Ok(())
     }
 
-    /// Opens entries that waited for an epoch whose keys came.
+    /// Opens entries that waited for an epoch whose keys came, and judges records again of which
+    /// other entries count now.
     pub(super) fn open_waiting(&mut self, now: Now) -> Result<(), StoreError> {
-        while self.shelf.has_opened_epochs() {
+        while self.shelf.has_opened_epochs() || self.shelf.has_moved() {
             let mut batch = Batch::default();
-            let standings = super::Standings { areas: &self.areas };
+            let standings =
+                super::Standings { areas: &self.areas, own: self.keys.id(), now: now.wall };
             let mut desk = tearline_crdt::record::shelf::Desk {
                 store: &self.store,
                 logbook: &self.logbook,
@@ -184,7 +205,32 @@ impl<S: Store> Replica<S> {
                 projection: &mut *self.projection,
                 now: now.wall,
             };
-            self.shelf.open_waiting(&mut desk, &mut batch)?;
+            if self.shelf.has_moved() {
+                self.shelf.judge_moved(&mut desk, &mut batch)?;
+            } else {
+                self.shelf.open_waiting(&mut desk, &mut batch)?;
+            }
+            self.apply(batch)?;
+        }
+        self.erase_more(now)?;
+        self.obey(now)
+    }
+
+    /// Destroys what is queued to be.
+    pub(super) fn erase_more(&mut self, now: Now) -> Result<(), StoreError> {
+        while self.shelf.has_erasures() {
+            let mut batch = Batch::default();
+            let standings =
+                super::Standings { areas: &self.areas, own: self.keys.id(), now: now.wall };
+            let mut desk = tearline_crdt::record::shelf::Desk {
+                store: &self.store,
+                logbook: &self.logbook,
+                keys: &self.epoch_keys,
+                standings: &standings,
+                projection: &mut *self.projection,
+                now: now.wall,
+            };
+            self.shelf.erase_more(&mut desk, &mut batch)?;
             self.apply(batch)?;
         }
         Ok(())
@@ -215,7 +261,7 @@ impl<S: Store> Replica<S> {
             self.on_authority_changed()?;
         }
         self.spread_forks(barrier)?;
-        self.answer_joins();
+        self.answer_joins(barrier);
         let tickets = std::mem::take(&mut self.tickets);
         for (covered_by, ticket) in tickets {
             if covered_by <= barrier {

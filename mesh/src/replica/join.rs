@@ -3,25 +3,30 @@
 //! coalition's log, and answers with the charter once that is durable.
 
 use tearline_crdt::charter::Member;
-use tearline_crdt::hash::{Domain, sha256};
+use tearline_crdt::hash::sha256;
 use tearline_crdt::id::{CoalitionId, CompartmentId, DeviceId};
-use tearline_crdt::statement::{Approval, Audience, Caveats, Right, Statement};
+use tearline_crdt::statement::{Act, Audience, Caveats, Right, Statement};
 use tearline_crdt::store::{Batch, Space, Store, StoreError};
 use tearline_crdt::time::{Now, WallTime};
 
 use super::area::coalition_body;
 use super::author::random;
 use super::session::Phase;
-use super::{Act, ActError, Event, Link, Output, Replica};
+use super::{ActError, Barrier, Done, Event, Link, Output, Replica};
 use crate::fault::PeerFault;
-use crate::invitation::{Applicant, Invitation, Invited, JoinAnswer, JoinRequest, Refusal};
+use crate::invitation::{
+    Applicant, Invitation, Invited, JoinAnswer, JoinRequest, Refusal, check_code,
+};
 use crate::wire::Frame;
 
 const INVITE_PREFIX: &[u8] = b"invite/";
+/// Bytes of what is kept of an invitation, before the name: coalition, kind, expiry.
+const INVITE_BYTES: usize = 32 + 1 + 8;
 
 /// A welcome that waits for its statements to be durable.
 #[derive(Debug)]
 pub(super) struct Welcome {
+    covered_by: Barrier,
     link: Link,
     answer: JoinAnswer,
 }
@@ -31,14 +36,15 @@ const REFUSALS_MAX: u32 = 3;
 
 impl<S: Store> Replica<S> {
     /// Makes an invitation, good once and until it expires. `addresses` say where this device
-    /// listens.
+    /// listens. Whoever comes in by it is called by the name here.
     pub fn invite(
         &mut self,
         coalition_id: CoalitionId,
         invited: Invited,
         expires: WallTime,
         addresses: Vec<String>,
-    ) -> Result<Act<Invitation>, ActError> {
+        name: &str,
+    ) -> Result<Done<Invitation>, ActError> {
         let coalition = self.coalition(coalition_id).ok_or(ActError::NoCoalition)?;
         if !coalition.devices().get(&self.device()).is_some_and(|standing| standing.desk) {
             return Err(ActError::Denied { needed: Right::Admit });
@@ -55,12 +61,13 @@ impl<S: Store> Replica<S> {
         let mut value = coalition_id.0.to_vec();
         value.push(invited as u8);
         value.extend(expires.0.to_be_bytes());
+        value.extend(name.as_bytes());
         let mut batch = Batch::default();
         batch.put(Space::Meta, invite_key(&secret), value);
         self.apply(batch)?;
         let ticket = self.flush_ticket();
         self.settle_outputs()?;
-        Ok(Act { value: invitation, ticket })
+        Ok(Done { value: invitation, ticket })
     }
 
     /// Asks to come in: when a link to the inviter that we dialed is up, the request goes out.
@@ -105,7 +112,8 @@ impl<S: Store> Replica<S> {
             return Ok(if session.refusals > REFUSALS_MAX { Err(PeerFault::Join) } else { Ok(()) });
         }
         if let Some(answer) = answer {
-            self.welcomes.push(Welcome { link, answer });
+            let covered_by = Barrier(self.next_barrier);
+            self.welcomes.push(Welcome { covered_by, link, answer });
             self.flush_wanted = true;
         }
         Ok(Ok(()))
@@ -126,55 +134,88 @@ impl<S: Store> Replica<S> {
         let Some(coalition) = self.coalition(request.coalition) else {
             return Ok(Err(Refusal::Invitation));
         };
-        let Some(own) = coalition.devices().get(&self.device()).filter(|s| s.desk) else {
+        let Some(own) = coalition.live(&self.device()).filter(|s| s.desk) else {
             return Ok(Err(Refusal::NotAllowed));
         };
+        if !request.applicant.card().matches(&request.kem) {
+            return Ok(Err(Refusal::NotAllowed));
+        }
+        // The statement that brings the device in brings the key that its card only names.
+        let kem = Some(request.kem.as_bytes().to_vec());
         let statements = match (&request.applicant, invited) {
             (Applicant::Agency { name, country, desk }, Invited::Agency) => {
                 if desk.desk.device != device || !desk.holds() {
                     return Ok(Err(Refusal::NotAllowed));
                 }
-                let certified = Statement::Desk(desk.clone());
-                if coalition.members().values().any(|member| member.root == desk.root) {
+                let certified = (Statement::Desk(desk.clone()), kem);
+                let seated = coalition.seats().values().any(|s| s.roots.contains(&desk.root));
+                if seated {
                     vec![certified]
-                } else if coalition.charter().quorum > 1 {
-                    return Ok(Err(Refusal::Quorum));
                 } else {
+                    let founder = coalition.charter().founders.iter();
+                    if !founder.clone().any(|founder| founder.no == own.agency) {
+                        return Ok(Err(Refusal::NotAllowed));
+                    }
+                    let proposed = coalition.proposals().into_values().any(|proposal| {
+                        matches!(&proposal.act, Act::Admit { member, .. } if member.root == desk.root)
+                    });
                     let member = Member {
                         no: coalition.next_agency(own.agency),
                         name: name.clone(),
                         country: country.iter().map(|b| char::from(*b)).collect(),
                         root: desk.root,
                     };
-                    let bytes = Statement::admission_bytes(&coalition.id(), &member);
-                    let signature = self.keys.signer().sign(Domain::Admission, &bytes);
-                    let approvals = vec![Approval { desk: self.device(), signature }];
-                    vec![Statement::Admit { member, approvals }, certified]
+                    let act = Act::Admit { member, cites: Vec::new() };
+                    let propose = (Statement::Propose { number: 0, act }, None);
+                    if coalition.charter().quorum > 1 {
+                        // The invitation stays good: the applicant asks again when others agreed.
+                        if !proposed {
+                            self.propose_admission(now, request.coalition, propose)?;
+                        }
+                        return Ok(Err(Refusal::Quorum));
+                    }
+                    vec![propose, certified]
                 }
             }
             (Applicant::Device(card), Invited::Device) => {
                 if card.device != device || card.sponsor != self.device().0 || !card.holds() {
                     return Ok(Err(Refusal::NotAllowed));
                 }
-                vec![Statement::Grant {
-                    audience: Audience::Device { agency: own.agency, card: card.clone() },
-                    right: Right::Write,
-                    caveats: Caveats::default(),
-                }]
+                let audience = Audience::Device { agency: own.agency, card: card.clone() };
+                let (right, caveats, reopening) = (Right::Write, Caveats::default(), None);
+                vec![(Statement::Grant { audience, right, caveats, reopening }, kem)]
             }
             _ => return Ok(Err(Refusal::NotAllowed)),
         };
+        let invitation = self.store.get(Space::Meta, &key)?.unwrap_or_default();
+        let name = invitation.get(INVITE_BYTES..).unwrap_or_default().to_vec();
+        let check = check_code(&self.device(), &device, &request.secret);
         let mut batch = Batch::default();
         batch.remove(Space::Meta, key);
+        batch.put(Space::Meta, [b"check/".as_slice(), &device.0].concat(), check.into_bytes());
+        if !name.is_empty() {
+            batch.put(Space::Meta, [b"name/".as_slice(), &device.0].concat(), name);
+        }
         self.apply(batch)?;
         let area = CompartmentId(request.coalition.0);
-        let statements = statements.into_iter().map(|statement| (statement, None)).collect();
         match self.state(now, area, statements) {
             Ok(_) => {}
             Err(ActError::Store(error)) => return Err(error),
             Err(_) => return Ok(Err(Refusal::NotAllowed)),
         }
         Ok(Ok(()))
+    }
+
+    fn propose_admission(
+        &mut self,
+        now: Now,
+        coalition: CoalitionId,
+        propose: (Statement, Option<Vec<u8>>),
+    ) -> Result<(), StoreError> {
+        match self.state(now, CompartmentId(coalition.0), vec![propose]) {
+            Err(ActError::Store(error)) => Err(error),
+            _ => Ok(()),
+        }
     }
 
     fn valid_invitation(
@@ -195,8 +236,9 @@ impl<S: Store> Replica<S> {
     }
 
     /// Answers applicants whose statements are durable now.
-    pub(super) fn answer_joins(&mut self) {
-        for Welcome { link, answer } in std::mem::take(&mut self.welcomes) {
+    pub(super) fn answer_joins(&mut self, barrier: Barrier) {
+        let durable = self.welcomes.extract_if(.., |welcome| welcome.covered_by <= barrier);
+        for Welcome { link, answer, .. } in durable.collect::<Vec<_>>() {
             self.say(link, Frame::JoinAnswer { answer: answer.encode() });
         }
     }
@@ -226,6 +268,7 @@ impl<S: Store> Replica<S> {
                     let mut batch = Batch::default();
                     self.create_area(&mut batch, coalition_body(charter));
                     self.apply(batch)?;
+                    self.redraw()?;
                 }
                 self.outputs.push_back(Output::Event(Event::Joined(id)));
                 self.say_open(link);

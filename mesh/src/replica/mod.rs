@@ -21,10 +21,14 @@
 
 mod area;
 mod author;
+mod govern;
 mod ingest;
 mod join;
 mod session;
+mod standings;
 mod sync;
+mod trace;
+mod words;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::ControlFlow;
@@ -33,20 +37,23 @@ use tearline_crdt::authority::{Coalition, Compartment};
 use tearline_crdt::entropy::Entropy;
 use tearline_crdt::epoch::EpochKeys;
 use tearline_crdt::id::{
-    AgencyNo, CoalitionId, CompartmentId, DeviceId, EpochId, Incarnation, LogId, RecordId,
+    CoalitionId, CompartmentId, DeviceId, EntryId, EpochId, Incarnation, LogId, RecordId,
 };
 use tearline_crdt::keys::DeviceKeys;
 use tearline_crdt::logbook::Logbook;
 use tearline_crdt::record::shelf::{Projection, Shelf};
 use tearline_crdt::store::{Batch, Space, Store, StoreError};
-use tearline_crdt::time::{MonoTime, Now};
+use tearline_crdt::time::{MonoTime, Now, WallTime};
 
 use crate::fault::PeerFault;
 pub use area::{Area, Body};
-pub use author::{Act, ActError, Ticket};
+pub use author::{ActError, Done, Ticket};
+pub use govern::{Lost, Word};
 pub use session::PeerState;
+pub use trace::{Exposure, Kept, QuarantinedEntry};
 
 use session::{PeerMemory, Session};
+use standings::Standings;
 
 /// One connection to a device, numbered by the driver and never used twice.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -85,6 +92,8 @@ pub enum Input {
         /// The link.
         link: Link,
     },
+    /// Time passed. To be said about once a minute: records are destroyed when their delay is over.
+    Tick,
     /// The store was flushed after the [`Output::Flush`] with this barrier.
     Flushed {
         /// The barrier.
@@ -197,6 +206,20 @@ pub struct Replica<S> {
     tickets: Vec<(Barrier, Ticket)>,
     arrivals: Vec<(Barrier, ingest::Arrival)>,
     forks: Vec<(Barrier, LogId)>,
+    /// Areas whose statements changed since their answers were drawn.
+    stale: BTreeSet<CompartmentId>,
+    /// Compartments in which words about records may not have been carried out.
+    said: BTreeSet<CompartmentId>,
+    /// What was carried out, of records of which nothing was heard since the start.
+    heard: BTreeMap<EntryId, words::Spoken>,
+    /// When the next record is to be destroyed.
+    next_due: Option<WallTime>,
+    /// Whether words are being carried out.
+    obeying: bool,
+    /// Whether nothing is quarantined, for an exercise.
+    lenient: bool,
+    /// Whether somebody may lack boxes that this device seals.
+    seals_wanted: bool,
     /// Whether statements are read from the store: what follows is drawn from all of them at once.
     replaying: bool,
     /// Standings changed since links were last vouched for.
@@ -207,6 +230,8 @@ pub struct Replica<S> {
     next_ticket: u64,
     /// The driver's monotonic clock at the last input.
     clock: MonoTime,
+    /// The driver's wall clock at the last input or act.
+    wall: WallTime,
     outputs: VecDeque<Output>,
 }
 
@@ -245,6 +270,7 @@ impl<S: Store> Replica<S> {
     /// grows with logs and statements, not with entries.
     pub fn open(store: S, setup: Setup) -> Result<Self, StoreError> {
         let logbook = Logbook::load(&store)?;
+        let shelf = Shelf::load(&store)?;
         let Setup { keys, incarnation, entropy, projection } = setup;
         let mut replica = Self {
             store,
@@ -253,7 +279,7 @@ impl<S: Store> Replica<S> {
             entropy,
             projection,
             logbook,
-            shelf: Shelf::default(),
+            shelf,
             areas: BTreeMap::new(),
             epoch_keys: BTreeMap::new(),
             sessions: BTreeMap::new(),
@@ -265,6 +291,13 @@ impl<S: Store> Replica<S> {
             tickets: Vec::new(),
             arrivals: Vec::new(),
             forks: Vec::new(),
+            stale: BTreeSet::new(),
+            said: BTreeSet::new(),
+            heard: BTreeMap::new(),
+            next_due: None,
+            obeying: false,
+            lenient: false,
+            seals_wanted: false,
             replaying: false,
             standings_changed: false,
             next_barrier: 0,
@@ -272,9 +305,11 @@ impl<S: Store> Replica<S> {
             flushes_out: 0,
             next_ticket: 0,
             clock: MonoTime::default(),
+            wall: WallTime::default(),
             outputs: VecDeque::new(),
         };
         replica.load_epoch_keys()?;
+        replica.load_words()?;
         replica.load_areas()?;
         Ok(replica)
     }
@@ -283,7 +318,8 @@ impl<S: Store> Replica<S> {
     /// no input of a peer causes one.
     pub fn handle(&mut self, now: Now, input: Input) -> Result<(), StoreError> {
         self.clock = now.mono;
-        if self.shelf.has_opened_epochs() {
+        self.wall = now.wall;
+        if self.shelf.has_opened_epochs() || self.shelf.has_moved() {
             self.open_waiting(now)?;
         }
         match input {
@@ -296,7 +332,10 @@ impl<S: Store> Replica<S> {
                 }
             }
             Input::Flushed { barrier } => self.on_flushed(barrier)?,
+            Input::Tick => {}
         }
+        self.obey(now)?;
+        self.seal_missing(now)?;
         self.settle_outputs()
     }
 
@@ -368,6 +407,12 @@ impl<S: Store> Replica<S> {
         // Whatever waited for one of them when the process ended is opened with the first input.
         self.epoch_keys.keys().for_each(|epoch| self.shelf.epoch_opened(*epoch));
         bad.map_or(Ok(()), Err)
+    }
+
+    /// From now on lets every log count whole. An exercise shows with it that its checks can fail; no
+    /// peer that is one may do this.
+    pub fn quarantine_nothing(&mut self) {
+        self.lenient = true;
     }
 
     /// This device.
@@ -503,25 +548,9 @@ impl<S: Store> Replica<S> {
         &mut self,
         ask: impl FnOnce(&mut tearline_crdt::record::shelf::Reader<'_>) -> T,
     ) -> T {
-        let standings = Standings { areas: &self.areas };
+        let standings = Standings { areas: &self.areas, own: self.keys.id(), now: self.wall };
         let mut reader =
             self.shelf.reader(&self.store, &self.logbook, &self.epoch_keys, &standings);
         ask(&mut reader)
-    }
-}
-
-/// The standings of devices, for the shelf's question of who may write a record.
-struct Standings<'a> {
-    areas: &'a BTreeMap<CompartmentId, Area>,
-}
-
-impl tearline_crdt::record::shelf::Standings for Standings<'_> {
-    fn agency(&self, compartment: &CompartmentId, device: &DeviceId) -> Option<AgencyNo> {
-        let Body::Compartment(compartment) = &self.areas.get(compartment)?.body else {
-            return None;
-        };
-        let coalition = CompartmentId(compartment.opening().coalition.0);
-        let Body::Coalition(coalition) = &self.areas.get(&coalition)?.body else { return None };
-        coalition.devices().get(device).map(|standing| standing.agency)
     }
 }

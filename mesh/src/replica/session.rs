@@ -7,6 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use tearline_crdt::authority::Seat;
 use tearline_crdt::frontier::{LogKey, NodeHash};
 use tearline_crdt::hash::Domain;
 use tearline_crdt::id::{AgencyNo, CompartmentId, DeviceId};
@@ -470,7 +471,7 @@ impl<S: Store> Replica<S> {
     ) -> Result<Result<(), PeerFault>, StoreError> {
         let id = opening.id();
         let Some(coalition) = self.coalition(opening.coalition) else { return Ok(Ok(())) };
-        let standing = |device: &DeviceId| coalition.devices().get(device).map(|s| s.agency);
+        let standing = |device: &DeviceId| coalition.live(device).map(|s| s.agency);
         let Some(sender) = self.sessions.get(&link).map(|session| session.device) else {
             return Ok(Ok(()));
         };
@@ -484,8 +485,10 @@ impl<S: Store> Replica<S> {
             return Ok(Ok(()));
         };
         let meant = |no: AgencyNo| {
-            let member = coalition.members().get(&no);
-            member.is_some_and(|member| opening.audience.contains(&(no, member.root)))
+            let seat = coalition.seats().get(&no);
+            let meant =
+                |seat: &Seat| seat.roots.iter().any(|r| opening.audience.contains(&(no, *r)));
+            seat.is_some_and(meant)
         };
         if !meant(own) || !meant(sender) {
             return Ok(Err(PeerFault::Introduction));
@@ -502,6 +505,7 @@ impl<S: Store> Replica<S> {
             let mut batch = Batch::default();
             self.create_area(&mut batch, compartment_body(opening));
             self.apply(batch)?;
+            self.redraw()?;
         }
         if let Some(session) = self.sessions.get_mut(&link) {
             session.shared.insert(id);
@@ -544,7 +548,7 @@ impl<S: Store> Replica<S> {
 
     fn has_standing(&self, device: &DeviceId) -> bool {
         self.areas.values().any(|area| match &area.body {
-            Body::Coalition(coalition) => coalition.devices().contains_key(device),
+            Body::Coalition(coalition) => coalition.live(device).is_some(),
             Body::Compartment(_) => false,
         })
     }

@@ -245,6 +245,9 @@ impl<S: Store> Replica<S> {
             area.frontier.set_forked(LogKey::of(&log));
         }
         self.forget_digests();
+        // How far the log counts has changed; the records are judged with the next input.
+        self.stale.insert(log.compartment);
+        self.redraw()?;
         self.outputs.push_back(Output::Event(Event::Forked(log)));
         self.forks.push((Barrier(self.next_barrier), log));
         Ok(())

@@ -94,7 +94,7 @@ fn strangers_introduce_nothing_and_members_only_what_its_opener_signed() {
         Frame::Intro { opening: Statement::Open(opening.clone()).encode() }.encode()
     };
     let members = world.peers[0].replica.coalition(coalition).unwrap().members();
-    let audience: Vec<_> = members.iter().map(|(no, member)| (*no, member.root)).collect();
+    let audience: Vec<_> = members.map(|member| (member.no, member.root)).collect();
     let sound = Opening::sign(keys(2).signer(), coalition, audience.clone(), [9; 16]);
     let stranger = keys(50);
     let link = Link(900);
@@ -137,7 +137,8 @@ fn a_device_reads_what_was_resealed_to_it_before_it_saw_the_epochs() {
     world.cut(link);
     let expires = WallTime(world.now().wall.0 + 3_600_000);
     let invited = Invited::Device;
-    let invitation = world.peers[1].replica.invite(coalition, invited, expires, vec![]).unwrap();
+    let invitation =
+        world.peers[1].replica.invite(coalition, invited, expires, vec![], "").unwrap();
     world.drain(1);
     world.settle();
     let request = world.request(&invitation.value, 2);

@@ -6,10 +6,13 @@
     reason = "a test fails by panicking"
 )]
 
+mod boxes;
+mod govern;
 mod hostile;
 mod world;
 
-use tearline_crdt::id::Class;
+use tearline_crdt::id::{Class, EpochId};
+use tearline_crdt::statement::Statement;
 use tearline_mesh::invitation::Invited;
 use tearline_mesh::wire::Frame;
 use tearline_mesh::{Event, PeerFault};
@@ -25,7 +28,7 @@ fn agencies_join_by_invitation_and_share_records() {
     let mut world = World::new(3);
     let coalition = world.coalition();
     for peer in &world.peers {
-        let members = peer.replica.coalition(coalition).unwrap().members().len();
+        let members = peer.replica.coalition(coalition).unwrap().members().count();
         assert!(members >= 2);
     }
     let (ab, _ac) = (world.connect(1, 0), world.connect(2, 0));
@@ -229,13 +232,15 @@ fn records_travel_through_a_third_peer() {
 #[test]
 fn garbage_lies_and_false_acknowledgements_are_blamed_and_change_nothing() {
     use tearline_mesh::wire::FRAME_BYTES_MAX;
+    let no_opening = Statement::Describe { epoch: EpochId([9; 32]) };
     let frames: Vec<(Vec<u8>, &str)> = vec![
         (vec![], "malformed-frame"),
         (vec![99, 1, 2], "malformed-frame"),
         (vec![0; FRAME_BYTES_MAX + 1], "oversize-frame"),
         (Frame::Same.encode(), "out-of-turn"),
         (Frame::JoinAnswer { answer: vec![1] }.encode(), "out-of-turn"),
-        (Frame::Intro { opening: vec![9, 9] }.encode(), "bad-introduction"),
+        (Frame::Intro { opening: vec![9, 9] }.encode(), "malformed-frame"),
+        (Frame::Intro { opening: no_opening.encode() }.encode(), "bad-introduction"),
     ];
     for (bytes, name) in frames {
         let mut world = World::new(2);

@@ -73,6 +73,11 @@ impl World {
         }
     }
 
+    /// Time passes.
+    pub(crate) fn wait(&mut self, ms: u64) {
+        self.now_ms += ms;
+    }
+
     pub(crate) fn now(&self) -> Now {
         Now { mono: MonoTime(self.now_ms), wall: WallTime(self.now_ms) }
     }
@@ -228,7 +233,7 @@ impl World {
             founders: vec![founder],
         };
         let now = self.now();
-        let certificate = DeskCertificate::sign(&root(1), &keys(1));
+        let certificate = DeskCertificate::sign(&root(1), &keys(1), None);
         let act = self.peers[0].replica.found(now, charter, certificate).unwrap();
         self.drain(0);
         self.settle();
@@ -250,7 +255,7 @@ impl World {
 
     pub(crate) fn invite(&mut self, coalition: CoalitionId, invited: Invited) -> Invitation {
         let expires = WallTime(self.now_ms + 3_600_000);
-        let act = self.peers[0].replica.invite(coalition, invited, expires, vec![]).unwrap();
+        let act = self.peers[0].replica.invite(coalition, invited, expires, vec![], "").unwrap();
         self.drain(0);
         self.settle();
         act.value
@@ -262,11 +267,16 @@ impl World {
             Invited::Agency => Applicant::Agency {
                 name: format!("Agency {seed}"),
                 country: *b"TD",
-                desk: DeskCertificate::sign(&root(seed), &keys(seed)),
+                desk: DeskCertificate::sign(&root(seed), &keys(seed), None),
             },
             Invited::Device => Applicant::Device(keys(seed).card(invitation.inviter.0)),
         };
-        JoinRequest { coalition: invitation.coalition, secret: invitation.secret, applicant }
+        JoinRequest {
+            coalition: invitation.coalition,
+            secret: invitation.secret,
+            applicant,
+            kem: keys(seed).kem_key().clone(),
+        }
     }
 
     pub(crate) fn open(

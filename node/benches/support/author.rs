@@ -8,10 +8,10 @@ use std::time::Instant;
 
 use tearline_crdt::change::first_change;
 use tearline_crdt::entropy::SeededEntropy;
-use tearline_crdt::entry::run::{VerifiedRun, write_segment};
+use tearline_crdt::entry::run::{NewEntry, VerifiedRun, WriteFault, write_segment};
 use tearline_crdt::entry::sealed::LogCipher;
 use tearline_crdt::epoch::EpochKeys;
-use tearline_crdt::id::EpochId;
+use tearline_crdt::id::{AgencyNo, EpochId};
 use tearline_crdt::keys::Signer;
 use tearline_crdt::logbook::Logbook;
 use tearline_crdt::record::label::Label;
@@ -26,6 +26,9 @@ use crate::stages::{self, Broken, FLUSH_EVERY, NOW, OneAgency, Stages, TimedInde
 /// Objects that an import writes together, and bytes of them, as text.
 const OBJECTS_PER_ACT: usize = 256;
 const BYTES_PER_ACT: usize = 256 * 1024;
+
+/// Whose records they are.
+const AUTHOR: AgencyNo = AgencyNo(1);
 
 /// Takes the objects of a file through all stages, each timed by itself; returns what was written,
 /// too.
@@ -60,7 +63,7 @@ pub(crate) fn author(file: &Path, folder: &Path) -> Result<(Stages, Vec<Verified
         let written = acts.into_iter().map(|drafts| author.act(&mut stages, drafts));
         let written = written.collect::<Result<Vec<_>, _>>()?;
         author.flush(&mut stages)?;
-        Ok::<_, Broken>(written)
+        Ok::<_, Broken>(written.into_iter().flatten().collect())
     })?;
     Ok((stages, written?))
 }
@@ -94,7 +97,7 @@ impl Author {
         })
     }
 
-    fn act(&mut self, stages: &mut Stages, drafts: Vec<Draft>) -> Result<VerifiedRun, Broken> {
+    fn act(&mut self, stages: &mut Stages, drafts: Vec<Draft>) -> Result<Vec<VerifiedRun>, Broken> {
         let log = stages::log();
         stages.objects += drafts.len() as u64;
         let fields = || {
@@ -104,9 +107,10 @@ impl Author {
             })
         };
         stages.time("look up", || {
-            fields()
-                .filter_map(|fields| fields.get("id")?.as_str())
-                .try_for_each(|id| index::external(&self.store, &log.compartment, id).map(drop))
+            fields().filter_map(index::external_id).try_for_each(|id| {
+                let found = index::external(&self.store, &log.compartment, AUTHOR, &id);
+                found.map(drop)
+            })
         })?;
         let (built, building) = timed(|| {
             let build = |fields| first_change([7; 16], NOW.0 as i64, fields);
@@ -130,9 +134,28 @@ impl Author {
         // To prepare is to build and to seal.
         stages.add("seal", preparing.saturating_sub(building));
         let prepared = prepared.map_err(|(n, error)| format!("object {n}: {error}"))?;
+        let mut runs = Vec::new();
+        let mut rest = prepared.entries.as_slice();
+        while !rest.is_empty() {
+            runs.push(self.take(stages, &mut rest)?);
+        }
+        Ok(runs)
+    }
+
+    /// Writes as many of the entries as one signature may cover: the half, if all are too many.
+    fn take(&mut self, stages: &mut Stages, rest: &mut &[NewEntry]) -> Result<VerifiedRun, Broken> {
+        let log = stages::log();
         let head = self.logbook.head(&log);
-        let run =
-            stages.time("chain", || write_segment(&log, &head, &self.signer, &prepared.entries))?;
+        let mut count = rest.len();
+        let run = stages.time("chain", || {
+            loop {
+                match write_segment(&log, &head, &self.signer, rest.split_at(count).0) {
+                    Err(WriteFault::SegmentTooLarge) if count > 1 => count = count.div_ceil(2),
+                    written => break written,
+                }
+            }
+        })?;
+        *rest = rest.split_at(count).1;
         let (batch, judging) = timed(|| {
             let mut batch = Batch::default();
             let no = self.logbook.append(&mut batch, &run).ok_or("the run does not follow")?;

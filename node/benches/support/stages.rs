@@ -8,9 +8,12 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use tearline_crdt::epoch::EpochKeys;
-use tearline_crdt::id::{AgencyNo, Class, CompartmentId, DeviceId, EpochId, Incarnation, LogId};
+use tearline_crdt::id::{
+    AgencyNo, Class, CompartmentId, DeviceId, EntryId, EpochId, Incarnation, LogId, RecordId,
+};
 use tearline_crdt::keys::Signer;
-use tearline_crdt::record::shelf::{Projection, RecordView, Standings};
+use tearline_crdt::record::kind::Kind;
+use tearline_crdt::record::shelf::{Projection, RecordState, RecordView, Standings, Stewardship};
 use tearline_crdt::store::{Batch, Store, StoreError};
 use tearline_crdt::time::WallTime;
 use tearline_node::index::{Index, Row};
@@ -105,9 +108,27 @@ pub(crate) const NOW: WallTime = WallTime(1_767_225_600_000);
 /// All devices are of one agency.
 pub(crate) struct OneAgency;
 
+impl Stewardship for OneAgency {
+    fn state(&self, _: &LogId, _: &EntryId) -> RecordState {
+        RecordState::default()
+    }
+
+    fn is_erased(&self, _: &LogId, _: &EntryId) -> bool {
+        false
+    }
+}
+
 impl Standings for OneAgency {
     fn agency(&self, _: &CompartmentId, _: &DeviceId) -> Option<AgencyNo> {
         Some(AgencyNo(1))
+    }
+
+    fn limit(&self, _: &LogId) -> u64 {
+        u64::MAX
+    }
+
+    fn allows(&self, _: &LogId, _: Kind, _: WallTime) -> bool {
+        true
     }
 }
 
@@ -126,22 +147,22 @@ impl Projection for TimedIndex {
         view: &RecordView<'_>,
     ) -> Result<(), StoreError> {
         let began = Instant::now();
-        let row = Row {
-            record: view.record,
-            version: view.version,
-            compartment: view.compartment,
-            class: view.class,
-            origin: view.origin,
-            device: view.device,
-            tlp: view.label.tlp as u8,
-            label: view.label.to_string(),
-            created_ms: view.created.0,
-            received_ms: view.received.0,
-            ..Row::describe(view.kind, view.fields)
-        };
-        self.index.put(batch, row.bounded());
+        self.index.put(batch, Row::of(view));
         self.spent += began.elapsed();
         Ok(())
+    }
+
+    fn removed(&mut self, _: &dyn Store, _: &mut Batch, _: &RecordId) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    fn erased(
+        &mut self,
+        store: &dyn Store,
+        batch: &mut Batch,
+        record: &RecordId,
+    ) -> Result<(), StoreError> {
+        self.index.remove(store, batch, record)
     }
 
     fn finish(&mut self, batch: &mut Batch) {

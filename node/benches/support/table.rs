@@ -83,12 +83,19 @@ impl Table {
         self.rows.push(Row { what: what.into(), unit, measured, bound: Some(bound), limit });
     }
 
-    /// Prints it, with `--json` among the arguments as one document.
-    pub(crate) fn print(&self) {
+    /// Prints it, with `--json` among the arguments as one document. Returns whether every row keeps
+    /// its bound.
+    #[must_use]
+    pub(crate) fn print(&self) -> bool {
         if std::env::args().any(|argument| argument == "--json") {
             println!("{}", self.json());
-            return;
+        } else {
+            self.print_lines();
         }
+        self.rows.iter().all(|row| row.verdict() != Some(false))
+    }
+
+    fn print_lines(&self) {
         println!("\n{}", self.title);
         let head = ["what", "measured", "unit", "bound", "limit", "of limit", "asked", "verdict"];
         let mut lines = vec![head.map(str::to_owned)];
@@ -127,6 +134,11 @@ impl Table {
         });
         json!({ "title": self.title, "rows": rows.collect::<Vec<_>>() })
     }
+}
+
+/// The end of a benchmark: an error, and so exit code 1, unless every row kept its bound.
+pub(crate) const fn judged(passed: bool) -> Result<(), &'static str> {
+    if passed { Ok(()) } else { Err("a row does not keep its bound") }
 }
 
 fn cells(row: &Row) -> [String; 8] {

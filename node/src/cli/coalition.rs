@@ -1,22 +1,29 @@
-//! `coalition`: the agencies that share.
+//! `coalition`: the agencies that share, and what they decide together.
 
 use clap::Subcommand;
 
 use super::context::Context;
 use super::output::Outcome;
-use super::render::{Table, facts, short};
+use super::render::{Table, agencies, facts, short};
+use super::when::since;
 use crate::control::reply::Coalition as Shown;
-use crate::control::{CoalitionCreate, Empty, Request};
-use crate::failure::Failure;
+use crate::control::trust::{Named, Proposal, Proposals, Proposed};
+use crate::control::{CoalitionCreate, Empty, Founder, Request};
+use crate::failure::{Failure, Kind};
 
-/// Found a coalition, and show who is in it
+/// Found a coalition, show who is in it, and decide together
 #[derive(Debug, Subcommand)]
 pub(super) enum Coalition {
     /// Found a coalition, with this agency as its first member
     #[command(after_help = "\
 Example:
   tearline coalition create --name 'Lake Chad task force'
-  tearline peer invite                   then ask the others in")]
+  tearline coalition create --name 'Lake Chad task force' --quorum 2 \\
+      --founder 'Gendarmerie,TD,5f0c...' --founder 'Police,NG,77aa...'
+  tearline peer invite                   then ask the others in
+
+A founder's root key is what `tearline id` shows as `root` at that agency. Founders come in by an
+invitation like everybody; they differ by their voice in acts of the whole.")]
     Create {
         /// Its name
         #[arg(long)]
@@ -24,12 +31,168 @@ Example:
         /// How many founding agencies an act of the whole needs [default: 1]
         #[arg(long, value_name = "K", value_parser = clap::value_parser!(u16).range(1..=256))]
         quorum: Option<u16>,
+        /// A further founder: name, country and root key; may be given many times
+        #[arg(long, value_name = "NAME,CC,ROOT", value_parser = founder)]
+        founder: Vec<Founder>,
+        /// Hours between hiding an erased record and destroying it [default: 72]
+        #[arg(long, value_name = "HOURS")]
+        erasure_delay: Option<u32>,
     },
     /// Show the coalition's agencies and devices
     #[command(after_help = "\
 Example:
   tearline coalition show")]
     Show,
+    /// List what founders proposed, and who has signed
+    #[command(after_help = "\
+Example:
+  tearline coalition proposals")]
+    Proposals,
+    /// Propose an act of the founders, and sign it
+    ///
+    /// It is in force once as many founders have signed as the charter's quorum says. Until then the
+    /// command ends with exit code 8.
+    #[command(subcommand)]
+    Propose(Propose),
+    /// Amend the charter: admit, retire, replace a root
+    #[command(subcommand)]
+    Amend(Amend),
+    /// Sign what another founder proposed
+    #[command(after_help = "\
+Example:
+  tearline coalition proposals
+  tearline coalition approve 4be1a09c")]
+    Approve {
+        /// The proposal's id, or the beginning of it
+        proposal: String,
+    },
+}
+
+/// Amend the charter
+#[derive(Debug, Subcommand)]
+pub(super) enum Amend {
+    /// Admit an agency whose root key is known, or admit one again
+    #[command(after_help = "\
+Example:
+  tearline coalition amend admit --name 'Douane' --country CM --root 5f0c...
+
+An agency without a seat is admitted by an invitation, too: `peer invite`.")]
+    Admit {
+        /// Its name
+        #[arg(long)]
+        name: String,
+        /// Its country: two letters, as in ISO 3166-1
+        #[arg(long, value_name = "CC")]
+        country: String,
+        /// Its root key
+        #[arg(long, value_name = "HEX")]
+        root: String,
+    },
+    /// Retire an agency: its devices lose their standing, and what they wrote until now stays
+    #[command(after_help = "\
+Example:
+  tearline coalition amend retire CM")]
+    Retire {
+        /// The agency: name, number or country
+        agency: String,
+    },
+    /// Replace an agency's lost root: devices that only the old one certified lose their standing
+    #[command(after_help = "\
+Example:
+  tearline coalition amend replace-root TD --root 77aa...")]
+    ReplaceRoot {
+        /// The agency: name, number or country
+        agency: String,
+        /// The new root key
+        #[arg(long, value_name = "HEX")]
+        root: String,
+    },
+}
+
+/// Propose an act of the founders
+#[derive(Debug, Subcommand)]
+pub(super) enum Propose {
+    /// End a device's standing
+    #[command(after_help = "\
+Example:
+  tearline coalition propose revoke 4be1a09c --since 2026-03-01T01:40:00Z")]
+    Revoke {
+        /// The device: its name here, its id, or the beginning of it
+        device: String,
+        /// Since when what it wrote does not count; all of it, if absent
+        #[arg(long, value_name = "TIME", value_parser = since)]
+        since: Option<String>,
+    },
+    /// Let a quarantined entry count, and those before it in its log
+    #[command(after_help = "\
+Example:
+  tearline coalition propose adopt 4be1a09c")]
+    Adopt {
+        /// The entry's id, or the beginning of it
+        entry: String,
+    },
+    /// Destroy a record, whoever began it
+    #[command(after_help = "\
+Example:
+  tearline coalition propose erase 4be1a09c")]
+    Erase {
+        /// The record's id, or the beginning of it
+        record: String,
+    },
+    /// Hide a record
+    #[command(after_help = "\
+Example:
+  tearline coalition propose restrict 4be1a09c")]
+    Restrict {
+        /// The record's id, or the beginning of it
+        record: String,
+    },
+    /// Keep a record, whoever asks to destroy it
+    #[command(after_help = "\
+Example:
+  tearline coalition propose hold 4be1a09c")]
+    Hold {
+        /// The record's id, or the beginning of it
+        record: String,
+    },
+    /// Say that a record is not to be relied on
+    #[command(after_help = "\
+Example:
+  tearline coalition propose recall 4be1a09c")]
+    Recall {
+        /// The record's id, or the beginning of it
+        record: String,
+    },
+    /// End a hold or a restriction
+    #[command(after_help = "\
+Example:
+  tearline coalition propose lift 4be1a09c")]
+    Lift {
+        /// The statement's id, or the beginning of it
+        statement: String,
+    },
+    /// Destroy an epoch's payload secret on all devices: nobody reads what was sealed under it again
+    #[command(after_help = "\
+Example:
+  tearline compartment show 'Northern shore'
+  tearline coalition propose retire-epoch 4be1a09c")]
+    RetireEpoch {
+        /// The epoch's id, or the beginning of it
+        epoch: String,
+    },
+}
+
+/// "NAME,CC,ROOT".
+fn founder(text: &str) -> Result<Founder, String> {
+    let mut parts = text.rsplitn(3, ',').map(|part| part.trim().to_owned());
+    match (parts.next(), parts.next(), parts.next()) {
+        (Some(root), Some(country), Some(name)) if !name.is_empty() => {
+            Ok(Founder { name, country, root })
+        }
+        _ => {
+            Err("a founder is a name, a country's code and a root key, with commas between".into())
+        }
+    }
 }
 
 impl Coalition {
@@ -37,23 +200,98 @@ impl Coalition {
         match self {
             Self::Create { .. } => "coalition.create",
             Self::Show => "coalition.show",
+            Self::Proposals => "coalition.proposals",
+            Self::Propose(_) | Self::Amend(_) => "coalition.propose",
+            Self::Approve { .. } => "coalition.approve",
         }
     }
 
     pub(super) fn run(self, context: &Context) -> Result<Outcome, Failure> {
-        let (request, created) = match self {
-            Self::Create { name, quorum } => {
-                (Request::CoalitionCreate(CoalitionCreate { name, quorum }), true)
+        match self {
+            Self::Create { name, quorum, founder, erasure_delay } => {
+                let create = CoalitionCreate {
+                    name,
+                    quorum,
+                    founders: founder,
+                    erasure_delay_hours: erasure_delay,
+                };
+                let answer = context.ask::<Shown>(Request::CoalitionCreate(create))?;
+                let text = text(&answer.typed);
+                Ok(Outcome::new(answer.data, text)
+                    .hint(format!("ask others in: {}", context.home.command("peer invite"))))
             }
-            Self::Show => (Request::CoalitionShow(Empty {}), false),
-        };
-        let answer = context.ask::<Shown>(request)?;
-        let outcome = Outcome::new(answer.data, text(&answer.typed));
-        if !created {
-            return Ok(outcome);
+            Self::Show => {
+                let answer = context.ask::<Shown>(Request::CoalitionShow(Empty {}))?;
+                let text = text(&answer.typed);
+                Ok(Outcome::new(answer.data, text))
+            }
+            Self::Proposals => {
+                let answer = context.ask::<Proposals>(Request::CoalitionProposals(Empty {}))?;
+                let mut table = Table::new(&["proposal", "what", "state", "signed by"]);
+                for one in &answer.typed.proposals {
+                    let signed = agencies(&one.approved);
+                    table.row([short(&one.proposal), one.what.clone(), state(one), signed]);
+                }
+                Ok(Outcome::new(answer.data, table.text("nothing was proposed")))
+            }
+            Self::Propose(propose) => {
+                decide(context, Request::CoalitionPropose(propose.proposed()))
+            }
+            Self::Amend(amend) => decide(context, Request::CoalitionPropose(amend.proposed())),
+            Self::Approve { proposal } => {
+                decide(context, Request::CoalitionApprove(Named { id: proposal }))
+            }
         }
-        Ok(outcome.hint(format!("ask others in: {}", context.home.command("peer invite"))))
     }
+}
+
+impl Amend {
+    fn proposed(self) -> Proposed {
+        match self {
+            Self::Admit { name, country, root } => Proposed::Admit { name, country, root },
+            Self::Retire { agency } => Proposed::Retire { agency },
+            Self::ReplaceRoot { agency, root } => Proposed::ReplaceRoot { agency, root },
+        }
+    }
+}
+
+impl Propose {
+    fn proposed(self) -> Proposed {
+        match self {
+            Self::Revoke { device, since } => Proposed::Revoke { device, since },
+            Self::Adopt { entry } => Proposed::Adopt { entry },
+            Self::Erase { record } => Proposed::Erase { record },
+            Self::Restrict { record } => Proposed::Restrict { record },
+            Self::Hold { record } => Proposed::Hold { record },
+            Self::Recall { record } => Proposed::Recall { record },
+            Self::Lift { statement } => Proposed::Lift { statement },
+            Self::RetireEpoch { epoch } => Proposed::RetireEpoch { epoch },
+        }
+    }
+}
+
+/// A proposal as it stands after this command; short of done until it is in force.
+fn decide(context: &Context, request: Request) -> Result<Outcome, Failure> {
+    let answer = context.ask::<Proposal>(request)?;
+    let one = &answer.typed;
+    let text = facts([
+        ("act", one.what.clone()),
+        ("proposal", one.proposal.clone()),
+        ("state", state(one)),
+    ]);
+    let waits = !one.in_force;
+    let hint = context.home.command(&format!("coalition approve {}", short(&one.proposal)));
+    let outcome = Outcome::new(answer.data, text).short_of(Kind::Waits, waits);
+    Ok(if waits { outcome.hint(format!("at a desk of another founder: {hint}")) } else { outcome })
+}
+
+/// "3 of 4 signed, waiting for NG".
+fn state(one: &Proposal) -> String {
+    if one.in_force {
+        return "in force".into();
+    }
+    let waiting: Vec<&str> = one.waiting_for.iter().map(|agency| agency.country.as_str()).collect();
+    format!("{} of {} signed, waiting for {}", one.approved.len(), one.needed, waiting.join(", "))
 }
 
 fn text(coalition: &Shown) -> String {

@@ -6,6 +6,7 @@ use super::context::Context;
 use super::output::Outcome;
 use super::render::{Table, agencies, agency, facts, short};
 use crate::control::reply::{Compartment as Shown, CompartmentDetail, Compartments, Opened};
+use crate::control::trust::Rotated;
 use crate::control::{CompartmentOpen, CompartmentShow, Empty, Request};
 use crate::failure::Failure;
 
@@ -31,6 +32,17 @@ This agency is always in the audience. Agencies outside it do not learn that the
 Example:
   tearline compartment list")]
     List,
+    /// Begin new keys for those who may read now
+    #[command(after_help = "\
+Example:
+  tearline compartment rotate 'Northern shore'
+
+Who was removed opens nothing that is written from then on. It happens by itself when a reader's
+standing ends.")]
+    Rotate {
+        /// Its name, its id, or the beginning of its id
+        compartment: String,
+    },
     /// Show a compartment and its logs
     #[command(after_help = "\
 Example:
@@ -47,6 +59,7 @@ impl Compartment {
             Self::Open { .. } => "compartment.open",
             Self::List => "compartment.list",
             Self::Show { .. } => "compartment.show",
+            Self::Rotate { .. } => "compartment.rotate",
         }
     }
 
@@ -66,6 +79,15 @@ impl Compartment {
             Self::List => {
                 let answer = context.ask::<Compartments>(Request::CompartmentList(Empty {}))?;
                 Ok(Outcome::new(answer.data, table(&answer.typed.compartments)))
+            }
+            Self::Rotate { compartment } => {
+                let request = Request::CompartmentRotate(CompartmentShow { compartment });
+                let answer = context.ask::<Rotated>(request)?;
+                let text = facts([
+                    ("epoch", answer.typed.epoch.clone()),
+                    ("readers", answer.typed.readers.to_string()),
+                ]);
+                Ok(Outcome::new(answer.data, text))
             }
             Self::Show { compartment } => {
                 let request = Request::CompartmentShow(CompartmentShow { compartment });

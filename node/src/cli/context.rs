@@ -11,6 +11,7 @@ use crate::control::{Progress, Request, client};
 use crate::daemon::Start;
 use crate::failure::Failure;
 use crate::home::Home;
+use crate::protection::{Opener, Sources};
 
 /// What a verb works with.
 pub(super) struct Context {
@@ -18,6 +19,8 @@ pub(super) struct Context {
     pub(super) home: Home,
     /// How to speak.
     pub(super) flags: Flags,
+    /// Where the secrets come from that open files.
+    sources: Sources,
     /// What makes the inside of a daemon.
     pub(super) start: Start,
 }
@@ -31,8 +34,13 @@ pub(super) struct Answer<T> {
 }
 
 impl Context {
-    pub(super) const fn new(home: Home, flags: Flags, start: Start) -> Self {
-        Self { home, flags, start }
+    pub(super) const fn new(home: Home, flags: Flags, sources: Sources, start: Start) -> Self {
+        Self { home, flags, sources, start }
+    }
+
+    /// What opens this home's files; remembers what a person typed until it is dropped.
+    pub(super) fn opener(&self) -> Opener {
+        Opener::new(self.sources.clone())
     }
 
     /// Asks the daemon, and shows how far it is to a person who looks on.

@@ -21,6 +21,9 @@ pub(super) struct Demo {
     /// End when the story ends: exit code 0, or 1 if anything failed
     #[arg(long)]
     check: bool,
+    /// Start daemons that quarantine nothing: the exercise must fail, and say which promise broke
+    #[arg(long)]
+    sabotage: bool,
     /// Listen for peers on this port and the ones after it [default: free ports]
     #[arg(long, value_name = "P", value_parser = clap::value_parser!(u16).range(1_024..=65_000))]
     port: Option<u16>,
@@ -35,6 +38,7 @@ impl Demo {
             stay: !self.check && !context.flags.json,
             port: self.port,
             seed: self.seed,
+            sabotage: self.sabotage,
             quiet: context.flags.quiet || context.flags.json,
         };
         let report = demo::play(&plan)?;

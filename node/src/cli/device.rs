@@ -1,21 +1,33 @@
-//! `init` and `id`: a device's own keys. Both act on the home folder alone.
+//! `init` and `id`: a device's own keys, in the home folder alone. `device`: those of the coalition.
 
-use clap::Args;
+use clap::{Args, Subcommand};
 use serde_json::json;
 use tearline_crdt::keys::{DeviceKeys, Signer};
 
 use super::context::Context;
+use super::keys::{method_name, method_text, seal_hint};
 use super::output::Outcome;
-use super::render::facts;
+use super::render::{Table, agency, facts, short, time};
+use super::secrets::Seals;
+use super::when::{length, since};
 use crate::config::Config;
+use crate::control::reply::Invitation;
+use crate::control::trust::{Device as Shown, DeviceLost, DeviceName, Devices, Lost};
+use crate::control::{Empty, PeerInvite, Request};
 use crate::failure::Failure;
-use crate::home::{Agency, Home, Identity, write_atomically};
+use crate::files::write_atomically;
+use crate::home::{Agency, Home, Identity};
+use crate::protection::{Opener, Protection};
 
 /// Make this device's keys and settings
 ///
 /// With --agency the device founds an agency: its root key is made here, and belongs offline once
 /// the agency has joined or founded a coalition. With --unit it is a device without a root of its
 /// own, which an agency's invitation takes in.
+///
+/// The secrets are sealed under what --new-passphrase-file, --new-key-file, --passphrase-file or
+/// --key-file names, or under what --ask-passphrase asks for. Without any of them they lie in clear,
+/// readable by their owner alone, until `keys protect` seals them.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Example:
@@ -31,6 +43,11 @@ pub(super) struct Init {
     /// Make a device of this name, without an agency root
     #[arg(long, value_name = "NAME", conflicts_with = "agency")]
     unit: Option<String>,
+    #[command(flatten)]
+    seals: Seals,
+    /// Ask for a passphrase on the terminal, and seal the secrets under it
+    #[arg(long, conflicts_with_all = ["new_passphrase_file", "new_key_file"])]
+    ask_passphrase: bool,
 }
 
 impl Init {
@@ -41,8 +58,22 @@ impl Init {
             _ => None,
         };
         let name = self.unit.or(self.agency).unwrap_or_default();
-        initialise(home, &name, agency.as_ref())?;
-        let outcome = describe(home)?;
+        home.refuse_if_initialised()?;
+        let mut opener = context.opener();
+        let secret =
+            opener.secret_for_new(&self.seals.sources(), self.ask_passphrase, "this device")?;
+        if self.ask_passphrase && secret.is_none() {
+            return Err(Failure::usage("there is no terminal to ask for a passphrase on"));
+        }
+        let protection = Protection::under(secret.as_ref())?;
+        initialise(home, &name, agency.as_ref(), &protection)?;
+        if let Some(secret) = secret {
+            opener.also_try(secret);
+        }
+        let mut outcome = describe(home, &mut opener)?;
+        if matches!(protection, Protection::Clear) {
+            outcome = outcome.hint(format!("the secrets lie in clear; {}", seal_hint(home)));
+        }
         Ok(match agency {
             Some(_) => outcome
                 .hint(format!(
@@ -69,12 +100,17 @@ pub(super) struct Id {}
 impl Id {
     #[expect(clippy::unused_self, reason = "every verb runs alike")]
     pub(super) fn run(self, context: &Context) -> Result<Outcome, Failure> {
-        describe(&context.home)
+        describe(&context.home, &mut context.opener())
     }
 }
 
 /// Makes a home with a new device in it, and with an agency's root if one is given.
-pub(crate) fn initialise(home: &Home, name: &str, agency: Option<&Agency>) -> Result<(), Failure> {
+pub(crate) fn initialise(
+    home: &Home,
+    name: &str,
+    agency: Option<&Agency>,
+    protection: &Protection,
+) -> Result<(), Failure> {
     crate::home::check_name("a device's name", name)?;
     home.create()?;
     let lock = home.lock()?;
@@ -82,12 +118,13 @@ pub(crate) fn initialise(home: &Home, name: &str, agency: Option<&Agency>) -> Re
     if !home.config().exists() {
         write_atomically(&home.config(), Config::template(name).as_bytes())?;
     }
-    home.write_keys(&lock, &Identity::generate()?, agency)
+    home.write_keys(&lock, &Identity::generate()?, agency, protection)
 }
 
-fn describe(home: &Home) -> Result<Outcome, Failure> {
-    let identity = home.read_identity()?;
-    let agency = home.read_agency()?;
+fn describe(home: &Home, opener: &mut Opener) -> Result<Outcome, Failure> {
+    let identity = home.read_identity(opener)?;
+    let agency = home.read_agency(opener)?;
+    let method = home.device_method()?;
     let config = Config::read(home)?;
     let device = DeviceKeys::from_seeds(&identity.device_seed, &identity.agreement_seed).id();
     let root = agency.as_ref().map(|agency| {
@@ -105,6 +142,7 @@ fn describe(home: &Home) -> Result<Outcome, Failure> {
         lines.push(("agency", format!("{} ({})", agency.name, agency.country)));
         lines.push(("root", root.clone()));
     }
+    lines.push(("keys", method_text(method.as_ref())));
     lines.push(("home", home.root().display().to_string()));
     let data = json!({
         "device": device.to_string(),
@@ -112,7 +150,208 @@ fn describe(home: &Home) -> Result<Outcome, Failure> {
         "incarnation": format!("{:016x}", identity.incarnation),
         "agency": agency.as_ref().map(|a| json!({ "name": a.name, "country": a.country })),
         "root": root,
+        "keys": method_name(method.as_ref()),
         "home": home.root(),
     });
     Ok(Outcome::new(data, facts(lines)))
+}
+
+/// Enrol, list and give up devices
+#[derive(Debug, Subcommand)]
+pub(super) enum Device {
+    /// Make an invitation for a further device of this agency
+    ///
+    /// The device joins with it, and both sides then show the same eight digits: read them to each
+    /// other. If they differ, somebody else came in: `device lost`.
+    #[command(after_help = "\
+Example:
+  tearline device enrol KILO --expires 1h --qr
+  tearline --home ~/kilo join INVITATION          on the device
+  tearline device list                            shows the check")]
+    Enrol {
+        /// What the device is called here
+        name: String,
+        /// How long the invitation is good
+        #[arg(long, value_name = "TIME", default_value = "24h", value_parser = expiry)]
+        expires: u64,
+        /// Show it as a QR code, too
+        #[arg(long)]
+        qr: bool,
+    },
+    /// List the coalition's devices
+    #[command(after_help = "\
+Example:
+  tearline device list")]
+    List,
+    /// Call a device by a name, on this peer
+    #[command(after_help = "\
+Example:
+  tearline device name 4be1a09c KILO")]
+    Name {
+        /// The device: its id, or the beginning of it
+        device: String,
+        /// The name
+        name: String,
+    },
+    /// A device is in other hands: end its standing, begin new keys, show what it could read
+    ///
+    /// One duty officer of the device's agency suffices. What the device wrote before the time, by
+    /// its own clock, still counts; what came after is quarantined on every peer alike, and can be
+    /// adopted entry by entry.
+    #[command(after_help = "\
+Example:
+  tearline device lost KILO --since 01:40 --dry-run
+  tearline device lost KILO --since 01:40 --json")]
+    Lost {
+        /// The device: its name here, its id, or the beginning of it
+        device: String,
+        /// Since when: a time, a time of day in UTC, or so long ago
+        #[arg(long, value_name = "TIME", value_parser = since)]
+        since: String,
+        /// Say what would be done, and do nothing
+        #[arg(long)]
+        dry_run: bool,
+    },
+}
+
+const EXPIRES_S_MAX: u64 = 30 * 86_400;
+
+fn expiry(text: &str) -> Result<u64, String> {
+    length(text, EXPIRES_S_MAX)
+}
+
+impl Device {
+    pub(super) const fn name(&self) -> &'static str {
+        match self {
+            Self::Enrol { .. } => "device.enrol",
+            Self::List => "device.list",
+            Self::Name { .. } => "device.name",
+            Self::Lost { .. } => "device.lost",
+        }
+    }
+
+    pub(super) fn run(self, context: &Context) -> Result<Outcome, Failure> {
+        match self {
+            Self::Enrol { name, expires, qr } => enrol(context, name, expires, qr),
+            Self::List => {
+                let answer = context.ask::<Devices>(Request::DeviceList(Empty {}))?;
+                let mut table = Table::new(&["device", "name", "agency", "standing", "check"]);
+                for device in &answer.typed.devices {
+                    table.row([
+                        short(&device.device),
+                        device.name.clone().unwrap_or_default(),
+                        agency(&device.agency),
+                        if device.closed { "ended".into() } else { device.standing.clone() },
+                        device.check.clone().unwrap_or_default(),
+                    ]);
+                }
+                Ok(Outcome::new(answer.data, table.text("no devices")))
+            }
+            Self::Name { device, name } => {
+                let request = Request::DeviceName(DeviceName { device, name });
+                let answer = context.ask::<Shown>(request)?;
+                let text = facts([("device", device_label(&answer.typed))]);
+                Ok(Outcome::new(answer.data, text))
+            }
+            Self::Lost { device, since, dry_run } => {
+                let request = Request::DeviceLost(DeviceLost { device, since, dry_run });
+                let answer = context.ask::<Lost>(request)?;
+                let text = lost_text(&answer.typed);
+                Ok(Outcome::new(answer.data, text))
+            }
+        }
+    }
+}
+
+fn enrol(context: &Context, name: String, expires_s: u64, qr: bool) -> Result<Outcome, Failure> {
+    let request = Request::PeerInvite(PeerInvite {
+        name: Some(name),
+        device: true,
+        expires_s,
+        addresses: Vec::new(),
+    });
+    let answer = context.ask::<Invitation>(request)?;
+    let invitation = &answer.typed;
+    let mut text = facts([
+        ("invitation", invitation.invitation.clone()),
+        ("expires", time(&invitation.expires)),
+    ]);
+    if qr {
+        let code = qrcode::QrCode::new(invitation.invitation.as_bytes());
+        let code = code.map_err(|_| Failure::failed("the invitation is too long for a QR code"))?;
+        text += "\n";
+        text += &code.render::<qrcode::render::unicode::Dense1x2>().quiet_zone(true).build();
+        text += "\n";
+    }
+    Ok(Outcome::new(answer.data, text)
+        .hint("on the device: tearline init --unit NAME, tearline run, tearline join INVITATION")
+        .hint("then read the eight digits of `join` and of `device list` to each other"))
+}
+
+/// A device, for people: its name here, or the beginning of its id.
+pub(super) fn device_label(device: &Shown) -> String {
+    match &device.name {
+        Some(name) => format!("{name} ({})", short(&device.device)),
+        None => short(&device.device),
+    }
+}
+
+/// What came of a lost device, for people.
+pub(super) fn lost_text(lost: &Lost) -> String {
+    let mut text = facts([
+        ("device", device_label(&lost.device)),
+        ("agency", agency(&lost.device.agency)),
+        ("since", time(&lost.since)),
+        ("statement", lost.statement.clone().unwrap_or_else(|| "none: nothing was done".into())),
+        ("new keys", if lost.rotated.is_empty() { "none".into() } else { lost.rotated.join(", ") }),
+    ]);
+    let mut logs =
+        Table::new(&["compartment", "class", "held", "kept", "last good entry", "written", "next"]);
+    for log in &lost.kept {
+        logs.row([
+            log.compartment.clone(),
+            log.class.clone(),
+            log.held.to_string(),
+            log.kept.to_string(),
+            log.last.as_deref().map(short).unwrap_or_default(),
+            log.last_at.as_deref().map(time).unwrap_or_default(),
+            log.next_at.as_deref().map(time).unwrap_or_default(),
+        ]);
+    }
+    text += &format!("\nWhat it wrote\n{}", logs.text("nothing that is held here"));
+    if !lost.exposed.is_empty() {
+        let mut records = Table::new(&["compartment", "epochs", "record", "label", "title"]);
+        for exposed in &lost.exposed {
+            for (n, record) in exposed.records.iter().enumerate() {
+                let first = n == 0;
+                records.row([
+                    if first { exposed.name.clone() } else { String::new() },
+                    if first { exposed.epochs.len().to_string() } else { String::new() },
+                    short(&record.record),
+                    record.label.clone(),
+                    record.title.clone(),
+                ]);
+            }
+            if exposed.records.is_empty() {
+                let epochs = exposed.epochs.len().to_string();
+                records.row([exposed.name.clone(), epochs, "no records".into()]);
+            }
+        }
+        text += &format!("\nWhat it could read\n{}", records.text("nothing"));
+    }
+    let names = |devices: &[Shown]| {
+        let names: Vec<String> = devices
+            .iter()
+            .map(|device| format!("{} {}", agency(&device.agency), device_label(device)))
+            .collect();
+        names.join(", ")
+    };
+    if lost.statement.is_some() {
+        text += "\n";
+        text += &facts([
+            ("have heard", names(&lost.heard)),
+            ("not known to have heard", names(&lost.not_heard)),
+        ]);
+    }
+    text
 }

@@ -45,7 +45,7 @@ Example:
   tearline import seen.csv --map seen.toml --compartment 3f9a12bc
   generate | tearline import - --format stix --compartment 3f9a12bc
 
-Exit code 7: imported, but for rows that are no records; they are listed.")]
+Exit code 7: imported, but for rows that are no records or files that break off; they are listed.")]
 pub(super) struct Import {
     /// The files; - reads stdin
     #[arg(required = true, value_name = "FILE")]
@@ -88,6 +88,7 @@ impl Import {
         }
         let request = control::Import {
             files,
+            stdin: from_stdin.as_ref().map(|scratch| scratch.path().to_owned()),
             compartment: self.compartment,
             format: self.format.map(Into::into),
             map: self.map.as_deref().map(readable).transpose()?,
@@ -103,14 +104,18 @@ impl Import {
             ("unchanged", done.unchanged.to_string()),
             ("rejected", done.rejected.to_string()),
         ]);
+        if done.broken_files > 0 {
+            text += &facts([("broken files", done.broken_files.to_string())]);
+        }
         if !done.problems.is_empty() {
-            let mut problems = Table::new(&["file", "place", "reason"]);
+            let mut problems = Table::new(&["file", "place", "reason"]).with_whole_ends();
             for problem in &done.problems {
                 problems.row([&problem.file, &problem.place, &problem.reason]);
             }
             text = format!("{text}\n{}", problems.text(""));
         }
-        Ok(Outcome::new(answer.data, text).short_of(Kind::Incomplete, done.rejected > 0))
+        let short = done.rejected > 0 || done.broken_files > 0;
+        Ok(Outcome::new(answer.data, text).short_of(Kind::Incomplete, short))
     }
 }
 

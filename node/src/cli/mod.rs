@@ -5,19 +5,26 @@
 //! `{"schema":"tearline.VERB/1","data":...}`, and a failure is one document too,
 //! `{"schema":"tearline.error/1","error":...}`. Everything else goes to stderr.
 
+mod backup;
 mod coalition;
 mod compartment;
 mod context;
 mod demo;
 mod device;
 mod exchange;
+mod grant;
+mod keys;
 mod output;
+mod pass;
 mod peer;
 mod record;
 pub mod render;
+mod root;
 mod run;
 mod search;
+mod secrets;
 mod settings;
+mod when;
 
 use std::ffi::OsString;
 use std::panic::{AssertUnwindSafe, catch_unwind, set_hook};
@@ -30,6 +37,7 @@ use clap::{Args, Parser, Subcommand};
 use self::context::Context;
 pub(crate) use self::device::initialise;
 use self::output::{Outcome, print_failure, print_outcome, print_stderr};
+use crate::core_dumps;
 use crate::daemon::Start;
 use crate::failure::{Failure, Kind};
 use crate::home::Home;
@@ -50,7 +58,10 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>, start: Start) -> Exit
     };
     let name = cli.verb.name();
     let result = catch_unwind(AssertUnwindSafe(|| {
-        let context = Context::new(Home::locate(cli.global.home)?, cli.global.flags, start);
+        core_dumps::forbid()?;
+        let sources = cli.global.opens.sources(!cli.global.flags.no_input);
+        let home = Home::locate(cli.global.home)?;
+        let context = Context::new(home, cli.global.flags, sources, start);
         if !matches!(cli.verb, Verb::Run(_)) {
             let flags = &context.flags;
             logging::start(&logging::filter("warn", flags.quiet, flags.verbose));
@@ -109,6 +120,8 @@ struct Global {
     #[arg(long, global = true, help_heading = GLOBAL, value_name = "DIR")]
     home: Option<PathBuf>,
     #[command(flatten)]
+    opens: secrets::Opens,
+    #[command(flatten)]
     flags: Flags,
 }
 
@@ -137,6 +150,12 @@ enum Verb {
     Demo(demo::Demo),
     Init(device::Init),
     Id(device::Id),
+    #[command(subcommand)]
+    Keys(keys::Keys),
+    #[command(subcommand)]
+    Backup(backup::Backup),
+    #[command(subcommand)]
+    Root(root::Root),
     Run(run::Run),
     Status(run::Status),
     Doctor(run::Doctor),
@@ -149,6 +168,13 @@ enum Verb {
     Coalition(coalition::Coalition),
     #[command(subcommand)]
     Compartment(compartment::Compartment),
+    #[command(subcommand)]
+    Grant(grant::Grant),
+    #[command(subcommand)]
+    Device(device::Device),
+    Inbox(grant::Inbox),
+    #[command(subcommand)]
+    Pass(pass::Pass),
     #[command(subcommand)]
     Record(record::Record),
     Search(search::Search),
@@ -164,6 +190,9 @@ impl Verb {
             Self::Demo(_) => "demo",
             Self::Init(_) => "init",
             Self::Id(_) => "id",
+            Self::Keys(verb) => verb.name(),
+            Self::Backup(verb) => verb.name(),
+            Self::Root(verb) => verb.name(),
             Self::Run(_) => "run",
             Self::Status(_) => "status",
             Self::Doctor(_) => "doctor",
@@ -172,6 +201,10 @@ impl Verb {
             Self::Peer(verb) => verb.name(),
             Self::Coalition(verb) => verb.name(),
             Self::Compartment(verb) => verb.name(),
+            Self::Grant(verb) => verb.name(),
+            Self::Device(verb) => verb.name(),
+            Self::Inbox(_) => "inbox",
+            Self::Pass(verb) => verb.name(),
             Self::Record(verb) => verb.name(),
             Self::Search(_) => "search",
             Self::Why(_) => "why",
@@ -185,6 +218,9 @@ impl Verb {
             Self::Demo(verb) => verb.run(context),
             Self::Init(verb) => verb.run(context),
             Self::Id(verb) => verb.run(context),
+            Self::Keys(verb) => verb.run(context),
+            Self::Backup(verb) => verb.run(context),
+            Self::Root(verb) => verb.run(context),
             Self::Run(verb) => verb.run(context),
             Self::Status(verb) => verb.run(context),
             Self::Doctor(verb) => verb.run(context),
@@ -193,6 +229,10 @@ impl Verb {
             Self::Peer(verb) => verb.run(context),
             Self::Coalition(verb) => verb.run(context),
             Self::Compartment(verb) => verb.run(context),
+            Self::Grant(verb) => verb.run(context),
+            Self::Device(verb) => verb.run(context),
+            Self::Inbox(verb) => verb.run(context),
+            Self::Pass(verb) => verb.run(context),
             Self::Record(verb) => verb.run(context),
             Self::Search(verb) => verb.run(context),
             Self::Why(verb) => verb.run(context),

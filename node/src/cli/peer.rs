@@ -5,6 +5,7 @@ use clap::{Args, Subcommand};
 use super::context::Context;
 use super::output::Outcome;
 use super::render::{Table, agency, bytes, clean, facts, short, time};
+use super::when::length;
 use crate::control::reply::{Invitation, Joined, Peer as Known, PeerState, Peers};
 use crate::control::{self, Empty, PeerAdd, PeerInvite, PeerRemove, Request};
 use crate::failure::Failure;
@@ -36,6 +37,7 @@ impl Join {
             ("coalition", format!("{} ({})", joined.name, short(&joined.coalition))),
             ("as", agency(&joined.agency)),
             ("by", short(&joined.inviter)),
+            ("check", joined.check.clone()),
         ]);
         Ok(Outcome::new(answer.data, text))
     }
@@ -98,7 +100,8 @@ impl Peer {
     pub(super) fn run(self, context: &Context) -> Result<Outcome, Failure> {
         match self {
             Self::Invite { device, expires, address } => {
-                let request = PeerInvite { device, expires_s: expires, addresses: address };
+                let request =
+                    PeerInvite { name: None, device, expires_s: expires, addresses: address };
                 let answer = context.ask::<Invitation>(Request::PeerInvite(request))?;
                 let made = &answer.typed;
                 let text = format!("{}\n", clean(&made.invitation));
@@ -151,41 +154,12 @@ pub(super) fn table(peers: &[Known]) -> String {
     table.text("no peers yet: invite one with `tearline peer invite`")
 }
 
-/// Reads a length of time: "90m".
+/// Reads how long an invitation works.
 fn seconds(text: &str) -> Result<u64, String> {
-    let unit = text.char_indices().last().map_or(0, |(at, _)| at);
-    let (number, unit) = text.split_at(unit);
-    let unit_s = match unit {
-        "s" => 1,
-        "m" => 60,
-        "h" => 3_600,
-        "d" => 86_400,
-        _ => return Err("a number and s, m, h or d, as in 24h".into()),
-    };
-    let number: u64 = number.parse().map_err(|_| "a number and s, m, h or d, as in 24h")?;
-    match number.checked_mul(unit_s) {
-        Some(seconds @ 1..=EXPIRES_S_MAX) => Ok(seconds),
-        _ => Err("between 1s and 30d".into()),
-    }
+    length(text, EXPIRES_S_MAX)
 }
 
 /// Longest life of an invitation.
 const EXPIRES_S_MAX: u64 = 30 * 86_400;
 /// Longest text of an invitation.
 const INVITATION_BYTES_MAX: u64 = 16 * 1024;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn lengths_of_time_are_read_and_bounded() {
-        for (text, expected) in [("1s", 1), ("90m", 5_400), ("24h", 86_400), ("30d", EXPIRES_S_MAX)]
-        {
-            assert_eq!(seconds(text), Ok(expected), "{text}");
-        }
-        for bad in ["", "h", "0s", "24", "1.5h", "-1h", "31d", "99999999999999999999d", "5é"] {
-            assert!(seconds(bad).is_err(), "{bad}");
-        }
-    }
-}

@@ -8,16 +8,20 @@ use std::path::{Path, PathBuf};
 use clap::builder::PossibleValuesParser;
 use clap::{Args, Subcommand};
 use serde_json::{Map, Value};
-use tearline_crdt::record::kind::Kind;
+use tearline_crdt::record::kind::Kind as RecordKind;
 
 use super::context::Context;
+use super::device::device_label;
+use super::grant::declared;
 use super::output::Outcome;
 use super::render::{self, Table, agency, clean, facts, short, time};
+use crate::control::RecordSay;
 use crate::control::reply::{History, Record as Shown, Resolved, Row, Rows, Written};
+use crate::control::trust::{Named, Receipts, RecordRelease, Released, Said};
 use crate::control::{
     RecordEdit, RecordHistory, RecordList, RecordNew, RecordResolve, RecordShow, Request,
 };
-use crate::failure::Failure;
+use crate::failure::{Failure, Kind};
 
 /// Write, show, correct and list records
 #[derive(Debug, Subcommand)]
@@ -68,6 +72,95 @@ Example:
         /// The number of the value that shall hold
         #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
         take: u32,
+    },
+    /// Release fields of a record to another audience, as a new record that is linked to it
+    #[command(after_help = "\
+Example:
+  tearline record release 4be1a09c --rel NG --fields plate,colour --label 'TLP:GREEN'
+
+What is later said of the record (erase, recall, restrict, hold) is said of its releases, too.")]
+    Release {
+        /// The record's id, or the beginning of it
+        record: String,
+        /// To this compartment
+        #[arg(long, value_name = "C", required_unless_present = "rel")]
+        compartment: Option<String>,
+        /// To this audience: agencies by name, number or country
+        #[arg(
+            long,
+            value_name = "AGENCIES",
+            value_delimiter = ',',
+            conflicts_with = "compartment"
+        )]
+        rel: Vec<String>,
+        /// Only these fields
+        #[arg(long, value_name = "FIELDS", value_delimiter = ',')]
+        fields: Vec<String>,
+        /// Its label [default: the record's]
+        #[arg(long)]
+        label: Option<String>,
+    },
+    /// Hide a record's content while a request is examined
+    #[command(after_help = "\
+Example:
+  tearline record restrict 4be1a09c
+  tearline record lift STATEMENT          ends it")]
+    Restrict {
+        /// The record's id, or the beginning of it
+        record: String,
+    },
+    /// Keep a record, whoever asks to destroy it
+    ///
+    /// A hold of the record's agency binds all peers, one of another agency its own. While it binds,
+    /// an erasure only hides.
+    #[command(after_help = "\
+Example:
+  tearline record hold 4be1a09c
+  tearline record lift STATEMENT          ends it")]
+    Hold {
+        /// The record's id, or the beginning of it
+        record: String,
+    },
+    /// Say that a record is not to be relied on
+    #[command(after_help = "\
+Example:
+  tearline record recall 4be1a09c")]
+    Recall {
+        /// The record's id, or the beginning of it
+        record: String,
+    },
+    /// Destroy a record on all peers that obey: it cannot be undone
+    ///
+    /// Peers hide it at once, destroy it when the coalition's delay is over, and answer with signed
+    /// receipts. Whoever kept a copy and a key keeps them: a receipt is a promise.
+    #[command(after_help = "\
+Example:
+  tearline record erase 4be1a09c --basis 'GDPR Article 17(1)(d), case 2026/114'
+  tearline record receipts 4be1a09c")]
+    Erase {
+        /// The record's id, or the beginning of it
+        record: String,
+        /// The legal basis, for auditors; sealed for the compartment's readers
+        #[arg(long)]
+        basis: String,
+    },
+    /// End a hold or a restriction
+    #[command(after_help = "\
+Example:
+  tearline record lift 4be1a09c")]
+    Lift {
+        /// The statement's id, or the beginning of it
+        statement: String,
+    },
+    /// Show who obeyed what was said of a record, and who has not answered
+    #[command(after_help = "\
+Example:
+  tearline record receipts 4be1a09c
+
+Ends with exit code 7 while answers are missing.")]
+    Receipts {
+        /// The record's id, or the beginning of it; that of an erased record in full
+        record: String,
     },
 }
 
@@ -128,6 +221,35 @@ pub(super) struct Edit {
     class: Option<String>,
 }
 
+fn say(context: &Context, record: String, said: Said) -> Result<Outcome, Failure> {
+    declared(context, Request::RecordSay(RecordSay { record, said }))
+}
+
+fn receipts(context: &Context, record: String) -> Result<Outcome, Failure> {
+    let answer = context.ask::<Receipts>(Request::RecordReceipts(RecordShow { record }))?;
+    let mut table = Table::new(&["statement", "asks", "agency", "device", "answer", "at"]);
+    for statement in &answer.typed.statements {
+        for (n, of) in statement.answers.iter().enumerate() {
+            let first = n == 0;
+            let unanswered = || match &of.last_heard {
+                Some(heard) => format!("none; last heard {}", time(heard)),
+                None => "none; never heard here".into(),
+            };
+            table.row([
+                if first { short(&statement.statement) } else { String::new() },
+                if first { statement.asks.clone() } else { String::new() },
+                agency(&of.device.agency),
+                device_label(&of.device),
+                of.outcome.clone().unwrap_or_else(unanswered),
+                of.at.as_deref().map(time).unwrap_or_default(),
+            ]);
+        }
+    }
+    let open: usize = answer.typed.statements.iter().map(|statement| statement.open).sum();
+    let text = table.text("nothing was asked about this record");
+    Ok(Outcome::new(answer.data, text).short_of(Kind::Incomplete, open > 0))
+}
+
 /// A page of a list.
 #[derive(Args, Clone, Debug)]
 pub(super) struct Page {
@@ -148,11 +270,37 @@ impl Record {
             Self::Edit(_) => "record.edit",
             Self::History { .. } => "record.history",
             Self::Resolve { .. } => "record.resolve",
+            Self::Release { .. } => "record.release",
+            Self::Restrict { .. }
+            | Self::Hold { .. }
+            | Self::Recall { .. }
+            | Self::Erase { .. } => "record.say",
+            Self::Lift { .. } => "record.lift",
+            Self::Receipts { .. } => "record.receipts",
         }
     }
 
     pub(super) fn run(self, context: &Context) -> Result<Outcome, Failure> {
         match self {
+            Self::Release { record, compartment, rel, fields, label } => {
+                let release = RecordRelease { record, compartment, rel, fields, label };
+                let answer = context.ask::<Released>(Request::RecordRelease(release))?;
+                let made = &answer.typed;
+                let text = facts([
+                    ("released", made.released.clone()),
+                    ("to", short(&made.compartment)),
+                    ("fields", made.fields.join(", ")),
+                ]);
+                Ok(Outcome::new(answer.data, text))
+            }
+            Self::Restrict { record } => say(context, record, Said::Restrict),
+            Self::Hold { record } => say(context, record, Said::Hold),
+            Self::Recall { record } => say(context, record, Said::Recall),
+            Self::Erase { record, basis } => say(context, record, Said::Erase { basis }),
+            Self::Lift { statement } => {
+                declared(context, Request::RecordLift(Named { id: statement }))
+            }
+            Self::Receipts { record } => receipts(context, record),
             Self::New(new) => new.run(context),
             Self::Show { record } => {
                 let request = Request::RecordShow(RecordShow { record });
@@ -320,7 +468,7 @@ fn history(history: &History) -> String {
 
 /// The names of all kinds.
 fn kinds() -> PossibleValuesParser {
-    PossibleValuesParser::new(Kind::ALL.map(Kind::name))
+    PossibleValuesParser::new(RecordKind::ALL.map(RecordKind::name))
 }
 
 /// Reads `FIELD=VALUE`.

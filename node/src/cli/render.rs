@@ -10,18 +10,31 @@ use crate::control::reply::AgencyRef;
 #[derive(Debug)]
 pub struct Table {
     rows: Vec<Vec<String>>,
+    /// Whether the last cell of a row is shown as long as it is.
+    whole_ends: bool,
 }
 
 impl Table {
     /// A table with these columns.
     #[must_use]
     pub fn new(headings: &[&str]) -> Self {
-        Self { rows: vec![headings.iter().map(|h| h.to_uppercase()).collect()] }
+        let rows = vec![headings.iter().map(|h| h.to_uppercase()).collect()];
+        Self { rows, whole_ends: false }
+    }
+
+    /// The same, with the last cell of each row as long as it is.
+    #[must_use]
+    pub const fn with_whole_ends(mut self) -> Self {
+        self.whole_ends = true;
+        self
     }
 
     /// Adds a row. Each cell is cleaned and cut to a readable width.
     pub fn row<S: AsRef<str>>(&mut self, cells: impl IntoIterator<Item = S>) {
-        self.rows.push(cells.into_iter().map(|cell| cut(&clean(cell.as_ref()))).collect());
+        let mut cells: Vec<String> = cells.into_iter().map(|cell| clean(cell.as_ref())).collect();
+        let cut_to = cells.len().saturating_sub(usize::from(self.whole_ends));
+        cells.iter_mut().take(cut_to).for_each(|cell| *cell = cut(cell));
+        self.rows.push(cells);
     }
 
     /// The lines; `none` if there is no row.
@@ -177,6 +190,10 @@ mod tests {
         let shortened = cut(&(longest + "x"));
         assert_eq!((shortened.width(), shortened.ends_with('…')), (CELL_COLUMNS_MAX, true));
         assert!(cut(&"界".repeat(CELL_COLUMNS_MAX)).width() <= CELL_COLUMNS_MAX);
+        let mut table = Table::new(&["place", "reason"]).with_whole_ends();
+        table.row(["x".repeat(CELL_COLUMNS_MAX + 1), "x".repeat(CELL_COLUMNS_MAX) + "xy"]);
+        let text = table.text("");
+        assert!(text.contains("…  ") && text.ends_with("xy\n"), "{text}");
     }
 
     #[test]

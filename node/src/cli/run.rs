@@ -5,15 +5,16 @@ use serde_json::json;
 
 use super::context::Context;
 use super::output::{Outcome, data};
-use super::render::{Table, agency, bytes, facts, short, time};
-use super::{compartment, peer};
+use super::render::{Table, agency, bytes, clean, facts, short, time};
+use super::{compartment, keys, peer};
 use crate::config::Config;
-use crate::control::reply::{Check, CheckStatus, Doctor as Report, Status as Shown};
+use crate::control::reply::{Check, CheckStatus, Doctor as Report, Fork, Status as Shown};
 use crate::control::{Empty, Request};
 use crate::daemon::{self, Options};
 use crate::failure::{Failure, Kind};
-use crate::home::Home;
+use crate::home::{Home, Identity};
 use crate::logging;
+use crate::store::{self, OpenError, StoreKey};
 
 /// Run this device's daemon, until it is interrupted
 #[derive(Args, Debug)]
@@ -28,6 +29,9 @@ pub(super) struct Run {
     /// Stop when stdin ends, so that the daemon does not outlive the program that started it
     #[arg(long, hide = true)]
     until_stdin_ends: bool,
+    /// Quarantine nothing, to show what an exercise notices; never for a real peer
+    #[arg(long, hide = true, requires = "until_stdin_ends")]
+    sabotage: bool,
 }
 
 impl Run {
@@ -36,8 +40,12 @@ impl Run {
         home.check_root()?;
         let config = Config::read(home)?;
         logging::start(&logging::filter(&config.log, context.flags.quiet, context.flags.verbose));
-        let options = Options { listen: self.listen, until_stdin_ends: self.until_stdin_ends };
-        let reason = daemon::run(home, options, context.start)?;
+        let options = Options {
+            listen: self.listen,
+            until_stdin_ends: self.until_stdin_ends,
+            sabotage: self.sabotage,
+        };
+        let reason = daemon::run(home, options, context.opener(), context.start)?;
         Ok(Outcome::new(json!({ "stopped": reason }), String::new()))
     }
 }
@@ -69,16 +77,47 @@ impl Status {
             ("listens on", status.addresses.join(" ")),
             ("store", bytes(status.store_bytes)),
         ]);
-        let text = format!(
+        let mut text = format!(
             "{head}\n{}\n{}",
             peer::table(&status.peers),
             compartment::table(&status.compartments)
         );
-        Ok(Outcome::new(answer.data, text))
+        if !status.forks.is_empty() {
+            text += &format!("\n{}", forks(&status.forks));
+        }
+        let mut outcome = Outcome::new(answer.data, text);
+        if let Some(why) = &status.store_failure {
+            outcome = outcome.hint(format!(
+                "the store failed ({}): free disk space or repair the disk, then start the daemon \
+                 again",
+                clean(why)
+            ));
+        }
+        if status.forks.iter().any(|fork| fork.current) {
+            outcome =
+                outcome.hint("this device cannot write to its forked logs: `tearline doctor`");
+        }
+        Ok(outcome)
     }
 }
 
-/// Check this device: files, settings, daemon, peers
+/// The logs with two histories, for people.
+fn forks(forks: &[Fork]) -> String {
+    let mut table = Table::new(&["forked log of", "agency", "compartment", "class", "from entry"]);
+    for fork in forks {
+        let whose = if fork.own { " (this device)" } else { "" };
+        table.row([
+            format!("{}{whose}", short(&fork.device)),
+            agency(&fork.agency),
+            fork.compartment_name.clone(),
+            fork.class.clone(),
+            fork.seq.to_string(),
+        ]);
+    }
+    table.text("")
+}
+
+/// Check this device: files, settings, store, daemon, peers
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Example:
@@ -98,9 +137,9 @@ pub(super) struct Doctor {
 impl Doctor {
     pub(super) fn run(self, context: &Context) -> Result<Outcome, Failure> {
         if self.rebuild {
-            return rebuild(&context.home);
+            return rebuild(context);
         }
-        let mut checks = check_home(&context.home);
+        let (mut checks, store_key) = check_home(context)?;
         match context.ask::<Report>(Request::Doctor(Empty {})) {
             Ok(answer) => {
                 checks.push(pass("daemon", "it answers"));
@@ -108,10 +147,11 @@ impl Doctor {
             }
             Err(failure) if failure.kind == Kind::Unreachable => {
                 checks.push(Check { status: CheckStatus::Warn, ..failed("daemon", failure) });
+                checks.push(check_store(&context.home, store_key.as_ref()));
             }
             Err(failure) => checks.push(failed("daemon", failure)),
         }
-        let mut table = Table::new(&["", "check", "found"]);
+        let mut table = Table::new(&["", "check", "found"]).with_whole_ends();
         let mut fixes = Vec::new();
         for check in &checks {
             let mark = match check.status {
@@ -131,9 +171,11 @@ impl Doctor {
     }
 }
 
-fn rebuild(home: &Home) -> Result<Outcome, Failure> {
+fn rebuild(context: &Context) -> Result<Outcome, Failure> {
+    let home = &context.home;
+    home.check_root()?;
     let lock = home.lock()?;
-    let aside = home.rebuild(&lock)?;
+    let aside = home.rebuild(&lock, &mut context.opener())?;
     let shown = aside.map_or("there was none".into(), |aside| aside.display().to_string());
     let outcome = Outcome::new(
         serde_json::json!({ "old_store": shown }),
@@ -144,21 +186,23 @@ fn rebuild(home: &Home) -> Result<Outcome, Failure> {
         .hint(format!("then come back in: {}", home.command("join INVITATION"))))
 }
 
-/// The checks that need no daemon.
-fn check_home(home: &Home) -> Vec<Check> {
+/// The checks that need no daemon. Fails when what was given to open the secrets is wrong.
+/// Gives the store's key, too, if it could be opened.
+fn check_home(context: &Context) -> Result<(Vec<Check>, Option<StoreKey>), Failure> {
+    let home = &context.home;
+    let mut opener = context.opener();
     let place = home.root().display();
     let mut checks = vec![match home.check_root() {
         Ok(()) => pass("home", &format!("{place}, for its owner alone")),
         Err(failure) => failed("home", failure),
     }];
     if checks.iter().any(|check| check.status == CheckStatus::Fail) {
-        return checks;
+        return Ok((checks, None));
     }
-    checks.push(match home.read_identity() {
-        Ok(_) => pass("device key", "whole, for its owner alone"),
-        Err(failure) => failed("device key", failure),
-    });
-    checks.push(match home.read_agency() {
+    let read = home.read_identity(&mut opener);
+    let store_key = read.as_ref().ok().map(|identity| StoreKey::new(identity.store_key));
+    checks.push(check_device_key(home, read)?);
+    checks.push(match home.read_agency(&mut opener) {
         Ok(None) => pass("agency root", "not on this device"),
         Ok(Some(agency)) => Check {
             name: "agency root".into(),
@@ -169,6 +213,8 @@ fn check_home(home: &Home) -> Vec<Check> {
                 home.agency_key().display()
             )),
         },
+        Err(failure) if failure.kind == Kind::Denied => return Err(failure),
+        Err(failure) if keys::only_closed(&failure) => closed("agency root", failure),
         Err(failure) => failed("agency root", failure),
     });
     checks.push(match Config::read(home) {
@@ -179,7 +225,42 @@ fn check_home(home: &Home) -> Vec<Check> {
         Ok(path) => pass("control socket", &path.display().to_string()),
         Err(failure) => failed("control socket", failure),
     });
-    checks
+    Ok((checks, store_key))
+}
+
+/// Reads the store through, which no daemon has open.
+fn check_store(home: &Home, key: Option<&StoreKey>) -> Check {
+    let skip = |message: &str| Check { status: CheckStatus::Skip, ..pass("store", message) };
+    let Some(key) = key else { return skip("the device key did not open") };
+    if !home.store().exists() {
+        return skip("there is none yet");
+    }
+    match store::check_folder(&home.store(), key) {
+        Ok(checked) => pass("store", &format!("{} values, each as it was written", checked.values)),
+        Err(OpenError::InUse { .. }) => skip("a daemon is opening or closing it"),
+        Err(error) => failed("store", error.into()),
+    }
+}
+
+fn check_device_key(home: &Home, read: Result<Identity, Failure>) -> Result<Check, Failure> {
+    Ok(match (read, home.device_method()) {
+        (Ok(_), Ok(None)) => Check {
+            status: CheckStatus::Warn,
+            fix: Some(keys::seal_hint(home)),
+            ..pass("device key", &format!("whole, {}", keys::method_text(None)))
+        },
+        (Ok(_), Ok(method)) => {
+            pass("device key", &format!("whole, {}", keys::method_text(method.as_ref())))
+        }
+        (Err(failure), _) if failure.kind == Kind::Denied => return Err(failure),
+        (Err(failure), _) if keys::only_closed(&failure) => closed("device key", failure),
+        (Err(failure), _) | (_, Err(failure)) => failed("device key", failure),
+    })
+}
+
+/// Of a file that was not opened, because nothing was given to open it with.
+fn closed(name: &str, failure: Failure) -> Check {
+    Check { status: CheckStatus::Skip, ..failed(name, failure) }
 }
 
 fn pass(name: &str, message: &str) -> Check {

@@ -7,7 +7,7 @@
 //! types are in [`reply`].
 //!
 //! How arguments name things, everywhere:
-//! * *record*, *compartment*, *peer*: the full id in hex, or a prefix of at least
+//! * *record*, *compartment*, *peer*, *pass*: the full id in hex, or a prefix of at least
 //!   [`ID_PREFIX_DIGITS_MIN`] digits that fits exactly one; a compartment and a peer also by name.
 //! * *agency* (`rel`): its number in the coalition, its name, or its country's code when the
 //!   coalition has exactly one agency of that country. Case does not matter.
@@ -19,10 +19,13 @@
 //! [`Kind::Usage`]: crate::failure::Kind::Usage
 
 pub mod client;
+pub mod pass;
 pub mod reply;
 pub mod server;
+pub mod trust;
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -47,12 +50,16 @@ pub const PAGE_ROWS_DEFAULT: u32 = 50;
 /// What answers requests: the daemon's inside. Calls may block and come from many threads at once.
 pub trait Service: Send + Sync + 'static {
     /// Does what is asked and returns the value that the [`Request`]'s variant promises. A write
-    /// returns only once it is durable. May report how far it is; reports may be dropped.
-    fn call(&self, request: Request, progress: &mut dyn FnMut(Progress)) -> Result<Value, Failure>;
+    /// returns only once it is durable. May report how far it is, and may end when it is told that
+    /// nobody waits; reports may be dropped.
+    fn call(&self, request: Request, progress: &mut Report<'_>) -> Result<Value, Failure>;
 
     /// Ends cleanly: called once, after the last call has returned.
     fn close(&self) {}
 }
+
+/// Takes how far a call is. It breaks when nobody waits for the answer any more.
+pub type Report<'a> = dyn FnMut(Progress) -> ControlFlow<()> + 'a;
 
 /// What a client sends.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
@@ -173,6 +180,31 @@ pub enum Request {
     #[serde(rename = "compartment.show")]
     CompartmentShow(CompartmentShow),
 
+    /// Mints a pass for a person or a program, within what this device may do, and keeps its terms.
+    /// The pass itself is in the answer and nowhere else.
+    ///
+    /// -> [`pass::PassMinted`]
+    #[serde(rename = "pass.mint")]
+    PassMint(pass::PassMint),
+
+    /// -> [`pass::Passes`]
+    #[serde(rename = "pass.list")]
+    PassList(Empty),
+
+    /// Whether a pass that was minted here allows something now. A pass that is none is a denial,
+    /// not a failure.
+    ///
+    /// -> [`pass::PassChecked`]
+    #[serde(rename = "pass.check")]
+    PassCheck(pass::PassCheck),
+
+    /// Revokes a pass and all that was narrowed from it; given the text of a narrowed pass, that
+    /// one and all that was narrowed from it.
+    ///
+    /// -> [`pass::PassRevoked`]
+    #[serde(rename = "pass.revoke")]
+    PassRevoke(pass::PassRevoke),
+
     /// Writes a new record. Without `compartment` and `rel` it goes to the agency's home
     /// compartment; with `rel` to the compartment of exactly that audience, opened if need be;
     /// with both the request is a `Usage` failure. `set` is applied over `fields`.
@@ -233,6 +265,102 @@ pub enum Request {
     #[serde(rename = "search")]
     Search(Search),
 
+    /// Proposes an act of the founders, and by that signs it. With a quorum of one it is in force at once.
+    ///
+    /// -> [`trust::Proposal`]
+    #[serde(rename = "coalition.propose")]
+    CoalitionPropose(trust::Proposed),
+
+    /// Signs a proposed act.
+    ///
+    /// -> [`trust::Proposal`]
+    #[serde(rename = "coalition.approve")]
+    CoalitionApprove(trust::Named),
+
+    /// -> [`trust::Proposals`]
+    #[serde(rename = "coalition.proposals")]
+    CoalitionProposals(Empty),
+
+    /// Gives a device, or in a compartment an agency, a right. What would widen what this device has is `Denied`.
+    ///
+    /// -> [`trust::Declared`]
+    #[serde(rename = "grant.issue")]
+    GrantIssue(trust::GrantIssue),
+
+    /// -> [`trust::Grants`]
+    #[serde(rename = "grant.list")]
+    GrantList(trust::GrantList),
+
+    /// Why a statement counts or does not, or what ended a device's standing.
+    ///
+    /// -> [`trust::Explained`]
+    #[serde(rename = "grant.explain")]
+    GrantExplain(trust::Named),
+
+    /// Ends a device's standing, in the coalition or in one compartment.
+    ///
+    /// -> [`trust::Lost`]
+    #[serde(rename = "grant.revoke")]
+    GrantRevoke(trust::GrantRevoke),
+
+    /// Lets a quarantined entry count, and those before it in its log.
+    ///
+    /// -> [`trust::Declared`]
+    #[serde(rename = "grant.adopt")]
+    GrantAdopt(trust::Named),
+
+    /// What does not count here, and why.
+    ///
+    /// -> [`trust::Quarantine`]
+    #[serde(rename = "inbox")]
+    Quarantine(Empty),
+
+    /// -> [`trust::Devices`]
+    #[serde(rename = "device.list")]
+    DeviceList(Empty),
+
+    /// Calls a device by a name, on this peer alone.
+    ///
+    /// -> [`trust::Device`]
+    #[serde(rename = "device.name")]
+    DeviceName(trust::DeviceName),
+
+    /// A device is in other hands: ends its standing, begins new keys where it could read, and says what it could read and who has not heard.
+    ///
+    /// -> [`trust::Lost`]
+    #[serde(rename = "device.lost")]
+    DeviceLost(trust::DeviceLost),
+
+    /// Begins a new epoch for those who may read now.
+    ///
+    /// -> [`trust::Rotated`]
+    #[serde(rename = "compartment.rotate")]
+    CompartmentRotate(CompartmentShow),
+
+    /// Says something of a record and of what was released of it: erase, restrict, hold, recall.
+    ///
+    /// -> [`trust::Declared`]
+    #[serde(rename = "record.say")]
+    RecordSay(RecordSay),
+
+    /// Ends a hold or a restriction.
+    ///
+    /// -> [`trust::Declared`]
+    #[serde(rename = "record.lift")]
+    RecordLift(trust::Named),
+
+    /// Writes fields of a record as a new record for another audience, linked both ways.
+    ///
+    /// -> [`trust::Released`]
+    #[serde(rename = "record.release")]
+    RecordRelease(trust::RecordRelease),
+
+    /// Who has obeyed what was said of a record, and who has not answered.
+    ///
+    /// -> [`trust::Receipts`]
+    #[serde(rename = "record.receipts")]
+    RecordReceipts(RecordShow),
+
     /// Why this device can read a record. A record it cannot read gives the one `NotFound` answer.
     ///
     /// -> [`reply::Why`]
@@ -257,6 +385,10 @@ impl Request {
             Self::CompartmentOpen(_) => "compartment.open",
             Self::CompartmentList(_) => "compartment.list",
             Self::CompartmentShow(_) => "compartment.show",
+            Self::PassMint(_) => "pass.mint",
+            Self::PassList(_) => "pass.list",
+            Self::PassCheck(_) => "pass.check",
+            Self::PassRevoke(_) => "pass.revoke",
             Self::RecordNew(_) => "record.new",
             Self::RecordShow(_) => "record.show",
             Self::RecordList(_) => "record.list",
@@ -267,6 +399,23 @@ impl Request {
             Self::Export(_) => "export",
             Self::Search(_) => "search",
             Self::Why(_) => "why",
+            Self::CoalitionPropose(_) => "coalition.propose",
+            Self::CoalitionApprove(_) => "coalition.approve",
+            Self::CoalitionProposals(_) => "coalition.proposals",
+            Self::GrantIssue(_) => "grant.issue",
+            Self::GrantList(_) => "grant.list",
+            Self::GrantExplain(_) => "grant.explain",
+            Self::GrantRevoke(_) => "grant.revoke",
+            Self::GrantAdopt(_) => "grant.adopt",
+            Self::Quarantine(_) => "inbox",
+            Self::DeviceList(_) => "device.list",
+            Self::DeviceName(_) => "device.name",
+            Self::DeviceLost(_) => "device.lost",
+            Self::CompartmentRotate(_) => "compartment.rotate",
+            Self::RecordSay(_) => "record.say",
+            Self::RecordLift(_) => "record.lift",
+            Self::RecordRelease(_) => "record.release",
+            Self::RecordReceipts(_) => "record.receipts",
         }
     }
 }
@@ -288,6 +437,9 @@ pub struct Join {
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct PeerInvite {
+    /// What the invited device is to be called here.
+    #[serde(default)]
+    pub name: Option<String>,
     /// For a further device of this agency instead of for another agency.
     #[serde(default)]
     pub device: bool,
@@ -316,7 +468,7 @@ pub struct PeerRemove {
 }
 
 /// Arguments of [`Request::CoalitionCreate`].
-#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct CoalitionCreate {
     /// Its name.
@@ -324,6 +476,34 @@ pub struct CoalitionCreate {
     /// How many founders an act of the whole needs; 1 if absent.
     #[serde(default)]
     pub quorum: Option<u16>,
+    /// The other founders.
+    #[serde(default)]
+    pub founders: Vec<Founder>,
+    /// Hours between hiding an erased record and destroying it; 72 if absent.
+    #[serde(default)]
+    pub erasure_delay_hours: Option<u32>,
+}
+
+/// A founder of a coalition, beside this agency.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Founder {
+    /// Its name.
+    pub name: String,
+    /// Its country: ISO 3166-1 alpha-2.
+    pub country: String,
+    /// Its root's public key, 64 hexadecimal digits.
+    pub root: String,
+}
+
+/// Arguments of [`Request::RecordSay`].
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct RecordSay {
+    /// The record.
+    pub record: String,
+    /// What is said.
+    pub said: trust::Said,
 }
 
 /// Arguments of [`Request::CompartmentOpen`].
@@ -453,6 +633,9 @@ pub enum Format {
 pub struct Import {
     /// Absolute paths of the files.
     pub files: Vec<PathBuf>,
+    /// Which of them holds what came by standard input, so that problems are said to be there.
+    #[serde(default)]
+    pub stdin: Option<PathBuf>,
     /// Where to.
     pub compartment: String,
     /// Their format; by the file name's end if absent (`.json` is STIX).

@@ -2,6 +2,8 @@
 //! UTC, counts plain numbers. Lists are sorted as their request says, else by id, so that two
 //! calls without a change between give the same bytes.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -40,7 +42,42 @@ Status {
     compartments: Vec<Compartment>,
     /// Bytes of the store on disk.
     store_bytes: u64,
+    /// Why the store takes nothing more; null while it works.
+    store_failure: Option<String>,
+    /// The logs that were proven to have two histories, this device's first.
+    forks: Vec<Fork>,
 });
+
+shape!(
+/// A log with two histories: its device's keys were in use twice.
+Fork {
+    /// Whose.
+    device: String,
+    /// Whether it is this device's.
+    own: bool,
+    /// Whether this device would write to it now: its incarnation is this one's.
+    current: bool,
+    /// Of which agency.
+    agency: AgencyRef,
+    /// The device's incarnation, in hex.
+    incarnation: String,
+    /// The compartment.
+    compartment: String,
+    /// That compartment's name.
+    compartment_name: String,
+    /// Its class.
+    class: String,
+    /// The first entry of which there are two, from 0.
+    seq: u64,
+});
+
+impl fmt::Display for Fork {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let device: String = self.device.chars().take(8).collect();
+        let Self { class, compartment_name, seq, .. } = self;
+        write!(f, "the {class} log of {device} in {compartment_name:?}, from entry {seq} on")
+    }
+}
 
 shape!(
 /// An agency, briefly.
@@ -165,6 +202,8 @@ Joined {
     agency: AgencyRef,
     /// The device that invited.
     inviter: String,
+    /// The spoken check: the inviter's `device list` shows the same digits.
+    check: String,
 });
 
 shape!(
@@ -272,6 +311,8 @@ Log {
     length: u64,
     /// The id of the last.
     head: String,
+    /// The first entry of which there are two, when it was proven to be forked.
+    forked_at: Option<u64>,
 });
 
 shape!(
@@ -292,7 +333,7 @@ shape!(
 Record {
     /// Its id.
     record: String,
-    /// Its kind.
+    /// Its kind; of an object of a type that is no kind, that type.
     kind: String,
     /// What it is in one line, made from its fields.
     title: String,
@@ -312,7 +353,8 @@ Record {
     modified: String,
     /// Whether this device may edit it.
     writable: bool,
-    /// What is to be known of it: "conflict", "gap-before", "held-back".
+    /// What is to be known of it: "conflict", "gap-before", "held-back", "recalled" (not to be relied
+    /// on), "restricted" (its content is hidden).
     flags: Vec<String>,
     /// Its fields. Of concurrent values one, the same on every peer.
     fields: Map<String, Value>,
@@ -360,7 +402,7 @@ shape!(
 Row {
     /// Its id.
     record: String,
-    /// Its kind.
+    /// Its kind; of an object of a type that is no kind, that type.
     kind: String,
     /// What it is in one line.
     title: String,
@@ -376,7 +418,7 @@ Row {
     originator: AgencyRef,
     /// When it arrived or last changed here.
     received: String,
-    /// As in [`Record::flags`], of which a list knows "conflict".
+    /// As in [`Record::flags`], of which a list does not know "held-back".
     flags: Vec<String>,
 });
 
@@ -436,7 +478,9 @@ Imported {
     unchanged: u64,
     /// Objects or rows that are no records.
     rejected: u64,
-    /// Why, for the first of them.
+    /// Files that could not be read, or not to their end.
+    broken_files: u64,
+    /// Why, for all of those files and the first of those objects.
     problems: Vec<Problem>,
 });
 
@@ -445,7 +489,7 @@ shape!(
 Problem {
     /// The file.
     file: String,
-    /// Where in it: "row 12", `objects[3]`.
+    /// Where in it: "row 12", `objects[3]`; "the file" as a whole.
     place: String,
     /// Why. Never the content.
     reason: String,

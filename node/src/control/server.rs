@@ -1,14 +1,17 @@
 //! The daemon's end of the control socket. Each client has a task of its own, and a bound on
 //! everything: how many there are, how long a line may be, how long one may take to send it or to
 //! take the answer. Whoever exceeds one is told why, where that is possible, and dropped. A request
-//! that was taken is carried through, also when its client has gone away.
+//! that was taken is carried through, also when its client has gone away; but one that reports how
+//! far it is, an import or an export, is told that nobody listens any more, and ends there.
 
 use std::fs::{self, Permissions};
 use std::future::Future;
 use std::io;
+use std::ops::ControlFlow;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -25,7 +28,8 @@ use super::{
     Service,
 };
 use crate::failure::Failure;
-use crate::home::{Home, Lock, own_uid};
+use crate::files::own_uid;
+use crate::home::{Home, Lock};
 
 /// The bounds of a server.
 #[derive(Clone, Copy, Debug)]
@@ -46,7 +50,7 @@ impl Default for Bounds {
             clients_max: 32,
             request_wait: Duration::from_secs(60),
             reply_wait: Duration::from_secs(30),
-            stop_wait: Duration::from_secs(10),
+            stop_wait: Duration::from_secs(1),
         }
     }
 }
@@ -68,7 +72,7 @@ impl Listener {
             |e: io::Error| Failure::io(format_args!("cannot listen at {}", path.display()), &e);
         remove_stale(&path).map_err(failed)?;
         let socket = UnixListener::bind(&path).map_err(failed)?;
-        let listener = Self { socket, path, uid: own_uid()? };
+        let listener = Self { socket, path, uid: own_uid() };
         fs::set_permissions(&listener.path, Permissions::from_mode(0o600)).map_err(|e| {
             Failure::io(format_args!("cannot protect {}", listener.path.display()), &e)
         })?;
@@ -213,15 +217,22 @@ impl Client {
         parse(&line).map_err(NoRequest::Refused)
     }
 
-    /// Carries out a request. An error means that the client is gone; the request ran to its end.
+    /// Carries out a request. An error means that the client is gone.
     async fn answer(&mut self, service: Arc<dyn Service>, request: Request) -> io::Result<()> {
         let verb = request.verb();
         debug!(verb, "begins");
         let (reports, mut reported) = mpsc::channel(PROGRESS_REPORTS_MAX);
+        let gone = Arc::new(AtomicBool::new(false));
+        let client_gone = Arc::clone(&gone);
         let mut call = spawn_blocking(move || {
             service.call(request, &mut |report: Progress| {
                 // A slow client misses reports; it does not slow the work down.
                 let _ = reports.try_send(report);
+                if client_gone.load(Ordering::Relaxed) {
+                    ControlFlow::Break(())
+                } else {
+                    ControlFlow::Continue(())
+                }
             })
         });
         let mut alive = Ok(());
@@ -230,6 +241,7 @@ impl Client {
                 biased;
                 Some(report) = reported.recv(), if alive.is_ok() => {
                     alive = self.send(&Reply::Progress(report)).await;
+                    gone.store(alive.is_err(), Ordering::Relaxed);
                 }
                 result = &mut call => break result,
             }

@@ -32,6 +32,8 @@ pub struct Plan {
     pub port: Option<u16>,
     /// What the exercise's chances are drawn from.
     pub seed: Option<u64>,
+    /// Start daemons that quarantine nothing: the exercise must fail.
+    pub sabotage: bool,
     /// Tell nothing while it goes on.
     pub quiet: bool,
 }
@@ -47,7 +49,7 @@ pub fn play(plan: &Plan) -> Result<Report, Failure> {
         .enable_all()
         .build()
         .map_err(|e| Failure::io("cannot start the runtime", &e))?;
-    let stage = Arc::new(Stage::build(runtime.handle().clone(), plan.port)?);
+    let stage = Arc::new(Stage::build(runtime.handle().clone(), plan.port, plan.sabotage)?);
     let quiet = plan.quiet;
     tell(quiet, report::BANNER);
     tell(quiet, &format!("seed {seed}; the same seed gives the same names and texts\n"));

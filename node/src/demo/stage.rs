@@ -24,6 +24,7 @@ use crate::control::reply::Status;
 use crate::control::{Empty, Request, client};
 use crate::failure::{Failure, Kind};
 use crate::home::{Agency, Home};
+use crate::protection::Protection;
 
 /// One of the exercise's daemons.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -40,6 +41,8 @@ pub(super) struct Stage {
     folder: PathBuf,
     runtime: Handle,
     port: Option<u16>,
+    /// Whether daemons quarantine nothing.
+    sabotage: bool,
     cast: Mutex<Cast>,
 }
 
@@ -55,7 +58,11 @@ struct Cast {
 
 impl Stage {
     /// An empty stage. Daemons listen on the ports from `port` on, if that is given.
-    pub(super) fn build(runtime: Handle, port: Option<u16>) -> Result<Self, Failure> {
+    pub(super) fn build(
+        runtime: Handle,
+        port: Option<u16>,
+        sabotage: bool,
+    ) -> Result<Self, Failure> {
         let mut name = [0; 8];
         getrandom::fill(&mut name)
             .map_err(|e| Failure::failed(format!("the system gives no randomness: {e}")))?;
@@ -65,14 +72,15 @@ impl Stage {
             .mode(0o700)
             .create(&folder)
             .map_err(|e| Failure::io(format_args!("cannot make {}", folder.display()), &e))?;
-        Ok(Self { folder, runtime, port, cast: Mutex::default() })
+        Ok(Self { folder, runtime, port, sabotage, cast: Mutex::default() })
     }
 
     /// Makes an actor's home and starts its daemon.
     pub(super) fn enter(&self, actor: &Actor) -> Result<Status, Failure> {
         let agency =
             actor.agency.map(|(name, country)| Agency::generate(name, country)).transpose()?;
-        initialise(&self.home(actor)?, actor.name, agency.as_ref())?;
+        // In clear: nobody is there to be asked, and the exercise's keys protect nothing.
+        initialise(&self.home(actor)?, actor.name, agency.as_ref(), &Protection::Clear)?;
         self.start(actor)
     }
 
@@ -102,6 +110,7 @@ impl Stage {
                 .arg(home.root())
                 .args(["run", "--until-stdin-ends", "--listen"])
                 .arg(format!("/ip4/127.0.0.1/tcp/{port}"))
+                .args(self.sabotage.then_some("--sabotage"))
                 .stdin(Stdio::piped())
                 .stdout(Stdio::null())
                 .stderr(log)
@@ -324,7 +333,7 @@ mod tests {
     #[test]
     fn a_struck_stage_leaves_nothing_and_lets_nobody_in() {
         let runtime = tokio::runtime::Runtime::new().unwrap();
-        let stage = Stage::build(runtime.handle().clone(), None).unwrap();
+        let stage = Stage::build(runtime.handle().clone(), None, false).unwrap();
         let folder = stage.folder.clone();
         assert!(folder.is_dir());
         stage.strike();

@@ -1,9 +1,11 @@
 //! The story, in requests to the daemons: who plays, what each step needs of the one before, and
 //! how waiting is bounded.
 
+mod erasure;
 mod flash;
 mod heal;
 mod peers;
+mod seized;
 
 use std::collections::BTreeMap;
 use std::thread;
@@ -27,7 +29,7 @@ const LAKE: Actor = Actor { name: "LAKE", agency: Some(("Joint Maritime Unit (ex
 /// The patrol unit: a device of the Niger's agency, behind a thin link.
 const KILO: Actor = Actor { name: "KILO", agency: None };
 
-const ALL: [Actor; 6] = [NE, TD, NG, CM, LAKE, KILO];
+static ALL: [Actor; 6] = [NE, TD, NG, CM, LAKE, KILO];
 /// Whose devices can read what is released to NE and TD.
 const AUDIENCE: [Actor; 3] = [NE, TD, KILO];
 /// Whose devices cannot.
@@ -35,11 +37,13 @@ const OUTSIDERS: [Actor; 3] = [NG, CM, LAKE];
 
 type Play = fn(&mut Story<'_>, &mut Step) -> Result<(), Failure>;
 
-const STEPS: [(&str, Play); 4] = [
+const STEPS: [(&str, Play); 6] = [
     ("1. Five agencies and a patrol unit come together", peers::play),
-    ("2. A flash alert for one agency and KILO overtakes routine reports", flash::play),
-    ("3. The link to TD is cut; both sides go on working", heal::cut),
-    ("4. The link heals, and a peer dies in the middle of it", heal::heal),
+    ("1b. A flash alert for one agency and KILO overtakes routine reports", flash::play),
+    ("2. The link to TD is cut; both sides go on working", heal::cut),
+    ("3. The link heals, and a peer dies in the middle of it", heal::heal),
+    ("4. KILO is seized, and its real key forges a report", seized::play),
+    ("5. An order to erase", erasure::play),
 ];
 
 /// Plays all steps, until one cannot be played to its end.

@@ -4,7 +4,7 @@
 //! `docs/import.md` explains it with an example.
 
 use std::cell::Cell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Write};
 
 use serde::Deserialize;
@@ -13,7 +13,9 @@ use serde_json::{Map, Value};
 use tearline_crdt::record::kind::Kind;
 use tearline_crdt::time::WallTime;
 
-use super::{Bounded, Draft, Item, OBJECT_TEXT_BYTES_MAX, Problem, ReadError, Sink, unfit};
+use super::{
+    Bounded, Draft, Item, OBJECT_TEXT_BYTES_MAX, Problem, ReadError, Sink, unfit, without_mark,
+};
 
 /// How rows become records.
 #[derive(Clone, Debug, Deserialize)]
@@ -103,7 +105,7 @@ pub fn read(file: impl Read, mapping: &Mapping, sink: &mut Sink<'_>) -> Result<(
     let left = Cell::new(OBJECT_TEXT_BYTES_MAX);
     let mut table = csv::ReaderBuilder::new()
         .delimiter(mapping.delimiter as u8)
-        .from_reader(Bounded { file, left: &left });
+        .from_reader(Bounded { file: without_mark(file)?, left: &left });
     let header = table.byte_headers().map_err(unreadable)?.clone();
     let columns = columns(&header, mapping)?;
     let mut record = csv::ByteRecord::new();
@@ -141,9 +143,12 @@ fn columns(
     mapping: &Mapping,
 ) -> Result<BTreeMap<String, usize>, ReadError> {
     let mut names = BTreeMap::new();
+    let mut doubled = BTreeSet::new();
     for (n, name) in header.iter().enumerate() {
-        let name = String::from_utf8_lossy(name);
-        names.insert(name.trim_start_matches('\u{feff}').trim().to_owned(), n);
+        let name = String::from_utf8_lossy(name).trim().to_owned();
+        if names.insert(name.clone(), n).is_some() {
+            doubled.insert(name);
+        }
     }
     let mut wanted = BTreeMap::new();
     for (property, source) in &mapping.fields {
@@ -153,11 +158,17 @@ fn columns(
         };
         let Some(n) = names.get(column) else {
             let known: Vec<&str> = names.keys().map(String::as_str).collect();
-            return Err(ReadError::Mapping(format!(
+            return Err(ReadError::Columns(format!(
                 "{property} asks for the column {column:?}; the table has {}",
                 known.join(", ")
             )));
         };
+        if doubled.contains(column) {
+            return Err(ReadError::Columns(format!(
+                "{property} asks for the column {column:?}, of which the table has several; rename \
+                 all but one"
+            )));
+        }
         wanted.insert(column.clone(), *n);
     }
     Ok(wanted)
@@ -194,10 +205,28 @@ fn row(
             put(&mut fields, property, value);
         }
     }
-    match unfit(&fields) {
+    match unfit(&fields).or_else(|| off_globe(&fields)) {
         Some(reason) => Item::Bad(Problem { place, reason }),
         None => Item::Draft(Draft { kind, fields, tlp: None, place }),
     }
+}
+
+/// Why a latitude or longitude in a row is none.
+fn off_globe(fields: &Map<String, Value>) -> Option<String> {
+    fields.iter().find_map(|(name, value)| {
+        let most = match (name.as_str(), value) {
+            (_, Value::Object(inner)) => return off_globe(inner),
+            ("latitude", _) => 90.0,
+            ("longitude", _) => 180.0,
+            _ => return None,
+        };
+        if value.is_string() {
+            return Some(format!("its {name} is a text; give its column `type = \"float\"`"));
+        }
+        let degrees = value.as_f64();
+        (!degrees.is_some_and(|degrees| degrees.abs() <= most))
+            .then(|| format!("its {name} is {value}; write degrees from -{most} to {most}"))
+    })
 }
 
 /// A cell's text; `None` if it is empty.
@@ -341,6 +370,22 @@ mod tests {
         let mapping = Mapping::parse(MAPPING).unwrap();
         let outcome = read(&b"A,B\n1,2\n"[..], &mapping, &mut |_| ControlFlow::Continue(()));
         assert!(outcome.unwrap_err().to_string().contains("the table has A, B"));
+    }
+
+    #[test]
+    fn places_off_the_globe_and_columns_of_one_name_are_refused() {
+        let items = all(b"Remark,Lat,N\na,90,1\nb,90.5,1\nc,-91,1\n");
+        let bad: Vec<_> = items.iter().filter(|item| matches!(item, Item::Bad(_))).collect();
+        assert_eq!(bad.len(), 2, "{items:?}");
+        let mapping = Mapping::parse(MAPPING).unwrap();
+        let twice =
+            read(&b"Remark,Lat,N,Lat\n1,2,3,4\n"[..], &mapping, &mut |_| ControlFlow::Continue(()));
+        assert!(twice.unwrap_err().to_string().contains("\"Lat\", of which the table has several"));
+        // What the mapping does not ask for may be there twice.
+        let beside = read(&b"Remark,Lat,N,x,x\n1,2,3,4,5\n"[..], &mapping, &mut |_| {
+            ControlFlow::Continue(())
+        });
+        assert!(beside.is_ok());
     }
 
     #[test]

@@ -2,27 +2,38 @@
 
 use std::io::{self, Read, Write};
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Number, Value, json};
 
 use tearline_crdt::record::kind::Kind;
 
-use super::{Draft, Item, Problem, ReadError, Sink, read_elements, unfit};
+use super::json::read_elements;
+use super::number::Positions;
+use super::{Draft, Item, Problem, ReadError, Sink, unfit};
 
-/// Reads a FeatureCollection, a Feature, an array of features, or a bare geometry.
-pub fn read(reader: impl Read, sink: &mut Sink<'_>) -> Result<(), ReadError> {
+/// Reads a FeatureCollection, a Feature, an array of features, or a bare geometry. `source` is the
+/// file's name: the ids of features are told apart by it, because most programs number them anew in
+/// every file.
+pub fn read(reader: impl Read, source: &str, sink: &mut Sink<'_>) -> Result<(), ReadError> {
     let mut each = |n: usize, value: Result<Value, String>| {
         let place = format!("features[{n}]");
         sink(match value {
-            Ok(value) => item(place, value),
+            Ok(value) => item(source, place, value),
             Err(reason) => Item::Bad(Problem { place, reason }),
         })
     };
-    let (found, others) = read_elements(reader, "features", &mut each)?;
-    if found {
+    let outline = read_elements(reader, "features", Positions::InCoordinates, &mut each)?;
+    if outline.found {
+        if let Some(reason) = outline.fault {
+            let _ = sink(Item::Bad(Problem { place: "beside the features".into(), reason }));
+        }
         return Ok(());
     }
-    if others.contains_key("type") {
-        let _ = sink(item("the file's one feature".into(), Value::Object(others)));
+    if outline.others.contains_key("type") {
+        let place = "the file's one feature".to_owned();
+        let _ = sink(match outline.whole() {
+            Ok(value) => item(source, place, value),
+            Err(reason) => Item::Bad(Problem { place, reason }),
+        });
         return Ok(());
     }
     Err(ReadError::Shape {
@@ -31,8 +42,8 @@ pub fn read(reader: impl Read, sink: &mut Sink<'_>) -> Result<(), ReadError> {
     })
 }
 
-fn item(place: String, value: Value) -> Item {
-    match draft(&value) {
+fn item(source: &str, place: String, value: Value) -> Item {
+    match draft(source, &value) {
         Ok((kind, fields)) => match unfit(&fields) {
             Some(reason) => Item::Bad(Problem { place, reason }),
             None => Item::Draft(Draft { kind, fields, tlp: None, place }),
@@ -41,7 +52,7 @@ fn item(place: String, value: Value) -> Item {
     }
 }
 
-fn draft(value: &Value) -> Result<(Kind, Map<String, Value>), String> {
+fn draft(source: &str, value: &Value) -> Result<(Kind, Map<String, Value>), String> {
     let object = value.as_object().ok_or("it is no JSON object")?;
     let (geometry, properties) = if object.get("type").and_then(Value::as_str) == Some("Feature") {
         (object.get("geometry").unwrap_or(&Value::Null), object.get("properties"))
@@ -54,11 +65,14 @@ fn draft(value: &Value) -> Result<(Kind, Map<String, Value>), String> {
         Some(_) => return Err("its `properties` are no JSON object".into()),
     };
     if let Some(id) = object.get("id") {
-        fields.entry("feature_id").or_insert_with(|| id.clone());
+        if !id.is_string() && !id.is_number() {
+            return Err("its `id` is neither a text nor a number".into());
+        }
+        fields.entry(FEATURE_ID).or_insert_with(|| id.clone());
+        fields.entry(FEATURE_SOURCE).or_insert_with(|| source.into());
     }
     let shape = geometry.get("type").and_then(Value::as_str).ok_or("it has no geometry")?;
     let coordinates = geometry.get("coordinates").unwrap_or(&Value::Null);
-    check(coordinates, 8)?;
     let kind = match shape {
         "Point" => {
             let (longitude, latitude) = position(coordinates)?;
@@ -67,9 +81,7 @@ fn draft(value: &Value) -> Result<(Kind, Map<String, Value>), String> {
             Kind::Location
         }
         "LineString" => {
-            let points: Result<Vec<Value>, String> = coordinates
-                .as_array()
-                .ok_or("its coordinates are no list")?
+            let points: Result<Vec<Value>, String> = line_string(coordinates)?
                 .iter()
                 .map(|point| {
                     let (longitude, latitude) = position(point)?;
@@ -80,6 +92,12 @@ fn draft(value: &Value) -> Result<(Kind, Map<String, Value>), String> {
             Kind::Route
         }
         "MultiPoint" | "MultiLineString" | "Polygon" | "MultiPolygon" => {
+            match shape {
+                "MultiPoint" => each(coordinates, |point| position(point).map(drop))?,
+                "MultiLineString" => each(coordinates, |line| line_string(line).map(drop))?,
+                "Polygon" => polygon(coordinates)?,
+                _ => each(coordinates, polygon)?,
+            }
             fields.insert("geometry".into(), geometry.clone());
             Kind::Location
         }
@@ -88,35 +106,65 @@ fn draft(value: &Value) -> Result<(Kind, Map<String, Value>), String> {
     Ok((kind, fields))
 }
 
+/// Longitude and latitude, on the globe.
 fn position(value: &Value) -> Result<(Value, Value), String> {
-    match value.as_array().map(Vec::as_slice) {
-        Some([longitude, latitude, ..]) if longitude.is_number() && latitude.is_number() => {
-            Ok((longitude.clone(), latitude.clone()))
+    match list(value)? {
+        [Value::Number(longitude), Value::Number(latitude), ..] => {
+            let on_globe = |number: &Number, most: f64| {
+                number.as_f64().is_some_and(|degrees| degrees.abs() <= most)
+            };
+            if !on_globe(longitude, 180.0) || !on_globe(latitude, 90.0) {
+                return Err(format!(
+                    "[{longitude}, {latitude}] is not on the globe; the order is longitude, latitude"
+                ));
+            }
+            Ok((longitude.clone().into(), latitude.clone().into()))
         }
         _ => Err("a position is [longitude, latitude]".into()),
     }
 }
 
-/// Whether all positions lie on the globe, longitude first.
-fn check(value: &Value, depth: usize) -> Result<(), String> {
-    let items = value.as_array().ok_or("its coordinates are no list")?;
-    if depth == 0 {
-        return Err("its coordinates are nested too deep".into());
+/// Two positions at least.
+fn line_string(value: &Value) -> Result<&[Value], String> {
+    let points = list(value)?;
+    if points.len() < 2 {
+        return Err("a line has two positions at least".into());
     }
-    match items.as_slice() {
-        [Value::Number(longitude), Value::Number(latitude), ..] => {
-            let (x, y) =
-                (longitude.as_f64().unwrap_or(f64::MAX), latitude.as_f64().unwrap_or(f64::MAX));
-            if x.abs() > 180.0 || y.abs() > 90.0 {
-                return Err(format!(
-                    "[{x}, {y}] is not on the globe; the order is longitude, latitude"
-                ));
-            }
-            Ok(())
-        }
-        items => items.iter().try_for_each(|item| check(item, depth - 1)),
-    }
+    each(value, |point| position(point).map(drop))?;
+    Ok(points)
 }
+
+/// Closed rings (RFC 7946, section 3.1.6).
+fn polygon(value: &Value) -> Result<(), String> {
+    if list(value)?.is_empty() {
+        return Err("a polygon has one ring at least".into());
+    }
+    each(value, |ring| {
+        let points = list(ring)?;
+        if points.len() < RING_POSITIONS_MIN || points.first() != points.last() {
+            return Err(format!(
+                "a ring of a polygon has {RING_POSITIONS_MIN} positions at least, of which the last \
+                 is the first again"
+            ));
+        }
+        each(ring, |point| position(point).map(drop))
+    })
+}
+
+fn each(value: &Value, check: impl FnMut(&Value) -> Result<(), String>) -> Result<(), String> {
+    list(value)?.iter().try_for_each(check)
+}
+
+fn list(value: &Value) -> Result<&[Value], String> {
+    value.as_array().map(Vec::as_slice).ok_or_else(|| "its coordinates are no list".into())
+}
+
+/// The properties that hold a feature's id, and the name of the file that it counts in.
+pub const FEATURE_ID: &str = "feature_id";
+/// See [`FEATURE_ID`].
+pub const FEATURE_SOURCE: &str = "feature_source";
+/// A triangle, with its first position once more.
+const RING_POSITIONS_MIN: usize = 4;
 
 /// Writes located records as a FeatureCollection, feature by feature.
 pub struct CollectionWriter<W: Write> {
@@ -180,7 +228,7 @@ mod tests {
 
     fn all(text: &str) -> Result<Vec<Item>, ReadError> {
         let mut items = Vec::new();
-        read(text.as_bytes(), &mut |item| {
+        read(text.as_bytes(), "posts.geojson", &mut |item| {
             items.push(item);
             ControlFlow::Continue(())
         })?;
@@ -198,6 +246,10 @@ mod tests {
         let items = all(text).unwrap();
         let Item::Draft(post) = &items[0] else { panic!("{items:?}") };
         assert_eq!((post.kind, &post.fields["latitude"]), (Kind::Location, &json!(13.1)));
+        assert_eq!(
+            (&post.fields[FEATURE_ID], &post.fields[FEATURE_SOURCE]),
+            (&json!("p"), &json!("posts.geojson"))
+        );
         let Item::Draft(route) = &items[1] else { panic!("{items:?}") };
         assert_eq!(
             (route.kind, route.fields["points"][1]["longitude"].as_f64()),
@@ -205,5 +257,37 @@ mod tests {
         );
         assert!(matches!((&items[2], &items[3]), (Item::Bad(_), Item::Bad(_))));
         assert!(all("{}").is_err() && all("[").is_err());
+    }
+
+    #[test]
+    fn shapes_are_what_they_are_called() {
+        let ring = "[[14,13],[15,13],[15,14],[14,13]]";
+        let shapes = [
+            ("Polygon", format!("[{ring}]"), true),
+            ("Polygon", "[]".into(), false),
+            ("Polygon", "[[[14,13],[15,13],[14,13]]]".into(), false),
+            ("Polygon", "[[[14,13],[15,13],[15,14],[14,14]]]".into(), false),
+            ("Polygon", ring.into(), false),
+            ("MultiPolygon", format!("[[{ring}],[{ring}]]"), true),
+            ("MultiPolygon", format!("[{ring}]"), false),
+            ("MultiPolygon", format!("[[{ring},[[1,2],[3,4],[1,2]]]]"), false),
+            ("LineString", "[[14,13],[15,13]]".into(), true),
+            ("LineString", "[[14,13]]".into(), false),
+            ("LineString", "[[14,13],[15]]".into(), false),
+            ("MultiLineString", "[[[14,13],[15,13]]]".into(), true),
+            ("MultiLineString", "[[14,13],[15,13]]".into(), false),
+            ("MultiPoint", "[[14,13],[15,13]]".into(), true),
+            ("MultiPoint", "[14,13]".into(), false),
+            ("Point", "[180,90]".into(), true),
+            ("Point", "[14.566666666666666421234,13]".into(), true),
+            ("Point", "[180.1,0]".into(), false),
+            ("Point", "[0,-90.1]".into(), false),
+            ("Point", "[\"14\",13]".into(), false),
+        ];
+        for (shape, coordinates, sound) in shapes {
+            let text = format!("{{\"type\":\"{shape}\",\"coordinates\":{coordinates}}}");
+            let items = all(&text).unwrap();
+            assert_eq!(matches!(items.as_slice(), [Item::Draft(_)]), sound, "{text}: {items:?}");
+        }
     }
 }

@@ -5,19 +5,18 @@
 
 pub mod csv;
 pub mod geojson;
+mod json;
+mod number;
 pub mod stix;
 #[cfg(test)]
 mod tests;
 
 use std::cell::Cell;
-use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::ops::ControlFlow;
 use std::path::Path;
 
-use serde::Deserializer;
-use serde::de::{DeserializeSeed, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 
 use tearline_crdt::bounds::RECORD_DEPTH_MAX;
@@ -99,6 +98,9 @@ pub enum ReadError {
     /// The mapping file makes no sense.
     #[error("the mapping file: {0}")]
     Mapping(String),
+    /// The mapping file and the table do not fit each other.
+    #[error("the table and the mapping file do not fit: {0}")]
+    Columns(String),
     /// The system cannot read it.
     #[error("cannot read it: {0}")]
     Io(#[from] io::Error),
@@ -168,185 +170,15 @@ impl<R: Read> Read for Bounded<'_, R> {
     }
 }
 
-/// Takes each element of the array, or the reason why it is none.
-type Each<'a> = dyn FnMut(usize, Result<Value, String>) -> ControlFlow<()> + 'a;
-
-/// Reads a JSON document whose objects lie in the array `key`. Returns whether there is one, and
-/// the document's other keys.
-fn read_elements(
-    file: impl Read,
-    key: &'static str,
-    each: &mut Each<'_>,
-) -> Result<(bool, Map<String, Value>), ReadError> {
-    let left = Cell::new(OBJECT_TEXT_BYTES_MAX);
-    let file = io::BufReader::new(Bounded { file, left: &left });
-    let mut de = serde_json::Deserializer::from_reader(file);
-    let mut walk = Walk { each, left: &left, found: false, stopped: false, others: Map::new() };
-    let outcome = Document { key, walk: &mut walk }.deserialize(&mut de).and_then(|()| de.end());
-    match outcome {
-        Err(error) if !walk.stopped => Err(error.into()),
-        _ => Ok((walk.found, walk.others)),
+/// A file without the byte order mark that it may begin with.
+fn without_mark(mut file: impl Read) -> io::Result<impl Read> {
+    let mut head = Vec::with_capacity(BYTE_ORDER_MARK.len());
+    (&mut file).take(BYTE_ORDER_MARK.len() as u64).read_to_end(&mut head)?;
+    if head == BYTE_ORDER_MARK {
+        head.clear();
     }
+    Ok(io::Cursor::new(head).chain(file))
 }
 
-/// Where a reading stands.
-struct Walk<'a> {
-    each: &'a mut Each<'a>,
-    left: &'a Cell<usize>,
-    found: bool,
-    stopped: bool,
-    others: Map<String, Value>,
-}
-
-/// The document: an object with the array under `key`, or the array itself.
-struct Document<'w, 'a> {
-    key: &'static str,
-    walk: &'w mut Walk<'a>,
-}
-
-impl<'de> DeserializeSeed<'de> for Document<'_, '_> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, de: D) -> Result<(), D::Error> {
-        de.deserialize_any(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Document<'_, '_> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object or an array of objects")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        while let Some(key) = map.next_key::<String>()? {
-            if key == self.key && !self.walk.found {
-                map.next_value_seed(Elements(self.walk))?;
-                continue;
-            }
-            let twice = Cell::new(None);
-            let value = map.next_value_seed(Strict(&twice))?;
-            let known = key == self.key || self.walk.others.contains_key(&key);
-            if let Some(key) = twice.take().or_else(|| known.then(|| key.clone())) {
-                return Err(A::Error::custom(said_twice(&key)));
-            }
-            self.walk.others.insert(key, value);
-        }
-        Ok(())
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<(), A::Error> {
-        Elements(self.walk).visit_seq(seq)
-    }
-}
-
-/// The array.
-struct Elements<'w, 'a>(&'w mut Walk<'a>);
-
-impl<'de> DeserializeSeed<'de> for Elements<'_, '_> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, de: D) -> Result<(), D::Error> {
-        de.deserialize_seq(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Elements<'_, '_> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an array of objects")
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
-        let Self(walk) = self;
-        walk.found = true;
-        for n in 0.. {
-            let twice = Cell::new(None);
-            let Some(value) = seq.next_element_seed(Strict(&twice))? else { break };
-            walk.left.set(OBJECT_TEXT_BYTES_MAX);
-            let element = twice.take().map_or(Ok(value), |key| Err(said_twice(&key)));
-            if (walk.each)(n, element).is_break() {
-                walk.stopped = true;
-                return Err(A::Error::custom("stopped"));
-            }
-        }
-        Ok(())
-    }
-}
-
-fn said_twice(key: &str) -> String {
-    let key: String = key.chars().filter(|c| !c.is_control()).take(80).collect();
-    format!("the key {key:?} occurs twice in one object, and nobody knows which counts; remove one")
-}
-
-/// A JSON value, noting a key that an object has twice: parsers differ in which of the two counts.
-struct Strict<'a>(&'a Cell<Option<String>>);
-
-impl<'de> DeserializeSeed<'de> for Strict<'_> {
-    type Value = Value;
-
-    fn deserialize<D: Deserializer<'de>>(self, de: D) -> Result<Value, D::Error> {
-        de.deserialize_any(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Strict<'_> {
-    type Value = Value;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a JSON value")
-    }
-
-    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
-        Ok(Value::Bool(value))
-    }
-
-    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
-        Ok(value.into())
-    }
-
-    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
-        Ok(value.into())
-    }
-
-    fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<Value, E> {
-        serde_json::Number::from_f64(value)
-            .map(Value::Number)
-            .ok_or_else(|| E::custom("a number without a value"))
-    }
-
-    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
-        Ok(Value::String(value.to_owned()))
-    }
-
-    fn visit_string<E>(self, value: String) -> Result<Value, E> {
-        Ok(Value::String(value))
-    }
-
-    fn visit_unit<E>(self) -> Result<Value, E> {
-        Ok(Value::Null)
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Value, A::Error> {
-        let mut items = Vec::new();
-        while let Some(item) = seq.next_element_seed(Strict(self.0))? {
-            items.push(item);
-        }
-        Ok(Value::Array(items))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
-        let mut fields = Map::new();
-        while let Some(key) = map.next_key::<String>()? {
-            let value = map.next_value_seed(Strict(self.0))?;
-            if fields.contains_key(&key) {
-                self.0.set(Some(key));
-            } else {
-                fields.insert(key, value);
-            }
-        }
-        Ok(Value::Object(fields))
-    }
-}
+/// U+FEFF in UTF-8: some programs begin every text with it.
+const BYTE_ORDER_MARK: [u8; 3] = [0xef, 0xbb, 0xbf];

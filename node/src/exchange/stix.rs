@@ -12,7 +12,9 @@ use tearline_crdt::record::kind::{Kind, StixCategory};
 use tearline_crdt::record::vocabulary::{Tlp, Vocabulary as _};
 use tearline_crdt::time::WallTime;
 
-use super::{Draft, Item, Problem, ReadError, Sink, read_elements, unfit};
+use super::json::read_elements;
+use super::number::Positions;
+use super::{Draft, Item, Problem, ReadError, Sink, unfit};
 
 /// Reads all objects.
 pub fn read(reader: impl Read, sink: &mut Sink<'_>) -> Result<(), ReadError> {
@@ -23,13 +25,20 @@ pub fn read(reader: impl Read, sink: &mut Sink<'_>) -> Result<(), ReadError> {
             Err(reason) => Item::Bad(Problem { place, reason }),
         })
     };
-    let (found, others) = read_elements(reader, "objects", &mut each)?;
-    let is_bundle = others.get("type").and_then(Value::as_str) == Some("bundle");
-    if found || is_bundle {
+    let outline = read_elements(reader, "objects", Positions::Nowhere, &mut each)?;
+    let is_bundle = outline.others.get("type").and_then(Value::as_str) == Some("bundle");
+    if outline.found || is_bundle {
+        if let Some(reason) = outline.fault {
+            let _ = sink(Item::Bad(Problem { place: "beside the objects".into(), reason }));
+        }
         return Ok(());
     }
-    if others.contains_key("type") {
-        let _ = sink(item("the file's one object".into(), Value::Object(others)));
+    if outline.others.contains_key("type") {
+        let place = "the file's one object".to_owned();
+        let _ = sink(match outline.whole() {
+            Ok(value) => item(place, value),
+            Err(reason) => Item::Bad(Problem { place, reason }),
+        });
         return Ok(());
     }
     Err(ReadError::Shape {
@@ -263,6 +272,43 @@ mod tests {
     }
 
     #[test]
+    fn a_bad_object_spoils_itself_alone() {
+        let deep = format!("{{\"a\":{}1{}}}", "[".repeat(200), "]".repeat(200));
+        let bad = [
+            (deep.as_str(), "recursion"),
+            (r#"{"a":1e999}"#, "1e999"),
+            (r#"{"a":18446744073709551616}"#, "18446744073709551616"),
+            (r#"{"a":0.12345678901234567890123}"#, "0.12345678901234567890123"),
+            (r#"{"a":"\ud800"}"#, "hex escape"),
+            (r#"{"a":{"b":1,"b":2}}"#, "\"b\" occurs twice"),
+        ];
+        let mut objects = Vec::new();
+        for (object, _) in bad {
+            objects.extend([object.to_owned(), good("")]);
+        }
+        let text = bundle(&objects.join(","));
+        for text in [text.clone(), format!("\u{feff}{text}")] {
+            let items = read_all(text.as_bytes()).unwrap();
+            assert_eq!(items.len(), objects.len());
+            for (n, item) in items.iter().enumerate() {
+                match item {
+                    Item::Draft(_) => assert_eq!(n % 2, 1),
+                    Item::Bad(problem) => {
+                        let (object, said) = bad[n / 2];
+                        assert_eq!(problem.place, format!("objects[{n}]"));
+                        assert!(problem.reason.contains(said), "{object}: {}", problem.reason);
+                    }
+                }
+            }
+        }
+        let beside = r#"{"type":"bundle","x":1e999,"objects":[]}"#;
+        let items = read_all(beside.as_bytes()).unwrap();
+        assert!(matches!(items.as_slice(), [Item::Bad(_)]), "{items:?}");
+        let alone = read_all(good(",\"x\":1e999").as_bytes()).unwrap();
+        assert!(matches!(alone.as_slice(), [Item::Bad(_)]), "{alone:?}");
+    }
+
+    #[test]
     fn an_object_without_an_end_is_given_up_at_the_bound() {
         let endless = b"{\"objects\":[{\"a\":\"".chain(io::repeat(b'x'));
         let outcome = read(endless, &mut |item| panic!("{item:?}"));
@@ -331,7 +377,8 @@ mod tests {
             let _ = read_all(nonsense.as_bytes());
         }
         let deep = format!("{}1{}", "[".repeat(100_000), "]".repeat(100_000));
-        assert!(read_all(deep.as_bytes()).is_err());
+        let items = read_all(deep.as_bytes()).unwrap();
+        assert!(matches!(items.as_slice(), [Item::Bad(_)]), "one element, which is no object");
     }
 
     #[test]

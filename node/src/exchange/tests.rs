@@ -103,7 +103,7 @@ proptest! {
             };
             let outcome: Result<(), ReadError> = match format {
                 0 => stix::read(file.as_slice(), &mut sink),
-                1 => geojson::read(file.as_slice(), &mut sink),
+                1 => geojson::read(file.as_slice(), "x.geojson", &mut sink),
                 _ => csv::read(file.as_slice(), &mapping, &mut sink),
             };
             if let Err(error) = outcome {

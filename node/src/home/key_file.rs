@@ -1,18 +1,21 @@
-//! The files of secrets: a header line that says what it is, the fields in the binary encoding of
-//! `tearline_crdt::codec`, and the SHA-256 of everything before it, so that a cut or damaged file
-//! is noticed before a wrong key is used.
+//! The files of a home's secrets: a header line that says what it is; how it is protected; the
+//! fields in the binary encoding of `tearline_crdt::codec`, in clear or sealed; and the SHA-256 of
+//! everything before it, so that a cut or damaged file is told from a wrong passphrase.
 
 use std::fmt;
+use std::path::Path;
 
 use tearline_crdt::bounds::NAME_BYTES_MAX;
 use tearline_crdt::codec::{DecodeError, Reader, Write as _};
 use tearline_crdt::hash::sha256;
 use zeroize::{Zeroize as _, Zeroizing};
 
-use crate::failure::Failure;
+use crate::failure::{Failure, Kind};
+use crate::files::{random, read_secret};
+use crate::protection::{Head, Method, Opener, Protection, ProtectionError};
 
 /// Longest key file.
-pub(super) const FILE_BYTES_MAX: usize = 1024;
+const FILE_BYTES_MAX: usize = 1024;
 
 /// What makes a device itself.
 pub struct Identity {
@@ -37,7 +40,7 @@ pub struct Agency {
 }
 
 /// Why bytes are no key file.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum KeyFileError {
     /// The header line is another one.
     #[error("this is not the expected kind of key file")]
@@ -48,12 +51,156 @@ pub enum KeyFileError {
     /// The checksum holds, and what it covers makes no sense.
     #[error("the key file does not decode: {0}")]
     Malformed(#[from] DecodeError),
+    /// The checksum holds, and how it is protected makes no sense.
+    #[error("{0}")]
+    Protection(#[from] ProtectionError),
+}
+
+/// What is kept in a key file.
+pub(crate) trait Kept: Sized {
+    /// Its first line.
+    const HEADER: &[u8];
+
+    /// Appends its fields.
+    fn write_fields(&self, out: &mut Vec<u8>);
+
+    /// Reads its fields.
+    fn read_fields(reader: &mut Reader<'_>) -> Result<Self, DecodeError>;
+
+    /// Its fields alone, as a backup holds them.
+    fn fields(&self) -> Zeroizing<Vec<u8>> {
+        // Reserved whole, so that no grown copy of the secrets is left behind.
+        let mut fields = Zeroizing::new(Vec::with_capacity(FILE_BYTES_MAX));
+        self.write_fields(&mut fields);
+        fields
+    }
+
+    /// Reads what [`Kept::fields`] gave.
+    fn from_fields(fields: &[u8]) -> Result<Self, DecodeError> {
+        let mut reader = Reader::new(fields);
+        let kept = Self::read_fields(&mut reader)?;
+        reader.finish()?;
+        Ok(kept)
+    }
+
+    /// The file's bytes.
+    fn encode(&self, protection: &Protection) -> Result<Zeroizing<Vec<u8>>, Failure> {
+        let mut out = Zeroizing::new(Vec::with_capacity(FILE_BYTES_MAX));
+        out.raw(Self::HEADER);
+        match protection {
+            Protection::Clear => {
+                out.push(CLEAR);
+                self.write_fields(&mut out);
+            }
+            Protection::Sealed(sealing) => {
+                out.push(SEALED);
+                sealing.head().encode(&mut out);
+                let sealed = sealing.seal(&out, &self.fields())?;
+                out.raw(&sealed);
+            }
+        }
+        let checksum = sha256(&out);
+        out.raw(&checksum);
+        Ok(out)
+    }
+
+    /// What a file holds, and how it is protected; nothing if there is no file.
+    fn read(path: &Path, opener: &mut Opener) -> Result<Option<(Self, Protection)>, Failure> {
+        let Some(file) = read_secret(path, FILE_BYTES_MAX)? else { return Ok(None) };
+        let damaged = |error: KeyFileError| damaged(path, &error);
+        let (protection, fields) = match Parts::of(Self::HEADER, &file).map_err(damaged)? {
+            Parts::Clear { fields } => (Protection::Clear, Zeroizing::new(fields.to_vec())),
+            Parts::Sealed { head, before, sealed } => {
+                let sealing = opener.open(&head, &path.display().to_string())?;
+                let fields = sealing.open(before, sealed).map_err(|e| damaged(e.into()))?;
+                (Protection::Sealed(sealing), fields)
+            }
+        };
+        let kept = Self::from_fields(&fields).map_err(|error| damaged(error.into()))?;
+        Ok(Some((kept, protection)))
+    }
+
+    /// What it takes to open a file: nothing when it is in clear. `None` if there is no file.
+    fn method(path: &Path) -> Result<Option<Option<Method>>, Failure> {
+        let Some(file) = read_secret(path, FILE_BYTES_MAX)? else { return Ok(None) };
+        match Parts::of(Self::HEADER, &file).map_err(|error| damaged(path, &error))? {
+            Parts::Clear { .. } => Ok(Some(None)),
+            Parts::Sealed { head, .. } => Ok(Some(Some(head.method))),
+        }
+    }
+}
+
+/// A file, taken apart.
+enum Parts<'a> {
+    Clear { fields: &'a [u8] },
+    Sealed { head: Head, before: &'a [u8], sealed: &'a [u8] },
+}
+
+impl<'a> Parts<'a> {
+    fn of(header: &[u8], file: &'a [u8]) -> Result<Self, KeyFileError> {
+        if !file.starts_with(header) {
+            // A prefix of the header is a cut file, not another kind of file.
+            let cut = header.starts_with(file);
+            return Err(if cut { KeyFileError::Checksum } else { KeyFileError::Header });
+        }
+        let (covered, checksum) = file.split_last_chunk::<32>().ok_or(KeyFileError::Checksum)?;
+        if file.len() > FILE_BYTES_MAX || sha256(covered) != *checksum {
+            return Err(KeyFileError::Checksum);
+        }
+        let mut reader = Reader::new(covered);
+        reader.take(header.len(), "header")?;
+        let at = reader.at();
+        match reader.u8("protection")? {
+            CLEAR => Ok(Self::Clear { fields: reader.take(reader.left(), "fields")? }),
+            SEALED => {
+                let head = Head::decode(&mut reader)?;
+                let (before, sealed) = covered.split_at(reader.at());
+                Ok(Self::Sealed { head, before, sealed })
+            }
+            _ => Ok(reader.invalid(at, "protection")?),
+        }
+    }
+}
+
+impl Kept for Identity {
+    const HEADER: &[u8] = b"tearline device key 2 - secret, for this machine alone\n";
+
+    fn write_fields(&self, out: &mut Vec<u8>) {
+        out.raw(&self.device_seed)
+            .raw(&self.agreement_seed)
+            .raw(&self.store_key)
+            .raw(&self.incarnation.to_be_bytes());
+    }
+
+    fn read_fields(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Ok(Self {
+            device_seed: reader.array("device seed")?,
+            agreement_seed: reader.array("agreement seed")?,
+            store_key: reader.array("store key")?,
+            incarnation: u64::from_be_bytes(reader.array("incarnation")?),
+        })
+    }
+}
+
+impl Kept for Agency {
+    const HEADER: &[u8] = b"tearline agency root 2 - secret, belongs offline\n";
+
+    fn write_fields(&self, out: &mut Vec<u8>) {
+        out.raw(&self.root_seed).bytes(self.name.as_bytes()).bytes(self.country.as_bytes());
+    }
+
+    fn read_fields(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Ok(Self {
+            root_seed: reader.array("root seed")?,
+            name: reader.text(NAME_BYTES_MAX, "agency name")?.to_owned(),
+            country: reader.text(2, "country")?.to_owned(),
+        })
+    }
 }
 
 impl Identity {
     /// A new device.
     pub fn generate() -> Result<Self, Failure> {
-        let mut incarnation = [0; 8];
         let mut identity = Self {
             device_seed: [0; 32],
             agreement_seed: [0; 32],
@@ -63,8 +210,7 @@ impl Identity {
         random(&mut identity.device_seed)?;
         random(&mut identity.agreement_seed)?;
         random(&mut identity.store_key)?;
-        random(&mut incarnation)?;
-        identity.incarnation = u64::from_be_bytes(incarnation);
+        identity.reincarnate()?;
         Ok(identity)
     }
 
@@ -74,30 +220,6 @@ impl Identity {
         random(&mut incarnation)?;
         self.incarnation = u64::from_be_bytes(incarnation);
         Ok(())
-    }
-
-    /// The file's bytes.
-    #[must_use]
-    pub fn encode(&self) -> Zeroizing<Vec<u8>> {
-        encode(DEVICE_HEADER, |out| {
-            out.raw(&self.device_seed)
-                .raw(&self.agreement_seed)
-                .raw(&self.store_key)
-                .raw(&self.incarnation.to_be_bytes());
-        })
-    }
-
-    /// Reads what [`Identity::encode`] wrote.
-    pub fn decode(file: &[u8]) -> Result<Self, KeyFileError> {
-        let mut reader = open(DEVICE_HEADER, file)?;
-        let identity = Self {
-            device_seed: reader.array("device seed")?,
-            agreement_seed: reader.array("agreement seed")?,
-            store_key: reader.array("store key")?,
-            incarnation: u64::from_be_bytes(reader.array("incarnation")?),
-        };
-        reader.finish()?;
-        Ok(identity)
     }
 }
 
@@ -112,26 +234,6 @@ impl Agency {
         }
         let mut agency = Self { root_seed: [0; 32], name: name.to_owned(), country };
         random(&mut agency.root_seed)?;
-        Ok(agency)
-    }
-
-    /// The file's bytes.
-    #[must_use]
-    pub fn encode(&self) -> Zeroizing<Vec<u8>> {
-        encode(AGENCY_HEADER, |out| {
-            out.raw(&self.root_seed).bytes(self.name.as_bytes()).bytes(self.country.as_bytes());
-        })
-    }
-
-    /// Reads what [`Agency::encode`] wrote.
-    pub fn decode(file: &[u8]) -> Result<Self, KeyFileError> {
-        let mut reader = open(AGENCY_HEADER, file)?;
-        let agency = Self {
-            root_seed: reader.array("root seed")?,
-            name: reader.text(NAME_BYTES_MAX, "agency name")?.to_owned(),
-            country: reader.text(2, "country")?.to_owned(),
-        };
-        reader.finish()?;
         Ok(agency)
     }
 }
@@ -177,83 +279,125 @@ pub(crate) fn check_name(what: &str, name: &str) -> Result<(), Failure> {
         .hint(format!("1 to {NAME_BYTES_MAX} bytes of text on one line")))
 }
 
-fn encode(header: &[u8], fields: impl FnOnce(&mut Vec<u8>)) -> Zeroizing<Vec<u8>> {
-    // Reserved whole, so that no grown copy of the secrets is left behind.
-    let mut out = Zeroizing::new(Vec::with_capacity(FILE_BYTES_MAX));
-    out.extend_from_slice(header);
-    fields(&mut out);
-    let checksum = sha256(&out);
-    out.extend_from_slice(&checksum);
-    out
+fn damaged(path: &Path, error: &KeyFileError) -> Failure {
+    Failure::new(Kind::Integrity, format!("{}: {error}", path.display()))
+        .hint("restore the file from a backup of this very device")
 }
 
-fn open<'a>(header: &[u8], file: &'a [u8]) -> Result<Reader<'a>, KeyFileError> {
-    if !file.starts_with(header) {
-        // A prefix of the header is a cut file, not another kind of file.
-        let cut = header.starts_with(file);
-        return Err(if cut { KeyFileError::Checksum } else { KeyFileError::Header });
-    }
-    let (covered, checksum) = file.split_last_chunk::<32>().ok_or(KeyFileError::Checksum)?;
-    if file.len() > FILE_BYTES_MAX || sha256(covered) != *checksum {
-        return Err(KeyFileError::Checksum);
-    }
-    let body = covered.get(header.len()..).ok_or(KeyFileError::Checksum)?;
-    Ok(Reader::new(body))
-}
-
-fn random(out: &mut [u8]) -> Result<(), Failure> {
-    getrandom::fill(out)
-        .map_err(|error| Failure::failed(format!("the system gives no randomness: {error}")))
-}
-
-const DEVICE_HEADER: &[u8] = b"tearline device key 1 - secret, for this machine alone\n";
-const AGENCY_HEADER: &[u8] = b"tearline agency root 1 - secret, belongs offline\n";
+const CLEAR: u8 = 0;
+const SEALED: u8 = 1;
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::files::write_atomically;
+    use crate::protection::{KeyFile, Sealing, Secret, Sources};
+
+    struct Case {
+        folder: tempfile::TempDir,
+        opener: Opener,
+        protections: [Protection; 2],
+    }
+
+    impl Case {
+        fn new() -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            let stick = folder.path().join("stick");
+            let secret = Secret::KeyFile(KeyFile::create(&stick).unwrap());
+            let sources = Sources { key_file: Some(stick), ..Sources::default() };
+            let sealed = Protection::Sealed(Sealing::new(&secret).unwrap());
+            let protections = [Protection::Clear, sealed];
+            Self { folder, opener: Opener::new(sources), protections }
+        }
+
+        fn read<T: Kept>(&mut self, file: &[u8]) -> Result<T, Failure> {
+            let path = self.folder.path().join("file");
+            write_atomically(&path, file)?;
+            T::read(&path, &mut self.opener).map(|found| found.unwrap().0)
+        }
+    }
 
     #[test]
-    fn key_files_read_back() {
+    fn key_files_read_back_in_clear_and_sealed() {
+        let mut case = Case::new();
         let identity = Identity::generate().unwrap();
-        let again = Identity::decode(&identity.encode()).unwrap();
-        assert_eq!(again.device_seed, identity.device_seed);
-        assert_eq!(again.agreement_seed, identity.agreement_seed);
-        assert_eq!(again.store_key, identity.store_key);
-        assert_eq!(again.incarnation, identity.incarnation);
         assert_ne!(identity.device_seed, identity.agreement_seed);
-
         let agency = Agency::generate("Garde nationale", "ne").unwrap();
-        let again = Agency::decode(&agency.encode()).unwrap();
-        assert_eq!(again.root_seed, agency.root_seed);
-        assert_eq!((again.name.as_str(), again.country.as_str()), ("Garde nationale", "NE"));
+        for number in 0..case.protections.len() {
+            let file = identity.encode(&case.protections[number]).unwrap();
+            let again: Identity = case.read(&file).unwrap();
+            assert_eq!(again.device_seed, identity.device_seed);
+            assert_eq!(again.agreement_seed, identity.agreement_seed);
+            assert_eq!(again.store_key, identity.store_key);
+            assert_eq!(again.incarnation, identity.incarnation);
+            let file = agency.encode(&case.protections[number]).unwrap();
+            let again: Agency = case.read(&file).unwrap();
+            assert_eq!(again.root_seed, agency.root_seed);
+            assert_eq!((again.name.as_str(), again.country.as_str()), ("Garde nationale", "NE"));
+        }
+    }
+
+    #[test]
+    fn a_sealed_file_holds_none_of_what_it_seals() {
+        let case = Case::new();
+        let identity = Identity::generate().unwrap();
+        let holds = |file: &[u8], seed: &[u8; 32]| file.windows(8).any(|part| part == &seed[..8]);
+        let [clear, sealed] = case.protections.each_ref().map(|p| identity.encode(p).unwrap());
+        for seed in [&identity.device_seed, &identity.agreement_seed, &identity.store_key] {
+            assert!(holds(&clear, seed), "the search works");
+            assert!(!holds(&sealed, seed));
+        }
     }
 
     #[test]
     fn every_cut_and_every_flipped_bit_is_noticed() {
-        let file = Agency::generate("A", "NE").unwrap().encode();
-        for end in 0..file.len() {
-            assert!(Agency::decode(&file[..end]).is_err(), "cut at {end}");
+        let mut case = Case::new();
+        let agency = Agency::generate("A", "NE").unwrap();
+        for number in 0..case.protections.len() {
+            let file = agency.encode(&case.protections[number]).unwrap();
+            for end in 0..file.len() {
+                let failure = case.read::<Agency>(&file[..end]).unwrap_err();
+                assert_eq!(failure.kind, Kind::Integrity, "cut at {end}");
+            }
+            for at in 0..file.len() {
+                let mut changed = file.to_vec();
+                changed[at] ^= 1;
+                let failure = case.read::<Agency>(&changed).unwrap_err();
+                assert_eq!(failure.kind, Kind::Integrity, "changed at {at}");
+            }
+            assert!(case.read::<Agency>(&[&file[..], b"\n"].concat()).is_err());
         }
-        for at in 0..file.len() {
+    }
+
+    #[test]
+    fn one_who_mends_the_checksum_gains_nothing() {
+        let mut case = Case::new();
+        let agency = Agency::generate("A", "NE").unwrap();
+        let file = agency.encode(&case.protections[1]).unwrap();
+        for at in Agency::HEADER.len()..file.len() - 32 {
             let mut changed = file.to_vec();
             changed[at] ^= 1;
-            assert!(Agency::decode(&changed).is_err(), "changed at {at}");
+            let checksum = sha256(&changed[..file.len() - 32]);
+            changed.truncate(file.len() - 32);
+            changed.extend_from_slice(&checksum);
+            assert!(case.read::<Agency>(&changed).is_err(), "changed at {at}");
         }
-        let longer = [&file[..], b"\n"].concat();
-        assert_eq!(Agency::decode(&longer).err(), Some(KeyFileError::Checksum));
     }
 
     #[test]
     fn one_kind_of_key_file_is_not_taken_for_another() {
-        let device = Identity::generate().unwrap().encode();
-        assert_eq!(Agency::decode(&device).err(), Some(KeyFileError::Header));
+        let mut case = Case::new();
+        let device = Identity::generate().unwrap().encode(&Protection::Clear).unwrap();
+        let failure = case.read::<Agency>(&device).unwrap_err();
+        assert!(failure.what.ends_with(&KeyFileError::Header.to_string()), "{failure}");
     }
 
     #[test]
     fn names_and_countries_that_no_charter_takes_are_refused() {
+        let case = Case::new();
         let longest = "n".repeat(NAME_BYTES_MAX);
-        assert!(Agency::generate(&longest, "NE").unwrap().encode().len() <= FILE_BYTES_MAX);
+        let agency = Agency::generate(&longest, "NE").unwrap();
+        assert!(agency.encode(&case.protections[1]).unwrap().len() <= FILE_BYTES_MAX);
         assert!(Agency::generate(&(longest + "n"), "NE").is_err());
         for (name, country) in
             [("", "NE"), (" ", "NE"), ("a\u{1b}[2J", "NE"), ("A", "NER"), ("A", "N1"), ("A", "É")]

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use tearline_crdt::codec::{DecodeError, Reader, Write as _};
+use tearline_crdt::id::RecordId;
 
 use super::query::Query;
 use super::row::Row;
@@ -70,6 +71,7 @@ impl Summary {
     pub(super) fn of(rows: &[Row]) -> Self {
         let texts: Vec<String> = rows.iter().map(searchable).collect();
         let mut all: Vec<u64> = texts.iter().flat_map(|text| words(text)).map(hash).collect();
+        all.extend(rows.iter().map(|row| hash_record(&row.record)));
         all.sort_unstable();
         all.dedup();
         let bytes = (all.len() * BLOOM_BITS_PER_WORD).div_ceil(8).clamp(8, BLOOM_BYTES_MAX);
@@ -128,7 +130,16 @@ impl Summary {
     }
 
     fn may_hold(&self, word: &str) -> bool {
-        bits(hash(word), self.bloom.len())
+        self.may_hold_hash(hash(word))
+    }
+
+    /// Whether the block may have a row of a record.
+    pub(super) fn may_hold_record(&self, record: &RecordId) -> bool {
+        self.may_hold_hash(hash_record(record))
+    }
+
+    fn may_hold_hash(&self, hash: u64) -> bool {
+        bits(hash, self.bloom.len())
             .all(|bit| self.bloom.get(bit / 8).is_some_and(|byte| byte & 1 << (bit % 8) != 0))
     }
 }
@@ -141,8 +152,17 @@ pub(super) fn searchable(row: &Row) -> String {
 /// A word's hash: FNV-1a (Fowler, Noll and Vo). Nothing rests on it but how many blocks are read in
 /// vain, and whoever can write words can have blocks read in vain without it.
 fn hash(word: &str) -> u64 {
-    word.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    hash_bytes(word.as_bytes())
+}
+
+/// A record's hash, for the same filter.
+fn hash_record(record: &RecordId) -> u64 {
+    hash_bytes(&record.0)
+}
+
+fn hash_bytes(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
     })
 }
 

@@ -7,9 +7,10 @@
 //! the last block.
 //!
 //! A record that changes gets a new row; the old one stays where it is and is passed over, because
-//! its version is no longer the record's.
+//! its version is no longer the record's. A record that is erased loses all its rows.
 
 mod block;
+mod projection;
 mod query;
 mod row;
 mod text;
@@ -18,12 +19,13 @@ use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
 use tearline_crdt::hash::Domain;
-use tearline_crdt::id::{CompartmentId, RecordId};
+use tearline_crdt::id::{AgencyNo, CompartmentId, RecordId};
 use tearline_crdt::store::{Batch, Space, Store, StoreError, damaged};
 
 use block::{BLOCK_BYTES, BLOCK_ROWS_MAX, Summary, decode_block, encode_block};
+pub use projection::Indexing;
 pub use query::{Cursor, Page, ParseQueryError, Query};
-pub use row::Row;
+pub use row::{Row, external_id};
 
 /// The index of a store.
 #[derive(Debug, Default)]
@@ -75,10 +77,54 @@ impl Index {
         self.dirty = true;
     }
 
+    /// Takes all rows of a record out, of every version of it, and what was noted of it. They are in
+    /// the batch after [`Index::finish`]. The rows are those in the store: a batch in which rows of
+    /// this record were put before is not seen.
+    pub fn remove(
+        &mut self,
+        store: &dyn Store,
+        batch: &mut Batch,
+        record: &RecordId,
+    ) -> Result<(), StoreError> {
+        let mut blocks = Vec::new();
+        let mut outcome = Ok(());
+        store.scan(Space::Summaries, &[], &[], &mut |key, value| {
+            match Summary::decode(value) {
+                Ok(summary) if summary.may_hold_record(record) => blocks.push(key.to_vec()),
+                Ok(_) => {}
+                Err(_) => {
+                    outcome = Err(damaged(Space::Summaries, key));
+                    return ControlFlow::Break(());
+                }
+            }
+            ControlFlow::Continue(())
+        })?;
+        outcome?;
+        let last = self.last.to_be_bytes();
+        for key in blocks.into_iter().filter(|key| key.as_slice() != last) {
+            let bytes = store.get(Space::Rows, &key)?.ok_or_else(|| damaged(Space::Rows, &key))?;
+            let rows = decode_block(&bytes).map_err(|_| damaged(Space::Rows, &key))?;
+            let Some(kept) = without(store, batch, rows, record)? else { continue };
+            batch.put(Space::Rows, key.clone(), encode_block(&kept));
+            batch.put(Space::Summaries, key, Summary::of(&kept).encode());
+        }
+        let rows = std::mem::take(&mut self.rows);
+        match without(store, batch, rows.clone(), record)? {
+            Some(kept) => {
+                self.bytes = kept.iter().map(Row::encoded_len).sum();
+                self.rows = kept;
+                self.dirty = true;
+            }
+            None => self.rows = rows,
+        }
+        Ok(())
+    }
+
     /// Notes under which external id a record can be found.
     fn note_external(batch: &mut Batch, row: &Row) {
         if let Some(id) = &row.external_id {
-            batch.put(Space::External, external_key(&row.compartment, id), row.record.0);
+            let key = external_key(&row.compartment, row.origin, id);
+            batch.put(Space::External, key, row.record.0);
         }
     }
 
@@ -164,13 +210,34 @@ impl Index {
     }
 }
 
-/// The record of a compartment with an external id.
+/// Rows without those of a record, whose external ids are forgotten; `None` if it has none.
+fn without(
+    store: &dyn Store,
+    batch: &mut Batch,
+    rows: Vec<Row>,
+    record: &RecordId,
+) -> Result<Option<Vec<Row>>, StoreError> {
+    let (gone, kept): (Vec<Row>, Vec<Row>) =
+        rows.into_iter().partition(|row| row.record == *record);
+    for row in &gone {
+        let Some(id) = &row.external_id else { continue };
+        // Another record may have it by now.
+        if external(store, &row.compartment, row.origin, id)?.as_ref() == Some(record) {
+            batch.remove(Space::External, external_key(&row.compartment, row.origin, id));
+        }
+    }
+    Ok((!gone.is_empty()).then_some(kept))
+}
+
+/// An agency's record of a compartment with an external id. Each agency has its own: what one calls
+/// something binds no other.
 pub fn external(
     store: &dyn Store,
     compartment: &CompartmentId,
+    origin: AgencyNo,
     id: &str,
 ) -> Result<Option<RecordId>, StoreError> {
-    let key = external_key(compartment, id);
+    let key = external_key(compartment, origin, id);
     let Some(value) = store.get(Space::External, &key)? else { return Ok(None) };
     let id: [u8; 16] = value.try_into().map_err(|_| damaged(Space::External, &key))?;
     Ok(Some(RecordId(id)))
@@ -178,8 +245,8 @@ pub fn external(
 
 /// Hashed with the compartment's id, which outsiders do not know, so that the key gives no name
 /// away.
-fn external_key(compartment: &CompartmentId, id: &str) -> Vec<u8> {
-    let digest = Domain::Index.hash(&[&compartment.0, id.as_bytes()]);
+fn external_key(compartment: &CompartmentId, origin: AgencyNo, id: &str) -> Vec<u8> {
+    let digest = Domain::Index.hash(&[&compartment.0, &origin.0.to_be_bytes(), id.as_bytes()]);
     digest.iter().take(16).copied().collect()
 }
 
@@ -267,6 +334,61 @@ mod tests {
                 }
             }
             prop_assert_eq!(found, expected);
+        }
+
+        #[test]
+        fn a_removed_record_is_in_no_block_and_all_others_are(
+            writes in prop::collection::vec((0u8..40, 0usize..6, 0usize..6), 1..300),
+            gone in 0u8..40,
+            reopen in any::<bool>(),
+        ) {
+            let mut store = MemoryStore::default();
+            let mut index = Index::default();
+            let mut expected = Vec::new();
+            for (version, (n, a, b)) in writes.iter().enumerate() {
+                let words = format!("{} {}", WORDS[*a], WORDS[*b]);
+                let mut row = row(*n, version as u64, &words, 5);
+                row.external_id = Some(format!("id {}", n % 20));
+                if *n != gone {
+                    expected.push(row.clone());
+                }
+                let mut batch = Batch::default();
+                index.put(&mut batch, row);
+                index.finish(&mut batch);
+                store.apply(batch).unwrap();
+            }
+            let holder = |store: &MemoryStore| {
+                let id = format!("id {}", gone % 20);
+                external(store, &CompartmentId::default(), AgencyNo::default(), &id).unwrap()
+            };
+            let before = holder(&store);
+            if reopen {
+                index = Index::open(&store).unwrap();
+            }
+            let record = RecordId([gone; 16]);
+            let mut batch = Batch::default();
+            index.remove(&store, &mut batch, &record).unwrap();
+            index.finish(&mut batch);
+            store.apply(batch).unwrap();
+            prop_assert_eq!(holder(&store), before.filter(|holder| *holder != record));
+
+            let mut kept = Vec::new();
+            store.scan(Space::Rows, &[], &[], &mut |key, value| {
+                let rows = decode_block(value).unwrap();
+                let summary = store.get(Space::Summaries, key).unwrap().unwrap();
+                assert_eq!(summary, Summary::of(&rows).encode());
+                kept.extend(rows);
+                ControlFlow::Continue(())
+            }).unwrap();
+            prop_assert_eq!(&kept, &expected);
+            prop_assert_eq!(Index::open(&store).unwrap().rows, index.rows.clone());
+            let again = row(gone, 1_000, "back", 5);
+            let mut batch = Batch::default();
+            index.put(&mut batch, again.clone());
+            index.finish(&mut batch);
+            store.apply(batch).unwrap();
+            let page = index.search(&store, &Query::default(), &mut |_| Ok(true)).unwrap();
+            prop_assert_eq!(page.rows.first(), Some(&again));
         }
 
         #[test]

@@ -5,7 +5,10 @@ use serde_json::{Map, Value};
 use tearline_crdt::codec::{DecodeError, Reader, Write as _};
 use tearline_crdt::id::{AgencyNo, Class, CompartmentId, DeviceId, RecordId};
 use tearline_crdt::record::kind::Kind;
+use tearline_crdt::record::shelf::RecordView;
 use tearline_crdt::time::WallTime;
+
+use crate::exchange::geojson::{FEATURE_ID, FEATURE_SOURCE};
 
 /// Longest title, label and text of a row, in bytes; longer ones are cut.
 const TITLE_BYTES_MAX: usize = 160;
@@ -43,6 +46,10 @@ pub struct Row {
     pub received_ms: u64,
     /// Whether a field has concurrent values.
     pub conflicted: bool,
+    /// Whether its content is hidden: then it has no title, text or place of its own.
+    pub restricted: bool,
+    /// Whether it is not to be relied on.
+    pub recalled: bool,
     /// Latitude and longitude in degrees.
     pub place: Option<(f64, f64)>,
     /// Its id in another system: a STIX id.
@@ -69,6 +76,8 @@ impl Default for Row {
             created_ms: 0,
             received_ms: 0,
             conflicted: false,
+            restricted: false,
+            recalled: false,
             place: None,
             external_id: None,
             title: String::new(),
@@ -80,6 +89,8 @@ impl Default for Row {
 /// Flags of a stored row.
 const PLACED: u8 = 1;
 const CONFLICTED: u8 = 2;
+const RESTRICTED: u8 = 4;
+const RECALLED: u8 = 8;
 
 /// Properties that make a title, best first.
 const TITLES: [&str; 14] = [
@@ -115,6 +126,28 @@ const EVENTS: [&str; 12] = [
 ];
 
 impl Row {
+    /// The row of a record as it is now.
+    #[must_use]
+    pub fn of(view: &RecordView<'_>) -> Self {
+        Self {
+            record: view.record,
+            version: view.version,
+            compartment: view.compartment,
+            class: view.class,
+            origin: view.origin,
+            device: view.device,
+            tlp: if view.label.unknown { 5 } else { view.label.tlp as u8 },
+            label: view.label.to_string(),
+            created_ms: view.created.0,
+            received_ms: view.received.0,
+            conflicted: view.conflicted,
+            restricted: view.restricted,
+            recalled: view.recalled,
+            ..Self::describe(view.kind, view.fields)
+        }
+        .bounded()
+    }
+
     /// Draws title, text, time, place and external id from a record's properties.
     #[must_use]
     pub fn describe(kind: Kind, fields: &Map<String, Value>) -> Self {
@@ -131,7 +164,7 @@ impl Row {
             text: cut(text, TEXT_BYTES_MAX),
             event_ms: EVENTS.iter().find_map(text_of).and_then(WallTime::parse).map(|time| time.0),
             place: place(fields),
-            external_id: fields.get("id").and_then(Value::as_str).map(str::to_owned),
+            external_id: external_id(fields),
             ..Self::default()
         }
     }
@@ -147,8 +180,13 @@ impl Row {
             .number(self.event_ms.map_or(0, |ms| ms.saturating_add(1)))
             .number(self.created_ms)
             .number(self.received_ms);
-        let placed = if self.place.is_some() { PLACED } else { 0 };
-        out.push(placed | if self.conflicted { CONFLICTED } else { 0 });
+        let flags = [
+            (PLACED, self.place.is_some()),
+            (CONFLICTED, self.conflicted),
+            (RESTRICTED, self.restricted),
+            (RECALLED, self.recalled),
+        ];
+        out.push(flags.iter().map(|(flag, set)| if *set { *flag } else { 0 }).sum());
         if let Some((latitude, longitude)) = self.place {
             out.raw(&latitude.to_be_bytes()).raw(&longitude.to_be_bytes());
         }
@@ -204,11 +242,21 @@ impl Row {
             created_ms,
             received_ms,
             conflicted: flags & CONFLICTED != 0,
+            restricted: flags & RESTRICTED != 0,
+            recalled: flags & RECALLED != 0,
             place,
             external_id,
             title,
             text,
         })
+    }
+
+    /// What it is about, in a word. An object of a type that is no kind has that type in its id
+    /// (STIX 2.1, section 2.9).
+    #[must_use]
+    pub fn kind_name(&self) -> &str {
+        let id = self.external_id.as_deref().filter(|_| self.kind == Kind::Object);
+        id.and_then(|id| id.split_once("--")).map_or(self.kind.name(), |(stix_type, _)| stix_type)
     }
 
     /// Cuts what would not read back.
@@ -218,6 +266,17 @@ impl Row {
         self.external_id = self.external_id.filter(|id| id.len() <= 1_024);
         self
     }
+}
+
+/// What a record is called where it came from: its STIX id, or a feature's id in its file.
+#[must_use]
+pub fn external_id(fields: &Map<String, Value>) -> Option<String> {
+    if let Some(id) = fields.get("id").and_then(Value::as_str) {
+        return Some(id.to_owned());
+    }
+    let source = fields.get(FEATURE_SOURCE)?.as_str()?;
+    let id = fields.get(FEATURE_ID)?;
+    Some(format!("{source}#{id}"))
 }
 
 /// Adds the texts of a value, with identifiers also in their bare form ("NE 1234-AB": "ne1234ab").
@@ -272,4 +331,37 @@ fn cut(mut text: String, max: usize) -> String {
         text.truncate(end);
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn fields(value: &Value) -> Map<String, Value> {
+        value.as_object().cloned().unwrap()
+    }
+
+    #[test]
+    fn a_kind_is_named_and_an_object_by_its_type() {
+        let id = "indicator--8e2e2d2b-17d4-4cbf-938f-98ee46b3cd3f";
+        for (kind, value, name) in [
+            (Kind::Object, json!({ "id": id }), "indicator"),
+            (Kind::Object, json!({}), "object"),
+            (Kind::Sighting, json!({ "id": "x--y" }), "sighting"),
+        ] {
+            assert_eq!(Row::describe(kind, &fields(&value)).kind_name(), name);
+        }
+    }
+
+    #[test]
+    fn a_feature_is_known_by_its_id_and_its_file() {
+        let of = |id: Value| {
+            external_id(&fields(&json!({ "feature_source": "a.geojson", "feature_id": id })))
+        };
+        assert_ne!(of(json!(7)), of(json!("7")));
+        assert_eq!(of(json!(7)).as_deref(), Some("a.geojson#7"));
+        assert_eq!(external_id(&fields(&json!({ "feature_id": 7 }))), None);
+    }
 }

@@ -52,6 +52,8 @@ pub struct Core {
     pub index: Arc<Mutex<Index>>,
     /// Where we listen.
     pub addresses: Vec<String>,
+    /// Where we cannot, and why.
+    pub deaf: Vec<String>,
     /// When the daemon started.
     pub started: WallTime,
     /// Whom to dial, and when.
@@ -62,7 +64,7 @@ pub struct Core {
     pub recent: VecDeque<Event>,
     net: NetHandle,
     links: BTreeMap<Link, DeviceId>,
-    waiting: BTreeMap<Ticket, Box<dyn FnOnce() + Send>>,
+    waiting: BTreeMap<Ticket, Waiter>,
     /// The latest barrier that no flush covers yet.
     due: Option<Barrier>,
     /// The barrier of the flush that is under way.
@@ -72,6 +74,9 @@ pub struct Core {
     broken: Option<String>,
     joins: Vec<JoinWaiter>,
 }
+
+/// Told that an act is durable, or why it is not known to be.
+type Waiter = Box<dyn FnOnce(Result<(), Failure>) + Send>;
 
 /// Told what became of a request to join.
 type JoinWaiter = Box<dyn FnMut(&Event, &mut Replica<SledStore>) -> bool + Send>;
@@ -140,14 +145,29 @@ impl CoreHandle {
         self.begin(question)?.wait()
     }
 
+    /// As [`CoreHandle::ask`], of a core whose store may have failed.
+    pub fn ask_even_if_broken<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&mut Core) -> Result<T, Failure> + Send + 'static,
+    ) -> Result<T, Failure> {
+        self.hand_over(question)?.wait()
+    }
+
     /// Hands a question to the core's thread, which answers it while the caller does other things.
     pub fn begin<T: Send + 'static>(
         &self,
         question: impl FnOnce(&mut Core) -> Result<T, Failure> + Send + 'static,
     ) -> Result<Pending<T>, Failure> {
+        self.hand_over(|core| core.check().and_then(|()| question(core)))
+    }
+
+    fn hand_over<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&mut Core) -> Result<T, Failure> + Send + 'static,
+    ) -> Result<Pending<T>, Failure> {
         let (answer, answers) = sync_channel(1);
         let job = Box::new(move |core: &mut Core| {
-            let _ = answer.send(core.check().and_then(|()| question(core)));
+            let _ = answer.send(question(core));
         });
         self.0.send(Message::Job(job)).map_err(|_| gone())?;
         Ok(Pending(answers))
@@ -164,8 +184,8 @@ impl CoreHandle {
                 let answer = answer.clone();
                 core.waiting.insert(
                     ticket,
-                    Box::new(move || {
-                        let _ = answer.send(Ok(value));
+                    Box::new(move |durable| {
+                        let _ = answer.send(durable.map(|()| value));
                     }),
                 );
             }
@@ -224,6 +244,7 @@ impl Core {
             replica,
             index,
             addresses: Vec::new(),
+            deaf: Vec::new(),
             started: clock.now().wall,
             dialer,
             last_heard: BTreeMap::new(),
@@ -272,12 +293,14 @@ impl Core {
         self.joins.push(waiter);
     }
 
+    /// Why nothing more is taken or sent, when the store failed.
+    #[must_use]
+    pub fn broken(&self) -> Option<&str> {
+        self.broken.as_deref()
+    }
+
     fn check(&self) -> Result<(), Failure> {
-        match &self.broken {
-            None => Ok(()),
-            Some(why) => Err(Failure::failed(format!("the store failed: {why}"))
-                .hint("free disk space or repair the disk, then start the daemon again")),
-        }
+        self.broken.as_deref().map_or(Ok(()), |why| Err(store_failed(why)))
     }
 
     /// Runs until told to stop.
@@ -291,7 +314,7 @@ impl Core {
                 Ok(Message::Net(event)) => self.on_net(event),
                 Ok(Message::Job(job)) => job(&mut self),
                 Ok(Message::Flushed(barrier, outcome)) => self.on_flushed(barrier, outcome),
-                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Timeout) => self.input(Input::Tick),
                 Ok(Message::Stop) | Err(RecvTimeoutError::Disconnected) => break,
             }
         }
@@ -336,6 +359,8 @@ impl Core {
             }
             NetEvent::ListenFailed { address, reason } => {
                 tracing::error!(%address, %reason, "cannot listen");
+                let why = if reason.is_empty() { String::new() } else { format!(" ({reason})") };
+                self.deaf.push(format!("{address}{why}"));
             }
             NetEvent::LinkUp { link, device, dialer, .. } => {
                 let link = Link(link.0);
@@ -348,8 +373,11 @@ impl Core {
             NetEvent::LinkDown { link, device, reason } => {
                 tracing::info!(device = %device.short(), %reason, "link down");
                 self.links.remove(&Link(link.0));
-                let now = self.clock.now().mono;
-                self.dialer.disconnected(&device, now, reason.to_string());
+                // Of two links that were made at once, one is closed: the peer is still there.
+                if !self.linked(&device) {
+                    let now = self.clock.now().mono;
+                    self.dialer.disconnected(&device, now, reason.to_string());
+                }
                 self.input(Input::Down { link: Link(link.0) });
             }
             NetEvent::Frame { link, bytes } => {
@@ -392,8 +420,11 @@ impl Core {
 
     fn break_down(&mut self, error: impl std::fmt::Display) {
         tracing::error!(%error, "the store failed; nothing more is taken or sent");
-        self.broken = Some(error.to_string());
-        self.waiting.clear();
+        let why = error.to_string();
+        for (_, answer) in std::mem::take(&mut self.waiting) {
+            answer(Err(store_failed(&why)));
+        }
+        self.broken = Some(why);
         self.net.command(NetCommand::Shutdown);
     }
 
@@ -424,7 +455,7 @@ impl Core {
     fn on_event_out(&mut self, event: Event) {
         if let Event::Durable(ticket) = &event {
             if let Some(answer) = self.waiting.remove(ticket) {
-                answer();
+                answer(Ok(()));
             }
             return;
         }
@@ -455,6 +486,11 @@ impl Core {
     }
 }
 
+fn store_failed(why: &str) -> Failure {
+    Failure::failed(format!("the store failed: {why}"))
+        .hint("free disk space or repair the disk, then start the daemon again")
+}
+
 /// The flushing thread: it ends with the core.
 fn flush_on_demand(flusher: &Flusher, barriers: &Receiver<Barrier>, core: &CoreHandle) {
     while let Ok(barrier) = barriers.recv() {
@@ -469,4 +505,4 @@ fn flush_on_demand(flusher: &Flusher, barriers: &Receiver<Barrier>, core: &CoreH
 }
 
 /// How long the thread sleeps when nothing is due.
-const IDLE_WAIT: Duration = Duration::from_secs(3_600);
+const IDLE_WAIT: Duration = Duration::from_secs(60);

@@ -3,11 +3,15 @@
 
 pub mod core;
 mod dialer;
+mod explain;
 mod names;
 mod overview;
+mod passes;
 mod ports;
 mod records;
+mod said;
 mod transfer;
+mod trust;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -20,22 +24,23 @@ use tearline_crdt::entropy::Entropy;
 use tearline_crdt::id::{AgencyNo, Incarnation};
 use tearline_crdt::keys::{DeviceKeys, Signer};
 use tearline_crdt::record::label::Label;
-use tearline_crdt::record::shelf::{Projection, RecordView};
 use tearline_crdt::record::vocabulary::Tlp;
 use tearline_crdt::statement::DeskCertificate;
-use tearline_crdt::store::{Batch, Store, StoreError};
+use tearline_crdt::store::Batch;
 use tearline_crdt::time::WallTime;
-use tearline_mesh::invitation::{Applicant, Invitation, Invited, JoinRequest};
+use tearline_mesh::invitation::{Applicant, Invitation, Invited, JoinRequest, check_code};
 use tearline_mesh::net::{self, NetConfig};
 use tearline_mesh::replica::{Setup, Ticket};
 use tearline_mesh::{Event, Replica};
 
 use self::core::{Clock, Core, CoreHandle};
 use self::dialer::Dialer;
-use crate::control::{self, Progress, Request, Service, reply};
+use crate::config::check_address;
+use crate::control::{self, Progress, Report, Request, Service, reply};
 use crate::daemon::Opening;
 use crate::failure::{Failure, Kind};
-use crate::index::{Index, Row};
+use crate::index::{Index, Indexing};
+use crate::pass::PassKey;
 use crate::store::{SledStore, StoreKey};
 
 /// The answer to a request: its value, and the ticket that must be durable before it is given.
@@ -49,6 +54,7 @@ pub struct Tearline {
     announce: Vec<String>,
     agency: Option<AgencyRoot>,
     keys: DeviceKeys,
+    pass_key: PassKey,
 }
 
 /// The agency's root, while its key is on this device.
@@ -60,10 +66,9 @@ struct AgencyRoot {
 
 /// Opens the daemon's inside. It listens when this returns.
 pub fn start(opening: Opening) -> Result<Arc<dyn Service>, Failure> {
-    let Opening { home, config, identity, agency, runtime } = opening;
+    let Opening { home, config, identity, agency, runtime, sabotage } = opening;
     let keys = DeviceKeys::from_seeds(&identity.device_seed, &identity.agreement_seed);
-    let store = SledStore::open(&home.store(), &StoreKey::new(identity.store_key))
-        .map_err(|error| Failure::new(Kind::Integrity, error.to_string()))?;
+    let store = SledStore::open(&home.store(), &StoreKey::new(identity.store_key))?;
     let index = Arc::new(Mutex::new(Index::open(&store).map_err(|e| overview::store_failure(&e))?));
     let mut dialer = Dialer::load(&store).map_err(|e| overview::store_failure(&e))?;
     let mut ignored = Batch::default();
@@ -78,7 +83,11 @@ pub fn start(opening: Opening) -> Result<Arc<dyn Service>, Failure> {
         entropy: Box::new(SystemEntropy),
         projection: Box::new(Indexing(Arc::clone(&index))),
     };
-    let replica = Replica::open(store, setup).map_err(|e| overview::store_failure(&e))?;
+    let mut replica = Replica::open(store, setup).map_err(|e| overview::store_failure(&e))?;
+    if sabotage {
+        tracing::error!("SABOTAGE: this daemon quarantines nothing; it is for an exercise alone");
+        replica.quarantine_nothing();
+    }
     let listen = ports::as_before(replica.store(), &config.listen)
         .map_err(|e| overview::store_failure(&e))?;
     let listen = parse_listen(&listen)?;
@@ -116,6 +125,7 @@ pub fn start(opening: Opening) -> Result<Arc<dyn Service>, Failure> {
             country: agency.country.clone(),
         }),
         keys,
+        pass_key: PassKey::derive(&identity.device_seed, identity.incarnation),
     };
     Ok(Arc::new(service))
 }
@@ -145,49 +155,16 @@ impl Entropy for SystemEntropy {
     }
 }
 
-/// Keeps the index in step with the records.
-struct Indexing(Arc<Mutex<Index>>);
-
-impl Projection for Indexing {
-    fn record(
-        &mut self,
-        _store: &dyn Store,
-        batch: &mut Batch,
-        view: &RecordView<'_>,
-    ) -> Result<(), StoreError> {
-        let row = Row {
-            record: view.record,
-            version: view.version,
-            compartment: view.compartment,
-            class: view.class,
-            origin: view.origin,
-            device: view.device,
-            tlp: if view.label.unknown { 5 } else { view.label.tlp as u8 },
-            label: view.label.to_string(),
-            created_ms: view.created.0,
-            received_ms: view.received.0,
-            conflicted: view.conflicted,
-            ..Row::describe(view.kind, view.fields)
-        };
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).put(batch, row.bounded());
-        Ok(())
-    }
-
-    fn finish(&mut self, batch: &mut Batch) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).finish(batch);
-    }
-}
-
 /// A reply as JSON.
 fn json(value: &impl Serialize) -> Result<Value, Failure> {
     serde_json::to_value(value).map_err(|error| Failure::bug(error.to_string()))
 }
 
 impl Service for Tearline {
-    fn call(&self, request: Request, progress: &mut dyn FnMut(Progress)) -> Result<Value, Failure> {
+    fn call(&self, request: Request, progress: &mut Report<'_>) -> Result<Value, Failure> {
         match request {
             Request::Status(_) => self.status(),
-            Request::Doctor(_) => self.core.ask(Core::doctor),
+            Request::Doctor(_) => self.doctor(progress),
             Request::Join(join) => self.join(&join.invitation),
             Request::PeerInvite(invite) => self.invite(invite),
             Request::PeerAdd(add) => self.peer_add(&add.address),
@@ -205,6 +182,10 @@ impl Service for Tearline {
             Request::CompartmentShow(show) => {
                 self.core.ask(move |core| core.compartment_show(&show.compartment))
             }
+            Request::PassMint(mint) => self.pass_mint(mint),
+            Request::PassList(_) => self.pass_list(),
+            Request::PassCheck(check) => self.pass_check(check),
+            Request::PassRevoke(revoke) => self.pass_revoke(revoke),
             Request::RecordNew(new) => self.answer(move |core| core.record_new(new)),
             Request::RecordShow(show) => self.core.ask(move |core| core.record_show(&show.record)),
             Request::RecordList(list) => self.core.ask(move |core| core.record_list(&list)),
@@ -218,6 +199,33 @@ impl Service for Tearline {
             Request::Import(import) => transfer::import(&self.core, &import, progress),
             Request::Export(export) => transfer::export(&self.core, &export, progress),
             Request::Search(search) => self.core.ask(move |core| core.search(&search)),
+            Request::CoalitionPropose(act) => self.answer(move |core| core.propose(&act)),
+            Request::CoalitionApprove(named) => self.answer(move |core| core.approve(&named.id)),
+            Request::CoalitionProposals(_) => self.core.ask(|core| core.proposals()),
+            Request::GrantIssue(issue) => self.answer(move |core| core.grant_issue(&issue)),
+            Request::GrantList(list) => {
+                self.core.ask(move |core| core.grant_list(list.compartment.as_deref()))
+            }
+            Request::GrantExplain(named) => self.core.ask(move |core| core.explain(&named.id)),
+            Request::GrantRevoke(revoke) => self.answer(move |core| core.grant_revoke(&revoke)),
+            Request::GrantAdopt(named) => self.answer(move |core| core.adopt(&named.id)),
+            Request::Quarantine(_) => self.core.ask(|core| core.quarantine()),
+            Request::DeviceList(_) => self.core.ask(|core| core.device_list()),
+            Request::DeviceName(name) => self.answer(move |core| core.device_name(&name)),
+            Request::DeviceLost(lost) => self.answer(move |core| core.device_lost(&lost)),
+            Request::CompartmentRotate(show) => {
+                self.answer(move |core| core.compartment_rotate(&show.compartment))
+            }
+            Request::RecordSay(say) => {
+                self.answer(move |core| core.record_say(&say.record, &say.said))
+            }
+            Request::RecordLift(named) => self.answer(move |core| core.record_lift(&named.id)),
+            Request::RecordRelease(release) => {
+                self.answer(move |core| core.record_release(release))
+            }
+            Request::RecordReceipts(show) => {
+                self.core.ask(move |core| core.record_receipts(&show.record))
+            }
             Request::Why(why) => self.core.ask(move |core| core.why(&why.record)),
         }
     }
@@ -246,10 +254,26 @@ impl Tearline {
     fn status(&self) -> Result<Value, Failure> {
         let name = self.name.clone();
         let agency = self.agency.as_ref().map(|a| (a.name.clone(), a.country.clone()));
-        self.core.ask(move |core| {
+        self.core.ask_even_if_broken(move |core| {
             let agency = agency.as_ref().map(|(name, country)| (name.as_str(), country.as_str()));
             core.status(&name, agency)
         })
+    }
+
+    /// The core's checks, and the store read through while the core goes on.
+    fn doctor(&self, progress: &mut Report<'_>) -> Result<Value, Failure> {
+        let (mut checks, checker) =
+            self.core.ask_even_if_broken(|core| Ok((core.checks()?, core.checker())))?;
+        let read = checker.check(&mut |checked| {
+            let _ = progress(Progress {
+                done: checked.values,
+                total: None,
+                unit: "values".into(),
+                note: "reading the store through".into(),
+            });
+        });
+        checks.push(overview::check_store(read));
+        json(&reply::Doctor { checks })
     }
 
     fn certificate(&self) -> Result<(DeskCertificate, &AgencyRoot), Failure> {
@@ -257,7 +281,7 @@ impl Tearline {
             Failure::denied("this device holds no agency root")
                 .hint("only a home made with `init --agency` can speak for an agency")
         })?;
-        Ok((DeskCertificate::sign(&root.signer, &self.keys), root))
+        Ok((DeskCertificate::sign(&root.signer, &self.keys, None), root))
     }
 
     fn coalition_create(&self, create: &control::CoalitionCreate) -> Result<Value, Failure> {
@@ -268,6 +292,15 @@ impl Tearline {
             country: root.country.clone(),
             root: root.signer.public(),
         };
+        let mut founders = vec![founder];
+        for (other, no) in create.founders.iter().zip(2..) {
+            founders.push(Member {
+                no: AgencyNo(no),
+                name: other.name.clone(),
+                country: trust::country(&other.country)?,
+                root: trust::root_key(&other.root)?,
+            });
+        }
         let mut nonce = [0; 16];
         SystemEntropy.fill(&mut nonce);
         let label = Label { tlp: DEFAULT_TLP, ..Label::unrestricted() };
@@ -276,16 +309,19 @@ impl Tearline {
             nonce,
             quorum: create.quorum.unwrap_or(1),
             limits_version: 1,
-            erasure_delay_hours: ERASURE_DELAY_HOURS,
+            erasure_delay_hours: create.erasure_delay_hours.unwrap_or(ERASURE_DELAY_HOURS),
             default_label: label.encode(),
             agreement: None,
-            founders: vec![founder],
+            founders,
         };
         if create.name.is_empty() || create.name.len() > tearline_crdt::bounds::NAME_BYTES_MAX {
             return Err(Failure::usage("a coalition's name has 1 to 128 bytes"));
         }
-        if charter.quorum != 1 {
-            return Err(Failure::usage("a coalition with one founder has a quorum of 1"));
+        let founders = charter.founders.len();
+        if !(1..=founders).contains(&usize::from(charter.quorum)) {
+            return Err(Failure::usage(format!(
+                "{founders} founders can reach a quorum of 1 to {founders}"
+            )));
         }
         self.core.act(move |core| {
             if let Ok(known) = core.coalition() {
@@ -304,6 +340,8 @@ impl Tearline {
         let announce = self.announce.clone();
         self.core.act(move |core| {
             let coalition = core.coalition()?.id();
+            let name = invite.name.unwrap_or_default();
+            invite.addresses.iter().try_for_each(|address| check_address(address))?;
             let named = if invite.addresses.is_empty() { announce } else { invite.addresses };
             let addresses = if named.is_empty() { core.full_addresses() } else { named };
             if addresses.is_empty() {
@@ -315,7 +353,7 @@ impl Tearline {
                 WallTime(core.now().wall.0.saturating_add(invite.expires_s.saturating_mul(1_000)));
             let act = core
                 .replica
-                .invite(coalition, invited, expires, addresses.clone())
+                .invite(coalition, invited, expires, addresses.clone(), &name)
                 .map_err(records::act_failure)?;
             let value = json(&reply::Invitation {
                 invitation: act.value.to_text(),
@@ -339,17 +377,22 @@ impl Tearline {
             }
             Invited::Device => Applicant::Device(self.keys.card(invitation.inviter.0)),
         };
-        let request =
-            JoinRequest { coalition: invitation.coalition, secret: invitation.secret, applicant };
+        let request = JoinRequest {
+            coalition: invitation.coalition,
+            secret: invitation.secret,
+            applicant,
+            kem: self.keys.kem_key().clone(),
+        };
         let (told, hears) = std::sync::mpsc::sync_channel(16);
         let inviter = invitation.inviter;
+        let check = check_code(&inviter, &self.keys.id(), &invitation.secret);
         let coalition = invitation.coalition;
         self.core.ask(move |core| {
             if core.coalition().is_ok_and(|known| known.id() != coalition) {
                 return Err(Failure::failed("this device is in another coalition already"));
             }
             let own = core.replica.device();
-            if core.coalition().is_ok_and(|known| known.devices().contains_key(&own)) {
+            if core.coalition().is_ok_and(|known| known.live(&own).is_some()) {
                 return Err(Failure::failed("this device is in that coalition already"));
             }
             if invitation.expires <= core.now().wall {
@@ -365,17 +408,20 @@ impl Tearline {
             Failure::new(Kind::Unreachable, "the inviter did not answer in time")
                 .hint("check that it runs and can be reached, then try again")
         })??;
-        self.core.ask(move |core| {
+        // What is said to have been joined is on the disk by then.
+        self.answer(move |core| {
             let own = core.replica.device();
             let coalition = core.coalition()?;
             let (id, name) = (coalition.id(), coalition.charter().name.clone());
             let agency = core.agency_ref(core.agency_of(&own));
-            json(&reply::Joined {
+            let value = json(&reply::Joined {
                 coalition: id.to_string(),
                 name,
                 agency,
                 inviter: inviter.to_string(),
-            })
+                check,
+            })?;
+            Ok((value, None))
         })
     }
 
@@ -467,7 +513,7 @@ impl Core {
                 }
                 Event::StandingsChanged(id) => replica
                     .coalition(*id)
-                    .is_some_and(|coalition| coalition.devices().contains_key(&own))
+                    .is_some_and(|coalition| coalition.live(&own).is_some())
                     .then_some(Ok(())),
                 _ => None,
             };

@@ -85,7 +85,7 @@ impl Core {
 
     /// An agency, briefly.
     pub(super) fn agency_ref(&self, no: Option<AgencyNo>) -> AgencyRef {
-        let member = no.and_then(|no| self.coalition().ok()?.members().get(&no).cloned());
+        let member = no.and_then(|no| self.coalition().ok()?.member(no).cloned());
         AgencyRef {
             no: no.map(|no| no.0),
             name: member.as_ref().map_or_else(|| "unknown".into(), |m| m.name.clone()),
@@ -99,21 +99,20 @@ impl Core {
 }
 
 fn named_agency(coalition: &Coalition, name: &str) -> Result<AgencyNo, Failure> {
-    let members = coalition.members();
+    let members = || coalition.members();
     if let Ok(no) = name.parse::<u16>()
-        && members.contains_key(&AgencyNo(no))
+        && coalition.member(AgencyNo(no)).is_some()
     {
         return Ok(AgencyNo(no));
     }
-    let by_name: Vec<_> = members.values().filter(|m| m.name.eq_ignore_ascii_case(name)).collect();
-    let by_country: Vec<_> =
-        members.values().filter(|m| m.country.eq_ignore_ascii_case(name)).collect();
+    let by_name: Vec<_> = members().filter(|m| m.name.eq_ignore_ascii_case(name)).collect();
+    let by_country: Vec<_> = members().filter(|m| m.country.eq_ignore_ascii_case(name)).collect();
     let hits = if by_name.is_empty() { by_country } else { by_name };
     match hits.as_slice() {
         [member] => Ok(member.no),
         [] => {
             let known: Vec<String> =
-                members.values().map(|m| format!("{} ({})", m.name, m.country)).collect();
+                members().map(|m| format!("{} ({})", m.name, m.country)).collect();
             Err(Failure::new(Kind::NotFound, format!("no agency {name:?} in the coalition"))
                 .hint(format!("its agencies are: {}", known.join(", "))))
         }

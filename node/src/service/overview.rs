@@ -6,12 +6,14 @@ use serde_json::Value;
 
 use tearline_crdt::authority::Compartment;
 use tearline_crdt::id::{CompartmentId, DeviceId};
+use tearline_crdt::store::StoreError;
 use tearline_mesh::replica::PeerState;
 
 use super::core::Core;
 use super::json;
 use crate::control::reply::{self, Check, CheckStatus};
 use crate::failure::{Failure, Kind};
+use crate::store::{Checked, Checker};
 
 impl Core {
     pub(super) fn status(
@@ -42,10 +44,41 @@ impl Core {
             started: self.started.to_string(),
             addresses: self.full_addresses(),
             peers: self.peers(),
-            compartments: self.compartment_summaries()?,
+            // A store that failed may not tell, and the rest is worth knowing all the more then.
+            compartments: match self.compartment_summaries() {
+                Err(_) if self.broken().is_some() => Vec::new(),
+                summaries => summaries?,
+            },
             store_bytes: self.replica.store().size_on_disk_bytes().unwrap_or(0),
+            store_failure: self.broken().map(str::to_owned),
+            forks: self.forks(),
         };
         json(&status)
+    }
+
+    /// The logs that were proven to be forked, ours first.
+    fn forks(&self) -> Vec<reply::Fork> {
+        let own = self.replica.device();
+        let mut forks: Vec<reply::Fork> = self
+            .replica
+            .logbook()
+            .logs()
+            .filter_map(|(log, state)| {
+                Some(reply::Fork {
+                    device: log.device.to_string(),
+                    own: log.device == own,
+                    current: *log == self.replica.own_log(log.compartment, log.class),
+                    agency: self.agency_ref(self.agency_of(&log.device)),
+                    incarnation: format!("{:016x}", log.incarnation.0),
+                    compartment: log.compartment.to_string(),
+                    compartment_name: self.compartment_name(&log.compartment),
+                    class: log.class.name().into(),
+                    seq: state.forked_at?,
+                })
+            })
+            .collect();
+        forks.sort_by_key(|fork| !fork.own);
+        forks
     }
 
     /// Our addresses, each with our own id at its end.
@@ -87,7 +120,8 @@ impl Core {
             agency: agency.map(|no| self.agency_ref(Some(no))),
             addresses: target.map(|t| t.addresses.clone()).unwrap_or_default(),
             state,
-            reason: blamed.or_else(|| target.and_then(|t| t.reason.clone())),
+            // Why the last attempt failed is no news of a peer that is there.
+            reason: blamed.or_else(|| target.filter(|_| live.is_none())?.reason.clone()),
             last_heard: self.last_heard.get(device).map(ToString::to_string),
             missing: live.map(|state| state.entries_behind),
             sent_bytes: live.map_or(0, |state| state.bytes_out),
@@ -145,6 +179,7 @@ impl Core {
                 class: log.class.name().into(),
                 length: state.head.next,
                 head: state.head.id.to_string(),
+                forked_at: state.forked_at,
             })
             .collect();
         json(&reply::CompartmentDetail { summary, epoch, logs })
@@ -155,7 +190,6 @@ impl Core {
         let founders = &coalition.charter().founders;
         let agencies = coalition
             .members()
-            .values()
             .map(|member| reply::Member {
                 no: member.no.0,
                 name: member.name.clone(),
@@ -178,23 +212,45 @@ impl Core {
         })
     }
 
-    pub(super) fn doctor(&mut self) -> Result<Value, Failure> {
-        let checks = vec![
+    /// What can be said without reading the store through.
+    pub(super) fn checks(&mut self) -> Result<Vec<Check>, Failure> {
+        if let Some(why) = self.broken() {
+            let message = format!("nothing more is taken or sent: {why}");
+            let fix = "free disk space or repair the disk, then start the daemon again";
+            return Ok(vec![check("writing", CheckStatus::Fail, message, Some(fix))]);
+        }
+        Ok(vec![
             self.check_listening(),
             self.check_peers(),
             self.check_waiting()?,
             self.check_faults(),
-        ];
-        json(&reply::Doctor { checks })
+            check_forks(&self.forks()),
+        ])
+    }
+
+    /// Reads the store through.
+    pub(super) fn checker(&self) -> Checker {
+        self.replica.store().checker()
     }
 
     fn check_listening(&self) -> Check {
         let count = self.addresses.len();
-        if count > 0 {
-            check("listening", CheckStatus::Pass, format!("on {count} addresses"), None)
-        } else {
-            let fix = "see the daemon's log; check `listen` in the configuration";
-            check("listening", CheckStatus::Fail, "on no address".into(), Some(fix))
+        let fix = "check `listen` in the configuration, and what else listens there";
+        match (count, self.deaf.join(", ")) {
+            (0, deaf) if deaf.is_empty() => {
+                check("listening", CheckStatus::Fail, "on no address".into(), Some(fix))
+            }
+            (0, deaf) => {
+                let message = format!("on no address; not on {deaf}");
+                check("listening", CheckStatus::Fail, message, Some(fix))
+            }
+            (_, deaf) if deaf.is_empty() => {
+                check("listening", CheckStatus::Pass, format!("on {count} addresses"), None)
+            }
+            (_, deaf) => {
+                let message = format!("on {count} addresses, and not on {deaf}");
+                check("listening", CheckStatus::Warn, message, Some(fix))
+            }
         }
     }
 
@@ -240,18 +296,53 @@ impl Core {
     }
 }
 
+/// Ours fail: this device cannot write to them. Those of others are theirs to mend.
+fn check_forks(forks: &[reply::Fork]) -> Check {
+    let list = |forks: &[&reply::Fork]| {
+        let named: Vec<String> = forks.iter().map(|fork| fork.to_string()).collect();
+        named.join("; ")
+    };
+    let current: Vec<&reply::Fork> = forks.iter().filter(|fork| fork.current).collect();
+    let others: Vec<&reply::Fork> = forks.iter().filter(|fork| !fork.current).collect();
+    if !current.is_empty() {
+        let message = format!("this device wrote two histories: {}", list(&current));
+        return check("forks", CheckStatus::Fail, message, Some(FORKED_FIX));
+    }
+    if !others.is_empty() {
+        let fix = "their agency says which entries count: `tearline inbox` shows what waits";
+        return check("forks", CheckStatus::Warn, list(&others), Some(fix));
+    }
+    check("forks", CheckStatus::Pass, "none seen".into(), None)
+}
+
+/// What reading the store through came to.
+pub(super) fn check_store(read: Result<Checked, StoreError>) -> Check {
+    match read {
+        Ok(checked) => {
+            let message = format!("{} values, each as it was written", checked.values);
+            check("store", CheckStatus::Pass, message, None)
+        }
+        Err(error) => {
+            let failure = store_failure(&error);
+            check("store", CheckStatus::Fail, failure.what, failure.hint.as_deref())
+        }
+    }
+}
+
+/// What to do about a forked log of this device.
+pub(super) const FORKED_FIX: &str = "another copy of this home writes, too: stop one of them for \
+    good; then begin a new incarnation here, with `tearline backup restore` of a backup, or with \
+    `tearline doctor --rebuild` and an invitation";
+
 fn check(name: &str, status: CheckStatus, message: String, fix: Option<&str>) -> Check {
     Check { name: name.into(), status, message, fix: fix.map(Into::into) }
 }
 
 /// The store's error, at the edge.
-pub(super) fn store_failure(error: &tearline_crdt::store::StoreError) -> Failure {
+pub(super) fn store_failure(error: &StoreError) -> Failure {
     match error {
-        tearline_crdt::store::StoreError::Damaged { .. } => {
-            Failure::new(Kind::Integrity, error.to_string()).hint(
-                "stop the daemon, then `tearline doctor --rebuild`: the peers refill the store",
-            )
-        }
+        StoreError::Damaged { .. } => Failure::new(Kind::Integrity, error.to_string())
+            .hint("stop the daemon, then `tearline doctor --rebuild`: the peers refill the store"),
         _ => Failure::failed(error.to_string()),
     }
 }

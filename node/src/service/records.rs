@@ -7,14 +7,15 @@ use tearline_crdt::id::{AgencyNo, Class, CompartmentId, DeviceId, RecordId};
 use tearline_crdt::record::kind::Kind as RecordKind;
 use tearline_crdt::record::label::Label;
 use tearline_crdt::record::schema::{Field, Shape};
-use tearline_crdt::record::shelf::{Detail, Draft, DraftError, EntryView, Verdict, Written};
+use tearline_crdt::record::shelf::{Detail, Draft, DraftError, EntryView, Quarantine};
+use tearline_crdt::record::shelf::{Verdict, Written};
 use tearline_crdt::record::validate::validate;
 use tearline_crdt::statement::Right;
-use tearline_mesh::replica::{Act, ActError, Ticket};
+use tearline_mesh::replica::{ActError, Done, Ticket};
 
 use super::core::Core;
 use super::names::{class, label, record_id};
-use super::overview::store_failure;
+use super::overview::{FORKED_FIX, store_failure};
 use super::{Answer, json};
 use crate::control::{self, reply};
 use crate::failure::{Failure, Kind};
@@ -112,7 +113,7 @@ impl Core {
                 let agency = self.agency_ref(Some(*no));
                 let alone = self.coalition().is_ok_and(|coalition| {
                     let of = |m: &&_| same_country(m, &agency.country);
-                    coalition.members().values().filter(of).count() == 1
+                    coalition.members().filter(of).count() == 1
                 });
                 if alone { agency.country } else { format!("{}{}", agency.country, no.0) }
             })
@@ -125,12 +126,28 @@ impl Core {
         id: CompartmentId,
         class: Class,
         drafts: Vec<Draft>,
-    ) -> Result<Act<Vec<Written>>, Failure> {
+    ) -> Result<Done<Vec<Written>>, Failure> {
         let now = self.now();
-        self.replica.write(now, id, class, drafts).map_err(act_failure)
+        self.replica.write(now, id, class, drafts).map_err(|error| match error {
+            ActError::Forked => self.forked(id, class),
+            error => act_failure(error),
+        })
     }
 
-    fn written(&self, id: CompartmentId, class: Class, act: &Act<Vec<Written>>) -> Answer {
+    /// Why this device cannot write to its log of a class in a compartment.
+    fn forked(&self, id: CompartmentId, class: Class) -> Failure {
+        let state = self.replica.logbook().state(&self.replica.own_log(id, class));
+        let from = state.and_then(|state| state.forked_at).unwrap_or_default();
+        Failure::failed(format!(
+            "nothing was written: this device's {} log in {:?} is forked from entry {from} on, its \
+             keys are in use elsewhere",
+            class.name(),
+            self.compartment_name(&id),
+        ))
+        .hint(FORKED_FIX)
+    }
+
+    fn written(&self, id: CompartmentId, class: Class, act: &Done<Vec<Written>>) -> Answer {
         let Some(written) = act.value.first() else {
             return Err(Failure::bug("a write wrote nothing"));
         };
@@ -183,6 +200,12 @@ impl Core {
         if detail.entries.iter().any(|entry| entry.verdict == Verdict::HeldBack) {
             flags.push("held-back".to_owned());
         }
+        if detail.state.recalled {
+            flags.push("recalled".to_owned());
+        }
+        if detail.state.hides() {
+            flags.push("restricted".to_owned());
+        }
         let conflicts = detail
             .conflicts
             .iter()
@@ -197,7 +220,7 @@ impl Core {
             .collect();
         json(&reply::Record {
             record: id.to_string(),
-            kind: detail.kind.name().into(),
+            kind: row.kind_name().into(),
             title: row.title,
             label: detail.label.to_string(),
             compartment: detail.compartment.to_string(),
@@ -373,12 +396,9 @@ impl Core {
             .filter(|peer| peer.in_sync)
             .map(|peer| peer.device)
             .collect();
-        let (Some(compartment), Ok(coalition)) = (self.replica.compartment(id), self.coalition())
-        else {
-            return Vec::new();
-        };
+        let Some(compartment) = self.replica.compartment(id) else { return Vec::new() };
         compartment
-            .readers(coalition)
+            .readers()
             .map(|(device, standing)| reply::Holder {
                 device: device.to_string(),
                 agency: self.agency_ref(Some(standing.agency)),
@@ -412,6 +432,7 @@ fn what(entry: &EntryView) -> &'static str {
         EntryKind::CHANGE => "change",
         EntryKind::LABEL => "label",
         EntryKind::REBASE => "rebase",
+        EntryKind::REAUTHOR => "reauthor",
         _ => "unknown",
     }
 }
@@ -422,6 +443,9 @@ fn verdict(entry: &EntryView) -> String {
         Verdict::Waiting => "waiting".into(),
         Verdict::HeldBack => "held-back".into(),
         Verdict::Unknown => "unknown".into(),
+        Verdict::Replaced => "replaced".into(),
+        Verdict::Quarantined(Quarantine::Closed) => "quarantined: its log counts no further".into(),
+        Verdict::Quarantined(Quarantine::Route) => "quarantined: no grant allows it".into(),
         Verdict::Void(fault) => format!("void: {fault}"),
     }
 }
@@ -517,7 +541,15 @@ pub(super) fn act_failure(error: ActError) -> Failure {
         ActError::NoCoalition | ActError::NoCompartment => {
             Failure::new(Kind::NotFound, error.to_string())
         }
-        ActError::Denied { .. } => Failure::denied(error.to_string()),
+        ActError::Denied { .. } | ActError::WouldNotCount(_) | ActError::NotOriginator(_) => {
+            Failure::denied(error.to_string())
+        }
+        ActError::NoProposal | ActError::NoRecord => {
+            Failure::new(Kind::NotFound, error.to_string())
+        }
+        ActError::Basis => Failure::usage(error.to_string()),
+        ActError::Repeated | ActError::Marks => Failure::failed(error.to_string()),
+        ActError::Forked => Failure::failed(error.to_string()).hint(FORKED_FIX),
         ActError::Draft { error: DraftError::NoRecord, .. } => {
             Failure::new(Kind::NotFound, DraftError::NoRecord.to_string())
         }

@@ -3,10 +3,10 @@
 use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::fs::File;
-use std::io::{self, BufWriter, Read, Write};
+use std::io::{self, BufWriter, Read as _, Write as _};
 use std::ops::ControlFlow;
 use std::path::Path;
-use std::sync::PoisonError;
+use std::sync::{Arc, PoisonError};
 
 use serde_json::{Map, Value};
 
@@ -14,7 +14,6 @@ use tearline_crdt::document::{Patch, Segment};
 use tearline_crdt::id::{Class, CompartmentId, RecordId};
 use tearline_crdt::record::label::Label;
 use tearline_crdt::record::shelf::{Detail, Draft};
-use tearline_crdt::store::StoreError;
 use tearline_crdt::time::WallTime;
 use tearline_mesh::replica::Ticket;
 
@@ -22,12 +21,12 @@ use super::core::{Core, CoreHandle, Pending};
 use super::json;
 use super::names::{class, is_prefix, label};
 use super::overview::store_failure;
-use crate::control::{self, Format, PAGE_ROWS_DEFAULT, PAGE_ROWS_MAX, Progress, reply};
+use crate::control::{self, Format, PAGE_ROWS_DEFAULT, PAGE_ROWS_MAX, Progress, Report, reply};
 use crate::exchange::csv::{Mapping, TableWriter};
 use crate::exchange::geojson::CollectionWriter;
-use crate::exchange::{self, Item, ReadError};
+use crate::exchange::{self, Item};
 use crate::failure::{Failure, Kind};
-use crate::index::{Page, Query, Row};
+use crate::index::{Page, Query, Row, external_id};
 
 /// Drafts that are written in one act of an import.
 const DRAFTS_PER_ACT: usize = 256;
@@ -42,7 +41,7 @@ const EXPORT_PAGE: usize = 500;
 
 impl Core {
     fn find(&mut self, query: &Query) -> Result<Page, Failure> {
-        let index = std::sync::Arc::clone(&self.index);
+        let index = Arc::clone(&self.index);
         let index = index.lock().unwrap_or_else(PoisonError::into_inner);
         let own = self.replica.device();
         // The index is asked with the store in hand; whether a row is current and visible, too.
@@ -106,7 +105,7 @@ impl Core {
             .iter()
             .map(|row| reply::Row {
                 record: row.record.to_string(),
-                kind: row.kind.name().into(),
+                kind: row.kind_name().into(),
                 title: row.title.clone(),
                 label: row.label.clone(),
                 class: row.class.name().into(),
@@ -114,11 +113,18 @@ impl Core {
                 compartment_name: self.compartment_name(&row.compartment),
                 originator: self.agency_ref(Some(row.origin)),
                 received: WallTime(row.received_ms).to_string(),
-                flags: row.conflicted.then(|| "conflict".to_owned()).into_iter().collect(),
+                flags: flags(row),
             })
             .collect();
         json(&reply::Rows { records, next: page.next.map(|next| next.to_string()) })
     }
+}
+
+/// What a row's record is marked with.
+fn flags(row: &Row) -> Vec<String> {
+    let marks =
+        [("conflict", row.conflicted), ("recalled", row.recalled), ("restricted", row.restricted)];
+    marks.into_iter().filter(|(_, set)| *set).map(|(mark, _)| mark.to_owned()).collect()
 }
 
 /// Most records looked at for an abbreviated id.
@@ -148,17 +154,43 @@ fn cursor(text: Option<&str>) -> Result<Option<crate::index::Cursor>, Failure> {
 #[derive(Default)]
 struct Tally {
     report: reply::Imported,
-    waiting: Vec<Draft>,
+    waiting: Vec<Read>,
     last: Option<Ticket>,
     /// The act that the core is at while the next is read, so that neither waits for the other.
     under_way: Option<Pending<Imported>>,
 }
 
-/// Reads files and writes a record for each good object.
+/// An object that was read, and where.
+struct Read {
+    draft: Draft,
+    file: Arc<str>,
+    place: String,
+}
+
+impl Read {
+    fn refused(self, failure: &Failure) -> reply::Problem {
+        reply::Problem {
+            file: self.file.as_ref().into(),
+            place: self.place,
+            reason: failure.what.clone(),
+        }
+    }
+}
+
+/// Why a file was not read to its end.
+enum Broken {
+    /// It is the file.
+    File(Failure),
+    /// It is this device: no file can be imported.
+    Import(Failure),
+}
+
+/// Reads files and writes a record for each good object. A file that breaks off is a problem among
+/// the others, unless nothing at all was read.
 pub(super) fn import(
     core: &CoreHandle,
     import: &control::Import,
-    progress: &mut dyn FnMut(Progress),
+    progress: &mut Report<'_>,
 ) -> Result<Value, Failure> {
     let class = class(import.class.as_deref())?;
     let least = import.label.as_deref().map(label).transpose()?;
@@ -169,12 +201,29 @@ pub(super) fn import(
     let target = Target { id, class, least: least.unwrap_or(default) };
     let mut tally = Tally::default();
     let mut failed = None;
+    let mut unread = None;
     for path in &import.files {
-        let outcome =
-            import_file(core, import, path, mapping.as_ref(), &target, &mut tally, progress);
-        if let Err(failure) = outcome {
-            failed = Some(failure);
-            break;
+        let file: Arc<str> = if import.stdin.as_ref() == Some(path) {
+            STANDARD_INPUT.into()
+        } else {
+            path.display().to_string().into()
+        };
+        let mut intake = Intake { core, target: &target, tally: &mut tally, progress };
+        match intake.file(import, path, &file, mapping.as_ref()) {
+            Ok(()) => {}
+            Err(Broken::File(failure)) => {
+                tally.report.broken_files += 1;
+                tally.report.problems.push(reply::Problem {
+                    file: file.as_ref().into(),
+                    place: "the file".into(),
+                    reason: failure.what.clone(),
+                });
+                unread.get_or_insert(failure);
+            }
+            Err(Broken::Import(failure)) => {
+                failed = Some(failure);
+                break;
+            }
         }
     }
     let mut written = flush(core, &target, &mut tally);
@@ -194,7 +243,10 @@ pub(super) fn import(
             ..failure
         });
     }
-    json(&tally.report)
+    match unread {
+        Some(failure) if tally.report.read == 0 => Err(failure),
+        _ => json(&tally.report),
+    }
 }
 
 /// Where to an import writes.
@@ -218,75 +270,101 @@ fn read_mapping(path: &Path) -> Result<Mapping, Failure> {
     Mapping::parse(&text).map_err(|error| Failure::usage(format!("{shown}: {error}")))
 }
 
-fn import_file(
-    core: &CoreHandle,
-    import: &control::Import,
-    path: &Path,
-    mapping: Option<&Mapping>,
-    target: &Target,
-    tally: &mut Tally,
-    progress: &mut dyn FnMut(Progress),
-) -> Result<(), Failure> {
-    let shown = path.display().to_string();
-    let file = exchange::open(path)?;
-    let total = file.metadata().map(|found| found.len()).ok();
-    let done = Cell::new(0);
-    let file = Counted { file, done: &done };
-    let format = import.format.unwrap_or_else(|| format_of(path));
-    let mut failure = None;
-    let mut written_to = 0;
-    let mut sink = |item: Item| {
-        tally.report.read += 1;
+/// An import that is under way.
+struct Intake<'a, 'r> {
+    core: &'a CoreHandle,
+    target: &'a Target,
+    tally: &'a mut Tally,
+    progress: &'a mut Report<'r>,
+}
+
+impl Intake<'_, '_> {
+    fn file(
+        &mut self,
+        import: &control::Import,
+        path: &Path,
+        name: &Arc<str>,
+        mapping: Option<&Mapping>,
+    ) -> Result<(), Broken> {
+        let file = exchange::open(path).map_err(Broken::File)?;
+        let total = file.metadata().map(|found| found.len()).ok();
+        let done = Cell::new(0);
+        let file = Counted { file, done: &done };
+        let format = import.format.unwrap_or_else(|| format_of(path));
+        let mut failure = None;
+        let mut written_to = 0;
+        let mut sink = |item: Item| {
+            self.take(item, name);
+            let full = self.tally.waiting.len() >= DRAFTS_PER_ACT
+                || done.get().saturating_sub(written_to) >= FILE_BYTES_PER_ACT;
+            if !full {
+                return ControlFlow::Continue(());
+            }
+            written_to = done.get();
+            match self.write(done.get(), total, name) {
+                Ok(()) => ControlFlow::Continue(()),
+                Err(error) => {
+                    failure = Some(error);
+                    ControlFlow::Break(())
+                }
+            }
+        };
+        let outcome = match (format, mapping) {
+            (Format::Stix, _) => exchange::stix::read(file, &mut sink),
+            (Format::Geojson, _) => exchange::geojson::read(file, last_part(name), &mut sink),
+            (Format::Csv, Some(mapping)) => exchange::csv::read(file, mapping, &mut sink),
+            (Format::Csv, None) => {
+                let failure = Failure::usage(format!("{name}: a table needs a mapping file"));
+                let hint = "name one: --map MAP.toml; docs/import.md shows one";
+                return Err(Broken::File(failure.hint(hint)));
+            }
+        };
+        if let Some(failure) = failure {
+            return Err(Broken::Import(failure));
+        }
+        outcome.map_err(|error| Broken::File(Failure::failed(format!("{name}: {error}"))))
+    }
+
+    fn take(&mut self, item: Item, file: &Arc<str>) {
+        self.tally.report.read += 1;
         match item {
             Item::Draft(draft) => {
-                let mut label = target.least.clone();
+                let mut label = self.target.least.clone();
                 if let Some(marking) = draft.tlp.and_then(|tlp| tlp.parse::<Label>().ok()) {
                     label = label.join(&marking);
                 }
-                tally.waiting.push(Draft::New { kind: draft.kind, fields: draft.fields, label });
+                self.tally.waiting.push(Read {
+                    draft: Draft::New { kind: draft.kind, fields: draft.fields, label },
+                    file: Arc::clone(file),
+                    place: draft.place,
+                });
             }
-            Item::Bad(problem) => {
-                tally.report.rejected += 1;
-                if tally.report.problems.len() < PROBLEMS_MAX {
-                    tally.report.problems.push(reply::Problem {
-                        file: shown.clone(),
-                        place: problem.place,
-                        reason: problem.reason,
-                    });
-                }
-            }
+            Item::Bad(problem) => self.tally.reject(reply::Problem {
+                file: file.as_ref().into(),
+                place: problem.place,
+                reason: problem.reason,
+            }),
         }
-        let full = tally.waiting.len() >= DRAFTS_PER_ACT
-            || done.get().saturating_sub(written_to) >= FILE_BYTES_PER_ACT;
-        if full {
-            written_to = done.get();
-            progress(Progress {
-                done: done.get(),
-                total,
-                unit: "bytes".into(),
-                note: format!("{} objects of {shown}", tally.report.read),
-            });
-            if let Err(error) = flush(core, target, tally) {
-                failure = Some(error);
-                return ControlFlow::Break(());
-            }
-        }
-        ControlFlow::Continue(())
-    };
-    let outcome = match (format, mapping) {
-        (Format::Stix, _) => exchange::stix::read(file, &mut sink),
-        (Format::Geojson, _) => exchange::geojson::read(file, &mut sink),
-        (Format::Csv, Some(mapping)) => exchange::csv::read(file, mapping, &mut sink),
-        (Format::Csv, None) => {
-            return Err(Failure::usage("a table needs a mapping file: --map MAP.toml")
-                .hint("docs/import.md shows one"));
-        }
-    };
-    if let Some(failure) = failure {
-        return Err(failure);
     }
-    outcome.map_err(|error| read_failure(&shown, &error))
+
+    /// Has what was read written, and says how far it is.
+    fn write(&mut self, done: u64, total: Option<u64>, file: &str) -> Result<(), Failure> {
+        let note = format!("{} objects of {file}", self.tally.report.read);
+        let report = Progress { done, total, unit: "bytes".into(), note };
+        if (self.progress)(report).is_break() {
+            return Err(Failure::failed("the import was interrupted"));
+        }
+        flush(self.core, self.target, self.tally)
+    }
 }
+
+/// What a file is called in its folder.
+fn last_part(name: &str) -> &str {
+    name.rsplit('/').next().unwrap_or(name)
+}
+
+/// What the file is called that holds what came by standard input.
+const STANDARD_INPUT: &str = "standard input";
 
 /// A file, and how many of its bytes were read.
 struct Counted<'a> {
@@ -294,7 +372,7 @@ struct Counted<'a> {
     done: &'a Cell<u64>,
 }
 
-impl Read for Counted<'_> {
+impl io::Read for Counted<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let count = self.file.read(buffer)?;
         self.done.set(self.done.get() + count as u64);
@@ -302,18 +380,14 @@ impl Read for Counted<'_> {
     }
 }
 
-fn read_failure(file: &str, error: &ReadError) -> Failure {
-    Failure::failed(format!("{file}: {error}"))
-}
-
 /// Has the drafts that wait written, after those before them; does not wait for the disk.
 fn flush(core: &CoreHandle, target: &Target, tally: &mut Tally) -> Result<(), Failure> {
-    let drafts = std::mem::take(&mut tally.waiting);
-    if drafts.is_empty() {
+    let read = std::mem::take(&mut tally.waiting);
+    if read.is_empty() {
         return Ok(());
     }
     let (id, class) = (target.id, target.class);
-    let next = core.begin(move |core| core.import(id, class, drafts))?;
+    let next = core.begin(move |core| core.import(id, class, read))?;
     match tally.under_way.replace(next) {
         Some(before) => tally.count(before),
         None => Ok(()),
@@ -327,14 +401,16 @@ impl Tally {
         self.report.created += written.created;
         self.report.updated += written.updated;
         self.report.unchanged += written.unchanged;
-        self.report.rejected += written.rejected.len() as u64;
-        for problem in written.rejected {
-            if self.report.problems.len() < PROBLEMS_MAX {
-                self.report.problems.push(problem);
-            }
-        }
+        written.rejected.into_iter().for_each(|problem| self.reject(problem));
         self.last = written.ticket.or(self.last);
         Ok(())
+    }
+
+    fn reject(&mut self, problem: reply::Problem) {
+        self.report.rejected += 1;
+        if self.report.problems.len() < PROBLEMS_MAX {
+            self.report.problems.push(problem);
+        }
     }
 }
 
@@ -349,36 +425,37 @@ struct Imported {
 }
 
 impl Core {
-    /// Writes drafts; those whose object is here already change it, unless theirs is an older
-    /// version of it.
+    /// Writes what was read. An object that is here already changes its record, unless it is an
+    /// older version of it.
     fn import(
         &mut self,
         id: CompartmentId,
         class: Class,
-        drafts: Vec<Draft>,
+        read: Vec<Read>,
     ) -> Result<Imported, Failure> {
         let mut done = Imported::default();
         let mut fresh = Vec::new();
         let mut fresh_names = BTreeSet::new();
-        for draft in drafts {
-            let Draft::New { fields, .. } = &draft else { continue };
-            let name = fields.get("id").and_then(Value::as_str);
-            if name.is_some_and(|name| fresh_names.contains(name)) {
+        for one in read {
+            let Draft::New { fields, .. } = &one.draft else { continue };
+            let name = external_id(fields);
+            if name.as_ref().is_some_and(|name| fresh_names.contains(name)) {
                 // A later version of one that waits: that one must be there first.
                 self.import_all(id, class, std::mem::take(&mut fresh), &mut done)?;
                 fresh_names.clear();
             }
-            match self.known(id, fields)? {
+            match self.known(id, name.as_deref())? {
                 Some(known) if known.fields == *fields || is_older(fields, &known.fields) => {
                     done.unchanged += 1;
                 }
                 Some(known) => {
                     let patch = difference(&known.fields, fields);
-                    self.import_change(id, class, known.record, patch, &mut done)?;
+                    let draft = Draft::Edit { record: known.record, patch };
+                    self.import_change(id, class, Read { draft, ..one }, &mut done)?;
                 }
                 None => {
-                    fresh_names.extend(name.map(str::to_owned));
-                    fresh.push(draft);
+                    fresh_names.extend(name);
+                    fresh.push(one);
                 }
             }
         }
@@ -390,17 +467,16 @@ impl Core {
         &mut self,
         id: CompartmentId,
         class: Class,
-        record: RecordId,
-        patch: Patch,
+        change: Read,
         done: &mut Imported,
     ) -> Result<(), Failure> {
-        match self.write(id, class, vec![Draft::Edit { record, patch }]) {
+        match self.write(id, class, vec![change.draft.clone()]) {
             Ok(act) => {
                 done.updated += 1;
                 done.ticket = Some(act.ticket);
             }
             Err(failure) if matches!(failure.kind, Kind::Denied | Kind::Usage) => {
-                done.rejected.push(refused(&record.to_string(), &failure));
+                done.rejected.push(change.refused(&failure));
             }
             Err(failure) => return Err(failure),
         }
@@ -412,52 +488,43 @@ impl Core {
         &mut self,
         id: CompartmentId,
         class: Class,
-        drafts: Vec<Draft>,
+        mut read: Vec<Read>,
         done: &mut Imported,
     ) -> Result<(), Failure> {
-        if drafts.is_empty() {
+        if read.is_empty() {
             return Ok(());
         }
-        let count = drafts.len() as u64;
-        match self.write(id, class, drafts.clone()) {
+        let count = read.len() as u64;
+        match self.write(id, class, read.iter().map(|one| one.draft.clone()).collect()) {
             Ok(act) => {
                 done.created += count;
                 done.ticket = Some(act.ticket);
             }
             Err(failure) if failure.kind == Kind::Usage && count > 1 => {
-                for draft in drafts {
-                    self.import_all(id, class, vec![draft], done)?;
+                for one in read {
+                    self.import_all(id, class, vec![one], done)?;
                 }
             }
             Err(failure) if failure.kind == Kind::Usage => {
-                let name = drafts.first().map(external_id).unwrap_or_default();
-                done.rejected.push(refused(&name, &failure));
+                done.rejected.extend(read.pop().map(|one| one.refused(&failure)));
             }
             Err(failure) => return Err(failure),
         }
         Ok(())
     }
 
-    /// The record of a compartment that an object with an external id became before.
-    fn known(
-        &mut self,
-        id: CompartmentId,
-        fields: &Map<String, Value>,
-    ) -> Result<Option<Detail>, Failure> {
-        let Some(external) = fields.get("id").and_then(Value::as_str) else { return Ok(None) };
-        let record = self.external(id, external).map_err(|error| store_failure(&error))?;
-        match record {
-            None => Ok(None),
-            Some(record) => match self.visible(record) {
-                Ok(detail) => Ok(Some(detail)),
-                Err(failure) if failure.kind == Kind::NotFound => Ok(None),
-                Err(failure) => Err(failure),
-            },
+    /// Our agency's record of a compartment that an object with this external id became before. What
+    /// others call their records is their affair: it neither keeps ours out nor changes theirs.
+    fn known(&mut self, id: CompartmentId, name: Option<&str>) -> Result<Option<Detail>, Failure> {
+        let own = self.agency_of(&self.replica.device());
+        let (Some(name), Some(own)) = (name, own) else { return Ok(None) };
+        let found = crate::index::external(self.replica.store(), &id, own, name);
+        let Some(record) = found.map_err(|error| store_failure(&error))? else { return Ok(None) };
+        match self.visible(record) {
+            Ok(detail) => Ok(Some(detail).filter(|detail| detail.origin == own)),
+            Err(failure) if failure.kind == Kind::NotFound => Ok(None),
+            Err(failure) => Err(failure),
         }
-    }
-
-    fn external(&self, id: CompartmentId, name: &str) -> Result<Option<RecordId>, StoreError> {
-        crate::index::external(self.replica.store(), &id, name)
     }
 }
 
@@ -467,19 +534,6 @@ fn is_older(object: &Map<String, Value>, here: &Map<String, Value>) -> bool {
         fields.get("modified").and_then(Value::as_str).and_then(WallTime::parse)
     };
     matches!((version(object), version(here)), (Some(theirs), Some(ours)) if theirs < ours)
-}
-
-fn external_id(draft: &Draft) -> String {
-    match draft {
-        Draft::New { fields, .. } => {
-            fields.get("id").and_then(Value::as_str).unwrap_or("an object").to_owned()
-        }
-        Draft::Edit { record, .. } | Draft::Label { record, .. } => record.to_string(),
-    }
-}
-
-fn refused(place: &str, failure: &Failure) -> reply::Problem {
-    reply::Problem { file: String::new(), place: place.into(), reason: failure.what.clone() }
 }
 
 /// The patch that makes one object of another, property by property.
@@ -515,7 +569,7 @@ fn format_of(path: &Path) -> Format {
 pub(super) fn export(
     core: &CoreHandle,
     export: &control::Export,
-    progress: &mut dyn FnMut(Progress),
+    progress: &mut Report<'_>,
 ) -> Result<Value, Failure> {
     let mut query = Query::parse(export.query.as_deref().unwrap_or_default())
         .map_err(|error| Failure::usage(error.to_string()))?;
@@ -571,7 +625,7 @@ pub(super) fn export(
 fn each(
     core: &CoreHandle,
     mut query: Query,
-    progress: &mut dyn FnMut(Progress),
+    progress: &mut Report<'_>,
     take: &mut dyn FnMut(Detail) -> io::Result<()>,
 ) -> Result<(), Failure> {
     let mut done = 0;
@@ -589,7 +643,11 @@ fn each(
             done += 1;
             take(detail).map_err(|error| Failure::io("cannot write the export", &error))?;
         }
-        progress(Progress { done, total: None, unit: "records".into(), note: "exporting".into() });
+        let note = "exporting".into();
+        let report = Progress { done, total: None, unit: "records".into(), note };
+        if progress(report).is_break() {
+            return Err(Failure::failed("the export was interrupted"));
+        }
         match next {
             Some(next) => query.after = Some(next),
             None => return Ok(()),

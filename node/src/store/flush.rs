@@ -6,6 +6,11 @@
 //! spaces are overwritten, and the file is synced again. A crash before (3) leaves bytes that
 //! nothing refers to; a crash after it finds, in the index, what is still to be overwritten.
 //!
+//! A batch may ask to *forget*. Then, after (4), the changes are merged into pages and everything that
+//! nothing refers to is overwritten; the index says that this is due until it is done. Values of
+//! spaces that can be forgotten are never kept in the index or in pages, of whose old bytes sled's
+//! file may keep copies.
+//!
 //! From time to time the changes are merged into pages of sorted keys, which takes a random key a
 //! few microseconds instead of a rewritten leaf. Then everything in the values file that no page
 //! refers to is free.
@@ -85,6 +90,8 @@ pub(super) struct Writer {
     pub(super) deltas: Vec<u64>,
     /// Lists of stretches that were overwritten; their removal goes with the next change.
     pub(super) scrubbed: Vec<u64>,
+    /// The note that everything unused is to be overwritten, while that is due.
+    pub(super) forgetting: Option<u64>,
 }
 
 /// What the writer works on.
@@ -119,7 +126,7 @@ impl Flush<'_> {
     }
 
     fn flush(&mut self, frozen: &Overlay) -> Result<(), Failure> {
-        if frozen.writes.is_empty() {
+        if frozen.writes.is_empty() && !frozen.forget {
             self.layers().frozen = None;
             return Ok(());
         }
@@ -127,6 +134,11 @@ impl Flush<'_> {
         let mut change = Change::default();
         let deltas = self.put_deltas(&slots, &mut change)?;
         let scrubs = self.note_stretches(&stretches, &mut change);
+        if frozen.forget && self.writer.forgetting.is_none() {
+            let seq = self.seq();
+            change.add_scrub(seq, &[]);
+            self.writer.forgetting = Some(seq);
+        }
         self.commit(change)?;
         let writer = &mut *self.writer;
         writer.deltas.extend(deltas);
@@ -137,18 +149,30 @@ impl Flush<'_> {
         let mut layers = self.layers();
         layers.recent.extend(slots);
         layers.frozen = None;
+        drop(layers);
+        self.forget_if_due()
+    }
+
+    /// Overwrites everything that nothing refers to, if that was asked for and is not done.
+    pub(super) fn forget_if_due(&mut self) -> Result<(), Failure> {
+        let Some(note) = self.writer.forgetting else { return Ok(()) };
+        self.rewrite_pages()?;
+        let used = self.used()?;
+        self.writer.values.forget(used)?;
+        self.writer.forgetting = None;
+        self.writer.scrubbed.push(note);
         Ok(())
     }
 
-    /// Syncs the values, then changes the index, durably.
+    /// Syncs the values, changes the index, durably, and writes down beside the values that it did.
     fn commit(&mut self, change: Change) -> Result<(), Failure> {
         let (writer, sealer) = (&mut *self.writer, &self.pages.sealer);
-        writer.values.announce(sealer, writer.index.generation() + 1)?;
         writer.values.sync()?;
-        writer.index.apply(change, sealer)
+        writer.index.apply(change, sealer)?;
+        writer.values.confirm(sealer, writer.index.tip())
     }
 
-    /// Puts long and scrubbed values into the values file. Returns what every key holds, and what
+    /// Puts long values and those of erasable spaces into the values file. Returns what every key holds, and what
     /// is to be overwritten.
     fn put_values(
         &mut self,
@@ -157,13 +181,15 @@ impl Flush<'_> {
         let mut slots = BTreeMap::new();
         let mut stretches = Stretches::new();
         for (full, write) in &frozen.writes {
-            let scrubbed = split_key(full).0.scrubbed();
-            if scrubbed && let Some(Slot::Stored(old)) = self.find_durable(full)? {
+            let space = split_key(full).0;
+            if space.scrubbed()
+                && let Some(Slot::Stored(old)) = self.find_durable(full)?
+            {
                 stretches.push((old.offset, u64::from(old.len)));
             }
             let slot = match write {
                 None => Slot::Gone,
-                Some(value) if !scrubbed && value.len() <= INLINE_BYTES_MAX => {
+                Some(value) if !space.erasable() && value.len() <= INLINE_BYTES_MAX => {
                     Slot::Inline(value.as_slice().into())
                 }
                 Some(value) => {
@@ -255,6 +281,13 @@ impl Flush<'_> {
 
     /// Merges what was flushed into the pages, and finds out what is free.
     pub(super) fn merge(&mut self) -> Result<(), Failure> {
+        self.rewrite_pages()?;
+        let used = self.used()?;
+        self.writer.values.reclaim(used)
+    }
+
+    /// Merges what was flushed into the pages.
+    fn rewrite_pages(&mut self) -> Result<(), Failure> {
         let recent = self.layers().recent.clone();
         let mut change = Change::default();
         let mut rewritten: Vec<(Option<FullKey>, Vec<PageEntry>)> = Vec::new();
@@ -287,8 +320,7 @@ impl Flush<'_> {
                 layers.pages.insert(entry.first.clone(), entry);
             }
         }
-        drop(layers);
-        self.reclaim()
+        Ok(())
     }
 
     /// The page into which a key goes, and the first key that goes into the one after it. The
@@ -344,10 +376,12 @@ impl Flush<'_> {
         Ok(entries)
     }
 
-    /// Finds what is free: all that no page is at or refers to. Everything was just merged, so
-    /// there is nothing else.
-    fn reclaim(&mut self) -> Result<(), Failure> {
-        let pages: Vec<PageEntry> = self.layers().pages.values().cloned().collect();
+    /// What is in use: all that a page is at or refers to. Everything was just merged, so there is
+    /// nothing else.
+    pub(super) fn used(&self) -> Result<Stretches, Failure> {
+        let layers = self.lock.read().unwrap_or_else(PoisonError::into_inner);
+        let pages: Vec<PageEntry> = layers.pages.values().cloned().collect();
+        drop(layers);
         let mut used = Stretches::new();
         for page in pages {
             used.push((page.extent.offset, u64::from(page.extent.len)));
@@ -364,7 +398,7 @@ impl Flush<'_> {
                 }
             }
         }
-        self.writer.values.reclaim(used)
+        Ok(used)
     }
 }
 

@@ -12,7 +12,8 @@
 //!
 //! sled is guarded: it does not sync its file to the medium when it flushes (we do); it may panic
 //! on a damaged file (caught); it can leave a half-written snapshot that it later trips over
-//! (removed before it looks); and what it recovers is compared with the tip.
+//! (removed before it looks); what it recovers is compared with the tip, and with what the values file
+//! says that the tip should be; and it meets damage in a copy first ([`Rehearsal`]).
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -24,12 +25,12 @@ use std::time::Duration;
 use tearline_crdt::codec::{DecodeError, Reader, Write as _};
 
 use super::run::Extent;
-use super::seal::{Nonce, Sealer};
+use super::seal::{NONCE_BYTES, Nonce, Sealer};
 use super::values::StoreId;
 use super::{Failure, OpenError};
 
 /// Version of everything in a store's folder.
-pub(super) const STORE_VERSION: u8 = 1;
+pub(super) const STORE_VERSION: u8 = 2;
 
 /// sled's page cache. Everything is read once, when the store is opened.
 const CACHE_BYTES: u64 = 4 * 1024 * 1024;
@@ -38,6 +39,8 @@ const CLEAN_EVERY_MS: u64 = 1_000;
 /// Changes that one sled batch holds at most while pages are rewritten.
 const BATCH_OPS_MAX: usize = 512;
 
+/// How the names of copies begin.
+const COPY_PREFIX: &str = "index.copy-";
 /// What sled says when its lock is taken.
 const LOCK_ERROR: &str = "could not acquire lock";
 /// How long and how often to wait for it: 10 s in all.
@@ -164,7 +167,7 @@ pub(super) struct Index {
 /// What all deltas, pages and scrubs add up to: their number, and their nonces, added bitwise. A
 /// value that sled lost, or brought back from the past, shows.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-struct Tip {
+pub(super) struct Tip {
     /// Changes so far.
     generation: u64,
     values: u64,
@@ -172,6 +175,29 @@ struct Tip {
 }
 
 impl Tip {
+    /// Bytes of its encoding.
+    pub(super) const BYTES: usize = 2 * size_of::<u64>() + NONCE_BYTES;
+
+    pub(super) fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(Self::BYTES);
+        out.raw(&self.generation.to_be_bytes()).raw(&self.values.to_be_bytes()).raw(&self.nonces);
+        out
+    }
+
+    pub(super) fn decode(text: &[u8]) -> Option<Self> {
+        let mut reader = Reader::new(text);
+        let generation = u64::from_be_bytes(reader.array("generation").ok()?);
+        let values = u64::from_be_bytes(reader.array("values").ok()?);
+        let nonces = reader.array("nonces").ok()?;
+        reader.finish().ok()?;
+        Some(Self { generation, values, nonces })
+    }
+
+    /// Whether an index that adds up to this holds every change that another tip counts.
+    pub(super) fn covers(&self, confirmed: &Self) -> bool {
+        self.generation > confirmed.generation || self == confirmed
+    }
+
     fn toggle(&mut self, nonce: &Nonce) {
         for (sum, byte) in self.nonces.iter_mut().zip(nonce) {
             *sum ^= byte;
@@ -209,23 +235,26 @@ impl Index {
         File::open(parent).and_then(|f| f.sync_all()).map_err(io)
     }
 
-    /// Opens the index and reads it all.
-    pub(super) fn open(
-        dir: &Path,
-        sealer: &Sealer,
-    ) -> Result<(Self, StoreId, Contents), OpenError> {
+    /// Opens the index that a [`Rehearsal`] found to be whole.
+    pub(super) fn open(dir: &Path, sealer: &Sealer, found: Rehearsal) -> Result<Self, OpenError> {
+        // What a killed process left is not on the medium yet. sled would write a snapshot that
+        // refers to it, and the caller would build on it; a power cut could then take it away.
+        match File::open(dir.join("db")).and_then(|file| file.sync_all()) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(Failure::medium("syncing the index", error).into());
+            }
+            _ => {}
+        }
         let (db, file) = open_healed(dir)?;
-        let header = guarded("reading the header", || db.get([HEADER]))?
-            .ok_or(OpenError::damaged("the index has no header"))?;
-        let id = check_header(&header, sealer)?;
-        let mut index = Self { db, file, nonces: BTreeMap::new(), tip: Tip::default() };
-        let contents = index.read_all(sealer)?;
-        Ok((index, id, contents))
+        if read_tip(&db, sealer)? != Some(found.tip) {
+            return Err(OpenError::damaged("the index reads differently from its copy"));
+        }
+        Ok(Self { db, file, nonces: found.nonces, tip: found.tip })
     }
 
-    /// How many changes there were. It is part of the tip.
-    pub(super) const fn generation(&self) -> u64 {
-        self.tip.generation
+    /// What it adds up to.
+    pub(super) const fn tip(&self) -> &Tip {
+        &self.tip
     }
 
     /// Applies a change, in several atomic pieces if it has groups, and makes it durable.
@@ -273,43 +302,77 @@ impl Index {
 
     /// Keeps the tip in step.
     fn note(&mut self, name: Name, nonce: Option<Nonce>) {
-        let before = match nonce {
-            Some(nonce) => {
-                self.tip.toggle(&nonce);
-                self.nonces.insert(name, nonce)
-            }
-            None => self.nonces.remove(&name),
-        };
-        if let Some(before) = before {
-            self.tip.toggle(&before);
+        note(&mut self.nonces, &mut self.tip, name, nonce);
+    }
+}
+
+/// Keeps a tip in step with the nonces.
+fn note(nonces: &mut BTreeMap<Name, Nonce>, tip: &mut Tip, name: Name, nonce: Option<Nonce>) {
+    let before = match nonce {
+        Some(nonce) => {
+            tip.toggle(&nonce);
+            nonces.insert(name, nonce)
         }
-        self.tip.values = self.nonces.len() as u64;
+        None => nonces.remove(&name),
+    };
+    if let Some(before) = before {
+        tip.toggle(&before);
+    }
+    tip.values = nonces.len() as u64;
+}
+
+/// What an index was found to hold, read from a copy of it: sled repairs what it opens, and where it
+/// meets damage it overwrites everything behind that. So the original is opened only when the copy
+/// turns out to be whole, and a store that is refused stays as it was found.
+pub(super) struct Rehearsal {
+    /// The store's id.
+    pub(super) id: StoreId,
+    nonces: BTreeMap<Name, Nonce>,
+    tip: Tip,
+}
+
+impl Rehearsal {
+    /// Copies the index in `dir` to a folder beside it, reads it all there, and removes the copy.
+    pub(super) fn of(dir: &Path, sealer: &Sealer) -> Result<(Self, Contents), OpenError> {
+        let mut name = [0; 8];
+        getrandom::fill(&mut name).map_err(|cause| Failure::medium("drawing a name", cause))?;
+        let copy =
+            Duplicate(dir.with_file_name(format!("{COPY_PREFIX}{:x}", u64::from_be_bytes(name))));
+        copy_folder(dir, &copy.0).map_err(|cause| Failure::medium("copying the index", cause))?;
+        let (db, _) = open_healed(&copy.0)?;
+        let header = guarded("reading the header", || db.get([HEADER]))?
+            .ok_or(OpenError::damaged("the index has no header"))?;
+        let id = check_header(&header, sealer)?;
+        let mut found = Self { id, nonces: BTreeMap::new(), tip: Tip::default() };
+        let contents = found.read_all(&db, sealer)?;
+        Ok((found, contents))
     }
 
-    fn read_all(&mut self, sealer: &Sealer) -> Result<Contents, OpenError> {
+    /// What the index adds up to.
+    pub(super) const fn tip(&self) -> &Tip {
+        &self.tip
+    }
+
+    fn read_all(&mut self, db: &sled::Db, sealer: &Sealer) -> Result<Contents, OpenError> {
         let mut contents = Contents::default();
-        let mut tip = None;
-        let mut items = self.db.iter();
+        let mut items = db.iter();
         while let Some((key, sealed)) = guarded("reading the index", || items.next().transpose())? {
             let Some((kind, no)) = key.split_first() else {
                 return Err(OpenError::damaged("the index has an empty key"));
             };
-            if *kind == HEADER {
+            if matches!(*kind, HEADER | TIP) {
                 continue;
             }
             let (nonce, text) = sealer
                 .unseal_whole(&key, &sealed)
                 .ok_or(OpenError::damaged("a value of the index does not match its seal"))?;
-            if *kind == TIP {
-                tip = Tip::decode(&text);
-                continue;
-            }
             let no = no.try_into().map_or(u64::MAX, u64::from_be_bytes);
-            self.note((*kind, no), Some(nonce));
+            note(&mut self.nonces, &mut self.tip, (*kind, no), Some(nonce));
             contents
                 .read(*kind, no, &text)
                 .map_err(|_| OpenError::damaged("a value of the index cannot be read"))?;
         }
+        let tip = read_tip(db, sealer)?;
         self.tip.generation = tip.map_or(0, |tip| tip.generation);
         if tip != Some(self.tip) {
             return Err(OpenError::damaged("the index does not add up to its tip"));
@@ -318,21 +381,48 @@ impl Index {
     }
 }
 
-impl Tip {
-    fn encode(self) -> Vec<u8> {
-        let mut out = Vec::new();
-        out.number(self.generation).number(self.values).raw(&self.nonces);
-        out
-    }
+/// The tip that an index holds.
+fn read_tip(db: &sled::Db, sealer: &Sealer) -> Result<Option<Tip>, OpenError> {
+    let Some(sealed) = guarded("reading the tip", || db.get([TIP]))? else { return Ok(None) };
+    let (_, text) = sealer
+        .unseal_whole(&[TIP], &sealed)
+        .ok_or(OpenError::damaged("the tip of the index does not match its seal"))?;
+    Ok(Tip::decode(&text))
+}
 
-    fn decode(text: &[u8]) -> Option<Self> {
-        let mut reader = Reader::new(text);
-        let generation = reader.number("generation").ok()?;
-        let values = reader.number("values").ok()?;
-        let nonces = reader.array("nonces").ok()?;
-        reader.finish().ok()?;
-        Some(Self { generation, values, nonces })
+/// A copy of an index, as long as the value lives.
+struct Duplicate(PathBuf);
+
+impl Drop for Duplicate {
+    /// Removes it. sled may still be writing its last words into it; then it stays until the store
+    /// is opened again.
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
     }
+}
+
+/// Removes what interrupted rehearsals left, as far as that can be done.
+pub(super) fn remove_copies(store_dir: &Path) {
+    let Ok(entries) = fs::read_dir(store_dir) else { return };
+    for entry in entries.flatten() {
+        if entry.file_name().to_string_lossy().starts_with(COPY_PREFIX) {
+            let _ = fs::remove_dir_all(entry.path());
+        }
+    }
+}
+
+fn copy_folder(from: &Path, to: &Path) -> io::Result<()> {
+    fs::create_dir(to)?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let place = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            copy_folder(&entry.path(), &place)?;
+        } else {
+            fs::copy(entry.path(), place)?;
+        }
+    }
+    Ok(())
 }
 
 impl Contents {
@@ -395,14 +485,6 @@ fn check_header(header: &[u8], sealer: &Sealer) -> Result<StoreId, OpenError> {
 /// saves sled reading its log.
 fn open_healed(dir: &Path) -> Result<(sled::Db, File), OpenError> {
     let io = |cause| OpenError::from(Failure::medium("looking for sled's snapshots", cause));
-    // What a killed process left is not on the medium yet. sled would write a snapshot that refers
-    // to it, and the caller would build on it; a power cut could then take it away.
-    match File::open(dir.join("db")).and_then(|file| file.sync_all()) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            return Err(Failure::medium("syncing the index", error).into());
-        }
-        _ => {}
-    }
     for unfinished in snapshots(dir).map_err(io)? {
         if unfinished.extension().is_some_and(|end| end == "generating") {
             tracing::warn!(file = %unfinished.display(), "removing an unfinished snapshot");

@@ -44,6 +44,8 @@ pub(super) struct Overlay {
     pub(super) writes: BTreeMap<FullKey, Option<Vec<u8>>>,
     /// Bytes of all keys and values written, replaced ones included.
     pub(super) bytes: usize,
+    /// Whether the flush is to overwrite all that is no longer in use.
+    pub(super) forget: bool,
 }
 
 /// The layers of a store.

@@ -9,6 +9,7 @@
 //! - `seal`: how values are sealed, and why a damaged one is noticed.
 //! - `values`: the file, and how scrubbed values are overwritten in it.
 //! - `run`: packed keys. `index`: what sled holds. `layers`: what a key holds now.
+//! - `open`: what is looked at before anything is changed.
 //! - `flush`: the order of writes, merging, and free space.
 //!
 //! What the folder gives away to one without the key: sizes, how many changes there were, and when.
@@ -18,6 +19,7 @@
 mod flush;
 mod index;
 mod layers;
+mod open;
 mod run;
 mod seal;
 #[cfg(test)]
@@ -31,14 +33,16 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use tearline_crdt::store::{Batch, Space, Store, StoreError, Visit};
 
+pub use self::open::{Checked, check_folder};
 pub use self::seal::StoreKey;
 
+use crate::files::sync_parent;
+
 use self::flush::{Flush, Limits, Writer};
-use self::index::{Contents, Delta, Index, Stretches};
 use self::layers::{Layers, Pages, Reading, full_key, split_key};
-use self::run::{Extent, RunReader};
-use self::seal::{Kind, Sealer};
-use self::values::{HEADER_BYTES, StoreId, ValuesFile};
+use self::open::{Found, Opened};
+use self::seal::Sealer;
+use self::values::StoreId;
 
 /// A [`Store`] on disk.
 pub struct SledStore {
@@ -53,6 +57,12 @@ pub struct Flusher {
     shared: Arc<Shared>,
 }
 
+/// Reads a store through from any thread, as a [`Flusher`] flushes it.
+#[derive(Clone)]
+pub struct Checker {
+    shared: Arc<Shared>,
+}
+
 struct Shared {
     dir: PathBuf,
     id: StoreId,
@@ -63,7 +73,7 @@ struct Shared {
     _lock: Lock,
 }
 
-/// Why a store could not be opened. Nothing was changed, but for repairs that lose nothing.
+/// Why a store could not be opened. Nothing was changed.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// Another process has it open.
@@ -108,6 +118,19 @@ pub enum OpenError {
 impl OpenError {
     const fn damaged(what: &'static str) -> Self {
         Self::Damaged { what }
+    }
+}
+
+impl From<OpenError> for crate::failure::Failure {
+    fn from(error: OpenError) -> Self {
+        let kind = match &error {
+            OpenError::Damaged { .. } => crate::failure::Kind::Integrity,
+            OpenError::InUse { .. }
+            | OpenError::WrongKey
+            | OpenError::Version { .. }
+            | OpenError::Medium { .. } => crate::failure::Kind::Failed,
+        };
+        Self::new(kind, error.to_string())
     }
 }
 
@@ -175,52 +198,27 @@ impl SledStore {
 
     fn open_with(dir: &Path, key: &StoreKey, limits: Limits) -> Result<Self, OpenError> {
         let io = |during| move |cause: io::Error| OpenError::from(Failure::medium(during, cause));
-        fs::create_dir_all(dir).map_err(io("making the store's folder"))?;
+        if !dir.is_dir() {
+            fs::create_dir_all(dir).map_err(io("making the store's folder"))?;
+            sync_parent(dir).map_err(io("syncing what holds the store's folder"))?;
+        }
         let lock = lock(dir)?;
         let sealer = Arc::new(Sealer::new(key));
-        let (values_path, index_dir) = (dir.join("values"), dir.join("index"));
-        if !index_dir.exists() {
-            let held = fs::metadata(&values_path).map_or(0, |found| found.len());
-            if held > HEADER_BYTES as u64 {
-                return Err(OpenError::damaged("it has values, but no index"));
-            }
-            let mut id = StoreId::default();
-            getrandom::fill(&mut id).map_err(|cause| Failure::medium("drawing an id", cause))?;
-            ValuesFile::create(&values_path, &id).map_err(io("making the values file"))?;
-            Index::create(&index_dir, &id, &sealer)?;
-        }
-        let (index, id, contents) = Index::open(&index_dir, &sealer)?;
-        let values = match ValuesFile::open(&values_path, &id) {
-            Ok(values) => values,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-            Err(cause) => return Err(Failure::medium("opening the values file", cause).into()),
+        open::make_if_new(dir, &sealer)?;
+        let Opened { id, layers, pages, writer } =
+            Found::in_folder(dir, &sealer)?.open(dir, limits)?;
+        let shared = Shared {
+            dir: dir.to_path_buf(),
+            id,
+            layers: RwLock::new(layers),
+            pages,
+            writer: Mutex::new(writer),
+            unflushed_bytes_max: limits.unflushed_bytes_max,
+            _lock: lock,
         };
-        let values = values.ok_or(OpenError::damaged("the values file is not the store's"))?;
-        if values.announced(&sealer)?.is_some_and(|next| next > index.generation() + 1) {
-            return Err(OpenError::damaged("the index lost changes"));
-        }
-        let pages = Pages::new(values.reader(), Arc::clone(&sealer));
-        let mut writer = Writer {
-            index,
-            values,
-            limits,
-            next_seq: 0,
-            next_page: 0,
-            deltas: Vec::new(),
-            scrubbed: Vec::new(),
-        };
-        let layers = recover(contents, &mut writer, &pages)?;
-        Ok(Self {
-            shared: Arc::new(Shared {
-                dir: dir.to_path_buf(),
-                id,
-                layers: RwLock::new(layers),
-                pages,
-                writer: Mutex::new(writer),
-                unflushed_bytes_max: limits.unflushed_bytes_max,
-                _lock: lock,
-            }),
-        })
+        let writer = shared.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        Flush { writer, lock: &shared.layers, pages: &shared.pages }.forget_if_due()?;
+        Ok(Self { shared: Arc::new(shared) })
     }
 
     /// The store's id: random, made with it.
@@ -235,13 +233,19 @@ impl SledStore {
         Flusher { shared: Arc::clone(&self.shared) }
     }
 
+    /// A handle that reads this store through from any thread.
+    #[must_use]
+    pub fn checker(&self) -> Checker {
+        Checker { shared: Arc::clone(&self.shared) }
+    }
+
     /// Bytes of all files of the store.
     pub fn size_on_disk_bytes(&self) -> io::Result<u64> {
         folder_bytes(&self.shared.dir)
     }
 
     fn reading(&self) -> Reading<'_> {
-        Reading { lock: &self.shared.layers, pages: &self.shared.pages }
+        self.shared.reading()
     }
 }
 
@@ -253,7 +257,18 @@ impl Flusher {
     }
 }
 
+impl Checker {
+    /// Reads every value. Those that change meanwhile are read as they were or as they are.
+    pub fn check(&self, progress: &mut dyn FnMut(Checked)) -> Result<Checked, StoreError> {
+        open::check_values(&self.shared.reading(), progress)
+    }
+}
+
 impl Shared {
+    fn reading(&self) -> Reading<'_> {
+        Reading { lock: &self.layers, pages: &self.pages }
+    }
+
     fn flush(&self) -> Result<(), StoreError> {
         let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
         Flush { writer, lock: &self.layers, pages: &self.pages }.run()
@@ -295,6 +310,7 @@ impl Store for SledStore {
             self.shared.flush()?;
             layers = self.shared.layers.write().unwrap_or_else(PoisonError::into_inner);
         }
+        layers.active.forget |= batch.forget;
         for (space, key, value) in batch.writes {
             layers.active.bytes += key.len() + value.as_ref().map_or(0, Vec::len);
             layers.active.writes.insert(full_key(space, &key), value);
@@ -319,9 +335,7 @@ pub fn quarantine_damaged(dir: &Path) -> Result<PathBuf, OpenError> {
         let aside = dir.with_file_name(name);
         if !aside.try_exists().map_err(io)? {
             fs::rename(dir, &aside).map_err(io)?;
-            if let Some(parent) = dir.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-                File::open(parent).and_then(|parent| parent.sync_all()).map_err(io)?;
-            }
+            sync_parent(dir).map_err(io)?;
             return Ok(aside);
         }
     }
@@ -349,54 +363,6 @@ fn lock(dir: &Path) -> Result<Lock, OpenError> {
         Err(TryLockError::WouldBlock) => Err(OpenError::InUse { dir: dir.to_path_buf() }),
         Err(TryLockError::Error(cause)) => Err(io(cause)),
     }
-}
-
-/// Puts the layers together from what the index holds, and finishes interrupted overwriting.
-fn recover(contents: Contents, writer: &mut Writer, pages: &Pages) -> Result<Layers, OpenError> {
-    let Contents { deltas, pages: entries, scrubs } = contents;
-    let end = writer.values.end();
-    let beyond = |extent: &Extent| extent.end() > end;
-    let mut layers = Layers::default();
-    for entry in entries {
-        if beyond(&entry.extent) {
-            return Err(OpenError::damaged("a page ends beyond the values file"));
-        }
-        writer.next_page = writer.next_page.max(entry.no + 1);
-        layers.pages.insert(entry.first.clone(), entry);
-    }
-    for (seq, delta) in deltas {
-        writer.next_seq = writer.next_seq.max(seq + 1);
-        writer.deltas.push(seq);
-        let run = match delta {
-            Delta::Inline(run) => run,
-            Delta::Stored(extent) => pages
-                .values
-                .read(&pages.sealer, Kind::Delta, &seq.to_be_bytes(), &extent)?
-                .ok_or(OpenError::damaged("a list of changes does not match its seal"))?,
-        };
-        let mut run = RunReader::new(&run);
-        while let Some((key, slot)) =
-            run.next().map_err(|_| OpenError::damaged("a list of changes cannot be read"))?
-        {
-            if let run::SlotView::Stored(extent) = slot
-                && beyond(&extent)
-            {
-                return Err(OpenError::damaged("a value ends beyond the values file"));
-            }
-            layers.recent.insert(key.to_vec(), slot.to_slot());
-        }
-    }
-    let mut stretches = Stretches::new();
-    for (seq, part) in scrubs {
-        writer.next_seq = writer.next_seq.max(seq + 1);
-        writer.scrubbed.push(seq);
-        stretches
-            .extend(part.into_iter().filter(|(offset, len)| offset.saturating_add(*len) <= end));
-    }
-    if !stretches.is_empty() {
-        writer.values.scrub(&stretches)?;
-    }
-    Ok(layers)
 }
 
 /// Bytes that an ordinary user may still write to the medium that holds this path. A daemon that

@@ -1,6 +1,8 @@
 //! The sled store: the conformance suite, damage, failures and kills.
 
 mod damage;
+mod erase;
+mod forget;
 mod kill;
 
 use std::collections::BTreeMap;

@@ -13,14 +13,16 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::Failure;
+use super::index::Tip;
 use super::run::Extent;
 use super::seal::{Kind, NONCE_BYTES, Sealer, TAG_BYTES};
 
-/// Bytes before the first value: a magic, the store's id, and the [`ValuesFile::announce`]ment.
+/// Bytes before the first value: a magic, the store's id, and the last [`ValuesFile::confirm`]ation.
 pub(super) const HEADER_BYTES: usize = 128;
-const ANNOUNCEMENT_AT: usize = 64;
-const ANNOUNCEMENT_BYTES: usize = NONCE_BYTES + 8 + TAG_BYTES;
-const ANNOUNCEMENT_NAME: &[u8] = b"announcement";
+const CONFIRMATION_AT: usize = 64;
+const CONFIRMATION_BYTES: usize = NONCE_BYTES + Tip::BYTES + TAG_BYTES;
+const CONFIRMATION_NAME: &[u8] = b"confirmation";
+const _: () = assert!(CONFIRMATION_AT + CONFIRMATION_BYTES <= HEADER_BYTES);
 const MAGIC: &[u8; 16] = b"tearline values\x01";
 
 /// Largest sealed piece: a value at its bound or a run, with room for a tag.
@@ -178,26 +180,26 @@ impl ValuesFile {
         Ok(Extent { offset, len: sealed.len() as u32, nonce })
     }
 
-    /// Says in the file which generation the index will have next. An index that is found more
-    /// than one behind has lost changes that were durable. (sled takes damage in its log for the
-    /// log's end, and so goes back in time.) Not synced on its own: a power cut only weakens the
-    /// check, because the generation before the announced one is durable by then.
-    pub(super) fn announce(&mut self, sealer: &Sealer, generation: u64) -> Result<(), Failure> {
-        let text = generation.to_be_bytes().to_vec();
-        let (_, sealed) = sealer.seal_whole(ANNOUNCEMENT_NAME, text)?;
-        self.attempt("announcing a change", |file| {
-            file.write_all_at(&sealed, ANNOUNCEMENT_AT as u64)
+    /// Writes down what the index adds up to after a change that is durable there. An index that
+    /// is found behind it has lost changes. (sled takes damage in its log for the log's end, and so
+    /// goes back in time.) Not synced on its own: a power cut may take it, and then the one before
+    /// it is still true of an index that went on.
+    pub(super) fn confirm(&mut self, sealer: &Sealer, tip: &Tip) -> Result<(), Failure> {
+        let (_, sealed) = sealer.seal_whole(CONFIRMATION_NAME, tip.encode())?;
+        self.attempt("confirming a change", |file| {
+            file.write_all_at(&sealed, CONFIRMATION_AT as u64)
         })
     }
 
-    /// The generation announced last, if that can be read: it may be torn or lost.
-    pub(super) fn announced(&self, sealer: &Sealer) -> Result<Option<u64>, Failure> {
-        let mut sealed = [0; ANNOUNCEMENT_BYTES];
+    /// What the index added up to when that was last confirmed; `None` if it never was, or if that
+    /// cannot be read: it may be torn.
+    pub(super) fn confirmed(&self, sealer: &Sealer) -> Result<Option<Tip>, Failure> {
+        let mut sealed = [0; CONFIRMATION_BYTES];
         self.file
-            .read_exact_at(&mut sealed, ANNOUNCEMENT_AT as u64)
-            .map_err(|cause| Failure::medium("reading the announcement", cause))?;
-        let text = sealer.unseal_whole(ANNOUNCEMENT_NAME, &sealed);
-        Ok(text.and_then(|(_, text)| text.try_into().ok()).map(u64::from_be_bytes))
+            .read_exact_at(&mut sealed, CONFIRMATION_AT as u64)
+            .map_err(|cause| Failure::medium("reading the confirmation", cause))?;
+        let text = sealer.unseal_whole(CONFIRMATION_NAME, &sealed);
+        Ok(text.and_then(|(_, text)| Tip::decode(&text)))
     }
 
     /// Makes everything put so far durable.
@@ -232,8 +234,30 @@ impl ValuesFile {
 
     /// Works out what is free, given every stretch in use. Fails if two overlap or one is beyond
     /// the end, for then the index is damaged.
-    pub(super) fn reclaim(&mut self, mut used: Vec<(u64, u64)>) -> Result<(), Failure> {
+    pub(super) fn reclaim(&mut self, used: Vec<(u64, u64)>) -> Result<(), Failure> {
         self.write_buffer()?;
+        let (free, end) = self.find_free(used)?;
+        self.set_free(free, end)
+    }
+
+    /// As [`ValuesFile::reclaim`], and overwrites what is free before it is used again or goes back
+    /// to the file system.
+    pub(super) fn forget(&mut self, used: Vec<(u64, u64)>) -> Result<(), Failure> {
+        self.write_buffer()?;
+        let (free, end) = self.find_free(used)?;
+        let file_end = self
+            .file
+            .metadata()
+            .map_err(|cause| Failure::medium("measuring the values file", cause))?
+            .len();
+        let mut stretches: Vec<(u64, u64)> = free.iter().map(|(gap, at)| (*at, *gap)).collect();
+        stretches.push((end, file_end.saturating_sub(end)));
+        self.scrub(&stretches)?;
+        self.set_free(free, end)
+    }
+
+    /// The free stretches, by length, and where the part in use ends.
+    fn find_free(&self, mut used: Vec<(u64, u64)>) -> Result<(BTreeSet<(u64, u64)>, u64), Failure> {
         used.sort_unstable();
         let mut free = BTreeSet::new();
         let mut end = HEADER_BYTES as u64;
@@ -250,6 +274,10 @@ impl ValuesFile {
         if end > self.end {
             return Err(Failure::Damaged { what: "a value ends beyond its file" });
         }
+        Ok((free, end))
+    }
+
+    fn set_free(&mut self, free: BTreeSet<(u64, u64)>, end: u64) -> Result<(), Failure> {
         if self.end - end >= TAIL_BYTES_MIN {
             self.attempt("shortening the values file", |file| file.set_len(end))?;
         }

@@ -9,9 +9,9 @@ use tearline_crdt::entry::sealed::EntryKind;
 use tearline_crdt::entry::{NO_EPOCH, SUITE};
 use tearline_crdt::frontier::{Leaf, LogKey, Prefix, Subtree};
 use tearline_crdt::id::{AgencyNo, CoalitionId, EntryId, EpochId, RecordId};
-use tearline_crdt::keys::{DeviceKeys, Signer};
+use tearline_crdt::keys::Signer;
 use tearline_crdt::statement::{
-    Audience, Caveats, DeskCertificate, EpochStatement, Opening, Right,
+    Act, Audience, Caveats, DeskCertificate, EpochStatement, Erasure, Marks, Opening, Right,
 };
 use tearline_mesh::invitation::{Applicant, Invited, Refusal};
 
@@ -133,10 +133,14 @@ fn joins() -> Vec<Vec<u8>> {
     let agency = Applicant::Agency {
         name: "Customs".into(),
         country: *b"TD",
-        desk: DeskCertificate::sign(&Signer::from_seed(&[9; 32]), &device()),
+        desk: DeskCertificate::sign(&Signer::from_seed(&[9; 32]), &device(), None),
     };
-    let request =
-        |applicant| JoinRequest { coalition: CoalitionId([1; 32]), secret: [2; 16], applicant };
+    let request = |applicant| JoinRequest {
+        coalition: CoalitionId([1; 32]),
+        secret: [2; 16],
+        applicant,
+        kem: device().kem_key().clone(),
+    };
     let invitation = Invitation {
         coalition: CoalitionId([1; 32]),
         inviter: DeviceId([2; 32]),
@@ -175,6 +179,7 @@ fn headers() -> Vec<Vec<u8>> {
         box_seq: Some(300),
         own_deps: vec![3, 300],
         deps: vec![EntryId([1; 32]), EntryId([2; 32])],
+        replaces: vec![],
     };
     let ids = [EntryId([1; 32]), EntryId([2; 32]), EntryId([3; 32])];
     let branch = Branch::covered(*signed(1), &ids, 1).unwrap();
@@ -189,7 +194,14 @@ fn headers() -> Vec<Vec<u8>> {
         appended(|out| branch.encode(out)),
         Label::most_restrictive().encode(),
         appended(|out| card().encode(out)),
+        appended(|out| sealed_to(&device()).encode(out)),
+        device().kem_key().as_bytes().to_vec(),
     ]
+}
+
+fn sealed_to(keys: &DeviceKeys) -> SecretBox {
+    let card = keys.card([3; 32]);
+    SecretBox::seal(&card, keys.kem_key(), b"context", &[4; 32], &[5; 64]).unwrap()
 }
 
 fn statements() -> Vec<Vec<u8>> {
@@ -208,23 +220,19 @@ fn statements() -> Vec<Vec<u8>> {
         vec![(AgencyNo(1), [9; 32])],
         [2; 16],
     );
-    let epoch = EpochStatement {
-        parents: vec![EpochId([1; 32])],
-        depth: 2,
-        commitment: [2; 32],
-        frontier: [3; 32],
-        boxes_root: [4; 32],
-    };
-    let desk = DeskCertificate::sign(&Signer::from_seed(&[9; 32]), &device());
+    let epoch = EpochStatement { parents: vec![EpochId([1; 32])], depth: 2, commitment: [2; 32] };
+    let desk = DeskCertificate::sign(&Signer::from_seed(&[9; 32]), &device(), None);
     let audience = Audience::Device { agency: AgencyNo(1), card: card() };
     let statements = [
         Statement::Found(charter()),
         Statement::Desk(desk),
-        Statement::Grant { audience, right: Right::Write, caveats },
-        Statement::Admit { member: member(), approvals: vec![] },
+        Statement::Grant { audience, right: Right::Write, caveats, reopening: None },
+        Statement::Propose { number: 1, act: Act::Admit { member: member(), cites: vec![] } },
+        Statement::Revoke { device: DeviceId([3; 32]), keep: Marks::NONE },
+        Statement::Erase(Erasure { genesis: EntryId([1; 32]), others: vec![EntryId([2; 32])] }),
         Statement::Open(opening),
         Statement::Epoch(epoch),
-        Statement::Reseal { epoch: EpochId([1; 32]), boxes_root: [2; 32] },
+        Statement::Seal { epoch: EpochId([1; 32]), boxes_root: [2; 32] },
         Statement::Unknown { kind: 99, bytes: vec![1, 2, 3] },
     ];
     let mut seeds: Vec<Vec<u8>> = statements.iter().map(Statement::encode).collect();

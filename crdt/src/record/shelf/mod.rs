@@ -6,28 +6,39 @@
 //! (`thread`). A record that is no more than its genesis, as nearly all of an import are, is read
 //! off its one change without opening a document.
 //!
-//! Documents are not kept: a small cache holds the threads that were opened last.
+//! Which of them are quarantined the caller says ([`Standings`]); when that changes, the records
+//! that it touches are judged again (`moved`).
+//!
+//! Documents are not kept: a small cache holds the threads that were used last (`cache`).
+//!
+//! `erase` destroys what records hold; `restate` shows them anew when statements about them change.
 
+mod cache;
+mod erase;
+mod moved;
 mod prepare;
 mod read;
+mod reauthor;
+mod restate;
 #[cfg(test)]
 mod tests;
 mod thread;
 
-use std::collections::BTreeMap;
-use std::ops::ControlFlow;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::{ControlFlow, Range};
 
 use serde_json::{Map, Value};
 
 use crate::change;
 use crate::codec::{DecodeError, Reader as Bytes, Write as _};
 use crate::document;
+use crate::entry::NO_EPOCH;
 use crate::entry::run::{VerifiedEntry, VerifiedRun};
 use crate::entry::sealed::{EntryKind, LogCipher, SealedHeader};
 use crate::epoch::{EpochKeys, KeyBox};
 use crate::gate::{self, Expected};
 use crate::hash::Digest;
-use crate::id::{AgencyNo, Class, CompartmentId, DeviceId, EpochId, LogId, RecordId};
+use crate::id::{AgencyNo, Class, CompartmentId, DeviceId, EntryId, EpochId, LogId, RecordId};
 use crate::logbook::{LogNo, Logbook};
 use crate::store::{Batch, Space, Store, StoreError};
 use crate::time::WallTime;
@@ -35,9 +46,12 @@ use crate::time::WallTime;
 use super::genesis::{Genesis, record_id};
 use super::kind::Kind;
 use super::label::Label;
+use super::receipt::{self, Receipts};
 
+use cache::Cache;
+pub use erase::{RecordState, Stewardship, Tombstone, genesis_of, record_at};
 pub use prepare::{Draft, DraftError, Prepared, Writing, Written};
-pub use read::{Detail, EntryView, Reader, Verdict};
+pub use read::{Detail, EntryView, Quarantine, Reader, Verdict};
 use thread::{Place, Thread};
 
 /// What a record came to, after one of its entries arrived. For indexes and inboxes.
@@ -45,7 +59,7 @@ use thread::{Place, Thread};
 pub struct RecordView<'a> {
     /// The record.
     pub record: RecordId,
-    /// Rises with every change that arrives here; not comparable between peers.
+    /// Rises with every change of what the record says here; not comparable between peers.
     pub version: u64,
     /// Where it is.
     pub compartment: CompartmentId,
@@ -63,6 +77,10 @@ pub struct RecordView<'a> {
     pub fields: &'a Map<String, Value>,
     /// Whether a field has concurrent values.
     pub conflicted: bool,
+    /// Whether its content is hidden: then it has no fields here.
+    pub restricted: bool,
+    /// Whether it is not to be relied on.
+    pub recalled: bool,
     /// When its author says it began.
     pub created: WallTime,
     /// When it arrived or changed here.
@@ -77,6 +95,23 @@ pub trait Projection {
         store: &dyn Store,
         batch: &mut Batch,
         view: &RecordView<'_>,
+    ) -> Result<(), StoreError>;
+
+    /// Nothing of a record counts any more, or not yet: it is not to be found. Its version is above
+    /// that of all that was shown of it.
+    fn removed(
+        &mut self,
+        store: &dyn Store,
+        batch: &mut Batch,
+        record: &RecordId,
+    ) -> Result<(), StoreError>;
+
+    /// A record is erased: nothing of it may stay, in any version of it.
+    fn erased(
+        &mut self,
+        store: &dyn Store,
+        batch: &mut Batch,
+        record: &RecordId,
     ) -> Result<(), StoreError>;
 
     /// The last record of this batch was shown: write what was held back for it.
@@ -94,13 +129,40 @@ impl Projection for () {
         Ok(())
     }
 
+    fn removed(
+        &mut self,
+        _store: &dyn Store,
+        _batch: &mut Batch,
+        _record: &RecordId,
+    ) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    fn erased(
+        &mut self,
+        _store: &dyn Store,
+        _batch: &mut Batch,
+        _record: &RecordId,
+    ) -> Result<(), StoreError> {
+        Ok(())
+    }
+
     fn finish(&mut self, _batch: &mut Batch) {}
 }
 
-/// Which agency a device belongs to, as the compartment's coalition has it.
-pub trait Standings {
-    /// The device's agency; `None` for a stranger.
+/// What the authority logs say of devices and their logs, and of records. When a limit or an answer of
+/// [`Standings::allows`] changes, the shelf is told ([`Shelf::limit_moved`],
+/// [`Shelf::routes_moved`]).
+pub trait Standings: Stewardship {
+    /// The device's agency, as the compartment's coalition has it; `None` for a stranger.
     fn agency(&self, compartment: &CompartmentId, device: &DeviceId) -> Option<AgencyNo>;
+
+    /// Position from which on entries of the log are quarantined; `u64::MAX` where all count.
+    fn limit(&self, log: &LogId) -> u64;
+
+    /// Whether one route of the log's device that counts allows its class, a record kind and an
+    /// author's time together.
+    fn allows(&self, log: &LogId, kind: Kind, wall: WallTime) -> bool;
 }
 
 /// What the shelf works with while it takes entries.
@@ -123,16 +185,16 @@ pub struct Desk<'a> {
 /// The records of a peer.
 #[derive(Debug, Default)]
 pub struct Shelf {
-    threads: BTreeMap<RecordId, Thread>,
-    /// About what the threads take, in bytes.
-    weight: usize,
+    threads: Cache,
     opened: Vec<EpochId>,
+    /// What is erased: about 100 bytes each.
+    erased: BTreeMap<RecordId, Tombstone>,
+    /// Whether entries are queued to be detached.
+    erasing: bool,
+    /// Positions whose standing changed, by log.
+    moved: BTreeMap<LogNo, Range<u64>>,
 }
 
-/// Most threads in the cache. A thread of one genesis takes about 3 kB with its document.
-const THREADS_MAX: usize = 256;
-/// Most that the cached threads take together, beside the one that was used last.
-const THREADS_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// Most waiting entries opened in one batch.
 const WAITING_PER_BATCH: usize = 1_024;
 
@@ -202,23 +264,6 @@ impl Shelf {
         count
             .map(u64::from_be_bytes)
             .ok_or_else(|| crate::store::damaged(Space::Meta, &count_key(&id)))
-    }
-
-    fn keep(&mut self, record: RecordId, thread: Thread) {
-        let weight = thread.weight();
-        if self.threads.len() >= THREADS_MAX || self.weight + weight > THREADS_BYTES_MAX {
-            self.threads.clear();
-            self.weight = 0;
-        }
-        self.weight += weight;
-        self.threads.insert(record, thread);
-    }
-
-    /// Takes a thread out of the cache.
-    fn fetch(&mut self, record: &RecordId) -> Option<Thread> {
-        let thread = self.threads.remove(record)?;
-        self.weight = self.weight.saturating_sub(thread.weight());
-        Some(thread)
     }
 
     /// The answers of a reader.
@@ -303,8 +348,9 @@ impl Listing {
 }
 
 /// Most entries of one log about one record that count: the first so many. Further ones stay in
-/// their logs, unlisted. A record's changes are bounded in its history, too
-/// ([`crate::bounds::RECORD_OPS_MAX`]); this bounds what does not count.
+/// their logs, unlisted, and an author is refused them. A record's changes are bounded in its history,
+/// too ([`crate::bounds::RECORD_OPS_MAX`]); this bounds what does not count. There is no bound over
+/// all logs: by that, one author could push out what another wrote.
 const ENTRIES_PER_LOG_MAX: usize = 4_096;
 /// Most entries that the listing of a record can have.
 const ENTRIES_PER_RECORD_MAX: usize = 1 << 24;
@@ -325,12 +371,14 @@ enum Listed {
 pub(crate) struct Opened {
     pub(crate) place: Place,
     pub(crate) log: LogId,
-    pub(crate) id: crate::id::EntryId,
+    pub(crate) id: EntryId,
     pub(crate) header: SealedHeader,
     /// The payload in clear; `None` where it is gone or does not open.
     pub(crate) payload: Option<Vec<u8>>,
-    /// The key box of a genesis, to which the record's id is bound.
+    /// The key box in it.
     pub(crate) key_box: Option<KeyBox>,
+    /// The hash of that box, be it there or destroyed. A record's id is bound to its genesis's.
+    pub(crate) box_hash: Option<Digest>,
 }
 
 /// One pass over entries of one log.
@@ -347,6 +395,8 @@ struct Work<'w, 'd> {
     listings: BTreeMap<RecordId, Listing>,
     /// Records that were not known before this pass.
     begun: u64,
+    /// Records whose threads are to be built anew.
+    stale: BTreeSet<RecordId>,
 }
 
 impl<'w, 'd> Work<'w, 'd> {
@@ -358,12 +408,25 @@ impl<'w, 'd> Work<'w, 'd> {
         run: Option<&'w VerifiedRun>,
     ) -> Self {
         let log_digest = log.digest();
-        let (ciphers, listings) = (BTreeMap::new(), BTreeMap::new());
-        Self { desk, batch, log, log_digest, no, run, ciphers, listings, begun: 0 }
+        Self {
+            desk,
+            batch,
+            log,
+            log_digest,
+            no,
+            run,
+            ciphers: BTreeMap::new(),
+            listings: BTreeMap::new(),
+            begun: 0,
+            stale: BTreeSet::new(),
+        }
     }
 
     fn take(&mut self, shelf: &mut Shelf, entry: &VerifiedEntry) -> Result<(), StoreError> {
         let Some(run) = self.run else { return Ok(()) };
+        if entry.epoch == NO_EPOCH {
+            return self.take_clear(run.sealed(entry));
+        }
         let place = Place { no: self.no, seq: entry.seq };
         if !self.desk.keys.contains_key(&entry.epoch) {
             self.batch.put(Space::Waiting, waiting_key(&entry.epoch, place), Vec::new());
@@ -378,9 +441,15 @@ impl<'w, 'd> Work<'w, 'd> {
             Some(seq) => self.box_at(seq)?,
         };
         let payload = self.payload(entry, run.payload(entry), key_box.as_ref());
-        let opened =
-            Opened { place, log: self.log, id: entry.id, header, payload, key_box: own_box };
+        let (log, id, box_hash) = (self.log, entry.id, entry.box_hash);
+        let opened = Opened { place, log, id, header, payload, key_box: own_box, box_hash };
         self.judge(shelf, opened)
+    }
+
+    /// Keeps what a clear entry says, if this version knows it.
+    fn take_clear(&mut self, clear: &[u8]) -> Result<(), StoreError> {
+        let Ok(receipts) = Receipts::decode(clear) else { return Ok(()) };
+        receipt::keep(self.desk.store, self.batch, &self.log.device, &receipts)
     }
 
     fn take_stored(&mut self, shelf: &mut Shelf, seq: u64) -> Result<(), StoreError> {
@@ -427,19 +496,26 @@ impl<'w, 'd> Work<'w, 'd> {
         let fresh = listing.is_none();
         self.begun += u64::from(fresh);
         let mut listing = listing.unwrap_or_default();
+        let erasure = self.erasure(&opened);
+        if erasure.is_some() || shelf.erased.contains_key(&record) {
+            self.take_erased(shelf, &opened, listing, erasure);
+            return Ok(());
+        }
         match listing.note(opened.place) {
             Listed::There => {}
-            Listed::InsteadOfLast => drop(shelf.fetch(&record)),
+            Listed::InsteadOfLast => drop(shelf.threads.take(&record)),
             Listed::Beyond => {
                 self.listings.insert(record, listing);
                 return Ok(());
             }
         }
-        listing.version += 1;
-        let version = listing.version;
-        let simple = fresh && self.show_genesis(&opened, version)?;
-        if !simple {
-            self.judge_thread(shelf, &listing, opened)?;
+        let closed = self.desk.standings.limit(&self.log) <= opened.place.seq;
+        if closed && !shelf.threads.contains(&record) {
+            // Nothing follows from it: it is listed, to be shown beside what counts.
+        } else if fresh && self.show_genesis(&opened, listing.version + 1)? {
+            listing.version += 1;
+        } else {
+            self.judge_thread(shelf, &mut listing, opened)?;
         }
         self.listings.insert(record, listing);
         Ok(())
@@ -449,6 +525,11 @@ impl<'w, 'd> Work<'w, 'd> {
     /// if that does not settle it.
     fn show_genesis(&mut self, opened: &Opened, version: u64) -> Result<bool, StoreError> {
         let Some(genesis) = self.sound_genesis(opened) else { return Ok(false) };
+        let Opened { place, log, header, .. } = opened;
+        let standings = self.desk.standings;
+        if standings.limit(log) <= place.seq || !standings.allows(log, genesis.kind, header.wall) {
+            return Ok(false);
+        }
         let expected = Expected {
             actor: document::actor(&self.log_digest, &opened.header.record, opened.header.run),
             seq: 1,
@@ -458,6 +539,8 @@ impl<'w, 'd> Work<'w, 'd> {
         let Ok(admitted) = gate::admit(genesis.change, &expected) else { return Ok(false) };
         let Some(fields) = change::to_json(admitted.change()) else { return Ok(false) };
         let origin = self.desk.standings.agency(&self.log.compartment, &self.log.device);
+        let state = self.desk.standings.state(&self.log, &opened.id);
+        let fields = if state.hides() { Map::new() } else { fields };
         let view = RecordView {
             record: opened.header.record,
             version,
@@ -469,6 +552,8 @@ impl<'w, 'd> Work<'w, 'd> {
             label: &genesis.label,
             fields: &fields,
             conflicted: false,
+            restricted: state.hides(),
+            recalled: state.recalled,
             created: opened.header.wall,
             received: self.desk.now,
         };
@@ -479,10 +564,11 @@ impl<'w, 'd> Work<'w, 'd> {
     fn sound_genesis<'o>(&self, opened: &'o Opened) -> Option<Genesis<'o>> {
         let header = &opened.header;
         let bound =
-            opened.key_box.is_some_and(|b| record_id(&self.log_digest, &b) == header.record);
+            opened.box_hash.is_some_and(|b| record_id(&self.log_digest, &b) == header.record);
         let first = header.kind == EntryKind::GENESIS
             && header.deps.is_empty()
-            && header.own_deps.is_empty();
+            && header.own_deps.is_empty()
+            && header.run == 0;
         if !bound || !first {
             return None;
         }
@@ -493,55 +579,82 @@ impl<'w, 'd> Work<'w, 'd> {
     fn judge_thread(
         &mut self,
         shelf: &mut Shelf,
-        listing: &Listing,
+        listing: &mut Listing,
         opened: Opened,
     ) -> Result<(), StoreError> {
         let record = opened.header.record;
-        let mut thread = match shelf.fetch(&record).filter(|thread| thread.fits(opened.place)) {
+        if self.stale.contains(&record) {
+            return Ok(());
+        }
+        let fitting = shelf.threads.take(&record).filter(|thread| thread.fits(&opened));
+        let mut thread = match fitting {
             Some(thread) => thread,
-            None => self.load_thread(record, listing, opened.place)?,
+            None => self.load_thread(record, listing, Some(opened.place))?,
         };
         thread.add(opened);
-        let changed = thread.evaluate(self.desk.standings);
-        if changed && let Some(summary) = thread.summary(self.desk.standings) {
-            let view = RecordView {
-                record,
-                version: listing.version,
-                compartment: summary.compartment,
-                kind: summary.kind,
-                class: summary.class,
-                origin: summary.origin,
-                device: summary.device,
-                label: &summary.label,
-                fields: &summary.fields,
-                conflicted: thread.is_conflicted(),
-                created: summary.created,
-                received: self.desk.now,
-            };
-            self.desk.projection.record(self.desk.store, self.batch, &view)?;
+        let counts = self.evaluate(&mut thread)?;
+        if thread.is_stale() {
+            self.stale.insert(record);
+            return Ok(());
         }
-        shelf.keep(record, thread);
+        if counts {
+            self.show_thread(&thread, listing)?;
+        }
+        shelf.threads.keep(record, thread);
         Ok(())
+    }
+
+    /// Builds a thread anew, once all of this pass is listed.
+    fn rebuild(&mut self, shelf: &mut Shelf, record: RecordId) -> Result<(), StoreError> {
+        let Some(mut listing) = self.listings.remove(&record) else { return Ok(()) };
+        if !shelf.erased.contains_key(&record) {
+            let mut thread = self.load_thread(record, &listing, None)?;
+            self.evaluate(&mut thread)?;
+            self.show_thread(&thread, &mut listing)?;
+            shelf.threads.keep(record, thread);
+        }
+        self.listings.insert(record, listing);
+        Ok(())
+    }
+
+    fn evaluate(&mut self, thread: &mut Thread) -> Result<bool, StoreError> {
+        let standings = self.desk.standings;
+        thread.evaluate(standings, &mut |place| {
+            Ok(self.open(place)?.and_then(|opened| opened.payload))
+        })
+    }
+
+    /// Projects what a thread says; false if there is nothing that counts.
+    fn show_thread(&mut self, thread: &Thread, listing: &mut Listing) -> Result<bool, StoreError> {
+        let Some(summary) = thread.summary(self.desk.standings) else { return Ok(false) };
+        listing.version += 1;
+        let view = summary.view(thread, listing.version, self.desk.now);
+        self.desk.projection.record(self.desk.store, self.batch, &view)?;
+        Ok(true)
     }
 
     fn load_thread(
         &mut self,
         record: RecordId,
         listing: &Listing,
-        except: Place,
+        except: Option<Place>,
     ) -> Result<Thread, StoreError> {
         let mut thread = Thread::new(record);
-        for place in listing.places.iter().filter(|place| **place != except) {
-            let in_run = self.run.filter(|run| place.no == self.no && place.seq >= run.from().next);
-            let opened = match in_run {
-                Some(run) => self.open_in_run(run, *place)?,
-                None => open_stored(self.desk.store, self.desk.logbook, self.desk.keys, *place)?,
-            };
-            if let Some(opened) = opened {
+        for place in listing.places.iter().filter(|place| Some(**place) != except) {
+            if let Some(opened) = self.open(*place)? {
                 thread.add(opened);
             }
         }
         Ok(thread)
+    }
+
+    /// Opens an entry, of the run being taken or of the store.
+    fn open(&mut self, place: Place) -> Result<Option<Opened>, StoreError> {
+        let in_run = self.run.filter(|run| place.no == self.no && place.seq >= run.from().next);
+        match in_run {
+            Some(run) => self.open_in_run(run, place),
+            None => open_stored(self.desk.store, self.desk.logbook, self.desk.keys, place),
+        }
     }
 
     fn open_in_run(
@@ -558,11 +671,15 @@ impl<'w, 'd> Work<'w, 'd> {
             Some(seq) => self.box_at(seq)?,
         };
         let payload = self.payload(entry, run.payload(entry), key_box.as_ref());
-        let (log, id) = (self.log, entry.id);
-        Ok(Some(Opened { place, log, id, header, payload, key_box: entry.key_box }))
+        let (log, id, box_hash) = (self.log, entry.id, entry.box_hash);
+        let key_box = entry.key_box;
+        Ok(Some(Opened { place, log, id, header, payload, key_box, box_hash }))
     }
 
-    fn finish(self, shelf: &Shelf) -> Result<(), StoreError> {
+    fn finish(mut self, shelf: &mut Shelf) -> Result<(), StoreError> {
+        for record in std::mem::take(&mut self.stale) {
+            self.rebuild(shelf, record)?;
+        }
         self.desk.projection.finish(self.batch);
         if self.begun > 0 {
             let id = self.log.compartment;
@@ -601,7 +718,8 @@ pub(crate) fn open_stored(
     let payload = key_box.zip(entry.payload).and_then(|(key_box, payload)| {
         cipher.open_payload(place.seq, &sealed_hash, &key_box, &payload).ok()
     });
-    Ok(Some(Opened { place, log, id: entry.id, header, payload, key_box: entry.key_box }))
+    let (id, key_box, box_hash) = (entry.id, entry.key_box, entry.box_hash);
+    Ok(Some(Opened { place, log, id, header, payload, key_box, box_hash }))
 }
 
 fn count_key(id: &CompartmentId) -> Vec<u8> {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
-use crate::bounds::DEPS_MAX;
+use crate::bounds::{CHANGE_TIME_MAX, DEPS_MAX};
 use crate::change::{self, BuildError};
 use crate::document::{self, EditError, Patch};
 use crate::entropy::Entropy;
@@ -13,15 +13,15 @@ use crate::entry::sealed::{EntryKind, LogCipher, SealedHeader};
 use crate::epoch::{EpochKeys, KeyBox};
 use crate::hash::sha256;
 use crate::id::{Class, EntryId, EpochId, RecordId};
-use crate::logbook::Logbook;
+use crate::logbook::{LogNo, Logbook};
 use crate::store::{Store, StoreError};
 use crate::time::WallTime;
 
 use super::super::genesis::{Genesis, LabelStatement, Writers, encode_change, record_id};
 use super::super::kind::Kind;
 use super::super::label::Label;
-use super::thread::Thread;
-use super::{Shelf, Standings};
+use super::thread::{Footing, Thread};
+use super::{ENTRIES_PER_LOG_MAX, Opened, Shelf, Standings, Verdict};
 
 /// What an author wants to write.
 #[derive(Clone, Debug)]
@@ -50,6 +50,12 @@ pub enum Draft {
         label: Label,
         /// The statements that it lifts.
         cites: Vec<EntryId>,
+    },
+    /// What the author's changes in this log did that wait for something quarantined, said again
+    /// ([`super::Reader::to_reauthor`]).
+    Reauthor {
+        /// The record.
+        record: RecordId,
     },
 }
 
@@ -152,6 +158,11 @@ impl Shelf {
                     let statement = LabelStatement { label, cites };
                     writing.prepare_label(thread, record, &statement, &mut prepared).map_err(at)?;
                 }
+                Draft::Reauthor { record } => {
+                    self.check_once(&mut edited, record).map_err(at)?;
+                    let thread = self.thread(writing, record).map_err(at)?;
+                    writing.prepare_reauthor(&digest, thread, record, &mut prepared).map_err(at)?;
+                }
             }
         }
         Ok(prepared)
@@ -171,7 +182,7 @@ impl Shelf {
         let mut reader =
             self.reader(writing.store, writing.logbook, writing.keys, writing.standings);
         reader.load(record)?;
-        self.threads.get(&record).ok_or(DraftError::NoRecord)
+        self.threads.thread(&record).ok_or(DraftError::NoRecord)
     }
 }
 
@@ -186,12 +197,12 @@ impl Writing<'_> {
     ) -> Result<(), DraftError> {
         let mut key_box = KeyBox::default();
         self.entropy.fill(&mut key_box);
-        let record = record_id(digest, &key_box);
+        let record = record_id(digest, &sha256(&key_box));
         let actor = document::actor(digest, &record, 0);
         let writers =
             if kind.open_to_compartment() { Writers::Compartment } else { Writers::Originator };
         let first = self.next_seq + prepared.entries.len() as u64;
-        let changes = change::first_change(actor, self.now.0 as i64, fields)?;
+        let changes = change::first_change(actor, change_time(self.now), fields)?;
         for (n, built) in changes.iter().enumerate() {
             let seq = first + n as u64;
             let header = SealedHeader {
@@ -202,6 +213,7 @@ impl Writing<'_> {
                 box_seq: (n > 0).then_some(first),
                 own_deps: if n == 0 { vec![] } else { vec![seq - 1] },
                 deps: vec![],
+                replaces: vec![],
             };
             let payload = if n == 0 {
                 Genesis { kind, writers, label: label.clone(), change: &built.bytes }.encode()
@@ -223,11 +235,13 @@ impl Writing<'_> {
         prepared: &mut Prepared,
     ) -> Result<(), DraftError> {
         let seq = self.next_seq + prepared.entries.len() as u64;
-        let mut header = self.header_on(EntryKind::CHANGE, true, thread, record)?;
-        let no = self.logbook.state(self.cipher.log()).map(|state| state.no);
+        if thread.is_full() {
+            return Err(EditError::Full.into());
+        }
+        let mut header = self.header_on(EntryKind::CHANGE, true, thread, record, thread.heads())?;
         let actor = document::actor(digest, &record, header.run);
-        let actor_seq = thread.next_seq(no, header.run);
-        let change = thread.document().edit(actor, actor_seq, self.now.0 as i64, patch)?;
+        let actor_seq = thread.next_seq(self.log_no(), header.run);
+        let change = thread.document().edit(actor, actor_seq, change_time(header.wall), patch)?;
         let key_box = self.key_box(thread, &mut header);
         prepared.entries.push(self.entry(seq, &header, &key_box, &encode_change(&change))?);
         prepared.written.push(Written { record, seq });
@@ -242,24 +256,24 @@ impl Writing<'_> {
         prepared: &mut Prepared,
     ) -> Result<(), DraftError> {
         let seq = self.next_seq + prepared.entries.len() as u64;
-        let mut header =
-            self.header_on(EntryKind::LABEL, statement.cites.is_empty(), thread, record)?;
+        let (open, heads) = (statement.cites.is_empty(), thread.heads());
+        let mut header = self.header_on(EntryKind::LABEL, open, thread, record, heads)?;
         let key_box = self.key_box(thread, &mut header);
         prepared.entries.push(self.entry(seq, &header, &key_box, &statement.encode())?);
         prepared.written.push(Written { record, seq });
         Ok(())
     }
 
-    /// A header that depends on the record's heads. `open`: whoever may write the compartment may
+    /// A header that depends on these entries of the record. `open`: whoever may write the compartment may
     /// do this where the record is open to it.
-    fn header_on(
+    pub(super) fn header_on(
         &self,
         kind: EntryKind,
         open: bool,
         thread: &Thread,
         record: RecordId,
+        heads: Vec<&Opened>,
     ) -> Result<SealedHeader, DraftError> {
-        let heads = thread.heads();
         let writers = thread.writers().ok_or(DraftError::NoRecord)?;
         let log = self.cipher.log();
         let beginning = thread.origin().ok_or(DraftError::NoRecord)?;
@@ -275,6 +289,13 @@ impl Writing<'_> {
         if heads.len() > DEPS_MAX {
             return Err(DraftError::Heads(heads.len()));
         }
+        let no = self.log_no();
+        if no.is_some_and(|no| thread.entries_of(no) >= ENTRIES_PER_LOG_MAX) {
+            // Nobody would list it.
+            return Err(EditError::Full.into());
+        }
+        let Footing { run, wall } = thread.footing(no, &heads);
+        let wall = wall.max(self.now);
         let mut own_deps = Vec::new();
         let mut deps = Vec::new();
         for head in heads {
@@ -286,15 +307,21 @@ impl Writing<'_> {
         }
         own_deps.sort_unstable();
         deps.sort_unstable();
-        Ok(SealedHeader { kind, record, wall: self.now, run: 0, box_seq: None, own_deps, deps })
+        let replaces = vec![];
+        Ok(SealedHeader { kind, record, wall, run, box_seq: None, own_deps, deps, replaces })
+    }
+
+    /// The author's log's number, if it has entries.
+    pub(super) fn log_no(&self) -> Option<LogNo> {
+        self.logbook.state(self.cipher.log()).map(|state| state.no)
     }
 
     /// The box of the record in this log: the one that is there, or a fresh one. A flash carries
     /// its own, so that it opens alone. A box is bound to no epoch; the key drawn from it is.
-    fn key_box(&mut self, thread: &Thread, header: &mut SealedHeader) -> KeyBox {
+    pub(super) fn key_box(&mut self, thread: &Thread, header: &mut SealedHeader) -> KeyBox {
         let log = self.cipher.log();
-        let no = self.logbook.state(log).map(|state| state.no);
-        let known = no.filter(|_| log.class != Class::Flash).and_then(|no| thread.box_seq(no));
+        let known =
+            self.log_no().filter(|_| log.class != Class::Flash).and_then(|no| thread.box_seq(no));
         if let Some((seq, key_box)) = known {
             header.box_seq = Some(seq);
             return key_box;
@@ -304,7 +331,7 @@ impl Writing<'_> {
         key_box
     }
 
-    fn entry(
+    pub(super) fn entry(
         &self,
         seq: u64,
         header: &SealedHeader,
@@ -325,13 +352,18 @@ impl Writing<'_> {
     }
 }
 
+/// A change's time: the entry's, in what changes can say.
+pub(super) fn change_time(wall: WallTime) -> i64 {
+    i64::try_from(wall.0).unwrap_or(CHANGE_TIME_MAX).min(CHANGE_TIME_MAX)
+}
+
 /// Where a record's genesis is.
 impl Thread {
     fn origin(&self) -> Option<&crate::id::LogId> {
         self.entries()
             .find(|(opened, verdict)| {
                 opened.header.kind == EntryKind::GENESIS
-                    && matches!(verdict, super::Verdict::Materialised | super::Verdict::HeldBack)
+                    && matches!(verdict, Verdict::Materialised | Verdict::HeldBack)
             })
             .map(|(opened, _)| &opened.log)
     }

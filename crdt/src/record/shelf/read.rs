@@ -15,16 +15,16 @@ use crate::time::WallTime;
 use super::super::kind::Kind;
 use super::super::label::Label;
 use super::thread::Thread;
-use super::{Listing, Shelf, Standings, open_stored};
+use super::{Listing, RecordState, Shelf, Standings, open_stored};
 
-pub use super::thread::Verdict;
+pub use super::thread::{Quarantine, Verdict};
 
 /// A record in full.
 #[derive(Clone, Debug)]
 pub struct Detail {
     /// The record.
     pub record: RecordId,
-    /// Rises with every change that arrives here.
+    /// Rises with every change of what the record says here.
     pub version: u64,
     /// Where it is.
     pub compartment: CompartmentId,
@@ -36,6 +36,10 @@ pub struct Detail {
     pub device: DeviceId,
     /// The label that holds.
     pub label: Label,
+    /// Its genesis.
+    pub genesis: EntryId,
+    /// How it stands. A restricted record has no fields and no conflicts here.
+    pub state: RecordState,
     /// Its properties. Where values are concurrent, one of them; all are in `conflicts`.
     pub fields: Map<String, Value>,
     /// Concurrent values, by path.
@@ -88,10 +92,14 @@ impl<'a> Reader<'a> {
 
     /// A record in full; `None` where there is none that can be read.
     pub fn show(&mut self, record: RecordId) -> Result<Option<Detail>, StoreError> {
+        if self.shelf.erased.contains_key(&record) {
+            return Ok(None);
+        }
         let Some(listing) = Listing::load(self.store, &record)? else { return Ok(None) };
-        self.load(record)?;
-        let Some(thread) = self.shelf.threads.get(&record) else { return Ok(None) };
-        let Some(summary) = thread.summary(self.standings) else { return Ok(None) };
+        let standings = self.standings;
+        let Some(thread) = self.thread(record)? else { return Ok(None) };
+        let Some(summary) = thread.summary(standings) else { return Ok(None) };
+        let hidden = summary.state.hides();
         let entries = thread
             .entries()
             .map(|(opened, verdict)| EntryView {
@@ -100,8 +108,8 @@ impl<'a> Reader<'a> {
                 seq: opened.place.seq,
                 kind: opened.header.kind,
                 wall: opened.header.wall,
-                fields: thread.fields(&opened.place),
-                verdict: verdict.clone(),
+                fields: if hidden { vec![] } else { thread.fields(&opened.place) },
+                verdict,
             })
             .collect();
         Ok(Some(Detail {
@@ -113,26 +121,37 @@ impl<'a> Reader<'a> {
             device: summary.device,
             label: summary.label,
             fields: summary.fields,
-            conflicts: thread.document().conflicts(),
+            genesis: summary.genesis,
+            state: summary.state,
+            conflicts: if hidden { Conflicts::new() } else { thread.document().conflicts() },
             created: summary.created,
             entries,
         }))
     }
 
+    /// A record's thread, if the record is here.
+    pub(super) fn thread(&mut self, record: RecordId) -> Result<Option<&Thread>, StoreError> {
+        self.load(record)?;
+        Ok(self.shelf.threads.thread(&record))
+    }
+
     /// Brings a record's thread into the cache, if the record is here.
     pub(super) fn load(&mut self, record: RecordId) -> Result<(), StoreError> {
-        if self.shelf.threads.contains_key(&record) {
+        if self.shelf.threads.contains(&record) {
             return Ok(());
         }
         let Some(listing) = Listing::load(self.store, &record)? else { return Ok(()) };
+        let (store, logbook, keys) = (self.store, self.logbook, self.keys);
         let mut thread = Thread::new(record);
         for place in &listing.places {
-            if let Some(opened) = open_stored(self.store, self.logbook, self.keys, *place)? {
+            if let Some(opened) = open_stored(store, logbook, keys, *place)? {
                 thread.add(opened);
             }
         }
-        thread.evaluate(self.standings);
-        self.shelf.keep(record, thread);
+        thread.evaluate(self.standings, &mut |place| {
+            Ok(open_stored(store, logbook, keys, place)?.and_then(|opened| opened.payload))
+        })?;
+        self.shelf.threads.keep(record, thread);
         Ok(())
     }
 }

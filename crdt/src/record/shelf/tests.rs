@@ -6,19 +6,23 @@
 //! to three fresh peers; [`divergence`] is the judge. That the judge can find something is tested,
 //! too: peers with a planted fault are told apart.
 
+mod erase;
 mod history;
+mod limits;
 mod peer;
+mod quarantine;
 
 use proptest::prelude::*;
 use proptest::strategy::ValueTree as _;
 use proptest::test_runner::TestRunner;
 
-use super::THREADS_MAX;
+use super::cache::THREADS_MAX;
 use super::thread::{Fault, Verdict};
 use crate::gate::GateFault;
 use crate::id::Class;
 use crate::record::kind::Kind;
-use history::{Act, Change, Delivery, History, Step, Then, World, deliveries, histories};
+use history::{Act, Change, Delivery, History, Move, Step, Then, World};
+use history::{deliveries, histories, moves};
 use peer::{Picture, Planted, Said, divergence};
 
 /// What all peers say, if they agree; else where they do not. The first is the one that saw
@@ -29,10 +33,23 @@ fn outcome(
     deliveries: &[Vec<Delivery>],
     planted: Planted,
 ) -> Result<Picture, String> {
+    outcome_after(history, deliveries, &[], planted)
+}
+
+/// The same, where in the end some of it does not count. The last peer knew that before anything
+/// came.
+fn outcome_after(
+    history: &History,
+    deliveries: &[Vec<Delivery>],
+    last: &[Move],
+    planted: Planted,
+) -> Result<Picture, String> {
     let mut world = World::play(history);
+    world.settle(last);
     let mut pictures = Vec::new();
-    let fresh: Vec<_> = deliveries.iter().map(|d| world.deliver(d, planted)).collect();
-    for (n, peer) in std::iter::once(&mut world.archive).chain(&mut { fresh }).enumerate() {
+    let mut fresh: Vec<_> = deliveries.iter().map(|d| world.deliver(d, last, planted)).collect();
+    fresh.push(world.deliver_at_once(last));
+    for (n, peer) in std::iter::once(&mut world.archive).chain(&mut fresh).enumerate() {
         pictures.push((format!("peer {n}"), peer.picture()));
         peer.restart();
         pictures.push((format!("peer {n}, started anew"), peer.picture()));
@@ -44,14 +61,17 @@ fn outcome(
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(96))]
+    #![proptest_config(ProptestConfig::with_cases(1500))]
 
     #[test]
     fn every_order_of_arrival_comes_to_the_same(
-        history in histories(),
+        mut history in histories(),
         deliveries in prop::collection::vec(deliveries(), 3),
+        last in moves(),
+        slow in prop::collection::vec(prop_oneof![3 => Just(0), 1 => 0u64..20], 24),
     ) {
-        let outcome = outcome(&history, &deliveries, Planted::Nothing);
+        history.iter_mut().zip(slow).for_each(|(step, slow)| step.slow = slow);
+        let outcome = outcome_after(&history, &deliveries, &last, Planted::Nothing);
         prop_assert!(outcome.is_ok(), "{}", outcome.unwrap_err());
     }
 }
@@ -91,6 +111,25 @@ fn concurrent_edits_are_kept_side_by_side_and_one_that_knows_both_settles_them()
     let settled = outcome(&history, &turns, Planted::Nothing).unwrap();
     assert!(only(&settled).conflicts.is_empty());
     assert_eq!(only(&settled).entries.len(), 4);
+}
+
+/// An author's clock may go back; his entries of a record do not.
+#[test]
+fn what_an_author_builds_on_his_own_is_not_earlier() {
+    let edit = |n| Act::Edit { record: 0, change: Change::Set(0, n) };
+    let mut history = vec![step(0, Class::Routine, false, vec![Act::New(Kind::Case, 0)])];
+    let label = Act::Label { record: 0, label: 1 };
+    for (device, act) in [(0, edit(1)), (0, edit(2)), (0, label), (1, edit(3)), (0, edit(4))] {
+        let mut step = step(device, Class::Routine, false, vec![act]);
+        step.slow = if history.len() > 1 { 100 } else { 0 };
+        history.push(step);
+    }
+    let mut world = World::play(&history);
+    let record = world.records[0];
+    let entries = world.archive.show(record).unwrap().entries;
+    // By log, the one that was first here first.
+    let walls: Vec<u64> = entries.iter().map(|entry| entry.wall.0).collect();
+    assert_eq!(walls, [1_001, 1_002, 1_002, 1_002, 1_002, 905]);
 }
 
 /// The second place of a device's line is taken by the entry that is first in its log, also where
@@ -176,8 +215,9 @@ fn a_peer_with_a_planted_fault_is_told_apart() {
     assert!(outcome(&sealed, &[vec![]], Planted::Nothing).is_ok());
     assert!(outcome(&sealed, &[vec![]], Planted::LeavesClosed).is_err());
 
-    for planted in [Planted::DropsWhatWaits, Planted::LeavesClosed] {
-        let found = samples().filter(|(history, turns)| outcome(history, turns, planted).is_err());
+    for planted in [Planted::DropsWhatWaits, Planted::LeavesClosed, Planted::LeavesMoved] {
+        let found = samples()
+            .filter(|(history, turns, last)| outcome_after(history, turns, last, planted).is_err());
         assert!(found.count() > 5, "{planted:?}");
     }
 }
@@ -186,12 +226,15 @@ fn a_peer_with_a_planted_fault_is_told_apart() {
 #[test]
 fn drawn_histories_hold_all_that_can_befall_a_record() {
     let mut seen = std::collections::BTreeMap::<String, usize>::new();
-    for (history, _) in samples() {
+    for (history, _, last) in samples() {
         let mut note = |what: String| *seen.entry(what).or_default() += 1;
-        let picture = outcome(&history, &[], Planted::Nothing).unwrap();
+        let picture = outcome_after(&history, &[], &last, Planted::Nothing).unwrap();
         for (said, row) in picture.records.values() {
             assert_eq!(said.is_some(), row.is_some());
-            let Some(said) = said else { continue };
+            let Some(said) = said else {
+                note("nothing counts".to_owned());
+                continue;
+            };
             if !said.conflicts.is_empty() {
                 note("conflict".to_owned());
             }
@@ -204,32 +247,38 @@ fn drawn_histories_hold_all_that_can_befall_a_record() {
     }
     for what in [
         "conflict",
+        "nothing counts",
         "record of 3 logs",
         "EntryKind(1) Materialised",
         "EntryKind(2) Materialised",
         "EntryKind(3) Materialised",
         "EntryKind(2) Waiting",
+        "EntryKind(2) Quarantined(Closed)",
+        "EntryKind(2) Quarantined(Route)",
+        "EntryKind(3) Quarantined(Route)",
         "EntryKind(1) Void(Genesis)",
         "EntryKind(2) Void(Writer)",
         "EntryKind(2) Void(Dependency)",
         "EntryKind(2) Void(Gate(Unreadable(Magic)))",
         "EntryKind(3) Void(Writer)",
-        "EntryKind(5) Unknown",
+        "EntryKind(2) Replaced",
+        "EntryKind(5) Materialised",
+        "EntryKind(7) Unknown",
     ] {
         assert!(seen.contains_key(what), "no {what} in {seen:#?}");
     }
 }
 
-fn samples() -> impl Iterator<Item = (History, Vec<Vec<Delivery>>)> {
+fn samples() -> impl Iterator<Item = (History, Vec<Vec<Delivery>>, Vec<Move>)> {
     let mut runner = TestRunner::deterministic();
-    let drawn = (histories(), prop::collection::vec(deliveries(), 1));
+    let drawn = (histories(), prop::collection::vec(deliveries(), 1), moves());
     (0..48).map(move |_| drawn.new_tree(&mut runner).unwrap().current())
 }
 
 /// A device that knows all writes.
 fn step(device: u8, class: Class, late: bool, acts: Vec<Act>) -> Step {
     let pulls = (0..8).map(|log| (log, 255)).collect();
-    Step { device, class, late, stale: None, pulls, acts }
+    Step { device, class, late, stale: None, pulls, moves: vec![], slow: 0, acts }
 }
 
 /// Five entries, in turns by devices of two agencies.

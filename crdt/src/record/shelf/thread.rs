@@ -1,27 +1,52 @@
 //! A thread: all entries of one record, judged together.
 //!
-//! The verdict is a least fixpoint: an entry is judged once all that it depends on is materialised
-//! and all earlier entries of its own log about the record are judged; until then it waits. Judged
-//! entries never change their verdict, so arriving entries are judged on top. Nothing but entries
-//! decides: not their order of arrival, not a clock, not how large the document has become by
+//! Entries that are *quarantined* are set aside first: those beyond their log's limit, and those
+//! that no route of their device allows. Nothing follows from them.
+//!
+//! The verdict on the others is a least fixpoint: an entry is judged once all that it depends on
+//! counts and all earlier entries of its own line (its log and run) are judged or quarantined;
+//! until then it waits. Judged entries never change this verdict, so arriving entries are judged on
+//! top; when a limit or a route moves, the thread is built anew. Nothing but entries, limits and
+//! routes decides: not the order of arrival, not a clock, not how large the document has become by
 //! concurrent work.
+//!
+//! Where concurrent changes together are more than a record may hold, some are *held back*: they
+//! count, and no document has them. Which ones does depend on the order of judgement. So that is
+//! one that all peers know: line by line, by the ids of their logs; and when a change comes to count
+//! in a thread that is full, the thread is built anew.
+//!
+//! Only so much of what waits is in memory ([`PAYLOADS_BYTES_MAX`]). Other payloads are read from
+//! their logs when it is their turn.
+//!
+//! What comes of that *counts*, and of what counts all is *materialised* but what its own device
+//! replaced (`EntryKind::REAUTHOR`) and nothing else builds on. Replacing takes no part in the
+//! fixpoint: an entry that is replaced still counts for those that depend on it. Otherwise two
+//! devices whose replacements build on what the other replaced would leave two answers, or none;
+//! so there is one, and nothing that others built on is lost.
+
+mod author;
+mod stuck;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 
 use serde_json::{Map, Value};
 
 use crate::bounds::RECORD_OPS_MAX;
 use crate::document::{self, Document, Held};
-use crate::entry::sealed::EntryKind;
+use crate::entry::sealed::{EntryKind, SealedHeader};
 use crate::gate::{self, Admitted, Expected, GateFault};
 use crate::id::{AgencyNo, Class, CompartmentId, DeviceId, EntryId, LogId, RecordId};
 use crate::logbook::LogNo;
+use crate::store::StoreError;
 use crate::time::WallTime;
 
 use super::super::genesis::{Genesis, LabelStatement, Writers, decode_change, record_id};
 use super::super::kind::Kind;
 use super::super::label::{Label, Release, effective};
-use super::{Opened, Standings};
+use super::{Opened, RecordState, RecordView, Standings};
+
+pub(crate) use author::Footing;
 
 /// Where an entry is in this store.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -39,10 +64,24 @@ pub enum Verdict {
     Materialised,
     /// It does not count, anywhere.
     Void(Fault),
-    /// It counts, but Automerge failed on it here: an alarm of this peer, not a verdict.
+    /// It counts, but no document has it: the record is full of concurrent changes, which is the
+    /// same on every peer; or Automerge failed on it here, which is an alarm of this peer.
     HeldBack,
     /// Of a kind that this version does not know.
     Unknown,
+    /// It is stored and passed on, and nothing follows from it. What depends on it waits.
+    Quarantined(Quarantine),
+    /// Its own device said it again in a later entry, which counts.
+    Replaced,
+}
+
+/// Why an entry is quarantined.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Quarantine {
+    /// Its log counts up to an earlier entry only: its device was revoked, or its log forked.
+    Closed,
+    /// No route of its device allows its class, the record's kind and its author's time together.
+    Route,
 }
 
 /// Why an entry does not count.
@@ -66,6 +105,9 @@ pub enum Fault {
     /// The record would have more operations than the format allows.
     #[error("the record is full")]
     Full,
+    /// It is there to replace, and replaces nothing.
+    #[error("it replaces nothing")]
+    Replaces,
 }
 
 /// What a materialised change contributes to the judgement of those after it.
@@ -75,10 +117,38 @@ struct Judged {
     max_op: u64,
 }
 
+/// An entry's turn: the changes of one line are judged in the order of their log, and lines in the
+/// order of their logs' ids, which every peer knows alike.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+struct Turn {
+    log: LogId,
+    run: u32,
+    place: Place,
+}
+
+impl Turn {
+    /// Of an entry that has its place in a line.
+    const fn of(opened: &Opened) -> Self {
+        Self { log: opened.log, run: opened.header.run, place: opened.place }
+    }
+
+    const fn start_of_line(&self) -> Self {
+        Self { place: Place { seq: 0, ..self.place }, ..*self }
+    }
+
+    const fn end_of_line(&self) -> Self {
+        Self { place: Place { seq: u64::MAX, ..self.place }, ..*self }
+    }
+}
+
 #[derive(Debug)]
 struct Slot {
-    /// The entry; without its payload once it is judged.
+    /// The entry; without its payload once it is judged, or if that is `stored`.
     opened: Opened,
+    /// Whether its payload is to be read when it is judged.
+    stored: bool,
+    /// Whether it is a label statement that only adds a restriction.
+    restricts: bool,
     verdict: Verdict,
     change: Option<Judged>,
 }
@@ -86,14 +156,22 @@ struct Slot {
 /// The record's beginning.
 #[derive(Clone, Debug)]
 struct Beginning {
+    id: EntryId,
     log: LogId,
     kind: Kind,
     writers: Writers,
     wall: WallTime,
 }
 
-/// About what an entry takes in memory without its payload, and its change's place in the history.
+/// About what an entry takes in memory without its payload and what it names, and its change's place
+/// in the history.
 const SLOT_BYTES: usize = 512;
+/// Most bytes of payloads of waiting entries that a thread keeps in memory. A share of what all
+/// threads take together; much more than what entries that wait for each other commonly have.
+pub(crate) const PAYLOADS_BYTES_MAX: usize = 1024 * 1024;
+
+/// Reads the payload of an entry in clear; `None` where it is gone or does not open.
+pub(crate) type ReadPayload<'a> = dyn FnMut(Place) -> Result<Option<Vec<u8>>, StoreError> + 'a;
 
 /// All entries of one record.
 #[derive(Debug)]
@@ -101,12 +179,28 @@ pub(crate) struct Thread {
     record: RecordId,
     slots: BTreeMap<Place, Slot>,
     ids: BTreeMap<EntryId, Place>,
-    /// What is not judged yet.
-    unjudged: BTreeSet<Place>,
+    /// Changes that are not judged yet.
+    unjudged: BTreeSet<Turn>,
+    /// Entries that are no changes and are not judged yet. They are in no line.
+    apart: BTreeSet<Place>,
+    /// What was added since the last judgement.
+    fresh: Vec<Place>,
     /// How many changes each run of each log has.
     runs: BTreeMap<(LogNo, u32), u64>,
-    /// Changes that count and are not merged yet.
-    unmerged: Vec<Admitted>,
+    /// Changes that count and were not looked at yet for the document.
+    unmerged: Vec<(Place, Admitted)>,
+    /// What entries that count replace.
+    replaced: BTreeSet<Place>,
+    /// What of that is not materialised.
+    superseded: BTreeSet<Place>,
+    /// Whether the document holds other changes than it is to: the thread is to be built anew.
+    stale: bool,
+    /// Whether changes that count are missing in the history: there was no room for them.
+    full: bool,
+    /// Bytes of the payloads that are kept.
+    payload_bytes: usize,
+    /// How many other entries the entries' headers name.
+    named: usize,
     document: Document,
     beginning: Option<Beginning>,
     labels: Vec<(EntryId, Label)>,
@@ -122,7 +216,10 @@ pub(crate) struct Summary {
     pub(crate) origin: AgencyNo,
     pub(crate) device: DeviceId,
     pub(crate) label: Label,
+    /// None where the record's state hides them.
     pub(crate) fields: Map<String, Value>,
+    pub(crate) state: RecordState,
+    pub(crate) genesis: EntryId,
     pub(crate) created: WallTime,
 }
 
@@ -133,8 +230,16 @@ impl Thread {
             slots: BTreeMap::new(),
             ids: BTreeMap::new(),
             unjudged: BTreeSet::new(),
+            apart: BTreeSet::new(),
+            fresh: Vec::new(),
             runs: BTreeMap::new(),
             unmerged: Vec::new(),
+            replaced: BTreeSet::new(),
+            superseded: BTreeSet::new(),
+            stale: false,
+            full: false,
+            payload_bytes: 0,
+            named: 0,
             document: Document::empty(),
             beginning: None,
             labels: Vec::new(),
@@ -143,79 +248,188 @@ impl Thread {
     }
 
     /// Whether an entry can be judged on top of what is judged already. One that was closed to us
-    /// when later entries of its log were judged without it cannot: the thread is to be built anew.
-    pub(crate) fn fits(&self, place: Place) -> bool {
-        let after = place..=Place { no: place.no, seq: u64::MAX };
-        self.slots.range(after).all(|(place, _)| self.unjudged.contains(place))
+    /// when later entries of its line were judged without it cannot: the thread is to be built anew.
+    pub(crate) fn fits(&self, opened: &Opened) -> bool {
+        let Place { no, seq } = opened.place;
+        let after = opened.place..=Place { no, seq: u64::MAX };
+        !has_line(opened)
+            || self.slots.range(after).all(|(place, slot)| {
+                let turn = Turn::of(&slot.opened);
+                let quarantined = matches!(slot.verdict, Verdict::Quarantined(_));
+                let elsewhere = turn.run != opened.header.run || !has_line(&slot.opened);
+                place.seq == seq || quarantined || elsewhere || self.unjudged.contains(&turn)
+            })
     }
 
     /// About how many bytes of memory it takes.
     pub(crate) fn weight(&self) -> usize {
-        let waiting = self.unjudged.iter().filter_map(|place| self.slots.get(place));
-        let payloads = waiting.map(|slot| slot.opened.payload.as_ref().map_or(0, Vec::len));
-        SLOT_BYTES * self.slots.len() + self.document.weight() + payloads.sum::<usize>()
+        let slots = SLOT_BYTES * self.slots.len() + size_of::<EntryId>() * self.named;
+        slots + self.document.weight() + self.payload_bytes
     }
 
     /// Adds an entry that fits; [`Thread::evaluate`] judges it.
-    pub(crate) fn add(&mut self, opened: Opened) {
+    pub(crate) fn add(&mut self, mut opened: Opened) {
         let place = opened.place;
         if self.slots.contains_key(&place) {
             return;
         }
         self.ids.insert(opened.id, place);
-        self.unjudged.insert(place);
-        self.slots.insert(place, Slot { opened, verdict: Verdict::Waiting, change: None });
+        if has_line(&opened) {
+            self.unjudged.insert(Turn::of(&opened));
+        } else {
+            self.apart.insert(place);
+        }
+        self.fresh.push(place);
+        let restricts = opened.header.kind == EntryKind::LABEL && restricts(&opened);
+        let bytes = opened.payload.as_ref().map_or(0, Vec::len);
+        let stored = self.payload_bytes + bytes > PAYLOADS_BYTES_MAX;
+        if stored {
+            opened.payload = None;
+        } else {
+            self.payload_bytes += bytes;
+        }
+        let SealedHeader { deps, own_deps, replaces, .. } = &opened.header;
+        self.named += deps.len() + own_deps.len() + replaces.len();
+        let verdict = Verdict::Waiting;
+        self.slots.insert(place, Slot { opened, stored, restricts, verdict, change: None });
     }
 
-    /// Judges all that can be judged: log by log in their order, until nothing is ready. Returns
-    /// whether anything was materialised.
-    pub(crate) fn evaluate(&mut self, standings: &dyn Standings) -> bool {
-        let mut changed = false;
+    /// Judges all that can be judged: line by line in the order of their log, until nothing is
+    /// ready. Returns whether anything came to count.
+    pub(crate) fn evaluate(
+        &mut self,
+        standings: &dyn Standings,
+        read: &mut ReadPayload<'_>,
+    ) -> Result<bool, StoreError> {
+        let changes = self.changes();
+        for place in std::mem::take(&mut self.fresh) {
+            self.set_aside(place, standings);
+        }
+        let mut counts = false;
         loop {
-            let before = self.unjudged.len();
-            let mut from = Place { no: LogNo(0), seq: 0 };
-            while let Some(first) = self.unjudged.range(from..).next().copied() {
-                let mut next = Some(first);
-                while let Some(place) = next.filter(|place| self.is_ready(place)) {
-                    changed |= self.settle(place, standings);
-                    let rest = place..=Place { no: place.no, seq: u64::MAX };
-                    next = self.unjudged.range(rest).next().copied();
-                }
-                from = Place { no: LogNo(first.no.0.saturating_add(1)), seq: 0 };
-                if from.no == first.no {
-                    break;
-                }
+            let before = (self.unjudged.len(), self.apart.len());
+            counts |= self.evaluate_lines(standings, read)?;
+            let ready = self.apart.iter().filter(|place| self.is_ready(place)).copied();
+            for place in ready.collect::<Vec<_>>() {
+                counts |= self.settle(place, standings, read)?;
             }
-            if self.unjudged.len() == before {
+            if (self.unjudged.len(), self.apart.len()) == before {
                 break;
             }
         }
         self.merge();
-        changed
+        self.stale |= self.full && changes > 0 && self.changes() > changes;
+        Ok(counts)
+    }
+
+    /// How many changes are judged, and count.
+    fn changes(&self) -> u64 {
+        self.runs.values().sum()
+    }
+
+    /// Goes once through all lines, each as far as it is ready.
+    fn evaluate_lines(
+        &mut self,
+        standings: &dyn Standings,
+        read: &mut ReadPayload<'_>,
+    ) -> Result<bool, StoreError> {
+        let mut changed = false;
+        let mut from = Bound::Unbounded;
+        while let Some(first) = self.unjudged.range((from, Bound::Unbounded)).next().copied() {
+            let mut next = Some(first);
+            while let Some(turn) = next.filter(|turn| self.is_ready(&turn.place)) {
+                changed |= self.settle(turn.place, standings, read)?;
+                next = self.unjudged.range(turn..=turn.end_of_line()).next().copied();
+            }
+            from = Bound::Excluded(first.end_of_line());
+        }
+        Ok(changed)
+    }
+
+    /// Sets an unjudged entry aside if it is quarantined, as far as that is known: without the
+    /// genesis nobody knows the record's kind.
+    fn set_aside(&mut self, place: Place, standings: &dyn Standings) {
+        let Some(slot) = self.slots.get_mut(&place) else { return };
+        let Opened { log, header, .. } = &slot.opened;
+        let quarantine = if standings.limit(log) <= place.seq {
+            Quarantine::Closed
+        } else {
+            match &self.beginning {
+                Some(beginning) if header.kind != EntryKind::GENESIS => {
+                    if standings.allows(log, beginning.kind, header.wall) {
+                        return;
+                    }
+                    Quarantine::Route
+                }
+                // A genesis says itself what it is about.
+                _ => return,
+            }
+        };
+        slot.verdict = Verdict::Quarantined(quarantine);
+        slot.stored = false;
+        self.payload_bytes -= slot.opened.payload.take().map_or(0, |payload| payload.len());
+        let turn = Turn::of(&slot.opened);
+        self.unjudged.remove(&turn);
+        self.apart.remove(&place);
     }
 
     /// Judges one entry. Returns whether it counts.
-    fn settle(&mut self, place: Place, standings: &dyn Standings) -> bool {
-        self.unjudged.remove(&place);
-        let Some(slot) = self.slots.get_mut(&place) else { return false };
-        let payload = slot.opened.payload.take().unwrap_or_default();
+    fn settle(
+        &mut self,
+        place: Place,
+        standings: &dyn Standings,
+        read: &mut ReadPayload<'_>,
+    ) -> Result<bool, StoreError> {
+        let Some(slot) = self.slots.get_mut(&place) else { return Ok(false) };
+        let payload = if std::mem::take(&mut slot.stored) {
+            read(place)?
+        } else {
+            self.payload_bytes -= slot.opened.payload.as_ref().map_or(0, Vec::len);
+            slot.opened.payload.take()
+        };
+        // It may have been erased meanwhile: then it waits, as if it had not been there.
+        let Some(payload) = payload else { return Ok(false) };
+        self.unjudged.remove(&Turn::of(&slot.opened));
+        self.apart.remove(&place);
         let opened = slot.opened.clone();
+        let began = self.beginning.is_some();
         let (verdict, change) = self.judge(&opened, &payload, standings);
         if change.is_some() {
             *self.runs.entry((place.no, opened.header.run)).or_default() += 1;
         }
         let counts = verdict == Verdict::Materialised;
+        let replaces = counts || verdict == Verdict::HeldBack;
+        if replaces && opened.header.kind == EntryKind::REAUTHOR {
+            let replaced = opened.header.replaces.iter();
+            self.replaced.extend(replaced.map(|seq| Place { no: place.no, seq: *seq }));
+        }
         if let Some(slot) = self.slots.get_mut(&place) {
             slot.verdict = verdict;
             slot.change = change;
         }
-        counts
+        if self.beginning.is_some() != began {
+            let waiting: Vec<Place> = self
+                .unjudged
+                .iter()
+                .map(|turn| turn.place)
+                .chain(self.apart.iter().copied())
+                .collect();
+            waiting.into_iter().for_each(|place| self.set_aside(place, standings));
+        }
+        Ok(counts)
     }
 
-    /// Merges what counts, all at once.
+    /// Merges what is to be materialised, all at once.
     fn merge(&mut self) {
+        let superseded = self.supersede();
         let unmerged = std::mem::take(&mut self.unmerged);
-        let batch: Vec<&Admitted> = unmerged.iter().collect();
+        let fresh: BTreeSet<Place> = unmerged.iter().map(|(place, _)| *place).collect();
+        let counts = |place: &&Place| self.slots.get(place).is_some_and(|at| at.change.is_some());
+        let mut turned = self.superseded.symmetric_difference(&superseded).filter(counts);
+        self.stale |= turned.any(|place| !fresh.contains(place));
+        self.superseded = superseded;
+        let meant = unmerged.iter().filter(|(place, _)| !self.superseded.contains(place));
+        let batch: Vec<&Admitted> = meant.map(|(_, change)| change).collect();
         for (index, _) in self.document.merge_accepted(&batch) {
             let hash = batch.get(index).map(|change| change.hash());
             let mut slots = self.slots.values_mut();
@@ -225,17 +439,79 @@ impl Thread {
         }
     }
 
-    /// Whether the first unjudged entry of a log can be judged: its payload is there and its
-    /// dependencies count.
+    /// What is replaced, and not needed by a change that counts and is not.
+    fn supersede(&self) -> BTreeSet<Place> {
+        if self.replaced.is_empty() {
+            return BTreeSet::new();
+        }
+        let changes = self.slots.iter().filter(|(_, slot)| slot.change.is_some());
+        let kept = changes.map(|(place, _)| *place).filter(|place| !self.replaced.contains(place));
+        let needed = self.behind(kept.collect());
+        let can_be = |place: &&Place| {
+            self.slots.get(place).is_some_and(|slot| {
+                let counts = matches!(slot.verdict, Verdict::Materialised | Verdict::HeldBack);
+                has_line(&slot.opened) && (counts || slot.verdict == Verdict::Waiting)
+            })
+        };
+        let replaced = self.replaced.iter().filter(can_be).copied();
+        replaced.filter(|place| !needed.contains(place)).collect()
+    }
+
+    /// These entries, and all that they depend on, as far as it is here.
+    fn behind(&self, from: BTreeSet<Place>) -> BTreeSet<Place> {
+        let mut rest: Vec<Place> = from.iter().copied().collect();
+        let mut all = from;
+        while let Some(place) = rest.pop() {
+            let Some(slot) = self.slots.get(&place) else { continue };
+            rest.extend(self.deps_of(&slot.opened).filter(|dep| all.insert(*dep)));
+        }
+        all
+    }
+
+    /// Where the entries are that one depends on.
+    fn deps_of<'a>(&'a self, opened: &'a Opened) -> impl Iterator<Item = Place> + 'a {
+        let no = opened.place.no;
+        let own = opened.header.own_deps.iter().map(move |seq| Place { no, seq: *seq });
+        own.chain(opened.header.deps.iter().filter_map(|id| self.ids.get(id).copied()))
+    }
+
+    /// What became of an entry.
+    fn verdict(&self, slot: &Slot) -> Verdict {
+        if self.superseded.contains(&slot.opened.place) {
+            Verdict::Replaced
+        } else {
+            slot.verdict.clone()
+        }
+    }
+
+    /// Whether it is to be built anew from its entries: the document holds what is replaced now, or
+    /// lacks what is needed again, or what it has room for is to be seen.
+    pub(crate) const fn is_stale(&self) -> bool {
+        self.stale
+    }
+
+    /// Whether changes that count have no room. Then no other change can build on all.
+    pub(crate) const fn is_full(&self) -> bool {
+        self.full
+    }
+
+    /// Whether an entry whose turn it is can be judged: its payload is there and its dependencies
+    /// count. A restriction holds whatever became of the content that its author saw; a release was
+    /// for that content alone.
     fn is_ready(&self, place: &Place) -> bool {
-        let Some(Slot { opened, .. }) = self.slots.get(place) else { return false };
+        let Some(Slot { opened, stored, restricts, .. }) = self.slots.get(place) else {
+            return false;
+        };
         let done = |place: &Place| {
             self.slots.get(place).is_some_and(|slot| {
                 matches!(slot.verdict, Verdict::Materialised | Verdict::HeldBack)
             })
         };
         let began = opened.header.kind == EntryKind::GENESIS || self.beginning.is_some();
-        opened.payload.is_some()
+        if began && *restricts {
+            return true;
+        }
+        (*stored || opened.payload.is_some())
             && began
             && opened.header.own_deps.iter().all(|seq| done(&Place { no: place.no, seq: *seq }))
             && opened.header.deps.iter().all(|id| self.ids.get(id).is_some_and(done))
@@ -248,8 +524,13 @@ impl Thread {
         standings: &dyn Standings,
     ) -> (Verdict, Option<Judged>) {
         let outcome = match opened.header.kind {
-            EntryKind::GENESIS => self.judge_genesis(opened, payload),
-            EntryKind::CHANGE => self.judge_change(opened, payload, standings),
+            EntryKind::GENESIS => match self.judge_genesis(opened, payload, standings) {
+                Ok(Err(quarantine)) => return (Verdict::Quarantined(quarantine), None),
+                Ok(Ok(judged)) => Ok(Some(judged)),
+                Err(fault) => Err(fault),
+            },
+            EntryKind::CHANGE => self.judge_change(opened, payload, standings).map(Some),
+            EntryKind::REAUTHOR => self.judge_reauthor(opened, payload, standings),
             EntryKind::LABEL => self.judge_label(opened, payload, standings).map(|()| None),
             _ => return (Verdict::Unknown, None),
         };
@@ -266,23 +547,45 @@ impl Thread {
         &mut self,
         opened: &Opened,
         payload: &[u8],
-    ) -> Result<Option<(Judged, bool)>, Fault> {
+        standings: &dyn Standings,
+    ) -> Result<Result<(Judged, bool), Quarantine>, Fault> {
         let digest = opened.log.digest();
-        let bound = opened.key_box.is_some_and(|b| record_id(&digest, &b) == self.record);
-        let alone = opened.header.deps.is_empty() && opened.header.own_deps.is_empty();
-        if !bound || !alone || self.beginning.is_some() {
+        let bound = opened.box_hash.is_some_and(|b| record_id(&digest, &b) == self.record);
+        let SealedHeader { deps, own_deps, run, wall, .. } = &opened.header;
+        let first = deps.is_empty() && own_deps.is_empty() && *run == 0;
+        if !bound || !first || self.beginning.is_some() {
             return Err(Fault::Genesis);
         }
         let genesis = Genesis::decode(payload).map_err(|_| Fault::Payload)?;
+        if !standings.allows(&opened.log, genesis.kind, *wall) {
+            return Ok(Err(Quarantine::Route));
+        }
         let judged = self.admit(opened, genesis.change, &[], 0)?;
         self.beginning = Some(Beginning {
+            id: opened.id,
             log: opened.log,
             kind: genesis.kind,
             writers: genesis.writers,
             wall: opened.header.wall,
         });
         self.labels.push((opened.id, genesis.label));
-        Ok(Some(judged))
+        Ok(Ok(judged))
+    }
+
+    /// As a change. Where the values are there already, it has none.
+    fn judge_reauthor(
+        &mut self,
+        opened: &Opened,
+        payload: &[u8],
+        standings: &dyn Standings,
+    ) -> Result<Option<(Judged, bool)>, Fault> {
+        if opened.header.replaces.is_empty() {
+            return Err(Fault::Replaces);
+        }
+        if decode_change(payload).is_ok_and(<[u8]>::is_empty) {
+            return self.check_writer(opened, standings, true).map(|()| None);
+        }
+        self.judge_change(opened, payload, standings).map(Some)
     }
 
     fn judge_change(
@@ -290,15 +593,12 @@ impl Thread {
         opened: &Opened,
         payload: &[u8],
         standings: &dyn Standings,
-    ) -> Result<Option<(Judged, bool)>, Fault> {
+    ) -> Result<(Judged, bool), Fault> {
         self.check_writer(opened, standings, true)?;
         let change = decode_change(payload).map_err(|_| Fault::Payload)?;
-        let no = opened.place.no;
-        let own = opened.header.own_deps.iter().map(|seq| Place { no, seq: *seq });
-        let others = opened.header.deps.iter().filter_map(|id| self.ids.get(id).copied());
         let mut deps = Vec::new();
         let mut max_op = 0;
-        for place in own.chain(others) {
+        for place in self.deps_of(opened) {
             let judged = self.slots.get(&place).and_then(|slot| slot.change);
             let judged = judged.ok_or(Fault::Dependency)?;
             deps.push(judged.hash);
@@ -308,11 +608,11 @@ impl Thread {
             return Err(Fault::Dependency);
         }
         deps.sort_unstable();
-        self.admit(opened, change, &deps, max_op).map(Some)
+        self.admit(opened, change, &deps, max_op)
     }
 
-    /// Through the gate, then into the history. The verdict is theirs; should Automerge fail later,
-    /// that is only noted.
+    /// Through the gate, then into the history, if that has room. The verdict is theirs; should
+    /// Automerge fail later, that is only noted.
     fn admit(
         &mut self,
         opened: &Opened,
@@ -334,11 +634,14 @@ impl Thread {
         let judged = Judged { hash: admitted.hash(), max_op: admitted.max_op() };
         match self.document.accept(&admitted) {
             Ok(fresh) => {
-                self.unmerged.extend(fresh.then_some(admitted));
+                self.unmerged.extend(fresh.then_some((opened.place, admitted)));
                 Ok((judged, false))
             }
             Err(Held::Unsound(fault)) => Err(Fault::Gate(fault)),
-            Err(_) => Ok((judged, true)),
+            Err(_) => {
+                self.full = true;
+                Ok((judged, true))
+            }
         }
     }
 
@@ -389,10 +692,15 @@ impl Thread {
         if own || same { Ok(()) } else { Err(Fault::Writer) }
     }
 
+    pub(crate) const fn record(&self) -> RecordId {
+        self.record
+    }
+
     pub(crate) fn summary(&self, standings: &dyn Standings) -> Option<Summary> {
-        let Beginning { log, kind, wall, .. } = self.beginning.as_ref()?;
+        let Beginning { id, log, kind, wall, .. } = self.beginning.as_ref()?;
+        let state = standings.state(log, id);
         // Whoever's entry does not count must not make the record urgent.
-        let counts = |slot: &&Slot| slot.verdict == Verdict::Materialised;
+        let counts = |slot: &&Slot| self.verdict(slot) == Verdict::Materialised;
         let classes = self.slots.values().filter(counts).map(|slot| slot.opened.log.class);
         Some(Summary {
             compartment: log.compartment,
@@ -401,7 +709,9 @@ impl Thread {
             origin: standings.agency(&log.compartment, &log.device).unwrap_or_default(),
             device: log.device,
             label: self.label(),
-            fields: self.document.to_json(),
+            fields: if state.hides() { Map::new() } else { self.document.to_json() },
+            state,
+            genesis: *id,
             created: *wall,
         })
     }
@@ -424,8 +734,8 @@ impl Thread {
         self.beginning.as_ref().map(|beginning| beginning.writers)
     }
 
-    pub(crate) fn entries(&self) -> impl Iterator<Item = (&Opened, &Verdict)> {
-        self.slots.values().map(|slot| (&slot.opened, &slot.verdict))
+    pub(crate) fn entries(&self) -> impl Iterator<Item = (&Opened, Verdict)> {
+        self.slots.values().map(|slot| (&slot.opened, self.verdict(slot)))
     }
 
     /// The fields that a change touches; none if the entry is no change that counts.
@@ -433,35 +743,44 @@ impl Thread {
         let change = self.slots.get(place).and_then(|slot| slot.change);
         change.map(|change| self.document.fields_of(&change.hash)).unwrap_or_default()
     }
+}
 
-    /// The changes that no other change depends on.
-    pub(crate) fn heads(&self) -> Vec<&Opened> {
-        let changes = || self.slots.values().filter(|slot| slot.change.is_some());
-        let mut heads: BTreeMap<Place, &Opened> =
-            changes().map(|slot| (slot.opened.place, &slot.opened)).collect();
-        for slot in changes() {
-            let no = slot.opened.place.no;
-            for seq in &slot.opened.header.own_deps {
-                heads.remove(&Place { no, seq: *seq });
-            }
-            for place in slot.opened.header.deps.iter().filter_map(|id| self.ids.get(id)) {
-                heads.remove(place);
-            }
+impl Summary {
+    /// What a projection is told of a record.
+    pub(super) fn view<'a>(
+        &'a self,
+        thread: &Thread,
+        version: u64,
+        received: WallTime,
+    ) -> RecordView<'a> {
+        let hidden = self.state.hides();
+        RecordView {
+            record: thread.record(),
+            version,
+            compartment: self.compartment,
+            kind: self.kind,
+            class: self.class,
+            origin: self.origin,
+            device: self.device,
+            label: &self.label,
+            fields: &self.fields,
+            conflicted: thread.is_conflicted() && !hidden,
+            restricted: hidden,
+            recalled: self.state.recalled,
+            created: self.created,
+            received,
         }
-        heads.into_values().collect()
     }
+}
 
-    /// What a new change by `log` builds on: seq of its actor, and the highest operation.
-    pub(crate) fn next_seq(&self, no: Option<LogNo>, run: u32) -> u64 {
-        no.map_or(1, |no| self.changes_in_run(no, run) + 1)
-    }
+/// Whether an entry has a place in the line of its log and run: changes do, and what begins with
+/// one.
+const fn has_line(opened: &Opened) -> bool {
+    matches!(opened.header.kind, EntryKind::GENESIS | EntryKind::CHANGE | EntryKind::REAUTHOR)
+}
 
-    /// The first entry of a log that carries a key box for the record under an epoch; its seq.
-    pub(crate) fn box_seq(&self, no: LogNo) -> Option<(u64, super::KeyBox)> {
-        let first = Place { no, seq: 0 };
-        self.slots
-            .range(first..)
-            .take_while(|(place, _)| place.no == no)
-            .find_map(|(place, slot)| slot.opened.key_box.map(|key_box| (place.seq, key_box)))
-    }
+/// Whether a label statement only adds a restriction.
+fn restricts(opened: &Opened) -> bool {
+    let statement = opened.payload.as_deref().map(LabelStatement::decode);
+    statement.is_some_and(|statement| statement.is_ok_and(|label| label.cites.is_empty()))
 }

@@ -13,26 +13,34 @@ use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 
 use super::*;
-use crate::control::{Empty, Search, client};
+use crate::control::{Empty, Report, Search, client};
 use crate::failure::Kind;
 
 /// Answers `status` with a count, `search` with progress and an echo, `why` with a panic, and
-/// `peer.list` once two callers are inside.
+/// `peer.list` once two callers are inside, and goes on with `doctor` until nobody waits.
 struct Fake {
     calls: AtomicUsize,
     both: Barrier,
+    interrupted: Barrier,
 }
 
 impl Service for Fake {
-    fn call(&self, request: Request, progress: &mut dyn FnMut(Progress)) -> Result<Value, Failure> {
+    fn call(&self, request: Request, progress: &mut Report<'_>) -> Result<Value, Failure> {
         self.calls.fetch_add(1, Ordering::SeqCst);
         match request {
             Request::Status(_) => Ok(json!({ "pid": 7 })),
             Request::Search(search) => {
                 for done in 0..3 {
-                    progress(Progress { done, total: Some(3), ..Progress::default() });
+                    let _ = progress(Progress { done, total: Some(3), ..Progress::default() });
                 }
                 Ok(json!({ "query": search.query }))
+            }
+            Request::Doctor(_) => {
+                while progress(Progress::default()).is_continue() {
+                    thread::yield_now();
+                }
+                self.interrupted.wait();
+                Err(Failure::failed("interrupted"))
             }
             Request::PeerList(_) => {
                 self.both.wait();
@@ -64,7 +72,11 @@ impl Daemon {
         let _inside = runtime.enter();
         let lock = home.lock().unwrap();
         let listener = Listener::bind(&home, &lock).unwrap();
-        let fake = Arc::new(Fake { calls: AtomicUsize::new(0), both: Barrier::new(2) });
+        let fake = Arc::new(Fake {
+            calls: AtomicUsize::new(0),
+            both: Barrier::new(2),
+            interrupted: Barrier::new(2),
+        });
         let (stop, stopped) = oneshot::channel::<()>();
         let service: Arc<dyn Service> = Arc::clone(&fake) as _;
         let task = runtime.spawn(serve(listener, service, bounds, async {
@@ -139,6 +151,19 @@ fn progress_arrives_before_the_answer_and_the_connection_goes_on() {
         reader.read_line(&mut answer).unwrap();
         assert_eq!(answer, "{\"ok\":{\"pid\":7}}\n");
     }
+}
+
+#[test]
+fn a_request_that_reports_ends_when_its_client_has_gone() {
+    let daemon = Daemon::start(Bounds::default());
+    let mut stream = daemon.plain();
+    let line = json!({ "version": PROTOCOL_VERSION, "request": { "doctor": {} } });
+    writeln!(stream, "{line}").unwrap();
+    let mut first = String::new();
+    BufReader::new(stream).read_line(&mut first).unwrap();
+    assert!(first.contains("progress"), "{first}");
+    // The stream is closed; whoever works for it comes to this barrier only when told so.
+    daemon.fake.interrupted.wait();
 }
 
 #[test]

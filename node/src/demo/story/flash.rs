@@ -1,4 +1,4 @@
-//! Step 2: routine reports for everybody crowd KILO's link; a flash alert for NE and TD overtakes
+//! Step 1b: routine reports for everybody crowd KILO's link; a flash alert for NE and TD overtakes
 //! them. Everybody outside its audience gets the answer that they would get for a record that does
 //! not exist, and holds no trace of it.
 

@@ -1,8 +1,8 @@
-//! Steps 3 and 4: the link to TD is cut, both sides change the same case, KILO adds a sighting.
+//! Steps 2 and 3: the link to TD is cut, both sides change the same case, KILO adds a sighting.
 //! The link heals, TD is killed in the middle of the exchange and starts again; nothing that was
 //! acknowledged is lost, and both values stand side by side until somebody decides.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
 use super::{
@@ -12,7 +12,7 @@ use crate::control::reply::{History, PeerState, Record, Resolved, Status, Writte
 use crate::control::{
     Empty, RecordEdit, RecordHistory, RecordNew, RecordResolve, RecordShow, Request,
 };
-use crate::failure::Failure;
+use crate::failure::{Failure, Kind};
 
 pub(super) fn cut(story: &mut Story<'_>, step: &mut Step) -> Result<(), Failure> {
     let shore = story.shore.clone();
@@ -129,28 +129,73 @@ fn converge(story: &Story<'_>, step: &mut Step) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Whatever was acknowledged can be read at all three. Equal digests say that the entries are there;
+/// they are judged after that, so each record is looked at until its entries count.
 fn nothing_is_lost(story: &Story<'_>, step: &mut Step) -> Result<(), Failure> {
     let mut lost = 0;
-    let mut looked_for = 0;
-    let records: BTreeSet<&String> = story.acknowledged.iter().map(|(record, _)| record).collect();
+    let begun = Instant::now();
     for actor in &AUDIENCE {
-        let mut counting = BTreeSet::new();
-        for record in &records {
-            let request = RecordHistory { record: (*record).clone() };
-            let history = story.stage.ask::<History>(actor, Request::RecordHistory(request));
-            let entries = if_there(history)?.map(|history| history.entries).unwrap_or_default();
-            counting.extend(entries.into_iter().filter(|e| e.verdict == "counts").map(|e| e.entry));
+        let mut missing = Missing::of(&story.acknowledged);
+        let wait = SPREAD_WAIT.saturating_sub(begun.elapsed());
+        let readable = until("every acknowledged entry", wait, || {
+            missing.look(|record| history(story, actor, record))?;
+            Ok(missing.is_empty().then_some(()))
+        });
+        // What does not come is a claim that fails, with how much of it there is.
+        match readable {
+            Err(failure) if failure.kind != Kind::Incomplete => return Err(failure),
+            _ => lost += missing.len(),
         }
-        looked_for += story.acknowledged.len();
-        lost += story.acknowledged.iter().filter(|(_, entry)| !counting.contains(entry)).count();
     }
+    let looked_for = AUDIENCE.len() * story.acknowledged.len();
     step.check(
         "acknowledged entries lost, at NE, TD and KILO",
         format!("{lost} of {looked_for}"),
-        "0",
+        format!("0 within {} s", SPREAD_WAIT.as_secs()),
         lost == 0 && looked_for > 0,
     );
     Ok(())
+}
+
+fn history(story: &Story<'_>, actor: &Actor, record: &str) -> Result<Option<History>, Failure> {
+    let request = RecordHistory { record: record.to_owned() };
+    if_there(story.stage.ask(actor, Request::RecordHistory(request)))
+}
+
+/// Acknowledged entries that somebody was not seen to hold yet, by their records.
+struct Missing(BTreeMap<String, BTreeSet<String>>);
+
+impl Missing {
+    fn of(acknowledged: &[(String, String)]) -> Self {
+        let mut records = BTreeMap::<_, BTreeSet<_>>::new();
+        for (record, entry) in acknowledged {
+            records.entry(record.clone()).or_default().insert(entry.clone());
+        }
+        Self(records)
+    }
+
+    /// Asks again for every record of which something is missing.
+    fn look(
+        &mut self,
+        mut ask: impl FnMut(&str) -> Result<Option<History>, Failure>,
+    ) -> Result<(), Failure> {
+        for (record, entries) in &mut self.0 {
+            let Some(history) = ask(record)? else { continue };
+            for entry in history.entries.iter().filter(|entry| entry.verdict == COUNTS) {
+                entries.remove(&entry.entry);
+            }
+        }
+        self.0.retain(|_, entries| !entries.is_empty());
+        Ok(())
+    }
+
+    fn len(&self) -> usize {
+        self.0.values().map(BTreeSet::len).sum()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
 }
 
 fn both_values(story: &Story<'_>, step: &mut Step) -> Result<(), Failure> {
@@ -225,3 +270,40 @@ const TD_VALUE: &str = "TD Frontier Service (exercise)";
 const NOTES_EACH: usize = 40;
 /// The speed at which TD's link heals, so that the exchange takes seconds.
 const TD_BITS_PER_SECOND: u64 = 64_000;
+/// What a history says of an entry that makes the record what it is.
+const COUNTS: &str = "counts";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::control::reply::HistoryEntry;
+
+    #[test]
+    fn an_entry_is_missing_until_it_counts() {
+        let acknowledged =
+            [("r", "1"), ("r", "2"), ("s", "3")].map(|(r, e)| (r.to_owned(), e.to_owned()));
+        let mut missing = Missing::of(&acknowledged);
+        missing.look(|_| Ok(None)).unwrap();
+        assert_eq!(missing.len(), 3, "the digests are equal, and no record is readable yet");
+        let says = |verdict: &str| {
+            let entry = |no: &str| HistoryEntry {
+                entry: no.into(),
+                verdict: verdict.into(),
+                ..HistoryEntry::default()
+            };
+            vec![entry("1"), entry("2")]
+        };
+        for (verdict, left) in [("waiting", 3), (COUNTS, 1)] {
+            missing
+                .look(|record| {
+                    let entries = if record == "r" { says(verdict) } else { Vec::new() };
+                    Ok(Some(History { record: record.into(), entries }))
+                })
+                .unwrap();
+            assert_eq!(missing.len(), left, "{verdict}");
+        }
+        assert!(!missing.is_empty());
+        let failed = missing.look(|_| Err(Failure::denied("no"))).unwrap_err();
+        assert_eq!(failed.kind, Kind::Denied);
+    }
+}

@@ -16,7 +16,11 @@ pub(super) fn play(story: &mut Story<'_>, step: &mut Step) -> Result<(), Failure
     let measured = format!("{} in {}", ALL.len(), lasted(begun.elapsed()));
     step.check("daemons up, each a process of its own", measured, "6", true);
 
-    let create = CoalitionCreate { name: "Exercise LAKE".into(), quorum: None };
+    let create = CoalitionCreate {
+        name: "Exercise LAKE".into(),
+        erasure_delay_hours: Some(0),
+        ..CoalitionCreate::default()
+    };
     let founded: Coalition = story.stage.ask(&NE, Request::CoalitionCreate(create))?;
     let begun = Instant::now();
     for actor in ALL.iter().filter(|actor| **actor != NE) {
@@ -49,6 +53,7 @@ fn join(story: &mut Story<'_>, actor: &Actor, founded: &Coalition) -> Result<(),
     let address = format!("/ip4/127.0.0.1/tcp/{}", link.address().port());
     story.links.insert(actor.name, link);
     let invite = PeerInvite {
+        name: actor.agency.is_none().then(|| actor.name.to_owned()),
         device: actor.agency.is_none(),
         expires_s: INVITATION_S,
         addresses: vec![address],

@@ -160,3 +160,93 @@ fn a_creation_that_was_cut_short_is_begun_again() {
     drop(store);
     check(&open(dir.path()), Some(0));
 }
+
+/// A store whose last change is its largest, as after one import: and the state it should have.
+fn sample_of_one_change() -> (tempfile::TempDir, Model) {
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = SledStore::open(dir.path(), &StoreKey::new(KEY)).unwrap();
+    let mut batch = Batch::default();
+    for n in 0_u64..200 {
+        batch.put(Space::Rows, n.to_be_bytes(), vec![n as u8; 10]);
+    }
+    let expected = batch.writes.iter().cloned();
+    let expected = expected.map(|(space, key, value)| ((space, key), value.unwrap())).collect();
+    store.apply(batch).unwrap();
+    store.flush().unwrap();
+    (dir, expected)
+}
+
+/// sled takes damage in its log for the log's end. The store must not: neither when that costs one
+/// change, nor by what sled does to a log that it believes has ended.
+#[test]
+fn a_flipped_bit_loses_no_change_and_a_refused_store_stays_as_it_was() {
+    let (dir, expected) = sample_of_one_change();
+    let images: Vec<_> =
+        files(dir.path()).into_iter().map(|path| (path.clone(), fs::read(path).unwrap())).collect();
+    let path = dir.path().join("index/db");
+    let (_, bytes) = images.iter().find(|(of, _)| *of == path).unwrap();
+    let telling = telling(bytes);
+    let mut refused = 0;
+    for nth in 0..FLIPS {
+        restore(dir.path(), &images);
+        let at = telling[(2 * nth + 1) * telling.len() / (2 * FLIPS)];
+        let mut bad = bytes.clone();
+        bad[at] ^= 1 << (nth % 8);
+        fs::write(&path, &bad).unwrap();
+        match SledStore::open(dir.path(), &StoreKey::new(KEY)) {
+            Ok(store) => assert!(contents(&store).unwrap() == expected, "lost by a flip at {at}"),
+            Err(OpenError::Damaged { .. }) => {
+                refused += 1;
+                assert!(fs::read(&path).unwrap() == bad, "a refusal changed the index");
+                let again = SledStore::open(dir.path(), &StoreKey::new(KEY)).err();
+                assert!(matches!(again, Some(OpenError::Damaged { .. })), "{again:?}");
+                let checked = check_folder(dir.path(), &StoreKey::new(KEY));
+                assert!(matches!(checked, Err(OpenError::Damaged { .. })), "{checked:?}");
+            }
+            Err(other) => panic!("a flip at {at}: {other}"),
+        }
+    }
+    assert!(refused > 0, "no flip hit anything");
+}
+
+#[test]
+fn a_check_reads_every_value_and_changes_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    assert_eq!(check_folder(dir.path(), &StoreKey::new(KEY)).unwrap(), Checked::default());
+    let (dir, expected, images) = sample();
+    let key = StoreKey::new(KEY);
+    let counted = check_folder(dir.path(), &key).unwrap();
+    assert_eq!(counted.values, expected.len() as u64);
+    let after = files(dir.path()).into_iter().map(|path| (path.clone(), fs::read(path).unwrap()));
+    assert!(after.collect::<Vec<_>>() == images, "a check changed a file");
+
+    let store = open(dir.path());
+    assert_eq!(store.checker().check(&mut |_| {}).unwrap(), counted);
+    assert!(matches!(check_folder(dir.path(), &key), Err(OpenError::InUse { .. })));
+    let extent = stored_extent(&store);
+    drop(store);
+    let values = dir.path().join("values");
+    let mut bytes = fs::read(&values).unwrap();
+    bytes[extent.offset as usize] ^= 1;
+    fs::write(&values, bytes).unwrap();
+    assert!(matches!(check_folder(dir.path(), &key), Err(OpenError::Damaged { .. })));
+    // The rest of it can be read, so it opens; reading it through says what is wrong.
+    let failed = open(dir.path()).checker().check(&mut |_| {});
+    assert!(matches!(failed, Err(StoreError::Damaged { .. })), "{failed:?}");
+}
+
+/// Where one of the sample's values is.
+fn stored_extent(store: &SledStore) -> run::Extent {
+    let layers = store.shared.layers.read().unwrap();
+    let found = model(39).into_keys().find_map(|(space, key)| {
+        let slot = layers.find_durable(&store.shared.pages, &full_key(space, &key)).unwrap();
+        match slot {
+            Some(run::Slot::Stored(extent)) => Some(extent),
+            _ => None,
+        }
+    });
+    found.unwrap()
+}
+
+/// Places at which a bit is flipped.
+const FLIPS: usize = 25;

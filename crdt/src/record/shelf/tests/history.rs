@@ -5,13 +5,13 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::super::*;
-use super::peer::{COMPARTMENT, Peer, Planted, Roll, epoch};
+use super::peer::{COMPARTMENT, Peer, Planted, Roll, Rule, epoch};
 use crate::document::{EditError, Patch, Segment};
 use crate::entropy::{Entropy as _, SeededEntropy};
 use crate::entry::run::{NewEntry, write_segment};
 use crate::id::{EntryId, Incarnation};
 use crate::keys::Signer;
-use crate::record::genesis::LabelStatement;
+use crate::record::genesis::{LabelStatement, encode_change};
 
 /// Devices; the even ones are of one agency, the odd ones of another.
 pub(super) const DEVICES: u8 = 4;
@@ -28,6 +28,10 @@ pub(super) struct Step {
     pub(super) stale: Option<(u16, Change)>,
     /// What it learns before: a log, and how many of its entries.
     pub(super) pulls: Vec<(u8, u8)>,
+    /// What it learns then of what counts.
+    pub(super) moves: Vec<Move>,
+    /// How far its clock is behind.
+    pub(super) slow: u64,
     /// What it writes, under one signature.
     pub(super) acts: Vec<Act>,
 }
@@ -58,6 +62,10 @@ pub(super) enum Act {
     Comment {
         record: u16,
     },
+    /// What waits for something quarantined is said again.
+    Reauthor {
+        record: u16,
+    },
     /// An entry that no shelf prepares: of any kind, on any entry of the record.
     Forge {
         record: u16,
@@ -74,9 +82,26 @@ pub(super) enum Change {
     Element(u8, u8),
     Nested(u8, u8),
     List(u8),
+    /// A list of so many elements: much of what a change, and a record, may have in operations.
+    Fill(u16),
+    /// A text of so many KiB.
+    Text(u8),
 }
 
 pub(super) type History = Vec<Step>;
+
+/// What counts changes.
+#[derive(Clone, Debug)]
+pub(super) enum Move {
+    /// Of that log only so many entries.
+    Limit(u8, u8),
+    /// All of that log.
+    NoLimit(u8),
+    /// Of that device only what the rule allows.
+    Rule(u8, Rule),
+    /// Of that device anything.
+    NoRule(u8),
+}
 
 /// What reaches a peer next.
 #[derive(Clone, Debug)]
@@ -86,7 +111,7 @@ pub(super) struct Delivery {
     pub(super) then: Then,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum Then {
     Nothing,
     /// All that was delivered so far comes again.
@@ -95,6 +120,10 @@ pub(super) enum Then {
     Restart,
     /// The keys of the second epoch come.
     LateKeys,
+    /// What counts changes.
+    Move(Move),
+    /// A piece of what is to be judged again is.
+    JudgeMoved,
 }
 
 pub(super) fn histories() -> impl Strategy<Value = History> {
@@ -107,6 +136,8 @@ pub(super) fn deliveries() -> impl Strategy<Value = Vec<Delivery>> {
         1 => Just(Then::Again),
         1 => Just(Then::Restart),
         1 => Just(Then::LateKeys),
+        4 => one_move().prop_map(Then::Move),
+        4 => Just(Then::JudgeMoved),
     ];
     let delivery = (any::<u8>(), 1u8..9, then);
     prop::collection::vec(
@@ -115,18 +146,38 @@ pub(super) fn deliveries() -> impl Strategy<Value = Vec<Delivery>> {
     )
 }
 
+pub(super) fn moves() -> impl Strategy<Value = Vec<Move>> {
+    prop::collection::vec(one_move(), 0..6)
+}
+
+fn one_move() -> impl Strategy<Value = Move> {
+    let kind = prop::option::of(prop_oneof![Just(Kind::Case), Just(Kind::Person)]);
+    let until = prop_oneof![2 => 1_001u64..1_024, 1 => Just(u64::MAX)];
+    let limit = prop_oneof![1 => Just(0u8), 5 => 1u8..6];
+    let rule = (kind, until).prop_map(|(kind, until)| Rule { kind, until });
+    prop_oneof![
+        4 => (any::<u8>(), limit).prop_map(|(log, at)| Move::Limit(log, at)),
+        2 => any::<u8>().prop_map(Move::NoLimit),
+        2 => (0..DEVICES, rule).prop_map(|(device, rule)| Move::Rule(device, rule)),
+        1 => (0..DEVICES).prop_map(Move::NoRule),
+    ]
+}
+
 fn steps() -> impl Strategy<Value = Step> {
     let class = prop_oneof![3 => Just(Class::Routine), 1 => Just(Class::Flash)];
-    let pulls = prop::collection::vec((any::<u8>(), 1u8..9), 0..4);
+    let pulls = prop::collection::vec((any::<u8>(), 1u8..9), 0..6);
     let acts = prop::collection::vec(acts(), 1..4);
     let stale = prop::option::weighted(0.15, (0u16..3, changes()));
-    (0..DEVICES, class, prop::bool::weighted(0.2), stale, pulls, acts).prop_map(
-        |(device, class, late, stale, pulls, acts)| Step {
+    let moves = prop_oneof![2 => Just(vec![]), 1 => moves()];
+    (0..DEVICES, class, prop::bool::weighted(0.2), stale, pulls, moves, acts).prop_map(
+        |(device, class, late, stale, pulls, moves, acts)| Step {
             device,
             class,
             late,
             stale,
             pulls,
+            moves,
+            slow: 0,
             acts,
         },
     )
@@ -142,7 +193,8 @@ fn acts() -> impl Strategy<Value = Act> {
         1 => (0u16..4, 0u8..6, any::<u8>())
             .prop_map(|(record, label, cites)| Act::Release { record, label, cites }),
         1 => (0u16..4).prop_map(|record| Act::Comment { record }),
-        2 => (0u16..3, 0u8..6, any::<Option<u8>>(), 0u8..6)
+        4 => (0u16..3).prop_map(|record| Act::Reauthor { record }),
+        2 => (0u16..3, 0u8..8, any::<Option<u8>>(), 0u8..6)
             .prop_map(|(record, kind, on, label)| Act::Forge { record, kind, on, label }),
     ]
 }
@@ -170,6 +222,10 @@ impl Change {
                 patch.set(vec![Segment::Name("map".to_owned()), name(field)], json!(n));
             }
             Self::List(n) => patch.set(vec![list], json!((0..n).collect::<Vec<_>>())),
+            Self::Fill(n) => patch.set(vec![list], json!((0..n).collect::<Vec<_>>())),
+            Self::Text(kib) => {
+                patch.set(vec![name(0)], json!("x".repeat(usize::from(kib) * 1024)));
+            }
         }
         patch
     }
@@ -218,7 +274,7 @@ impl World {
     pub(super) fn play(history: &[Step]) -> Self {
         let signer = |n: u8| Signer::from_seed(&[n + 1; 32]);
         let agency = |n: u8| (DeviceId(signer(n).public()), AgencyNo(u16::from(n % 2)));
-        let roll = Roll((0..DEVICES).map(agency).collect());
+        let roll = Roll { agencies: (0..DEVICES).map(agency).collect(), ..Roll::default() };
         let devices = (0..DEVICES).map(|n| {
             let mut peer = Peer::new(&roll, Planted::Nothing);
             peer.open_late_epoch();
@@ -236,7 +292,9 @@ impl World {
 
     fn step(&mut self, step: &Step) {
         self.now += 1;
+        let now = self.now - step.slow;
         let logs: Vec<LogId> = self.archive.logbook.logs().map(|(log, _)| *log).collect();
+        let names = self.names();
         let device = &mut self.devices[usize::from(step.device)];
         let log = device.log(step.class);
         let cipher = |late| {
@@ -248,13 +306,14 @@ impl World {
             let draft =
                 Draft::Edit { record: *pick(&self.records, *record)?, patch: change.patch() };
             let place = (cipher(!step.late), next_seq + 1);
-            device.prepare(draft, &self.roll, (&place.0, place.1), self.now)
+            device.prepare(draft, None, (&place.0, place.1), now)
         });
         for (log, entries) in &step.pulls {
             if let Some(log) = pick(&logs, *log) {
                 device.peer.pull(&self.archive, log, u64::from(*entries));
             }
         }
+        step.moves.iter().for_each(|one| device.peer.learn(one, &logs, &names));
         let cipher = cipher(step.late);
         let mut entries = Vec::new();
         let mut changed = Vec::new();
@@ -267,10 +326,11 @@ impl World {
                 continue;
             }
             let Some(draft) = device.draft(act, &self.records) else { continue };
-            let anybody = Roll(self.roll.0.keys().map(|id| (*id, AgencyNo(9))).collect());
+            let agencies = names.iter().map(|id| (*id, AgencyNo(9))).collect();
+            let anybody = Roll { agencies, ..device.peer.roll.clone() };
             let intrudes = matches!(act, Act::Intrude { .. });
-            let standings = if intrudes { &anybody } else { &self.roll };
-            let Some(prepared) = device.prepare(draft, standings, (&cipher, seq), self.now) else {
+            let standings = intrudes.then_some(&anybody);
+            let Some(prepared) = device.prepare(draft, standings, (&cipher, seq), now) else {
                 continue;
             };
             let record = prepared.written[0].record;
@@ -295,19 +355,25 @@ impl World {
         assert!(self.archive.take(&run));
     }
 
-    /// A fresh peer, after a delivery and then all that it left out.
-    pub(super) fn deliver(&self, deliveries: &[Delivery], planted: Planted) -> Peer {
+    /// A fresh peer, after a delivery and then all that it left out, for which these moves are the
+    /// last.
+    pub(super) fn deliver(&self, deliveries: &[Delivery], last: &[Move], planted: Planted) -> Peer {
         let mut peer = Peer::new(&self.roll, planted);
         let logs: Vec<LogId> = self.archive.logbook.logs().map(|(log, _)| *log).collect();
+        let names = self.names();
         let mut runs = Vec::new();
         for delivery in deliveries {
             let Some(log) = pick(&logs, delivery.log) else { continue };
             runs.extend(peer.pull(&self.archive, log, u64::from(delivery.entries)));
-            match delivery.then {
+            match &delivery.then {
                 Then::Nothing => {}
                 Then::Again => assert!(runs.iter().all(|run| !peer.take(run))),
                 Then::Restart => peer.restart(),
                 Then::LateKeys => peer.open_late_epoch(),
+                Then::Move(one) => peer.learn(one, &logs, &names),
+                Then::JudgeMoved => {
+                    peer.judge_moved();
+                }
             }
         }
         for log in logs.iter().rev() {
@@ -315,16 +381,107 @@ impl World {
             assert_eq!(peer.logbook.head(log), self.archive.logbook.head(log));
         }
         peer.open_late_epoch();
+        self.aim(last).settle(&mut peer);
         peer
+    }
+
+    /// A fresh peer to which these moves are known before anything comes.
+    pub(super) fn deliver_at_once(&self, last: &[Move]) -> Peer {
+        let mut peer = Peer::new(&self.roll, Planted::Nothing);
+        peer.open_late_epoch();
+        self.aim(last).settle(&mut peer);
+        for (log, _) in self.archive.logbook.logs() {
+            while peer.pull(&self.archive, log, 256).is_some() {}
+        }
+        peer
+    }
+
+    /// In which of a device's logs what is its own of a record is stuck.
+    pub(super) fn stuck_logs(&mut self, device: u8, record: RecordId) -> Vec<LogId> {
+        let Device { peer, signer, .. } = &mut self.devices[usize::from(device)];
+        let Peer { shelf, store, logbook, keys, roll, .. } = peer;
+        let mut reader = shelf.reader(store, logbook, keys, roll);
+        reader.to_reauthor(record, &DeviceId(signer.public())).unwrap()
+    }
+
+    /// The number of a device's log among those of the history.
+    pub(super) fn log(&self, device: u8, class: Class) -> u8 {
+        let log = self.devices[usize::from(device)].log(class);
+        self.archive.logbook.logs().position(|(known, _)| *known == log).unwrap() as u8
+    }
+
+    /// The archive learns these moves, too.
+    pub(super) fn settle(&mut self, last: &[Move]) {
+        self.aim(last).settle(&mut self.archive);
+    }
+
+    /// The devices, by number.
+    fn names(&self) -> Vec<DeviceId> {
+        self.devices.iter().map(|device| DeviceId(device.signer.public())).collect()
+    }
+
+    /// What these moves come to.
+    fn aim(&self, last: &[Move]) -> Aim {
+        let logs: Vec<LogId> = self.archive.logbook.logs().map(|(log, _)| *log).collect();
+        let names = self.names();
+        let mut roll = self.roll.clone();
+        last.iter().for_each(|one| one.apply(&mut roll, &logs, &names));
+        Aim { roll, logs, names }
+    }
+}
+
+/// What counts in the end.
+struct Aim {
+    roll: Roll,
+    logs: Vec<LogId>,
+    names: Vec<DeviceId>,
+}
+
+impl Aim {
+    /// Brings a peer to know it, and all that follows.
+    fn settle(&self, peer: &mut Peer) {
+        self.logs.iter().for_each(|log| peer.limit(log, self.roll.limit(log)));
+        self.names.iter().for_each(|name| peer.rule(*name, self.roll.rules.get(name).copied()));
+        while peer.judge_moved() {}
+    }
+}
+
+impl Move {
+    fn apply(&self, roll: &mut Roll, logs: &[LogId], devices: &[DeviceId]) {
+        match self {
+            Self::Limit(log, at) => {
+                roll.limits.extend(pick(logs, *log).map(|log| (*log, u64::from(*at))));
+            }
+            Self::NoLimit(log) => {
+                roll.limits.extend(pick(logs, *log).map(|log| (*log, u64::MAX)));
+            }
+            Self::Rule(device, rule) => {
+                roll.rules.extend(pick(devices, *device).map(|device| (*device, *rule)));
+            }
+            Self::NoRule(device) => {
+                pick(devices, *device).map(|device| roll.rules.remove(device));
+            }
+        }
+    }
+}
+
+impl Peer {
+    /// What counts changes for this peer.
+    fn learn(&mut self, one: &Move, logs: &[LogId], devices: &[DeviceId]) {
+        let mut aim = self.roll.clone();
+        one.apply(&mut aim, logs, devices);
+        logs.iter().for_each(|log| self.limit(log, aim.limit(log)));
+        devices.iter().for_each(|device| self.rule(*device, aim.rules.get(device).copied()));
     }
 }
 
 impl Device {
-    /// Seals a draft for a place in its log; `None` if the shelf refuses it.
+    /// Seals a draft for a place in its log, with the peer's standings if no others are given;
+    /// `None` if the shelf refuses it.
     fn prepare(
         &mut self,
         draft: Draft,
-        standings: &Roll,
+        standings: Option<&Roll>,
         (cipher, next_seq): (&LogCipher, u64),
         now: u64,
     ) -> Option<Prepared> {
@@ -332,7 +489,7 @@ impl Device {
             store: &self.peer.store,
             logbook: &self.peer.logbook,
             keys: &self.peer.keys,
-            standings,
+            standings: standings.unwrap_or(&self.peer.roll),
             cipher,
             next_seq,
             now: WallTime(now),
@@ -368,6 +525,7 @@ impl Device {
                 };
                 Draft::New { kind: Kind::Note, fields, label: label(1) }
             }
+            Act::Reauthor { record } => Draft::Reauthor { record: *pick(records, *record)? },
             Act::Forge { .. } => return None,
         })
     }
@@ -385,7 +543,7 @@ impl Device {
         pick(&meant, n).copied()
     }
 
-    /// An entry whose payload is a label statement whatever its kind says.
+    /// An entry whose payload is a label statement whatever its kind says, or which only replaces.
     fn forge(
         &mut self,
         cipher: &LogCipher,
@@ -406,10 +564,14 @@ impl Device {
             box_seq: None,
             own_deps: vec![],
             deps: on.into_iter().collect(),
+            replaces: (seq.saturating_sub(n.into())..seq).collect(),
         };
         let key_box: KeyBox = self.entropy.array();
         let cites = on.filter(|_| n % 2 == 0).into_iter().collect();
-        let payload = LabelStatement { label: label(n), cites }.encode();
+        let payload = match header.kind {
+            EntryKind::REAUTHOR if n % 2 == 0 => encode_change(&[]),
+            _ => LabelStatement { label: label(n), cites }.encode(),
+        };
         let sealed = cipher.seal_header(seq, &header);
         let hash = crate::hash::sha256(&sealed);
         let payload = cipher.seal_payload(seq, &hash, &key_box, &payload);
@@ -422,7 +584,7 @@ fn is_expected(error: &DraftError) -> bool {
         error,
         DraftError::NoRecord
             | DraftError::NotWriter
-            | DraftError::Edit(EditError::NoPlace | EditError::NoChange)
+            | DraftError::Edit(EditError::NoPlace | EditError::NoChange | EditError::Full)
     )
 }
 

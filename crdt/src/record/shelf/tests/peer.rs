@@ -1,12 +1,11 @@
 //! A peer as a driver runs it, what it says in the end, and the judge of several such pictures.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 
 use super::super::*;
 use crate::document::Conflicts;
-use crate::entry::run::VerifiedRun;
-use crate::id::EntryId;
+use crate::id::{EntryId, StatementId};
 use crate::store::memory::MemoryStore;
 
 /// The compartment of all histories.
@@ -18,13 +17,49 @@ pub(super) fn epoch(late: bool) -> (EpochId, EpochKeys) {
     (EpochId([n; 32]), EpochKeys::of(&[n; 32]))
 }
 
-/// Which device is of which agency.
+/// Which device is of which agency, and what of their logs counts.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Roll(pub(super) BTreeMap<DeviceId, AgencyNo>);
+pub(super) struct Roll {
+    pub(super) agencies: BTreeMap<DeviceId, AgencyNo>,
+    pub(super) limits: BTreeMap<LogId, u64>,
+    pub(super) rules: BTreeMap<DeviceId, Rule>,
+    /// How records stand, by their geneses.
+    pub(super) states: BTreeMap<EntryId, RecordState>,
+    /// Which entries are erased.
+    pub(super) erased: BTreeSet<EntryId>,
+}
+
+/// What the routes of a device allow.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct Rule {
+    /// Records of this kind; of any, if it names none.
+    pub(super) kind: Option<Kind>,
+    /// What is written before.
+    pub(super) until: u64,
+}
+
+impl Stewardship for Roll {
+    fn state(&self, _: &LogId, genesis: &EntryId) -> RecordState {
+        self.states.get(genesis).copied().unwrap_or_default()
+    }
+
+    fn is_erased(&self, _: &LogId, entry: &EntryId) -> bool {
+        self.erased.contains(entry)
+    }
+}
 
 impl Standings for Roll {
     fn agency(&self, _: &CompartmentId, device: &DeviceId) -> Option<AgencyNo> {
-        self.0.get(device).copied()
+        self.agencies.get(device).copied()
+    }
+
+    fn limit(&self, log: &LogId) -> u64 {
+        self.limits.get(log).copied().unwrap_or(u64::MAX)
+    }
+
+    fn allows(&self, log: &LogId, kind: Kind, wall: WallTime) -> bool {
+        let rule = self.rules.get(&log.device);
+        rule.is_none_or(|rule| rule.kind.is_none_or(|only| only == kind) && wall.0 < rule.until)
     }
 }
 
@@ -36,6 +71,8 @@ pub(super) enum Planted {
     DropsWhatWaits,
     /// It never opens what came before the epoch's keys.
     LeavesClosed,
+    /// It does not judge records again when limits and routes move.
+    LeavesMoved,
 }
 
 /// A store, and what works on it.
@@ -67,6 +104,9 @@ impl Peer {
     /// Takes a run; false if it does not follow what is there.
     pub(super) fn take(&mut self, run: &VerifiedRun) -> bool {
         let mut batch = Batch::default();
+        let erased = self.erased_in(run);
+        let screened = self.shelf.screen(&self.keys, &self.roll, run).unwrap();
+        let run = screened.as_ref().unwrap_or(run);
         let Some(no) = self.logbook.append(&mut batch, run) else {
             assert!(batch.is_empty());
             return false;
@@ -80,11 +120,116 @@ impl Peer {
             now: WallTime(9),
         };
         self.shelf.take(&mut desk, &mut batch, no, run).unwrap();
+        for gone in erased {
+            let holds = |value: &Vec<u8>| value.windows(gone.len()).any(|at| at == gone);
+            assert!(!batch.writes.iter().any(|(_, _, value)| value.as_ref().is_some_and(holds)));
+        }
         self.store.apply(batch).unwrap();
+        self.destroy();
         if self.planted == Planted::DropsWhatWaits {
             self.drop_what_waits();
         }
         true
+    }
+
+    /// Key boxes and payloads of a run's entries that are known to be erased.
+    fn erased_in(&self, run: &VerifiedRun) -> Vec<Vec<u8>> {
+        let log = *run.log();
+        let is_erased = |entry: &&VerifiedEntry| {
+            let header = self.keys.get(&entry.epoch).and_then(|keys| {
+                let cipher = LogCipher::new(log, entry.epoch, keys.clone());
+                cipher.open_header(entry.seq, run.sealed(entry)).ok()
+            });
+            self.roll.erased.contains(&entry.id)
+                || header.is_some_and(|header| self.shelf.tombstone(&header.record).is_some())
+        };
+        let parts = |entry: &VerifiedEntry| {
+            let key_box = entry.key_box.map(Vec::from);
+            [key_box, run.payload(entry).map(Vec::from)].into_iter().flatten()
+        };
+        run.entries().iter().filter(is_erased).flat_map(parts).collect()
+    }
+
+    /// Begins to erase a record; whether it was here and not erased.
+    pub(super) fn erase(&mut self, record: RecordId, genesis: EntryId, by: StatementId) -> bool {
+        let mut batch = Batch::default();
+        let mut desk = Desk {
+            store: &self.store,
+            logbook: &self.logbook,
+            keys: &self.keys,
+            standings: &self.roll,
+            projection: &mut self.shown,
+            now: WallTime(9),
+        };
+        let begun = self.shelf.erase(&mut desk, &mut batch, record, genesis, by).unwrap();
+        assert_eq!(begun, !batch.is_empty());
+        self.store.apply(batch).unwrap();
+        begun
+    }
+
+    /// Destroys what is queued.
+    pub(super) fn destroy(&mut self) {
+        while self.shelf.has_erasures() {
+            self.destroy_some();
+        }
+    }
+
+    /// Destroys as much as one batch does; whether that batch asks to forget.
+    pub(super) fn destroy_some(&mut self) -> bool {
+        let mut batch = Batch::default();
+        let mut desk = Desk {
+            store: &self.store,
+            logbook: &self.logbook,
+            keys: &self.keys,
+            standings: &self.roll,
+            projection: &mut self.shown,
+            now: WallTime(9),
+        };
+        self.shelf.erase_more(&mut desk, &mut batch).unwrap();
+        let forget = batch.forget;
+        self.store.apply(batch).unwrap();
+        forget
+    }
+
+    /// A statement about a record came or was lifted.
+    pub(super) fn restate(&mut self, record: RecordId) {
+        let mut batch = Batch::default();
+        let mut desk = Desk {
+            store: &self.store,
+            logbook: &self.logbook,
+            keys: &self.keys,
+            standings: &self.roll,
+            projection: &mut self.shown,
+            now: WallTime(9),
+        };
+        self.shelf.restate(&mut desk, &mut batch, record).unwrap();
+        self.store.apply(batch).unwrap();
+    }
+
+    pub(super) fn genesis_of(&mut self, record: RecordId) -> Option<EntryId> {
+        let desk = Desk {
+            store: &self.store,
+            logbook: &self.logbook,
+            keys: &self.keys,
+            standings: &self.roll,
+            projection: &mut self.shown,
+            now: WallTime(9),
+        };
+        genesis_of(&desk, &record).unwrap()
+    }
+
+    /// Whether the projection has a record.
+    pub(super) fn shows(&self, record: &RecordId) -> bool {
+        self.shown.0.contains_key(record)
+    }
+
+    pub(super) fn row(&self, record: &RecordId) -> Row {
+        self.shown.0[record].clone()
+    }
+
+    /// The receipts that were handed on, and by whom they were written.
+    pub(super) fn receipts(&self) -> &[(DeviceId, Receipts)] {
+        &self.shown.1
     }
 
     /// Takes up to `entries` further entries of a log from another peer, as the wire carries them.
@@ -119,16 +264,71 @@ impl Peer {
         }
     }
 
+    /// Another position from which on a log is quarantined. The records are judged again later.
+    pub(super) fn limit(&mut self, log: &LogId, to: u64) {
+        let from = self.roll.limit(log);
+        self.roll.limits.insert(*log, to);
+        if let Some(state) = self.logbook.state(log) {
+            let mut batch = Batch::default();
+            self.shelf.limit_moved(&mut batch, state.no, from, to);
+            self.store.apply(batch).unwrap();
+        }
+    }
+
+    /// Another rule for what a device may write. The records are judged again later.
+    pub(super) fn rule(&mut self, device: DeviceId, rule: Option<Rule>) {
+        let before = match rule {
+            Some(rule) => self.roll.rules.insert(device, rule),
+            None => self.roll.rules.remove(&device),
+        };
+        if before == rule {
+            return;
+        }
+        let mut batch = Batch::default();
+        for (log, state) in self.logbook.logs() {
+            if log.device == device {
+                self.shelf.routes_moved(&mut batch, state.no);
+            }
+        }
+        self.store.apply(batch).unwrap();
+    }
+
+    /// Does one piece of what is left to be judged again; false if there is none.
+    pub(super) fn judge_moved(&mut self) -> bool {
+        if !self.shelf.has_moved() || self.planted == Planted::LeavesMoved {
+            return false;
+        }
+        let mut batch = Batch::default();
+        let mut desk = Desk {
+            store: &self.store,
+            logbook: &self.logbook,
+            keys: &self.keys,
+            standings: &self.roll,
+            projection: &mut self.shown,
+            now: WallTime(9),
+        };
+        self.shelf.judge_moved(&mut desk, &mut batch).unwrap();
+        self.store.apply(batch).unwrap();
+        true
+    }
+
     /// Starts anew on what is stored.
     pub(super) fn restart(&mut self) {
         self.logbook = Logbook::load(&self.store).unwrap();
-        self.shelf = Shelf::default();
+        self.shelf = Shelf::load(&self.store).unwrap();
     }
 
     /// A record in full.
     pub(super) fn show(&mut self, record: RecordId) -> Option<Detail> {
         let mut reader = self.shelf.reader(&self.store, &self.logbook, &self.keys, &self.roll);
         reader.show(record).unwrap()
+    }
+
+    /// A record's thread.
+    pub(super) fn thread(&mut self, record: RecordId) -> &Thread {
+        let mut reader = self.shelf.reader(&self.store, &self.logbook, &self.keys, &self.roll);
+        reader.load(record).unwrap();
+        self.shelf.threads.thread(&record).unwrap()
     }
 
     pub(super) fn records(&self) -> Vec<RecordId> {
@@ -146,7 +346,10 @@ impl Peer {
         let mut records = BTreeMap::new();
         for record in self.records() {
             let said = self.show(record).map(|detail| Said::of(&detail));
-            records.insert(record, (said, self.shown.0.get(&record).cloned()));
+            let row = self.shown.0.get(&record).cloned();
+            let current = version(&self.store, &record).unwrap();
+            let row = row.filter(|row| current == Some(row.version));
+            records.insert(record, (said, row));
         }
         let begun = self.shelf.records_of(&self.store, COMPARTMENT).unwrap();
         Picture { begun, waiting: self.store.keys(Space::Waiting), records }
@@ -154,30 +357,37 @@ impl Peer {
 
     fn drop_what_waits(&mut self) {
         for record in self.records() {
-            let mut reader = self.shelf.reader(&self.store, &self.logbook, &self.keys, &self.roll);
-            reader.load(record).unwrap();
             let mut listing = Listing::load(&self.store, &record).unwrap().unwrap();
-            let entries = self.shelf.threads[&record].entries();
-            let judged = entries.filter(|(_, verdict)| **verdict != Verdict::Waiting);
+            let entries = self.thread(record).entries();
+            let judged = entries.filter(|(_, verdict)| *verdict != Verdict::Waiting);
             listing.places = judged.map(|(opened, _)| opened.place).collect();
             let mut batch = Batch::default();
             batch.put(Space::Records, record.0, listing.encode());
             self.store.apply(batch).unwrap();
         }
-        self.shelf = Shelf::default();
+        self.restart();
     }
 }
 
 /// What the projection was last told of each record.
 #[derive(Debug, Default)]
-struct Shown(BTreeMap<RecordId, Row>);
+struct Shown(BTreeMap<RecordId, Row>, Vec<(DeviceId, Receipts)>);
 
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Row {
-    version: u64,
+    pub(super) version: u64,
     class: Class,
-    conflicted: bool,
+    pub(super) conflicted: bool,
+    pub(super) restricted: bool,
+    pub(super) recalled: bool,
     of: About,
+}
+
+impl Row {
+    /// The fields, as JSON.
+    pub(super) fn fields(&self) -> &str {
+        &self.of.fields
+    }
 }
 
 /// What both the projection and a reader are told. Fields as the bytes of their JSON.
@@ -206,9 +416,37 @@ impl Projection for Shown {
             label: view.label.clone(),
             fields: serde_json::to_string(view.fields).unwrap(),
         };
-        let row = Row { version: view.version, class: view.class, conflicted: view.conflicted, of };
+        let row = Row {
+            version: view.version,
+            class: view.class,
+            conflicted: view.conflicted,
+            restricted: view.restricted,
+            recalled: view.recalled,
+            of,
+        };
         let before = self.0.insert(view.record, row);
         assert!(before.is_none_or(|before| before.version < view.version));
+        Ok(())
+    }
+
+    fn removed(
+        &mut self,
+        store: &dyn Store,
+        _: &mut Batch,
+        record: &RecordId,
+    ) -> Result<(), StoreError> {
+        assert!(version(store, record)?.is_some());
+        self.0.remove(record);
+        Ok(())
+    }
+
+    fn erased(
+        &mut self,
+        _: &dyn Store,
+        _: &mut Batch,
+        record: &RecordId,
+    ) -> Result<(), StoreError> {
+        self.0.remove(record);
         Ok(())
     }
 

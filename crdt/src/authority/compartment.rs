@@ -1,0 +1,341 @@
+//! A compartment: who may read and write it, and under which keys.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::entry::merkle_root;
+use crate::epoch::decode_boxes;
+use crate::id::{AgencyNo, CompartmentId, DeviceId, EntryId, EpochId, LogId};
+use crate::seal::SecretBox;
+use crate::statement::{Act, Audience, EpochStatement, Opening, Right, Statement};
+
+use super::closure::{Cause, Closure, Limit, Limits, closures};
+use super::fact::{Fact, Logs, Place};
+use super::positive::Devices;
+use super::reach::{Reach, Standing, audience};
+use super::steward::Words;
+use super::{
+    Coalition, Scope, StatementFault, StatementVerdict, gather, is_before_fork, is_grant_of,
+};
+
+/// A compartment, as its statements and its coalition's make it.
+#[derive(Clone, Debug)]
+pub struct Compartment {
+    id: CompartmentId,
+    opening: Opening,
+    pub(super) facts: BTreeMap<EntryId, Fact>,
+    audience: BTreeSet<AgencyNo>,
+    pub(super) positive: Devices,
+    pub(super) counting: Reach,
+    closures: Vec<Closure>,
+    limits: Limits,
+    pub(super) counted: BTreeSet<EntryId>,
+    epochs: BTreeMap<EpochId, EpochState>,
+    /// Epochs whose parents have not all come.
+    orphans: BTreeMap<EpochId, EpochStatement>,
+    boxed: BTreeMap<EpochId, BTreeSet<DeviceId>>,
+    pub(super) words: Words,
+}
+
+/// An epoch that is known: its parents are.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct EpochState {
+    /// Its statement.
+    pub statement: EpochStatement,
+    /// Whether any statement that says so counts.
+    pub counts: bool,
+    /// Whether all for whom there is a box are live readers.
+    pub clean: bool,
+    /// Whether an act has retired it.
+    pub retired: bool,
+}
+
+impl Compartment {
+    /// A compartment with no more than its opening.
+    #[must_use]
+    pub fn new(opening: Opening) -> Self {
+        Self {
+            id: opening.id(),
+            opening,
+            facts: BTreeMap::new(),
+            audience: BTreeSet::new(),
+            positive: Devices::default(),
+            counting: Reach::default(),
+            closures: Vec::new(),
+            limits: Limits::default(),
+            counted: BTreeSet::new(),
+            epochs: BTreeMap::new(),
+            orphans: BTreeMap::new(),
+            boxed: BTreeMap::new(),
+            words: Words::default(),
+        }
+    }
+
+    /// The compartment's id.
+    #[must_use]
+    pub const fn id(&self) -> CompartmentId {
+        self.id
+    }
+
+    /// The opening.
+    #[must_use]
+    pub const fn opening(&self) -> &Opening {
+        &self.opening
+    }
+
+    /// The agencies of the audience that are of the coalition, as the opener meant them.
+    #[must_use]
+    pub const fn audience(&self) -> &BTreeSet<AgencyNo> {
+        &self.audience
+    }
+
+    /// The devices that have a standing here by what counts; closed ones, too.
+    #[must_use]
+    pub const fn devices(&self) -> &BTreeMap<DeviceId, Standing> {
+        &self.counting.devices
+    }
+
+    /// The standing of a device whose standing was not ended.
+    #[must_use]
+    pub fn live(&self, device: &DeviceId) -> Option<&Standing> {
+        self.counting.devices.get(device).filter(|_| self.limits.is_live(device))
+    }
+
+    /// The highest right of a live device.
+    #[must_use]
+    pub fn right(&self, device: &DeviceId) -> Option<Right> {
+        self.live(device).map(Standing::right)
+    }
+
+    /// The closures of a device here, the coalition's among them.
+    #[must_use]
+    pub fn closures_of(&self, device: &DeviceId) -> &[Closure] {
+        self.limits.closures_of(device)
+    }
+
+    /// The devices that may hold the keys.
+    pub fn readers(&self) -> impl Iterator<Item = (&DeviceId, &Standing)> {
+        self.counting.devices.iter().filter(|(device, standing)| {
+            standing.right() >= Right::Read && self.limits.is_live(device)
+        })
+    }
+
+    /// Whether a device may read here now.
+    #[must_use]
+    pub fn is_reader(&self, device: &DeviceId) -> bool {
+        self.live(device).is_some_and(|standing| standing.right() >= Right::Read)
+    }
+
+    /// Whether a log's entries are worth storing: whether its device could ever have written here.
+    #[must_use]
+    pub fn admits(&self, log: &LogId) -> bool {
+        self.positive.parts(&log.device).any(|(_, part)| part.right() >= Right::Write)
+    }
+
+    /// Adds a statement. Returns whether it is new and may have consequences, which
+    /// [`Compartment::evaluate`] draws.
+    pub fn insert(
+        &mut self,
+        place: Place,
+        statement: Statement,
+        payload: Option<&[u8]>,
+    ) -> Result<bool, StatementFault> {
+        match &statement {
+            Statement::Grant { audience: Audience::Device { card, .. }, .. } if !card.holds() => {
+                return Err(StatementFault::Card);
+            }
+            Statement::Desk(_)
+            | Statement::Propose { .. }
+            | Statement::Approve { .. }
+            | Statement::RootAct(_) => {
+                return Err(StatementFault::Misplaced);
+            }
+            Statement::Seal { epoch, boxes_root } => {
+                let boxes = payload.and_then(|payload| decode_boxes(payload).ok());
+                let boxes = boxes.ok_or(StatementFault::Boxes)?;
+                if merkle_root(boxes.iter().map(SecretBox::leaf)) != *boxes_root {
+                    return Err(StatementFault::Boxes);
+                }
+                let readers = self.boxed.entry(*epoch).or_default();
+                readers.extend(boxes.iter().map(|sealed| sealed.device));
+            }
+            Statement::Epoch(epoch) => self.insert_epoch(epoch.clone())?,
+            Statement::Found(_) | Statement::Unknown { .. } => return Ok(false),
+            _ => {}
+        }
+        Ok(Fact::new(place, statement, payload).join(&mut self.facts))
+    }
+
+    /// Takes an epoch whose parents are known, and those that waited for it.
+    fn insert_epoch(&mut self, epoch: EpochStatement) -> Result<(), StatementFault> {
+        let id = epoch.id(&self.id);
+        self.orphans.insert(id, epoch);
+        let mut outcome = Ok(());
+        loop {
+            let ready = self.orphans.iter().find_map(|(id, epoch)| {
+                let parents = epoch.parents.iter().map(|parent| self.epochs.get(parent));
+                let depths: Option<Vec<u64>> =
+                    parents.map(|parent| Some(parent?.statement.depth)).collect();
+                Some((*id, depths?.into_iter().max().unwrap_or(0)))
+            });
+            let Some((ready, deepest)) = ready else { return outcome };
+            let Some(statement) = self.orphans.remove(&ready) else { return outcome };
+            if deepest.checked_add(1) == Some(statement.depth) {
+                let (counts, clean, retired) = (false, false, false);
+                self.epochs.insert(ready, EpochState { statement, counts, clean, retired });
+            } else if ready == id {
+                outcome = Err(StatementFault::Depth);
+            }
+        }
+    }
+
+    /// Draws all answers anew; to be called when statements came here or the coalition's answers
+    /// changed. Returns whether any changed.
+    pub fn evaluate(&mut self, coalition: &Coalition, logs: &dyn Logs) -> bool {
+        let facts: Vec<&Fact> = self.facts.values().collect();
+        let early: Vec<&Fact> =
+            facts.iter().copied().filter(|fact| is_before_fork(fact, logs)).collect();
+        let above = &coalition.positive;
+        let positive = above.devices.compartment(&above.roots, &self.opening, &early);
+        let without = |device: &DeviceId| {
+            let others = |fact: &&Fact| !is_grant_of(fact, device) && is_before_fork(fact, logs);
+            let theirs: Vec<&Fact> = coalition.facts.values().filter(others).collect();
+            let own: Vec<&Fact> = facts.iter().copied().filter(others).collect();
+            let base = Devices::coalition(&above.roots, &theirs);
+            base.compartment(&above.roots, &self.opening, &own)
+        };
+        let mut own = closures(&facts, &positive, above, &without, &coalition.id());
+        own.extend(coalition.closures().iter().cloned());
+        let mut limits = Limits::new(own.iter().cloned());
+        let mut counted = BTreeSet::new();
+        let counting = loop {
+            let counting =
+                Reach::compartment(&coalition.counting, &self.opening, &facts, &|fact| {
+                    counted.contains(&fact.place.id)
+                });
+            limits.reset();
+            let above: Vec<&Fact> = coalition.facts.values().collect();
+            let seats = &coalition.counting;
+            gather(&mut limits, &above, &coalition.counted, seats, seats, &coalition.id());
+            gather(&mut limits, &facts, &counted, &counting, seats, &coalition.id());
+            let mut more = BTreeSet::new();
+            let area = Scope { reach: &counting, limits: &limits, logs, coalition: false };
+            let mut places: BTreeMap<LogId, Limit> = BTreeMap::new();
+            for fact in &facts {
+                if !counted.contains(&fact.place.id) && area.counts(fact, &mut places) {
+                    more.insert(fact.place.id);
+                }
+            }
+            if more.is_empty() {
+                break counting;
+            }
+            counted.extend(more);
+        };
+        let audience = audience(&coalition.counting, &self.opening);
+        let changed = positive != self.positive
+            || counting != self.counting
+            || own != self.closures
+            || counted != self.counted
+            || audience != self.audience;
+        self.audience = audience;
+        self.positive = positive;
+        self.counting = counting;
+        self.closures = own;
+        self.limits = limits;
+        self.counted = counted;
+        let words = self.words(coalition);
+        let spoken = words != self.words;
+        self.words = words;
+        self.judge_epochs(coalition) || changed || spoken
+    }
+
+    fn judge_epochs(&mut self, coalition: &Coalition) -> bool {
+        let counted: BTreeSet<EpochId> = self
+            .facts
+            .values()
+            .filter(|fact| self.counted.contains(&fact.place.id))
+            .filter_map(|fact| match &fact.statement {
+                Statement::Epoch(epoch) => Some(epoch.id(&self.id)),
+                _ => None,
+            })
+            .collect();
+        let retired: BTreeSet<EpochId> = coalition
+            .counting
+            .acts
+            .values()
+            .filter_map(|held| match &held.act {
+                Act::RetireEpoch { epoch } => Some(*epoch),
+                _ => None,
+            })
+            .collect();
+        let readers: BTreeSet<DeviceId> = self.readers().map(|(device, _)| *device).collect();
+        let mut changed = false;
+        for (id, epoch) in &mut self.epochs {
+            let boxed = self.boxed.get(id);
+            let judged = EpochState {
+                counts: counted.contains(id),
+                clean: boxed.is_none_or(|boxed| boxed.is_subset(&readers)),
+                retired: retired.contains(id),
+                statement: epoch.statement.clone(),
+            };
+            changed |= judged != *epoch;
+            *epoch = judged;
+        }
+        changed
+    }
+
+    /// The epochs that are known.
+    #[must_use]
+    pub const fn epochs(&self) -> &BTreeMap<EpochId, EpochState> {
+        &self.epochs
+    }
+
+    /// For whom there is a box of an epoch.
+    pub fn boxed(&self, epoch: &EpochId) -> impl Iterator<Item = &DeviceId> {
+        self.boxed.get(epoch).into_iter().flatten()
+    }
+
+    /// The epoch to write under, of those that `can_open` names.
+    pub fn current_epoch(&self, can_open: impl Fn(&EpochId) -> bool) -> Option<EpochId> {
+        self.epochs
+            .iter()
+            .filter(|(id, epoch)| epoch.counts && epoch.clean && !epoch.retired && can_open(id))
+            .max_by_key(|(id, epoch)| (epoch.statement.depth, **id))
+            .map(|(id, _)| *id)
+    }
+
+    /// How far a log of the compartment counts.
+    #[must_use]
+    pub fn limit(&self, log: &LogId, logs: &dyn Logs) -> Limit {
+        self.limits.of(log, self.counting.devices.get(&log.device), logs, false)
+    }
+
+    /// The statements that are held, by entry id.
+    pub fn statements(&self) -> impl Iterator<Item = (&Place, &Statement)> {
+        self.facts.values().map(|fact| (&fact.place, &fact.statement))
+    }
+
+    /// What became of a statement of the compartment's logs; `None` if it is not held.
+    #[must_use]
+    pub fn verdict(&self, id: &EntryId, logs: &dyn Logs) -> Option<StatementVerdict> {
+        let fact = self.facts.get(id)?;
+        if fact.statement.is_narrowing() {
+            let closed = self.closures.iter().any(|closure| closure.id == fact.id());
+            let revokes = matches!(fact.statement, Statement::Revoke { .. });
+            let counts = closed || !revokes;
+            return Some(if counts {
+                StatementVerdict::Counts
+            } else {
+                StatementVerdict::NotAbove
+            });
+        }
+        let scope = Scope { reach: &self.counting, limits: &self.limits, logs, coalition: false };
+        Some(scope.verdict(fact, self.counted.contains(id)))
+    }
+
+    /// Why an entry of a log at a position is quarantined; `None` if it counts.
+    #[must_use]
+    pub fn quarantine(&self, log: &LogId, seq: u64, logs: &dyn Logs) -> Option<Cause> {
+        let limit = self.limit(log, logs);
+        limit.cause.filter(|_| seq >= limit.next)
+    }
+}

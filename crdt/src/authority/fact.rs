@@ -1,0 +1,105 @@
+//! Facts: statements as they are held, each at its place, and what is asked of logs.
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+
+use crate::hash::Digest;
+use crate::id::{DeviceId, EntryId, LogId, StatementId};
+use crate::statement::{Act, Mark, Statement};
+
+/// Where a statement stands.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub struct Place {
+    /// The log; its device is the issuer.
+    pub log: LogId,
+    /// The position.
+    pub seq: u64,
+    /// The entry.
+    pub id: EntryId,
+}
+
+/// What is held of logs, as far as verdicts ask. A replica answers from its logbook.
+pub trait Logs {
+    /// How many entries of a log are held.
+    fn held(&self, log: &LogId) -> u64;
+    /// The id of the entry at a position of the branch that is held.
+    fn id_at(&self, log: &LogId, seq: u64) -> Option<EntryId>;
+    /// The lowest position that is proven to be forked.
+    fn forked_at(&self, log: &LogId) -> Option<u64>;
+}
+
+/// A statement that is held.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) struct Fact {
+    pub(super) place: Place,
+    pub(super) statement: Statement,
+    /// Its marks, from wherever they travelled.
+    pub(super) marks: MarkSet,
+}
+
+impl Fact {
+    pub(super) fn new(place: Place, statement: Statement, payload: Option<&[u8]>) -> Self {
+        let marks = marks_of(&statement, payload);
+        Self { place, statement, marks }
+    }
+
+    /// Joins the facts that are held. Returns whether that tells anything new: a fact may have come
+    /// before the list of its marks.
+    pub(super) fn join(self, held: &mut BTreeMap<EntryId, Self>) -> bool {
+        match held.entry(self.place.id) {
+            Entry::Vacant(vacant) => {
+                vacant.insert(self);
+                true
+            }
+            Entry::Occupied(mut occupied) => {
+                let richer = occupied.get().marks.is_empty() && !self.marks.is_empty();
+                if richer {
+                    occupied.insert(self);
+                }
+                richer
+            }
+        }
+    }
+
+    pub(super) const fn issuer(&self) -> DeviceId {
+        self.place.log.device
+    }
+
+    pub(super) const fn id(&self) -> StatementId {
+        StatementId(self.place.id.0)
+    }
+}
+
+/// Marks by the log's digest.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub(super) struct MarkSet(BTreeMap<Digest, (u64, EntryId)>);
+
+impl MarkSet {
+    pub(super) fn new(marks: Vec<Mark>) -> Self {
+        Self(marks.into_iter().map(|mark| (mark.log, (mark.count, mark.head))).collect())
+    }
+
+    pub(super) fn get(&self, log: &Digest) -> Option<(u64, EntryId)> {
+        self.0.get(log).copied()
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = Mark> + '_ {
+        self.0.iter().map(|(log, (count, head))| Mark { log: *log, count: *count, head: *head })
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+/// The marks that a statement names. Of a list that is missing, or another than it names, there are
+/// none.
+fn marks_of(statement: &Statement, payload: Option<&[u8]>) -> MarkSet {
+    let marks = match statement {
+        Statement::Revoke { keep: marks, .. } | Statement::Adopt { marks } => Some(marks),
+        Statement::RootAct(root) => root.act.marks(),
+        Statement::Propose { act, .. } => Act::marks(act),
+        _ => None,
+    };
+    MarkSet::new(marks.map(|marks| marks.resolve(payload)).unwrap_or_default())
+}

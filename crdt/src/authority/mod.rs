@@ -1,0 +1,611 @@
+//! Who may do what, and what counts: the answers that follow from all statements of a coalition and
+//! its compartments.
+//!
+//! Statements are a set that only grows. Every answer is a pure function of that set and of the
+//! branches that are held of logs: the order in which they came decides nothing. Statements that
+//! take away are judged by *positive* reach, which ignores all taking away; statements that give
+//! count only at places that count. So nobody undoes a revocation by losing or forking his log, and
+//! the evaluation has no cycle. The rules, by number, are in `docs/protocol/authority.md`; an
+//! evaluator written from that page alone is compared with this one in `tests/convergence`.
+//!
+//! [`Coalition`] and [`Compartment`] take statements by `insert`, which checks what can be checked
+//! of one alone, and draw their answers in `evaluate`, to be called once after a batch.
+
+mod closure;
+mod compartment;
+mod fact;
+mod positive;
+mod reach;
+mod route;
+mod steward;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use crate::charter::{Charter, Member};
+use crate::id::{AgencyNo, CoalitionId, CompartmentId, DeviceId, EntryId, LogId, StatementId};
+use crate::statement::{Act, Audience, Right, Statement};
+
+pub use closure::{Author, Cause, Closure, Limit};
+pub use compartment::{Compartment, EpochState};
+pub use fact::{Logs, Place};
+pub use reach::{Seat, Standing};
+pub use route::{Route, Uncovered};
+pub use steward::{Asked, RecordState};
+
+use closure::{Limits, closures, closures_by_acts};
+use fact::Fact;
+use positive::{Devices, Positive};
+use reach::{Reach, Source};
+
+/// What is wrong with a statement by itself. It is kept in its log and decides nothing; the fault is
+/// its issuer's.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, thiserror::Error)]
+pub enum StatementFault {
+    /// A certificate that its root or its desk did not sign.
+    #[error("a desk certificate that does not hold")]
+    Certificate,
+    /// A card that its device did not sign.
+    #[error("a device card that does not hold")]
+    Card,
+    /// A root's act that the root did not sign for this coalition.
+    #[error("a root's act that does not hold")]
+    RootAct,
+    /// Boxes that are malformed, or not those that the statement names.
+    #[error("boxes that are not what the statement names")]
+    Boxes,
+    /// An epoch whose depth is not one more than its deepest parent's.
+    #[error("an epoch whose depth does not follow from its parents")]
+    Depth,
+    /// A statement of another kind of log.
+    #[error("a statement that has no place in this log")]
+    Misplaced,
+}
+
+impl StatementFault {
+    /// A stable name, for counters and logs.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Certificate => "bad-certificate",
+            Self::Card => "bad-card",
+            Self::RootAct => "bad-root-act",
+            Self::Boxes => "bad-boxes",
+            Self::Depth => "bad-epoch-depth",
+            Self::Misplaced => "misplaced-statement",
+        }
+    }
+}
+
+/// What became of a statement, for those who ask why.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum StatementVerdict {
+    /// It counts.
+    Counts,
+    /// Its place is quarantined.
+    Quarantined(Cause),
+    /// Its issuer has no standing that lets it say this.
+    NoStanding,
+    /// A grant that no route of its issuer covers.
+    Uncovered(Uncovered),
+    /// An act that waits for approvals.
+    Waits {
+        /// Founders whose desks approved.
+        approved: usize,
+        /// Founders that are needed.
+        needed: usize,
+    },
+    /// It names a device that its issuer is not above, or a record of which it is no steward.
+    NotAbove,
+}
+
+impl fmt::Display for StatementVerdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Counts => f.write_str("it counts"),
+            Self::Quarantined(cause) => write!(f, "it is quarantined: {cause}"),
+            Self::NoStanding => f.write_str("its issuer has no standing to say it"),
+            Self::Uncovered(Uncovered::MayNotGrant) => {
+                f.write_str("its issuer may not grant, or not grant on")
+            }
+            Self::Uncovered(Uncovered::TooDeep) => {
+                f.write_str("its issuer's right has passed through as many hands as it may")
+            }
+            Self::Uncovered(Uncovered::Widened) => f.write_str("it gives more than its issuer has"),
+            Self::Waits { approved, needed } => write!(f, "{approved} of {needed} signed"),
+            Self::NotAbove => f.write_str("its issuer is not above what it is about"),
+        }
+    }
+}
+
+/// A coalition, as its statements make it.
+#[derive(Clone, Debug)]
+pub struct Coalition {
+    id: CoalitionId,
+    charter: Charter,
+    facts: BTreeMap<EntryId, Fact>,
+    positive: Positive,
+    counting: Reach,
+    closures: Vec<Closure>,
+    limits: Limits,
+    counted: BTreeSet<EntryId>,
+}
+
+impl Coalition {
+    /// A coalition with no more than its charter.
+    #[must_use]
+    pub fn new(charter: Charter) -> Self {
+        let mut coalition = Self {
+            id: charter.id(),
+            charter,
+            facts: BTreeMap::new(),
+            positive: Positive::default(),
+            counting: Reach::default(),
+            closures: Vec::new(),
+            limits: Limits::default(),
+            counted: BTreeSet::new(),
+        };
+        coalition.evaluate(&NoLogs);
+        coalition
+    }
+
+    /// The coalition's id.
+    #[must_use]
+    pub const fn id(&self) -> CoalitionId {
+        self.id
+    }
+
+    /// The name under which the coalition's own log is kept and synced.
+    #[must_use]
+    pub const fn compartment(&self) -> CompartmentId {
+        CompartmentId(self.id.0)
+    }
+
+    /// The charter.
+    #[must_use]
+    pub const fn charter(&self) -> &Charter {
+        &self.charter
+    }
+
+    /// The agencies that belong to it, by number; retired ones, too, whose records remain.
+    #[must_use]
+    pub const fn seats(&self) -> &BTreeMap<AgencyNo, Seat> {
+        &self.counting.seats
+    }
+
+    /// The agencies, by number.
+    pub fn members(&self) -> impl Iterator<Item = &Member> {
+        self.counting.seats.values().map(|seat| &seat.member)
+    }
+
+    /// An agency.
+    #[must_use]
+    pub fn member(&self, no: AgencyNo) -> Option<&Member> {
+        self.counting.seats.get(&no).map(|seat| &seat.member)
+    }
+
+    /// Whether an act in force has retired an agency, and no admission since brought it back.
+    #[must_use]
+    pub fn is_retired(&self, agency: AgencyNo) -> bool {
+        let cited: BTreeSet<StatementId> = self
+            .counting
+            .acts
+            .values()
+            .filter_map(|held| match &held.act {
+                Act::Admit { member, cites } if member.no == agency => Some(cites),
+                _ => None,
+            })
+            .flatten()
+            .copied()
+            .collect();
+        self.counting.acts.iter().any(|(id, held)| {
+            matches!(held.act, Act::Retire { agency: retired, .. } if retired == agency)
+                && !cited.contains(id)
+        })
+    }
+
+    /// The devices that have a standing by what counts; closed ones, too.
+    #[must_use]
+    pub const fn devices(&self) -> &BTreeMap<DeviceId, Standing> {
+        &self.counting.devices
+    }
+
+    /// The standing of a device whose standing was not ended.
+    #[must_use]
+    pub fn live(&self, device: &DeviceId) -> Option<&Standing> {
+        self.counting.devices.get(device).filter(|_| self.limits.is_live(device))
+    }
+
+    /// The closures of a device.
+    #[must_use]
+    pub fn closures_of(&self, device: &DeviceId) -> &[Closure] {
+        self.limits.closures_of(device)
+    }
+
+    /// All closures.
+    #[must_use]
+    pub fn closures(&self) -> &[Closure] {
+        &self.closures
+    }
+
+    /// The number for an agency that a founder lets in: above all that are taken, and of those the
+    /// founder's own, so that two founders who do not hear of each other give no number twice.
+    #[must_use]
+    pub fn next_agency(&self, founder: AgencyNo) -> AgencyNo {
+        let founders = &self.charter.founders;
+        let place = founders.iter().position(|member| member.no == founder).unwrap_or(0);
+        let last = self.positive.roots.keys().next_back().map_or(0, |no| no.0);
+        let own = |no: &u16| usize::from(*no) % founders.len().max(1) == place;
+        AgencyNo((last.saturating_add(1)..=u16::MAX).find(own).unwrap_or(u16::MAX))
+    }
+
+    /// Adds a statement. Returns whether it is new and may have consequences, which
+    /// [`Coalition::evaluate`] draws. Its signatures are checked here, once.
+    pub fn insert(
+        &mut self,
+        place: Place,
+        statement: Statement,
+        payload: Option<&[u8]>,
+    ) -> Result<bool, StatementFault> {
+        match &statement {
+            Statement::Desk(certificate) if !certificate.holds() => {
+                return Err(StatementFault::Certificate);
+            }
+            Statement::Grant { audience: Audience::Device { card, .. }, .. } if !card.holds() => {
+                return Err(StatementFault::Card);
+            }
+            Statement::RootAct(act) if !act.holds(&self.id) => return Err(StatementFault::RootAct),
+            Statement::Open(_)
+            | Statement::Epoch(_)
+            | Statement::Seal { .. }
+            | Statement::Describe { .. }
+            | Statement::Erase(_)
+            | Statement::EraseAlso { .. }
+            | Statement::Restrict { .. }
+            | Statement::Hold { .. }
+            | Statement::Lift { .. }
+            | Statement::Recall { .. } => return Err(StatementFault::Misplaced),
+            Statement::Found(_) | Statement::Unknown { .. } => return Ok(false),
+            _ => {}
+        }
+        Ok(Fact::new(place, statement, payload).join(&mut self.facts))
+    }
+
+    /// Draws all answers anew. Returns whether any changed.
+    pub fn evaluate(&mut self, logs: &dyn Logs) -> bool {
+        let facts: Vec<&Fact> = self.facts.values().collect();
+        let source = Source { id: self.id, charter: &self.charter, facts: &facts };
+        let positive = Positive::new(&source, &|fact| is_before_fork(fact, logs));
+        let without = |device: &DeviceId| {
+            let others = |fact: &&&Fact| !is_grant_of(fact, device) && is_before_fork(fact, logs);
+            let others: Vec<&Fact> = facts.iter().filter(others).copied().collect();
+            Devices::coalition(&positive.roots, &others)
+        };
+        let orphans = |agency| orphans(&facts, &positive, agency, logs);
+        let mut closures = closures(&facts, &positive.devices, &positive, &without, &self.id);
+        closures.extend(closures_by_acts(&positive, &orphans));
+        let mut limits = Limits::new(closures.iter().cloned());
+        let proven = facts.iter().filter(|fact| is_self_proving(&fact.statement));
+        let mut counted: BTreeSet<EntryId> = proven.map(|fact| fact.place.id).collect();
+        let mut before = Reach::default();
+        let counting = loop {
+            let counting = Reach::next_round(&source, &positive, &before, &|fact| {
+                counted.contains(&fact.place.id)
+            });
+            limits.reset();
+            gather(&mut limits, &facts, &counted, &counting, &counting, &self.id);
+            let mut more = BTreeSet::new();
+            let area = Scope { reach: &counting, limits: &limits, logs, coalition: true };
+            let mut places: BTreeMap<LogId, Limit> = BTreeMap::new();
+            for fact in &facts {
+                if !counted.contains(&fact.place.id) && area.counts(fact, &mut places) {
+                    more.insert(fact.place.id);
+                }
+            }
+            if more.is_empty() && counting.acts == before.acts {
+                break counting;
+            }
+            counted.extend(more);
+            before = counting;
+        };
+        let changed = positive != self.positive
+            || counting != self.counting
+            || closures != self.closures
+            || counted != self.counted;
+        self.positive = positive;
+        self.counting = counting;
+        self.closures = closures;
+        self.limits = limits;
+        self.counted = counted;
+        changed
+    }
+
+    /// How far a log of the coalition counts.
+    #[must_use]
+    pub fn limit(&self, log: &LogId, logs: &dyn Logs) -> Limit {
+        self.limits.of(log, self.counting.devices.get(&log.device), logs, true)
+    }
+
+    /// Whether entries of a device's coalition log are worth storing: whether it could ever count. A
+    /// desk that the set does not know yet introduces itself by the certificate in its first entry.
+    #[must_use]
+    pub fn admits(&self, device: &DeviceId, first: Option<&Statement>) -> bool {
+        if self.positive.devices.contains(device) {
+            return true;
+        }
+        matches!(first, Some(Statement::Desk(certificate))
+            if certificate.desk.device == *device
+                && self.positive.agencies_of(&certificate.root).next().is_some()
+                && certificate.holds())
+    }
+
+    /// The acts that are proposed, with the founders whose desks approved each, by what counts for
+    /// it, and whether it is in force.
+    #[must_use]
+    pub fn proposals(&self) -> BTreeMap<StatementId, Proposal> {
+        let mut proposals: BTreeMap<StatementId, Proposal> = BTreeMap::new();
+        for fact in self.facts.values() {
+            if let Statement::Propose { number, act } = &fact.statement {
+                let id = act.id(&self.id, *number);
+                let in_force = self.counting.acts.contains_key(&id);
+                proposals.entry(id).or_insert_with(|| Proposal {
+                    act: act.clone(),
+                    approved: BTreeSet::new(),
+                    in_force,
+                });
+            }
+        }
+        for fact in self.facts.values() {
+            let id = match &fact.statement {
+                Statement::Propose { number, act } => act.id(&self.id, *number),
+                Statement::Approve { act } => *act,
+                _ => continue,
+            };
+            let Some(proposal) = proposals.get_mut(&id) else { continue };
+            let counts = proposal.act.is_narrowing() || self.counted.contains(&fact.place.id);
+            if !counts {
+                continue;
+            }
+            let issuer = fact.issuer();
+            let parts = self.positive.devices.parts(&issuer).filter(|(_, part)| part.desk);
+            let is_founder = |no: &AgencyNo| self.charter.founders.iter().any(|f| f.no == *no);
+            proposal.approved.extend(parts.map(|(no, _)| no).filter(is_founder));
+        }
+        proposals
+    }
+
+    /// The statements that are held, by entry id.
+    pub fn statements(&self) -> impl Iterator<Item = (&Place, &Statement)> {
+        self.facts.values().map(|fact| (&fact.place, &fact.statement))
+    }
+
+    /// What became of a statement of the coalition's logs; `None` if it is not held.
+    #[must_use]
+    pub fn verdict(&self, id: &EntryId, logs: &dyn Logs) -> Option<StatementVerdict> {
+        let fact = self.facts.get(id)?;
+        let scope = Scope { reach: &self.counting, limits: &self.limits, logs, coalition: true };
+        let act = match &fact.statement {
+            Statement::Propose { number, act } => Some(act.id(&self.id, *number)),
+            Statement::Approve { act } => Some(*act),
+            _ => None,
+        };
+        if let Some(act) = act {
+            let proposals = self.proposals();
+            return Some(match proposals.get(&act) {
+                Some(proposal) if proposal.in_force => StatementVerdict::Counts,
+                proposal => StatementVerdict::Waits {
+                    approved: proposal.map_or(0, |proposal| proposal.approved.len()),
+                    needed: usize::from(self.charter.quorum),
+                },
+            });
+        }
+        if fact.statement.is_narrowing() {
+            let counts = self.closures.iter().any(|closure| closure.id == fact.id())
+                || matches!(&fact.statement, Statement::RootAct(root)
+                    if self.closures.iter().any(|closure| closure.id == root.id(&self.id)));
+            return Some(if counts {
+                StatementVerdict::Counts
+            } else {
+                StatementVerdict::NotAbove
+            });
+        }
+        Some(scope.verdict(fact, self.counted.contains(id)))
+    }
+}
+
+/// An act that a founder proposed.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Proposal {
+    /// The act.
+    pub act: Act,
+    /// The founders whose desks approved.
+    pub approved: BTreeSet<AgencyNo>,
+    /// Whether they are enough.
+    pub in_force: bool,
+}
+
+/// Adds what counted statements of an area adopt and reopen.
+fn gather(
+    limits: &mut Limits,
+    facts: &[&Fact],
+    counted: &BTreeSet<EntryId>,
+    reach: &Reach,
+    seats: &Reach,
+    coalition: &CoalitionId,
+) {
+    let mut by_roots = BTreeMap::new();
+    for fact in facts.iter().filter(|fact| counted.contains(&fact.place.id)) {
+        let by = reach.devices.get(&fact.issuer()).filter(|by| by.desk);
+        match &fact.statement {
+            Statement::Desk(certificate) => {
+                let Some(reopening) = &certificate.reopening else { continue };
+                let desk = certificate.desk.device;
+                let held = reach.devices.get(&desk);
+                let Some(agency) = held.map(|held| held.agency) else { continue };
+                if seats.seats.get(&agency).is_some_and(|s| s.is_standing(&certificate.root)) {
+                    let permitted = seats.permitted(agency);
+                    limits.reopen(desk, reopening, Author::Root(agency), &permitted);
+                }
+            }
+            Statement::Grant {
+                audience: Audience::Device { agency, card },
+                reopening: Some(reopening),
+                ..
+            } => {
+                let held = reach.devices.get(&card.device);
+                let held = held.filter(|held| held.agency == *agency);
+                if held.is_some() && by.is_some_and(|by| by.agency == *agency) {
+                    let permitted = seats.permitted(*agency);
+                    limits.reopen(card.device, reopening, Author::Desk(*agency), &permitted);
+                }
+            }
+            Statement::Adopt { .. } => {
+                if let Some(desk) = by {
+                    limits.adopt(Author::Desk(desk.agency), &fact.marks);
+                }
+            }
+            Statement::RootAct(root) if matches!(root.act, Act::Adopt { .. }) => {
+                let marks = by_roots.entry((root.root, root.id(coalition))).or_insert(&fact.marks);
+                if marks.is_empty() {
+                    *marks = &fact.marks;
+                }
+            }
+            _ => {}
+        }
+    }
+    for ((root, _), marks) in by_roots {
+        let Some(agency) = seats.root_of(&root) else { continue };
+        if seats.seats.get(&agency).is_some_and(|seat| seat.is_standing(&root)) {
+            limits.adopt(Author::Root(agency), marks);
+        }
+    }
+    for held in reach.acts.values() {
+        if matches!(held.act, Act::Adopt { .. }) {
+            limits.adopt(Author::Whole, &held.marks);
+        }
+    }
+}
+
+/// What judges the widening statements of an area.
+struct Scope<'a> {
+    reach: &'a Reach,
+    limits: &'a Limits,
+    logs: &'a dyn Logs,
+    coalition: bool,
+}
+
+impl Scope<'_> {
+    /// Whether a statement counts by what counts already.
+    fn counts(&self, fact: &Fact, places: &mut BTreeMap<LogId, Limit>) -> bool {
+        if is_self_proving(&fact.statement) {
+            return true;
+        }
+        let log = fact.place.log;
+        let standing = self.reach.devices.get(&log.device);
+        let limit = *places
+            .entry(log)
+            .or_insert_with(|| self.limits.of(&log, standing, self.logs, self.coalition));
+        self.stands(fact, limit) && self.may_say(fact, standing).is_ok()
+    }
+
+    /// Whether a place counts: it is below the limit of the branch that is held, and of no other.
+    fn stands(&self, fact: &Fact, limit: Limit) -> bool {
+        let Place { log, seq, id } = &fact.place;
+        *seq < limit.next && self.logs.id_at(log, *seq) == Some(*id)
+    }
+
+    fn may_say(&self, fact: &Fact, standing: Option<&Standing>) -> Result<(), StatementVerdict> {
+        let standing = standing.ok_or(StatementVerdict::NoStanding)?;
+        match &fact.statement {
+            Statement::Grant { right, caveats, .. } => {
+                let routes = standing.routes.iter().map(|route| route.grant(*right, caveats));
+                let refusals: Result<Vec<Uncovered>, ()> =
+                    routes.map(|route| route.err().ok_or(())).collect();
+                match refusals {
+                    Err(()) => Ok(()),
+                    Ok(refusals) => Err(refusals
+                        .into_iter()
+                        .max()
+                        .map_or(StatementVerdict::NoStanding, StatementVerdict::Uncovered)),
+                }
+            }
+            Statement::Adopt { .. } if !standing.desk => Err(StatementVerdict::NoStanding),
+            Statement::Epoch(_) | Statement::Seal { .. } | Statement::Describe { .. }
+                if standing.right() < Right::Write =>
+            {
+                Err(StatementVerdict::NoStanding)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn verdict(&self, fact: &Fact, counted: bool) -> StatementVerdict {
+        if counted {
+            return StatementVerdict::Counts;
+        }
+        let standing = self.reach.devices.get(&fact.issuer());
+        let limit = self.limits.of(&fact.place.log, standing, self.logs, self.coalition);
+        match limit.cause {
+            Some(Cause::Standing) => StatementVerdict::NoStanding,
+            Some(cause) if !self.stands(fact, limit) => StatementVerdict::Quarantined(cause),
+            _ => self.may_say(fact, standing).err().unwrap_or(StatementVerdict::NotAbove),
+        }
+    }
+}
+
+/// Whether a statement counts by who signed it, whoever wrote it down.
+const fn is_self_proving(statement: &Statement) -> bool {
+    matches!(statement, Statement::Desk(_) | Statement::RootAct(_))
+}
+
+fn is_grant_of(fact: &Fact, device: &DeviceId) -> bool {
+    matches!(fact.statement, Statement::Grant { .. }) && fact.issuer() == *device
+}
+
+/// Whether a statement decides positive reach: it stands before any fork of its log, since what peers
+/// hold beyond one may differ, or proves itself.
+fn is_before_fork(fact: &Fact, logs: &dyn Logs) -> bool {
+    is_self_proving(&fact.statement)
+        || logs.forked_at(&fact.place.log).is_none_or(|fork| fact.place.seq < fork)
+}
+
+/// The devices of an agency that would have no route if its replaced roots had certified nothing.
+fn orphans(
+    facts: &[&Fact],
+    positive: &Positive,
+    agency: AgencyNo,
+    logs: &dyn Logs,
+) -> BTreeSet<DeviceId> {
+    let Some(roots) = positive.roots.get(&agency) else { return BTreeSet::new() };
+    let stays = |fact: &&&Fact| match &fact.statement {
+        Statement::Desk(certificate) => {
+            !roots.all.contains(&certificate.root) || roots.replacing.contains(&certificate.root)
+        }
+        _ => is_before_fork(fact, logs),
+    };
+    let remaining: Vec<&Fact> = facts.iter().filter(stays).copied().collect();
+    let left = Devices::coalition(&positive.roots, &remaining);
+    let mut devices = positive.devices.of_agency(agency);
+    devices.retain(|device| left.of(device, agency).is_none());
+    devices
+}
+
+/// Nothing is held yet.
+struct NoLogs;
+
+impl Logs for NoLogs {
+    fn held(&self, _log: &LogId) -> u64 {
+        0
+    }
+
+    fn id_at(&self, _log: &LogId, _seq: u64) -> Option<EntryId> {
+        None
+    }
+
+    fn forked_at(&self, _log: &LogId) -> Option<u64> {
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,274 @@
+//! Positive reach: who could ever do what (`docs/protocol/authority.md`, section 3).
+//!
+//! It follows from widening statements before forks alone, as if nothing had ever been taken away,
+//! chosen or limited. So it grows with every statement, and shrinks by proofs of forks alone: what was
+//! judged by it, such as a revocation, is not undone by statements that come later. A device may be of
+//! several agencies here; each of them has a say over it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::bounds::ROUTE_DEPTH_MAX;
+use crate::id::{AgencyNo, DeviceId, StatementId};
+use crate::keys::RootKey;
+use crate::statement::{Act, Audience, Opening, Right, Statement};
+
+use super::closure::Author;
+use super::fact::Fact;
+use super::reach::{InForce, Source, Voters, proposed};
+
+/// A coalition's positive reach.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub(super) struct Positive {
+    pub(super) roots: BTreeMap<AgencyNo, Roots>,
+    pub(super) devices: Devices,
+    pub(super) acts: BTreeMap<StatementId, InForce>,
+}
+
+/// All roots that an agency ever had.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub(super) struct Roots {
+    /// Those that it came with, by whichever admission, and those that replaced one.
+    pub(super) all: BTreeSet<RootKey>,
+    /// Those that replaced one.
+    pub(super) replacing: BTreeSet<RootKey>,
+}
+
+/// The devices that have reach, as each of the agencies that they are of.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub(super) struct Devices(BTreeMap<DeviceId, BTreeMap<AgencyNo, Part>>);
+
+/// What a device could do as one agency's.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub(super) struct Part {
+    pub(super) desk: bool,
+    steps: BTreeSet<Step>,
+}
+
+/// A route without its limits: depth, right, and whether it grants on.
+type Step = (u8, Right, bool);
+
+/// The step of a desk.
+const DESK: Step = (1, Right::Admin, true);
+
+/// A grant to one device.
+struct Gift<'a> {
+    fact: &'a Fact,
+    /// As which agency's the issuer must have the route, if it matters.
+    of: Option<AgencyNo>,
+    to: (DeviceId, AgencyNo),
+    right: Right,
+    /// What it gives at the most.
+    at_most: Right,
+    may_delegate: bool,
+}
+
+impl Positive {
+    /// Draws a coalition's, from the facts for which `early` holds. Certificates count always.
+    ///
+    /// Who may approve follows from founders' roots alone, and these only grow with acts in force,
+    /// so that acts are a least fixpoint; all else is drawn from them once.
+    pub(super) fn new(source: &Source<'_>, early: &dyn Fn(&Fact) -> bool) -> Self {
+        let mut acts: BTreeMap<StatementId, InForce> = BTreeMap::new();
+        loop {
+            let voters = Voters::new(source, &acts);
+            let mut more = proposed(source);
+            more.retain(|id, held| {
+                held.widely = voters.are_enough(id, early);
+                held.widely || held.act.is_narrowing() && voters.are_enough(id, &|_| true)
+            });
+            if more == acts {
+                break;
+            }
+            acts = more;
+        }
+        let roots = roots(source, &acts);
+        let facts: Vec<&Fact> = source.facts.iter().copied().filter(|fact| early(fact)).collect();
+        let devices = Devices::coalition(&roots, &facts);
+        Self { roots, devices, acts }
+    }
+
+    /// The agencies that a root is of.
+    pub(super) fn agencies_of(&self, root: &RootKey) -> impl Iterator<Item = AgencyNo> {
+        let of = self.roots.iter().filter(move |(_, roots)| roots.all.contains(root));
+        of.map(|(no, _)| *no)
+    }
+}
+
+fn roots(source: &Source<'_>, acts: &BTreeMap<StatementId, InForce>) -> BTreeMap<AgencyNo, Roots> {
+    let founders = &source.charter.founders;
+    let mut roots: BTreeMap<AgencyNo, Roots> = BTreeMap::new();
+    for founder in founders {
+        roots.entry(founder.no).or_default().all.insert(founder.root);
+    }
+    for held in acts.values().filter(|held| held.widely) {
+        if let Act::Admit { member, .. } = &held.act
+            && !founders.iter().any(|founder| founder.no == member.no)
+        {
+            roots.entry(member.no).or_default().all.insert(member.root);
+        }
+    }
+    for held in acts.values().filter(|held| held.widely) {
+        if let Act::ReplaceRoot { agency, root, .. } = &held.act
+            && let Some(of) = roots.get_mut(agency)
+        {
+            of.all.insert(*root);
+            of.replacing.insert(*root);
+        }
+    }
+    roots
+}
+
+impl Devices {
+    /// Those that certificates and grants give reach in a coalition.
+    pub(super) fn coalition(roots: &BTreeMap<AgencyNo, Roots>, facts: &[&Fact]) -> Self {
+        let mut devices = Self::default();
+        for fact in facts {
+            let Statement::Desk(certificate) = &fact.statement else { continue };
+            for (no, of) in roots {
+                if of.all.contains(&certificate.root) {
+                    let part = devices.part((certificate.desk.device, *no));
+                    *part = Part { desk: true, steps: BTreeSet::from([DESK]) };
+                }
+            }
+        }
+        let mut gifts = Vec::new();
+        for fact in facts {
+            let Statement::Grant {
+                audience: Audience::Device { agency, card },
+                right,
+                caveats,
+                ..
+            } = &fact.statement
+            else {
+                continue;
+            };
+            let is_desk = |device| devices.of(&device, *agency).is_some_and(|part| part.desk);
+            if is_desk(DeviceId(card.sponsor)) && !is_desk(card.device) {
+                gifts.push(Gift {
+                    fact,
+                    of: Some(*agency),
+                    to: (card.device, *agency),
+                    right: *right,
+                    at_most: Right::Admin,
+                    may_delegate: caveats.may_delegate,
+                });
+            }
+        }
+        devices.spread(&gifts);
+        devices
+    }
+
+    /// Those that have reach in a compartment, where `self` is the coalition's.
+    pub(super) fn compartment(
+        &self,
+        roots: &BTreeMap<AgencyNo, Roots>,
+        opening: &Opening,
+        facts: &[&Fact],
+    ) -> Self {
+        let is_in = |no: &AgencyNo| {
+            let mut meant = opening.audience.iter().filter(|(of, _)| of == no);
+            meant.any(|(_, root)| roots.get(no).is_some_and(|roots| roots.all.contains(root)))
+        };
+        let mut devices = self.clone();
+        devices.0.values_mut().for_each(|parts| parts.retain(|no, _| is_in(no)));
+        devices.0.retain(|_, parts| !parts.is_empty());
+        let mut gifts = Vec::new();
+        for fact in facts {
+            let Statement::Grant { audience, right, caveats, .. } = &fact.statement else {
+                continue;
+            };
+            let mut give = |device: &DeviceId, no: AgencyNo| {
+                gifts.push(Gift {
+                    fact,
+                    of: None,
+                    to: (*device, no),
+                    right: *right,
+                    at_most: if is_in(&no) { Right::Admin } else { Right::Relay },
+                    may_delegate: caveats.may_delegate,
+                });
+            };
+            match audience {
+                Audience::Device { agency, card } if self.of(&card.device, *agency).is_some() => {
+                    give(&card.device, *agency);
+                }
+                Audience::Device { .. } => {}
+                Audience::Agency(no) => {
+                    self.of_agency(*no).iter().for_each(|device| give(device, *no));
+                }
+            }
+        }
+        devices.spread(&gifts);
+        for (device, parts) in &mut devices.0 {
+            for (no, part) in parts {
+                part.desk = self.of(device, *no).is_some_and(|above| above.desk);
+            }
+        }
+        devices
+    }
+
+    /// Follows gifts, depth by depth.
+    fn spread(&mut self, gifts: &[Gift<'_>]) {
+        for depth in 1..ROUTE_DEPTH_MAX {
+            let carries = |gift: &&Gift<'_>| {
+                let covers = |(at, right, on): &Step| {
+                    *at == depth && *on && *right >= Right::Admit && *right >= gift.right
+                };
+                let mut parts = self.parts(&gift.fact.issuer());
+                parts.any(|(no, part)| {
+                    gift.of.is_none_or(|of| of == no) && part.steps.iter().any(covers)
+                })
+            };
+            let carried: Vec<&Gift<'_>> = gifts.iter().filter(carries).collect();
+            for gift in carried {
+                let right = gift.right.min(gift.at_most);
+                self.part(gift.to).steps.insert((depth + 1, right, gift.may_delegate));
+            }
+        }
+    }
+
+    fn part(&mut self, (device, no): (DeviceId, AgencyNo)) -> &mut Part {
+        self.0.entry(device).or_default().entry(no).or_default()
+    }
+
+    /// What a device could do as an agency's.
+    pub(super) fn of(&self, device: &DeviceId, no: AgencyNo) -> Option<&Part> {
+        self.0.get(device)?.get(&no)
+    }
+
+    /// What a device could do, as each agency's that it is of.
+    pub(super) fn parts<'a>(
+        &'a self,
+        device: &DeviceId,
+    ) -> impl Iterator<Item = (AgencyNo, &'a Part)> + use<'a> {
+        self.0.get(device).into_iter().flatten().map(|(no, part)| (*no, part))
+    }
+
+    /// Whether a device has reach at all.
+    pub(super) fn contains(&self, device: &DeviceId) -> bool {
+        self.0.contains_key(device)
+    }
+
+    /// The devices of an agency.
+    pub(super) fn of_agency(&self, no: AgencyNo) -> BTreeSet<DeviceId> {
+        let devices = self.0.iter().filter(|(_, parts)| parts.contains_key(&no));
+        devices.map(|(device, _)| *device).collect()
+    }
+
+    /// On whose word a device speaks that has a right: as each agency's as which it has it.
+    pub(super) fn speakers(&self, device: &DeviceId, right: Right) -> Vec<Author> {
+        let able = self.parts(device).filter(|(_, part)| part.right() >= right);
+        able.map(|(no, part)| part.author(no)).collect()
+    }
+}
+
+impl Part {
+    /// The highest right.
+    pub(super) fn right(&self) -> Right {
+        self.steps.iter().map(|(_, right, _)| *right).max().unwrap_or(Right::Relay)
+    }
+
+    /// On whose word the device speaks as this agency's.
+    pub(super) const fn author(&self, no: AgencyNo) -> Author {
+        if self.desk { Author::Desk(no) } else { Author::Device(no) }
+    }
+}

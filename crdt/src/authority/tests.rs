@@ -1,0 +1,12 @@
+//! One test for each rule of `docs/protocol/authority.md`, named after it. What rules do together is
+//! tried in `tests/convergence`.
+
+mod acts;
+mod adoption;
+mod closures;
+mod entries;
+mod epochs;
+mod reach;
+mod records;
+mod refusals;
+mod support;

@@ -1,0 +1,86 @@
+//! §9: epochs.
+
+use super::support::{Part, Whole, World, device};
+use crate::id::EpochId;
+use crate::statement::{Act, Marks, Right, Statement};
+
+fn current(world: &World) -> Option<EpochId> {
+    world.compartment.current_epoch(|_| true)
+}
+
+#[test]
+fn epoch_choice() {
+    let mut world = World::new();
+    let readers = [(1, 0), (2, 0)];
+    let first = world.epoch((1, 0), &[], &readers);
+    assert_eq!(current(&world), Some(first));
+    // The deepest, then the greatest, of those that one can open.
+    let deeper = [world.epoch((1, 0), &[first], &readers), world.epoch((2, 0), &[first], &readers)];
+    assert_eq!(current(&world), deeper.into_iter().max());
+    assert_eq!(world.compartment.current_epoch(|id| *id == first), Some(first));
+    let joined = world.epoch(
+        (1, 0),
+        &{
+            let mut both = deeper;
+            both.sort();
+            both
+        },
+        &readers,
+    );
+    assert_eq!(current(&world), Some(joined));
+    // One that an act retired is written under no more.
+    world.act(Act::RetireEpoch { epoch: joined });
+    assert_eq!(current(&world), deeper.into_iter().max());
+}
+
+#[test]
+fn a_removed_reader_opens_no_later_epoch() {
+    let mut world = World::new();
+    world.grant((1, 0), Whole, (1, 4), Right::Read);
+    let with = world.epoch((1, 0), &[], &[(1, 0), (1, 4)]);
+    assert_eq!(current(&world), Some(with));
+    world.revoke((1, 0), Whole, (1, 4), Marks::NONE);
+    assert!(!world.compartment.epochs()[&with].clean);
+    assert_eq!(current(&world), None, "nobody writes under what it can read");
+    let without = world.epoch((1, 0), &[with], &[(1, 0)]);
+    assert_eq!(current(&world), Some(without));
+    // Somebody who seals for it all the same makes the epoch one that nobody uses.
+    world.seal((2, 0), without, &[(1, 4)]);
+    assert_eq!(current(&world), None);
+}
+
+#[test]
+fn a_relay_opens_nothing() {
+    let mut world = World::new();
+    world.grant((1, 0), Whole, (1, 4), Right::Relay);
+    assert!(!world.compartment.readers().any(|(id, _)| *id == device((1, 4))));
+    let epoch = world.epoch((1, 0), &[], &[(1, 0), (1, 4)]);
+    assert!(!world.compartment.epochs()[&epoch].clean);
+    assert_eq!(current(&world), None);
+}
+
+#[test]
+fn an_epoch_counts_if_its_author_may_write() {
+    let mut world = World::new();
+    world.grant((1, 0), Whole, (1, 4), Right::Read);
+    let epoch = world.epoch((1, 4), &[], &[(1, 4)]);
+    assert_eq!(current(&world), None);
+    // It is known all the same: what was sealed under it is opened.
+    assert!(world.compartment.epochs().contains_key(&epoch));
+    world.grant((1, 0), Part, (1, 4), Right::Write);
+    assert_eq!(current(&world), Some(epoch));
+}
+
+#[test]
+fn an_epoch_is_known_when_its_parents_are() {
+    let mut world = World::new();
+    let first = world.epoch((1, 0), &[], &[(1, 0)]);
+    let second = world.epoch((1, 0), &[first], &[(1, 0)]);
+    let statement = |id| world.compartment.epochs()[&id].statement.clone();
+    let (parent, child) = (statement(first), statement(second));
+    let mut late = World::new();
+    late.say((1, 0), Part, Statement::Epoch(child));
+    assert!(late.compartment.epochs().is_empty());
+    late.say((1, 0), Part, Statement::Epoch(parent));
+    assert_eq!(late.compartment.epochs().len(), 2);
+}

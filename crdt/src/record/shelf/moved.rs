@@ -1,0 +1,232 @@
+//! What quarantine does to records: when the limit of a log moves, or the routes of its device, the
+//! records that have entries in the span are judged again, and projected again.
+//!
+//! What is to be done is written down in the batch that moves the limit, so that a peer that stops
+//! half-way goes on where it was. It is done in pieces: each walks the log's chunks once, opens the
+//! sealed headers, and takes up each record that they are about once. Most records are no more than
+//! a genesis; for those neither a payload nor a document is opened unless they come to count.
+
+use std::collections::BTreeMap;
+use std::ops::{ControlFlow, Range};
+
+use crate::codec::{DecodeError, Reader as Bytes, Write as _};
+use crate::entry::sealed::{EntryKind, SealedHeader};
+use crate::hash::sha256;
+use crate::id::{Class, RecordId};
+use crate::logbook::{LogNo, StoredEntry};
+use crate::store::{Batch, Space, Store, StoreError, damaged};
+
+use super::super::genesis::record_id;
+use super::thread::Place;
+use super::{Desk, Listing, Opened, Shelf, Work};
+
+/// Most entries that one batch walks over, and most bytes of geneses that it holds meanwhile, not
+/// counting the last.
+pub(super) const MOVED_PER_BATCH: usize = 1_024;
+const MOVED_BYTES_PER_BATCH: usize = 4 * 1024 * 1024;
+
+impl Shelf {
+    /// A log's limit moves from one position to another, either way. To be called with the batch
+    /// that makes it so; [`Shelf::judge_moved`] does the work, and until it is done projections
+    /// show records as they were.
+    pub fn limit_moved(&mut self, batch: &mut Batch, no: LogNo, from: u64, to: u64) {
+        if from == to {
+            return;
+        }
+        self.threads.clear();
+        let (start, end) = (from.min(to), from.max(to));
+        let span = self.moved.entry(no).or_insert(start..end);
+        *span = span.start.min(start)..span.end.max(end);
+        batch.put(Space::Meta, key(no), write(span));
+    }
+
+    /// What the routes of a log's device allow changes. As [`Shelf::limit_moved`], for the whole
+    /// log.
+    pub fn routes_moved(&mut self, batch: &mut Batch, no: LogNo) {
+        self.limit_moved(batch, no, 0, u64::MAX);
+    }
+
+    /// Whether [`Shelf::judge_moved`] has work.
+    #[must_use]
+    pub fn has_moved(&self) -> bool {
+        !self.moved.is_empty()
+    }
+
+    /// Judges the records of a bounded number of entries again whose standing changed. To be
+    /// called, each time with a batch that is applied, until [`Shelf::has_moved`] says no.
+    pub fn judge_moved(
+        &mut self,
+        desk: &mut Desk<'_>,
+        batch: &mut Batch,
+    ) -> Result<(), StoreError> {
+        let Some((no, span)) = self.moved.pop_first() else { return Ok(()) };
+        let log = desk.logbook.log(no).copied().filter(|log| log.class != Class::Authority);
+        let Some(log) = log else {
+            batch.remove(Space::Meta, key(no));
+            return Ok(());
+        };
+        let mut work = Work::new(desk, batch, log, no, None);
+        let (next, records) = work.walk(&span)?;
+        for (record, genesis) in records {
+            work.judge_again(self, record, genesis)?;
+        }
+        work.finish(self)?;
+        match next {
+            Some(next) => {
+                let rest = next..span.end;
+                batch.put(Space::Meta, key(no), write(&rest));
+                self.moved.insert(no, rest);
+            }
+            None => batch.remove(Space::Meta, key(no)),
+        }
+        Ok(())
+    }
+}
+
+/// What [`Shelf::limit_moved`] left to be done.
+pub(super) fn load(store: &dyn Store) -> Result<BTreeMap<LogNo, Range<u64>>, StoreError> {
+    let mut moved = BTreeMap::new();
+    let mut outcome = Ok(());
+    store.scan(Space::Meta, PREFIX, &[], &mut |key, value| match read(key, value) {
+        Ok((no, span)) => {
+            moved.insert(no, span);
+            ControlFlow::Continue(())
+        }
+        Err(_) => {
+            outcome = Err(damaged(Space::Meta, key));
+            ControlFlow::Break(())
+        }
+    })?;
+    outcome.map(|()| moved)
+}
+
+/// The first genesis that the walk came by, as a stored entry.
+type FoundGenesis = (u64, SealedHeader, StoredEntry);
+
+impl Work<'_, '_> {
+    /// Goes over a part of the log. Returns where to go on, and which records its entries are about.
+    #[expect(clippy::type_complexity, reason = "two answers of one walk")]
+    fn walk(
+        &mut self,
+        span: &Range<u64>,
+    ) -> Result<(Option<u64>, BTreeMap<RecordId, Option<FoundGenesis>>), StoreError> {
+        let mut records = BTreeMap::new();
+        let (mut next, mut entries, mut bytes) = (None, 0, 0);
+        let (store, logbook, log) = (self.desk.store, self.desk.logbook, self.log);
+        logbook.visit(store, &log, span.start, &mut |seq, entry| {
+            if seq >= span.end {
+                return ControlFlow::Break(());
+            }
+            if entries >= MOVED_PER_BATCH || bytes >= MOVED_BYTES_PER_BATCH {
+                next = Some(seq);
+                return ControlFlow::Break(());
+            }
+            entries += 1;
+            if let Some(header) = self.header(entry.epoch, seq, entry.sealed()) {
+                let genesis = records.entry(header.record).or_insert(None);
+                if genesis.is_none() && header.kind == EntryKind::GENESIS {
+                    let stored = entry.stored();
+                    bytes += stored.payload.as_ref().map_or(0, Vec::len);
+                    *genesis = Some((seq, header, stored));
+                }
+            }
+            ControlFlow::Continue(())
+        })?;
+        Ok((next, records))
+    }
+
+    /// Judges a record again from what is stored, and shows or removes it.
+    fn judge_again(
+        &mut self,
+        shelf: &mut Shelf,
+        record: RecordId,
+        genesis: Option<FoundGenesis>,
+    ) -> Result<(), StoreError> {
+        drop(shelf.threads.take(&record));
+        if shelf.erased.contains_key(&record) {
+            return Ok(());
+        }
+        let Some(mut listing) = Listing::load(self.desk.store, &record)? else { return Ok(()) };
+        let genesis = genesis.filter(|genesis| self.is_the_genesis(&listing, record, genesis));
+        let shown = match genesis {
+            // All that is in the record rests on it.
+            Some((seq, ..)) if self.desk.standings.limit(&self.log) <= seq => false,
+            Some(genesis) if listing.places.len() == 1 => {
+                let opened = self.open_genesis(genesis);
+                let shown = self.show_genesis(&opened, listing.version + 1)?;
+                if shown {
+                    listing.version += 1;
+                }
+                shown || self.show_anew(record, &mut listing)?
+            }
+            _ => self.show_anew(record, &mut listing)?,
+        };
+        if !shown {
+            listing.version += 1;
+            self.desk.projection.removed(self.desk.store, self.batch, &record)?;
+        }
+        self.listings.insert(record, listing);
+        Ok(())
+    }
+
+    fn show_anew(&mut self, record: RecordId, listing: &mut Listing) -> Result<bool, StoreError> {
+        let mut thread = self.load_thread(record, listing, None)?;
+        self.evaluate(&mut thread)?;
+        self.show_thread(&thread, listing)
+    }
+
+    /// Whether no other entry can begin the record. A record's id is bound to the log of its
+    /// genesis, so that only an earlier entry of this log could.
+    fn is_the_genesis(
+        &self,
+        listing: &Listing,
+        record: RecordId,
+        (seq, _, stored): &FoundGenesis,
+    ) -> bool {
+        let bound = stored.box_hash.is_some_and(|b| record_id(&self.log_digest, &b) == record);
+        let here = Place { no: self.no, seq: *seq };
+        bound && listing.places.iter().all(|place| place.no != here.no || *place >= here)
+    }
+
+    fn open_genesis(&mut self, (seq, header, stored): FoundGenesis) -> Opened {
+        let hash = sha256(&stored.sealed);
+        let key_box = stored.key_box.as_ref();
+        let payload = self.cipher(stored.epoch).and_then(|cipher| {
+            cipher.open_payload(seq, &hash, key_box?, stored.payload.as_ref()?).ok()
+        });
+        Opened {
+            place: Place { no: self.no, seq },
+            log: self.log,
+            id: stored.id,
+            header,
+            payload,
+            key_box: stored.key_box,
+            box_hash: stored.box_hash,
+        }
+    }
+}
+
+/// Before the numbers of logs with work to be done, in [`Space::Meta`].
+const PREFIX: &[u8] = b"moved/";
+
+/// `prefix || log number (4, big-endian)`.
+fn key(no: LogNo) -> Vec<u8> {
+    [PREFIX, &no.0.to_be_bytes()].concat()
+}
+
+/// `start (number) || end (number)`.
+fn write(span: &Range<u64>) -> Vec<u8> {
+    let mut out = Vec::new();
+    out.number(span.start).number(span.end);
+    out
+}
+
+fn read(key: &[u8], value: &[u8]) -> Result<(LogNo, Range<u64>), DecodeError> {
+    let mut reader = Bytes::new(key.get(PREFIX.len()..).unwrap_or_default());
+    let no = LogNo(u32::from_be_bytes(reader.array("log number")?));
+    reader.finish()?;
+    let mut reader = Bytes::new(value);
+    let span = reader.number("start")?..reader.number("end")?;
+    reader.finish()?;
+    Ok((no, span))
+}

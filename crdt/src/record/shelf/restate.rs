@@ -1,0 +1,31 @@
+//! Stating a record anew: a statement about it came or was lifted, and what is built from it must
+//! say so.
+
+use super::{Desk, Listing, Shelf};
+use crate::id::RecordId;
+use crate::store::{Batch, Space, StoreError};
+
+impl Shelf {
+    /// Shows a record to the projection as it stands now, under a new version. Nothing happens for a
+    /// record that is not here, not readable, or erased. Takes a batch of its own.
+    pub fn restate(
+        &mut self,
+        desk: &mut Desk<'_>,
+        batch: &mut Batch,
+        record: RecordId,
+    ) -> Result<(), StoreError> {
+        if self.erased.contains_key(&record) {
+            return Ok(());
+        }
+        let Some(mut listing) = Listing::load(desk.store, &record)? else { return Ok(()) };
+        self.reader(desk.store, desk.logbook, desk.keys, desk.standings).load(record)?;
+        let Some(thread) = self.threads.thread(&record) else { return Ok(()) };
+        let Some(summary) = thread.summary(desk.standings) else { return Ok(()) };
+        listing.version += 1;
+        let view = summary.view(thread, listing.version, desk.now);
+        desk.projection.record(desk.store, batch, &view)?;
+        desk.projection.finish(batch);
+        batch.put(Space::Records, record.0, listing.encode());
+        Ok(())
+    }
+}

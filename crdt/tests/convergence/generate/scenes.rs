@@ -1,0 +1,192 @@
+//! Scenes in which a rare rule decides, that moves drawn one by one would seldom meet.
+
+use std::collections::BTreeSet;
+
+use tearline_crdt::id::{AgencyNo, Class};
+use tearline_crdt::statement::{
+    Act, Audience, Caveats, Erasure, Marks, Reopening, Right, Statement,
+};
+
+use super::acts::sorted;
+use super::{Actor, Closing, Draft};
+use crate::cast;
+
+impl Draft {
+    /// One of the scenes.
+    pub(super) fn scene(&mut self) {
+        match self.rng.below(8) {
+            0 => self.wider_limits(),
+            1 => self.two_of_one_number(),
+            2 => self.take_back(),
+            3 => self.erase_what_others_wrote(),
+            4 => self.beyond_the_audience(),
+            5 => self.old_root_adopts(),
+            6 => self.foreign_desk_adopts(),
+            _ => self.second_card(),
+        }
+    }
+
+    /// A device grants more than its own limits allow.
+    fn wider_limits(&mut self) {
+        let agency = self.agency();
+        let (desk, one) = (self.desk_of(agency), self.unit_of(agency));
+        let two = Actor { agency, n: 5 };
+        let own = [
+            Caveats { classes: Some(1), ..Caveats::default() },
+            Caveats { not_after_ms: Some(5), ..Caveats::default() },
+            Caveats { incarnations: Some(1), ..Caveats::default() },
+            Caveats { kinds: Some(vec![1]), ..Caveats::default() },
+        ];
+        let wider = [
+            Caveats { classes: Some(31), ..Caveats::default() },
+            Caveats { not_after_ms: Some(6), ..Caveats::default() },
+            Caveats { incarnations: Some(2), ..Caveats::default() },
+            Caveats { kinds: Some(vec![1, 2]), ..Caveats::default() },
+        ];
+        let n = self.rng.below(own.len());
+        let own = Caveats { may_delegate: true, ..own[n].clone() };
+        self.grant_with(desk, self.whole(), one, Right::Admit, own, None);
+        self.grant_with(one, self.whole(), two, Right::Write, wider[n].clone(), None);
+    }
+
+    /// Two admissions under one number, both approved, each with its desk.
+    fn two_of_one_number(&mut self) {
+        let no = self.founders + 1;
+        for root in [no, no + 100] {
+            let act = Act::Admit { member: cast::member(no, root), cites: Vec::new() };
+            self.approved_act(0, act, None);
+            let n = u8::from(root != no);
+            let desk = Actor { agency: no, n };
+            let certificate = cast::certificate(root, no, n);
+            self.say(desk, self.whole(), Statement::Desk(certificate));
+        }
+    }
+
+    /// A device that is no desk revokes whom it alone let in, and lets it in again.
+    fn take_back(&mut self) {
+        let agency = self.agency();
+        let (desk, one, two) = (self.desk_of(agency), self.unit_of(agency), Actor { agency, n: 5 });
+        let may = Caveats { may_delegate: true, ..Caveats::default() };
+        self.grant_with(desk, self.whole(), one, Right::Admit, may.clone(), None);
+        self.grant_with(one, self.whole(), two, Right::Write, may.clone(), None);
+        let area = self.compartment();
+        self.write(two, area);
+        self.revoke_by(one, self.whole(), two);
+        let cites = self.closings.last().map(|closing| closing.id).into_iter().collect();
+        let incarnation = self.new_life(two);
+        let reopening = Some(Reopening { incarnation, cites });
+        self.grant_with(one, self.whole(), two, Right::Write, may, reopening);
+        self.write(two, area);
+    }
+
+    /// Several agencies write to one record, its originator erases it, and others add their own.
+    fn erase_what_others_wrote(&mut self) {
+        let area = self.compartment();
+        let opening = self.openings.iter().find(|opening| opening.id() == area);
+        let Some(opening) = opening else { return };
+        let members: Vec<u8> = opening.audience.iter().map(|(no, _)| no.0 as u8).collect();
+        let owner = Actor { agency: self.rng.pick(&members), n: 0 };
+        let genesis = self.write(owner, area);
+        let mut others = Vec::new();
+        for _ in 0..3 {
+            let writer = Actor { agency: self.rng.pick(&members), n: 0 };
+            others.push(self.write(writer, area));
+        }
+        self.records.push((area, genesis, others.clone()));
+        let listed = sorted(others.iter().copied().take(2).collect());
+        self.say(owner, area, Statement::Erase(Erasure { genesis, others: listed }));
+        let adding = Actor { agency: self.rng.pick(&members), n: 0 };
+        let entries = sorted(others);
+        self.say(adding, area, Statement::EraseAlso { genesis, entries });
+        if self.rng.chance(40) {
+            let holder = Actor { agency: self.rng.pick(&members), n: 0 };
+            let hold = self.say(holder, area, Statement::Hold { genesis });
+            self.liftable.push(hold.into());
+            if self.rng.chance(50) {
+                let by = if self.rng.chance(70) { holder } else { owner };
+                self.say(by, area, Statement::Lift { lifted: hold.into() });
+            }
+        }
+    }
+
+    /// A desk of the audience grants to devices and agencies outside it.
+    fn beyond_the_audience(&mut self) {
+        let area = self.compartment();
+        let opening = self.openings.iter().find(|opening| opening.id() == area);
+        let Some(desk) = opening.and_then(|opening| {
+            opening.audience.first().map(|(no, _)| Actor { agency: no.0 as u8, n: 0 })
+        }) else {
+            return;
+        };
+        let to = self.unit();
+        self.grant(desk, area, to, Right::Write, None);
+        let agency = AgencyNo(u16::from(self.agency()));
+        let caveats = self.caveats();
+        let audience = Audience::Agency(agency);
+        let grant = Statement::Grant { audience, right: Right::Read, caveats, reopening: None };
+        self.say(desk, area, grant);
+        self.write(to, area);
+        self.say(to, area, Statement::Revoke { device: to.id(), keep: Marks::NONE });
+    }
+
+    /// A root is replaced; the old one, and the new one, adopt what a desk has closed.
+    fn old_root_adopts(&mut self) {
+        let agency = self.agency();
+        let unit = self.unit_of(agency);
+        let area = self.compartment();
+        self.enrol(unit);
+        self.write(unit, area);
+        self.write(unit, area);
+        let number = AgencyNo(u16::from(agency));
+        let root = cast::root(agency + 100);
+        // Everything is kept, so that only the roots' standing changes.
+        let devices: Vec<Actor> = (0..cast::DEVICES).map(|n| Actor { agency, n }).collect();
+        let marks = self.exact_marks(&devices);
+        let keep = Marks::Inline(marks);
+        let act = Act::ReplaceRoot { agency: number, root, keep };
+        self.closings.push(Closing { id: act.id(&self.coalition, 0), devices });
+        self.approved_act(0, act, None);
+        let desk = self.desk_of(agency);
+        let revoke = Statement::Revoke { device: unit.id(), keep: Marks::NONE };
+        let id = self.say(desk, self.whole(), revoke);
+        self.closings.push(Closing { id: id.into(), devices: vec![unit] });
+        let root = agency + if self.rng.chance(70) { 0 } else { 100 };
+        let marks = Marks::Inline(self.exact_marks(&[unit]));
+        let act = cast::root_act(root, &self.coalition, Act::Adopt { marks });
+        let Some(act) = act else { return };
+        let carrier = self.desk();
+        self.say(carrier, self.whole(), Statement::RootAct(act));
+    }
+
+    /// A record log is forked, and a desk of another agency chooses a branch of it.
+    fn foreign_desk_adopts(&mut self) {
+        let area = self.compartment();
+        let opening = self.openings.iter().find(|opening| opening.id() == area);
+        let audience = opening.map(|opening| opening.audience.clone()).unwrap_or_default();
+        let Some((no, _)) = audience.first() else { return };
+        let author = Actor { agency: no.0 as u8, n: 0 };
+        self.write(author, area);
+        let logs = self.logs_of(author.id());
+        let log = logs.into_iter().find(|l| l.compartment == area && l.class != Class::Authority);
+        let Some(log) = log else { return };
+        self.fork_log(log);
+        let marks = Marks::Inline(self.exact_marks(&[author]));
+        let agency = self.agency();
+        let desk = self.desk_of(agency);
+        self.say_with(desk, self.whole(), Statement::Adopt { marks }, None, BTreeSet::new());
+    }
+
+    /// A device signs a second card of itself, and somebody grants under it.
+    fn second_card(&mut self) {
+        let unit = self.unit();
+        let sponsor = if self.rng.chance(50) { unit.agency } else { self.agency() };
+        let card = cast::second_card(unit.agency, unit.n, cast::device(sponsor, 0).0);
+        let audience = Audience::Device { agency: AgencyNo(u16::from(sponsor)), card };
+        let by = if self.rng.chance(50) { unit } else { self.desk_of(unit.agency) };
+        let caveats = self.caveats();
+        let grant = Statement::Grant { audience, right: Right::Write, caveats, reopening: None };
+        self.say(by, self.whole(), grant);
+        let desk = self.desk_of(unit.agency);
+        self.revoke_by(desk, self.whole(), unit);
+    }
+}

@@ -1,0 +1,117 @@
+//! What must hold of verdicts whatever the rules: taking away never gives, who is removed reads
+//! nothing, and who has a standing can be closed.
+
+use std::collections::BTreeSet;
+use std::rc::Rc;
+
+use tearline_crdt::id::{Class, EntryId, Incarnation, LogId};
+use tearline_crdt::statement::{Marks, Right, Statement};
+
+use crate::answers::Answers;
+use crate::naive::evaluate;
+use crate::rng::Rng;
+use crate::shrink::{shrink, tell};
+use crate::world::{Choice, Held, History, Item};
+use crate::{generate, histories};
+
+/// Asserts that no history breaks a property, and tells the least that does.
+fn always(property: impl Fn(&History) -> Option<String>) {
+    for seed in 0..histories() {
+        let history = generate::history(seed);
+        if property(&history).is_some() {
+            let least = shrink(&history, &|history| property(history).is_some());
+            let what = property(&least).unwrap_or_default();
+            panic!("{what}\n{}", tell(&least));
+        }
+    }
+}
+
+fn answers(history: &History) -> (Held, Answers) {
+    let held = history.held(&Choice::new());
+    let answers = evaluate(&held, None);
+    (held, answers)
+}
+
+#[test]
+fn a_new_closure_never_makes_an_entry_below_the_fork_count() {
+    always(|history| {
+        let (held, before) = answers(history);
+        let mut rng = Rng::new(history.seed ^ 0xc105);
+        let devices: Vec<_> = held
+            .branches
+            .keys()
+            .map(|log| log.device)
+            .collect::<BTreeSet<_>>()
+            .into_iter()
+            .collect();
+        for _ in 0..2 {
+            let (issuer, target) = (rng.pick(&devices), rng.pick(&devices));
+            let mut more = held.clone();
+            // At a place beyond all that is held: narrowing counts at every place.
+            let log = LogId {
+                compartment: history.coalition_area(),
+                class: Class::Authority,
+                device: issuer,
+                incarnation: Incarnation(u64::MAX),
+            };
+            let item = Item {
+                id: EntryId([0xcc; 32]),
+                statement: Some(Statement::Revoke { device: target, keep: Marks::NONE }),
+                payload: None,
+                boxes: BTreeSet::new(),
+            };
+            more.insert(&log, 5, &Rc::new(item));
+            let after = evaluate(&more, None);
+            // Without the approvals of who is closed another root may stand, or another member.
+            if after.seats != before.seats {
+                continue;
+            }
+            for (id, area) in &before.areas {
+                for (log, (limit, _)) in &area.logs {
+                    let grown = after.areas.get(id).and_then(|area| area.logs.get(log));
+                    let fork = held.fork(log);
+                    if grown.is_some_and(|(grown, _)| (*grown).min(fork) > *limit) {
+                        return Some(format!("{log:?} counted {limit} and counts {grown:?}"));
+                    }
+                }
+            }
+        }
+        None
+    });
+}
+
+#[test]
+fn no_clean_epoch_is_read_by_who_is_closed_or_may_not_read() {
+    always(|history| {
+        let (_, answers) = answers(history);
+        for area in answers.areas.values() {
+            for (id, epoch) in area.epochs.iter().filter(|(_, epoch)| epoch.clean) {
+                for reader in &epoch.readers {
+                    let device = area.devices.get(reader);
+                    let may = device.is_some_and(|device| {
+                        device.live && device.counting.iter().any(|r| r.right >= Right::Read)
+                    });
+                    if !may {
+                        return Some(format!("{id:?} is read by {reader:?}"));
+                    }
+                }
+            }
+        }
+        None
+    });
+}
+
+#[test]
+fn who_has_a_counting_route_has_positive_reach_as_the_same_agencys() {
+    always(|history| {
+        let (_, answers) = answers(history);
+        for area in answers.areas.values() {
+            for (id, device) in &area.devices {
+                if device.agency.is_some_and(|agency| !device.reach.contains(&agency)) {
+                    return Some(format!("{id:?} counts and has not that reach: {device:?}"));
+                }
+            }
+        }
+        None
+    });
+}

@@ -1,0 +1,409 @@
+//! Acts on standings and records: grant, revoke, adopt, propose, approve, erase and the rest.
+//!
+//! Each is one statement in this device's authority log. Before it is written it is judged as if it
+//! stood there: what would not count is refused with the verdict, and nothing is written.
+
+use tearline_crdt::authority::{Cause, Logs, Place, StatementVerdict};
+use tearline_crdt::bounds::{BASIS_BYTES_MAX, ERASED_ENTRIES_MAX};
+use tearline_crdt::codec::Write as _;
+use tearline_crdt::entry::sealed::LogCipher;
+use tearline_crdt::id::{
+    AgencyNo, Class, CoalitionId, CompartmentId, DeviceId, EntryId, EpochId, LogId, RecordId,
+    StatementId,
+};
+use tearline_crdt::record::shelf::Detail;
+use tearline_crdt::statement::{
+    Act, Audience, Caveats, DeskCertificate, Erasure, Mark, Marks, Reopening, Right, RootAct,
+    Statement,
+};
+use tearline_crdt::store::{Store, StoreError};
+use tearline_crdt::time::Now;
+
+use super::area::{Body, HeldLogs};
+use super::author::{ActError, Done, Statements, Ticket};
+use super::trace::{Exposure, Kept};
+use super::{Event, Output, Replica};
+
+/// What is said of a record.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Word {
+    /// Destroy it, with the legal basis.
+    Erase {
+        /// Why, for the auditors of those who may read the compartment.
+        basis: String,
+    },
+    /// Hide it.
+    Restrict,
+    /// Keep it, whoever asks to destroy it.
+    Hold,
+    /// It is not to be relied on.
+    Recall,
+}
+
+/// What came of a lost device.
+#[derive(Clone, Debug)]
+pub struct Lost {
+    /// The statement that ends its standing.
+    pub statement: StatementId,
+    /// How far each of its logs still counts.
+    pub kept: Vec<Kept>,
+    /// What it could read.
+    pub exposed: Vec<Exposure>,
+    /// The epochs that were begun because it could read the ones before.
+    pub rotated: Vec<(CompartmentId, EpochId)>,
+}
+
+impl<S: Store> Replica<S> {
+    /// Proposes an act of the whole, and by that approves it. The number tells it apart from earlier
+    /// acts of equal content: of those that are held the next one is taken.
+    pub fn propose(
+        &mut self,
+        now: Now,
+        coalition: CoalitionId,
+        act: Act,
+        marks: Option<Vec<u8>>,
+    ) -> Result<Done<StatementId>, ActError> {
+        let known = self.coalition(coalition).ok_or(ActError::NoCoalition)?;
+        let proposals = known.proposals();
+        let fresh = |number: &u64| {
+            proposals.get(&act.id(&coalition, *number)).is_none_or(|other| !other.in_force)
+        };
+        let number = (0..=u64::from(u16::MAX)).find(fresh).ok_or(ActError::Repeated)?;
+        let id = act.id(&coalition, number);
+        if proposals.get(&id).is_some_and(|known| known.act == act) {
+            return self.approve(now, coalition, id);
+        }
+        let statement = Statement::Propose { number, act };
+        let done = self.declare(now, CompartmentId(coalition.0), statement, marks)?;
+        Ok(Done { value: id, ticket: done.ticket })
+    }
+
+    /// Approves an act that was proposed.
+    pub fn approve(
+        &mut self,
+        now: Now,
+        coalition: CoalitionId,
+        act: StatementId,
+    ) -> Result<Done<StatementId>, ActError> {
+        let known = self.coalition(coalition).ok_or(ActError::NoCoalition)?;
+        let agency = known.live(&self.device()).filter(|own| own.desk).map(|own| own.agency);
+        let proposals = known.proposals();
+        let proposal = proposals.get(&act).ok_or(ActError::NoProposal)?;
+        if agency.is_some_and(|own| proposal.approved.contains(&own)) {
+            let ticket = self.nothing_to_do();
+            return Ok(Done { value: act, ticket });
+        }
+        let statement = Statement::Approve { act };
+        let done = self.declare(now, CompartmentId(coalition.0), statement, None)?;
+        Ok(Done { value: act, ticket: done.ticket })
+    }
+
+    /// Gives rights. In a coalition it makes the device one of the agency that the audience names; in
+    /// a compartment it needs such a grant first.
+    pub fn grant(
+        &mut self,
+        now: Now,
+        area: CompartmentId,
+        audience: Audience,
+        right: Right,
+        caveats: Caveats,
+        reopening: Option<Reopening>,
+    ) -> Result<Done<EntryId>, ActError> {
+        let kem = match &audience {
+            Audience::Device { card, .. } => self.kem_bytes(area, card),
+            Audience::Agency(_) => None,
+        };
+        self.declare(now, area, Statement::Grant { audience, right, caveats, reopening }, kem)
+    }
+
+    /// Ends a device's standing in a coalition and all its compartments, or in one compartment. Of
+    /// its logs that counts which the marks keep.
+    pub fn revoke(
+        &mut self,
+        now: Now,
+        area: CompartmentId,
+        device: DeviceId,
+        keep: Vec<Mark>,
+    ) -> Result<Done<StatementId>, ActError> {
+        let (keep, payload) = Marks::of(keep).ok_or(ActError::Marks)?;
+        let done = self.declare(now, area, Statement::Revoke { device, keep }, payload)?;
+        Ok(Done { value: StatementId(done.value.0), ticket: done.ticket })
+    }
+
+    /// Lets prefixes of quarantined logs of the own agency count.
+    pub fn adopt(
+        &mut self,
+        now: Now,
+        area: CompartmentId,
+        marks: Vec<Mark>,
+    ) -> Result<Done<StatementId>, ActError> {
+        let (marks, payload) = Marks::of(marks).ok_or(ActError::Marks)?;
+        let done = self.declare(now, area, Statement::Adopt { marks }, payload)?;
+        Ok(Done { value: StatementId(done.value.0), ticket: done.ticket })
+    }
+
+    /// Writes down what an agency's root signed: a desk's certificate, or an act of its own.
+    pub fn certify(
+        &mut self,
+        now: Now,
+        coalition: CoalitionId,
+        certificate: DeskCertificate,
+    ) -> Result<Done<EntryId>, ActError> {
+        let area = CompartmentId(coalition.0);
+        let kem = self.kem_bytes(area, &certificate.desk);
+        self.declare(now, area, Statement::Desk(certificate), kem)
+    }
+
+    /// The same for an act.
+    pub fn root_act(
+        &mut self,
+        now: Now,
+        coalition: CoalitionId,
+        act: RootAct,
+        marks: Option<Vec<u8>>,
+    ) -> Result<Done<StatementId>, ActError> {
+        let id = act.id(&coalition);
+        let area = CompartmentId(coalition.0);
+        let done = self.declare(now, area, Statement::RootAct(act), marks)?;
+        Ok(Done { value: id, ticket: done.ticket })
+    }
+
+    /// Says something of a record.
+    pub fn speak(
+        &mut self,
+        now: Now,
+        record: RecordId,
+        word: &Word,
+    ) -> Result<Done<StatementId>, ActError> {
+        let detail = self.records(|reader| reader.show(record))?.ok_or(ActError::NoRecord)?;
+        let compartment = self.compartment(detail.compartment).ok_or(ActError::NoCompartment)?;
+        let own = compartment.live(&self.device());
+        let needed = if *word == Word::Recall { Right::Write } else { Right::Admin };
+        let own = own.filter(|own| own.right() >= needed).ok_or(ActError::Denied { needed })?;
+        // Anybody's admin may hold a record, for his own agency's peers.
+        if own.agency != detail.origin && *word != Word::Hold {
+            return Err(ActError::NotOriginator(detail.origin));
+        }
+        let genesis = detail.genesis;
+        let statements = match word {
+            Word::Erase { basis } => self.erasure(&detail, basis)?,
+            Word::Restrict => vec![(Statement::Restrict { genesis }, None)],
+            Word::Hold => vec![(Statement::Hold { genesis }, None)],
+            Word::Recall => vec![(Statement::Recall { genesis }, None)],
+        };
+        self.declare_all(now, detail.compartment, statements)
+            .map(|done| Done { value: StatementId(done.value.0), ticket: done.ticket })
+    }
+
+    /// An erasure lists the record's entries, as many as a statement takes; further ones are added by
+    /// statements after it. The basis is sealed for those who may read the compartment.
+    fn erasure(&self, detail: &Detail, basis: &str) -> Result<Statements, ActError> {
+        if basis.trim().is_empty() || basis.len() > BASIS_BYTES_MAX {
+            return Err(ActError::Basis);
+        }
+        let id = detail.compartment;
+        let genesis = detail.genesis;
+        let mut others: Vec<EntryId> = detail.entries.iter().map(|entry| entry.id).collect();
+        others.retain(|entry| *entry != genesis);
+        others.sort_unstable();
+        others.dedup();
+        let (first, rest) = others.split_at(others.len().min(ERASED_ENTRIES_MAX));
+        let erasure = Erasure { genesis, others: first.to_vec() };
+        let compartment = self.compartment(id).ok_or(ActError::NoCompartment)?;
+        let epoch = compartment.current_epoch(|epoch| self.can_open(epoch));
+        let epoch = epoch.ok_or(ActError::NoKeys)?;
+        let keys = self.epoch_keys.get(&epoch).cloned().ok_or(ActError::NoKeys)?;
+        let log = self.own_log(id, Class::Authority);
+        let seq = self.logbook.head(&log).next;
+        let mut payload = Vec::new();
+        payload.raw(&epoch.0);
+        payload.raw(&LogCipher::new(log, epoch, keys).seal_rest(seq, basis.as_bytes()));
+        let mut statements = vec![(Statement::Erase(erasure), Some(payload))];
+        for entries in rest.chunks(ERASED_ENTRIES_MAX) {
+            statements.push((Statement::EraseAlso { genesis, entries: entries.to_vec() }, None));
+        }
+        Ok(statements)
+    }
+
+    /// Ends a hold or a restriction.
+    pub fn lift(
+        &mut self,
+        now: Now,
+        area: CompartmentId,
+        lifted: StatementId,
+    ) -> Result<Done<StatementId>, ActError> {
+        let done = self.declare(now, area, Statement::Lift { lifted }, None)?;
+        Ok(Done { value: StatementId(done.value.0), ticket: done.ticket })
+    }
+
+    /// A device is in other hands since a time, by its authors' clocks: ends its standing, keeps what
+    /// it wrote before, and begins new epochs where it could read.
+    pub fn lost(
+        &mut self,
+        now: Now,
+        coalition: CoalitionId,
+        device: DeviceId,
+        since: tearline_crdt::time::WallTime,
+    ) -> Result<Done<Lost>, ActError> {
+        self.coalition(coalition).ok_or(ActError::NoCoalition)?;
+        let exposed = self.exposure(&device)?;
+        let kept = self.kept_before(coalition, &device, since)?;
+        let marks = kept.iter().filter_map(Kept::mark).collect();
+        let closed = self.revoke(now, CompartmentId(coalition.0), device, marks)?;
+        let mut ticket = closed.ticket;
+        let mut rotated = Vec::new();
+        for exposure in &exposed {
+            // Where this device may not write, whoever writes next begins the epoch.
+            match self.rotate(now, exposure.compartment) {
+                Ok(done) => {
+                    ticket = done.ticket;
+                    rotated.push((exposure.compartment, done.value));
+                }
+                Err(ActError::Store(error)) => return Err(error.into()),
+                Err(_) => {}
+            }
+        }
+        let value = Lost { statement: closed.value, kept, exposed, rotated };
+        Ok(Done { value, ticket })
+    }
+
+    /// Writes one statement that would count; its entry's id.
+    fn declare(
+        &mut self,
+        now: Now,
+        area: CompartmentId,
+        statement: Statement,
+        payload: Option<Vec<u8>>,
+    ) -> Result<Done<EntryId>, ActError> {
+        match self.verdict_on(area, &statement, payload.as_deref())? {
+            StatementVerdict::Counts | StatementVerdict::Waits { .. } => {}
+            verdict => return Err(ActError::WouldNotCount(verdict)),
+        }
+        self.declare_all(now, area, vec![(statement, payload)])
+    }
+
+    /// Writes statements; the first one's entry's id.
+    fn declare_all(
+        &mut self,
+        now: Now,
+        area: CompartmentId,
+        statements: Statements,
+    ) -> Result<Done<EntryId>, ActError> {
+        let log = self.own_log(area, Class::Authority);
+        let seq = self.logbook.head(&log).next;
+        let ticket = self.state(now, area, statements)?;
+        let entry = self.logbook.entry(&self.store, &log, seq)?;
+        let value = entry.map(|entry| entry.id).ok_or(ActError::Forked)?;
+        Ok(Done { value, ticket })
+    }
+
+    /// What would become of a statement of this device.
+    fn verdict_on(
+        &self,
+        id: CompartmentId,
+        statement: &Statement,
+        payload: Option<&[u8]>,
+    ) -> Result<StatementVerdict, ActError> {
+        let area = self.areas.get(&id).ok_or(ActError::NoCompartment)?;
+        let log = self.own_log(id, Class::Authority);
+        let place = Place { log, seq: self.logbook.head(&log).next, id: EntryId([0xff; 32]) };
+        let held = HeldLogs::new(&self.logbook, &self.store);
+        let logs = Supposed { held: &held, place };
+        let refused = |_| ActError::WouldNotCount(StatementVerdict::NotAbove);
+        let verdict = match &area.body {
+            Body::Coalition(coalition) => {
+                let mut coalition = coalition.clone();
+                coalition.insert(place, statement.clone(), payload).map_err(refused)?;
+                coalition.evaluate(&logs);
+                coalition.verdict(&place.id, &logs)
+            }
+            Body::Compartment(compartment) => {
+                let mut compartment = compartment.clone();
+                compartment.insert(place, statement.clone(), payload).map_err(refused)?;
+                let above = self.coalition(compartment.opening().coalition);
+                compartment.evaluate(above.ok_or(ActError::NoCoalition)?, &logs);
+                compartment.verdict(&place.id, &logs)
+            }
+        };
+        held.outcome()?;
+        Ok(verdict.unwrap_or(StatementVerdict::NoStanding))
+    }
+
+    /// The ML-KEM key of a card, as the statement that brings its device in again carries it.
+    fn kem_bytes(
+        &self,
+        area: CompartmentId,
+        card: &tearline_crdt::keys::DeviceCard,
+    ) -> Option<Vec<u8>> {
+        let above = self.compartment(area).map(|c| CompartmentId(c.opening().coalition.0));
+        let keys = &self.areas.get(&above.unwrap_or(area))?.kem_keys;
+        keys.get(&card.kem_hash).map(|key| key.as_bytes().to_vec())
+    }
+
+    /// A ticket for an act that was done before.
+    pub(super) fn nothing_to_do(&mut self) -> Ticket {
+        let ticket = self.ticket();
+        self.outputs.push_back(Output::Event(Event::Durable(ticket)));
+        ticket
+    }
+
+    /// What became of a statement of an area; `None` if it is not held.
+    pub fn verdict(
+        &self,
+        area: CompartmentId,
+        id: &EntryId,
+    ) -> Result<Option<StatementVerdict>, StoreError> {
+        let logs = HeldLogs::new(&self.logbook, &self.store);
+        let verdict = match self.areas.get(&area).map(|area| &area.body) {
+            Some(Body::Coalition(coalition)) => coalition.verdict(id, &logs),
+            Some(Body::Compartment(compartment)) => compartment.verdict(id, &logs),
+            None => None,
+        };
+        logs.outcome().map(|()| verdict)
+    }
+
+    /// Why an entry of a compartment's log does not count; `None` if it does.
+    pub fn cause(&self, log: &LogId, seq: u64) -> Result<Option<Cause>, StoreError> {
+        let Some(compartment) = self.compartment(log.compartment) else { return Ok(None) };
+        let logs = HeldLogs::new(&self.logbook, &self.store);
+        let cause = compartment.quarantine(log, seq, &logs);
+        logs.outcome().map(|()| cause)
+    }
+
+    /// Where an erased record was, and its genesis; `None` if it is not erased here.
+    #[must_use]
+    pub fn tombstone(&self, record: &RecordId) -> Option<(CompartmentId, EntryId)> {
+        let genesis = self.shelf.tombstone(record)?.genesis;
+        let of = |area: &&super::Area| area.spoken.contains_key(&genesis);
+        self.areas.values().find(of).map(|area| (area.id, genesis))
+    }
+
+    /// The agency of this device in a coalition, while its standing is open.
+    #[must_use]
+    pub fn own_agency(&self, coalition: CoalitionId) -> Option<AgencyNo> {
+        self.coalition(coalition)?.live(&self.device()).map(|own| own.agency)
+    }
+}
+
+/// The logs, with one entry more.
+struct Supposed<'a> {
+    held: &'a HeldLogs<'a>,
+    place: Place,
+}
+
+impl Logs for Supposed<'_> {
+    fn held(&self, log: &LogId) -> u64 {
+        self.held.held(log) + u64::from(*log == self.place.log)
+    }
+
+    fn id_at(&self, log: &LogId, seq: u64) -> Option<EntryId> {
+        if (*log, seq) == (self.place.log, self.place.seq) {
+            return Some(self.place.id);
+        }
+        self.held.id_at(log, seq)
+    }
+
+    fn forked_at(&self, log: &LogId) -> Option<u64> {
+        self.held.forked_at(log)
+    }
+}

@@ -1,0 +1,103 @@
+//! Standings: what the statements say of devices, logs and records, as the shelf asks it.
+
+use std::collections::BTreeMap;
+
+use tearline_crdt::id::{AgencyNo, CompartmentId, DeviceId, EntryId, LogId};
+use tearline_crdt::record::kind::Kind;
+use tearline_crdt::record::shelf::{self, RecordState, Stewardship};
+use tearline_crdt::time::WallTime;
+
+use super::area::{Area, Body};
+
+/// The answers as they were last drawn, for a device at a time.
+pub(super) struct Standings<'a> {
+    pub(super) areas: &'a BTreeMap<CompartmentId, Area>,
+    /// The device of this peer: whose holds bind it.
+    pub(super) own: DeviceId,
+    /// Now, for the delay between hiding and destroying.
+    pub(super) now: WallTime,
+}
+
+impl Standings<'_> {
+    /// A compartment's area and the agency of this peer in it.
+    fn area(&self, id: &CompartmentId) -> Option<(&Area, AgencyNo)> {
+        let area = self.areas.get(id)?;
+        let own = self.agency_in(area, &self.own).unwrap_or_default();
+        Some((area, own))
+    }
+
+    fn agency_in(&self, area: &Area, device: &DeviceId) -> Option<AgencyNo> {
+        let Body::Compartment(compartment) = &area.body else { return None };
+        compartment.devices().get(device).map(|standing| standing.agency)
+    }
+
+    /// How long a coalition hides before it destroys, in ms.
+    fn delay_ms(&self, area: &Area) -> u64 {
+        let Body::Compartment(compartment) = &area.body else { return 0 };
+        let coalition = CompartmentId(compartment.opening().coalition.0);
+        match self.areas.get(&coalition).map(|area| &area.body) {
+            Some(Body::Coalition(coalition)) => {
+                u64::from(coalition.charter().erasure_delay_hours) * HOUR_MS
+            }
+            _ => 0,
+        }
+    }
+
+    /// When what was said of a record is to be carried out; `None` where nobody asked to destroy it.
+    pub(super) fn due(&self, log: &LogId, genesis: &EntryId) -> Option<WallTime> {
+        let (area, own) = self.area(&log.compartment)?;
+        let Body::Compartment(compartment) = &area.body else { return None };
+        let origin = compartment.originator(log)?;
+        compartment.record_state(genesis, origin, own).erased?;
+        let seen = area.spoken.get(genesis).and_then(|spoken| spoken.seen).unwrap_or(self.now);
+        Some(WallTime(seen.0.saturating_add(self.delay_ms(area))))
+    }
+}
+
+const HOUR_MS: u64 = 3_600_000;
+
+impl Stewardship for Standings<'_> {
+    fn state(&self, log: &LogId, genesis: &EntryId) -> RecordState {
+        let Some((area, own)) = self.area(&log.compartment) else { return RecordState::default() };
+        let Body::Compartment(compartment) = &area.body else { return RecordState::default() };
+        let Some(origin) = compartment.originator(log) else { return RecordState::default() };
+        let said = compartment.record_state(genesis, origin, own);
+        let due = said.erased.is_some() && self.due(log, genesis).is_some_and(|at| at <= self.now);
+        RecordState {
+            restricted: said.restricted || said.erased.is_some(),
+            recalled: said.recalled,
+            erased: said.erased.filter(|_| due),
+        }
+    }
+
+    fn is_erased(&self, log: &LogId, entry: &EntryId) -> bool {
+        let Some((area, own)) = self.area(&log.compartment) else { return false };
+        let Body::Compartment(compartment) = &area.body else { return false };
+        let Some(author) = compartment.originator(log) else { return false };
+        compartment.erasures_of(entry, author, own).any(|genesis| {
+            let seen = area.spoken.get(&genesis).and_then(|spoken| spoken.seen);
+            seen.unwrap_or(self.now).0.saturating_add(self.delay_ms(area)) <= self.now.0
+        })
+    }
+}
+
+impl shelf::Standings for Standings<'_> {
+    fn agency(&self, compartment: &CompartmentId, device: &DeviceId) -> Option<AgencyNo> {
+        self.agency_in(self.areas.get(compartment)?, device)
+    }
+
+    fn limit(&self, log: &LogId) -> u64 {
+        let area = self.areas.get(&log.compartment);
+        area.and_then(|area| area.drawn.get(log)).map_or(u64::MAX, |drawn| drawn.limit)
+    }
+
+    fn allows(&self, log: &LogId, kind: Kind, wall: WallTime) -> bool {
+        let Some(Area { body: Body::Compartment(compartment), .. }) =
+            self.areas.get(&log.compartment)
+        else {
+            return false;
+        };
+        let standing = compartment.devices().get(&log.device);
+        standing.is_some_and(|s| s.routes.iter().any(|r| r.allows(log.class, kind as u8, wall)))
+    }
+}

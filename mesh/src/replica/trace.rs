@@ -1,0 +1,234 @@
+//! Tracing a device: what it wrote and until when, what it could read, what of it is quarantined, and
+//! who has heard that its standing ended.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::ControlFlow;
+
+use tearline_crdt::authority::Cause;
+use tearline_crdt::entry::NO_EPOCH;
+use tearline_crdt::entry::sealed::{EntryKind, LogCipher, SealedHeader};
+use tearline_crdt::frontier::LogKey;
+use tearline_crdt::id::{
+    Class, CoalitionId, CompartmentId, DeviceId, EntryId, EpochId, LogId, RecordId,
+};
+use tearline_crdt::logbook::StoredEntry;
+use tearline_crdt::record::receipt::Receipts;
+use tearline_crdt::statement::Mark;
+use tearline_crdt::store::{Store, StoreError};
+use tearline_crdt::time::WallTime;
+
+use super::Replica;
+use super::area::{Body, HeldLogs};
+use super::session::lag_key;
+
+/// How far a log is kept.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Kept {
+    /// The log.
+    pub log: LogId,
+    /// How many entries are held.
+    pub held: u64,
+    /// How many of them count.
+    pub count: u64,
+    /// The last that counts, and its author's time where that can be read.
+    pub last: Option<(EntryId, Option<WallTime>)>,
+    /// The author's time of the first that does not count.
+    pub next: Option<WallTime>,
+}
+
+impl Kept {
+    /// The mark that keeps it; `None` if nothing is kept.
+    #[must_use]
+    pub fn mark(&self) -> Option<Mark> {
+        let (head, _) = self.last?;
+        (self.count > 0).then(|| Mark { log: self.log.digest(), count: self.count, head })
+    }
+}
+
+/// What a device could read of a compartment.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Exposure {
+    /// The compartment.
+    pub compartment: CompartmentId,
+    /// The epochs of which it was sealed a box.
+    pub epochs: Vec<EpochId>,
+    /// The records with entries in one of these epochs.
+    pub records: BTreeSet<RecordId>,
+}
+
+/// An entry that does not count.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct QuarantinedEntry {
+    /// Its log.
+    pub log: LogId,
+    /// Its position.
+    pub seq: u64,
+    /// Its id.
+    pub id: EntryId,
+    /// Why.
+    pub cause: Cause,
+    /// What it does, which record, and its author's time, where the header opens.
+    pub header: Option<(EntryKind, RecordId, WallTime)>,
+}
+
+impl<S: Store> Replica<S> {
+    /// How far each log of a device was written before a time, by its own clock. Statements have no
+    /// time, and what cannot be read has none either: of a log that begins with such nothing is kept.
+    pub fn kept_before(
+        &self,
+        coalition: CoalitionId,
+        device: &DeviceId,
+        since: WallTime,
+    ) -> Result<Vec<Kept>, StoreError> {
+        let mut kept = Vec::new();
+        for log in self.logs_by(coalition, device) {
+            let held = self.logbook.head(&log).next;
+            let mut one = Kept { log, held, count: 0, last: None, next: None };
+            let mut ciphers = BTreeMap::new();
+            self.logbook.entries(&self.store, &log, 0, &mut |seq, entry| {
+                let wall = self.wall_of(&mut ciphers, &log, seq, &entry);
+                if wall.is_none_or(|wall| wall >= since) {
+                    one.next = wall;
+                    return ControlFlow::Break(());
+                }
+                one.count = seq + 1;
+                one.last = Some((entry.id, wall));
+                ControlFlow::Continue(())
+            })?;
+            kept.push(one);
+        }
+        Ok(kept)
+    }
+
+    /// A device's logs in a coalition and its compartments.
+    fn logs_by(&self, coalition: CoalitionId, device: &DeviceId) -> Vec<LogId> {
+        let of = |id: &CompartmentId| {
+            id.0 == coalition.0
+                || self.compartment(*id).is_some_and(|c| c.opening().coalition == coalition)
+        };
+        let areas = self.areas.iter().filter(|(id, _)| of(id));
+        let logs = areas.flat_map(|(_, area)| area.logs.values());
+        logs.filter(|log| log.device == *device).copied().collect()
+    }
+
+    fn wall_of(
+        &self,
+        ciphers: &mut BTreeMap<EpochId, LogCipher>,
+        log: &LogId,
+        seq: u64,
+        entry: &StoredEntry,
+    ) -> Option<WallTime> {
+        if log.class == Class::Authority {
+            return None;
+        }
+        if entry.epoch == NO_EPOCH {
+            return Receipts::decode(&entry.sealed).ok().map(|receipts| receipts.wall);
+        }
+        self.header_of(ciphers, log, seq, entry).map(|header| header.wall)
+    }
+
+    fn header_of(
+        &self,
+        ciphers: &mut BTreeMap<EpochId, LogCipher>,
+        log: &LogId,
+        seq: u64,
+        entry: &StoredEntry,
+    ) -> Option<SealedHeader> {
+        let keys = self.epoch_keys.get(&entry.epoch)?;
+        let cipher = ciphers
+            .entry(entry.epoch)
+            .or_insert_with(|| LogCipher::new(*log, entry.epoch, keys.clone()));
+        cipher.open_header(seq, &entry.sealed).ok()
+    }
+
+    /// What a device could read, of what is held here: the compartments and epochs of which it was
+    /// sealed a secret, and the records in them.
+    pub fn exposure(&self, device: &DeviceId) -> Result<Vec<Exposure>, StoreError> {
+        let mut exposed = Vec::new();
+        for (id, area) in &self.areas {
+            let Body::Compartment(compartment) = &area.body else { continue };
+            let boxed = |epoch: &&EpochId| compartment.boxed(epoch).any(|other| other == device);
+            let epochs: Vec<EpochId> = compartment.epochs().keys().filter(boxed).copied().collect();
+            if epochs.is_empty() {
+                continue;
+            }
+            let mut records = BTreeSet::new();
+            for log in area.logs.values().filter(|log| log.class != Class::Authority) {
+                let mut ciphers = BTreeMap::new();
+                self.logbook.entries(&self.store, log, 0, &mut |seq, entry| {
+                    if epochs.contains(&entry.epoch) {
+                        let header = self.header_of(&mut ciphers, log, seq, &entry);
+                        records.extend(header.map(|header| header.record));
+                    }
+                    ControlFlow::Continue(())
+                })?;
+            }
+            exposed.push(Exposure { compartment: *id, epochs, records });
+        }
+        Ok(exposed)
+    }
+
+    /// Entries of others and of our own that do not count, in compartments that this device may read;
+    /// up to a number.
+    pub fn quarantined(&self, most: usize) -> Result<Vec<QuarantinedEntry>, StoreError> {
+        let mut found = Vec::new();
+        let own = self.device();
+        let logs = HeldLogs::new(&self.logbook, &self.store);
+        for area in self.areas.values() {
+            let Body::Compartment(compartment) = &area.body else { continue };
+            if !compartment.is_reader(&own) {
+                continue;
+            }
+            for log in area.logs.values() {
+                let limit = compartment.limit(log, &logs);
+                let (Some(cause), true) = (limit.cause, found.len() < most) else { continue };
+                let mut ciphers = BTreeMap::new();
+                self.logbook.entries(&self.store, log, limit.next, &mut |seq, entry| {
+                    let header = self.header_of(&mut ciphers, log, seq, &entry);
+                    let header = header.map(|header| (header.kind, header.record, header.wall));
+                    found.push(QuarantinedEntry { log: *log, seq, id: entry.id, cause, header });
+                    if found.len() < most {
+                        ControlFlow::Continue(())
+                    } else {
+                        ControlFlow::Break(())
+                    }
+                })?;
+            }
+        }
+        logs.outcome()?;
+        Ok(found)
+    }
+
+    /// The devices of an area, without this one, of which it is known that they hold a log up to a
+    /// position, and those of which it is not.
+    #[must_use]
+    pub fn heard(&self, log: &LogId, seq: u64) -> (Vec<DeviceId>, Vec<DeviceId>) {
+        let own = self.device();
+        let devices: Vec<DeviceId> = match self.areas.get(&log.compartment).map(|area| &area.body) {
+            Some(Body::Coalition(coalition)) => coalition.devices().keys().copied().collect(),
+            Some(Body::Compartment(compartment)) => compartment.devices().keys().copied().collect(),
+            None => Vec::new(),
+        };
+        let live = |device: &DeviceId| self.right(log.compartment, device).is_some();
+        devices
+            .into_iter()
+            .filter(|device| *device != own && live(device))
+            .partition(|device| self.has(device, log, seq))
+    }
+
+    fn has(&self, device: &DeviceId, log: &LogId, seq: u64) -> bool {
+        let key = lag_key(log.compartment, LogKey::of(log));
+        let durable = self.areas.get(&log.compartment).map(|a| a.frontier.head(&key.2).next);
+        if durable.is_none_or(|next| next <= seq) {
+            return false;
+        }
+        let connected = self.sessions.values().find(|session| session.device == *device);
+        if let Some(session) = connected
+            && session.started.contains(&log.compartment)
+        {
+            return session.in_sync || session.lag.get(&key).is_some_and(|lag| lag.acked > seq);
+        }
+        let memory = self.memories.get(device).filter(|memory| memory.digest.is_some());
+        memory.is_some_and(|memory| memory.moved.get(&key).is_none_or(|next| *next > seq))
+    }
+}

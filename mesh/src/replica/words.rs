@@ -1,0 +1,367 @@
+//! Words about records: what this peer does when a record is erased, restricted, recalled or held.
+//!
+//! Statements name a record by the id of its genesis, which relays see, too. What follows is carried
+//! out piece by piece after the statements are stored, and what was done is written down with it, so
+//! that a peer that stops half-way goes on where it was:
+//!
+//! 1. entries that statements name are looked for once; those that arrive later are noticed then;
+//! 2. how each record stands is compared with what was last carried out: it is shown anew, hidden, or,
+//!    once the coalition's delay is over, destroyed;
+//! 3. entries that erasures list are destroyed, of whatever record they are;
+//! 4. what became of each statement is said in a receipt, and entries of the own agency that an
+//!    erasure missed are added to it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::ControlFlow;
+
+use tearline_crdt::authority::Asked;
+use tearline_crdt::bounds::ERASED_ENTRIES_MAX;
+use tearline_crdt::codec::{DecodeError, Reader, Write as _};
+use tearline_crdt::entry::run::VerifiedRun;
+use tearline_crdt::id::{Class, CompartmentId, EntryId, LogId, RecordId, StatementId};
+use tearline_crdt::logbook::find::Search;
+use tearline_crdt::record::receipt::{self, Outcome, Receipt, Receipts, Refusal};
+use tearline_crdt::record::shelf::{Desk, RecordState, Stewardship as _, record_at};
+use tearline_crdt::statement::{Right, Statement};
+use tearline_crdt::store::{Batch, Space, Store, StoreError};
+use tearline_crdt::time::{Now, WallTime};
+
+use super::Replica;
+use super::area::{Area, Body};
+use super::author::{ActError, Statements};
+use super::standings::Standings;
+
+/// A record of which something was said.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Spoken {
+    /// When this peer first heard of it; the delay before destroying counts from then.
+    pub(super) seen: Option<WallTime>,
+    /// Where its genesis is.
+    place: Option<(LogId, u64)>,
+    /// What was carried out.
+    done: Done,
+}
+
+/// What was carried out, as bits.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+struct Done(u8);
+
+impl Done {
+    const RESTRICTED: u8 = 1;
+    const RECALLED: u8 = 2;
+    const ERASED: u8 = 4;
+
+    fn of(state: &RecordState) -> Self {
+        let bit = |set: bool, bit: u8| if set { bit } else { 0 };
+        Self(
+            bit(state.restricted, Self::RESTRICTED)
+                | bit(state.recalled, Self::RECALLED)
+                | bit(state.erased.is_some(), Self::ERASED),
+        )
+    }
+}
+
+/// Most chunks that a search passes over at a time.
+const CHUNKS_PER_SEARCH: usize = 4_096;
+
+impl<S: Store> Replica<S> {
+    /// Reads what was carried out before.
+    pub(super) fn load_words(&mut self) -> Result<(), StoreError> {
+        let mut bad = None;
+        let heard = &mut self.heard;
+        self.store.scan(Space::Meta, WORD_PREFIX, &[], &mut |key, value| match read_word(
+            key, value,
+        ) {
+            Ok((genesis, spoken)) => {
+                heard.insert(genesis, spoken);
+                ControlFlow::Continue(())
+            }
+            Err(_) => {
+                bad = Some(tearline_crdt::store::damaged(Space::Meta, key));
+                ControlFlow::Break(())
+            }
+        })?;
+        bad.map_or(Ok(()), Err)
+    }
+
+    /// Notices entries of which statements came first.
+    pub(super) fn notice(&mut self, run: &VerifiedRun) {
+        let log = *run.log();
+        let Some(area) = self.areas.get_mut(&log.compartment) else { return };
+        if area.spoken.is_empty() && area.listed.is_empty() {
+            return;
+        }
+        for entry in run.entries() {
+            if let Some(spoken) = area.spoken.get_mut(&entry.id) {
+                spoken.place = Some((log, entry.seq));
+                self.said.insert(log.compartment);
+            }
+            if let Some(place) = area.listed.get_mut(&entry.id) {
+                *place = Some((log, entry.seq));
+            }
+        }
+    }
+
+    /// Carries out what statements of compartments ask for that was not carried out, as far as it is
+    /// due.
+    pub(super) fn obey(&mut self, now: Now) -> Result<(), StoreError> {
+        // What it writes itself may be cause for more: the loop sees to that.
+        if std::mem::replace(&mut self.obeying, true) {
+            return Ok(());
+        }
+        let outcome = self.obey_all(now);
+        self.obeying = false;
+        outcome
+    }
+
+    fn obey_all(&mut self, now: Now) -> Result<(), StoreError> {
+        if self.next_due.is_some_and(|due| due <= now.wall) {
+            self.next_due = None;
+            let spoken = self.areas.iter().filter(|(_, area)| !area.spoken.is_empty());
+            let spoken: Vec<CompartmentId> = spoken.map(|(id, _)| *id).collect();
+            self.said.extend(spoken);
+        }
+        while let Some(id) = self.said.pop_first() {
+            self.seek(now, id)?;
+            let geneses: Vec<EntryId> = self
+                .areas
+                .get(&id)
+                .map_or(Vec::new(), |area| area.spoken.keys().copied().collect());
+            for genesis in geneses {
+                self.carry_out(now, id, genesis)?;
+            }
+            self.destroy_listed(now, id)?;
+            self.erase_more(now)?;
+            self.give_receipts(now, id)?;
+        }
+        Ok(())
+    }
+
+    /// Looks once for the entries that statements of a compartment name.
+    fn seek(&mut self, now: Now, id: CompartmentId) -> Result<(), StoreError> {
+        let Some(Area { body: Body::Compartment(compartment), spoken, listed, .. }) =
+            self.areas.get_mut(&id)
+        else {
+            return Ok(());
+        };
+        let fresh = |genesis: &&EntryId| !spoken.contains_key(*genesis);
+        let geneses: Vec<EntryId> = compartment.spoken_of().filter(fresh).copied().collect();
+        let fresh = |entry: &&EntryId| !listed.contains_key(*entry);
+        let entries: Vec<EntryId> = compartment.listed_entries().filter(fresh).copied().collect();
+        let wanted: BTreeSet<EntryId> = geneses.iter().chain(&entries).copied().collect();
+        let mut batch = Batch::default();
+        for genesis in geneses {
+            let known = self.heard.remove(&genesis).unwrap_or_default();
+            let fresh = Spoken { seen: known.seen.or(Some(now.wall)), ..known };
+            batch.put(Space::Meta, word_key(&genesis), write_word(&fresh));
+            spoken.insert(genesis, fresh);
+        }
+        listed.extend(entries.into_iter().map(|entry| (entry, None)));
+        let mut search = Search::new(wanted);
+        while !search.is_over() {
+            let found = search.go_on(&self.store, &self.logbook, &id, CHUNKS_PER_SEARCH)?;
+            for (entry, place) in found {
+                spoken.entry(entry).and_modify(|spoken| spoken.place = Some(place));
+                listed.entry(entry).and_modify(|listed| *listed = Some(place));
+            }
+        }
+        self.apply(batch)
+    }
+
+    /// Shows, hides or destroys a record as it stands now, if that was not done.
+    fn carry_out(
+        &mut self,
+        now: Now,
+        id: CompartmentId,
+        genesis: EntryId,
+    ) -> Result<(), StoreError> {
+        let spoken = self.areas.get(&id).and_then(|area| area.spoken.get(&genesis)).copied();
+        let Some(Spoken { place: Some((log, seq)), done, .. }) = spoken else { return Ok(()) };
+        let standings = Standings { areas: &self.areas, own: self.keys.id(), now: now.wall };
+        let state = standings.state(&log, &genesis);
+        if state.erased.is_none()
+            && let Some(due) = standings.due(&log, &genesis)
+        {
+            self.next_due = Some(self.next_due.map_or(due, |other| other.min(due)));
+        }
+        let asked = Done::of(&state);
+        if asked == done {
+            return Ok(());
+        }
+        let record = self.record_at(now, &log, seq)?;
+        if let (Some(_), Some(record)) = (state.erased, record) {
+            self.add_missed(now, id, genesis, record)?;
+        }
+        let mut batch = Batch::default();
+        let standings = Standings { areas: &self.areas, own: self.keys.id(), now: now.wall };
+        let mut desk = Desk {
+            store: &self.store,
+            logbook: &self.logbook,
+            keys: &self.epoch_keys,
+            standings: &standings,
+            projection: &mut *self.projection,
+            now: now.wall,
+        };
+        match (state.erased, record) {
+            (Some(statement), Some(record)) => {
+                self.shelf.erase(&mut desk, &mut batch, record, genesis, statement)?;
+            }
+            (None, Some(record)) => self.shelf.restate(&mut desk, &mut batch, record)?,
+            (_, None) => {}
+        }
+        let spoken = self.areas.get_mut(&id).and_then(|area| area.spoken.get_mut(&genesis));
+        if let Some(spoken) = spoken {
+            spoken.done = asked;
+            batch.put(Space::Meta, word_key(&genesis), write_word(spoken));
+        }
+        self.apply(batch)
+    }
+
+    fn record_at(
+        &mut self,
+        now: Now,
+        log: &LogId,
+        seq: u64,
+    ) -> Result<Option<RecordId>, StoreError> {
+        let standings = Standings { areas: &self.areas, own: self.keys.id(), now: now.wall };
+        let desk = Desk {
+            store: &self.store,
+            logbook: &self.logbook,
+            keys: &self.epoch_keys,
+            standings: &standings,
+            projection: &mut *self.projection,
+            now: now.wall,
+        };
+        record_at(&desk, log, seq)
+    }
+
+    /// Adds entries of the own agency's devices that an erasure did not list, so that relays destroy
+    /// them, too: each device its own, and a desk those of all.
+    fn add_missed(
+        &mut self,
+        now: Now,
+        id: CompartmentId,
+        genesis: EntryId,
+        record: RecordId,
+    ) -> Result<(), StoreError> {
+        let own = self.device();
+        let Some(compartment) = self.compartment(id) else { return Ok(()) };
+        let Some(standing) = compartment.live(&own) else { return Ok(()) };
+        if standing.right() < Right::Write {
+            return Ok(());
+        }
+        let (desk, agency) = (standing.desk, standing.agency);
+        let Ok(Some(detail)) = self.records(|reader| reader.show(record)) else { return Ok(()) };
+        let Some(compartment) = self.compartment(id) else { return Ok(()) };
+        let mine =
+            |log: &LogId| log.device == own || desk && compartment.originator(log) == Some(agency);
+        let missed: BTreeSet<EntryId> = detail
+            .entries
+            .iter()
+            .filter(|entry| mine(&entry.log) && !compartment.is_listed(&entry.id))
+            .map(|entry| entry.id)
+            .collect();
+        let missed: Vec<EntryId> = missed.into_iter().collect();
+        let statements: Statements = missed
+            .chunks(ERASED_ENTRIES_MAX)
+            .map(|entries| (Statement::EraseAlso { genesis, entries: entries.to_vec() }, None))
+            .collect();
+        if statements.is_empty() {
+            return Ok(());
+        }
+        match self.state(now, id, statements) {
+            Err(ActError::Store(error)) => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// Destroys what the entries hold that erasures list.
+    fn destroy_listed(&mut self, now: Now, id: CompartmentId) -> Result<(), StoreError> {
+        let Some(area) = self.areas.get(&id) else { return Ok(()) };
+        let standings = Standings { areas: &self.areas, own: self.keys.id(), now: now.wall };
+        let mut places = Vec::new();
+        let mut gone = Vec::new();
+        for (entry, place) in &area.listed {
+            let Some((log, seq)) = place else { continue };
+            if !standings.is_erased(log, entry) {
+                continue;
+            }
+            let stored = self.logbook.entry(&self.store, log, *seq)?;
+            if stored.is_some_and(|stored| stored.payload.is_some() || stored.key_box.is_some()) {
+                places.push((*log, *seq));
+            }
+            gone.push(*entry);
+        }
+        let mut batch = Batch::default();
+        self.shelf.erase_entries(&self.logbook, &mut batch, places);
+        if let Some(area) = self.areas.get_mut(&id) {
+            // What is destroyed is not looked at again.
+            gone.iter().for_each(|entry| {
+                area.listed.insert(*entry, None);
+            });
+        }
+        self.apply(batch)
+    }
+
+    /// Says what became of each statement about records, where that was not said.
+    fn give_receipts(&mut self, now: Now, id: CompartmentId) -> Result<(), StoreError> {
+        let own = self.device();
+        let Some(area) = self.areas.get(&id) else { return Ok(()) };
+        let Body::Compartment(compartment) = &area.body else { return Ok(()) };
+        let Some(agency) = compartment.live(&own).map(|standing| standing.agency) else {
+            return Ok(());
+        };
+        let mut fresh: BTreeMap<StatementId, Outcome> = BTreeMap::new();
+        for (genesis, spoken) in &area.spoken {
+            let held = spoken
+                .place
+                .and_then(|(log, _)| compartment.originator(&log))
+                .is_some_and(|origin| compartment.record_state(genesis, origin, agency).held);
+            for (statement, asked) in compartment.asked_of(genesis) {
+                let outcome = match asked {
+                    _ if spoken.place.is_none() => Outcome::NothingHere,
+                    Asked::Recall => Outcome::Marked,
+                    Asked::Restrict => Outcome::Hidden,
+                    Asked::Erase if spoken.done.0 & Done::ERASED != 0 => Outcome::Destroyed,
+                    Asked::Erase if held => Outcome::Refused(Refusal::HOLD),
+                    Asked::Erase => Outcome::Hidden,
+                };
+                if receipt::answer(&self.store, &statement, &own)?.map(|a| a.outcome)
+                    != Some(outcome)
+                {
+                    fresh.insert(statement, outcome);
+                }
+            }
+        }
+        let list = fresh.into_iter().map(|(statement, outcome)| Receipt { statement, outcome });
+        let entries = Receipts::entries(now.wall, list);
+        match self.append_own(now, self.own_log(id, Class::Routine), &entries) {
+            Err(ActError::Store(error)) => Err(error),
+            _ => Ok(()),
+        }
+    }
+}
+
+const WORD_PREFIX: &[u8] = b"word/";
+
+fn word_key(genesis: &EntryId) -> Vec<u8> {
+    [WORD_PREFIX, &genesis.0].concat()
+}
+
+/// `first heard, ms (number) || carried out (1)`.
+fn write_word(spoken: &Spoken) -> Vec<u8> {
+    let mut out = Vec::new();
+    out.number(spoken.seen.unwrap_or_default().0).raw(&[spoken.done.0]);
+    out
+}
+
+fn read_word(key: &[u8], value: &[u8]) -> Result<(EntryId, Spoken), DecodeError> {
+    let mut reader = Reader::new(key.get(WORD_PREFIX.len()..).unwrap_or_default());
+    let genesis = EntryId(reader.array("genesis")?);
+    reader.finish()?;
+    let mut reader = Reader::new(value);
+    let seen = Some(WallTime(reader.number("first heard")?));
+    let done = Done(reader.u8("carried out")?);
+    reader.finish()?;
+    Ok((genesis, Spoken { seen, place: None, done }))
+}

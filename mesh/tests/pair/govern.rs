@@ -1,0 +1,214 @@
+//! Acts on standings and records, on replicas that meet.
+
+use tearline_crdt::authority::Cause;
+use tearline_crdt::id::{AgencyNo, Class, CoalitionId, CompartmentId};
+use tearline_crdt::record::receipt::{self, Outcome};
+use tearline_crdt::statement::{Act, Audience, Caveats, Right};
+use tearline_crdt::time::WallTime;
+use tearline_mesh::invitation::Invited;
+use tearline_mesh::replica::{ActError, Word};
+
+use crate::world::{World, draft, keys};
+
+/// Peers 0 and 1 are desks of agencies 1 and 2; peer 2 is a further device of agency 1. All are
+/// connected to peer 0, and all but the opener's are readers of one compartment.
+struct Stage {
+    world: World,
+    coalition: CoalitionId,
+    shared: CompartmentId,
+}
+
+fn stage() -> Stage {
+    let mut world = World::new(3);
+    let unit = world.peers.pop().unwrap();
+    let coalition = world.coalition();
+    world.peers.push(unit);
+    world.connect(1, 0);
+    world.join(coalition, 2, Invited::Device);
+    world.settle();
+    let shared = world.open(0, coalition, &[1, 2]);
+    world.settle();
+    Stage { world, coalition, shared }
+}
+
+fn area(coalition: CoalitionId) -> CompartmentId {
+    CompartmentId(coalition.0)
+}
+
+#[test]
+fn a_lost_device_is_quarantined_alike_and_reads_nothing_new() {
+    let Stage { mut world, coalition, shared } = stage();
+    let genuine = world.write(2, shared, Class::Routine, &["genuine"])[0];
+    world.settle();
+    world.wait(60_000);
+    let since = world.now().wall;
+    let forged = world.write(2, shared, Class::Routine, &["forged"])[0];
+    world.settle();
+    assert!(world.show(1, forged).is_some());
+    let unit = world.peers[2].replica.device();
+    let now = world.now();
+    let lost = world.peers[0].replica.lost(now, coalition, unit, since).unwrap().value;
+    world.drain(0);
+    world.settle();
+    // What it could read: the record of the compartment, and its epoch.
+    let exposed = lost.exposed.iter().find(|exposed| exposed.compartment == shared).unwrap();
+    assert!(exposed.records.contains(&genuine) && exposed.records.contains(&forged));
+    assert_eq!(exposed.epochs.len(), 1);
+    let kept = lost.kept.iter().find(|kept| kept.log.class == Class::Routine).unwrap();
+    assert_eq!((kept.held, kept.count), (2, 1));
+    // Quarantined alike, the genuine one kept.
+    for peer in 0..2 {
+        assert!(world.show(peer, genuine).is_some(), "{peer}");
+        assert!(world.show(peer, forged).is_none(), "{peer}");
+        let quarantined = world.peers[peer].replica.quarantined(10).unwrap();
+        assert_eq!(quarantined.len(), 1);
+        assert_eq!(quarantined[0].cause, Cause::Closed(lost.statement));
+        assert_eq!(quarantined[0].header.unwrap().1, forged);
+    }
+    // What is written now it cannot open, even if somebody brings it.
+    let next = world.write(1, shared, Class::Routine, &["after"])[0];
+    world.settle();
+    assert!(world.show(0, next).is_some());
+    assert!(world.show(2, next).is_none());
+    let epoch = world.peers[1].replica.compartment(shared).unwrap().current_epoch(|_| true);
+    let epoch = epoch.unwrap();
+    assert!(world.peers[0].replica.can_open(&epoch));
+    assert!(!world.peers[2].replica.can_open(&epoch));
+    // What it writes, should it not have heard, is quarantined.
+    let now = world.now();
+    let more = vec![draft("more")];
+    match world.peers[2].replica.write(now, shared, Class::Routine, more) {
+        Err(ActError::Denied { .. }) => {}
+        Err(error) => panic!("{error}"),
+        Ok(done) => {
+            world.drain(2);
+            world.settle();
+            assert!(world.show(0, done.value[0].record).is_none());
+        }
+    }
+}
+
+#[test]
+fn what_was_quarantined_wrongly_is_adopted_by_its_agency_alone() {
+    let Stage { mut world, coalition, shared } = stage();
+    let record = world.write(2, shared, Class::Routine, &["honest"])[0];
+    world.settle();
+    let unit = world.peers[2].replica.device();
+    let now = world.now();
+    let lost = world.peers[0].replica.lost(now, coalition, unit, WallTime(0)).unwrap().value;
+    world.drain(0);
+    world.settle();
+    assert!(world.show(1, record).is_none());
+    let held = world.peers[1].replica.quarantined(10).unwrap();
+    let mark = tearline_crdt::statement::Mark {
+        log: held[0].log.digest(),
+        count: held[0].seq + 1,
+        head: held[0].id,
+    };
+    // Another agency's desk may say so, and nothing comes of it.
+    let now = world.now();
+    let _ = world.peers[1].replica.adopt(now, shared, vec![mark]);
+    world.drain(1);
+    world.settle();
+    assert!(world.show(0, record).is_none() && world.show(1, record).is_none());
+    let now = world.now();
+    world.peers[0].replica.adopt(now, shared, vec![mark]).unwrap();
+    world.drain(0);
+    world.settle();
+    assert!(world.show(0, record).is_some() && world.show(1, record).is_some());
+    assert_eq!(lost.kept.iter().map(|kept| kept.count).sum::<u64>(), 0);
+}
+
+#[test]
+fn an_erasure_is_obeyed_and_answered_and_a_hold_stops_it() {
+    let Stage { mut world, coalition: _, shared } = stage();
+    let record = world.write(0, shared, Class::Routine, &["canary"])[0];
+    let held = world.write(0, shared, Class::Routine, &["held"])[0];
+    world.settle();
+    let now = world.now();
+    // The hold of another agency binds that agency's peers.
+    world.peers[1].replica.speak(now, held, &Word::Hold).unwrap();
+    world.drain(1);
+    world.settle();
+    let basis = Word::Erase { basis: "Article 17".into() };
+    let denied = world.peers[1].replica.speak(now, record, &basis);
+    assert!(matches!(denied, Err(ActError::NotOriginator(AgencyNo(1)))));
+    let erased = world.peers[0].replica.speak(now, record, &basis).unwrap().value;
+    let stopped = world.peers[0].replica.speak(now, held, &basis).unwrap().value;
+    world.drain(0);
+    world.settle();
+    for peer in 0..3 {
+        assert!(world.show(peer, record).is_none(), "{peer}");
+    }
+    let answers = receipt::answers(world.peers[0].replica.store(), &erased).unwrap();
+    assert_eq!(answers.len(), 3, "{answers:?}");
+    assert!(answers.values().all(|answer| answer.outcome == Outcome::Destroyed));
+    assert!(world.show(0, held).is_none());
+    let shown = world.show(1, held).unwrap();
+    assert!(shown.state.restricted && shown.fields.is_empty());
+    let answers = receipt::answers(world.peers[0].replica.store(), &stopped).unwrap();
+    let of = |peer: usize| answers[&world.peers[peer].replica.device()].outcome;
+    assert_eq!(of(0), Outcome::Destroyed);
+    assert!(matches!(of(1), Outcome::Refused(_)));
+}
+
+#[test]
+fn a_recall_marks_and_a_restriction_hides_until_it_is_lifted() {
+    let Stage { mut world, coalition: _, shared } = stage();
+    let record = world.write(0, shared, Class::Routine, &["doubtful"])[0];
+    world.settle();
+    let now = world.now();
+    world.peers[0].replica.speak(now, record, &Word::Recall).unwrap();
+    let restricted = world.peers[0].replica.speak(now, record, &Word::Restrict).unwrap().value;
+    world.drain(0);
+    world.settle();
+    let shown = world.show(1, record).unwrap();
+    assert!(shown.state.recalled && shown.state.restricted && shown.fields.is_empty());
+    let now = world.now();
+    world.peers[0].replica.lift(now, shared, restricted).unwrap();
+    world.drain(0);
+    world.settle();
+    let shown = world.show(1, record).unwrap();
+    assert!(shown.state.recalled && !shown.state.restricted && !shown.fields.is_empty());
+}
+
+#[test]
+fn a_grant_that_would_widen_is_refused_before_it_is_written() {
+    let Stage { mut world, coalition, .. } = stage();
+    let card = keys(9).card(world.peers[2].replica.device().0);
+    let audience = Audience::Device { agency: AgencyNo(1), card };
+    let now = world.now();
+    let before = world.peers[2].replica.logbook().logs().count();
+    let refused = world.peers[2].replica.grant(
+        now,
+        area(coalition),
+        audience,
+        Right::Write,
+        Caveats::default(),
+        None,
+    );
+    assert!(matches!(refused, Err(ActError::WouldNotCount(_))), "{refused:?}");
+    assert_eq!(world.peers[2].replica.logbook().logs().count(), before);
+}
+
+#[test]
+fn what_was_sealed_under_a_retired_epoch_opens_no_more() {
+    let Stage { mut world, coalition, shared } = stage();
+    let old = world.write(0, shared, Class::Routine, &["old"])[0];
+    world.settle();
+    let epoch = world.peers[0].replica.compartment(shared).unwrap().current_epoch(|_| true);
+    let act = Act::RetireEpoch { epoch: epoch.unwrap() };
+    let now = world.now();
+    world.peers[0].replica.propose(now, coalition, act, None).unwrap();
+    world.drain(0);
+    world.settle();
+    let new = world.write(1, shared, Class::Routine, &["new"])[0];
+    world.settle();
+    for peer in 0..3 {
+        assert!(world.show(peer, old).is_none(), "{peer}");
+        assert!(world.show(peer, new).is_some(), "{peer}");
+    }
+    // Not even after a restart, which reads the boxes again.
+    world.crash(1);
+    assert!(world.show(1, old).is_none() && world.show(1, new).is_some());
+}

@@ -1,0 +1,260 @@
+//! `grant`: rights of devices and agencies. `inbox`: what does not count.
+
+use clap::{Args, Subcommand};
+
+use super::context::Context;
+use super::device::{device_label, lost_text};
+use super::output::Outcome;
+use super::render::{Table, agency, facts, short, time};
+use super::when::since;
+use crate::control::trust::{
+    Declared, Explained, GrantIssue, GrantList, GrantRevoke, Grants, Lost, Named, Quarantine,
+};
+use crate::control::{Empty, Request};
+use crate::failure::Failure;
+
+/// Give, show, explain and end rights
+#[derive(Debug, Subcommand)]
+pub(super) enum Grant {
+    Issue(Issue),
+    /// List who may do what, and who said so
+    #[command(after_help = "\
+Example:
+  tearline grant list
+  tearline grant list --compartment 'Northern shore'")]
+    List {
+        /// Of this compartment; of the coalition if absent
+        #[arg(long, value_name = "C")]
+        compartment: Option<String>,
+    },
+    /// Say why a statement counts or does not: the rule, and the statements that decided
+    #[command(
+        after_help = "\
+Example:
+  tearline grant list --json          names the statements
+  tearline grant explain 4be1a09c",
+        visible_alias = "show"
+    )]
+    Explain {
+        /// The statement's id, or the beginning of it
+        statement: String,
+    },
+    /// End a device's standing, everywhere or in one compartment
+    #[command(after_help = "\
+Example:
+  tearline grant revoke KILO
+  tearline grant revoke KILO --compartment 'Northern shore' --since 2h
+
+What the device wrote since that time is quarantined; all from now on, if no time is given. A device
+that is in other hands is `device lost`: that also begins new keys.")]
+    Revoke {
+        /// The device: its name here, its id, or the beginning of it
+        device: String,
+        /// Only in this compartment
+        #[arg(long, value_name = "C")]
+        compartment: Option<String>,
+        /// Since when: a time, a time of day, or so long ago
+        #[arg(long, value_name = "TIME", value_parser = since)]
+        since: Option<String>,
+    },
+    /// Let a quarantined entry count, and those before it in its log
+    #[command(after_help = "\
+Example:
+  tearline inbox --quarantine
+  tearline grant adopt 4be1a09c
+
+A desk adopts what devices of its own agency wrote. What devices of others wrote, or beyond a fork,
+their own agency or a quorum adopts: `coalition propose adopt`.")]
+    Adopt {
+        /// The entry's id, or the beginning of it
+        entry: String,
+    },
+}
+
+/// Give a device, or in a compartment an agency, a right
+///
+/// What is given lies within what this device has. In the coalition a grant gives a right in all
+/// compartments of its agency; in a compartment, in that one.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Example:
+  tearline grant issue --device KILO --right read
+  tearline grant issue --device KILO --right write --kind sighting,alert --until 2026-12-31T00:00:00Z
+  tearline grant issue --agency NG --right relay --compartment 'Northern shore'
+  tearline grant issue --device KILO --right write --readmit --incarnation 00000000075bcd15")]
+pub(super) struct Issue {
+    /// The device: its name here, its id, or the beginning of it
+    #[arg(long, value_name = "DEVICE", required_unless_present = "agency")]
+    device: Option<String>,
+    /// All devices of an agency; in a compartment
+    #[arg(long, value_name = "AGENCY", requires = "compartment", conflicts_with = "device")]
+    agency: Option<String>,
+    /// In this compartment; in the coalition if absent
+    #[arg(long, value_name = "C")]
+    compartment: Option<String>,
+    /// The right; each includes those before it
+    #[arg(long, value_parser = RIGHTS)]
+    right: String,
+    /// Only records of these kinds
+    #[arg(long, value_name = "KINDS", value_delimiter = ',')]
+    kind: Vec<String>,
+    /// Only entries of these classes
+    #[arg(long, value_name = "CLASSES", value_delimiter = ',')]
+    class: Vec<String>,
+    /// Not before this time, by the author's clock
+    #[arg(long, value_name = "TIME")]
+    from: Option<String>,
+    /// Not from this time on, by the author's clock
+    #[arg(long, value_name = "TIME")]
+    until: Option<String>,
+    /// It may be granted on, within what is given
+    #[arg(long)]
+    delegate: bool,
+    /// Lift what closed the device's standing, for its new life
+    #[arg(long, requires = "incarnation", requires = "device")]
+    readmit: bool,
+    /// That life, as `tearline id` shows it on the device
+    #[arg(long, value_name = "HEX")]
+    incarnation: Option<String>,
+}
+
+const RIGHTS: [&str; 5] = ["relay", "read", "write", "admit", "admin"];
+
+impl Grant {
+    pub(super) const fn name(&self) -> &'static str {
+        match self {
+            Self::Issue(_) => "grant.issue",
+            Self::List { .. } => "grant.list",
+            Self::Explain { .. } => "grant.explain",
+            Self::Revoke { .. } => "grant.revoke",
+            Self::Adopt { .. } => "grant.adopt",
+        }
+    }
+
+    pub(super) fn run(self, context: &Context) -> Result<Outcome, Failure> {
+        match self {
+            Self::Issue(issue) => issue.run(context),
+            Self::List { compartment } => {
+                let answer =
+                    context.ask::<Grants>(Request::GrantList(GrantList { compartment }))?;
+                let mut table =
+                    Table::new(&["statement", "for", "agency", "right", "limits", "by", "verdict"]);
+                for grant in &answer.typed.grants {
+                    table.row([
+                        short(&grant.statement),
+                        grant
+                            .device
+                            .as_ref()
+                            .map_or_else(|| "all its devices".into(), device_label),
+                        agency(&grant.agency),
+                        grant.right.clone(),
+                        grant.limits.clone(),
+                        device_label(&grant.issuer),
+                        grant.verdict.clone(),
+                    ]);
+                }
+                Ok(Outcome::new(answer.data, table.text("no grants")))
+            }
+            Self::Explain { statement } => {
+                let request = Request::GrantExplain(Named { id: statement });
+                let answer = context.ask::<Explained>(request)?;
+                let explained = &answer.typed;
+                let text = facts([
+                    ("statement", explained.statement.clone()),
+                    ("says", explained.what.clone()),
+                    (
+                        "by",
+                        format!(
+                            "{} of {}",
+                            device_label(&explained.issuer),
+                            agency(&explained.issuer.agency)
+                        ),
+                    ),
+                    ("verdict", explained.verdict.clone()),
+                    ("rule", explained.rule.clone()),
+                    ("decided by", explained.by.join(", ")),
+                ]);
+                Ok(Outcome::new(answer.data, text))
+            }
+            Self::Revoke { device, compartment, since } => {
+                let request = Request::GrantRevoke(GrantRevoke { device, compartment, since });
+                let answer = context.ask::<Lost>(request)?;
+                let text = lost_text(&answer.typed);
+                Ok(Outcome::new(answer.data, text))
+            }
+            Self::Adopt { entry } => declared(context, Request::GrantAdopt(Named { id: entry })),
+        }
+    }
+}
+
+impl Issue {
+    fn run(self, context: &Context) -> Result<Outcome, Failure> {
+        declared(
+            context,
+            Request::GrantIssue(GrantIssue {
+                device: self.device,
+                agency: self.agency,
+                compartment: self.compartment,
+                right: self.right,
+                kinds: self.kind,
+                classes: self.class,
+                not_before: self.from,
+                not_after: self.until,
+                delegate: self.delegate,
+                readmit: self.readmit,
+                incarnation: self.incarnation,
+            }),
+        )
+    }
+}
+
+/// A statement that was written, for people.
+pub(super) fn declared(context: &Context, request: Request) -> Result<Outcome, Failure> {
+    let answer = context.ask::<Declared>(request)?;
+    let said = &answer.typed;
+    let mut lines = vec![("said", said.what.clone()), ("statement", said.statement.clone())];
+    if !said.also.is_empty() {
+        let also: Vec<String> = said.also.iter().map(|id| short(id)).collect();
+        lines.push(("also", also.join(", ")));
+    }
+    let text = facts(lines);
+    Ok(Outcome::new(answer.data, text))
+}
+
+/// Show what waits for a decision here
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Example:
+  tearline inbox --quarantine")]
+pub(super) struct Inbox {
+    /// Entries that do not count: of revoked devices, beyond forks, outside of what was granted
+    #[arg(long, required = true)]
+    quarantine: bool,
+}
+
+impl Inbox {
+    #[expect(clippy::unused_self, reason = "every verb runs alike")]
+    pub(super) fn run(self, context: &Context) -> Result<Outcome, Failure> {
+        let answer = context.ask::<Quarantine>(Request::Quarantine(Empty {}))?;
+        let mut table =
+            Table::new(&["entry", "device", "compartment", "what", "record", "at", "why"]);
+        for one in &answer.typed.entries {
+            table.row([
+                short(&one.entry),
+                device_label(&one.device),
+                one.compartment.clone(),
+                one.what.clone(),
+                one.record.as_deref().map(short).unwrap_or_default(),
+                one.at.as_deref().map(time).unwrap_or_default(),
+                one.why.clone(),
+            ]);
+        }
+        let text = table.text("nothing is quarantined here");
+        let outcome = Outcome::new(answer.data, text);
+        Ok(if answer.typed.entries.is_empty() {
+            outcome
+        } else {
+            outcome.hint(format!("let one count: {}", context.home.command("grant adopt ENTRY")))
+        })
+    }
+}

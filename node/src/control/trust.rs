@@ -1,0 +1,419 @@
+//! Trust over the control socket: acts of the whole, grants, devices, and words about records.
+
+use serde::{Deserialize, Serialize};
+
+use super::reply::AgencyRef;
+
+macro_rules! shapes {
+    ($($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident: $type:ty,)* })*) => {$(
+        $(#[$doc])*
+        #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+        pub struct $name {
+            $($(#[$field_doc])* pub $field: $type,)*
+        }
+    )*};
+}
+
+/// An act of the whole, as it is asked for.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Proposed {
+    /// A new member. It comes in by an invitation; this is for one whose root is known.
+    Admit {
+        /// Its name.
+        name: String,
+        /// Its country: ISO 3166-1 alpha-2.
+        country: String,
+        /// Its root's public key, 64 hexadecimal digits.
+        root: String,
+    },
+    /// A member leaves.
+    Retire {
+        /// Which.
+        agency: String,
+    },
+    /// A member's root is replaced by another.
+    ReplaceRoot {
+        /// Whose.
+        agency: String,
+        /// The new root's public key, 64 hexadecimal digits.
+        root: String,
+    },
+    /// A device's standing ends.
+    Revoke {
+        /// Which.
+        device: String,
+        /// From when on what it wrote does not count; all of it, if absent.
+        since: Option<String>,
+    },
+    /// Entries that are quarantined count, up to this one of its log.
+    Adopt {
+        /// The entry.
+        entry: String,
+    },
+    /// A record is destroyed.
+    Erase {
+        /// Which.
+        record: String,
+    },
+    /// A record is hidden.
+    Restrict {
+        /// Which.
+        record: String,
+    },
+    /// A record is kept.
+    Hold {
+        /// Which.
+        record: String,
+    },
+    /// A record is not to be relied on.
+    Recall {
+        /// Which.
+        record: String,
+    },
+    /// A hold or a restriction ends.
+    Lift {
+        /// The statement.
+        statement: String,
+    },
+    /// An epoch's payload secret is destroyed.
+    RetireEpoch {
+        /// The epoch's id.
+        epoch: String,
+    },
+}
+
+/// A word about a record, as it is asked for.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Said {
+    /// Destroy it.
+    Erase {
+        /// The legal basis.
+        basis: String,
+    },
+    /// Hide it.
+    Restrict,
+    /// Keep it.
+    Hold,
+    /// It is not to be relied on.
+    Recall,
+}
+
+shapes! {
+    /// Arguments that are one id, or the beginning of one.
+    Named {
+        /// The id.
+        id: String,
+    }
+
+    /// Arguments of `grant issue`.
+    GrantIssue {
+        /// The device, by id, the beginning of it, or its name here.
+        device: Option<String>,
+        /// Or all devices of an agency; in a compartment.
+        agency: Option<String>,
+        /// Where; the whole coalition if absent.
+        compartment: Option<String>,
+        /// "relay", "read", "write", "admit" or "admin".
+        right: String,
+        /// The kinds of records; all if empty.
+        kinds: Vec<String>,
+        /// The classes; all if empty.
+        classes: Vec<String>,
+        /// From when on, by the author's clock.
+        not_before: Option<String>,
+        /// Until when.
+        not_after: Option<String>,
+        /// Whether it may be granted on.
+        delegate: bool,
+        /// Lift what closed the device's standing, for the life that it has now.
+        readmit: bool,
+        /// That life: `tearline id` on the device shows it. 16 hexadecimal digits.
+        incarnation: Option<String>,
+    }
+
+    /// Arguments of `grant list`.
+    GrantList {
+        /// Of a compartment; of the coalition if absent.
+        compartment: Option<String>,
+    }
+
+    /// Arguments of `grant revoke`.
+    GrantRevoke {
+        /// The device.
+        device: String,
+        /// Where; everywhere if absent.
+        compartment: Option<String>,
+        /// From when on what it wrote does not count; from now on, if absent.
+        since: Option<String>,
+    }
+
+    /// Arguments of `device lost`.
+    DeviceLost {
+        /// The device.
+        device: String,
+        /// From when on what it wrote does not count.
+        since: String,
+        /// Say what would be done, and do nothing.
+        dry_run: bool,
+    }
+
+    /// Arguments of `device name`.
+    DeviceName {
+        /// The device.
+        device: String,
+        /// What it is called here.
+        name: String,
+    }
+
+    /// Arguments of `record release`.
+    RecordRelease {
+        /// The record.
+        record: String,
+        /// To which compartment.
+        compartment: Option<String>,
+        /// Or to which audience.
+        rel: Vec<String>,
+        /// The fields; all if empty.
+        fields: Vec<String>,
+        /// Its label; that of the record if absent.
+        label: Option<String>,
+    }
+
+    /// `coalition propose` and `approve`, and an item of `coalition proposals`.
+    Proposal {
+        /// The act's id.
+        proposal: String,
+        /// What it does.
+        what: String,
+        /// The founders whose desks signed.
+        approved: Vec<AgencyRef>,
+        /// How many are needed.
+        needed: u16,
+        /// The founders that have not.
+        waiting_for: Vec<AgencyRef>,
+        /// Whether it is in force.
+        in_force: bool,
+    }
+
+    /// `coalition proposals`.
+    Proposals {
+        /// By id.
+        proposals: Vec<Proposal>,
+    }
+
+    /// A statement that was written.
+    Declared {
+        /// Its id.
+        statement: String,
+        /// What it says.
+        what: String,
+        /// Records that it reached beside: releases of the record.
+        also: Vec<String>,
+    }
+
+    /// `grant list`.
+    Grants {
+        /// In the order of their ids.
+        grants: Vec<Grant>,
+    }
+
+    /// A grant or certificate.
+    Grant {
+        /// Its entry's id.
+        statement: String,
+        /// Who gave it.
+        issuer: Device,
+        /// To which device; null if to an agency.
+        device: Option<Device>,
+        /// To which agency.
+        agency: AgencyRef,
+        /// The right.
+        right: String,
+        /// Its limits, in words; empty if it has none.
+        limits: String,
+        /// What became of it.
+        verdict: String,
+    }
+
+    /// `grant explain`: why a statement counts or does not.
+    Explained {
+        /// Its entry's id.
+        statement: String,
+        /// What it says.
+        what: String,
+        /// Who said it.
+        issuer: Device,
+        /// What became of it.
+        verdict: String,
+        /// The section of the rules that decided.
+        rule: String,
+        /// The statements that decided.
+        by: Vec<String>,
+    }
+
+    /// A device.
+    Device {
+        /// Its id.
+        device: String,
+        /// What it is called here; null if nobody named it.
+        name: Option<String>,
+        /// Its agency.
+        agency: AgencyRef,
+        /// "desk", or its right.
+        standing: String,
+        /// Whether its standing was ended.
+        closed: bool,
+        /// The spoken check of its enrolment, where this device enrolled it.
+        check: Option<String>,
+    }
+
+    /// `device list`.
+    Devices {
+        /// By agency and id.
+        devices: Vec<Device>,
+    }
+
+    /// `device lost` and `grant revoke`.
+    Lost {
+        /// The device.
+        device: Device,
+        /// The statement that ended its standing; null if nothing was done.
+        statement: Option<String>,
+        /// From when on.
+        since: String,
+        /// Its logs, and how far they count.
+        kept: Vec<KeptLog>,
+        /// What it could read.
+        exposed: Vec<Exposed>,
+        /// Compartments that have new keys because of it.
+        rotated: Vec<String>,
+        /// Devices that are known to have heard.
+        heard: Vec<Device>,
+        /// Devices of which that is not known.
+        not_heard: Vec<Device>,
+    }
+
+    /// A log of a lost device.
+    KeptLog {
+        /// Where.
+        compartment: String,
+        /// Its class.
+        class: String,
+        /// How many entries are held.
+        held: u64,
+        /// How many of them count.
+        kept: u64,
+        /// The last that counts: the candidate for the last good entry.
+        last: Option<String>,
+        /// When, by its author.
+        last_at: Option<String>,
+        /// When the first was written that does not count.
+        next_at: Option<String>,
+    }
+
+    /// What a device could read of a compartment.
+    Exposed {
+        /// Its id.
+        compartment: String,
+        /// Its name.
+        name: String,
+        /// The epochs whose keys it has.
+        epochs: Vec<String>,
+        /// The records in them.
+        records: Vec<ExposedRecord>,
+    }
+
+    /// A record that a device could read.
+    ExposedRecord {
+        /// Its id.
+        record: String,
+        /// What it is; empty if it is erased or hidden.
+        title: String,
+        /// Its label.
+        label: String,
+    }
+
+    /// `inbox --quarantine`: what does not count.
+    Quarantine {
+        /// Its entries, log by log.
+        entries: Vec<Quarantined>,
+        /// Whether there are more.
+        more: bool,
+    }
+
+    /// An entry that does not count.
+    Quarantined {
+        /// Its id.
+        entry: String,
+        /// Whose.
+        device: Device,
+        /// Where.
+        compartment: String,
+        /// The class of its log.
+        class: String,
+        /// What it does.
+        what: String,
+        /// The record, where its header opens.
+        record: Option<String>,
+        /// Its author's time.
+        at: Option<String>,
+        /// Why it does not count.
+        why: String,
+    }
+
+    /// `compartment rotate`.
+    Rotated {
+        /// The compartment.
+        compartment: String,
+        /// The new epoch.
+        epoch: String,
+        /// For how many devices.
+        readers: usize,
+    }
+
+    /// `record release`.
+    Released {
+        /// The record that was released.
+        record: String,
+        /// The new record.
+        released: String,
+        /// Where.
+        compartment: String,
+        /// The fields.
+        fields: Vec<String>,
+    }
+
+    /// `record receipts`.
+    Receipts {
+        /// The record.
+        record: String,
+        /// The statements about it.
+        statements: Vec<StatementReceipts>,
+    }
+
+    /// What became of a statement.
+    StatementReceipts {
+        /// Its id.
+        statement: String,
+        /// What it asks: "erase", "restrict" or "recall".
+        asks: String,
+        /// The devices that may hold the record, and what they answered.
+        answers: Vec<ReceiptOf>,
+        /// How many of them have not answered.
+        open: usize,
+    }
+
+    /// What a device answered.
+    ReceiptOf {
+        /// Which.
+        device: Device,
+        /// "destroyed", "hidden", "marked", "refused", "nothing-here"; null if it has not answered.
+        outcome: Option<String>,
+        /// When, by its clock.
+        at: Option<String>,
+        /// When this peer last heard of it; null if never.
+        last_heard: Option<String>,
+    }
+}

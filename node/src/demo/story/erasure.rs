@@ -1,0 +1,136 @@
+//! Step 5: a court orders the alert to be erased, and a report that all agencies hold. One peer is out
+//! of reach; the others answer with signed receipts at once, it answers when it is back. What the
+//! seized device holds, it goes on to hold: no order reaches who does not obey.
+
+use std::time::Instant;
+
+use super::{ALL, Actor, KILO, NE, SPREAD_WAIT, Step, Story, TD, if_there, lasted, record, until};
+use crate::control::reply::{PeerState, Record, Rows, Status};
+use crate::control::trust::{Declared, Receipts, Said, StatementReceipts};
+use crate::control::{Empty, RecordNew, RecordSay, RecordShow, Request, Search};
+use crate::failure::Failure;
+
+pub(super) fn play(story: &mut Story<'_>, step: &mut Step) -> Result<(), Failure> {
+    let watch = story.watch.clone();
+    let content = format!("EXERCISE. About the vehicle of {}.", story.canary);
+    let report = RecordNew {
+        label: Some("TLP:GREEN".into()),
+        ..record("report", &watch, &[("name", "To be erased (exercise)"), ("content", &content)])
+    };
+    let report = story.write(&NE, report)?.record;
+    for actor in honest() {
+        until("the report", SPREAD_WAIT, || if_there(show(story, actor, &report)))?;
+    }
+    cut(story)?;
+    let begun = Instant::now();
+    for record in [story.alert.clone(), report.clone()] {
+        let said = Said::Erase { basis: "EXERCISE. Order 1/2026 of a fictional court".into() };
+        let request = RecordSay { record, said };
+        let _: Declared = story.stage.ask(&NE, Request::RecordSay(request))?;
+    }
+    // All but TD answer.
+    let expected = [(&report, 4), (&story.alert, 1)];
+    for (record, wanted) in expected {
+        let got = until("the receipts", SPREAD_WAIT, || {
+            let (answered, of) = destroyed(story, record)?;
+            Ok((answered >= wanted).then_some((answered, of)))
+        });
+        let (answered, of) = got.map_or_else(|_| destroyed(story, record), |(got, _)| Ok(got))?;
+        step.check(
+            "signed receipts of destruction while TD is out of reach",
+            format!("{answered} of {of} after {}", lasted(begun.elapsed())),
+            format!("{wanted} of {}", wanted + 1),
+            (answered, of) == (wanted, wanted + 1),
+        );
+    }
+    let unreachable = receipts(story, &report)?;
+    let open: Vec<String> = unreachable
+        .answers
+        .iter()
+        .filter(|answer| answer.outcome.is_none())
+        .map(|answer| {
+            let since = answer.last_heard.clone().unwrap_or_else(|| "ever".into());
+            format!("{} unreachable since {since}", answer.device.agency.country)
+        })
+        .collect();
+    step.check("who has not answered", open.join(", "), "TD", open.len() == 1);
+
+    story.link(&TD)?.heal();
+    let begun = Instant::now();
+    for (record, wanted) in [(&report, 5), (&story.alert, 2)] {
+        let all = until("the last receipt", SPREAD_WAIT, || {
+            let (answered, _) = destroyed(story, record)?;
+            Ok((answered == wanted).then_some(()))
+        });
+        step.check(
+            "receipts once TD is back",
+            format!(
+                "{} after {}",
+                if all.is_ok() { "all" } else { "not all" },
+                lasted(begun.elapsed())
+            ),
+            "all",
+            all.is_ok(),
+        );
+    }
+    nothing_left(story, step, &report)
+}
+
+fn nothing_left(story: &Story<'_>, step: &mut Step, report: &str) -> Result<(), Failure> {
+    let mut shown = 0;
+    let mut hits = 0;
+    for actor in honest() {
+        for record in [&story.alert, report] {
+            shown += usize::from(if_there(show(story, actor, record))?.is_some());
+        }
+        let search = Search { query: story.canary.clone(), limit: None, after: None };
+        let rows: Rows = story.stage.ask(actor, Request::Search(search))?;
+        hits += rows.records.len();
+    }
+    step.equal("erased records that honest peers still show", shown, 0);
+    step.equal("records that honest peers find by the code word", hits, 0);
+    let copy = if_there(show(story, &KILO, &story.alert))?;
+    step.note(
+        "the seized device still reads its copy of the alert: the stated limit",
+        if copy.is_some() { "yes" } else { "no" },
+    );
+    Ok(())
+}
+
+fn cut(story: &Story<'_>) -> Result<(), Failure> {
+    story.link(&TD)?.cut();
+    let down = |actor: &Actor, device: Option<&str>| -> Result<bool, Failure> {
+        let status: Status = story.stage.ask(actor, Request::Status(Empty {}))?;
+        let mut of = status.peers.iter().filter(|peer| device.is_none_or(|d| peer.device == d));
+        Ok(of.all(|peer| matches!(peer.state, PeerState::Waiting | PeerState::Blocked)))
+    };
+    let td: Status = story.stage.ask(&TD, Request::Status(Empty {}))?;
+    until("the loss of the link to TD", SPREAD_WAIT, || {
+        Ok((down(&TD, None)? && down(&NE, Some(&td.device))?).then_some(()))
+    })?;
+    Ok(())
+}
+
+/// How many devices answered that they destroyed a record, and how many were asked.
+fn destroyed(story: &Story<'_>, record: &str) -> Result<(usize, usize), Failure> {
+    let statement = receipts(story, record)?;
+    let done =
+        |answer: &&crate::control::trust::ReceiptOf| answer.outcome.as_deref() == Some("destroyed");
+    Ok((statement.answers.iter().filter(done).count(), statement.answers.len()))
+}
+
+fn receipts(story: &Story<'_>, record: &str) -> Result<StatementReceipts, Failure> {
+    let request = RecordShow { record: record.to_owned() };
+    let receipts: Receipts = story.stage.ask(&NE, Request::RecordReceipts(request))?;
+    let first = receipts.statements.into_iter().next();
+    first.ok_or_else(|| Failure::failed("nothing was said of the record"))
+}
+
+/// All but the seized device.
+fn honest() -> impl Iterator<Item = &'static Actor> {
+    ALL.iter().filter(|actor| **actor != KILO)
+}
+
+fn show(story: &Story<'_>, actor: &Actor, record: &str) -> Result<Record, Failure> {
+    story.stage.ask(actor, Request::RecordShow(RecordShow { record: record.to_owned() }))
+}

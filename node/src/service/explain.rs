@@ -1,0 +1,146 @@
+//! Statements and acts in words, and why they count or do not.
+
+use serde_json::Value;
+
+use tearline_crdt::authority::{Cause, StatementVerdict};
+use tearline_crdt::id::{AgencyNo, Class, EntryId};
+use tearline_crdt::record::kind::Kind as RecordKind;
+use tearline_crdt::statement::{Act, Caveats, Statement};
+use tearline_crdt::time::WallTime;
+
+use super::core::Core;
+use super::json;
+use crate::control::reply::AgencyRef;
+use crate::control::trust as shape;
+use crate::failure::Failure;
+
+impl Core {
+    pub(super) fn explain(&self, text: &str) -> Result<Value, Failure> {
+        let (area, id) = self.named_statement(text)?;
+        let (issuer, what) = self
+            .statements(area)
+            .into_iter()
+            .find(|(_, entry, _)| entry.0 == id.0)
+            .map(|(log, _, statement)| (log.device, self.statement_text(statement)))
+            .ok_or_else(|| Failure::not_found("statement", text))?;
+        let verdict = self.verdict(&area, &EntryId(id.0))?;
+        let (rule, by) = match &verdict {
+            StatementVerdict::Counts => {
+                ("authority.md §7: its issuer's counting routes cover it", vec![])
+            }
+            StatementVerdict::Quarantined(Cause::Closed(closure)) => (
+                "authority.md §6.3: it is beyond what the closure keeps",
+                vec![closure.to_string()],
+            ),
+            StatementVerdict::Quarantined(Cause::Fork) => {
+                ("authority.md §6.2: it is beyond the fork of its log", vec![])
+            }
+            StatementVerdict::Quarantined(Cause::Standing) | StatementVerdict::NoStanding => {
+                ("authority.md §6.1: its device has no counting route that allows it", vec![])
+            }
+            StatementVerdict::Uncovered(_) => {
+                ("authority.md §3: a grant is narrowed along its route, never widened", vec![])
+            }
+            StatementVerdict::Waits { .. } => (
+                "authority.md §2: an act is in force when a quorum of founders approved it",
+                vec![],
+            ),
+            StatementVerdict::NotAbove => {
+                ("authority.md §4: a closure is by a device above the one that it closes", vec![])
+            }
+        };
+        json(&shape::Explained {
+            statement: id.to_string(),
+            what,
+            issuer: self.device(&issuer),
+            verdict: verdict.to_string(),
+            rule: rule.into(),
+            by,
+        })
+    }
+
+    pub(super) fn act_text(&self, act: &Act) -> String {
+        let agency = |no: &AgencyNo| {
+            let AgencyRef { name, country, .. } = self.agency_ref(Some(*no));
+            format!("{name} ({country})")
+        };
+        match act {
+            Act::Admit { member, .. } => format!("admit {} ({})", member.name, member.country),
+            Act::Retire { agency: no, .. } => format!("retire {}", agency(no)),
+            Act::ReplaceRoot { agency: no, .. } => format!("replace the root of {}", agency(no)),
+            Act::Revoke { device, .. } => format!("revoke device {}", device.short()),
+            Act::Adopt { .. } => "adopt quarantined entries".into(),
+            Act::Erase(erasure) => {
+                format!("erase the record that {} began", erasure.genesis.short())
+            }
+            Act::Restrict { genesis } => {
+                format!("restrict the record that {} began", genesis.short())
+            }
+            Act::Hold { genesis } => format!("hold the record that {} began", genesis.short()),
+            Act::Recall { genesis } => format!("recall the record that {} began", genesis.short()),
+            Act::Lift { lifted } => format!("lift {}", lifted.short()),
+            Act::RetireEpoch { epoch } => format!("retire epoch {}", epoch.short()),
+        }
+    }
+
+    pub(super) fn statement_text(&self, statement: &Statement) -> String {
+        match statement {
+            Statement::Found(charter) => format!("found {:?}", charter.name),
+            Statement::Desk(certificate) => format!("desk {}", certificate.desk.device.short()),
+            Statement::Grant { audience, right, caveats, .. } => {
+                let limits = limits_text(caveats);
+                format!("{} for {} {limits}", right.name(), self.audience_text(audience))
+            }
+            Statement::Propose { act, .. } => format!("propose to {}", self.act_text(act)),
+            Statement::Approve { act } => format!("approve {}", act.short()),
+            Statement::Open(_) => "open a compartment".into(),
+            Statement::Epoch(_) => "begin an epoch".into(),
+            Statement::Seal { epoch, .. } => format!("seal epoch {} to devices", epoch.short()),
+            Statement::Describe { .. } => "name the compartment".into(),
+            Statement::Revoke { device, .. } => format!("revoke device {}", device.short()),
+            Statement::RootAct(root) => {
+                format!("by an agency's root: {}", self.act_text(&root.act))
+            }
+            Statement::Adopt { .. } => "adopt quarantined entries".into(),
+            Statement::Erase(erasure) => {
+                format!("erase the record that {} began", erasure.genesis.short())
+            }
+            Statement::EraseAlso { entries, .. } => {
+                format!("erase {} further entries", entries.len())
+            }
+            Statement::Restrict { genesis } => {
+                format!("restrict the record that {} began", genesis.short())
+            }
+            Statement::Hold { genesis } => {
+                format!("hold the record that {} began", genesis.short())
+            }
+            Statement::Lift { lifted } => format!("lift {}", lifted.short()),
+            Statement::Recall { genesis } => {
+                format!("recall the record that {} began", genesis.short())
+            }
+            Statement::Unknown { .. } => "something that this version does not know".into(),
+        }
+    }
+}
+
+pub(super) fn limits_text(caveats: &Caveats) -> String {
+    let mut parts = Vec::new();
+    if let Some(kinds) = &caveats.kinds {
+        let names = kinds.iter().filter_map(|kind| RecordKind::from_u8(*kind));
+        parts.push(format!("kinds {}", names.map(RecordKind::name).collect::<Vec<_>>().join("+")));
+    }
+    if let Some(classes) = caveats.classes {
+        let held = Class::ALL.iter().filter(|class| classes & (1 << **class as u8) != 0);
+        parts.push(format!("classes {}", held.map(|c| c.name()).collect::<Vec<_>>().join("+")));
+    }
+    if let Some(from) = caveats.not_before_ms {
+        parts.push(format!("from {}", WallTime(from)));
+    }
+    if let Some(until) = caveats.not_after_ms {
+        parts.push(format!("until {}", WallTime(until)));
+    }
+    if caveats.may_delegate {
+        parts.push("may be granted on".into());
+    }
+    parts.join(", ")
+}

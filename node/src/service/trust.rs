@@ -1,0 +1,665 @@
+//! Trust: acts of the whole, grants, devices, and words about records.
+
+use serde_json::Value;
+
+use tearline_crdt::authority::{Proposal, Standing, StatementVerdict};
+use tearline_crdt::charter::Member;
+use tearline_crdt::id::{
+    AgencyNo, CompartmentId, DeviceId, EntryId, EpochId, Incarnation, LogId, StatementId,
+};
+use tearline_crdt::keys::RootKey;
+use tearline_crdt::record::kind::Kind as RecordKind;
+use tearline_crdt::record::shelf::Detail;
+use tearline_crdt::statement::{
+    Act, Audience, Caveats, Erasure, Mark, Marks, Reopening, Right, Statement,
+};
+use tearline_crdt::store::{Batch, Space, Store as _};
+use tearline_crdt::time::WallTime;
+use tearline_mesh::replica::{Body, Exposure, Kept, QuarantinedEntry};
+
+use super::core::Core;
+use super::explain::limits_text;
+use super::names::{self, is_prefix};
+use super::overview::store_failure;
+use super::records::act_failure;
+use super::{Answer, json};
+use crate::control::trust as shape;
+use crate::failure::Failure;
+use crate::index::Row;
+
+/// Most quarantined entries of one answer.
+const QUARANTINED_MAX: usize = 1_000;
+impl Core {
+    pub(super) fn propose(&mut self, act: &shape::Proposed) -> Answer {
+        let coalition = self.coalition()?.id();
+        let (act, marks) = self.act_of(act)?;
+        let now = self.now();
+        let done = self.replica.propose(now, coalition, act, marks).map_err(act_failure)?;
+        Ok((json(&self.proposal(&done.value)?)?, Some(done.ticket)))
+    }
+
+    pub(super) fn approve(&mut self, id: &str) -> Answer {
+        let coalition = self.coalition()?;
+        let proposals = coalition.proposals();
+        let hits: Vec<StatementId> =
+            proposals.keys().filter(|known| is_prefix(id, &known.to_string())).copied().collect();
+        let [act] = hits.as_slice() else {
+            return Err(Failure::not_found("proposal", id)
+                .hint("`tearline coalition proposals` shows those there are"));
+        };
+        let (coalition, act) = (coalition.id(), *act);
+        let now = self.now();
+        let done = self.replica.approve(now, coalition, act).map_err(act_failure)?;
+        Ok((json(&self.proposal(&act)?)?, Some(done.ticket)))
+    }
+
+    pub(super) fn proposals(&self) -> Result<Value, Failure> {
+        let known = self.coalition()?.proposals();
+        let proposals = known.iter().map(|(id, one)| self.proposal_shape(id, one)).collect();
+        json(&shape::Proposals { proposals })
+    }
+
+    fn proposal(&self, id: &StatementId) -> Result<shape::Proposal, Failure> {
+        let proposals = self.coalition()?.proposals();
+        let one = proposals.get(id).ok_or_else(|| Failure::bug("a proposal is not there"))?;
+        Ok(self.proposal_shape(id, one))
+    }
+
+    fn proposal_shape(&self, id: &StatementId, one: &Proposal) -> shape::Proposal {
+        let charter = self.coalition().ok().map(|coalition| coalition.charter());
+        let founders = charter.map(|charter| charter.founders.as_slice()).unwrap_or_default();
+        let missing = founders.iter().filter(|f| !one.approved.contains(&f.no) && !one.in_force);
+        shape::Proposal {
+            proposal: id.to_string(),
+            what: self.act_text(&one.act),
+            approved: one.approved.iter().map(|no| self.agency_ref(Some(*no))).collect(),
+            needed: charter.map_or(1, |charter| charter.quorum),
+            waiting_for: missing.map(|founder| self.agency_ref(Some(founder.no))).collect(),
+            in_force: one.in_force,
+        }
+    }
+
+    /// An act, and the payload of its marks.
+    fn act_of(&mut self, act: &shape::Proposed) -> Result<(Act, Option<Vec<u8>>), Failure> {
+        use shape::Proposed;
+        let record = |core: &mut Self, text: &str| -> Result<Detail, Failure> {
+            let id = core.find_record(text)?;
+            core.visible(id)
+        };
+        let act = match act {
+            Proposed::Admit { name, country: code, root } => {
+                let root = root_key(root)?;
+                let coalition = self.coalition()?;
+                let own = coalition.live(&self.replica.device()).map(|own| own.agency);
+                let own = own.ok_or_else(|| Failure::denied("this device has no standing"))?;
+                let back = coalition.seats().values().find(|seat| seat.roots.contains(&root));
+                let no = back.map_or_else(|| coalition.next_agency(own), |seat| seat.member.no);
+                let cites = coalition
+                    .proposals()
+                    .into_iter()
+                    .filter(|(_, p)| p.in_force)
+                    .filter(|(_, p)| matches!(&p.act, Act::Retire { agency, .. } if *agency == no))
+                    .map(|(id, _)| id)
+                    .collect();
+                let member = Member { no, name: name.clone(), country: country(code)?, root };
+                Act::Admit { member, cites }
+            }
+            Proposed::Retire { agency } => {
+                let agency = self.one_agency(agency)?;
+                let (keep, payload) = self.keep_all(agency)?;
+                return Ok((Act::Retire { agency, keep }, payload));
+            }
+            Proposed::ReplaceRoot { agency, root } => {
+                let agency = self.one_agency(agency)?;
+                let root = root_key(root)?;
+                let (keep, payload) = self.keep_all(agency)?;
+                return Ok((Act::ReplaceRoot { agency, root, keep }, payload));
+            }
+            Proposed::Revoke { device, since } => {
+                let device = self.named_device(device)?;
+                let since = self.since(since.as_deref())?;
+                let (keep, payload) = marks(self.kept(&device, since)?.iter())?;
+                return Ok((Act::Revoke { device, keep }, payload));
+            }
+            Proposed::Adopt { entry } => {
+                let found = self.quarantined_entry(entry)?;
+                let (marks, payload) = Marks::of(vec![mark(&found)]).ok_or_else(too_many)?;
+                return Ok((Act::Adopt { marks }, payload));
+            }
+            Proposed::Erase { record: text } => {
+                let detail = record(self, text)?;
+                let genesis = detail.genesis;
+                let mut others: Vec<EntryId> =
+                    detail.entries.iter().map(|e| e.id).filter(|id| *id != genesis).collect();
+                others.sort_unstable();
+                others.truncate(tearline_crdt::bounds::ERASED_ENTRIES_MAX);
+                Act::Erase(Erasure { genesis, others })
+            }
+            Proposed::Restrict { record: text } => {
+                Act::Restrict { genesis: record(self, text)?.genesis }
+            }
+            Proposed::Hold { record: text } => Act::Hold { genesis: record(self, text)?.genesis },
+            Proposed::Recall { record: text } => {
+                Act::Recall { genesis: record(self, text)?.genesis }
+            }
+            Proposed::Lift { statement } => {
+                Act::Lift { lifted: self.named_statement(statement)?.1 }
+            }
+            Proposed::RetireEpoch { epoch } => Act::RetireEpoch { epoch: self.named_epoch(epoch)? },
+        };
+        Ok((act, None))
+    }
+
+    /// Marks that keep all that an agency's devices wrote, as it is held here.
+    fn keep_all(&self, agency: AgencyNo) -> Result<(Marks, Option<Vec<u8>>), Failure> {
+        let coalition = self.coalition()?;
+        let devices = coalition.devices().iter().filter(|(_, s)| s.agency == agency);
+        let devices: Vec<DeviceId> = devices.map(|(device, _)| *device).collect();
+        let logbook = self.replica.logbook();
+        let mut kept = Vec::new();
+        for (log, state) in logbook.logs().filter(|(log, _)| devices.contains(&log.device)) {
+            if let Some(last) = state.head.next.checked_sub(1) {
+                let entry = logbook.entry(self.replica.store(), log, last);
+                let entry = entry.map_err(|error| store_failure(&error))?;
+                let head = entry.ok_or_else(|| Failure::bug("a log has no last entry"))?.id;
+                kept.push(Mark { log: log.digest(), count: state.head.next, head });
+            }
+        }
+        Marks::of(kept).ok_or_else(too_many)
+    }
+
+    pub(super) fn grant_issue(&mut self, issue: &shape::GrantIssue) -> Answer {
+        let area = self.area(issue.compartment.as_deref())?;
+        let right = right(&issue.right)?;
+        let mut reopening = None;
+        let audience = match (&issue.device, &issue.agency) {
+            (Some(device), None) => {
+                let device = self.named_device(device)?;
+                let coalition = self.coalition()?;
+                let standing = coalition.devices().get(&device);
+                let standing =
+                    standing.ok_or_else(|| Failure::not_found("device", &device.to_string()))?;
+                if issue.readmit {
+                    let text = issue.incarnation.as_deref().unwrap_or_default();
+                    let incarnation = u64::from_str_radix(text, 16).map_err(|_| {
+                        Failure::usage("a device is readmitted for one incarnation")
+                            .hint("`tearline id` on the device shows it")
+                    })?;
+                    let mut cites: Vec<StatementId> =
+                        coalition.closures_of(&device).iter().map(|closure| closure.id).collect();
+                    cites.sort_unstable();
+                    cites.dedup();
+                    reopening = Some(Reopening { incarnation: Incarnation(incarnation), cites });
+                }
+                Audience::Device { agency: standing.agency, card: standing.card.clone() }
+            }
+            (None, Some(agency)) => {
+                if issue.compartment.is_none() {
+                    return Err(Failure::usage("a grant to an agency names a compartment"));
+                }
+                Audience::Agency(self.one_agency(agency)?)
+            }
+            _ => return Err(Failure::usage("name a device or an agency")),
+        };
+        let caveats = caveats(issue)?;
+        let what = format!("{} for {}", right.name(), self.audience_text(&audience));
+        let now = self.now();
+        let done = self
+            .replica
+            .grant(now, area, audience, right, caveats, reopening)
+            .map_err(act_failure)?;
+        let statement = done.value.to_string();
+        Ok((json(&shape::Declared { statement, what, also: vec![] })?, Some(done.ticket)))
+    }
+
+    pub(super) fn grant_list(&self, compartment: Option<&str>) -> Result<Value, Failure> {
+        let area = self.area(compartment)?;
+        let mut grants = Vec::new();
+        for (log, id, statement) in self.statements(area) {
+            let (device, agency, right, limits) = match statement {
+                Statement::Desk(certificate) => {
+                    let device = certificate.desk.device;
+                    let agency = self.agency_of(&device);
+                    (Some(device), agency, "desk".to_owned(), String::new())
+                }
+                Statement::Grant { audience, right, caveats, .. } => {
+                    let (device, agency) = match audience {
+                        Audience::Device { agency, card } => (Some(card.device), *agency),
+                        Audience::Agency(agency) => (None, *agency),
+                    };
+                    (device, Some(agency), right.name().to_owned(), limits_text(caveats))
+                }
+                _ => continue,
+            };
+            grants.push(shape::Grant {
+                statement: id.to_string(),
+                issuer: self.device(&log.device),
+                device: device.map(|device| self.device(&device)),
+                agency: self.agency_ref(agency),
+                right,
+                limits,
+                verdict: self.verdict(&area, &id)?.to_string(),
+            });
+        }
+        json(&shape::Grants { grants })
+    }
+
+    pub(super) fn grant_revoke(&mut self, revoke: &shape::GrantRevoke) -> Answer {
+        let device = self.named_device(&revoke.device)?;
+        let area = self.area(revoke.compartment.as_deref())?;
+        let since = self.since(Some(revoke.since.as_deref().unwrap_or_default()))?;
+        let kept = self.kept(&device, since)?;
+        let within = |kept: &&Kept| area.0 == self.coalition_id() || kept.log.compartment == area;
+        let kept: Vec<Kept> = kept.iter().filter(within).copied().collect();
+        let marks: Vec<Mark> = kept.iter().filter_map(Kept::mark).collect();
+        let now = self.now();
+        let done = self.replica.revoke(now, area, device, marks).map_err(act_failure)?;
+        let lost = self.lost_shape(&device, Some(done.value), since, &kept, &[], &[])?;
+        Ok((json(&lost)?, Some(done.ticket)))
+    }
+
+    pub(super) fn adopt(&mut self, text: &str) -> Answer {
+        let found = self.quarantined_entry(text)?;
+        let now = self.now();
+        let done = self
+            .replica
+            .adopt(now, found.log.compartment, vec![mark(&found)])
+            .map_err(act_failure)?;
+        let what = format!("{} entries of {} count", found.seq + 1, found.log.device.short());
+        let statement = done.value.to_string();
+        Ok((json(&shape::Declared { statement, what, also: vec![] })?, Some(done.ticket)))
+    }
+
+    pub(super) fn quarantine(&self) -> Result<Value, Failure> {
+        let found = self.replica.quarantined(QUARANTINED_MAX + 1);
+        let found = found.map_err(|error| store_failure(&error))?;
+        let more = found.len() > QUARANTINED_MAX;
+        let entries = found.iter().take(QUARANTINED_MAX).map(|one| self.quarantined(one)).collect();
+        json(&shape::Quarantine { entries, more })
+    }
+
+    fn quarantined(&self, one: &QuarantinedEntry) -> shape::Quarantined {
+        use tearline_crdt::entry::sealed::EntryKind;
+        let what =
+            one.header.map_or("a statement or an unreadable entry", |(kind, ..)| match kind {
+                EntryKind::GENESIS => "a new record",
+                EntryKind::CHANGE | EntryKind::REAUTHOR => "a change",
+                EntryKind::LABEL => "a label",
+                _ => "an entry",
+            });
+        shape::Quarantined {
+            entry: one.id.to_string(),
+            device: self.device(&one.log.device),
+            compartment: self.compartment_name(&one.log.compartment),
+            class: one.log.class.name().into(),
+            what: what.into(),
+            record: one.header.map(|(_, record, _)| record.to_string()),
+            at: one.header.map(|(_, _, wall)| wall.to_string()),
+            why: one.cause.to_string(),
+        }
+    }
+
+    pub(super) fn device_list(&self) -> Result<Value, Failure> {
+        let coalition = self.coalition()?;
+        let mut devices: Vec<shape::Device> =
+            coalition.devices().keys().map(|device| self.device(device)).collect();
+        devices.sort_by(|a, b| (a.agency.no, &a.device).cmp(&(b.agency.no, &b.device)));
+        json(&shape::Devices { devices })
+    }
+
+    pub(super) fn device_name(&mut self, name: &shape::DeviceName) -> Answer {
+        let device = self.named_device(&name.device)?;
+        crate::home::check_name("a device's name", &name.name)?;
+        let mut batch = Batch::default();
+        batch.put(Space::Meta, name_key(&device), name.name.as_bytes().to_vec());
+        let ticket = self.replica.put(batch).map_err(|error| store_failure(&error))?;
+        Ok((json(&self.device(&device))?, Some(ticket)))
+    }
+
+    pub(super) fn device_lost(&mut self, lost: &shape::DeviceLost) -> Answer {
+        let device = self.named_device(&lost.device)?;
+        let since = self.since(Some(&lost.since))?;
+        let coalition = self.coalition()?.id();
+        if lost.dry_run {
+            let kept = self.kept(&device, since)?;
+            let exposed = self.replica.exposure(&device).map_err(|error| store_failure(&error))?;
+            let value = self.lost_shape(&device, None, since, &kept, &exposed, &[])?;
+            return Ok((json(&value)?, None));
+        }
+        let now = self.now();
+        let done = self.replica.lost(now, coalition, device, since).map_err(act_failure)?;
+        let rotated: Vec<CompartmentId> = done.value.rotated.iter().map(|(id, _)| *id).collect();
+        let closed = Some(done.value.statement);
+        let (kept, exposed) = (&done.value.kept, &done.value.exposed);
+        let value = self.lost_shape(&device, closed, since, kept, exposed, &rotated)?;
+        Ok((json(&value)?, Some(done.ticket)))
+    }
+
+    fn lost_shape(
+        &mut self,
+        device: &DeviceId,
+        statement: Option<StatementId>,
+        since: WallTime,
+        kept: &[Kept],
+        exposed: &[Exposure],
+        rotated: &[CompartmentId],
+    ) -> Result<shape::Lost, Failure> {
+        let mut shown = Vec::new();
+        for exposure in exposed {
+            let mut records = Vec::new();
+            for record in &exposure.records {
+                let detail = self.replica.records(|reader| reader.show(*record));
+                let detail = detail.map_err(|error| store_failure(&error))?;
+                records.push(shape::ExposedRecord {
+                    record: record.to_string(),
+                    title: detail.as_ref().map_or_else(String::new, |detail| {
+                        Row::describe(detail.kind, &detail.fields).title
+                    }),
+                    label: detail.map_or_else(String::new, |detail| detail.label.to_string()),
+                });
+            }
+            shown.push(shape::Exposed {
+                compartment: exposure.compartment.to_string(),
+                name: self.compartment_name(&exposure.compartment),
+                epochs: exposure.epochs.iter().map(ToString::to_string).collect(),
+                records,
+            });
+        }
+        let (heard, not_heard) = match statement {
+            Some(statement) => self.who_heard(statement)?,
+            None => (Vec::new(), Vec::new()),
+        };
+        Ok(shape::Lost {
+            device: self.device(device),
+            statement: statement.map(|id| id.to_string()),
+            since: since.to_string(),
+            kept: kept.iter().map(|kept| self.kept_shape(kept)).collect(),
+            exposed: shown,
+            rotated: rotated.iter().map(|id| self.compartment_name(id)).collect(),
+            heard: heard.iter().map(|device| self.device(device)).collect(),
+            not_heard: not_heard.iter().map(|device| self.device(device)).collect(),
+        })
+    }
+
+    /// Which devices hold a statement, as far as is known here.
+    fn who_heard(&self, statement: StatementId) -> Result<(Vec<DeviceId>, Vec<DeviceId>), Failure> {
+        for area in self.replica.areas().keys() {
+            let found = self.statements(*area).into_iter().find(|(_, id, _)| id.0 == statement.0);
+            let Some((log, id, _)) = found else { continue };
+            let logbook = self.replica.logbook();
+            let head = logbook.head(&log).next;
+            for seq in (0..head).rev() {
+                let entry = logbook.entry(self.replica.store(), &log, seq);
+                if entry.map_err(|error| store_failure(&error))?.is_some_and(|e| e.id == id) {
+                    return Ok(self.replica.heard(&log, seq));
+                }
+            }
+        }
+        Ok((Vec::new(), Vec::new()))
+    }
+
+    fn kept_shape(&self, kept: &Kept) -> shape::KeptLog {
+        shape::KeptLog {
+            compartment: self.compartment_name(&kept.log.compartment),
+            class: kept.log.class.name().into(),
+            held: kept.held,
+            kept: kept.count,
+            last: kept.last.map(|(id, _)| id.to_string()),
+            last_at: kept.last.and_then(|(_, wall)| wall).map(|wall| wall.to_string()),
+            next_at: kept.next.map(|wall| wall.to_string()),
+        }
+    }
+
+    pub(super) fn compartment_rotate(&mut self, name: &str) -> Answer {
+        let id = self.named_compartment(name)?;
+        let now = self.now();
+        let done = self.replica.rotate(now, id).map_err(act_failure)?;
+        let readers = self.replica.compartment(id).map_or(0, |c| c.readers().count());
+        let value = json(&shape::Rotated {
+            compartment: id.to_string(),
+            epoch: done.value.to_string(),
+            readers,
+        })?;
+        Ok((value, Some(done.ticket)))
+    }
+
+    /// A device, as it is shown.
+    pub(super) fn device(&self, device: &DeviceId) -> shape::Device {
+        let coalition = self.coalition().ok();
+        let standing = coalition.and_then(|coalition| coalition.devices().get(device));
+        let live = coalition.is_some_and(|coalition| coalition.live(device).is_some());
+        let text = |key: Vec<u8>| {
+            let bytes = self.replica.store().get(Space::Meta, &key).ok()??;
+            String::from_utf8(bytes).ok()
+        };
+        shape::Device {
+            device: device.to_string(),
+            name: text(name_key(device)),
+            agency: self.agency_ref(standing.map(|standing| standing.agency)),
+            standing: standing.map_or_else(String::new, |standing: &Standing| {
+                if standing.desk { "desk".into() } else { standing.right().name().into() }
+            }),
+            closed: standing.is_some() && !live,
+            check: text(check_key(device)),
+        }
+    }
+
+    /// A device by its id, the beginning of it, or its name here.
+    pub(super) fn named_device(&self, text: &str) -> Result<DeviceId, Failure> {
+        let coalition = self.coalition()?;
+        let hits: Vec<DeviceId> = coalition
+            .devices()
+            .keys()
+            .filter(|device| {
+                is_prefix(text, &device.to_string())
+                    || self.device(device).name.is_some_and(|name| name.eq_ignore_ascii_case(text))
+            })
+            .copied()
+            .collect();
+        match hits.as_slice() {
+            [device] => Ok(*device),
+            [] => Err(Failure::not_found("device", text)
+                .hint("`tearline device list` shows those there are")),
+            several => {
+                let ids: Vec<String> = several.iter().map(DeviceId::short).collect();
+                Err(Failure::usage(format!("{text:?} fits several devices: {}", ids.join(", "))))
+            }
+        }
+    }
+
+    fn one_agency(&self, text: &str) -> Result<AgencyNo, Failure> {
+        let found = self.named_agencies(&[text.to_owned()])?;
+        found.first().copied().ok_or_else(|| Failure::usage("name an agency"))
+    }
+
+    fn coalition_id(&self) -> [u8; 32] {
+        self.coalition().map_or([0; 32], |coalition| coalition.id().0)
+    }
+
+    /// The coalition's own area, or that of a compartment.
+    fn area(&self, compartment: Option<&str>) -> Result<CompartmentId, Failure> {
+        match compartment {
+            Some(name) => self.named_compartment(name),
+            None => Ok(self.coalition()?.compartment()),
+        }
+    }
+
+    /// The statements of an area, with their logs and entries.
+    pub(super) fn statements(&self, area: CompartmentId) -> Vec<(LogId, EntryId, &Statement)> {
+        let Some(area) = self.replica.areas().get(&area) else { return Vec::new() };
+        match &area.body {
+            Body::Coalition(coalition) => {
+                coalition.statements().map(|(place, s)| (place.log, place.id, s)).collect()
+            }
+            Body::Compartment(compartment) => {
+                compartment.statements().map(|(place, s)| (place.log, place.id, s)).collect()
+            }
+        }
+    }
+
+    /// A statement by its id or the beginning of it, in an area that this device may see.
+    pub(super) fn named_statement(
+        &self,
+        text: &str,
+    ) -> Result<(CompartmentId, StatementId), Failure> {
+        let own = self.replica.device();
+        let mut hits = Vec::new();
+        for area in self.replica.areas().keys() {
+            if self.replica.right(*area, &own).is_none() {
+                continue;
+            }
+            let statements = self.statements(*area).into_iter();
+            let fitting = statements.filter(|(_, id, _)| is_prefix(text, &id.to_string()));
+            hits.extend(fitting.map(|(_, id, _)| (*area, StatementId(id.0))));
+        }
+        match hits.as_slice() {
+            [hit] => Ok(*hit),
+            [] => Err(Failure::not_found("statement", text)),
+            _ => {
+                Err(Failure::usage(format!("{text:?} fits several statements; write more digits")))
+            }
+        }
+    }
+
+    fn named_epoch(&self, text: &str) -> Result<EpochId, Failure> {
+        let epochs = self.compartments().into_iter().flat_map(|(c, _)| c.epochs().keys());
+        let hits: Vec<EpochId> =
+            epochs.filter(|epoch| is_prefix(text, &epoch.to_string())).copied().collect();
+        match hits.as_slice() {
+            [epoch] => Ok(*epoch),
+            _ => Err(Failure::not_found("epoch", text)
+                .hint("`tearline compartment show` names the current one")),
+        }
+    }
+
+    fn quarantined_entry(&self, text: &str) -> Result<QuarantinedEntry, Failure> {
+        let found = self.replica.quarantined(usize::MAX).map_err(|error| store_failure(&error))?;
+        let mut hits = found.into_iter().filter(|one| is_prefix(text, &one.id.to_string()));
+        match (hits.next(), hits.next()) {
+            (Some(hit), None) => Ok(hit),
+            (None, _) => Err(Failure::not_found("quarantined entry", text)
+                .hint("`tearline inbox --quarantine` shows those there are")),
+            _ => Err(Failure::usage(format!("{text:?} fits several entries; write more digits"))),
+        }
+    }
+
+    fn kept(&self, device: &DeviceId, since: WallTime) -> Result<Vec<Kept>, Failure> {
+        let coalition = self.coalition()?.id();
+        let kept = self.replica.kept_before(coalition, device, since);
+        kept.map_err(|error| store_failure(&error))
+    }
+
+    /// A time as it is asked for: the beginning of time if absent, now if empty.
+    fn since(&self, text: Option<&str>) -> Result<WallTime, Failure> {
+        match text {
+            None => Ok(WallTime(0)),
+            Some("") => Ok(WallTime(self.now().wall.0.saturating_add(1))),
+            Some(text) => {
+                WallTime::parse(text).ok_or_else(|| Failure::usage(format!("{text:?} is no time")))
+            }
+        }
+    }
+
+    pub(super) fn verdict(
+        &self,
+        area: &CompartmentId,
+        id: &EntryId,
+    ) -> Result<StatementVerdict, Failure> {
+        let verdict = self.replica.verdict(*area, id).map_err(|error| store_failure(&error))?;
+        verdict.ok_or_else(|| Failure::bug("a statement is not there"))
+    }
+
+    pub(super) fn audience_text(&self, audience: &Audience) -> String {
+        match audience {
+            Audience::Device { card, .. } => {
+                let device = self.device(&card.device);
+                device.name.unwrap_or_else(|| card.device.short())
+            }
+            Audience::Agency(agency) => self.agency_ref(Some(*agency)).name,
+        }
+    }
+}
+
+fn mark(found: &QuarantinedEntry) -> Mark {
+    Mark { log: found.log.digest(), count: found.seq.saturating_add(1), head: found.id }
+}
+
+fn marks<'a>(kept: impl Iterator<Item = &'a Kept>) -> Result<(Marks, Option<Vec<u8>>), Failure> {
+    Marks::of(kept.filter_map(Kept::mark).collect()).ok_or_else(too_many)
+}
+
+fn too_many() -> Failure {
+    Failure::failed("more logs than one statement can name")
+}
+
+/// A root's public key from its text.
+pub(super) fn root_key(text: &str) -> Result<RootKey, Failure> {
+    let digits = text.trim();
+    let byte = |at: usize| u8::from_str_radix(digits.get(at * 2..at * 2 + 2)?, 16).ok();
+    let key: Option<Vec<u8>> = (0..32).map(byte).collect();
+    key.filter(|_| digits.len() == 64).and_then(|key| key.try_into().ok()).ok_or_else(|| {
+        Failure::usage(format!("{text:?} is no root key"))
+            .hint("it has 64 hexadecimal digits; `tearline id` at the agency shows it as `root`")
+    })
+}
+
+/// A country's code.
+pub(super) fn country(text: &str) -> Result<String, Failure> {
+    if text.len() == 2 && text.bytes().all(|byte| byte.is_ascii_uppercase()) {
+        return Ok(text.into());
+    }
+    Err(Failure::usage(format!("{text:?} is no country's code"))
+        .hint("two capital letters, as in ISO 3166-1: NE"))
+}
+
+fn right(text: &str) -> Result<Right, Failure> {
+    [Right::Relay, Right::Read, Right::Write, Right::Admit, Right::Admin]
+        .into_iter()
+        .find(|right| right.name() == text)
+        .ok_or_else(|| {
+            Failure::usage(format!("{text:?} is no right"))
+                .hint("the rights are relay, read, write, admit and admin")
+        })
+}
+
+fn caveats(issue: &shape::GrantIssue) -> Result<Caveats, Failure> {
+    let mut kinds = Vec::new();
+    for name in &issue.kinds {
+        let kind: RecordKind =
+            name.parse().map_err(|_| Failure::usage(format!("{name:?} is no kind of record")))?;
+        kinds.push(kind as u8);
+    }
+    kinds.sort_unstable();
+    kinds.dedup();
+    let mut classes = 0;
+    for name in &issue.classes {
+        classes |= 1 << names::class(Some(name))? as u8;
+    }
+    let time = |text: &Option<String>| {
+        let read = |text: &String| {
+            WallTime::parse(text)
+                .map(|wall| wall.0)
+                .ok_or_else(|| Failure::usage(format!("{text:?} is no time")))
+        };
+        text.as_ref().map(read).transpose()
+    };
+    Ok(Caveats {
+        kinds: (!kinds.is_empty()).then_some(kinds),
+        classes: (classes != 0).then_some(classes),
+        not_before_ms: time(&issue.not_before)?,
+        not_after_ms: time(&issue.not_after)?,
+        quota_bytes: None,
+        incarnations: None,
+        may_delegate: issue.delegate,
+    })
+}
+
+/// What a device is called on this peer.
+fn name_key(device: &DeviceId) -> Vec<u8> {
+    [b"name/".as_slice(), &device.0].concat()
+}
+
+/// The spoken check of a device's enrolment.
+fn check_key(device: &DeviceId) -> Vec<u8> {
+    [b"check/".as_slice(), &device.0].concat()
+}

@@ -1,0 +1,222 @@
+//! Opening a store: everything is looked at before anything is changed, so that a store that is
+//! refused stays as it was found.
+
+use std::fs;
+use std::io;
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::sync::{Arc, RwLock};
+
+use tearline_crdt::store::{Space, StoreError};
+
+use super::flush::{Limits, Writer};
+use super::index::{self, Contents, Delta, Index, Rehearsal, Stretches};
+use super::layers::{self, Layers, Pages, Reading};
+use super::run::{Extent, RunReader, SlotView};
+use super::seal::{Kind, Sealer, StoreKey};
+use super::values::{HEADER_BYTES, StoreId, ValuesFile};
+use super::{Failure, OpenError};
+
+/// How much a check has read and found whole.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Checked {
+    /// Values.
+    pub values: u64,
+    /// Bytes of their keys and texts.
+    pub bytes: u64,
+}
+
+/// Looks at every value of a store that nobody has open, and changes nothing.
+pub fn check_folder(dir: &Path, key: &StoreKey) -> Result<Checked, OpenError> {
+    let _lock = super::lock(dir)?;
+    let sealer = Arc::new(Sealer::new(key));
+    if is_new(dir)? {
+        return Ok(Checked::default());
+    }
+    let Found { layers, pages, .. } = Found::in_folder(dir, &sealer)?;
+    let lock = RwLock::new(layers);
+    check_values(&Reading { lock: &lock, pages: &pages }, &mut |_| {}).map_err(
+        |error| match error {
+            StoreError::Damaged { .. } => OpenError::damaged("a value does not match its seal"),
+            error => Failure::medium("checking the store", error).into(),
+        },
+    )
+}
+
+/// Reads every value there is.
+pub(super) fn check_values(
+    reading: &Reading<'_>,
+    progress: &mut dyn FnMut(Checked),
+) -> Result<Checked, StoreError> {
+    let mut checked = Checked::default();
+    for space in Space::ALL {
+        layers::scan(reading, space, &[], &[], &mut |key, value| {
+            checked.values += 1;
+            checked.bytes += (key.len() + value.len()) as u64;
+            if checked.values.is_multiple_of(PROGRESS_VALUES) {
+                progress(checked);
+            }
+            ControlFlow::Continue(())
+        })?;
+    }
+    Ok(checked)
+}
+
+/// Makes a store where there is none.
+pub(super) fn make_if_new(dir: &Path, sealer: &Sealer) -> Result<(), OpenError> {
+    if !is_new(dir)? {
+        return Ok(());
+    }
+    let mut id = StoreId::default();
+    getrandom::fill(&mut id).map_err(|cause| Failure::medium("drawing an id", cause))?;
+    ValuesFile::create(&dir.join(VALUES), &id)
+        .map_err(|cause| Failure::medium("making the values file", cause))?;
+    Ok(Index::create(&dir.join(INDEX), &id, sealer)?)
+}
+
+/// Whether a folder holds no store yet.
+fn is_new(dir: &Path) -> Result<bool, OpenError> {
+    if dir.join(INDEX).exists() {
+        return Ok(false);
+    }
+    let held = fs::metadata(dir.join(VALUES)).map_or(0, |found| found.len());
+    if held > HEADER_BYTES as u64 {
+        return Err(OpenError::damaged("it has values, but no index"));
+    }
+    Ok(true)
+}
+
+/// A store that hangs together. Nothing of it was changed.
+pub(super) struct Found {
+    rehearsal: Rehearsal,
+    values: ValuesFile,
+    pages: Pages,
+    layers: Layers,
+    /// Deltas that wait for a merge.
+    deltas: Vec<u64>,
+    /// What was to be overwritten when the process ended, and the lists that say so.
+    stretches: Stretches,
+    scrubbed: Vec<u64>,
+    forgetting: Option<u64>,
+    next_seq: u64,
+    next_page: u64,
+}
+
+impl Found {
+    /// Looks at the store in a folder, which is locked and holds one.
+    pub(super) fn in_folder(dir: &Path, sealer: &Arc<Sealer>) -> Result<Self, OpenError> {
+        index::remove_copies(dir);
+        let (rehearsal, contents) = Rehearsal::of(&dir.join(INDEX), sealer)?;
+        let values = match ValuesFile::open(&dir.join(VALUES), &rehearsal.id) {
+            Ok(values) => values,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(cause) => return Err(Failure::medium("opening the values file", cause).into()),
+        };
+        let values = values.ok_or(OpenError::damaged("the values file is not the store's"))?;
+        let confirmed = values.confirmed(sealer)?;
+        if confirmed.is_some_and(|confirmed| !rehearsal.tip().covers(&confirmed)) {
+            return Err(OpenError::damaged("the index lost changes"));
+        }
+        let pages = Pages::new(values.reader(), Arc::clone(sealer));
+        let mut found = Self {
+            rehearsal,
+            values,
+            pages,
+            layers: Layers::default(),
+            deltas: Vec::new(),
+            stretches: Stretches::new(),
+            scrubbed: Vec::new(),
+            forgetting: None,
+            next_seq: 0,
+            next_page: 0,
+        };
+        found.take(contents)?;
+        Ok(found)
+    }
+
+    /// Puts the layers together from what the index holds.
+    fn take(&mut self, contents: Contents) -> Result<(), OpenError> {
+        let Contents { deltas, pages, scrubs } = contents;
+        let end = self.values.end();
+        let beyond = |extent: &Extent| extent.end() > end;
+        for entry in pages {
+            if beyond(&entry.extent) {
+                return Err(OpenError::damaged("a page ends beyond the values file"));
+            }
+            self.next_page = self.next_page.max(entry.no + 1);
+            self.layers.pages.insert(entry.first.clone(), entry);
+        }
+        for (seq, delta) in deltas {
+            self.next_seq = self.next_seq.max(seq + 1);
+            self.deltas.push(seq);
+            let run = match delta {
+                Delta::Inline(run) => run,
+                Delta::Stored(extent) => self
+                    .pages
+                    .values
+                    .read(&self.pages.sealer, Kind::Delta, &seq.to_be_bytes(), &extent)?
+                    .ok_or(OpenError::damaged("a list of changes does not match its seal"))?,
+            };
+            let mut run = RunReader::new(&run);
+            while let Some((key, slot)) =
+                run.next().map_err(|_| OpenError::damaged("a list of changes cannot be read"))?
+            {
+                if let SlotView::Stored(extent) = slot
+                    && beyond(&extent)
+                {
+                    return Err(OpenError::damaged("a value ends beyond the values file"));
+                }
+                self.layers.recent.insert(key.to_vec(), slot.to_slot());
+            }
+        }
+        for (seq, part) in scrubs {
+            self.next_seq = self.next_seq.max(seq + 1);
+            if part.is_empty() {
+                self.forgetting = Some(seq);
+                continue;
+            }
+            self.scrubbed.push(seq);
+            self.stretches.extend(
+                part.into_iter().filter(|(offset, len)| offset.saturating_add(*len) <= end),
+            );
+        }
+        Ok(())
+    }
+
+    /// Opens it to be written to, and finishes overwriting that was interrupted.
+    pub(super) fn open(self, dir: &Path, limits: Limits) -> Result<Opened, OpenError> {
+        let Self { rehearsal, mut values, pages, layers, deltas, stretches, .. } = self;
+        let id = rehearsal.id;
+        let index = Index::open(&dir.join(INDEX), &pages.sealer, rehearsal)?;
+        if !stretches.is_empty() {
+            values.scrub(&stretches)?;
+        }
+        // The last confirmation may have been lost, or the change after it was cut short.
+        values.confirm(&pages.sealer, index.tip())?;
+        let writer = Writer {
+            index,
+            values,
+            limits,
+            next_seq: self.next_seq,
+            next_page: self.next_page,
+            deltas,
+            scrubbed: self.scrubbed,
+            forgetting: self.forgetting,
+        };
+        Ok(Opened { id, layers, pages, writer })
+    }
+}
+
+/// The parts of an open store.
+pub(super) struct Opened {
+    pub(super) id: StoreId,
+    pub(super) layers: Layers,
+    pub(super) pages: Pages,
+    pub(super) writer: Writer,
+}
+
+/// The names of a store's files.
+pub(super) const VALUES: &str = "values";
+pub(super) const INDEX: &str = "index";
+/// A check says how far it is each time it has read so many values.
+const PROGRESS_VALUES: u64 = 4_096;

@@ -1,0 +1,216 @@
+//! Trust on the shipped binary: two founders who decide together, a device that is enrolled, lost and
+//! read back from quarantine, and what is said of records.
+
+use std::io;
+use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use tearline_tests::daemon::{self, Daemon, Outcome};
+
+/// Exit codes of the program.
+const DONE: i32 = 0;
+const NOT_FOUND: i32 = 4;
+const DENIED: i32 = 5;
+const INCOMPLETE: i32 = 7;
+const WAITS: i32 = 8;
+
+/// Two agencies that founded a coalition with a quorum of both, and a compartment of theirs.
+struct Pair {
+    guard: Daemon,
+    customs: Daemon,
+}
+
+fn pair(folder: &Path) -> io::Result<Pair> {
+    let mut guard = Daemon::init(folder, "Border Guard", "NE")?;
+    let mut customs = Daemon::init(folder, "Customs", "TD")?;
+    guard.start()?;
+    customs.start()?;
+    let root = done(customs.command(&["id"])?)["root"].as_str().unwrap_or_default().to_owned();
+    let founder = format!("Customs,TD,{root}");
+    let create = ["coalition", "create", "--name", "Drill", "--quorum", "2", "--founder", &founder];
+    done(guard.command(&[&create[..], &["--erasure-delay", "0"]].concat())?);
+    let invited = done(guard.command(&["peer", "invite"])?);
+    done(customs.command(&["join", text(&invited["invitation"])])?);
+    done(guard.command(&["compartment", "open", "--name", "all", "--rel", "NE,TD"])?);
+    until(|| Ok(customs.command(&["compartment", "show", "all"])?.code == DONE))?;
+    Ok(Pair { guard, customs })
+}
+
+#[test]
+fn founders_decide_together() -> io::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let Pair { guard, customs } = pair(folder.path())?;
+    let record = sighting(&guard, "kept")?;
+    let proposed = guard.command(&["coalition", "propose", "hold", &record])?;
+    assert_eq!(proposed.code, WAITS, "{}", proposed.document);
+    assert_eq!(proposed.document["waiting_for"][0]["country"], "TD");
+    assert_eq!(proposed.document["needed"], 2);
+    // To say it again changes nothing.
+    let again = guard.command(&["coalition", "propose", "hold", &record])?;
+    assert_eq!((again.code, &again.document), (WAITS, &proposed.document));
+    let id = text(&proposed.document["proposal"]);
+    until(|| {
+        let known = done(customs.command(&["coalition", "proposals"])?);
+        Ok(known["proposals"].as_array().is_some_and(|list| list.len() == 1))
+    })?;
+    let approved = done(customs.command(&["coalition", "approve", &id[..8]])?);
+    assert_eq!(approved["in_force"], true);
+    until(|| {
+        let known = done(guard.command(&["coalition", "proposals"])?);
+        Ok(known["proposals"][0]["in_force"] == true)
+    })?;
+    assert_eq!(customs.command(&["coalition", "approve", "ffffffff"])?.code, NOT_FOUND);
+
+    // The hold of both stops the erasure of one.
+    let basis = ["--basis", "Article 17"];
+    done(guard.command(&[&["record", "erase", &record][..], &basis].concat())?);
+    until(|| {
+        let receipts = guard.command(&["record", "receipts", &record])?.document;
+        let answers = receipts["statements"][0]["answers"].as_array().cloned();
+        let answers = answers.unwrap_or_default();
+        Ok(answers.len() == 2 && answers.iter().all(|answer| answer["outcome"] == "refused"))
+    })?;
+    let shown = done(customs.command(&["record", "show", &record])?);
+    assert_eq!(shown["flags"], serde_json::json!(["restricted"]));
+    Ok(())
+}
+
+#[test]
+fn a_device_is_enrolled_lost_and_read_back_from_quarantine() -> io::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let Pair { guard, customs } = pair(folder.path())?;
+    let home = folder.path().join("kilo");
+    done(daemon::command(&home, &["init", "--unit", "KILO"])?);
+    let mut kilo = Daemon::at(home)?;
+    kilo.start()?;
+    let invited = done(guard.command(&["device", "enrol", "KILO", "--expires", "1h"])?);
+    let joined = done(kilo.command(&["join", text(&invited["invitation"])])?);
+    let listed = done(guard.command(&["device", "list"])?);
+    let devices = listed["devices"].as_array().cloned().unwrap_or_default();
+    let enrolled = devices.iter().find(|device| device["name"] == "KILO");
+    assert_eq!(enrolled.map(|device| &device["check"]), Some(&joined["check"]));
+    until(|| Ok(kilo.command(&["compartment", "show", "all"])?.code == DONE))?;
+    let record = sighting(&kilo, "honest")?;
+    until(|| Ok(customs.command(&["record", "show", &record])?.code == DONE))?;
+
+    // Another agency cannot; a rehearsal does nothing.
+    let device = text(&done(kilo.command(&["id"])?)["device"]).to_owned();
+    let foreign = customs.command(&["device", "lost", &device, "--since", "1h"])?;
+    assert_eq!(foreign.code, DENIED, "{}", foreign.document);
+    let rehearsed =
+        done(guard.command(&["device", "lost", "KILO", "--since", "1h", "--dry-run"])?);
+    assert!(rehearsed["statement"].is_null());
+    assert_eq!(customs.command(&["record", "show", &record])?.code, DONE);
+
+    let lost = done(guard.command(&["device", "lost", "KILO", "--since", "1h"])?);
+    let statement = text(&lost["statement"]);
+    let exposed = lost["exposed"].to_string();
+    assert!(exposed.contains(&record), "{exposed}");
+    assert!(lost["rotated"].to_string().contains("all"), "{lost}");
+    until(|| Ok(customs.command(&["record", "show", &record])?.code == NOT_FOUND))?;
+    let explained = done(customs.command(&["grant", "explain", &statement[..12]])?);
+    assert_eq!(explained["verdict"], "it counts");
+    let held = done(guard.command(&["inbox", "--quarantine"])?);
+    let entry = text(&held["entries"][0]["entry"]).to_owned();
+    assert!(held["entries"][0]["why"].as_str().is_some_and(|why| why.contains(statement)));
+
+    // The other agency's word does not bring it back; its own agency's does.
+    let _ = customs.command(&["grant", "adopt", &entry])?;
+    done(guard.command(&["grant", "adopt", &entry])?);
+    until(|| Ok(customs.command(&["record", "show", &record])?.code == DONE))?;
+
+    // It comes back in a new life, if the desk says so.
+    kilo.kill()?;
+    done(kilo.command(&["doctor", "--rebuild"])?);
+    let life = text(&done(kilo.command(&["id"])?)["incarnation"]).to_owned();
+    kilo.start()?;
+    let issue = ["grant", "issue", "--device", "KILO", "--right", "write"];
+    done(guard.command(&[&issue[..], &["--readmit", "--incarnation", &life]].concat())?);
+    let invited = done(guard.command(&["device", "enrol", "KILO", "--expires", "1h"])?);
+    done(kilo.command(&["join", text(&invited["invitation"])])?);
+    until(|| Ok(kilo.command(&["compartment", "show", "all"])?.code == DONE))?;
+    let mut written = String::new();
+    until(|| {
+        let new = new_sighting(&kilo, "again")?;
+        written = text(&new.document["record"]).to_owned();
+        Ok(new.code == DONE)
+    })?;
+    until(|| Ok(customs.command(&["record", "show", &written])?.code == DONE))
+}
+
+#[test]
+fn what_is_said_of_a_record_reaches_its_releases() -> io::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let Pair { guard, customs } = pair(folder.path())?;
+    let new =
+        ["record", "new", "--kind", "report", "--set", "name=Source", "--set", "content=Text"];
+    let record = text(&done(guard.command(&new)?)["record"]).to_owned();
+    assert_eq!(customs.command(&["record", "show", &record])?.code, NOT_FOUND);
+    let release = ["record", "release", &record, "--compartment", "all", "--fields", "name"];
+    let released = text(&done(guard.command(&release)?)["released"]).to_owned();
+    until(|| Ok(customs.command(&["record", "show", &released])?.code == DONE))?;
+    let shown = done(customs.command(&["record", "show", &released])?);
+    assert!(shown["fields"].get("content").is_none(), "{shown}");
+    assert_eq!(shown["fields"]["released_from"], record.as_str());
+
+    let foreign = customs.command(&["record", "erase", &released, "--basis", "none"])?;
+    assert_eq!(foreign.code, DENIED, "{}", foreign.document);
+    done(guard.command(&["record", "recall", &record])?);
+    until(|| {
+        let shown = done(customs.command(&["record", "show", &released])?);
+        Ok(shown["flags"] == serde_json::json!(["recalled"]))
+    })?;
+    let restricted = done(guard.command(&["record", "restrict", &released])?);
+    until(|| {
+        let shown = done(customs.command(&["record", "show", &released])?);
+        Ok(shown["fields"].as_object().is_some_and(serde_json::Map::is_empty))
+    })?;
+    done(guard.command(&["record", "lift", text(&restricted["statement"])])?);
+    until(|| {
+        let shown = done(customs.command(&["record", "show", &released])?);
+        Ok(shown["fields"]["name"] == "Source")
+    })?;
+    let erased = done(guard.command(&["record", "erase", &record, "--basis", "Article 17"])?);
+    assert_eq!(erased["also"], serde_json::json!([released]));
+    until(|| Ok(customs.command(&["record", "show", &released])?.code == NOT_FOUND))?;
+    until(|| {
+        let receipts = guard.command(&["record", "receipts", &released])?;
+        assert!([DONE, INCOMPLETE].contains(&receipts.code), "{}", receipts.document);
+        Ok(receipts.code == DONE)
+    })
+}
+
+fn sighting(daemon: &Daemon, name: &str) -> io::Result<String> {
+    let new = new_sighting(daemon, name)?;
+    Ok(text(&done(new)["record"]).to_owned())
+}
+
+fn new_sighting(daemon: &Daemon, name: &str) -> io::Result<Outcome> {
+    let name = format!("name={name}");
+    daemon.command(&["record", "new", "--kind", "object", "--compartment", "all", "--set", &name])
+}
+
+/// Looks until it is so.
+fn until(mut is_so: impl FnMut() -> io::Result<bool>) -> io::Result<()> {
+    let begun = Instant::now();
+    while !is_so()? {
+        assert!(begun.elapsed() < WAIT_MAX, "it did not come to be in time");
+        thread::sleep(POLL);
+    }
+    Ok(())
+}
+
+/// How long peers may take on a busy machine.
+const WAIT_MAX: Duration = Duration::from_secs(120);
+const POLL: Duration = Duration::from_millis(50);
+
+fn done(outcome: Outcome) -> Value {
+    assert_eq!(outcome.code, DONE, "{}", outcome.document);
+    outcome.document
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or_default()
+}
