@@ -14,7 +14,7 @@ use crate::id::{EntryId, Incarnation, StatementId};
 use crate::keys::Signer;
 use crate::logbook::StoredEntry;
 use crate::logbook::find::Search;
-use crate::record::receipt::{Outcome, Receipt, Receipts};
+use crate::record::receipt::{self, Answer, Outcome, Receipt, Receipts};
 
 const STATEMENT: StatementId = StatementId([7; 32]);
 
@@ -271,7 +271,7 @@ fn a_restricted_record_shows_no_content_until_that_is_lifted() {
 
 /// Clear entries are taken from devices that open nothing, by peers that open nothing.
 #[test]
-fn receipts_are_handed_on() {
+fn receipts_are_kept_by_statement_and_device() {
     let signer = Signer::from_seed(&[42; 32]);
     let log = LogId {
         compartment: COMPARTMENT,
@@ -293,11 +293,13 @@ fn receipts_are_handed_on() {
             peer.keys.clear();
         }
         assert!(peer.take(&run));
-        let told: Vec<Receipt> =
-            peer.receipts().iter().flat_map(|(_, receipts)| receipts.list.clone()).collect();
-        assert_eq!(told, list);
-        assert_eq!(peer.receipts().len(), 2);
-        assert!(peer.receipts().iter().all(|(device, _)| *device == log.device));
+        for receipt in &list {
+            let answers = receipt::answers(&peer.store, &receipt.statement).unwrap();
+            let answer = Answer { outcome: receipt.outcome, wall: WallTime(5) };
+            assert_eq!(answers, BTreeMap::from([(log.device, answer)]));
+        }
+        let other = receipt::answers(&peer.store, &StatementId([99; 32])).unwrap();
+        assert!(other.is_empty());
         assert_eq!(peer.store.keys(Space::Waiting), 0);
         let mut next = Peer::new(&peer.roll, Planted::Nothing);
         assert!(next.pull(&peer, &log, 9).is_some());

@@ -227,11 +227,6 @@ impl Peer {
         self.shown.0[record].clone()
     }
 
-    /// The receipts that were handed on, and by whom they were written.
-    pub(super) fn receipts(&self) -> &[(DeviceId, Receipts)] {
-        &self.shown.1
-    }
-
     /// Takes up to `entries` further entries of a log from another peer, as the wire carries them.
     pub(super) fn pull(&mut self, from: &Self, log: &LogId, entries: u64) -> Option<VerifiedRun> {
         let head = self.logbook.head(log);
@@ -371,7 +366,7 @@ impl Peer {
 
 /// What the projection was last told of each record.
 #[derive(Debug, Default)]
-struct Shown(BTreeMap<RecordId, Row>, Vec<(DeviceId, Receipts)>);
+struct Shown(BTreeMap<RecordId, Row>);
 
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Row {
