@@ -170,13 +170,6 @@ impl Compartment {
         state
     }
 
-    /// Whether a peer that cannot tell records apart is to destroy an entry that `author`'s device
-    /// wrote.
-    #[must_use]
-    pub fn is_erased_entry(&self, entry: &EntryId, author: AgencyNo, reader: AgencyNo) -> bool {
-        self.erasures_of(entry, author, reader).next().is_some()
-    }
-
     /// The records, by genesis, with which a peer of `reader` is to destroy an entry that `author`'s
     /// device wrote.
     pub fn erasures_of(
@@ -234,12 +227,6 @@ impl Compartment {
     pub fn originator(&self, log: &LogId) -> Option<AgencyNo> {
         let counting = self.counting.devices.get(&log.device).map(|standing| standing.agency);
         counting.or_else(|| self.positive.parts(&log.device).next().map(|(no, _)| no))
-    }
-
-    /// The statements about a record that are not lifted.
-    pub fn statements_about(&self, genesis: &EntryId) -> impl Iterator<Item = StatementId> {
-        let said = self.words.records.get(genesis).into_iter().flatten();
-        said.map(|(_, _, id)| *id).filter(|id| !self.words.lifted.contains(id))
     }
 
     /// The records of which something was said, by genesis.

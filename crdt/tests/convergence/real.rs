@@ -105,8 +105,8 @@ impl Real {
         let mut destroyed: BTreeMap<AgencyNo, BTreeSet<EntryId>> = BTreeMap::new();
         for peer in asked.destroyed.keys() {
             let entries = asked.authors.iter();
-            let gone =
-                entries.filter(|(entry, of)| compartment.is_erased_entry(entry, **of, *peer));
+            let gone = entries
+                .filter(|(entry, of)| compartment.erasures_of(entry, **of, *peer).next().is_some());
             destroyed.insert(*peer, gone.map(|(entry, _)| *entry).collect());
         }
         AreaAnswers {

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use tearline_crdt::authority::{Compartment, StatementVerdict};
 use tearline_crdt::bounds::{NAME_BYTES_MAX, SEGMENT_BYTES_MAX, SEGMENT_ENTRIES_MAX};
 use tearline_crdt::charter::Charter;
+use tearline_crdt::codec::DecodeError;
 use tearline_crdt::entropy::Entropy;
 use tearline_crdt::entry::run::{NewEntry, WriteFault, write_segment};
 use tearline_crdt::entry::sealed::LogCipher;
@@ -78,6 +79,9 @@ pub enum ActError {
     /// The statement would not count where it would stand.
     #[error("it would not count: {0}")]
     WouldNotCount(StatementVerdict),
+    /// Something in it is longer than it may be, or out of its form.
+    #[error("the statement would not be understood: {0}")]
+    Unreadable(#[from] DecodeError),
     /// No such proposal, or not for this device.
     #[error("no such proposal")]
     NoProposal,

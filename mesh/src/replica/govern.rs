@@ -275,6 +275,8 @@ impl<S: Store> Replica<S> {
         statement: Statement,
         payload: Option<Vec<u8>>,
     ) -> Result<Done<EntryId>, ActError> {
+        // What its readers would refuse is not written: they would hold it against its author.
+        Statement::decode(&statement.encode())?;
         match self.verdict_on(area, &statement, payload.as_deref())? {
             StatementVerdict::Counts | StatementVerdict::Waits { .. } => {}
             verdict => return Err(ActError::WouldNotCount(verdict)),

@@ -1,6 +1,8 @@
 //! Acts on standings and records, on replicas that meet.
 
 use tearline_crdt::authority::Cause;
+use tearline_crdt::bounds::NAME_BYTES_MAX;
+use tearline_crdt::charter::Member;
 use tearline_crdt::id::{AgencyNo, Class, CoalitionId, CompartmentId};
 use tearline_crdt::record::receipt::{self, Outcome};
 use tearline_crdt::statement::{Act, Audience, Caveats, Right};
@@ -211,4 +213,22 @@ fn what_was_sealed_under_a_retired_epoch_opens_no_more() {
     // Not even after a restart, which reads the boxes again.
     world.crash(1);
     assert!(world.show(1, old).is_none() && world.show(1, new).is_some());
+}
+
+#[test]
+fn what_its_readers_would_refuse_is_not_written() {
+    let Stage { mut world, coalition, .. } = stage();
+    let log = world.peers[0].replica.own_log(area(coalition), Class::Authority);
+    let before = world.peers[0].replica.logbook().head(&log);
+    let member = Member {
+        no: AgencyNo(7),
+        name: "x".repeat(NAME_BYTES_MAX + 1),
+        country: "CM".into(),
+        root: [7; 32],
+    };
+    let now = world.now();
+    let act = Act::Admit { member, cites: Vec::new() };
+    let refused = world.peers[0].replica.propose(now, coalition, act, None);
+    assert!(matches!(refused, Err(ActError::Unreadable(_))), "{refused:?}");
+    assert_eq!(world.peers[0].replica.logbook().head(&log), before);
 }
