@@ -105,7 +105,7 @@ pub struct Leaf {
     /// Seq of the next entry.
     pub next: u64,
     /// The first bytes of the head's id; all their bits the other way round where the log is proven
-    /// to be forked.
+    /// to be forked. Then seq and id are those of what all its branches share.
     pub head: [u8; 8],
 }
 
@@ -118,6 +118,23 @@ pub enum Subtree {
     Branches(Vec<(u8, NodeHash)>),
 }
 
+impl Subtree {
+    /// How many leaves or branches describe it.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        match self {
+            Self::Leaves(leaves) => leaves.len(),
+            Self::Branches(branches) => branches.len(),
+        }
+    }
+
+    /// Whether it holds nothing.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
 /// The frontier of one compartment.
 #[derive(Debug, Default)]
 pub struct Frontier {
@@ -128,16 +145,30 @@ pub struct Frontier {
 }
 
 impl Frontier {
-    /// Sets a log's head.
+    /// Sets a log's head. Of a log that is proven to be forked that is the end of what its branches
+    /// share: whatever lies beyond it differs among peers for good.
     pub fn set(&mut self, key: LogKey, head: Head) {
         self.leaves.insert(key, head);
         self.moved(&key);
     }
 
-    /// Says that a log is proven to be forked, so that a peer without the proof sees a difference.
-    pub fn set_forked(&mut self, key: LogKey) {
+    /// Says that a log is proven to be forked, and where what its branches share ends. A peer without
+    /// the proof sees a difference; peers with other branches see none.
+    pub fn set_forked(&mut self, key: LogKey, shared: Head) {
         self.forked.insert(key);
-        self.moved(&key);
+        self.set(key, shared);
+    }
+
+    /// Whether a log is said to be forked.
+    #[must_use]
+    pub fn is_forked(&self, key: &LogKey) -> bool {
+        self.forked.contains(key)
+    }
+
+    /// A log as it is described to peers; of one that is not here, its beginning.
+    #[must_use]
+    pub fn leaf(&self, key: &LogKey) -> Leaf {
+        self.describe_log((key, &self.head(key)))
     }
 
     fn moved(&mut self, key: &LogKey) {
@@ -211,7 +242,7 @@ impl Frontier {
     #[must_use]
     pub fn describe(&self, prefix: &Prefix) -> Subtree {
         let few: Vec<Leaf> =
-            self.below(prefix).take(LEAVES_MAX + 1).map(|held| self.leaf(held)).collect();
+            self.below(prefix).take(LEAVES_MAX + 1).map(|held| self.describe_log(held)).collect();
         if few.len() <= LEAVES_MAX || prefix.0.len() >= DEPTH_MAX {
             return Subtree::Leaves(few);
         }
@@ -222,9 +253,9 @@ impl Frontier {
         Subtree::Branches(branches)
     }
 
-    fn leaf(&self, (key, head): (&LogKey, &Head)) -> Leaf {
+    fn describe_log(&self, (key, head): (&LogKey, &Head)) -> Leaf {
         let tag = head_tag(&head.id);
-        let head_tag = if self.forked.contains(key) { tag.map(|byte| !byte) } else { tag };
+        let head_tag = if self.forked.contains(key) { forked_tag(tag) } else { tag };
         Leaf { key: *key, next: head.next, head: head_tag }
     }
 
@@ -246,6 +277,12 @@ pub fn head_tag(id: &EntryId) -> [u8; 8] {
         *to = from;
     }
     out
+}
+
+/// The tag of a head up to which a forked log is shared.
+#[must_use]
+pub fn forked_tag(tag: [u8; 8]) -> [u8; 8] {
+    tag.map(|byte| !byte)
 }
 
 fn truncate(digest: &Digest) -> NodeHash {
@@ -306,6 +343,21 @@ mod tests {
                 prop_assert_ne!(grown.root(), fresh.root());
             }
         }
+    }
+
+    #[test]
+    fn what_lies_beyond_a_fork_is_no_difference_and_knowing_of_it_is_one() {
+        let (mut one, mut other) = (frontier(&[(1, 9), (2, 5)]), frontier(&[(1, 9), (2, 7)]));
+        assert_ne!(one.root(), other.root());
+        one.set_forked(key(2), head(3));
+        other.set_forked(key(2), head(3));
+        assert_eq!(one.root(), other.root());
+        assert_eq!(one.leaf(&key(2)).head, forked_tag(head_tag(&head(3).id)));
+        assert_ne!(one.root(), frontier(&[(1, 9), (2, 3)]).root());
+        // Other entries before it are one, too.
+        other.set_forked(key(2), Head { id: EntryId([1; 32]), ..head(3) });
+        assert_ne!(one.root(), other.root());
+        assert_eq!(one.leaf(&key(3)), Leaf { key: key(3), next: 0, head: [0; 8] });
     }
 
     #[test]

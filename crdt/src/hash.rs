@@ -52,8 +52,12 @@ pub enum Domain {
     FrontierNode,
     /// What two peers compare when they meet.
     PairDigest,
+    /// The authority logs that decide what is erased in a compartment.
+    KnownAuthority,
     /// A compartment's name blinded for one session.
     SessionTag,
+    /// A compartment's frontier, or the pair digest, blinded for one session.
+    SessionRoot,
     /// A local index key.
     Index,
 }
@@ -83,7 +87,9 @@ impl Domain {
             Self::FrontierLeaf => b"tearline/1/frontier-leaf",
             Self::FrontierNode => b"tearline/1/frontier-node",
             Self::PairDigest => b"tearline/1/pair-digest",
+            Self::KnownAuthority => b"tearline/1/known-authority",
             Self::SessionTag => b"tearline/1/session-tag",
+            Self::SessionRoot => b"tearline/1/session-root",
             Self::Index => b"tearline/1/index",
         }
     }

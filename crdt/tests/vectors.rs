@@ -106,6 +106,21 @@ fn a_detached_run_has_these_bytes_and_the_same_id() -> Result<(), Box<dyn std::e
     Ok(())
 }
 
+/// The same content in a segment of two: it is not signed itself and its id is another. The second
+/// entry has 40 times 0x08 as sealed header, and no key box and no payload.
+#[test]
+fn a_segment_has_these_bytes_and_ids() -> Result<(), Box<dyn std::error::Error>> {
+    let last = NewEntry { sealed: vec![8; 40], key_box: None, payload: None, ..entry() };
+    let run = write_segment(&log(), &Head::EMPTY, &signer(), &[entry(), last])?;
+    let ids: Vec<String> = run.entries().iter().map(|entry| entry.id.to_string()).collect();
+    assert_eq!(ids, SEGMENT_IDS);
+    assert_eq!(hex(run.bytes()), SEGMENT);
+    let boxes = [6; 16];
+    let read = UnverifiedRun { log: log(), count: 2, entries: run.bytes(), boxes: &boxes };
+    assert_eq!(read.verify(&Head::EMPTY)?.to(), run.to());
+    Ok(())
+}
+
 /// Receipts for four statements, 32 times 0x01 to 0x04, at 2023-11-14T22:13:20Z.
 #[test]
 fn receipts_have_these_bytes() -> Result<(), Box<dyn std::error::Error>> {
@@ -223,5 +238,10 @@ const BOX_KEM_HASH: &str = "7fe385f4a19fecd539e63c758d7e570222129c59ebde0810d46b
 const BOX_SEALED: &str = "1f56bcc566909113b5a7cf472231e679363f6270a20795ef6648a77110274324809b32a556bfc4e551da12e61b108779";
 const BOX_HASH: &str = "8567bea9c73a512a0be853197654f0da8abf3508df0e066bf2ba684c7a8b904f";
 const DETACHED: &str = "3504040404040404040404040404040404040404040404040404040404040404042bcd81bbd4670ff32bb6e3e2e4882fb89fbee743ad6a9564f69abc1c86d1feb9551ebce2b0ac174bd816c675344676f277e8e49a34ac18103730d1627b621a68c87f0f0556a7640f03e4a44a175bbf201113d5bef48128a2930ace3490fe1af8351cd285a648ad7c7f98125f46ba17d8419026c22f13482cb63e07ebc10438592aca5faf2a7458d970c75068f8fe68ec391e00e5a179846e694ecf71132770a3014d1425b7b25e3a790527d108";
+const SEGMENT_IDS: [&str; 2] = [
+    "d5cc21f1aa81bcf9175b322e423ba0a763969397fb2ef4b7354487c5e6f324e1",
+    "c6a3e53c269864fd6ecc6d9a03c022cb0dc7080a6a4b63256c64be0b895b20d6",
+];
+const SEGMENT: &str = "2a04040404040404040404040404040404040404040404040404040404040404042bcd81bbd4670ff32bb6e3e2e4882fb89fbee743ad6a9564f69abc1c86d1feb9551ebce2b0ac174bd816c675173a05dbc2a3fb4db8712d8a74acb71378a34a2ccdfdb899412808080808080808080808080808080808080808080808080808080808080808080808080808080808019f245c5754989634684ead2fc416c06ccf8667f6406497d13e5e6baabda9f800f89647ab236b8f7a6152e7a10b5b965402d8e82e2b959a9b0b24a899db611a53653cdafdfba83469a43bd655c20f0a3c45ce9216bd4816fefa96f59a1a909b06";
 const RECEIPTS: &str = "0680d095ffbc310401010101010101010101010101010101010101010101010101010101010101010102020202020202020202020202020202020202020202020202020202020202020203030303030303030303030303030303030303030303030303030303030303030301040404040404040404040404040404040404040404040404040404040404040404";
 const RECEIPTS_ID: &str = "a836a060b0183b82b15c69a88a69ff8e5af74c4120619a961979a22aa27190eb";

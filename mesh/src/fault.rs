@@ -25,6 +25,9 @@ pub enum PeerFault {
     /// A run whose chain or signatures do not hold.
     #[error("sent a run that does not verify: {0}")]
     Run(#[from] RunFault),
+    /// Entries without their payloads or key boxes that nobody had erased.
+    #[error("sent entries that it had stripped of their content")]
+    Stripped,
     /// A run of a log whose key is not that of the log it names.
     #[error("named a log by another log's key")]
     LogKey,
@@ -60,6 +63,7 @@ impl PeerFault {
             Self::Oversize { .. } => "oversize-frame",
             Self::OutOfTurn(_) => "out-of-turn",
             Self::Run(_) => "bad-run",
+            Self::Stripped => "stripped-run",
             Self::LogKey => "bad-log-key",
             Self::ForkProof => "bad-fork-proof",
             Self::Introduction => "bad-introduction",

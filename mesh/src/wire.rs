@@ -81,6 +81,9 @@ pub enum Frame {
         key: LogKey,
         /// Whose log it is; said with its first entry only.
         author: Option<(DeviceId, Incarnation)>,
+        /// If payloads or key boxes are gone from it: what the sender holds of the authority logs
+        /// that decide what is erased.
+        knows: Option<NodeHash>,
         /// Seq of the first entry.
         first: u64,
         /// How many entries.
@@ -104,12 +107,12 @@ pub enum Frame {
         /// The encoded proof.
         proof: Vec<u8>,
     },
-    /// 11: what proves our entry of a position, for a peer that holds another branch.
+    /// 11: what proves our entries of some positions of a log, for a peer that holds another branch.
     Evidence {
         /// Of which compartment.
         area: Tag,
-        /// The encoded branch.
-        branch: Vec<u8>,
+        /// The encoded branches, in ascending order of position.
+        branches: Vec<u8>,
     },
     /// 12: an applicant's request, under an invitation.
     Join {
@@ -182,14 +185,13 @@ impl Frame {
                 out.raw(&[7]).raw(area).number(positions.len() as u64);
                 positions.iter().for_each(|leaf| encode_leaf(leaf, &mut out));
             }
-            Self::Run { area, key, author, first, count, entries, boxes } => {
-                out.raw(&[8]).raw(area).raw(&key.0);
-                match author {
-                    None => out.push(0),
-                    Some((device, incarnation)) => {
-                        out.raw(&[1]).raw(&device.0).raw(&incarnation.0.to_be_bytes());
-                    }
+            Self::Run { area, key, author, knows, first, count, entries, boxes } => {
+                let flags = u8::from(author.is_some()) | u8::from(knows.is_some()) << 1;
+                out.raw(&[8]).raw(area).raw(&key.0).raw(&[flags]);
+                if let Some((device, incarnation)) = author {
+                    out.raw(&device.0).raw(&incarnation.0.to_be_bytes());
                 }
+                out.raw(knows.as_ref().map_or(&[], |hash| hash.as_slice()));
                 out.number(*first).number(*count as u64).bytes(entries).bytes(boxes);
             }
             Self::Have { area, logs } => {
@@ -201,8 +203,8 @@ impl Frame {
             Self::Fork { area, proof } => {
                 out.raw(&[10]).raw(area).bytes(proof);
             }
-            Self::Evidence { area, branch } => {
-                out.raw(&[11]).raw(area).bytes(branch);
+            Self::Evidence { area, branches } => {
+                out.raw(&[11]).raw(area).bytes(branches);
             }
             Self::Join { request } => {
                 out.raw(&[12]).bytes(request);
@@ -239,7 +241,7 @@ impl Frame {
             },
             11 => Self::Evidence {
                 area: reader.array("area")?,
-                branch: reader.bytes(STATEMENT_MAX, "branch")?.to_vec(),
+                branches: reader.bytes(STATEMENT_MAX, "branches")?.to_vec(),
             },
             12 => Self::Join { request: reader.bytes(STATEMENT_MAX, "request")?.to_vec() },
             13 => Self::JoinAnswer { answer: reader.bytes(FRAME_BYTES_MAX, "answer")?.to_vec() },
@@ -348,20 +350,22 @@ fn decode_run(reader: &mut Reader<'_>) -> Result<Frame, DecodeError> {
     let area = reader.array("area")?;
     let key = LogKey(reader.array("log key")?);
     let at = reader.at();
-    let author = match reader.u8("author flag")? {
-        0 => None,
-        1 => {
-            let device = DeviceId(reader.array("device id")?);
-            let incarnation = Incarnation(u64::from_be_bytes(reader.array("incarnation")?));
-            Some((device, incarnation))
-        }
-        _ => return reader.invalid(at, "author flag"),
+    let flags = reader.u8("run flags")?;
+    if flags > 3 {
+        return reader.invalid(at, "run flags");
+    }
+    let author = if flags & 1 != 0 {
+        let device = DeviceId(reader.array("device id")?);
+        Some((device, Incarnation(u64::from_be_bytes(reader.array("incarnation")?))))
+    } else {
+        None
     };
+    let knows = (flags & 2 != 0).then(|| reader.array("what is known")).transpose()?;
     let first = reader.number("first seq")?;
     let count = reader.count(RUN_ENTRIES_MAX, "entries")?;
     let entries = reader.bytes(FRAME_BYTES_MAX, "entries")?.to_vec();
     let boxes = reader.bytes(RUN_ENTRIES_MAX * KEY_BOX_BYTES, "key boxes")?.to_vec();
-    Ok(Frame::Run { area, key, author, first, count, entries, boxes })
+    Ok(Frame::Run { area, key, author, knows, first, count, entries, boxes })
 }
 
 fn decode_have(reader: &mut Reader<'_>) -> Result<Frame, DecodeError> {
@@ -409,6 +413,7 @@ mod tests {
                 area: [1; 8],
                 key: LogKey([2; 16]),
                 author: Some((DeviceId([3; 32]), Incarnation(4))),
+                knows: Some([7; 16]),
                 first: 0,
                 count: 1,
                 entries: vec![5; 100],
@@ -416,7 +421,7 @@ mod tests {
             },
             Frame::Have { area: [1; 8], logs: vec![(LogKey([2; 16]), 3)] },
             Frame::Fork { area: [1; 8], proof: vec![1] },
-            Frame::Evidence { area: [1; 8], branch: vec![1] },
+            Frame::Evidence { area: [1; 8], branches: vec![1] },
             Frame::Join { request: vec![1] },
             Frame::JoinAnswer { answer: vec![1] },
             Frame::Decline { area: [1; 8], logs: vec![LogKey([2; 16])] },

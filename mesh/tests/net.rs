@@ -226,6 +226,26 @@ fn connections_are_limited_at_the_bound_and_strangers_make_room() {
     });
 }
 
+/// On Linux every address of 127.0.0.0/8 is this machine.
+#[cfg(target_os = "linux")]
+#[test]
+fn sockets_that_say_nothing_shut_nobody_else_out() {
+    run(async {
+        let mut hub = Node::start(1, TCP).await;
+        let port = hub.address.rsplit('/').next().unwrap();
+        let to: std::net::SocketAddr = format!("127.0.0.1:{port}").parse().unwrap();
+        let mut idle = Vec::new();
+        for n in 0..80u8 {
+            let socket = tokio::net::TcpSocket::new_v4().unwrap();
+            socket.bind(([127, 0, 1, n / 2], 0).into()).unwrap();
+            idle.push(socket.connect(to).await.unwrap());
+        }
+        let guest = Node::start(2, TCP).await;
+        guest.dial(&hub, hub.device).await;
+        assert_eq!(hub.up().await.1, guest.device);
+    });
+}
+
 #[test]
 fn a_stranger_for_whom_nobody_vouches_is_let_go() {
     run(async {

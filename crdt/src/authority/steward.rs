@@ -186,6 +186,18 @@ impl Compartment {
             .map(|(genesis, _)| *genesis)
     }
 
+    /// Whether some peer may have destroyed an entry that `author`'s device wrote: as
+    /// [`Compartment::erasures_of`], for readers of any agency, and before any hold.
+    #[must_use]
+    pub fn is_erased_anywhere(&self, entry: &EntryId, author: AgencyNo) -> bool {
+        let erased = |genesis: &EntryId| {
+            let mut said = self.words.records.get(genesis).into_iter().flatten();
+            said.any(|(word, ..)| *word == Word::Erase)
+        };
+        let mut listed = self.words.entries.get(entry).into_iter().flatten();
+        listed.any(|(genesis, by)| agency(*by).is_none_or(|by| by == author) && erased(genesis))
+    }
+
     /// Whether an erasure lists an entry.
     #[must_use]
     pub fn is_listed(&self, entry: &EntryId) -> bool {

@@ -19,11 +19,12 @@ pub struct SignedHeader {
 }
 
 impl SignedHeader {
-    /// Whether the log's device signed it.
+    /// Whether the log's device signed it, and it does not say of itself that it is not signed.
     #[must_use]
     pub fn holds(&self) -> bool {
         let bytes = self.header.encode();
-        keys::verify(&self.header.log.device.0, Domain::Entry, &bytes, &self.signature)
+        !self.header.covered
+            && keys::verify(&self.header.log.device.0, Domain::Entry, &bytes, &self.signature)
     }
 
     /// Appends `header (bytes) || signature (64)`.
@@ -231,6 +232,7 @@ mod tests {
             key_box: None,
             payload: None,
             covers,
+            covered: false,
         };
         let signature = signer.sign(Domain::Entry, &header.encode());
         SignedHeader { header, signature }
@@ -278,6 +280,16 @@ mod tests {
         for len in 0..bytes.len() {
             assert_eq!(ForkProof::decode(&bytes[..len]), None);
         }
+    }
+
+    #[test]
+    fn a_signed_header_that_says_it_is_not_signed_proves_nothing() {
+        let signer = Signer::from_seed(&[1; 32]);
+        let Branch { signed: SignedHeader { header, .. }, .. } = signed(3, 2);
+        let header = Header { covered: true, ..header };
+        let signature = signer.sign(Domain::Entry, &header.encode());
+        let odd = Branch::signed(SignedHeader { header, signature });
+        assert_eq!(ForkProof::new(signed(3, 1), odd), Err(NoFork::Signature));
     }
 
     #[test]

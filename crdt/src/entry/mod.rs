@@ -64,6 +64,10 @@ pub struct Header {
     pub payload: Option<Part>,
     /// The unsigned entries before it that its signature covers.
     pub covers: Option<Covers>,
+    /// Whether it is not signed itself, but covered by the signature of a later entry. It is part of
+    /// what is hashed, so that the same entries cannot be signed in two ways: peers that hold one
+    /// each would find that the other's end is no place where a log can be continued.
+    pub covered: bool,
 }
 
 impl Header {
@@ -71,7 +75,7 @@ impl Header {
     /// `version (1) || suite (1) || log (73) || seq (number) || prev (32) || epoch (32) ||
     /// sealed length (number), hash (32) || flags (1) || box hash (32)? ||
     /// payload length (number), hash (32)? || covered count (1), root (32)?`.
-    /// Flags: 1 a key box, 2 a payload, 4 covers.
+    /// Flags: 1 a key box, 2 a payload, 4 covers, 8 not signed itself.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(320);
@@ -84,7 +88,8 @@ impl Header {
             .raw(&self.sealed.hash);
         let flags = u8::from(self.key_box.is_some())
             | u8::from(self.payload.is_some()) << 1
-            | u8::from(self.covers.is_some()) << 2;
+            | u8::from(self.covers.is_some()) << 2
+            | u8::from(self.covered) << 3;
         out.push(flags);
         if let Some(hash) = &self.key_box {
             out.raw(hash);
@@ -111,7 +116,8 @@ impl Header {
         let sealed = decode_part(reader, SEALED_MAX, "sealed header")?;
         let at = reader.at();
         let flags = reader.u8("header flags")?;
-        if flags > 7 {
+        let covered = flags & 8 != 0;
+        if flags > 15 || covered && flags & 4 != 0 {
             return reader.invalid(at, "header flags");
         }
         let key_box = (flags & 1 != 0).then(|| reader.array("box hash")).transpose()?;
@@ -128,7 +134,7 @@ impl Header {
                 Ok(Covers { count, root: reader.array("covered root")? })
             })
             .transpose()?;
-        Ok(Self { log, seq, prev, epoch, sealed, key_box, payload, covers })
+        Ok(Self { log, seq, prev, epoch, sealed, key_box, payload, covers, covered })
     }
 
     /// The entry's id.
@@ -239,6 +245,7 @@ mod tests {
             key_box: Some([7; 32]),
             payload: Some(Part { len: 1_000, hash: [8; 32] }),
             covers: Some(Covers { count: 255, root: [9; 32] }),
+            covered: false,
         }
     }
 
@@ -249,6 +256,7 @@ mod tests {
             Header { key_box: None, ..full.clone() },
             Header { payload: None, ..full.clone() },
             Header { covers: None, ..full.clone() },
+            Header { covers: None, covered: true, ..full.clone() },
             full,
         ] {
             let bytes = header.encode();
@@ -257,6 +265,12 @@ mod tests {
                 assert!(Header::decode(&mut Reader::new(&bytes[..len])).is_err());
             }
         }
+    }
+
+    #[test]
+    fn what_is_not_signed_covers_nothing() {
+        let both = Header { covered: true, ..header() };
+        assert!(Header::decode(&mut Reader::new(&both.encode())).is_err());
     }
 
     #[test]
@@ -275,6 +289,7 @@ mod tests {
             Header { payload: Some(part), ..base.clone() },
             Header { payload: None, ..base.clone() },
             Header { covers: None, ..base.clone() },
+            Header { covers: None, covered: true, ..base.clone() },
         ] {
             assert!(ids.insert(other.id()), "{other:?}");
         }

@@ -141,6 +141,11 @@ impl<'a> ShortEntry<'a> {
         }
     }
 
+    /// Whether its payload or its key box is gone.
+    pub(crate) const fn is_detached(&self) -> bool {
+        self.box_gone.is_some() || self.payload_gone.is_some()
+    }
+
     /// Whether it never had a key box or a payload.
     const fn is_header_alone(&self) -> bool {
         !self.has_box
@@ -149,7 +154,7 @@ impl<'a> ShortEntry<'a> {
             && self.payload_gone.is_none()
     }
 
-    /// The full header at `head` of `log`.
+    /// The full header at `head` of `log`. Without a signature it says that it is covered.
     #[must_use]
     pub fn header(&self, log: &LogId, head: &Head, key_box: Option<&KeyBox>) -> Header {
         Header {
@@ -161,6 +166,7 @@ impl<'a> ShortEntry<'a> {
             key_box: key_box.map(|salt| sha256(salt)).or(self.box_gone),
             payload: self.payload.map(part).or(self.payload_gone),
             covers: self.covers,
+            covered: self.signature.is_none(),
         }
     }
 }
@@ -247,6 +253,8 @@ pub struct VerifiedEntry {
     pub key_box: Option<KeyBox>,
     /// The hash of the key box, present or destroyed.
     pub box_hash: Option<Digest>,
+    /// Whether its payload or its key box is gone.
+    pub detached: bool,
     /// Where the entry's short form ends.
     pub end: usize,
     /// The signed header, where the entry is signed.
@@ -373,6 +381,7 @@ impl UnverifiedRun<'_> {
                 payload: short.payload.map(range),
                 key_box,
                 box_hash: header.key_box,
+                detached: short.is_detached(),
                 end,
                 signed,
             });
@@ -488,7 +497,7 @@ pub fn write_segment(
             covers,
             signature: None,
         };
-        let header = short.header(log, &at, entry.key_box.as_ref());
+        let header = Header { covered: !sign, ..short.header(log, &at, entry.key_box.as_ref()) };
         let header_bytes = header.encode();
         let id = EntryId(Domain::Entry.hash(&[&header_bytes]));
         let signed = sign.then(|| {
@@ -534,6 +543,7 @@ fn placed(
         payload: short.payload.map(|part| range_in(bytes, part)),
         key_box: entry.key_box,
         box_hash: header.key_box,
+        detached: false,
         end: bytes.len(),
         signed,
     })
@@ -617,6 +627,17 @@ mod tests {
         assert!(read(&fits, &boxes(&fits)).verify(&Head::EMPTY).is_ok());
         let over = write_segment(&log, &Head::EMPTY, &signer(), &entries);
         assert_eq!(over.unwrap_err(), WriteFault::SegmentTooLarge);
+    }
+
+    #[test]
+    fn the_same_entries_signed_in_another_way_are_others() {
+        let entries: Vec<_> = (0..3).map(|n| new(n, 1)).collect();
+        let log = log(Class::Routine);
+        let whole = write_segment(&log, &Head::EMPTY, &signer(), &entries).unwrap();
+        let one = write_segment(&log, &Head::EMPTY, &signer(), &entries[..1]).unwrap();
+        assert_ne!(whole.entries[0].id, one.entries[0].id);
+        let two = write_segment(&log, one.to(), &signer(), &entries[1..2]).unwrap();
+        assert_ne!(whole.entries[1].id, two.entries[0].id);
     }
 
     #[test]

@@ -38,10 +38,22 @@ pub struct LogNo(pub u32);
 pub struct LogState {
     /// Its number in this store.
     pub no: LogNo,
-    /// Where it ends.
+    /// Where it ends here.
     pub head: Head,
-    /// Position of the lowest proven fork; entries from there on are not taken.
+    /// From where on its entries do not count: where the segment begins in which its lowest proven
+    /// fork is, because no signature covers less. While that segment is not held, the fork itself.
     pub forked_at: Option<u64>,
+    /// Position of the lowest proven fork. Entries from there on are not taken any more.
+    pub proven_at: Option<u64>,
+    /// Where what all its branches share ends, as far as it is held; the head while no fork is
+    /// proven.
+    pub shared: Head,
+}
+
+impl LogState {
+    const fn new(no: LogNo) -> Self {
+        Self { no, head: Head::EMPTY, forked_at: None, proven_at: None, shared: Head::EMPTY }
+    }
 }
 
 /// All logs of a peer.
@@ -62,6 +74,8 @@ pub struct Stretch {
     pub entries: Vec<u8>,
     /// Their key boxes.
     pub boxes: Vec<u8>,
+    /// Whether the payload or the key box of any of them is gone.
+    pub detached: bool,
 }
 
 /// One stored entry.
@@ -139,29 +153,66 @@ impl Logbook {
 
     /// Puts a verified run behind its log's head. The caller applies the batch, and lets nobody see
     /// the new state before it is flushed. Returns the log's number, or `None` when the run does
-    /// not continue the log as it is now, or all numbers are used up; then nothing is written.
+    /// not continue the log as it is now, goes beyond a proven fork, or all numbers are used up; then
+    /// nothing is written.
     pub fn append(&mut self, batch: &mut Batch, run: &VerifiedRun) -> Option<LogNo> {
         let state = match self.logs.get(run.log()) {
             Some(state) => *state,
-            None => LogState { no: self.next_no()?, head: Head::EMPTY, forked_at: None },
+            None => LogState::new(self.next_no()?),
         };
-        if state.head != *run.from() || state.forked_at.is_some() {
+        let beyond = state.proven_at.is_some_and(|at| run.to().next > at);
+        if state.head != *run.from() || beyond {
             return None;
         }
         write_chunks(batch, state.no, run);
-        self.set(batch, *run.log(), LogState { head: *run.to(), ..state });
+        self.set(batch, *run.log(), LogState { head: *run.to(), shared: *run.to(), ..state });
         Some(state.no)
     }
 
-    /// Keeps a proven fork: nothing is appended to the log any more. Returns whether it is new.
-    pub fn fork(&mut self, batch: &mut Batch, proof: &ForkProof) -> bool {
-        let Some(state) = self.logs.get(proof.log()).copied() else { return false };
-        if state.forked_at.is_some_and(|at| at <= proof.seq()) {
-            return false;
+    /// Keeps a proven fork, of a log that is not here yet, too: nothing from there on is appended to
+    /// the log any more; what is stored stays. Returns whether it is lower than what was proven.
+    pub fn fork(
+        &mut self,
+        store: &dyn Store,
+        batch: &mut Batch,
+        proof: &ForkProof,
+    ) -> Result<bool, StoreError> {
+        let log = proof.log();
+        let state = self.logs.get(log).copied();
+        let Some(state) = state.or_else(|| self.next_no().map(LogState::new)) else {
+            return Ok(false);
+        };
+        let at = proof.seq();
+        if state.proven_at.is_some_and(|known| known <= at) {
+            return Ok(false);
         }
-        batch.put(Space::Proofs, proof.log().encode(), proof.encode());
-        self.set(batch, *proof.log(), LogState { forked_at: Some(proof.seq()), ..state });
-        true
+        let (forked_at, shared) = if state.head.next <= at {
+            (at, state.head)
+        } else {
+            let shared = self.segment_end(store, log, at)?;
+            (shared.next, shared)
+        };
+        batch.put(Space::Proofs, log.encode(), proof.encode());
+        let forked = LogState { forked_at: Some(forked_at), proven_at: Some(at), shared, ..state };
+        self.set(batch, *log, forked);
+        Ok(true)
+    }
+
+    /// Where the last whole segment ends that lies before a position that is held.
+    fn segment_end(&self, store: &dyn Store, log: &LogId, at: u64) -> Result<Head, StoreError> {
+        let mut end = Head::EMPTY;
+        let from = at.saturating_sub(SEGMENT_ENTRIES_MAX as u64);
+        self.walk(store, log, from, &mut |seq, entry| {
+            if seq >= at {
+                return ControlFlow::Break(());
+            }
+            if entry.short.signature.is_some() {
+                let Walked { id, header, .. } = &entry;
+                end = Head { next: seq.saturating_add(1), id: *id, epoch: header.epoch };
+            }
+            ControlFlow::Continue(())
+        })?;
+        Ok(end)
     }
 
     /// The number of a new log; `None` if there is none left.
@@ -178,7 +229,11 @@ impl Logbook {
     fn set(&mut self, batch: &mut Batch, log: LogId, state: LogState) {
         let mut value = log.encode().to_vec();
         value.number(state.head.next).raw(&state.head.id.0).raw(&state.head.epoch.0);
-        value.number(state.forked_at.map_or(0, |at| at.saturating_add(1)));
+        value.number(state.proven_at.map_or(0, |at| at.saturating_add(1)));
+        if let Some(at) = state.forked_at {
+            let Head { next, id, epoch } = &state.shared;
+            value.number(at).number(*next).raw(&id.0).raw(&epoch.0);
+        }
         batch.put(Space::Logs, state.no.0.to_be_bytes(), value);
         self.ids.insert(state.no, log);
         self.logs.insert(log, state);
@@ -499,12 +554,15 @@ struct Reading {
     stretch: Stretch,
     /// The stretch's length at the last signed entry: entries, bytes, boxes.
     whole: (usize, usize, usize),
+    /// Whether an entry was passed whose payload or key box is gone.
+    detached: bool,
 }
 
 impl Reading {
     fn new(span: Range<u64>, bytes_max: usize) -> Self {
-        let stretch = Stretch { first: span.start, count: 0, entries: vec![], boxes: vec![] };
-        Self { span, bytes_max, stretch, whole: (0, 0, 0) }
+        let first = span.start;
+        let stretch = Stretch { first, count: 0, entries: vec![], boxes: vec![], detached: false };
+        Self { span, bytes_max, stretch, whole: (0, 0, 0), detached: false }
     }
 
     fn take(
@@ -540,12 +598,14 @@ impl Reading {
             if size > SEGMENT_BYTES_MAX.max(self.bytes_max).saturating_add(slack) {
                 return Err(damaged());
             }
+            self.detached |= short.is_detached();
             self.stretch.count += 1;
             self.stretch.entries.extend_from_slice(bytes);
             self.stretch.boxes.extend_from_slice(salt.unwrap_or_default());
             if short.signature.is_some() {
                 let Stretch { count, entries, boxes, .. } = &self.stretch;
                 self.whole = (*count, entries.len(), boxes.len());
+                self.stretch.detached = self.detached;
             }
         }
         reader.finish().map_err(|_| damaged())?;
@@ -580,14 +640,23 @@ fn read_state(key: &[u8], value: &[u8]) -> Result<(LogId, LogState), DecodeError
     reader.finish()?;
     let mut reader = Reader::new(value);
     let log = LogId::decode(&mut reader)?;
-    let head = Head {
+    let head = read_head(&mut reader)?;
+    let proven_at = reader.number("fork position")?.checked_sub(1);
+    let mut state = LogState { no, head, forked_at: None, proven_at, shared: head };
+    if proven_at.is_some() {
+        state.forked_at = Some(reader.number("forked from")?);
+        state.shared = read_head(&mut reader)?;
+    }
+    reader.finish()?;
+    Ok((log, state))
+}
+
+fn read_head(reader: &mut Reader<'_>) -> Result<Head, DecodeError> {
+    Ok(Head {
         next: reader.number("next seq")?,
         id: EntryId(reader.array("head id")?),
         epoch: EpochId(reader.array("head epoch")?),
-    };
-    let forked_at = reader.number("fork position")?.checked_sub(1);
-    reader.finish()?;
-    Ok((log, LogState { no, head, forked_at }))
+    })
 }
 
 #[cfg(test)]

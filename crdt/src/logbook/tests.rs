@@ -73,7 +73,7 @@ impl Book {
 
     fn fork(&mut self, proof: &ForkProof) -> bool {
         let mut batch = Batch::default();
-        let new = self.book.fork(&mut batch, proof);
+        let new = self.book.fork(&self.store, &mut batch, proof).unwrap();
         assert_eq!(new, !batch.is_empty());
         self.store.apply(batch).unwrap();
         new
@@ -308,7 +308,6 @@ fn a_proven_fork_ends_its_log_and_is_kept() {
     let (mut book, _) = Book::of(log, &[vec![10; 6], vec![10]]);
     let proofs = [5, 3, 0].map(|seq| forked_at(&book, log, seq));
     let run = write_segment(&log, &book.book.head(&log), &signer(), &[new(0, 1)]).unwrap();
-    assert!(!Book::default().fork(&proofs[0]), "a log that is not here");
     for (n, proof) in proofs.iter().enumerate() {
         assert!(book.fork(proof), "a lower position is news");
         for known in &proofs[..=n] {
@@ -316,13 +315,40 @@ fn a_proven_fork_ends_its_log_and_is_kept() {
         }
         assert_eq!(book.append(&run), None);
         book.book = Logbook::load(&book.store).unwrap();
-        assert_eq!(book.book.state(&log).unwrap().forked_at, Some(proof.seq()));
+        let state = *book.book.state(&log).unwrap();
+        // No signature covers a part of the first segment.
+        assert_eq!((state.proven_at, state.forked_at), (Some(proof.seq()), Some(0)));
+        assert_eq!(state.shared, Head::EMPTY);
         let stored = book.store.get(Space::Proofs, &log.encode()).unwrap().unwrap();
         assert_eq!(ForkProof::decode(&stored).as_ref(), Some(proof));
     }
     // What is there can still be read, to show it to others.
     assert!(book.is_sound(&log));
     assert_eq!(book.book.head(&log).next, 7);
+}
+
+#[test]
+fn what_branches_share_ends_with_a_segment_and_is_taken_after_the_proof() {
+    let log = log(Class::Routine, 1);
+    let (book, runs) = Book::of(log, &[vec![10; 2], vec![10; 3], vec![10; 2]]);
+    for (seq, shared, runs_taken) in [(6, 5, 2), (5, 5, 2), (4, 2, 1), (2, 2, 1), (1, 0, 0)] {
+        let proof = forked_at(&book, log, seq);
+        // Who holds a branch keeps it, and knows what it shares with the other.
+        let mut holder = Book { store: book.store.clone(), book: Logbook::default() };
+        holder.book = Logbook::load(&holder.store).unwrap();
+        assert!(holder.fork(&proof));
+        let state = *holder.book.state(&log).unwrap();
+        assert_eq!((state.forked_at, state.head.next), (Some(shared), 7));
+        let end = shared.checked_sub(1).map_or(Head::EMPTY.id, |last| book.entry(&log, last).id);
+        assert_eq!((state.shared.next, state.shared.id), (shared, end));
+        // Who hears the proof first takes that and no more.
+        let mut late = Book::default();
+        assert!(late.fork(&proof));
+        let taken = runs.iter().take_while(|run| late.append(run).is_some()).count();
+        assert_eq!(taken, runs_taken, "fork at {seq}");
+        assert_eq!(late.book.state(&log).unwrap().shared, state.shared);
+        assert_eq!(Logbook::load(&late.store).unwrap().logs, late.book.logs);
+    }
 }
 
 #[test]

@@ -15,12 +15,15 @@ use libp2p::swarm::{
 };
 use libp2p::{PeerId, connection_limits, memory_connection_limits};
 
+use super::pending::Pending;
+
 /// The protocol's name; another version is another name.
 const PROTOCOL: StreamProtocol = StreamProtocol::new("/tearline/1");
 
 /// All behaviours of the swarm.
 #[derive(NetworkBehaviour)]
 pub(super) struct Behaviour {
+    pub(super) pending: Pending,
     pub(super) limits: connection_limits::Behaviour,
     pub(super) memory: memory_connection_limits::Behaviour,
     pub(super) frames: Frames,

@@ -16,6 +16,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::behaviour::{Behaviour, BehaviourEvent, Frames, Opened};
+use super::pending::{HANDSHAKE_MAX, Pending};
 use super::{
     CONNECTIONS_PENDING_MAX, CONNECTIONS_PER_DEVICE_MAX, DownReason, Link, MEMORY_SHARE_MAX,
     NetCommand, NetConfig, NetError, NetEvent, device_of, link, peer_id,
@@ -335,7 +336,6 @@ impl Driver {
 fn swarm(keypair: identity::Keypair, config: &NetConfig) -> Result<Swarm<Behaviour>, NetError> {
     let failed = |error: &dyn std::fmt::Display| NetError::Transport(error.to_string());
     let limits = connection_limits::ConnectionLimits::default()
-        .with_max_pending_incoming(Some(CONNECTIONS_PENDING_MAX))
         .with_max_pending_outgoing(Some(CONNECTIONS_PENDING_MAX))
         .with_max_established_incoming(Some(config.connections_max + CONNECTIONS_SPARE))
         .with_max_established_outgoing(Some(config.connections_max))
@@ -355,12 +355,14 @@ fn swarm(keypair: identity::Keypair, config: &NetConfig) -> Result<Swarm<Behavio
             quic
         })
         .with_behaviour(|_| Behaviour {
+            pending: Pending::default(),
             limits: connection_limits::Behaviour::new(limits),
             memory: memory_connection_limits::Behaviour::with_max_percentage(MEMORY_SHARE_MAX),
             frames: Frames::default(),
         })
         .map_err(|error| failed(&error))?
         .with_swarm_config(|swarm| swarm.with_idle_connection_timeout(IDLE))
+        .with_connection_timeout(HANDSHAKE_MAX)
         .build();
     Ok(swarm)
 }

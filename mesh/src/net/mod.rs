@@ -8,11 +8,13 @@
 //!
 //! Anybody can make keys and connect. So what others dial is counted apart from what we dial, a
 //! stranger's link lasts only so long as the core may need to find out who that is, and when all
-//! places are taken the stranger who has been there longest makes room.
+//! places are taken the stranger who has been there longest makes room. Before that, whoever opens
+//! connections and shakes no hand has a few for each address, and not for long (`pending`).
 
 mod behaviour;
 mod driver;
 mod link;
+mod pending;
 
 use std::fmt;
 use std::time::Duration;
@@ -42,7 +44,7 @@ pub struct NetConfig {
 
 /// Most connections of one device: the old one, and the one that replaces it.
 const CONNECTIONS_PER_DEVICE_MAX: u32 = 2;
-/// Most connections that are still shaking hands, each way.
+/// Most connections that we dialed and that are still shaking hands.
 const CONNECTIONS_PENDING_MAX: u32 = 32;
 /// A device that has a standing shows it within seconds, on a slow link within a minute.
 const STRANGER_MAX: Duration = Duration::from_secs(60);

@@ -131,9 +131,9 @@ impl<S: Store> Replica<S> {
         for (log, state) in self.logbook.logs_of(id) {
             let key = LogKey::of(log);
             area.logs.insert(key, *log);
-            area.frontier.set(key, state.head);
-            if state.forked_at.is_some() {
-                area.frontier.set_forked(key);
+            area.frontier.set(key, state.shared);
+            if state.proven_at.is_some() {
+                area.frontier.set_forked(key, state.shared);
             }
         }
         self.areas.insert(id, area);

@@ -7,13 +7,14 @@
 use std::collections::BTreeMap;
 
 use tearline_crdt::entry::run::{Head, UnverifiedRun, VerifiedRun};
-use tearline_crdt::frontier::{Leaf, LogKey, head_tag};
+use tearline_crdt::frontier::{LogKey, NodeHash};
 use tearline_crdt::id::{Class, CompartmentId, DeviceId, Incarnation, LogId};
 use tearline_crdt::statement::Statement;
 use tearline_crdt::store::{Batch, Store, StoreError};
 use tearline_crdt::time::Now;
 
 use super::area::Fact;
+use super::stripped::Content;
 use super::{Barrier, Event, Link, Output, Replica, Ticket};
 use crate::fault::PeerFault;
 use crate::wire::{Frame, Tag};
@@ -23,6 +24,7 @@ use crate::wire::{Frame, Tag};
 pub(super) struct Incoming {
     pub(super) key: LogKey,
     pub(super) author: Option<(DeviceId, Incarnation)>,
+    pub(super) knows: Option<NodeHash>,
     pub(super) first: u64,
     pub(super) count: usize,
     pub(super) entries: Vec<u8>,
@@ -65,21 +67,15 @@ impl<S: Store> Replica<S> {
             }
             Err(fault) => return Ok(Err(fault)),
         };
-        let state = self.logbook.state(&log).copied();
-        let head = self.logbook.head(&log);
-        if state.is_some_and(|state| state.forked_at.is_some()) {
+        let proven_at = self.logbook.state(&log).and_then(|state| state.proven_at);
+        if proven_at.is_some_and(|at| run.first.saturating_add(run.count as u64) > at) {
             self.say(link, decline);
             self.say_fork(link, &log)?;
             return Ok(Ok(()));
         }
+        let head = self.logbook.head(&log);
         if run.first != head.next {
-            let durable = self.areas.get(&id).map_or(0, |area| area.frontier.head(&run.key).next);
-            if durable < head.next {
-                // Where we are is said once it is durable.
-                return Ok(Ok(()));
-            }
-            let position = Leaf { key: run.key, next: head.next, head: head_tag(&head.id) };
-            self.say(link, Frame::Positions { area: tag, positions: vec![position] });
+            self.say_position(link, id, run.key);
             return Ok(Ok(()));
         }
         let unverified =
@@ -88,20 +84,55 @@ impl<S: Store> Replica<S> {
             Ok(verified) => verified,
             Err(fault) => return Ok(Err(PeerFault::Run(fault))),
         };
-        if !self.admits_run(&log, &verified) {
-            if let Some(session) = self.sessions.get_mut(&link)
-                && session.refused.len() < REFUSED_MAX
-            {
-                session.refused.insert((id, run.key));
+        let content = if self.admits_run(&log, &verified) {
+            self.content_of(&verified, run.knows)
+        } else {
+            Content::Unexplained
+        };
+        match content {
+            Content::Sound => {}
+            Content::Unexplained => {
+                if let Some(session) = self.sessions.get_mut(&link)
+                    && session.refused.len() < REFUSED_MAX
+                {
+                    session.refused.insert((id, run.key));
+                }
+                self.say(link, decline);
+                return Ok(Ok(()));
             }
-            self.say(link, decline);
-            return Ok(Ok(()));
+            Content::Stripped => return Ok(Err(PeerFault::Stripped)),
         }
         if let Some(session) = self.sessions.get_mut(&link) {
-            session.idle_nodes = 0;
+            session.idle_asked = 0;
         }
         self.take(now, &verified, Some(link), None)?;
         Ok(Ok(()))
+    }
+
+    /// Says where a log is here; if what is stored of it is not durable yet, when it is.
+    fn say_position(&mut self, link: Link, id: CompartmentId, key: LogKey) {
+        let Some(area) = self.areas.get(&id) else { return };
+        let pending =
+            |arrival: &Arrival| arrival.log.compartment == id && LogKey::of(&arrival.log) == key;
+        if self.arrivals.iter().any(|(_, arrival)| pending(arrival)) {
+            if let Some(session) = self.sessions.get_mut(&link) {
+                session.owed.insert((id, key));
+            }
+            return;
+        }
+        let positions = vec![area.frontier.leaf(&key)];
+        let area = self.tag_of(link, &id);
+        self.say(link, Frame::Positions { area, positions });
+    }
+
+    /// Says the positions that waited for a flush.
+    fn say_owed(&mut self) {
+        let links: Vec<Link> = self.sessions.keys().copied().collect();
+        for link in links {
+            let Some(session) = self.sessions.get_mut(&link) else { continue };
+            let owed = std::mem::take(&mut session.owed);
+            owed.into_iter().for_each(|(id, key)| self.say_position(link, id, key));
+        }
     }
 
     fn log_of(&self, id: CompartmentId, run: &Incoming) -> Result<Option<LogId>, PeerFault> {
@@ -116,8 +147,14 @@ impl<S: Store> Replica<S> {
         if LogKey::of(&log) != run.key {
             return Err(PeerFault::LogKey);
         }
-        let of_device = area.logs.values().filter(|log| log.device == device).count();
-        Ok((of_device < LOGS_PER_DEVICE_MAX).then_some(log))
+        Ok(self.has_room_for(&log).then_some(log))
+    }
+
+    /// Whether a log may begin here: a device may have only so many in one area.
+    pub(super) fn has_room_for(&self, log: &LogId) -> bool {
+        let Some(area) = self.areas.get(&log.compartment) else { return false };
+        let of_device = area.logs.values().filter(|other| other.device == log.device);
+        of_device.count() < LOGS_PER_DEVICE_MAX
     }
 
     fn admits_run(&self, log: &LogId, run: &VerifiedRun) -> bool {
@@ -257,10 +294,11 @@ impl<S: Store> Replica<S> {
             self.say(link, Frame::Have { area, logs });
             answered.push(link);
         }
-        if authority {
+        let forked = self.spread_forks(barrier)?;
+        if authority || forked {
             self.on_authority_changed()?;
         }
-        self.spread_forks(barrier)?;
+        self.say_owed();
         self.answer_joins(barrier);
         let tickets = std::mem::take(&mut self.tickets);
         for (covered_by, ticket) in tickets {
@@ -282,10 +320,8 @@ impl<S: Store> Replica<S> {
     ) {
         let Arrival { log, from, to, source, ticket } = arrival;
         let device = source.and_then(|link| self.sessions.get(&link)).map(|s| s.device);
-        if let Some(area) = self.areas.get_mut(&log.compartment) {
-            area.frontier.set(key, *to);
-            self.note_moved(log.compartment, key, *from, to.next, device);
-        }
+        self.advertise(log, *to);
+        self.note_moved(log.compartment, key, *from, to.next, device);
         if let Some(link) = source {
             haves.entry((*link, log.compartment)).or_default().insert(key, to.next);
             let entries = to.next.saturating_sub(*from);
@@ -306,12 +342,7 @@ impl<S: Store> Replica<S> {
             self.start_new_comparisons(link);
             let Some(session) = self.sessions.get_mut(&link) else { continue };
             let refused = std::mem::take(&mut session.refused);
-            for (id, key) in refused {
-                let area = self.tag_of(link, &id);
-                let next = self.areas.get(&id).map_or(0, |a| a.frontier.head(&key).next);
-                let position = Leaf { key, next, head: [0; 8] };
-                self.say(link, Frame::Positions { area, positions: vec![position] });
-            }
+            refused.into_iter().for_each(|(id, key)| self.say_position(link, id, key));
         }
         Ok(())
     }

@@ -21,11 +21,14 @@
 
 mod area;
 mod author;
+mod fork;
 mod govern;
 mod ingest;
 mod join;
+mod names;
 mod session;
 mod standings;
+mod stripped;
 mod sync;
 mod trace;
 mod words;

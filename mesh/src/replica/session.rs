@@ -9,8 +9,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use tearline_crdt::authority::Seat;
 use tearline_crdt::frontier::{LogKey, NodeHash};
-use tearline_crdt::hash::Domain;
-use tearline_crdt::id::{AgencyNo, CompartmentId, DeviceId};
+use tearline_crdt::id::{AgencyNo, CoalitionId, CompartmentId, DeviceId};
 use tearline_crdt::statement::{Opening, Statement};
 use tearline_crdt::store::{Batch, Store, StoreError};
 use tearline_crdt::time::{MonoTime, Now};
@@ -104,6 +103,9 @@ pub(super) struct Session {
     pub(super) dialer: bool,
     pub(super) phase: Phase,
     pub(super) nonce: Nonce,
+    /// The areas that the peer may name: those that we named to it, and those that it named and we
+    /// hold.
+    pub(super) names: BTreeMap<Tag, CompartmentId>,
     /// Areas that both hold.
     pub(super) shared: BTreeSet<CompartmentId>,
     /// Shared areas whose frontiers were or are being compared.
@@ -126,16 +128,20 @@ pub(super) struct Session {
     pub(super) refused: BTreeSet<(CompartmentId, LogKey)>,
     /// Logs of which they take nothing now.
     pub(super) declined: BTreeSet<LagKey>,
-    /// Logs about whose fork something was said.
-    pub(super) accused: BTreeSet<LagKey>,
+    /// Logs of which they were told the fork's proof, and how often.
+    pub(super) accused: BTreeMap<LagKey, u8>,
+    /// Logs of which they hold another branch, while the first entry that differs is looked for.
+    pub(super) disputed: BTreeSet<LagKey>,
+    /// Logs whose position they are to hear when what is stored of them is durable.
+    pub(super) owed: BTreeSet<(CompartmentId, LogKey)>,
     /// Whether the driver was told that the device has a standing.
     pub(super) vouched: bool,
     /// Requests to join that were refused.
     pub(super) refusals: u32,
     /// Introductions that we cannot judge before the coalition's log has come.
     pub(super) early_intros: Vec<Opening>,
-    /// Comparison frames that came since something was last stored.
-    pub(super) idle_nodes: u32,
+    /// What they wanted compared since something of theirs was last stored.
+    pub(super) idle_asked: usize,
     /// Whether the last thing said was that all is equal.
     pub(super) in_sync: bool,
     /// Bytes of frames, in and out, for status.
@@ -207,6 +213,7 @@ impl<S: Store> Replica<S> {
             dialer,
             phase: Phase::Awaiting,
             nonce,
+            names: BTreeMap::new(),
             shared: BTreeSet::new(),
             started: BTreeSet::new(),
             lag: BTreeMap::new(),
@@ -218,11 +225,13 @@ impl<S: Store> Replica<S> {
             busy: false,
             refused: BTreeSet::new(),
             declined: BTreeSet::new(),
-            accused: BTreeSet::new(),
+            accused: BTreeMap::new(),
+            disputed: BTreeSet::new(),
+            owed: BTreeSet::new(),
             vouched: false,
             refusals: 0,
             early_intros: Vec::new(),
-            idle_nodes: 0,
+            idle_asked: 0,
             in_sync: false,
             bytes_in: 0,
             bytes_out: 0,
@@ -232,7 +241,7 @@ impl<S: Store> Replica<S> {
             session.queue(Frame::Join { request: request.encode() }.encode());
         } else if dialer {
             session.phase = Phase::Opening;
-            let digest = self.pair_digest(&device);
+            let digest = self.blind(&session, None, self.pair_digest(&device));
             session.queue(Frame::Open { digest, nonce }.encode());
         }
         self.sessions.insert(link, session);
@@ -314,18 +323,24 @@ impl<S: Store> Replica<S> {
             (Phase::Live, Frame::Positions { area, positions }) => {
                 return self.on_positions(link, area, &positions);
             }
-            (Phase::Live, Frame::Run { area, key, author, first, count, entries, boxes }) => {
-                let run = super::ingest::Incoming { key, author, first, count, entries, boxes };
+            (
+                Phase::Live,
+                Frame::Run { area, key, author, knows, first, count, entries, boxes },
+            ) => {
+                let run =
+                    super::ingest::Incoming { key, author, knows, first, count, entries, boxes };
                 return self.on_run(now, link, area, run);
             }
-            (Phase::Live, Frame::Have { area, logs }) => self.on_have(link, area, &logs),
+            (Phase::Live, Frame::Have { area, logs }) => return self.on_have(link, area, &logs),
             (Phase::Live, Frame::Decline { area, logs }) => {
                 self.on_decline(link, area, &logs);
                 Ok(())
             }
-            (Phase::Live, Frame::Fork { area, proof }) => return self.on_fork(link, area, &proof),
-            (Phase::Live, Frame::Evidence { area, branch }) => {
-                return self.on_evidence(link, area, &branch);
+            (Phase::Live, Frame::Fork { area, proof }) => {
+                return self.on_fork(now, link, area, &proof);
+            }
+            (Phase::Live, Frame::Evidence { area, branches }) => {
+                return self.on_evidence(now, link, area, &branches);
             }
             _ => Err(PeerFault::OutOfTurn(name)),
         })
@@ -335,7 +350,7 @@ impl<S: Store> Replica<S> {
         let Some(session) = self.sessions.get_mut(&link) else { return };
         session.nonce = nonce;
         let device = session.device;
-        let own = self.pair_digest(&device);
+        let own = self.own_digest(link);
         if own == digest {
             self.say(link, Frame::Same);
             self.share_all(link);
@@ -346,7 +361,7 @@ impl<S: Store> Replica<S> {
             self.share_all(link);
             self.go_live(link);
         } else {
-            let areas = self.tagged_roots(link);
+            let areas = self.named_roots(link);
             self.say(link, Frame::Hello { digest: own, areas });
             if let Some(session) = self.sessions.get_mut(&link) {
                 session.phase = Phase::Greeting;
@@ -358,7 +373,9 @@ impl<S: Store> Replica<S> {
     /// since.
     fn resume_from_memory(&mut self, link: Link, device: &DeviceId, digest: NodeHash) -> bool {
         let Some(memory) = self.memories.get(device) else { return false };
-        if memory.digest != Some(digest) {
+        let Some(session) = self.sessions.get(&link) else { return false };
+        let remembered = memory.digest.map(|known| self.blind(session, None, known));
+        if remembered != Some(digest) {
             return false;
         }
         let may = |key: &LagKey| self.right(key.1, device).is_some();
@@ -384,10 +401,15 @@ impl<S: Store> Replica<S> {
         }
         let roots: BTreeMap<Tag, NodeHash> = theirs.iter().copied().collect();
         let mut differing = Vec::new();
-        for (tag, id, root) in self.tags(link) {
+        for (tag, id, root) in self.roots(link) {
             let Some(their_root) = roots.get(&tag) else { continue };
+            self.share(link, id);
+            // Who names a coalition's own area is or was of it, and may bring its own admission.
+            let brings = dialer && self.coalition(CoalitionId(id.0)).is_some();
+            if !brings && self.right(id, &device).is_none() {
+                continue;
+            }
             let Some(session) = self.sessions.get_mut(&link) else { return };
-            session.shared.insert(id);
             if *their_root == root {
                 session.started.insert(id);
             } else {
@@ -395,8 +417,8 @@ impl<S: Store> Replica<S> {
             }
         }
         if dialer {
-            let areas = self.tagged_roots(link);
-            let digest = self.pair_digest(&device);
+            let areas = self.named_roots(link);
+            let digest = self.own_digest(link);
             self.say(link, Frame::Hello { digest, areas });
         }
         self.go_live(link);
@@ -430,9 +452,7 @@ impl<S: Store> Replica<S> {
             let Some(compartment) = self.compartment(id) else { continue };
             let opening = Statement::Open(compartment.opening().clone()).encode();
             self.say(link, Frame::Intro { opening });
-            if let Some(session) = self.sessions.get_mut(&link) {
-                session.shared.insert(id);
-            }
+            self.share(link, id);
         }
     }
 
@@ -507,9 +527,7 @@ impl<S: Store> Replica<S> {
             self.apply(batch)?;
             self.redraw()?;
         }
-        if let Some(session) = self.sessions.get_mut(&link) {
-            session.shared.insert(id);
-        }
+        self.share(link, id);
         // What we describe, usually nothing, tells the peer what to push.
         self.start_comparison(link, id);
         Ok(Ok(()))
@@ -520,9 +538,11 @@ impl<S: Store> Replica<S> {
         let device = session.device;
         let shared: Vec<CompartmentId> =
             self.areas.keys().filter(|id| self.right(**id, &device).is_some()).copied().collect();
-        if let Some(session) = self.sessions.get_mut(&link) {
-            session.shared.extend(shared.iter().copied());
-            session.started.extend(shared);
+        for id in shared {
+            self.share(link, id);
+            if let Some(session) = self.sessions.get_mut(&link) {
+                session.started.insert(id);
+            }
         }
     }
 
@@ -557,8 +577,8 @@ impl<S: Store> Replica<S> {
     pub(super) fn say_open(&mut self, link: Link) {
         let Some(session) = self.sessions.get_mut(&link) else { return };
         session.phase = Phase::Opening;
-        let (device, nonce) = (session.device, session.nonce);
-        let digest = self.pair_digest(&device);
+        let nonce = session.nonce;
+        let digest = self.own_digest(link);
         self.say(link, Frame::Open { digest, nonce });
     }
 
@@ -647,59 +667,6 @@ impl<S: Store> Replica<S> {
             memory.digest = None;
             memory.moved.clear();
         }
-    }
-
-    /// The digest of all that a device and we should both hold, as far as we know.
-    #[must_use]
-    pub fn pair_digest(&self, device: &DeviceId) -> NodeHash {
-        let mut parts = Vec::new();
-        for (id, area) in &self.areas {
-            if self.right(*id, device).is_some() {
-                parts.extend_from_slice(&id.0);
-                parts.extend_from_slice(&area.frontier.root());
-            }
-        }
-        let digest = Domain::PairDigest.hash(&[&parts]);
-        let mut out = NodeHash::default();
-        out.iter_mut().zip(digest).for_each(|(to, from)| *to = from);
-        out
-    }
-
-    /// Every area's name for this session. A peer that does not know the compartment learns
-    /// nothing from its name.
-    pub(super) fn tags(&self, link: Link) -> Vec<(Tag, CompartmentId, NodeHash)> {
-        let Some(session) = self.sessions.get(&link) else { return Vec::new() };
-        self.areas
-            .iter()
-            .map(|(id, area)| (self.tag(session, id), *id, area.frontier.root()))
-            .collect()
-    }
-
-    fn tag(&self, session: &Session, id: &CompartmentId) -> Tag {
-        let own = self.device();
-        let (dialer, listener) =
-            if session.dialer { (own, session.device) } else { (session.device, own) };
-        let hash = Domain::SessionTag.hash(&[&id.0, &session.nonce, &dialer.0, &listener.0]);
-        let mut tag = Tag::default();
-        tag.iter_mut().zip(hash).for_each(|(to, from)| *to = from);
-        tag
-    }
-
-    pub(super) fn tag_of(&self, link: Link, id: &CompartmentId) -> Tag {
-        self.sessions.get(&link).map(|session| self.tag(session, id)).unwrap_or_default()
-    }
-
-    /// The shared area of a tag.
-    pub(super) fn area_of(&self, link: Link, tag: Tag) -> Option<CompartmentId> {
-        let session = self.sessions.get(&link)?;
-        session.shared.iter().find(|id| self.tag(session, id) == tag).copied()
-    }
-
-    fn tagged_roots(&self, link: Link) -> Vec<(Tag, NodeHash)> {
-        let mut roots: Vec<_> =
-            self.tags(link).into_iter().map(|(tag, _, root)| (tag, root)).collect();
-        roots.sort_unstable();
-        roots
     }
 
     /// The devices with a link, and how things stand with them.

@@ -6,28 +6,31 @@
 //! and is pushed; in one in which we are behind we say our position, so that the peer pushes. The
 //! number of frames grows with the logs that moved and the logarithm of the logs there are.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
-use tearline_crdt::codec::Reader;
-use tearline_crdt::entry::fork::{Branch, ForkProof};
-use tearline_crdt::frontier::{Leaf, LogKey, NodeHash, Prefix, Subtree, head_tag};
+use tearline_crdt::entry::run::Head;
+use tearline_crdt::frontier::{Leaf, LogKey, NodeHash, Prefix, Subtree, forked_tag, head_tag};
 use tearline_crdt::id::{CompartmentId, LogId};
-use tearline_crdt::store::{Batch, Store, StoreError};
+use tearline_crdt::store::{Store, StoreError};
 
-use super::session::{Flight, Lag, LagKey, lag_key};
-use super::{Barrier, Event, Link, Output, Replica};
+use super::area::Body;
+use super::fork::View;
+use super::session::{Flight, Lag, LagKey, Phase, lag_key};
+use super::{Link, Output, Replica};
 use crate::fault::PeerFault;
 use crate::wire::{Frame, NODES_MAX, POSITIONS_MAX, Tag};
 
 /// Most bytes of entries that a run frame aims at; a larger segment goes alone.
 const RUN_BYTES: usize = 128 * 1024;
-/// Most comparison frames that a peer may send while nothing that it sends is stored. Comparing
-/// a million logs takes fewer.
-const IDLE_NODES_MAX: u32 = 20_000;
+/// Most logs and branches that a peer may have compared while nothing that it sends is stored:
+/// about what it may hold that we do not, and for each log that we hold what a full comparison asks
+/// for on the way down, and once more.
+const IDLE_ASKED_MAX: usize = 50_000;
+const ASKED_PER_LOG_MAX: usize = 4;
 
 /// The result of a peer's frame: ours to handle, theirs to answer for.
-type Outcome = Result<Result<(), PeerFault>, StoreError>;
+pub(super) type Outcome = Result<Result<(), PeerFault>, StoreError>;
 
 impl<S: Store> Replica<S> {
     /// Describes an area's root to the peer, which answers where it differs.
@@ -41,17 +44,29 @@ impl<S: Store> Replica<S> {
         self.say(link, Frame::Nodes { area, nodes: vec![(root, description)] });
     }
 
-    /// Compares again all shared areas in which the peer's right became known.
+    /// Compares the areas in which the peer's right became known: those that it may name, and
+    /// coalitions' own, which nobody introduces.
     pub(super) fn start_new_comparisons(&mut self, link: Link) {
         let Some(session) = self.sessions.get(&link) else { return };
+        if session.phase != Phase::Live {
+            return;
+        }
         let device = session.device;
-        let waiting: Vec<CompartmentId> = session
-            .shared
-            .difference(&session.started)
-            .copied()
-            .filter(|id| self.right(*id, &device).is_some())
+        let named: BTreeSet<CompartmentId> = session.names.values().copied().collect();
+        let waiting: Vec<CompartmentId> = self
+            .areas
+            .iter()
+            .filter(|(id, area)| {
+                (matches!(area.body, Body::Coalition(_)) || named.contains(*id))
+                    && !session.started.contains(*id)
+                    && self.right(**id, &device).is_some()
+            })
+            .map(|(id, _)| *id)
             .collect();
-        waiting.into_iter().for_each(|id| self.start_comparison(link, id));
+        for id in waiting {
+            self.name(link, id);
+            self.start_comparison(link, id);
+        }
     }
 
     pub(super) fn on_nodes(
@@ -60,9 +75,11 @@ impl<S: Store> Replica<S> {
         tag: Tag,
         nodes: Vec<(Prefix, Subtree)>,
     ) -> Outcome {
-        let Some(session) = self.sessions.get_mut(&link) else { return Ok(Ok(())) };
-        session.idle_nodes += 1;
-        if session.idle_nodes > IDLE_NODES_MAX {
+        if !nodes.windows(2).all(|pair| matches!(pair, [(a, _), (b, _)] if a < b)) {
+            return Ok(Err(PeerFault::LogKey));
+        }
+        let logs: usize = nodes.iter().map(|(_, subtree)| subtree.len().max(1)).sum();
+        if !self.may_ask(link, logs) {
             return Ok(Err(PeerFault::Endless));
         }
         let Some(id) = self.served_area(link, tag) else { return Ok(Ok(())) };
@@ -86,6 +103,14 @@ impl<S: Store> Replica<S> {
         }
         self.say_positions(link, tag, positions);
         Ok(Ok(()))
+    }
+
+    /// Charges a peer for what it wants compared. What is stored of it gives it more to ask for.
+    pub(super) fn may_ask(&mut self, link: Link, logs: usize) -> bool {
+        let held: usize = self.areas.values().map(|area| area.frontier.len()).sum();
+        let Some(session) = self.sessions.get_mut(&link) else { return false };
+        session.idle_asked = session.idle_asked.saturating_add(logs);
+        session.idle_asked <= IDLE_ASKED_MAX.saturating_add(held.saturating_mul(ASKED_PER_LOG_MAX))
     }
 
     /// Describes our branches that differ from theirs; those that they lack are described, too, by
@@ -124,7 +149,11 @@ impl<S: Store> Replica<S> {
         let mut all: BTreeMap<LogKey, Leaf> = theirs.iter().map(|leaf| (leaf.key, *leaf)).collect();
         if let Some(area) = self.areas.get(&id) {
             for (key, _) in area.frontier.below(prefix) {
-                all.entry(*key).or_insert(Leaf { key: *key, next: 0, head: [0; 8] });
+                all.entry(*key).or_insert_with(|| Leaf {
+                    key: *key,
+                    next: 0,
+                    head: head_tag(&Head::EMPTY.id),
+                });
             }
         }
         all.into_values().try_for_each(|leaf| self.compare_log(link, id, leaf, positions))
@@ -139,42 +168,28 @@ impl<S: Store> Replica<S> {
         positions: &mut Vec<Leaf>,
     ) -> Result<(), StoreError> {
         let Some(area) = self.areas.get(&id) else { return Ok(()) };
-        let own = area.frontier.head(&theirs.key);
-        let log = area.logs.get(&theirs.key).copied();
-        if let Some(log) = log
-            && self.logbook.state(&log).is_some_and(|state| state.forked_at.is_some())
-        {
-            // Which branch either holds no longer matters; only a beginner needs one.
-            if theirs.next == 0 && own.next > 0 {
-                self.push_from(link, id, theirs.key, 0);
+        let own = area.frontier.leaf(&theirs.key);
+        let forked = area.frontier.is_forked(&theirs.key);
+        let Some(log) = area.logs.get(&theirs.key).copied() else {
+            if theirs != own {
+                positions.push(own);
             }
-            return self.say_fork(link, &log);
-        }
-        if theirs.next > own.next {
-            positions.push(Leaf { key: theirs.key, next: own.next, head: head_tag(&own.id) });
             return Ok(());
-        }
-        let Some(log) = log else { return Ok(()) };
-        // They have a proof that we have not: they answer our position with it.
-        let their_tag = theirs.head.map(|byte| !byte);
-        let forked_there = theirs.next.checked_sub(1).is_some_and(|last| {
-            let entry = self.logbook.entry(&self.store, &log, last);
-            entry.is_ok_and(|entry| entry.is_some_and(|entry| head_tag(&entry.id) == their_tag))
-        });
-        if forked_there {
-            positions.push(Leaf { key: theirs.key, next: own.next, head: head_tag(&own.id) });
-            return Ok(());
-        }
-        let common = match theirs.next.checked_sub(1) {
-            None => true,
-            Some(_) if theirs.next == own.next => head_tag(&own.id) == theirs.head,
-            Some(last) => self
-                .logbook
-                .entry(&self.store, &log, last)?
-                .is_some_and(|entry| head_tag(&entry.id) == theirs.head),
         };
-        if !common {
-            return self.send_evidence(link, &log, theirs.next - 1);
+        let held = self.tag_at(&log, theirs.next)?;
+        let same = held == Some(theirs.head);
+        let they_know = held.map(forked_tag) == Some(theirs.head);
+        if forked {
+            let view = View { same, they_know, ahead: held.is_none() };
+            return self.compare_forked(link, &log, &theirs, view, positions);
+        }
+        if they_know || held.is_none() {
+            // They are ahead, or have a proof that we have not: they answer our position with it.
+            positions.push(own);
+            return Ok(());
+        }
+        if !same {
+            return self.dispute(link, &log, theirs.next);
         }
         if theirs.next < own.next {
             self.push_from(link, id, theirs.key, theirs.next);
@@ -182,101 +197,17 @@ impl<S: Store> Replica<S> {
         Ok(())
     }
 
-    /// The peer holds another branch of a log: ours of that position makes with theirs a proof.
-    fn send_evidence(&mut self, link: Link, log: &LogId, seq: u64) -> Result<(), StoreError> {
-        let key = lag_key(log.compartment, LogKey::of(log));
-        let first = self.sessions.get_mut(&link).is_some_and(|session| session.accused.insert(key));
-        if !first {
-            return Ok(());
-        }
-        let Some(own) = self.logbook.branch(&self.store, log, seq)? else { return Ok(()) };
-        let area = self.tag_of(link, &log.compartment);
-        let mut branch = Vec::new();
-        own.encode(&mut branch);
-        self.say(link, Frame::Evidence { area, branch });
-        Ok(())
-    }
-
-    pub(super) fn on_evidence(&mut self, link: Link, tag: Tag, branch: &[u8]) -> Outcome {
-        let Some(id) = self.served_area(link, tag) else { return Ok(Ok(())) };
-        let mut reader = Reader::new(branch);
-        let theirs = match Branch::decode(&mut reader).and_then(|b| reader.finish().map(|()| b)) {
-            Ok(theirs) if theirs.log().compartment == id => theirs,
-            Ok(_) => return Ok(Err(PeerFault::LogKey)),
-            Err(error) => return Ok(Err(PeerFault::Malformed(error))),
+    /// The tag of the head that a log had here when it was so long; `None` if it never was.
+    fn tag_at(&self, log: &LogId, next: u64) -> Result<Option<[u8; 8]>, StoreError> {
+        let head = self.logbook.head(log);
+        let Some(last) = next.checked_sub(1).filter(|_| next != head.next) else {
+            return Ok(Some(head_tag(if next == 0 { &Head::EMPTY.id } else { &head.id })));
         };
-        let Some(seq) = theirs.seq() else { return Ok(Err(PeerFault::ForkProof)) };
-        if self.logbook.state(theirs.log()).is_some_and(|state| state.forked_at.is_some()) {
-            self.say_fork(link, &theirs.log().clone())?;
-            return Ok(Ok(()));
-        }
-        let Some(own) = self.logbook.branch(&self.store, theirs.log(), seq)? else {
-            return Ok(Ok(()));
-        };
-        match ForkProof::new(own, theirs) {
-            Ok(proof) => {
-                self.keep_fork(&proof)?;
-                Ok(Ok(()))
-            }
-            Err(_) => Ok(Err(PeerFault::ForkProof)),
-        }
+        let entry = self.logbook.entry(&self.store, log, last)?;
+        Ok(entry.map(|entry| head_tag(&entry.id)))
     }
 
-    pub(super) fn on_fork(&mut self, link: Link, tag: Tag, proof: &[u8]) -> Outcome {
-        let Some(id) = self.area_of(link, tag) else { return Ok(Ok(())) };
-        match ForkProof::decode(proof) {
-            Some(proof) if proof.log().compartment == id => {
-                self.keep_fork(&proof)?;
-                Ok(Ok(()))
-            }
-            _ => Ok(Err(PeerFault::ForkProof)),
-        }
-    }
-
-    /// Keeps a new proof and tells everybody who shares the area.
-    fn keep_fork(&mut self, proof: &ForkProof) -> Result<(), StoreError> {
-        let mut batch = Batch::default();
-        if !self.logbook.fork(&mut batch, proof) {
-            return Ok(());
-        }
-        self.apply(batch)?;
-        let log = *proof.log();
-        if let Some(area) = self.areas.get_mut(&log.compartment) {
-            area.frontier.set_forked(LogKey::of(&log));
-        }
-        self.forget_digests();
-        // How far the log counts has changed; the records are judged with the next input.
-        self.stale.insert(log.compartment);
-        self.redraw()?;
-        self.outputs.push_back(Output::Event(Event::Forked(log)));
-        self.forks.push((Barrier(self.next_barrier), log));
-        Ok(())
-    }
-
-    /// The proofs up to a barrier are durable: everybody who shares the area is told.
-    pub(super) fn spread_forks(&mut self, barrier: Barrier) -> Result<(), StoreError> {
-        let forks = std::mem::take(&mut self.forks);
-        let (durable, waiting): (Vec<_>, Vec<_>) =
-            forks.into_iter().partition(|(covered_by, _)| *covered_by <= barrier);
-        self.forks = waiting;
-        for (_, log) in durable {
-            let links: Vec<Link> = self
-                .sessions
-                .iter()
-                .filter(|(_, session)| session.shared.contains(&log.compartment))
-                .map(|(link, _)| *link)
-                .collect();
-            for link in links {
-                if let Some(session) = self.sessions.get_mut(&link) {
-                    session.accused.remove(&lag_key(log.compartment, LogKey::of(&log)));
-                }
-                self.say_fork(link, &log)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn say_positions(&mut self, link: Link, area: Tag, mut positions: Vec<Leaf>) {
+    pub(super) fn say_positions(&mut self, link: Link, area: Tag, mut positions: Vec<Leaf>) {
         positions.sort_by_key(|leaf| leaf.key);
         positions.dedup_by_key(|leaf| leaf.key);
         for part in positions.chunks(POSITIONS_MAX) {
@@ -289,25 +220,33 @@ impl<S: Store> Replica<S> {
         if !theirs.windows(2).all(|pair| matches!(pair, [a, b] if a.key < b.key)) {
             return Ok(Err(PeerFault::LogKey));
         }
+        let mut positions = Vec::new();
         for leaf in theirs {
-            let own = self.areas.get(&id).map_or(0, |a| a.frontier.head(&leaf.key).next);
-            if leaf.next > own {
+            let Some(area) = self.areas.get(&id) else { break };
+            let own = area.frontier.head(&leaf.key).next;
+            let forked = area.frontier.is_forked(&leaf.key);
+            if leaf.next > own && !forked {
                 // They got ahead meanwhile; they know where we are from what we sent.
                 continue;
             }
-            if leaf.next == own
+            if leaf.next >= own
                 && let Some(session) = self.sessions.get_mut(&link)
             {
                 drop_lag(&mut session.unacked, &mut session.lag, &lag_key(id, leaf.key));
             }
-            self.compare_log(link, id, *leaf, &mut Vec::new())?;
+            let mut ahead = Vec::new();
+            self.compare_log(link, id, *leaf, &mut ahead)?;
+            if forked {
+                positions.append(&mut ahead);
+            }
         }
+        self.say_positions(link, tag, positions);
         Ok(Ok(()))
     }
 
     /// The area of a tag, if the peer may be served from it. A peer whose standing we do not know
     /// yet gets nothing; the comparison starts when we learn of it.
-    fn served_area(&mut self, link: Link, tag: Tag) -> Option<CompartmentId> {
+    pub(super) fn served_area(&mut self, link: Link, tag: Tag) -> Option<CompartmentId> {
         let id = self.area_of(link, tag)?;
         let session = self.sessions.get_mut(&link)?;
         let device = session.device;
@@ -322,7 +261,7 @@ impl<S: Store> Replica<S> {
     }
 
     /// Pushes a log from a position on: the peer said that it is there.
-    fn push_from(&mut self, link: Link, id: CompartmentId, key: LogKey, next: u64) {
+    pub(super) fn push_from(&mut self, link: Link, id: CompartmentId, key: LogKey, next: u64) {
         let Some(session) = self.sessions.get_mut(&link) else { return };
         let lag_key = lag_key(id, key);
         drop_lag(&mut session.unacked, &mut session.lag, &lag_key);
@@ -331,21 +270,17 @@ impl<S: Store> Replica<S> {
         session.lag.insert(lag_key, Lag::at(next));
     }
 
-    pub(super) fn on_have(
-        &mut self,
-        link: Link,
-        tag: Tag,
-        logs: &[(LogKey, u64)],
-    ) -> Result<(), PeerFault> {
-        let Some(id) = self.area_of(link, tag) else { return Ok(()) };
-        let Some(area) = self.areas.get(&id) else { return Ok(()) };
-        let Some(session) = self.sessions.get_mut(&link) else { return Ok(()) };
+    pub(super) fn on_have(&mut self, link: Link, tag: Tag, logs: &[(LogKey, u64)]) -> Outcome {
+        let Some(id) = self.area_of(link, tag) else { return Ok(Ok(())) };
+        let Some(area) = self.areas.get(&id) else { return Ok(Ok(())) };
+        let Some(session) = self.sessions.get_mut(&link) else { return Ok(Ok(())) };
+        let mut told = Vec::new();
         for (key, next) in logs {
             let key_in_order = lag_key(id, *key);
             let Some(lag) = session.lag.get_mut(&key_in_order) else { continue };
             let own = area.frontier.head(key).next;
             if *next > own.max(lag.sent) {
-                return Err(PeerFault::Acknowledged);
+                return Ok(Err(PeerFault::Acknowledged));
             }
             lag.acked = lag.acked.max(*next);
             lag.sent = lag.sent.max(*next);
@@ -356,12 +291,16 @@ impl<S: Store> Replica<S> {
             }
             if lag.acked >= own {
                 drop_lag(&mut session.unacked, &mut session.lag, &key_in_order);
+                // Who was a beginner can keep the proof now.
+                let log = area.logs.get(key).filter(|_| area.frontier.is_forked(key));
+                told.extend(log.copied());
             }
         }
         if session.lag.is_empty() {
             self.mark_in_sync(link);
         }
-        Ok(())
+        told.iter().try_for_each(|log| self.say_fork(link, log))?;
+        Ok(Ok(()))
     }
 
     /// The peer takes no more of these logs: nothing of them is on its way or waits.
@@ -375,19 +314,6 @@ impl<S: Store> Replica<S> {
                 drop_lag(&mut session.unacked, &mut session.lag, &key);
             }
         }
-    }
-
-    /// Says that a log is forked, once in a session.
-    pub(super) fn say_fork(&mut self, link: Link, log: &LogId) -> Result<(), StoreError> {
-        let key = lag_key(log.compartment, LogKey::of(log));
-        let Some(session) = self.sessions.get_mut(&link) else { return Ok(()) };
-        if !session.accused.insert(key) {
-            return Ok(());
-        }
-        let Some(proof) = self.logbook.proof(&self.store, log)? else { return Ok(()) };
-        let area = self.tag_of(link, &log.compartment);
-        self.say(link, Frame::Fork { area, proof });
-        Ok(())
     }
 
     /// Gives an idle link its next frame: what was said first, then the most urgent run.
@@ -427,6 +353,8 @@ impl<S: Store> Replica<S> {
         let frame_bytes = (session.window.0 / 2).min(RUN_BYTES);
         let stretch = self.logbook.read(&self.store, &log, from..durable, frame_bytes)?;
         let area = self.tag_of(link, &id);
+        let detached = stretch.as_ref().is_some_and(|stretch| stretch.detached);
+        let knows = detached.then(|| self.authority_known(id)).flatten();
         let Some(session) = self.sessions.get_mut(&link) else { return Ok(None) };
         session.cursor = Some(key);
         let Some(stretch) = stretch else {
@@ -445,6 +373,7 @@ impl<S: Store> Replica<S> {
             area,
             key: log_key,
             author: (from == 0).then_some((log.device, log.incarnation)),
+            knows,
             first: from,
             count: stretch.count,
             entries: stretch.entries,
@@ -480,7 +409,7 @@ impl<S: Store> Replica<S> {
 /// The least urgent classes, which wait for the window.
 const PRIORITY: u8 = tearline_crdt::id::Class::Priority as u8;
 
-fn drop_lag(unacked: &mut usize, lags: &mut BTreeMap<LagKey, Lag>, key: &LagKey) {
+pub(super) fn drop_lag(unacked: &mut usize, lags: &mut BTreeMap<LagKey, Lag>, key: &LagKey) {
     if let Some(lag) = lags.remove(key) {
         let flight: usize = lag.flight.iter().map(|flight| flight.bytes).sum();
         *unacked = unacked.saturating_sub(flight);

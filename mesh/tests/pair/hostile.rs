@@ -8,17 +8,12 @@ use tearline_mesh::invitation::Invited;
 use tearline_mesh::wire::Frame;
 use tearline_mesh::{Input, Link};
 
+use crate::forger::{link_as, open_frame};
 use crate::world::{World, keys};
 
 fn cut_all(world: &mut World, peer: usize) {
     let links: Vec<Link> = world.peers[peer].replica.peers().iter().map(|p| p.link).collect();
     links.into_iter().for_each(|link| world.cut(link));
-}
-
-fn meet(world: &mut World, one: usize, other: usize) {
-    let link = world.connect(one, other);
-    world.settle();
-    world.cut(link);
 }
 
 /// The logs that a peer sent entries of since its frames were last forgotten.
@@ -75,8 +70,7 @@ fn only_links_with_devices_of_standing_are_vouched_for_and_once() {
 
     let stranger = Link(901);
     world.input(0, Input::Up { link: stranger, device: keys(51).id(), dialer: false });
-    let digest = world.peers[0].replica.pair_digest(&keys(51).id());
-    let open = Frame::Open { digest, nonce: [1; 8] }.encode();
+    let open = open_frame(&world, 0, keys(51).id());
     world.input(0, Input::Frame { link: stranger, bytes: open });
     world.settle();
     assert!(world.peers[0].replica.peers().iter().any(|peer| peer.link == stranger && peer.live));
@@ -98,9 +92,9 @@ fn strangers_introduce_nothing_and_members_only_what_its_opener_signed() {
     let sound = Opening::sign(keys(2).signer(), coalition, audience.clone(), [9; 16]);
     let stranger = keys(50);
     let link = Link(900);
-    let digest = world.peers[0].replica.pair_digest(&stranger.id());
     world.input(0, Input::Up { link, device: stranger.id(), dialer: false });
-    world.inject(0, link, Frame::Open { digest, nonce: [0; 8] }.encode());
+    let open = open_frame(&world, 0, stranger.id());
+    world.inject(0, link, open);
     world.inject(0, link, intro(&sound));
     world.settle();
     assert_eq!(world.peers[0].replica.areas().len(), areas, "a stranger introduced one");
@@ -109,9 +103,7 @@ fn strangers_introduce_nothing_and_members_only_what_its_opener_signed() {
     let foreign = Opening::sign(keys(2).signer(), coalition, audience[..1].to_vec(), [9; 16]);
     for (n, opening) in [forged, foreign].iter().enumerate() {
         let link = Link(901 + n as u64);
-        let digest = world.peers[0].replica.pair_digest(&keys(2).id());
-        world.input(0, Input::Up { link, device: keys(2).id(), dialer: false });
-        world.inject(0, link, Frame::Open { digest, nonce: [0; 8] }.encode());
+        link_as(&mut world, 0, 2, link);
         world.inject(0, link, intro(opening));
         world.settle();
         assert!(world.peers[0].closed.iter().any(|(closed, _)| *closed == link), "{opening:?}");
@@ -156,9 +148,9 @@ fn forked(size: usize) -> (World, tearline_crdt::id::CompartmentId, usize) {
     let mut world = World::new(size);
     let coalition = world.coalition();
     let agencies: Vec<u16> = (1..=size as u16).collect();
-    (1..size).for_each(|peer| meet(&mut world, peer, 0));
+    (1..size).for_each(|peer| world.meet(peer, 0));
     let all = world.open(0, coalition, &agencies);
-    (1..size).for_each(|peer| meet(&mut world, peer, 0));
+    (1..size).for_each(|peer| world.meet(peer, 0));
     let clone = world.clone_of(size - 1);
     (world, all, clone)
 }
@@ -173,16 +165,16 @@ fn a_proof_reaches_whoever_comes_later() {
     let at = |world: &World, peer: usize| {
         world.peers[peer].replica.logbook().state(&log).and_then(|state| state.forked_at)
     };
-    meet(&mut world, 3, 0);
-    meet(&mut world, 3, 1);
-    meet(&mut world, 2, 0);
-    meet(&mut world, clone, 1);
+    world.meet(3, 0);
+    world.meet(3, 1);
+    world.meet(2, 0);
+    world.meet(clone, 1);
     assert_eq!((at(&world, 1), at(&world, 2)), (Some(0), None));
     // They hold the same entries; only what they know of them differs.
-    meet(&mut world, 1, 2);
+    world.meet(1, 2);
     assert_eq!(at(&world, 2), Some(0));
     world.crash(1);
-    meet(&mut world, 1, 0);
+    world.meet(1, 0);
     assert_eq!(at(&world, 0), Some(0), "told again after a restart");
 }
 
@@ -192,14 +184,14 @@ fn a_forked_log_does_not_hold_up_the_honest() {
     world.write(clone, all, Class::Routine, &["other"]);
     world.write(2, all, Class::Routine, &["one"]);
     world.settle();
-    meet(&mut world, 2, 1);
-    meet(&mut world, clone, 1);
+    world.meet(2, 1);
+    world.meet(clone, 1);
     let long = "n".repeat(400);
     for _ in 0..60 {
         world.write(2, all, Class::Routine, &[&long]);
         world.settle();
     }
-    meet(&mut world, 2, 0);
+    world.meet(2, 0);
     // Peer 1 has the proof and the log's beginning, peer 0 one whole branch.
     world.connect(0, 1);
     world.settle();

@@ -7,8 +7,13 @@
 )]
 
 mod boxes;
+mod durable;
+mod forger;
+mod forks;
 mod govern;
 mod hostile;
+mod strangers;
+mod stripped;
 mod world;
 
 use tearline_crdt::id::{Class, EpochId};

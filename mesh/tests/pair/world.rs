@@ -105,6 +105,13 @@ impl World {
         }
     }
 
+    /// Two peers meet until neither has anything to say; the first dials.
+    pub(crate) fn meet(&mut self, dialer: usize, listener: usize) {
+        let link = self.connect(dialer, listener);
+        self.settle();
+        self.cut(link);
+    }
+
     pub(crate) fn input(&mut self, peer: usize, input: Input) {
         let now = self.now();
         self.peers[peer].replica.handle(now, input).unwrap();

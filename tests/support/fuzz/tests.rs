@@ -115,6 +115,7 @@ fn frames() -> Vec<Vec<u8>> {
             area,
             key: LogKey([2; 16]),
             author: Some((DeviceId([3; 32]), Incarnation(4))),
+            knows: Some([7; 16]),
             first: 0,
             count: 1,
             entries: vec![5; 100],
@@ -122,7 +123,7 @@ fn frames() -> Vec<Vec<u8>> {
         },
         Frame::Have { area, logs: vec![(LogKey([2; 16]), 3)] },
         Frame::Fork { area, proof: vec![1] },
-        Frame::Evidence { area, branch: vec![1] },
+        Frame::Evidence { area, branches: vec![1] },
         Frame::Join { request: vec![1] },
         Frame::JoinAnswer { answer: vec![1] },
     ];

@@ -62,6 +62,7 @@ impl VerifiedRun {
             let mut short = ShortEntry::decode(&mut reader)?;
             if gone {
                 short.detach(entry.key_box.take().as_ref());
+                entry.detached = true;
             }
             short.encode(&mut bytes);
         }

@@ -24,7 +24,7 @@ use crate::entry::run::{RunFault, VerifiedEntry, VerifiedRun};
 use crate::entry::sealed::{EntryKind, LogCipher, SealedHeader};
 use crate::epoch::EpochKeys;
 use crate::hash::Digest;
-use crate::id::{EntryId, EpochId, LogId, RecordId, StatementId};
+use crate::id::{Class, EntryId, EpochId, LogId, RecordId, StatementId};
 use crate::logbook::{LogNo, Logbook};
 use crate::record::genesis::record_id;
 use crate::store::{Batch, Space, Store, StoreError};
@@ -127,7 +127,8 @@ impl Shelf {
     }
 
     /// Takes out of a run what is erased, before the run is appended to its log: entries that
-    /// statements name, and those of erased records. `None` if it may stay as it is.
+    /// statements name, and those of erased records. `None` if it may stay as it is; authority entries
+    /// always do.
     pub fn screen(
         &self,
         keys: &BTreeMap<EpochId, EpochKeys>,
@@ -135,6 +136,9 @@ impl Shelf {
         run: &VerifiedRun,
     ) -> Result<Option<VerifiedRun>, RunFault> {
         let log = run.log();
+        if log.class == Class::Authority {
+            return Ok(None);
+        }
         let is_named = |entry: &&VerifiedEntry| standings.is_erased(log, &entry.id);
         let mut gone: BTreeSet<u64> =
             run.entries().iter().filter(is_named).map(|e| e.seq).collect();
@@ -164,6 +168,23 @@ impl Shelf {
         run.detached(|entry| gone.contains(&entry.seq))
     }
 
+    /// Whether an entry, about to be taken, is of a record that is erased here: as far as its header
+    /// can be opened.
+    #[must_use]
+    pub fn is_of_erased(
+        &self,
+        keys: &BTreeMap<EpochId, EpochKeys>,
+        run: &VerifiedRun,
+        entry: &VerifiedEntry,
+    ) -> bool {
+        let Some(keys) = keys.get(&entry.epoch).filter(|_| !self.erased.is_empty()) else {
+            return false;
+        };
+        let cipher = LogCipher::new(*run.log(), entry.epoch, keys.clone());
+        let header = cipher.open_header(entry.seq, run.sealed(entry));
+        header.is_ok_and(|header| self.erased.contains_key(&header.record))
+    }
+
     /// Hides a record for good, and begins to destroy what it holds; [`Shelf::erase_more`] does the
     /// rest. False if it is not here, or is erased already. Takes a batch of its own.
     pub fn erase(
@@ -186,7 +207,7 @@ impl Shelf {
     }
 
     /// Begins to destroy what these entries hold, of which no more may be known here than that they
-    /// are in these places. Places of logs that are not here are passed over.
+    /// are in these places. Places of logs that are not here, and of authority logs, are passed over.
     pub fn erase_entries(
         &mut self,
         logbook: &Logbook,
@@ -194,7 +215,9 @@ impl Shelf {
         places: impl IntoIterator<Item = (LogId, u64)>,
     ) {
         for (log, seq) in places {
-            let Some(state) = logbook.state(&log) else { continue };
+            let Some(state) = logbook.state(&log).filter(|_| log.class != Class::Authority) else {
+                continue;
+            };
             self.queue(batch, Place { no: state.no, seq });
         }
     }

@@ -1,0 +1,83 @@
+//! Entries whose content is gone: whether somebody erased it, or whoever sends them took it away.
+//!
+//! An entry without its payload or its key box has the same id, so whoever takes it from a peer never
+//! asks another for the rest. It is taken only where a statement that is held here erases it. A
+//! statement may still be on its way; so what nothing explains is declined, and asked for again
+//! when statements came. Authority entries are never detached. The peer is at fault if it holds the
+//! same authority logs as we do and no record of the compartment is erased.
+
+use tearline_crdt::entry::run::{VerifiedEntry, VerifiedRun};
+use tearline_crdt::frontier::{NodeHash, Prefix};
+use tearline_crdt::hash::Domain;
+use tearline_crdt::id::{Class, CompartmentId};
+use tearline_crdt::store::Store;
+
+use super::Replica;
+use super::area::Body;
+
+/// What is to be thought of a run's content.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Content {
+    /// It is there, or erased.
+    Sound,
+    /// Some is gone, and what is known here does not say why.
+    Unexplained,
+    /// Some is gone, and the sender took it away.
+    Stripped,
+}
+
+impl<S: Store> Replica<S> {
+    /// What is to be thought of the content of a run, of whose sender we know which authority logs
+    /// it holds.
+    pub(super) fn content_of(&self, run: &VerifiedRun, knows: Option<NodeHash>) -> Content {
+        let mut gone = run.entries().iter().filter(|entry| entry.detached).peekable();
+        if gone.peek().is_none() {
+            return Content::Sound;
+        }
+        if run.log().class == Class::Authority {
+            return Content::Stripped;
+        }
+        let id = run.log().compartment;
+        let Some(compartment) = self.compartment(id) else { return Content::Stripped };
+        if gone.all(|entry| self.is_known_erased(run, entry)) {
+            return Content::Sound;
+        }
+        let nothing_erased = compartment.listed_entries().next().is_none();
+        if nothing_erased && knows.is_some() && knows == self.authority_known(id) {
+            return Content::Stripped;
+        }
+        Content::Unexplained
+    }
+
+    /// Whether a statement lists an entry, or its record was destroyed here. A statement that is not
+    /// yet due here, or that is held up here alone, may be carried out elsewhere.
+    fn is_known_erased(&self, run: &VerifiedRun, entry: &VerifiedEntry) -> bool {
+        let log = run.log();
+        let listed = self.compartment(log.compartment).is_some_and(|compartment| {
+            let author = compartment.originator(log);
+            author.is_some_and(|author| compartment.is_erased_anywhere(&entry.id, author))
+        });
+        listed || self.shelf.is_of_erased(&self.epoch_keys, run, entry)
+    }
+
+    /// A hash of the authority logs that decide what is erased in a compartment: its own, and its
+    /// coalition's. `None` while some that are stored are not durable.
+    #[must_use]
+    pub fn authority_known(&self, id: CompartmentId) -> Option<NodeHash> {
+        let area = self.areas.get(&id)?;
+        let Body::Compartment(compartment) = &area.body else { return None };
+        let coalition = CompartmentId(compartment.opening().coalition.0);
+        let above = self.areas.get(&coalition)?;
+        let decides = |area: &CompartmentId| *area == id || *area == coalition;
+        let pending = self.arrivals.iter().any(|(_, arrival)| {
+            arrival.log.class == Class::Authority && decides(&arrival.log.compartment)
+        });
+        if pending || self.forks.iter().any(|(_, log)| decides(&log.compartment)) {
+            return None;
+        }
+        let authority = Prefix::default().child(Class::Authority as u8);
+        let parts = [area.frontier.hash(&authority), above.frontier.root()];
+        let hash = Domain::KnownAuthority.hash(&[&parts.concat()]);
+        hash.first_chunk().copied()
+    }
+}

@@ -1,0 +1,92 @@
+//! Nothing is acknowledged or answered before the flush that covers it.
+
+use tearline_crdt::entry::run::{Head, write_segment};
+use tearline_crdt::frontier::LogKey;
+use tearline_crdt::id::Class;
+use tearline_crdt::store::Store as _;
+use tearline_mesh::invitation::Invited;
+use tearline_mesh::wire::Frame;
+use tearline_mesh::{Input, Link, Output};
+
+use crate::forger::{link_as, log, run_frame, sealed, shared, tag};
+use crate::world::{World, draft, keys};
+
+/// The positions that a peer said of a log.
+fn positions(world: &World, peer: usize, key: LogKey) -> Vec<u64> {
+    let frames = world.peers[peer].sent.iter().map(|bytes| Frame::decode(bytes).unwrap());
+    frames
+        .filter_map(|frame| match frame {
+            Frame::Positions { positions, .. } => Some(positions),
+            _ => None,
+        })
+        .flatten()
+        .filter(|leaf| leaf.key == key)
+        .map(|leaf| leaf.next)
+        .collect()
+}
+
+#[test]
+fn a_position_is_said_when_it_is_durable() {
+    let (mut world, all) = shared(3);
+    let log = log(all, Class::Routine, 3, 9);
+    let run = write_segment(&log, &Head::EMPTY, keys(3).signer(), &[sealed(1)]).unwrap();
+    link_as(&mut world, 0, 3, Link(900));
+    link_as(&mut world, 0, 2, Link(901));
+    let areas = [tag(&world, 0, 3, all), tag(&world, 0, 2, all)];
+    world.peers[0].sent.clear();
+    for (link, area) in [Link(900), Link(901)].into_iter().zip(areas) {
+        world.input(0, Input::Frame { link, bytes: run_frame(area, &run) });
+    }
+    assert!(positions(&world, 0, LogKey::of(&log)).is_empty(), "nothing was flushed");
+    world.settle();
+    assert_eq!(positions(&world, 0, LogKey::of(&log)), [1]);
+}
+
+#[test]
+fn an_applicant_is_answered_when_its_own_admission_is_durable() {
+    let mut world = World::new(2);
+    let coalition = {
+        let mut alone = World::new(1);
+        let coalition = alone.coalition();
+        world.peers[0] = alone.peers.remove(0);
+        coalition
+    };
+    let own = world.open(0, coalition, &[1]);
+    let invitation = world.invite(coalition, Invited::Agency);
+    let request = world.request(&invitation, 1);
+    let link = Link(900);
+    world.input(0, Input::Up { link, device: keys(2).id(), dialer: false });
+    world.settle();
+    let now = world.now();
+    let replica = &mut world.peers[0].replica;
+    // A flush of something earlier is under way when the request comes.
+    replica.write(now, own, Class::Routine, vec![draft("x")]).unwrap();
+    let flushes = |replica: &mut tearline_mesh::Replica<_>| {
+        let (mut barriers, mut answered) = (Vec::new(), false);
+        while let Some(output) = replica.poll_output() {
+            match output {
+                Output::Flush { barrier } => barriers.push(barrier),
+                Output::Send { bytes, .. } => {
+                    let frame = Frame::decode(&bytes).unwrap();
+                    answered |= matches!(frame, Frame::JoinAnswer { .. });
+                }
+                _ => {}
+            }
+        }
+        (barriers, answered)
+    };
+    let (early, _) = flushes(replica);
+    replica.store_mut().flush().unwrap();
+    let bytes = Frame::Join { request: request.encode() }.encode();
+    replica.handle(now, Input::Frame { link, bytes }).unwrap();
+    let (_, answered) = flushes(replica);
+    assert!(!answered);
+    replica.handle(now, Input::Flushed { barrier: early[0] }).unwrap();
+    let (later, answered) = flushes(replica);
+    assert!(!answered, "that flush does not cover the admission");
+    replica.store_mut().flush().unwrap();
+    replica.handle(now, Input::Flushed { barrier: later[0] }).unwrap();
+    assert!(flushes(replica).1);
+    world.crash(0);
+    assert_eq!(world.peers[0].replica.coalition(coalition).unwrap().members().count(), 2);
+}

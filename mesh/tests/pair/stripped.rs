@@ -1,0 +1,125 @@
+//! Entries whose content somebody took away.
+
+use tearline_crdt::entry::run::{Head, UnverifiedRun};
+use tearline_crdt::frontier::LogKey;
+use tearline_crdt::id::{Class, CompartmentId, LogId, RecordId};
+use tearline_crdt::statement::Statement;
+use tearline_mesh::replica::Word;
+use tearline_mesh::wire::Frame;
+use tearline_mesh::{Link, PeerFault};
+
+use crate::forger::{link_as, shared, tag};
+use crate::world::{World, keys};
+
+/// The frame of all that a peer holds of a log, without payloads and key boxes.
+fn stripped(
+    world: &World,
+    holder: usize,
+    log: &LogId,
+    area: [u8; 8],
+    knows: Option<[u8; 16]>,
+) -> Vec<u8> {
+    let replica = &world.peers[holder].replica;
+    let stretch = replica.logbook().read(replica.store(), log, 0..99, 100_000).unwrap().unwrap();
+    let run: UnverifiedRun<'_> = stretch.run(*log);
+    let run = run.verify(&Head::EMPTY).unwrap().detached(|_| true).unwrap().unwrap();
+    Frame::Run {
+        area,
+        key: LogKey::of(log),
+        author: Some((log.device, log.incarnation)),
+        knows,
+        first: 0,
+        count: run.entries().len(),
+        entries: run.bytes().to_vec(),
+        boxes: run.boxes(),
+    }
+    .encode()
+}
+
+/// Peers 0 and 2 hold a flash, peer 1 does not yet.
+fn vital() -> (World, CompartmentId, LogId, RecordId) {
+    let (mut world, all) = shared(3);
+    let record = world.write(0, all, Class::Flash, &["vital"])[0];
+    world.settle();
+    world.meet(2, 0);
+    let log = world.peers[0].replica.own_log(all, Class::Flash);
+    (world, all, log, record)
+}
+
+#[test]
+fn what_a_forwarder_strips_is_not_taken_and_comes_whole_from_another() {
+    let (mut world, all, log, record) = vital();
+    link_as(&mut world, 1, 3, Link(901));
+    let area = tag(&world, 1, 3, all);
+    // Whatever it says that it knows, what it says is not what peer 1 knows.
+    for knows in [None, Some([9; 16])] {
+        let frame = stripped(&world, 2, &log, area, knows);
+        world.peers[1].sent.clear();
+        world.inject(1, Link(901), frame);
+        let declined = world.peers[1].sent.iter().any(|bytes| {
+            matches!(Frame::decode(bytes).unwrap(), Frame::Decline { logs, .. } if logs == [LogKey::of(&log)])
+        });
+        assert!(declined, "{knows:?}");
+        assert!(world.peers[1].replica.logbook().state(&log).is_none());
+        assert!(world.peers[1].replica.faults().is_empty());
+    }
+    world.meet(1, 0);
+    assert!(world.show(1, record).is_some());
+    assert!(world.digests_equal(0, 1));
+}
+
+#[test]
+fn who_strips_what_nobody_can_have_erased_is_blamed() {
+    let (mut world, all, log, record) = vital();
+    link_as(&mut world, 1, 3, Link(901));
+    let area = tag(&world, 1, 3, all);
+    let knows = world.peers[1].replica.authority_known(all);
+    assert!(knows.is_some() && knows == world.peers[2].replica.authority_known(all));
+    let frame = stripped(&world, 2, &log, area, knows);
+    world.inject(1, Link(901), frame);
+    assert_eq!(world.peers[1].fault_of(keys(3).id()), Some(PeerFault::Stripped));
+    assert!(world.peers[1].replica.logbook().state(&log).is_none());
+    world.meet(1, 0);
+    assert!(world.show(1, record).is_some());
+}
+
+#[test]
+fn authority_entries_are_never_stripped() {
+    let (mut world, all, ..) = vital();
+    let coalition = world.peers[0].replica.compartment(all).unwrap().opening().coalition;
+    let other = world.open_named(0, coalition, &[1, 2, 3], 7);
+    let log = world.peers[0].replica.own_log(other, Class::Authority);
+    world.meet(2, 0);
+    // Peer 1 hears of the compartment from who strips the boxes.
+    link_as(&mut world, 1, 3, Link(901));
+    let opening = world.peers[0].replica.compartment(other).unwrap().opening().clone();
+    let opening = Statement::Open(opening).encode();
+    world.inject(1, Link(901), Frame::Intro { opening }.encode());
+    let area = tag(&world, 1, 3, other);
+    let frame = stripped(&world, 2, &log, area, None);
+    world.inject(1, Link(901), frame);
+    assert_eq!(world.peers[1].fault_of(keys(3).id()), Some(PeerFault::Stripped));
+    world.meet(1, 0);
+    assert!(world.digests_equal(0, 1));
+}
+
+#[test]
+fn what_was_erased_is_passed_on_without_its_content() {
+    let (mut world, _, log, record) = vital();
+    let now = world.now();
+    let order = Word::Erase { basis: "order 7".into() };
+    world.peers[0].replica.speak(now, record, &order).unwrap();
+    world.drain(0);
+    world.settle();
+    world.meet(2, 0);
+    let gone = |world: &World, peer: usize| {
+        let replica = &world.peers[peer].replica;
+        replica.logbook().entry(replica.store(), &log, 0).unwrap().map(|e| e.payload.is_none())
+    };
+    assert_eq!(gone(&world, 2), Some(true));
+    world.meet(1, 2);
+    world.meet(1, 2);
+    assert_eq!(gone(&world, 1), Some(true));
+    assert!(world.peers[1].replica.faults().is_empty());
+    assert!(world.digests_equal(1, 2));
+}
