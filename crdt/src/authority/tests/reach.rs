@@ -50,6 +50,18 @@ fn a_widened_grant_gives_nothing() {
 }
 
 #[test]
+fn rights_are_united_over_routes() {
+    let mut world = World::new();
+    for classes in [1 << Class::Flash as u8, 1 << Class::Routine as u8] {
+        let caveats = Caveats { classes: Some(classes), ..Caveats::default() };
+        world.grant_with((1, 0), Whole, (1, 4), Right::Write, caveats);
+    }
+    let standing = world.compartment.live(&device((1, 4))).unwrap();
+    assert!(standing.writes(Class::Flash) && standing.writes(Class::Routine));
+    assert!(!standing.writes(Class::Priority));
+}
+
+#[test]
 fn a_chain_of_64_grants_ends_where_routes_do() {
     let mut world = World::new();
     let mut by: Who = (1, 0);
