@@ -222,6 +222,19 @@ mod tests {
         assert!(other.agreement() != keys.agreement() && other.kem_key() != keys.kem_key());
     }
 
+    /// Holds at compile time: a key type that is not wiped has no such implementation.
+    #[test]
+    fn secrets_are_wiped_when_they_are_dropped() {
+        const fn is_wiped<T: zeroize::ZeroizeOnDrop>(_: &T) {}
+        let keys = DeviceKeys::from_seeds(&[1; 32], &[2; 32]);
+        let DeviceKeys { signer: Signer(signing), agreement, kem, .. } = &keys;
+        is_wiped(signing);
+        is_wiped(agreement);
+        is_wiped(kem.inner());
+        is_wiped(&keys.agree(&keys.agreement()).unwrap());
+        is_wiped(&seal::Key::default());
+    }
+
     /// Zeros are a point of order 4, 1 is the identity, and -1 has order 2.
     fn weak_signing_keys() -> [[u8; 32]; 3] {
         let (mut one, mut minus_one) = ([0; 32], [0xff; 32]);

@@ -144,6 +144,24 @@ fn a_compartment_is_for_its_audience_and_others_only_relay() {
     assert!(world.compartment.is_reader(&device((2, 0))));
 }
 
+/// Peers that hear of one admission before the other give its audience to one of the two at most.
+#[test]
+fn nobody_inherits_an_audience_by_taking_a_number() {
+    let meant = root_key(7);
+    let mut world = World::new();
+    let id = world.coalition.id();
+    let opening = super::support::keys((1, 0), |keys| {
+        let audience = vec![(agency(1), root_key(1)), (agency(7), meant)];
+        crate::statement::Opening::sign(keys.signer(), id, audience, [3; 16])
+    });
+    world.compartment = crate::authority::Compartment::new(opening);
+    world.act(Act::Admit { member: member(7, 8), cites: Vec::new() });
+    world.certify(8, (7, 0));
+    assert_eq!(world.right((7, 0)), Some(Right::Admin));
+    assert_eq!(world.right_here((7, 0)), None);
+    assert!(!world.compartment.audience().contains(&agency(7)));
+}
+
 #[test]
 fn a_grant_to_an_agency_is_one_to_each_of_its_devices() {
     let mut world = World::new();
