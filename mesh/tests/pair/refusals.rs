@@ -39,6 +39,9 @@ struct Stage {
 
 type Said = (Statement, Option<Vec<u8>>);
 
+/// Boxes of an epoch, from what they are bound to and its secret.
+type Sealing<'a, T> = dyn Fn(&[u8], &[u8; 32]) -> T + 'a;
+
 fn stage() -> Stage {
     let (world, all) = shared(3);
     let coalition = world.peers[0].replica.compartment(all).unwrap().opening().coalition;
@@ -122,11 +125,7 @@ impl Stage {
     }
 
     /// A new epoch by the hostile member, and its seal of these boxes.
-    fn epoch(
-        &self,
-        n: u8,
-        boxes: &dyn Fn(&[u8], &[u8; 32]) -> Vec<SecretBox>,
-    ) -> (EpochId, Vec<Said>) {
+    fn epoch(&self, n: u8, boxes: &Sealing<'_, Vec<SecretBox>>) -> (EpochId, Vec<Said>) {
         let secret = [n; 32];
         let commitment = EpochKeys::commitment(&secret);
         let statement = EpochStatement { parents: vec![], depth: 1, commitment };
@@ -392,7 +391,7 @@ fn boxes_swapped_for_others_than_were_named_are_refused() {
 }
 
 /// Peer 0 says of a box for it what is wrong; nobody else can, as nobody else opens it.
-fn box_is_refused(name: &'static str, sealed: &dyn Fn(&[u8], &[u8; 32]) -> SecretBox) {
+fn box_is_refused(name: &'static str, sealed: &Sealing<'_, SecretBox>) {
     let mut stage = stage();
     let (epoch, said) = stage.epoch(40, &|context, secret| vec![sealed(context, secret)]);
     let area = stage.all;
