@@ -63,6 +63,10 @@ pub enum Domain {
 }
 
 impl Domain {
+    /// Those under which something is signed.
+    pub const SIGNED: [Self; 5] =
+        [Self::Entry, Self::Opening, Self::DeviceCard, Self::DeskCertificate, Self::RootAct];
+
     /// The tag's bytes.
     #[must_use]
     pub const fn tag(self) -> &'static [u8] {

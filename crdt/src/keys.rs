@@ -20,7 +20,7 @@ use crate::hash::Domain;
 use crate::id::DeviceId;
 use crate::seal;
 
-pub use card::DeviceCard;
+pub use card::{CardFault, DeviceCard};
 use kem::KemSecret;
 pub use kem::{InvalidKemKey, KEM_CIPHERTEXT_BYTES, KEM_KEY_BYTES, KemCiphertext, KemKey};
 
@@ -37,6 +37,32 @@ pub fn verify(key: &[u8; 32], domain: Domain, bytes: &[u8], signature: &Signatur
     let Ok(key) = VerifyingKey::from_bytes(key) else { return false };
     let signature = ed25519_dalek::Signature::from_bytes(signature);
     key.verify_strict(&domain.message(bytes), &signature).is_ok()
+}
+
+/// Whether a signature that does not hold was made for another use: a signed statement was carried to
+/// where it says something else.
+#[must_use]
+pub fn is_of_another_use(
+    key: &[u8; 32],
+    domain: Domain,
+    bytes: &[u8],
+    signature: &Signature,
+) -> bool {
+    let mut others = Domain::SIGNED.into_iter().filter(|other| *other != domain);
+    others.any(|other| verify(key, other, bytes, signature))
+}
+
+/// Whether an Ed25519 key is of small order, zeros among them. No signature holds under it.
+#[must_use]
+pub fn is_weak_signing_key(key: &[u8; 32]) -> bool {
+    VerifyingKey::from_bytes(key).is_ok_and(|key| key.is_weak())
+}
+
+/// Whether an X25519 key is of small order, zeros among them: then every scalar agrees with it on
+/// zeros (RFC 7748, section 6.1), as a scalar is a multiple of 8. So any one tells.
+#[must_use]
+pub fn is_weak_agreement_key(key: &[u8; 32]) -> bool {
+    shared_secret(&StaticSecret::from([1; 32]), key).is_none()
 }
 
 /// A signing key: a device's, or an agency root's.
@@ -196,6 +222,38 @@ mod tests {
         assert!(other.agreement() != keys.agreement() && other.kem_key() != keys.kem_key());
     }
 
+    /// Holds at compile time: a key type that is not wiped has no such implementation.
+    #[test]
+    fn secrets_are_wiped_when_they_are_dropped() {
+        const fn is_wiped<T: zeroize::ZeroizeOnDrop>(_: &T) {}
+        let keys = DeviceKeys::from_seeds(&[1; 32], &[2; 32]);
+        let DeviceKeys { signer: Signer(signing), agreement, kem, .. } = &keys;
+        is_wiped(signing);
+        is_wiped(agreement);
+        is_wiped(kem.inner());
+        is_wiped(&keys.agree(&keys.agreement()).unwrap());
+        is_wiped(&seal::Key::default());
+    }
+
+    /// Zeros are a point of order 4, 1 is the identity, and -1 has order 2.
+    fn weak_signing_keys() -> [[u8; 32]; 3] {
+        let (mut one, mut minus_one) = ([0; 32], [0xff; 32]);
+        one[0] = 1;
+        minus_one[0] = 0xec;
+        minus_one[31] = 0x7f;
+        [[0; 32], one, minus_one]
+    }
+
+    #[test]
+    fn a_signature_made_for_another_use_is_told_from_one_that_is_none() {
+        let signer = Signer::from_seed(&[7; 32]);
+        let key = signer.public();
+        let signature = signer.sign(Domain::Entry, b"x");
+        assert!(is_of_another_use(&key, Domain::DeviceCard, b"x", &signature));
+        assert!(!is_of_another_use(&key, Domain::Entry, b"x", &signature));
+        assert!(!is_of_another_use(&key, Domain::DeviceCard, b"y", &signature));
+    }
+
     #[test]
     fn small_order_and_zero_keys_are_refused() {
         let keys = DeviceKeys::from_seeds(&[1; 32], &[2; 32]);
@@ -214,6 +272,12 @@ mod tests {
             assert!(keys.agree(&weak).is_none());
             assert!(ephemeral_agree(&[3; 32], &weak).is_none());
             assert!(!verify(&weak, Domain::Entry, b"x", &[0; 64]));
+            assert!(is_weak_agreement_key(&weak));
         }
+        for weak in weak_signing_keys() {
+            assert!(is_weak_signing_key(&weak));
+            assert!(!verify(&weak, Domain::Entry, b"x", &[0; 64]));
+        }
+        assert!(!is_weak_agreement_key(&keys.agreement()) && !is_weak_signing_key(&keys.id().0));
     }
 }

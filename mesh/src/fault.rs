@@ -1,9 +1,11 @@
 //! What a peer does wrong. Each is counted against the device that did it; none is an error of ours
-//! and none panics.
+//! and none panics. `docs/protocol/sync.md` says which misdeed is counted under which name, and against
+//! whom: who sent what anybody can check, or who wrote what only its author can have made.
 
 use tearline_crdt::authority::StatementFault;
 use tearline_crdt::codec::DecodeError;
 use tearline_crdt::entry::run::RunFault;
+use tearline_crdt::seal::BoxError;
 
 /// A misdeed of the peer at the other end of a link.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
@@ -47,11 +49,43 @@ pub enum PeerFault {
     #[error("wrote {0}")]
     Statement(StatementFault),
     /// Sealed a box for us that does not hold what its epoch says.
-    #[error("sealed a box that does not open")]
-    Box,
+    #[error("sealed {0}")]
+    Box(BoxFault),
     /// More frames of one kind than an honest peer sends.
     #[error("repeats itself without end")]
     Endless,
+}
+
+/// What is wrong with a box that names us. That it does not open tells nothing of why: it may have been
+/// sealed to another device, for another epoch, or be noise.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum BoxFault {
+    /// Its ephemeral key is of small order.
+    #[error("a box with a key of small order")]
+    WeakKey,
+    /// It does not open with our keys under its epoch.
+    #[error("a box that does not open")]
+    Closed,
+    /// It opens, and holds another secret than its epoch's statement says.
+    #[error("a box with another secret than its epoch's")]
+    OtherSecret,
+}
+
+impl BoxFault {
+    /// The fault of a box that did not open; `None` where that is not its maker's.
+    #[must_use]
+    pub const fn of(error: &BoxError) -> Option<Self> {
+        match error {
+            BoxError::WeakKey => Some(Self::WeakKey),
+            // A later version knows the suite.
+            BoxError::UnknownSuite(_) => None,
+            BoxError::OtherKemKey
+            | BoxError::InvalidKemKey(_)
+            | BoxError::OtherDevice
+            | BoxError::Encapsulation { .. }
+            | BoxError::Broken => Some(Self::Closed),
+        }
+    }
 }
 
 impl PeerFault {
@@ -62,6 +96,8 @@ impl PeerFault {
             Self::Malformed(_) => "malformed-frame",
             Self::Oversize { .. } => "oversize-frame",
             Self::OutOfTurn(_) => "out-of-turn",
+            Self::Run(RunFault::Signature { .. }) => "bad-signature",
+            Self::Run(RunFault::Boxes) => "bad-key-boxes",
             Self::Run(_) => "bad-run",
             Self::Stripped => "stripped-run",
             Self::LogKey => "bad-log-key",
@@ -70,7 +106,9 @@ impl PeerFault {
             Self::Acknowledged => "false-acknowledgement",
             Self::Join => "bad-join",
             Self::Statement(fault) => fault.name(),
-            Self::Box => "bad-box",
+            Self::Box(BoxFault::WeakKey) => "weak-box-key",
+            Self::Box(BoxFault::Closed) => "bad-box",
+            Self::Box(BoxFault::OtherSecret) => "false-box",
             Self::Endless => "endless",
         }
     }

@@ -154,3 +154,35 @@ fn another_agency_cannot_take_an_id_first() -> io::Result<()> {
     assert_eq!(import(&ours, "armed, two men")?["updated"], 1);
     Ok(())
 }
+
+/// The file names another author, another compartment and a signature. None of that is believed.
+#[test]
+fn an_imported_record_is_its_importers_whatever_the_file_says() -> io::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let daemon = agency(&folder)?;
+    let mut claim = indicator(1, "claimed");
+    for (name, value) in [
+        ("created_by_ref", json!("identity--8e2e2d2b-17d4-4cbf-938f-98ee46b3c001")),
+        ("originator", json!({ "country": "TD", "name": "Customs" })),
+        ("agency", json!("TD")),
+        ("device", json!("0".repeat(64))),
+        ("compartment", json!("all")),
+        ("audience", json!(["NE", "TD"])),
+        ("signature", json!("00")),
+    ] {
+        claim[name] = value;
+    }
+    let path = folder.path().join("claim.json");
+    fs::write(&path, format!("[{claim}]"))?;
+    let path = path.display().to_string();
+    let outcome = daemon.command(&["import", "--compartment", "home", &path])?;
+    assert_eq!(outcome.code, DONE, "{}", outcome.document);
+    let rows = daemon.ask("record.list", &json!({}))?;
+    let rows = rows["records"].as_array().cloned().unwrap_or_default();
+    assert_eq!(rows.len(), 1, "{rows:?}");
+    let own = daemon.ask("status", &json!({}))?;
+    assert_eq!(rows[0]["originator"], own["agency"]);
+    assert_eq!(rows[0]["originator"]["country"], "NE");
+    assert_eq!(rows[0]["compartment_name"], "home");
+    Ok(())
+}

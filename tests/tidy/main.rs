@@ -8,6 +8,7 @@
 mod dependencies;
 mod documents;
 mod licences;
+mod promises;
 mod purity;
 mod sources;
 mod workspace;

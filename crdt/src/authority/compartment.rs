@@ -21,12 +21,12 @@ use super::{
 #[derive(Clone, Debug)]
 pub struct Compartment {
     id: CompartmentId,
-    opening: Opening,
+    pub(super) opening: Opening,
     pub(super) facts: BTreeMap<EntryId, Fact>,
     audience: BTreeSet<AgencyNo>,
     pub(super) positive: Devices,
     pub(super) counting: Reach,
-    closures: Vec<Closure>,
+    pub(super) closures: Vec<Closure>,
     limits: Limits,
     pub(super) counted: BTreeSet<EntryId>,
     epochs: BTreeMap<EpochId, EpochState>,
@@ -131,6 +131,12 @@ impl Compartment {
         self.positive.parts(&log.device).any(|(_, part)| part.right() >= Right::Write)
     }
 
+    /// Whether a device has no reach here, by all that is held.
+    #[must_use]
+    pub fn is_stranger(&self, device: &DeviceId) -> bool {
+        !self.positive.contains(device)
+    }
+
     /// Adds a statement. Returns whether it is new and may have consequences, which
     /// [`Compartment::evaluate`] draws.
     pub fn insert(
@@ -140,9 +146,7 @@ impl Compartment {
         payload: Option<&[u8]>,
     ) -> Result<bool, StatementFault> {
         match &statement {
-            Statement::Grant { audience: Audience::Device { card, .. }, .. } if !card.holds() => {
-                return Err(StatementFault::Card);
-            }
+            Statement::Grant { audience: Audience::Device { card, .. }, .. } => card.check()?,
             Statement::Desk(_)
             | Statement::Propose { .. }
             | Statement::Approve { .. }
@@ -153,7 +157,7 @@ impl Compartment {
                 let boxes = payload.and_then(|payload| decode_boxes(payload).ok());
                 let boxes = boxes.ok_or(StatementFault::Boxes)?;
                 if merkle_root(boxes.iter().map(SecretBox::leaf)) != *boxes_root {
-                    return Err(StatementFault::Boxes);
+                    return Err(StatementFault::OtherBoxes);
                 }
                 let readers = self.boxed.entry(*epoch).or_default();
                 readers.extend(boxes.iter().map(|sealed| sealed.device));

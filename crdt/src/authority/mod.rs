@@ -14,8 +14,10 @@
 mod closure;
 mod compartment;
 mod fact;
+mod fault;
 mod positive;
 mod reach;
+mod refusal;
 mod route;
 mod steward;
 
@@ -29,7 +31,9 @@ use crate::statement::{Act, Audience, Right, Statement};
 pub use closure::{Author, Cause, Closure, Limit};
 pub use compartment::{Compartment, EpochState};
 pub use fact::{Logs, Place};
+pub use fault::StatementFault;
 pub use reach::{Seat, Standing};
+pub use refusal::Refusal;
 pub use route::{Route, Uncovered};
 pub use steward::{Asked, RecordState};
 
@@ -37,45 +41,6 @@ use closure::{Limits, closures, closures_by_acts};
 use fact::Fact;
 use positive::{Devices, Positive};
 use reach::{Reach, Source};
-
-/// What is wrong with a statement by itself. It is kept in its log and decides nothing; the fault is
-/// its issuer's.
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, thiserror::Error)]
-pub enum StatementFault {
-    /// A certificate that its root or its desk did not sign.
-    #[error("a desk certificate that does not hold")]
-    Certificate,
-    /// A card that its device did not sign.
-    #[error("a device card that does not hold")]
-    Card,
-    /// A root's act that the root did not sign for this coalition.
-    #[error("a root's act that does not hold")]
-    RootAct,
-    /// Boxes that are malformed, or not those that the statement names.
-    #[error("boxes that are not what the statement names")]
-    Boxes,
-    /// An epoch whose depth is not one more than its deepest parent's.
-    #[error("an epoch whose depth does not follow from its parents")]
-    Depth,
-    /// A statement of another kind of log.
-    #[error("a statement that has no place in this log")]
-    Misplaced,
-}
-
-impl StatementFault {
-    /// A stable name, for counters and logs.
-    #[must_use]
-    pub const fn name(&self) -> &'static str {
-        match self {
-            Self::Certificate => "bad-certificate",
-            Self::Card => "bad-card",
-            Self::RootAct => "bad-root-act",
-            Self::Boxes => "bad-boxes",
-            Self::Depth => "bad-epoch-depth",
-            Self::Misplaced => "misplaced-statement",
-        }
-    }
-}
 
 /// What became of a statement, for those who ask why.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -95,6 +60,8 @@ pub enum StatementVerdict {
         /// Founders that are needed.
         needed: usize,
     },
+    /// A grant for a device that is not of its issuer's agency, or whose card no desk of it sponsors.
+    OtherAgency,
     /// It names a device that its issuer is not above, or a record of which it is no steward.
     NotAbove,
 }
@@ -113,6 +80,7 @@ impl fmt::Display for StatementVerdict {
             }
             Self::Uncovered(Uncovered::Widened) => f.write_str("it gives more than its issuer has"),
             Self::Waits { approved, needed } => write!(f, "{approved} of {needed} signed"),
+            Self::OtherAgency => f.write_str("it is for a device of another agency"),
             Self::NotAbove => f.write_str("its issuer is not above what it is about"),
         }
     }
@@ -248,13 +216,9 @@ impl Coalition {
         payload: Option<&[u8]>,
     ) -> Result<bool, StatementFault> {
         match &statement {
-            Statement::Desk(certificate) if !certificate.holds() => {
-                return Err(StatementFault::Certificate);
-            }
-            Statement::Grant { audience: Audience::Device { card, .. }, .. } if !card.holds() => {
-                return Err(StatementFault::Card);
-            }
-            Statement::RootAct(act) if !act.holds(&self.id) => return Err(StatementFault::RootAct),
+            Statement::Desk(certificate) => fault::of_certificate(certificate)?,
+            Statement::Grant { audience: Audience::Device { card, .. }, .. } => card.check()?,
+            Statement::RootAct(act) => fault::of_root_act(act, &self.id)?,
             Statement::Open(_)
             | Statement::Epoch(_)
             | Statement::Seal { .. }
@@ -339,6 +303,12 @@ impl Coalition {
                 && certificate.holds())
     }
 
+    /// Whether a device has no reach here, by all that is held.
+    #[must_use]
+    pub fn is_stranger(&self, device: &DeviceId) -> bool {
+        !self.positive.devices.contains(device)
+    }
+
     /// The acts that are proposed, with the founders whose desks approved each, by what counts for
     /// it, and whether it is in force.
     #[must_use]
@@ -409,7 +379,25 @@ impl Coalition {
                 StatementVerdict::NotAbove
             });
         }
-        Some(scope.verdict(fact, self.counted.contains(id)))
+        match scope.verdict(fact, self.counted.contains(id)) {
+            StatementVerdict::Counts if self.is_for_another_agency(fact) => {
+                Some(StatementVerdict::OtherAgency)
+            }
+            verdict => Some(verdict),
+        }
+    }
+
+    /// Whether a grant reaches nobody: its device is not of its issuer's agency, or no desk of that
+    /// sponsors it.
+    fn is_for_another_agency(&self, fact: &Fact) -> bool {
+        let Statement::Grant { audience: Audience::Device { agency, card }, .. } = &fact.statement
+        else {
+            return false;
+        };
+        let devices = &self.counting.devices;
+        let own = devices.get(&fact.issuer()).is_some_and(|by| by.agency == *agency);
+        let sponsor = devices.get(&DeviceId(card.sponsor));
+        !own || !sponsor.is_some_and(|desk| desk.desk && desk.agency == *agency)
     }
 }
 

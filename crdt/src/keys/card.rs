@@ -2,7 +2,10 @@
 //! stands here by its hash, so that a card stays short; whoever seals to the device needs the key
 //! itself and checks it against the card.
 
-use super::{DeviceKeys, KemKey, Signature, verify};
+use super::{
+    DeviceKeys, KemKey, Signature, is_of_another_use, is_weak_agreement_key, is_weak_signing_key,
+    verify,
+};
 use crate::codec::{DecodeError, Reader, Write as _};
 use crate::hash::{Digest, Domain};
 use crate::id::DeviceId;
@@ -24,6 +27,23 @@ pub struct DeviceCard {
     pub signature: Signature,
 }
 
+/// Why a card does not hold.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum CardFault {
+    /// The signing key is of small order: nothing that it signs holds.
+    #[error("the signing key is of small order")]
+    WeakSigningKey,
+    /// The X25519 key is of small order: everybody could compute its half of a box's key.
+    #[error("the X25519 key is of small order")]
+    WeakAgreementKey,
+    /// The device signed these bytes for another use.
+    #[error("the device signed it for another use")]
+    OtherUse,
+    /// The device did not sign it.
+    #[error("the device did not sign it")]
+    Signature,
+}
+
 impl DeviceCard {
     /// The card of a device under a sponsor, signed by the device.
     pub(super) fn sign(keys: &DeviceKeys, sponsor: [u8; 32]) -> Self {
@@ -38,10 +58,28 @@ impl DeviceCard {
         card
     }
 
-    /// Whether the device signed it.
+    /// Whether the device signed it, and neither of its keys is of small order.
     #[must_use]
     pub fn holds(&self) -> bool {
-        verify(&self.device.0, Domain::DeviceCard, &self.signed_bytes(), &self.signature)
+        self.check().is_ok()
+    }
+
+    /// As [`DeviceCard::holds`], and says why not.
+    pub fn check(&self) -> Result<(), CardFault> {
+        let (key, bytes) = (&self.device.0, self.signed_bytes());
+        if !verify(key, Domain::DeviceCard, &bytes, &self.signature) {
+            return Err(if is_weak_signing_key(key) {
+                CardFault::WeakSigningKey
+            } else if is_of_another_use(key, Domain::DeviceCard, &bytes, &self.signature) {
+                CardFault::OtherUse
+            } else {
+                CardFault::Signature
+            });
+        }
+        if is_weak_agreement_key(&self.agreement) {
+            return Err(CardFault::WeakAgreementKey);
+        }
+        Ok(())
     }
 
     /// Whether this is the ML-KEM-768 key that the card names.
@@ -91,6 +129,30 @@ mod tests {
         assert!(!DeviceCard { kem_hash: [8; 32], ..card.clone() }.holds());
         let other = DeviceKeys::from_seeds(&[3; 32], &[2; 32]);
         assert!(!DeviceCard { device: other.id(), ..card }.holds());
+    }
+
+    #[test]
+    fn a_card_with_a_weak_key_does_not_hold_whoever_signed_it() {
+        let keys = DeviceKeys::from_seeds(&[1; 32], &[2; 32]);
+        let signed = |card: DeviceCard, domain| DeviceCard {
+            signature: keys.signer().sign(domain, &card.signed_bytes()),
+            ..card
+        };
+        let card = keys.card([7; 32]);
+        assert_eq!(signed(card.clone(), Domain::DeviceCard).check(), Ok(()));
+        let elsewhere = signed(card.clone(), Domain::Opening);
+        assert_eq!(elsewhere.check(), Err(CardFault::OtherUse));
+        let mut one = [0; 32];
+        one[0] = 1;
+        for weak in [[0; 32], one] {
+            let agreeing = DeviceCard { agreement: weak, ..card.clone() };
+            let agreeing = signed(agreeing, Domain::DeviceCard);
+            assert_eq!(agreeing.check(), Err(CardFault::WeakAgreementKey));
+            let signing = DeviceCard { device: DeviceId(weak), ..card.clone() };
+            assert_eq!(signing.check(), Err(CardFault::WeakSigningKey));
+        }
+        let unsigned = DeviceCard { signature: [0; 64], ..card };
+        assert_eq!(unsigned.check(), Err(CardFault::Signature));
     }
 
     #[test]

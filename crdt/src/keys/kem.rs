@@ -101,6 +101,11 @@ impl KemSecret {
         Self(key)
     }
 
+    #[cfg(test)]
+    pub(super) const fn inner(&self) -> &DecapsulationKey768 {
+        &self.0
+    }
+
     /// The public half.
     pub(super) fn public(&self) -> KemKey {
         KemKey(Box::new(self.0.encapsulation_key().to_bytes().into()))

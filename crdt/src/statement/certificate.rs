@@ -45,6 +45,13 @@ impl DeskCertificate {
             )
     }
 
+    /// Whether the root signed these bytes for another use.
+    #[must_use]
+    pub fn is_of_another_use(&self) -> bool {
+        let bytes = self.signed_bytes();
+        keys::is_of_another_use(&self.root, Domain::DeskCertificate, &bytes, &self.signature)
+    }
+
     /// Appends `card || reopening || root (32) || signature (64)`.
     pub fn encode(&self, out: &mut Vec<u8>) {
         out.raw(&self.signed_bytes()).raw(&self.root).raw(&self.signature);
@@ -96,6 +103,13 @@ impl RootAct {
     pub fn holds(&self, coalition: &CoalitionId) -> bool {
         let bytes = signed_bytes(coalition, &self.act);
         keys::verify(&self.root, Domain::RootAct, &bytes, &self.signature)
+    }
+
+    /// Whether the root signed these bytes for another use.
+    #[must_use]
+    pub fn is_of_another_use(&self, coalition: &CoalitionId) -> bool {
+        let bytes = signed_bytes(coalition, &self.act);
+        keys::is_of_another_use(&self.root, Domain::RootAct, &bytes, &self.signature)
     }
 
     /// Its name: that of the act, numbered 0.

@@ -19,7 +19,7 @@ use tearline_crdt::store::{Batch, Space, Store, StoreError};
 
 use super::words::Spoken;
 use super::{Event, Output, Replica};
-use crate::fault::PeerFault;
+use crate::fault::{BoxFault, PeerFault};
 
 /// What an area is.
 #[derive(Clone, Debug)]
@@ -482,14 +482,18 @@ impl<S: Store> Replica<S> {
             return;
         };
         let context = box_context(&fact.log.compartment.0, &commitment);
-        let secret = boxes
-            .iter()
-            .filter(|sealed| sealed.device == own)
-            .filter_map(|sealed| sealed.open(&self.keys, &context).ok())
-            .find(|secret| EpochKeys::commitment(secret) == commitment);
-        match secret {
-            Some(secret) => self.hold_epoch(batch, id, EpochKeys::of(&secret)),
-            None => self.blame_author(fact.log.device, PeerFault::Box),
+        let mut fault = None;
+        for sealed in boxes.iter().filter(|sealed| sealed.device == own) {
+            match sealed.open(&self.keys, &context) {
+                Ok(secret) if EpochKeys::commitment(&secret) == commitment => {
+                    return self.hold_epoch(batch, id, EpochKeys::of(&secret));
+                }
+                Ok(_) => fault = fault.or(Some(BoxFault::OtherSecret)),
+                Err(error) => fault = fault.or(BoxFault::of(&error)),
+            }
+        }
+        if let Some(fault) = fault {
+            self.blame_author(fact.log.device, PeerFault::Box(fault));
         }
     }
 

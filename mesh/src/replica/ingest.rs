@@ -87,6 +87,7 @@ impl<S: Store> Replica<S> {
         let content = if self.admits_run(&log, &verified) {
             self.content_of(&verified, run.knows)
         } else {
+            self.note_stranger(log);
             Content::Unexplained
         };
         match content {

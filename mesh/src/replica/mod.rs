@@ -26,6 +26,7 @@ mod govern;
 mod ingest;
 mod join;
 mod names;
+mod refusals;
 mod session;
 mod standings;
 mod stripped;
@@ -52,6 +53,7 @@ use crate::fault::PeerFault;
 pub use area::{Area, Body};
 pub use author::{ActError, Done, Ticket};
 pub use govern::{Lost, Word};
+pub use refusals::Misdeeds;
 pub use session::PeerState;
 pub use trace::{Exposure, Kept, QuarantinedEntry};
 
@@ -205,7 +207,9 @@ pub struct Replica<S> {
     /// For whom which epoch is sealed already.
     boxed: BTreeSet<(EpochId, DeviceId)>,
     welcomes: Vec<join::Welcome>,
-    faults: BTreeMap<DeviceId, BTreeMap<&'static str, u64>>,
+    faults: Misdeeds,
+    /// Logs that were declined because their authors had no standing.
+    strangers: BTreeSet<LogId>,
     tickets: Vec<(Barrier, Ticket)>,
     arrivals: Vec<(Barrier, ingest::Arrival)>,
     forks: Vec<(Barrier, LogId)>,
@@ -291,6 +295,7 @@ impl<S: Store> Replica<S> {
             boxed: BTreeSet::new(),
             welcomes: Vec::new(),
             faults: BTreeMap::new(),
+            strangers: BTreeSet::new(),
             tickets: Vec::new(),
             arrivals: Vec::new(),
             forks: Vec::new(),
@@ -482,12 +487,6 @@ impl<S: Store> Replica<S> {
         }
         counts.records = self.shelf.records_of(&self.store, id)?;
         Ok(counts)
-    }
-
-    /// What was counted against each device.
-    #[must_use]
-    pub const fn faults(&self) -> &BTreeMap<DeviceId, BTreeMap<&'static str, u64>> {
-        &self.faults
     }
 
     /// Whether we hold an epoch's keys.

@@ -7,6 +7,7 @@ use tearline_crdt::id::{AgencyNo, Class, CoalitionId, CompartmentId};
 use tearline_crdt::record::receipt::{self, Outcome};
 use tearline_crdt::statement::{Act, Audience, Caveats, Right};
 use tearline_crdt::time::WallTime;
+use tearline_mesh::Input;
 use tearline_mesh::invitation::Invited;
 use tearline_mesh::replica::{ActError, Word};
 
@@ -152,6 +153,39 @@ fn an_erasure_is_obeyed_and_answered_and_a_hold_stops_it() {
     let of = |peer: usize| answers[&world.peers[peer].replica.device()].outcome;
     assert_eq!(of(0), Outcome::Destroyed);
     assert!(matches!(of(1), Outcome::Refused(_)));
+}
+
+/// Its content is hidden at once. Until the coalition's delay has passed a hold could still save it.
+#[test]
+fn an_erasure_hides_at_once_and_destroys_after_the_delay() {
+    const HOUR_MS: u64 = 3_600_000;
+    let mut world = World::new(2);
+    world.erasure_delay_hours = 72;
+    let coalition = world.coalition();
+    let shared = world.open(0, coalition, &[1, 2]);
+    let record = world.write(0, shared, Class::Routine, &["canary"])[0];
+    world.settle();
+    world.meet(1, 0);
+    let now = world.now();
+    world.peers[0].replica.speak(now, record, &Word::Erase { basis: "Article 17".into() }).unwrap();
+    world.drain(0);
+    world.settle();
+    world.meet(1, 0);
+    let log = world.peers[0].replica.own_log(shared, Class::Routine);
+    let is_there = |world: &World, peer: usize| {
+        let replica = &world.peers[peer].replica;
+        replica.logbook().entry(replica.store(), &log, 0).unwrap().unwrap().payload.is_some()
+    };
+    for (passes, there) in [(71 * HOUR_MS, true), (2 * HOUR_MS, false)] {
+        world.wait(passes);
+        for peer in 0..2 {
+            world.input(peer, Input::Tick);
+            world.settle();
+            let content = world.show(peer, record).map(|shown| shown.fields.is_empty());
+            assert_eq!(content, there.then_some(true), "peer {peer}");
+            assert_eq!(is_there(&world, peer), there, "peer {peer}");
+        }
+    }
 }
 
 #[test]

@@ -12,6 +12,7 @@ mod forger;
 mod forks;
 mod govern;
 mod hostile;
+mod refusals;
 mod strangers;
 mod stripped;
 mod world;
@@ -311,7 +312,7 @@ fn a_run_that_does_not_verify_is_blamed_on_its_sender_and_not_stored() {
     });
     world.settle();
     let sender = world.peers[0].replica.device();
-    assert_eq!(world.peers[1].replica.faults()[&sender].get("bad-run"), Some(&1));
+    assert_eq!(world.peers[1].replica.faults()[&sender].get("bad-signature"), Some(&1));
     assert!(world.peers[1].closed.iter().any(|(closed, _)| *closed == link));
 }
 

@@ -98,3 +98,30 @@ fn members_who_did_not_know_each_other_share_all_once_they_do() {
         assert!(peer.replica.faults().is_empty());
     }
 }
+
+/// Frames are what an observer would see if links were not sealed, and what relays and members outside the
+/// audience are sent.
+#[test]
+fn content_and_record_ids_are_never_in_clear() {
+    const CANARY: &str = "canary-4711";
+    let (mut world, all) = shared(3);
+    let record = world.write(0, all, Class::Flash, &[CANARY])[0];
+    world.settle();
+    world.meet(1, 0);
+    world.meet(2, 1);
+    let holds = |bytes: &[u8], what: &[u8]| bytes.windows(what.len()).any(|part| part == what);
+    for peer in 0..3 {
+        assert!(world.show(peer, record).is_some_and(|shown| shown.fields["name"] == CANARY));
+        for frame in &world.peers[peer].sent {
+            assert!(!holds(frame, CANARY.as_bytes()) && !holds(frame, &record.0));
+        }
+    }
+    // Nor in what peers keep of logs.
+    let log = world.peers[0].replica.own_log(all, Class::Flash);
+    let replica = &world.peers[2].replica;
+    let entry = replica.logbook().entry(replica.store(), &log, 0).unwrap().unwrap();
+    let payload = entry.payload.unwrap();
+    for bytes in [&entry.sealed[..], &payload[..]] {
+        assert!(!holds(bytes, CANARY.as_bytes()) && !holds(bytes, &record.0));
+    }
+}

@@ -50,6 +50,8 @@ pub(crate) struct World {
     now_ms: u64,
     order: u64,
     next_link: u64,
+    /// Of the coalition that is founded next.
+    pub(crate) erasure_delay_hours: u32,
 }
 
 pub(crate) fn keys(seed: u8) -> DeviceKeys {
@@ -70,6 +72,7 @@ impl World {
             now_ms: 1_700_000_000_000,
             order: 0,
             next_link: 0,
+            erasure_delay_hours: 0,
         }
     }
 
@@ -234,7 +237,7 @@ impl World {
             nonce: [7; 16],
             quorum: 1,
             limits_version: 1,
-            erasure_delay_hours: 0,
+            erasure_delay_hours: self.erasure_delay_hours,
             default_label: vec![],
             agreement: None,
             founders: vec![founder],

@@ -41,6 +41,9 @@ impl Core {
             StatementVerdict::Uncovered(_) => {
                 ("authority.md §3: a grant is narrowed along its route, never widened", vec![])
             }
+            StatementVerdict::OtherAgency => {
+                ("authority.md §3: an agency's desks and devices let in its own devices", vec![])
+            }
             StatementVerdict::Waits { .. } => (
                 "authority.md §2: an act is in force when a quorum of founders approved it",
                 vec![],

@@ -435,7 +435,7 @@ impl Tearline {
             core.dialer.add(&mut batch, device, &address.to_string());
             let ticket =
                 core.replica.put(batch).map_err(|error| overview::store_failure(&error))?;
-            Ok((json(&core.peer(&device, None))?, Some(ticket)))
+            Ok((json(&core.peer(&device))?, Some(ticket)))
         })
     }
 
@@ -453,7 +453,7 @@ impl Tearline {
             let [device] = known.as_slice() else {
                 return Err(Failure::not_found("peer", &name));
             };
-            let was = json(&core.peer(device, None))?;
+            let was = json(&core.peer(device))?;
             let mut batch = Batch::default();
             core.dialer.remove(&mut batch, device);
             let ticket =

@@ -7,7 +7,7 @@ use serde_json::Value;
 use tearline_crdt::authority::Compartment;
 use tearline_crdt::id::{CompartmentId, DeviceId};
 use tearline_crdt::store::StoreError;
-use tearline_mesh::replica::PeerState;
+use tearline_mesh::replica::{Misdeeds, PeerState};
 
 use super::core::Core;
 use super::json;
@@ -98,16 +98,28 @@ impl Core {
             live.keys().chain(self.dialer.targets().keys()).copied().collect();
         devices.sort_unstable();
         devices.dedup();
-        devices.into_iter().map(|device| self.peer(&device, live.get(&device))).collect()
+        let faults = self.replica.faults();
+        let peer = |device: &DeviceId| self.described(device, live.get(device), &faults);
+        devices.iter().map(peer).collect()
     }
 
-    pub(super) fn peer(&self, device: &DeviceId, live: Option<&PeerState>) -> reply::Peer {
+    pub(super) fn peer(&self, device: &DeviceId) -> reply::Peer {
+        self.described(device, None, &self.replica.faults())
+    }
+
+    fn described(
+        &self,
+        device: &DeviceId,
+        live: Option<&PeerState>,
+        faults: &Misdeeds,
+    ) -> reply::Peer {
         let target = self.dialer.targets().get(device);
-        let faults = self.replica.faults().get(device);
+        let faults = faults.get(device);
+        let counted = self.replica.counted_faults().contains_key(device);
         let state = match live {
             Some(state) if state.live && state.in_sync => reply::PeerState::Live,
             Some(_) => reply::PeerState::CatchingUp,
-            None if faults.is_some() => reply::PeerState::Blocked,
+            None if counted => reply::PeerState::Blocked,
             None => reply::PeerState::Waiting,
         };
         let blamed = faults.map(|faults| {

@@ -99,6 +99,34 @@ fn narrowing_counts_anywhere() {
 }
 
 #[test]
+fn mutual_revocations_both_hold() {
+    let retire = |no| Act::Retire { agency: agency(no), keep: Marks::NONE };
+    for order in [[(1, 2), (2, 1)], [(2, 1), (1, 2)]] {
+        let (mut world, log) = writer();
+        for (by, target) in order {
+            world.propose((by, 0), retire(target));
+        }
+        assert_eq!((world.right((1, 0)), world.right((2, 0))), (None, None));
+        assert_eq!(world.counting(log), 0);
+    }
+}
+
+#[test]
+fn retire_wins_over_admit() {
+    let admit = Act::Admit { member: member(3, 3), cites: Vec::new() };
+    let retire = Act::Retire { agency: agency(3), keep: Marks::NONE };
+    for order in [[&admit, &retire], [&retire, &admit]] {
+        let mut world = World::new();
+        world.certify(3, (3, 0));
+        order.into_iter().for_each(|act| {
+            world.act(act.clone());
+        });
+        assert!(world.coalition.is_retired(agency(3)));
+        assert_eq!(world.right((3, 0)), None);
+    }
+}
+
+#[test]
 fn a_root_closes_devices_of_its_own_agency() {
     let (mut world, _) = writer();
     world.root_act(2, Act::Revoke { device: device((1, 0)), keep: Marks::NONE });

@@ -50,6 +50,18 @@ fn a_widened_grant_gives_nothing() {
 }
 
 #[test]
+fn rights_are_united_over_routes() {
+    let mut world = World::new();
+    for classes in [1 << Class::Flash as u8, 1 << Class::Routine as u8] {
+        let caveats = Caveats { classes: Some(classes), ..Caveats::default() };
+        world.grant_with((1, 0), Whole, (1, 4), Right::Write, caveats);
+    }
+    let standing = world.compartment.live(&device((1, 4))).unwrap();
+    assert!(standing.writes(Class::Flash) && standing.writes(Class::Routine));
+    assert!(!standing.writes(Class::Priority));
+}
+
+#[test]
 fn a_chain_of_64_grants_ends_where_routes_do() {
     let mut world = World::new();
     let mut by: Who = (1, 0);
@@ -130,6 +142,24 @@ fn a_compartment_is_for_its_audience_and_others_only_relay() {
     // And a relay opens nothing.
     assert!(!world.compartment.is_reader(&device((7, 4))));
     assert!(world.compartment.is_reader(&device((2, 0))));
+}
+
+/// Peers that hear of one admission before the other give its audience to one of the two at most.
+#[test]
+fn nobody_inherits_an_audience_by_taking_a_number() {
+    let meant = root_key(7);
+    let mut world = World::new();
+    let id = world.coalition.id();
+    let opening = super::support::keys((1, 0), |keys| {
+        let audience = vec![(agency(1), root_key(1)), (agency(7), meant)];
+        crate::statement::Opening::sign(keys.signer(), id, audience, [3; 16])
+    });
+    world.compartment = crate::authority::Compartment::new(opening);
+    world.act(Act::Admit { member: member(7, 8), cites: Vec::new() });
+    world.certify(8, (7, 0));
+    assert_eq!(world.right((7, 0)), Some(Right::Admin));
+    assert_eq!(world.right_here((7, 0)), None);
+    assert!(!world.compartment.audience().contains(&agency(7)));
 }
 
 #[test]

@@ -47,6 +47,18 @@ fn an_erasure_stays_when_its_author_is_closed() {
 }
 
 #[test]
+fn erase_beats_adopt() {
+    let (mut world, genesis, _) = record();
+    world.say((1, 0), Part, erase(genesis, vec![]));
+    let log = world.record_log((1, 0));
+    let marks = world.marks(log, 1);
+    world.act(Act::Adopt { marks });
+    assert_eq!(world.counting(log), 1);
+    assert!(state(&world, genesis, 2).erased.is_some());
+    assert!(is_gone(&world, genesis, 1));
+}
+
+#[test]
 fn who_does_not_read_destroys_what_the_erasing_agency_wrote() {
     let (mut world, genesis, other) = record();
     world.say((1, 0), Part, erase(genesis, vec![other]));

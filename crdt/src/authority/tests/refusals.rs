@@ -61,9 +61,10 @@ fn boxes_that_are_not_those_named_are_refused() {
     let place = place(&mut world, (1, 0), Part);
     let seal = Statement::Seal { epoch: EpochId([1; 32]), boxes_root: [2; 32] };
     let none = crate::epoch::encode_boxes(&[]);
-    for payload in [None, Some(&b"no boxes"[..]), Some(&none[..])] {
+    for payload in [None, Some(&b"no boxes"[..]), Some(&[][..])] {
         assert_eq!(world.take(Part, place, seal.clone(), payload), Err(StatementFault::Boxes));
     }
+    assert_eq!(world.take(Part, place, seal, Some(&none)), Err(StatementFault::OtherBoxes));
 }
 
 #[test]

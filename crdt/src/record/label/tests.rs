@@ -208,6 +208,21 @@ fn the_largest_label_fits_and_one_text_more_is_most_restrictive() {
 }
 
 #[test]
+fn unknown_label_is_most_restrictive() {
+    let unknown = Label::most_restrictive();
+    // Nothing is known of it; of another version; and joined with one that is known.
+    assert_eq!(effective([], &[]), unknown);
+    let mut later = Label::unrestricted().encode();
+    later[0] = 200;
+    let read = Label::decode_or_most_restrictive(&later);
+    assert_eq!(read, unknown);
+    let known: Label = "TLP:CLEAR".parse().unwrap();
+    let statements = [(EntryId([1; 32]), &known), (EntryId([2; 32]), &read)];
+    assert_eq!(effective(statements, &[]), unknown);
+    assert_eq!((unknown.tlp, unknown.pap), (Tlp::Red, Pap::Red));
+}
+
+#[test]
 fn a_plain_label_is_short_on_the_wire() {
     let label: Label =
         "TLP:AMBER+STRICT PAP:GREEN H2 purpose=BorderOperation review 2027-01-01".parse().unwrap();

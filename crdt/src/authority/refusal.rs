@@ -1,0 +1,175 @@
+//! Statements that are sound by themselves and give nothing, by all that is held.
+//!
+//! Nothing in their bytes is false: a grant that is wider than what its issuer has is valid once a
+//! wider grant to the issuer comes. So they are stored and relayed, nobody who carries them is at
+//! fault, and this answer is drawn anew from the sets, not counted as they come: whoever holds the
+//! same refuses the same. To blame nobody for what others took away later, they are judged as if
+//! nothing had ever been: with all limits, by every statement at every place.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::id::{AgencyNo, DeviceId, EntryId, StatementId};
+use crate::keys::DeviceCard;
+use crate::statement::{Audience, Statement};
+
+use super::closure::Closure;
+use super::fact::Fact;
+use super::positive::Devices;
+use super::reach::{Reach, Source};
+use super::route::Uncovered;
+use super::{Coalition, Compartment, is_self_proving};
+
+/// Why a statement gives nothing, by all that is held.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, thiserror::Error)]
+pub enum Refusal {
+    /// Its issuer never had a standing in the area.
+    #[error("its issuer has no standing")]
+    NoStanding,
+    /// Its issuer may not grant, or not adopt.
+    #[error("its issuer lacks the right to say it")]
+    NoRight,
+    /// A grant for a device of another agency than its issuer's, or whose card no desk of the agency
+    /// sponsors.
+    #[error("it is for a device that is not its issuer's agency's")]
+    OtherAgency,
+    /// A grant at the end of a route that is as long as one may be.
+    #[error("its issuer's right has passed through as many hands as it may")]
+    TooDeep,
+    /// A grant that goes beyond what its issuer has.
+    #[error("it gives more than its issuer has")]
+    Widened,
+    /// A revocation by who is not above the device.
+    #[error("its issuer is not above the device")]
+    NotAbove,
+}
+
+impl Refusal {
+    /// A stable name, for counters and logs.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::NoStanding => "no-standing",
+            Self::NoRight => "no-right",
+            Self::OtherAgency => "grant-of-another-agency",
+            Self::TooDeep => "grant-too-deep",
+            Self::Widened => "grant-widened",
+            Self::NotAbove => "revoke-not-above",
+        }
+    }
+}
+
+impl From<Uncovered> for Refusal {
+    fn from(uncovered: Uncovered) -> Self {
+        match uncovered {
+            Uncovered::MayNotGrant => Self::NoRight,
+            Uncovered::TooDeep => Self::TooDeep,
+            Uncovered::Widened => Self::Widened,
+        }
+    }
+}
+
+/// By whom a statement is, and why it gives nothing.
+type Refused = BTreeMap<EntryId, (DeviceId, Refusal)>;
+
+impl Coalition {
+    /// The statements in the coalition's logs that give nothing, by all that is held.
+    #[must_use]
+    pub fn refused(&self) -> Refused {
+        let judge = Judge {
+            devices: &self.positive.devices,
+            reach: &self.widest(),
+            closed: ids(&self.closures),
+            whole: true,
+        };
+        self.facts.values().filter_map(|fact| judge.refused(fact)).collect()
+    }
+
+    /// Reach as it would be if all statements counted.
+    fn widest(&self) -> Reach {
+        let facts: Vec<&Fact> = self.facts.values().collect();
+        let source = Source { id: self.id, charter: &self.charter, facts: &facts };
+        let mut before = Reach::default();
+        loop {
+            let reach = Reach::next_round(&source, &self.positive, &before, &|_| true);
+            if reach.acts == before.acts {
+                return reach;
+            }
+            before = reach;
+        }
+    }
+}
+
+impl Compartment {
+    /// The statements in the compartment's logs that give nothing, by all that is held.
+    #[must_use]
+    pub fn refused(&self, coalition: &Coalition) -> Refused {
+        let facts: Vec<&Fact> = self.facts.values().collect();
+        let judge = Judge {
+            devices: &self.positive,
+            reach: &Reach::compartment(&coalition.widest(), &self.opening, &facts, &|_| true),
+            closed: ids(&self.closures),
+            whole: false,
+        };
+        facts.iter().filter_map(|fact| judge.refused(fact)).collect()
+    }
+}
+
+fn ids(closures: &[Closure]) -> BTreeSet<StatementId> {
+    closures.iter().map(|closure| closure.id).collect()
+}
+
+struct Judge<'a> {
+    devices: &'a Devices,
+    /// Reach if all statements counted.
+    reach: &'a Reach,
+    closed: BTreeSet<StatementId>,
+    /// Whether the area is a coalition.
+    whole: bool,
+}
+
+impl Judge<'_> {
+    fn refused(&self, fact: &Fact) -> Option<(EntryId, (DeviceId, Refusal))> {
+        let refusal = self.refusal(fact)?;
+        Some((fact.place.id, (fact.issuer(), refusal)))
+    }
+
+    fn refusal(&self, fact: &Fact) -> Option<Refusal> {
+        let issuer = fact.issuer();
+        if is_self_proving(&fact.statement) {
+            return None;
+        }
+        if !self.devices.contains(&issuer) {
+            return Some(Refusal::NoStanding);
+        }
+        match &fact.statement {
+            Statement::Grant { audience, right, caveats, .. } => {
+                let routes = &self.reach.devices.get(&issuer)?.routes;
+                let tried: Result<Vec<Uncovered>, ()> = routes
+                    .iter()
+                    .map(|route| route.grant(*right, caveats).err().ok_or(()))
+                    .collect();
+                match (tried, audience) {
+                    (Ok(uncovered), _) => uncovered.into_iter().max().map(Refusal::from),
+                    (Err(()), Audience::Device { agency, card }) if self.whole => {
+                        (!self.are_of(*agency, card, &issuer)).then_some(Refusal::OtherAgency)
+                    }
+                    (Err(()), _) => None,
+                }
+            }
+            Statement::Adopt { .. } => {
+                let is_desk = self.devices.parts(&issuer).any(|(_, part)| part.desk);
+                (!is_desk).then_some(Refusal::NoRight)
+            }
+            Statement::Revoke { .. } => {
+                (!self.closed.contains(&fact.id())).then_some(Refusal::NotAbove)
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether the issuer, and a desk as the card's sponsor, are of an agency.
+    fn are_of(&self, agency: AgencyNo, card: &DeviceCard, issuer: &DeviceId) -> bool {
+        let sponsor = self.devices.of(&DeviceId(card.sponsor), agency);
+        self.devices.of(issuer, agency).is_some() && sponsor.is_some_and(|part| part.desk)
+    }
+}

@@ -1,0 +1,68 @@
+//! What is held against each device: the misdeeds that were counted as they came, and what by all that
+//! is held gives nothing.
+//!
+//! A lie that bytes show is counted once, when they come. That a statement gives nothing, or that the
+//! author of a log has no standing, follows from what else is held and may pass; so it is not counted
+//! but drawn, and peers that hold the same sets say the same. It costs no link: who brought it may be
+//! honest.
+
+use std::collections::BTreeMap;
+
+use tearline_crdt::authority::Refusal;
+use tearline_crdt::id::{DeviceId, LogId};
+use tearline_crdt::store::Store;
+
+use super::Replica;
+use super::area::Body;
+
+/// How often each device did what, by the names of the misdeeds.
+pub type Misdeeds = BTreeMap<DeviceId, BTreeMap<&'static str, u64>>;
+
+/// Most logs of strangers that are remembered.
+const STRANGERS_MAX: usize = 1_024;
+
+impl<S: Store> Replica<S> {
+    /// What is held against each device: what was counted since the start, and what its statements
+    /// lack by all that is held now.
+    #[must_use]
+    pub fn faults(&self) -> Misdeeds {
+        let mut all = self.faults.clone();
+        let mut add = |device: DeviceId, refusal: Refusal| {
+            *all.entry(device).or_default().entry(refusal.name()).or_default() += 1;
+        };
+        for area in self.areas.values() {
+            let refused = match &area.body {
+                Body::Coalition(coalition) => coalition.refused(),
+                Body::Compartment(compartment) => {
+                    let above = self.coalition(compartment.opening().coalition);
+                    above.map(|above| compartment.refused(above)).unwrap_or_default()
+                }
+            };
+            refused.into_values().for_each(|(device, refusal)| add(device, refusal));
+        }
+        let strangers = self.strangers.iter().filter(|log| self.is_stranger(log));
+        strangers.for_each(|log| add(log.device, Refusal::NoStanding));
+        all
+    }
+
+    /// What was counted against each device since the start.
+    #[must_use]
+    pub const fn counted_faults(&self) -> &Misdeeds {
+        &self.faults
+    }
+
+    /// Remembers a log that was declined: its author may be of no standing.
+    pub(super) fn note_stranger(&mut self, log: LogId) {
+        if self.strangers.len() < STRANGERS_MAX {
+            self.strangers.insert(log);
+        }
+    }
+
+    fn is_stranger(&self, log: &LogId) -> bool {
+        match self.areas.get(&log.compartment).map(|area| &area.body) {
+            Some(Body::Coalition(coalition)) => coalition.is_stranger(&log.device),
+            Some(Body::Compartment(compartment)) => compartment.is_stranger(&log.device),
+            None => false,
+        }
+    }
+}
