@@ -157,7 +157,8 @@ impl<S: Store> Replica<S> {
         log: LogId,
         entries: &[NewEntry],
     ) -> Result<Ticket, ActError> {
-        if self.logbook.state(&log).is_some_and(|state| state.forked_at.is_some()) {
+        let forked = self.logbook.state(&log).is_some_and(|state| state.forked_at.is_some());
+        if forked || self.logbook.has_excess(log.compartment, log.device) {
             return Err(ActError::Forked);
         }
         let ticket = self.ticket();

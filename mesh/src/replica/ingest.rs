@@ -41,8 +41,6 @@ pub(super) struct Arrival {
     pub(super) ticket: Option<Ticket>,
 }
 
-/// Most logs of one device in one area: one a class for each incarnation that a grant admits.
-const LOGS_PER_DEVICE_MAX: usize = 5 * tearline_crdt::bounds::INCARNATIONS_PER_GRANT_MAX;
 /// Most refused logs that are remembered for a session.
 const REFUSED_MAX: usize = 1_024;
 
@@ -60,8 +58,13 @@ impl<S: Store> Replica<S> {
             return Ok(Ok(()));
         };
         let log = match self.log_of(id, &run) {
-            Ok(Some(log)) => log,
-            Ok(None) => {
+            Ok(Some(log)) if self.logbook.has_excess(id, log.device) => {
+                self.say(link, decline);
+                self.say_excess(link, id, log.device)?;
+                return Ok(Ok(()));
+            }
+            Ok(Some(log)) if self.logbook.state(&log).is_some() || self.has_room_for(&log) => log,
+            Ok(_) => {
                 self.say(link, decline);
                 return Ok(Ok(()));
             }
@@ -147,14 +150,7 @@ impl<S: Store> Replica<S> {
         if LogKey::of(&log) != run.key {
             return Err(PeerFault::LogKey);
         }
-        Ok(self.has_room_for(&log).then_some(log))
-    }
-
-    /// Whether a log may begin here: a device may have only so many in one area.
-    pub(super) fn has_room_for(&self, log: &LogId) -> bool {
-        let Some(area) = self.areas.get(&log.compartment) else { return false };
-        let of_device = area.logs.values().filter(|other| other.device == log.device);
-        of_device.count() < LOGS_PER_DEVICE_MAX
+        Ok(Some(log))
     }
 
     fn admits_run(&self, log: &LogId, run: &VerifiedRun) -> bool {
@@ -215,6 +211,9 @@ impl<S: Store> Replica<S> {
             self.shelf.take(&mut desk, &mut batch, no, run)?;
         }
         self.apply(batch)?;
+        if run.from().next == 0 {
+            self.note_incarnation(&log)?;
+        }
         let arrival = Arrival { log, from: run.from().next, to: *run.to(), source, ticket };
         self.arrivals.push((Barrier(self.next_barrier), arrival));
         self.erase_more(now)?;
@@ -295,7 +294,8 @@ impl<S: Store> Replica<S> {
             answered.push(link);
         }
         let forked = self.spread_forks(barrier)?;
-        if authority || forked {
+        let exceeded = self.spread_excesses(barrier)?;
+        if authority || forked || exceeded {
             self.on_authority_changed()?;
         }
         self.say_owed();
@@ -321,7 +321,9 @@ impl<S: Store> Replica<S> {
         let Arrival { log, from, to, source, ticket } = arrival;
         let device = source.and_then(|link| self.sessions.get(&link)).map(|s| s.device);
         self.advertise(log, *to);
-        self.note_moved(log.compartment, key, *from, to.next, device);
+        if !self.logbook.has_excess(log.compartment, log.device) {
+            self.note_moved(log.compartment, key, *from, to.next, device);
+        }
         if let Some(link) = source {
             haves.entry((*link, log.compartment)).or_default().insert(key, to.next);
             let entries = to.next.saturating_sub(*from);

@@ -8,6 +8,7 @@
 
 mod boxes;
 mod durable;
+mod excess;
 mod forger;
 mod forks;
 mod govern;
