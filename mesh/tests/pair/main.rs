@@ -71,6 +71,33 @@ fn news_flow_both_ways_after_a_cut() {
 }
 
 #[test]
+fn what_becomes_durable_while_peers_greet_each_other_is_not_left_behind() {
+    for writer in [0, 1] {
+        let mut world = World::new(2);
+        let coalition = world.coalition();
+        world.meet(1, 0);
+        let shared = world.open(0, coalition, &[1, 2]);
+        world.meet(1, 0);
+        // In sync, or one side is already ahead, so that they do not find each other equal.
+        for ahead in [None, Some(0), Some(1)] {
+            for steps in 0..8 {
+                if let Some(ahead) = ahead {
+                    world.write(ahead, shared, Class::Priority, &["earlier"]);
+                    world.settle();
+                }
+                let link = world.connect(1, 0);
+                world.steps(steps);
+                let record = world.write(writer, shared, Class::Routine, &["now"])[0];
+                world.settle();
+                let there = world.show(1 - writer, record).is_some();
+                assert!(there, "by {writer}, {ahead:?} ahead, after {steps}");
+                world.cut(link);
+            }
+        }
+    }
+}
+
+#[test]
 fn meeting_again_in_sync_costs_at_most_40_bytes() {
     let mut world = World::new(2);
     let coalition = world.coalition();
