@@ -13,6 +13,7 @@ mod forger;
 mod forks;
 mod govern;
 mod hostile;
+mod scattered;
 mod strangers;
 mod stripped;
 mod world;
@@ -401,6 +402,22 @@ fn a_hundred_scattered_changes_cost_at_most_four_kilobytes() {
     let bytes: usize = world.peers.iter().map(|peer| protocol_bytes(&peer.sent)).sum();
     assert!(bytes <= 4_000, "{bytes} bytes beyond the entries");
     assert!(world.digests_equal(0, 1));
+}
+
+#[test]
+fn changes_scattered_over_many_records_of_many_devices_cost_as_little() {
+    use scattered::{BEYOND_BYTES_MAX, Scattered};
+    let mut scattered = Scattered::new(50);
+    for forgets in [false, true] {
+        scattered.change();
+        if forgets {
+            scattered.forget();
+        }
+        let meeting = scattered.meet();
+        assert!(meeting.beyond <= BEYOND_BYTES_MAX, "{meeting:?}, forgets: {forgets}");
+        assert!(meeting.entries >= 100 * 150, "all changes were sent, {meeting:?}");
+        assert!(forgets || meeting.before_entries == 1, "the first reply carries entries");
+    }
 }
 
 /// A cloned machine writes on: whatever the segments that either of the two signed, the peers that
