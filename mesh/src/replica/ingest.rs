@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use tearline_crdt::entry::run::{Head, UnverifiedRun, VerifiedRun};
+use tearline_crdt::entry::run::{Head, RunFault, UnverifiedRun, VerifiedRun};
 use tearline_crdt::frontier::{LogKey, NodeHash};
 use tearline_crdt::id::{Class, CompartmentId, DeviceId, Incarnation, LogId};
 use tearline_crdt::statement::Statement;
@@ -39,6 +39,20 @@ pub(super) struct Arrival {
     pub(super) to: Head,
     pub(super) source: Option<Link>,
     pub(super) ticket: Option<Ticket>,
+}
+
+/// Why a verified run was not stored. Nothing was written.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum NotTaken {
+    /// It begins a log, and all numbers that this peer can give to logs are used up.
+    #[error("this peer cannot hold one more log")]
+    Full,
+    /// It does not continue its log as it is here, or goes beyond a proven fork.
+    #[error("the log went on or was forked meanwhile")]
+    Moved,
+    /// What is erased cannot be taken out of it.
+    #[error("what is erased cannot be taken out: {0}")]
+    Erased(RunFault),
 }
 
 /// Most refused logs that are remembered for a session.
@@ -108,7 +122,10 @@ impl<S: Store> Replica<S> {
         if let Some(session) = self.sessions.get_mut(&link) {
             session.idle_asked = 0;
         }
-        self.take(now, &verified, Some(link), None)?;
+        if self.take(now, &verified, Some(link), None)?.is_err() {
+            // It is sound: that there is no room here is nobody's fault.
+            self.say(link, decline);
+        }
         Ok(Ok(()))
     }
 
@@ -159,24 +176,27 @@ impl<S: Store> Replica<S> {
         self.admits(log, first.as_ref())
     }
 
-    /// Stores a verified run and all that follows from it, in one batch. It becomes visible to
-    /// peers, and its ticket durable, with the next flush.
+    /// Stores a verified run and all that follows from it, in one batch, or says why not. It becomes
+    /// visible to peers, and its ticket durable, with the next flush.
     pub(super) fn take(
         &mut self,
         now: Now,
         run: &VerifiedRun,
         source: Option<Link>,
         ticket: Option<Ticket>,
-    ) -> Result<(), StoreError> {
+    ) -> Result<Result<(), NotTaken>, StoreError> {
         let mut batch = Batch::default();
         let log = *run.log();
         let standings = super::Standings { areas: &self.areas, own: self.keys.id(), now: now.wall };
-        // What was verified decodes; should it not, it is not stored.
-        let Ok(screened) = self.shelf.screen(&self.epoch_keys, &standings, run) else {
-            return Ok(());
+        let screened = match self.shelf.screen(&self.epoch_keys, &standings, run) {
+            Ok(screened) => screened,
+            Err(fault) => return Ok(Err(NotTaken::Erased(fault))),
         };
         let run = screened.as_ref().unwrap_or(run);
-        let Some(no) = self.logbook.append(&mut batch, run) else { return Ok(()) };
+        let Some(no) = self.logbook.append(&mut batch, run) else {
+            let begins = self.logbook.state(&log).is_none() && run.from().next == 0;
+            return Ok(Err(if begins { NotTaken::Full } else { NotTaken::Moved }));
+        };
         if let Some(area) = self.areas.get_mut(&log.compartment) {
             area.logs.insert(LogKey::of(&log), log);
         }
@@ -223,7 +243,7 @@ impl<S: Store> Replica<S> {
             self.seals_wanted = true;
             self.open_waiting(now)?;
         }
-        Ok(())
+        Ok(Ok(()))
     }
 
     /// Opens entries that waited for an epoch whose keys came, and judges records again of which

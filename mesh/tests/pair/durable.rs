@@ -2,9 +2,10 @@
 
 use tearline_crdt::entry::run::{Head, write_segment};
 use tearline_crdt::frontier::LogKey;
-use tearline_crdt::id::Class;
-use tearline_crdt::store::Store as _;
+use tearline_crdt::id::{Class, CompartmentId};
+use tearline_crdt::store::{Batch, Space, Store as _};
 use tearline_mesh::invitation::Invited;
+use tearline_mesh::replica::{ActError, NotTaken};
 use tearline_mesh::wire::Frame;
 use tearline_mesh::{Input, Link, Output};
 
@@ -89,4 +90,39 @@ fn an_applicant_is_answered_when_its_own_admission_is_durable() {
     assert!(flushes(replica).1);
     world.crash(0);
     assert_eq!(world.peers[0].replica.coalition(coalition).unwrap().members().count(), 2);
+}
+
+/// Leaves a peer's store without a number for one more log.
+fn fill_numbers(world: &mut World, peer: usize, all: CompartmentId) {
+    let mut state = log(all, Class::Priority, 51, 1).encode().to_vec();
+    // No entries, no fork.
+    state.extend([0; 1 + 32 + 32 + 1]);
+    let mut batch = Batch::default();
+    batch.put(Space::Logs, u32::MAX.to_be_bytes(), state);
+    let store = world.peers[peer].replica.store_mut();
+    store.apply(batch).unwrap();
+    store.flush().unwrap();
+    world.crash(peer);
+}
+
+#[test]
+fn an_act_that_cannot_be_stored_fails_at_once_and_nobody_is_blamed_for_what_finds_no_room() {
+    let (mut world, all) = shared(2);
+    world.write(0, all, Class::Routine, &["one"]);
+    world.settle();
+    fill_numbers(&mut world, 0, all);
+    let now = world.now();
+    let replica = &mut world.peers[0].replica;
+    let refused = replica.write(now, all, Class::Flash, vec![draft("two")]);
+    assert!(matches!(refused, Err(ActError::NotTaken(NotTaken::Full))), "{refused:?}");
+    // What is there goes on, both ways.
+    let here = world.write(0, all, Class::Routine, &["three"])[0];
+    let there = world.write(1, all, Class::Flash, &["four"])[0];
+    world.settle();
+    world.connect(1, 0);
+    world.settle();
+    assert!(world.show(1, here).is_some());
+    assert!(world.show(0, there).is_none());
+    assert!(world.peers.iter().all(|peer| peer.replica.faults().is_empty()));
+    assert!(world.peers[1].replica.peers().iter().all(|peer| peer.entries_behind == 0));
 }
