@@ -12,9 +12,10 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::entry::NO_EPOCH;
 use crate::entry::run::Head;
 use crate::hash::{Digest, Domain};
-use crate::id::{EntryId, LogId};
+use crate::id::{Class, CompartmentId, DeviceId, EntryId, LogId};
 
 /// A truncated hash of a subtree.
 pub type NodeHash = [u8; 16];
@@ -42,6 +43,16 @@ impl LogKey {
         }
         if let Some(first) = key.first_mut() {
             *first = (log.class as u8) << 4 | *first & 0x0f;
+        }
+        Self(key)
+    }
+
+    /// The key under which a device with too many incarnations is named, in place of its logs.
+    #[must_use]
+    pub fn of_excess(compartment: &CompartmentId, device: &DeviceId) -> Self {
+        let mut key = truncate(&excess_digest(compartment, device));
+        if let Some(first) = key.first_mut() {
+            *first = (Class::Authority as u8) << 4 | *first & 0x0f;
         }
         Self(key)
     }
@@ -159,6 +170,23 @@ impl Frontier {
         self.set(key, shared);
     }
 
+    /// Says that a device has too many incarnations: its logs are not named any more.
+    pub fn set_excess(
+        &mut self,
+        compartment: &CompartmentId,
+        device: &DeviceId,
+        logs: impl Iterator<Item = LogKey>,
+    ) {
+        for key in logs {
+            self.leaves.remove(&key);
+            self.forked.remove(&key);
+            self.moved(&key);
+        }
+        let id = EntryId(excess_digest(compartment, device));
+        let key = LogKey::of_excess(compartment, device);
+        self.set(key, Head { next: 1, id, epoch: NO_EPOCH });
+    }
+
     /// Whether a log is said to be forked.
     #[must_use]
     pub fn is_forked(&self, key: &LogKey) -> bool {
@@ -264,6 +292,10 @@ impl Frontier {
         let (first, last) = prefix.range();
         self.leaves.range(first..=last)
     }
+}
+
+fn excess_digest(compartment: &CompartmentId, device: &DeviceId) -> Digest {
+    Domain::Excess.hash(&[&compartment.0, &device.0])
 }
 
 /// What the hash of a forked log's leaf ends with.

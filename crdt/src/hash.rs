@@ -50,6 +50,8 @@ pub enum Domain {
     FrontierLeaf,
     /// An inner node of the frontier trie.
     FrontierNode,
+    /// A device with too many incarnations, as frontiers name it.
+    Excess,
     /// What two peers compare when they meet.
     PairDigest,
     /// The authority logs that decide what is erased in a compartment.
@@ -90,6 +92,7 @@ impl Domain {
             Self::Epoch => b"tearline/1/epoch",
             Self::FrontierLeaf => b"tearline/1/frontier-leaf",
             Self::FrontierNode => b"tearline/1/frontier-node",
+            Self::Excess => b"tearline/1/excess",
             Self::PairDigest => b"tearline/1/pair-digest",
             Self::KnownAuthority => b"tearline/1/known-authority",
             Self::SessionTag => b"tearline/1/session-tag",

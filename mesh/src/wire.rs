@@ -29,6 +29,8 @@ pub const POSITIONS_MAX: usize = 1_024;
 pub const RUN_ENTRIES_MAX: usize = 4_096;
 /// Longest opening, certificate or name in a frame.
 const STATEMENT_MAX: usize = 16 * 1024;
+/// Longest proof: 65 branches of up to 676 bytes and a statement.
+const PROOF_BYTES_MAX: usize = 64 * 1024;
 
 /// A log's position at a peer.
 pub type Position = Leaf;
@@ -100,7 +102,7 @@ pub enum Frame {
         /// Log and seq of the next entry.
         logs: Vec<(LogKey, u64)>,
     },
-    /// 10: a proof that a log's author forked it.
+    /// 10: a proof that a log's author forked it, or that a device has too many incarnations.
     Fork {
         /// Of which compartment.
         area: Tag,
@@ -237,7 +239,7 @@ impl Frame {
             9 => decode_have(&mut reader)?,
             10 => Self::Fork {
                 area: reader.array("area")?,
-                proof: reader.bytes(STATEMENT_MAX, "fork proof")?.to_vec(),
+                proof: reader.bytes(PROOF_BYTES_MAX, "fork proof")?.to_vec(),
             },
             11 => Self::Evidence {
                 area: reader.array("area")?,

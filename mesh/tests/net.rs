@@ -277,3 +277,22 @@ fn devices_and_peer_ids_name_each_other() {
     assert_eq!((back, address.to_string()), (device, "/ip4/127.0.0.1/tcp/4001".to_owned()));
     assert!(net::split_address("/ip4/127.0.0.1/tcp/4001").is_none());
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn where_nobody_can_listen_the_system_says_why() {
+    let tcp = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let udp = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let addresses = [
+        format!("/ip4/127.0.0.1/tcp/{}", tcp.local_addr().unwrap().port()),
+        format!("/ip4/127.0.0.1/udp/{}/quic-v1", udp.local_addr().unwrap().port()),
+    ];
+    for taken in addresses {
+        let config = NetConfig { listen: vec![taken.parse().unwrap()], ..NetConfig::default() };
+        let (_handle, mut events) = net::spawn(&Handle::current(), [9; 32], config).unwrap();
+        let Some(NetEvent::ListenFailed { address, reason }) = events.recv().await else {
+            panic!("it listens on {taken}");
+        };
+        assert_eq!(address.to_string(), taken);
+        assert!(reason.contains("in use"), "{reason:?}");
+    }
+}

@@ -6,7 +6,7 @@ use crate::bounds::SEGMENT_ENTRIES_MAX;
 use crate::codec::{DecodeError, Reader, Write as _};
 use crate::entry::{Header, merkle_climb, merkle_path};
 use crate::hash::{Digest, Domain};
-use crate::id::{EntryId, LogId};
+use crate::id::{Class, EntryId, LogId};
 use crate::keys::{self, Signature};
 
 /// A header and its signature, not yet checked.
@@ -100,6 +100,14 @@ impl Branch {
         self.covered.as_ref().map_or_else(|| self.signed.header.id(), |covered| covered.id)
     }
 
+    /// The hash of the statement there, if the position is the beginning of an authority log.
+    #[must_use]
+    pub(super) fn statement_hash(&self) -> Option<Digest> {
+        let SignedHeader { header, .. } = &self.signed;
+        let begins = self.covered.is_none() && header.seq == 0;
+        (begins && header.log.class == Class::Authority).then_some(header.sealed.hash)
+    }
+
     /// Whether the log's device signed it.
     #[must_use]
     pub fn holds(&self) -> bool {
@@ -189,6 +197,12 @@ impl ForkProof {
         self.seq
     }
 
+    /// The branch with the smaller id.
+    #[must_use]
+    pub const fn branch(&self) -> &Branch {
+        &self.first
+    }
+
     /// `first || second`, in ascending order of id.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
@@ -213,7 +227,7 @@ impl ForkProof {
 mod tests {
     use super::*;
     use crate::entry::{Covers, NO_EPOCH, Part, merkle_root};
-    use crate::id::{Class, CompartmentId, DeviceId, Incarnation};
+    use crate::id::{CompartmentId, DeviceId, Incarnation};
     use crate::keys::Signer;
 
     fn header(seq: u64, content: u8, covers: Option<Covers>) -> SignedHeader {

@@ -10,6 +10,7 @@
 //! previous hash, hashes of parts that are present); it is what disks hold and wires carry.
 //! `docs/protocol/entry.md` describes both to the byte.
 
+pub mod excess;
 pub mod fork;
 pub mod run;
 pub mod sealed;

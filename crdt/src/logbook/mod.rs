@@ -6,12 +6,14 @@
 //! resident is one [`LogState`] per log, never per entry.
 //!
 //! - [`find`]: from an entry's id to its place, by the beginnings of all ids.
+//! - `excess`: devices with too many incarnations.
 //! - `detach`: entries lose payload and key box, and stay in their chain.
 
 mod detach;
+mod excess;
 pub mod find;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::{ControlFlow, Range};
 
 use crate::bounds::{SEGMENT_BYTES_MAX, SEGMENT_ENTRIES_MAX};
@@ -22,7 +24,7 @@ use crate::entry::run::detach::SEGMENT_GROWTH_BYTES_MAX;
 use crate::entry::run::{Head, ShortEntry, UnverifiedRun, VerifiedRun};
 use crate::epoch::{KEY_BOX_BYTES, KeyBox};
 use crate::hash::Digest;
-use crate::id::{CompartmentId, EntryId, EpochId, LogId};
+use crate::id::{CompartmentId, DeviceId, EntryId, EpochId, LogId};
 use crate::store::{Batch, Space, Store, StoreError};
 
 /// Where a chunk is closed. Small enough that one read is cheap, large enough that a store's cost
@@ -61,6 +63,8 @@ impl LogState {
 pub struct Logbook {
     logs: BTreeMap<LogId, LogState>,
     ids: BTreeMap<LogNo, LogId>,
+    /// Devices with too many incarnations, and where.
+    excesses: BTreeSet<(CompartmentId, DeviceId)>,
 }
 
 /// A stretch of a log, as a sender forwards it.
@@ -113,6 +117,7 @@ impl Logbook {
                 ControlFlow::Break(())
             }
         })?;
+        book.load_excesses(store)?;
         damaged.map_or(Ok(book), Err)
     }
 

@@ -83,7 +83,7 @@ impl Driver {
         };
         for address in driver.config.listen.clone() {
             if let Err(error) = driver.swarm.listen_on(address.clone()) {
-                let reason = error.to_string();
+                let reason = said(&error);
                 driver.waiting.push_back(NetEvent::ListenFailed { address, reason });
             }
         }
@@ -189,7 +189,7 @@ impl Driver {
             }
             SwarmEvent::ListenerClosed { addresses, reason: Err(error), .. } => {
                 for address in addresses {
-                    let reason = error.to_string();
+                    let reason = said(&error);
                     self.waiting.push_back(NetEvent::ListenFailed { address, reason });
                 }
             }
@@ -331,6 +331,19 @@ impl Driver {
         let reason = up.closing.unwrap_or(reason);
         self.waiting.push_back(NetEvent::LinkDown { link, device: up.device, reason });
     }
+}
+
+/// What an error says, and those behind it: libp2p's outermost often says nothing.
+fn said(error: &dyn std::error::Error) -> String {
+    let mut texts: Vec<String> = Vec::new();
+    for error in std::iter::successors(Some(error), |error| error.source()) {
+        let text = error.to_string();
+        if !texts.iter().any(|said| said.contains(&text)) {
+            texts.push(text);
+        }
+    }
+    texts.retain(|text| !text.is_empty());
+    texts.join(": ")
 }
 
 fn swarm(keypair: identity::Keypair, config: &NetConfig) -> Result<Swarm<Behaviour>, NetError> {

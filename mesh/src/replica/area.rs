@@ -131,10 +131,16 @@ impl<S: Store> Replica<S> {
         for (log, state) in self.logbook.logs_of(id) {
             let key = LogKey::of(log);
             area.logs.insert(key, *log);
+            if self.logbook.has_excess(id, log.device) {
+                continue;
+            }
             area.frontier.set(key, state.shared);
             if state.proven_at.is_some() {
                 area.frontier.set_forked(key, state.shared);
             }
+        }
+        for device in self.logbook.excesses(id) {
+            area.frontier.set_excess(&id, device, std::iter::empty());
         }
         self.areas.insert(id, area);
         id

@@ -22,8 +22,8 @@ use tearline_crdt::statement::{
 use tearline_crdt::store::{Batch, Store, StoreError};
 use tearline_crdt::time::Now;
 
-use super::Replica;
 use super::area::{Body, coalition_body, compartment_body};
+use super::{NotTaken, Replica};
 
 /// Names a local act until it is durable.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -103,6 +103,9 @@ pub enum ActError {
     /// This device's log is forked: another copy of its keys writes, too.
     #[error("this device's log is forked: its keys are in use elsewhere")]
     Forked,
+    /// What was written was not stored.
+    #[error("it was not stored: {0}")]
+    NotTaken(#[from] NotTaken),
     /// The store failed; it must be opened again.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -157,7 +160,8 @@ impl<S: Store> Replica<S> {
         log: LogId,
         entries: &[NewEntry],
     ) -> Result<Ticket, ActError> {
-        if self.logbook.state(&log).is_some_and(|state| state.forked_at.is_some()) {
+        let forked = self.logbook.state(&log).is_some_and(|state| state.forked_at.is_some());
+        if forked || self.logbook.has_excess(log.compartment, log.device) {
             return Err(ActError::Forked);
         }
         let ticket = self.ticket();
@@ -167,7 +171,7 @@ impl<S: Store> Replica<S> {
             rest = tail;
             let head = self.logbook.head(&log);
             let run = write_segment(&log, &head, self.keys.signer(), run)?;
-            self.take(now, &run, None, rest.is_empty().then_some(ticket))?;
+            self.take(now, &run, None, rest.is_empty().then_some(ticket))??;
         }
         Ok(ticket)
     }

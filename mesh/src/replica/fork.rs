@@ -18,7 +18,7 @@ use tearline_crdt::id::LogId;
 use tearline_crdt::store::{Batch, Store, StoreError};
 use tearline_crdt::time::Now;
 
-use super::session::lag_key;
+use super::session::{LagKey, lag_key};
 use super::sync::{Outcome, drop_lag};
 use super::{Barrier, Event, Link, Output, Replica};
 use crate::fault::PeerFault;
@@ -155,7 +155,8 @@ impl<S: Store> Replica<S> {
                 self.keep_fork(now, &proof)?;
                 Ok(Ok(()))
             }
-            _ => Ok(Err(PeerFault::ForkProof)),
+            Some(_) => Ok(Err(PeerFault::ForkProof)),
+            None => self.on_excess(link, id, proof),
         }
     }
 
@@ -179,6 +180,7 @@ impl<S: Store> Replica<S> {
             self.outputs.push_back(Output::Event(Event::Forked(log)));
         }
         self.forks.push((Barrier(self.next_barrier), log));
+        self.note_incarnation(&log)?;
         self.stale.insert(log.compartment);
         self.redraw()?;
         self.seals_wanted = true;
@@ -233,9 +235,13 @@ impl<S: Store> Replica<S> {
         Ok(())
     }
 
-    /// Advertises a log up to a head that is durable; of a forked one, what its branches share.
+    /// Advertises a log up to a head that is durable; of a forked one, what its branches share; one of a
+    /// device with too many incarnations not at all.
     pub(super) fn advertise(&mut self, log: &LogId, durable: Head) {
         let key = LogKey::of(log);
+        if self.logbook.has_excess(log.compartment, log.device) {
+            return;
+        }
         let proven = self.logbook.state(log).filter(|state| {
             state.proven_at.is_some() && !self.forks.iter().any(|(_, waits)| waits == log)
         });
@@ -254,16 +260,21 @@ impl<S: Store> Replica<S> {
             return Ok(());
         }
         let key = lag_key(log.compartment, LogKey::of(log));
-        let Some(session) = self.sessions.get_mut(&link) else { return Ok(()) };
-        let said = session.accused.entry(key).or_default();
-        if *said >= SAID_MAX {
+        if !self.may_accuse(link, key) {
             return Ok(());
         }
-        *said += 1;
         let Some(proof) = self.logbook.proof(&self.store, log)? else { return Ok(()) };
         let area = self.tag_of(link, &log.compartment);
         self.say(link, Frame::Fork { area, proof });
         Ok(())
+    }
+
+    /// Whether a proof may be said once more in a session.
+    pub(super) fn may_accuse(&mut self, link: Link, key: LagKey) -> bool {
+        let Some(session) = self.sessions.get_mut(&link) else { return false };
+        let said = session.accused.entry(key).or_default();
+        *said = said.saturating_add(1);
+        *said <= SAID_MAX
     }
 }
 

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use tearline_crdt::entry::run::{Head, UnverifiedRun, VerifiedRun};
+use tearline_crdt::entry::run::{Head, RunFault, UnverifiedRun, VerifiedRun};
 use tearline_crdt::frontier::{LogKey, NodeHash};
 use tearline_crdt::id::{Class, CompartmentId, DeviceId, Incarnation, LogId};
 use tearline_crdt::statement::Statement;
@@ -41,8 +41,20 @@ pub(super) struct Arrival {
     pub(super) ticket: Option<Ticket>,
 }
 
-/// Most logs of one device in one area: one a class for each incarnation that a grant admits.
-const LOGS_PER_DEVICE_MAX: usize = 5 * tearline_crdt::bounds::INCARNATIONS_PER_GRANT_MAX;
+/// Why a verified run was not stored. Nothing was written.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum NotTaken {
+    /// It begins a log, and all numbers that this peer can give to logs are used up.
+    #[error("this peer cannot hold one more log")]
+    Full,
+    /// It does not continue its log as it is here, or goes beyond a proven fork.
+    #[error("the log went on or was forked meanwhile")]
+    Moved,
+    /// What is erased cannot be taken out of it.
+    #[error("what is erased cannot be taken out: {0}")]
+    Erased(RunFault),
+}
+
 /// Most refused logs that are remembered for a session.
 const REFUSED_MAX: usize = 1_024;
 
@@ -60,8 +72,13 @@ impl<S: Store> Replica<S> {
             return Ok(Ok(()));
         };
         let log = match self.log_of(id, &run) {
-            Ok(Some(log)) => log,
-            Ok(None) => {
+            Ok(Some(log)) if self.logbook.has_excess(id, log.device) => {
+                self.say(link, decline);
+                self.say_excess(link, id, log.device)?;
+                return Ok(Ok(()));
+            }
+            Ok(Some(log)) if self.logbook.state(&log).is_some() || self.has_room_for(&log) => log,
+            Ok(_) => {
                 self.say(link, decline);
                 return Ok(Ok(()));
             }
@@ -106,7 +123,10 @@ impl<S: Store> Replica<S> {
         if let Some(session) = self.sessions.get_mut(&link) {
             session.idle_asked = 0;
         }
-        self.take(now, &verified, Some(link), None)?;
+        if self.take(now, &verified, Some(link), None)?.is_err() {
+            // It is sound: that there is no room here is nobody's fault.
+            self.say(link, decline);
+        }
         Ok(Ok(()))
     }
 
@@ -148,14 +168,7 @@ impl<S: Store> Replica<S> {
         if LogKey::of(&log) != run.key {
             return Err(PeerFault::LogKey);
         }
-        Ok(self.has_room_for(&log).then_some(log))
-    }
-
-    /// Whether a log may begin here: a device may have only so many in one area.
-    pub(super) fn has_room_for(&self, log: &LogId) -> bool {
-        let Some(area) = self.areas.get(&log.compartment) else { return false };
-        let of_device = area.logs.values().filter(|other| other.device == log.device);
-        of_device.count() < LOGS_PER_DEVICE_MAX
+        Ok(Some(log))
     }
 
     fn admits_run(&self, log: &LogId, run: &VerifiedRun) -> bool {
@@ -164,24 +177,27 @@ impl<S: Store> Replica<S> {
         self.admits(log, first.as_ref())
     }
 
-    /// Stores a verified run and all that follows from it, in one batch. It becomes visible to
-    /// peers, and its ticket durable, with the next flush.
+    /// Stores a verified run and all that follows from it, in one batch, or says why not. It becomes
+    /// visible to peers, and its ticket durable, with the next flush.
     pub(super) fn take(
         &mut self,
         now: Now,
         run: &VerifiedRun,
         source: Option<Link>,
         ticket: Option<Ticket>,
-    ) -> Result<(), StoreError> {
+    ) -> Result<Result<(), NotTaken>, StoreError> {
         let mut batch = Batch::default();
         let log = *run.log();
         let standings = super::Standings { areas: &self.areas, own: self.keys.id(), now: now.wall };
-        // What was verified decodes; should it not, it is not stored.
-        let Ok(screened) = self.shelf.screen(&self.epoch_keys, &standings, run) else {
-            return Ok(());
+        let screened = match self.shelf.screen(&self.epoch_keys, &standings, run) {
+            Ok(screened) => screened,
+            Err(fault) => return Ok(Err(NotTaken::Erased(fault))),
         };
         let run = screened.as_ref().unwrap_or(run);
-        let Some(no) = self.logbook.append(&mut batch, run) else { return Ok(()) };
+        let Some(no) = self.logbook.append(&mut batch, run) else {
+            let begins = self.logbook.state(&log).is_none() && run.from().next == 0;
+            return Ok(Err(if begins { NotTaken::Full } else { NotTaken::Moved }));
+        };
         if let Some(area) = self.areas.get_mut(&log.compartment) {
             area.logs.insert(LogKey::of(&log), log);
         }
@@ -216,6 +232,9 @@ impl<S: Store> Replica<S> {
             self.shelf.take(&mut desk, &mut batch, no, run)?;
         }
         self.apply(batch)?;
+        if run.from().next == 0 {
+            self.note_incarnation(&log)?;
+        }
         let arrival = Arrival { log, from: run.from().next, to: *run.to(), source, ticket };
         self.arrivals.push((Barrier(self.next_barrier), arrival));
         self.erase_more(now)?;
@@ -225,7 +244,7 @@ impl<S: Store> Replica<S> {
             self.seals_wanted = true;
             self.open_waiting(now)?;
         }
-        Ok(())
+        Ok(Ok(()))
     }
 
     /// Opens entries that waited for an epoch whose keys came, and judges records again of which
@@ -296,7 +315,8 @@ impl<S: Store> Replica<S> {
             answered.push(link);
         }
         let forked = self.spread_forks(barrier)?;
-        if authority || forked {
+        let exceeded = self.spread_excesses(barrier)?;
+        if authority || forked || exceeded {
             self.on_authority_changed()?;
         }
         self.say_owed();
@@ -322,7 +342,9 @@ impl<S: Store> Replica<S> {
         let Arrival { log, from, to, source, ticket } = arrival;
         let device = source.and_then(|link| self.sessions.get(&link)).map(|s| s.device);
         self.advertise(log, *to);
-        self.note_moved(log.compartment, key, *from, to.next, device);
+        if !self.logbook.has_excess(log.compartment, log.device) {
+            self.note_moved(log.compartment, key, *from, to.next, device);
+        }
         if let Some(link) = source {
             haves.entry((*link, log.compartment)).or_default().insert(key, to.next);
             let entries = to.next.saturating_sub(*from);

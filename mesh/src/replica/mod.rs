@@ -21,6 +21,7 @@
 
 mod area;
 mod author;
+mod excess;
 mod fork;
 mod govern;
 mod ingest;
@@ -53,6 +54,7 @@ use crate::fault::PeerFault;
 pub use area::{Area, Body};
 pub use author::{ActError, Done, Ticket};
 pub use govern::{Lost, Word};
+pub use ingest::NotTaken;
 pub use refusals::Misdeeds;
 pub use session::PeerState;
 pub use trace::{Exposure, Kept, QuarantinedEntry};
@@ -213,6 +215,8 @@ pub struct Replica<S> {
     tickets: Vec<(Barrier, Ticket)>,
     arrivals: Vec<(Barrier, ingest::Arrival)>,
     forks: Vec<(Barrier, LogId)>,
+    /// Devices with too many incarnations, and where, of which that is not durable yet.
+    excesses: Vec<(Barrier, CompartmentId, DeviceId)>,
     /// Areas whose statements changed since their answers were drawn.
     stale: BTreeSet<CompartmentId>,
     /// Compartments in which words about records may not have been carried out.
@@ -299,6 +303,7 @@ impl<S: Store> Replica<S> {
             tickets: Vec::new(),
             arrivals: Vec::new(),
             forks: Vec::new(),
+            excesses: Vec::new(),
             stale: BTreeSet::new(),
             said: BTreeSet::new(),
             heard: BTreeMap::new(),
@@ -319,6 +324,7 @@ impl<S: Store> Replica<S> {
         replica.load_epoch_keys()?;
         replica.load_words()?;
         replica.load_areas()?;
+        replica.load_excesses()?;
         Ok(replica)
     }
 

@@ -112,6 +112,8 @@ pub(super) struct Session {
     pub(super) started: BTreeSet<CompartmentId>,
     /// Logs in which they are behind.
     pub(super) lag: BTreeMap<LagKey, Lag>,
+    /// Logs that moved since we said what we hold, and from where, while the greeting goes on.
+    pub(super) early: BTreeMap<LagKey, u64>,
     /// Bytes sent and not acknowledged.
     pub(super) unacked: usize,
     /// How many there may be.
@@ -217,6 +219,7 @@ impl<S: Store> Replica<S> {
             shared: BTreeSet::new(),
             started: BTreeSet::new(),
             lag: BTreeMap::new(),
+            early: BTreeMap::new(),
             unacked: 0,
             window: Window::START,
             cursor: None,
@@ -547,8 +550,18 @@ impl<S: Store> Replica<S> {
     }
 
     pub(super) fn go_live(&mut self, link: Link) {
-        if let Some(session) = self.sessions.get_mut(&link) {
-            session.phase = Phase::Live;
+        let Some(session) = self.sessions.get_mut(&link) else { return };
+        session.phase = Phase::Live;
+        let device = session.device;
+        let early = std::mem::take(&mut session.early);
+        for (key, from) in early {
+            if self.right(key.1, &device).is_none() {
+                continue;
+            }
+            let Some(session) = self.sessions.get_mut(&link) else { return };
+            if session.shared.contains(&key.1) {
+                session.lag.entry(key).or_insert_with(|| Lag::at(from));
+            }
         }
         self.vouch(link);
     }
@@ -635,6 +648,11 @@ impl<S: Store> Replica<S> {
             }
         }
         self.memories = memories;
+        for session in self.sessions.values_mut() {
+            if matches!(session.phase, Phase::Opening | Phase::Greeting) {
+                session.early.entry(lag_key).or_insert(from);
+            }
+        }
         let links: Vec<(Link, DeviceId)> = self
             .sessions
             .iter()

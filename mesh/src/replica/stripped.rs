@@ -72,7 +72,9 @@ impl<S: Store> Replica<S> {
         let pending = self.arrivals.iter().any(|(_, arrival)| {
             arrival.log.class == Class::Authority && decides(&arrival.log.compartment)
         });
-        if pending || self.forks.iter().any(|(_, log)| decides(&log.compartment)) {
+        let forked = self.forks.iter().any(|(_, log)| decides(&log.compartment));
+        let exceeded = self.excesses.iter().any(|(_, area, _)| decides(area));
+        if pending || forked || exceeded {
             return None;
         }
         let authority = Prefix::default().child(Class::Authority as u8);

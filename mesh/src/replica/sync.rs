@@ -171,11 +171,19 @@ impl<S: Store> Replica<S> {
         let own = area.frontier.leaf(&theirs.key);
         let forked = area.frontier.is_forked(&theirs.key);
         let Some(log) = area.logs.get(&theirs.key).copied() else {
-            if theirs != own {
-                positions.push(own);
+            if theirs == own {
+                return Ok(());
             }
+            if let Some(device) = self.excess_at(id, &theirs.key) {
+                return self.say_excess(link, id, device);
+            }
+            positions.push(own);
             return Ok(());
         };
+        if self.logbook.has_excess(id, log.device) {
+            // They hear it by the leaf that stands here in the place of the logs.
+            return Ok(());
+        }
         let held = self.tag_at(&log, theirs.next)?;
         let same = held == Some(theirs.head);
         let they_know = held.map(forked_tag) == Some(theirs.head);

@@ -2,11 +2,12 @@
 
 use tearline_crdt::entry::run::{Head, write_segment};
 use tearline_crdt::frontier::LogKey;
-use tearline_crdt::id::Class;
-use tearline_crdt::store::Store as _;
+use tearline_crdt::id::{Class, CompartmentId};
+use tearline_crdt::store::{Batch, Space, Store as _};
 use tearline_mesh::invitation::Invited;
+use tearline_mesh::replica::{ActError, NotTaken};
 use tearline_mesh::wire::Frame;
-use tearline_mesh::{Input, Link, Output};
+use tearline_mesh::{Event, Input, Link, Output};
 
 use crate::forger::{link_as, log, run_frame, sealed, shared, tag};
 use crate::world::{World, draft, keys};
@@ -89,4 +90,83 @@ fn an_applicant_is_answered_when_its_own_admission_is_durable() {
     assert!(flushes(replica).1);
     world.crash(0);
     assert_eq!(world.peers[0].replica.coalition(coalition).unwrap().members().count(), 2);
+}
+
+/// Leaves a peer's store without a number for one more log.
+fn fill_numbers(world: &mut World, peer: usize, all: CompartmentId) {
+    let mut state = log(all, Class::Priority, 51, 1).encode().to_vec();
+    // No entries, no fork.
+    state.extend([0; 1 + 32 + 32 + 1]);
+    let mut batch = Batch::default();
+    batch.put(Space::Logs, u32::MAX.to_be_bytes(), state);
+    let store = world.peers[peer].replica.store_mut();
+    store.apply(batch).unwrap();
+    store.flush().unwrap();
+    world.crash(peer);
+}
+
+#[test]
+fn an_act_that_cannot_be_stored_fails_at_once_and_nobody_is_blamed_for_what_finds_no_room() {
+    let (mut world, all) = shared(2);
+    world.write(0, all, Class::Routine, &["one"]);
+    world.settle();
+    fill_numbers(&mut world, 0, all);
+    let now = world.now();
+    let replica = &mut world.peers[0].replica;
+    let refused = replica.write(now, all, Class::Flash, vec![draft("two")]);
+    assert!(matches!(refused, Err(ActError::NotTaken(NotTaken::Full))), "{refused:?}");
+    // What is there goes on, both ways.
+    let here = world.write(0, all, Class::Routine, &["three"])[0];
+    let there = world.write(1, all, Class::Flash, &["four"])[0];
+    world.settle();
+    world.connect(1, 0);
+    world.settle();
+    assert!(world.show(1, here).is_some());
+    assert!(world.show(0, there).is_none());
+    assert!(world.peers.iter().all(|peer| peer.replica.faults().is_empty()));
+    assert!(world.peers[1].replica.peers().iter().all(|peer| peer.entries_behind == 0));
+}
+
+#[test]
+fn whoever_was_welcomed_is_admitted_whenever_the_inviter_loses_power() {
+    let (mut welcomed, mut not) = (0, 0);
+    for invited in [Invited::Agency, Invited::Device] {
+        for steps in 0..24 {
+            let mut world = World::new(2);
+            let coalition = {
+                let mut alone = World::new(1);
+                let coalition = alone.coalition();
+                world.peers[0] = alone.peers.remove(0);
+                coalition
+            };
+            let own = world.open(0, coalition, &[1]);
+            let invitation = world.invite(coalition, invited);
+            let request = world.request(&invitation, 1);
+            // A flush of something else is under way when the request comes.
+            world.write(0, own, Class::Routine, &["x"]);
+            world.peers[1].replica.join(invitation.inviter, request);
+            world.connect(1, 0);
+            world.steps(steps);
+            world.crash(0);
+            let joined = world.peers[1].count(|event| matches!(event, Event::Joined(_)));
+            let applicant = keys(2).id();
+            let admitted = |world: &World| {
+                let coalition = world.peers[0].replica.coalition(coalition).unwrap();
+                coalition.devices().contains_key(&applicant)
+            };
+            assert!(joined == 0 || admitted(&world), "{invited:?}, after {steps}");
+            if joined == 0 {
+                not += 1
+            } else {
+                welcomed += 1
+            }
+            // It asks again if it heard nothing, and comes in by the same invitation.
+            world.connect(1, 0);
+            world.settle();
+            assert!(admitted(&world), "{invited:?}, after {steps}");
+            assert!(world.peers[1].replica.coalition(coalition).is_some());
+            assert!(world.digests_equal(0, 1), "{invited:?}, after {steps}");
+        }
+    }
+    assert!(welcomed > 0 && not > 0, "power went before and after the welcome");
 }

@@ -8,11 +8,13 @@
 
 mod boxes;
 mod durable;
+mod excess;
 mod forger;
 mod forks;
 mod govern;
 mod hostile;
 mod refusals;
+mod scattered;
 mod strangers;
 mod stripped;
 mod world;
@@ -68,6 +70,33 @@ fn news_flow_both_ways_after_a_cut() {
     world.settle();
     assert!(world.show(1, a[0]).is_some() && world.show(0, b[0]).is_some());
     assert!(world.digests_equal(0, 1));
+}
+
+#[test]
+fn what_becomes_durable_while_peers_greet_each_other_is_not_left_behind() {
+    for writer in [0, 1] {
+        let mut world = World::new(2);
+        let coalition = world.coalition();
+        world.meet(1, 0);
+        let shared = world.open(0, coalition, &[1, 2]);
+        world.meet(1, 0);
+        // In sync, or one side is already ahead, so that they do not find each other equal.
+        for ahead in [None, Some(0), Some(1)] {
+            for steps in 0..8 {
+                if let Some(ahead) = ahead {
+                    world.write(ahead, shared, Class::Priority, &["earlier"]);
+                    world.settle();
+                }
+                let link = world.connect(1, 0);
+                world.steps(steps);
+                let record = world.write(writer, shared, Class::Routine, &["now"])[0];
+                world.settle();
+                let there = world.show(1 - writer, record).is_some();
+                assert!(there, "by {writer}, {ahead:?} ahead, after {steps}");
+                world.cut(link);
+            }
+        }
+    }
 }
 
 #[test]
@@ -374,6 +403,22 @@ fn a_hundred_scattered_changes_cost_at_most_four_kilobytes() {
     let bytes: usize = world.peers.iter().map(|peer| protocol_bytes(&peer.sent)).sum();
     assert!(bytes <= 4_000, "{bytes} bytes beyond the entries");
     assert!(world.digests_equal(0, 1));
+}
+
+#[test]
+fn changes_scattered_over_many_records_of_many_devices_cost_as_little() {
+    use scattered::{BEYOND_BYTES_MAX, Scattered};
+    let mut scattered = Scattered::new(50);
+    for forgets in [false, true] {
+        scattered.change();
+        if forgets {
+            scattered.forget();
+        }
+        let meeting = scattered.meet();
+        assert!(meeting.beyond <= BEYOND_BYTES_MAX, "{meeting:?}, forgets: {forgets}");
+        assert!(meeting.entries >= 100 * 150, "all changes were sent, {meeting:?}");
+        assert!(forgets || meeting.before_entries == 1, "the first reply carries entries");
+    }
 }
 
 /// A cloned machine writes on: whatever the segments that either of the two signed, the peers that

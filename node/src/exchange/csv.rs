@@ -13,6 +13,7 @@ use serde_json::{Map, Value};
 use tearline_crdt::record::kind::Kind;
 use tearline_crdt::time::WallTime;
 
+use super::number::is_exact;
 use super::{
     Bounded, Draft, Item, OBJECT_TEXT_BYTES_MAX, Problem, ReadError, Sink, unfit, without_mark,
 };
@@ -132,7 +133,7 @@ pub fn read(file: impl Read, mapping: &Mapping, sink: &mut Sink<'_>) -> Result<(
 
 fn unreadable(error: csv::Error) -> ReadError {
     match error.into_kind() {
-        csv::ErrorKind::Io(error) => ReadError::Io(error),
+        csv::ErrorKind::Io(error) => error.into(),
         kind => ReadError::Csv(format!("{kind:?}")),
     }
 }
@@ -157,6 +158,13 @@ fn columns(
             Source::Constant { .. } => continue,
         };
         let Some(n) = names.get(column) else {
+            if let Some(name) = header.iter().find(|name| std::str::from_utf8(name).is_err()) {
+                return Err(ReadError::Columns(format!(
+                    "{property} asks for the column {column:?}; the header is not UTF-8, at {:?}: save \
+                     the table as UTF-8",
+                    String::from_utf8_lossy(name)
+                )));
+            }
             let known: Vec<&str> = names.keys().map(String::as_str).collect();
             return Err(ReadError::Columns(format!(
                 "{property} asks for the column {column:?}; the table has {}",
@@ -191,7 +199,7 @@ fn row(
             },
             Source::Typed { column, kind, required } => {
                 let read = cell(columns, record, column).and_then(|text| match text {
-                    Some(text) => typed(*kind, column, text).map(Some),
+                    Some(text) => typed(*kind, column, text, is_place(property)).map(Some),
                     None if *required => Err(format!("the column {column:?} is empty")),
                     None => Ok(None),
                 });
@@ -209,6 +217,12 @@ fn row(
         Some(reason) => Item::Bad(Problem { place, reason }),
         None => Item::Draft(Draft { kind, fields, tlp: None, place }),
     }
+}
+
+/// Whether a property is a latitude or a longitude.
+fn is_place(property: &str) -> bool {
+    let name = property.rsplit('.').next();
+    matches!(name, Some("latitude" | "longitude"))
 }
 
 /// Why a latitude or longitude in a row is none.
@@ -236,26 +250,47 @@ fn cell<'r>(
     column: &str,
 ) -> Result<Option<&'r str>, String> {
     let bytes = columns.get(column).and_then(|n| record.get(*n)).unwrap_or_default();
-    let text = std::str::from_utf8(bytes)
-        .map_err(|_| format!("the column {column:?} is not UTF-8; save the table as UTF-8"))?
-        .trim();
+    let text = std::str::from_utf8(bytes).map_err(|error| {
+        let at = error.valid_up_to();
+        let value = bytes.get(at).copied().unwrap_or_default();
+        let line = record.position().map_or(0, csv::Position::line);
+        format!(
+            "the column {column:?} is not UTF-8 from its byte {} on (0x{value:02x}; the row begins at \
+             line {line}); save the table as UTF-8",
+            at + 1
+        )
+    })?;
+    let text = text.trim();
     if text.contains('\0') {
         return Err(format!("the column {column:?} contains a NUL character"));
     }
     Ok((!text.is_empty()).then_some(text))
 }
 
-fn typed(kind: ColumnType, column: &str, text: &str) -> Result<Value, String> {
+/// A number: what is written as a whole one stays one.
+fn read_number(text: &str) -> Option<serde_json::Number> {
+    let plain = text.strip_prefix('+').unwrap_or(text);
+    let whole = serde_json::from_str::<serde_json::Number>(plain).ok();
+    whole.or_else(|| plain.parse().ok().and_then(serde_json::Number::from_f64))
+}
+
+/// What the text of a column stands for. A double holds a `place` on the globe to less than a hair's
+/// breadth, so that may be rounded.
+fn typed(kind: ColumnType, column: &str, text: &str, is_place: bool) -> Result<Value, String> {
     let no = |what: &str| format!("the column {column:?} is {text:?}, which is no {what}");
     Ok(match kind {
         ColumnType::Text => Value::String(text.into()),
         ColumnType::Int => text.parse::<i64>().map_err(|_| no("whole number"))?.into(),
-        ColumnType::Float => text
-            .parse::<f64>()
-            .ok()
-            .and_then(serde_json::Number::from_f64)
-            .map(Value::Number)
-            .ok_or_else(|| no("number"))?,
+        ColumnType::Float => {
+            let number = read_number(text).ok_or_else(|| no("number"))?;
+            if !is_place && !is_exact(text.trim_start_matches('+')) {
+                return Err(format!(
+                    "the column {column:?} is {text:?}, which cannot be kept as it is as a number; give \
+                     the column `type = \"text\"`"
+                ));
+            }
+            Value::Number(number)
+        }
         ColumnType::Bool => match text.to_ascii_lowercase().as_str() {
             "true" | "yes" | "1" => true.into(),
             "false" | "no" | "0" => false.into(),
@@ -386,6 +421,55 @@ mod tests {
             ControlFlow::Continue(())
         });
         assert!(beside.is_ok());
+    }
+
+    #[test]
+    fn numbers_come_out_as_they_went_in_or_are_refused() {
+        let mapping = "kind = \"sighting\"\n[fields]\nspeed = { column = \"V\", type = \"float\" }\n\
+                       \"where.latitude\" = { column = \"Lat\", type = \"float\" }";
+        let mapping = Mapping::parse(mapping).unwrap();
+        let long = "0.1234567890123456789012";
+        for (text, kept) in [
+            ("5", Some("5")),
+            ("9007199254740993", Some("9007199254740993")),
+            ("-12.50", Some("-12.5")),
+            ("+1.5", Some("1.5")),
+            (".5", Some("0.5")),
+            ("1e3", Some("1000.0")),
+            (long, None),
+            ("9007199254740993.0", None),
+            ("18446744073709551616", None),
+            ("1e999", None),
+            ("NaN", None),
+            ("1,5", None),
+        ] {
+            let table = format!("V,Lat\n\"{text}\",{long}\n");
+            let mut found = None;
+            read(table.as_bytes(), &mapping, &mut |item| {
+                found = Some(item);
+                ControlFlow::Continue(())
+            })
+            .unwrap();
+            let speed = match found.unwrap() {
+                Item::Draft(draft) => Some(draft.fields["speed"].to_string()),
+                Item::Bad(_) => None,
+            };
+            assert_eq!(speed.as_deref(), kept, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_row_that_is_no_utf_8_is_named_to_the_byte_and_the_others_go_in() {
+        let items = all(b"Remark,Lat,N\na,1,1\n\"b\nb\",1,1\ncaf\xe9,1,1\nd,1,1\n");
+        let bad = |item: &&Item| matches!(item, Item::Bad(_));
+        let [Item::Bad(problem)] = *items.iter().filter(bad).collect::<Vec<_>>() else {
+            panic!("{items:?}")
+        };
+        assert_eq!((items.len(), problem.place.as_str()), (4, "row 4"));
+        assert!(problem.reason.contains("from its byte 4 on (0xe9; the row begins at line 5)"));
+        let mapping = Mapping::parse(MAPPING).unwrap();
+        let header = read(&b"R\xe9mark,Lat,N\n"[..], &mapping, &mut |_| ControlFlow::Continue(()));
+        assert!(header.unwrap_err().to_string().contains("the header is not UTF-8"));
     }
 
     #[test]

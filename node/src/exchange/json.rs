@@ -13,6 +13,7 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use super::number::{Positions, inexact};
+use super::utf8::Utf8;
 use super::{Bounded, OBJECT_TEXT_BYTES_MAX, ReadError, without_mark};
 
 /// Takes each element of the array, or the reason why it is none.
@@ -44,7 +45,7 @@ pub(super) fn read_elements(
     each: &mut Each<'_>,
 ) -> Result<Outline, ReadError> {
     let left = Cell::new(OBJECT_TEXT_BYTES_MAX);
-    let file = io::BufReader::new(Bounded { file: without_mark(file)?, left: &left });
+    let file = io::BufReader::new(Bounded { file: Utf8::new(without_mark(file)?), left: &left });
     let mut de = serde_json::Deserializer::from_reader(file);
     let mut walk =
         Walk { each, positions, left: &left, outline: Outline::default(), stopped: false };

@@ -10,6 +10,7 @@ mod number;
 pub mod stix;
 #[cfg(test)]
 mod tests;
+mod utf8;
 
 use std::cell::Cell;
 use std::fs::{self, File};
@@ -23,6 +24,7 @@ use tearline_crdt::bounds::RECORD_DEPTH_MAX;
 use tearline_crdt::record::kind::Kind;
 
 use crate::failure::Failure;
+pub use utf8::NotUtf8;
 
 /// An object that can become a record.
 #[derive(Clone, Debug, PartialEq)]
@@ -101,18 +103,30 @@ pub enum ReadError {
     /// The mapping file and the table do not fit each other.
     #[error("the table and the mapping file do not fit: {0}")]
     Columns(String),
+    /// It is text in another encoding, or no text.
+    #[error(transparent)]
+    NotUtf8(NotUtf8),
     /// The system cannot read it.
     #[error("cannot read it: {0}")]
-    Io(#[from] io::Error),
+    Io(io::Error),
     /// It is no table.
     #[error("not valid CSV: {0}")]
     Csv(String),
 }
 
+impl From<io::Error> for ReadError {
+    fn from(error: io::Error) -> Self {
+        match error.get_ref().and_then(|inner| inner.downcast_ref()) {
+            Some(fault) => Self::NotUtf8(*fault),
+            None => Self::Io(error),
+        }
+    }
+}
+
 impl From<serde_json::Error> for ReadError {
     fn from(error: serde_json::Error) -> Self {
         if error.is_io() {
-            return Self::Io(error.into());
+            return io::Error::from(error).into();
         }
         let what = error.to_string();
         let what = what.split(" at line ").next().unwrap_or_default().to_owned();

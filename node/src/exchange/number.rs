@@ -82,7 +82,7 @@ fn string_end(bytes: &[u8], mut at: usize) -> usize {
 }
 
 /// Whether a number comes out as it went in, but for how it is written.
-fn is_exact(number: &str) -> bool {
+pub(super) fn is_exact(number: &str) -> bool {
     if !number.contains(['.', 'e', 'E']) {
         // "-0" is the one whole number that only a double can hold.
         return number == "-0" || number.parse::<i64>().is_ok() || number.parse::<u64>().is_ok();

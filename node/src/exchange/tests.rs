@@ -121,3 +121,37 @@ fn what_may_never_end_is_not_opened() {
     }
     assert!(open(&Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml")).is_ok());
 }
+
+#[test]
+fn a_file_in_another_encoding_ends_with_the_place_where_that_shows() {
+    let object =
+        r#"{"type":"indicator","id":"indicator--8e2e2d2b-17d4-4cbf-938f-98ee46b3cd3f","name":"#;
+    let stix =
+        [b"[\n", object.as_bytes(), b"\"a\"},\n", object.as_bytes(), b"\"caf\xe9\"}]"].concat();
+    let feature =
+        r#"{"type":"Feature","geometry":{"type":"Point","coordinates":[1,2]},"properties":"#;
+    let geojson = [
+        b"{\"type\":\"FeatureCollection\",\"features\":[\n".as_slice(),
+        feature.as_bytes(),
+        b"{\"n\":\"a\"}},\n",
+        feature.as_bytes(),
+        b"{\"n\":\"\xe9\"}}]}",
+    ]
+    .concat();
+    let mut good = 0;
+    let mut count = |item| {
+        good += usize::from(matches!(item, Item::Draft(_)));
+        ControlFlow::Continue(())
+    };
+    let outcomes = [
+        (stix::read(&stix[..], &mut count), object.len() + 5),
+        (geojson::read(&geojson[..], "f", &mut count), feature.len() + 7),
+    ];
+    for (outcome, byte) in outcomes {
+        let error = outcome.unwrap_err();
+        let ReadError::NotUtf8(fault) = &error else { panic!("{error}") };
+        assert_eq!((fault.line, fault.byte, fault.value), (3, byte, 0xe9));
+        assert!(error.to_string().contains("save the file as UTF-8"), "{error}");
+    }
+    assert_eq!(good, 2, "what came before it was handed out");
+}

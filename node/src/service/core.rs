@@ -359,8 +359,7 @@ impl Core {
             }
             NetEvent::ListenFailed { address, reason } => {
                 tracing::error!(%address, %reason, "cannot listen");
-                let why = if reason.is_empty() { String::new() } else { format!(" ({reason})") };
-                self.deaf.push(format!("{address}{why}"));
+                self.deaf.push(format!("{address} ({reason})"));
             }
             NetEvent::LinkUp { link, device, dialer, .. } => {
                 let link = Link(link.0);

@@ -51,9 +51,11 @@ impl Dialer {
         Ok(dialer)
     }
 
-    /// Adds an address of a peer, in the store with the batch. The newest is dialled first.
-    pub fn add(&mut self, batch: &mut Batch, device: DeviceId, address: &str) {
+    /// Adds an address of a peer, in the store with the batch. The newest is dialled first. `linked`
+    /// says whether there is a link to it, by whatever address: then it is not dialled.
+    pub fn add(&mut self, batch: &mut Batch, device: DeviceId, address: &str, linked: bool) {
         let target = self.targets.entry(device).or_default();
+        target.connected = linked;
         target.addresses.retain(|known| known != address);
         target.addresses.insert(0, address.to_owned());
         target.addresses.truncate(ADDRESSES_PER_PEER_MAX);
@@ -161,8 +163,8 @@ mod tests {
         let mut store = MemoryStore::default();
         let mut dialer = Dialer::default();
         let mut batch = Batch::default();
-        dialer.add(&mut batch, device, "/a");
-        dialer.add(&mut batch, device, "/b");
+        dialer.add(&mut batch, device, "/a", false);
+        dialer.add(&mut batch, device, "/b", false);
         store.apply(batch).unwrap();
         let mut dialer = Dialer::load(&store).unwrap();
         let mut now = MonoTime(0);
@@ -182,5 +184,15 @@ mod tests {
         assert!(dialer.targets()[&device].reason.is_none());
         dialer.disconnected(&device, now, "cut".into());
         assert!(dialer.wait(now).is_some());
+    }
+
+    #[test]
+    fn a_peer_that_is_linked_when_it_is_added_is_not_dialled_and_lacks_nothing() {
+        let device = DeviceId([1; 32]);
+        let mut dialer = Dialer::default();
+        dialer.add(&mut Batch::default(), device, "/a", true);
+        assert!(dialer.due(MonoTime(0)).is_empty() && dialer.wait(MonoTime(0)).is_none());
+        let target = &dialer.targets()[&device];
+        assert!(target.connected && target.reason.is_none());
     }
 }

@@ -74,7 +74,7 @@ pub fn start(opening: Opening) -> Result<Arc<dyn Service>, Failure> {
     let mut ignored = Batch::default();
     for address in &config.peers {
         if let Some((device, address)) = net::split_address(address) {
-            dialer.add(&mut ignored, device, &address.to_string());
+            dialer.add(&mut ignored, device, &address.to_string(), false);
         }
     }
     let setup = Setup {
@@ -432,10 +432,12 @@ impl Tearline {
         })?;
         self.answer(move |core| {
             let mut batch = Batch::default();
-            core.dialer.add(&mut batch, device, &address.to_string());
+            let linked = core.linked(&device);
+            core.dialer.add(&mut batch, device, &address.to_string(), linked);
             let ticket =
                 core.replica.put(batch).map_err(|error| overview::store_failure(&error))?;
-            Ok((json(&core.peer(&device))?, Some(ticket)))
+            let live = core.replica.peers().into_iter().find(|peer| peer.device == device);
+            Ok((json(&core.peer(&device, live.as_ref()))?, Some(ticket)))
         })
     }
 
@@ -493,7 +495,8 @@ impl Core {
         let mut batch = Batch::default();
         for address in invitation.addresses.iter().rev() {
             let bare = net::split_address(address).map(|(_, bare)| bare.to_string());
-            self.dialer.add(&mut batch, inviter, bare.as_deref().unwrap_or(address));
+            let linked = self.linked(&inviter);
+            self.dialer.add(&mut batch, inviter, bare.as_deref().unwrap_or(address), linked);
         }
         self.replica.put(batch).map_err(|error| overview::store_failure(&error))?;
         self.replica.join(inviter, request);

@@ -548,7 +548,9 @@ pub(super) fn act_failure(error: ActError) -> Failure {
             Failure::new(Kind::NotFound, error.to_string())
         }
         ActError::Basis | ActError::Unreadable(_) => Failure::usage(error.to_string()),
-        ActError::Repeated | ActError::Marks => Failure::failed(error.to_string()),
+        ActError::Repeated | ActError::Marks | ActError::NotTaken(_) => {
+            Failure::failed(error.to_string())
+        }
         ActError::Forked => Failure::failed(error.to_string()).hint(FORKED_FIX),
         ActError::Draft { error: DraftError::NoRecord, .. } => {
             Failure::new(Kind::NotFound, DraftError::NoRecord.to_string())

@@ -6,7 +6,7 @@
 //! sealed headers, and takes up each record that they are about once. Most records are no more than
 //! a genesis; for those neither a payload nor a document is opened unless they come to count.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::{ControlFlow, Range};
 
 use crate::codec::{DecodeError, Reader as Bytes, Write as _};
@@ -182,7 +182,7 @@ impl Work<'_, '_> {
     }
 
     fn show_anew(&mut self, record: RecordId, listing: &mut Listing) -> Result<bool, StoreError> {
-        let mut thread = self.load_thread(record, listing, None)?;
+        let mut thread = self.load_thread(record, listing, &BTreeSet::new())?;
         self.evaluate(&mut thread)?;
         self.show_thread(&thread, listing)
     }
