@@ -11,9 +11,10 @@ use tearline_crdt::entry::sealed::LogCipher;
 use tearline_crdt::epoch::{EpochKeys, box_context, decode_boxes};
 use tearline_crdt::frontier::{Frontier, LogKey};
 use tearline_crdt::hash::Digest;
-use tearline_crdt::id::{Class, CompartmentId, DeviceId, EntryId, EpochId, LogId};
+use tearline_crdt::id::{Class, CompartmentId, DeviceId, EntryId, EpochId, LogId, StatementId};
 use tearline_crdt::keys::KemKey;
 use tearline_crdt::logbook::{LogNo, Logbook};
+use tearline_crdt::record::receipt::Outcome;
 use tearline_crdt::statement::{Audience, Opening, Right, Statement};
 use tearline_crdt::store::{Batch, Space, Store, StoreError};
 
@@ -50,6 +51,8 @@ pub struct Area {
     pub(super) spoken: BTreeMap<EntryId, Spoken>,
     /// Entries that erasures list, with their places until they are destroyed.
     pub(super) listed: BTreeMap<EntryId, Option<(LogId, u64)>>,
+    /// What was answered to statements about records, of those that were looked up since the start.
+    pub(super) answered: BTreeMap<StatementId, Outcome>,
     /// Where boxes for this device are of epochs that we cannot open: the entries of the authority
     /// logs that carry them. One may come before the statement of its epoch.
     closed: BTreeMap<EpochId, Vec<(LogId, u64)>>,
@@ -124,6 +127,7 @@ impl<S: Store> Replica<S> {
             drawn: BTreeMap::new(),
             spoken: BTreeMap::new(),
             listed: BTreeMap::new(),
+            answered: BTreeMap::new(),
             closed: BTreeMap::new(),
             unnamed: BTreeMap::new(),
             kem_keys: BTreeMap::new(),

@@ -12,6 +12,7 @@ mod forger;
 mod forks;
 mod govern;
 mod hostile;
+mod receipts;
 mod strangers;
 mod stripped;
 mod world;
