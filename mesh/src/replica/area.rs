@@ -531,6 +531,7 @@ impl<S: Store> Replica<S> {
     /// Keeps an epoch's keys.
     pub(super) fn hold_epoch(&mut self, batch: &mut Batch, id: EpochId, keys: EpochKeys) {
         keys.store(batch, id);
+        self.note_held(batch, id);
         self.epoch_keys.insert(id, keys);
         self.shelf.epoch_opened(id);
     }

@@ -202,6 +202,7 @@ impl<S: Store> Replica<S> {
                 );
             }
         } else {
+            self.note_written(&mut batch, run);
             self.at_desk(now, |shelf, desk| shelf.take(desk, &mut batch, no, run))?;
         }
         self.apply(batch)?;

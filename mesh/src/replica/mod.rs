@@ -26,6 +26,7 @@ mod govern;
 mod ingest;
 mod join;
 mod names;
+mod schedule;
 mod session;
 mod standings;
 mod stripped;
@@ -52,6 +53,7 @@ use crate::fault::PeerFault;
 pub use area::{Area, Body};
 pub use author::{ActError, Done, Ticket};
 pub use govern::{Lost, Word};
+pub use schedule::EpochAge;
 pub use session::PeerState;
 pub use trace::{Exposure, Kept, QuarantinedEntry};
 
@@ -95,7 +97,8 @@ pub enum Input {
         /// The link.
         link: Link,
     },
-    /// Time passed. To be said about once a minute: records are destroyed when their delay is over.
+    /// Time passed. To be said about once a minute: records are destroyed when their delay is over,
+    /// and epochs are followed by others.
     Tick,
     /// The store was flushed after the [`Output::Flush`] with this barrier.
     Flushed {
@@ -199,6 +202,12 @@ pub struct Replica<S> {
     shelf: Shelf,
     areas: BTreeMap<CompartmentId, Area>,
     epoch_keys: BTreeMap<EpochId, EpochKeys>,
+    /// Since when the epochs' keys are held.
+    ages: BTreeMap<EpochId, schedule::Age>,
+    /// How long an epoch is written under, in ms.
+    rotate_after_ms: Option<u64>,
+    /// When epochs are next looked at.
+    next_look: Option<MonoTime>,
     sessions: BTreeMap<Link, Session>,
     memories: BTreeMap<DeviceId, PeerMemory>,
     joining: BTreeMap<DeviceId, crate::invitation::JoinRequest>,
@@ -285,6 +294,9 @@ impl<S: Store> Replica<S> {
             shelf,
             areas: BTreeMap::new(),
             epoch_keys: BTreeMap::new(),
+            ages: BTreeMap::new(),
+            rotate_after_ms: None,
+            next_look: None,
             sessions: BTreeMap::new(),
             memories: BTreeMap::new(),
             joining: BTreeMap::new(),
@@ -312,6 +324,7 @@ impl<S: Store> Replica<S> {
             outputs: VecDeque::new(),
         };
         replica.load_epoch_keys()?;
+        replica.load_ages()?;
         replica.load_words()?;
         replica.load_areas()?;
         Ok(replica)
@@ -339,6 +352,7 @@ impl<S: Store> Replica<S> {
         }
         self.obey(now)?;
         self.seal_missing(now)?;
+        self.rotate_due(now)?;
         self.settle_outputs()
     }
 

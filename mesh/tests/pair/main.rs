@@ -13,6 +13,7 @@ mod forks;
 mod govern;
 mod hostile;
 mod receipts;
+mod schedule;
 mod strangers;
 mod stripped;
 mod world;

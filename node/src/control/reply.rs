@@ -290,10 +290,23 @@ CompartmentDetail {
     /// What the list says of it.
     #[serde(flatten)]
     summary: Compartment,
-    /// Its current epoch's id; null while no epoch can be opened.
-    epoch: Option<String>,
+    /// Its current epoch; null while no epoch can be opened.
+    epoch: Option<Epoch>,
     /// Its logs.
     logs: Vec<Log>,
+});
+
+shape!(
+/// The keys that a compartment is written under.
+Epoch {
+    /// The epoch's id.
+    epoch: String,
+    /// When this peer first held its keys.
+    since: String,
+    /// Whether anything is sealed under it.
+    written: bool,
+    /// When the next begins by itself, if anything is sealed under this one by then; null if it does not.
+    due: Option<String>,
 });
 
 shape!(
