@@ -526,7 +526,9 @@ Why {
     compartment: String,
     /// That compartment's name.
     compartment_name: String,
-    /// Its effective label.
+    /// "shown"; or why not: "hidden", "erased", "quarantined", "retired", "waiting".
+    state: String,
+    /// Its effective label; empty where the record is not shown.
     label: String,
     /// The grounds, in the order in which they were checked.
     because: Vec<Reason>,
@@ -535,12 +537,28 @@ Why {
 });
 
 shape!(
-/// A ground for being able to read a record.
+/// A ground for being able to read a record, or not.
 Reason {
-    /// What was checked: "audience", "grant", "epoch", "label".
+    /// What was checked: "audience", "grant", "epoch", "label"; "said" of the record; "quarantine",
+    /// "retired", "keys".
     rule: String,
     /// What was found.
     detail: String,
+    /// The section of `docs/protocol/authority.md` by which that decides; empty where nothing there does.
+    section: String,
+    /// The statements that decided.
+    by: Vec<Decided>,
+});
+
+shape!(
+/// A statement that decided.
+Decided {
+    /// Its entry's id.
+    statement: String,
+    /// What it says.
+    what: String,
+    /// Who said it.
+    issuer: super::trust::Device,
 });
 
 shape!(

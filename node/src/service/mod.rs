@@ -12,6 +12,7 @@ mod records;
 mod said;
 mod transfer;
 mod trust;
+mod why;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
