@@ -251,10 +251,7 @@ impl<S: Store> Replica<S> {
             }
         }
         match statement {
-            Statement::Epoch(epoch) => {
-                let epoch = epoch.id(&id);
-                self.reopen_boxes(batch, id, epoch);
-            }
+            Statement::Epoch(_) => self.reopen_boxes(batch, id),
             Statement::Seal { epoch, .. } => self.take_boxes(batch, fact, epoch),
             Statement::Describe { epoch } => {
                 let name = self.open_name(fact, epoch);
@@ -454,10 +451,20 @@ impl<S: Store> Replica<S> {
         (name.len() <= NAME_BYTES_MAX && !name.chars().any(char::is_control)).then_some(name)
     }
 
-    /// Tries the boxes that came before the statement of their epoch.
-    fn reopen_boxes(&mut self, batch: &mut Batch, area: CompartmentId, epoch: EpochId) {
-        let Some(area) = self.areas.get_mut(&area) else { return };
-        for (log, seq) in area.closed.remove(&epoch).unwrap_or_default() {
+    /// Tries the boxes that came before the statement of their epoch, or before that of one which it
+    /// follows.
+    fn reopen_boxes(&mut self, batch: &mut Batch, area: CompartmentId) {
+        let Some(Area { body: Body::Compartment(compartment), closed, .. }) =
+            self.areas.get_mut(&area)
+        else {
+            return;
+        };
+        let known: Vec<(EpochId, Vec<(LogId, u64)>)> =
+            closed.extract_if(.., |epoch, _| compartment.epochs().contains_key(epoch)).collect();
+        let places = known.into_iter().flat_map(|(epoch, places)| {
+            places.into_iter().map(move |(log, seq)| (epoch, log, seq))
+        });
+        for (epoch, log, seq) in places {
             let Ok(Some(entry)) = self.logbook.entry(&self.store, &log, seq) else { continue };
             let payload = entry.payload.as_deref();
             let fact = Fact { id: entry.id, seq, log, statement: &entry.sealed, payload };
