@@ -11,6 +11,7 @@ use toml_edit::{DocumentMut, Item, Value};
 use crate::failure::Failure;
 use crate::files::write_atomically;
 use crate::home::Home;
+use crate::length;
 use crate::logging;
 
 /// What a device is told to do.
@@ -28,8 +29,19 @@ pub struct Config {
     pub peers: Vec<String>,
     /// What to log, as `TEARLINE_LOG`: "info", "tearline_mesh=debug,info".
     pub log: String,
+    /// The keys of compartments.
+    pub epochs: Epochs,
     /// Limits of the daemon.
     pub limits: Limits,
+}
+
+/// The keys of compartments.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Epochs {
+    /// How long a compartment is written under one epoch before a desk begins the next: "30d"; "none"
+    /// leaves that to removals and to `compartment rotate`.
+    pub rotate_after: String,
 }
 
 /// Limits of the daemon.
@@ -50,7 +62,34 @@ impl Default for Config {
             announce: Vec::new(),
             peers: Vec::new(),
             log: "info".into(),
+            epochs: Epochs::default(),
             limits: Limits::default(),
+        }
+    }
+}
+
+impl Default for Epochs {
+    fn default() -> Self {
+        Self { rotate_after: "90d".into() }
+    }
+}
+
+impl Epochs {
+    /// The setting in ms; `None` if epochs are not rotated by their age.
+    pub fn rotate_after_ms(&self) -> Result<Option<u64>, Failure> {
+        let text = self.rotate_after.trim();
+        if matches!(text, "none" | "0") {
+            return Ok(None);
+        }
+        let seconds = length::read(text, ROTATE_AFTER_S_MAX);
+        match seconds {
+            Ok(seconds) if seconds >= ROTATE_AFTER_S_MIN => Ok(Some(seconds * 1_000)),
+            Ok(_) => Err(Failure::usage(format!("epochs.rotate_after = {text:?} is too short"))
+                .hint("1h at least; every new epoch is sealed to every reader")),
+            Err(why) => {
+                Err(Failure::usage(format!("epochs.rotate_after = {text:?} is no length of time"))
+                    .hint(format!("{why}; or \"none\"")))
+            }
         }
     }
 }
@@ -131,6 +170,7 @@ impl Config {
         }
         logging::check(&self.log)
             .map_err(|failure| Failure { what: format!("log: {}", failure.what), ..failure })?;
+        self.epochs.rotate_after_ms()?;
         for (key, value) in [
             ("limits.commands_max", self.limits.commands_max),
             ("limits.peers_max", self.limits.peers_max),
@@ -283,6 +323,9 @@ fn line_of(text: &str, at: usize) -> usize {
     1 + text.bytes().take(at).filter(|byte| *byte == b'\n').count()
 }
 
+/// Shortest time between two epochs, and the longest that is taken: ten years.
+const ROTATE_AFTER_S_MIN: u64 = 3_600;
+const ROTATE_AFTER_S_MAX: u64 = 3_650 * 86_400;
 /// Largest value of a limit.
 const LIMIT_MAX: u32 = 4_096;
 /// Most edits between what was written and what was probably meant.
@@ -303,6 +346,10 @@ const TEMPLATE: &str = r#"
 
 # What to log to stderr; TEARLINE_LOG overrides it.
 # log = "info"
+
+# [epochs]
+# How long a compartment is written under one epoch; "none" for no limit.
+# rotate_after = "90d"
 
 # [limits]
 # commands_max = 32
@@ -365,6 +412,29 @@ mod tests {
             let text = format!("[limits]\npeers_max = {value}");
             assert_eq!(Config::parse(&text).is_ok(), valid, "{value}");
         }
+    }
+
+    #[test]
+    fn epochs_are_rotated_after_a_length_of_time_or_never() {
+        let read = |text: &str| {
+            let config = Config::parse(&format!("[epochs]\nrotate_after = {text:?}"))?;
+            config.epochs.rotate_after_ms()
+        };
+        assert_eq!(Config::default().epochs.rotate_after_ms().unwrap(), Some(90 * 86_400_000));
+        for (text, ms) in [
+            ("none", None),
+            ("0", None),
+            ("1h", Some(3_600_000)),
+            ("30d", Some(30 * 86_400_000)),
+            ("3650d", Some(3_650 * 86_400_000)),
+        ] {
+            assert_eq!(read(text).unwrap(), ms, "{text}");
+        }
+        for text in ["", "59m", "3651d", "0d", "often", "-1d"] {
+            let failure = read(text).unwrap_err();
+            assert!(failure.what.contains("epochs.rotate_after"), "{text}: {}", failure.what);
+        }
+        assert!(read("59m").unwrap_err().hint.is_some_and(|hint| hint.contains("1h")));
     }
 
     #[test]

@@ -12,6 +12,7 @@ pub mod failure;
 pub mod files;
 pub mod home;
 pub mod index;
+mod length;
 pub mod logging;
 pub mod pass;
 pub mod protection;

@@ -112,6 +112,12 @@ fn a_device_is_enrolled_lost_and_read_back_from_quarantine() -> io::Result<()> {
     until(|| Ok(customs.command(&["record", "show", &record])?.code == NOT_FOUND))?;
     let explained = done(customs.command(&["grant", "explain", &statement[..12]])?);
     assert_eq!(explained["verdict"], "it counts");
+    let why = done(customs.command(&["why", &record])?);
+    assert_eq!(why["state"], "quarantined");
+    let by = &reason(&why, "quarantine")["by"][0];
+    assert_eq!(by["statement"], statement);
+    assert_eq!(by["issuer"]["agency"]["country"], "NE");
+    assert!(by["what"].as_str().is_some_and(|what| what.starts_with("revoke device")), "{by}");
     let held = done(guard.command(&["inbox", "--quarantine"])?);
     let entry = text(&held["entries"][0]["entry"]).to_owned();
     assert!(held["entries"][0]["why"].as_str().is_some_and(|why| why.contains(statement)));
@@ -180,6 +186,59 @@ fn what_is_said_of_a_record_reaches_its_releases() -> io::Result<()> {
         assert!([DONE, INCOMPLETE].contains(&receipts.code), "{}", receipts.document);
         Ok(receipts.code == DONE)
     })
+}
+
+#[test]
+fn why_names_the_statements_that_decided() -> io::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let Pair { guard, customs } = pair(folder.path())?;
+    let desk = text(&done(guard.command(&["id"])?)["device"]).to_owned();
+    let record = sighting(&guard, "seen")?;
+    until(|| Ok(customs.command(&["record", "show", &record])?.code == DONE))?;
+    let why = done(customs.command(&["why", &record])?);
+    assert_eq!(why["state"], "shown");
+    for (rule, what) in
+        [("audience", "open a compartment"), ("grant", "desk "), ("epoch", "seal epoch ")]
+    {
+        let by = &reason(&why, rule)["by"][0];
+        assert!(by["what"].as_str().is_some_and(|said| said.starts_with(what)), "{rule}: {by}");
+        let explained = done(customs.command(&["grant", "explain", text(&by["statement"])])?);
+        assert_eq!(explained["what"], by["what"]);
+    }
+
+    // Hidden, held, and destroyed.
+    done(guard.command(&["record", "restrict", &record])?);
+    done(guard.command(&["record", "recall", &record])?);
+    until(|| Ok(customs.command(&["why", &record])?.document["state"] == "hidden"))?;
+    let mut said = Vec::new();
+    until(|| {
+        let why = done(customs.command(&["why", &record])?);
+        said = reason(&why, "said")["by"].as_array().cloned().unwrap_or_default();
+        Ok(said.len() == 2)
+    })?;
+    assert!(said.iter().all(|one| one["issuer"]["device"] == desk.as_str()), "{said:?}");
+    let erased = done(guard.command(&["record", "erase", &record, "--basis", "Article 17"])?);
+    until(|| Ok(customs.command(&["why", &record])?.document["state"] == "erased"))?;
+    let why = done(customs.command(&["why", &record])?);
+    assert_eq!(reason(&why, "said")["by"][0]["statement"], erased["statement"]);
+
+    // What may not be known is not there.
+    let new = ["record", "new", "--kind", "report", "--set", "name=Own", "--set", "content=Text"];
+    let own = text(&done(guard.command(&new)?)["record"]).to_owned();
+    assert_eq!(done(guard.command(&["why", &own])?)["state"], "shown");
+    for hidden in [own.as_str(), "00000000-0000-4000-8000-000000000000"] {
+        let answer = customs.command(&["why", hidden])?;
+        assert_eq!(answer.code, NOT_FOUND, "{}", answer.document);
+    }
+    Ok(())
+}
+
+/// The ground of an answer of `why` that has this rule.
+fn reason(why: &Value, rule: &str) -> Value {
+    let because = why["because"].as_array().cloned().unwrap_or_default();
+    let found = because.into_iter().find(|reason| reason["rule"] == rule);
+    assert!(found.is_some(), "no {rule}: {why}");
+    found.unwrap_or_default()
 }
 
 fn sighting(daemon: &Daemon, name: &str) -> io::Result<String> {

@@ -170,6 +170,24 @@ impl Compartment {
         state
     }
 
+    /// The statements that make [`Compartment::record_state`] what it is: what was said by who may, and
+    /// was not lifted.
+    pub fn binding(
+        &self,
+        genesis: &EntryId,
+        origin: AgencyNo,
+        reader: AgencyNo,
+    ) -> impl Iterator<Item = StatementId> {
+        let said = self.words.records.get(genesis).into_iter().flatten();
+        said.filter(move |(word, author, id)| {
+            let by = agency(*author);
+            let may = by.is_none_or(|by| by == origin || *word == Word::Hold && by == reader);
+            let liftable = matches!(word, Word::Restrict | Word::Hold);
+            may && !(liftable && self.words.lifted.contains(id))
+        })
+        .map(|(_, _, id)| *id)
+    }
+
     /// The records, by genesis, with which a peer of `reader` is to destroy an entry that `author`'s
     /// device wrote.
     pub fn erasures_of(

@@ -11,9 +11,10 @@ use tearline_crdt::entry::sealed::LogCipher;
 use tearline_crdt::epoch::{EpochKeys, box_context, decode_boxes};
 use tearline_crdt::frontier::{Frontier, LogKey};
 use tearline_crdt::hash::Digest;
-use tearline_crdt::id::{Class, CompartmentId, DeviceId, EntryId, EpochId, LogId};
+use tearline_crdt::id::{Class, CompartmentId, DeviceId, EntryId, EpochId, LogId, StatementId};
 use tearline_crdt::keys::KemKey;
 use tearline_crdt::logbook::{LogNo, Logbook};
+use tearline_crdt::record::receipt::Outcome;
 use tearline_crdt::statement::{Audience, Opening, Right, Statement};
 use tearline_crdt::store::{Batch, Space, Store, StoreError};
 
@@ -50,6 +51,8 @@ pub struct Area {
     pub(super) spoken: BTreeMap<EntryId, Spoken>,
     /// Entries that erasures list, with their places until they are destroyed.
     pub(super) listed: BTreeMap<EntryId, Option<(LogId, u64)>>,
+    /// What was answered to statements about records, of those that were looked up since the start.
+    pub(super) answered: BTreeMap<StatementId, Outcome>,
     /// Where boxes for this device are of epochs that we cannot open: the entries of the authority
     /// logs that carry them. One may come before the statement of its epoch.
     closed: BTreeMap<EpochId, Vec<(LogId, u64)>>,
@@ -124,6 +127,7 @@ impl<S: Store> Replica<S> {
             drawn: BTreeMap::new(),
             spoken: BTreeMap::new(),
             listed: BTreeMap::new(),
+            answered: BTreeMap::new(),
             closed: BTreeMap::new(),
             unnamed: BTreeMap::new(),
             kem_keys: BTreeMap::new(),
@@ -253,10 +257,7 @@ impl<S: Store> Replica<S> {
             }
         }
         match statement {
-            Statement::Epoch(epoch) => {
-                let epoch = epoch.id(&id);
-                self.reopen_boxes(batch, id, epoch);
-            }
+            Statement::Epoch(_) => self.reopen_boxes(batch, id),
             Statement::Seal { epoch, .. } => self.take_boxes(batch, fact, epoch),
             Statement::Describe { epoch } => {
                 let name = self.open_name(fact, epoch);
@@ -456,10 +457,20 @@ impl<S: Store> Replica<S> {
         (name.len() <= NAME_BYTES_MAX && !name.chars().any(char::is_control)).then_some(name)
     }
 
-    /// Tries the boxes that came before the statement of their epoch.
-    fn reopen_boxes(&mut self, batch: &mut Batch, area: CompartmentId, epoch: EpochId) {
-        let Some(area) = self.areas.get_mut(&area) else { return };
-        for (log, seq) in area.closed.remove(&epoch).unwrap_or_default() {
+    /// Tries the boxes that came before the statement of their epoch, or before that of one which it
+    /// follows.
+    fn reopen_boxes(&mut self, batch: &mut Batch, area: CompartmentId) {
+        let Some(Area { body: Body::Compartment(compartment), closed, .. }) =
+            self.areas.get_mut(&area)
+        else {
+            return;
+        };
+        let known: Vec<(EpochId, Vec<(LogId, u64)>)> =
+            closed.extract_if(.., |epoch, _| compartment.epochs().contains_key(epoch)).collect();
+        let places = known.into_iter().flat_map(|(epoch, places)| {
+            places.into_iter().map(move |(log, seq)| (epoch, log, seq))
+        });
+        for (epoch, log, seq) in places {
             let Ok(Some(entry)) = self.logbook.entry(&self.store, &log, seq) else { continue };
             let payload = entry.payload.as_deref();
             let fact = Fact { id: entry.id, seq, log, statement: &entry.sealed, payload };
@@ -537,6 +548,7 @@ impl<S: Store> Replica<S> {
     /// Keeps an epoch's keys.
     pub(super) fn hold_epoch(&mut self, batch: &mut Batch, id: EpochId, keys: EpochKeys) {
         keys.store(batch, id);
+        self.note_held(batch, id);
         self.epoch_keys.insert(id, keys);
         self.shelf.epoch_opened(id);
     }

@@ -243,6 +243,7 @@ impl<S: Store> Replica<S> {
         if self.areas.len() >= crate::wire::AREAS_MAX {
             return Err(ActError::Compartments);
         }
+        self.wall = now.wall;
         let nonce = random(&mut *self.entropy);
         let coalition = self.coalition(coalition_id).ok_or(ActError::NoCoalition)?;
         let root = |no: AgencyNo| coalition.member(no).map(|member| (no, member.root));
@@ -454,6 +455,7 @@ impl<S: Store> Replica<S> {
         if self.right(id, &self.device()).is_none_or(|right| right < Right::Write) {
             return Err(ActError::Denied { needed: Right::Write });
         }
+        self.wall = now.wall;
         let (value, statements) = self.new_epoch(id)?;
         let ticket = self.state(now, id, statements)?;
         Ok(Done { value, ticket })

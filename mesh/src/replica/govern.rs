@@ -372,14 +372,6 @@ impl<S: Store> Replica<S> {
         logs.outcome().map(|()| cause)
     }
 
-    /// Where an erased record was, and its genesis; `None` if it is not erased here.
-    #[must_use]
-    pub fn tombstone(&self, record: &RecordId) -> Option<(CompartmentId, EntryId)> {
-        let genesis = self.shelf.tombstone(record)?.genesis;
-        let of = |area: &&super::Area| area.spoken.contains_key(&genesis);
-        self.areas.values().find(of).map(|area| (area.id, genesis))
-    }
-
     /// The agency of this device in a coalition, while its standing is open.
     #[must_use]
     pub fn own_agency(&self, coalition: CoalitionId) -> Option<AgencyNo> {

@@ -219,17 +219,8 @@ impl<S: Store> Replica<S> {
                 );
             }
         } else {
-            let standings =
-                super::Standings { areas: &self.areas, own: self.keys.id(), now: now.wall };
-            let mut desk = tearline_crdt::record::shelf::Desk {
-                store: &self.store,
-                logbook: &self.logbook,
-                keys: &self.epoch_keys,
-                standings: &standings,
-                projection: &mut *self.projection,
-                now: now.wall,
-            };
-            self.shelf.take(&mut desk, &mut batch, no, run)?;
+            self.note_written(&mut batch, run);
+            self.at_desk(now, |shelf, desk| shelf.take(desk, &mut batch, no, run))?;
         }
         self.apply(batch)?;
         if run.from().next == 0 {
@@ -252,21 +243,13 @@ impl<S: Store> Replica<S> {
     pub(super) fn open_waiting(&mut self, now: Now) -> Result<(), StoreError> {
         while self.shelf.has_opened_epochs() || self.shelf.has_moved() {
             let mut batch = Batch::default();
-            let standings =
-                super::Standings { areas: &self.areas, own: self.keys.id(), now: now.wall };
-            let mut desk = tearline_crdt::record::shelf::Desk {
-                store: &self.store,
-                logbook: &self.logbook,
-                keys: &self.epoch_keys,
-                standings: &standings,
-                projection: &mut *self.projection,
-                now: now.wall,
-            };
-            if self.shelf.has_moved() {
-                self.shelf.judge_moved(&mut desk, &mut batch)?;
-            } else {
-                self.shelf.open_waiting(&mut desk, &mut batch)?;
-            }
+            self.at_desk(now, |shelf, desk| {
+                if shelf.has_moved() {
+                    shelf.judge_moved(desk, &mut batch)
+                } else {
+                    shelf.open_waiting(desk, &mut batch)
+                }
+            })?;
             self.apply(batch)?;
         }
         self.erase_more(now)?;
@@ -277,17 +260,7 @@ impl<S: Store> Replica<S> {
     pub(super) fn erase_more(&mut self, now: Now) -> Result<(), StoreError> {
         while self.shelf.has_erasures() {
             let mut batch = Batch::default();
-            let standings =
-                super::Standings { areas: &self.areas, own: self.keys.id(), now: now.wall };
-            let mut desk = tearline_crdt::record::shelf::Desk {
-                store: &self.store,
-                logbook: &self.logbook,
-                keys: &self.epoch_keys,
-                standings: &standings,
-                projection: &mut *self.projection,
-                now: now.wall,
-            };
-            self.shelf.erase_more(&mut desk, &mut batch)?;
+            self.at_desk(now, |shelf, desk| shelf.erase_more(desk, &mut batch))?;
             self.apply(batch)?;
         }
         Ok(())

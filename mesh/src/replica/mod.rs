@@ -28,6 +28,7 @@ mod ingest;
 mod join;
 mod names;
 mod refusals;
+mod schedule;
 mod session;
 mod standings;
 mod stripped;
@@ -56,6 +57,7 @@ pub use author::{ActError, Done, Ticket};
 pub use govern::{Lost, Word};
 pub use ingest::NotTaken;
 pub use refusals::Misdeeds;
+pub use schedule::EpochAge;
 pub use session::PeerState;
 pub use trace::{Exposure, Kept, QuarantinedEntry};
 
@@ -99,7 +101,8 @@ pub enum Input {
         /// The link.
         link: Link,
     },
-    /// Time passed. To be said about once a minute: records are destroyed when their delay is over.
+    /// Time passed. To be said about once a minute: records are destroyed when their delay is over,
+    /// and epochs are followed by others.
     Tick,
     /// The store was flushed after the [`Output::Flush`] with this barrier.
     Flushed {
@@ -203,6 +206,12 @@ pub struct Replica<S> {
     shelf: Shelf,
     areas: BTreeMap<CompartmentId, Area>,
     epoch_keys: BTreeMap<EpochId, EpochKeys>,
+    /// Since when the epochs' keys are held.
+    ages: BTreeMap<EpochId, schedule::Age>,
+    /// How long an epoch is written under, in ms.
+    rotate_after_ms: Option<u64>,
+    /// When epochs are next looked at.
+    next_look: Option<MonoTime>,
     sessions: BTreeMap<Link, Session>,
     memories: BTreeMap<DeviceId, PeerMemory>,
     joining: BTreeMap<DeviceId, crate::invitation::JoinRequest>,
@@ -293,6 +302,9 @@ impl<S: Store> Replica<S> {
             shelf,
             areas: BTreeMap::new(),
             epoch_keys: BTreeMap::new(),
+            ages: BTreeMap::new(),
+            rotate_after_ms: None,
+            next_look: None,
             sessions: BTreeMap::new(),
             memories: BTreeMap::new(),
             joining: BTreeMap::new(),
@@ -322,6 +334,7 @@ impl<S: Store> Replica<S> {
             outputs: VecDeque::new(),
         };
         replica.load_epoch_keys()?;
+        replica.load_ages()?;
         replica.load_words()?;
         replica.load_areas()?;
         replica.load_excesses()?;
@@ -350,6 +363,7 @@ impl<S: Store> Replica<S> {
         }
         self.obey(now)?;
         self.seal_missing(now)?;
+        self.rotate_due(now)?;
         self.settle_outputs()
     }
 

@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 
 use tearline_crdt::id::{AgencyNo, CompartmentId, DeviceId, EntryId, LogId};
 use tearline_crdt::record::kind::Kind;
-use tearline_crdt::record::shelf::{self, RecordState, Stewardship};
-use tearline_crdt::time::WallTime;
+use tearline_crdt::record::shelf::{self, Desk, RecordState, Shelf, Stewardship};
+use tearline_crdt::store::Store;
+use tearline_crdt::time::{Now, WallTime};
 
+use super::Replica;
 use super::area::{Area, Body};
 
 /// The answers as they were last drawn, for a device at a time.
@@ -16,6 +18,26 @@ pub(super) struct Standings<'a> {
     pub(super) own: DeviceId,
     /// Now, for the delay between hiding and destroying.
     pub(super) now: WallTime,
+}
+
+impl<S: Store> Replica<S> {
+    /// Has the shelf work, with all that it needs of the replica before it.
+    pub(super) fn at_desk<T>(
+        &mut self,
+        now: Now,
+        work: impl FnOnce(&mut Shelf, &mut Desk<'_>) -> T,
+    ) -> T {
+        let standings = Standings { areas: &self.areas, own: self.keys.id(), now: now.wall };
+        let mut desk = Desk {
+            store: &self.store,
+            logbook: &self.logbook,
+            keys: &self.epoch_keys,
+            standings: &standings,
+            projection: &mut *self.projection,
+            now: now.wall,
+        };
+        work(&mut self.shelf, &mut desk)
+    }
 }
 
 impl Standings<'_> {

@@ -13,6 +13,7 @@ use tearline_crdt::id::{
 };
 use tearline_crdt::logbook::StoredEntry;
 use tearline_crdt::record::receipt::Receipts;
+use tearline_crdt::record::shelf::{self, Tombstone};
 use tearline_crdt::statement::Mark;
 use tearline_crdt::store::{Store, StoreError};
 use tearline_crdt::time::WallTime;
@@ -20,6 +21,7 @@ use tearline_crdt::time::WallTime;
 use super::Replica;
 use super::area::{Body, HeldLogs};
 use super::session::lag_key;
+use super::standings::Standings;
 
 /// How far a log is kept.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -197,6 +199,27 @@ impl<S: Store> Replica<S> {
         }
         logs.outcome()?;
         Ok(found)
+    }
+
+    /// Where the entries of a record are that are listed here, whether or not it can be shown.
+    pub fn places_of(&self, record: &RecordId) -> Result<Vec<(LogId, u64)>, StoreError> {
+        shelf::places_of(&self.store, &self.logbook, record)
+    }
+
+    /// When a record that is hidden because it is erased will be destroyed here; `None` if nobody may
+    /// have it destroyed.
+    #[must_use]
+    pub fn destroyed_from(&self, log: &LogId, genesis: &EntryId) -> Option<WallTime> {
+        let standings = Standings { areas: &self.areas, own: self.keys.id(), now: self.wall };
+        standings.due(log, genesis)
+    }
+
+    /// What is kept of an erased record; `None` if it is not erased here.
+    #[must_use]
+    pub fn tombstone(&self, record: &RecordId) -> Option<(CompartmentId, Tombstone)> {
+        let stone = *self.shelf.tombstone(record)?;
+        let of = |area: &&super::Area| area.spoken.contains_key(&stone.genesis);
+        self.areas.values().find(of).map(|area| (area.id, stone))
     }
 
     /// The devices of an area, without this one, of which it is known that they hold a log up to a

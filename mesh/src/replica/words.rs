@@ -21,7 +21,7 @@ use tearline_crdt::entry::run::VerifiedRun;
 use tearline_crdt::id::{Class, CompartmentId, EntryId, LogId, RecordId, StatementId};
 use tearline_crdt::logbook::find::Search;
 use tearline_crdt::record::receipt::{self, Outcome, Receipt, Receipts, Refusal};
-use tearline_crdt::record::shelf::{Desk, RecordState, Stewardship as _, record_at};
+use tearline_crdt::record::shelf::{RecordState, Stewardship as _, record_at};
 use tearline_crdt::statement::{Right, Statement};
 use tearline_crdt::store::{Batch, Space, Store, StoreError};
 use tearline_crdt::time::{Now, WallTime};
@@ -188,51 +188,24 @@ impl<S: Store> Replica<S> {
         if asked == done {
             return Ok(());
         }
-        let record = self.record_at(now, &log, seq)?;
+        let record = self.at_desk(now, |_, desk| record_at(desk, &log, seq))?;
         if let (Some(_), Some(record)) = (state.erased, record) {
             self.add_missed(now, id, genesis, record)?;
         }
         let mut batch = Batch::default();
-        let standings = Standings { areas: &self.areas, own: self.keys.id(), now: now.wall };
-        let mut desk = Desk {
-            store: &self.store,
-            logbook: &self.logbook,
-            keys: &self.epoch_keys,
-            standings: &standings,
-            projection: &mut *self.projection,
-            now: now.wall,
-        };
-        match (state.erased, record) {
+        self.at_desk(now, |shelf, desk| match (state.erased, record) {
             (Some(statement), Some(record)) => {
-                self.shelf.erase(&mut desk, &mut batch, record, genesis, statement)?;
+                shelf.erase(desk, &mut batch, record, genesis, statement).map(|_| ())
             }
-            (None, Some(record)) => self.shelf.restate(&mut desk, &mut batch, record)?,
-            (_, None) => {}
-        }
+            (None, Some(record)) => shelf.restate(desk, &mut batch, record),
+            (_, None) => Ok(()),
+        })?;
         let spoken = self.areas.get_mut(&id).and_then(|area| area.spoken.get_mut(&genesis));
         if let Some(spoken) = spoken {
             spoken.done = asked;
             batch.put(Space::Meta, word_key(&genesis), write_word(spoken));
         }
         self.apply(batch)
-    }
-
-    fn record_at(
-        &mut self,
-        now: Now,
-        log: &LogId,
-        seq: u64,
-    ) -> Result<Option<RecordId>, StoreError> {
-        let standings = Standings { areas: &self.areas, own: self.keys.id(), now: now.wall };
-        let desk = Desk {
-            store: &self.store,
-            logbook: &self.logbook,
-            keys: &self.epoch_keys,
-            standings: &standings,
-            projection: &mut *self.projection,
-            now: now.wall,
-        };
-        record_at(&desk, log, seq)
     }
 
     /// Adds entries of the own agency's devices that an erasure did not list, so that relays destroy
@@ -312,6 +285,7 @@ impl<S: Store> Replica<S> {
             return Ok(());
         };
         let mut fresh: BTreeMap<StatementId, Outcome> = BTreeMap::new();
+        let mut known = Vec::new();
         for (genesis, spoken) in &area.spoken {
             let held = spoken
                 .place
@@ -326,19 +300,31 @@ impl<S: Store> Replica<S> {
                     Asked::Erase if held => Outcome::Refused(Refusal::HOLD),
                     Asked::Erase => Outcome::Hidden,
                 };
-                if receipt::answer(&self.store, &statement, &own)?.map(|a| a.outcome)
-                    != Some(outcome)
-                {
+                if area.answered.get(&statement) == Some(&outcome) {
+                    continue;
+                }
+                let said = receipt::answer(&self.store, &statement, &own)?.map(|a| a.outcome);
+                if said == Some(outcome) {
+                    known.push((statement, outcome));
+                } else {
                     fresh.insert(statement, outcome);
                 }
             }
         }
-        let list = fresh.into_iter().map(|(statement, outcome)| Receipt { statement, outcome });
-        let entries = Receipts::entries(now.wall, list);
+        let given = |(statement, outcome): (&StatementId, &Outcome)| Receipt {
+            statement: *statement,
+            outcome: *outcome,
+        };
+        let entries = Receipts::entries(now.wall, fresh.iter().map(given));
         match self.append_own(now, self.own_log(id, Class::Routine), &entries) {
-            Err(ActError::Store(error)) => Err(error),
-            _ => Ok(()),
+            Err(ActError::Store(error)) => return Err(error),
+            Err(_) => {}
+            Ok(_) => known.extend(fresh),
         }
+        if let Some(area) = self.areas.get_mut(&id) {
+            area.answered.extend(known);
+        }
+        Ok(())
     }
 }
 

@@ -15,6 +15,8 @@ mod govern;
 mod hostile;
 mod refusals;
 mod scattered;
+mod receipts;
+mod schedule;
 mod strangers;
 mod stripped;
 mod world;

@@ -4,8 +4,8 @@ use clap::Subcommand;
 
 use super::context::Context;
 use super::output::Outcome;
-use super::render::{Table, agencies, agency, facts, short};
-use crate::control::reply::{Compartment as Shown, CompartmentDetail, Compartments, Opened};
+use super::render::{Table, agencies, agency, facts, short, time};
+use crate::control::reply::{Compartment as Shown, CompartmentDetail, Compartments, Epoch, Opened};
 use crate::control::trust::Rotated;
 use crate::control::{CompartmentOpen, CompartmentShow, Empty, Request};
 use crate::failure::Failure;
@@ -38,7 +38,7 @@ Example:
   tearline compartment rotate 'Northern shore'
 
 Who was removed opens nothing that is written from then on. It happens by itself when a reader's
-standing ends.")]
+standing ends, and when the keys are older than the setting `epochs.rotate_after`.")]
     Rotate {
         /// Its name, its id, or the beginning of its id
         compartment: String,
@@ -116,8 +116,18 @@ pub(super) fn table(compartments: &[Shown]) -> String {
     table.text("no compartments yet")
 }
 
+/// When the next epoch begins by itself.
+fn next(epoch: &Epoch) -> String {
+    match (&epoch.due, epoch.written) {
+        (Some(due), true) => time(due),
+        (Some(due), false) => format!("{}, if something is written by then", time(due)),
+        (None, _) => "when a reader's standing ends".into(),
+    }
+}
+
 fn detail(detail: &CompartmentDetail) -> String {
     let summary = &detail.summary;
+    let epoch = detail.epoch.as_ref();
     let mut logs = Table::new(&["device", "agency", "class", "length", "head"]);
     for log in &detail.logs {
         logs.row([
@@ -135,7 +145,9 @@ fn detail(detail: &CompartmentDetail) -> String {
         ("records", summary.records.to_string()),
         ("entries", format!("{}, {} waiting", summary.entries, summary.waiting)),
         ("digest", summary.digest.clone()),
-        ("epoch", detail.epoch.clone().unwrap_or_else(|| "none that opens".into())),
+        ("epoch", epoch.map_or_else(|| "none that opens".into(), |epoch| epoch.epoch.clone())),
+        ("begun", epoch.map_or_else(String::new, |epoch| time(&epoch.since))),
+        ("next epoch", epoch.map_or_else(String::new, next)),
     ]) + "\n"
         + &logs.text("no logs yet")
 }

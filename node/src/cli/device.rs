@@ -9,7 +9,7 @@ use super::keys::{method_name, method_text, seal_hint};
 use super::output::Outcome;
 use super::render::{Table, agency, facts, short, time};
 use super::secrets::Seals;
-use super::when::{length, since};
+use super::when::since;
 use crate::config::Config;
 use crate::control::reply::Invitation;
 use crate::control::trust::{Device as Shown, DeviceLost, DeviceName, Devices, Lost};
@@ -17,6 +17,7 @@ use crate::control::{Empty, PeerInvite, Request};
 use crate::failure::Failure;
 use crate::files::write_atomically;
 use crate::home::{Agency, Home, Identity};
+use crate::length;
 use crate::protection::{Opener, Protection};
 
 /// Make this device's keys and settings
@@ -217,7 +218,7 @@ Example:
 const EXPIRES_S_MAX: u64 = 30 * 86_400;
 
 fn expiry(text: &str) -> Result<u64, String> {
-    length(text, EXPIRES_S_MAX)
+    length::read(text, EXPIRES_S_MAX)
 }
 
 impl Device {

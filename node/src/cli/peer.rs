@@ -5,10 +5,10 @@ use clap::{Args, Subcommand};
 use super::context::Context;
 use super::output::Outcome;
 use super::render::{Table, agency, bytes, clean, facts, short, time};
-use super::when::length;
 use crate::control::reply::{Invitation, Joined, Peer as Known, PeerState, Peers};
 use crate::control::{self, Empty, PeerAdd, PeerInvite, PeerRemove, Request};
 use crate::failure::Failure;
+use crate::length;
 
 /// Join a coalition, by an invitation from one of its members
 #[derive(Args, Debug)]
@@ -156,7 +156,7 @@ pub(super) fn table(peers: &[Known]) -> String {
 
 /// Reads how long an invitation works.
 fn seconds(text: &str) -> Result<u64, String> {
-    length(text, EXPIRES_S_MAX)
+    length::read(text, EXPIRES_S_MAX)
 }
 
 /// Longest life of an invitation.

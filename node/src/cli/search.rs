@@ -3,6 +3,7 @@
 use clap::Args;
 
 use super::context::Context;
+use super::device::device_label;
 use super::output::Outcome;
 use super::record::{Page, paged};
 use super::render::{Table, agency, facts, short};
@@ -33,11 +34,16 @@ impl Search {
     }
 }
 
-/// Show why this device can read a record, and who else can
+/// Show why this device can read a record or not: the rules, the statements that decided, and who else
+/// can
+///
+/// A record that this device may not know of gives the same answer as one that there is not.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Example:
-  tearline why 4be1a09c")]
+  tearline why 4be1a09c
+
+What a statement says in full, and why it counts: `grant explain STATEMENT`.")]
 pub(super) struct Why {
     /// The record's id, or the beginning of it
     record: String,
@@ -48,9 +54,23 @@ impl Why {
         let request = Request::Why(control::Why { record: self.record });
         let answer = context.ask::<Grounds>(request)?;
         let why = &answer.typed;
-        let mut grounds = Table::new(&["because", ""]);
+        let mut grounds = Table::new(&["because", "", "authority.md"]);
+        let mut decided = Table::new(&["of", "statement", "what", "by", "agency"]);
         for reason in &why.because {
-            grounds.row([&reason.rule, &reason.detail]);
+            let section = match reason.section.as_str() {
+                "" => String::new(),
+                section => format!("§{section}"),
+            };
+            grounds.row([reason.rule.clone(), reason.detail.clone(), section]);
+            for one in &reason.by {
+                decided.row([
+                    reason.rule.clone(),
+                    short(&one.statement),
+                    one.what.clone(),
+                    device_label(&one.issuer),
+                    agency(&one.issuer.agency),
+                ]);
+            }
         }
         let mut holders = Table::new(&["device", "agency", "holds it"]);
         for holder in &why.holders {
@@ -63,12 +83,14 @@ impl Why {
         }
         let head = facts([
             ("record", why.record.clone()),
+            ("state", why.state.clone()),
             ("label", why.label.clone()),
             ("compartment", format!("{} ({})", why.compartment_name, short(&why.compartment))),
         ]);
         let text = format!(
-            "{head}\n{}\n{}",
+            "{head}\n{}\n{}\n{}",
             grounds.text("no grounds are known"),
+            decided.text("no statement decided"),
             holders.text("nobody else is in the audience")
         );
         Ok(Outcome::new(answer.data, text))

@@ -4,6 +4,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use tearline_crdt::time::WallTime;
 
+use crate::length::{DAY_S, read as length};
+
 /// A point in time, or so long from now.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum When {
@@ -63,26 +65,6 @@ pub(super) fn now() -> WallTime {
     WallTime(u64::try_from(elapsed).unwrap_or(u64::MAX))
 }
 
-/// Reads a length of time: "90m". Between a second and `max_s`, which is whole days.
-pub(super) fn length(text: &str, max_s: u64) -> Result<u64, String> {
-    const FORM: &str = "a number and s, m, h or d, as in 24h";
-    let unit = text.char_indices().last().map_or(0, |(at, _)| at);
-    let (number, unit) = text.split_at(unit);
-    let unit_s = match unit {
-        "s" => 1,
-        "m" => 60,
-        "h" => 3_600,
-        "d" => DAY_S,
-        _ => return Err(FORM.into()),
-    };
-    let number: u64 = number.parse().map_err(|_| FORM)?;
-    match number.checked_mul(unit_s) {
-        Some(seconds) if (1..=max_s).contains(&seconds) => Ok(seconds),
-        _ => Err(format!("between 1s and {}d", max_s / DAY_S)),
-    }
-}
-
-const DAY_S: u64 = 86_400;
 /// Longest length of time that is taken where no shorter bound holds: ten years.
 const LENGTH_S_MAX: u64 = 3_650 * DAY_S;
 
@@ -103,17 +85,6 @@ mod tests {
         }
         for bad in ["", "24:00", "1:60", "yesterday", "-2h"] {
             assert!(past(bad, now).is_err(), "{bad}");
-        }
-    }
-
-    #[test]
-    fn lengths_of_time_are_read_and_bounded() {
-        let max_s = 30 * DAY_S;
-        for (text, expected) in [("1s", 1), ("90m", 5_400), ("24h", DAY_S), ("30d", max_s)] {
-            assert_eq!(length(text, max_s), Ok(expected), "{text}");
-        }
-        for bad in ["", "h", "0s", "24", "1.5h", "-1h", "31d", "99999999999999999999d", "5é"] {
-            assert!(length(bad, max_s).is_err(), "{bad}");
         }
     }
 

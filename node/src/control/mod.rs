@@ -361,7 +361,7 @@ pub enum Request {
     #[serde(rename = "record.receipts")]
     RecordReceipts(RecordShow),
 
-    /// Why this device can read a record. A record it cannot read gives the one `NotFound` answer.
+    /// Why this device is shown a record or not, and by which statements. A record that it may not know of gives the one `NotFound` answer.
     ///
     /// -> [`reply::Why`]
     #[serde(rename = "why")]

@@ -290,10 +290,23 @@ CompartmentDetail {
     /// What the list says of it.
     #[serde(flatten)]
     summary: Compartment,
-    /// Its current epoch's id; null while no epoch can be opened.
-    epoch: Option<String>,
+    /// Its current epoch; null while no epoch can be opened.
+    epoch: Option<Epoch>,
     /// Its logs.
     logs: Vec<Log>,
+});
+
+shape!(
+/// The keys that a compartment is written under.
+Epoch {
+    /// The epoch's id.
+    epoch: String,
+    /// When this peer first held its keys.
+    since: String,
+    /// Whether anything is sealed under it.
+    written: bool,
+    /// When the next begins by itself, if anything is sealed under this one by then; null if it does not.
+    due: Option<String>,
 });
 
 shape!(
@@ -513,7 +526,9 @@ Why {
     compartment: String,
     /// That compartment's name.
     compartment_name: String,
-    /// Its effective label.
+    /// "shown"; or why not: "hidden", "erased", "quarantined", "retired", "waiting".
+    state: String,
+    /// Its effective label; empty where the record is not shown.
     label: String,
     /// The grounds, in the order in which they were checked.
     because: Vec<Reason>,
@@ -522,12 +537,28 @@ Why {
 });
 
 shape!(
-/// A ground for being able to read a record.
+/// A ground for being able to read a record, or not.
 Reason {
-    /// What was checked: "audience", "grant", "epoch", "label".
+    /// What was checked: "audience", "grant", "epoch", "label"; "said" of the record; "quarantine",
+    /// "retired", "keys".
     rule: String,
     /// What was found.
     detail: String,
+    /// The section of `docs/protocol/authority.md` by which that decides; empty where nothing there does.
+    section: String,
+    /// The statements that decided.
+    by: Vec<Decided>,
+});
+
+shape!(
+/// A statement that decided.
+Decided {
+    /// Its entry's id.
+    statement: String,
+    /// What it says.
+    what: String,
+    /// Who said it.
+    issuer: super::trust::Device,
 });
 
 shape!(

@@ -12,6 +12,7 @@ mod records;
 mod said;
 mod transfer;
 mod trust;
+mod why;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -84,6 +85,7 @@ pub fn start(opening: Opening) -> Result<Arc<dyn Service>, Failure> {
         projection: Box::new(Indexing(Arc::clone(&index))),
     };
     let mut replica = Replica::open(store, setup).map_err(|e| overview::store_failure(&e))?;
+    replica.rotate_after(config.epochs.rotate_after_ms()?);
     if sabotage {
         tracing::error!("SABOTAGE: this daemon quarantines nothing; it is for an exercise alone");
         replica.quarantine_nothing();

@@ -103,8 +103,8 @@ impl Core {
         devices.iter().map(peer).collect()
     }
 
-    pub(super) fn peer(&self, device: &DeviceId) -> reply::Peer {
-        self.described(device, None, &self.replica.faults())
+    pub(super) fn peer(&self, device: &DeviceId, live: Option<&PeerState>) -> reply::Peer {
+        self.described(device, live, &self.replica.faults())
     }
 
     fn described(
@@ -175,11 +175,12 @@ impl Core {
     pub(super) fn compartment_show(&mut self, name: &str) -> Result<Value, Failure> {
         let id = self.named_compartment(name)?;
         let summary = self.compartment_summary(id)?;
-        let epoch = self
-            .replica
-            .compartment(id)
-            .and_then(|c| c.current_epoch(|epoch| self.replica.can_open(epoch)))
-            .map(|epoch| epoch.to_string());
+        let epoch = self.replica.epoch_age(id).map(|age| reply::Epoch {
+            epoch: age.epoch.to_string(),
+            since: age.since.to_string(),
+            written: age.written,
+            due: age.due.map(|due| due.to_string()),
+        });
         let logs = self
             .replica
             .logbook()

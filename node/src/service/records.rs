@@ -1,16 +1,15 @@
-//! Records, one at a time: new, show, edit, history, resolve, why.
+//! Records, one at a time: new, show, edit, history, resolve.
 
 use serde_json::{Map, Value};
 
 use tearline_crdt::document::{Patch, Segment};
-use tearline_crdt::id::{AgencyNo, Class, CompartmentId, DeviceId, RecordId};
+use tearline_crdt::id::{AgencyNo, Class, CompartmentId, RecordId};
 use tearline_crdt::record::kind::Kind as RecordKind;
 use tearline_crdt::record::label::Label;
 use tearline_crdt::record::schema::{Field, Shape};
 use tearline_crdt::record::shelf::{Detail, Draft, DraftError, EntryView, Quarantine};
 use tearline_crdt::record::shelf::{Verdict, Written};
 use tearline_crdt::record::validate::validate;
-use tearline_crdt::statement::Right;
 use tearline_mesh::replica::{ActError, Done, Ticket};
 
 use super::core::Core;
@@ -344,82 +343,10 @@ impl Core {
             .collect();
         json(&reply::History { record: id.to_string(), entries })
     }
-
-    pub(super) fn why(&mut self, text: &str) -> Result<Value, Failure> {
-        let id = self.find_record(text)?;
-        let detail = self.visible(id)?;
-        let own = self.replica.device();
-        let name = self.compartment_name(&detail.compartment);
-        let compartment = self
-            .replica
-            .compartment(detail.compartment)
-            .ok_or_else(|| Failure::not_found("record", text))?;
-        let audience: Vec<String> =
-            self.audience(compartment).into_iter().map(|agency| agency.name).collect();
-        let right = self.replica.right(detail.compartment, &own);
-        let because = vec![
-            reply::Reason {
-                rule: "audience".into(),
-                detail: format!("compartment {name} is for {}", audience.join(", ")),
-            },
-            reply::Reason {
-                rule: "grant".into(),
-                detail: format!(
-                    "this device is of {} and holds the right to {}",
-                    self.agency_ref(self.agency_of(&own)).name,
-                    right.map_or("nothing", right_name)
-                ),
-            },
-            reply::Reason {
-                rule: "epoch".into(),
-                detail: format!("{} of its entries could be opened", detail.entries.len()),
-            },
-            reply::Reason { rule: "label".into(), detail: detail.label.to_string() },
-        ];
-        let holders = self.holders(detail.compartment);
-        json(&reply::Why {
-            record: id.to_string(),
-            compartment: detail.compartment.to_string(),
-            compartment_name: name,
-            label: detail.label.to_string(),
-            because,
-            holders,
-        })
-    }
-
-    fn holders(&self, id: CompartmentId) -> Vec<reply::Holder> {
-        let own = self.replica.device();
-        let in_sync: Vec<DeviceId> = self
-            .replica
-            .peers()
-            .into_iter()
-            .filter(|peer| peer.in_sync)
-            .map(|peer| peer.device)
-            .collect();
-        let Some(compartment) = self.replica.compartment(id) else { return Vec::new() };
-        compartment
-            .readers()
-            .map(|(device, standing)| reply::Holder {
-                device: device.to_string(),
-                agency: self.agency_ref(Some(standing.agency)),
-                holds: (*device == own || in_sync.contains(device)).then_some(true),
-            })
-            .collect()
-    }
 }
 
 /// Most runs of one device that are searched for a value's author.
 const RUNS_SHOWN_MAX: u32 = 4;
-
-const fn right_name(right: Right) -> &'static str {
-    match right {
-        Right::Relay => "relay",
-        Right::Read => "read",
-        Right::Write => "write",
-        Right::Admit => "admit",
-        Right::Admin => "administer",
-    }
-}
 
 fn same_country(member: &tearline_crdt::charter::Member, country: &str) -> bool {
     member.country == country

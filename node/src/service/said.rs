@@ -121,7 +121,7 @@ impl Core {
         let id = self.find_record(text)?;
         let own = self.replica.device();
         let (compartment, genesis) = match self.replica.tombstone(&id) {
-            Some(found) => found,
+            Some((compartment, stone)) => (compartment, stone.genesis),
             None => {
                 let detail = self.visible(id)?;
                 (detail.compartment, detail.genesis)

@@ -338,6 +338,17 @@ pub fn record_at(desk: &Desk<'_>, log: &LogId, seq: u64) -> Result<Option<Record
     Ok(begins.then_some(header.record))
 }
 
+/// Where the entries of a record are that are listed here, whether or not it can be shown.
+pub fn places_of(
+    store: &dyn Store,
+    logbook: &Logbook,
+    record: &RecordId,
+) -> Result<Vec<(LogId, u64)>, StoreError> {
+    let listing = Listing::load(store, record)?;
+    let places = listing.into_iter().flat_map(|listing| listing.places);
+    Ok(places.filter_map(|place| Some((*logbook.log(place.no)?, place.seq))).collect())
+}
+
 /// The entry that begins a record, whether or not it is erased; `None` if it is not here.
 pub fn genesis_of(desk: &Desk<'_>, record: &RecordId) -> Result<Option<EntryId>, StoreError> {
     let Some(listing) = Listing::load(desk.store, record)? else { return Ok(None) };

@@ -49,7 +49,7 @@ use super::label::Label;
 use super::receipt::{self, Receipts};
 
 use cache::Cache;
-pub use erase::{RecordState, Stewardship, Tombstone, genesis_of, record_at};
+pub use erase::{RecordState, Stewardship, Tombstone, genesis_of, places_of, record_at};
 pub use prepare::{Draft, DraftError, Prepared, Writing, Written};
 pub use read::{Detail, EntryView, Quarantine, Reader, Verdict};
 use thread::{Place, Thread};

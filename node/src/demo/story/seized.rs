@@ -152,8 +152,10 @@ fn closed(story: &mut Story<'_>, step: &mut Step) -> Result<(), Failure> {
     };
     let written = story.write(&NE, alert)?;
     until("the second alert at TD", SPREAD_WAIT, || if_there(show(story, &TD, &written.record)))?;
-    let epochs = |actor: &Actor| story.compartment(actor, &shore).map(|detail| detail.epoch);
-    let (ours, theirs) = (epochs(&NE)?, epochs(&KILO)?);
+    let epoch = |actor: &Actor| -> Result<Option<String>, Failure> {
+        Ok(story.compartment(actor, &shore)?.epoch.map(|epoch| epoch.epoch))
+    };
+    let (ours, theirs) = (epoch(&NE)?, epoch(&KILO)?);
     step.check(
         "the keys of NE's new epoch are at the seized device",
         if ours == theirs { "yes" } else { "no" },

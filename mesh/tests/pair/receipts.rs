@@ -1,0 +1,117 @@
+//! Receipts: how much it costs to have nothing new to answer.
+
+use std::cell::Cell;
+use std::rc::Rc;
+
+use tearline_crdt::charter::{Charter, Member};
+use tearline_crdt::entropy::SeededEntropy;
+use tearline_crdt::id::{AgencyNo, Class, Incarnation};
+use tearline_crdt::statement::DeskCertificate;
+use tearline_crdt::store::memory::MemoryStore;
+use tearline_crdt::store::{Batch, Space, Store, StoreError, Visit};
+use tearline_crdt::time::{MonoTime, Now, WallTime};
+use tearline_mesh::replica::{Setup, Word};
+use tearline_mesh::{Output, Replica};
+
+use crate::world::{draft, keys, root};
+
+/// A store that counts how often a receipt is looked up in it.
+#[derive(Default)]
+struct Counting {
+    inner: MemoryStore,
+    reads: Rc<Cell<usize>>,
+}
+
+impl Store for Counting {
+    fn get(&self, space: Space, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        self.reads.set(self.reads.get() + usize::from(key.starts_with(b"receipt/")));
+        self.inner.get(space, key)
+    }
+
+    fn scan(
+        &self,
+        space: Space,
+        prefix: &[u8],
+        from: &[u8],
+        visit: &mut Visit<'_>,
+    ) -> Result<(), StoreError> {
+        self.inner.scan(space, prefix, from, visit)
+    }
+
+    fn scan_back(
+        &self,
+        space: Space,
+        prefix: &[u8],
+        visit: &mut Visit<'_>,
+    ) -> Result<(), StoreError> {
+        self.inner.scan_back(space, prefix, visit)
+    }
+
+    fn apply(&mut self, batch: Batch) -> Result<(), StoreError> {
+        self.inner.apply(batch)
+    }
+
+    fn flush(&mut self) -> Result<(), StoreError> {
+        self.inner.flush()
+    }
+}
+
+/// How many receipts are looked up for one restriction more, after so many.
+fn looked_up_after(restricted: usize) -> usize {
+    let reads = Rc::new(Cell::new(0));
+    let store = Counting { inner: MemoryStore::default(), reads: Rc::clone(&reads) };
+    let setup = Setup {
+        keys: keys(1),
+        incarnation: Incarnation(1),
+        entropy: Box::new(SeededEntropy::new(1)),
+        projection: Box::new(()),
+    };
+    let mut replica = Replica::open(store, setup).unwrap();
+    let now = Now { mono: MonoTime(0), wall: WallTime(1_700_000_000_000) };
+    let founder = Member {
+        no: AgencyNo(1),
+        name: "Agency 1".into(),
+        country: "NE".into(),
+        root: root(1).public(),
+    };
+    let charter = Charter {
+        name: "Drill".into(),
+        nonce: [7; 16],
+        quorum: 1,
+        limits_version: 1,
+        erasure_delay_hours: 0,
+        default_label: vec![],
+        agreement: None,
+        founders: vec![founder],
+    };
+    let settle = |replica: &mut Replica<Counting>| {
+        while let Some(output) = replica.poll_output() {
+            if let Output::Flush { barrier } = output {
+                replica.handle(now, tearline_mesh::Input::Flushed { barrier }).unwrap();
+            }
+        }
+    };
+    let desk = DeskCertificate::sign(&root(1), &keys(1), None);
+    let coalition = replica.found(now, charter, desk).unwrap().value;
+    let home = replica.open_compartment(now, coalition, vec![AgencyNo(1)], "home").unwrap().value;
+    settle(&mut replica);
+    let drafts = (0..=restricted).map(|n| draft(&n.to_string())).collect();
+    let written = replica.write(now, home, Class::Routine, drafts).unwrap().value;
+    settle(&mut replica);
+    let mut used = 0;
+    for one in written {
+        let before = reads.get();
+        replica.speak(now, one.record, &Word::Restrict).unwrap();
+        replica.handle(now, tearline_mesh::Input::Tick).unwrap();
+        settle(&mut replica);
+        used = reads.get() - before;
+    }
+    used
+}
+
+#[test]
+fn what_was_answered_is_not_looked_up_again() {
+    let few = looked_up_after(4);
+    assert!(few > 0);
+    assert_eq!(looked_up_after(64), few);
+}
