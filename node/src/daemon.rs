@@ -37,6 +37,9 @@ pub struct Opening {
     pub runtime: Handle,
     /// Whether nothing is quarantined.
     pub sabotage: bool,
+    /// Told when the inside broke down by a fault of the program: the daemon then ends, so that
+    /// whoever watches it can start it again.
+    pub broke: oneshot::Sender<()>,
 }
 
 /// Opens a daemon's inside. It listens and has its store open when this returns.
@@ -78,6 +81,7 @@ pub fn run(
     // Handlers are in place before anybody is told that the daemon is up.
     let stop = runtime.block_on(async { stop_signal(options.until_stdin_ends) })?;
     let bounds = Bounds { clients_max: config.limits.commands_max, ..Bounds::default() };
+    let (broke, broken) = oneshot::channel();
     let opening = Opening {
         home: home.clone(),
         config,
@@ -85,15 +89,28 @@ pub fn run(
         agency,
         runtime: runtime.handle().clone(),
         sabotage: options.sabotage,
+        broke,
     };
     let service = start(opening)?;
     let reason = runtime.block_on(async {
         let listener = Listener::bind(home, &lock)?;
         info!(socket = %listener.path().display(), "ready");
-        let mut reason = "";
-        let stopped = async { reason = stop.await };
+        let broken = async {
+            match broken.await {
+                Ok(()) => Err(Failure::bug("the daemon's inside broke down; see the log")),
+                // It ended in order.
+                Err(_) => std::future::pending().await,
+            }
+        };
+        let mut reason = Ok("");
+        let stopped = async {
+            reason = tokio::select! {
+                told = stop => Ok(told),
+                broke = broken => broke,
+            };
+        };
         serve(listener, Arc::clone(&service), bounds, stopped).await;
-        Ok(reason)
+        reason
     });
     service.close();
     runtime.shutdown_timeout(TASKS_WAIT);

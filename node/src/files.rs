@@ -187,7 +187,7 @@ fn read_at_most(path: &Path, bytes_max: usize) -> Result<Zeroizing<Vec<u8>>, Fai
     Ok(bytes)
 }
 
-fn overwrite(mut file: File) -> io::Result<()> {
+pub(crate) fn overwrite(mut file: File) -> io::Result<()> {
     let len = file.metadata()?.len();
     file.seek(SeekFrom::Start(0))?;
     io::copy(&mut io::repeat(0).take(len), &mut file)?;

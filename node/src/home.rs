@@ -29,8 +29,8 @@ pub use self::key_file::{Agency, Identity, KeyFileError};
 pub(crate) use self::key_file::{Kept, check_name};
 use crate::failure::Failure;
 use crate::files::{
-    Exposure, create_private, new_private_file, own_uid, private, random_name, replace_secret,
-    write_atomically,
+    Exposure, create_private, new_private_file, overwrite, own_uid, private, random_name,
+    replace_secret, write_atomically,
 };
 use crate::protection::{Method, Opener, Protection};
 
@@ -256,6 +256,9 @@ impl Home {
 
     /// Removes what crashed commands left behind.
     pub fn empty_scratch(&self) -> Result<(), Failure> {
+        for left in fs::read_dir(self.scratch()).into_iter().flatten().flatten() {
+            let _ = File::options().write(true).open(left.path()).and_then(overwrite);
+        }
         match fs::remove_dir_all(self.scratch()) {
             Err(e) if e.kind() != io::ErrorKind::NotFound => {
                 Err(Failure::io(format_args!("cannot empty {}", self.scratch().display()), &e))
@@ -391,6 +394,8 @@ impl ScratchFile {
 
 impl Drop for ScratchFile {
     fn drop(&mut self) {
+        // It may hold records in clear.
+        let _ = self.file.try_clone().and_then(overwrite);
         let _ = fs::remove_file(&self.path);
     }
 }

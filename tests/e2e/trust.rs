@@ -11,6 +11,7 @@ use tearline_tests::daemon::{self, Daemon, Outcome};
 
 /// Exit codes of the program.
 const DONE: i32 = 0;
+const USAGE: i32 = 2;
 const NOT_FOUND: i32 = 4;
 const DENIED: i32 = 5;
 const INCOMPLETE: i32 = 7;
@@ -50,6 +51,12 @@ fn founders_decide_together() -> io::Result<()> {
     // To say it again changes nothing.
     let again = guard.command(&["coalition", "propose", "hold", &record])?;
     assert_eq!((again.code, &again.document), (WAITS, &proposed.document));
+    // What is signed is shown in full, and who asks for it.
+    let genesis =
+        text(&done(guard.command(&["record", "history", &record])?)["entries"][0]["entry"])
+            .to_owned();
+    assert_eq!(proposed.document["terms"], serde_json::json!([format!("first entry {genesis}")]));
+    assert_eq!(proposed.document["by"][0]["agency"]["country"], "NE");
     let id = text(&proposed.document["proposal"]);
     until(|| {
         let known = done(customs.command(&["coalition", "proposals"])?);
@@ -186,6 +193,42 @@ fn what_is_said_of_a_record_reaches_its_releases() -> io::Result<()> {
         assert!([DONE, INCOMPLETE].contains(&receipts.code), "{}", receipts.document);
         Ok(receipts.code == DONE)
     })
+}
+
+#[test]
+fn an_erasure_reaches_releases_of_releases_of_a_restricted_record() -> io::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let Pair { guard, customs } = pair(folder.path())?;
+    let new = ["record", "new", "--kind", "case", "--compartment", "all", "--set", "name=Source"];
+    let record = text(&done(guard.command(&new)?)["record"]).to_owned();
+    let other = text(&done(guard.command(&new)?)["record"]).to_owned();
+    let mut releases = Vec::new();
+    let mut source = record.clone();
+    for to in ["home", "all"] {
+        let release = guard.command(&["record", "release", &source, "--compartment", to])?;
+        source = text(&done(release)["released"]).to_owned();
+        releases.push(source.clone());
+    }
+    until(|| Ok(customs.command(&["record", "show", &releases[1]])?.code == DONE))?;
+    // Nobody says by hand what was released as what.
+    let forged = format!("released_to_{other}=true");
+    for act in [
+        ["record", "edit", &record, "--set", &forged],
+        ["record", "edit", &record, "--unset", "released_from"],
+    ] {
+        assert_eq!(guard.command(&act)?.code, USAGE);
+    }
+    done(guard.command(&["record", "restrict", &record])?);
+    until(|| Ok(customs.command(&["why", &record])?.document["state"] == "hidden"))?;
+    let refused = guard.command(&["record", "release", &record, "--compartment", "home"])?;
+    assert_eq!(refused.code, DENIED, "{}", refused.document);
+    let erased = done(guard.command(&["record", "erase", &record, "--basis", "Article 17"])?);
+    releases.reverse();
+    assert_eq!(erased["also"], serde_json::json!(releases));
+    assert_eq!(erased["unreached"], serde_json::json!([]));
+    until(|| Ok(customs.command(&["record", "show", &releases[0]])?.code == NOT_FOUND))?;
+    assert_eq!(customs.command(&["record", "show", &other])?.code, DONE);
+    Ok(())
 }
 
 #[test]

@@ -26,7 +26,7 @@ use std::fmt;
 
 use crate::charter::{Charter, Member};
 use crate::id::{AgencyNo, CoalitionId, CompartmentId, DeviceId, EntryId, LogId, StatementId};
-use crate::statement::{Act, Audience, Right, Statement};
+use crate::statement::{Act, Audience, Mark, Right, Statement};
 
 pub use closure::{Author, Cause, Closure, Limit};
 pub use compartment::{Compartment, EpochState};
@@ -318,11 +318,17 @@ impl Coalition {
             if let Statement::Propose { number, act } = &fact.statement {
                 let id = act.id(&self.id, *number);
                 let in_force = self.counting.acts.contains_key(&id);
-                proposals.entry(id).or_insert_with(|| Proposal {
+                let proposal = proposals.entry(id).or_insert_with(|| Proposal {
                     act: act.clone(),
+                    proposers: BTreeSet::new(),
+                    marks: Vec::new(),
                     approved: BTreeSet::new(),
                     in_force,
                 });
+                proposal.proposers.insert(fact.issuer());
+                if proposal.marks.is_empty() {
+                    proposal.marks.extend(fact.marks.iter());
+                }
             }
         }
         for fact in self.facts.values() {
@@ -406,6 +412,10 @@ impl Coalition {
 pub struct Proposal {
     /// The act.
     pub act: Act,
+    /// The devices that said it first or again; any device may.
+    pub proposers: BTreeSet<DeviceId>,
+    /// What it keeps or adopts, if the list of it is here.
+    pub marks: Vec<Mark>,
     /// The founders whose desks approved.
     pub approved: BTreeSet<AgencyNo>,
     /// Whether they are enough.

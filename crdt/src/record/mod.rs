@@ -9,6 +9,7 @@
 pub mod annotation;
 pub mod common;
 pub mod day;
+pub mod edge;
 pub mod event;
 pub mod genesis;
 pub mod identifier;

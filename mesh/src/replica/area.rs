@@ -415,7 +415,7 @@ impl<S: Store> Replica<S> {
         Ok(())
     }
 
-    fn draw(&self, log: &LogId) -> Result<Option<Drawn>, StoreError> {
+    pub(super) fn draw(&self, log: &LogId) -> Result<Option<Drawn>, StoreError> {
         let Some(compartment) = self.compartment(log.compartment) else { return Ok(None) };
         let logs = HeldLogs::new(&self.logbook, &self.store);
         let limit = if self.lenient { u64::MAX } else { compartment.limit(log, &logs).next };

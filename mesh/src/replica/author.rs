@@ -76,6 +76,12 @@ pub enum ActError {
     /// The charter makes no sense.
     #[error("a charter needs founders and a quorum that they can reach")]
     Charter,
+    /// What this device writes there does not count any more: the next entry of its log would be
+    /// quarantined.
+    #[error(
+        "what this device writes here does not count: it was closed in this life, or its log forked"
+    )]
+    Closed,
     /// The statement would not count where it would stand.
     #[error("it would not count: {0}")]
     WouldNotCount(StatementVerdict),
@@ -479,6 +485,10 @@ impl<S: Store> Replica<S> {
         let own = self.device();
         if class == Class::Authority || !compartment.live(&own).is_some_and(|s| s.writes(class)) {
             return Err(ActError::Denied { needed: Right::Write });
+        }
+        let next = self.logbook.head(&log).next;
+        if self.draw(&log)?.is_some_and(|drawn| drawn.limit <= next) {
+            return Err(ActError::Closed);
         }
         let epoch = self.epoch_to_write(now, id)?;
         let keys = self.epoch_keys.get(&epoch).cloned().ok_or(ActError::NoKeys)?;

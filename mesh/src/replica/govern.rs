@@ -176,14 +176,7 @@ impl<S: Store> Replica<S> {
         word: &Word,
     ) -> Result<Done<StatementId>, ActError> {
         let detail = self.records(|reader| reader.show(record))?.ok_or(ActError::NoRecord)?;
-        let compartment = self.compartment(detail.compartment).ok_or(ActError::NoCompartment)?;
-        let own = compartment.live(&self.device());
-        let needed = if *word == Word::Recall { Right::Write } else { Right::Admin };
-        let own = own.filter(|own| own.right() >= needed).ok_or(ActError::Denied { needed })?;
-        // Anybody's admin may hold a record, for his own agency's peers.
-        if own.agency != detail.origin && *word != Word::Hold {
-            return Err(ActError::NotOriginator(detail.origin));
-        }
+        self.may_speak(&detail, word)?;
         let genesis = detail.genesis;
         let statements = match word {
             Word::Erase { basis } => self.erasure(&detail, basis)?,
@@ -193,6 +186,19 @@ impl<S: Store> Replica<S> {
         };
         self.declare_all(now, detail.compartment, statements)
             .map(|done| Done { value: StatementId(done.value.0), ticket: done.ticket })
+    }
+
+    /// Whether this device may say something of a record.
+    pub fn may_speak(&self, detail: &Detail, word: &Word) -> Result<(), ActError> {
+        let compartment = self.compartment(detail.compartment).ok_or(ActError::NoCompartment)?;
+        let own = compartment.live(&self.device());
+        let needed = if *word == Word::Recall { Right::Write } else { Right::Admin };
+        let own = own.filter(|own| own.right() >= needed).ok_or(ActError::Denied { needed })?;
+        // Anybody's admin may hold a record, for his own agency's peers.
+        if own.agency != detail.origin && *word != Word::Hold {
+            return Err(ActError::NotOriginator(detail.origin));
+        }
+        Ok(())
     }
 
     /// An erasure lists the record's entries, as many as a statement takes; further ones are added by

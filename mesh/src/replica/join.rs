@@ -156,8 +156,10 @@ impl<S: Store> Replica<S> {
                     if !founder.clone().any(|founder| founder.no == own.agency) {
                         return Ok(Err(Refusal::NotAllowed));
                     }
+                    // Anybody may propose; one that a founder stands behind need not be said again.
                     let proposed = coalition.proposals().into_values().any(|proposal| {
                         matches!(&proposal.act, Act::Admit { member, .. } if member.root == desk.root)
+                            && !proposal.approved.is_empty()
                     });
                     let member = Member {
                         no: coalition.next_agency(own.agency),

@@ -3,8 +3,9 @@
 use clap::Subcommand;
 
 use super::context::Context;
+use super::device::device_label;
 use super::output::Outcome;
-use super::render::{Table, agencies, facts, short};
+use super::render::{Table, agencies, clean, facts, short};
 use super::when::since;
 use crate::control::reply::Coalition as Shown;
 use crate::control::trust::{Named, Proposal, Proposals, Proposed};
@@ -232,7 +233,12 @@ impl Coalition {
                     let signed = agencies(&one.approved);
                     table.row([short(&one.proposal), one.what.clone(), state(one), signed]);
                 }
-                Ok(Outcome::new(answer.data, table.text("nothing was proposed")))
+                let mut text = table.text("nothing was proposed");
+                for one in answer.typed.proposals.iter().filter(|one| !one.in_force) {
+                    text += &format!("\n{}  {}\n", short(&one.proposal), clean(&one.what));
+                    text += &terms(one);
+                }
+                Ok(Outcome::new(answer.data, text))
             }
             Self::Propose(propose) => {
                 decide(context, Request::CoalitionPropose(propose.proposed()))
@@ -278,12 +284,28 @@ fn decide(context: &Context, request: Request) -> Result<Outcome, Failure> {
         ("act", one.what.clone()),
         ("proposal", one.proposal.clone()),
         ("state", state(one)),
-    ]);
+    ]) + &terms(one);
     let waits = !one.in_force;
     let hint = context.home.command(&format!("coalition approve {}", short(&one.proposal)));
     let outcome = Outcome::new(answer.data, text).short_of(Kind::Waits, waits);
     Ok(if waits { outcome.hint(format!("at a desk of another founder: {hint}")) } else { outcome })
 }
+
+/// All that a founder signs, a line each, and who asks for it.
+fn terms(one: &Proposal) -> String {
+    let by =
+        one.by.iter().map(|device| format!("{}, {}", device_label(device), device.agency.name));
+    let by = by.map(|by| format!("said by {by}"));
+    let all = one.terms.len();
+    let terms = one.terms.iter().take(TERMS_SHOWN_MAX).cloned();
+    let more = all.checked_sub(TERMS_SHOWN_MAX).filter(|more| *more > 0);
+    let more = more.map(|more| format!("and {more} more; --json has them all"));
+    let lines = by.chain(terms).chain(more);
+    lines.fold(String::new(), |text, line| text + "  " + &clean(&line) + "\n")
+}
+
+/// Most terms of a proposal that are shown to people.
+const TERMS_SHOWN_MAX: usize = 20;
 
 /// "3 of 4 signed, waiting for NG".
 fn state(one: &Proposal) -> String {

@@ -11,7 +11,7 @@ use crate::control::trust::{
     Declared, Explained, GrantIssue, GrantList, GrantRevoke, Grants, Lost, Named, Quarantine,
 };
 use crate::control::{Empty, Request};
-use crate::failure::Failure;
+use crate::failure::{Failure, Kind};
 
 /// Give, show, explain and end rights
 #[derive(Debug, Subcommand)]
@@ -217,8 +217,19 @@ pub(super) fn declared(context: &Context, request: Request) -> Result<Outcome, F
         let also: Vec<String> = said.also.iter().map(|id| short(id)).collect();
         lines.push(("also", also.join(", ")));
     }
+    let missed = said.unreached.clone();
+    if !missed.is_empty() {
+        lines.push(("not reached", missed.join(", ")));
+    }
     let text = facts(lines);
-    Ok(Outcome::new(answer.data, text))
+    let outcome = Outcome::new(answer.data, text).short_of(Kind::Incomplete, !missed.is_empty());
+    Ok(if missed.is_empty() {
+        outcome
+    } else {
+        outcome.hint(
+            "these were released of the record: say it at a desk that has a say where they are",
+        )
+    })
 }
 
 /// Show what waits for a decision here

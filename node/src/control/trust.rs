@@ -14,6 +14,14 @@ macro_rules! shapes {
     )*};
 }
 
+impl Declared {
+    /// A statement that reaches nothing beside what it names.
+    #[must_use]
+    pub const fn alone(statement: String, what: String) -> Self {
+        Self { statement, what, also: Vec::new(), unreached: Vec::new() }
+    }
+}
+
 /// An act of the whole, as it is asked for.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
@@ -187,6 +195,10 @@ shapes! {
         proposal: String,
         /// What it does.
         what: String,
+        /// All that is signed with it: keys, numbers, and what of each log it keeps or adopts.
+        terms: Vec<String>,
+        /// Who said it: any device may.
+        by: Vec<Device>,
         /// The founders whose desks signed.
         approved: Vec<AgencyRef>,
         /// How many are needed.
@@ -211,6 +223,8 @@ shapes! {
         what: String,
         /// Records that it reached beside: releases of the record.
         also: Vec<String>,
+        /// Releases that it did not reach: this device cannot see them, or has no say where they are.
+        unreached: Vec<String>,
     }
 
     /// `grant list`.

@@ -1,11 +1,14 @@
 //! Statements and acts in words, and why they count or do not.
 
+use std::collections::BTreeMap;
+
 use serde_json::Value;
 
-use tearline_crdt::authority::{Cause, StatementVerdict};
-use tearline_crdt::id::{AgencyNo, Class, EntryId};
+use tearline_crdt::authority::{Cause, Proposal, StatementVerdict};
+use tearline_crdt::hash::Digest;
+use tearline_crdt::id::{AgencyNo, Class, EntryId, LogId};
 use tearline_crdt::record::kind::Kind as RecordKind;
-use tearline_crdt::statement::{Act, Caveats, Statement};
+use tearline_crdt::statement::{Act, Caveats, Mark, Marks, Statement};
 use tearline_crdt::time::WallTime;
 
 use super::core::Core;
@@ -86,6 +89,54 @@ impl Core {
         }
     }
 
+    /// What is signed with an act, beside what [`Core::act_text`] says.
+    pub(super) fn act_terms(&self, proposal: &Proposal) -> Vec<String> {
+        let mut terms = Vec::new();
+        match &proposal.act {
+            Act::Admit { member, cites } => {
+                terms.push(format!("as number {}", member.no.0));
+                terms.push(format!("its root {}", hex(&member.root)));
+                terms.extend(cites.iter().map(|id| format!("lifts the retirement {id}")));
+            }
+            Act::Retire { agency, .. } => terms.push(format!("number {}", agency.0)),
+            Act::ReplaceRoot { agency, root, .. } => {
+                terms.push(format!("number {}", agency.0));
+                terms.push(format!("the new root {}", hex(root)));
+            }
+            Act::Revoke { device, .. } => terms.push(format!("device {device}")),
+            Act::Erase(erasure) => {
+                terms.push(format!("first entry {}", erasure.genesis));
+                terms.push(format!("and {} further entries", erasure.others.len()));
+            }
+            Act::Restrict { genesis } | Act::Hold { genesis } | Act::Recall { genesis } => {
+                terms.push(format!("first entry {genesis}"));
+            }
+            Act::Lift { lifted } => terms.push(format!("statement {lifted}")),
+            Act::RetireEpoch { epoch } => terms.push(format!("epoch {epoch}")),
+            Act::Adopt { .. } => {}
+        }
+        let Some(marks) = proposal.act.marks() else { return terms };
+        let verb = if matches!(proposal.act, Act::Adopt { .. }) { "adopts" } else { "keeps" };
+        if proposal.marks.is_empty() {
+            terms.push(match marks {
+                Marks::Wide(_) => format!("{verb} what a list says that is not here"),
+                Marks::Inline(_) => format!("{verb} nothing"),
+            });
+        }
+        let logs: BTreeMap<Digest, LogId> =
+            self.replica.logbook().logs().map(|(log, _)| (log.digest(), *log)).collect();
+        terms.extend(proposal.marks.iter().map(|Mark { log, count, head }| match logs.get(log) {
+            Some(log) => format!(
+                "{verb} {count} entries of class {} by {} in {}, the last {head}",
+                log.class.name(),
+                log.device.short(),
+                self.compartment_name(&log.compartment),
+            ),
+            None => format!("{verb} {count} entries of a log that is not here, the last {head}"),
+        }));
+        terms
+    }
+
     pub(super) fn statement_text(&self, statement: &Statement) -> String {
         match statement {
             Statement::Found(charter) => format!("found {:?}", charter.name),
@@ -124,6 +175,10 @@ impl Core {
             Statement::Unknown { .. } => "something that this version does not know".into(),
         }
     }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 pub(super) fn limits_text(caveats: &Caveats) -> String {

@@ -14,6 +14,7 @@ mod transfer;
 mod trust;
 mod why;
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
@@ -67,7 +68,7 @@ struct AgencyRoot {
 
 /// Opens the daemon's inside. It listens when this returns.
 pub fn start(opening: Opening) -> Result<Arc<dyn Service>, Failure> {
-    let Opening { home, config, identity, agency, runtime, sabotage } = opening;
+    let Opening { home, config, identity, agency, runtime, sabotage, broke } = opening;
     let keys = DeviceKeys::from_seeds(&identity.device_seed, &identity.agreement_seed);
     let store = SledStore::open(&home.store(), &StoreKey::new(identity.store_key))?;
     let index = Arc::new(Mutex::new(Index::open(&store).map_err(|e| overview::store_failure(&e))?));
@@ -114,7 +115,12 @@ pub fn start(opening: Opening) -> Result<Arc<dyn Service>, Failure> {
         .map_err(|error| Failure::io("cannot start a thread", &error))?;
     let thread = std::thread::Builder::new()
         .name("core".into())
-        .spawn(move || core.run(&queue))
+        .spawn(move || {
+            if catch_unwind(AssertUnwindSafe(|| core.run(&queue))).is_err() {
+                // What was acknowledged is durable; the rest is not said to be.
+                let _ = broke.send(());
+            }
+        })
         .map_err(|error| Failure::io("cannot start a thread", &error))?;
     let service = Tearline {
         core: handle,

@@ -4,6 +4,7 @@ use serde_json::{Map, Value};
 
 use tearline_crdt::document::{Patch, Segment};
 use tearline_crdt::id::{AgencyNo, Class, CompartmentId, RecordId};
+use tearline_crdt::record::edge;
 use tearline_crdt::record::kind::Kind as RecordKind;
 use tearline_crdt::record::label::Label;
 use tearline_crdt::record::schema::{Field, Shape};
@@ -57,6 +58,7 @@ impl Core {
         for (path, text) in &new.set {
             set_path(&mut fields, path, typed(kind, path, text)?)?;
         }
+        no_edges(fields.keys())?;
         check_fields(kind, &fields)?;
         let (id, _) = self.destination(new.compartment.as_deref(), &new.rel)?;
         let act = self.write(id, class, vec![Draft::New { kind, fields, label }])?;
@@ -266,6 +268,7 @@ impl Core {
         let class = class(edit.class.as_deref())?;
         let id = self.find_record(&edit.record)?;
         let detail = self.visible(id)?;
+        no_edges(edit.set.iter().map(|(path, _)| path).chain(&edit.unset))?;
         let mut patch = Patch::default();
         let mut after = detail.fields.clone();
         for (path, text) in &edit.set {
@@ -451,6 +454,15 @@ fn segments(path: &str) -> Vec<Segment> {
     path.split('.').map(|name| Segment::Name(name.into())).collect()
 }
 
+/// Which record was released as which is for `record release` to say.
+fn no_edges<'a>(mut paths: impl Iterator<Item = &'a String>) -> Result<(), Failure> {
+    let edge = paths.find(|path| path.split('.').next().is_some_and(edge::is_edge));
+    edge.map_or(Ok(()), |path| {
+        Err(Failure::usage(format!("{path:?} is no field to set"))
+            .hint("`tearline record release` writes it"))
+    })
+}
+
 fn check_fields(kind: RecordKind, fields: &Map<String, Value>) -> Result<(), Failure> {
     let problems = validate(kind, fields);
     if problems.is_empty() {
@@ -468,9 +480,15 @@ pub(super) fn act_failure(error: ActError) -> Failure {
         ActError::NoCoalition | ActError::NoCompartment => {
             Failure::new(Kind::NotFound, error.to_string())
         }
-        ActError::Denied { .. } | ActError::WouldNotCount(_) | ActError::NotOriginator(_) => {
+        ActError::Denied { .. }
+        | ActError::WouldNotCount(_)
+        | ActError::NotOriginator(_)
+        | ActError::Draft { error: DraftError::NotGranted { .. }, .. } => {
             Failure::denied(error.to_string())
         }
+        ActError::Closed => Failure::denied(error.to_string()).hint(
+            "`tearline grant list` shows what this device was granted; its desk can readmit it",
+        ),
         ActError::NoProposal | ActError::NoRecord => {
             Failure::new(Kind::NotFound, error.to_string())
         }

@@ -5,23 +5,19 @@ use serde_json::{Map, Value};
 use tearline_crdt::authority::Asked;
 use tearline_crdt::document::{Patch, Segment};
 use tearline_crdt::id::{Class, DeviceId, RecordId, StatementId};
+use tearline_crdt::record::edge;
 use tearline_crdt::record::kind::Kind as RecordKind;
-use tearline_crdt::record::receipt;
+use tearline_crdt::record::receipt::{self, Outcome};
 use tearline_crdt::record::shelf::{Detail, Draft};
-use tearline_mesh::replica::Word;
+use tearline_mesh::replica::{ActError, Word};
 
 use super::core::Core;
-use super::names::{self, label};
+use super::names::label;
 use super::overview::store_failure;
 use super::records::act_failure;
 use super::{Answer, json};
 use crate::control::trust as shape;
-use crate::failure::Failure;
-
-/// The field of a record that lists what was released of it, and that of a release that names where
-/// it came from.
-const RELEASED_TO: &str = "released_to";
-const RELEASED_FROM: &str = "released_from";
+use crate::failure::{Failure, Kind};
 
 impl Core {
     pub(super) fn record_say(&mut self, text: &str, said: &shape::Said) -> Answer {
@@ -33,16 +29,18 @@ impl Core {
             shape::Said::Recall => Word::Recall,
         };
         let detail = self.visible(id)?;
-        // What was released of it goes first: once the record is erased, nobody knows of them.
+        self.replica.may_speak(&detail, &word).map_err(act_failure)?;
+        let (releases, mut unreached) = self.releases_of(detail)?;
+        // Releases go first, those of releases before them: once a record is destroyed, nobody knows of
+        // what was released of it.
         let mut also = Vec::new();
-        for release in releases(&detail) {
-            let Ok(of) = self.visible(release) else { continue };
-            if of.origin != detail.origin {
-                continue;
-            }
+        for release in releases.into_iter().rev() {
             let now = self.now();
-            self.replica.speak(now, release, &word).map_err(act_failure)?;
-            also.push(release.to_string());
+            match self.replica.speak(now, release, &word) {
+                Ok(_) => also.push(release.to_string()),
+                Err(ActError::Store(error)) => return Err(store_failure(&error)),
+                Err(_) => unreached.push(release.to_string()),
+            }
         }
         let now = self.now();
         let done = self.replica.speak(now, id, &word).map_err(act_failure)?;
@@ -53,7 +51,39 @@ impl Core {
             Word::Recall => "recall",
         };
         let statement = done.value.to_string();
-        Ok((json(&shape::Declared { statement, what: what.into(), also })?, Some(done.ticket)))
+        let what = what.into();
+        Ok((json(&shape::Declared { statement, what, also, unreached })?, Some(done.ticket)))
+    }
+
+    /// The releases of a record and theirs, each after what it was released from; and those that this
+    /// device cannot see.
+    fn releases_of(&mut self, detail: Detail) -> Result<(Vec<RecordId>, Vec<String>), Failure> {
+        let origin = detail.origin;
+        let mut found = vec![detail.record];
+        let mut unreached = Vec::new();
+        let mut rest = vec![detail];
+        while let Some(detail) = rest.pop() {
+            for release in &detail.releases {
+                if found.contains(release) || self.replica.tombstone(release).is_some() {
+                    continue;
+                }
+                match self.visible(*release) {
+                    Ok(of) if of.released_from == Some(detail.record) && of.origin == origin => {
+                        found.push(*release);
+                        rest.push(of);
+                    }
+                    Ok(_) => {}
+                    Err(failure) if failure.kind == Kind::NotFound => {
+                        unreached.push(release.to_string());
+                    }
+                    Err(failure) => return Err(failure),
+                }
+            }
+        }
+        found.remove(0);
+        unreached.sort_unstable();
+        unreached.dedup();
+        Ok((found, unreached))
     }
 
     pub(super) fn record_lift(&mut self, text: &str) -> Answer {
@@ -62,7 +92,7 @@ impl Core {
         let done = self.replica.lift(now, area, id).map_err(act_failure)?;
         let statement = done.value.to_string();
         let what = format!("lift {id}");
-        Ok((json(&shape::Declared { statement, what, also: vec![] })?, Some(done.ticket)))
+        Ok((json(&shape::Declared::alone(statement, what))?, Some(done.ticket)))
     }
 
     pub(super) fn record_release(&mut self, release: shape::RecordRelease) -> Answer {
@@ -72,10 +102,22 @@ impl Core {
         if own != Some(detail.origin) {
             return Err(Failure::denied("only the agency that began a record releases it"));
         }
+        if detail.state.hides() {
+            return Err(Failure::denied(
+                "the record is restricted: what it says is released nowhere",
+            ));
+        }
+        let place = self.replica.compartment(detail.compartment);
+        let own = place.and_then(|place| place.live(&self.replica.device()));
+        if !own.is_some_and(|own| own.writes(Class::Routine)) {
+            return Err(Failure::denied(
+                "a release is noted in the record, where this device may not write",
+            ));
+        }
         let mut fields = Map::new();
         for (name, value) in &detail.fields {
             let wanted = release.fields.is_empty() || release.fields.contains(name);
-            if wanted && name != RELEASED_TO && name != RELEASED_FROM {
+            if wanted && !edge::is_edge(name) {
                 fields.insert(name.clone(), value.clone());
             }
         }
@@ -83,7 +125,7 @@ impl Core {
             return Err(Failure::not_found("field", name));
         }
         let named: Vec<String> = fields.keys().cloned().collect();
-        fields.insert(RELEASED_FROM.into(), Value::String(id.to_string()));
+        fields.insert(edge::RELEASED_FROM.into(), Value::String(id.to_string()));
         let label = match &release.label {
             Some(text) => label(text)?,
             None => detail.label.clone(),
@@ -96,16 +138,17 @@ impl Core {
         let act = self.write(to, Class::Routine, vec![Draft::New { kind, fields, label }])?;
         let released = act.value.first().map(|written| written.record);
         let released = released.ok_or_else(|| Failure::bug("a release wrote nothing"))?;
-        let mut list = detail.fields.get(RELEASED_TO).and_then(Value::as_array).cloned();
-        let list = list.get_or_insert_default();
-        list.push(Value::String(released.to_string()));
         let mut patch = Patch::default();
-        patch.set(vec![Segment::Name(RELEASED_TO.into())], Value::Array(list.clone()));
-        let linked = self.write(
-            detail.compartment,
-            Class::Routine,
-            vec![Draft::Edit { record: id, patch }],
-        )?;
+        patch.set(vec![Segment::Name(edge::released_to(&released))], Value::Bool(true));
+        let link = vec![Draft::Edit { record: id, patch }];
+        let linked = self.write(detail.compartment, Class::Routine, link).map_err(|failure| {
+            let what = format!(
+                "released as {released}, which the record could not note: {}",
+                failure.what
+            );
+            Failure::new(failure.kind, what)
+                .hint(format!("take it back: tearline record erase {released}"))
+        })?;
         let value = json(&shape::Released {
             record: id.to_string(),
             released: released.to_string(),
@@ -154,8 +197,17 @@ impl Core {
                     last_heard: self.last_heard.get(device).map(ToString::to_string),
                 }
             };
-            let answers: Vec<shape::ReceiptOf> = devices.iter().map(of).collect();
-            let open = answers.iter().filter(|answer| answer.outcome.is_none()).count();
+            let said: Vec<shape::ReceiptOf> = devices.iter().map(of).collect();
+            let answers_of = devices.iter().map(|device| answers.get(device));
+            let done = |outcome: Outcome| match (asks, outcome) {
+                (Asked::Erase, outcome) => {
+                    matches!(outcome, Outcome::Destroyed | Outcome::NothingHere)
+                }
+                (_, outcome) => !matches!(outcome, Outcome::Refused(_)),
+            };
+            let open = answers_of
+                .filter(|answer| !answer.is_some_and(|answer| done(answer.outcome)))
+                .count();
             let asks = match asks {
                 Asked::Erase => "erase",
                 Asked::Restrict => "restrict",
@@ -164,17 +216,10 @@ impl Core {
             statements.push(shape::StatementReceipts {
                 statement: statement.to_string(),
                 asks: asks.into(),
-                answers,
+                answers: said,
                 open,
             });
         }
         json(&shape::Receipts { record: id.to_string(), statements })
     }
-}
-
-/// What was released of a record, by what it says itself.
-fn releases(detail: &Detail) -> Vec<RecordId> {
-    let list = detail.fields.get(RELEASED_TO).and_then(Value::as_array);
-    let ids = list.into_iter().flatten().filter_map(Value::as_str);
-    ids.filter_map(|id| names::record_id(id).ok()).collect()
 }

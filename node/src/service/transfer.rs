@@ -12,6 +12,7 @@ use serde_json::{Map, Value};
 
 use tearline_crdt::document::{Patch, Segment};
 use tearline_crdt::id::{Class, CompartmentId, RecordId};
+use tearline_crdt::record::edge;
 use tearline_crdt::record::label::Label;
 use tearline_crdt::record::shelf::{Detail, Draft};
 use tearline_crdt::time::WallTime;
@@ -445,7 +446,10 @@ impl Core {
                 fresh_names.clear();
             }
             match self.known(id, name.as_deref())? {
-                Some(known) if known.fields == *fields || is_older(fields, &known.fields) => {
+                Some(known)
+                    if difference(&known.fields, fields).is_empty()
+                        || is_older(fields, &known.fields) =>
+                {
                     done.unchanged += 1;
                 }
                 Some(known) => {
@@ -544,7 +548,8 @@ fn difference(before: &Map<String, Value>, after: &Map<String, Value>) -> Patch 
             patch.set(vec![Segment::Name(name.clone())], value.clone());
         }
     }
-    for name in before.keys().filter(|name| !after.contains_key(*name)) {
+    // A file knows nothing of releases.
+    for name in before.keys().filter(|name| !after.contains_key(*name) && !edge::is_edge(name)) {
         patch.unset(vec![Segment::Name(name.clone())]);
     }
     patch

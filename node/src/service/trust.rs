@@ -72,6 +72,8 @@ impl Core {
         shape::Proposal {
             proposal: id.to_string(),
             what: self.act_text(&one.act),
+            terms: self.act_terms(one),
+            by: one.proposers.iter().map(|device| self.device(device)).collect(),
             approved: one.approved.iter().map(|no| self.agency_ref(Some(*no))).collect(),
             needed: charter.map_or(1, |charter| charter.quorum),
             waiting_for: missing.map(|founder| self.agency_ref(Some(founder.no))).collect(),
@@ -209,7 +211,7 @@ impl Core {
             .grant(now, area, audience, right, caveats, reopening)
             .map_err(act_failure)?;
         let statement = done.value.to_string();
-        Ok((json(&shape::Declared { statement, what, also: vec![] })?, Some(done.ticket)))
+        Ok((json(&shape::Declared::alone(statement, what))?, Some(done.ticket)))
     }
 
     pub(super) fn grant_list(&self, compartment: Option<&str>) -> Result<Value, Failure> {
@@ -267,7 +269,7 @@ impl Core {
             .map_err(act_failure)?;
         let what = format!("{} entries of {} count", found.seq + 1, found.log.device.short());
         let statement = done.value.to_string();
-        Ok((json(&shape::Declared { statement, what, also: vec![] })?, Some(done.ticket)))
+        Ok((json(&shape::Declared::alone(statement, what))?, Some(done.ticket)))
     }
 
     pub(super) fn quarantine(&self) -> Result<Value, Failure> {

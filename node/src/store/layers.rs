@@ -291,14 +291,27 @@ impl Reading<'_> {
         match found {
             Found::Value(value) => Ok(Some(value)),
             Found::Nothing => Ok(None),
-            Found::Stored(extent) => self
-                .pages
-                .values
-                .read(&self.pages.sealer, Kind::Value, full, &extent)
-                .and_then(|value| value.ok_or(Failure::Damaged { what: "a value" }))
-                .map(Some)
-                .map_err(|failure| failure.at(full)),
+            Found::Stored(extent) => {
+                let read = self.read(full, &extent);
+                if read.is_ok() {
+                    return read.map(Some);
+                }
+                // Who does not borrow the store reads beside its flushes: the value may have been
+                // replaced since it was found, and its place used anew.
+                match self.layers(|layers| layers.find(self.pages, full)) {
+                    Ok(Found::Value(value)) => Ok(Some(value)),
+                    Ok(Found::Nothing) => Ok(None),
+                    Ok(Found::Stored(now)) if now != extent => self.read(full, &now).map(Some),
+                    _ => read.map(Some),
+                }
+            }
         }
+    }
+
+    fn read(&self, full: &[u8], extent: &Extent) -> Result<Vec<u8>, StoreError> {
+        let read = self.pages.values.read(&self.pages.sealer, Kind::Value, full, extent);
+        read.and_then(|value| value.ok_or(Failure::Damaged { what: "a value" }))
+            .map_err(|failure| failure.at(full))
     }
 
     fn visit(

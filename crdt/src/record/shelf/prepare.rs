@@ -77,6 +77,16 @@ pub enum DraftError {
     /// The record has more concurrent heads than one change can join.
     #[error("the record has {0} concurrent versions; the limit is {DEPS_MAX}")]
     Heads(usize),
+    /// The device's grants do not cover it: the entry would be quarantined on every peer.
+    #[error("no grant of this device covers class {}, kind {kind} and the time {wall} together", class.name())]
+    NotGranted {
+        /// The class to write in.
+        class: Class,
+        /// The record's kind.
+        kind: Kind,
+        /// The entry's time.
+        wall: WallTime,
+    },
     /// The change cannot be made.
     #[error("{0}")]
     Edit(#[from] EditError),
@@ -195,6 +205,7 @@ impl Writing<'_> {
         label: Label,
         prepared: &mut Prepared,
     ) -> Result<(), DraftError> {
+        self.check_granted(kind, self.now)?;
         let mut key_box = KeyBox::default();
         self.entropy.fill(&mut key_box);
         let record = record_id(digest, &sha256(&key_box));
@@ -296,6 +307,7 @@ impl Writing<'_> {
         }
         let Footing { run, wall } = thread.footing(no, &heads);
         let wall = wall.max(self.now);
+        self.check_granted(thread.kind().ok_or(DraftError::NoRecord)?, wall)?;
         let mut own_deps = Vec::new();
         let mut deps = Vec::new();
         for head in heads {
@@ -309,6 +321,14 @@ impl Writing<'_> {
         deps.sort_unstable();
         let replaces = vec![];
         Ok(SealedHeader { kind, record, wall, run, box_seq: None, own_deps, deps, replaces })
+    }
+
+    fn check_granted(&self, kind: Kind, wall: WallTime) -> Result<(), DraftError> {
+        let log = self.cipher.log();
+        if self.standings.allows(log, kind, wall) {
+            return Ok(());
+        }
+        Err(DraftError::NotGranted { class: log.class, kind, wall })
     }
 
     /// The author's log's number, if it has entries.

@@ -44,6 +44,11 @@ pub struct Detail {
     pub fields: Map<String, Value>,
     /// Concurrent values, by path.
     pub conflicts: Conflicts,
+    /// The releases that it names, also where its fields are hidden. One is its release if it says so,
+    /// too.
+    pub releases: Vec<RecordId>,
+    /// The record that it says it was released from, when it began.
+    pub released_from: Option<RecordId>,
     /// When its author says it began.
     pub created: WallTime,
     /// Its entries.
@@ -124,6 +129,8 @@ impl<'a> Reader<'a> {
             genesis: summary.genesis,
             state: summary.state,
             conflicts: if hidden { Conflicts::new() } else { thread.document().conflicts() },
+            releases: summary.releases,
+            released_from: summary.released_from,
             created: summary.created,
             entries,
         }))

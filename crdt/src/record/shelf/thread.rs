@@ -41,6 +41,7 @@ use crate::logbook::LogNo;
 use crate::store::StoreError;
 use crate::time::WallTime;
 
+use super::super::edge;
 use super::super::genesis::{Genesis, LabelStatement, Writers, decode_change, record_id};
 use super::super::kind::Kind;
 use super::super::label::{Label, Release, effective};
@@ -161,6 +162,7 @@ struct Beginning {
     kind: Kind,
     writers: Writers,
     wall: WallTime,
+    released_from: Option<RecordId>,
 }
 
 /// About what an entry takes in memory without its payload and what it names, and its change's place
@@ -205,6 +207,8 @@ pub(crate) struct Thread {
     beginning: Option<Beginning>,
     labels: Vec<(EntryId, Label)>,
     releases: Vec<Release>,
+    /// Releases of the record that changes which count have named.
+    released_to: BTreeSet<RecordId>,
 }
 
 /// What a thread says, for projections.
@@ -221,6 +225,9 @@ pub(crate) struct Summary {
     pub(crate) state: RecordState,
     pub(crate) genesis: EntryId,
     pub(crate) created: WallTime,
+    /// Of whatever state the record is.
+    pub(crate) releases: Vec<RecordId>,
+    pub(crate) released_from: Option<RecordId>,
 }
 
 impl Thread {
@@ -244,6 +251,7 @@ impl Thread {
             beginning: None,
             labels: Vec::new(),
             releases: Vec::new(),
+            released_to: BTreeSet::new(),
         }
     }
 
@@ -567,6 +575,7 @@ impl Thread {
             kind: genesis.kind,
             writers: genesis.writers,
             wall: opened.header.wall,
+            released_from: edge::released_from(genesis.change),
         });
         self.labels.push((opened.id, genesis.label));
         Ok(Ok(judged))
@@ -631,15 +640,18 @@ impl Thread {
         if admitted.max_op() > RECORD_OPS_MAX as u64 {
             return Err(Fault::Full);
         }
+        let released_to = edge::releases(change);
         let judged = Judged { hash: admitted.hash(), max_op: admitted.max_op() };
         match self.document.accept(&admitted) {
             Ok(fresh) => {
                 self.unmerged.extend(fresh.then_some((opened.place, admitted)));
+                self.released_to.extend(released_to);
                 Ok((judged, false))
             }
             Err(Held::Unsound(fault)) => Err(Fault::Gate(fault)),
             Err(_) => {
                 self.full = true;
+                self.released_to.extend(released_to);
                 Ok((judged, true))
             }
         }
@@ -697,7 +709,7 @@ impl Thread {
     }
 
     pub(crate) fn summary(&self, standings: &dyn Standings) -> Option<Summary> {
-        let Beginning { id, log, kind, wall, .. } = self.beginning.as_ref()?;
+        let Beginning { id, log, kind, wall, released_from, .. } = self.beginning.as_ref()?;
         let state = standings.state(log, id);
         // Whoever's entry does not count must not make the record urgent.
         let counts = |slot: &&Slot| self.verdict(slot) == Verdict::Materialised;
@@ -710,9 +722,11 @@ impl Thread {
             device: log.device,
             label: self.label(),
             fields: if state.hides() { Map::new() } else { self.document.to_json() },
+            releases: self.released_to.iter().copied().collect(),
             state,
             genesis: *id,
             created: *wall,
+            released_from: *released_from,
         })
     }
 
@@ -728,6 +742,10 @@ impl Thread {
 
     pub(crate) const fn document(&self) -> &Document {
         &self.document
+    }
+
+    pub(crate) fn kind(&self) -> Option<Kind> {
+        self.beginning.as_ref().map(|beginning| beginning.kind)
     }
 
     pub(crate) fn writers(&self) -> Option<Writers> {
