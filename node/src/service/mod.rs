@@ -463,7 +463,7 @@ impl Tearline {
             let [device] = known.as_slice() else {
                 return Err(Failure::not_found("peer", &name));
             };
-            let was = json(&core.peer(device))?;
+            let was = json(&core.peer(device, None))?;
             let mut batch = Batch::default();
             core.dialer.remove(&mut batch, device);
             let ticket =
