@@ -53,7 +53,7 @@ use crate::fault::PeerFault;
 pub use area::{Area, Body};
 pub use author::{ActError, Done, Ticket};
 pub use govern::{Lost, Word};
-pub use refusals::Misdeeds;
+pub use refusals::{Misdeeds, STRANGERS_MAX};
 pub use session::PeerState;
 pub use trace::{Exposure, Kept, QuarantinedEntry};
 
