@@ -58,6 +58,7 @@ pub use govern::{Lost, Word};
 pub use ingest::NotTaken;
 pub use refusals::Misdeeds;
 pub use schedule::EpochAge;
+pub use refusals::{Misdeeds, STRANGERS_MAX};
 pub use session::PeerState;
 pub use trace::{Exposure, Kept, QuarantinedEntry};
 

@@ -18,8 +18,8 @@ use super::area::Body;
 /// How often each device did what, by the names of the misdeeds.
 pub type Misdeeds = BTreeMap<DeviceId, BTreeMap<&'static str, u64>>;
 
-/// Most logs of strangers that are remembered.
-const STRANGERS_MAX: usize = 1_024;
+/// Most logs of strangers that are remembered, about 100 bytes each.
+pub const STRANGERS_MAX: usize = 1_024;
 
 impl<S: Store> Replica<S> {
     /// What is held against each device: what was counted since the start, and what its statements

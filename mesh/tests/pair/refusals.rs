@@ -21,6 +21,7 @@ use tearline_crdt::statement::{
     Statement,
 };
 use tearline_mesh::Link;
+use tearline_mesh::replica::STRANGERS_MAX;
 use tearline_mesh::wire::Frame;
 
 use crate::forger::{link_as, log, run_frame, shared, tag};
@@ -623,6 +624,25 @@ fn statements_by_strangers_are_declined_and_held_against_them_while_they_are_str
     // Let in, it is no stranger.
     stage.say(HOSTILE, area, vec![grant(60, Right::Write, delegating())]);
     assert!(stage.world.peers[0].replica.faults().is_empty());
+}
+
+#[test]
+fn strangers_are_remembered_up_to_the_bound() {
+    let mut stage = stage();
+    let link = stage.link();
+    let area = tag(&stage.world, 0, HOSTILE, stage.whole());
+    let said = grant(61, Right::Read, delegating()).0.encode();
+    let entry = NewEntry { epoch: NO_EPOCH, sealed: said, key_box: None, payload: None };
+    for life in 0..=STRANGERS_MAX as u64 {
+        let log = log(stage.whole(), Class::Authority, 60, life);
+        let entry = std::slice::from_ref(&entry);
+        let run = write_segment(&log, &Head::EMPTY, keys(60).signer(), entry).unwrap();
+        stage.world.inject(0, link, run_frame(area, &run));
+        if life + 2 > STRANGERS_MAX as u64 {
+            stage.only(0, 60, "no-standing", STRANGERS_MAX as u64);
+        }
+    }
+    stage.goes_on();
 }
 
 #[test]
