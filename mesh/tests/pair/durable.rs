@@ -7,7 +7,7 @@ use tearline_crdt::store::{Batch, Space, Store as _};
 use tearline_mesh::invitation::Invited;
 use tearline_mesh::replica::{ActError, NotTaken};
 use tearline_mesh::wire::Frame;
-use tearline_mesh::{Input, Link, Output};
+use tearline_mesh::{Event, Input, Link, Output};
 
 use crate::forger::{link_as, log, run_frame, sealed, shared, tag};
 use crate::world::{World, draft, keys};
@@ -125,4 +125,48 @@ fn an_act_that_cannot_be_stored_fails_at_once_and_nobody_is_blamed_for_what_find
     assert!(world.show(0, there).is_none());
     assert!(world.peers.iter().all(|peer| peer.replica.faults().is_empty()));
     assert!(world.peers[1].replica.peers().iter().all(|peer| peer.entries_behind == 0));
+}
+
+#[test]
+fn whoever_was_welcomed_is_admitted_whenever_the_inviter_loses_power() {
+    let (mut welcomed, mut not) = (0, 0);
+    for invited in [Invited::Agency, Invited::Device] {
+        for steps in 0..24 {
+            let mut world = World::new(2);
+            let coalition = {
+                let mut alone = World::new(1);
+                let coalition = alone.coalition();
+                world.peers[0] = alone.peers.remove(0);
+                coalition
+            };
+            let own = world.open(0, coalition, &[1]);
+            let invitation = world.invite(coalition, invited);
+            let request = world.request(&invitation, 1);
+            // A flush of something else is under way when the request comes.
+            world.write(0, own, Class::Routine, &["x"]);
+            world.peers[1].replica.join(invitation.inviter, request);
+            world.connect(1, 0);
+            world.steps(steps);
+            world.crash(0);
+            let joined = world.peers[1].count(|event| matches!(event, Event::Joined(_)));
+            let applicant = keys(2).id();
+            let admitted = |world: &World| {
+                let coalition = world.peers[0].replica.coalition(coalition).unwrap();
+                coalition.devices().contains_key(&applicant)
+            };
+            assert!(joined == 0 || admitted(&world), "{invited:?}, after {steps}");
+            if joined == 0 {
+                not += 1
+            } else {
+                welcomed += 1
+            }
+            // It asks again if it heard nothing, and comes in by the same invitation.
+            world.connect(1, 0);
+            world.settle();
+            assert!(admitted(&world), "{invited:?}, after {steps}");
+            assert!(world.peers[1].replica.coalition(coalition).is_some());
+            assert!(world.digests_equal(0, 1), "{invited:?}, after {steps}");
+        }
+    }
+    assert!(welcomed > 0 && not > 0, "power went before and after the welcome");
 }
