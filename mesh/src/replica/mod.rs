@@ -320,6 +320,7 @@ impl<S: Store> Replica<S> {
         replica.load_words()?;
         replica.load_areas()?;
         replica.load_excesses()?;
+        replica.flush_wanted |= replica.shelf.has_later();
         Ok(replica)
     }
 
@@ -340,8 +341,11 @@ impl<S: Store> Replica<S> {
                     session.busy = false;
                 }
             }
-            Input::Flushed { barrier } => self.on_flushed(barrier)?,
-            Input::Tick => {}
+            Input::Flushed { barrier } => {
+                self.on_flushed(barrier)?;
+                self.judge_later(now)?;
+            }
+            Input::Tick => self.judge_later(now)?,
         }
         self.obey(now)?;
         self.seal_missing(now)?;

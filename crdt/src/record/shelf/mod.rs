@@ -15,6 +15,7 @@
 
 mod cache;
 mod erase;
+mod later;
 mod moved;
 mod prepare;
 mod read;
@@ -193,6 +194,8 @@ pub struct Shelf {
     erasing: bool,
     /// Positions whose standing changed, by log.
     moved: BTreeMap<LogNo, Range<u64>>,
+    /// Positions that runs left for later, by log.
+    later: BTreeMap<LogNo, Range<u64>>,
 }
 
 /// Most waiting entries opened in one batch.
@@ -395,9 +398,20 @@ struct Work<'w, 'd> {
     listings: BTreeMap<RecordId, Listing>,
     /// Records that were not known before this pass.
     begun: u64,
+    /// Listed entries that are to be judged in the threads of their records: all of a record at
+    /// once, because each judgement costs as much as the record is large.
+    pending: BTreeMap<RecordId, Vec<Opened>>,
+    /// Bytes of their payloads.
+    pending_bytes: usize,
+    /// What judging has cost, and the positions that were left for later because of it.
+    spent: usize,
+    deferred: Option<Range<u64>>,
     /// Records whose threads are to be built anew.
     stale: BTreeSet<RecordId>,
 }
+
+/// Bytes of payloads that wait in a pass before they are judged. A frame has less.
+const PENDING_BYTES_MAX: usize = 1024 * 1024;
 
 impl<'w, 'd> Work<'w, 'd> {
     fn new(
@@ -418,6 +432,10 @@ impl<'w, 'd> Work<'w, 'd> {
             ciphers: BTreeMap::new(),
             listings: BTreeMap::new(),
             begun: 0,
+            pending: BTreeMap::new(),
+            pending_bytes: 0,
+            spent: 0,
+            deferred: None,
             stale: BTreeSet::new(),
         }
     }
@@ -515,10 +533,11 @@ impl<'w, 'd> Work<'w, 'd> {
         } else if fresh && self.show_genesis(&opened, listing.version + 1)? {
             listing.version += 1;
         } else {
-            self.judge_thread(shelf, &mut listing, opened)?;
+            self.pending_bytes += opened.payload.as_ref().map_or(0, Vec::len);
+            self.pending.entry(record).or_default().push(opened);
         }
         self.listings.insert(record, listing);
-        Ok(())
+        if self.pending_bytes > PENDING_BYTES_MAX { self.judge_pending(shelf) } else { Ok(()) }
     }
 
     /// The short way for a record that is no more than a genesis: gate, read off, project. False
@@ -575,24 +594,47 @@ impl<'w, 'd> Work<'w, 'd> {
         Genesis::decode(opened.payload.as_deref()?).ok()
     }
 
+    /// Judges what is pending, record by record, in the order of the log, as far as there is work
+    /// left.
+    fn judge_pending(&mut self, shelf: &mut Shelf) -> Result<(), StoreError> {
+        self.pending_bytes = 0;
+        let mut pending: Vec<_> = std::mem::take(&mut self.pending).into_iter().collect();
+        pending.sort_by_key(|(_, fresh)| fresh.first().map(|opened| opened.place));
+        for (record, fresh) in pending {
+            if shelf.erased.contains_key(&record) || self.stale.contains(&record) {
+                continue;
+            }
+            if self.spent >= later::PASS_WORK_MAX {
+                self.defer(shelf, &record, &fresh);
+                continue;
+            }
+            if let Some(mut listing) = self.listings.remove(&record) {
+                self.judge_thread(shelf, record, &mut listing, fresh)?;
+                self.listings.insert(record, listing);
+            }
+        }
+        Ok(())
+    }
+
     /// The long way: all entries of the record, judged together.
     fn judge_thread(
         &mut self,
         shelf: &mut Shelf,
+        record: RecordId,
         listing: &mut Listing,
-        opened: Opened,
+        fresh: Vec<Opened>,
     ) -> Result<(), StoreError> {
-        let record = opened.header.record;
-        if self.stale.contains(&record) {
-            return Ok(());
-        }
-        let fitting = shelf.threads.take(&record).filter(|thread| thread.fits(&opened));
-        let mut thread = match fitting {
+        let fits = |thread: &Thread| fresh.iter().all(|opened| thread.fits(opened));
+        let mut thread = match shelf.threads.take(&record).filter(fits) {
             Some(thread) => thread,
-            None => self.load_thread(record, listing, Some(opened.place))?,
+            None => {
+                let except = fresh.iter().map(|opened| opened.place).collect();
+                self.load_thread(record, listing, &except)?
+            }
         };
-        thread.add(opened);
+        fresh.into_iter().for_each(|opened| thread.add(opened));
         let counts = self.evaluate(&mut thread)?;
+        self.spent += thread.work();
         if thread.is_stale() {
             self.stale.insert(record);
             return Ok(());
@@ -608,8 +650,9 @@ impl<'w, 'd> Work<'w, 'd> {
     fn rebuild(&mut self, shelf: &mut Shelf, record: RecordId) -> Result<(), StoreError> {
         let Some(mut listing) = self.listings.remove(&record) else { return Ok(()) };
         if !shelf.erased.contains_key(&record) {
-            let mut thread = self.load_thread(record, &listing, None)?;
+            let mut thread = self.load_thread(record, &listing, &BTreeSet::new())?;
             self.evaluate(&mut thread)?;
+            self.spent += thread.work();
             self.show_thread(&thread, &mut listing)?;
             shelf.threads.keep(record, thread);
         }
@@ -637,10 +680,10 @@ impl<'w, 'd> Work<'w, 'd> {
         &mut self,
         record: RecordId,
         listing: &Listing,
-        except: Option<Place>,
+        except: &BTreeSet<Place>,
     ) -> Result<Thread, StoreError> {
         let mut thread = Thread::new(record);
-        for place in listing.places.iter().filter(|place| Some(**place) != except) {
+        for place in listing.places.iter().filter(|place| !except.contains(place)) {
             if let Some(opened) = self.open(*place)? {
                 thread.add(opened);
             }
@@ -677,8 +720,12 @@ impl<'w, 'd> Work<'w, 'd> {
     }
 
     fn finish(mut self, shelf: &mut Shelf) -> Result<(), StoreError> {
+        self.judge_pending(shelf)?;
         for record in std::mem::take(&mut self.stale) {
             self.rebuild(shelf, record)?;
+        }
+        if let Some(span) = self.deferred.take() {
+            shelf.leave(self.batch, self.no, span);
         }
         self.desk.projection.finish(self.batch);
         if self.begun > 0 {
