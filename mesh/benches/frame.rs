@@ -8,6 +8,7 @@
     clippy::indexing_slicing,
     reason = "it measures with what tests the same, which fails by panicking"
 )]
+#![expect(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
 
 #[path = "../tests/pair/forger.rs"]
 #[expect(dead_code, reason = "the tests use more of it")]
