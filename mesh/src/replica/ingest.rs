@@ -256,6 +256,26 @@ impl<S: Store> Replica<S> {
         self.obey(now)
     }
 
+    /// Judges a bounded part of the records that runs left for later. The flush of what that writes is
+    /// the occasion for the next part.
+    pub(super) fn judge_later(&mut self, now: Now) -> Result<(), StoreError> {
+        if !self.shelf.has_later() {
+            return Ok(());
+        }
+        let mut batch = Batch::default();
+        let standings = super::Standings { areas: &self.areas, own: self.keys.id(), now: now.wall };
+        let mut desk = tearline_crdt::record::shelf::Desk {
+            store: &self.store,
+            logbook: &self.logbook,
+            keys: &self.epoch_keys,
+            standings: &standings,
+            projection: &mut *self.projection,
+            now: now.wall,
+        };
+        self.shelf.judge_later(&mut desk, &mut batch)?;
+        self.apply(batch)
+    }
+
     /// Destroys what is queued to be.
     pub(super) fn erase_more(&mut self, now: Now) -> Result<(), StoreError> {
         while self.shelf.has_erasures() {

@@ -56,7 +56,6 @@ pub use area::{Area, Body};
 pub use author::{ActError, Done, Ticket};
 pub use govern::{Lost, Word};
 pub use ingest::NotTaken;
-pub use refusals::Misdeeds;
 pub use schedule::EpochAge;
 pub use refusals::{Misdeeds, STRANGERS_MAX};
 pub use session::PeerState;
@@ -339,6 +338,7 @@ impl<S: Store> Replica<S> {
         replica.load_words()?;
         replica.load_areas()?;
         replica.load_excesses()?;
+        replica.flush_wanted |= replica.shelf.has_later();
         Ok(replica)
     }
 
@@ -359,8 +359,11 @@ impl<S: Store> Replica<S> {
                     session.busy = false;
                 }
             }
-            Input::Flushed { barrier } => self.on_flushed(barrier)?,
-            Input::Tick => {}
+            Input::Flushed { barrier } => {
+                self.on_flushed(barrier)?;
+                self.judge_later(now)?;
+            }
+            Input::Tick => self.judge_later(now)?,
         }
         self.obey(now)?;
         self.seal_missing(now)?;

@@ -156,9 +156,9 @@ fn whoever_was_welcomed_is_admitted_whenever_the_inviter_loses_power() {
             };
             assert!(joined == 0 || admitted(&world), "{invited:?}, after {steps}");
             if joined == 0 {
-                not += 1
+                not += 1;
             } else {
-                welcomed += 1
+                welcomed += 1;
             }
             // It asks again if it heard nothing, and comes in by the same invitation.
             world.connect(1, 0);

@@ -16,6 +16,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 
+use super::later;
 use super::moved;
 use super::thread::Place;
 use super::{Desk, ENTRIES_PER_LOG_MAX, Listed, Listing, Opened, Shelf, Standings, Work, entry_of};
@@ -117,6 +118,7 @@ impl Shelf {
             ControlFlow::Break(())
         })?;
         shelf.moved = moved::load(store)?;
+        shelf.later = later::load(store)?;
         damaged.map_or(Ok(shelf), Err)
     }
 

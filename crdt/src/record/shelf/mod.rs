@@ -15,6 +15,7 @@
 
 mod cache;
 mod erase;
+mod later;
 mod moved;
 mod prepare;
 mod read;
@@ -195,6 +196,8 @@ pub struct Shelf {
     moved: BTreeMap<LogNo, Range<u64>>,
     /// Records that were judged again since a standing changed last.
     judged: BTreeSet<RecordId>,
+    /// Positions that runs left for later, by log.
+    later: BTreeMap<LogNo, Range<u64>>,
 }
 
 /// Most waiting entries opened in one batch.
@@ -402,6 +405,9 @@ struct Work<'w, 'd> {
     pending: BTreeMap<RecordId, Vec<Opened>>,
     /// Bytes of their payloads.
     pending_bytes: usize,
+    /// What judging has cost, and the positions that were left for later because of it.
+    spent: usize,
+    deferred: Option<Range<u64>>,
     /// Records whose threads are to be built anew.
     stale: BTreeSet<RecordId>,
 }
@@ -430,6 +436,8 @@ impl<'w, 'd> Work<'w, 'd> {
             begun: 0,
             pending: BTreeMap::new(),
             pending_bytes: 0,
+            spent: 0,
+            deferred: None,
             stale: BTreeSet::new(),
         }
     }
@@ -588,11 +596,18 @@ impl<'w, 'd> Work<'w, 'd> {
         Genesis::decode(opened.payload.as_deref()?).ok()
     }
 
-    /// Judges what is pending, record by record.
+    /// Judges what is pending, record by record, in the order of the log, as far as there is work
+    /// left.
     fn judge_pending(&mut self, shelf: &mut Shelf) -> Result<(), StoreError> {
         self.pending_bytes = 0;
-        for (record, fresh) in std::mem::take(&mut self.pending) {
+        let mut pending: Vec<_> = std::mem::take(&mut self.pending).into_iter().collect();
+        pending.sort_by_key(|(_, fresh)| fresh.first().map(|opened| opened.place));
+        for (record, fresh) in pending {
             if shelf.erased.contains_key(&record) || self.stale.contains(&record) {
+                continue;
+            }
+            if self.spent >= later::PASS_WORK_MAX {
+                self.defer(shelf, &record, &fresh);
                 continue;
             }
             if let Some(mut listing) = self.listings.remove(&record) {
@@ -621,6 +636,7 @@ impl<'w, 'd> Work<'w, 'd> {
         };
         fresh.into_iter().for_each(|opened| thread.add(opened));
         let counts = self.evaluate(&mut thread)?;
+        self.spent += thread.work();
         if thread.is_stale() {
             self.stale.insert(record);
             return Ok(());
@@ -638,6 +654,7 @@ impl<'w, 'd> Work<'w, 'd> {
         if !shelf.erased.contains_key(&record) {
             let mut thread = self.load_thread(record, &listing, &BTreeSet::new())?;
             self.evaluate(&mut thread)?;
+            self.spent += thread.work();
             self.show_thread(&thread, &mut listing)?;
             shelf.threads.keep(record, thread);
         }
@@ -708,6 +725,9 @@ impl<'w, 'd> Work<'w, 'd> {
         self.judge_pending(shelf)?;
         for record in std::mem::take(&mut self.stale) {
             self.rebuild(shelf, record)?;
+        }
+        if let Some(span) = self.deferred.take() {
+            shelf.leave(self.batch, self.no, span);
         }
         self.desk.projection.finish(self.batch);
         if self.begun > 0 {

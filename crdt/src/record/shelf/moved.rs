@@ -70,7 +70,7 @@ impl Shelf {
             return Ok(());
         };
         let mut work = Work::new(desk, batch, log, no, None);
-        let (next, records) = work.walk(&span)?;
+        let (next, records) = work.walk(&span, MOVED_PER_BATCH)?;
         for (record, genesis) in records {
             if !self.judged.contains(&record) {
                 work.judge_again(self, record, genesis)?;
@@ -99,7 +99,7 @@ impl Shelf {
 pub(super) fn load(store: &dyn Store) -> Result<BTreeMap<LogNo, Range<u64>>, StoreError> {
     let mut moved = BTreeMap::new();
     let mut outcome = Ok(());
-    store.scan(Space::Meta, PREFIX, &[], &mut |key, value| match read(key, value) {
+    store.scan(Space::Meta, PREFIX, &[], &mut |key, value| match read(PREFIX, key, value) {
         Ok((no, span)) => {
             moved.insert(no, span);
             ControlFlow::Continue(())
@@ -118,9 +118,10 @@ type FoundGenesis = (u64, SealedHeader, StoredEntry);
 impl Work<'_, '_> {
     /// Goes over a part of the log. Returns where to go on, and which records its entries are about.
     #[expect(clippy::type_complexity, reason = "two answers of one walk")]
-    fn walk(
+    pub(super) fn walk(
         &mut self,
         span: &Range<u64>,
+        entries_max: usize,
     ) -> Result<(Option<u64>, BTreeMap<RecordId, Option<FoundGenesis>>), StoreError> {
         let mut records = BTreeMap::new();
         let (mut next, mut entries, mut bytes) = (None, 0, 0);
@@ -129,7 +130,7 @@ impl Work<'_, '_> {
             if seq >= span.end {
                 return ControlFlow::Break(());
             }
-            if entries >= MOVED_PER_BATCH || bytes >= MOVED_BYTES_PER_BATCH {
+            if entries >= entries_max || bytes >= MOVED_BYTES_PER_BATCH {
                 next = Some(seq);
                 return ControlFlow::Break(());
             }
@@ -148,7 +149,7 @@ impl Work<'_, '_> {
     }
 
     /// Judges a record again from what is stored, and shows or removes it.
-    fn judge_again(
+    pub(super) fn judge_again(
         &mut self,
         shelf: &mut Shelf,
         record: RecordId,
@@ -158,7 +159,11 @@ impl Work<'_, '_> {
         if shelf.erased.contains_key(&record) {
             return Ok(());
         }
-        let Some(mut listing) = Listing::load(self.desk.store, &record)? else { return Ok(()) };
+        let listing = match self.listings.remove(&record) {
+            Some(listing) => Some(listing),
+            None => Listing::load(self.desk.store, &record)?,
+        };
+        let Some(mut listing) = listing else { return Ok(()) };
         let genesis = genesis.filter(|genesis| self.is_the_genesis(&listing, record, genesis));
         let shown = match genesis {
             // All that is in the record rests on it.
@@ -184,6 +189,7 @@ impl Work<'_, '_> {
     fn show_anew(&mut self, record: RecordId, listing: &mut Listing) -> Result<bool, StoreError> {
         let mut thread = self.load_thread(record, listing, &BTreeSet::new())?;
         self.evaluate(&mut thread)?;
+        self.spent += thread.work();
         self.show_thread(&thread, listing)
     }
 
@@ -222,19 +228,27 @@ impl Work<'_, '_> {
 const PREFIX: &[u8] = b"moved/";
 
 /// `prefix || log number (4, big-endian)`.
+pub(super) fn key_in(prefix: &[u8], no: LogNo) -> Vec<u8> {
+    [prefix, &no.0.to_be_bytes()].concat()
+}
+
 fn key(no: LogNo) -> Vec<u8> {
-    [PREFIX, &no.0.to_be_bytes()].concat()
+    key_in(PREFIX, no)
 }
 
 /// `start (number) || end (number)`.
-fn write(span: &Range<u64>) -> Vec<u8> {
+pub(super) fn write(span: &Range<u64>) -> Vec<u8> {
     let mut out = Vec::new();
     out.number(span.start).number(span.end);
     out
 }
 
-fn read(key: &[u8], value: &[u8]) -> Result<(LogNo, Range<u64>), DecodeError> {
-    let mut reader = Bytes::new(key.get(PREFIX.len()..).unwrap_or_default());
+pub(super) fn read(
+    prefix: &[u8],
+    key: &[u8],
+    value: &[u8],
+) -> Result<(LogNo, Range<u64>), DecodeError> {
+    let mut reader = Bytes::new(key.get(prefix.len()..).unwrap_or_default());
     let no = LogNo(u32::from_be_bytes(reader.array("log number")?));
     reader.finish()?;
     let mut reader = Bytes::new(value);

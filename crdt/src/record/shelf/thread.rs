@@ -168,6 +168,8 @@ struct Beginning {
 /// About what an entry takes in memory without its payload and what it names, and its change's place
 /// in the history.
 const SLOT_BYTES: usize = 512;
+/// What it costs to read and open an entry, in operations of a document.
+pub(super) const ENTRY_WORK: usize = 16;
 /// Most bytes of payloads of waiting entries that a thread keeps in memory. A share of what all
 /// threads take together; much more than what entries that wait for each other commonly have.
 pub(crate) const PAYLOADS_BYTES_MAX: usize = 1024 * 1024;
@@ -273,6 +275,11 @@ impl Thread {
     pub(crate) fn weight(&self) -> usize {
         let slots = SLOT_BYTES * self.slots.len() + size_of::<EntryId>() * self.named;
         slots + self.document.weight() + self.payload_bytes
+    }
+
+    /// About what it costs to build it, in operations.
+    pub(crate) fn work(&self) -> usize {
+        self.document.ops() + ENTRY_WORK * self.slots.len()
     }
 
     /// Adds an entry that fits; [`Thread::evaluate`] judges it.

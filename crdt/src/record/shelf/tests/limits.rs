@@ -154,3 +154,48 @@ fn payloads_that_wait_are_bounded_in_memory() {
     assert_eq!(case(&here), case(&there));
     assert_eq!(count(case(&here), &Verdict::Materialised), 41);
 }
+
+/// A run that names more large records than one pass may build is judged in pieces, also after a
+/// restart, and ends as if it had been judged at once.
+#[test]
+fn a_run_is_judged_up_to_a_bound_of_work_and_the_rest_later() {
+    const LARGE: usize = 5;
+    const FILLS: usize = 9;
+    let of_all =
+        |act: &dyn Fn(usize) -> Act| step(0, Class::Routine, false, (0..LARGE).map(act).collect());
+    let mut history = vec![of_all(&|n| Act::New(Kind::Case, n as u8))];
+    for fill in 0..FILLS {
+        history.push(of_all(&|record| Act::Edit {
+            record: record as u16,
+            change: Change::Fill((ELEMENTS_MAX - fill) as u16),
+        }));
+    }
+    history.push(of_all(&|record| Act::Edit { record: record as u16, change: Change::Set(0, 7) }));
+    let mut world = World::play(&history);
+    let log = *world.archive.logbook.logs().next().unwrap().0;
+    let last = world.archive.logbook.head(&log).next - LARGE as u64;
+    let mut peer = Peer::new(&world.roll, Planted::Nothing);
+    while peer.logbook.head(&log).next < last {
+        let left = last - peer.logbook.head(&log).next;
+        peer.pull(&world.archive, &log, left).unwrap();
+        while peer.judge_later() {}
+    }
+    peer.restart();
+    let before: Vec<_> = world.records.iter().map(|record| peer.row(record)).collect();
+    peer.pull(&world.archive, &log, LARGE as u64).unwrap();
+    assert!(peer.shelf.has_later());
+    let records = world.records.iter().zip(&before);
+    let behind = records.filter(|(record, before)| peer.row(record) == **before).count();
+    assert!((1..LARGE).contains(&behind), "{behind} of {LARGE} records are left");
+    // Whoever asks meanwhile is told all.
+    assert_eq!(peer.show(world.records[LARGE - 1]).unwrap().entries.len(), FILLS + 2);
+    peer.restart();
+    assert!(peer.judge_later());
+    // Nothing is said of how often a record was shown.
+    let said = |peer: &mut Peer| {
+        let records = peer.picture().records.into_iter();
+        records.map(|(record, (said, _))| (record, said)).collect::<Vec<_>>()
+    };
+    assert!(said(&mut peer) == said(&mut world.archive));
+    assert!(world.records.iter().zip(&before).all(|(record, before)| peer.row(record) != *before));
+}

@@ -307,6 +307,25 @@ impl Peer {
         true
     }
 
+    /// Does one piece of what a run left for later; false if there is none.
+    pub(super) fn judge_later(&mut self) -> bool {
+        if !self.shelf.has_later() {
+            return false;
+        }
+        let mut batch = Batch::default();
+        let mut desk = Desk {
+            store: &self.store,
+            logbook: &self.logbook,
+            keys: &self.keys,
+            standings: &self.roll,
+            projection: &mut self.shown,
+            now: WallTime(9),
+        };
+        self.shelf.judge_later(&mut desk, &mut batch).unwrap();
+        self.store.apply(batch).unwrap();
+        true
+    }
+
     /// Starts anew on what is stored.
     pub(super) fn restart(&mut self) {
         self.logbook = Logbook::load(&self.store).unwrap();
@@ -338,6 +357,7 @@ impl Peer {
 
     /// All that this peer says.
     pub(super) fn picture(&mut self) -> Picture {
+        while self.judge_later() {}
         let mut records = BTreeMap::new();
         for record in self.records() {
             let said = self.show(record).map(|detail| Said::of(&detail));
