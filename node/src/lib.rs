@@ -14,6 +14,7 @@ pub mod home;
 pub mod index;
 mod length;
 pub mod logging;
+pub mod offline;
 pub mod pass;
 pub mod protection;
 pub mod service;

@@ -1,6 +1,7 @@
 //! Trust on the shipped binary: two founders who decide together, a device that is enrolled, lost and
 //! read back from quarantine, and what is said of records.
 
+use std::fs;
 use std::io;
 use std::path::Path;
 use std::thread;
@@ -116,6 +117,7 @@ fn a_device_is_enrolled_lost_and_read_back_from_quarantine() -> io::Result<()> {
     let exposed = lost["exposed"].to_string();
     assert!(exposed.contains(&record), "{exposed}");
     assert!(lost["rotated"].to_string().contains("all"), "{lost}");
+    assert!(lost["void"].is_array(), "{lost}");
     until(|| Ok(customs.command(&["record", "show", &record])?.code == NOT_FOUND))?;
     let explained = done(customs.command(&["grant", "explain", &statement[..12]])?);
     assert_eq!(explained["verdict"], "it counts");
@@ -276,6 +278,89 @@ fn why_names_the_statements_that_decided() -> io::Result<()> {
     Ok(())
 }
 
+#[test]
+fn a_seized_desk_is_revoked_by_its_root_and_another_goes_on() -> io::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let Pair { mut guard, customs } = pair(folder.path())?;
+    let own = done(guard.command(&["id"])?);
+    let (seized, root) = (text(&own["device"]).to_owned(), text(&own["root"]).to_owned());
+    let kept = sighting(&guard, "kept")?;
+    until(|| Ok(customs.command(&["record", "show", &kept])?.code == DONE))?;
+    // The root lies elsewhere, where there is no home.
+    let safe = path(folder.path(), "agency.key");
+    fs::copy(guard.home().join("agency.key"), &safe)?;
+    let offline = folder.path().join("nowhere");
+    let sign = |draft: &str, root: &str, out: &str| {
+        daemon::command(&offline, &["root", "sign", draft, "--root", root, "--out", out])
+    };
+    guard.kill()?;
+
+    let draft = path(folder.path(), "revoke.txt");
+    // Statements have no time: since one, none are kept.
+    let all = done(customs.command(&["root", "draft", "revoke", &seized, "--since", "1h"])?);
+    let void = all["void"].to_string();
+    assert!(void.contains("seal epoch ") && void.contains("compartment rotate"), "{void}");
+    let drafted = done(customs.command(&["root", "draft", "revoke", &seized, "--out", &draft])?);
+    assert_eq!(drafted["void"], serde_json::json!([]));
+    // Another agency's root may sign it, and nothing comes of it.
+    let foreign = path(folder.path(), "foreign.txt");
+    let other = customs.home().join("agency.key");
+    done(sign(&draft, &other.to_string_lossy(), &foreign)?);
+    let refused = customs.command(&["root", "apply", &foreign])?;
+    assert_eq!(refused.code, DENIED, "{}", refused.document);
+    let signed = path(folder.path(), "signed.txt");
+    done(sign(&draft, &safe, &signed)?);
+    let applied = done(customs.command(&["root", "apply", &signed])?);
+    assert_eq!(applied["rotated"], serde_json::json!(["all"]));
+    let ended = |device: &str| -> io::Result<bool> {
+        let list = done(customs.command(&["device", "list"])?);
+        let devices = list["devices"].as_array().cloned().unwrap_or_default();
+        Ok(devices.iter().any(|one| one["device"] == device && one["closed"] == true))
+    };
+    assert!(ended(&seized)?);
+    assert_eq!(customs.command(&["record", "show", &kept])?.code, DONE);
+
+    // A new desk, certified by the same root.
+    let home = folder.path().join("second");
+    done(daemon::command(&home, &["init", "--unit", "Second desk"])?);
+    let mut second = Daemon::at(home)?;
+    second.start()?;
+    let draft = path(folder.path(), "desk.txt");
+    done(second.command(&["root", "draft", "desk", "--root", &root, "--out", &draft])?);
+    let refused = sign(&draft, &other.to_string_lossy(), &path(folder.path(), "no.txt"))?;
+    assert_eq!(refused.code, DENIED, "{}", refused.document);
+    let certificate = path(folder.path(), "certificate.txt");
+    done(sign(&draft, &safe, &certificate)?);
+    let invited = done(customs.command(&["peer", "invite"])?);
+    let join = ["join", text(&invited["invitation"]), "--certificate", &certificate];
+    assert_eq!(done(second.command(&join)?)["agency"]["country"], "NE");
+    until(|| Ok(second.command(&["compartment", "list"])?.document.to_string().contains("TD")))?;
+    let compartments = done(second.command(&["compartment", "list"])?);
+    let list = compartments["compartments"].as_array().cloned().unwrap_or_default();
+    let shared = list.iter().find(|one| one["agencies"].to_string().contains("TD"));
+    let shared = text(&shared.cloned().unwrap_or_default()["compartment"]).to_owned();
+    let mut written = String::new();
+    until(|| {
+        let new = ["record", "new", "--kind", "object", "--compartment", &shared];
+        let new = second.command(&[&new[..], &["--set", "name=again"]].concat())?;
+        written = text(&new.document["record"]).to_owned();
+        Ok(new.code == DONE)
+    })?;
+    until(|| Ok(customs.command(&["record", "show", &written])?.code == DONE))?;
+    let answer = sighting(&customs, "answer")?;
+    until(|| Ok(second.command(&["record", "show", &answer])?.code == DONE))?;
+    // It is a desk: it takes devices in. In one step, where the root's file is at hand, it is ended.
+    done(second.command(&["device", "enrol", "KILO"])?);
+    let device = text(&done(second.command(&["id"])?)["device"]).to_owned();
+    done(customs.command(&["grant", "revoke", &device, "--root", &safe])?);
+    assert!(ended(&device)?);
+    Ok(())
+}
+
+fn path(folder: &Path, name: &str) -> String {
+    folder.join(name).to_string_lossy().into_owned()
+}
+
 /// The ground of an answer of `why` that has this rule.
 fn reason(why: &Value, rule: &str) -> Value {
     let because = why["because"].as_array().cloned().unwrap_or_default();
@@ -295,6 +380,7 @@ fn new_sighting(daemon: &Daemon, name: &str) -> io::Result<Outcome> {
 }
 
 /// Looks until it is so.
+#[track_caller]
 fn until(mut is_so: impl FnMut() -> io::Result<bool>) -> io::Result<()> {
     let begun = Instant::now();
     while !is_so()? {

@@ -26,7 +26,12 @@ impl DeskCertificate {
     /// Certifies a desk.
     #[must_use]
     pub fn sign(root: &Signer, desk: &DeviceKeys, reopening: Option<Reopening>) -> Self {
-        let desk = desk.card(root.public());
+        Self::of_card(root, desk.card(root.public()), reopening)
+    }
+
+    /// Certifies the desk of a card, which its device signed for this root.
+    #[must_use]
+    pub fn of_card(root: &Signer, desk: DeviceCard, reopening: Option<Reopening>) -> Self {
         let mut certificate = Self { desk, reopening, root: root.public(), signature: [0; 64] };
         certificate.signature = root.sign(Domain::DeskCertificate, &certificate.signed_bytes());
         certificate

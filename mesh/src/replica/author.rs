@@ -364,8 +364,8 @@ impl<S: Store> Replica<S> {
     }
 
     /// Seals the epochs that we hold to devices that may read and have no box that they can rely on.
-    /// The compartment's opener does it for all, a desk for the devices of its own agency. A bounded
-    /// number of statements is written at a time.
+    /// The compartment's opener does it for all, once its standing has ended every desk; a desk for the
+    /// devices of its own agency. A bounded number of statements is written at a time.
     pub(super) fn seal_missing(&mut self, now: Now) -> Result<(), StoreError> {
         if !std::mem::take(&mut self.seals_wanted) {
             return Ok(());
@@ -379,9 +379,10 @@ impl<S: Store> Replica<S> {
             .collect();
         for id in ids {
             let Some(compartment) = self.compartment(id) else { continue };
-            let opener = compartment.opening().opener == own;
             let Some(standing) = compartment.live(&own) else { continue };
             let (desk, agency) = (standing.desk, standing.agency);
+            let opener = compartment.opening().opener;
+            let opener = opener == own || desk && compartment.live(&opener).is_none();
             if standing.right() < Right::Write {
                 continue;
             }

@@ -11,6 +11,7 @@ use tearline_crdt::id::{
     AgencyNo, Class, CoalitionId, CompartmentId, DeviceId, EntryId, EpochId, LogId, RecordId,
     StatementId,
 };
+use tearline_crdt::keys::KemKey;
 use tearline_crdt::record::shelf::Detail;
 use tearline_crdt::statement::{
     Act, Audience, Caveats, DeskCertificate, Erasure, Mark, Marks, Reopening, Right, RootAct,
@@ -142,19 +143,21 @@ impl<S: Store> Replica<S> {
         Ok(Done { value: StatementId(done.value.0), ticket: done.ticket })
     }
 
-    /// Writes down what an agency's root signed: a desk's certificate, or an act of its own.
+    /// Writes down what an agency's root signed: a desk's certificate, with the key that the desk's card
+    /// names.
     pub fn certify(
         &mut self,
         now: Now,
         coalition: CoalitionId,
         certificate: DeskCertificate,
+        kem: &KemKey,
     ) -> Result<Done<EntryId>, ActError> {
         let area = CompartmentId(coalition.0);
-        let kem = self.kem_bytes(area, &certificate.desk);
+        let kem = certificate.desk.matches(kem).then(|| kem.as_bytes().to_vec());
         self.declare(now, area, Statement::Desk(certificate), kem)
     }
 
-    /// The same for an act.
+    /// Writes down an act that an agency's root signed.
     pub fn root_act(
         &mut self,
         now: Now,
@@ -253,24 +256,31 @@ impl<S: Store> Replica<S> {
     ) -> Result<Done<Lost>, ActError> {
         self.coalition(coalition).ok_or(ActError::NoCoalition)?;
         let exposed = self.exposure(&device)?;
-        let kept = self.kept_before(coalition, &device, since)?;
+        let kept = self.kept_before(coalition, &device, Some(since))?;
         let marks = kept.iter().filter_map(Kept::mark).collect();
         let closed = self.revoke(now, CompartmentId(coalition.0), device, marks)?;
-        let mut ticket = closed.ticket;
+        let rotated = self.rotate_exposed(now, &exposed)?;
+        let ticket = self.settled();
+        let value = Lost { statement: closed.value, kept, exposed, rotated };
+        Ok(Done { value, ticket })
+    }
+
+    /// Begins new epochs where somebody could read who is to read no more.
+    pub fn rotate_exposed(
+        &mut self,
+        now: Now,
+        exposed: &[Exposure],
+    ) -> Result<Vec<(CompartmentId, EpochId)>, StoreError> {
         let mut rotated = Vec::new();
-        for exposure in &exposed {
+        for Exposure { compartment, .. } in exposed {
             // Where this device may not write, whoever writes next begins the epoch.
-            match self.rotate(now, exposure.compartment) {
-                Ok(done) => {
-                    ticket = done.ticket;
-                    rotated.push((exposure.compartment, done.value));
-                }
-                Err(ActError::Store(error)) => return Err(error.into()),
+            match self.rotate(now, *compartment) {
+                Ok(done) => rotated.push((*compartment, done.value)),
+                Err(ActError::Store(error)) => return Err(error),
                 Err(_) => {}
             }
         }
-        let value = Lost { statement: closed.value, kept, exposed, rotated };
-        Ok(Done { value, ticket })
+        Ok(rotated)
     }
 
     /// Writes one statement that would count; its entry's id.

@@ -498,8 +498,14 @@ impl<S: Store> Replica<S> {
         let Some(sender) = self.sessions.get(&link).map(|session| session.device) else {
             return Ok(Ok(()));
         };
-        let standings = [self.device(), sender, opening.opener].map(|device| standing(&device));
-        let [Some(own), Some(sender), Some(opener)] = standings else {
+        // A compartment outlives the standing of who opened it. What the closed devices of an agency
+        // opened is bounded apart, so that a stolen key leaves the others their room.
+        let opened_by = |device: &DeviceId| {
+            let closed = coalition.live(device).is_none();
+            coalition.devices().get(device).map(|standing| (standing.agency, closed))
+        };
+        let standings = (standing(&self.device()), standing(&sender), opened_by(&opening.opener));
+        let (Some(own), Some(sender), Some(opener)) = standings else {
             if let Some(session) = self.sessions.get_mut(&link)
                 && session.early_intros.len() < EARLY_INTROS_MAX
             {
@@ -518,7 +524,7 @@ impl<S: Store> Replica<S> {
         }
         if !self.areas.contains_key(&id) {
             let by_agency = |area: &&Area| match &area.body {
-                Body::Compartment(c) => standing(&c.opening().opener) == Some(opener),
+                Body::Compartment(c) => opened_by(&c.opening().opener) == Some(opener),
                 Body::Coalition(_) => false,
             };
             let of_opener = self.areas.values().filter(by_agency).count();

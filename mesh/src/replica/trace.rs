@@ -74,13 +74,14 @@ pub struct QuarantinedEntry {
 }
 
 impl<S: Store> Replica<S> {
-    /// How far each log of a device was written before a time, by its own clock. Statements have no
-    /// time, and what cannot be read has none either: of a log that begins with such nothing is kept.
+    /// How far each log of a device was written before a time, by its own clock; as far as it is held,
+    /// without a time. Statements have no time, and what cannot be read has none either: of a log that
+    /// begins with such nothing was written before any.
     pub fn kept_before(
         &self,
         coalition: CoalitionId,
         device: &DeviceId,
-        since: WallTime,
+        since: Option<WallTime>,
     ) -> Result<Vec<Kept>, StoreError> {
         let mut kept = Vec::new();
         for log in self.logs_by(coalition, device) {
@@ -89,7 +90,7 @@ impl<S: Store> Replica<S> {
             let mut ciphers = BTreeMap::new();
             self.logbook.entries(&self.store, &log, 0, &mut |seq, entry| {
                 let wall = self.wall_of(&mut ciphers, &log, seq, &entry);
-                if wall.is_none_or(|wall| wall >= since) {
+                if since.is_some_and(|since| wall.is_none_or(|wall| wall >= since)) {
                     one.next = wall;
                     return ControlFlow::Break(());
                 }

@@ -5,13 +5,13 @@ use tearline_crdt::bounds::NAME_BYTES_MAX;
 use tearline_crdt::charter::Member;
 use tearline_crdt::id::{AgencyNo, Class, CoalitionId, CompartmentId};
 use tearline_crdt::record::receipt::{self, Outcome};
-use tearline_crdt::statement::{Act, Audience, Caveats, Right};
+use tearline_crdt::statement::{Act, Audience, Caveats, DeskCertificate, Marks, Right, RootAct};
 use tearline_crdt::time::WallTime;
 use tearline_mesh::Input;
-use tearline_mesh::invitation::Invited;
+use tearline_mesh::invitation::{Applicant, Invited, JoinRequest};
 use tearline_mesh::replica::{ActError, Word};
 
-use crate::world::{World, draft, keys};
+use crate::world::{World, draft, keys, root};
 
 /// Peers 0 and 1 are desks of agencies 1 and 2; peer 2 is a further device of agency 1. All are
 /// connected to peer 0, and all but the opener's are readers of one compartment.
@@ -247,6 +247,65 @@ fn what_was_sealed_under_a_retired_epoch_opens_no_more() {
     // Not even after a restart, which reads the boxes again.
     world.crash(1);
     assert!(world.show(1, old).is_none() && world.show(1, new).is_some());
+}
+
+#[test]
+fn a_new_desk_reads_and_writes_where_the_opener_was_revoked_by_its_root() {
+    let mut world = World::new(3);
+    let second = world.peers.pop().unwrap();
+    let coalition = world.coalition();
+    world.peers.push(second);
+    let link = world.connect(1, 0);
+    world.settle();
+    let shared = world.open(0, coalition, &[1, 2]);
+    let before = world.write(0, shared, Class::Routine, &["before"])[0];
+    world.settle();
+    world.cut(link);
+    // Only the root can end its desk; the other agency's peer writes down what it signed.
+    let device = world.peers[0].replica.device();
+    let now = world.now();
+    let kept = world.peers[1].replica.kept_before(coalition, &device, None).unwrap();
+    let marks = kept.iter().filter_map(|kept| kept.mark()).collect();
+    let (keep, _) = Marks::of(marks).unwrap();
+    let act = Act::Revoke { device, keep };
+    let foreign = RootAct::sign(&root(2), &coalition, act.clone()).unwrap();
+    let refused = world.peers[1].replica.root_act(now, coalition, foreign, None);
+    assert!(matches!(refused, Err(ActError::WouldNotCount(_))), "{refused:?}");
+    let act = RootAct::sign(&root(1), &coalition, act).unwrap();
+    let exposed = world.peers[1].replica.exposure(&device).unwrap();
+    world.peers[1].replica.root_act(now, coalition, act, None).unwrap();
+    let rotated = world.peers[1].replica.rotate_exposed(now, &exposed).unwrap();
+    assert_eq!(rotated.len(), 1);
+    world.drain(1);
+    world.settle();
+    // The new desk comes in through that peer.
+    let expires = WallTime(now.wall.0 + 3_600_000);
+    let invited = Invited::Agency;
+    let invitation =
+        world.peers[1].replica.invite(coalition, invited, expires, vec![], "").unwrap().value;
+    world.drain(1);
+    let request = JoinRequest {
+        coalition,
+        secret: invitation.secret,
+        applicant: Applicant::Agency {
+            name: "Agency 1".into(),
+            country: *b"NE",
+            desk: DeskCertificate::sign(&root(1), &keys(3), None),
+        },
+        kem: keys(3).kem_key().clone(),
+    };
+    world.peers[2].replica.join(invitation.inviter, request);
+    world.connect(2, 1);
+    world.settle();
+    assert!(world.show(2, before).is_some());
+    let own = world.write(2, shared, Class::Routine, &["own"])[0];
+    let theirs = world.write(1, shared, Class::Routine, &["theirs"])[0];
+    world.settle();
+    assert!(world.show(1, own).is_some() && world.show(2, theirs).is_some());
+    // What the revoked desk opens from then on reaches nobody who has heard.
+    world.connect(0, 1);
+    world.settle();
+    assert!(world.show(0, theirs).is_none());
 }
 
 #[test]

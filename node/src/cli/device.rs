@@ -12,7 +12,7 @@ use super::secrets::Seals;
 use super::when::since;
 use crate::config::Config;
 use crate::control::reply::Invitation;
-use crate::control::trust::{Device as Shown, DeviceLost, DeviceName, Devices, Lost};
+use crate::control::trust::{Device as Shown, DeviceLost, DeviceName, Devices, Lost, Void};
 use crate::control::{Empty, PeerInvite, Request};
 use crate::failure::Failure;
 use crate::files::write_atomically;
@@ -297,6 +297,19 @@ pub(super) fn device_label(device: &Shown) -> String {
     }
 }
 
+/// What a device said that does not count any more, for people; empty if it said nothing.
+pub(super) fn void_text(void: &[Void]) -> String {
+    if void.is_empty() {
+        return String::new();
+    }
+    let mut table = Table::new(&["what", "times", "compartment", "how to say it again"]);
+    for one in void {
+        let times = one.times.to_string();
+        table.row([one.what.clone(), times, one.compartment.clone(), one.again.clone()]);
+    }
+    format!("\nWhat it said that does not count without it\n{}", table.text(""))
+}
+
 /// What came of a lost device, for people.
 pub(super) fn lost_text(lost: &Lost) -> String {
     let mut text = facts([
@@ -320,6 +333,7 @@ pub(super) fn lost_text(lost: &Lost) -> String {
         ]);
     }
     text += &format!("\nWhat it wrote\n{}", logs.text("nothing that is held here"));
+    text += &void_text(&lost.void);
     if !lost.exposed.is_empty() {
         let mut records = Table::new(&["compartment", "epochs", "record", "label", "title"]);
         for exposed in &lost.exposed {

@@ -1,14 +1,18 @@
 //! `grant`: rights of devices and agencies. `inbox`: what does not count.
 
+use std::path::PathBuf;
+
 use clap::{Args, Subcommand};
 
 use super::context::Context;
 use super::device::{device_label, lost_text};
+use super::offline::{by_root, revocation};
 use super::output::Outcome;
 use super::render::{Table, agency, facts, short, time};
 use super::when::since;
 use crate::control::trust::{
-    Declared, Explained, GrantIssue, GrantList, GrantRevoke, Grants, Lost, Named, Quarantine,
+    Declared, Explained, GrantIssue, GrantList, GrantRevoke, Grants, Lost, Named, Proposed,
+    Quarantine,
 };
 use crate::control::{Empty, Request};
 use crate::failure::{Failure, Kind};
@@ -44,8 +48,12 @@ Example:
 Example:
   tearline grant revoke KILO
   tearline grant revoke KILO --compartment 'Northern shore' --since 2h
+  tearline grant revoke 4be1a09c --root /media/safe/agency.key
 
-What the device wrote since that time is quarantined; all from now on, if no time is given. A device
+A desk is ended by its agency's root, whose key file --root names, or by a quorum: `coalition propose
+revoke`. Where the root's machine has no link: `root draft`, `root sign`, `root apply`.
+What the device wrote since that time is quarantined; all from now on, if no time is given. Statements
+have no time: with one given, all that the device granted, opened and sealed is void, and is listed. A device
 that is in other hands is `device lost`: that also begins new keys.")]
     Revoke {
         /// The device: its name here, its id, or the beginning of it
@@ -56,6 +64,9 @@ that is in other hands is `device lost`: that also begins new keys.")]
         /// Since when: a time, a time of day, or so long ago
         #[arg(long, value_name = "TIME", value_parser = since)]
         since: Option<String>,
+        /// By the root of the device's agency, in this key file, which the daemon does not see
+        #[arg(long, value_name = "FILE", conflicts_with = "compartment")]
+        root: Option<PathBuf>,
     },
     /// Let a quarantined entry count, and those before it in its log
     #[command(after_help = "\
@@ -64,10 +75,14 @@ Example:
   tearline grant adopt 4be1a09c
 
 A desk adopts what devices of its own agency wrote. What devices of others wrote, or beyond a fork,
-their own agency or a quorum adopts: `coalition propose adopt`.")]
+their own agency or a quorum adopts: `coalition propose adopt`. What the root of the agency ended, its
+root adopts.")]
     Adopt {
         /// The entry's id, or the beginning of it
         entry: String,
+        /// By the root of the agency, in this key file, which the daemon does not see
+        #[arg(long, value_name = "FILE")]
+        root: Option<PathBuf>,
     },
 }
 
@@ -176,13 +191,21 @@ impl Grant {
                 ]);
                 Ok(Outcome::new(answer.data, text))
             }
-            Self::Revoke { device, compartment, since } => {
+            Self::Revoke { device, since, root: Some(root), .. } => {
+                by_root(context, revocation(device, since), &root)
+            }
+            Self::Revoke { device, compartment, since, root: None } => {
                 let request = Request::GrantRevoke(GrantRevoke { device, compartment, since });
                 let answer = context.ask::<Lost>(request)?;
                 let text = lost_text(&answer.typed);
                 Ok(Outcome::new(answer.data, text))
             }
-            Self::Adopt { entry } => declared(context, Request::GrantAdopt(Named { id: entry })),
+            Self::Adopt { entry, root: Some(root) } => {
+                by_root(context, Proposed::Adopt { entry }, &root)
+            }
+            Self::Adopt { entry, root: None } => {
+                declared(context, Request::GrantAdopt(Named { id: entry }))
+            }
         }
     }
 }

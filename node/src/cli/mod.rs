@@ -14,6 +14,7 @@ mod device;
 mod exchange;
 mod grant;
 mod keys;
+mod offline;
 mod output;
 mod pass;
 mod peer;

@@ -1,8 +1,11 @@
 //! `join` and `peer`: how devices come to know each other.
 
+use std::path::PathBuf;
+
 use clap::{Args, Subcommand};
 
 use super::context::Context;
+use super::offline;
 use super::output::Outcome;
 use super::render::{Table, agency, bytes, clean, facts, short, time};
 use crate::control::reply::{Invitation, Joined, Peer as Known, PeerState, Peers};
@@ -19,6 +22,10 @@ Example:
 pub(super) struct Join {
     /// The invitation's text; - reads it from stdin
     invitation: String,
+    /// Come in as a desk by this certificate, which `root sign` made for this device, without the
+    /// agency's root
+    #[arg(long, value_name = "FILE")]
+    certificate: Option<PathBuf>,
 }
 
 impl Join {
@@ -31,7 +38,9 @@ impl Join {
         } else {
             self.invitation
         };
-        let answer = context.ask::<Joined>(Request::Join(control::Join { invitation }))?;
+        let certificate = self.certificate.as_deref().map(offline::certificate).transpose()?;
+        let request = Request::Join(control::Join { invitation, certificate });
+        let answer = context.ask::<Joined>(request)?;
         let joined = &answer.typed;
         let text = facts([
             ("coalition", format!("{} ({})", joined.name, short(&joined.coalition))),

@@ -1,4 +1,5 @@
-//! `root`: recovery shares of the agency's root. Acts on the home folder alone.
+//! `root`: recovery shares of the agency's root, which act on the home folder alone; and what the root
+//! does by itself.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,6 +9,7 @@ use serde_json::json;
 use zeroize::Zeroizing;
 
 use super::context::Context;
+use super::offline::{Apply, Draft, Sign};
 use super::output::Outcome;
 use super::render::facts;
 use crate::failure::{Failure, Kind};
@@ -15,11 +17,15 @@ use crate::files::{create_private, write_atomically};
 use crate::home::Agency;
 use crate::shares::{Fingerprint, Share, join, split};
 
-/// Keep the agency's root safe: recovery shares for several people
+/// Keep the agency's root safe, and let it act while it stays offline
 #[derive(Debug, Subcommand)]
 pub(super) enum Root {
     Split(Split),
     Join(Join),
+    #[command(subcommand)]
+    Draft(Draft),
+    Sign(Sign),
+    Apply(Apply),
 }
 
 /// Split the agency's root into recovery shares, any few of which rebuild it
@@ -62,6 +68,9 @@ impl Root {
         match self {
             Self::Split(_) => "root.split",
             Self::Join(_) => "root.join",
+            Self::Draft(_) => "root.draft",
+            Self::Sign(_) => "root.sign",
+            Self::Apply(_) => "root.apply",
         }
     }
 
@@ -69,6 +78,9 @@ impl Root {
         match self {
             Self::Split(verb) => verb.run(context),
             Self::Join(verb) => verb.run(context),
+            Self::Draft(verb) => verb.run(context),
+            Self::Sign(verb) => verb.run(context),
+            Self::Apply(verb) => verb.run(context),
         }
     }
 }

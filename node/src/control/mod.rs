@@ -309,6 +309,18 @@ pub enum Request {
     #[serde(rename = "grant.adopt")]
     GrantAdopt(trust::Named),
 
+    /// Draws up what an agency's root is to sign alone: a revocation or an adoption. Anything else is `Usage`.
+    ///
+    /// -> [`trust::RootDraft`]
+    #[serde(rename = "root.draft")]
+    RootDraft(trust::Proposed),
+
+    /// Writes down what an agency's root signed.
+    ///
+    /// -> [`trust::RootApplied`]
+    #[serde(rename = "root.apply")]
+    RootApply(trust::RootApply),
+
     /// What does not count here, and why.
     ///
     /// -> [`trust::Quarantine`]
@@ -407,6 +419,8 @@ impl Request {
             Self::GrantExplain(_) => "grant.explain",
             Self::GrantRevoke(_) => "grant.revoke",
             Self::GrantAdopt(_) => "grant.adopt",
+            Self::RootDraft(_) => "root.draft",
+            Self::RootApply(_) => "root.apply",
             Self::Quarantine(_) => "inbox",
             Self::DeviceList(_) => "device.list",
             Self::DeviceName(_) => "device.name",
@@ -431,6 +445,9 @@ pub struct Empty {}
 pub struct Join {
     /// The text that [`reply::Invitation::invitation`] is.
     pub invitation: String,
+    /// The certificate by which the agency's root made this device a desk, where the root is not here.
+    #[serde(default)]
+    pub certificate: Option<String>,
 }
 
 /// Arguments of [`Request::PeerInvite`].

@@ -189,6 +189,46 @@ shapes! {
         label: Option<String>,
     }
 
+    /// Arguments of `root apply`.
+    RootApply {
+        /// The text that the root's machine gave.
+        word: String,
+    }
+
+    /// `root draft`: what an agency's root is asked to sign.
+    RootDraft {
+        /// The text that travels to the root's machine.
+        request: String,
+        /// What it does.
+        what: String,
+        /// What the device said that will not count any more.
+        void: Vec<Void>,
+    }
+
+    /// `root apply`: what an agency's root signed, written down.
+    RootApplied {
+        /// The act's id, or that of the certificate's entry.
+        statement: String,
+        /// What it does.
+        what: String,
+        /// Compartments that have new keys because of it.
+        rotated: Vec<String>,
+    }
+
+    /// Statements of a device that stop to count with its standing.
+    Void {
+        /// The last of them.
+        statement: String,
+        /// Where; the coalition if empty.
+        compartment: String,
+        /// What they say.
+        what: String,
+        /// How many say so.
+        times: usize,
+        /// How the same is said again.
+        again: String,
+    }
+
     /// `coalition propose` and `approve`, and an item of `coalition proposals`.
     Proposal {
         /// The act's id.
@@ -301,6 +341,8 @@ shapes! {
         kept: Vec<KeptLog>,
         /// What it could read.
         exposed: Vec<Exposed>,
+        /// What it said that does not count any more.
+        void: Vec<Void>,
         /// Compartments that have new keys because of it.
         rotated: Vec<String>,
         /// Devices that are known to have heard.

@@ -9,6 +9,7 @@ mod overview;
 mod passes;
 mod ports;
 mod records;
+mod root;
 mod said;
 mod transfer;
 mod trust;
@@ -44,6 +45,8 @@ use crate::failure::{Failure, Kind};
 use crate::index::{Index, Indexing};
 use crate::pass::PassKey;
 use crate::store::{SledStore, StoreKey};
+
+pub(crate) use trust::root_key;
 
 /// The answer to a request: its value, and the ticket that must be durable before it is given.
 type Answer = Result<(Value, Option<Ticket>), Failure>;
@@ -173,7 +176,7 @@ impl Service for Tearline {
         match request {
             Request::Status(_) => self.status(),
             Request::Doctor(_) => self.doctor(progress),
-            Request::Join(join) => self.join(&join.invitation),
+            Request::Join(join) => self.join(&join.invitation, join.certificate.as_deref()),
             Request::PeerInvite(invite) => self.invite(invite),
             Request::PeerAdd(add) => self.peer_add(&add.address),
             Request::PeerList(_) => {
@@ -217,6 +220,8 @@ impl Service for Tearline {
             Request::GrantExplain(named) => self.core.ask(move |core| core.explain(&named.id)),
             Request::GrantRevoke(revoke) => self.answer(move |core| core.grant_revoke(&revoke)),
             Request::GrantAdopt(named) => self.answer(move |core| core.adopt(&named.id)),
+            Request::RootDraft(act) => self.core.ask(move |core| core.root_draft(&act)),
+            Request::RootApply(apply) => self.answer(move |core| core.root_apply(&apply.word)),
             Request::Quarantine(_) => self.core.ask(|core| core.quarantine()),
             Request::DeviceList(_) => self.core.ask(|core| core.device_list()),
             Request::DeviceName(name) => self.answer(move |core| core.device_name(&name)),
@@ -306,7 +311,7 @@ impl Tearline {
                 no: AgencyNo(no),
                 name: other.name.clone(),
                 country: trust::country(&other.country)?,
-                root: trust::root_key(&other.root)?,
+                root: root_key(&other.root)?,
             });
         }
         let mut nonce = [0; 16];
@@ -374,14 +379,24 @@ impl Tearline {
     }
 
     /// Dials the inviter and waits for its answer, and then for the coalition's log to arrive.
-    fn join(&self, text: &str) -> Result<Value, Failure> {
+    fn join(&self, text: &str, certificate: Option<&str>) -> Result<Value, Failure> {
         let invitation =
             Invitation::from_text(text).map_err(|error| Failure::usage(error.to_string()))?;
         let applicant = match invitation.invited {
             Invited::Agency => {
-                let (desk, root) = self.certificate()?;
-                let country = root.country.as_bytes().try_into().unwrap_or(*b"ZZ");
-                Applicant::Agency { name: root.name.clone(), country, desk }
+                let (desk, name, country) = match certificate {
+                    Some(text) => root::certificate(text, &self.keys.id())?,
+                    None => {
+                        let (desk, root) = self.certificate()?;
+                        (desk, root.name.clone(), root.country.clone())
+                    }
+                };
+                let country = country.as_bytes().try_into().unwrap_or(*b"ZZ");
+                Applicant::Agency { name, country, desk }
+            }
+            Invited::Device if certificate.is_some() => {
+                return Err(Failure::usage("this invitation is for a device, not for a desk")
+                    .hint("a desk comes in by an invitation for its agency: `peer invite`"));
             }
             Invited::Device => Applicant::Device(self.keys.card(invitation.inviter.0)),
         };

@@ -15,7 +15,7 @@ use tearline_crdt::statement::{
 };
 use tearline_crdt::store::{Batch, Space, Store as _};
 use tearline_crdt::time::WallTime;
-use tearline_mesh::replica::{Body, Exposure, Kept, QuarantinedEntry};
+use tearline_mesh::replica::{self, Body, Exposure, Kept, QuarantinedEntry};
 
 use super::core::Core;
 use super::explain::limits_text;
@@ -29,6 +29,19 @@ use crate::index::Row;
 
 /// Most quarantined entries of one answer.
 const QUARANTINED_MAX: usize = 1_000;
+
+/// What is told of a device whose standing ended, or would.
+#[derive(Default)]
+struct Lost {
+    /// The statement that ended it, if one did.
+    statement: Option<StatementId>,
+    since: WallTime,
+    kept: Vec<Kept>,
+    exposed: Vec<Exposure>,
+    void: Vec<shape::Void>,
+    rotated: Vec<CompartmentId>,
+}
+
 impl Core {
     pub(super) fn propose(&mut self, act: &shape::Proposed) -> Answer {
         let coalition = self.coalition()?.id();
@@ -82,7 +95,10 @@ impl Core {
     }
 
     /// An act, and the payload of its marks.
-    fn act_of(&mut self, act: &shape::Proposed) -> Result<(Act, Option<Vec<u8>>), Failure> {
+    pub(super) fn act_of(
+        &mut self,
+        act: &shape::Proposed,
+    ) -> Result<(Act, Option<Vec<u8>>), Failure> {
         use shape::Proposed;
         let record = |core: &mut Self, text: &str| -> Result<Detail, Failure> {
             let id = core.find_record(text)?;
@@ -119,7 +135,7 @@ impl Core {
             }
             Proposed::Revoke { device, since } => {
                 let device = self.named_device(device)?;
-                let since = self.since(since.as_deref())?;
+                let since = Self::since(since.as_deref())?;
                 let (keep, payload) = marks(self.kept(&device, since)?.iter())?;
                 return Ok((Act::Revoke { device, keep }, payload));
             }
@@ -249,14 +265,18 @@ impl Core {
     pub(super) fn grant_revoke(&mut self, revoke: &shape::GrantRevoke) -> Answer {
         let device = self.named_device(&revoke.device)?;
         let area = self.area(revoke.compartment.as_deref())?;
-        let since = self.since(Some(revoke.since.as_deref().unwrap_or_default()))?;
+        let since = Self::since(Some(revoke.since.as_deref().unwrap_or_default()))?;
         let kept = self.kept(&device, since)?;
         let within = |kept: &&Kept| area.0 == self.coalition_id() || kept.log.compartment == area;
         let kept: Vec<Kept> = kept.iter().filter(within).copied().collect();
         let marks: Vec<Mark> = kept.iter().filter_map(Kept::mark).collect();
         let now = self.now();
+        let only = Some(area).filter(|area| area.0 != self.coalition_id());
+        let void = if since.is_some() { self.void_of(&device, only)? } else { Vec::new() };
+        let since = since.unwrap_or(now.wall);
         let done = self.replica.revoke(now, area, device, marks).map_err(act_failure)?;
-        let lost = self.lost_shape(&device, Some(done.value), since, &kept, &[], &[])?;
+        let lost = Lost { statement: Some(done.value), since, kept, void, ..Lost::default() };
+        let lost = self.lost_shape(&device, lost)?;
         Ok((json(&lost)?, Some(done.ticket)))
     }
 
@@ -320,34 +340,29 @@ impl Core {
 
     pub(super) fn device_lost(&mut self, lost: &shape::DeviceLost) -> Answer {
         let device = self.named_device(&lost.device)?;
-        let since = self.since(Some(&lost.since))?;
+        let since = Self::since(Some(&lost.since))?.unwrap_or(self.now().wall);
         let coalition = self.coalition()?.id();
+        let void = self.void_of(&device, None)?;
         if lost.dry_run {
-            let kept = self.kept(&device, since)?;
+            let kept = self.kept(&device, Some(since))?;
             let exposed = self.replica.exposure(&device).map_err(|error| store_failure(&error))?;
-            let value = self.lost_shape(&device, None, since, &kept, &exposed, &[])?;
+            let lost = Lost { since, kept, exposed, void, ..Lost::default() };
+            let value = self.lost_shape(&device, lost)?;
             return Ok((json(&value)?, None));
         }
         let now = self.now();
         let done = self.replica.lost(now, coalition, device, since).map_err(act_failure)?;
-        let rotated: Vec<CompartmentId> = done.value.rotated.iter().map(|(id, _)| *id).collect();
-        let closed = Some(done.value.statement);
-        let (kept, exposed) = (&done.value.kept, &done.value.exposed);
-        let value = self.lost_shape(&device, closed, since, kept, exposed, &rotated)?;
+        let replica::Lost { statement, kept, exposed, rotated } = done.value;
+        let rotated = rotated.into_iter().map(|(id, _)| id).collect();
+        let lost = Lost { statement: Some(statement), since, kept, exposed, void, rotated };
+        let value = self.lost_shape(&device, lost)?;
         Ok((json(&value)?, Some(done.ticket)))
     }
 
-    fn lost_shape(
-        &mut self,
-        device: &DeviceId,
-        statement: Option<StatementId>,
-        since: WallTime,
-        kept: &[Kept],
-        exposed: &[Exposure],
-        rotated: &[CompartmentId],
-    ) -> Result<shape::Lost, Failure> {
+    fn lost_shape(&mut self, device: &DeviceId, lost: Lost) -> Result<shape::Lost, Failure> {
+        let Lost { statement, since, kept, exposed, void, rotated } = lost;
         let mut shown = Vec::new();
-        for exposure in exposed {
+        for exposure in &exposed {
             let mut records = Vec::new();
             for record in &exposure.records {
                 let detail = self.replica.records(|reader| reader.show(*record));
@@ -377,6 +392,7 @@ impl Core {
             since: since.to_string(),
             kept: kept.iter().map(|kept| self.kept_shape(kept)).collect(),
             exposed: shown,
+            void,
             rotated: rotated.iter().map(|id| self.compartment_name(id)).collect(),
             heard: heard.iter().map(|device| self.device(device)).collect(),
             not_heard: not_heard.iter().map(|device| self.device(device)).collect(),
@@ -545,20 +561,21 @@ impl Core {
         }
     }
 
-    fn kept(&self, device: &DeviceId, since: WallTime) -> Result<Vec<Kept>, Failure> {
+    fn kept(&self, device: &DeviceId, since: Option<WallTime>) -> Result<Vec<Kept>, Failure> {
         let coalition = self.coalition()?.id();
         let kept = self.replica.kept_before(coalition, device, since);
         kept.map_err(|error| store_failure(&error))
     }
 
-    /// A time as it is asked for: the beginning of time if absent, now if empty.
-    fn since(&self, text: Option<&str>) -> Result<WallTime, Failure> {
+    /// A time as it is asked for: the beginning of time if absent; none, which keeps all that is held, if
+    /// empty.
+    fn since(text: Option<&str>) -> Result<Option<WallTime>, Failure> {
         match text {
-            None => Ok(WallTime(0)),
-            Some("") => Ok(WallTime(self.now().wall.0.saturating_add(1))),
-            Some(text) => {
-                WallTime::parse(text).ok_or_else(|| Failure::usage(format!("{text:?} is no time")))
-            }
+            None => Ok(Some(WallTime(0))),
+            Some("") => Ok(None),
+            Some(text) => WallTime::parse(text)
+                .map(Some)
+                .ok_or_else(|| Failure::usage(format!("{text:?} is no time"))),
         }
     }
 
@@ -595,7 +612,7 @@ fn too_many() -> Failure {
 }
 
 /// A root's public key from its text.
-pub(super) fn root_key(text: &str) -> Result<RootKey, Failure> {
+pub(crate) fn root_key(text: &str) -> Result<RootKey, Failure> {
     let digits = text.trim();
     let byte = |at: usize| u8::from_str_radix(digits.get(at * 2..at * 2 + 2)?, 16).ok();
     let key: Option<Vec<u8>> = (0..32).map(byte).collect();
