@@ -18,8 +18,8 @@ use tearline_crdt::id::LogId;
 use tearline_crdt::store::{Batch, Store, StoreError};
 use tearline_crdt::time::Now;
 
-use super::session::{LagKey, lag_key};
-use super::sync::{Outcome, drop_lag};
+use super::lag::{LagKey, lag_key};
+use super::sync::Outcome;
 use super::{Barrier, Event, Link, Output, Replica};
 use crate::fault::PeerFault;
 use crate::wire::{Frame, Tag};
@@ -224,7 +224,7 @@ impl<S: Store> Replica<S> {
         session.accused.remove(&lag_key);
         session.disputed.remove(&lag_key);
         if session.lag.get(&lag_key).is_some_and(|lag| lag.sent >= position.next) {
-            drop_lag(&mut session.unacked, &mut session.lag, &lag_key);
+            session.drop_lag(&lag_key);
         }
         let device = session.device;
         self.say_fork(link, log)?;

@@ -26,6 +26,7 @@ mod fork;
 mod govern;
 mod ingest;
 mod join;
+mod lag;
 mod names;
 mod session;
 mod standings;

@@ -12,9 +12,10 @@ use tearline_crdt::frontier::{LogKey, NodeHash};
 use tearline_crdt::id::{AgencyNo, CoalitionId, CompartmentId, DeviceId};
 use tearline_crdt::statement::{Opening, Statement};
 use tearline_crdt::store::{Batch, Store, StoreError};
-use tearline_crdt::time::{MonoTime, Now};
+use tearline_crdt::time::Now;
 
 use super::area::{Area, Body, compartment_body};
+use super::lag::{Lag, LagKey, Window, lag_key};
 use super::{Event, Link, Output, Replica};
 use crate::fault::PeerFault;
 use crate::wire::{AREAS_MAX, FRAME_BYTES_MAX, Frame, Nonce, Tag};
@@ -32,68 +33,6 @@ pub(super) enum Phase {
     Greeting,
     /// News flow.
     Live,
-}
-
-/// How far the other side is in one log.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Lag {
-    /// What they hold, as far as they said.
-    pub(super) acked: u64,
-    /// What we sent.
-    pub(super) sent: u64,
-    /// Frames sent and not acknowledged.
-    pub(super) flight: VecDeque<Flight>,
-}
-
-impl Lag {
-    /// They hold this much, and nothing is on its way.
-    pub(super) const fn at(next: u64) -> Self {
-        Self { acked: next, sent: next, flight: VecDeque::new() }
-    }
-}
-
-/// A run frame that was sent and not acknowledged.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Flight {
-    /// Seq after its last entry.
-    pub(super) end: u64,
-    /// Its size.
-    pub(super) bytes: usize,
-    /// When it was sent.
-    pub(super) at: MonoTime,
-}
-
-/// How much may be on its way to a peer. What was sent cannot be overtaken, so the window follows
-/// what the link carries in a moment: it doubles while acknowledgements come at once and halves
-/// when they come late (additive increase is too slow for a link that is up for minutes a day).
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Window(pub(super) usize);
-
-/// Smallest and largest window. The smallest is what a 64 kbit/s link carries in half a second.
-const WINDOW_BYTES_MIN: usize = 4 * 1024;
-const WINDOW_BYTES_MAX: usize = 4 * 1024 * 1024;
-/// Acknowledgements that come sooner widen the window; later ones narrow it.
-const ACK_SOON_MS: u64 = 300;
-const ACK_LATE_MS: u64 = 800;
-
-impl Window {
-    const START: Self = Self(2 * WINDOW_BYTES_MIN);
-
-    /// An acknowledgement came after so many ms.
-    pub(super) fn acknowledged(&mut self, after_ms: u64) {
-        if after_ms <= ACK_SOON_MS {
-            self.0 = (self.0 * 2).min(WINDOW_BYTES_MAX);
-        } else if after_ms >= ACK_LATE_MS {
-            self.0 = (self.0 / 2).max(WINDOW_BYTES_MIN);
-        }
-    }
-}
-
-/// A log of an area, in the order in which logs are sent: most urgent class first.
-pub(super) type LagKey = (u8, CompartmentId, LogKey);
-
-pub(super) fn lag_key(area: CompartmentId, key: LogKey) -> LagKey {
-    (key.0.first().map_or(0, |byte| byte >> 4), area, key)
 }
 
 /// A conversation.
@@ -665,10 +604,8 @@ impl<S: Store> Replica<S> {
             }
             let Some(session) = self.sessions.get_mut(&link) else { continue };
             if source == Some(device) {
-                if let Some(lag) = session.lag.get_mut(&lag_key) {
-                    lag.acked = lag.acked.max(to);
-                    lag.sent = lag.sent.max(to);
-                }
+                // It holds that, whatever was on its way to it.
+                session.arrived(&lag_key, to, to);
                 continue;
             }
             if session.declined.contains(&lag_key) {

@@ -19,7 +19,7 @@ use tearline_crdt::time::WallTime;
 
 use super::Replica;
 use super::area::{Body, HeldLogs};
-use super::session::lag_key;
+use super::lag::lag_key;
 
 /// How far a log is kept.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

@@ -9,6 +9,7 @@
 mod boxes;
 mod durable;
 mod excess;
+mod flow;
 mod forger;
 mod forks;
 mod govern;
