@@ -205,8 +205,8 @@ pub struct Replica<S> {
     sessions: BTreeMap<Link, Session>,
     memories: BTreeMap<DeviceId, PeerMemory>,
     joining: BTreeMap<DeviceId, crate::invitation::JoinRequest>,
-    /// For whom which epoch is sealed already.
-    boxed: BTreeSet<(EpochId, DeviceId)>,
+    /// For whom which epoch is sealed, and in which logs.
+    boxed: BTreeSet<(EpochId, DeviceId, LogId)>,
     welcomes: Vec<join::Welcome>,
     faults: BTreeMap<DeviceId, BTreeMap<&'static str, u64>>,
     tickets: Vec<(Barrier, Ticket)>,
