@@ -134,7 +134,10 @@ impl<S: Store> Replica<S> {
         device: DeviceId,
     ) -> Result<(), StoreError> {
         let key = LogKey::of_excess(&id, &device);
-        if self.excess_at(id, &key).is_none() || !self.may_accuse(link, lag_key(id, key)) {
+        if !self.may_hear(link, id)
+            || self.excess_at(id, &key).is_none()
+            || !self.may_accuse(link, lag_key(id, key))
+        {
             return Ok(());
         }
         let proof = self.logbook.excess_proof(&self.store, &id, &device)?;

@@ -256,7 +256,8 @@ impl<S: Store> Replica<S> {
 
     /// Says that a log is forked, a few times in a session at most, and not before that is durable.
     pub(super) fn say_fork(&mut self, link: Link, log: &LogId) -> Result<(), StoreError> {
-        if self.forks.iter().any(|(_, waits)| waits == log) {
+        let waits = self.forks.iter().any(|(_, waits)| waits == log);
+        if waits || !self.may_hear(link, log.compartment) {
             return Ok(());
         }
         let key = lag_key(log.compartment, LogKey::of(log));

@@ -33,6 +33,8 @@ impl Lag {
 /// A run frame that was sent and not acknowledged.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Flight {
+    /// Seq of its first entry.
+    pub(super) first: u64,
     /// Seq after its last entry.
     pub(super) end: u64,
     /// Its size.
@@ -98,5 +100,15 @@ impl Session {
             self.drop_lag(key);
         }
         arrived
+    }
+
+    /// The peer does not take a run that begins there. What it says of one that was sent before it
+    /// asked for the log anew says nothing of what was sent since.
+    pub(super) fn declines(&mut self, key: &LagKey, first: u64) {
+        let lag = self.lag.get(key);
+        if lag.is_some_and(|lag| lag.flight.iter().any(|flight| flight.first == first)) {
+            self.declined.insert(*key);
+            self.drop_lag(key);
+        }
     }
 }

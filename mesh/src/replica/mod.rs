@@ -28,6 +28,7 @@ mod ingest;
 mod join;
 mod lag;
 mod names;
+mod refusal;
 mod session;
 mod standings;
 mod stripped;

@@ -288,7 +288,9 @@ impl<S: Store> Replica<S> {
             let key_in_order = lag_key(id, *key);
             let Some(lag) = session.lag.get(&key_in_order) else { continue };
             let own = area.frontier.head(key).next;
-            if *next > own.max(lag.sent) {
+            // What was sent may be more than is shared, once a fork is proven.
+            let held = area.logs.get(key).map_or(0, |log| self.logbook.head(log).next);
+            if *next > held.max(lag.sent) {
                 return Ok(Err(PeerFault::Acknowledged));
             }
             for flight in session.arrived(&key_in_order, *next, own) {
@@ -307,17 +309,11 @@ impl<S: Store> Replica<S> {
         Ok(Ok(()))
     }
 
-    /// The peer takes no more of these logs: nothing of them is on its way or waits.
-    pub(super) fn on_decline(&mut self, link: Link, tag: Tag, logs: &[LogKey]) {
+    /// The peer takes no more of these logs now.
+    pub(super) fn on_decline(&mut self, link: Link, tag: Tag, logs: &[(LogKey, u64)]) {
         let Some(id) = self.area_of(link, tag) else { return };
         let Some(session) = self.sessions.get_mut(&link) else { return };
-        for key in logs {
-            let key = lag_key(id, *key);
-            if session.lag.contains_key(&key) {
-                session.declined.insert(key);
-                session.drop_lag(&key);
-            }
-        }
+        logs.iter().for_each(|(key, first)| session.declines(&lag_key(id, *key), *first));
     }
 
     /// Gives an idle link its next frame: what was said first, then the most urgent run.
@@ -370,7 +366,7 @@ impl<S: Store> Replica<S> {
         let size = stretch.entries.len() + stretch.boxes.len();
         if let Some(lag) = session.lag.get_mut(&key) {
             lag.sent = end;
-            lag.flight.push_back(Flight { end, bytes: size, at: self.clock });
+            lag.flight.push_back(Flight { first: from, end, bytes: size, at: self.clock });
             session.unacked += size;
         }
         let frame = Frame::Run {

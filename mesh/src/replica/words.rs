@@ -215,7 +215,12 @@ impl<S: Store> Replica<S> {
             spoken.done = asked;
             batch.put(Space::Meta, word_key(&genesis), write_word(spoken));
         }
-        self.apply(batch)
+        self.apply(batch)?;
+        if state.erased.is_some() {
+            // Entries of it that came without their content are explained now.
+            self.ask_again();
+        }
+        Ok(())
     }
 
     fn record_at(

@@ -223,6 +223,11 @@ impl World {
 
     /// Peer 0 founds a coalition; all others join it by invitation, as agencies of their own.
     pub(crate) fn coalition(&mut self) -> CoalitionId {
+        self.coalition_with_delay(0)
+    }
+
+    /// Such a coalition, which hides for so many hours before it destroys.
+    pub(crate) fn coalition_with_delay(&mut self, erasure_delay_hours: u32) -> CoalitionId {
         let founder = Member {
             no: AgencyNo(1),
             name: "Agency 1".into(),
@@ -234,7 +239,7 @@ impl World {
             nonce: [7; 16],
             quorum: 1,
             limits_version: 1,
-            erasure_delay_hours: 0,
+            erasure_delay_hours,
             default_label: vec![],
             agreement: None,
             founders: vec![founder],
