@@ -126,12 +126,12 @@ pub enum Frame {
         /// The encoded answer ([`crate::invitation::JoinAnswer`]).
         answer: Vec<u8>,
     },
-    /// 14: logs of which I take no more now; I say my position when that changes.
+    /// 14: runs that I do not take now; I say my position when that changes.
     Decline {
         /// Of which compartment.
         area: Tag,
-        /// The logs.
-        logs: Vec<LogKey>,
+        /// Log and seq of the run's first entry.
+        logs: Vec<(LogKey, u64)>,
     },
 }
 
@@ -197,10 +197,8 @@ impl Frame {
                 out.number(*first).number(*count as u64).bytes(entries).bytes(boxes);
             }
             Self::Have { area, logs } => {
-                out.raw(&[9]).raw(area).number(logs.len() as u64);
-                for (key, next) in logs {
-                    out.raw(&key.0).number(*next);
-                }
+                out.raw(&[9]).raw(area);
+                encode_logs(logs, &mut out);
             }
             Self::Fork { area, proof } => {
                 out.raw(&[10]).raw(area).bytes(proof);
@@ -215,10 +213,8 @@ impl Frame {
                 out.raw(&[13]).bytes(answer);
             }
             Self::Decline { area, logs } => {
-                out.raw(&[14]).raw(area).number(logs.len() as u64);
-                for key in logs {
-                    out.raw(&key.0);
-                }
+                out.raw(&[14]).raw(area);
+                encode_logs(logs, &mut out);
             }
         }
         out
@@ -236,7 +232,7 @@ impl Frame {
             6 => decode_nodes(&mut reader)?,
             7 => decode_positions(&mut reader)?,
             8 => decode_run(&mut reader)?,
-            9 => decode_have(&mut reader)?,
+            9 => Self::Have { area: reader.array("area")?, logs: decode_logs(&mut reader)? },
             10 => Self::Fork {
                 area: reader.array("area")?,
                 proof: reader.bytes(PROOF_BYTES_MAX, "fork proof")?.to_vec(),
@@ -247,7 +243,7 @@ impl Frame {
             },
             12 => Self::Join { request: reader.bytes(STATEMENT_MAX, "request")?.to_vec() },
             13 => Self::JoinAnswer { answer: reader.bytes(FRAME_BYTES_MAX, "answer")?.to_vec() },
-            14 => decode_decline(&mut reader)?,
+            14 => Self::Decline { area: reader.array("area")?, logs: decode_logs(&mut reader)? },
             _ => return reader.invalid(0, "frame type"),
         };
         reader.finish()?;
@@ -370,24 +366,20 @@ fn decode_run(reader: &mut Reader<'_>) -> Result<Frame, DecodeError> {
     Ok(Frame::Run { area, key, author, knows, first, count, entries, boxes })
 }
 
-fn decode_have(reader: &mut Reader<'_>) -> Result<Frame, DecodeError> {
-    let area = reader.array("area")?;
-    let count = reader.count(POSITIONS_MAX, "logs")?;
-    let mut logs = Vec::with_capacity(count);
-    for _ in 0..count {
-        logs.push((LogKey(reader.array("log key")?), reader.number("next seq")?));
+fn encode_logs(logs: &[(LogKey, u64)], out: &mut Vec<u8>) {
+    out.number(logs.len() as u64);
+    for (key, seq) in logs {
+        out.raw(&key.0).number(*seq);
     }
-    Ok(Frame::Have { area, logs })
 }
 
-fn decode_decline(reader: &mut Reader<'_>) -> Result<Frame, DecodeError> {
-    let area = reader.array("area")?;
+fn decode_logs(reader: &mut Reader<'_>) -> Result<Vec<(LogKey, u64)>, DecodeError> {
     let count = reader.count(POSITIONS_MAX, "logs")?;
     let mut logs = Vec::with_capacity(count);
     for _ in 0..count {
-        logs.push(LogKey(reader.array("log key")?));
+        logs.push((LogKey(reader.array("log key")?), reader.number("seq")?));
     }
-    Ok(Frame::Decline { area, logs })
+    Ok(logs)
 }
 
 #[cfg(test)]
@@ -426,7 +418,7 @@ mod tests {
             Frame::Evidence { area: [1; 8], branches: vec![1] },
             Frame::Join { request: vec![1] },
             Frame::JoinAnswer { answer: vec![1] },
-            Frame::Decline { area: [1; 8], logs: vec![LogKey([2; 16])] },
+            Frame::Decline { area: [1; 8], logs: vec![(LogKey([2; 16]), 3)] },
         ]
     }
 

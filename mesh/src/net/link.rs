@@ -2,7 +2,7 @@
 //!
 //! A frame is its length as canonical LEB128 (one byte up to 127, three up to 2 MiB) and its bytes.
 //! A length of 0 is a sign of life: a side that has said nothing for [`ALIVE_EVERY`] says it. A side
-//! from which nothing has come for [`SILENCE_MAX`], or whose frame stops half-way for as long, is
+//! from which nothing has come for [`SILENCE_MAX`], between frames or within one, is
 //! gone; so is one that takes nothing for [`STALL_MAX`].
 
 use std::time::Duration;
@@ -135,12 +135,19 @@ async fn read_frame(
     Ok(bytes)
 }
 
-async fn read(reader: &mut (impl AsyncRead + Unpin), into: &mut [u8]) -> Result<(), DownReason> {
-    match timeout(SILENCE_MAX, reader.read_exact(into)).await {
-        Ok(Ok(())) => Ok(()),
-        Ok(Err(_)) => Err(DownReason::Remote),
-        Err(_) => Err(DownReason::Silent(SILENCE_MAX.as_secs())),
+/// Reads all, however slowly, as long as it gets on.
+async fn read(
+    reader: &mut (impl AsyncRead + Unpin),
+    mut into: &mut [u8],
+) -> Result<(), DownReason> {
+    while !into.is_empty() {
+        match timeout(SILENCE_MAX, reader.read(into)).await {
+            Ok(Ok(taken)) if taken > 0 => into = into.get_mut(taken..).unwrap_or_default(),
+            Ok(_) => return Err(DownReason::Remote),
+            Err(_) => return Err(DownReason::Silent(SILENCE_MAX.as_secs())),
+        }
     }
+    Ok(())
 }
 
 fn length(len: usize) -> Vec<u8> {
@@ -193,6 +200,43 @@ mod tests {
         assert_eq!(write(&mut Full(100), &[0; 100]).await, Ok(()));
         let stalled = Err(DownReason::Stalled(STALL_MAX.as_secs()));
         assert_eq!(write(&mut Full(100), &[0; 101]).await, stalled);
+    }
+
+    /// Gives 1 kB each time so much time has passed, until it has given all.
+    struct Slow {
+        left: usize,
+        every: tokio::time::Interval,
+    }
+
+    impl Slow {
+        async fn frame(left: usize, every: Duration) -> Result<Vec<u8>, DownReason> {
+            let mut slow = Self { left, every: tokio::time::interval(every) };
+            read_frame(&mut Cursor::new(length(left)).chain(&mut slow), 1024 * 1024).await
+        }
+    }
+
+    impl AsyncRead for &mut Slow {
+        fn poll_read(
+            mut self: std::pin::Pin<&mut Self>,
+            cx: &mut std::task::Context<'_>,
+            into: &mut [u8],
+        ) -> std::task::Poll<std::io::Result<usize>> {
+            std::task::ready!(self.every.poll_tick(cx));
+            let given = into.len().min(self.left).min(1_000);
+            self.left -= given;
+            into.iter_mut().take(given).for_each(|byte| *byte = 7);
+            std::task::Poll::Ready(Ok(given))
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_frame_may_take_as_long_as_it_takes_and_silence_may_not() {
+        const BYTES: usize = 256 * 1024;
+        let slow = SILENCE_MAX - Duration::from_secs(10);
+        assert_eq!(Slow::frame(BYTES, slow).await, Ok(vec![7; BYTES]));
+        let silent = SILENCE_MAX + Duration::from_secs(1);
+        let gone = Err(DownReason::Silent(SILENCE_MAX.as_secs()));
+        assert_eq!(Slow::frame(BYTES, silent).await, gone);
     }
 
     #[tokio::test]

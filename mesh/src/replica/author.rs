@@ -422,7 +422,7 @@ impl<S: Store> Replica<S> {
         let Some(coalition) = coalition else { return Vec::new() };
         let missing: Vec<DeviceCard> = wanted
             .iter()
-            .filter(|card| !self.boxed.contains(&(epoch, card.device)))
+            .filter(|card| !self.has_sure_box(id, epoch, card.device))
             .filter(|card| self.kem_key(coalition, card).is_some())
             .cloned()
             .collect();
@@ -431,7 +431,6 @@ impl<S: Store> Replica<S> {
         }
         let Some(keys) = self.epoch_keys.get(&epoch).cloned() else { return Vec::new() };
         let Some(secret) = keys.secret() else { return Vec::new() };
-        self.boxed.extend(missing.iter().map(|card| (epoch, card.device)));
         self.seals(id, epoch, secret, &missing)
     }
 
@@ -448,7 +447,9 @@ impl<S: Store> Replica<S> {
         };
         let own = self.device();
         let cards = compartment_readers(self.compartment(id));
-        let others: Vec<DeviceCard> = cards.into_iter().filter(|card| card.device != own).collect();
+        let left_out =
+            |card: &DeviceCard| card.device != own && !self.has_box(id, epoch, card.device);
+        let others: Vec<DeviceCard> = cards.into_iter().filter(left_out).collect();
         let statements = self.seals_for(id, epoch, &others);
         if !statements.is_empty() {
             self.state(now, id, statements)?;

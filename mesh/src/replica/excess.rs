@@ -12,8 +12,8 @@ use tearline_crdt::id::{Class, CompartmentId, DeviceId, Incarnation, LogId};
 use tearline_crdt::statement::Statement;
 use tearline_crdt::store::{Batch, Store, StoreError};
 
-use super::session::lag_key;
-use super::sync::{Outcome, drop_lag};
+use super::lag::lag_key;
+use super::sync::Outcome;
 use super::{Barrier, Link, Replica};
 use crate::fault::PeerFault;
 use crate::wire::Frame;
@@ -112,7 +112,7 @@ impl<S: Store> Replica<S> {
         area.frontier.set_excess(&id, &device, keys.iter().copied());
         for session in self.sessions.values_mut() {
             for key in &keys {
-                drop_lag(&mut session.unacked, &mut session.lag, &lag_key(id, *key));
+                session.drop_lag(&lag_key(id, *key));
             }
         }
         self.forget_digests();
@@ -134,7 +134,10 @@ impl<S: Store> Replica<S> {
         device: DeviceId,
     ) -> Result<(), StoreError> {
         let key = LogKey::of_excess(&id, &device);
-        if self.excess_at(id, &key).is_none() || !self.may_accuse(link, lag_key(id, key)) {
+        if !self.may_hear(link, id)
+            || self.excess_at(id, &key).is_none()
+            || !self.may_accuse(link, lag_key(id, key))
+        {
             return Ok(());
         }
         let proof = self.logbook.excess_proof(&self.store, &id, &device)?;

@@ -18,8 +18,8 @@ use tearline_crdt::id::LogId;
 use tearline_crdt::store::{Batch, Store, StoreError};
 use tearline_crdt::time::Now;
 
-use super::session::{LagKey, lag_key};
-use super::sync::{Outcome, drop_lag};
+use super::lag::{LagKey, lag_key};
+use super::sync::Outcome;
 use super::{Barrier, Event, Link, Output, Replica};
 use crate::fault::PeerFault;
 use crate::wire::{Frame, Tag};
@@ -224,7 +224,7 @@ impl<S: Store> Replica<S> {
         session.accused.remove(&lag_key);
         session.disputed.remove(&lag_key);
         if session.lag.get(&lag_key).is_some_and(|lag| lag.sent >= position.next) {
-            drop_lag(&mut session.unacked, &mut session.lag, &lag_key);
+            session.drop_lag(&lag_key);
         }
         let device = session.device;
         self.say_fork(link, log)?;
@@ -256,7 +256,8 @@ impl<S: Store> Replica<S> {
 
     /// Says that a log is forked, a few times in a session at most, and not before that is durable.
     pub(super) fn say_fork(&mut self, link: Link, log: &LogId) -> Result<(), StoreError> {
-        if self.forks.iter().any(|(_, waits)| waits == log) {
+        let waits = self.forks.iter().any(|(_, waits)| waits == log);
+        if waits || !self.may_hear(link, log.compartment) {
             return Ok(());
         }
         let key = lag_key(log.compartment, LogKey::of(log));

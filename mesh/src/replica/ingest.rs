@@ -6,9 +6,10 @@
 
 use std::collections::BTreeMap;
 
-use tearline_crdt::entry::run::{Head, RunFault, UnverifiedRun, VerifiedRun};
+use tearline_crdt::codec::Reader;
+use tearline_crdt::entry::run::{Head, RunFault, ShortEntry, UnverifiedRun, VerifiedRun};
 use tearline_crdt::frontier::{LogKey, NodeHash};
-use tearline_crdt::id::{Class, CompartmentId, DeviceId, Incarnation, LogId};
+use tearline_crdt::id::{Class, CoalitionId, CompartmentId, DeviceId, Incarnation, LogId};
 use tearline_crdt::statement::Statement;
 use tearline_crdt::store::{Batch, Store, StoreError};
 use tearline_crdt::time::Now;
@@ -55,9 +56,6 @@ pub enum NotTaken {
     Erased(RunFault),
 }
 
-/// Most refused logs that are remembered for a session.
-const REFUSED_MAX: usize = 1_024;
-
 impl<S: Store> Replica<S> {
     pub(super) fn on_run(
         &mut self,
@@ -66,77 +64,105 @@ impl<S: Store> Replica<S> {
         tag: Tag,
         run: Incoming,
     ) -> Result<Result<(), PeerFault>, StoreError> {
-        let decline = Frame::Decline { area: tag, logs: vec![run.key] };
-        let Some(id) = self.area_of(link, tag) else {
-            self.say(link, decline);
+        let Some(id) = self.area_of(link, tag).filter(|id| self.may_bring(link, *id)) else {
+            if self.is_with_standing(link) {
+                self.say(link, Frame::Decline { area: tag, logs: vec![(run.key, run.first)] });
+            }
             return Ok(Ok(()));
         };
+        let held = self.areas.get(&id).is_some_and(|area| area.logs.contains_key(&run.key));
+        let refused =
+            self.sessions.get(&link).is_some_and(|s| s.refused.contains(id, run.key, held));
         let log = match self.log_of(id, &run) {
-            Ok(Some(log)) if self.logbook.has_excess(id, log.device) => {
-                self.say(link, decline);
-                self.say_excess(link, id, log.device)?;
-                return Ok(Ok(()));
-            }
-            Ok(Some(log)) if self.logbook.state(&log).is_some() || self.has_room_for(&log) => log,
-            Ok(_) => {
-                self.say(link, decline);
+            Ok(Some(log)) => log,
+            Ok(None) => {
+                // Whose log it is stands beside its first entry.
+                if refused {
+                    self.refuse(link, tag, id, &run);
+                } else {
+                    self.say_position(link, id, run.key);
+                }
                 return Ok(Ok(()));
             }
             Err(fault) => return Ok(Err(fault)),
         };
+        if self.logbook.has_excess(id, log.device) {
+            self.refuse(link, tag, id, &run);
+            self.say_excess(link, id, log.device)?;
+            return Ok(Ok(()));
+        }
+        if self.logbook.state(&log).is_none() && !self.has_room_for(&log) {
+            self.refuse(link, tag, id, &run);
+            return Ok(Ok(()));
+        }
         let proven_at = self.logbook.state(&log).and_then(|state| state.proven_at);
         if proven_at.is_some_and(|at| run.first.saturating_add(run.count as u64) > at) {
-            self.say(link, decline);
+            self.refuse(link, tag, id, &run);
             self.say_fork(link, &log)?;
             return Ok(Ok(()));
         }
         let head = self.logbook.head(&log);
         if run.first != head.next {
-            self.say_position(link, id, run.key);
+            if refused {
+                self.refuse(link, tag, id, &run);
+            } else {
+                self.say_position(link, id, run.key);
+            }
             return Ok(Ok(()));
         }
         let unverified =
             UnverifiedRun { log, count: run.count, entries: &run.entries, boxes: &run.boxes };
+        if !self.admits_run(&log, &run) {
+            // Nobody is named for what he did not sign.
+            if self.would_note(&log)
+                && let Err(fault) = unverified.verify(&head)
+            {
+                return Ok(Err(PeerFault::Run(fault)));
+            }
+            self.note_stranger(log);
+            self.refuse(link, tag, id, &run);
+            return Ok(Ok(()));
+        }
         let verified = match unverified.verify(&head) {
             Ok(verified) => verified,
             Err(fault) => return Ok(Err(PeerFault::Run(fault))),
         };
-        let content = if self.admits_run(&log, &verified) {
-            self.content_of(&verified, run.knows)
-        } else {
-            self.note_stranger(log);
-            Content::Unexplained
-        };
-        match content {
+        match self.content_of(&verified, run.knows) {
             Content::Sound => {}
             Content::Unexplained => {
-                if let Some(session) = self.sessions.get_mut(&link)
-                    && session.refused.len() < REFUSED_MAX
-                {
-                    session.refused.insert((id, run.key));
-                }
-                self.say(link, decline);
+                self.refuse(link, tag, id, &run);
                 return Ok(Ok(()));
             }
             Content::Stripped => return Ok(Err(PeerFault::Stripped)),
         }
         if let Some(session) = self.sessions.get_mut(&link) {
             session.idle_asked = 0;
+            session.refused.remove(id, run.key);
         }
         if self.take(now, &verified, Some(link), None)?.is_err() {
             // It is sound: that there is no room here is nobody's fault.
-            self.say(link, decline);
+            self.refuse(link, tag, id, &run);
         }
         Ok(Ok(()))
     }
 
-    /// Says where a log is here; if what is stored of it is not durable yet, when it is.
-    fn say_position(&mut self, link: Link, id: CompartmentId, key: LogKey) {
+    /// Whether runs of an area are taken from a peer: it has a right there, or brings what shows it.
+    fn may_bring(&self, link: Link, id: CompartmentId) -> bool {
+        let device = self.sessions.get(&link).map(|session| session.device);
+        let served = device.is_some_and(|device| self.right(id, &device).is_some());
+        served || self.coalition(CoalitionId(id.0)).is_some()
+    }
+
+    /// Says where a log is here; when what is stored of it is durable, and the peer may hear it.
+    pub(super) fn say_position(&mut self, link: Link, id: CompartmentId, key: LogKey) {
+        let hears = self.may_hear(link, id);
         let Some(area) = self.areas.get(&id) else { return };
         let pending =
             |arrival: &Arrival| arrival.log.compartment == id && LogKey::of(&arrival.log) == key;
-        if self.arrivals.iter().any(|(_, arrival)| pending(arrival)) {
-            if let Some(session) = self.sessions.get_mut(&link) {
+        if !hears || self.arrivals.iter().any(|(_, arrival)| pending(arrival)) {
+            if let Some(session) = self.sessions.get_mut(&link)
+                && area.logs.contains_key(&key)
+            {
                 session.owed.insert((id, key));
             }
             return;
@@ -171,9 +197,12 @@ impl<S: Store> Replica<S> {
         Ok(Some(log))
     }
 
-    fn admits_run(&self, log: &LogId, run: &VerifiedRun) -> bool {
-        let first = run.entries().first().filter(|entry| entry.seq == 0);
-        let first = first.and_then(|entry| Statement::decode(run.sealed(entry)).ok());
+    /// Whether a run is worth verifying. What its first statement says of its author counts only if it
+    /// holds by itself.
+    fn admits_run(&self, log: &LogId, run: &Incoming) -> bool {
+        let mut reader = Reader::new(&run.entries);
+        let first = ShortEntry::decode(&mut reader).ok().filter(|_| run.first == 0);
+        let first = first.and_then(|entry| Statement::decode(entry.sealed).ok());
         self.admits(log, first.as_ref())
     }
 
@@ -302,6 +331,12 @@ impl<S: Store> Replica<S> {
         }
         let mut answered = Vec::new();
         for ((link, id), logs) in haves {
+            if !self.may_hear(link, id) {
+                if let Some(session) = self.sessions.get_mut(&link) {
+                    session.owed.extend(logs.into_keys().map(|key| (id, key)));
+                }
+                continue;
+            }
             let area = self.tag_of(link, &id);
             let logs: Vec<(LogKey, u64)> = logs.into_iter().collect();
             self.say(link, Frame::Have { area, logs });
@@ -356,10 +391,8 @@ impl<S: Store> Replica<S> {
             self.retry_intros(link)?;
             self.introduce_missing(link);
             self.start_new_comparisons(link);
-            let Some(session) = self.sessions.get_mut(&link) else { continue };
-            let refused = std::mem::take(&mut session.refused);
-            refused.into_iter().for_each(|(id, key)| self.say_position(link, id, key));
         }
+        self.ask_again();
         Ok(())
     }
 }

@@ -26,7 +26,9 @@ mod fork;
 mod govern;
 mod ingest;
 mod join;
+mod lag;
 mod names;
+mod refusal;
 mod refusals;
 mod schedule;
 mod session;
@@ -56,8 +58,8 @@ pub use area::{Area, Body};
 pub use author::{ActError, Done, Ticket};
 pub use govern::{Lost, Word};
 pub use ingest::NotTaken;
-pub use schedule::EpochAge;
 pub use refusals::{Misdeeds, STRANGERS_MAX};
+pub use schedule::EpochAge;
 pub use session::PeerState;
 pub use trace::{Exposure, Kept, QuarantinedEntry};
 
@@ -215,8 +217,8 @@ pub struct Replica<S> {
     sessions: BTreeMap<Link, Session>,
     memories: BTreeMap<DeviceId, PeerMemory>,
     joining: BTreeMap<DeviceId, crate::invitation::JoinRequest>,
-    /// For whom which epoch is sealed already.
-    boxed: BTreeSet<(EpochId, DeviceId)>,
+    /// For whom which epoch is sealed, and in which logs.
+    boxed: BTreeSet<(EpochId, DeviceId, LogId)>,
     welcomes: Vec<join::Welcome>,
     faults: Misdeeds,
     /// Logs that were declined because their authors had no standing.

@@ -3,9 +3,11 @@
 //! All are hashed with the session's nonce and its two ends. Who does not hold an area learns nothing
 //! from its name, and nobody learns from two sessions, or two peers, whether they speak of the same.
 
+use std::collections::BTreeMap;
+
 use tearline_crdt::frontier::NodeHash;
 use tearline_crdt::hash::Domain;
-use tearline_crdt::id::{CompartmentId, DeviceId};
+use tearline_crdt::id::{CoalitionId, CompartmentId, DeviceId};
 use tearline_crdt::store::Store;
 
 use super::session::Session;
@@ -29,15 +31,27 @@ impl<S: Store> Replica<S> {
         }
     }
 
+    /// The areas that a device and we should both hold, as far as we know, and their roots.
+    pub(super) fn roots_for(&self, device: &DeviceId) -> BTreeMap<CompartmentId, NodeHash> {
+        let theirs = self.areas.iter().filter(|(id, _)| self.right(**id, device).is_some());
+        theirs.map(|(id, area)| (*id, area.frontier.root())).collect()
+    }
+
+    /// Whether a peer may hear how far logs of an area are here: it has a right there, or we asked it
+    /// for the coalition's statements, because it may bring that of its own admission.
+    pub(super) fn may_hear(&self, link: Link, id: CompartmentId) -> bool {
+        let Some(session) = self.sessions.get(&link) else { return false };
+        let asked = session.dialer && self.coalition(CoalitionId(id.0)).is_some();
+        asked || self.right(id, &session.device).is_some()
+    }
+
     /// The digest of all that a device and we should both hold, as far as we know.
     #[must_use]
     pub fn pair_digest(&self, device: &DeviceId) -> NodeHash {
         let mut parts = Vec::new();
-        for (id, area) in &self.areas {
-            if self.right(*id, device).is_some() {
-                parts.extend_from_slice(&id.0);
-                parts.extend_from_slice(&area.frontier.root());
-            }
+        for (id, root) in self.roots_for(device) {
+            parts.extend_from_slice(&id.0);
+            parts.extend_from_slice(&root);
         }
         let digest = Domain::PairDigest.hash(&[&parts]);
         let mut out = NodeHash::default();
@@ -79,6 +93,12 @@ impl<S: Store> Replica<S> {
         let hash = Domain::SessionRoot.hash(&parts);
         out.iter_mut().zip(hash).for_each(|(to, from)| *to = from);
         out
+    }
+
+    /// What a root is called in a session.
+    pub(super) fn blind_root(&self, link: Link, id: CompartmentId, root: NodeHash) -> NodeHash {
+        let session = self.sessions.get(&link);
+        session.map_or(root, |session| self.blind(session, Some(&id), root))
     }
 
     fn ends(&self, session: &Session) -> (DeviceId, DeviceId) {

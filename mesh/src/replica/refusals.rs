@@ -51,9 +51,16 @@ impl<S: Store> Replica<S> {
         &self.faults
     }
 
-    /// Remembers a log that was declined: its author may be of no standing.
+    /// Whether a log that is declined would be remembered.
+    pub(super) fn would_note(&self, log: &LogId) -> bool {
+        self.strangers.len() < STRANGERS_MAX
+            && !self.strangers.contains(log)
+            && self.is_stranger(log)
+    }
+
+    /// Remembers a log of which something is declined that its author signed.
     pub(super) fn note_stranger(&mut self, log: LogId) {
-        if self.strangers.len() < STRANGERS_MAX {
+        if self.would_note(&log) {
             self.strangers.insert(log);
         }
     }

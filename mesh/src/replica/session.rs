@@ -12,9 +12,11 @@ use tearline_crdt::frontier::{LogKey, NodeHash};
 use tearline_crdt::id::{AgencyNo, CoalitionId, CompartmentId, DeviceId};
 use tearline_crdt::statement::{Opening, Statement};
 use tearline_crdt::store::{Batch, Store, StoreError};
-use tearline_crdt::time::{MonoTime, Now};
+use tearline_crdt::time::Now;
 
 use super::area::{Area, Body, compartment_body};
+use super::lag::{Lag, LagKey, Window, lag_key};
+use super::refusal::Refused;
 use super::{Event, Link, Output, Replica};
 use crate::fault::PeerFault;
 use crate::wire::{AREAS_MAX, FRAME_BYTES_MAX, Frame, Nonce, Tag};
@@ -34,68 +36,6 @@ pub(super) enum Phase {
     Live,
 }
 
-/// How far the other side is in one log.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Lag {
-    /// What they hold, as far as they said.
-    pub(super) acked: u64,
-    /// What we sent.
-    pub(super) sent: u64,
-    /// Frames sent and not acknowledged.
-    pub(super) flight: VecDeque<Flight>,
-}
-
-impl Lag {
-    /// They hold this much, and nothing is on its way.
-    pub(super) const fn at(next: u64) -> Self {
-        Self { acked: next, sent: next, flight: VecDeque::new() }
-    }
-}
-
-/// A run frame that was sent and not acknowledged.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Flight {
-    /// Seq after its last entry.
-    pub(super) end: u64,
-    /// Its size.
-    pub(super) bytes: usize,
-    /// When it was sent.
-    pub(super) at: MonoTime,
-}
-
-/// How much may be on its way to a peer. What was sent cannot be overtaken, so the window follows
-/// what the link carries in a moment: it doubles while acknowledgements come at once and halves
-/// when they come late (additive increase is too slow for a link that is up for minutes a day).
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Window(pub(super) usize);
-
-/// Smallest and largest window. The smallest is what a 64 kbit/s link carries in half a second.
-const WINDOW_BYTES_MIN: usize = 4 * 1024;
-const WINDOW_BYTES_MAX: usize = 4 * 1024 * 1024;
-/// Acknowledgements that come sooner widen the window; later ones narrow it.
-const ACK_SOON_MS: u64 = 300;
-const ACK_LATE_MS: u64 = 800;
-
-impl Window {
-    const START: Self = Self(2 * WINDOW_BYTES_MIN);
-
-    /// An acknowledgement came after so many ms.
-    pub(super) fn acknowledged(&mut self, after_ms: u64) {
-        if after_ms <= ACK_SOON_MS {
-            self.0 = (self.0 * 2).min(WINDOW_BYTES_MAX);
-        } else if after_ms >= ACK_LATE_MS {
-            self.0 = (self.0 / 2).max(WINDOW_BYTES_MIN);
-        }
-    }
-}
-
-/// A log of an area, in the order in which logs are sent: most urgent class first.
-pub(super) type LagKey = (u8, CompartmentId, LogKey);
-
-pub(super) fn lag_key(area: CompartmentId, key: LogKey) -> LagKey {
-    (key.0.first().map_or(0, |byte| byte >> 4), area, key)
-}
-
 /// A conversation.
 #[derive(Debug)]
 pub(super) struct Session {
@@ -112,6 +52,8 @@ pub(super) struct Session {
     pub(super) started: BTreeSet<CompartmentId>,
     /// Logs in which they are behind.
     pub(super) lag: BTreeMap<LagKey, Lag>,
+    /// The areas in which we know the peer to have a right, and their roots, as we said them.
+    pub(super) said: BTreeMap<CompartmentId, NodeHash>,
     /// Logs that moved since we said what we hold, and from where, while the greeting goes on.
     pub(super) early: BTreeMap<LagKey, u64>,
     /// Bytes sent and not acknowledged.
@@ -126,8 +68,8 @@ pub(super) struct Session {
     pub(super) control_bytes: usize,
     /// Whether a frame of ours is with the transport.
     pub(super) busy: bool,
-    /// Runs that we refused because their author had no standing here.
-    pub(super) refused: BTreeSet<(CompartmentId, LogKey)>,
+    /// Runs that we refused.
+    pub(super) refused: Refused,
     /// Logs of which they take nothing now.
     pub(super) declined: BTreeSet<LagKey>,
     /// Logs of which they were told the fork's proof, and how often.
@@ -219,6 +161,7 @@ impl<S: Store> Replica<S> {
             shared: BTreeSet::new(),
             started: BTreeSet::new(),
             lag: BTreeMap::new(),
+            said: BTreeMap::new(),
             early: BTreeMap::new(),
             unacked: 0,
             window: Window::START,
@@ -226,7 +169,7 @@ impl<S: Store> Replica<S> {
             control: VecDeque::new(),
             control_bytes: 0,
             busy: false,
-            refused: BTreeSet::new(),
+            refused: Refused::default(),
             declined: BTreeSet::new(),
             accused: BTreeMap::new(),
             disputed: BTreeSet::new(),
@@ -244,6 +187,7 @@ impl<S: Store> Replica<S> {
             session.queue(Frame::Join { request: request.encode() }.encode());
         } else if dialer {
             session.phase = Phase::Opening;
+            session.said = self.roots_for(&device);
             let digest = self.blind(&session, None, self.pair_digest(&device));
             session.queue(Frame::Open { digest, nonce }.encode());
         }
@@ -303,14 +247,13 @@ impl<S: Store> Replica<S> {
                 return self.on_join_answer(link, &answer);
             }
             (Phase::Opening, Frame::Same) => {
-                self.share_all(link);
-                self.go_live(link);
-                self.mark_in_sync(link);
+                if self.share_said(link) {
+                    self.mark_in_sync(link);
+                }
                 Ok(())
             }
             (Phase::Opening | Phase::Greeting, Frame::Behind) => {
-                self.share_all(link);
-                self.go_live(link);
+                self.share_said(link);
                 Ok(())
             }
             (Phase::Opening | Phase::Greeting, Frame::Hello { digest, areas }) => {
@@ -366,8 +309,10 @@ impl<S: Store> Replica<S> {
         } else {
             let areas = self.named_roots(link);
             self.say(link, Frame::Hello { digest: own, areas });
+            let said = self.roots_for(&device);
             if let Some(session) = self.sessions.get_mut(&link) {
                 session.phase = Phase::Greeting;
+                session.said = said;
             }
         }
     }
@@ -426,11 +371,16 @@ impl<S: Store> Replica<S> {
         }
         self.go_live(link);
         self.introduce_missing(link);
-        if dialer {
-            differing.into_iter().for_each(|id| self.start_comparison(link, id));
-        } else if let Some(session) = self.sessions.get_mut(&link) {
-            // The dialer begins to compare what we both hold.
-            session.started.extend(differing);
+        let Some(session) = self.sessions.get_mut(&link) else { return };
+        let said = std::mem::take(&mut session.said);
+        for id in differing {
+            // The dialer begins to compare what it knows to differ.
+            let Some(session) = self.sessions.get_mut(&link) else { return };
+            session.started.insert(id);
+            let as_said = said.get(&id).map(|root| self.blind_root(link, id, *root));
+            if dialer || as_said.is_some_and(|root| roots.values().any(|their| *their == root)) {
+                self.start_comparison(link, id);
+            }
         }
     }
 
@@ -494,8 +444,8 @@ impl<S: Store> Replica<S> {
     ) -> Result<Result<(), PeerFault>, StoreError> {
         let id = opening.id();
         let Some(coalition) = self.coalition(opening.coalition) else { return Ok(Ok(())) };
-        let standing = |device: &DeviceId| coalition.live(device).map(|s| s.agency);
-        let Some(sender) = self.sessions.get(&link).map(|session| session.device) else {
+        let live = |device: &DeviceId| coalition.live(device).map(|s| s.agency);
+        let Some(device) = self.sessions.get(&link).map(|session| session.device) else {
             return Ok(Ok(()));
         };
         // A compartment outlives the standing of who opened it. What the closed devices of an agency
@@ -504,7 +454,7 @@ impl<S: Store> Replica<S> {
             let closed = coalition.live(device).is_none();
             coalition.devices().get(device).map(|standing| (standing.agency, closed))
         };
-        let standings = (standing(&self.device()), standing(&sender), opened_by(&opening.opener));
+        let standings = (live(&self.device()), live(&device), opened_by(&opening.opener));
         let (Some(own), Some(sender), Some(opener)) = standings else {
             if let Some(session) = self.sessions.get_mut(&link)
                 && session.early_intros.len() < EARLY_INTROS_MAX
@@ -537,8 +487,10 @@ impl<S: Store> Replica<S> {
             self.redraw()?;
         }
         self.share(link, id);
-        // What we describe, usually nothing, tells the peer what to push.
-        self.start_comparison(link, id);
+        if self.right(id, &device).is_some() {
+            // What we describe, usually nothing, tells the peer what to push.
+            self.start_comparison(link, id);
+        }
         Ok(Ok(()))
     }
 
@@ -553,6 +505,33 @@ impl<S: Store> Replica<S> {
                 session.started.insert(id);
             }
         }
+    }
+
+    /// The peer answers for what we said when we opened; whether all is as we said it then. What has
+    /// changed since, and is no log that moved on, is found by comparing.
+    fn share_said(&mut self, link: Link) -> bool {
+        let Some(session) = self.sessions.get_mut(&link) else { return false };
+        let device = session.device;
+        let said = std::mem::take(&mut session.said);
+        let now = self.roots_for(&device);
+        for id in said.keys().filter(|id| now.contains_key(*id)) {
+            self.share(link, *id);
+            if let Some(session) = self.sessions.get_mut(&link) {
+                session.started.insert(*id);
+            }
+        }
+        self.go_live(link);
+        if now == said {
+            return true;
+        }
+        self.introduce_missing(link);
+        self.start_new_comparisons(link);
+        for (id, root) in said {
+            if now.get(&id).is_some_and(|now| *now != root) {
+                self.start_comparison(link, id);
+            }
+        }
+        false
     }
 
     pub(super) fn go_live(&mut self, link: Link) {
@@ -585,6 +564,11 @@ impl<S: Store> Replica<S> {
         self.outputs.push_back(Output::Vouch { link });
     }
 
+    /// Whether a link is with a device that has a standing in a coalition.
+    pub(super) fn is_with_standing(&self, link: Link) -> bool {
+        self.sessions.get(&link).is_some_and(|session| self.has_standing(&session.device))
+    }
+
     fn has_standing(&self, device: &DeviceId) -> bool {
         self.areas.values().any(|area| match &area.body {
             Body::Coalition(coalition) => coalition.live(device).is_some(),
@@ -596,7 +580,11 @@ impl<S: Store> Replica<S> {
     pub(super) fn say_open(&mut self, link: Link) {
         let Some(session) = self.sessions.get_mut(&link) else { return };
         session.phase = Phase::Opening;
-        let nonce = session.nonce;
+        let (nonce, device) = (session.nonce, session.device);
+        let said = self.roots_for(&device);
+        if let Some(session) = self.sessions.get_mut(&link) {
+            session.said = said;
+        }
         let digest = self.own_digest(link);
         self.say(link, Frame::Open { digest, nonce });
     }
@@ -671,10 +659,8 @@ impl<S: Store> Replica<S> {
             }
             let Some(session) = self.sessions.get_mut(&link) else { continue };
             if source == Some(device) {
-                if let Some(lag) = session.lag.get_mut(&lag_key) {
-                    lag.acked = lag.acked.max(to);
-                    lag.sent = lag.sent.max(to);
-                }
+                // It holds that, whatever was on its way to it.
+                session.arrived(&lag_key, to, to);
                 continue;
             }
             if session.declined.contains(&lag_key) {

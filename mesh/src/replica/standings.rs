@@ -74,6 +74,17 @@ impl Standings<'_> {
         let seen = area.spoken.get(genesis).and_then(|spoken| spoken.seen).unwrap_or(self.now);
         Some(WallTime(seen.0.saturating_add(self.delay_ms(area))))
     }
+
+    /// When an entry that erasures list is to be destroyed; `None` where none does in effect.
+    pub(super) fn entry_due(&self, log: &LogId, entry: &EntryId) -> Option<WallTime> {
+        let (area, own) = self.area(&log.compartment)?;
+        let Body::Compartment(compartment) = &area.body else { return None };
+        let author = compartment.originator(log)?;
+        let seen = |genesis| area.spoken.get(&genesis).and_then(|spoken| spoken.seen);
+        let erasures = compartment.erasures_of(entry, author, own);
+        let first = erasures.map(|genesis| seen(genesis).unwrap_or(self.now)).min()?;
+        Some(WallTime(first.0.saturating_add(self.delay_ms(area))))
+    }
 }
 
 const HOUR_MS: u64 = 3_600_000;
@@ -93,13 +104,7 @@ impl Stewardship for Standings<'_> {
     }
 
     fn is_erased(&self, log: &LogId, entry: &EntryId) -> bool {
-        let Some((area, own)) = self.area(&log.compartment) else { return false };
-        let Body::Compartment(compartment) = &area.body else { return false };
-        let Some(author) = compartment.originator(log) else { return false };
-        compartment.erasures_of(entry, author, own).any(|genesis| {
-            let seen = area.spoken.get(&genesis).and_then(|spoken| spoken.seen);
-            seen.unwrap_or(self.now).0.saturating_add(self.delay_ms(area)) <= self.now.0
-        })
+        self.entry_due(log, entry).is_some_and(|due| due <= self.now)
     }
 }
 

@@ -61,7 +61,8 @@ impl<S: Store> Replica<S> {
     }
 
     /// A hash of the authority logs that decide what is erased in a compartment: its own, and its
-    /// coalition's. `None` while some that are stored are not durable.
+    /// coalition's. `None` while some that are stored are not durable, and where some of them are forked
+    /// or left out: what peers hold of these may differ though the hash does not.
     #[must_use]
     pub fn authority_known(&self, id: CompartmentId) -> Option<NodeHash> {
         let area = self.areas.get(&id)?;
@@ -72,9 +73,13 @@ impl<S: Store> Replica<S> {
         let pending = self.arrivals.iter().any(|(_, arrival)| {
             arrival.log.class == Class::Authority && decides(&arrival.log.compartment)
         });
-        let forked = self.forks.iter().any(|(_, log)| decides(&log.compartment));
-        let exceeded = self.excesses.iter().any(|(_, area, _)| decides(area));
-        if pending || forked || exceeded {
+        let differs = |area: CompartmentId| {
+            let mut logs = self.logbook.logs_of(area);
+            let excess = self.logbook.excesses(area).next().is_some();
+            excess
+                || logs.any(|(l, state)| l.class == Class::Authority && state.proven_at.is_some())
+        };
+        if pending || differs(id) || differs(coalition) {
             return None;
         }
         let authority = Prefix::default().child(Class::Authority as u8);

@@ -16,7 +16,8 @@ use tearline_crdt::store::{Store, StoreError};
 
 use super::area::Body;
 use super::fork::View;
-use super::session::{Flight, Lag, LagKey, Phase, lag_key};
+use super::lag::{Flight, Lag, LagKey, lag_key};
+use super::session::Phase;
 use super::{Link, Output, Replica};
 use crate::fault::PeerFault;
 use crate::wire::{Frame, NODES_MAX, POSITIONS_MAX, Tag};
@@ -233,14 +234,14 @@ impl<S: Store> Replica<S> {
             let Some(area) = self.areas.get(&id) else { break };
             let own = area.frontier.head(&leaf.key).next;
             let forked = area.frontier.is_forked(&leaf.key);
-            if leaf.next > own && !forked {
-                // They got ahead meanwhile; they know where we are from what we sent.
-                continue;
-            }
             if leaf.next >= own
                 && let Some(session) = self.sessions.get_mut(&link)
             {
-                drop_lag(&mut session.unacked, &mut session.lag, &lag_key(id, leaf.key));
+                session.drop_lag(&lag_key(id, leaf.key));
+            }
+            if leaf.next > own && !forked {
+                // They got ahead meanwhile; they know where we are from what we sent.
+                continue;
             }
             let mut ahead = Vec::new();
             self.compare_log(link, id, *leaf, &mut ahead)?;
@@ -272,7 +273,7 @@ impl<S: Store> Replica<S> {
     pub(super) fn push_from(&mut self, link: Link, id: CompartmentId, key: LogKey, next: u64) {
         let Some(session) = self.sessions.get_mut(&link) else { return };
         let lag_key = lag_key(id, key);
-        drop_lag(&mut session.unacked, &mut session.lag, &lag_key);
+        session.drop_lag(&lag_key);
         session.in_sync = false;
         session.declined.remove(&lag_key);
         session.lag.insert(lag_key, Lag::at(next));
@@ -285,20 +286,17 @@ impl<S: Store> Replica<S> {
         let mut told = Vec::new();
         for (key, next) in logs {
             let key_in_order = lag_key(id, *key);
-            let Some(lag) = session.lag.get_mut(&key_in_order) else { continue };
+            let Some(lag) = session.lag.get(&key_in_order) else { continue };
             let own = area.frontier.head(key).next;
-            if *next > own.max(lag.sent) {
+            // What was sent may be more than is shared, once a fork is proven.
+            let held = area.logs.get(key).map_or(0, |log| self.logbook.head(log).next);
+            if *next > held.max(lag.sent) {
                 return Ok(Err(PeerFault::Acknowledged));
             }
-            lag.acked = lag.acked.max(*next);
-            lag.sent = lag.sent.max(*next);
-            while let Some(flight) = lag.flight.front().copied().filter(|f| f.end <= *next) {
-                lag.flight.pop_front();
-                session.unacked = session.unacked.saturating_sub(flight.bytes);
+            for flight in session.arrived(&key_in_order, *next, own) {
                 session.window.acknowledged(self.clock.0.saturating_sub(flight.at.0));
             }
-            if lag.acked >= own {
-                drop_lag(&mut session.unacked, &mut session.lag, &key_in_order);
+            if !session.lag.contains_key(&key_in_order) {
                 // Who was a beginner can keep the proof now.
                 let log = area.logs.get(key).filter(|_| area.frontier.is_forked(key));
                 told.extend(log.copied());
@@ -311,17 +309,11 @@ impl<S: Store> Replica<S> {
         Ok(Ok(()))
     }
 
-    /// The peer takes no more of these logs: nothing of them is on its way or waits.
-    pub(super) fn on_decline(&mut self, link: Link, tag: Tag, logs: &[LogKey]) {
+    /// The peer takes no more of these logs now.
+    pub(super) fn on_decline(&mut self, link: Link, tag: Tag, logs: &[(LogKey, u64)]) {
         let Some(id) = self.area_of(link, tag) else { return };
         let Some(session) = self.sessions.get_mut(&link) else { return };
-        for key in logs {
-            let key = lag_key(id, *key);
-            if session.lag.contains_key(&key) {
-                session.declined.insert(key);
-                drop_lag(&mut session.unacked, &mut session.lag, &key);
-            }
-        }
+        logs.iter().for_each(|(key, first)| session.declines(&lag_key(id, *key), *first));
     }
 
     /// Gives an idle link its next frame: what was said first, then the most urgent run.
@@ -349,7 +341,7 @@ impl<S: Store> Replica<S> {
         if device.is_none_or(|device| self.right(id, &device).is_none()) {
             // Its right ended while this waited.
             if let Some(session) = self.sessions.get_mut(&link) {
-                drop_lag(&mut session.unacked, &mut session.lag, &key);
+                session.drop_lag(&key);
             }
             return Ok(None);
         }
@@ -367,14 +359,14 @@ impl<S: Store> Replica<S> {
         session.cursor = Some(key);
         let Some(stretch) = stretch else {
             // The position is inside a segment: no honest peer is there. It gets no more of it.
-            drop_lag(&mut session.unacked, &mut session.lag, &key);
+            session.drop_lag(&key);
             return Ok(None);
         };
         let end = from + stretch.count as u64;
         let size = stretch.entries.len() + stretch.boxes.len();
         if let Some(lag) = session.lag.get_mut(&key) {
             lag.sent = end;
-            lag.flight.push_back(Flight { end, bytes: size, at: self.clock });
+            lag.flight.push_back(Flight { first: from, end, bytes: size, at: self.clock });
             session.unacked += size;
         }
         let frame = Frame::Run {
@@ -416,10 +408,3 @@ impl<S: Store> Replica<S> {
 
 /// The least urgent classes, which wait for the window.
 const PRIORITY: u8 = tearline_crdt::id::Class::Priority as u8;
-
-pub(super) fn drop_lag(unacked: &mut usize, lags: &mut BTreeMap<LagKey, Lag>, key: &LagKey) {
-    if let Some(lag) = lags.remove(key) {
-        let flight: usize = lag.flight.iter().map(|flight| flight.bytes).sum();
-        *unacked = unacked.saturating_sub(flight);
-    }
-}

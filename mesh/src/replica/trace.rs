@@ -20,7 +20,7 @@ use tearline_crdt::time::WallTime;
 
 use super::Replica;
 use super::area::{Body, HeldLogs};
-use super::session::lag_key;
+use super::lag::lag_key;
 use super::standings::Standings;
 
 /// How far a log is kept.

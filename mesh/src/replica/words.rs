@@ -98,6 +98,7 @@ impl<S: Store> Replica<S> {
             }
             if let Some(place) = area.listed.get_mut(&entry.id) {
                 *place = Some((log, entry.seq));
+                self.said.insert(log.compartment);
             }
         }
     }
@@ -182,7 +183,7 @@ impl<S: Store> Replica<S> {
         if state.erased.is_none()
             && let Some(due) = standings.due(&log, &genesis)
         {
-            self.next_due = Some(self.next_due.map_or(due, |other| other.min(due)));
+            self.destroy_at(due);
         }
         let asked = Done::of(&state);
         if asked == done {
@@ -205,7 +206,12 @@ impl<S: Store> Replica<S> {
             spoken.done = asked;
             batch.put(Space::Meta, word_key(&genesis), write_word(spoken));
         }
-        self.apply(batch)
+        self.apply(batch)?;
+        if state.erased.is_some() {
+            // Entries of it that came without their content are explained now.
+            self.ask_again();
+        }
+        Ok(())
     }
 
     /// Adds entries of the own agency's devices that an erasure did not list, so that relays destroy
@@ -248,15 +254,23 @@ impl<S: Store> Replica<S> {
         }
     }
 
+    /// Something is to be destroyed then.
+    fn destroy_at(&mut self, due: WallTime) {
+        self.next_due = Some(self.next_due.map_or(due, |other| other.min(due)));
+    }
+
     /// Destroys what the entries hold that erasures list.
     fn destroy_listed(&mut self, now: Now, id: CompartmentId) -> Result<(), StoreError> {
         let Some(area) = self.areas.get(&id) else { return Ok(()) };
         let standings = Standings { areas: &self.areas, own: self.keys.id(), now: now.wall };
         let mut places = Vec::new();
         let mut gone = Vec::new();
+        let mut next: Option<WallTime> = None;
         for (entry, place) in &area.listed {
             let Some((log, seq)) = place else { continue };
-            if !standings.is_erased(log, entry) {
+            let Some(due) = standings.entry_due(log, entry) else { continue };
+            if due > now.wall {
+                next = Some(next.map_or(due, |other| other.min(due)));
                 continue;
             }
             let stored = self.logbook.entry(&self.store, log, *seq)?;
@@ -265,6 +279,7 @@ impl<S: Store> Replica<S> {
             }
             gone.push(*entry);
         }
+        next.into_iter().for_each(|due| self.destroy_at(due));
         let mut batch = Batch::default();
         self.shelf.erase_entries(&self.logbook, &mut batch, places);
         if let Some(area) = self.areas.get_mut(&id) {

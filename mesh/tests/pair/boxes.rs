@@ -200,3 +200,59 @@ fn more_readers_than_one_payload_takes_all_get_their_box() {
         assert!(world.peers[0].replica.areas()[&all].name.is_some());
     }
 }
+
+/// Peers 0, 1 and 2 are desks of three agencies, peer 3 a further device of the first. The second
+/// opened a compartment of all, and the third began a new epoch of it.
+fn rotated() -> (World, CompartmentId) {
+    let mut world = World::new(4);
+    let unit = world.peers.pop().unwrap();
+    let coalition = world.coalition();
+    world.peers.push(unit);
+    let link = world.join(coalition, 3, Invited::Device);
+    world.settle();
+    world.cut(link);
+    world.meet(1, 0);
+    world.meet(2, 0);
+    let all = world.open(1, coalition, &[1, 2, 3]);
+    world.meet(0, 1);
+    world.meet(2, 1);
+    let now = world.now();
+    world.peers[2].replica.rotate(now, all).unwrap();
+    world.drain(2);
+    world.settle();
+    (world, all)
+}
+
+#[test]
+fn what_a_desk_of_another_agency_sealed_to_a_device_its_own_desk_seals_again() {
+    let (mut world, all) = rotated();
+    let unit = keys(4).id();
+    assert!(boxes_written(&world, 2, all).concat().contains(&unit));
+    world.meet(0, 2);
+    assert_eq!(boxes_written(&world, 0, all).concat(), [unit], "of its own agency, and once");
+    let record = world.write(0, all, Class::Routine, &["under the new epoch"])[0];
+    world.settle();
+    assert_eq!(boxes_written(&world, 0, all).concat(), [unit], "others have a box");
+    world.meet(3, 0);
+    assert!(world.show(3, record).is_some());
+}
+
+#[test]
+fn nothing_is_sealed_again_after_a_restart() {
+    let (mut world, all) = rotated();
+    for (dialer, listener) in [(0, 2), (1, 2), (0, 1), (0, 2), (1, 2)] {
+        world.meet(dialer, listener);
+    }
+    let written = |world: &World| [0, 1, 2].map(|peer| boxes_written(world, peer, all));
+    let before = written(&world);
+    for peer in 0..3 {
+        world.crash(peer);
+        world.meet(peer, (peer + 1) % 3);
+        let coalition = world.peers[peer].replica.compartment(all).unwrap().opening().coalition;
+        world.open_named(peer, coalition, &[1, 2, 3], peer as u16);
+        world.write(peer, all, Class::Routine, &["after"]);
+        world.settle();
+        world.meet(peer, (peer + 1) % 3);
+    }
+    assert_eq!(written(&world), before);
+}

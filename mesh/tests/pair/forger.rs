@@ -74,3 +74,18 @@ pub(crate) fn shared(size: usize) -> (World, CompartmentId) {
     (1..size).for_each(|peer| world.meet(peer, 0));
     (world, all)
 }
+
+/// The frames that carry what a peer holds of a log and another does not.
+pub(crate) fn runs(world: &World, from: usize, to: usize, log: &LogId, area: Tag) -> Vec<Vec<u8>> {
+    let replica = &world.peers[from].replica;
+    let end = replica.logbook().head(log).next;
+    let mut head = world.peers[to].replica.logbook().head(log);
+    let mut frames = Vec::new();
+    while head.next < end {
+        let read = replica.logbook().read(replica.store(), log, head.next..end, 8 * 1024);
+        let run = read.unwrap().unwrap().run(*log).verify(&head).unwrap();
+        head = *run.to();
+        frames.push(run_frame(area, &run));
+    }
+    frames
+}

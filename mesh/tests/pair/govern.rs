@@ -3,14 +3,17 @@
 use tearline_crdt::authority::Cause;
 use tearline_crdt::bounds::NAME_BYTES_MAX;
 use tearline_crdt::charter::Member;
+use tearline_crdt::document::{Patch, Segment};
 use tearline_crdt::id::{AgencyNo, Class, CoalitionId, CompartmentId};
 use tearline_crdt::record::receipt::{self, Outcome};
+use tearline_crdt::record::shelf::Draft;
 use tearline_crdt::statement::{Act, Audience, Caveats, DeskCertificate, Marks, Right, RootAct};
 use tearline_crdt::time::WallTime;
-use tearline_mesh::Input;
 use tearline_mesh::invitation::{Applicant, Invited, JoinRequest};
 use tearline_mesh::replica::{ActError, Word};
+use tearline_mesh::{Input, Link};
 
+use crate::forger::{link_as, runs, tag};
 use crate::world::{World, draft, keys, root};
 
 /// Peers 0 and 1 are desks of agencies 1 and 2; peer 2 is a further device of agency 1. All are
@@ -160,8 +163,7 @@ fn an_erasure_is_obeyed_and_answered_and_a_hold_stops_it() {
 fn an_erasure_hides_at_once_and_destroys_after_the_delay() {
     const HOUR_MS: u64 = 3_600_000;
     let mut world = World::new(2);
-    world.erasure_delay_hours = 72;
-    let coalition = world.coalition();
+    let coalition = world.coalition_with_delay(72);
     let shared = world.open(0, coalition, &[1, 2]);
     let record = world.write(0, shared, Class::Routine, &["canary"])[0];
     world.settle();
@@ -324,4 +326,77 @@ fn what_its_readers_would_refuse_is_not_written() {
     let refused = world.peers[0].replica.propose(now, coalition, act, None);
     assert!(matches!(refused, Err(ActError::Unreadable(_))), "{refused:?}");
     assert_eq!(world.peers[0].replica.logbook().head(&log), before);
+}
+
+#[test]
+fn what_a_lost_device_opened_reaches_whoever_comes_later() {
+    let mut world = World::new(4);
+    let late = world.peers.split_off(2);
+    let coalition = world.coalition();
+    world.peers.extend(late);
+    world.connect(1, 0);
+    let link = world.join(coalition, 2, Invited::Device);
+    world.settle();
+    let opened = world.open(2, coalition, &[1, 2]);
+    let record = world.write(0, opened, Class::Routine, &["kept"])[0];
+    world.settle();
+    world.cut(link);
+    let opener = world.peers[2].replica.device();
+    let now = world.now();
+    let since = WallTime(u64::MAX);
+    world.peers[0].replica.lost(now, coalition, opener, since).unwrap();
+    world.drain(0);
+    world.settle();
+    assert!(world.peers[0].replica.coalition(coalition).unwrap().live(&opener).is_none());
+    world.join(coalition, 3, Invited::Device);
+    world.settle();
+    assert!(world.peers[3].replica.compartment(opened).is_some());
+    assert!(world.show(3, record).is_some());
+    assert!(world.digests_equal(0, 3));
+}
+
+#[test]
+fn entries_that_an_erasure_lists_are_destroyed_when_the_delay_is_over_without_the_genesis() {
+    let mut world = World::new(2);
+    let coalition = world.coalition_with_delay(72);
+    world.meet(1, 0);
+    let all = world.open(0, coalition, &[1, 2]);
+    world.meet(1, 0);
+    let record = world.write(0, all, Class::Routine, &["r"])[0];
+    world.settle();
+    let mut patch = Patch::default();
+    patch.set(vec![Segment::Name("count".into())], 9.into());
+    world.act(0, all, Class::Priority, vec![Draft::Edit { record, patch }]);
+    world.settle();
+    let now = world.now();
+    let order = Word::Erase { basis: "order 7".into() };
+    world.peers[0].replica.speak(now, record, &order).unwrap();
+    world.drain(0);
+    world.settle();
+    let changes = world.peers[0].replica.own_log(all, Class::Priority);
+    let statements = world.peers[0].replica.own_log(all, Class::Authority);
+    for first_heard in [changes, statements] {
+        // Peer 1 hears the statement first, or the entry that it lists, and nothing of the genesis.
+        let clone = world.clone_of(1);
+        let second = if first_heard == changes { statements } else { changes };
+        let link = Link(900);
+        link_as(&mut world, clone, 1, link);
+        let area = tag(&world, clone, 1, all);
+        for log in [first_heard, second] {
+            let frames = runs(&world, 0, clone, &log, area);
+            frames.into_iter().for_each(|frame| world.inject(clone, link, frame));
+        }
+        let whole = |world: &World| {
+            let replica = &world.peers[clone].replica;
+            let entry = replica.logbook().entry(replica.store(), &changes, 0).unwrap();
+            entry.unwrap().payload.is_some()
+        };
+        assert!(whole(&world), "hidden, and not yet destroyed");
+        world.wait(71 * 3_600_000);
+        world.input(clone, Input::Tick);
+        assert!(whole(&world));
+        world.wait(2 * 3_600_000);
+        world.input(clone, Input::Tick);
+        assert!(!whole(&world));
+    }
 }

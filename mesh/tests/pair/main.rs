@@ -9,19 +9,21 @@
 mod boxes;
 mod durable;
 mod excess;
+mod flow;
 mod forger;
 mod forks;
 mod govern;
 mod hostile;
+mod receipts;
 mod refusals;
 mod scattered;
-mod receipts;
 mod schedule;
 mod strangers;
 mod stripped;
 mod world;
 
-use tearline_crdt::id::{Class, EpochId};
+use tearline_crdt::frontier::LogKey;
+use tearline_crdt::id::{AgencyNo, Class, EpochId};
 use tearline_crdt::statement::Statement;
 use tearline_mesh::invitation::Invited;
 use tearline_mesh::wire::Frame;
@@ -97,6 +99,61 @@ fn what_becomes_durable_while_peers_greet_each_other_is_not_left_behind() {
                 assert!(there, "by {writer}, {ahead:?} ahead, after {steps}");
                 world.cut(link);
             }
+        }
+    }
+}
+
+#[test]
+fn what_is_opened_while_peers_greet_each_other_is_introduced() {
+    for opener in [0, 1] {
+        let mut world = World::new(2);
+        let coalition = world.coalition();
+        world.meet(1, 0);
+        for steps in 0..8 {
+            let link = world.connect(1, 0);
+            world.steps(steps);
+            let now = world.now();
+            let audience = [1, 2].map(AgencyNo).to_vec();
+            let replica = &mut world.peers[opener].replica;
+            let id = replica.open_another(now, coalition, audience, "new").unwrap().value;
+            world.drain(opener);
+            let record = world.write(opener, id, Class::Routine, &["now"])[0];
+            world.settle();
+            assert!(world.show(1 - opener, record).is_some(), "by {opener}, after {steps}");
+            assert!(world.digests_equal(0, 1), "by {opener}, after {steps}");
+            world.cut(link);
+        }
+    }
+}
+
+/// At every moment: who says that all is equal, of what was durable when the peer was asked.
+#[test]
+fn nobody_is_held_to_have_what_was_not_sent_to_it_yet() {
+    for writer in [0, 1] {
+        for steps in 0..8 {
+            let mut world = World::new(2);
+            let coalition = world.coalition();
+            world.meet(1, 0);
+            let shared = world.open(0, coalition, &[1, 2]);
+            world.meet(1, 0);
+            let link = world.connect(1, 0);
+            world.steps(steps);
+            world.write(writer, shared, Class::Routine, &["now"]);
+            let log = world.peers[writer].replica.own_log(shared, Class::Routine);
+            loop {
+                let replica = &world.peers[writer].replica;
+                let durable = replica.areas()[&shared].frontier.head(&LogKey::of(&log)).next > 0;
+                let there = world.peers[1 - writer].replica.logbook().head(&log).next > 0;
+                let (heard, _) = replica.heard(&log, 0);
+                assert!(there || heard.is_empty(), "by {writer}, after {steps}");
+                let in_sync = replica.peers().iter().any(|state| state.in_sync);
+                assert!(there || !durable || !in_sync, "by {writer}, after {steps}");
+                if !world.step() {
+                    break;
+                }
+            }
+            world.cut(link);
+            assert!(!world.peers[writer].replica.heard(&log, 0).0.is_empty());
         }
     }
 }

@@ -2,12 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use tearline_crdt::frontier::NodeHash;
-use tearline_crdt::id::{Class, CompartmentId};
+use tearline_crdt::entry::fork::ForkProof;
+use tearline_crdt::entry::run::{Head, write_segment};
+use tearline_crdt::frontier::{LogKey, NodeHash};
+use tearline_crdt::id::{Class, CompartmentId, LogId};
 use tearline_mesh::wire::Frame;
 use tearline_mesh::{Input, Link};
 
-use crate::forger::shared;
+use crate::forger::{self, run_frame, shared, tag};
 use crate::world::{World, keys};
 
 /// The digest and roots with which a peer greets a device that opens with this nonce.
@@ -123,5 +125,76 @@ fn content_and_record_ids_are_never_in_clear() {
     let payload = entry.payload.unwrap();
     for bytes in [&entry.sealed[..], &payload[..]] {
         assert!(!holds(bytes, CANARY.as_bytes()) && !holds(bytes, &record.0));
+    }
+}
+
+#[test]
+fn who_has_no_right_is_told_no_position_and_no_proof() {
+    let (mut world, all) = world();
+    let log = world.peers[0].replica.own_log(all, Class::Flash);
+    // Of a compartment of the first two the third knows the name, and what is in it.
+    let coalition = world.peers[0].replica.compartment(all).unwrap().opening().coalition;
+    let both = world.open_named(0, coalition, &[1, 2], 7);
+    world.meet(1, 0);
+    world.write(0, both, Class::Flash, &["s"]);
+    world.settle();
+    let hidden = LogId { compartment: both, ..log };
+    // A stranger, and a member of the coalition alone.
+    for (n, (seed, id, log)) in [(77, all, log), (3, both, hidden)].into_iter().enumerate() {
+        let link = Link(900 + n as u64);
+        greeting(&mut world, 0, seed, link, [5; 8]);
+        let area = tag(&world, 0, seed, id);
+        let hello = Frame::Hello { digest: [1; 16], areas: vec![(area, [2; 16])] };
+        world.inject(0, link, hello.encode());
+        world.input(0, Input::Sent { link });
+        world.settle();
+        world.peers[0].sent.clear();
+        for (key, author) in
+            [(log, None), (log, Some(log)), (forger::log(id, Class::Flash, 3, 9), None)]
+                .map(|(log, author)| (LogKey::of(&log), author))
+        {
+            let author = author.map(|log| (log.device, log.incarnation));
+            for first in [0, 1, 9] {
+                let (entries, boxes) = (vec![7; 100], vec![]);
+                let author = author.filter(|_| first == 0);
+                let run =
+                    Frame::Run { area, key, author, knows: None, first, count: 1, entries, boxes };
+                world.inject(0, link, run.encode());
+            }
+        }
+        // A fork is proven while it listens.
+        let forked = forger::log(id, Class::Routine, 2, 9);
+        let branches = [(0, 2), (1, 1)].map(|(peer, seed)| {
+            let sealed = [forger::sealed(peer as u8)];
+            let run = write_segment(&forked, &Head::EMPTY, keys(2).signer(), &sealed).unwrap();
+            let from = Link(950 + 2 * n as u64 + peer as u64);
+            forger::link_as(&mut world, peer, seed, from);
+            let area = tag(&world, peer, seed, id);
+            world.inject(peer, from, run_frame(area, &run));
+            let replica = &world.peers[peer].replica;
+            replica.logbook().branch(replica.store(), &forked, 0).unwrap().unwrap()
+        });
+        let [one, other] = branches;
+        let proof = ForkProof::new(one, other).unwrap().encode();
+        let theirs = tag(&world, 0, 2, id);
+        let from = Link(950 + 2 * n as u64);
+        world.inject(0, from, Frame::Fork { area: theirs, proof }.encode());
+        assert_eq!(world.peers[0].replica.logbook().state(&forked).unwrap().proven_at, Some(0));
+        world.input(0, Input::Down { link: from });
+        let told: Vec<_> =
+            world.peers[0].sent.iter().map(|bytes| Frame::decode(bytes).unwrap()).collect();
+        let for_it = |frame: &&Frame| match frame {
+            Frame::Positions { area: of, .. } | Frame::Have { area: of, .. } => *of == area,
+            Frame::Fork { area: of, .. } | Frame::Run { area: of, .. } => *of == area,
+            Frame::Evidence { area: of, .. } | Frame::Nodes { area: of, .. } => *of == area,
+            _ => false,
+        };
+        let for_it: Vec<_> = told.iter().filter(for_it).collect();
+        assert!(for_it.is_empty(), "{seed}: {for_it:?}");
+        assert!(
+            world.peers[0].replica.faults().is_empty(),
+            "{:?}",
+            world.peers[0].replica.faults()
+        );
     }
 }

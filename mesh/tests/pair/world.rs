@@ -50,8 +50,6 @@ pub(crate) struct World {
     now_ms: u64,
     order: u64,
     next_link: u64,
-    /// Of the coalition that is founded next.
-    pub(crate) erasure_delay_hours: u32,
 }
 
 pub(crate) fn keys(seed: u8) -> DeviceKeys {
@@ -72,7 +70,6 @@ impl World {
             now_ms: 1_700_000_000_000,
             order: 0,
             next_link: 0,
-            erasure_delay_hours: 0,
         }
     }
 
@@ -226,6 +223,11 @@ impl World {
 
     /// Peer 0 founds a coalition; all others join it by invitation, as agencies of their own.
     pub(crate) fn coalition(&mut self) -> CoalitionId {
+        self.coalition_with_delay(0)
+    }
+
+    /// Such a coalition, which hides for so many hours before it destroys.
+    pub(crate) fn coalition_with_delay(&mut self, erasure_delay_hours: u32) -> CoalitionId {
         let founder = Member {
             no: AgencyNo(1),
             name: "Agency 1".into(),
@@ -237,7 +239,7 @@ impl World {
             nonce: [7; 16],
             quorum: 1,
             limits_version: 1,
-            erasure_delay_hours: self.erasure_delay_hours,
+            erasure_delay_hours,
             default_label: vec![],
             agreement: None,
             founders: vec![founder],
