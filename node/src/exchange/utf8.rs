@@ -116,8 +116,8 @@ mod tests {
 
     #[test]
     fn the_first_byte_that_is_none_is_named_however_the_file_is_read() {
-        let texts: [(&[u8], Option<(usize, usize, u8)>); 8] = [
-            (b"", None),
+        let texts = [
+            (b"".as_slice(), None),
             (b"a\nb\xc3\xa9\xf0\x9f\x98\x80\n", None),
             (b"a\nb\xe9c\n", Some((2, 2, 0xe9))),
             (b"\xff\xfea\0", Some((1, 1, 0xff))),
