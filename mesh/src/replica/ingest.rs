@@ -175,10 +175,13 @@ impl<S: Store> Replica<S> {
         let mut batch = Batch::default();
         let log = *run.log();
         let standings = super::Standings { areas: &self.areas, own: self.keys.id(), now: now.wall };
-        // What was verified decodes; should it not, it is not stored.
-        let Ok(screened) = self.shelf.screen(&self.epoch_keys, &standings, run) else {
-            return Ok(());
+        let screened = if log.class == Class::Authority {
+            self.without_retired(run)
+        } else {
+            self.shelf.screen(&self.epoch_keys, &standings, run)
         };
+        // What was verified decodes; should it not, it is not stored.
+        let Ok(screened) = screened else { return Ok(()) };
         let run = screened.as_ref().unwrap_or(run);
         let Some(no) = self.logbook.append(&mut batch, run) else { return Ok(()) };
         if let Some(area) = self.areas.get_mut(&log.compartment) {
@@ -198,6 +201,7 @@ impl<S: Store> Replica<S> {
                         log,
                         statement: run.sealed(entry),
                         payload: run.payload(entry),
+                        detached: entry.detached,
                     },
                 );
             }
