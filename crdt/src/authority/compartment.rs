@@ -6,7 +6,7 @@ use crate::entry::merkle_root;
 use crate::epoch::decode_boxes;
 use crate::id::{AgencyNo, CompartmentId, DeviceId, EntryId, EpochId, LogId};
 use crate::seal::SecretBox;
-use crate::statement::{Act, Audience, EpochStatement, Opening, Right, Statement};
+use crate::statement::{Audience, EpochStatement, Opening, Right, Statement};
 
 use super::closure::{Cause, Closure, Limit, Limits, closures};
 use super::fact::{Fact, Logs, Place};
@@ -33,6 +33,8 @@ pub struct Compartment {
     /// Epochs whose parents have not all come.
     orphans: BTreeMap<EpochId, EpochStatement>,
     boxed: BTreeMap<EpochId, BTreeSet<DeviceId>>,
+    /// Epochs of which boxes are gone: who could read them is not known any more.
+    bare: BTreeSet<EpochId>,
     pub(super) words: Words,
 }
 
@@ -43,7 +45,8 @@ pub struct EpochState {
     pub statement: EpochStatement,
     /// Whether any statement that says so counts.
     pub counts: bool,
-    /// Whether all for whom there is a box are live readers.
+    /// Whether all for whom there is a box are live readers. Of a retired epoch boxes may be gone, so that
+    /// it is none.
     pub clean: bool,
     /// Whether an act has retired it.
     pub retired: bool,
@@ -66,6 +69,7 @@ impl Compartment {
             epochs: BTreeMap::new(),
             orphans: BTreeMap::new(),
             boxed: BTreeMap::new(),
+            bare: BTreeSet::new(),
             words: Words::default(),
         }
     }
@@ -169,6 +173,13 @@ impl Compartment {
         Ok(Fact::new(place, statement, payload).join(&mut self.facts))
     }
 
+    /// Adds the seal of an epoch whose boxes were destroyed because it is retired. Whoever had one, the
+    /// epoch is not written under any more.
+    pub fn insert_bare(&mut self, place: Place, epoch: EpochId, statement: Statement) -> bool {
+        self.bare.insert(epoch);
+        Fact::new(place, statement, None).join(&mut self.facts)
+    }
+
     /// Takes an epoch whose parents are known, and those that waited for it.
     fn insert_epoch(&mut self, epoch: EpochStatement) -> Result<(), StatementFault> {
         let id = epoch.id(&self.id);
@@ -262,23 +273,17 @@ impl Compartment {
                 _ => None,
             })
             .collect();
-        let retired: BTreeSet<EpochId> = coalition
-            .counting
-            .acts
-            .values()
-            .filter_map(|held| match &held.act {
-                Act::RetireEpoch { epoch } => Some(*epoch),
-                _ => None,
-            })
-            .collect();
         let readers: BTreeSet<DeviceId> = self.readers().map(|(device, _)| *device).collect();
         let mut changed = false;
         for (id, epoch) in &mut self.epochs {
             let boxed = self.boxed.get(id);
+            let retired = coalition.is_epoch_retired(id);
             let judged = EpochState {
                 counts: counted.contains(id),
-                clean: boxed.is_none_or(|boxed| boxed.is_subset(&readers)),
-                retired: retired.contains(id),
+                clean: !retired
+                    && !self.bare.contains(id)
+                    && boxed.is_none_or(|boxed| boxed.is_subset(&readers)),
+                retired,
                 statement: epoch.statement.clone(),
             };
             changed |= judged != *epoch;
@@ -293,9 +298,11 @@ impl Compartment {
         &self.epochs
     }
 
-    /// For whom there is a box of an epoch.
-    pub fn boxed(&self, epoch: &EpochId) -> impl Iterator<Item = &DeviceId> {
-        self.boxed.get(epoch).into_iter().flatten()
+    /// Whether a device may have a box of an epoch: there is one, or some are gone.
+    #[must_use]
+    pub fn may_be_boxed(&self, epoch: &EpochId, device: &DeviceId) -> bool {
+        self.bare.contains(epoch)
+            || self.boxed.get(epoch).is_some_and(|boxed| boxed.contains(device))
     }
 
     /// The epoch to write under, of those that `can_open` names.

@@ -25,7 +25,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use crate::charter::{Charter, Member};
-use crate::id::{AgencyNo, CoalitionId, CompartmentId, DeviceId, EntryId, LogId, StatementId};
+use crate::id::{
+    AgencyNo, CoalitionId, CompartmentId, DeviceId, EntryId, EpochId, LogId, StatementId,
+};
 use crate::statement::{Act, Audience, Mark, Right, Statement};
 
 pub use closure::{Author, Cause, Closure, Limit};
@@ -348,6 +350,13 @@ impl Coalition {
             proposal.approved.extend(parts.map(|(no, _)| no).filter(is_founder));
         }
         proposals
+    }
+
+    /// Whether an act in force has retired an epoch.
+    #[must_use]
+    pub fn is_epoch_retired(&self, epoch: &EpochId) -> bool {
+        let mut acts = self.counting.acts.values();
+        acts.any(|held| matches!(&held.act, Act::RetireEpoch { epoch: of } if of == epoch))
     }
 
     /// The statements that are held, by entry id.

@@ -97,6 +97,8 @@ pub struct StoredEntry {
     pub box_hash: Option<Digest>,
     /// The payload, where present.
     pub payload: Option<Vec<u8>>,
+    /// Whether payload or key box are gone that its author wrote.
+    pub detached: bool,
     /// The signed header, where the entry is signed.
     pub signed: Option<SignedHeader>,
 }
@@ -547,6 +549,7 @@ impl Walked<'_> {
             key_box: self.key_box,
             box_hash: self.header.key_box,
             payload: self.short.payload.map(<[u8]>::to_vec),
+            detached: self.short.is_detached(),
             signed: self.signed(),
         }
     }

@@ -58,6 +58,8 @@ pub struct Area {
     /// Where boxes for this device are of epochs that we cannot open: the entries of the authority
     /// logs that carry them. One may come before the statement of its epoch.
     closed: BTreeMap<EpochId, Vec<(LogId, u64)>>,
+    /// Where boxes are, by epoch, so that they can be destroyed when it is retired.
+    pub(super) boxes: BTreeMap<EpochId, BTreeSet<(LogId, u64)>>,
     /// Where names are that are sealed under epochs whose keys have not come.
     unnamed: BTreeMap<EpochId, Vec<(LogId, u64)>>,
     /// In a coalition's own log: the ML-KEM keys of its devices, by the hashes that their cards name.
@@ -81,6 +83,8 @@ pub(super) struct Fact<'a> {
     pub(super) log: LogId,
     pub(super) statement: &'a [u8],
     pub(super) payload: Option<&'a [u8]>,
+    /// Whether the payload is gone that its author wrote.
+    pub(super) detached: bool,
 }
 
 impl<S: Store> Replica<S> {
@@ -131,6 +135,7 @@ impl<S: Store> Replica<S> {
             listed: BTreeMap::new(),
             answered: BTreeMap::new(),
             closed: BTreeMap::new(),
+            boxes: BTreeMap::new(),
             unnamed: BTreeMap::new(),
             kem_keys: BTreeMap::new(),
         };
@@ -171,6 +176,7 @@ impl<S: Store> Replica<S> {
                         log,
                         statement: &entry.sealed,
                         payload: entry.payload.as_deref(),
+                        detached: entry.detached,
                     },
                 );
             }
@@ -244,9 +250,12 @@ impl<S: Store> Replica<S> {
                 }
                 coalition.insert(place, statement.clone(), fact.payload)
             }
-            Body::Compartment(compartment) => {
-                compartment.insert(place, statement.clone(), fact.payload)
-            }
+            Body::Compartment(compartment) => match &statement {
+                Statement::Seal { epoch, .. } if fact.detached => {
+                    Ok(compartment.insert_bare(place, *epoch, statement.clone()))
+                }
+                _ => compartment.insert(place, statement.clone(), fact.payload),
+            },
         };
         match taken {
             Ok(true) => {
@@ -260,7 +269,12 @@ impl<S: Store> Replica<S> {
         }
         match statement {
             Statement::Epoch(_) => self.reopen_boxes(batch, id),
-            Statement::Seal { epoch, .. } => self.take_boxes(batch, fact, epoch),
+            Statement::Seal { epoch, .. } if !fact.detached => {
+                if let Some(area) = self.areas.get_mut(&id) {
+                    area.boxes.entry(epoch).or_default().insert((fact.log, fact.seq));
+                }
+                self.take_boxes(batch, fact, epoch);
+            }
             Statement::Describe { epoch } => {
                 let name = self.open_name(fact, epoch);
                 let waits = !self.epoch_keys.contains_key(&epoch);
@@ -338,35 +352,6 @@ impl<S: Store> Replica<S> {
         self.standings_changed = true;
         self.said.extend(changed.iter().copied());
         changed.into_iter().try_for_each(|id| self.retire_epochs(id))
-    }
-
-    /// Destroys the payload secrets of epochs that an act has retired, and judges again what was sealed
-    /// under them: none of it opens any more.
-    fn retire_epochs(&mut self, id: CompartmentId) -> Result<(), StoreError> {
-        let Some(compartment) = self.compartment(id) else { return Ok(()) };
-        let retired: Vec<EpochId> = compartment
-            .epochs()
-            .iter()
-            .filter(|(_, epoch)| epoch.retired)
-            .map(|(epoch, _)| *epoch)
-            .filter(|epoch| self.epoch_keys.get(epoch).is_some_and(|keys| keys.secret().is_some()))
-            .collect();
-        if retired.is_empty() {
-            return Ok(());
-        }
-        let mut batch = Batch::default();
-        for epoch in retired {
-            if let Some(keys) = self.epoch_keys.get_mut(&epoch) {
-                keys.retire();
-                keys.store(&mut batch, epoch);
-            }
-        }
-        batch.forget = true;
-        let logs = self.logbook.logs_of(id).filter(|(log, _)| log.class != Class::Authority);
-        for (_, state) in logs {
-            self.shelf.routes_moved(&mut batch, state.no);
-        }
-        self.apply(batch)
     }
 
     /// Compares how far each log of an area counts, and what its routes allow, with how the records
@@ -475,7 +460,8 @@ impl<S: Store> Replica<S> {
         for (epoch, log, seq) in places {
             let Ok(Some(entry)) = self.logbook.entry(&self.store, &log, seq) else { continue };
             let payload = entry.payload.as_deref();
-            let fact = Fact { id: entry.id, seq, log, statement: &entry.sealed, payload };
+            let (statement, detached) = (&entry.sealed, entry.detached);
+            let fact = Fact { id: entry.id, seq, log, statement, payload, detached };
             self.take_boxes(batch, &fact, epoch);
         }
     }
@@ -563,7 +549,8 @@ impl<S: Store> Replica<S> {
             for (log, seq) in places {
                 let Ok(Some(entry)) = self.logbook.entry(&self.store, &log, seq) else { continue };
                 let payload = entry.payload.as_deref();
-                let fact = Fact { id: entry.id, seq, log, statement: &entry.sealed, payload };
+                let (statement, detached) = (&entry.sealed, entry.detached);
+                let fact = Fact { id: entry.id, seq, log, statement, payload, detached };
                 let name = self.open_name(&fact, epoch);
                 if let Some(area) = self.areas.get_mut(&log.compartment) {
                     area.name = name.or(area.name.take());

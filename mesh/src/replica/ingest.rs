@@ -218,7 +218,12 @@ impl<S: Store> Replica<S> {
         let mut batch = Batch::default();
         let log = *run.log();
         let standings = super::Standings { areas: &self.areas, own: self.keys.id(), now: now.wall };
-        let screened = match self.shelf.screen(&self.epoch_keys, &standings, run) {
+        let screened = if log.class == Class::Authority {
+            self.without_retired(run)
+        } else {
+            self.shelf.screen(&self.epoch_keys, &standings, run)
+        };
+        let screened = match screened {
             Ok(screened) => screened,
             Err(fault) => return Ok(Err(NotTaken::Erased(fault))),
         };
@@ -244,6 +249,7 @@ impl<S: Store> Replica<S> {
                         log,
                         statement: run.sealed(entry),
                         payload: run.payload(entry),
+                        detached: entry.detached,
                     },
                 );
             }

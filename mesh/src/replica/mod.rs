@@ -30,6 +30,7 @@ mod lag;
 mod names;
 mod refusal;
 mod refusals;
+mod retired;
 mod schedule;
 mod session;
 mod standings;
@@ -504,8 +505,9 @@ impl<S: Store> Replica<S> {
             counts.entries += state.head.next;
             numbers.insert(state.no);
         }
-        let epochs = self.compartment(id).map(|c| c.epochs().keys().copied().collect::<Vec<_>>());
-        for epoch in epochs.unwrap_or_default() {
+        // For the keys of a retired epoch nothing waits any more.
+        let epochs = self.compartment(id).into_iter().flat_map(|c| c.epochs().iter());
+        for (epoch, _) in epochs.filter(|(_, epoch)| !epoch.retired) {
             self.store.scan(Space::Waiting, &epoch.0, &[], &mut |_, _| {
                 counts.waiting += 1;
                 ControlFlow::Continue(())

@@ -3,8 +3,11 @@
 //! An entry without its payload or its key box has the same id, so whoever takes it from a peer never
 //! asks another for the rest. It is taken only where a statement that is held here erases it. A
 //! statement may still be on its way; so what nothing explains is declined, and asked for again
-//! when statements came. Authority entries are never detached. The peer is at fault if it holds the
-//! same authority logs as we do and no record of the compartment is erased.
+//! when statements came. The peer is at fault if it holds the same authority logs as we do and no record of
+//! the compartment is erased.
+//!
+//! Of authority entries only seals are ever detached: those of epochs that an act has retired. For them the
+//! same holds; of any other, whoever sends it without its content took that away.
 
 use tearline_crdt::entry::run::{VerifiedEntry, VerifiedRun};
 use tearline_crdt::frontier::{NodeHash, Prefix};
@@ -14,6 +17,7 @@ use tearline_crdt::store::Store;
 
 use super::Replica;
 use super::area::Body;
+use super::retired::sealed_epoch;
 
 /// What is to be thought of a run's content.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -34,10 +38,16 @@ impl<S: Store> Replica<S> {
         if gone.peek().is_none() {
             return Content::Sound;
         }
-        if run.log().class == Class::Authority {
-            return Content::Stripped;
-        }
         let id = run.log().compartment;
+        if run.log().class == Class::Authority {
+            let mut gone = gone.filter(|entry| !self.is_retired_seal(run, entry)).peekable();
+            if gone.peek().is_none() {
+                return Content::Sound;
+            }
+            let others = gone.any(|entry| sealed_epoch(run, entry).is_none());
+            let same = knows.is_some() && knows == self.authority_known(id);
+            return if others || same { Content::Stripped } else { Content::Unexplained };
+        }
         let Some(compartment) = self.compartment(id) else { return Content::Stripped };
         if gone.all(|entry| self.is_known_erased(run, entry)) {
             return Content::Sound;

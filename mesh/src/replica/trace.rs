@@ -145,12 +145,13 @@ impl<S: Store> Replica<S> {
     }
 
     /// What a device could read, of what is held here: the compartments and epochs of which it was
-    /// sealed a secret, and the records in them.
+    /// sealed a secret, and the records in them. To whom a retired epoch was sealed may not be known any
+    /// more: it is named.
     pub fn exposure(&self, device: &DeviceId) -> Result<Vec<Exposure>, StoreError> {
         let mut exposed = Vec::new();
         for (id, area) in &self.areas {
             let Body::Compartment(compartment) = &area.body else { continue };
-            let boxed = |epoch: &&EpochId| compartment.boxed(epoch).any(|other| other == device);
+            let boxed = |epoch: &&EpochId| compartment.may_be_boxed(epoch, device);
             let epochs: Vec<EpochId> = compartment.epochs().keys().filter(boxed).copied().collect();
             if epochs.is_empty() {
                 continue;

@@ -4,10 +4,12 @@ use tearline_crdt::authority::Cause;
 use tearline_crdt::bounds::NAME_BYTES_MAX;
 use tearline_crdt::charter::Member;
 use tearline_crdt::document::{Patch, Segment};
-use tearline_crdt::id::{AgencyNo, Class, CoalitionId, CompartmentId};
+use tearline_crdt::id::{AgencyNo, Class, CoalitionId, CompartmentId, EpochId};
 use tearline_crdt::record::receipt::{self, Outcome};
 use tearline_crdt::record::shelf::Draft;
-use tearline_crdt::statement::{Act, Audience, Caveats, DeskCertificate, Marks, Right, RootAct};
+use tearline_crdt::statement::{
+    Act, Audience, Caveats, DeskCertificate, Marks, Right, RootAct, Statement,
+};
 use tearline_crdt::time::WallTime;
 use tearline_mesh::invitation::{Applicant, Invited, JoinRequest};
 use tearline_mesh::replica::{ActError, Word};
@@ -246,9 +248,40 @@ fn what_was_sealed_under_a_retired_epoch_opens_no_more() {
         assert!(world.show(peer, old).is_none(), "{peer}");
         assert!(world.show(peer, new).is_some(), "{peer}");
     }
-    // Not even after a restart, which reads the boxes again.
+    // Not even after a restart, which reads the statements again.
     world.crash(1);
     assert!(world.show(1, old).is_none() && world.show(1, new).is_some());
+
+    // The boxes of its secret are gone, here and there, and nobody is blamed for sending none.
+    world.peers.push(World::new(4).peers.pop().unwrap());
+    world.connect(1, 0);
+    world.join(coalition, 3, Invited::Device);
+    world.settle();
+    for peer in 0..4 {
+        let (retired, live) = seals(&world, peer, shared, epoch.unwrap());
+        assert!(!retired.is_empty() && retired.iter().all(|whole| !whole), "{peer}: {retired:?}");
+        assert!(!live.is_empty() && live.iter().all(|whole| *whole), "{peer}: {live:?}");
+        assert!(world.peers[peer].replica.faults().is_empty(), "{peer}");
+        assert!(world.show(peer, new).is_some() && world.show(peer, old).is_none(), "{peer}");
+        assert_eq!(world.peers[peer].replica.counts(shared).unwrap().waiting, 0, "{peer}");
+    }
+    assert!(world.digests_equal(0, 3));
+}
+
+/// Whether each seal of an epoch that a peer holds has its boxes; and each of all other epochs.
+fn seals(world: &World, peer: usize, id: CompartmentId, of: EpochId) -> (Vec<bool>, Vec<bool>) {
+    let replica = &world.peers[peer].replica;
+    let (mut these, mut others) = (Vec::new(), Vec::new());
+    for (log, state) in replica.logbook().logs_of(id) {
+        for seq in (0..state.head.next).filter(|_| log.class == Class::Authority) {
+            let entry = replica.logbook().entry(replica.store(), log, seq).unwrap().unwrap();
+            if let Ok(Statement::Seal { epoch, .. }) = Statement::decode(&entry.sealed) {
+                let list = if epoch == of { &mut these } else { &mut others };
+                list.push(entry.payload.is_some());
+            }
+        }
+    }
+    (these, others)
 }
 
 #[test]

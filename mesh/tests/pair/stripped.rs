@@ -3,7 +3,9 @@
 use tearline_crdt::document::{Patch, Segment};
 use tearline_crdt::entry::NO_EPOCH;
 use tearline_crdt::entry::fork::ForkProof;
-use tearline_crdt::entry::run::{Head, NewEntry, UnverifiedRun, write_segment};
+use tearline_crdt::entry::run::{
+    Head, NewEntry, UnverifiedRun, VerifiedEntry, VerifiedRun, write_segment,
+};
 use tearline_crdt::frontier::LogKey;
 use tearline_crdt::id::{Class, CompartmentId, EpochId, LogId, RecordId};
 use tearline_crdt::record::shelf::Draft;
@@ -23,10 +25,23 @@ fn stripped(
     area: [u8; 8],
     knows: Option<[u8; 16]>,
 ) -> Vec<u8> {
+    stripped_of(world, holder, log, area, knows, &|_, _| true)
+}
+
+/// The same, of entries that are such.
+fn stripped_of(
+    world: &World,
+    holder: usize,
+    log: &LogId,
+    area: [u8; 8],
+    knows: Option<[u8; 16]>,
+    such: &dyn Fn(&VerifiedRun, &VerifiedEntry) -> bool,
+) -> Vec<u8> {
     let replica = &world.peers[holder].replica;
     let stretch = replica.logbook().read(replica.store(), log, 0..99, 100_000).unwrap().unwrap();
     let run: UnverifiedRun<'_> = stretch.run(*log);
-    let run = run.verify(&Head::EMPTY).unwrap().detached(|_| true).unwrap().unwrap();
+    let whole = run.verify(&Head::EMPTY).unwrap();
+    let run = whole.detached(|entry| such(&whole, entry)).unwrap().unwrap();
     Frame::Run {
         area,
         key: LogKey::of(log),
@@ -101,6 +116,36 @@ fn authority_entries_are_never_stripped() {
     world.inject(1, Link(901), Frame::Intro { opening }.encode());
     let area = tag(&world, 1, 3, other);
     let frame = stripped(&world, 2, &log, area, None);
+    world.inject(1, Link(901), frame);
+    assert_eq!(world.peers[1].fault_of(keys(3).id()), Some(PeerFault::Stripped));
+    world.meet(1, 0);
+    assert!(world.digests_equal(0, 1));
+}
+
+#[test]
+fn a_seal_without_boxes_is_not_taken_while_its_epoch_is_not_retired() {
+    let (mut world, all, ..) = vital();
+    let coalition = world.peers[0].replica.compartment(all).unwrap().opening().coalition;
+    let other = world.open_named(0, coalition, &[1, 2, 3], 7);
+    let log = world.peers[0].replica.own_log(other, Class::Authority);
+    world.meet(2, 0);
+    link_as(&mut world, 1, 3, Link(901));
+    let opening = world.peers[0].replica.compartment(other).unwrap().opening().clone();
+    let opening = Statement::Open(opening).encode();
+    world.inject(1, Link(901), Frame::Intro { opening }.encode());
+    let area = tag(&world, 1, 3, other);
+    let seals = |run: &VerifiedRun, entry: &VerifiedEntry| {
+        matches!(Statement::decode(run.sealed(entry)), Ok(Statement::Seal { .. }))
+    };
+    // The act that retires it may be on its way.
+    let frame = stripped_of(&world, 2, &log, area, None, &seals);
+    world.inject(1, Link(901), frame);
+    assert!(world.peers[1].replica.faults().is_empty());
+    assert!(world.peers[1].replica.logbook().state(&log).is_none());
+    // It is not, if both know the same.
+    let knows = world.peers[1].replica.authority_known(other);
+    assert!(knows.is_some());
+    let frame = stripped_of(&world, 2, &log, area, knows, &seals);
     world.inject(1, Link(901), frame);
     assert_eq!(world.peers[1].fault_of(keys(3).id()), Some(PeerFault::Stripped));
     world.meet(1, 0);

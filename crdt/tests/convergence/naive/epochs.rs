@@ -33,7 +33,8 @@ impl Naive<'_> {
                 .iter()
                 .filter_map(|act| self.acts.get(act))
                 .any(|known| matches!(&known.act, Act::RetireEpoch { epoch } if epoch == id));
-            let clean = readers.iter().all(|reader| self.is_live_reader(reader, ground));
+            let clean =
+                !retired && readers.iter().all(|reader| self.is_live_reader(reader, ground));
             let answers = EpochAnswers {
                 known: known.contains(id),
                 clean: clean || self.has(Bug::AnyReaders),
