@@ -32,7 +32,8 @@ pub struct Compartment {
     epochs: BTreeMap<EpochId, EpochState>,
     /// Epochs whose parents have not all come.
     orphans: BTreeMap<EpochId, EpochStatement>,
-    boxed: BTreeMap<EpochId, BTreeSet<DeviceId>>,
+    /// By epoch, for which devices there are boxes, and in whose logs.
+    pub(super) boxes: BTreeMap<EpochId, BTreeMap<DeviceId, BTreeSet<DeviceId>>>,
     pub(super) words: Words,
 }
 
@@ -65,7 +66,7 @@ impl Compartment {
             counted: BTreeSet::new(),
             epochs: BTreeMap::new(),
             orphans: BTreeMap::new(),
-            boxed: BTreeMap::new(),
+            boxes: BTreeMap::new(),
             words: Words::default(),
         }
     }
@@ -155,8 +156,10 @@ impl Compartment {
                 if merkle_root(boxes.iter().map(SecretBox::leaf)) != *boxes_root {
                     return Err(StatementFault::Boxes);
                 }
-                let readers = self.boxed.entry(*epoch).or_default();
-                readers.extend(boxes.iter().map(|sealed| sealed.device));
+                let readers = self.boxes.entry(*epoch).or_default();
+                for sealed in boxes {
+                    readers.entry(sealed.device).or_default().insert(place.log.device);
+                }
             }
             Statement::Epoch(epoch) => self.insert_epoch(epoch.clone())?,
             Statement::Found(_) | Statement::Unknown { .. } => return Ok(false),
@@ -270,10 +273,10 @@ impl Compartment {
         let readers: BTreeSet<DeviceId> = self.readers().map(|(device, _)| *device).collect();
         let mut changed = false;
         for (id, epoch) in &mut self.epochs {
-            let boxed = self.boxed.get(id);
+            let boxes = self.boxes.get(id);
             let judged = EpochState {
                 counts: counted.contains(id),
-                clean: boxed.is_none_or(|boxed| boxed.is_subset(&readers)),
+                clean: boxes.is_none_or(|boxes| boxes.keys().all(|of| readers.contains(of))),
                 retired: retired.contains(id),
                 statement: epoch.statement.clone(),
             };
@@ -287,11 +290,6 @@ impl Compartment {
     #[must_use]
     pub const fn epochs(&self) -> &BTreeMap<EpochId, EpochState> {
         &self.epochs
-    }
-
-    /// For whom there is a box of an epoch.
-    pub fn boxed(&self, epoch: &EpochId) -> impl Iterator<Item = &DeviceId> {
-        self.boxed.get(epoch).into_iter().flatten()
     }
 
     /// The epoch to write under, of those that `can_open` names.

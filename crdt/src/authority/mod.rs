@@ -14,6 +14,7 @@
 mod closure;
 mod compartment;
 mod fact;
+mod history;
 mod positive;
 mod reach;
 mod route;

@@ -464,9 +464,6 @@ impl<S: Store> Replica<S> {
     /// Opens our own box among those of an epoch, if it is there and keeps its word.
     fn take_boxes(&mut self, batch: &mut Batch, fact: &Fact<'_>, id: EpochId) {
         let Some(Ok(boxes)) = fact.payload.map(decode_boxes) else { return };
-        let answerable = boxes.iter().filter(|sealed| self.answers_for(&fact.log, &sealed.device));
-        let boxed: Vec<_> = answerable.map(|sealed| (id, sealed.device)).collect();
-        self.boxed.extend(boxed);
         let own = self.keys.id();
         if self.epoch_keys.contains_key(&id) || !boxes.iter().any(|sealed| sealed.device == own) {
             return;
@@ -491,17 +488,6 @@ impl<S: Store> Replica<S> {
             Some(secret) => self.hold_epoch(batch, id, EpochKeys::of(&secret)),
             None => self.blame_author(fact.log.device, PeerFault::Box),
         }
-    }
-
-    /// Whether boxes for a device in this log need not be sealed again by those who would: its author
-    /// is a desk, opened the compartment, or is of the same agency. A box that others sealed may hold
-    /// nothing.
-    fn answers_for(&self, log: &LogId, device: &DeviceId) -> bool {
-        let Some(compartment) = self.compartment(log.compartment) else { return false };
-        let agency = |device| compartment.devices().get(device).map(|standing| standing.agency);
-        let own = agency(&log.device);
-        let desk = compartment.live(&log.device).is_some_and(|standing| standing.desk);
-        desk || compartment.opening().opener == log.device || own.is_some() && own == agency(device)
     }
 
     /// Reads the names that waited for keys which are here now, once their entries are stored.

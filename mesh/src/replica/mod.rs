@@ -21,6 +21,7 @@
 
 mod area;
 mod author;
+mod epochs;
 mod fork;
 mod govern;
 mod ingest;
@@ -202,8 +203,6 @@ pub struct Replica<S> {
     sessions: BTreeMap<Link, Session>,
     memories: BTreeMap<DeviceId, PeerMemory>,
     joining: BTreeMap<DeviceId, crate::invitation::JoinRequest>,
-    /// For whom which epoch is sealed already.
-    boxed: BTreeSet<(EpochId, DeviceId)>,
     welcomes: Vec<join::Welcome>,
     faults: BTreeMap<DeviceId, BTreeMap<&'static str, u64>>,
     tickets: Vec<(Barrier, Ticket)>,
@@ -288,7 +287,6 @@ impl<S: Store> Replica<S> {
             sessions: BTreeMap::new(),
             memories: BTreeMap::new(),
             joining: BTreeMap::new(),
-            boxed: BTreeSet::new(),
             welcomes: Vec::new(),
             faults: BTreeMap::new(),
             tickets: Vec::new(),

@@ -26,7 +26,7 @@ fn stage() -> Stage {
     let coalition = world.coalition();
     world.peers.push(unit);
     world.connect(1, 0);
-    world.join(coalition, 2, Invited::Device);
+    world.join(coalition, 2, Invited::Device { history: false });
     world.settle();
     let shared = world.open(0, coalition, &[1, 2]);
     world.settle();

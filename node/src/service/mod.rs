@@ -348,7 +348,8 @@ impl Tearline {
                 return Err(Failure::failed("this daemon listens on no address")
                     .hint("see `tearline doctor`"));
             }
-            let invited = if invite.device { Invited::Device } else { Invited::Agency };
+            let history = invite.history;
+            let invited = if invite.device { Invited::Device { history } } else { Invited::Agency };
             let expires =
                 WallTime(core.now().wall.0.saturating_add(invite.expires_s.saturating_mul(1_000)));
             let act = core
@@ -358,6 +359,7 @@ impl Tearline {
             let value = json(&reply::Invitation {
                 invitation: act.value.to_text(),
                 device: invite.device,
+                history: invite.history,
                 expires: expires.to_string(),
                 addresses,
             })?;
@@ -375,7 +377,7 @@ impl Tearline {
                 let country = root.country.as_bytes().try_into().unwrap_or(*b"ZZ");
                 Applicant::Agency { name: root.name.clone(), country, desk }
             }
-            Invited::Device => Applicant::Device(self.keys.card(invitation.inviter.0)),
+            Invited::Device { .. } => Applicant::Device(self.keys.card(invitation.inviter.0)),
         };
         let request = JoinRequest {
             coalition: invitation.coalition,

@@ -651,6 +651,7 @@ fn caveats(issue: &shape::GrantIssue) -> Result<Caveats, Failure> {
         quota_bytes: None,
         incarnations: None,
         may_delegate: issue.delegate,
+        history: issue.history,
     })
 }
 

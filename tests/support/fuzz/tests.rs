@@ -214,6 +214,7 @@ fn statements() -> Vec<Vec<u8>> {
         quota_bytes: Some(1 << 20),
         incarnations: Some(3),
         may_delegate: true,
+        history: true,
     };
     let opening = Opening::sign(
         device().signer(),

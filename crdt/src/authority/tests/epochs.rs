@@ -2,7 +2,7 @@
 
 use super::support::{Part, Whole, World, device};
 use crate::id::EpochId;
-use crate::statement::{Act, Marks, Right, Statement};
+use crate::statement::{Act, Caveats, Marks, Right, Statement};
 
 fn current(world: &World) -> Option<EpochId> {
     world.compartment.current_epoch(|_| true)
@@ -83,4 +83,59 @@ fn an_epoch_is_known_when_its_parents_are() {
     assert!(late.compartment.epochs().is_empty());
     late.say((1, 0), Part, Statement::Epoch(parent));
     assert_eq!(late.compartment.epochs().len(), 2);
+}
+
+#[test]
+fn from_now_is_from_the_first_epoch_that_a_desk_sealed() {
+    let mut world = World::new();
+    let (desk, unit, late) = ((1, 0), (1, 4), (1, 5));
+    world.grant(desk, Whole, unit, Right::Write);
+    let first = world.epoch(desk, &[], &[desk, unit]);
+    world.grant(desk, Whole, late, Right::Write);
+    let open = |world: &World, who| world.compartment.open_to(&device(who));
+    assert_eq!(open(&world, late), [].into());
+    assert_eq!(open(&world, desk), [first].into(), "a desk has history");
+    // Its own box of an old epoch, or that of another device of its agency, opens nothing to it.
+    world.seal(late, first, &[late]);
+    world.seal(unit, first, &[late]);
+    assert_eq!(open(&world, late), [].into());
+    // What follows the epoch that a desk sealed to it is open to it; what stands beside is not.
+    let own = world.epoch(desk, &[first], &[desk, unit, late]);
+    let beside = world.epoch(unit, &[first], &[desk, unit]);
+    let after = world.epoch(unit, &[own], &[desk, unit]);
+    assert_eq!(open(&world, late), [own, after].into());
+    assert_eq!(open(&world, unit), [first, own, beside, after].into());
+}
+
+#[test]
+fn history_is_given_by_any_route_that_reads() {
+    let mut world = World::new();
+    let first = world.epoch((1, 0), &[], &[(1, 0)]);
+    let history = |right, history| (right, Caveats { history, ..Caveats::default() });
+    for (n, given, opens) in [
+        (4, vec![history(Right::Read, true)], true),
+        (5, vec![history(Right::Relay, true), history(Right::Write, false)], false),
+        (6, vec![history(Right::Write, false), history(Right::Read, true)], true),
+    ] {
+        for (right, caveats) in given {
+            world.grant_with((1, 0), Whole, (1, n), right, caveats);
+        }
+        let open = world.compartment.open_to(&device((1, n)));
+        assert_eq!(open.contains(&first), opens, "{n}");
+    }
+}
+
+#[test]
+fn only_boxes_that_somebody_answers_for_need_not_be_sealed_again() {
+    let mut world = World::new();
+    let (desk, other, unit, reader) = ((1, 0), (2, 0), (2, 4), (1, 4));
+    world.grant(other, Whole, unit, Right::Write);
+    world.grant(desk, Whole, reader, Right::Read);
+    let epoch = world.epoch(desk, &[], &[desk, other]);
+    let is_sealed =
+        |world: &World, asks| world.compartment.is_sealed(&epoch, &device(reader), &device(asks));
+    world.seal(unit, epoch, &[reader]);
+    assert!(is_sealed(&world, unit) && !is_sealed(&world, desk) && !is_sealed(&world, other));
+    world.seal(other, epoch, &[reader]);
+    assert!(is_sealed(&world, desk));
 }
