@@ -35,6 +35,20 @@ impl Compartment {
         open
     }
 
+    /// The known epochs that are closed to some of the readers of another.
+    #[must_use]
+    pub fn closed_beside(&self, epoch: &EpochId) -> BTreeSet<EpochId> {
+        let mut closed = BTreeSet::new();
+        let has_history =
+            |reader: &&DeviceId| self.live(reader).is_some_and(super::Standing::reads_history);
+        for reader in self.boxed(epoch).filter(|reader| !has_history(reader)) {
+            let open = self.open_to(reader);
+            closed.extend(self.epochs().keys().filter(|other| !open.contains(other)));
+        }
+        closed.remove(epoch);
+        closed
+    }
+
     /// Whether a reader has a box of an epoch that its sealers need not seal again: one by the device
     /// that asks, by a desk, by the opener, or by a device of the reader's own agency. A box that
     /// others sealed may hold nothing.

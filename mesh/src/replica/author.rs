@@ -1,6 +1,8 @@
 //! Acts of the local operator: founding, opening, writing. Each stores its entries and returns a
 //! [`Ticket`]; [`super::Event::Durable`] with that ticket is the acknowledgement.
 
+use std::collections::BTreeSet;
+
 use tearline_crdt::authority::{Compartment, StatementVerdict};
 use tearline_crdt::bounds::{NAME_BYTES_MAX, SEGMENT_BYTES_MAX, SEGMENT_ENTRIES_MAX};
 use tearline_crdt::charter::Charter;
@@ -287,6 +289,11 @@ impl<S: Store> Replica<S> {
             return Err(ActError::Denied { needed: Right::Write });
         }
         let epoch = self.epoch_to_write(now, id)?;
+        let builds_on = |draft: &Draft| !matches!(draft, Draft::New { .. });
+        let closed = match self.compartment(id).filter(|_| drafts.iter().any(builds_on)) {
+            Some(compartment) => compartment.closed_beside(&epoch),
+            None => BTreeSet::new(),
+        };
         let keys = self.epoch_keys.get(&epoch).cloned().ok_or(ActError::NoKeys)?;
         let cipher = LogCipher::new(log, epoch, keys);
         let head = self.logbook.head(&log);
@@ -297,6 +304,7 @@ impl<S: Store> Replica<S> {
             keys: &self.epoch_keys,
             standings: &standings,
             cipher: &cipher,
+            closed: &closed,
             next_seq: head.next,
             now: now.wall,
             entropy: &mut *self.entropy,

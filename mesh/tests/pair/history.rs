@@ -2,8 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use tearline_crdt::id::{Class, CoalitionId, CompartmentId, EpochId};
+use serde_json::json;
+use tearline_crdt::document::{Patch, Segment};
+use tearline_crdt::entry::sealed::EntryKind;
+use tearline_crdt::id::{Class, CoalitionId, CompartmentId, EpochId, RecordId};
+use tearline_crdt::record::shelf::{Draft, Verdict};
 use tearline_mesh::invitation::Invited;
+use tearline_mesh::replica::Word;
 
 use crate::world::World;
 
@@ -131,5 +136,85 @@ fn epochs_that_were_begun_at_once_meet_in_one_that_all_read() {
     for peer in [0, 1, UNIT] {
         assert!(aware.iter().all(|record| world.show(peer, *record).is_some()), "{peer}");
         assert_eq!(world.show(peer, unaware).is_some(), peer != UNIT, "{peer}");
+    }
+}
+
+fn edit(record: RecordId, name: &str) -> Vec<Draft> {
+    let mut patch = Patch::default();
+    patch.set(vec![Segment::Name("name".to_owned())], json!(name));
+    vec![Draft::Edit { record, patch }]
+}
+
+/// How many entries of each kind a peer shows of a record; all count.
+fn kinds(world: &mut World, peer: usize, record: RecordId) -> [usize; 5] {
+    let detail = world.show(peer, record).unwrap();
+    assert!(detail.entries.iter().all(|entry| entry.verdict == Verdict::Materialised));
+    [1, 2, 3, 4, 5]
+        .map(|kind| detail.entries.iter().filter(|entry| entry.kind == EntryKind(kind)).count())
+}
+
+#[test]
+fn rebase_for_newcomers() {
+    let (mut world, coalition) = stage();
+    let shared = world.open(0, coalition, &[1, 2]);
+    let [old, other] = world.write(0, shared, Class::Routine, &["old", "other"])[..] else {
+        panic!("two records")
+    };
+    world.settle();
+    world.act(0, shared, Class::Priority, edit(old, "changed"));
+    world.settle();
+    world.meet(1, 0);
+    enrol(&mut world, coalition, false);
+    world.connect(UNIT, 0);
+    world.connect(1, 0);
+    world.settle();
+    assert!(world.show(UNIT, old).is_none() && world.show(UNIT, other).is_none());
+
+    // Its agency changes one of them: it reads that one whole, with who wrote what.
+    world.act(0, shared, Class::Immediate, edit(old, "changed again"));
+    world.settle();
+    for _ in 0..2 {
+        let [ours, theirs] = [0, UNIT].map(|peer| world.show(peer, old).unwrap());
+        assert_eq!(theirs.fields["name"], "changed again");
+        assert_eq!((&ours.fields, &ours.label), (&theirs.fields, &theirs.label));
+        assert_eq!((ours.genesis, ours.device), (theirs.genesis, theirs.device));
+        let told = |entries: &[tearline_crdt::record::shelf::EntryView]| {
+            entries.iter().map(|e| (e.id, e.log, e.wall, e.fields.clone())).collect::<BTreeSet<_>>()
+        };
+        assert_eq!(told(&ours.entries), told(&theirs.entries));
+        assert_eq!(kinds(&mut world, UNIT, old), [1, 2, 0, 1, 0]);
+        assert!(world.show(UNIT, other).is_none());
+        world.crash(UNIT);
+    }
+
+    // It writes on, and nobody has to say anything again.
+    world.connect(UNIT, 0);
+    world.settle();
+    world.act(UNIT, shared, Class::Routine, edit(old, "from the field"));
+    world.settle();
+    for peer in [0, 1, UNIT] {
+        assert_eq!(world.show(peer, old).unwrap().fields["name"], "from the field");
+        assert_eq!(kinds(&mut world, peer, old), [1, 3, 0, 1, 0]);
+    }
+
+    // What is erased is gone where it was disclosed, too.
+    let now = world.now();
+    let replica = &mut world.peers[0].replica;
+    replica.speak(now, old, &Word::Erase { basis: "Article 17".into() }).unwrap();
+    world.drain(0);
+    world.settle();
+    world.input(UNIT, tearline_mesh::Input::Tick);
+    world.settle();
+    for _ in 0..2 {
+        assert!(world.show(UNIT, old).is_none());
+        world.crash(UNIT);
+    }
+    let replica = &world.peers[UNIT].replica;
+    for (log, state) in replica.logbook().logs().filter(|(log, _)| log.class != Class::Authority) {
+        for seq in 0..state.head.next {
+            let entry = replica.logbook().entry(replica.store(), log, seq).unwrap().unwrap();
+            let other = log.class == Class::Routine && log.device != replica.device() && seq == 1;
+            assert_eq!(entry.payload.is_some(), other, "{log:?} {seq}");
+        }
     }
 }
