@@ -285,6 +285,7 @@ impl Core {
                 EntryKind::GENESIS => "a new record",
                 EntryKind::CHANGE | EntryKind::REAUTHOR => "a change",
                 EntryKind::LABEL => "a label",
+                EntryKind::REBASE => "a rebase",
                 _ => "an entry",
             });
         shape::Quarantined {

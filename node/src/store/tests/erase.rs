@@ -115,7 +115,7 @@ impl Peer {
             keys: &self.keys,
             standings: &Alone,
             cipher: &cipher,
-            closed: &std::collections::BTreeSet::new(),
+            closed: &BTreeSet::new(),
             next_seq: head.next,
             now: WallTime(8),
             entropy: &mut self.entropy,
