@@ -32,8 +32,8 @@ pub struct Compartment {
     epochs: BTreeMap<EpochId, EpochState>,
     /// Epochs whose parents have not all come.
     orphans: BTreeMap<EpochId, EpochStatement>,
-    /// By epoch, for which devices there are boxes, and in whose logs.
-    pub(super) boxes: BTreeMap<EpochId, BTreeMap<DeviceId, BTreeSet<DeviceId>>>,
+    /// By epoch, for which devices there are boxes, and by which statements.
+    pub(super) boxes: BTreeMap<EpochId, BTreeMap<DeviceId, BTreeSet<EntryId>>>,
     pub(super) words: Words,
 }
 
@@ -158,7 +158,7 @@ impl Compartment {
                 }
                 let readers = self.boxes.entry(*epoch).or_default();
                 for sealed in boxes {
-                    readers.entry(sealed.device).or_default().insert(place.log.device);
+                    readers.entry(sealed.device).or_default().insert(place.id);
                 }
             }
             Statement::Epoch(epoch) => self.insert_epoch(epoch.clone())?,

@@ -1,8 +1,8 @@
 //! Epochs: who begins one, and to whom it is sealed.
 //!
-//! A reader with history is sealed all epochs; one without it the first that is made for it, and
-//! those that follow ([`Compartment::open_to`]). So that it lacks nothing that is written from then
-//! on, who grants it that begins an epoch in each compartment that it reads, and whoever writes and
+//! A reader with history is sealed all epochs. One without it is sealed those alone that are made
+//! while it is a reader, by who makes them. So that it lacks nothing that is written from then on,
+//! who grants that it reads begins an epoch in each compartment that it reads, and whoever writes and
 //! finds a reader whom the current epoch is closed to begins another.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -130,9 +130,9 @@ impl<S: Store> Replica<S> {
         statements
     }
 
-    /// Seals epochs whose secrets we hold to readers that they are open to and that have no box that
-    /// they can rely on: the compartment's opener for all, a desk for the devices of its own agency.
-    /// A bounded number of statements is written at a time.
+    /// Seals epochs whose secrets we hold to readers with history that have no box that they can rely
+    /// on: the compartment's opener for all, a desk for the devices of its own agency. A bounded
+    /// number of statements is written at a time.
     pub(super) fn seal_missing(&mut self, now: Now) -> Result<(), StoreError> {
         if !std::mem::take(&mut self.seals_wanted) {
             return Ok(());
@@ -153,7 +153,9 @@ impl<S: Store> Replica<S> {
                 continue;
             }
             let wanted = compartment.readers().filter(|(device, other)| {
-                **device != own && (opener || desk && other.agency == agency)
+                **device != own
+                    && (opener || desk && other.agency == agency)
+                    && other.reads_history()
             });
             let wanted: Vec<DeviceCard> = wanted.map(|(_, other)| other.card.clone()).collect();
             let mut statements = Vec::new();
@@ -210,8 +212,7 @@ impl<S: Store> Replica<S> {
             if lacking.peek().is_none() || !self.can_seal_to(compartment, card) {
                 continue;
             }
-            let open = compartment.open_to(&card.device);
-            for epoch in lacking.filter(|epoch| open.contains(epoch)) {
+            for epoch in lacking {
                 missing.entry(*epoch).or_default().push(card.clone());
             }
         }
@@ -229,11 +230,9 @@ impl<S: Store> Replica<S> {
         let Some(compartment) = self.compartment(id) else { return false };
         let current = compartment.current_epoch(|epoch| self.can_open(epoch));
         current.is_some_and(|epoch| {
-            let boxed: BTreeSet<_> = compartment.boxed(&epoch).collect();
-            let mut left_out = compartment.readers().filter(|(device, _)| !boxed.contains(device));
-            left_out.any(|(device, standing)| {
-                self.can_seal_to(compartment, &standing.card)
-                    && !compartment.open_to(device).contains(&epoch)
+            compartment.readers().any(|(device, standing)| {
+                compartment.is_closed_to(&epoch, device)
+                    && self.can_seal_to(compartment, &standing.card)
             })
         })
     }
@@ -249,9 +248,8 @@ impl<S: Store> Replica<S> {
         let own = self.device();
         let compartment = self.compartment(id).ok_or(ActError::NoCompartment)?;
         let Some(epoch) = compartment.current_epoch(|epoch| self.can_open(epoch)) else {
-            // Somebody may have made one that we shall be able to open.
-            let made = compartment.current_epoch(|_| true);
-            if made.is_some_and(|epoch| compartment.open_to(&own).contains(&epoch)) {
+            // Somebody made one that we shall be able to open.
+            if compartment.current_epoch(|_| true).is_some() && compartment.reads_history(&own) {
                 return Err(ActError::NoKeys);
             }
             return Ok(self.rotate(now, id)?.value);
@@ -261,11 +259,10 @@ impl<S: Store> Replica<S> {
         }
         let mut left_out = readers(self.compartment(id));
         left_out.retain(|card| {
-            card.device != own && !compartment.is_sealed(&epoch, &card.device, &own)
-        });
-        left_out.retain(|card| {
-            self.can_seal_to(compartment, card)
-                && compartment.open_to(&card.device).contains(&epoch)
+            card.device != own
+                && compartment.reads_history(&card.device)
+                && !compartment.is_sealed(&epoch, &card.device, &own)
+                && self.can_seal_to(compartment, card)
         });
         let statements = self.seals_of(id, epoch, &left_out);
         if !statements.is_empty() {

@@ -86,25 +86,23 @@ fn an_epoch_is_known_when_its_parents_are() {
 }
 
 #[test]
-fn from_now_is_from_the_first_epoch_that_a_desk_sealed() {
+fn what_was_there_before_a_reader_is_closed_to_it() {
     let mut world = World::new();
     let (desk, unit, late) = ((1, 0), (1, 4), (1, 5));
     world.grant(desk, Whole, unit, Right::Write);
     let first = world.epoch(desk, &[], &[desk, unit]);
     world.grant(desk, Whole, late, Right::Write);
-    let open = |world: &World, who| world.compartment.open_to(&device(who));
-    assert_eq!(open(&world, late), [].into());
-    assert_eq!(open(&world, desk), [first].into(), "a desk has history");
-    // Its own box of an old epoch, or that of another device of its agency, opens nothing to it.
-    world.seal(late, first, &[late]);
-    world.seal(unit, first, &[late]);
-    assert_eq!(open(&world, late), [].into());
-    // What follows the epoch that a desk sealed to it is open to it; what stands beside is not.
-    let own = world.epoch(desk, &[first], &[desk, unit, late]);
-    let beside = world.epoch(unit, &[first], &[desk, unit]);
-    let after = world.epoch(unit, &[own], &[desk, unit]);
-    assert_eq!(open(&world, late), [own, after].into());
-    assert_eq!(open(&world, unit), [first, own, beside, after].into());
+    let closed = |world: &World, epoch: &EpochId| {
+        [desk, unit, late].map(|who| world.compartment.is_closed_to(epoch, &device(who)))
+    };
+    assert_eq!(closed(&world, &first), [false, false, true]);
+    let second = world.epoch(unit, &[first], &[desk, unit, late]);
+    assert_eq!(closed(&world, &second), [false; 3]);
+    assert_eq!(world.compartment.closed_beside(&second), [first].into());
+    assert_eq!(world.compartment.closed_beside(&first), [].into(), "whose readers read both");
+    // What the maker of an epoch sealed does not count any more once his log does not.
+    world.revoke(desk, Whole, unit, Marks::NONE);
+    assert_eq!(closed(&world, &second), [false, true, true]);
 }
 
 #[test]
@@ -112,7 +110,7 @@ fn history_is_given_by_any_route_that_reads() {
     let mut world = World::new();
     let first = world.epoch((1, 0), &[], &[(1, 0)]);
     let history = |right, history| (right, Caveats { history, ..Caveats::default() });
-    for (n, given, opens) in [
+    for (n, given, reads) in [
         (4, vec![history(Right::Read, true)], true),
         (5, vec![history(Right::Relay, true), history(Right::Write, false)], false),
         (6, vec![history(Right::Write, false), history(Right::Read, true)], true),
@@ -120,8 +118,8 @@ fn history_is_given_by_any_route_that_reads() {
         for (right, caveats) in given {
             world.grant_with((1, 0), Whole, (1, n), right, caveats);
         }
-        let open = world.compartment.open_to(&device((1, n)));
-        assert_eq!(open.contains(&first), opens, "{n}");
+        assert_eq!(world.compartment.reads_history(&device((1, n))), reads, "{n}");
+        assert_eq!(world.compartment.is_closed_to(&first, &device((1, n))), !reads, "{n}");
     }
 }
 
