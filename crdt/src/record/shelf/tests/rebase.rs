@@ -53,7 +53,7 @@ fn said(picture: &Picture, record: RecordId) -> &Said {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+    #![proptest_config(ProptestConfig::with_cases(200))]
 
     #[test]
     fn newcomers_agree_and_come_to_what_all_say_when_they_are_given_history(
