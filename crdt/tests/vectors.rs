@@ -12,6 +12,7 @@ use tearline_crdt::id::{
 };
 use tearline_crdt::keys::{DeviceKeys, Signer};
 use tearline_crdt::record::genesis::record_id;
+use tearline_crdt::record::rebase::{self, Disclosure};
 use tearline_crdt::record::receipt::{Outcome, Receipt, Receipts, Refusal};
 use tearline_crdt::seal::SecretBox;
 use tearline_crdt::statement::{
@@ -143,6 +144,28 @@ fn receipts_have_these_bytes() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
+/// A rebase that discloses the entry above.
+#[test]
+fn a_rebase_has_these_bytes() -> Result<(), Box<dyn std::error::Error>> {
+    let NewEntry { epoch, sealed, key_box, payload } = entry();
+    let cipher = LogCipher::new(log(), epoch, EpochKeys::of(&[5; 32]));
+    let header = cipher.open_header(0, &sealed)?;
+    let record = header.record;
+    let key = cipher.record_key(&key_box.ok_or("it has a box")?).ok_or("the epoch lives")?;
+    let disclosed = Disclosure { log: log(), key, entries: vec![(0, header)] };
+    let payloads = rebase::encode(std::slice::from_ref(&disclosed));
+    assert_eq!(payloads.iter().map(|one| hex(one)).collect::<Vec<_>>(), [REBASE]);
+    let [read] = &rebase::decode(&payloads.concat(), log().compartment, record)?[..] else {
+        return Err("one disclosure".into());
+    };
+    assert_eq!(read, &disclosed);
+    let place = (&log(), &epoch);
+    let payload = payload.ok_or("it has a payload")?;
+    let opened = LogCipher::open_payload_with(&read.key, place, 0, &sha256(&sealed), &payload)?;
+    assert_eq!(opened, b"payload");
+    Ok(())
+}
+
 /// Statements of every kind: the founder's root has the seed 32 times 0x09, its desk the seeds 32
 /// times 0x01 (signing) and 0x02 (receiving), another device 0x03 and 0x04.
 fn statements() -> Vec<(&'static str, Statement)> {
@@ -245,3 +268,4 @@ const SEGMENT_IDS: [&str; 2] = [
 const SEGMENT: &str = "2a04040404040404040404040404040404040404040404040404040404040404042bcd81bbd4670ff32bb6e3e2e4882fb89fbee743ad6a9564f69abc1c86d1feb9551ebce2b0ac174bd816c675173a05dbc2a3fb4db8712d8a74acb71378a34a2ccdfdb899412808080808080808080808080808080808080808080808080808080808080808080808080808080808019f245c5754989634684ead2fc416c06ccf8667f6406497d13e5e6baabda9f800f89647ab236b8f7a6152e7a10b5b965402d8e82e2b959a9b0b24a899db611a53653cdafdfba83469a43bd655c20f0a3c45ce9216bd4816fefa96f59a1a909b06";
 const RECEIPTS: &str = "0680d095ffbc310401010101010101010101010101010101010101010101010101010101010101010102020202020202020202020202020202020202020202020202020202020202020203030303030303030303030303030303030303030303030303030303030303030301040404040404040404040404040404040404040404040404040404040404040404";
 const RECEIPTS_ID: &str = "a836a060b0183b82b15c69a88a69ff8e5af74c4120619a961979a22aa27190eb";
+const REBASE: &str = "0001048a88e3dd7409f195fd52db2d3cba5d72ca6709bf1d94121bf3748801b40f6f5c0000000000000003d3fe6de0a6a0e8d852c93f1df6b59a2819d3fd076b8d2c76e0db245751b3efe701001b01d2e0d8d79a408dbb6635630207b4797480d095ffbc3100000000";

@@ -83,7 +83,9 @@ fn enrol(
 ) -> Result<(), Broken> {
     for n in from..to {
         let expires = WallTime(NOW.wall.0 + 1_000);
-        let invitation = replica.invite(coalition, Invited::Device, expires, Vec::new(), "")?.value;
+        let invitation = replica
+            .invite(coalition, Invited::Device { history: false }, expires, Vec::new(), "")?
+            .value;
         let device = keys(n);
         let request = JoinRequest {
             coalition,

@@ -15,12 +15,37 @@ use tearline_crdt::time::WallTime;
 
 /// Who may come in by an invitation.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-#[repr(u8)]
 pub enum Invited {
     /// A new agency with its first desk.
-    Agency = 0,
+    Agency,
     /// A further device of the inviter's agency.
-    Device = 1,
+    Device {
+        /// Whether it reads what was there before it, too.
+        history: bool,
+    },
+}
+
+impl Invited {
+    /// The number in an invitation: 0 an agency, 1 a device, 2 a device with history.
+    #[must_use]
+    pub const fn code(self) -> u8 {
+        match self {
+            Self::Agency => 0,
+            Self::Device { history: false } => 1,
+            Self::Device { history: true } => 2,
+        }
+    }
+
+    /// Who has this number.
+    #[must_use]
+    pub const fn from_code(code: u8) -> Option<Self> {
+        Some(match code {
+            0 => Self::Agency,
+            1 => Self::Device { history: false },
+            2 => Self::Device { history: true },
+            _ => return None,
+        })
+    }
 }
 
 /// An invitation.
@@ -86,7 +111,7 @@ impl Invitation {
         bytes
             .raw(&self.coalition.0)
             .raw(&self.inviter.0)
-            .raw(&[self.invited as u8])
+            .raw(&[self.invited.code()])
             .number(self.expires.0)
             .raw(&self.secret)
             .number(self.addresses.len() as u64);
@@ -127,10 +152,8 @@ impl Invitation {
         let coalition = CoalitionId(reader.array("coalition id")?);
         let inviter = DeviceId(reader.array("inviter")?);
         let at = reader.at();
-        let invited = match reader.u8("invited")? {
-            0 => Invited::Agency,
-            1 => Invited::Device,
-            _ => return reader.invalid(at, "invited"),
+        let Some(invited) = Invited::from_code(reader.u8("invited")?) else {
+            return reader.invalid(at, "invited");
         };
         let expires = WallTime(reader.number("expiry")?);
         let secret = reader.array("secret")?;

@@ -172,6 +172,7 @@ impl<S: Store> Peer<S> {
             keys: &self.keys,
             standings: &self.limit,
             cipher: &LogCipher::new(log, *epoch, keys.clone()),
+            closed: &std::collections::BTreeSet::new(),
             next_seq: head.next,
             now: NOW,
             entropy: &mut SeededEntropy::new(head.next),

@@ -93,7 +93,9 @@ fn a_device_is_enrolled_lost_and_read_back_from_quarantine() -> io::Result<()> {
     done(daemon::command(&home, &["init", "--unit", "KILO"])?);
     let mut kilo = Daemon::at(home)?;
     kilo.start()?;
+    let old = sighting(&guard, "old")?;
     let invited = done(guard.command(&["device", "enrol", "KILO", "--expires", "1h"])?);
+    assert_eq!(invited["history"], false);
     let joined = done(kilo.command(&["join", text(&invited["invitation"])])?);
     let listed = done(guard.command(&["device", "list"])?);
     let devices = listed["devices"].as_array().cloned().unwrap_or_default();
@@ -102,6 +104,14 @@ fn a_device_is_enrolled_lost_and_read_back_from_quarantine() -> io::Result<()> {
     until(|| Ok(kilo.command(&["compartment", "show", "all"])?.code == DONE))?;
     let record = sighting(&kilo, "honest")?;
     until(|| Ok(customs.command(&["record", "show", &record])?.code == DONE))?;
+
+    // It reads what was there before it once a grant says so.
+    assert_eq!(kilo.command(&["record", "show", &old])?.code, NOT_FOUND);
+    let history = ["--right", "read", "--history", "--compartment", "all"];
+    done(guard.command(&[&["grant", "issue", "--device", "KILO"][..], &history].concat())?);
+    until(|| Ok(kilo.command(&["record", "show", &old])?.code == DONE))?;
+    let grants = done(guard.command(&["grant", "list", "--compartment", "all"])?);
+    assert_eq!(grants["grants"][0]["limits"], "with history");
 
     // Another agency cannot; a rehearsal does nothing.
     let device = text(&done(kilo.command(&["id"])?)["device"]).to_owned();

@@ -21,13 +21,13 @@ use tearline_crdt::entry::sealed::SealedHeader;
 use tearline_crdt::epoch::KEY_BOX_BYTES;
 use tearline_crdt::gate::{self, Expected};
 use tearline_crdt::hash::sha256;
-use tearline_crdt::id::{Class, CompartmentId, DeviceId, Incarnation, LogId};
+use tearline_crdt::id::{Class, CompartmentId, DeviceId, Incarnation, LogId, RecordId};
 use tearline_crdt::keys::{DeviceCard, DeviceKeys, KEM_KEY_BYTES, KemKey};
 use tearline_crdt::record::genesis::{Genesis, LabelStatement};
 use tearline_crdt::record::kind::Kind;
 use tearline_crdt::record::label::Label;
 use tearline_crdt::record::validate::{PROBLEMS_MAX, validate};
-use tearline_crdt::record::{identifier, mrz};
+use tearline_crdt::record::{identifier, mrz, rebase};
 use tearline_crdt::seal::SecretBox;
 use tearline_crdt::statement::Statement;
 use tearline_crdt::time::WallTime;
@@ -62,12 +62,25 @@ pub fn entry(data: &[u8]) {
     // A label that this version cannot read becomes the most restrictive one, so these two need not
     // encode to what they were.
     let _ = LabelStatement::decode(data);
+    rebase_of(data);
     let _ = Genesis::decode(data);
     if let Some(proof) = ForkProof::decode(data) {
         assert_eq!(proof.encode(), data, "a fork proof has two spellings");
     }
     secret_box(data);
     run(data);
+}
+
+/// What a rebase of the record 16 times 0x07 discloses.
+fn rebase_of(data: &[u8]) {
+    let compartment = run_log(Class::Routine).compartment;
+    let Ok(all) = rebase::decode(data, compartment, RecordId([7; 16])) else { return };
+    let payloads = rebase::encode(&all);
+    if data.len() <= rebase::REBASE_BYTES_MAX / 2 {
+        assert_eq!(payloads, [data], "a rebase has two spellings");
+    }
+    let read = payloads.iter().map(|one| rebase::decode(one, compartment, RecordId([7; 16])));
+    assert!(read.into_iter().all(|one| one.is_ok()), "a rebase is not read back");
 }
 
 /// A box of a stranger is opened, and a stranger's ML-KEM key used: either works or is refused.

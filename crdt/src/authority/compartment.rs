@@ -32,7 +32,8 @@ pub struct Compartment {
     epochs: BTreeMap<EpochId, EpochState>,
     /// Epochs whose parents have not all come.
     orphans: BTreeMap<EpochId, EpochStatement>,
-    boxed: BTreeMap<EpochId, BTreeSet<DeviceId>>,
+    /// By epoch, for which devices there are boxes, and by which statements.
+    pub(super) boxes: BTreeMap<EpochId, BTreeMap<DeviceId, BTreeSet<EntryId>>>,
     /// Epochs of which boxes are gone: who could read them is not known any more.
     bare: BTreeSet<EpochId>,
     pub(super) words: Words,
@@ -68,7 +69,7 @@ impl Compartment {
             counted: BTreeSet::new(),
             epochs: BTreeMap::new(),
             orphans: BTreeMap::new(),
-            boxed: BTreeMap::new(),
+            boxes: BTreeMap::new(),
             bare: BTreeSet::new(),
             words: Words::default(),
         }
@@ -163,8 +164,10 @@ impl Compartment {
                 if merkle_root(boxes.iter().map(SecretBox::leaf)) != *boxes_root {
                     return Err(StatementFault::OtherBoxes);
                 }
-                let readers = self.boxed.entry(*epoch).or_default();
-                readers.extend(boxes.iter().map(|sealed| sealed.device));
+                let readers = self.boxes.entry(*epoch).or_default();
+                for sealed in boxes {
+                    readers.entry(sealed.device).or_default().insert(place.id);
+                }
             }
             Statement::Epoch(epoch) => self.insert_epoch(epoch.clone())?,
             Statement::Found(_) | Statement::Unknown { .. } => return Ok(false),
@@ -276,13 +279,13 @@ impl Compartment {
         let readers: BTreeSet<DeviceId> = self.readers().map(|(device, _)| *device).collect();
         let mut changed = false;
         for (id, epoch) in &mut self.epochs {
-            let boxed = self.boxed.get(id);
+            let boxes = self.boxes.get(id);
             let retired = coalition.is_epoch_retired(id);
             let judged = EpochState {
                 counts: counted.contains(id),
                 clean: !retired
                     && !self.bare.contains(id)
-                    && boxed.is_none_or(|boxed| boxed.is_subset(&readers)),
+                    && boxes.is_none_or(|boxes| boxes.keys().all(|of| readers.contains(of))),
                 retired,
                 statement: epoch.statement.clone(),
             };
@@ -302,7 +305,7 @@ impl Compartment {
     #[must_use]
     pub fn may_be_boxed(&self, epoch: &EpochId, device: &DeviceId) -> bool {
         self.bare.contains(epoch)
-            || self.boxed.get(epoch).is_some_and(|boxed| boxed.contains(device))
+            || self.boxes.get(epoch).is_some_and(|boxes| boxes.contains_key(device))
     }
 
     /// The epoch to write under, of those that `can_open` names.

@@ -15,6 +15,7 @@ mod closure;
 mod compartment;
 mod fact;
 mod fault;
+mod history;
 mod positive;
 mod reach;
 mod refusal;

@@ -59,6 +59,12 @@ impl Standing {
         self.routes.iter().any(|route| route.writes(class))
     }
 
+    /// Whether the epochs that were there before the device are sealed to it.
+    #[must_use]
+    pub fn reads_history(&self) -> bool {
+        self.routes.iter().any(Route::reads_history)
+    }
+
     /// How many incarnations count.
     #[must_use]
     pub fn incarnations(&self) -> usize {

@@ -46,6 +46,7 @@ impl Route {
                 quota_bytes: None,
                 incarnations: None,
                 may_delegate: true,
+                history: true,
             },
         }
     }
@@ -67,7 +68,8 @@ impl Route {
             && at_most(&caveats.not_before_ms, &own.not_before_ms, |inner, outer| inner >= outer)
             && at_most(&caveats.not_after_ms, &own.not_after_ms, |inner, outer| inner <= outer)
             && at_most(&caveats.quota_bytes, &own.quota_bytes, |inner, outer| inner <= outer)
-            && at_most(&caveats.incarnations, &own.incarnations, |inner, outer| inner <= outer);
+            && at_most(&caveats.incarnations, &own.incarnations, |inner, outer| inner <= outer)
+            && (own.history || !caveats.history);
         if !within {
             return Err(Uncovered::Widened);
         }
@@ -82,6 +84,7 @@ impl Route {
                 quota_bytes: caveats.quota_bytes.or(own.quota_bytes),
                 incarnations: caveats.incarnations.or(own.incarnations),
                 may_delegate: caveats.may_delegate,
+                history: caveats.history,
             },
         })
     }
@@ -102,6 +105,12 @@ impl Route {
             && kinds.as_ref().is_none_or(|kinds| kinds.contains(&kind))
             && not_before_ms.is_none_or(|from| wall.0 >= from)
             && not_after_ms.is_none_or(|until| wall.0 < until)
+    }
+
+    /// Whether the epochs that were there before the device are sealed to it.
+    #[must_use]
+    pub fn reads_history(&self) -> bool {
+        self.right >= Right::Read && self.caveats.history
     }
 
     /// How many incarnations count.
@@ -150,6 +159,7 @@ mod tests {
             quota_bytes: Some(1_000),
             incarnations: Some(4),
             may_delegate: true,
+            history: false,
         }
     }
 
@@ -165,10 +175,23 @@ mod tests {
             Caveats { not_after_ms: Some(21), ..Caveats::default() },
             Caveats { quota_bytes: Some(1_001), ..Caveats::default() },
             Caveats { incarnations: Some(5), ..Caveats::default() },
+            Caveats { history: true, ..Caveats::default() },
         ] {
             assert_eq!(route.grant(Right::Write, &wider), Err(Uncovered::Widened), "{wider:?}");
         }
         assert_eq!(route.grant(Right::Admin, &inherits), Err(Uncovered::Widened));
+    }
+
+    #[test]
+    fn who_has_history_gives_it_or_keeps_it() {
+        let with = Caveats { may_delegate: true, history: true, ..Caveats::default() };
+        let route = Route::desk().grant(Right::Admit, &with).unwrap();
+        assert!(route.grant(Right::Read, &with).unwrap().reads_history());
+        let without = route.grant(Right::Admit, &Caveats { history: false, ..with.clone() });
+        let without = without.unwrap();
+        assert!(!without.reads_history());
+        assert_eq!(without.grant(Right::Read, &with), Err(Uncovered::Widened));
+        assert!(!Route::desk().grant(Right::Relay, &with).unwrap().reads_history());
     }
 
     #[test]

@@ -22,7 +22,8 @@ impl EntryKind {
     pub const CHANGE: Self = Self(2);
     /// A label statement.
     pub const LABEL: Self = Self(3);
-    /// A snapshot that begins a new run.
+    /// What lets newcomers read entries of the record whose epochs are closed to them
+    /// ([`crate::record::rebase`]).
     pub const REBASE: Self = Self(4);
     /// A change that says again what earlier entries of its own log said, which wait on what is
     /// quarantined, and replaces those. Payload as that of a change.
@@ -84,7 +85,7 @@ impl SealedHeader {
     }
 
     /// The last position of its own log that it names.
-    fn last_named(&self) -> Option<u64> {
+    pub(crate) fn last_named(&self) -> Option<u64> {
         let lists = self.own_deps.last().max(self.replaces.last()).copied();
         lists.max(self.box_seq)
     }
@@ -226,15 +227,43 @@ impl LogCipher {
         Ok(seal::open(&key, &nonce(NONCE_PAYLOAD, seq), &associated, payload)?)
     }
 
-    /// `log (73) || epoch (32) || seq (8, big-endian) || sealed hash (32)?`.
-    fn associated(&self, seq: u64, sealed_hash: Option<&Digest>) -> Vec<u8> {
-        let mut out = Vec::with_capacity(160);
-        out.raw(&self.log_bytes).raw(&self.epoch.0).raw(&seq.to_be_bytes());
-        if let Some(hash) = sealed_hash {
-            out.raw(hash);
-        }
-        out
+    /// Opens the payload at position `seq` with the record key, where that is at hand and the epoch's
+    /// keys are not.
+    pub fn open_payload_with(
+        key: &Key,
+        (log, epoch): (&LogId, &EpochId),
+        seq: u64,
+        sealed_hash: &Digest,
+        payload: &[u8],
+    ) -> Result<Vec<u8>, OpenFault> {
+        let associated = associated(&log.encode(), epoch, seq, Some(sealed_hash));
+        Ok(seal::open(key, &nonce(NONCE_PAYLOAD, seq), &associated, payload)?)
     }
+
+    /// The key of the payloads of a record with this box; `None` once the epoch is retired.
+    #[must_use]
+    pub fn record_key(&self, key_box: &KeyBox) -> Option<Key> {
+        self.keys.record_key(&self.log, key_box)
+    }
+
+    fn associated(&self, seq: u64, sealed_hash: Option<&Digest>) -> Vec<u8> {
+        associated(&self.log_bytes, &self.epoch, seq, sealed_hash)
+    }
+}
+
+/// `log (73) || epoch (32) || seq (8, big-endian) || sealed hash (32)?`.
+fn associated(
+    log: &[u8; crate::id::LOG_ID_BYTES],
+    epoch: &EpochId,
+    seq: u64,
+    sealed_hash: Option<&Digest>,
+) -> Vec<u8> {
+    let mut out = Vec::with_capacity(160);
+    out.raw(log).raw(&epoch.0).raw(&seq.to_be_bytes());
+    if let Some(hash) = sealed_hash {
+        out.raw(hash);
+    }
+    out
 }
 
 /// Why an entry's content does not open. The entry stays in its log; it changes nothing.

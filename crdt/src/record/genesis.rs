@@ -9,7 +9,7 @@ use crate::id::{EntryId, RecordId};
 use super::kind::Kind;
 use super::label::{LABEL_BYTES_MAX, Label};
 
-const CODEC_PLAIN: u8 = 0;
+pub(super) const CODEC_PLAIN: u8 = 0;
 
 /// The id of a record: drawn from the log of its genesis and the hash of the key box there, so that
 /// nobody else can begin a record of the same id; random, because the box is. The hash stands in
@@ -131,7 +131,7 @@ impl LabelStatement {
     }
 }
 
-fn plain(reader: &mut Reader<'_>) -> Result<(), DecodeError> {
+pub(super) fn plain(reader: &mut Reader<'_>) -> Result<(), DecodeError> {
     let at = reader.at();
     if reader.u8("payload codec")? == CODEC_PLAIN {
         Ok(())

@@ -117,6 +117,13 @@ impl SecretBox {
         })
     }
 
+    /// Whether a box can be sealed to a device: `kem` is the key that its card names, and neither of
+    /// its keys is one that [`SecretBox::seal`] refuses.
+    #[must_use]
+    pub fn can_be_for(to: &DeviceCard, kem: &KemKey) -> bool {
+        Self::seal(to, kem, &[], &[0; 32], &[0; 64]).is_ok()
+    }
+
     /// Opens the box with the device's keys.
     pub fn open(&self, keys: &DeviceKeys, context: &[u8]) -> Result<Key, BoxError> {
         if self.device != keys.id() {
@@ -284,11 +291,14 @@ mod tests {
         };
         let weak = DeviceCard { agreement: [0; 32], ..card.clone() };
         assert_eq!(seal(&weak, keys.kem_key()), Err(BoxError::WeakKey));
+        assert!(!SecretBox::can_be_for(&weak, keys.kem_key()));
         assert_eq!(seal(&card, device(2).kem_key()), Err(BoxError::OtherKemKey));
         // A device may name a key of which all coefficients are 4,095.
         let overflowing = KemKey::from_bytes(&[0xff; keys::KEM_KEY_BYTES]).unwrap();
         let named = DeviceCard { kem_hash: overflowing.hash(), ..card };
         assert_eq!(seal(&named, &overflowing), Err(BoxError::InvalidKemKey(InvalidKemKey)));
+        assert!(!SecretBox::can_be_for(&named, &overflowing));
+        assert!(SecretBox::can_be_for(&keys.card([0; 32]), keys.kem_key()));
     }
 
     /// Who broke one of the schemes knows its secret and all that is public.

@@ -68,6 +68,9 @@ pub struct Caveats {
     pub incarnations: Option<u8>,
     /// Whether the audience may grant on.
     pub may_delegate: bool,
+    /// Whether the audience is sealed the epochs that were there before it, too. Without it a device
+    /// reads from its own beginning on.
+    pub history: bool,
 }
 
 /// To whom a grant goes.
@@ -152,7 +155,8 @@ impl Caveats {
             | u8::from(not_after_ms.is_some()) << 3
             | u8::from(quota_bytes.is_some()) << 4
             | u8::from(incarnations.is_some()) << 5
-            | u8::from(self.may_delegate) << 6;
+            | u8::from(self.may_delegate) << 6
+            | u8::from(self.history) << 7;
         out.push(flags);
         if let Some(kinds) = kinds {
             out.bytes(kinds);
@@ -170,11 +174,7 @@ impl Caveats {
 
     /// Reads what [`Caveats::encode`] wrote.
     pub fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        let at = reader.at();
         let flags = reader.u8("caveat flags")?;
-        if flags & 0x80 != 0 {
-            return reader.invalid(at, "caveat flags");
-        }
         let has = |bit: u8| flags & (1 << bit) != 0;
         let at = reader.at();
         let kinds = has(0).then(|| reader.bytes(256, "kinds").map(<[u8]>::to_vec)).transpose()?;
@@ -198,6 +198,7 @@ impl Caveats {
             quota_bytes,
             incarnations,
             may_delegate: has(6),
+            history: has(7),
         })
     }
 }

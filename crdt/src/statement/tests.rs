@@ -59,6 +59,7 @@ fn samples() -> Vec<Statement> {
                 quota_bytes: Some(3),
                 incarnations: Some(4),
                 may_delegate: true,
+                history: true,
             },
             reopening: Some(reopening()),
         },

@@ -44,11 +44,13 @@ pub enum Space {
     Erased = 13,
     /// Entries that are still to be detached: log number (u32 BE), seq (u64 BE).
     Erasing = 14,
+    /// Which records disclose an entry: log digest, seq (u64 BE), record id -> nothing.
+    Disclosed = 15,
 }
 
 impl Space {
     /// All spaces, for suites and repair.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Meta,
         Self::Logs,
         Self::Entries,
@@ -64,6 +66,7 @@ impl Space {
         Self::Ids,
         Self::Erased,
         Self::Erasing,
+        Self::Disclosed,
     ];
 
     /// Whether removed and replaced values are overwritten on disk.

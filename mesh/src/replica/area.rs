@@ -11,9 +11,7 @@ use tearline_crdt::entry::sealed::LogCipher;
 use tearline_crdt::epoch::{EpochKeys, box_context, decode_boxes};
 use tearline_crdt::frontier::{Frontier, LogKey};
 use tearline_crdt::hash::Digest;
-use tearline_crdt::id::{
-    Class, CompartmentId, DeviceId, EntryId, EpochId, Incarnation, LogId, StatementId,
-};
+use tearline_crdt::id::{Class, CompartmentId, DeviceId, EntryId, EpochId, LogId, StatementId};
 use tearline_crdt::keys::KemKey;
 use tearline_crdt::logbook::{LogNo, Logbook};
 use tearline_crdt::record::receipt::Outcome;
@@ -469,7 +467,6 @@ impl<S: Store> Replica<S> {
     /// Opens our own box among those of an epoch, if it is there and keeps its word.
     fn take_boxes(&mut self, batch: &mut Batch, fact: &Fact<'_>, id: EpochId) {
         let Some(Ok(boxes)) = fact.payload.map(decode_boxes) else { return };
-        self.boxed.extend(boxes.iter().map(|sealed| (id, sealed.device, fact.log)));
         let own = self.keys.id();
         if self.epoch_keys.contains_key(&id) || !boxes.iter().any(|sealed| sealed.device == own) {
             return;
@@ -498,44 +495,6 @@ impl<S: Store> Replica<S> {
         if let Some(fault) = fault {
             self.blame_author(fact.log.device, PeerFault::Box(fault));
         }
-    }
-
-    /// Who sealed an epoch of a compartment to a device.
-    fn sealers(
-        &self,
-        id: CompartmentId,
-        epoch: EpochId,
-        device: DeviceId,
-    ) -> impl Iterator<Item = DeviceId> {
-        let sealed = |id| {
-            let (class, incarnation) = (Class::Authority, Incarnation(0));
-            (
-                epoch,
-                device,
-                LogId { compartment: id, class, device: DeviceId([0; 32]), incarnation },
-            )
-        };
-        let logs = self.boxed.range(sealed(id)..).map_while(move |(e, d, log)| {
-            (*e == epoch && *d == device && log.compartment == id).then_some(log.device)
-        });
-        logs
-    }
-
-    /// Whether somebody sealed an epoch to a device.
-    pub(super) fn has_box(&self, id: CompartmentId, epoch: EpochId, device: DeviceId) -> bool {
-        self.sealers(id, epoch, device).next().is_some()
-    }
-
-    /// Whether a device has a box of an epoch that it can rely on: by this device, by who opened the
-    /// compartment, or by its own agency. A box that others sealed may hold nothing.
-    pub(super) fn has_sure_box(&self, id: CompartmentId, epoch: EpochId, device: DeviceId) -> bool {
-        let Some(compartment) = self.compartment(id) else { return false };
-        let agency = |device: &DeviceId| compartment.devices().get(device).map(|s| s.agency);
-        let own = agency(&device);
-        self.sealers(id, epoch, device).any(|by| {
-            let opener = by == compartment.opening().opener;
-            opener || by == self.device() || own.is_some() && own == agency(&by)
-        })
     }
 
     /// Reads the names that waited for keys which are here now, once their entries are stored.

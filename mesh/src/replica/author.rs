@@ -8,17 +8,12 @@ use tearline_crdt::bounds::{NAME_BYTES_MAX, SEGMENT_BYTES_MAX, SEGMENT_ENTRIES_M
 use tearline_crdt::charter::Charter;
 use tearline_crdt::codec::DecodeError;
 use tearline_crdt::entropy::Entropy;
+use tearline_crdt::entry::NO_EPOCH;
 use tearline_crdt::entry::run::{NewEntry, WriteFault, write_segment};
 use tearline_crdt::entry::sealed::LogCipher;
-use tearline_crdt::entry::{NO_EPOCH, merkle_root};
-use tearline_crdt::epoch::{BOXES_MAX, EpochKeys, box_context, encode_boxes};
-use tearline_crdt::id::{AgencyNo, Class, CoalitionId, CompartmentId, EpochId, LogId};
-use tearline_crdt::keys::{DeviceCard, KemKey};
+use tearline_crdt::id::{AgencyNo, Class, CoalitionId, CompartmentId, LogId};
 use tearline_crdt::record::shelf::{Draft, DraftError, Written};
-use tearline_crdt::seal::{BoxEntropy, Key, SecretBox};
-use tearline_crdt::statement::{
-    DeskCertificate, EpochStatement, Opening, PARENTS_MAX, Right, Statement,
-};
+use tearline_crdt::statement::{DeskCertificate, Opening, Right, Statement};
 use tearline_crdt::store::{Batch, Store, StoreError};
 use tearline_crdt::time::Now;
 
@@ -259,14 +254,8 @@ impl<S: Store> Replica<S> {
         let id = self.create_area(&mut batch, compartment_body(opening.clone()));
         self.apply(batch)?;
         self.redraw()?;
-        let (epoch, made) = self.new_epoch(id)?;
         let mut statements = vec![(Statement::Open(opening), None)];
-        statements.extend(made);
-        let keys = self.epoch_keys.get(&epoch).cloned().ok_or(ActError::NoKeys)?;
-        let log = self.own_log(id, Class::Authority);
-        let seq = self.logbook.head(&log).next + statements.len() as u64;
-        let sealed = LogCipher::new(log, epoch, keys).seal_rest(seq, name.as_bytes());
-        statements.push((Statement::Describe { epoch }, Some(sealed)));
+        self.begin_epoch(id, name, &mut statements)?;
         let ticket = self.state(now, id, statements)?;
         let links: Vec<_> = self.sessions.keys().copied().collect();
         links.into_iter().for_each(|link| self.introduce_missing(link));
@@ -295,184 +284,6 @@ impl<S: Store> Replica<S> {
             .map(Compartment::id)
     }
 
-    /// A new epoch of a compartment, following the heads of those that are known, and seals of it to
-    /// all readers whose keys are known. Its secret is kept here.
-    fn new_epoch(&mut self, id: CompartmentId) -> Result<(EpochId, Statements), ActError> {
-        let compartment = self.compartment(id).ok_or(ActError::NoCompartment)?;
-        let epochs = compartment.epochs();
-        let followed: BTreeSet<EpochId> =
-            epochs.values().flat_map(|epoch| epoch.statement.parents.iter().copied()).collect();
-        let mut heads: Vec<(u64, EpochId)> = epochs
-            .iter()
-            .filter(|(epoch, _)| !followed.contains(*epoch))
-            .map(|(epoch, state)| (state.statement.depth, *epoch))
-            .collect();
-        heads.sort_unstable_by(|a, b| b.cmp(a));
-        heads.truncate(PARENTS_MAX);
-        let deepest = heads.first().map_or(0, |(depth, _)| *depth);
-        let mut parents: Vec<EpochId> = heads.into_iter().map(|(_, epoch)| epoch).collect();
-        parents.sort_unstable();
-        let secret = Key::new(random(&mut *self.entropy));
-        let commitment = EpochKeys::commitment(&secret);
-        let statement = EpochStatement { parents, depth: deepest.saturating_add(1), commitment };
-        let epoch = statement.id(&id);
-        let mut cards = compartment_readers(self.compartment(id));
-        // Its maker's own box is in the first statement: who holds that can go on after a restart.
-        cards.sort_unstable_by_key(|card| card.device != self.device());
-        let mut batch = Batch::default();
-        self.hold_epoch(&mut batch, epoch, EpochKeys::of(&secret));
-        self.apply(batch)?;
-        let mut statements = vec![(Statement::Epoch(statement), None)];
-        statements.extend(self.seals(id, epoch, &secret, &cards));
-        Ok((epoch, statements))
-    }
-
-    /// A device's ML-KEM key, once the statement that brought the device in brought it, too.
-    fn kem_key(&self, coalition: CoalitionId, card: &DeviceCard) -> Option<&KemKey> {
-        self.areas.get(&CompartmentId(coalition.0))?.kem_keys.get(&card.kem_hash)
-    }
-
-    /// Seals a secret to devices, as many in one statement as its payload takes. One whose ML-KEM
-    /// key is not known has to wait; one with a weak or invalid key gets no box: the fault is its
-    /// own.
-    fn seals(
-        &mut self,
-        id: CompartmentId,
-        epoch: EpochId,
-        secret: &[u8; 32],
-        cards: &[DeviceCard],
-    ) -> Statements {
-        let Some(compartment) = self.compartment(id) else { return Vec::new() };
-        let coalition = compartment.opening().coalition;
-        let context = box_context(&id.0, &EpochKeys::commitment(secret));
-        let mut statements = Vec::new();
-        for cards in cards.chunks(BOXES_MAX) {
-            let mut boxes = Vec::new();
-            for card in cards {
-                let entropy = BoxEntropy::new(random(&mut *self.entropy));
-                let Some(kem) = self.kem_key(coalition, card) else { continue };
-                boxes.extend(SecretBox::seal(card, kem, &context, secret, &entropy));
-            }
-            if boxes.is_empty() {
-                continue;
-            }
-            let boxes_root = merkle_root(boxes.iter().map(SecretBox::leaf));
-            let payload = encode_boxes(&boxes);
-            statements.push((Statement::Seal { epoch, boxes_root }, Some(payload)));
-        }
-        statements
-    }
-
-    /// Seals the epochs that we hold to devices that may read and have no box that they can rely on.
-    /// The compartment's opener does it for all, once its standing has ended every desk; a desk for the
-    /// devices of its own agency. A bounded number of statements is written at a time.
-    pub(super) fn seal_missing(&mut self, now: Now) -> Result<(), StoreError> {
-        if !std::mem::take(&mut self.seals_wanted) {
-            return Ok(());
-        }
-        let own = self.device();
-        let ids: Vec<CompartmentId> = self
-            .areas
-            .iter()
-            .filter(|(_, area)| matches!(area.body, Body::Compartment(_)))
-            .map(|(id, _)| *id)
-            .collect();
-        for id in ids {
-            let Some(compartment) = self.compartment(id) else { continue };
-            let Some(standing) = compartment.live(&own) else { continue };
-            let (desk, agency) = (standing.desk, standing.agency);
-            let opener = compartment.opening().opener;
-            let opener = opener == own || desk && compartment.live(&opener).is_none();
-            if standing.right() < Right::Write {
-                continue;
-            }
-            let wanted = compartment.readers().filter(|(device, other)| {
-                **device != own && (opener || desk && other.agency == agency)
-            });
-            let wanted: Vec<DeviceCard> = wanted.map(|(_, other)| other.card.clone()).collect();
-            let epochs: Vec<EpochId> = compartment.epochs().keys().copied().collect();
-            let mut statements = Vec::new();
-            for epoch in epochs {
-                statements.extend(self.seals_for(id, epoch, &wanted));
-                if statements.len() >= SEALS_PER_INPUT_MAX {
-                    self.seals_wanted = true;
-                    break;
-                }
-            }
-            if statements.is_empty() {
-                continue;
-            }
-            match self.state(now, id, statements) {
-                Err(ActError::Store(error)) => return Err(error),
-                _ if self.seals_wanted => return Ok(()),
-                _ => {}
-            }
-        }
-        Ok(())
-    }
-
-    /// Seals of an epoch for those of some devices that have no box of it that they can rely on.
-    fn seals_for(
-        &mut self,
-        id: CompartmentId,
-        epoch: EpochId,
-        wanted: &[DeviceCard],
-    ) -> Statements {
-        let coalition = self.compartment(id).map(|c| c.opening().coalition);
-        let Some(coalition) = coalition else { return Vec::new() };
-        let missing: Vec<DeviceCard> = wanted
-            .iter()
-            .filter(|card| !self.has_sure_box(id, epoch, card.device))
-            .filter(|card| self.kem_key(coalition, card).is_some())
-            .cloned()
-            .collect();
-        if missing.is_empty() {
-            return Vec::new();
-        }
-        let Some(keys) = self.epoch_keys.get(&epoch).cloned() else { return Vec::new() };
-        let Some(secret) = keys.secret() else { return Vec::new() };
-        self.seals(id, epoch, secret, &missing)
-    }
-
-    /// The epoch to write under. Where none of those that count is for live readers alone, a new one
-    /// is made; whoever may read and was left out by its maker is sealed to first.
-    fn epoch_to_write(&mut self, now: Now, id: CompartmentId) -> Result<EpochId, ActError> {
-        let compartment = self.compartment(id).ok_or(ActError::NoCompartment)?;
-        let Some(epoch) = compartment.current_epoch(|epoch| self.can_open(epoch)) else {
-            // Somebody made one that we shall be able to open.
-            if compartment.current_epoch(|_| true).is_some() {
-                return Err(ActError::NoKeys);
-            }
-            return self.rotate_to(now, id);
-        };
-        let own = self.device();
-        let cards = compartment_readers(self.compartment(id));
-        let left_out =
-            |card: &DeviceCard| card.device != own && !self.has_box(id, epoch, card.device);
-        let others: Vec<DeviceCard> = cards.into_iter().filter(left_out).collect();
-        let statements = self.seals_for(id, epoch, &others);
-        if !statements.is_empty() {
-            self.state(now, id, statements)?;
-        }
-        Ok(epoch)
-    }
-
-    /// Begins a new epoch of a compartment, for all that may read it now.
-    pub fn rotate(&mut self, now: Now, id: CompartmentId) -> Result<Done<EpochId>, ActError> {
-        self.compartment(id).ok_or(ActError::NoCompartment)?;
-        if self.right(id, &self.device()).is_none_or(|right| right < Right::Write) {
-            return Err(ActError::Denied { needed: Right::Write });
-        }
-        self.wall = now.wall;
-        let (value, statements) = self.new_epoch(id)?;
-        let ticket = self.state(now, id, statements)?;
-        Ok(Done { value, ticket })
-    }
-
-    fn rotate_to(&mut self, now: Now, id: CompartmentId) -> Result<EpochId, ActError> {
-        Ok(self.rotate(now, id)?.value)
-    }
-
     /// Writes records and changes to this device's log of a class in a compartment. One signature
     /// covers up to 256 of them, where the class allows it. All or nothing is written.
     pub fn write(
@@ -493,6 +304,11 @@ impl<S: Store> Replica<S> {
             return Err(ActError::Closed);
         }
         let epoch = self.epoch_to_write(now, id)?;
+        let builds_on = |draft: &Draft| !matches!(draft, Draft::New { .. });
+        let closed = match self.compartment(id).filter(|_| drafts.iter().any(builds_on)) {
+            Some(compartment) => compartment.closed_beside(&epoch),
+            None => BTreeSet::new(),
+        };
         let keys = self.epoch_keys.get(&epoch).cloned().ok_or(ActError::NoKeys)?;
         let cipher = LogCipher::new(log, epoch, keys);
         let head = self.logbook.head(&log);
@@ -503,6 +319,7 @@ impl<S: Store> Replica<S> {
             keys: &self.epoch_keys,
             standings: &standings,
             cipher: &cipher,
+            closed: &closed,
             next_seq: head.next,
             now: now.wall,
             entropy: &mut *self.entropy,
@@ -522,14 +339,6 @@ impl<S: Store> Replica<S> {
 
 /// Statements with their payloads.
 pub(super) type Statements = Vec<(Statement, Option<Vec<u8>>)>;
-
-/// Most seals that are written for one input: each is up to a payload long.
-const SEALS_PER_INPUT_MAX: usize = 16;
-
-fn compartment_readers(compartment: Option<&Compartment>) -> Vec<DeviceCard> {
-    let readers = compartment.into_iter().flat_map(Compartment::readers);
-    readers.map(|(_, standing)| standing.card.clone()).collect()
-}
 
 /// How many of the first entries fit one segment, at least one.
 fn segment_len(entries: &[NewEntry]) -> usize {

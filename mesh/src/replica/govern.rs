@@ -114,7 +114,10 @@ impl<S: Store> Replica<S> {
             Audience::Device { card, .. } => self.kem_bytes(area, card),
             Audience::Agency(_) => None,
         };
-        self.declare(now, area, Statement::Grant { audience, right, caveats, reopening }, kem)
+        let grant = Statement::Grant { audience, right, caveats, reopening };
+        let done = self.declare(now, area, grant, kem)?;
+        self.welcome(now)?;
+        Ok(done)
     }
 
     /// Ends a device's standing in a coalition and all its compartments, or in one compartment. Of

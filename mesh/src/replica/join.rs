@@ -59,7 +59,7 @@ impl<S: Store> Replica<S> {
             addresses,
         };
         let mut value = coalition_id.0.to_vec();
-        value.push(invited as u8);
+        value.push(invited.code());
         value.extend(expires.0.to_be_bytes());
         value.extend(name.as_bytes());
         let mut batch = Batch::default();
@@ -179,12 +179,13 @@ impl<S: Store> Replica<S> {
                     vec![propose, certified]
                 }
             }
-            (Applicant::Device(card), Invited::Device) => {
+            (Applicant::Device(card), Invited::Device { history }) => {
                 if card.device != device || card.sponsor != self.device().0 || !card.holds() {
                     return Ok(Err(Refusal::NotAllowed));
                 }
                 let audience = Audience::Device { agency: own.agency, card: card.clone() };
-                let (right, caveats, reopening) = (Right::Write, Caveats::default(), None);
+                let caveats = Caveats { history, ..Caveats::default() };
+                let (right, reopening) = (Right::Write, None);
                 vec![(Statement::Grant { audience, right, caveats, reopening }, kem)]
             }
             _ => return Ok(Err(Refusal::NotAllowed)),
@@ -205,6 +206,7 @@ impl<S: Store> Replica<S> {
             Err(ActError::Store(error)) => return Err(error),
             Err(_) => return Ok(Err(Refusal::NotAllowed)),
         }
+        self.welcome(now)?;
         Ok(Ok(()))
     }
 
@@ -230,11 +232,8 @@ impl<S: Store> Replica<S> {
         let of = value.get(..32) == Some(&coalition.0);
         let expires = value.get(33..41).and_then(|bytes| bytes.try_into().ok());
         let alive = expires.is_some_and(|bytes| u64::from_be_bytes(bytes) > now.wall.0);
-        Ok(match value.get(32) {
-            Some(0) if of && alive => Some(Invited::Agency),
-            Some(1) if of && alive => Some(Invited::Device),
-            _ => None,
-        })
+        let invited = value.get(32).and_then(|code| Invited::from_code(*code));
+        Ok(invited.filter(|_| of && alive))
     }
 
     /// Answers applicants whose statements are durable now.

@@ -21,6 +21,7 @@
 
 mod area;
 mod author;
+mod epochs;
 mod excess;
 mod fork;
 mod govern;
@@ -218,8 +219,6 @@ pub struct Replica<S> {
     sessions: BTreeMap<Link, Session>,
     memories: BTreeMap<DeviceId, PeerMemory>,
     joining: BTreeMap<DeviceId, crate::invitation::JoinRequest>,
-    /// For whom which epoch is sealed, and in which logs.
-    boxed: BTreeSet<(EpochId, DeviceId, LogId)>,
     welcomes: Vec<join::Welcome>,
     faults: Misdeeds,
     /// Logs that were declined because their authors had no standing.
@@ -311,7 +310,6 @@ impl<S: Store> Replica<S> {
             sessions: BTreeMap::new(),
             memories: BTreeMap::new(),
             joining: BTreeMap::new(),
-            boxed: BTreeSet::new(),
             welcomes: Vec::new(),
             faults: BTreeMap::new(),
             strangers: BTreeSet::new(),

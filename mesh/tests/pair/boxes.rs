@@ -47,7 +47,7 @@ fn boxes_written(world: &World, peer: usize, id: CompartmentId) -> Vec<Vec<Devic
 
 #[test]
 fn who_brings_another_key_than_its_card_names_is_not_let_in() {
-    for invited in [Invited::Agency, Invited::Device] {
+    for invited in [Invited::Agency, Invited::Device { history: false }] {
         let (mut world, coalition) = founded(2);
         let invitation = world.invite(coalition, invited);
         let request = world.request(&invitation, 1);
@@ -118,8 +118,10 @@ fn who_takes_a_devices_key_from_its_grant_is_blamed_and_it_comes_from_another() 
     world.peers.push(late);
     // A device of agency 2 is let in by its desk; on the way to agency 1 its key is taken out.
     let expires = WallTime(world.now().wall.0 + 3_600_000);
-    let act =
-        world.peers[1].replica.invite(coalition, Invited::Device, expires, vec![], "").unwrap();
+    let act = world.peers[1]
+        .replica
+        .invite(coalition, Invited::Device { history: false }, expires, vec![], "")
+        .unwrap();
     world.drain(1);
     world.settle();
     let request = world.request(&act.value, 2);
@@ -174,7 +176,7 @@ fn more_readers_than_one_payload_takes_all_get_their_box() {
         // Devices without a peer of their own: the first is the founder's.
         let seeds = 2..=count as u8;
         for seed in seeds.clone() {
-            let invitation = world.invite(coalition, Invited::Device);
+            let invitation = world.invite(coalition, Invited::Device { history: false });
             let device = keys(seed);
             let request = JoinRequest {
                 coalition,
@@ -208,7 +210,7 @@ fn rotated() -> (World, CompartmentId) {
     let unit = world.peers.pop().unwrap();
     let coalition = world.coalition();
     world.peers.push(unit);
-    let link = world.join(coalition, 3, Invited::Device);
+    let link = world.join(coalition, 3, Invited::Device { history: true });
     world.settle();
     world.cut(link);
     world.meet(1, 0);

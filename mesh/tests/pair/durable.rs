@@ -130,7 +130,7 @@ fn an_act_that_cannot_be_stored_fails_at_once_and_nobody_is_blamed_for_what_find
 #[test]
 fn whoever_was_welcomed_is_admitted_whenever_the_inviter_loses_power() {
     let (mut welcomed, mut not) = (0, 0);
-    for invited in [Invited::Agency, Invited::Device] {
+    for invited in [Invited::Agency, Invited::Device { history: true }] {
         for steps in 0..24 {
             let mut world = World::new(2);
             let coalition = {

@@ -32,7 +32,7 @@ fn stage() -> Stage {
     let coalition = world.coalition();
     world.peers.push(unit);
     world.connect(1, 0);
-    world.join(coalition, 2, Invited::Device);
+    world.join(coalition, 2, Invited::Device { history: false });
     world.settle();
     let shared = world.open(0, coalition, &[1, 2]);
     world.settle();
@@ -255,7 +255,7 @@ fn what_was_sealed_under_a_retired_epoch_opens_no_more() {
     // The boxes of its secret are gone, here and there, and nobody is blamed for sending none.
     world.peers.push(World::new(4).peers.pop().unwrap());
     world.connect(1, 0);
-    world.join(coalition, 3, Invited::Device);
+    world.join(coalition, 3, Invited::Device { history: true });
     world.settle();
     for peer in 0..4 {
         let (retired, live) = seals(&world, peer, shared, epoch.unwrap());
@@ -368,7 +368,7 @@ fn what_a_lost_device_opened_reaches_whoever_comes_later() {
     let coalition = world.coalition();
     world.peers.extend(late);
     world.connect(1, 0);
-    let link = world.join(coalition, 2, Invited::Device);
+    let link = world.join(coalition, 2, Invited::Device { history: true });
     world.settle();
     let opened = world.open(2, coalition, &[1, 2]);
     let record = world.write(0, opened, Class::Routine, &["kept"])[0];
@@ -381,7 +381,7 @@ fn what_a_lost_device_opened_reaches_whoever_comes_later() {
     world.drain(0);
     world.settle();
     assert!(world.peers[0].replica.coalition(coalition).unwrap().live(&opener).is_none());
-    world.join(coalition, 3, Invited::Device);
+    world.join(coalition, 3, Invited::Device { history: true });
     world.settle();
     assert!(world.peers[3].replica.compartment(opened).is_some());
     assert!(world.show(3, record).is_some());

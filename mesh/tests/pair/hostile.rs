@@ -128,7 +128,7 @@ fn a_device_reads_what_was_resealed_to_it_before_it_saw_the_epochs() {
     // The opener is away; the desk of the device's agency seals to it.
     world.cut(link);
     let expires = WallTime(world.now().wall.0 + 3_600_000);
-    let invited = Invited::Device;
+    let invited = Invited::Device { history: true };
     let invitation =
         world.peers[1].replica.invite(coalition, invited, expires, vec![], "").unwrap();
     world.drain(1);

@@ -13,6 +13,7 @@ mod flow;
 mod forger;
 mod forks;
 mod govern;
+mod history;
 mod hostile;
 mod receipts;
 mod refusals;
@@ -215,27 +216,6 @@ fn a_dialer_that_moved_pushes_at_once() {
     let frames = &world.peers[1].sent;
     assert!(frames.iter().all(|f| !matches!(Frame::decode(f).unwrap(), Frame::Nodes { .. })));
     assert!(protocol_bytes(frames) < 150);
-}
-
-#[test]
-fn a_device_joins_and_reads_what_came_before_it() {
-    let mut world = World::new(2);
-    // Peer 1 joins as a device of agency 1, after the compartment was opened and written to.
-    let coalition = {
-        let mut alone = World::new(1);
-        let coalition = alone.coalition();
-        world.peers[0] = alone.peers.remove(0);
-        coalition
-    };
-    let drafts = world.open(0, coalition, &[1]);
-    let before = world.write(0, drafts, Class::Routine, &["before"]);
-    world.settle();
-    world.join(coalition, 1, Invited::Device);
-    world.settle();
-    assert!(world.show(1, before[0]).is_some(), "the desk reseals the epoch to its new device");
-    let own = world.write(1, drafts, Class::Flash, &["from the field"]);
-    world.settle();
-    assert!(world.show(0, own[0]).is_some());
 }
 
 #[test]

@@ -281,7 +281,7 @@ impl World {
                 country: *b"TD",
                 desk: DeskCertificate::sign(&root(seed), &keys(seed), None),
             },
-            Invited::Device => Applicant::Device(keys(seed).card(invitation.inviter.0)),
+            Invited::Device { .. } => Applicant::Device(keys(seed).card(invitation.inviter.0)),
         };
         JoinRequest {
             coalition: invitation.coalition,

@@ -125,6 +125,7 @@ impl Author {
                 keys: &self.keys,
                 standings: &OneAgency,
                 cipher: &self.cipher,
+                closed: &std::collections::BTreeSet::new(),
                 next_seq: self.logbook.head(&log).next,
                 now: NOW,
                 entropy: &mut self.entropy,

@@ -167,6 +167,7 @@ pub(super) enum Device {
     #[command(after_help = "\
 Example:
   tearline device enrol KILO --expires 1h --qr
+  tearline device enrol DESK-2 --history          reads what was written before it came, too
   tearline --home ~/kilo join INVITATION          on the device
   tearline device list                            shows the check")]
     Enrol {
@@ -175,6 +176,9 @@ Example:
         /// How long the invitation is good
         #[arg(long, value_name = "TIME", default_value = "24h", value_parser = expiry)]
         expires: u64,
+        /// Let it read what was written before it came, too
+        #[arg(long)]
+        history: bool,
         /// Show it as a QR code, too
         #[arg(long)]
         qr: bool,
@@ -233,7 +237,16 @@ impl Device {
 
     pub(super) fn run(self, context: &Context) -> Result<Outcome, Failure> {
         match self {
-            Self::Enrol { name, expires, qr } => enrol(context, name, expires, qr),
+            Self::Enrol { name, expires, history, qr } => {
+                let invite = PeerInvite {
+                    name: Some(name),
+                    device: true,
+                    history,
+                    expires_s: expires,
+                    addresses: Vec::new(),
+                };
+                enrol(context, invite, qr)
+            }
             Self::List => {
                 let answer = context.ask::<Devices>(Request::DeviceList(Empty {}))?;
                 let mut table = Table::new(&["device", "name", "agency", "standing", "check"]);
@@ -264,18 +277,13 @@ impl Device {
     }
 }
 
-fn enrol(context: &Context, name: String, expires_s: u64, qr: bool) -> Result<Outcome, Failure> {
-    let request = Request::PeerInvite(PeerInvite {
-        name: Some(name),
-        device: true,
-        expires_s,
-        addresses: Vec::new(),
-    });
-    let answer = context.ask::<Invitation>(request)?;
+fn enrol(context: &Context, invite: PeerInvite, qr: bool) -> Result<Outcome, Failure> {
+    let answer = context.ask::<Invitation>(Request::PeerInvite(invite))?;
     let invitation = &answer.typed;
     let mut text = facts([
         ("invitation", invitation.invitation.clone()),
         ("expires", time(&invitation.expires)),
+        ("will read", if invitation.history { ALL } else { FROM_NOW }.into()),
     ]);
     if qr {
         let code = qrcode::QrCode::new(invitation.invitation.as_bytes());
@@ -288,6 +296,10 @@ fn enrol(context: &Context, name: String, expires_s: u64, qr: bool) -> Result<Ou
         .hint("on the device: tearline init --unit NAME, tearline run, tearline join INVITATION")
         .hint("then read the eight digits of `join` and of `device list` to each other"))
 }
+
+/// What an enrolled device will read, for people.
+const ALL: &str = "all records of the agency's compartments, old ones too";
+const FROM_NOW: &str = "what is written or changed from its joining on; --history for all";
 
 /// A device, for people: its name here, or the beginning of its id.
 pub(super) fn device_label(device: &Shown) -> String {

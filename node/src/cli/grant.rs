@@ -96,6 +96,7 @@ Example:
   tearline grant issue --device KILO --right read
   tearline grant issue --device KILO --right write --kind sighting,alert --until 2026-12-31T00:00:00Z
   tearline grant issue --agency NG --right relay --compartment 'Northern shore'
+  tearline grant issue --device KILO --right read --history --compartment 'Northern shore'
   tearline grant issue --device KILO --right write --readmit --incarnation 00000000075bcd15")]
 pub(super) struct Issue {
     /// The device: its name here, its id, or the beginning of it
@@ -125,6 +126,9 @@ pub(super) struct Issue {
     /// It may be granted on, within what is given
     #[arg(long)]
     delegate: bool,
+    /// It reads what was written before it came, too
+    #[arg(long)]
+    history: bool,
     /// Lift what closed the device's standing, for its new life
     #[arg(long, requires = "incarnation", requires = "device")]
     readmit: bool,
@@ -224,6 +228,7 @@ impl Issue {
                 not_before: self.from,
                 not_after: self.until,
                 delegate: self.delegate,
+                history: self.history,
                 readmit: self.readmit,
                 incarnation: self.incarnation,
             }),

@@ -109,8 +109,12 @@ impl Peer {
     pub(super) fn run(self, context: &Context) -> Result<Outcome, Failure> {
         match self {
             Self::Invite { device, expires, address } => {
-                let request =
-                    PeerInvite { name: None, device, expires_s: expires, addresses: address };
+                let request = PeerInvite {
+                    device,
+                    expires_s: expires,
+                    addresses: address,
+                    ..PeerInvite::default()
+                };
                 let answer = context.ask::<Invitation>(Request::PeerInvite(request))?;
                 let made = &answer.typed;
                 let text = format!("{}\n", clean(&made.invitation));

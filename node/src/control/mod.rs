@@ -460,6 +460,9 @@ pub struct PeerInvite {
     /// For a further device of this agency instead of for another agency.
     #[serde(default)]
     pub device: bool,
+    /// Whether that device reads what was there before it, too.
+    #[serde(default)]
+    pub history: bool,
     /// Seconds until it expires.
     pub expires_s: u64,
     /// The addresses to name in it, instead of those in the configuration (`announce`, or else

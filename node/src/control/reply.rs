@@ -214,6 +214,8 @@ Invitation {
     invitation: String,
     /// For a device of this agency, rather than for another agency.
     device: bool,
+    /// Whether that device reads what was there before it, too.
+    history: bool,
     /// When it expires.
     expires: String,
     /// The addresses that it names.

@@ -135,6 +135,8 @@ shapes! {
         not_after: Option<String>,
         /// Whether it may be granted on.
         delegate: bool,
+        /// Whether it reads what was there before it, too.
+        history: bool,
         /// Lift what closed the device's standing, for the life that it has now.
         readmit: bool,
         /// That life: `tearline id` on the device shows it. 16 hexadecimal digits.

@@ -136,6 +136,7 @@ mod tests {
                 keys: &self.keys,
                 standings: &self.limit,
                 cipher: &LogCipher::new(log, *epoch, keys.clone()),
+                closed: &std::collections::BTreeSet::new(),
                 next_seq: head.next,
                 now: WallTime(1_000),
                 entropy: &mut SeededEntropy::new(head.next),

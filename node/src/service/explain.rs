@@ -200,5 +200,8 @@ pub(super) fn limits_text(caveats: &Caveats) -> String {
     if caveats.may_delegate {
         parts.push("may be granted on".into());
     }
+    if caveats.history {
+        parts.push("with history".into());
+    }
     parts.join(", ")
 }

@@ -361,7 +361,8 @@ impl Tearline {
                 return Err(Failure::failed("this daemon listens on no address")
                     .hint("see `tearline doctor`"));
             }
-            let invited = if invite.device { Invited::Device } else { Invited::Agency };
+            let history = invite.history;
+            let invited = if invite.device { Invited::Device { history } } else { Invited::Agency };
             let expires =
                 WallTime(core.now().wall.0.saturating_add(invite.expires_s.saturating_mul(1_000)));
             let act = core
@@ -371,6 +372,7 @@ impl Tearline {
             let value = json(&reply::Invitation {
                 invitation: act.value.to_text(),
                 device: invite.device,
+                history: invite.history,
                 expires: expires.to_string(),
                 addresses,
             })?;
@@ -394,11 +396,11 @@ impl Tearline {
                 let country = country.as_bytes().try_into().unwrap_or(*b"ZZ");
                 Applicant::Agency { name, country, desk }
             }
-            Invited::Device if certificate.is_some() => {
+            Invited::Device { .. } if certificate.is_some() => {
                 return Err(Failure::usage("this invitation is for a device, not for a desk")
                     .hint("a desk comes in by an invitation for its agency: `peer invite`"));
             }
-            Invited::Device => Applicant::Device(self.keys.card(invitation.inviter.0)),
+            Invited::Device { .. } => Applicant::Device(self.keys.card(invitation.inviter.0)),
         };
         let request = JoinRequest {
             coalition: invitation.coalition,

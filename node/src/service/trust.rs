@@ -307,6 +307,7 @@ impl Core {
                 EntryKind::GENESIS => "a new record",
                 EntryKind::CHANGE | EntryKind::REAUTHOR => "a change",
                 EntryKind::LABEL => "a label",
+                EntryKind::REBASE => "a rebase",
                 _ => "an entry",
             });
         shape::Quarantined {
@@ -670,6 +671,7 @@ fn caveats(issue: &shape::GrantIssue) -> Result<Caveats, Failure> {
         quota_bytes: None,
         incarnations: None,
         may_delegate: issue.delegate,
+        history: issue.history,
     })
 }
 

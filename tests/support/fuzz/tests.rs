@@ -10,6 +10,8 @@ use tearline_crdt::entry::{NO_EPOCH, SUITE};
 use tearline_crdt::frontier::{Leaf, LogKey, Prefix, Subtree};
 use tearline_crdt::id::{AgencyNo, CoalitionId, EntryId, EpochId, RecordId};
 use tearline_crdt::keys::Signer;
+use tearline_crdt::record::rebase::Disclosure;
+use tearline_crdt::seal::Key;
 use tearline_crdt::statement::{
     Act, Audience, Caveats, DeskCertificate, EpochStatement, Erasure, Marks, Opening, Right,
 };
@@ -214,6 +216,7 @@ fn statements() -> Vec<Vec<u8>> {
         quota_bytes: Some(1 << 20),
         incarnations: Some(3),
         may_delegate: true,
+        history: true,
     };
     let opening = Opening::sign(
         device().signer(),
@@ -238,9 +241,30 @@ fn statements() -> Vec<Vec<u8>> {
     ];
     let mut seeds: Vec<Vec<u8>> = statements.iter().map(Statement::encode).collect();
     assert!(seeds.iter().all(|seed| Statement::decode(seed).is_ok()));
+    seeds.push(rebase_payload());
     seeds.push(charter().encode());
     seeds.push(appended(|out| member().encode(out)));
     seeds
+}
+
+fn rebase_payload() -> Vec<u8> {
+    let header = |kind: EntryKind, run| SealedHeader {
+        kind,
+        record: RecordId([7; 16]),
+        wall: WallTime(1_700_000_000_000),
+        run,
+        box_seq: None,
+        own_deps: vec![],
+        deps: vec![EntryId([1; 32])],
+        replaces: vec![],
+    };
+    let disclosure = |class, run| Disclosure {
+        log: run_log(class),
+        key: Key::new([9; 32]),
+        entries: vec![(3, header(EntryKind::CHANGE, run)), (5, header(EntryKind::LABEL, run))],
+    };
+    let all = [disclosure(Class::Routine, 0), disclosure(Class::Flash, 2)];
+    rebase::encode(&all).remove(0)
 }
 
 /// Runs as `run` reads them, in every class.

@@ -2,7 +2,7 @@
 
 use super::support::{Part, Whole, World, device};
 use crate::id::EpochId;
-use crate::statement::{Act, Marks, Right, Statement};
+use crate::statement::{Act, Caveats, Marks, Right, Statement};
 
 fn current(world: &World) -> Option<EpochId> {
     world.compartment.current_epoch(|_| true)
@@ -83,4 +83,57 @@ fn an_epoch_is_known_when_its_parents_are() {
     assert!(late.compartment.epochs().is_empty());
     late.say((1, 0), Part, Statement::Epoch(parent));
     assert_eq!(late.compartment.epochs().len(), 2);
+}
+
+#[test]
+fn what_was_there_before_a_reader_is_closed_to_it() {
+    let mut world = World::new();
+    let (desk, unit, late) = ((1, 0), (1, 4), (1, 5));
+    world.grant(desk, Whole, unit, Right::Write);
+    let first = world.epoch(desk, &[], &[desk, unit]);
+    world.grant(desk, Whole, late, Right::Write);
+    let closed = |world: &World, epoch: &EpochId| {
+        [desk, unit, late].map(|who| world.compartment.is_closed_to(epoch, &device(who)))
+    };
+    assert_eq!(closed(&world, &first), [false, false, true]);
+    let second = world.epoch(unit, &[first], &[desk, unit, late]);
+    assert_eq!(closed(&world, &second), [false; 3]);
+    assert_eq!(world.compartment.closed_beside(&second), [first].into());
+    assert_eq!(world.compartment.closed_beside(&first), [].into(), "whose readers read both");
+    // What the maker of an epoch sealed does not count any more once his log does not.
+    world.revoke(desk, Whole, unit, Marks::NONE);
+    assert_eq!(closed(&world, &second), [false, true, true]);
+}
+
+#[test]
+fn history_is_given_by_any_route_that_reads() {
+    let mut world = World::new();
+    let first = world.epoch((1, 0), &[], &[(1, 0)]);
+    let history = |right, history| (right, Caveats { history, ..Caveats::default() });
+    for (n, given, reads) in [
+        (4, vec![history(Right::Read, true)], true),
+        (5, vec![history(Right::Relay, true), history(Right::Write, false)], false),
+        (6, vec![history(Right::Write, false), history(Right::Read, true)], true),
+    ] {
+        for (right, caveats) in given {
+            world.grant_with((1, 0), Whole, (1, n), right, caveats);
+        }
+        assert_eq!(world.compartment.reads_history(&device((1, n))), reads, "{n}");
+        assert_eq!(world.compartment.is_closed_to(&first, &device((1, n))), !reads, "{n}");
+    }
+}
+
+#[test]
+fn only_boxes_that_somebody_answers_for_need_not_be_sealed_again() {
+    let mut world = World::new();
+    let (desk, other, unit, reader) = ((1, 0), (2, 0), (2, 4), (1, 4));
+    world.grant(other, Whole, unit, Right::Write);
+    world.grant(desk, Whole, reader, Right::Read);
+    let epoch = world.epoch(desk, &[], &[desk, other]);
+    let is_sealed =
+        |world: &World, asks| world.compartment.is_sealed(&epoch, &device(reader), &device(asks));
+    world.seal(unit, epoch, &[reader]);
+    assert!(is_sealed(&world, unit) && !is_sealed(&world, desk) && !is_sealed(&world, other));
+    world.seal(other, epoch, &[reader]);
+    assert!(is_sealed(&world, desk));
 }

@@ -16,9 +16,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 
+use super::disclosed;
 use super::later;
 use super::moved;
-use super::thread::Place;
+use super::open::Source;
+use super::thread::{Place, Thread};
 use super::{Desk, ENTRIES_PER_LOG_MAX, Listed, Listing, Opened, Shelf, Standings, Work, entry_of};
 use crate::codec::{DecodeError, Reader, Write as _};
 use crate::entry::run::{RunFault, VerifiedEntry, VerifiedRun};
@@ -202,7 +204,12 @@ impl Shelf {
         }
         let Some(listing) = Listing::load(desk.store, &record)? else { return Ok(false) };
         let tombstone = Tombstone { genesis, statement, at: desk.now };
-        self.bury(batch, record, &listing, tombstone);
+        let Desk { store, logbook, keys, .. } = *desk;
+        let source = Source { store, logbook, keys, run: None };
+        // What is disclosed is destroyed whether or not the rebase counts now.
+        let thread = source.thread(record, listing.places.iter().copied(), &|_, _| true)?;
+        let places = listing.places.iter().copied().chain(thread.places());
+        self.bury(batch, record, places.collect(), tombstone);
         desk.projection.erased(desk.store, batch, &record)?;
         desk.projection.finish(batch);
         Ok(true)
@@ -266,12 +273,18 @@ impl Shelf {
     }
 
     /// Puts a tombstone and queues all that is listed, and the search for what is not.
-    fn bury(&mut self, batch: &mut Batch, record: RecordId, listing: &Listing, stone: Tombstone) {
+    pub(super) fn bury(
+        &mut self,
+        batch: &mut Batch,
+        record: RecordId,
+        places: BTreeSet<Place>,
+        stone: Tombstone,
+    ) {
         drop(self.threads.take(&record));
         batch.put(Space::Erased, record.0, stone.encode());
         self.erased.insert(record, stone);
         let mut of_log: BTreeMap<LogNo, (usize, u64)> = BTreeMap::new();
-        for place in &listing.places {
+        for place in &places {
             let (count, last) = of_log.entry(place.no).or_default();
             *count += 1;
             *last = place.seq.max(*last);
@@ -306,6 +319,13 @@ impl Work<'_, '_> {
         })
     }
 
+    /// The statement by which a record is to be destroyed whose genesis was disclosed.
+    pub(super) fn erasure_of(&self, thread: &Thread) -> Option<Tombstone> {
+        let (genesis, log) = thread.genesis()?;
+        let statement = self.desk.standings.state(&log, &genesis).erased?;
+        Some(Tombstone { genesis, statement, at: self.desk.now })
+    }
+
     /// Takes an entry of an erased record, or the one that shows that the record is.
     pub(super) fn take_erased(
         &mut self,
@@ -318,7 +338,7 @@ impl Work<'_, '_> {
         let listed = listing.note(opened.place) != Listed::Beyond;
         if let Some(stone) = fresh {
             // No row of it can be there: a record is shown from its genesis on.
-            shelf.bury(self.batch, record, &listing, stone);
+            shelf.bury(self.batch, record, listing.places.iter().copied().collect(), stone);
         }
         let of_run = self.run.and_then(|run| entry_of(run, opened.place.seq));
         let is_empty = of_run.is_some_and(|e| e.payload.is_none() && e.key_box.is_none());
@@ -332,10 +352,15 @@ impl Work<'_, '_> {
     }
 }
 
-/// The record that begins at a place, if one does, whether or not it is erased.
+/// The record that begins at a place, if one does, whether or not it is erased. Where the epoch is
+/// closed here, a record that discloses the entry may be bound to it.
 pub fn record_at(desk: &Desk<'_>, log: &LogId, seq: u64) -> Result<Option<RecordId>, StoreError> {
     let Some(entry) = desk.logbook.entry(desk.store, log, seq)? else { return Ok(None) };
-    let Some(header) = open_header(desk, log, seq)? else { return Ok(None) };
+    let Some(header) = open_header(desk, log, seq)? else {
+        let records = disclosed::records(desk.store, log, seq..seq.saturating_add(1))?;
+        let bound = entry.box_hash.map(|hash| record_id(&log.digest(), &hash));
+        return Ok(bound.filter(|record| records.contains(record)));
+    };
     let begins = is_genesis(&header, &log.digest(), entry.box_hash);
     Ok(begins.then_some(header.record))
 }

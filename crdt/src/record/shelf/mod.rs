@@ -14,12 +14,15 @@
 //! `erase` destroys what records hold; `restate` shows them anew when statements about them change.
 
 mod cache;
+mod disclosed;
 mod erase;
 mod later;
 mod moved;
+mod open;
 mod prepare;
 mod read;
 mod reauthor;
+mod rebase;
 mod restate;
 #[cfg(test)]
 mod tests;
@@ -39,7 +42,7 @@ use crate::entry::sealed::{EntryKind, LogCipher, SealedHeader};
 use crate::epoch::{EpochKeys, KeyBox};
 use crate::gate::{self, Expected};
 use crate::hash::Digest;
-use crate::id::{AgencyNo, Class, CompartmentId, DeviceId, EntryId, EpochId, LogId, RecordId};
+use crate::id::{AgencyNo, Class, CompartmentId, DeviceId, EpochId, LogId, RecordId};
 use crate::logbook::{LogNo, Logbook};
 use crate::store::{Batch, Space, Store, StoreError};
 use crate::time::WallTime;
@@ -51,6 +54,8 @@ use super::receipt::{self, Receipts};
 
 use cache::Cache;
 pub use erase::{RecordState, Stewardship, Tombstone, genesis_of, places_of, record_at};
+pub(crate) use open::Opened;
+use open::{Source, entry_of};
 pub use prepare::{Draft, DraftError, Prepared, Writing, Written};
 pub use read::{Detail, EntryView, Quarantine, Reader, Verdict};
 use thread::{Place, Thread};
@@ -371,21 +376,6 @@ enum Listed {
     Beyond,
 }
 
-/// An entry, opened.
-#[derive(Clone, Debug)]
-pub(crate) struct Opened {
-    pub(crate) place: Place,
-    pub(crate) log: LogId,
-    pub(crate) id: EntryId,
-    pub(crate) header: SealedHeader,
-    /// The payload in clear; `None` where it is gone or does not open.
-    pub(crate) payload: Option<Vec<u8>>,
-    /// The key box in it.
-    pub(crate) key_box: Option<KeyBox>,
-    /// The hash of that box, be it there or destroyed. A record's id is bound to its genesis's.
-    pub(crate) box_hash: Option<Digest>,
-}
-
 /// One pass over entries of one log.
 struct Work<'w, 'd> {
     desk: &'w mut Desk<'d>,
@@ -410,6 +400,8 @@ struct Work<'w, 'd> {
     deferred: Option<Range<u64>>,
     /// Records whose threads are to be built anew.
     stale: BTreeSet<RecordId>,
+    /// Where entries came, or were opened, of which rebases may have disclosed something.
+    disclosable: Option<Range<u64>>,
 }
 
 /// Bytes of payloads that wait in a pass before they are judged. A frame has less.
@@ -439,6 +431,7 @@ impl<'w, 'd> Work<'w, 'd> {
             spent: 0,
             deferred: None,
             stale: BTreeSet::new(),
+            disclosable: None,
         }
     }
 
@@ -450,6 +443,7 @@ impl<'w, 'd> Work<'w, 'd> {
         let place = Place { no: self.no, seq: entry.seq };
         if !self.desk.keys.contains_key(&entry.epoch) {
             self.batch.put(Space::Waiting, waiting_key(&entry.epoch, place), Vec::new());
+            self.disclosable(entry.seq);
             return Ok(());
         }
         let Some(header) = self.header(entry.epoch, entry.seq, run.sealed(entry)) else {
@@ -461,9 +455,26 @@ impl<'w, 'd> Work<'w, 'd> {
             Some(seq) => self.box_at(seq)?,
         };
         let payload = self.payload(entry, run.payload(entry), key_box.as_ref());
-        let (log, id, box_hash) = (self.log, entry.id, entry.box_hash);
-        let opened = Opened { place, log, id, header, payload, key_box: own_box, box_hash };
-        self.judge(shelf, opened)
+        self.judge(
+            shelf,
+            Opened {
+                place,
+                log: self.log,
+                epoch: entry.epoch,
+                id: entry.id,
+                header,
+                payload,
+                key_box: own_box,
+                box_hash: entry.box_hash,
+                disclosed: None,
+            },
+        )
+    }
+
+    /// What rebases may disclose of this position decides something now, or nothing any more.
+    fn disclosable(&mut self, seq: u64) {
+        let span = self.disclosable.get_or_insert(seq..seq);
+        *span = span.start.min(seq)..span.end.max(seq.saturating_add(1));
     }
 
     /// Keeps what a clear entry says, if this version knows it.
@@ -474,7 +485,8 @@ impl<'w, 'd> Work<'w, 'd> {
 
     fn take_stored(&mut self, shelf: &mut Shelf, seq: u64) -> Result<(), StoreError> {
         let place = Place { no: self.no, seq };
-        let opened = open_stored(self.desk.store, self.desk.logbook, self.desk.keys, place)?;
+        self.disclosable(seq);
+        let opened = self.source().open(place)?;
         opened.map_or(Ok(()), |opened| self.judge(shelf, opened))
     }
 
@@ -529,6 +541,7 @@ impl<'w, 'd> Work<'w, 'd> {
                 return Ok(());
             }
         }
+        disclosed::note(self.batch, &opened);
         let closed = self.desk.standings.limit(&self.log) <= opened.place.seq;
         if closed && !shelf.threads.contains(&record) {
             // Nothing follows from it: it is listed, to be shown beside what counts.
@@ -626,6 +639,12 @@ impl<'w, 'd> Work<'w, 'd> {
         listing: &mut Listing,
         fresh: Vec<Opened>,
     ) -> Result<(), StoreError> {
+        if fresh.iter().any(|opened| opened.header.kind == EntryKind::REBASE) {
+            self.stale.insert(record);
+        }
+        if self.stale.contains(&record) {
+            return Ok(());
+        }
         let fits = |thread: &Thread| fresh.iter().all(|opened| thread.fits(opened));
         let mut thread = match shelf.threads.take(&record).filter(fits) {
             Some(thread) => thread,
@@ -655,18 +674,26 @@ impl<'w, 'd> Work<'w, 'd> {
             let mut thread = self.load_thread(record, &listing, &BTreeSet::new())?;
             self.evaluate(&mut thread)?;
             self.spent += thread.work();
-            self.show_thread(&thread, &mut listing)?;
-            shelf.threads.keep(record, thread);
+            if let Some(stone) = self.erasure_of(&thread) {
+                let places = listing.places.iter().copied().chain(thread.places());
+                shelf.bury(self.batch, record, places.collect(), stone);
+                self.desk.projection.erased(self.desk.store, self.batch, &record)?;
+            } else {
+                let shown = self.show_thread(&thread, &mut listing)?;
+                if !shown && listing.version > 0 {
+                    listing.version += 1;
+                    self.desk.projection.removed(self.desk.store, self.batch, &record)?;
+                }
+                shelf.threads.keep(record, thread);
+            }
         }
         self.listings.insert(record, listing);
         Ok(())
     }
 
-    fn evaluate(&mut self, thread: &mut Thread) -> Result<bool, StoreError> {
-        let standings = self.desk.standings;
-        thread.evaluate(standings, &mut |place| {
-            Ok(self.open(place)?.and_then(|opened| opened.payload))
-        })
+    fn evaluate(&self, thread: &mut Thread) -> Result<bool, StoreError> {
+        let source = self.source();
+        thread.evaluate(self.desk.standings, &mut |opened| source.payload(opened))
     }
 
     /// Projects what a thread says; false if there is nothing that counts.
@@ -679,50 +706,37 @@ impl<'w, 'd> Work<'w, 'd> {
     }
 
     fn load_thread(
-        &mut self,
+        &self,
         record: RecordId,
         listing: &Listing,
         except: &BTreeSet<Place>,
     ) -> Result<Thread, StoreError> {
-        let mut thread = Thread::new(record);
-        for place in listing.places.iter().filter(|place| !except.contains(place)) {
-            if let Some(opened) = self.open(*place)? {
-                thread.add(opened);
-            }
-        }
-        Ok(thread)
+        let places = listing.places.iter().copied().filter(|place| !except.contains(place));
+        let standings = self.desk.standings;
+        self.source().thread(record, places, &|log, seq| standings.limit(log) > seq)
     }
 
-    /// Opens an entry, of the run being taken or of the store.
-    fn open(&mut self, place: Place) -> Result<Option<Opened>, StoreError> {
-        let in_run = self.run.filter(|run| place.no == self.no && place.seq >= run.from().next);
-        match in_run {
-            Some(run) => self.open_in_run(run, place),
-            None => open_stored(self.desk.store, self.desk.logbook, self.desk.keys, place),
-        }
-    }
-
-    fn open_in_run(
-        &mut self,
-        run: &VerifiedRun,
-        place: Place,
-    ) -> Result<Option<Opened>, StoreError> {
-        let Some(entry) = entry_of(run, place.seq) else { return Ok(None) };
-        let Some(header) = self.header(entry.epoch, entry.seq, run.sealed(entry)) else {
-            return Ok(None);
+    const fn source(&self) -> Source<'_> {
+        let Desk { store, logbook, keys, .. } = *self.desk;
+        let run = match self.run {
+            Some(run) => Some((self.no, run)),
+            None => None,
         };
-        let key_box = match header.box_seq {
-            None => entry.key_box,
-            Some(seq) => self.box_at(seq)?,
-        };
-        let payload = self.payload(entry, run.payload(entry), key_box.as_ref());
-        let (log, id, box_hash) = (self.log, entry.id, entry.box_hash);
-        let key_box = entry.key_box;
-        Ok(Some(Opened { place, log, id, header, payload, key_box, box_hash }))
+        Source { store, logbook, keys, run }
     }
 
     fn finish(mut self, shelf: &mut Shelf) -> Result<(), StoreError> {
         self.judge_pending(shelf)?;
+        if let Some(span) = self.disclosable.take() {
+            for record in disclosed::records(self.desk.store, &self.log, span)? {
+                self.stale.insert(record);
+                if !self.listings.contains_key(&record)
+                    && let Some(listing) = Listing::load(self.desk.store, &record)?
+                {
+                    self.listings.insert(record, listing);
+                }
+            }
+        }
         for record in std::mem::take(&mut self.stale) {
             self.rebuild(shelf, record)?;
         }
@@ -740,35 +754,6 @@ impl<'w, 'd> Work<'w, 'd> {
         }
         Ok(())
     }
-}
-
-/// An entry of a run. They follow each other without a gap.
-fn entry_of(run: &VerifiedRun, seq: u64) -> Option<&VerifiedEntry> {
-    run.entries().get(usize::try_from(seq.checked_sub(run.from().next)?).ok()?)
-}
-
-/// Opens an entry that is in the store.
-pub(crate) fn open_stored(
-    store: &dyn Store,
-    logbook: &Logbook,
-    keys: &BTreeMap<EpochId, EpochKeys>,
-    place: Place,
-) -> Result<Option<Opened>, StoreError> {
-    let Some(log) = logbook.log(place.no).copied() else { return Ok(None) };
-    let Some(entry) = logbook.entry(store, &log, place.seq)? else { return Ok(None) };
-    let Some(keys) = keys.get(&entry.epoch) else { return Ok(None) };
-    let cipher = LogCipher::new(log, entry.epoch, keys.clone());
-    let Ok(header) = cipher.open_header(place.seq, &entry.sealed) else { return Ok(None) };
-    let key_box = match header.box_seq {
-        None => entry.key_box,
-        Some(seq) => logbook.entry(store, &log, seq)?.and_then(|entry| entry.key_box),
-    };
-    let sealed_hash = crate::hash::sha256(&entry.sealed);
-    let payload = key_box.zip(entry.payload).and_then(|(key_box, payload)| {
-        cipher.open_payload(place.seq, &sealed_hash, &key_box, &payload).ok()
-    });
-    let (id, key_box, box_hash) = (entry.id, entry.key_box, entry.box_hash);
-    Ok(Some(Opened { place, log, id, header, payload, key_box, box_hash }))
 }
 
 fn count_key(id: &CompartmentId) -> Vec<u8> {

@@ -18,7 +18,7 @@ use crate::store::{Batch, Space, Store, StoreError, damaged};
 
 use super::super::genesis::record_id;
 use super::thread::Place;
-use super::{Desk, Listing, Opened, Shelf, Work};
+use super::{Desk, Listing, Opened, Shelf, Work, disclosed};
 
 /// Most entries that one batch walks over, and most bytes of geneses that it holds meanwhile, not
 /// counting the last.
@@ -145,6 +145,10 @@ impl Work<'_, '_> {
             }
             ControlFlow::Continue(())
         })?;
+        let walked = span.start..next.unwrap_or(span.end);
+        for record in disclosed::records(store, &log, walked)? {
+            records.entry(record).or_insert(None);
+        }
         Ok((next, records))
     }
 
@@ -215,11 +219,13 @@ impl Work<'_, '_> {
         Opened {
             place: Place { no: self.no, seq },
             log: self.log,
+            epoch: stored.epoch,
             id: stored.id,
             header,
             payload,
             key_box: stored.key_box,
             box_hash: stored.box_hash,
+            disclosed: None,
         }
     }
 }

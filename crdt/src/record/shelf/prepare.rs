@@ -1,6 +1,6 @@
 //! Drafts become entries: what an author seals, before the log places and signs it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value};
 
@@ -129,6 +129,8 @@ pub struct Writing<'a> {
     pub standings: &'a dyn Standings,
     /// The author's log, under the epoch to write under.
     pub cipher: &'a LogCipher,
+    /// The epochs that are closed to some whom that one is open to.
+    pub closed: &'a BTreeSet<EpochId>,
     /// Seq of the first entry to be written.
     pub next_seq: u64,
     /// The author's clock.
@@ -158,6 +160,7 @@ impl Shelf {
                 Draft::Edit { record, patch } => {
                     self.check_once(&mut edited, record).map_err(at)?;
                     let thread = self.thread(writing, record).map_err(at)?;
+                    writing.prepare_rebase(thread, record, &mut prepared).map_err(at)?;
                     writing
                         .prepare_edit(&digest, thread, record, &patch, &mut prepared)
                         .map_err(at)?;
@@ -165,12 +168,14 @@ impl Shelf {
                 Draft::Label { record, label, cites } => {
                     self.check_once(&mut edited, record).map_err(at)?;
                     let thread = self.thread(writing, record).map_err(at)?;
+                    writing.prepare_rebase(thread, record, &mut prepared).map_err(at)?;
                     let statement = LabelStatement { label, cites };
                     writing.prepare_label(thread, record, &statement, &mut prepared).map_err(at)?;
                 }
                 Draft::Reauthor { record } => {
                     self.check_once(&mut edited, record).map_err(at)?;
                     let thread = self.thread(writing, record).map_err(at)?;
+                    writing.prepare_rebase(thread, record, &mut prepared).map_err(at)?;
                     writing.prepare_reauthor(&digest, thread, record, &mut prepared).map_err(at)?;
                 }
             }

@@ -14,8 +14,9 @@ use crate::time::WallTime;
 
 use super::super::kind::Kind;
 use super::super::label::Label;
+use super::open::Source;
 use super::thread::Thread;
-use super::{Listing, RecordState, Shelf, Standings, open_stored};
+use super::{Listing, RecordState, Shelf, Standings};
 
 pub use super::thread::{Quarantine, Verdict};
 
@@ -149,15 +150,11 @@ impl<'a> Reader<'a> {
         }
         let Some(listing) = Listing::load(self.store, &record)? else { return Ok(()) };
         let (store, logbook, keys) = (self.store, self.logbook, self.keys);
-        let mut thread = Thread::new(record);
-        for place in &listing.places {
-            if let Some(opened) = open_stored(store, logbook, keys, *place)? {
-                thread.add(opened);
-            }
-        }
-        thread.evaluate(self.standings, &mut |place| {
-            Ok(open_stored(store, logbook, keys, place)?.and_then(|opened| opened.payload))
-        })?;
+        let source = Source { store, logbook, keys, run: None };
+        let standings = self.standings;
+        let counts = |log: &LogId, seq| standings.limit(log) > seq;
+        let mut thread = source.thread(record, listing.places.into_iter(), &counts)?;
+        thread.evaluate(standings, &mut |opened| source.payload(opened))?;
         self.shelf.threads.keep(record, thread);
         Ok(())
     }

@@ -19,8 +19,8 @@ use crate::store::StoreError;
 use super::super::genesis::{decode_change, encode_change};
 use super::prepare::{DraftError, Prepared, Writing, Written, change_time};
 use super::read::Reader;
-use super::thread::{Place, Thread};
-use super::{ENTRIES_PER_LOG_MAX, Opened, open_stored};
+use super::thread::Thread;
+use super::{ENTRIES_PER_LOG_MAX, Opened};
 
 impl Reader<'_> {
     /// The logs of a device with changes of a record that wait for something quarantined and were
@@ -59,13 +59,11 @@ impl Writing<'_> {
             return Err(EditError::Full.into());
         }
         let mut replay = Replay::default();
-        for place in thread.outside() {
-            self.change_at(record, place)?.into_iter().for_each(|change| replay.know(change));
+        for opened in thread.outside() {
+            self.change_at(opened)?.into_iter().for_each(|change| replay.know(change));
         }
         for opened in elsewhere {
-            self.change_at(record, opened.place)?
-                .iter()
-                .for_each(|change| replay.overwrite(change));
+            self.change_at(opened)?.iter().for_each(|change| replay.overwrite(change));
         }
         let heads = thread.heads_behind(stuck.iter().map(|opened| opened.place));
         let mut at: Vec<Digest> = heads.iter().filter_map(|o| thread.hash(&o.place)).collect();
@@ -78,7 +76,7 @@ impl Writing<'_> {
         let mut scratch = thread.document().clone();
         let key_box = self.key_box(thread, &mut header);
         let first = self.next_seq + prepared.entries.len() as u64;
-        let groups = self.grouped(record, &stuck)?;
+        let groups = self.grouped(&stuck)?;
         let listed = no.map_or(0, |no| thread.entries_of(no));
         if listed + groups.len() > ENTRIES_PER_LOG_MAX {
             return Err(EditError::Full.into());
@@ -105,11 +103,11 @@ impl Writing<'_> {
     }
 
     /// The stuck entries in groups that one entry each can replace.
-    fn grouped(&self, record: RecordId, stuck: &[&Opened]) -> Result<Vec<Group>, DraftError> {
+    fn grouped(&self, stuck: &[&Opened]) -> Result<Vec<Group>, DraftError> {
         let mut groups: Vec<Group> = Vec::new();
         let mut ops = 0;
         for opened in stuck {
-            let change = self.change_at(record, opened.place)?;
+            let change = self.change_at(opened)?;
             let more = change.as_ref().map_or(0, |change| change.ops.len());
             let full =
                 |group: &Group| group.replaces.len() >= REPLACES_MAX || ops + more > CHANGE_OPS_MAX;
@@ -127,11 +125,12 @@ impl Writing<'_> {
     }
 
     /// The change of an entry, judged or not, if it is one by the actor that it must be by.
-    fn change_at(&self, record: RecordId, place: Place) -> Result<Option<Change>, StoreError> {
-        let opened = open_stored(self.store, self.logbook, self.keys, place)?;
-        Ok(opened.and_then(|opened| {
-            let change = change::decode(decode_change(opened.payload.as_deref()?).ok()?).ok()?;
-            let actor = document::actor(&opened.log.digest(), &record, opened.header.run);
+    fn change_at(&self, opened: &Opened) -> Result<Option<Change>, StoreError> {
+        let payload = self.source().payload(opened)?;
+        Ok(payload.and_then(|payload| {
+            let change = change::decode(decode_change(&payload).ok()?).ok()?;
+            let Opened { log, header, .. } = opened;
+            let actor = document::actor(&log.digest(), &header.record, header.run);
             (change.actor == actor && change.deps.len() <= DEPS_MAX).then_some(change)
         }))
     }

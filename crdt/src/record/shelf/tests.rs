@@ -11,6 +11,7 @@ mod history;
 mod limits;
 mod peer;
 mod quarantine;
+mod rebase;
 
 use proptest::prelude::*;
 use proptest::strategy::ValueTree as _;

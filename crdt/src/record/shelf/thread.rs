@@ -26,6 +26,7 @@
 
 mod author;
 mod stuck;
+mod verdict;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
@@ -35,7 +36,7 @@ use serde_json::{Map, Value};
 use crate::bounds::RECORD_OPS_MAX;
 use crate::document::{self, Document, Held};
 use crate::entry::sealed::{EntryKind, SealedHeader};
-use crate::gate::{self, Admitted, Expected, GateFault};
+use crate::gate::{self, Admitted, Expected};
 use crate::id::{AgencyNo, Class, CompartmentId, DeviceId, EntryId, LogId, RecordId};
 use crate::logbook::LogNo;
 use crate::store::StoreError;
@@ -45,70 +46,18 @@ use super::super::edge;
 use super::super::genesis::{Genesis, LabelStatement, Writers, decode_change, record_id};
 use super::super::kind::Kind;
 use super::super::label::{Label, Release, effective};
+use super::super::rebase;
 use super::{Opened, RecordState, RecordView, Standings};
 
 pub(crate) use author::Footing;
+pub(super) use verdict::Fault;
+pub use verdict::{Quarantine, Verdict};
 
 /// Where an entry is in this store.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(crate) struct Place {
     pub(crate) no: LogNo,
     pub(crate) seq: u64,
-}
-
-/// What became of an entry.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Verdict {
-    /// Something that it depends on is not there, or its payload is not.
-    Waiting,
-    /// It counts.
-    Materialised,
-    /// It does not count, anywhere.
-    Void(Fault),
-    /// It counts, but no document has it: the record is full of concurrent changes, which is the
-    /// same on every peer; or Automerge failed on it here, which is an alarm of this peer.
-    HeldBack,
-    /// Of a kind that this version does not know.
-    Unknown,
-    /// It is stored and passed on, and nothing follows from it. What depends on it waits.
-    Quarantined(Quarantine),
-    /// Its own device said it again in a later entry, which counts.
-    Replaced,
-}
-
-/// Why an entry is quarantined.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Quarantine {
-    /// Its log counts up to an earlier entry only: its device was revoked, or its log forked.
-    Closed,
-    /// No route of its device allows its class, the record's kind and its author's time together.
-    Route,
-}
-
-/// Why an entry does not count.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
-pub enum Fault {
-    /// The payload is malformed.
-    #[error("its payload is malformed")]
-    Payload,
-    /// The record has another genesis, or the record's id is not bound to this one.
-    #[error("it is no genesis of this record")]
-    Genesis,
-    /// Its author may not write this record.
-    #[error("its author may not write this record")]
-    Writer,
-    /// Its change does not pass the gate.
-    #[error("its change does not pass the gate: {0}")]
-    Gate(GateFault),
-    /// It depends on something that is no change of this record.
-    #[error("it depends on what is no change of this record")]
-    Dependency,
-    /// The record would have more operations than the format allows.
-    #[error("the record is full")]
-    Full,
-    /// It is there to replace, and replaces nothing.
-    #[error("it replaces nothing")]
-    Replaces,
 }
 
 /// What a materialised change contributes to the judgement of those after it.
@@ -175,7 +124,7 @@ pub(super) const ENTRY_WORK: usize = 16;
 pub(crate) const PAYLOADS_BYTES_MAX: usize = 1024 * 1024;
 
 /// Reads the payload of an entry in clear; `None` where it is gone or does not open.
-pub(crate) type ReadPayload<'a> = dyn FnMut(Place) -> Result<Option<Vec<u8>>, StoreError> + 'a;
+pub(crate) type ReadPayload<'a> = dyn FnMut(&Opened) -> Result<Option<Vec<u8>>, StoreError> + 'a;
 
 /// All entries of one record.
 #[derive(Debug)]
@@ -282,6 +231,23 @@ impl Thread {
         self.document.ops() + ENTRY_WORK * self.slots.len()
     }
 
+    pub(crate) fn contains(&self, place: &Place) -> bool {
+        self.slots.contains_key(place)
+    }
+
+    pub(crate) fn places(&self) -> impl Iterator<Item = Place> {
+        self.slots.keys().copied()
+    }
+
+    pub(crate) fn opened(&self, place: &Place) -> Option<&Opened> {
+        self.slots.get(place).map(|slot| &slot.opened)
+    }
+
+    /// The genesis that counts, and its log.
+    pub(crate) fn genesis(&self) -> Option<(EntryId, LogId)> {
+        self.beginning.as_ref().map(|beginning| (beginning.id, beginning.log))
+    }
+
     /// Adds an entry that fits; [`Thread::evaluate`] judges it.
     pub(crate) fn add(&mut self, mut opened: Opened) {
         let place = opened.place;
@@ -370,6 +336,8 @@ impl Thread {
             Quarantine::Closed
         } else {
             match &self.beginning {
+                // What a rebase discloses is judged for itself.
+                Some(_) if header.kind == EntryKind::REBASE => return,
                 Some(beginning) if header.kind != EntryKind::GENESIS => {
                     if standings.allows(log, beginning.kind, header.wall) {
                         return;
@@ -397,7 +365,7 @@ impl Thread {
     ) -> Result<bool, StoreError> {
         let Some(slot) = self.slots.get_mut(&place) else { return Ok(false) };
         let payload = if std::mem::take(&mut slot.stored) {
-            read(place)?
+            read(&slot.opened)?
         } else {
             self.payload_bytes -= slot.opened.payload.as_ref().map_or(0, Vec::len);
             slot.opened.payload.take()
@@ -547,6 +515,9 @@ impl Thread {
             EntryKind::CHANGE => self.judge_change(opened, payload, standings).map(Some),
             EntryKind::REAUTHOR => self.judge_reauthor(opened, payload, standings),
             EntryKind::LABEL => self.judge_label(opened, payload, standings).map(|()| None),
+            EntryKind::REBASE => rebase::decode(payload, opened.log.compartment, self.record)
+                .map(|_| None)
+                .map_err(|_| Fault::Payload),
             _ => return (Verdict::Unknown, None),
         };
         match outcome {
@@ -718,8 +689,11 @@ impl Thread {
     pub(crate) fn summary(&self, standings: &dyn Standings) -> Option<Summary> {
         let Beginning { id, log, kind, wall, released_from, .. } = self.beginning.as_ref()?;
         let state = standings.state(log, id);
-        // Whoever's entry does not count must not make the record urgent.
-        let counts = |slot: &&Slot| self.verdict(slot) == Verdict::Materialised;
+        // Whoever's entry does not count, or says nothing, must not make the record urgent.
+        let counts = |slot: &&Slot| {
+            slot.opened.header.kind != EntryKind::REBASE
+                && self.verdict(slot) == Verdict::Materialised
+        };
         let classes = self.slots.values().filter(counts).map(|slot| slot.opened.log.class);
         Some(Summary {
             compartment: log.compartment,

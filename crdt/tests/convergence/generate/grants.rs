@@ -207,6 +207,7 @@ impl Draft {
         caveats.not_after_ms = rng.chance(15).then(|| rng.below(4) as u64);
         caveats.quota_bytes = rng.chance(15).then(|| rng.below(4) as u64);
         caveats.incarnations = rng.chance(30).then(|| rng.pick(&[0, 1, 1, 2, 3, 64]));
+        caveats.history = rng.chance(20);
         caveats
     }
 }

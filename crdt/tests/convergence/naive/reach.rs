@@ -335,11 +335,12 @@ impl Naive<'_> {
                     && within(&stated.not_before_ms, &own.not_before_ms, |a, b| a >= b)
                     && within(&stated.not_after_ms, &own.not_after_ms, |a, b| a <= b)
                     && within(&stated.quota_bytes, &own.quota_bytes, |a, b| a <= b)
-                    && within(&stated.incarnations, &own.incarnations, |a, b| a <= b))
+                    && within(&stated.incarnations, &own.incarnations, |a, b| a <= b)
+                    && (own.history || !stated.history))
     }
 
     /// §3: "the limits that the grant states and where it states none those of the issuer's route,
-    /// ... the grant's word on granting on".
+    /// ... the grant's word on granting on and on history".
     fn inherited(&self, route: &Key, stated: &Caveats) -> Caveats {
         if self.has(Bug::ForgottenLimits) {
             return stated.clone();
@@ -353,6 +354,7 @@ impl Naive<'_> {
             quota_bytes: stated.quota_bytes.or(own.quota_bytes),
             incarnations: stated.incarnations.or(own.incarnations),
             may_delegate: stated.may_delegate,
+            history: stated.history,
         }
     }
 
@@ -402,9 +404,9 @@ fn within<T>(stated: &Option<T>, own: &Option<T>, good: impl Fn(&T, &T) -> bool)
     }
 }
 
-/// A desk's limits: none, and it may grant on.
+/// A desk's limits: none. It may grant on, and give history.
 fn full() -> Caveats {
-    Caveats { may_delegate: true, ..Caveats::default() }
+    Caveats { may_delegate: true, history: true, ..Caveats::default() }
 }
 
 fn encoded(member: &Member) -> Vec<u8> {

@@ -55,6 +55,7 @@ fn join(story: &mut Story<'_>, actor: &Actor, founded: &Coalition) -> Result<(),
     let invite = PeerInvite {
         name: actor.agency.is_none().then(|| actor.name.to_owned()),
         device: actor.agency.is_none(),
+        history: false,
         expires_s: INVITATION_S,
         addresses: vec![address],
     };

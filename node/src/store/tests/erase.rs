@@ -115,6 +115,7 @@ impl Peer {
             keys: &self.keys,
             standings: &Alone,
             cipher: &cipher,
+            closed: &BTreeSet::new(),
             next_seq: head.next,
             now: WallTime(8),
             entropy: &mut self.entropy,

@@ -99,7 +99,7 @@ proptest! {
         // One that has everything, and one that has everything and is interrupted.
         let after = std::mem::replace(&mut world.archive, Peer::new(&world.roll, Planted::Nothing));
         let mut interrupted = Peer::new(&after.roll, Planted::Nothing);
-        interrupted.open_late_epoch();
+        interrupted.open_epochs();
         for log in whole.keys().map(|(log, _)| *log).collect::<BTreeSet<_>>() {
             while interrupted.pull(&after, &log, 64).is_some() {}
         }
@@ -153,7 +153,7 @@ proptest! {
         }
         // Whoever reads takes what the relay forwards, and says of the rest what he would have.
         let mut reader = Peer::new(&world.roll, Planted::Nothing);
-        reader.open_late_epoch();
+        reader.open_epochs();
         for log in whole.keys().map(|(log, _)| *log).collect::<BTreeSet<_>>() {
             while reader.pull(&relay, &log, 64).is_some() {}
             prop_assert_eq!(reader.logbook.head(&log), world.archive.logbook.head(&log));

@@ -12,6 +12,7 @@ use crate::entry::run::{NewEntry, write_segment};
 use crate::id::{EntryId, Incarnation};
 use crate::keys::Signer;
 use crate::record::genesis::{LabelStatement, encode_change};
+use crate::record::rebase::{self, Disclosure};
 
 /// Devices; the even ones are of one agency, the odd ones of another.
 pub(super) const DEVICES: u8 = 4;
@@ -250,6 +251,8 @@ struct Device {
     peer: Peer,
     signer: Signer,
     entropy: SeededEntropy,
+    /// Whether the first epoch is closed to some whom the second is open to.
+    discloses: bool,
 }
 
 impl Device {
@@ -258,6 +261,9 @@ impl Device {
         LogId { compartment: COMPARTMENT, class, device, incarnation: Incarnation(1) }
     }
 }
+
+/// What a liar does to disclosures.
+pub(super) type Rewrite = dyn Fn(&mut Vec<Disclosure>);
 
 /// The devices, and a peer that saw everything in the order in which it was written.
 pub(super) struct World {
@@ -272,25 +278,73 @@ pub(super) struct World {
 impl World {
     /// Acts a history out.
     pub(super) fn play(history: &[Step]) -> Self {
+        Self::play_before(history, false)
+    }
+
+    /// The same, where there may be newcomers: peers without the keys of the first epoch.
+    pub(super) fn play_before(history: &[Step], newcomers: bool) -> Self {
         let signer = |n: u8| Signer::from_seed(&[n + 1; 32]);
         let agency = |n: u8| (DeviceId(signer(n).public()), AgencyNo(u16::from(n % 2)));
         let roll = Roll { agencies: (0..DEVICES).map(agency).collect(), ..Roll::default() };
         let devices = (0..DEVICES).map(|n| {
             let mut peer = Peer::new(&roll, Planted::Nothing);
-            peer.open_late_epoch();
-            Device { peer, signer: signer(n), entropy: SeededEntropy::new(n.into()) }
+            peer.open_epochs();
+            let entropy = SeededEntropy::new(n.into());
+            Device { peer, signer: signer(n), entropy, discloses: newcomers }
         });
         let mut archive = Peer::new(&roll, Planted::Nothing);
-        archive.open_late_epoch();
+        archive.open_epochs();
         let devices = devices.collect();
         let mut world = Self { devices, roll, archive, records: Vec::new(), now: 1_000 };
         for step in history {
-            world.step(step);
+            world.act(step);
         }
         world
     }
 
-    fn step(&mut self, step: &Step) {
+    /// A device writes, under the second epoch, a rebase of all that it knows of a record, changed.
+    pub(super) fn lie(&mut self, device: u8, record: RecordId, rewrite: &Rewrite) {
+        let logs: Vec<LogId> = self.archive.logbook.logs().map(|(log, _)| *log).collect();
+        let device = &mut self.devices[usize::from(device)];
+        for log in logs {
+            while device.peer.pull(&self.archive, &log, 256).is_some() {}
+        }
+        let entries = device.peer.show(record).unwrap().entries;
+        let mut all = Vec::new();
+        for entry in entries.iter().filter(|entry| entry.kind != EntryKind::REBASE) {
+            let Peer { store, logbook, keys, .. } = &device.peer;
+            let source = Source { store, logbook, keys, run: None };
+            let place = Place { no: logbook.state(&entry.log).unwrap().no, seq: entry.seq };
+            let opened = source.open(place).unwrap().unwrap();
+            let key = source.record_key(&opened).unwrap().unwrap();
+            all.push(Disclosure { log: entry.log, key, entries: vec![(entry.seq, opened.header)] });
+        }
+        rewrite(&mut all);
+        let log = device.log(Class::Routine);
+        let head = device.peer.logbook.head(&log);
+        let (id, keys) = epoch(true);
+        let cipher = LogCipher::new(log, id, keys);
+        let header = SealedHeader {
+            kind: EntryKind::REBASE,
+            record,
+            wall: WallTime(self.now),
+            run: 0,
+            box_seq: None,
+            own_deps: vec![],
+            deps: vec![],
+            replaces: vec![],
+        };
+        let key_box: KeyBox = device.entropy.array();
+        let sealed = cipher.seal_header(head.next, &header);
+        let hash = crate::hash::sha256(&sealed);
+        let [payload] = rebase::encode(&all).try_into().unwrap();
+        let payload = cipher.seal_payload(head.next, &hash, &key_box, &payload);
+        let entry = NewEntry { epoch: id, sealed, key_box: Some(key_box), payload };
+        let run = write_segment(&log, &head, &device.signer, &[entry]).unwrap();
+        assert!(device.peer.take(&run) && self.archive.take(&run));
+    }
+
+    pub(super) fn act(&mut self, step: &Step) {
         self.now += 1;
         let now = self.now - step.slow;
         let logs: Vec<LogId> = self.archive.logbook.logs().map(|(log, _)| *log).collect();
@@ -359,6 +413,21 @@ impl World {
     /// last.
     pub(super) fn deliver(&self, deliveries: &[Delivery], last: &[Move], planted: Planted) -> Peer {
         let mut peer = Peer::new(&self.roll, planted);
+        self.deliver_to(&mut peer, deliveries);
+        peer.open_epochs();
+        self.aim(last).settle(&mut peer);
+        peer
+    }
+
+    /// A peer that lacks the keys of the first epoch, in the same way.
+    pub(super) fn deliver_to_newcomer(&self, deliveries: &[Delivery], last: &[Move]) -> Peer {
+        let mut peer = Peer::newcomer(&self.roll);
+        self.deliver_to(&mut peer, deliveries);
+        self.aim(last).settle(&mut peer);
+        peer
+    }
+
+    fn deliver_to(&self, peer: &mut Peer, deliveries: &[Delivery]) {
         let logs: Vec<LogId> = self.archive.logbook.logs().map(|(log, _)| *log).collect();
         let names = self.names();
         let mut runs = Vec::new();
@@ -369,7 +438,7 @@ impl World {
                 Then::Nothing => {}
                 Then::Again => assert!(runs.iter().all(|run| !peer.take(run))),
                 Then::Restart => peer.restart(),
-                Then::LateKeys => peer.open_late_epoch(),
+                Then::LateKeys => peer.open_epochs(),
                 Then::Move(one) => peer.learn(one, &logs, &names),
                 Then::JudgeMoved => {
                     peer.judge_moved();
@@ -380,15 +449,12 @@ impl World {
             while peer.pull(&self.archive, log, 256).is_some() {}
             assert_eq!(peer.logbook.head(log), self.archive.logbook.head(log));
         }
-        peer.open_late_epoch();
-        self.aim(last).settle(&mut peer);
-        peer
     }
 
     /// A fresh peer to which these moves are known before anything comes.
     pub(super) fn deliver_at_once(&self, last: &[Move]) -> Peer {
         let mut peer = Peer::new(&self.roll, Planted::Nothing);
-        peer.open_late_epoch();
+        peer.open_epochs();
         self.aim(last).settle(&mut peer);
         for (log, _) in self.archive.logbook.logs() {
             while peer.pull(&self.archive, log, 256).is_some() {}
@@ -485,12 +551,15 @@ impl Device {
         (cipher, next_seq): (&LogCipher, u64),
         now: u64,
     ) -> Option<Prepared> {
+        let discloses = self.discloses && cipher.epoch() == epoch(true).0;
+        let closed = discloses.then_some(epoch(false).0).into_iter().collect();
         let mut writing = Writing {
             store: &self.peer.store,
             logbook: &self.peer.logbook,
             keys: &self.peer.keys,
             standings: standings.unwrap_or(&self.peer.roll),
             cipher,
+            closed: &closed,
             next_seq,
             now: WallTime(now),
             entropy: &mut self.entropy,

@@ -101,6 +101,11 @@ impl Peer {
         }
     }
 
+    /// A peer that has the keys of the second epoch alone.
+    pub(super) fn newcomer(roll: &Roll) -> Self {
+        Self { keys: BTreeMap::from([epoch(true)]), ..Self::new(roll, Planted::Nothing) }
+    }
+
     /// Takes a run; false if it does not follow what is there.
     pub(super) fn take(&mut self, run: &VerifiedRun) -> bool {
         let mut batch = Batch::default();
@@ -237,13 +242,16 @@ impl Peer {
         Some(run)
     }
 
-    /// The keys of the second epoch come.
-    pub(super) fn open_late_epoch(&mut self) {
-        let (id, keys) = epoch(true);
-        if self.keys.insert(id, keys).is_some() || self.planted == Planted::LeavesClosed {
+    /// The keys come of the epoch that this peer lacks.
+    pub(super) fn open_epochs(&mut self) {
+        if self.planted == Planted::LeavesClosed {
             return;
         }
-        self.shelf.epoch_opened(id);
+        for (id, keys) in [epoch(false), epoch(true)] {
+            if self.keys.insert(id, keys).is_none() {
+                self.shelf.epoch_opened(id);
+            }
+        }
         while self.shelf.has_opened_epochs() {
             let mut batch = Batch::default();
             let mut desk = Desk {

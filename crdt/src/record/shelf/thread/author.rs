@@ -100,9 +100,9 @@ impl Thread {
     }
 
     /// What no document shows: other changes than those that are materialised.
-    pub(crate) fn outside(&self) -> impl Iterator<Item = Place> + '_ {
+    pub(crate) fn outside(&self) -> impl Iterator<Item = &Opened> {
         let outside = |slot: &&Slot| slot.change.is_none() && has_line(&slot.opened);
-        self.slots.values().filter(outside).map(|slot| slot.opened.place)
+        self.slots.values().filter(outside).map(|slot| &slot.opened)
     }
 }
 

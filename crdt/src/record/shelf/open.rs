@@ -1,0 +1,230 @@
+//! Opening entries: with the keys of their epochs, or with what a rebase of their record discloses.
+//!
+//! Who has an epoch's keys opens its entries with those and nothing else. An entry whose epoch is
+//! closed here opens by the first disclosure that fits, in the order of the rebases' ids; which one
+//! that is follows from the entries that are held alone. One fits if its key opens the payload, and
+//! the payload says that it is of the record: a genesis by its key box, a change by its actor.
+
+use std::collections::BTreeMap;
+
+use crate::change;
+use crate::document;
+use crate::entry::run::{VerifiedEntry, VerifiedRun};
+use crate::entry::sealed::{EntryKind, LogCipher, SealedHeader};
+use crate::epoch::{EpochKeys, KeyBox};
+use crate::hash::{Digest, sha256};
+use crate::id::{EntryId, EpochId, LogId, RecordId};
+use crate::logbook::{LogNo, Logbook, StoredEntry};
+use crate::seal::Key;
+use crate::store::{Store, StoreError};
+
+use super::super::genesis::{decode_change, record_id};
+use super::super::rebase::{self, Disclosure};
+use super::thread::{Place, Thread};
+
+/// Most rebases of one record in one log that disclose: the first so many. An author writes no more.
+pub(super) const REBASES_PER_LOG_MAX: usize = 256;
+
+/// An entry, opened.
+#[derive(Clone, Debug)]
+pub(crate) struct Opened {
+    pub(crate) place: Place,
+    pub(crate) log: LogId,
+    pub(crate) epoch: EpochId,
+    pub(crate) id: EntryId,
+    pub(crate) header: SealedHeader,
+    /// The payload in clear; `None` where it is gone or does not open.
+    pub(crate) payload: Option<Vec<u8>>,
+    /// The key box in it.
+    pub(crate) key_box: Option<KeyBox>,
+    /// The hash of that box, be it there or destroyed. A record's id is bound to its genesis's.
+    pub(crate) box_hash: Option<Digest>,
+    /// The record key by which it opened, if a rebase disclosed it.
+    pub(crate) disclosed: Option<Key>,
+}
+
+/// Where entries are: in the store, or in a run that is being taken.
+#[derive(Clone, Copy)]
+pub(super) struct Source<'a> {
+    pub(super) store: &'a dyn Store,
+    pub(super) logbook: &'a Logbook,
+    pub(super) keys: &'a BTreeMap<EpochId, EpochKeys>,
+    pub(super) run: Option<(LogNo, &'a VerifiedRun)>,
+}
+
+impl Source<'_> {
+    fn entry(&self, log: &LogId, place: Place) -> Result<Option<StoredEntry>, StoreError> {
+        let in_run = self.run.filter(|(no, run)| *no == place.no && place.seq >= run.from().next);
+        let Some((_, run)) = in_run else {
+            return self.logbook.entry(self.store, log, place.seq);
+        };
+        Ok(entry_of(run, place.seq).map(|entry| StoredEntry {
+            detached: entry.detached,
+            id: entry.id,
+            epoch: entry.epoch,
+            sealed: run.sealed(entry).to_vec(),
+            key_box: entry.key_box,
+            box_hash: entry.box_hash,
+            payload: run.payload(entry).map(<[u8]>::to_vec),
+            signed: None,
+        }))
+    }
+
+    /// The key box that opens an entry with this header.
+    fn box_of(
+        &self,
+        log: &LogId,
+        no: LogNo,
+        header: &SealedHeader,
+        own: Option<KeyBox>,
+    ) -> Result<Option<KeyBox>, StoreError> {
+        let Some(seq) = header.box_seq else { return Ok(own) };
+        Ok(self.entry(log, Place { no, seq })?.and_then(|entry| entry.key_box))
+    }
+
+    /// Opens an entry with its epoch's keys.
+    pub(super) fn open(&self, place: Place) -> Result<Option<Opened>, StoreError> {
+        let Some(log) = self.logbook.log(place.no).copied() else { return Ok(None) };
+        let Some(entry) = self.entry(&log, place)? else { return Ok(None) };
+        let Some(keys) = self.keys.get(&entry.epoch) else { return Ok(None) };
+        let cipher = LogCipher::new(log, entry.epoch, keys.clone());
+        let Ok(header) = cipher.open_header(place.seq, &entry.sealed) else { return Ok(None) };
+        let key_box = self.box_of(&log, place.no, &header, entry.key_box)?;
+        let hash = sha256(&entry.sealed);
+        let payload = key_box.zip(entry.payload.as_ref()).and_then(|(key_box, payload)| {
+            cipher.open_payload(place.seq, &hash, &key_box, payload).ok()
+        });
+        Ok(Some(opened(place, log, &entry, header, payload, None)))
+    }
+
+    /// Opens an entry with what a rebase of a record discloses of it.
+    fn open_disclosed(
+        &self,
+        record: RecordId,
+        place: Place,
+        (log, key): (&LogId, &Key),
+        header: &SealedHeader,
+    ) -> Result<Option<Opened>, StoreError> {
+        let Some(entry) = self.entry(log, place)? else { return Ok(None) };
+        if self.keys.contains_key(&entry.epoch) {
+            return Ok(None);
+        }
+        Ok(open_payload(log, place.seq, key, &entry)
+            .filter(|payload| is_of(record, log, header, entry.box_hash, payload))
+            .map(|payload| {
+                opened(place, *log, &entry, header.clone(), Some(payload), Some(key.clone()))
+            }))
+    }
+
+    /// The payload of an opened entry, read again.
+    pub(super) fn payload(&self, opened: &Opened) -> Result<Option<Vec<u8>>, StoreError> {
+        let Some(key) = &opened.disclosed else {
+            return Ok(self.open(opened.place)?.and_then(|opened| opened.payload));
+        };
+        let entry = self.entry(&opened.log, opened.place)?;
+        Ok(entry.and_then(|entry| open_payload(&opened.log, opened.place.seq, key, &entry)))
+    }
+
+    /// The record key of an opened entry.
+    pub(super) fn record_key(&self, opened: &Opened) -> Result<Option<Key>, StoreError> {
+        if let Some(key) = &opened.disclosed {
+            return Ok(Some(key.clone()));
+        }
+        let Some(keys) = self.keys.get(&opened.epoch) else { return Ok(None) };
+        let Opened { log, place, header, .. } = opened;
+        let key_box = self.box_of(log, place.no, header, opened.key_box)?;
+        Ok(key_box.and_then(|key_box| keys.record_key(log, &key_box)))
+    }
+
+    /// All entries of a record that open: those in these places, and what those rebases among them
+    /// disclose that `counts` says yes to.
+    pub(super) fn thread(
+        &self,
+        record: RecordId,
+        places: impl Iterator<Item = Place>,
+        counts: &dyn Fn(&LogId, u64) -> bool,
+    ) -> Result<Thread, StoreError> {
+        let mut thread = Thread::new(record);
+        let mut rebases = Vec::new();
+        for place in places {
+            let Some(opened) = self.open(place)? else { continue };
+            if counts(&opened.log, place.seq) {
+                rebases.extend(disclosures(&opened).map(|all| (place, opened.id, all)));
+            }
+            thread.add(opened);
+        }
+        rebases.sort_unstable_by_key(|(place, ..)| *place);
+        let mut of_log: BTreeMap<LogNo, usize> = BTreeMap::new();
+        rebases.retain(|(place, ..)| {
+            let count = of_log.entry(place.no).or_default();
+            *count += 1;
+            *count <= REBASES_PER_LOG_MAX
+        });
+        rebases.sort_unstable_by_key(|(_, id, _)| *id);
+        for Disclosure { log, key, entries } in rebases.into_iter().flat_map(|(.., all)| all) {
+            let Some(state) = self.logbook.state(&log) else { continue };
+            let no = state.no;
+            for (seq, header) in entries {
+                let place = Place { no, seq };
+                if !thread.contains(&place)
+                    && let Some(opened) =
+                        self.open_disclosed(record, place, (&log, &key), &header)?
+                {
+                    thread.add(opened);
+                }
+            }
+        }
+        Ok(thread)
+    }
+}
+
+/// What an entry discloses, if it is a rebase.
+pub(super) fn disclosures(opened: &Opened) -> Option<Vec<Disclosure>> {
+    let payload = opened.payload.as_ref().filter(|_| opened.header.kind == EntryKind::REBASE)?;
+    rebase::decode(payload, opened.log.compartment, opened.header.record).ok()
+}
+
+/// An entry of a run. They follow each other without a gap.
+pub(super) fn entry_of(run: &VerifiedRun, seq: u64) -> Option<&VerifiedEntry> {
+    run.entries().get(usize::try_from(seq.checked_sub(run.from().next)?).ok()?)
+}
+
+fn opened(
+    place: Place,
+    log: LogId,
+    entry: &StoredEntry,
+    header: SealedHeader,
+    payload: Option<Vec<u8>>,
+    disclosed: Option<Key>,
+) -> Opened {
+    let StoredEntry { id, epoch, key_box, box_hash, .. } = *entry;
+    Opened { place, log, epoch, id, header, payload, key_box, box_hash, disclosed }
+}
+
+fn open_payload(log: &LogId, seq: u64, key: &Key, entry: &StoredEntry) -> Option<Vec<u8>> {
+    let hash = sha256(&entry.sealed);
+    let payload = entry.payload.as_ref()?;
+    LogCipher::open_payload_with(key, (log, &entry.epoch), seq, &hash, payload).ok()
+}
+
+/// Whether a disclosed entry is of the record, as far as it can say so itself.
+fn is_of(
+    record: RecordId,
+    log: &LogId,
+    header: &SealedHeader,
+    box_hash: Option<Digest>,
+    payload: &[u8],
+) -> bool {
+    let digest = log.digest();
+    match header.kind {
+        EntryKind::GENESIS => box_hash.is_some_and(|hash| record_id(&digest, &hash) == record),
+        EntryKind::CHANGE | EntryKind::REAUTHOR => match decode_change(payload) {
+            Ok([]) => header.kind == EntryKind::REAUTHOR,
+            Ok(bytes) => change::decode(bytes)
+                .is_ok_and(|change| change.actor == document::actor(&digest, &record, header.run)),
+            Err(_) => false,
+        },
+        EntryKind::LABEL => true,
+        _ => false,
+    }
+}
