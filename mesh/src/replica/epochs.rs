@@ -263,7 +263,7 @@ impl<S: Store> Replica<S> {
         left_out.retain(|card| {
             card.device != own
                 && compartment.reads_history(&card.device)
-                && !compartment.is_sealed(&epoch, &card.device, &own)
+                && !compartment.boxed(&epoch).any(|device| *device == card.device)
                 && self.can_seal_to(compartment, card)
         });
         let statements = self.seals_of(id, epoch, &left_out);
