@@ -101,6 +101,10 @@ impl<S: Store> Replica<S> {
             self.say_fork(link, &log)?;
             return Ok(Ok(()));
         }
+        if !self.admits_run(&log, &run) {
+            self.refuse(link, tag, id, &run);
+            return Ok(Ok(()));
+        }
         let head = self.logbook.head(&log);
         if run.first != head.next {
             if refused {
@@ -108,10 +112,6 @@ impl<S: Store> Replica<S> {
             } else {
                 self.say_position(link, id, run.key);
             }
-            return Ok(Ok(()));
-        }
-        if !self.admits_run(&log, &run) {
-            self.refuse(link, tag, id, &run);
             return Ok(Ok(()));
         }
         let unverified =
@@ -140,7 +140,7 @@ impl<S: Store> Replica<S> {
     }
 
     /// Whether runs of an area are taken from a peer: it has a right there, or brings what shows it.
-    fn may_bring(&self, link: Link, id: CompartmentId) -> bool {
+    pub(super) fn may_bring(&self, link: Link, id: CompartmentId) -> bool {
         let device = self.sessions.get(&link).map(|session| session.device);
         let served = device.is_some_and(|device| self.right(id, &device).is_some());
         served || self.coalition(CoalitionId(id.0)).is_some()
@@ -344,7 +344,8 @@ impl<S: Store> Replica<S> {
         }
         let forked = self.spread_forks(barrier)?;
         let exceeded = self.spread_excesses(barrier)?;
-        if authority || forked || exceeded {
+        let strayed = self.spread_strays(barrier)?;
+        if authority || forked || exceeded || strayed {
             self.on_authority_changed()?;
         }
         self.say_owed();
@@ -391,7 +392,9 @@ impl<S: Store> Replica<S> {
             self.retry_intros(link)?;
             self.introduce_missing(link);
             self.start_new_comparisons(link);
+            self.compare_renamed(link);
         }
+        self.renamed.clear();
         self.ask_again();
         Ok(())
     }

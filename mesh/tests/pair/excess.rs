@@ -159,11 +159,11 @@ fn a_desk_that_is_known_by_its_own_logs_alone_is_proven_to_whoever_holds_none_of
     world.inject(2, link, Frame::JoinAnswer { answer }.encode());
     world.input(2, Input::Sent { link });
     let open = world.peers[2].sent.iter().map(|bytes| Frame::decode(bytes).unwrap());
-    let nonce = open.filter_map(|frame| match frame {
+    let nonce = open.rev().find_map(|frame| match frame {
         Frame::Open { nonce, .. } => Some(nonce),
         _ => None,
     });
-    let parts: [&[u8]; 4] = [&area.0, &nonce.last().unwrap(), &keys(3).id().0, &inviter.0];
+    let parts: [&[u8]; 4] = [&area.0, &nonce.unwrap(), &keys(3).id().0, &inviter.0];
     let name = Domain::SessionTag.hash(&parts)[..8].try_into().unwrap();
     let hello = Frame::Hello { digest: [1; 16], areas: vec![(name, [2; 16])] };
     world.inject(2, link, hello.encode());

@@ -16,6 +16,7 @@ mod govern;
 mod hostile;
 mod scattered;
 mod strangers;
+mod strays;
 mod stripped;
 mod world;
 
