@@ -36,23 +36,25 @@ impl LogKey {
     /// The key of a log: class in the first nibble, then 31 nibbles of the log's digest.
     #[must_use]
     pub fn of(log: &LogId) -> Self {
-        let digest = log.digest();
-        let mut key = [0; 16];
-        for (to, from) in key.iter_mut().zip(digest) {
-            *to = from;
-        }
-        if let Some(first) = key.first_mut() {
-            *first = (log.class as u8) << 4 | *first & 0x0f;
-        }
-        Self(key)
+        Self::of_class(log.class, &log.digest())
     }
 
     /// The key under which a device with too many incarnations is named, in place of its logs.
     #[must_use]
     pub fn of_excess(compartment: &CompartmentId, device: &DeviceId) -> Self {
-        let mut key = truncate(&excess_digest(compartment, device));
+        Self::of_class(Class::Authority, &excess_digest(compartment, device))
+    }
+
+    /// The key under which the authority entries are named that travel alone.
+    #[must_use]
+    pub fn of_strays(compartment: &CompartmentId) -> Self {
+        Self::of_class(Class::Authority, &Domain::Strays.hash(&[&compartment.0]))
+    }
+
+    fn of_class(class: Class, digest: &Digest) -> Self {
+        let mut key = truncate(digest);
         if let Some(first) = key.first_mut() {
-            *first = (Class::Authority as u8) << 4 | *first & 0x0f;
+            *first = (class as u8) << 4 | *first & 0x0f;
         }
         Self(key)
     }
@@ -178,13 +180,42 @@ impl Frontier {
         logs: impl Iterator<Item = LogKey>,
     ) {
         for key in logs {
-            self.leaves.remove(&key);
-            self.forked.remove(&key);
-            self.moved(&key);
+            self.remove(&key);
         }
         let id = EntryId(excess_digest(compartment, device));
         let key = LogKey::of_excess(compartment, device);
         self.set(key, Head { next: 1, id, epoch: NO_EPOCH });
+    }
+
+    /// Names a log no more.
+    pub fn remove(&mut self, key: &LogKey) {
+        self.leaves.remove(key);
+        self.forked.remove(key);
+        self.moved(key);
+    }
+
+    /// Whether a log is named.
+    #[must_use]
+    pub fn is_named(&self, key: &LogKey) -> bool {
+        self.leaves.contains_key(key)
+    }
+
+    /// Says which authority entries that travel alone are here, in order of id.
+    pub fn set_strays<'a>(
+        &mut self,
+        compartment: &CompartmentId,
+        ids: impl Iterator<Item = &'a EntryId>,
+    ) {
+        let mut parts: Vec<&[u8]> = vec![&compartment.0];
+        parts.extend(ids.map(|id| id.0.as_slice()));
+        let key = LogKey::of_strays(compartment);
+        if parts.len() == 1 {
+            self.remove(&key);
+            return;
+        }
+        let next = parts.len() as u64 - 1;
+        let id = EntryId(Domain::Strays.hash(&parts));
+        self.set(key, Head { next, id, epoch: NO_EPOCH });
     }
 
     /// Whether a log is said to be forked.
@@ -390,6 +421,23 @@ mod tests {
         other.set_forked(key(2), Head { id: EntryId([1; 32]), ..head(3) });
         assert_ne!(one.root(), other.root());
         assert_eq!(one.leaf(&key(3)), Leaf { key: key(3), next: 0, head: [0; 8] });
+    }
+
+    #[test]
+    fn entries_that_travel_alone_are_one_leaf_of_class_authority() {
+        let id = CompartmentId([1; 32]);
+        let ids = [1, 2].map(|n| EntryId([n; 32]));
+        let mut frontier = frontier(&[(1, 9)]);
+        let before = frontier.root();
+        frontier.set_strays(&id, ids.iter());
+        let both = frontier.root();
+        frontier.set_strays(&id, ids[..1].iter());
+        let one = frontier.root();
+        assert!(before != both && both != one && one != before);
+        assert_eq!(frontier.head(&LogKey::of_strays(&id)).next, 1);
+        assert!(Prefix::default().child(0).holds(&LogKey::of_strays(&id)));
+        frontier.set_strays(&id, [].iter());
+        assert_eq!(frontier.root(), before);
     }
 
     #[test]

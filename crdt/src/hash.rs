@@ -52,6 +52,8 @@ pub enum Domain {
     FrontierNode,
     /// A device with too many incarnations, as frontiers name it.
     Excess,
+    /// The authority entries of an area that travel alone.
+    Strays,
     /// What two peers compare when they meet.
     PairDigest,
     /// The authority logs that decide what is erased in a compartment.
@@ -93,6 +95,7 @@ impl Domain {
             Self::FrontierLeaf => b"tearline/1/frontier-leaf",
             Self::FrontierNode => b"tearline/1/frontier-node",
             Self::Excess => b"tearline/1/excess",
+            Self::Strays => b"tearline/1/strays",
             Self::PairDigest => b"tearline/1/pair-digest",
             Self::KnownAuthority => b"tearline/1/known-authority",
             Self::SessionTag => b"tearline/1/session-tag",

@@ -36,6 +36,9 @@ pub enum PeerFault {
     /// A fork proof that proves none.
     #[error("sent a fork proof that proves nothing")]
     ForkProof,
+    /// An authority entry that does not travel alone, or does not hold.
+    #[error("sent an authority entry alone that does not hold so")]
+    Stray,
     /// An introduction to a compartment that is not what it claims, or not for us.
     #[error("introduced a compartment that is not for us")]
     Introduction,
@@ -102,6 +105,7 @@ impl PeerFault {
             Self::Stripped => "stripped-run",
             Self::LogKey => "bad-log-key",
             Self::ForkProof => "bad-fork-proof",
+            Self::Stray => "bad-stray",
             Self::Introduction => "bad-introduction",
             Self::Acknowledged => "false-acknowledgement",
             Self::Join => "bad-join",

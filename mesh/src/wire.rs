@@ -3,11 +3,13 @@
 //! A frame is one byte of type and its fields. Transports carry frames whole and in order; they
 //! authenticate the device at the other end, so frames carry no sender.
 
-use tearline_crdt::bounds::{FORMAT_VERSION, SEGMENT_BYTES_MAX, SEGMENT_ENTRIES_MAX};
+use tearline_crdt::bounds::{
+    FORMAT_VERSION, PAYLOAD_BYTES_MAX, SEGMENT_BYTES_MAX, SEGMENT_ENTRIES_MAX, STATEMENT_BYTES_MAX,
+};
 use tearline_crdt::codec::{DecodeError, Reader, Write as _};
 use tearline_crdt::epoch::KEY_BOX_BYTES;
 use tearline_crdt::frontier::{DEPTH_MAX, LEAVES_MAX, Leaf, LogKey, NodeHash, Prefix, Subtree};
-use tearline_crdt::id::{DeviceId, Incarnation};
+use tearline_crdt::id::{DeviceId, EntryId, Incarnation};
 
 /// Largest frame: the largest segment, its boxes, and the frame's own fields, rounded up.
 pub const FRAME_BYTES_MAX: usize = 512 * 1024;
@@ -29,6 +31,10 @@ pub const POSITIONS_MAX: usize = 1_024;
 pub const RUN_ENTRIES_MAX: usize = 4_096;
 /// Longest opening, certificate or name in a frame.
 const STATEMENT_MAX: usize = 16 * 1024;
+/// Most ids in one frame.
+pub const IDS_MAX: usize = 4_096;
+/// Longest authority entry that travels alone: header, signature, statement and payload.
+const STRAY_BYTES_MAX: usize = 1024 + STATEMENT_BYTES_MAX + PAYLOAD_BYTES_MAX;
 /// Longest proof: 65 branches of up to 676 bytes and a statement.
 const PROOF_BYTES_MAX: usize = 64 * 1024;
 
@@ -133,6 +139,24 @@ pub enum Frame {
         /// Log and seq of the run's first entry.
         logs: Vec<(LogKey, u64)>,
     },
+    /// 15: which authority entries that travel alone I hold, of those with ids in a span.
+    Strays {
+        /// Of which compartment.
+        area: Tag,
+        /// Whether this answers such a frame, and is not answered by one.
+        answer: bool,
+        /// The span: ids after the first and up to the last.
+        span: (EntryId, EntryId),
+        /// Their ids, ascending.
+        ids: Vec<EntryId>,
+    },
+    /// 16: an authority entry that travels alone.
+    Stray {
+        /// Of which compartment.
+        area: Tag,
+        /// The encoded entry.
+        stray: Vec<u8>,
+    },
 }
 
 impl Frame {
@@ -154,6 +178,8 @@ impl Frame {
             Self::Join { .. } => "join",
             Self::JoinAnswer { .. } => "join-answer",
             Self::Decline { .. } => "decline",
+            Self::Strays { .. } => "strays",
+            Self::Stray { .. } => "stray",
         }
     }
 
@@ -216,6 +242,20 @@ impl Frame {
                 out.raw(&[14]).raw(area);
                 encode_logs(logs, &mut out);
             }
+            Self::Strays { area, answer, span: (first, last), ids } => {
+                out.raw(&[15])
+                    .raw(area)
+                    .raw(&[u8::from(*answer)])
+                    .raw(&first.0)
+                    .raw(&last.0)
+                    .number(ids.len() as u64);
+                ids.iter().for_each(|id| {
+                    out.raw(&id.0);
+                });
+            }
+            Self::Stray { area, stray } => {
+                out.raw(&[16]).raw(area).bytes(stray);
+            }
         }
         out
     }
@@ -244,6 +284,11 @@ impl Frame {
             12 => Self::Join { request: reader.bytes(STATEMENT_MAX, "request")?.to_vec() },
             13 => Self::JoinAnswer { answer: reader.bytes(FRAME_BYTES_MAX, "answer")?.to_vec() },
             14 => Self::Decline { area: reader.array("area")?, logs: decode_logs(&mut reader)? },
+            15 => decode_strays(&mut reader)?,
+            16 => Self::Stray {
+                area: reader.array("area")?,
+                stray: reader.bytes(STRAY_BYTES_MAX, "stray")?.to_vec(),
+            },
             _ => return reader.invalid(0, "frame type"),
         };
         reader.finish()?;
@@ -366,6 +411,23 @@ fn decode_run(reader: &mut Reader<'_>) -> Result<Frame, DecodeError> {
     Ok(Frame::Run { area, key, author, knows, first, count, entries, boxes })
 }
 
+fn decode_strays(reader: &mut Reader<'_>) -> Result<Frame, DecodeError> {
+    let area = reader.array("area")?;
+    let at = reader.at();
+    let answer = match reader.u8("answer")? {
+        0 => false,
+        1 => true,
+        _ => return reader.invalid(at, "answer"),
+    };
+    let span = (EntryId(reader.array("first id")?), EntryId(reader.array("last id")?));
+    let count = reader.count(IDS_MAX, "ids")?;
+    let mut ids = Vec::with_capacity(count);
+    for _ in 0..count {
+        ids.push(EntryId(reader.array("id")?));
+    }
+    Ok(Frame::Strays { area, answer, span, ids })
+}
+
 fn encode_logs(logs: &[(LogKey, u64)], out: &mut Vec<u8>) {
     out.number(logs.len() as u64);
     for (key, seq) in logs {
@@ -419,6 +481,13 @@ mod tests {
             Frame::Join { request: vec![1] },
             Frame::JoinAnswer { answer: vec![1] },
             Frame::Decline { area: [1; 8], logs: vec![(LogKey([2; 16]), 3)] },
+            Frame::Strays {
+                area: [1; 8],
+                answer: true,
+                span: (EntryId([0; 32]), EntryId([255; 32])),
+                ids: vec![EntryId([1; 32]), EntryId([2; 32])],
+            },
+            Frame::Stray { area: [1; 8], stray: vec![1] },
         ]
     }
 

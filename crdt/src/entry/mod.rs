@@ -14,6 +14,7 @@ pub mod excess;
 pub mod fork;
 pub mod run;
 pub mod sealed;
+pub mod stray;
 
 use crate::bounds::{
     FORMAT_VERSION, PAYLOAD_BYTES_MAX, SEALED_HEADER_BYTES_MAX, SEGMENT_ENTRIES_MAX,

@@ -18,6 +18,7 @@ use tearline_crdt::record::receipt::Outcome;
 use tearline_crdt::statement::{Audience, Opening, Right, Statement};
 use tearline_crdt::store::{Batch, Space, Store, StoreError};
 
+use super::stray::KeptStray;
 use super::words::Spoken;
 use super::{Event, Output, Replica};
 use crate::fault::{BoxFault, PeerFault};
@@ -42,6 +43,8 @@ pub struct Area {
     pub name: Option<String>,
     /// What is durable here, and so advertised.
     pub frontier: Frontier,
+    /// Statements that count where their logs do not.
+    pub(super) strays: BTreeMap<EntryId, KeptStray>,
     /// The logs, by the key under which frontiers name them.
     pub(super) logs: BTreeMap<LogKey, LogId>,
     /// How far logs of records count, and what their devices' routes allow: as last drawn, and as
@@ -127,6 +130,7 @@ impl<S: Store> Replica<S> {
             body,
             name: None,
             frontier: Frontier::default(),
+            strays: BTreeMap::new(),
             logs: BTreeMap::new(),
             drawn: BTreeMap::new(),
             spoken: BTreeMap::new(),
@@ -179,6 +183,7 @@ impl<S: Store> Replica<S> {
                 );
             }
         }
+        self.load_strays(&mut batch, id)?;
         self.stale.insert(id);
         self.redraw()?;
         self.outputs.clear();
@@ -342,7 +347,11 @@ impl<S: Store> Replica<S> {
         };
         let moved: Vec<CompartmentId> =
             self.areas.iter().filter(moved).map(|(id, _)| *id).collect();
-        moved.into_iter().try_for_each(|id| self.redraw_limits(id))?;
+        for id in moved {
+            self.redraw_limits(id)?;
+            self.name_logs(id);
+            self.name_strays(id);
+        }
         if changed.is_empty() {
             return Ok(());
         }
@@ -350,6 +359,38 @@ impl<S: Store> Replica<S> {
         self.standings_changed = true;
         self.said.extend(changed.iter().copied());
         changed.into_iter().try_for_each(|id| self.retire_epochs(id))
+    }
+
+    /// Names the logs of devices that could ever count, and no others: who could is drawn from what is
+    /// before forks, and a proof may come after the entries.
+    fn name_logs(&mut self, id: CompartmentId) {
+        let Some(area) = self.areas.get(&id) else { return };
+        let mut changed = Vec::new();
+        for (key, log) in &area.logs {
+            if self.logbook.has_excess(id, log.device) {
+                continue;
+            }
+            let (admitted, named) = (self.admits(log, None), area.frontier.is_named(key));
+            let pending = || {
+                self.durable_head(log).is_none()
+                    || self.forks.iter().any(|(_, forked)| forked == log)
+            };
+            if named && !admitted || admitted && !named && !pending() {
+                changed.push((*key, *log, admitted));
+            }
+        }
+        if changed.is_empty() {
+            return;
+        }
+        for (key, log, admitted) in changed {
+            if admitted {
+                self.advertise(&log, self.logbook.head(&log));
+            } else if let Some(area) = self.areas.get_mut(&id) {
+                area.frontier.remove(&key);
+            }
+        }
+        self.renamed.insert(id);
+        self.forget_digests();
     }
 
     /// Compares how far each log of an area counts, and what its routes allow, with how the records

@@ -77,6 +77,7 @@ impl<S: Store> Replica<S> {
             return Ok(());
         }
         let id = proof.compartment();
+        self.keep_all_beyond(&mut batch, id, proof.device())?;
         self.apply(batch)?;
         self.excesses.push((Barrier(self.next_barrier), id, proof.device()));
         self.stale.insert(id);

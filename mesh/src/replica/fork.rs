@@ -172,6 +172,7 @@ impl<S: Store> Replica<S> {
         if !self.logbook.fork(&self.store, &mut batch, proof)? {
             return Ok(());
         }
+        self.keep_beyond(&mut batch, &log)?;
         self.apply(batch)?;
         if let Some(area) = self.areas.get_mut(&log.compartment) {
             area.logs.insert(LogKey::of(&log), log);
@@ -197,7 +198,8 @@ impl<S: Store> Replica<S> {
         let durable: BTreeSet<LogId> = durable.into_iter().map(|(_, log)| log).collect();
         for log in &durable {
             let key = LogKey::of(log);
-            let durable = self.areas.get(&log.compartment).map(|area| area.frontier.head(&key));
+            let said = self.areas.get(&log.compartment).map(|area| area.frontier.head(&key));
+            let durable = self.durable_head(log).or(said);
             self.advertise(log, durable.unwrap_or(Head::EMPTY));
             let links: Vec<Link> = self
                 .sessions
@@ -235,11 +237,17 @@ impl<S: Store> Replica<S> {
         Ok(())
     }
 
+    /// Where a log ends here, if all of it is durable.
+    pub(super) fn durable_head(&self, log: &LogId) -> Option<Head> {
+        let waits = self.arrivals.iter().any(|(_, arrival)| arrival.log == *log);
+        (!waits).then(|| self.logbook.head(log))
+    }
+
     /// Advertises a log up to a head that is durable; of a forked one, what its branches share; one of a
     /// device with too many incarnations not at all.
     pub(super) fn advertise(&mut self, log: &LogId, durable: Head) {
         let key = LogKey::of(log);
-        if self.logbook.has_excess(log.compartment, log.device) {
+        if self.logbook.has_excess(log.compartment, log.device) || !self.admits(log, None) {
             return;
         }
         let proven = self.logbook.state(log).filter(|state| {

@@ -102,25 +102,25 @@ impl<S: Store> Replica<S> {
             return Ok(Ok(()));
         }
         let head = self.logbook.head(&log);
+        let unverified =
+            UnverifiedRun { log, count: run.count, entries: &run.entries, boxes: &run.boxes };
+        if !self.admits_run(&log, &run) {
+            // Nobody is named for what he did not sign.
+            if run.first == head.next && self.would_note(&log) {
+                if let Err(fault) = unverified.verify(&head) {
+                    return Ok(Err(PeerFault::Run(fault)));
+                }
+                self.note_stranger(log);
+            }
+            self.refuse(link, tag, id, &run);
+            return Ok(Ok(()));
+        }
         if run.first != head.next {
             if refused {
                 self.refuse(link, tag, id, &run);
             } else {
                 self.say_position(link, id, run.key);
             }
-            return Ok(Ok(()));
-        }
-        let unverified =
-            UnverifiedRun { log, count: run.count, entries: &run.entries, boxes: &run.boxes };
-        if !self.admits_run(&log, &run) {
-            // Nobody is named for what he did not sign.
-            if self.would_note(&log)
-                && let Err(fault) = unverified.verify(&head)
-            {
-                return Ok(Err(PeerFault::Run(fault)));
-            }
-            self.note_stranger(log);
-            self.refuse(link, tag, id, &run);
             return Ok(Ok(()));
         }
         let verified = match unverified.verify(&head) {
@@ -147,7 +147,7 @@ impl<S: Store> Replica<S> {
     }
 
     /// Whether runs of an area are taken from a peer: it has a right there, or brings what shows it.
-    fn may_bring(&self, link: Link, id: CompartmentId) -> bool {
+    pub(super) fn may_bring(&self, link: Link, id: CompartmentId) -> bool {
         let device = self.sessions.get(&link).map(|session| session.device);
         let served = device.is_some_and(|device| self.right(id, &device).is_some());
         served || self.coalition(CoalitionId(id.0)).is_some()
@@ -350,7 +350,8 @@ impl<S: Store> Replica<S> {
         }
         let forked = self.spread_forks(barrier)?;
         let exceeded = self.spread_excesses(barrier)?;
-        if authority || forked || exceeded {
+        let strayed = self.spread_strays(barrier)?;
+        if authority || forked || exceeded || strayed {
             self.on_authority_changed()?;
         }
         self.say_owed();
@@ -397,7 +398,9 @@ impl<S: Store> Replica<S> {
             self.retry_intros(link)?;
             self.introduce_missing(link);
             self.start_new_comparisons(link);
+            self.compare_renamed(link);
         }
+        self.renamed.clear();
         self.ask_again();
         Ok(())
     }

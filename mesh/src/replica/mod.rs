@@ -35,6 +35,7 @@ mod retired;
 mod schedule;
 mod session;
 mod standings;
+mod stray;
 mod stripped;
 mod sync;
 mod trace;
@@ -228,6 +229,9 @@ pub struct Replica<S> {
     forks: Vec<(Barrier, LogId)>,
     /// Devices with too many incarnations, and where, of which that is not durable yet.
     excesses: Vec<(Barrier, CompartmentId, DeviceId)>,
+    strays: Vec<stray::NewStray>,
+    /// Areas in which other logs are named than before.
+    renamed: BTreeSet<CompartmentId>,
     /// Areas whose statements changed since their answers were drawn.
     stale: BTreeSet<CompartmentId>,
     /// Compartments in which words about records may not have been carried out.
@@ -317,6 +321,8 @@ impl<S: Store> Replica<S> {
             arrivals: Vec::new(),
             forks: Vec::new(),
             excesses: Vec::new(),
+            strays: Vec::new(),
+            renamed: BTreeSet::new(),
             stale: BTreeSet::new(),
             said: BTreeSet::new(),
             heard: BTreeMap::new(),

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use tearline_crdt::authority::Seat;
 use tearline_crdt::frontier::{LogKey, NodeHash};
-use tearline_crdt::id::{AgencyNo, CoalitionId, CompartmentId, DeviceId};
+use tearline_crdt::id::{AgencyNo, CoalitionId, CompartmentId, DeviceId, EntryId};
 use tearline_crdt::statement::{Opening, Statement};
 use tearline_crdt::store::{Batch, Store, StoreError};
 use tearline_crdt::time::Now;
@@ -56,6 +56,8 @@ pub(super) struct Session {
     pub(super) said: BTreeMap<CompartmentId, NodeHash>,
     /// Logs that moved since we said what we hold, and from where, while the greeting goes on.
     pub(super) early: BTreeMap<LagKey, u64>,
+    /// Strays that they lack.
+    pub(super) strays: BTreeSet<(CompartmentId, EntryId)>,
     /// Bytes sent and not acknowledged.
     pub(super) unacked: usize,
     /// How many there may be.
@@ -163,6 +165,7 @@ impl<S: Store> Replica<S> {
             lag: BTreeMap::new(),
             said: BTreeMap::new(),
             early: BTreeMap::new(),
+            strays: BTreeSet::new(),
             unacked: 0,
             window: Window::START,
             cursor: None,
@@ -287,6 +290,12 @@ impl<S: Store> Replica<S> {
             }
             (Phase::Live, Frame::Evidence { area, branches }) => {
                 return self.on_evidence(now, link, area, &branches);
+            }
+            (Phase::Live, Frame::Strays { area, answer, span, ids }) => {
+                return self.on_strays(link, area, answer, span, &ids);
+            }
+            (Phase::Live, Frame::Stray { area, stray }) => {
+                return self.on_stray(now, link, area, &stray);
             }
             _ => Err(PeerFault::OutOfTurn(name)),
         })
@@ -601,7 +610,8 @@ impl<S: Store> Replica<S> {
     /// Remembers that all is equal now, if nothing is on its way to the peer.
     pub(super) fn mark_in_sync(&mut self, link: Link) {
         let Some(session) = self.sessions.get(&link) else { return };
-        if !session.lag.is_empty() || session.phase != Phase::Live {
+        let ahead = !session.lag.is_empty() || !session.strays.is_empty();
+        if ahead || session.phase != Phase::Live {
             return;
         }
         let device = session.device;
@@ -689,7 +699,7 @@ impl<S: Store> Replica<S> {
                 link: *link,
                 dialer: session.dialer,
                 live: session.phase == Phase::Live,
-                in_sync: session.in_sync && session.lag.is_empty(),
+                in_sync: session.in_sync && session.lag.is_empty() && session.strays.is_empty(),
                 entries_behind: session
                     .lag
                     .iter()

@@ -70,6 +70,16 @@ impl<S: Store> Replica<S> {
         }
     }
 
+    /// Compares the areas again in which other logs are named than before.
+    pub(super) fn compare_renamed(&mut self, link: Link) {
+        let Some(session) = self.sessions.get(&link) else { return };
+        let device = session.device;
+        let shared = self.renamed.iter().filter(|id| session.started.contains(*id));
+        let shared: Vec<CompartmentId> =
+            shared.filter(|id| self.right(**id, &device).is_some()).copied().collect();
+        shared.into_iter().for_each(|id| self.start_comparison(link, id));
+    }
+
     pub(super) fn on_nodes(
         &mut self,
         link: Link,
@@ -175,6 +185,9 @@ impl<S: Store> Replica<S> {
             if theirs == own {
                 return Ok(());
             }
+            if Self::is_of_strays(id, &theirs.key) {
+                return self.compare_strays(link, id, theirs.next);
+            }
             if let Some(device) = self.excess_at(id, &theirs.key) {
                 return self.say_excess(link, id, device);
             }
@@ -183,6 +196,10 @@ impl<S: Store> Replica<S> {
         };
         if self.logbook.has_excess(id, log.device) {
             // They hear it by the leaf that stands here in the place of the logs.
+            return Ok(());
+        }
+        if !self.admits(&log, None) {
+            // It is as if nothing of it were here.
             return Ok(());
         }
         let held = self.tag_at(&log, theirs.next)?;
@@ -324,7 +341,10 @@ impl<S: Store> Replica<S> {
         }
         let bytes = match session.unqueue() {
             Some(frame) => Some(frame),
-            None => self.next_run(link)?,
+            None => match self.next_stray(link)? {
+                Some(frame) => Some(frame),
+                None => self.next_run(link)?,
+            },
         };
         let Some(bytes) = bytes else { return Ok(()) };
         let Some(session) = self.sessions.get_mut(&link) else { return Ok(()) };

@@ -20,6 +20,7 @@ mod refusals;
 mod scattered;
 mod schedule;
 mod strangers;
+mod strays;
 mod stripped;
 mod world;
 
