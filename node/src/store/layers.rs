@@ -15,7 +15,9 @@ use super::run::{Extent, RunReader, Slot};
 use super::seal::{Kind, Nonce, Sealer};
 use super::values::ValuesReader;
 
-/// Keys of one layer that a scan takes at once.
+/// Keys of one layer that a scan takes at first: many look for one key and what follows it.
+const SCAN_KEYS_FIRST: usize = 2;
+/// Keys of one layer that a scan takes at once: eight times as many each time, up to this.
 const SCAN_KEYS_MAX: usize = 256;
 /// Pages kept in memory.
 const CACHE_PAGES_MAX: usize = 256;
@@ -107,12 +109,14 @@ impl Layers {
         })
     }
 
-    /// Part of a scan forward: what keys in `[from, end)` hold, for all `from <= key < upto`.
+    /// Part of a scan forward, of about `keys_max` keys: what keys in `[from, end)` hold, for all
+    /// `from <= key < upto`.
     fn ahead(
         &self,
         pages: &Pages,
         from: &[u8],
         end: &[u8],
+        keys_max: usize,
     ) -> Result<(BTreeMap<FullKey, Found>, FullKey), Failure> {
         let next_page = (Bound::Excluded(from), Bound::Excluded(end));
         let mut upto = self
@@ -123,11 +127,11 @@ impl Layers {
         let bounds = |upto| (Bound::Included(from), Bound::Excluded(upto));
         for overlay in self.overlays() {
             let mut far = overlay.writes.range::<[u8], _>(bounds(upto));
-            upto = far.nth(SCAN_KEYS_MAX).map_or(upto, |(key, _)| key);
+            upto = far.nth(keys_max).map_or(upto, |(key, _)| key);
         }
         let mut far = self.recent.range::<[u8], _>(bounds(upto));
-        upto = far.nth(SCAN_KEYS_MAX).map_or(upto, |(key, _)| key);
-        Ok((self.between(pages, self.page_of(from), from, upto)?, upto.to_vec()))
+        upto = far.nth(keys_max).map_or(upto, |(key, _)| key);
+        self.between(pages, self.page_of(from), from, upto, keys_max)
     }
 
     /// Part of a scan back: what keys in `[start, end)` hold, for all `downto <= key < end`.
@@ -147,17 +151,22 @@ impl Layers {
         }
         let mut far = self.recent.range::<[u8], _>(bounds(downto)).rev();
         downto = far.nth(SCAN_KEYS_MAX).map_or(downto, |(key, _)| key);
-        Ok((self.between(pages, page.map(|(_, page)| page), downto, end)?, downto.to_vec()))
+        let page = page.map(|(_, page)| page);
+        let (found, _) = self.between(pages, page, downto, end, usize::MAX)?;
+        Ok((found, downto.to_vec()))
     }
 
-    /// What the keys in `[from, upto)` hold, which one page covers.
+    /// What the keys in `[from, upto)` hold, which one page covers; `upto` comes back lower where
+    /// the page has more than `keys_max` of them.
     fn between(
         &self,
         pages: &Pages,
         page: Option<&PageEntry>,
         from: &[u8],
         upto: &[u8],
-    ) -> Result<BTreeMap<FullKey, Found>, Failure> {
+        keys_max: usize,
+    ) -> Result<(BTreeMap<FullKey, Found>, FullKey), Failure> {
+        let mut upto = upto.to_vec();
         let mut found = BTreeMap::new();
         let mut set = |key: &[u8], slot: Slot| {
             match slot {
@@ -169,16 +178,23 @@ impl Layers {
         if let Some(page) = page {
             let text = pages.text(page)?;
             let mut run = RunReader::new(&text);
+            let mut keys = 0;
             while let Some((key, slot)) = run.next().map_err(|_| PAGE_DAMAGED)? {
-                if key >= upto {
+                if key < from {
+                    continue;
+                }
+                if key >= upto.as_slice() {
                     break;
                 }
-                if key >= from {
-                    set(key, slot.to_slot());
+                if keys == keys_max {
+                    upto = key.to_vec();
+                    break;
                 }
+                keys += 1;
+                set(key, slot.to_slot());
             }
         }
-        let bounds = (Bound::Included(from), Bound::Excluded(upto));
+        let bounds = (Bound::Included(from), Bound::Excluded(upto.as_slice()));
         for (key, slot) in self.recent.range::<[u8], _>(bounds) {
             set(key, slot.clone());
         }
@@ -190,7 +206,7 @@ impl Layers {
                 };
             }
         }
-        Ok(found)
+        Ok((found, upto))
     }
 
     /// Unflushed layers, oldest first.
@@ -212,9 +228,10 @@ pub(super) fn scan(
     let start = full_key(space, prefix);
     let end = first_after_prefix(&start).unwrap_or_default();
     let mut at = start.max(full_key(space, from));
+    let mut keys_max = SCAN_KEYS_FIRST;
     while at < end {
         let (found, upto) = reader
-            .layers(|layers| layers.ahead(reader.pages, &at, &end))
+            .layers(|layers| layers.ahead(reader.pages, &at, &end, keys_max))
             .map_err(|failure| failure.at(&at))?;
         for (full, found) in found {
             if reader.visit(&full, found, visit)? == ControlFlow::Break(()) {
@@ -222,6 +239,7 @@ pub(super) fn scan(
             }
         }
         at = upto;
+        keys_max = SCAN_KEYS_MAX.min(8 * keys_max);
     }
     Ok(())
 }

@@ -193,6 +193,8 @@ pub struct Shelf {
     erasing: bool,
     /// Positions whose standing changed, by log.
     moved: BTreeMap<LogNo, Range<u64>>,
+    /// Records that were judged again since a standing changed last.
+    judged: BTreeSet<RecordId>,
 }
 
 /// Most waiting entries opened in one batch.

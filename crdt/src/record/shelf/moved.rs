@@ -24,6 +24,9 @@ use super::{Desk, Listing, Opened, Shelf, Work};
 /// counting the last.
 pub(super) const MOVED_PER_BATCH: usize = 1_024;
 const MOVED_BYTES_PER_BATCH: usize = 4 * 1024 * 1024;
+/// Of most records it is remembered that they were judged: about 2 MiB. Further ones are judged once
+/// for each batch that comes by them, to the same answer.
+const JUDGED_MAX: usize = 65_536;
 
 impl Shelf {
     /// A log's limit moves from one position to another, either way. To be called with the batch
@@ -34,6 +37,7 @@ impl Shelf {
             return;
         }
         self.threads.clear();
+        self.judged.clear();
         let (start, end) = (from.min(to), from.max(to));
         let span = self.moved.entry(no).or_insert(start..end);
         *span = span.start.min(start)..span.end.max(end);
@@ -68,7 +72,12 @@ impl Shelf {
         let mut work = Work::new(desk, batch, log, no, None);
         let (next, records) = work.walk(&span)?;
         for (record, genesis) in records {
-            work.judge_again(self, record, genesis)?;
+            if !self.judged.contains(&record) {
+                work.judge_again(self, record, genesis)?;
+            }
+            if self.judged.len() < JUDGED_MAX {
+                self.judged.insert(record);
+            }
         }
         work.finish(self)?;
         match next {
@@ -78,6 +87,9 @@ impl Shelf {
                 self.moved.insert(no, rest);
             }
             None => batch.remove(Space::Meta, key(no)),
+        }
+        if self.moved.is_empty() {
+            self.judged.clear();
         }
         Ok(())
     }
