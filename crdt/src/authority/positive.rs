@@ -50,16 +50,25 @@ type Step = (u8, Right, bool);
 /// The step of a desk.
 const DESK: Step = (1, Right::Admin, true);
 
-/// A grant to one device.
-struct Gift<'a> {
-    fact: &'a Fact,
+/// A grant, as far as positive reach asks. Equal ones give no more than one.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+struct Gift {
+    issuer: DeviceId,
     /// As which agency's the issuer must have the route, if it matters.
     of: Option<AgencyNo>,
-    to: (DeviceId, AgencyNo),
+    to: To,
     right: Right,
     /// What it gives at the most.
     at_most: Right,
     may_delegate: bool,
+}
+
+/// To whom a grant goes. One to an agency stays one: what it gives is spread over the agency's devices
+/// after all that comes to the same is found.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+enum To {
+    Device(DeviceId, AgencyNo),
+    Agency(AgencyNo),
 }
 
 impl Positive {
@@ -131,7 +140,7 @@ impl Devices {
                 }
             }
         }
-        let mut gifts = Vec::new();
+        let mut gifts = BTreeSet::new();
         for fact in facts {
             let Statement::Grant {
                 audience: Audience::Device { agency, card },
@@ -144,17 +153,17 @@ impl Devices {
             };
             let is_desk = |device| devices.of(&device, *agency).is_some_and(|part| part.desk);
             if is_desk(DeviceId(card.sponsor)) && !is_desk(card.device) {
-                gifts.push(Gift {
-                    fact,
+                gifts.insert(Gift {
+                    issuer: fact.issuer(),
                     of: Some(*agency),
-                    to: (card.device, *agency),
+                    to: To::Device(card.device, *agency),
                     right: *right,
                     at_most: Right::Admin,
                     may_delegate: caveats.may_delegate,
                 });
             }
         }
-        devices.spread(&gifts);
+        devices.spread(&gifts, &BTreeMap::new());
         devices
     }
 
@@ -165,39 +174,16 @@ impl Devices {
         opening: &Opening,
         facts: &[&Fact],
     ) -> Self {
-        let is_in = |no: &AgencyNo| {
-            let mut meant = opening.audience.iter().filter(|(of, _)| of == no);
-            meant.any(|(_, root)| roots.get(no).is_some_and(|roots| roots.all.contains(root)))
+        let is_in = |(no, root): &&(AgencyNo, RootKey)| {
+            roots.get(no).is_some_and(|roots| roots.all.contains(root))
         };
+        let audience: BTreeSet<AgencyNo> =
+            opening.audience.iter().filter(is_in).map(|(no, _)| *no).collect();
+        let members = self.by_agency();
         let mut devices = self.clone();
-        devices.0.values_mut().for_each(|parts| parts.retain(|no, _| is_in(no)));
+        devices.0.values_mut().for_each(|parts| parts.retain(|no, _| audience.contains(no)));
         devices.0.retain(|_, parts| !parts.is_empty());
-        let mut gifts = Vec::new();
-        for fact in facts {
-            let Statement::Grant { audience, right, caveats, .. } = &fact.statement else {
-                continue;
-            };
-            let mut give = |device: &DeviceId, no: AgencyNo| {
-                gifts.push(Gift {
-                    fact,
-                    of: None,
-                    to: (*device, no),
-                    right: *right,
-                    at_most: if is_in(&no) { Right::Admin } else { Right::Relay },
-                    may_delegate: caveats.may_delegate,
-                });
-            };
-            match audience {
-                Audience::Device { agency, card } if self.of(&card.device, *agency).is_some() => {
-                    give(&card.device, *agency);
-                }
-                Audience::Device { .. } => {}
-                Audience::Agency(no) => {
-                    self.of_agency(*no).iter().for_each(|device| give(device, *no));
-                }
-            }
-        }
-        devices.spread(&gifts);
+        devices.spread(&self.gifts(&audience, facts), &members);
         for (device, parts) in &mut devices.0 {
             for (no, part) in parts {
                 part.desk = self.of(device, *no).is_some_and(|above| above.desk);
@@ -206,24 +192,62 @@ impl Devices {
         devices
     }
 
-    /// Follows gifts, depth by depth.
-    fn spread(&mut self, gifts: &[Gift<'_>]) {
-        for depth in 1..ROUTE_DEPTH_MAX {
-            let carries = |gift: &&Gift<'_>| {
-                let covers = |(at, right, on): &Step| {
-                    *at == depth && *on && *right >= Right::Admit && *right >= gift.right
-                };
-                let mut parts = self.parts(&gift.fact.issuer());
-                parts.any(|(no, part)| {
-                    gift.of.is_none_or(|of| of == no) && part.steps.iter().any(covers)
-                })
+    /// What grants give in a compartment of an audience, where `self` is the coalition's.
+    fn gifts(&self, audience: &BTreeSet<AgencyNo>, facts: &[&Fact]) -> BTreeSet<Gift> {
+        let mut gifts = BTreeSet::new();
+        for fact in facts {
+            let Statement::Grant { audience: to, right, caveats, .. } = &fact.statement else {
+                continue;
             };
-            let carried: Vec<&Gift<'_>> = gifts.iter().filter(carries).collect();
-            for gift in carried {
-                let right = gift.right.min(gift.at_most);
-                self.part(gift.to).steps.insert((depth + 1, right, gift.may_delegate));
+            let (no, to) = match to {
+                Audience::Device { agency, card } if self.of(&card.device, *agency).is_some() => {
+                    (agency, To::Device(card.device, *agency))
+                }
+                Audience::Device { .. } => continue,
+                Audience::Agency(no) => (no, To::Agency(*no)),
+            };
+            gifts.insert(Gift {
+                issuer: fact.issuer(),
+                of: None,
+                to,
+                right: *right,
+                at_most: if audience.contains(no) { Right::Admin } else { Right::Relay },
+                may_delegate: caveats.may_delegate,
+            });
+        }
+        gifts
+    }
+
+    /// Follows gifts, depth by depth. `members` are the devices of agencies.
+    fn spread(&mut self, gifts: &BTreeSet<Gift>, members: &BTreeMap<AgencyNo, Vec<DeviceId>>) {
+        for depth in 1..ROUTE_DEPTH_MAX {
+            for (to, step) in self.carried(gifts, depth) {
+                match to {
+                    To::Device(device, no) => {
+                        self.part((device, no)).steps.insert(step);
+                    }
+                    To::Agency(no) => members.get(&no).into_iter().flatten().for_each(|device| {
+                        self.part((*device, no)).steps.insert(step);
+                    }),
+                }
             }
         }
+    }
+
+    /// What gifts of devices that have steps at a depth come to: for each whom they go to at most one
+    /// step of each right.
+    fn carried(&self, gifts: &BTreeSet<Gift>, depth: u8) -> BTreeSet<(To, Step)> {
+        let carries = |gift: &&Gift| {
+            let covers = |(at, right, on): &Step| {
+                *at == depth && *on && *right >= Right::Admit && *right >= gift.right
+            };
+            let mut parts = self.parts(&gift.issuer);
+            parts.any(|(no, part)| {
+                gift.of.is_none_or(|of| of == no) && part.steps.iter().any(covers)
+            })
+        };
+        let step = |gift: &Gift| (depth + 1, gift.right.min(gift.at_most), gift.may_delegate);
+        gifts.iter().filter(carries).map(|gift| (gift.to, step(gift))).collect()
     }
 
     fn part(&mut self, (device, no): (DeviceId, AgencyNo)) -> &mut Part {
@@ -254,6 +278,15 @@ impl Devices {
         devices.map(|(device, _)| *device).collect()
     }
 
+    /// The devices by agency.
+    fn by_agency(&self) -> BTreeMap<AgencyNo, Vec<DeviceId>> {
+        let mut members: BTreeMap<AgencyNo, Vec<DeviceId>> = BTreeMap::new();
+        for (device, parts) in &self.0 {
+            parts.keys().for_each(|no| members.entry(*no).or_default().push(*device));
+        }
+        members
+    }
+
     /// On whose word a device speaks that has a right: as each agency's as which it has it.
     pub(super) fn speakers(&self, device: &DeviceId, right: Right) -> Vec<Author> {
         let able = self.parts(device).filter(|(_, part)| part.right() >= right);
@@ -272,3 +305,6 @@ impl Part {
         if self.desk { Author::Desk(no) } else { Author::Device(no) }
     }
 }
+
+#[cfg(test)]
+mod tests;
