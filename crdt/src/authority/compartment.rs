@@ -1,6 +1,7 @@
 //! A compartment: who may read and write it, and under which keys.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use crate::entry::merkle_root;
 use crate::epoch::decode_boxes;
@@ -32,8 +33,39 @@ pub struct Compartment {
     epochs: BTreeMap<EpochId, EpochState>,
     /// Epochs whose parents have not all come.
     orphans: BTreeMap<EpochId, EpochStatement>,
-    boxed: BTreeMap<EpochId, BTreeSet<DeviceId>>,
+    /// For whom each seal of an epoch has boxes.
+    pub(super) seals: BTreeMap<EpochId, BTreeMap<EntryId, Seal>>,
     pub(super) words: Words,
+}
+
+/// Whose a seal is, and for which devices it has boxes.
+#[derive(Clone, Debug)]
+pub(super) struct Seal {
+    by: DeviceId,
+    pub(super) devices: BTreeSet<DeviceId>,
+}
+
+/// Why an epoch that counts is not written under.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Unclean {
+    /// None who made it has a box of it.
+    Unsealed,
+    /// A device sealed it to another that may not read.
+    Spoiled {
+        /// Who did.
+        by: DeviceId,
+        /// To whom.
+        to: DeviceId,
+    },
+}
+
+impl fmt::Display for Unclean {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unsealed => f.write_str("its maker has no box of it"),
+            Self::Spoiled { by, to } => write!(f, "{by} sealed it to {to}, which may not read"),
+        }
+    }
 }
 
 /// An epoch that is known: its parents are.
@@ -43,8 +75,8 @@ pub struct EpochState {
     pub statement: EpochStatement,
     /// Whether any statement that says so counts.
     pub counts: bool,
-    /// Whether all for whom there is a box are live readers.
-    pub clean: bool,
+    /// Why it is not for live readers alone; `None` if it is.
+    pub unclean: Option<Unclean>,
     /// Whether an act has retired it.
     pub retired: bool,
 }
@@ -65,7 +97,7 @@ impl Compartment {
             counted: BTreeSet::new(),
             epochs: BTreeMap::new(),
             orphans: BTreeMap::new(),
-            boxed: BTreeMap::new(),
+            seals: BTreeMap::new(),
             words: Words::default(),
         }
     }
@@ -159,8 +191,9 @@ impl Compartment {
                 if merkle_root(boxes.iter().map(SecretBox::leaf)) != *boxes_root {
                     return Err(StatementFault::OtherBoxes);
                 }
-                let readers = self.boxed.entry(*epoch).or_default();
-                readers.extend(boxes.iter().map(|sealed| sealed.device));
+                let devices = boxes.iter().map(|sealed| sealed.device).collect();
+                let seal = Seal { by: place.log.device, devices };
+                self.seals.entry(*epoch).or_default().insert(place.id, seal);
             }
             Statement::Epoch(epoch) => self.insert_epoch(epoch.clone())?,
             Statement::Found(_) | Statement::Unknown { .. } => return Ok(false),
@@ -184,8 +217,8 @@ impl Compartment {
             let Some((ready, deepest)) = ready else { return outcome };
             let Some(statement) = self.orphans.remove(&ready) else { return outcome };
             if deepest.checked_add(1) == Some(statement.depth) {
-                let (counts, clean, retired) = (false, false, false);
-                self.epochs.insert(ready, EpochState { statement, counts, clean, retired });
+                let (counts, unclean, retired) = (false, Some(Unclean::Unsealed), false);
+                self.epochs.insert(ready, EpochState { statement, counts, unclean, retired });
             } else if ready == id {
                 outcome = Err(StatementFault::Depth);
             }
@@ -253,15 +286,12 @@ impl Compartment {
     }
 
     fn judge_epochs(&mut self, coalition: &Coalition) -> bool {
-        let counted: BTreeSet<EpochId> = self
-            .facts
-            .values()
-            .filter(|fact| self.counted.contains(&fact.place.id))
-            .filter_map(|fact| match &fact.statement {
-                Statement::Epoch(epoch) => Some(epoch.id(&self.id)),
-                _ => None,
-            })
-            .collect();
+        let mut makers: BTreeMap<EpochId, BTreeSet<DeviceId>> = BTreeMap::new();
+        for fact in self.facts.values().filter(|fact| self.counted.contains(&fact.place.id)) {
+            if let Statement::Epoch(epoch) = &fact.statement {
+                makers.entry(epoch.id(&self.id)).or_default().insert(fact.issuer());
+            }
+        }
         let retired: BTreeSet<EpochId> = coalition
             .counting
             .acts
@@ -274,10 +304,16 @@ impl Compartment {
         let readers: BTreeSet<DeviceId> = self.readers().map(|(device, _)| *device).collect();
         let mut changed = false;
         for (id, epoch) in &mut self.epochs {
-            let boxed = self.boxed.get(id);
+            let makers = makers.get(id);
+            // Who seals at a place that does not count, and reads no more, gives nobody a secret that
+            // somebody did not give him: what he could open is unclean by his own box.
+            let seals = self.seals.get(id).into_iter().flatten();
+            let seals = seals.filter(|(place, seal)| {
+                self.counted.contains(*place) || readers.contains(&seal.by)
+            });
             let judged = EpochState {
-                counts: counted.contains(id),
-                clean: boxed.is_none_or(|boxed| boxed.is_subset(&readers)),
+                counts: makers.is_some(),
+                unclean: unclean(makers, seals.map(|(_, seal)| seal), &readers),
                 retired: retired.contains(id),
                 statement: epoch.statement.clone(),
             };
@@ -293,16 +329,17 @@ impl Compartment {
         &self.epochs
     }
 
-    /// For whom there is a box of an epoch.
+    /// For whom there is a box of an epoch, by whomever.
     pub fn boxed(&self, epoch: &EpochId) -> impl Iterator<Item = &DeviceId> {
-        self.boxed.get(epoch).into_iter().flatten()
+        let seals = self.seals.get(epoch).into_iter().flat_map(BTreeMap::values);
+        seals.flat_map(|seal| &seal.devices)
     }
 
     /// The epoch to write under, of those that `can_open` names.
     pub fn current_epoch(&self, can_open: impl Fn(&EpochId) -> bool) -> Option<EpochId> {
         self.epochs
             .iter()
-            .filter(|(id, epoch)| epoch.counts && epoch.clean && !epoch.retired && can_open(id))
+            .filter(|(id, epoch)| epoch.is_written_under() && can_open(id))
             .max_by_key(|(id, epoch)| (epoch.statement.depth, **id))
             .map(|(id, _)| *id)
     }
@@ -333,7 +370,21 @@ impl Compartment {
             });
         }
         let scope = Scope { reach: &self.counting, limits: &self.limits, logs, coalition: false };
-        Some(scope.verdict(fact, self.counted.contains(id)))
+        let epoch = match &fact.statement {
+            Statement::Epoch(epoch) => Some(epoch.id(&self.id)),
+            Statement::Seal { epoch, .. } => Some(*epoch),
+            _ => None,
+        };
+        let unclean = epoch.and_then(|id| self.epochs.get(&id)).and_then(|epoch| epoch.unclean);
+        match (scope.verdict(fact, self.counted.contains(id)), unclean) {
+            (StatementVerdict::Counts, Some(unclean)) => Some(StatementVerdict::Unclean(unclean)),
+            (verdict, _) => Some(verdict),
+        }
+    }
+
+    /// Whether a device never could read here, by all that is held.
+    pub(super) fn is_no_reader(&self, device: &DeviceId) -> bool {
+        self.positive.parts(device).all(|(_, part)| part.right() < Right::Read)
     }
 
     /// Why an entry of a log at a position is quarantined; `None` if it counts.
@@ -342,4 +393,28 @@ impl Compartment {
         let limit = self.limit(log, logs);
         limit.cause.filter(|_| seq >= limit.next)
     }
+}
+
+impl EpochState {
+    /// Whether it is one to write under, for whoever can open it.
+    #[must_use]
+    pub const fn is_written_under(&self) -> bool {
+        self.counts && self.unclean.is_none() && !self.retired
+    }
+}
+
+/// Why an epoch of these makers is not for live readers alone, by the seals that matter.
+fn unclean<'a>(
+    makers: Option<&BTreeSet<DeviceId>>,
+    seals: impl Iterator<Item = &'a Seal>,
+    readers: &BTreeSet<DeviceId>,
+) -> Option<Unclean> {
+    let mut unsealed = true;
+    for Seal { by, devices } in seals {
+        if let Some(to) = devices.iter().find(|device| !readers.contains(device)) {
+            return Some(Unclean::Spoiled { by: *by, to: *to });
+        }
+        unsealed &= makers.is_none_or(|makers| makers.is_disjoint(devices));
+    }
+    unsealed.then_some(Unclean::Unsealed)
 }

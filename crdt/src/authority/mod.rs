@@ -29,7 +29,7 @@ use crate::id::{AgencyNo, CoalitionId, CompartmentId, DeviceId, EntryId, LogId, 
 use crate::statement::{Act, Audience, Right, Statement};
 
 pub use closure::{Author, Cause, Closure, Limit};
-pub use compartment::{Compartment, EpochState};
+pub use compartment::{Compartment, EpochState, Unclean};
 pub use fact::{Logs, Place};
 pub use fault::StatementFault;
 pub use reach::{Seat, Standing};
@@ -64,6 +64,8 @@ pub enum StatementVerdict {
     OtherAgency,
     /// It names a device that its issuer is not above, or a record of which it is no steward.
     NotAbove,
+    /// It counts, and nobody writes under the epoch that it makes or seals.
+    Unclean(Unclean),
 }
 
 impl fmt::Display for StatementVerdict {
@@ -82,6 +84,7 @@ impl fmt::Display for StatementVerdict {
             Self::Waits { approved, needed } => write!(f, "{approved} of {needed} signed"),
             Self::OtherAgency => f.write_str("it is for a device of another agency"),
             Self::NotAbove => f.write_str("its issuer is not above what it is about"),
+            Self::Unclean(why) => write!(f, "nobody writes under its epoch: {why}"),
         }
     }
 }

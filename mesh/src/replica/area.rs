@@ -310,6 +310,7 @@ impl<S: Store> Replica<S> {
         self.areas = compartments;
         self.areas.extend(coalitions);
         outcome?;
+        stale.iter().try_for_each(|id| self.try_boxes(*id))?;
         let above = |area: &Area| match &area.body {
             Body::Compartment(compartment) => {
                 Some(CompartmentId(compartment.opening().coalition.0))
@@ -459,6 +460,20 @@ impl<S: Store> Replica<S> {
             let fact = Fact { id: entry.id, seq, log, statement: &entry.sealed, payload };
             self.take_boxes(batch, &fact, epoch);
         }
+    }
+
+    /// Tries the boxes of epochs whose parents came after their statements.
+    fn try_boxes(&mut self, id: CompartmentId) -> Result<(), StoreError> {
+        let Some(area) = self.areas.get(&id) else { return Ok(()) };
+        let Body::Compartment(compartment) = &area.body else { return Ok(()) };
+        let known = |epoch: &&EpochId| compartment.epochs().contains_key(*epoch);
+        let known: Vec<EpochId> = area.closed.keys().filter(known).copied().collect();
+        if known.is_empty() {
+            return Ok(());
+        }
+        let mut batch = Batch::default();
+        known.into_iter().for_each(|epoch| self.reopen_boxes(&mut batch, id, epoch));
+        self.apply(batch)
     }
 
     /// Opens our own box among those of an epoch, if it is there and keeps its word.

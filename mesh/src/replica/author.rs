@@ -425,13 +425,14 @@ impl<S: Store> Replica<S> {
 
     /// The epoch to write under. Where none of those that count is for live readers alone, a new one
     /// is made; whoever may read and was left out by its maker is sealed to first.
-    fn epoch_to_write(&mut self, now: Now, id: CompartmentId) -> Result<EpochId, ActError> {
+    pub(super) fn epoch_to_write(
+        &mut self,
+        now: Now,
+        id: CompartmentId,
+    ) -> Result<EpochId, ActError> {
         let compartment = self.compartment(id).ok_or(ActError::NoCompartment)?;
         let Some(epoch) = compartment.current_epoch(|epoch| self.can_open(epoch)) else {
-            // Somebody made one that we shall be able to open.
-            if compartment.current_epoch(|_| true).is_some() {
-                return Err(ActError::NoKeys);
-            }
+            // A box that is here was tried when its epoch came. One that is not may never come.
             return self.rotate_to(now, id);
         };
         let own = self.device();

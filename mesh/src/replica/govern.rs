@@ -186,7 +186,7 @@ impl<S: Store> Replica<S> {
         }
         let genesis = detail.genesis;
         let statements = match word {
-            Word::Erase { basis } => self.erasure(&detail, basis)?,
+            Word::Erase { basis } => self.erasure(now, &detail, basis)?,
             Word::Restrict => vec![(Statement::Restrict { genesis }, None)],
             Word::Hold => vec![(Statement::Hold { genesis }, None)],
             Word::Recall => vec![(Statement::Recall { genesis }, None)],
@@ -197,7 +197,7 @@ impl<S: Store> Replica<S> {
 
     /// An erasure lists the record's entries, as many as a statement takes; further ones are added by
     /// statements after it. The basis is sealed for those who may read the compartment.
-    fn erasure(&self, detail: &Detail, basis: &str) -> Result<Statements, ActError> {
+    fn erasure(&mut self, now: Now, detail: &Detail, basis: &str) -> Result<Statements, ActError> {
         if basis.trim().is_empty() || basis.len() > BASIS_BYTES_MAX {
             return Err(ActError::Basis);
         }
@@ -209,9 +209,7 @@ impl<S: Store> Replica<S> {
         others.dedup();
         let (first, rest) = others.split_at(others.len().min(ERASED_ENTRIES_MAX));
         let erasure = Erasure { genesis, others: first.to_vec() };
-        let compartment = self.compartment(id).ok_or(ActError::NoCompartment)?;
-        let epoch = compartment.current_epoch(|epoch| self.can_open(epoch));
-        let epoch = epoch.ok_or(ActError::NoKeys)?;
+        let epoch = self.epoch_to_write(now, id)?;
         let keys = self.epoch_keys.get(&epoch).cloned().ok_or(ActError::NoKeys)?;
         let log = self.own_log(id, Class::Authority);
         let seq = self.logbook.head(&log).next;

@@ -51,6 +51,9 @@ impl Core {
             StatementVerdict::NotAbove => {
                 ("authority.md §4: a closure is by a device above the one that it closes", vec![])
             }
+            StatementVerdict::Unclean(_) => {
+                ("authority.md §9: an epoch is written under if it is clean", vec![])
+            }
         };
         json(&shape::Explained {
             statement: id.to_string(),
