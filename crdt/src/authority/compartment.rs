@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::sync::Arc;
 
 use crate::entry::merkle_root;
 use crate::epoch::decode_boxes;
@@ -10,13 +11,12 @@ use crate::seal::SecretBox;
 use crate::statement::{Act, Audience, EpochStatement, Opening, Right, Statement};
 
 use super::closure::{Cause, Closure, Limit, Limits, closures};
-use super::fact::{Fact, Logs, Place};
+use super::fact::{Fact, Logs, Place, Remembered};
+use super::gathered::Gathered;
 use super::positive::Devices;
 use super::reach::{Reach, Standing, audience};
 use super::steward::Words;
-use super::{
-    Coalition, Scope, StatementFault, StatementVerdict, gather, is_before_fork, is_grant_of,
-};
+use super::{Coalition, Scope, StatementFault, StatementVerdict, is_before_fork, is_grant_of};
 
 /// A compartment, as its statements and its coalition's make it.
 #[derive(Clone, Debug)]
@@ -27,12 +27,12 @@ pub struct Compartment {
     audience: BTreeSet<AgencyNo>,
     pub(super) positive: Devices,
     pub(super) counting: Reach,
-    pub(super) closures: Vec<Closure>,
+    pub(super) closures: Vec<Arc<Closure>>,
     limits: Limits,
     pub(super) counted: BTreeSet<EntryId>,
     epochs: BTreeMap<EpochId, EpochState>,
-    /// Epochs whose parents have not all come.
-    orphans: BTreeMap<EpochId, EpochStatement>,
+    /// Epochs whose parents have not all come, by one that has not.
+    orphans: BTreeMap<EpochId, BTreeMap<EpochId, EpochStatement>>,
     /// For whom each seal of an epoch has boxes.
     pub(super) seals: BTreeMap<EpochId, BTreeMap<EntryId, Seal>>,
     pub(super) words: Words,
@@ -140,7 +140,7 @@ impl Compartment {
 
     /// The closures of a device here, the coalition's among them.
     #[must_use]
-    pub fn closures_of(&self, device: &DeviceId) -> &[Closure] {
+    pub fn closures_of(&self, device: &DeviceId) -> impl Iterator<Item = &Closure> {
         self.limits.closures_of(device)
     }
 
@@ -202,32 +202,41 @@ impl Compartment {
         Ok(Fact::new(place, statement, payload).join(&mut self.facts))
     }
 
-    /// Takes an epoch whose parents are known, and those that waited for it.
-    fn insert_epoch(&mut self, epoch: EpochStatement) -> Result<(), StatementFault> {
-        let id = epoch.id(&self.id);
-        self.orphans.insert(id, epoch);
+    /// Takes an epoch if its parents are known, and those that waited for it.
+    fn insert_epoch(&mut self, statement: EpochStatement) -> Result<(), StatementFault> {
+        let id = statement.id(&self.id);
         let mut outcome = Ok(());
-        loop {
-            let ready = self.orphans.iter().find_map(|(id, epoch)| {
-                let parents = epoch.parents.iter().map(|parent| self.epochs.get(parent));
-                let depths: Option<Vec<u64>> =
-                    parents.map(|parent| Some(parent?.statement.depth)).collect();
-                Some((*id, depths?.into_iter().max().unwrap_or(0)))
-            });
-            let Some((ready, deepest)) = ready else { return outcome };
-            let Some(statement) = self.orphans.remove(&ready) else { return outcome };
+        let mut ready = vec![(id, statement)];
+        while let Some((next, statement)) = ready.pop() {
+            let missing = statement.parents.iter().find(|parent| !self.epochs.contains_key(parent));
+            if let Some(missing) = missing {
+                self.orphans.entry(*missing).or_default().insert(next, statement);
+                continue;
+            }
+            let parents = statement.parents.iter().filter_map(|parent| self.epochs.get(parent));
+            let deepest = parents.map(|parent| parent.statement.depth).max().unwrap_or(0);
             if deepest.checked_add(1) == Some(statement.depth) {
                 let (counts, unclean, retired) = (false, Some(Unclean::Unsealed), false);
-                self.epochs.insert(ready, EpochState { statement, counts, unclean, retired });
-            } else if ready == id {
+                self.epochs.insert(next, EpochState { statement, counts, unclean, retired });
+                ready.extend(self.orphans.remove(&next).unwrap_or_default());
+            } else if next == id {
                 outcome = Err(StatementFault::Depth);
             }
         }
+        outcome
+    }
+
+    /// How many epochs wait for one.
+    #[cfg(test)]
+    pub(super) fn waiting(&self, parent: &EpochId) -> usize {
+        self.orphans.get(parent).map_or(0, BTreeMap::len)
     }
 
     /// Draws all answers anew; to be called when statements came here or the coalition's answers
     /// changed. Returns whether any changed.
     pub fn evaluate(&mut self, coalition: &Coalition, logs: &dyn Logs) -> bool {
+        let logs = &Remembered::new(logs);
+        Fact::find(&mut self.facts, logs);
         let facts: Vec<&Fact> = self.facts.values().collect();
         let early: Vec<&Fact> =
             facts.iter().copied().filter(|fact| is_before_fork(fact, logs)).collect();
@@ -242,18 +251,16 @@ impl Compartment {
         };
         let mut own = closures(&facts, &positive, above, &without, &coalition.id());
         own.extend(coalition.closures().iter().cloned());
-        let mut limits = Limits::new(own.iter().cloned());
+        let above = coalition.limits.gathered();
+        let mut limits = Limits::new(own.iter().cloned(), Some(above));
         let mut counted = BTreeSet::new();
         let counting = loop {
             let counting =
                 Reach::compartment(&coalition.counting, &self.opening, &facts, &|fact| {
                     counted.contains(&fact.place.id)
                 });
-            limits.reset();
-            let above: Vec<&Fact> = coalition.facts.values().collect();
-            let seats = &coalition.counting;
-            gather(&mut limits, &above, &coalition.counted, seats, seats, &coalition.id());
-            gather(&mut limits, &facts, &counted, &counting, seats, &coalition.id());
+            let (seats, id) = (&coalition.counting, coalition.id());
+            limits.count(Gathered::new(&facts, &counted, &counting, seats, &id));
             let mut more = BTreeSet::new();
             let area = Scope { reach: &counting, limits: &limits, logs, coalition: false };
             let mut places: BTreeMap<LogId, Limit> = BTreeMap::new();
@@ -347,7 +354,8 @@ impl Compartment {
     /// How far a log of the compartment counts.
     #[must_use]
     pub fn limit(&self, log: &LogId, logs: &dyn Logs) -> Limit {
-        self.limits.of(log, self.counting.devices.get(&log.device), logs, false)
+        let logs = Remembered::new(logs);
+        self.limits.of(log, self.counting.devices.get(&log.device), &logs, false)
     }
 
     /// The statements that are held, by entry id.

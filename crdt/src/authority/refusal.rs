@@ -7,6 +7,7 @@
 //! nothing had ever been: with all limits, by every statement at every place.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use crate::id::{AgencyNo, DeviceId, EntryId, StatementId};
 use crate::keys::DeviceCard;
@@ -118,7 +119,7 @@ impl Compartment {
     }
 }
 
-fn ids(closures: &[Closure]) -> BTreeSet<StatementId> {
+fn ids(closures: &[Arc<Closure>]) -> BTreeSet<StatementId> {
     closures.iter().map(|closure| closure.id).collect()
 }
 

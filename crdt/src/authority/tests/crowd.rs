@@ -17,6 +17,12 @@ impl World {
         assert!(Fact::new(place, statement, None).join(facts));
     }
 
+    /// Takes a statement of the first desk in the compartment, and draws nothing.
+    pub(super) fn insert(&mut self, statement: Statement) {
+        let place = self.append(self.log((1, 0), Part, Class::Authority));
+        assert_eq!(self.compartment.insert(place, statement, None), Ok(true));
+    }
+
     /// Lets devices of agency 1 in.
     pub(in crate::authority) fn crowd(&mut self, devices: u64) {
         for n in 0..devices {
