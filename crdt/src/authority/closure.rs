@@ -79,28 +79,25 @@ impl Closure {
 /// A closure's name, and its author's rank.
 type Key = (StatementId, u8);
 
-/// The closures of an area's own facts, of root acts among them and of the acts in force. `without`
-/// draws positive reach as it would be without one device's grants.
+/// The closures of an area's own facts and of root acts among them.
 pub(super) fn closures(
     facts: &[&Fact],
     devices: &Devices,
     positive: &Positive,
-    without: &dyn Fn(&DeviceId) -> Devices,
     coalition: &CoalitionId,
 ) -> Vec<Arc<Closure>> {
     let mut found: BTreeMap<Key, Closure> = BTreeMap::new();
-    let mut cuts: BTreeMap<DeviceId, Devices> = BTreeMap::new();
+    let mut cuts = BTreeMap::new();
     for fact in facts {
         let closure = match &fact.statement {
-            Statement::Revoke { device, .. } => {
-                revoker(fact.issuer(), device, devices, &mut cuts, without).map(|author| Closure {
+            Statement::Revoke { device, .. } => revoker(fact.issuer(), device, devices, &mut cuts)
+                .map(|author| Closure {
                     id: fact.id(),
                     author,
                     devices: BTreeSet::from([*device]),
                     issuer: Some(fact.issuer()),
                     keep: fact.marks.clone(),
-                })
-            }
+                }),
             Statement::RootAct(root) => {
                 let Act::Revoke { device, .. } = &root.act else { continue };
                 let mut agencies = positive.agencies_of(&root.root);
@@ -163,8 +160,7 @@ fn revoker(
     issuer: DeviceId,
     device: &DeviceId,
     devices: &Devices,
-    cuts: &mut BTreeMap<DeviceId, Devices>,
-    without: &dyn Fn(&DeviceId) -> Devices,
+    cuts: &mut BTreeMap<DeviceId, BTreeSet<DeviceId>>,
 ) -> Option<Author> {
     let shared = |(no, _): &(AgencyNo, &Part)| devices.of(device, *no).is_some();
     let own_desk = |(no, part): &(AgencyNo, &Part)| {
@@ -176,8 +172,7 @@ fn revoker(
     let mut parts = devices.parts(&issuer);
     let (no, part) = devices.parts(&issuer).find(shared).or_else(|| parts.next())?;
     let above = issuer == *device
-        || devices.contains(device)
-            && !cuts.entry(issuer).or_insert_with(|| without(&issuer)).contains(device);
+        || cuts.entry(*device).or_insert_with(|| devices.cut(device)).contains(&issuer);
     above.then(|| part.author(no))
 }
 

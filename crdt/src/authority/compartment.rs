@@ -16,7 +16,7 @@ use super::gathered::Gathered;
 use super::positive::Devices;
 use super::reach::{Reach, Standing, audience};
 use super::steward::Words;
-use super::{Coalition, Scope, StatementFault, StatementVerdict, is_before_fork, is_grant_of};
+use super::{Coalition, Scope, StatementFault, StatementVerdict, is_before_fork};
 
 /// A compartment, as its statements and its coalition's make it.
 #[derive(Clone, Debug)]
@@ -242,14 +242,7 @@ impl Compartment {
             facts.iter().copied().filter(|fact| is_before_fork(fact, logs)).collect();
         let above = &coalition.positive;
         let positive = above.devices.compartment(&above.roots, &self.opening, &early);
-        let without = |device: &DeviceId| {
-            let others = |fact: &&Fact| !is_grant_of(fact, device) && is_before_fork(fact, logs);
-            let theirs: Vec<&Fact> = coalition.facts.values().filter(others).collect();
-            let own: Vec<&Fact> = facts.iter().copied().filter(others).collect();
-            let base = Devices::coalition(&above.roots, &theirs);
-            base.compartment(&above.roots, &self.opening, &own)
-        };
-        let mut own = closures(&facts, &positive, above, &without, &coalition.id());
+        let mut own = closures(&facts, &positive, above, &coalition.id());
         own.extend(coalition.closures().iter().cloned());
         let above = coalition.limits.gathered();
         let mut limits = Limits::new(own.iter().cloned(), Some(above));

@@ -248,13 +248,8 @@ impl Coalition {
         let facts: Vec<&Fact> = self.facts.values().collect();
         let source = Source { id: self.id, charter: &self.charter, facts: &facts };
         let positive = Positive::new(&source, &|fact| is_before_fork(fact, logs));
-        let without = |device: &DeviceId| {
-            let others = |fact: &&&Fact| !is_grant_of(fact, device) && is_before_fork(fact, logs);
-            let others: Vec<&Fact> = facts.iter().filter(others).copied().collect();
-            Devices::coalition(&positive.roots, &others)
-        };
         let orphans = |agency| orphans(&facts, &positive, agency, logs);
-        let mut closures = closures(&facts, &positive.devices, &positive, &without, &self.id);
+        let mut closures = closures(&facts, &positive.devices, &positive, &self.id);
         closures.extend(closures_by_acts(&positive, &orphans));
         let mut limits = Limits::new(closures.iter().cloned(), None);
         let proven = facts.iter().filter(|fact| is_self_proving(&fact.statement));
@@ -489,10 +484,6 @@ impl Scope<'_> {
 /// Whether a statement counts by who signed it, whoever wrote it down.
 const fn is_self_proving(statement: &Statement) -> bool {
     matches!(statement, Statement::Desk(_) | Statement::RootAct(_))
-}
-
-fn is_grant_of(fact: &Fact, device: &DeviceId) -> bool {
-    matches!(fact.statement, Statement::Grant { .. }) && fact.issuer() == *device
 }
 
 /// Whether a statement decides positive reach: it stands before any fork of its log, since what peers

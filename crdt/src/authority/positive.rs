@@ -5,6 +5,7 @@
 //! judged by it, such as a revocation, is not undone by statements that come later. A device may be of
 //! several agencies here; each of them has a say over it.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::bounds::ROUTE_DEPTH_MAX;
@@ -41,8 +42,13 @@ pub(super) struct Devices(BTreeMap<DeviceId, BTreeMap<AgencyNo, Part>>);
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub(super) struct Part {
     pub(super) desk: bool,
-    steps: BTreeSet<Step>,
+    /// Its steps, each with the devices without whose grants it would not be.
+    steps: BTreeMap<Step, Cut>,
 }
+
+/// Devices, ascending, without whose grants something would not be. On a route there are no more than
+/// it has hands; where routes unite, those that are on all of them.
+type Cut = Vec<DeviceId>;
 
 /// A route without its limits: depth, right, and whether it grants on.
 type Step = (u8, Right, bool);
@@ -136,7 +142,7 @@ impl Devices {
             for (no, of) in roots {
                 if of.all.contains(&certificate.root) {
                     let part = devices.part((certificate.desk.device, *no));
-                    *part = Part { desk: true, steps: BTreeSet::from([DESK]) };
+                    *part = Part { desk: true, steps: BTreeMap::from([(DESK, Cut::new())]) };
                 }
             }
         }
@@ -163,7 +169,7 @@ impl Devices {
                 });
             }
         }
-        devices.spread(&gifts, &BTreeMap::new());
+        devices.spread(&gifts, None);
         devices
     }
 
@@ -179,11 +185,10 @@ impl Devices {
         };
         let audience: BTreeSet<AgencyNo> =
             opening.audience.iter().filter(is_in).map(|(no, _)| *no).collect();
-        let members = self.by_agency();
         let mut devices = self.clone();
         devices.0.values_mut().for_each(|parts| parts.retain(|no, _| audience.contains(no)));
         devices.0.retain(|_, parts| !parts.is_empty());
-        devices.spread(&self.gifts(&audience, facts), &members);
+        devices.spread(&self.gifts(&audience, facts), Some(self));
         for (device, parts) in &mut devices.0 {
             for (no, part) in parts {
                 part.desk = self.of(device, *no).is_some_and(|above| above.desk);
@@ -218,17 +223,21 @@ impl Devices {
         gifts
     }
 
-    /// Follows gifts, depth by depth. `members` are the devices of agencies.
-    fn spread(&mut self, gifts: &BTreeSet<Gift>, members: &BTreeMap<AgencyNo, Vec<DeviceId>>) {
+    /// Follows gifts, depth by depth. In a compartment, whoever has no reach `above`, in the coalition,
+    /// has none.
+    fn spread(&mut self, gifts: &BTreeSet<Gift>, above: Option<&Self>) {
+        let members = above.map(Self::by_agency).unwrap_or_default();
         for depth in 1..ROUTE_DEPTH_MAX {
-            for (to, step) in self.carried(gifts, depth) {
-                match to {
-                    To::Device(device, no) => {
-                        self.part((device, no)).steps.insert(step);
-                    }
-                    To::Agency(no) => members.get(&no).into_iter().flatten().for_each(|device| {
-                        self.part((*device, no)).steps.insert(step);
-                    }),
+            for ((to, step), cut) in self.carried(gifts, depth) {
+                let (one, no) = match to {
+                    To::Device(device, no) => (Some(device), no),
+                    To::Agency(no) => (None, no),
+                };
+                let all = members.get(&no).filter(|_| one.is_none()).into_iter().flatten();
+                for device in all.copied().chain(one) {
+                    let base = above.and_then(|above| above.of(&device, no)).map(Part::cut);
+                    let cut = unite(cut.clone(), &base.unwrap_or_default());
+                    meet(self.part((device, no)).steps.entry(step), cut);
                 }
             }
         }
@@ -236,18 +245,22 @@ impl Devices {
 
     /// What gifts of devices that have steps at a depth come to: for each whom they go to at most one
     /// step of each right.
-    fn carried(&self, gifts: &BTreeSet<Gift>, depth: u8) -> BTreeSet<(To, Step)> {
-        let carries = |gift: &&Gift| {
-            let covers = |(at, right, on): &Step| {
+    fn carried(&self, gifts: &BTreeSet<Gift>, depth: u8) -> BTreeMap<(To, Step), Cut> {
+        let mut carried = BTreeMap::new();
+        for gift in gifts {
+            let covers = |((at, right, on), _): &(&Step, &Cut)| {
                 *at == depth && *on && *right >= Right::Admit && *right >= gift.right
             };
-            let mut parts = self.parts(&gift.issuer);
-            parts.any(|(no, part)| {
-                gift.of.is_none_or(|of| of == no) && part.steps.iter().any(covers)
-            })
-        };
-        let step = |gift: &Gift| (depth + 1, gift.right.min(gift.at_most), gift.may_delegate);
-        gifts.iter().filter(carries).map(|gift| (gift.to, step(gift))).collect()
+            let parts = self.parts(&gift.issuer);
+            let parts = parts.filter(|(no, _)| gift.of.is_none_or(|of| of == *no));
+            let by = parts.flat_map(|(_, part)| part.steps.iter().filter(covers));
+            let Some(cut) = by.map(|(_, cut)| cut.clone()).reduce(|a, b| common(a, &b)) else {
+                continue;
+            };
+            let step = (depth + 1, gift.right.min(gift.at_most), gift.may_delegate);
+            meet(carried.entry((gift.to, step)), unite(cut, &[gift.issuer]));
+        }
+        carried
     }
 
     fn part(&mut self, (device, no): (DeviceId, AgencyNo)) -> &mut Part {
@@ -270,6 +283,12 @@ impl Devices {
     /// Whether a device has reach at all.
     pub(super) fn contains(&self, device: &DeviceId) -> bool {
         self.0.contains_key(device)
+    }
+
+    /// The devices without whose grants a device would have no reach.
+    pub(super) fn cut(&self, device: &DeviceId) -> BTreeSet<DeviceId> {
+        let cuts = self.parts(device).map(|(_, part)| part.cut());
+        cuts.reduce(|a, b| common(a, &b)).unwrap_or_default().into_iter().collect()
     }
 
     /// The devices of an agency.
@@ -297,12 +316,41 @@ impl Devices {
 impl Part {
     /// The highest right.
     pub(super) fn right(&self) -> Right {
-        self.steps.iter().map(|(_, right, _)| *right).max().unwrap_or(Right::Relay)
+        self.steps.keys().map(|(_, right, _)| *right).max().unwrap_or(Right::Relay)
+    }
+
+    /// The devices without whose grants it would have no step.
+    fn cut(&self) -> Cut {
+        self.steps.values().cloned().reduce(|a, b| common(a, &b)).unwrap_or_default()
     }
 
     /// On whose word the device speaks as this agency's.
     pub(super) const fn author(&self, no: AgencyNo) -> Author {
         if self.desk { Author::Desk(no) } else { Author::Device(no) }
+    }
+}
+
+/// What would not be without those of one, or of the other.
+fn unite(mut cut: Cut, more: &[DeviceId]) -> Cut {
+    cut.extend(more);
+    cut.sort_unstable();
+    cut.dedup();
+    cut
+}
+
+/// What is in both.
+fn common(mut cut: Cut, other: &Cut) -> Cut {
+    cut.retain(|device| other.binary_search(device).is_ok());
+    cut
+}
+
+/// Another way to the same: what is on both remains.
+fn meet<K: Ord>(entry: Entry<'_, K, Cut>, cut: Cut) {
+    match entry {
+        Entry::Vacant(vacant) => {
+            vacant.insert(cut);
+        }
+        Entry::Occupied(mut held) => held.get_mut().retain(|one| cut.binary_search(one).is_ok()),
     }
 }
 
