@@ -356,15 +356,22 @@ impl Compartment {
         self.facts.values().map(|fact| (&fact.place, &fact.statement))
     }
 
-    /// What became of a statement of the compartment's logs; `None` if it is not held.
+    /// What became of a statement of the compartment's logs; `None` if it is not held. `origin` names
+    /// the originator of the record that begins with an entry, if it is known.
     #[must_use]
-    pub fn verdict(&self, id: &EntryId, logs: &dyn Logs) -> Option<StatementVerdict> {
+    pub fn verdict(
+        &self,
+        id: &EntryId,
+        origin: &dyn Fn(&EntryId) -> Option<AgencyNo>,
+        logs: &dyn Logs,
+    ) -> Option<StatementVerdict> {
         let fact = self.facts.get(id)?;
+        if let Some(verdict) = self.verdict_on_word(fact, origin) {
+            return Some(verdict);
+        }
         if fact.statement.is_narrowing() {
             let closed = self.closures.iter().any(|closure| closure.id == fact.id());
-            let revokes = matches!(fact.statement, Statement::Revoke { .. });
-            let counts = closed || !revokes;
-            return Some(if counts {
+            return Some(if closed {
                 StatementVerdict::Counts
             } else {
                 StatementVerdict::NotAbove

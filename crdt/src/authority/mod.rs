@@ -67,6 +67,10 @@ pub enum StatementVerdict {
     OtherAgency,
     /// It names a device that its issuer is not above, or a record of which it is no steward.
     NotAbove,
+    /// It is about a record whose beginning is not held, so that nobody knows whose it is.
+    NoRecord,
+    /// It restricted a record until it was lifted.
+    Lifted,
     /// It counts, and nobody writes under the epoch that it makes or seals.
     Unclean(Unclean),
 }
@@ -87,6 +91,8 @@ impl fmt::Display for StatementVerdict {
             Self::Waits { approved, needed } => write!(f, "{approved} of {needed} signed"),
             Self::OtherAgency => f.write_str("it is for a device of another agency"),
             Self::NotAbove => f.write_str("its issuer is not above what it is about"),
+            Self::NoRecord => f.write_str("the record that it is about is not here"),
+            Self::Lifted => f.write_str("it counted until it was lifted"),
             Self::Unclean(why) => write!(f, "nobody writes under its epoch: {why}"),
         }
     }

@@ -306,10 +306,13 @@ impl Devices {
         members
     }
 
-    /// On whose word a device speaks that has a right: as each agency's as which it has it.
-    pub(super) fn speakers(&self, device: &DeviceId, right: Right) -> Vec<Author> {
-        let able = self.parts(device).filter(|(_, part)| part.right() >= right);
-        able.map(|(no, part)| part.author(no)).collect()
+    /// The agencies as whose a device has a right.
+    pub(super) fn speakers<'a>(
+        &'a self,
+        device: &DeviceId,
+        right: Right,
+    ) -> impl Iterator<Item = AgencyNo> + use<'a> {
+        self.parts(device).filter(move |(_, part)| part.right() >= right).map(|(no, _)| no)
     }
 }
 

@@ -322,7 +322,7 @@ impl<S: Store> Replica<S> {
                 compartment.insert(place, statement.clone(), payload).map_err(refused)?;
                 let above = self.coalition(compartment.opening().coalition);
                 compartment.evaluate(above.ok_or(ActError::NoCoalition)?, &logs);
-                compartment.verdict(&place.id, &logs)
+                compartment.verdict(&place.id, &|genesis| self.origin(id, genesis), &logs)
             }
         };
         held.outcome()?;
@@ -356,7 +356,9 @@ impl<S: Store> Replica<S> {
         let logs = HeldLogs::new(&self.logbook, &self.store);
         let verdict = match self.areas.get(&area).map(|area| &area.body) {
             Some(Body::Coalition(coalition)) => coalition.verdict(id, &logs),
-            Some(Body::Compartment(compartment)) => compartment.verdict(id, &logs),
+            Some(Body::Compartment(compartment)) => {
+                compartment.verdict(id, &|genesis| self.origin(area, genesis), &logs)
+            }
             None => None,
         };
         logs.outcome().map(|()| verdict)
@@ -376,6 +378,13 @@ impl<S: Store> Replica<S> {
         let genesis = self.shelf.tombstone(record)?.genesis;
         let of = |area: &&super::Area| area.spoken.contains_key(&genesis);
         self.areas.values().find(of).map(|area| (area.id, genesis))
+    }
+
+    /// Whose a record is of which something was said, by its genesis; `None` if that is not here.
+    #[must_use]
+    pub fn origin(&self, area: CompartmentId, genesis: &EntryId) -> Option<AgencyNo> {
+        let (log, _) = self.areas.get(&area)?.spoken.get(genesis)?.place?;
+        self.compartment(area)?.originator(&log)
     }
 
     /// The agency of this device in a coalition, while its standing is open.

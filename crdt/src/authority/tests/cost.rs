@@ -9,7 +9,7 @@ use crate::authority::Logs;
 use crate::bounds::ROUTES_PER_DEVICE_MAX;
 use crate::hash::sha256;
 use crate::id::{EntryId, EpochId, LogId};
-use crate::statement::{EpochStatement, Mark, Marks, Right, Statement};
+use crate::statement::{Act, EpochStatement, Mark, Marks, Right, Statement};
 
 /// Logs that count how often an entry is read.
 struct Counting<'a> {
@@ -120,4 +120,39 @@ fn epochs_that_wait_are_looked_at_when_what_they_wait_for_comes() {
     world.insert(Statement::Epoch(first));
     assert_eq!(world.compartment.epochs().len(), 2_001);
     assert_eq!(world.compartment.waiting(&EpochId([0; 32])), 0);
+}
+
+#[test]
+fn what_is_said_of_a_record_again_and_again_is_kept_once() {
+    let mut world = World::new();
+    let genesis = world.write((1, 0));
+    let entries: Vec<EntryId> = (0..50).map(|_| world.write((1, 0))).collect();
+    for _ in 0..100 {
+        world.put(Part, Statement::EraseAlso { genesis, entries: entries.clone() });
+    }
+    for _ in 0..1_000 {
+        world.put(Part, Statement::Recall { genesis });
+    }
+    world.judge();
+    assert_eq!(world.compartment.kept(&entries[0], &genesis), (1, 1));
+}
+
+#[test]
+fn a_revocation_by_another_device_draws_nothing_anew() {
+    // Each device of the crowd revokes its neighbour, over whom it is not. That is told from what was
+    // drawn once: whose grants are on all routes.
+    let mut world = World::new();
+    world.crowd(1_000);
+    for n in 0..1_000 {
+        let log =
+            LogId { device: member(n), ..world.log((1, 0), Whole, crate::id::Class::Authority) };
+        let keep = Marks::NONE;
+        world.put_at(Whole, log, Statement::Revoke { device: member((n + 1) % 1_000), keep });
+    }
+    world.judge();
+    assert!(world.coalition.closures().is_empty());
+    let positive = &world.coalition.positive.devices;
+    assert_eq!(positive.cut(&member(7)), [device((1, 0))].into());
+    world.act(Act::Revoke { device: member(7), keep: Marks::NONE });
+    assert_eq!(world.coalition.closures().len(), 1);
 }

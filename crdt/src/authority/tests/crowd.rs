@@ -2,14 +2,19 @@
 
 use super::support::{Area, Part, Whole, World, agency, card};
 use crate::authority::fact::Fact;
-use crate::id::{AgencyNo, Class, DeviceId};
+use crate::id::{AgencyNo, Class, DeviceId, LogId};
 use crate::statement::{Audience, Caveats, Right, Statement};
 
 impl World {
     /// Takes a statement at the end of the first desk's log as if it had been checked, and draws
     /// nothing.
     pub(in crate::authority) fn put(&mut self, area: Area, statement: Statement) {
-        let place = self.append(self.log((1, 0), area, Class::Authority));
+        self.put_at(area, self.log((1, 0), area, Class::Authority), statement);
+    }
+
+    /// The same at the end of another log.
+    pub(super) fn put_at(&mut self, area: Area, log: LogId, statement: Statement) {
+        let place = self.append(log);
         let facts = match area {
             Whole => &mut self.coalition.facts,
             Part => &mut self.compartment.facts,

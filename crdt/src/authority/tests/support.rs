@@ -288,7 +288,12 @@ impl World {
     }
 
     pub(super) fn verdict(&self, id: EntryId) -> StatementVerdict {
-        let here = self.compartment.verdict(&id, &self.held);
+        let origin = |genesis: &EntryId| {
+            let mut logs = self.held.branches.iter();
+            let (log, _) = logs.find(|(_, branch)| branch.contains(genesis))?;
+            self.compartment.originator(log)
+        };
+        let here = self.compartment.verdict(&id, &origin, &self.held);
         here.or_else(|| self.coalition.verdict(&id, &self.held)).expect("it is held")
     }
 
