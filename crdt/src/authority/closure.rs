@@ -1,19 +1,21 @@
 //! Closures: what ends a device's standing (`docs/protocol/authority.md`, section 4), and adoptions,
 //! which override them (section 5).
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::sync::Arc;
 
-use crate::hash::Digest;
-use crate::id::{AgencyNo, Class, CoalitionId, DeviceId, Incarnation, LogId, StatementId};
-use crate::statement::{Act, Reopening, Statement};
+use crate::id::{AgencyNo, Class, CoalitionId, DeviceId, EntryId, Incarnation, LogId, StatementId};
+use crate::statement::{Act, Statement};
 
 use super::fact::{Fact, Logs, MarkSet};
+use super::gathered::{Adopted, Gathered};
 use super::positive::{Devices, Part, Positive};
 use super::reach::Standing;
 
 /// On whose word a closure or an adoption stands.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub enum Author {
     /// A quorum of the founders.
     Whole,
@@ -26,6 +28,14 @@ pub enum Author {
 }
 
 impl Author {
+    /// Whose; `None` for the whole.
+    pub(super) const fn agency(self) -> Option<AgencyNo> {
+        match self {
+            Self::Whole => None,
+            Self::Root(agency) | Self::Desk(agency) | Self::Device(agency) => Some(agency),
+        }
+    }
+
     /// Whether this one's adoption overrides that one's closure: nobody reaches above himself.
     #[must_use]
     pub fn overrides(self, closer: Self) -> bool {
@@ -55,7 +65,7 @@ pub struct Closure {
 
 impl Closure {
     /// What tells closures apart: an act of the whole and one of a root may have one name.
-    const fn key(&self) -> (StatementId, u8) {
+    const fn key(&self) -> Key {
         let rank = match self.author {
             Author::Whole => 0,
             Author::Root(_) => 1,
@@ -66,36 +76,28 @@ impl Closure {
     }
 }
 
-/// A prefix that an adoption lets count.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) struct Adopted {
-    pub(super) author: Author,
-    pub(super) count: u64,
-    pub(super) head: crate::id::EntryId,
-}
+/// A closure's name, and its author's rank.
+type Key = (StatementId, u8);
 
-/// The closures of an area's own facts, of root acts among them and of the acts in force. `without`
-/// draws positive reach as it would be without one device's grants.
+/// The closures of an area's own facts and of root acts among them.
 pub(super) fn closures(
     facts: &[&Fact],
     devices: &Devices,
     positive: &Positive,
-    without: &dyn Fn(&DeviceId) -> Devices,
     coalition: &CoalitionId,
-) -> Vec<Closure> {
-    let mut found = BTreeMap::new();
-    let mut cuts: BTreeMap<DeviceId, Devices> = BTreeMap::new();
+) -> Vec<Arc<Closure>> {
+    let mut found: BTreeMap<Key, Closure> = BTreeMap::new();
+    let mut cuts = BTreeMap::new();
     for fact in facts {
         let closure = match &fact.statement {
-            Statement::Revoke { device, .. } => {
-                revoker(fact.issuer(), device, devices, &mut cuts, without).map(|author| Closure {
+            Statement::Revoke { device, .. } => revoker(fact.issuer(), device, devices, &mut cuts)
+                .map(|author| Closure {
                     id: fact.id(),
                     author,
                     devices: BTreeSet::from([*device]),
                     issuer: Some(fact.issuer()),
                     keep: fact.marks.clone(),
-                })
-            }
+                }),
             Statement::RootAct(root) => {
                 let Act::Revoke { device, .. } = &root.act else { continue };
                 let mut agencies = positive.agencies_of(&root.root);
@@ -112,12 +114,17 @@ pub(super) fn closures(
         };
         let Some(closure) = closure else { continue };
         // Copies of one root's act differ at most in whether its marks came along.
-        let held = found.entry(closure.key()).or_insert(closure.clone());
-        if held.keep.is_empty() {
-            held.keep = closure.keep;
+        match found.entry(closure.key()) {
+            Entry::Vacant(vacant) => {
+                vacant.insert(closure);
+            }
+            Entry::Occupied(mut held) if held.get().keep.is_empty() => {
+                held.get_mut().keep = closure.keep;
+            }
+            Entry::Occupied(_) => {}
         }
     }
-    found.into_values().collect()
+    found.into_values().map(Arc::new).collect()
 }
 
 /// The closures that acts in force make. `orphans` are the devices of an agency that stand behind
@@ -125,7 +132,7 @@ pub(super) fn closures(
 pub(super) fn closures_by_acts(
     positive: &Positive,
     orphans: &dyn Fn(AgencyNo) -> BTreeSet<DeviceId>,
-) -> Vec<Closure> {
+) -> Vec<Arc<Closure>> {
     let closed = |act: &Act| match act {
         Act::Revoke { device, .. } => Some(BTreeSet::from([*device])),
         Act::Retire { agency, .. } => Some(positive.devices.of_agency(*agency)),
@@ -136,13 +143,13 @@ pub(super) fn closures_by_acts(
         .acts
         .iter()
         .filter_map(|(id, held)| {
-            Some(Closure {
+            Some(Arc::new(Closure {
                 id: *id,
                 author: Author::Whole,
                 devices: closed(&held.act)?,
                 issuer: None,
                 keep: held.marks.clone(),
-            })
+            }))
         })
         .collect()
 }
@@ -153,8 +160,7 @@ fn revoker(
     issuer: DeviceId,
     device: &DeviceId,
     devices: &Devices,
-    cuts: &mut BTreeMap<DeviceId, Devices>,
-    without: &dyn Fn(&DeviceId) -> Devices,
+    cuts: &mut BTreeMap<DeviceId, BTreeSet<DeviceId>>,
 ) -> Option<Author> {
     let shared = |(no, _): &(AgencyNo, &Part)| devices.of(device, *no).is_some();
     let own_desk = |(no, part): &(AgencyNo, &Part)| {
@@ -166,8 +172,7 @@ fn revoker(
     let mut parts = devices.parts(&issuer);
     let (no, part) = devices.parts(&issuer).find(shared).or_else(|| parts.next())?;
     let above = issuer == *device
-        || devices.contains(device)
-            && !cuts.entry(issuer).or_insert_with(|| without(&issuer)).contains(device);
+        || cuts.entry(*device).or_insert_with(|| devices.cut(device)).contains(&issuer);
     above.then(|| part.author(no))
 }
 
@@ -175,11 +180,43 @@ fn revoker(
 #[derive(Clone, Debug, Default)]
 pub(super) struct Limits {
     /// Closures by the devices that they close.
-    closures: BTreeMap<DeviceId, Vec<Closure>>,
+    closures: BTreeMap<DeviceId, BTreeMap<Key, Arc<Closure>>>,
+    /// What the statements of the coalition adopt and reopen, in a compartment.
+    above: Layer,
+    /// What the area's own do.
+    own: Layer,
+}
+
+/// What the statements of one area adopt and reopen.
+#[derive(Clone, Debug, Default)]
+struct Layer {
+    gathered: Arc<Gathered>,
     /// Which closures do not apply to which incarnations.
-    reopened: BTreeMap<(DeviceId, Incarnation), BTreeSet<(StatementId, u8)>>,
-    /// Adoptions by log.
-    adopted: BTreeMap<Digest, Vec<Adopted>>,
+    reopened: BTreeMap<(DeviceId, Incarnation), BTreeSet<Key>>,
+}
+
+impl Layer {
+    fn new(
+        gathered: Arc<Gathered>,
+        closures: &BTreeMap<DeviceId, BTreeMap<Key, Arc<Closure>>>,
+    ) -> Self {
+        let mut reopened: BTreeMap<(DeviceId, Incarnation), BTreeSet<Key>> = BTreeMap::new();
+        for ((device, incarnation, author), cites) in &gathered.cited {
+            let permitted = author.agency().and_then(|agency| gathered.permitted.get(&agency));
+            let lifts = |(_, closure): &(&Key, &Arc<Closure>)| {
+                author.overrides(closure.author)
+                    || closure.author == Author::Whole
+                        && permitted.is_some_and(|permitted| permitted.contains(&closure.id))
+            };
+            let lifted = reopened.entry((*device, *incarnation)).or_default();
+            let Some(closures) = closures.get(device) else { continue };
+            for id in cites {
+                let named = closures.range((*id, 0)..=(*id, u8::MAX));
+                lifted.extend(named.filter(lifts).map(|(key, _)| *key));
+            }
+        }
+        Self { gathered, reopened }
+    }
 }
 
 /// How far a log counts.
@@ -228,63 +265,51 @@ impl Limit {
 }
 
 impl Limits {
-    pub(super) fn new(closures: impl IntoIterator<Item = Closure>) -> Self {
-        let mut limits = Self::default();
-        for closure in closures {
+    /// Those of closures; in a compartment with what its coalition's statements adopt and reopen.
+    pub(super) fn new(
+        all: impl IntoIterator<Item = Arc<Closure>>,
+        above: Option<Arc<Gathered>>,
+    ) -> Self {
+        let mut closures: BTreeMap<DeviceId, BTreeMap<Key, Arc<Closure>>> = BTreeMap::new();
+        for closure in all {
             for device in &closure.devices {
-                limits.closures.entry(*device).or_default().push(closure.clone());
+                closures.entry(*device).or_default().insert(closure.key(), Arc::clone(&closure));
             }
         }
-        limits
+        let above = above.map(|above| Layer::new(above, &closures)).unwrap_or_default();
+        Self { closures, above, own: Layer::default() }
     }
 
     /// The closures of a device.
-    pub(super) fn closures_of(&self, device: &DeviceId) -> &[Closure] {
-        self.closures.get(device).map(Vec::as_slice).unwrap_or_default()
+    pub(super) fn closures_of(&self, device: &DeviceId) -> impl Iterator<Item = &Closure> {
+        self.closures.get(device).into_iter().flat_map(BTreeMap::values).map(Arc::as_ref)
     }
 
-    /// Counts a certificate's or grant's citations: of closures by authors whom its own overrides,
-    /// and of those by acts that an admission permits to be lifted.
-    pub(super) fn reopen(
-        &mut self,
-        device: DeviceId,
-        reopening: &Reopening,
-        author: Author,
-        permitted: &BTreeSet<StatementId>,
-    ) {
-        let lifts = |closure: &&Closure| {
-            reopening.cites.contains(&closure.id)
-                && (author.overrides(closure.author)
-                    || closure.author == Author::Whole && permitted.contains(&closure.id))
-        };
-        let lifted: Vec<(StatementId, u8)> =
-            self.closures_of(&device).iter().filter(lifts).map(Closure::key).collect();
-        self.reopened.entry((device, reopening.incarnation)).or_default().extend(lifted);
+    /// Counts what the area's own statements adopt and reopen, instead of what was counted before.
+    pub(super) fn count(&mut self, own: Gathered) {
+        self.own = Layer::new(Arc::new(own), &self.closures);
     }
 
-    pub(super) fn adopt(&mut self, author: Author, marks: &MarkSet) {
-        for mark in marks.iter() {
-            let adopted = Adopted { author, count: mark.count, head: mark.head };
-            self.adopted.entry(mark.log).or_default().push(adopted);
-        }
+    /// What the area's own statements adopt and reopen.
+    pub(super) fn gathered(&self) -> Arc<Gathered> {
+        Arc::clone(&self.own.gathered)
     }
 
-    /// Forgets adoptions and citations.
-    pub(super) fn reset(&mut self) {
-        self.adopted.clear();
-        self.reopened.clear();
+    /// Whether a citation lifts a closure for a life of a device.
+    fn is_reopened(&self, life: &(DeviceId, Incarnation), closure: &Closure) -> bool {
+        let mut layers = [&self.above, &self.own].into_iter();
+        layers.any(|layer| layer.reopened.get(life).is_some_and(|c| c.contains(&closure.key())))
     }
 
     /// Whether a device's standing is open, for some incarnation.
     pub(super) fn is_live(&self, device: &DeviceId) -> bool {
-        let closures = self.closures_of(device);
-        let first = (*device, Incarnation(0));
-        let last = (*device, Incarnation(u64::MAX));
-        closures.is_empty()
-            || self
-                .reopened
-                .range(first..=last)
-                .any(|(_, cited)| closures.iter().all(|closure| cited.contains(&closure.key())))
+        let lives = (*device, Incarnation(0))..=(*device, Incarnation(u64::MAX));
+        let layers = [&self.above, &self.own].into_iter();
+        let mut cited = layers.flat_map(|layer| layer.reopened.range(lives.clone()));
+        self.closures_of(device).next().is_none()
+            || cited.any(|(life, _)| {
+                self.closures_of(device).all(|closure| self.is_reopened(life, closure))
+            })
     }
 
     /// How far a log counts (`docs/protocol/authority.md`, section 6). `standing` is that of its
@@ -299,35 +324,40 @@ impl Limits {
         let Some(standing) = standing.filter(|s| any_right || s.writes(log.class)) else {
             return Limit::none(Cause::Standing);
         };
-        let closures = self.closures_of(&log.device);
         let fork = logs.forked_at(log);
-        if closures.is_empty() && fork.is_none() {
+        if self.closures_of(&log.device).next().is_none() && fork.is_none() {
             return Limit::ALL;
         }
         let digest = log.digest();
-        let adopted = self.adopted.get(&digest).map(Vec::as_slice).unwrap_or_default();
-        let speaks = |adopted: &&Adopted| match adopted.author {
+        let speaks = |(author, ..): &&Adopted| match author {
             Author::Whole => true,
             Author::Root(agency) | Author::Desk(agency) => {
-                agency == standing.agency && log.class != Class::Authority
+                *agency == standing.agency && log.class != Class::Authority
             }
             Author::Device(_) => false,
         };
-        let adopted: Vec<&Adopted> = adopted.iter().filter(speaks).collect();
+        let layers = [&self.above, &self.own].into_iter();
+        let adopted = layers.filter_map(|layer| layer.gathered.adopted.get(&digest)).flatten();
+        let adopted: BTreeSet<Adopted> = adopted.filter(speaks).copied().collect();
         let view = View { log, logs, fork };
+        let kept = |closure: &Closure| closure.keep.get(&digest);
         let mut limit = Limit::ALL;
         if let Some(fork) = fork {
-            limit.lower(view.branch_limit(fork, closures, &adopted, &digest), Cause::Fork);
+            // Nobody chooses a branch of his own log.
+            let others = self.closures_of(&log.device);
+            let others = others.filter(|closure| closure.issuer != Some(log.device));
+            let next = view.branch_limit(fork, others.filter_map(kept), &adopted);
+            limit.lower(next, Cause::Fork);
         }
-        let cited = self.reopened.get(&(log.device, log.incarnation));
-        for closure in closures {
-            if cited.is_some_and(|cited| cited.contains(&closure.key())) {
+        let adopted = view.farthest(&adopted);
+        for closure in self.closures_of(&log.device) {
+            if self.is_reopened(&(log.device, log.incarnation), closure) {
                 continue;
             }
-            let kept = closure.keep.get(&digest).map_or(0, |mark| view.reaches(mark));
-            let over = adopted.iter().filter(|adopted| adopted.author.overrides(closure.author));
-            let over = over.map(|adopted| view.reaches((adopted.count, adopted.head)));
-            limit.lower(over.fold(kept, u64::max), Cause::Closed(closure.id));
+            let kept = kept(closure).map_or(0, |mark| view.reaches(mark));
+            let over = adopted.iter().filter(|(author, _)| author.overrides(closure.author));
+            let next = over.fold(kept, |next, (_, reach)| next.max(*reach));
+            limit.lower(next, Cause::Closed(closure.id));
         }
         limit
     }
@@ -343,15 +373,27 @@ struct View<'a> {
 impl View<'_> {
     /// How many entries of the held branch are within a mark: all that it counts, if it leads along
     /// this branch; else those before the fork.
-    fn reaches(&self, (count, head): (u64, crate::id::EntryId)) -> u64 {
+    fn reaches(&self, (count, head): (u64, EntryId)) -> u64 {
         match self.fork {
             Some(fork) if count > fork && !self.is_own((count, head)) => fork,
             _ => count,
         }
     }
 
+    /// How far adoptions of each author reach. They are ordered by author, the longest last.
+    fn farthest(&self, adopted: &BTreeSet<Adopted>) -> BTreeMap<Author, u64> {
+        let mut farthest: BTreeMap<Author, u64> = BTreeMap::new();
+        for (author, count, head) in adopted.iter().rev() {
+            let reach = farthest.entry(*author).or_default();
+            if *count > *reach {
+                *reach = self.reaches((*count, *head)).max(*reach);
+            }
+        }
+        farthest
+    }
+
     /// Whether a mark lies on the held branch.
-    fn is_own(&self, (count, head): (u64, crate::id::EntryId)) -> bool {
+    fn is_own(&self, (count, head): (u64, EntryId)) -> bool {
         self.logs.id_at(self.log, count.saturating_sub(1)) == Some(head)
     }
 
@@ -360,20 +402,16 @@ impl View<'_> {
     fn branch_limit(
         &self,
         fork: u64,
-        closures: &[Closure],
-        adopted: &[&Adopted],
-        digest: &Digest,
+        kept: impl Iterator<Item = (u64, EntryId)>,
+        adopted: &BTreeSet<Adopted>,
     ) -> u64 {
         if self.log.class == Class::Authority {
             return fork;
         }
-        let adopted = || adopted.iter().map(|adopted| (adopted.count, adopted.head));
+        let adopted = || adopted.iter().map(|(_, count, head)| (*count, *head));
         if adopted().any(|mark| !self.is_own(mark)) {
             return fork;
         }
-        // Nobody chooses a branch of his own log.
-        let others = closures.iter().filter(|closure| closure.issuer != Some(self.log.device));
-        let kept = others.filter_map(|closure| closure.keep.get(digest));
         kept.chain(adopted()).map(|mark| self.reaches(mark)).fold(fork, u64::max)
     }
 }

@@ -1,6 +1,8 @@
 //! A compartment: who may read and write it, and under which keys.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::sync::Arc;
 
 use crate::entry::merkle_root;
 use crate::epoch::decode_boxes;
@@ -9,13 +11,12 @@ use crate::seal::SecretBox;
 use crate::statement::{Audience, EpochStatement, Opening, Right, Statement};
 
 use super::closure::{Cause, Closure, Limit, Limits, closures};
-use super::fact::{Fact, Logs, Place};
+use super::fact::{Fact, Logs, Place, Remembered};
+use super::gathered::Gathered;
 use super::positive::Devices;
 use super::reach::{Reach, Standing, audience};
 use super::steward::Words;
-use super::{
-    Coalition, Scope, StatementFault, StatementVerdict, gather, is_before_fork, is_grant_of,
-};
+use super::{Coalition, Scope, StatementFault, StatementVerdict, is_before_fork};
 
 /// A compartment, as its statements and its coalition's make it.
 #[derive(Clone, Debug)]
@@ -26,17 +27,50 @@ pub struct Compartment {
     audience: BTreeSet<AgencyNo>,
     pub(super) positive: Devices,
     pub(super) counting: Reach,
-    pub(super) closures: Vec<Closure>,
+    pub(super) closures: Vec<Arc<Closure>>,
     limits: Limits,
     pub(super) counted: BTreeSet<EntryId>,
     epochs: BTreeMap<EpochId, EpochState>,
-    /// Epochs whose parents have not all come.
-    orphans: BTreeMap<EpochId, EpochStatement>,
-    /// By epoch, for which devices there are boxes, and by which statements.
-    pub(super) boxes: BTreeMap<EpochId, BTreeMap<DeviceId, BTreeSet<EntryId>>>,
+    /// Epochs whose parents have not all come, by one that has not.
+    orphans: BTreeMap<EpochId, BTreeMap<EpochId, EpochStatement>>,
+    /// For whom each seal of an epoch has boxes.
+    pub(super) seals: BTreeMap<EpochId, BTreeMap<EntryId, Seal>>,
     /// Epochs of which boxes are gone: who could read them is not known any more.
     bare: BTreeSet<EpochId>,
     pub(super) words: Words,
+}
+
+/// Whose a seal is, and for which devices it has boxes.
+#[derive(Clone, Debug)]
+pub(super) struct Seal {
+    pub(super) by: DeviceId,
+    pub(super) devices: BTreeSet<DeviceId>,
+}
+
+/// Why an epoch that counts is not written under.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Unclean {
+    /// An act has retired it, or its boxes were destroyed because one had: who reads it is not asked.
+    Retired,
+    /// None who made it has a box of it.
+    Unsealed,
+    /// A device sealed it to another that may not read.
+    Spoiled {
+        /// Who did.
+        by: DeviceId,
+        /// To whom.
+        to: DeviceId,
+    },
+}
+
+impl fmt::Display for Unclean {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Retired => f.write_str("it was retired"),
+            Self::Unsealed => f.write_str("its maker has no box of it"),
+            Self::Spoiled { by, to } => write!(f, "{by} sealed it to {to}, which may not read"),
+        }
+    }
 }
 
 /// An epoch that is known: its parents are.
@@ -46,9 +80,8 @@ pub struct EpochState {
     pub statement: EpochStatement,
     /// Whether any statement that says so counts.
     pub counts: bool,
-    /// Whether all for whom there is a box are live readers. Of a retired epoch boxes may be gone, so that
-    /// it is none.
-    pub clean: bool,
+    /// Why it is not for live readers alone; `None` if it is.
+    pub unclean: Option<Unclean>,
     /// Whether an act has retired it.
     pub retired: bool,
 }
@@ -69,7 +102,7 @@ impl Compartment {
             counted: BTreeSet::new(),
             epochs: BTreeMap::new(),
             orphans: BTreeMap::new(),
-            boxes: BTreeMap::new(),
+            seals: BTreeMap::new(),
             bare: BTreeSet::new(),
             words: Words::default(),
         }
@@ -113,7 +146,7 @@ impl Compartment {
 
     /// The closures of a device here, the coalition's among them.
     #[must_use]
-    pub fn closures_of(&self, device: &DeviceId) -> &[Closure] {
+    pub fn closures_of(&self, device: &DeviceId) -> impl Iterator<Item = &Closure> {
         self.limits.closures_of(device)
     }
 
@@ -164,10 +197,9 @@ impl Compartment {
                 if merkle_root(boxes.iter().map(SecretBox::leaf)) != *boxes_root {
                     return Err(StatementFault::OtherBoxes);
                 }
-                let readers = self.boxes.entry(*epoch).or_default();
-                for sealed in boxes {
-                    readers.entry(sealed.device).or_default().insert(place.id);
-                }
+                let devices = boxes.iter().map(|sealed| sealed.device).collect();
+                let seal = Seal { by: place.log.device, devices };
+                self.seals.entry(*epoch).or_default().insert(place.id, seal);
             }
             Statement::Epoch(epoch) => self.insert_epoch(epoch.clone())?,
             Statement::Found(_) | Statement::Unknown { .. } => return Ok(false),
@@ -183,58 +215,58 @@ impl Compartment {
         Fact::new(place, statement, None).join(&mut self.facts)
     }
 
-    /// Takes an epoch whose parents are known, and those that waited for it.
-    fn insert_epoch(&mut self, epoch: EpochStatement) -> Result<(), StatementFault> {
-        let id = epoch.id(&self.id);
-        self.orphans.insert(id, epoch);
+    /// Takes an epoch if its parents are known, and those that waited for it.
+    fn insert_epoch(&mut self, statement: EpochStatement) -> Result<(), StatementFault> {
+        let id = statement.id(&self.id);
         let mut outcome = Ok(());
-        loop {
-            let ready = self.orphans.iter().find_map(|(id, epoch)| {
-                let parents = epoch.parents.iter().map(|parent| self.epochs.get(parent));
-                let depths: Option<Vec<u64>> =
-                    parents.map(|parent| Some(parent?.statement.depth)).collect();
-                Some((*id, depths?.into_iter().max().unwrap_or(0)))
-            });
-            let Some((ready, deepest)) = ready else { return outcome };
-            let Some(statement) = self.orphans.remove(&ready) else { return outcome };
+        let mut ready = vec![(id, statement)];
+        while let Some((next, statement)) = ready.pop() {
+            let missing = statement.parents.iter().find(|parent| !self.epochs.contains_key(parent));
+            if let Some(missing) = missing {
+                self.orphans.entry(*missing).or_default().insert(next, statement);
+                continue;
+            }
+            let parents = statement.parents.iter().filter_map(|parent| self.epochs.get(parent));
+            let deepest = parents.map(|parent| parent.statement.depth).max().unwrap_or(0);
             if deepest.checked_add(1) == Some(statement.depth) {
-                let (counts, clean, retired) = (false, false, false);
-                self.epochs.insert(ready, EpochState { statement, counts, clean, retired });
-            } else if ready == id {
+                let (counts, unclean, retired) = (false, Some(Unclean::Unsealed), false);
+                self.epochs.insert(next, EpochState { statement, counts, unclean, retired });
+                ready.extend(self.orphans.remove(&next).unwrap_or_default());
+            } else if next == id {
                 outcome = Err(StatementFault::Depth);
             }
         }
+        outcome
+    }
+
+    /// How many epochs wait for one.
+    #[cfg(test)]
+    pub(super) fn waiting(&self, parent: &EpochId) -> usize {
+        self.orphans.get(parent).map_or(0, BTreeMap::len)
     }
 
     /// Draws all answers anew; to be called when statements came here or the coalition's answers
     /// changed. Returns whether any changed.
     pub fn evaluate(&mut self, coalition: &Coalition, logs: &dyn Logs) -> bool {
+        let logs = &Remembered::new(logs);
+        Fact::find(&mut self.facts, logs);
         let facts: Vec<&Fact> = self.facts.values().collect();
         let early: Vec<&Fact> =
             facts.iter().copied().filter(|fact| is_before_fork(fact, logs)).collect();
         let above = &coalition.positive;
         let positive = above.devices.compartment(&above.roots, &self.opening, &early);
-        let without = |device: &DeviceId| {
-            let others = |fact: &&Fact| !is_grant_of(fact, device) && is_before_fork(fact, logs);
-            let theirs: Vec<&Fact> = coalition.facts.values().filter(others).collect();
-            let own: Vec<&Fact> = facts.iter().copied().filter(others).collect();
-            let base = Devices::coalition(&above.roots, &theirs);
-            base.compartment(&above.roots, &self.opening, &own)
-        };
-        let mut own = closures(&facts, &positive, above, &without, &coalition.id());
+        let mut own = closures(&facts, &positive, above, &coalition.id());
         own.extend(coalition.closures().iter().cloned());
-        let mut limits = Limits::new(own.iter().cloned());
+        let above = coalition.limits.gathered();
+        let mut limits = Limits::new(own.iter().cloned(), Some(above));
         let mut counted = BTreeSet::new();
         let counting = loop {
             let counting =
                 Reach::compartment(&coalition.counting, &self.opening, &facts, &|fact| {
                     counted.contains(&fact.place.id)
                 });
-            limits.reset();
-            let above: Vec<&Fact> = coalition.facts.values().collect();
-            let seats = &coalition.counting;
-            gather(&mut limits, &above, &coalition.counted, seats, seats, &coalition.id());
-            gather(&mut limits, &facts, &counted, &counting, seats, &coalition.id());
+            let (seats, id) = (&coalition.counting, coalition.id());
+            limits.count(Gathered::new(&facts, &counted, &counting, seats, &id));
             let mut more = BTreeSet::new();
             let area = Scope { reach: &counting, limits: &limits, logs, coalition: false };
             let mut places: BTreeMap<LogId, Limit> = BTreeMap::new();
@@ -267,25 +299,31 @@ impl Compartment {
     }
 
     fn judge_epochs(&mut self, coalition: &Coalition) -> bool {
-        let counted: BTreeSet<EpochId> = self
-            .facts
-            .values()
-            .filter(|fact| self.counted.contains(&fact.place.id))
-            .filter_map(|fact| match &fact.statement {
-                Statement::Epoch(epoch) => Some(epoch.id(&self.id)),
-                _ => None,
-            })
-            .collect();
+        let mut makers: BTreeMap<EpochId, BTreeSet<DeviceId>> = BTreeMap::new();
+        for fact in self.facts.values().filter(|fact| self.counted.contains(&fact.place.id)) {
+            if let Statement::Epoch(epoch) = &fact.statement {
+                makers.entry(epoch.id(&self.id)).or_default().insert(fact.issuer());
+            }
+        }
         let readers: BTreeSet<DeviceId> = self.readers().map(|(device, _)| *device).collect();
         let mut changed = false;
         for (id, epoch) in &mut self.epochs {
-            let boxes = self.boxes.get(id);
+            let makers = makers.get(id);
+            // Who seals at a place that does not count, and reads no more, gives nobody a secret that
+            // somebody did not give him: what he could open is unclean by his own box.
+            let seals = self.seals.get(id).into_iter().flatten();
+            let seals = seals.filter(|(place, seal)| {
+                self.counted.contains(*place) || readers.contains(&seal.by)
+            });
             let retired = coalition.is_epoch_retired(id);
+            let gone = retired || self.bare.contains(id);
             let judged = EpochState {
-                counts: counted.contains(id),
-                clean: !retired
-                    && !self.bare.contains(id)
-                    && boxes.is_none_or(|boxes| boxes.keys().all(|of| readers.contains(of))),
+                counts: makers.is_some(),
+                unclean: if gone {
+                    Some(Unclean::Retired)
+                } else {
+                    unclean(makers, seals.map(|(_, seal)| seal), &readers)
+                },
                 retired,
                 statement: epoch.statement.clone(),
             };
@@ -304,15 +342,20 @@ impl Compartment {
     /// Whether a device may have a box of an epoch: there is one, or some are gone.
     #[must_use]
     pub fn may_be_boxed(&self, epoch: &EpochId, device: &DeviceId) -> bool {
-        self.bare.contains(epoch)
-            || self.boxes.get(epoch).is_some_and(|boxes| boxes.contains_key(device))
+        self.bare.contains(epoch) || self.boxed(epoch).any(|boxed| boxed == device)
+    }
+
+    /// For whom there is a box of an epoch, by whomever.
+    pub fn boxed(&self, epoch: &EpochId) -> impl Iterator<Item = &DeviceId> {
+        let seals = self.seals.get(epoch).into_iter().flat_map(BTreeMap::values);
+        seals.flat_map(|seal| &seal.devices)
     }
 
     /// The epoch to write under, of those that `can_open` names.
     pub fn current_epoch(&self, can_open: impl Fn(&EpochId) -> bool) -> Option<EpochId> {
         self.epochs
             .iter()
-            .filter(|(id, epoch)| epoch.counts && epoch.clean && !epoch.retired && can_open(id))
+            .filter(|(id, epoch)| epoch.is_written_under() && can_open(id))
             .max_by_key(|(id, epoch)| (epoch.statement.depth, **id))
             .map(|(id, _)| *id)
     }
@@ -320,7 +363,8 @@ impl Compartment {
     /// How far a log of the compartment counts.
     #[must_use]
     pub fn limit(&self, log: &LogId, logs: &dyn Logs) -> Limit {
-        self.limits.of(log, self.counting.devices.get(&log.device), logs, false)
+        let logs = Remembered::new(logs);
+        self.limits.of(log, self.counting.devices.get(&log.device), &logs, false)
     }
 
     /// The statements that are held, by entry id.
@@ -328,22 +372,43 @@ impl Compartment {
         self.facts.values().map(|fact| (&fact.place, &fact.statement))
     }
 
-    /// What became of a statement of the compartment's logs; `None` if it is not held.
+    /// What became of a statement of the compartment's logs; `None` if it is not held. `origin` names
+    /// the originator of the record that begins with an entry, if it is known.
     #[must_use]
-    pub fn verdict(&self, id: &EntryId, logs: &dyn Logs) -> Option<StatementVerdict> {
+    pub fn verdict(
+        &self,
+        id: &EntryId,
+        origin: &dyn Fn(&EntryId) -> Option<AgencyNo>,
+        logs: &dyn Logs,
+    ) -> Option<StatementVerdict> {
         let fact = self.facts.get(id)?;
+        if let Some(verdict) = self.verdict_on_word(fact, origin) {
+            return Some(verdict);
+        }
         if fact.statement.is_narrowing() {
             let closed = self.closures.iter().any(|closure| closure.id == fact.id());
-            let revokes = matches!(fact.statement, Statement::Revoke { .. });
-            let counts = closed || !revokes;
-            return Some(if counts {
+            return Some(if closed {
                 StatementVerdict::Counts
             } else {
                 StatementVerdict::NotAbove
             });
         }
         let scope = Scope { reach: &self.counting, limits: &self.limits, logs, coalition: false };
-        Some(scope.verdict(fact, self.counted.contains(id)))
+        let epoch = match &fact.statement {
+            Statement::Epoch(epoch) => Some(epoch.id(&self.id)),
+            Statement::Seal { epoch, .. } => Some(*epoch),
+            _ => None,
+        };
+        let unclean = epoch.and_then(|id| self.epochs.get(&id)).and_then(|epoch| epoch.unclean);
+        match (scope.verdict(fact, self.counted.contains(id)), unclean) {
+            (StatementVerdict::Counts, Some(unclean)) => Some(StatementVerdict::Unclean(unclean)),
+            (verdict, _) => Some(verdict),
+        }
+    }
+
+    /// Whether a device never could read here, by all that is held.
+    pub(super) fn is_no_reader(&self, device: &DeviceId) -> bool {
+        self.positive.parts(device).all(|(_, part)| part.right() < Right::Read)
     }
 
     /// Why an entry of a log at a position is quarantined; `None` if it counts.
@@ -352,4 +417,28 @@ impl Compartment {
         let limit = self.limit(log, logs);
         limit.cause.filter(|_| seq >= limit.next)
     }
+}
+
+impl EpochState {
+    /// Whether it is one to write under, for whoever can open it.
+    #[must_use]
+    pub const fn is_written_under(&self) -> bool {
+        self.counts && self.unclean.is_none() && !self.retired
+    }
+}
+
+/// Why an epoch of these makers is not for live readers alone, by the seals that matter.
+fn unclean<'a>(
+    makers: Option<&BTreeSet<DeviceId>>,
+    seals: impl Iterator<Item = &'a Seal>,
+    readers: &BTreeSet<DeviceId>,
+) -> Option<Unclean> {
+    let mut unsealed = true;
+    for Seal { by, devices } in seals {
+        if let Some(to) = devices.iter().find(|device| !readers.contains(device)) {
+            return Some(Unclean::Spoiled { by: *by, to: *to });
+        }
+        unsealed &= makers.is_none_or(|makers| makers.is_disjoint(devices));
+    }
+    unsealed.then_some(Unclean::Unsealed)
 }

@@ -1,11 +1,14 @@
 //! Facts: statements as they are held, each at its place, and what is asked of logs.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
 use crate::hash::Digest;
 use crate::id::{DeviceId, EntryId, LogId, StatementId};
 use crate::statement::{Act, Mark, Statement};
+
+use super::is_self_proving;
 
 /// Where a statement stands.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -28,6 +31,37 @@ pub trait Logs {
     fn forked_at(&self, log: &LogId) -> Option<u64>;
 }
 
+/// Logs that are asked once for each position.
+pub(super) struct Remembered<'a> {
+    logs: &'a dyn Logs,
+    known: RefCell<BTreeMap<LogId, BTreeMap<u64, Option<EntryId>>>>,
+}
+
+impl<'a> Remembered<'a> {
+    pub(super) const fn new(logs: &'a dyn Logs) -> Self {
+        Self { logs, known: RefCell::new(BTreeMap::new()) }
+    }
+}
+
+impl Logs for Remembered<'_> {
+    fn held(&self, log: &LogId) -> u64 {
+        self.logs.held(log)
+    }
+
+    fn id_at(&self, log: &LogId, seq: u64) -> Option<EntryId> {
+        if seq >= self.logs.held(log) {
+            return None;
+        }
+        let mut known = self.known.borrow_mut();
+        let known = known.entry(*log).or_default().entry(seq);
+        *known.or_insert_with(|| self.logs.id_at(log, seq))
+    }
+
+    fn forked_at(&self, log: &LogId) -> Option<u64> {
+        self.logs.forked_at(log)
+    }
+}
+
 /// A statement that is held.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) struct Fact {
@@ -35,12 +69,15 @@ pub(super) struct Fact {
     pub(super) statement: Statement,
     /// Its marks, from wherever they travelled.
     pub(super) marks: MarkSet,
+    /// Whether it is on the branch that is held. Once it is, it stays while its place counts: that ends
+    /// where a fork is, and what is held before a fork is on every branch.
+    pub(super) held: bool,
 }
 
 impl Fact {
     pub(super) fn new(place: Place, statement: Statement, payload: Option<&[u8]>) -> Self {
         let marks = marks_of(&statement, payload);
-        Self { place, statement, marks }
+        Self { place, statement, marks, held: false }
     }
 
     /// Joins the facts that are held. Returns whether that tells anything new: a fact may have come
@@ -54,11 +91,25 @@ impl Fact {
             Entry::Occupied(mut occupied) => {
                 let richer = occupied.get().marks.is_empty() && !self.marks.is_empty();
                 if richer {
-                    occupied.insert(self);
+                    occupied.get_mut().marks = self.marks;
                 }
                 richer
             }
         }
+    }
+
+    /// Asks the logs for those whose place matters and that were not on the branch that is held.
+    pub(super) fn find(facts: &mut BTreeMap<EntryId, Self>, logs: &dyn Logs) {
+        for fact in facts.values_mut().filter(|fact| !fact.held && fact.needs_place()) {
+            let Place { log, seq, id } = &fact.place;
+            fact.held = *seq < logs.held(log) && logs.id_at(log, *seq) == Some(*id);
+        }
+    }
+
+    /// Whether its place may matter. An approval's does where the act gives.
+    const fn needs_place(&self) -> bool {
+        matches!(self.statement, Statement::Propose { .. } | Statement::Approve { .. })
+            || !self.statement.is_narrowing() && !is_self_proving(&self.statement)
     }
 
     pub(super) const fn issuer(&self) -> DeviceId {

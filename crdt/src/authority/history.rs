@@ -4,7 +4,7 @@
 //! all live readers while it is one, and nothing that was there before. No clock says which epochs
 //! those are, so nobody seals it one that exists: who would write makes another.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use crate::id::{DeviceId, EpochId};
 
@@ -15,11 +15,6 @@ impl Compartment {
     #[must_use]
     pub fn reads_history(&self, device: &DeviceId) -> bool {
         self.live(device).is_some_and(Standing::reads_history)
-    }
-
-    /// The devices for whom there is a box of an epoch.
-    pub fn boxed(&self, epoch: &EpochId) -> impl Iterator<Item = &DeviceId> {
-        self.boxes.get(epoch).into_iter().flat_map(BTreeMap::keys)
     }
 
     /// Whether an epoch is closed to a reader for good: it has no history, and no box by a statement
@@ -58,10 +53,9 @@ impl Compartment {
         epoch: &EpochId,
         reader: &DeviceId,
     ) -> impl Iterator<Item = (&DeviceId, bool)> {
-        let seals = self.boxes.get(epoch).and_then(|boxes| boxes.get(reader)).into_iter().flatten();
-        seals.filter_map(|id| {
-            let fact = self.facts.get(id)?;
-            Some((&fact.place.log.device, self.counted.contains(id)))
-        })
+        let seals = self.seals.get(epoch).into_iter().flatten();
+        seals
+            .filter(move |(_, seal)| seal.devices.contains(reader))
+            .map(|(id, seal)| (&seal.by, self.counted.contains(id)))
     }
 }

@@ -15,6 +15,7 @@ mod closure;
 mod compartment;
 mod fact;
 mod fault;
+mod gathered;
 mod history;
 mod positive;
 mod reach;
@@ -24,6 +25,7 @@ mod steward;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::sync::Arc;
 
 use crate::charter::{Charter, Member};
 use crate::id::{
@@ -32,7 +34,7 @@ use crate::id::{
 use crate::statement::{Act, Audience, Mark, Right, Statement};
 
 pub use closure::{Author, Cause, Closure, Limit};
-pub use compartment::{Compartment, EpochState};
+pub use compartment::{Compartment, EpochState, Unclean};
 pub use fact::{Logs, Place};
 pub use fault::StatementFault;
 pub use reach::{Seat, Standing};
@@ -41,7 +43,8 @@ pub use route::{Route, Uncovered};
 pub use steward::{Asked, RecordState};
 
 use closure::{Limits, closures, closures_by_acts};
-use fact::Fact;
+use fact::{Fact, Remembered};
+use gathered::Gathered;
 use positive::{Devices, Positive};
 use reach::{Reach, Source};
 
@@ -67,6 +70,12 @@ pub enum StatementVerdict {
     OtherAgency,
     /// It names a device that its issuer is not above, or a record of which it is no steward.
     NotAbove,
+    /// It is about a record whose beginning is not held, so that nobody knows whose it is.
+    NoRecord,
+    /// It restricted a record until it was lifted.
+    Lifted,
+    /// It counts, and nobody writes under the epoch that it makes or seals.
+    Unclean(Unclean),
 }
 
 impl fmt::Display for StatementVerdict {
@@ -85,6 +94,9 @@ impl fmt::Display for StatementVerdict {
             Self::Waits { approved, needed } => write!(f, "{approved} of {needed} signed"),
             Self::OtherAgency => f.write_str("it is for a device of another agency"),
             Self::NotAbove => f.write_str("its issuer is not above what it is about"),
+            Self::NoRecord => f.write_str("the record that it is about is not here"),
+            Self::Lifted => f.write_str("it counted until it was lifted"),
+            Self::Unclean(why) => write!(f, "nobody writes under its epoch: {why}"),
         }
     }
 }
@@ -97,7 +109,7 @@ pub struct Coalition {
     facts: BTreeMap<EntryId, Fact>,
     positive: Positive,
     counting: Reach,
-    closures: Vec<Closure>,
+    closures: Vec<Arc<Closure>>,
     limits: Limits,
     counted: BTreeSet<EntryId>,
 }
@@ -189,13 +201,13 @@ impl Coalition {
 
     /// The closures of a device.
     #[must_use]
-    pub fn closures_of(&self, device: &DeviceId) -> &[Closure] {
+    pub fn closures_of(&self, device: &DeviceId) -> impl Iterator<Item = &Closure> {
         self.limits.closures_of(device)
     }
 
     /// All closures.
     #[must_use]
-    pub fn closures(&self) -> &[Closure] {
+    pub fn closures(&self) -> &[Arc<Closure>] {
         &self.closures
     }
 
@@ -240,18 +252,15 @@ impl Coalition {
 
     /// Draws all answers anew. Returns whether any changed.
     pub fn evaluate(&mut self, logs: &dyn Logs) -> bool {
+        let logs = &Remembered::new(logs);
+        Fact::find(&mut self.facts, logs);
         let facts: Vec<&Fact> = self.facts.values().collect();
         let source = Source { id: self.id, charter: &self.charter, facts: &facts };
         let positive = Positive::new(&source, &|fact| is_before_fork(fact, logs));
-        let without = |device: &DeviceId| {
-            let others = |fact: &&&Fact| !is_grant_of(fact, device) && is_before_fork(fact, logs);
-            let others: Vec<&Fact> = facts.iter().filter(others).copied().collect();
-            Devices::coalition(&positive.roots, &others)
-        };
         let orphans = |agency| orphans(&facts, &positive, agency, logs);
-        let mut closures = closures(&facts, &positive.devices, &positive, &without, &self.id);
+        let mut closures = closures(&facts, &positive.devices, &positive, &self.id);
         closures.extend(closures_by_acts(&positive, &orphans));
-        let mut limits = Limits::new(closures.iter().cloned());
+        let mut limits = Limits::new(closures.iter().cloned(), None);
         let proven = facts.iter().filter(|fact| is_self_proving(&fact.statement));
         let mut counted: BTreeSet<EntryId> = proven.map(|fact| fact.place.id).collect();
         let mut before = Reach::default();
@@ -259,8 +268,7 @@ impl Coalition {
             let counting = Reach::next_round(&source, &positive, &before, &|fact| {
                 counted.contains(&fact.place.id)
             });
-            limits.reset();
-            gather(&mut limits, &facts, &counted, &counting, &counting, &self.id);
+            limits.count(Gathered::new(&facts, &counted, &counting, &counting, &self.id));
             let mut more = BTreeSet::new();
             let area = Scope { reach: &counting, limits: &limits, logs, coalition: true };
             let mut places: BTreeMap<LogId, Limit> = BTreeMap::new();
@@ -290,7 +298,8 @@ impl Coalition {
     /// How far a log of the coalition counts.
     #[must_use]
     pub fn limit(&self, log: &LogId, logs: &dyn Logs) -> Limit {
-        self.limits.of(log, self.counting.devices.get(&log.device), logs, true)
+        let logs = Remembered::new(logs);
+        self.limits.of(log, self.counting.devices.get(&log.device), &logs, true)
     }
 
     /// Whether entries of a device's coalition log are worth storing: whether it could ever count. A
@@ -432,68 +441,6 @@ pub struct Proposal {
     pub in_force: bool,
 }
 
-/// Adds what counted statements of an area adopt and reopen.
-fn gather(
-    limits: &mut Limits,
-    facts: &[&Fact],
-    counted: &BTreeSet<EntryId>,
-    reach: &Reach,
-    seats: &Reach,
-    coalition: &CoalitionId,
-) {
-    let mut by_roots = BTreeMap::new();
-    for fact in facts.iter().filter(|fact| counted.contains(&fact.place.id)) {
-        let by = reach.devices.get(&fact.issuer()).filter(|by| by.desk);
-        match &fact.statement {
-            Statement::Desk(certificate) => {
-                let Some(reopening) = &certificate.reopening else { continue };
-                let desk = certificate.desk.device;
-                let held = reach.devices.get(&desk);
-                let Some(agency) = held.map(|held| held.agency) else { continue };
-                if seats.seats.get(&agency).is_some_and(|s| s.is_standing(&certificate.root)) {
-                    let permitted = seats.permitted(agency);
-                    limits.reopen(desk, reopening, Author::Root(agency), &permitted);
-                }
-            }
-            Statement::Grant {
-                audience: Audience::Device { agency, card },
-                reopening: Some(reopening),
-                ..
-            } => {
-                let held = reach.devices.get(&card.device);
-                let held = held.filter(|held| held.agency == *agency);
-                if held.is_some() && by.is_some_and(|by| by.agency == *agency) {
-                    let permitted = seats.permitted(*agency);
-                    limits.reopen(card.device, reopening, Author::Desk(*agency), &permitted);
-                }
-            }
-            Statement::Adopt { .. } => {
-                if let Some(desk) = by {
-                    limits.adopt(Author::Desk(desk.agency), &fact.marks);
-                }
-            }
-            Statement::RootAct(root) if matches!(root.act, Act::Adopt { .. }) => {
-                let marks = by_roots.entry((root.root, root.id(coalition))).or_insert(&fact.marks);
-                if marks.is_empty() {
-                    *marks = &fact.marks;
-                }
-            }
-            _ => {}
-        }
-    }
-    for ((root, _), marks) in by_roots {
-        let Some(agency) = seats.root_of(&root) else { continue };
-        if seats.seats.get(&agency).is_some_and(|seat| seat.is_standing(&root)) {
-            limits.adopt(Author::Root(agency), marks);
-        }
-    }
-    for held in reach.acts.values() {
-        if matches!(held.act, Act::Adopt { .. }) {
-            limits.adopt(Author::Whole, &held.marks);
-        }
-    }
-}
-
 /// What judges the widening statements of an area.
 struct Scope<'a> {
     reach: &'a Reach,
@@ -513,13 +460,12 @@ impl Scope<'_> {
         let limit = *places
             .entry(log)
             .or_insert_with(|| self.limits.of(&log, standing, self.logs, self.coalition));
-        self.stands(fact, limit) && self.may_say(fact, standing).is_ok()
+        Self::stands(fact, limit) && self.may_say(fact, standing).is_ok()
     }
 
     /// Whether a place counts: it is below the limit of the branch that is held, and of no other.
-    fn stands(&self, fact: &Fact, limit: Limit) -> bool {
-        let Place { log, seq, id } = &fact.place;
-        *seq < limit.next && self.logs.id_at(log, *seq) == Some(*id)
+    const fn stands(fact: &Fact, limit: Limit) -> bool {
+        fact.held && fact.place.seq < limit.next
     }
 
     fn may_say(&self, fact: &Fact, standing: Option<&Standing>) -> Result<(), StatementVerdict> {
@@ -555,7 +501,7 @@ impl Scope<'_> {
         let limit = self.limits.of(&fact.place.log, standing, self.logs, self.coalition);
         match limit.cause {
             Some(Cause::Standing) => StatementVerdict::NoStanding,
-            Some(cause) if !self.stands(fact, limit) => StatementVerdict::Quarantined(cause),
+            Some(cause) if !Self::stands(fact, limit) => StatementVerdict::Quarantined(cause),
             _ => self.may_say(fact, standing).err().unwrap_or(StatementVerdict::NotAbove),
         }
     }
@@ -564,10 +510,6 @@ impl Scope<'_> {
 /// Whether a statement counts by who signed it, whoever wrote it down.
 const fn is_self_proving(statement: &Statement) -> bool {
     matches!(statement, Statement::Desk(_) | Statement::RootAct(_))
-}
-
-fn is_grant_of(fact: &Fact, device: &DeviceId) -> bool {
-    matches!(fact.statement, Statement::Grant { .. }) && fact.issuer() == *device
 }
 
 /// Whether a statement decides positive reach: it stands before any fork of its log, since what peers

@@ -5,6 +5,7 @@
 //! judged by it, such as a revocation, is not undone by statements that come later. A device may be of
 //! several agencies here; each of them has a say over it.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::bounds::ROUTE_DEPTH_MAX;
@@ -41,8 +42,13 @@ pub(super) struct Devices(BTreeMap<DeviceId, BTreeMap<AgencyNo, Part>>);
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub(super) struct Part {
     pub(super) desk: bool,
-    steps: BTreeSet<Step>,
+    /// Its steps, each with the devices without whose grants it would not be.
+    steps: BTreeMap<Step, Cut>,
 }
+
+/// Devices, ascending, without whose grants something would not be. On a route there are no more than
+/// it has hands; where routes unite, those that are on all of them.
+type Cut = Vec<DeviceId>;
 
 /// A route without its limits: depth, right, and whether it grants on.
 type Step = (u8, Right, bool);
@@ -50,16 +56,25 @@ type Step = (u8, Right, bool);
 /// The step of a desk.
 const DESK: Step = (1, Right::Admin, true);
 
-/// A grant to one device.
-struct Gift<'a> {
-    fact: &'a Fact,
+/// A grant, as far as positive reach asks. Equal ones give no more than one.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+struct Gift {
+    issuer: DeviceId,
     /// As which agency's the issuer must have the route, if it matters.
     of: Option<AgencyNo>,
-    to: (DeviceId, AgencyNo),
+    to: To,
     right: Right,
     /// What it gives at the most.
     at_most: Right,
     may_delegate: bool,
+}
+
+/// To whom a grant goes. One to an agency stays one: what it gives is spread over the agency's devices
+/// after all that comes to the same is found.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+enum To {
+    Device(DeviceId, AgencyNo),
+    Agency(AgencyNo),
 }
 
 impl Positive {
@@ -127,11 +142,11 @@ impl Devices {
             for (no, of) in roots {
                 if of.all.contains(&certificate.root) {
                     let part = devices.part((certificate.desk.device, *no));
-                    *part = Part { desk: true, steps: BTreeSet::from([DESK]) };
+                    *part = Part { desk: true, steps: BTreeMap::from([(DESK, Cut::new())]) };
                 }
             }
         }
-        let mut gifts = Vec::new();
+        let mut gifts = BTreeSet::new();
         for fact in facts {
             let Statement::Grant {
                 audience: Audience::Device { agency, card },
@@ -144,17 +159,17 @@ impl Devices {
             };
             let is_desk = |device| devices.of(&device, *agency).is_some_and(|part| part.desk);
             if is_desk(DeviceId(card.sponsor)) && !is_desk(card.device) {
-                gifts.push(Gift {
-                    fact,
+                gifts.insert(Gift {
+                    issuer: fact.issuer(),
                     of: Some(*agency),
-                    to: (card.device, *agency),
+                    to: To::Device(card.device, *agency),
                     right: *right,
                     at_most: Right::Admin,
                     may_delegate: caveats.may_delegate,
                 });
             }
         }
-        devices.spread(&gifts);
+        devices.spread(&gifts, None);
         devices
     }
 
@@ -165,39 +180,15 @@ impl Devices {
         opening: &Opening,
         facts: &[&Fact],
     ) -> Self {
-        let is_in = |no: &AgencyNo| {
-            let mut meant = opening.audience.iter().filter(|(of, _)| of == no);
-            meant.any(|(_, root)| roots.get(no).is_some_and(|roots| roots.all.contains(root)))
+        let is_in = |(no, root): &&(AgencyNo, RootKey)| {
+            roots.get(no).is_some_and(|roots| roots.all.contains(root))
         };
+        let audience: BTreeSet<AgencyNo> =
+            opening.audience.iter().filter(is_in).map(|(no, _)| *no).collect();
         let mut devices = self.clone();
-        devices.0.values_mut().for_each(|parts| parts.retain(|no, _| is_in(no)));
+        devices.0.values_mut().for_each(|parts| parts.retain(|no, _| audience.contains(no)));
         devices.0.retain(|_, parts| !parts.is_empty());
-        let mut gifts = Vec::new();
-        for fact in facts {
-            let Statement::Grant { audience, right, caveats, .. } = &fact.statement else {
-                continue;
-            };
-            let mut give = |device: &DeviceId, no: AgencyNo| {
-                gifts.push(Gift {
-                    fact,
-                    of: None,
-                    to: (*device, no),
-                    right: *right,
-                    at_most: if is_in(&no) { Right::Admin } else { Right::Relay },
-                    may_delegate: caveats.may_delegate,
-                });
-            };
-            match audience {
-                Audience::Device { agency, card } if self.of(&card.device, *agency).is_some() => {
-                    give(&card.device, *agency);
-                }
-                Audience::Device { .. } => {}
-                Audience::Agency(no) => {
-                    self.of_agency(*no).iter().for_each(|device| give(device, *no));
-                }
-            }
-        }
-        devices.spread(&gifts);
+        devices.spread(&self.gifts(&audience, facts), Some(self));
         for (device, parts) in &mut devices.0 {
             for (no, part) in parts {
                 part.desk = self.of(device, *no).is_some_and(|above| above.desk);
@@ -206,24 +197,70 @@ impl Devices {
         devices
     }
 
-    /// Follows gifts, depth by depth.
-    fn spread(&mut self, gifts: &[Gift<'_>]) {
-        for depth in 1..ROUTE_DEPTH_MAX {
-            let carries = |gift: &&Gift<'_>| {
-                let covers = |(at, right, on): &Step| {
-                    *at == depth && *on && *right >= Right::Admit && *right >= gift.right
-                };
-                let mut parts = self.parts(&gift.fact.issuer());
-                parts.any(|(no, part)| {
-                    gift.of.is_none_or(|of| of == no) && part.steps.iter().any(covers)
-                })
+    /// What grants give in a compartment of an audience, where `self` is the coalition's.
+    fn gifts(&self, audience: &BTreeSet<AgencyNo>, facts: &[&Fact]) -> BTreeSet<Gift> {
+        let mut gifts = BTreeSet::new();
+        for fact in facts {
+            let Statement::Grant { audience: to, right, caveats, .. } = &fact.statement else {
+                continue;
             };
-            let carried: Vec<&Gift<'_>> = gifts.iter().filter(carries).collect();
-            for gift in carried {
-                let right = gift.right.min(gift.at_most);
-                self.part(gift.to).steps.insert((depth + 1, right, gift.may_delegate));
+            let (no, to) = match to {
+                Audience::Device { agency, card } if self.of(&card.device, *agency).is_some() => {
+                    (agency, To::Device(card.device, *agency))
+                }
+                Audience::Device { .. } => continue,
+                Audience::Agency(no) => (no, To::Agency(*no)),
+            };
+            gifts.insert(Gift {
+                issuer: fact.issuer(),
+                of: None,
+                to,
+                right: *right,
+                at_most: if audience.contains(no) { Right::Admin } else { Right::Relay },
+                may_delegate: caveats.may_delegate,
+            });
+        }
+        gifts
+    }
+
+    /// Follows gifts, depth by depth. In a compartment, whoever has no reach `above`, in the coalition,
+    /// has none.
+    fn spread(&mut self, gifts: &BTreeSet<Gift>, above: Option<&Self>) {
+        let members = above.map(Self::by_agency).unwrap_or_default();
+        for depth in 1..ROUTE_DEPTH_MAX {
+            for ((to, step), cut) in self.carried(gifts, depth) {
+                let (one, no) = match to {
+                    To::Device(device, no) => (Some(device), no),
+                    To::Agency(no) => (None, no),
+                };
+                let all = members.get(&no).filter(|_| one.is_none()).into_iter().flatten();
+                for device in all.copied().chain(one) {
+                    let base = above.and_then(|above| above.of(&device, no)).map(Part::cut);
+                    let cut = unite(cut.clone(), &base.unwrap_or_default());
+                    meet(self.part((device, no)).steps.entry(step), cut);
+                }
             }
         }
+    }
+
+    /// What gifts of devices that have steps at a depth come to: for each whom they go to at most one
+    /// step of each right.
+    fn carried(&self, gifts: &BTreeSet<Gift>, depth: u8) -> BTreeMap<(To, Step), Cut> {
+        let mut carried = BTreeMap::new();
+        for gift in gifts {
+            let covers = |((at, right, on), _): &(&Step, &Cut)| {
+                *at == depth && *on && *right >= Right::Admit && *right >= gift.right
+            };
+            let parts = self.parts(&gift.issuer);
+            let parts = parts.filter(|(no, _)| gift.of.is_none_or(|of| of == *no));
+            let by = parts.flat_map(|(_, part)| part.steps.iter().filter(covers));
+            let Some(cut) = by.map(|(_, cut)| cut.clone()).reduce(|a, b| common(a, &b)) else {
+                continue;
+            };
+            let step = (depth + 1, gift.right.min(gift.at_most), gift.may_delegate);
+            meet(carried.entry((gift.to, step)), unite(cut, &[gift.issuer]));
+        }
+        carried
     }
 
     fn part(&mut self, (device, no): (DeviceId, AgencyNo)) -> &mut Part {
@@ -248,23 +285,46 @@ impl Devices {
         self.0.contains_key(device)
     }
 
+    /// The devices without whose grants a device would have no reach.
+    pub(super) fn cut(&self, device: &DeviceId) -> BTreeSet<DeviceId> {
+        let cuts = self.parts(device).map(|(_, part)| part.cut());
+        cuts.reduce(|a, b| common(a, &b)).unwrap_or_default().into_iter().collect()
+    }
+
     /// The devices of an agency.
     pub(super) fn of_agency(&self, no: AgencyNo) -> BTreeSet<DeviceId> {
         let devices = self.0.iter().filter(|(_, parts)| parts.contains_key(&no));
         devices.map(|(device, _)| *device).collect()
     }
 
-    /// On whose word a device speaks that has a right: as each agency's as which it has it.
-    pub(super) fn speakers(&self, device: &DeviceId, right: Right) -> Vec<Author> {
-        let able = self.parts(device).filter(|(_, part)| part.right() >= right);
-        able.map(|(no, part)| part.author(no)).collect()
+    /// The devices by agency.
+    fn by_agency(&self) -> BTreeMap<AgencyNo, Vec<DeviceId>> {
+        let mut members: BTreeMap<AgencyNo, Vec<DeviceId>> = BTreeMap::new();
+        for (device, parts) in &self.0 {
+            parts.keys().for_each(|no| members.entry(*no).or_default().push(*device));
+        }
+        members
+    }
+
+    /// The agencies as whose a device has a right.
+    pub(super) fn speakers<'a>(
+        &'a self,
+        device: &DeviceId,
+        right: Right,
+    ) -> impl Iterator<Item = AgencyNo> + use<'a> {
+        self.parts(device).filter(move |(_, part)| part.right() >= right).map(|(no, _)| no)
     }
 }
 
 impl Part {
     /// The highest right.
     pub(super) fn right(&self) -> Right {
-        self.steps.iter().map(|(_, right, _)| *right).max().unwrap_or(Right::Relay)
+        self.steps.keys().map(|(_, right, _)| *right).max().unwrap_or(Right::Relay)
+    }
+
+    /// The devices without whose grants it would have no step.
+    fn cut(&self) -> Cut {
+        self.steps.values().cloned().reduce(|a, b| common(a, &b)).unwrap_or_default()
     }
 
     /// On whose word the device speaks as this agency's.
@@ -272,3 +332,30 @@ impl Part {
         if self.desk { Author::Desk(no) } else { Author::Device(no) }
     }
 }
+
+/// What would not be without those of one, or of the other.
+fn unite(mut cut: Cut, more: &[DeviceId]) -> Cut {
+    cut.extend(more);
+    cut.sort_unstable();
+    cut.dedup();
+    cut
+}
+
+/// What is in both.
+fn common(mut cut: Cut, other: &Cut) -> Cut {
+    cut.retain(|device| other.binary_search(device).is_ok());
+    cut
+}
+
+/// Another way to the same: what is on both remains.
+fn meet<K: Ord>(entry: Entry<'_, K, Cut>, cut: Cut) {
+    match entry {
+        Entry::Vacant(vacant) => {
+            vacant.insert(cut);
+        }
+        Entry::Occupied(mut held) => held.get_mut().retain(|one| cut.binary_search(one).is_ok()),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -7,7 +7,7 @@ use crate::bounds::{ROUTE_DEPTH_MAX, ROUTES_PER_DEVICE_MAX};
 use crate::charter::{Charter, Member};
 use crate::id::{AgencyNo, Class, CoalitionId, DeviceId, StatementId};
 use crate::keys::{DeviceCard, RootKey};
-use crate::statement::{Act, Audience, Opening, Right, Statement};
+use crate::statement::{Act, Audience, Caveats, Opening, Right, Statement};
 
 use super::fact::{Fact, MarkSet};
 use super::positive::Positive;
@@ -308,6 +308,9 @@ enum Within<'a> {
     Compartment { coalition: &'a Reach, audience: &'a BTreeSet<AgencyNo> },
 }
 
+/// What grants say, by issuer. Equal ones give no more than one.
+type ByIssuer<'a> = BTreeMap<DeviceId, BTreeSet<(&'a Audience, Right, &'a Caveats)>>;
+
 /// Follows grants from the devices that have routes, depth by depth, so that the routes of a device
 /// that are kept do not depend on the order of the grants. Whose a device is, and under which card,
 /// the shortest of its routes decide.
@@ -316,102 +319,150 @@ fn extend(
     facts: &[&Fact],
     within: &Within<'_>,
 ) -> BTreeMap<DeviceId, Standing> {
-    let mut by_issuer: BTreeMap<DeviceId, Vec<&Fact>> = BTreeMap::new();
+    let mut by_issuer = ByIssuer::new();
     for fact in facts {
-        if matches!(fact.statement, Statement::Grant { .. }) {
-            by_issuer.entry(fact.issuer()).or_default().push(fact);
+        if let Statement::Grant { audience, right, caveats, .. } = &fact.statement {
+            by_issuer.entry(fact.issuer()).or_default().insert((audience, *right, caveats));
         }
     }
     for depth in 1..ROUTE_DEPTH_MAX {
-        let mut found: Vec<(DeviceId, Standing)> = Vec::new();
-        for (issuer, grants) in &by_issuer {
-            let Some(by) = devices.get(issuer) else { continue };
-            let routes: Vec<&Route> = by.routes.iter().filter(|r| r.depth == depth).collect();
-            if routes.is_empty() {
-                continue;
-            }
-            for grant in grants {
-                let Statement::Grant { audience, right, caveats, .. } = &grant.statement else {
-                    continue;
-                };
-                let covered: Vec<Route> =
-                    routes.iter().filter_map(|route| route.grant(*right, caveats).ok()).collect();
-                if covered.is_empty() {
-                    continue;
-                }
-                for (device, mut standing) in within.recipients(audience, by) {
-                    standing.routes = within.clip(&standing, &covered);
-                    found.push((device, standing));
-                }
-            }
-        }
-        found.sort_by(|(a, of), (b, or)| (a, of.agency, &of.card).cmp(&(b, or.agency, &or.card)));
-        let touched: BTreeSet<DeviceId> = found.iter().map(|(device, _)| *device).collect();
-        for (device, standing) in found {
-            match devices.get_mut(&device) {
-                Some(held) if held.agency == standing.agency => held.routes.extend(standing.routes),
-                Some(_) => {}
-                None => {
-                    devices.insert(device, standing);
-                }
-            }
-        }
-        for device in touched {
-            if let Some(standing) = devices.get_mut(&device) {
-                standing.routes.sort_unstable();
-                standing.routes.dedup();
-                standing.routes.truncate(ROUTES_PER_DEVICE_MAX);
-            }
-        }
+        Found::new(&devices, &by_issuer, within, depth).spread(&mut devices, within);
     }
     devices
 }
 
-impl Within<'_> {
-    /// Whom a grant reaches, if the issuer's standing lets it.
-    fn recipients(&self, audience: &Audience, by: &Standing) -> Vec<(DeviceId, Standing)> {
-        let bare = |agency, card: &DeviceCard, desk| Standing {
-            agency,
-            card: card.clone(),
-            desk,
-            routes: Vec::new(),
-        };
-        match (self, audience) {
-            (Self::Coalition { desks }, Audience::Device { agency, card }) => {
+/// What the grants of one depth give: for each whom they go to no more than he keeps. One to an agency
+/// stays one until all are found, since grants and devices together may be more than memory has room
+/// for.
+#[derive(Default)]
+struct Found {
+    /// By device and agency, with the smallest card and whether it is a desk.
+    devices: BTreeMap<DeviceId, BTreeMap<AgencyNo, (DeviceCard, bool, Kept)>>,
+    agencies: BTreeMap<AgencyNo, Kept>,
+}
+
+impl Found {
+    fn new(
+        devices: &BTreeMap<DeviceId, Standing>,
+        by_issuer: &ByIssuer<'_>,
+        within: &Within<'_>,
+        depth: u8,
+    ) -> Self {
+        let mut found = Self::default();
+        for (issuer, grants) in by_issuer {
+            let Some(by) = devices.get(issuer) else { continue };
+            let routes: Vec<&Route> = by.routes.iter().filter(|r| r.depth == depth).collect();
+            for (audience, right, caveats) in grants {
+                let mut given = routes.iter().filter_map(|r| r.grant(*right, caveats).ok());
+                let Some(first) = given.next() else { continue };
+                let Some((no, kept)) = found.of(audience, by, within) else { continue };
+                [first].into_iter().chain(given).for_each(|route| kept.add(within.clip(no, route)));
+            }
+        }
+        found
+    }
+
+    /// Where what a grant gives is to be kept, if the issuer's standing lets it reach anybody.
+    fn of(
+        &mut self,
+        audience: &Audience,
+        by: &Standing,
+        within: &Within<'_>,
+    ) -> Option<(AgencyNo, &mut Kept)> {
+        let (device, no, card, desk) = match (within, audience) {
+            (Within::Coalition { desks }, Audience::Device { agency, card }) => {
                 let sponsor = desks.get(&DeviceId(card.sponsor)).map(|desk| desk.agency);
                 let own = sponsor == Some(*agency) && by.agency == *agency;
-                if !own || desks.contains_key(&card.device) {
-                    return Vec::new();
-                }
-                vec![(card.device, bare(*agency, card, false))]
+                (own && !desks.contains_key(&card.device)).then_some((
+                    card.device,
+                    *agency,
+                    card,
+                    false,
+                ))?
             }
-            (Self::Coalition { .. }, Audience::Agency(_)) => Vec::new(),
-            (Self::Compartment { coalition, .. }, Audience::Device { agency, card }) => coalition
-                .devices
-                .get(&card.device)
-                .filter(|held| held.agency == *agency)
-                .map(|held| (card.device, bare(held.agency, &held.card, held.desk)))
-                .into_iter()
-                .collect(),
-            (Self::Compartment { coalition, .. }, Audience::Agency(agency)) => coalition
-                .devices
-                .iter()
-                .filter(|(_, held)| held.agency == *agency)
-                .map(|(device, held)| (*device, bare(held.agency, &held.card, held.desk)))
-                .collect(),
+            (Within::Coalition { .. }, Audience::Agency(_)) => return None,
+            (Within::Compartment { coalition, .. }, Audience::Device { agency, card }) => {
+                let held = coalition.devices.get(&card.device);
+                let held = held.filter(|held| held.agency == *agency)?;
+                (card.device, held.agency, &held.card, held.desk)
+            }
+            (Within::Compartment { .. }, Audience::Agency(no)) => {
+                return Some((*no, self.agencies.entry(*no).or_default()));
+            }
+        };
+        let as_one = self.devices.entry(device).or_default();
+        let (held, _, kept) =
+            as_one.entry(no).or_insert_with(|| (card.clone(), desk, Kept::default()));
+        if card < held {
+            *held = card.clone();
+        }
+        Some((no, kept))
+    }
+
+    /// Gives it to the devices.
+    fn spread(self, devices: &mut BTreeMap<DeviceId, Standing>, within: &Within<'_>) {
+        for (device, as_agencies) in self.devices {
+            for (agency, (card, desk, kept)) in as_agencies {
+                let none = || Standing { agency, card, desk, routes: Vec::new() };
+                kept.give(devices.entry(device).or_insert_with(none), agency);
+            }
+        }
+        let Within::Compartment { coalition, .. } = within else { return };
+        if self.agencies.is_empty() {
+            return;
+        }
+        for (device, held) in &coalition.devices {
+            let Some(kept) = self.agencies.get(&held.agency) else { continue };
+            let none = || Standing { routes: Vec::new(), ..held.clone() };
+            kept.give(devices.entry(*device).or_insert_with(none), held.agency);
         }
     }
 
-    /// Who is not of the audience may relay at most.
-    fn clip(&self, standing: &Standing, routes: &[Route]) -> Vec<Route> {
-        let outside = match self {
-            Self::Coalition { .. } => false,
-            Self::Compartment { audience, .. } => !audience.contains(&standing.agency),
-        };
-        let clipped = |route: &Route| Route {
-            right: if outside { Right::Relay } else { route.right },
-            ..route.clone()
-        };
-        routes.iter().map(clipped).collect()
+    /// How many routes it has.
+    #[cfg(test)]
+    fn routes(&self) -> usize {
+        let devices = self.devices.values().flat_map(BTreeMap::values).map(|(_, _, kept)| kept);
+        devices.chain(self.agencies.values()).map(|kept| kept.0.len()).sum()
     }
 }
+
+/// The smallest of the routes that were given, as many as a device keeps.
+#[derive(Default)]
+struct Kept(BTreeSet<Route>);
+
+impl Kept {
+    fn add(&mut self, route: Route) {
+        let is_full = self.0.len() >= ROUTES_PER_DEVICE_MAX;
+        if is_full && self.0.last().is_some_and(|last| *last <= route) {
+            return;
+        }
+        self.0.insert(route);
+        if self.0.len() > ROUTES_PER_DEVICE_MAX {
+            self.0.pop_last();
+        }
+    }
+
+    /// Adds them to a device's, if it is the agency's.
+    fn give(&self, to: &mut Standing, agency: AgencyNo) {
+        if to.agency == agency {
+            to.routes.extend(self.0.iter().cloned());
+            to.routes.sort_unstable();
+            to.routes.dedup();
+            to.routes.truncate(ROUTES_PER_DEVICE_MAX);
+        }
+    }
+}
+
+impl Within<'_> {
+    /// Who is not of the audience may relay at most.
+    fn clip(&self, agency: AgencyNo, route: Route) -> Route {
+        let outside = match self {
+            Self::Coalition { .. } => false,
+            Self::Compartment { audience, .. } => !audience.contains(&agency),
+        };
+        Route { right: if outside { Right::Relay } else { route.right }, ..route }
+    }
+}
+
+#[cfg(test)]
+mod tests;

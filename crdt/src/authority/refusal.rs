@@ -7,6 +7,7 @@
 //! nothing had ever been: with all limits, by every statement at every place.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use crate::id::{AgencyNo, DeviceId, EntryId, StatementId};
 use crate::keys::DeviceCard;
@@ -41,6 +42,9 @@ pub enum Refusal {
     /// A revocation by who is not above the device.
     #[error("its issuer is not above the device")]
     NotAbove,
+    /// A seal for a device that may not read, so that nobody writes under its epoch.
+    #[error("it seals keys to a device that may not read")]
+    SealedToStranger,
 }
 
 impl Refusal {
@@ -54,6 +58,7 @@ impl Refusal {
             Self::TooDeep => "grant-too-deep",
             Self::Widened => "grant-widened",
             Self::NotAbove => "revoke-not-above",
+            Self::SealedToStranger => "seal-to-stranger",
         }
     }
 }
@@ -79,7 +84,7 @@ impl Coalition {
             devices: &self.positive.devices,
             reach: &self.widest(),
             closed: ids(&self.closures),
-            whole: true,
+            here: None,
         };
         self.facts.values().filter_map(|fact| judge.refused(fact)).collect()
     }
@@ -108,13 +113,13 @@ impl Compartment {
             devices: &self.positive,
             reach: &Reach::compartment(&coalition.widest(), &self.opening, &facts, &|_| true),
             closed: ids(&self.closures),
-            whole: false,
+            here: Some(self),
         };
         facts.iter().filter_map(|fact| judge.refused(fact)).collect()
     }
 }
 
-fn ids(closures: &[Closure]) -> BTreeSet<StatementId> {
+fn ids(closures: &[Arc<Closure>]) -> BTreeSet<StatementId> {
     closures.iter().map(|closure| closure.id).collect()
 }
 
@@ -123,8 +128,8 @@ struct Judge<'a> {
     /// Reach if all statements counted.
     reach: &'a Reach,
     closed: BTreeSet<StatementId>,
-    /// Whether the area is a coalition.
-    whole: bool,
+    /// The compartment, if the area is none of a coalition's own.
+    here: Option<&'a Compartment>,
 }
 
 impl Judge<'_> {
@@ -150,7 +155,7 @@ impl Judge<'_> {
                     .collect();
                 match (tried, audience) {
                     (Ok(uncovered), _) => uncovered.into_iter().max().map(Refusal::from),
-                    (Err(()), Audience::Device { agency, card }) if self.whole => {
+                    (Err(()), Audience::Device { agency, card }) if self.here.is_none() => {
                         (!self.are_of(*agency, card, &issuer)).then_some(Refusal::OtherAgency)
                     }
                     (Err(()), _) => None,
@@ -162,6 +167,12 @@ impl Judge<'_> {
             }
             Statement::Revoke { .. } => {
                 (!self.closed.contains(&fact.id())).then_some(Refusal::NotAbove)
+            }
+            Statement::Seal { epoch, .. } => {
+                let here = self.here?;
+                let seal = here.seals.get(epoch)?.get(&fact.place.id)?;
+                let to_stranger = seal.devices.iter().any(|device| here.is_no_reader(device));
+                to_stranger.then_some(Refusal::SealedToStranger)
             }
             _ => None,
         }

@@ -4,9 +4,11 @@
 mod acts;
 mod adoption;
 mod closures;
+mod cost;
+mod crowd;
 mod entries;
 mod epochs;
 mod reach;
 mod records;
 mod refusals;
-mod support;
+pub(super) mod support;

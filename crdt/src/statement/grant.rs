@@ -74,7 +74,7 @@ pub struct Caveats {
 }
 
 /// To whom a grant goes.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub enum Audience {
     /// A device of an agency.
     Device {

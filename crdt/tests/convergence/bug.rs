@@ -101,6 +101,10 @@ pub(crate) enum Bug {
     AnyParents,
     /// §9: epochs are clean whoever reads them.
     AnyReaders,
+    /// §9: a seal makes readers whoever says it wherever.
+    AnySeals,
+    /// §9: an epoch is clean without a box for its maker.
+    SelflessMakers,
     /// §9: retired epochs are written under.
     RetiredEpochs,
 }
@@ -156,6 +160,8 @@ impl Bug {
         Self::AnyEpochDepth,
         Self::AnyParents,
         Self::AnyReaders,
+        Self::AnySeals,
+        Self::SelflessMakers,
         Self::RetiredEpochs,
     ];
 }

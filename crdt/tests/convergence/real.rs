@@ -70,7 +70,7 @@ impl Real {
         let epochs = compartment.epochs().iter().map(|(id, state)| {
             let answers = EpochAnswers {
                 known: true,
-                clean: state.clean,
+                clean: state.unclean.is_none(),
                 counts: state.counts,
                 retired: state.retired,
                 readers: BTreeSet::new(),

@@ -185,7 +185,7 @@ impl<S: Store> Replica<S> {
         self.may_speak(&detail, word)?;
         let genesis = detail.genesis;
         let statements = match word {
-            Word::Erase { basis } => self.erasure(&detail, basis)?,
+            Word::Erase { basis } => self.erasure(now, &detail, basis)?,
             Word::Restrict => vec![(Statement::Restrict { genesis }, None)],
             Word::Hold => vec![(Statement::Hold { genesis }, None)],
             Word::Recall => vec![(Statement::Recall { genesis }, None)],
@@ -209,7 +209,7 @@ impl<S: Store> Replica<S> {
 
     /// An erasure lists the record's entries, as many as a statement takes; further ones are added by
     /// statements after it. The basis is sealed for those who may read the compartment.
-    fn erasure(&self, detail: &Detail, basis: &str) -> Result<Statements, ActError> {
+    fn erasure(&mut self, now: Now, detail: &Detail, basis: &str) -> Result<Statements, ActError> {
         if basis.trim().is_empty() || basis.len() > BASIS_BYTES_MAX {
             return Err(ActError::Basis);
         }
@@ -221,9 +221,7 @@ impl<S: Store> Replica<S> {
         others.dedup();
         let (first, rest) = others.split_at(others.len().min(ERASED_ENTRIES_MAX));
         let erasure = Erasure { genesis, others: first.to_vec() };
-        let compartment = self.compartment(id).ok_or(ActError::NoCompartment)?;
-        let epoch = compartment.current_epoch(|epoch| self.can_open(epoch));
-        let epoch = epoch.ok_or(ActError::NoKeys)?;
+        let epoch = self.epoch_to_write(now, id)?;
         let keys = self.epoch_keys.get(&epoch).cloned().ok_or(ActError::NoKeys)?;
         let log = self.own_log(id, Class::Authority);
         let seq = self.logbook.head(&log).next;
@@ -343,7 +341,7 @@ impl<S: Store> Replica<S> {
                 compartment.insert(place, statement.clone(), payload).map_err(refused)?;
                 let above = self.coalition(compartment.opening().coalition);
                 compartment.evaluate(above.ok_or(ActError::NoCoalition)?, &logs);
-                compartment.verdict(&place.id, &logs)
+                compartment.verdict(&place.id, &|genesis| self.origin(id, genesis), &logs)
             }
         };
         held.outcome()?;
@@ -377,7 +375,9 @@ impl<S: Store> Replica<S> {
         let logs = HeldLogs::new(&self.logbook, &self.store);
         let verdict = match self.areas.get(&area).map(|area| &area.body) {
             Some(Body::Coalition(coalition)) => coalition.verdict(id, &logs),
-            Some(Body::Compartment(compartment)) => compartment.verdict(id, &logs),
+            Some(Body::Compartment(compartment)) => {
+                compartment.verdict(id, &|genesis| self.origin(area, genesis), &logs)
+            }
             None => None,
         };
         logs.outcome().map(|()| verdict)
@@ -389,6 +389,13 @@ impl<S: Store> Replica<S> {
         let logs = HeldLogs::new(&self.logbook, &self.store);
         let cause = compartment.quarantine(log, seq, &logs);
         logs.outcome().map(|()| cause)
+    }
+
+    /// Whose a record is of which something was said, by its genesis; `None` if that is not here.
+    #[must_use]
+    pub fn origin(&self, area: CompartmentId, genesis: &EntryId) -> Option<AgencyNo> {
+        let (log, _) = self.areas.get(&area)?.spoken.get(genesis)?.place?;
+        self.compartment(area)?.originator(&log)
     }
 
     /// The agency of this device in a coalition, while its standing is open.

@@ -12,7 +12,7 @@
 use tearline_crdt::entry::run::{VerifiedEntry, VerifiedRun};
 use tearline_crdt::frontier::{NodeHash, Prefix};
 use tearline_crdt::hash::Domain;
-use tearline_crdt::id::{Class, CompartmentId};
+use tearline_crdt::id::{Class, CompartmentId, EntryId};
 use tearline_crdt::store::Store;
 
 use super::Replica;
@@ -65,7 +65,8 @@ impl<S: Store> Replica<S> {
         let log = run.log();
         let listed = self.compartment(log.compartment).is_some_and(|compartment| {
             let author = compartment.originator(log);
-            author.is_some_and(|author| compartment.is_erased_anywhere(&entry.id, author))
+            let origin = |genesis: &EntryId| self.origin(log.compartment, genesis);
+            author.is_some_and(|author| compartment.is_erased_anywhere(&entry.id, author, &origin))
         });
         listed || self.shelf.is_of_erased(&self.epoch_keys, run, entry)
     }

@@ -37,7 +37,7 @@ pub(super) struct Spoken {
     /// When this peer first heard of it; the delay before destroying counts from then.
     pub(super) seen: Option<WallTime>,
     /// Where its genesis is.
-    place: Option<(LogId, u64)>,
+    pub(super) place: Option<(LogId, u64)>,
     /// What was carried out.
     done: Done,
 }
@@ -302,11 +302,14 @@ impl<S: Store> Replica<S> {
         let mut fresh: BTreeMap<StatementId, Outcome> = BTreeMap::new();
         let mut known = Vec::new();
         for (genesis, spoken) in &area.spoken {
-            let held = spoken
-                .place
-                .and_then(|(log, _)| compartment.originator(&log))
-                .is_some_and(|origin| compartment.record_state(genesis, origin, agency).held);
-            for (statement, asked) in compartment.asked_of(genesis) {
+            let origin = spoken.place.map(|(log, _)| compartment.originator(&log));
+            if origin == Some(None) {
+                continue;
+            }
+            let origin = origin.flatten();
+            let held =
+                origin.is_some_and(|origin| compartment.record_state(genesis, origin, agency).held);
+            for (statement, asked) in compartment.asked_of(genesis, origin) {
                 let outcome = match asked {
                     _ if spoken.place.is_none() => Outcome::NothingHere,
                     Asked::Recall => Outcome::Marked,

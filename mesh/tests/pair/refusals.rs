@@ -462,9 +462,38 @@ fn an_epoch_that_is_sealed_to_a_wrong_recipient_is_not_written_under() {
         let replica = &stage.world.peers[peer].replica;
         assert!(replica.can_open(&epoch), "peer {peer}");
         let compartment = replica.compartment(area).unwrap();
-        assert!(!compartment.epochs()[&epoch].clean);
+        assert!(compartment.epochs()[&epoch].unclean.is_some());
         assert_ne!(compartment.current_epoch(|_| true), Some(epoch));
+        stage.only(peer, HOSTILE, "seal-to-stranger", 1);
     }
+}
+
+/// Boxes of an epoch under which the others write now, for somebody who may not read; and an epoch
+/// for which nobody, or everybody but its maker, has boxes that hold anything.
+#[test]
+fn a_writer_cannot_stop_the_others_by_epochs_and_seals() {
+    let mut stage = stage();
+    let area = stage.all;
+    stage.goes_on();
+    for n in 0..3 {
+        let replica = &stage.world.peers[0].replica;
+        let used = replica.compartment(area).unwrap().current_epoch(|_| true).unwrap();
+        let boxes = vec![box_for(50, b"nothing", &[n; 32])];
+        let boxes_root = merkle_root(boxes.iter().map(SecretBox::leaf));
+        let junk = (Statement::Seal { epoch: used, boxes_root }, Some(encode_boxes(&boxes)));
+        let (_, mut bare) = stage.epoch(60 + n, &|_, _| vec![]);
+        bare.truncate(1);
+        let (_, closed) = stage.epoch(70 + n, &|_, secret| {
+            [1, 2, 3].map(|seed| box_for(seed, b"another", secret)).to_vec()
+        });
+        assert!(stage.say(HOSTILE, area, [vec![junk], bare, closed].concat()));
+        let replica = &stage.world.peers[0].replica;
+        let compartment = replica.compartment(area).unwrap();
+        assert_eq!(compartment.current_epoch(|epoch| replica.can_open(epoch)), None);
+        stage.goes_on();
+    }
+    let faults = stage.held_against(0, HOSTILE);
+    assert_eq!(faults["seal-to-stranger"], 3);
 }
 
 #[test]

@@ -26,7 +26,8 @@ fn stage() -> (World, CoalitionId) {
     world.peers.push(unit);
     let expires = WallTime(world.now().wall.0 + 3_600_000);
     let desk = &mut world.peers[2].replica;
-    let act = desk.invite(coalition, Invited::Device, expires, vec![], "").unwrap();
+    let act =
+        desk.invite(coalition, Invited::Device { history: true }, expires, vec![], "").unwrap();
     world.drain(2);
     world.settle();
     let request = world.request(&act.value, 4);
@@ -80,7 +81,7 @@ fn a_revocation_beyond_a_fork_holds_for_all_whoever_heard_which_branch() {
         world.input(1, Input::Down { link: Link(900) });
         let closed = |world: &World, peer: usize| {
             let coalition = world.peers[peer].replica.coalition(coalition).unwrap();
-            coalition.closures_of(&unit).iter().any(|closure| closure.id == lost.value.statement)
+            coalition.closures_of(&unit).any(|closure| closure.id == lost.value.statement)
         };
         assert_eq!([0, 1, 3].map(|peer| closed(&world, peer)), [true, false, false]);
         for (dialer, listener) in order {

@@ -20,14 +20,18 @@ use crate::failure::Failure;
 impl Core {
     pub(super) fn explain(&self, text: &str) -> Result<Value, Failure> {
         let (area, id) = self.named_statement(text)?;
-        let (issuer, what) = self
+        let (issuer, said) = self
             .statements(area)
             .into_iter()
             .find(|(_, entry, _)| entry.0 == id.0)
-            .map(|(log, _, statement)| (log.device, self.statement_text(statement)))
+            .map(|(log, _, statement)| (log.device, statement))
             .ok_or_else(|| Failure::not_found("statement", text))?;
         let verdict = self.verdict(&area, &EntryId(id.0))?;
         let (rule, by) = match &verdict {
+            StatementVerdict::Counts if said.is_narrowing() => (
+                "authority.md §1: it takes away, and its issuer has positive reach over what it names",
+                vec![],
+            ),
             StatementVerdict::Counts => {
                 ("authority.md §7: its issuer's counting routes cover it", vec![])
             }
@@ -54,10 +58,16 @@ impl Core {
             StatementVerdict::NotAbove => {
                 ("authority.md §4: a closure is by a device above the one that it closes", vec![])
             }
+            StatementVerdict::NoRecord | StatementVerdict::Lifted => {
+                ("authority.md §8: what a steward of the record says of it binds", vec![])
+            }
+            StatementVerdict::Unclean(_) => {
+                ("authority.md §9: an epoch is written under if it is clean", vec![])
+            }
         };
         json(&shape::Explained {
             statement: id.to_string(),
-            what,
+            what: self.statement_text(said),
             issuer: self.device(&issuer),
             verdict: verdict.to_string(),
             rule: rule.into(),

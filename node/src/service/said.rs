@@ -177,7 +177,8 @@ impl Core {
             .replica
             .compartment(compartment)
             .ok_or_else(|| Failure::not_found("record", text))?;
-        let asked: Vec<(StatementId, Asked)> = place.asked_of(&genesis).collect();
+        let asked: Vec<(StatementId, Asked)> =
+            place.asked_of(&genesis, self.replica.origin(compartment, &genesis)).collect();
         let devices: Vec<DeviceId> = place
             .devices()
             .keys()

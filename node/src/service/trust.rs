@@ -204,7 +204,7 @@ impl Core {
                             .hint("`tearline id` on the device shows it")
                     })?;
                     let mut cites: Vec<StatementId> =
-                        coalition.closures_of(&device).iter().map(|closure| closure.id).collect();
+                        coalition.closures_of(&device).map(|closure| closure.id).collect();
                     cites.sort_unstable();
                     cites.dedup();
                     reopening = Some(Reopening { incarnation: Incarnation(incarnation), cites });

@@ -1,7 +1,8 @@
 //! §9: epochs.
 
 use super::support::{Part, Whole, World, device};
-use crate::id::EpochId;
+use crate::authority::{Refusal, StatementVerdict, Unclean};
+use crate::id::{EpochId, Incarnation};
 use crate::statement::{Act, Caveats, Marks, Right, Statement};
 
 fn current(world: &World) -> Option<EpochId> {
@@ -40,7 +41,7 @@ fn a_removed_reader_opens_no_later_epoch() {
     let with = world.epoch((1, 0), &[], &[(1, 0), (1, 4)]);
     assert_eq!(current(&world), Some(with));
     world.revoke((1, 0), Whole, (1, 4), Marks::NONE);
-    assert!(!world.compartment.epochs()[&with].clean);
+    assert!(world.compartment.epochs()[&with].unclean.is_some());
     assert_eq!(current(&world), None, "nobody writes under what it can read");
     let without = world.epoch((1, 0), &[with], &[(1, 0)]);
     assert_eq!(current(&world), Some(without));
@@ -55,7 +56,7 @@ fn a_relay_opens_nothing() {
     world.grant((1, 0), Whole, (1, 4), Right::Relay);
     assert!(!world.compartment.readers().any(|(id, _)| *id == device((1, 4))));
     let epoch = world.epoch((1, 0), &[], &[(1, 0), (1, 4)]);
-    assert!(!world.compartment.epochs()[&epoch].clean);
+    assert!(world.compartment.epochs()[&epoch].unclean.is_some());
     assert_eq!(current(&world), None);
 }
 
@@ -135,5 +136,52 @@ fn only_boxes_that_somebody_answers_for_need_not_be_sealed_again() {
     world.seal(unit, epoch, &[reader]);
     assert!(is_sealed(&world, unit) && !is_sealed(&world, desk) && !is_sealed(&world, other));
     world.seal(other, epoch, &[reader]);
-    assert!(is_sealed(&world, desk));
+    assert!(!is_sealed(&world, desk), "a desk of another agency may have sealed nothing");
+    world.seal(desk, epoch, &[reader]);
+    assert!(is_sealed(&world, desk) && is_sealed(&world, unit));
+}
+
+#[test]
+fn an_epoch_is_clean_if_its_maker_has_a_box_of_it() {
+    let mut world = World::new();
+    let used = world.epoch((1, 0), &[], &[(1, 0), (2, 0)]);
+    let bare = world.epoch((2, 0), &[used], &[]);
+    assert_eq!(world.compartment.epochs()[&bare].unclean, Some(Unclean::Unsealed));
+    assert_eq!(current(&world), Some(used), "whoever made nothing that opens stops nobody");
+    // Another's word for it helps if that one has a box.
+    let statement = world.compartment.epochs()[&bare].statement.clone();
+    world.seal((1, 0), bare, &[(1, 0)]);
+    assert_eq!(current(&world), Some(used));
+    world.say((1, 0), Part, Statement::Epoch(statement));
+    assert_eq!(current(&world), Some(bare));
+}
+
+#[test]
+fn who_spoils_an_epoch_is_named() {
+    let mut world = World::new();
+    let epoch = world.epoch((1, 0), &[], &[(1, 0), (2, 0)]);
+    world.seal((2, 0), epoch, &[(0, 9)]);
+    assert_eq!(current(&world), None);
+    let spoiled = Unclean::Spoiled { by: device((2, 0)), to: device((0, 9)) };
+    assert_eq!(world.compartment.epochs()[&epoch].unclean, Some(spoiled));
+    let refused = world.compartment.refused(&world.coalition);
+    let blamed: Vec<_> = refused.values().collect();
+    assert_eq!(blamed, [&(device((2, 0)), Refusal::SealedToStranger)]);
+    for id in world.compartment.statements().map(|(place, _)| place.id) {
+        assert_eq!(world.verdict(id), StatementVerdict::Unclean(spoiled));
+    }
+}
+
+#[test]
+fn who_is_removed_spoils_no_epoch() {
+    let mut world = World::new();
+    world.grant((1, 0), Whole, (1, 4), Right::Write);
+    let with = world.epoch((1, 0), &[], &[(1, 0), (1, 4)]);
+    let revoked = world.revoke((1, 0), Whole, (1, 4), Marks::NONE);
+    let without = world.epoch((1, 0), &[with], &[(1, 0)]);
+    world.seal((1, 4), without, &[(0, 9)]);
+    assert_eq!(current(&world), Some(without));
+    // Once he reads again, he may have been given what he seals.
+    world.reopen((1, 0), (1, 4), vec![revoked.into()], Incarnation(2));
+    assert_eq!(current(&world), Some(with));
 }

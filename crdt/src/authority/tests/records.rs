@@ -1,7 +1,7 @@
 //! §8: what is said of records.
 
 use super::support::{Part, Whole, World, agency};
-use crate::authority::RecordState;
+use crate::authority::{Asked, RecordState, StatementVerdict};
 use crate::id::EntryId;
 use crate::statement::{Act, Erasure, Marks, Right, Statement};
 
@@ -148,4 +148,59 @@ fn who_may_write_for_the_originator_recalls() {
     world.say((1, 4), Part, Statement::Recall { genesis });
     assert!(state(&world, genesis, 2).recalled);
     assert_eq!(state(&world, genesis, 2).erased, None);
+}
+
+#[test]
+fn a_word_counts_if_it_is_a_stewards() {
+    let (mut world, genesis, _) = record();
+    world.grant((1, 0), Whole, (1, 4), Right::Write);
+    let words = |genesis| {
+        [
+            (Statement::Restrict { genesis }, Some(Asked::Restrict)),
+            (erase(genesis, vec![]), Some(Asked::Erase)),
+            (Statement::Recall { genesis }, Some(Asked::Recall)),
+            (Statement::Hold { genesis }, None),
+        ]
+    };
+    let asked = |world: &World| -> Vec<_> {
+        world.compartment.asked_of(&genesis, Some(agency(1))).map(|(_, asked)| asked).collect()
+    };
+    for (word, asks) in words(genesis) {
+        let stranger = world.say((0, 1), Part, word.clone());
+        assert_eq!(world.verdict(stranger), StatementVerdict::NoStanding);
+        let other = world.say((2, 0), Part, word.clone());
+        let binds_its_own = asks.is_none();
+        let not = StatementVerdict::NotAbove;
+        let verdict = if binds_its_own { StatementVerdict::Counts } else { not };
+        assert_eq!(world.verdict(other), verdict);
+        let writer = world.say((1, 4), Part, word.clone());
+        let recalls = asks == Some(Asked::Recall);
+        let verdict = if recalls { StatementVerdict::Counts } else { StatementVerdict::NoStanding };
+        assert_eq!(world.verdict(writer), verdict);
+    }
+    assert_eq!(asked(&world), [Asked::Recall], "nobody else was a steward");
+    for (word, _) in words(genesis) {
+        let own = world.say((1, 0), Part, word);
+        assert_eq!(world.verdict(own), StatementVerdict::Counts);
+    }
+    let all = [Asked::Erase, Asked::Restrict, Asked::Recall, Asked::Recall];
+    assert_eq!(asked(&world), all);
+    let elsewhere = world.say((1, 0), Part, Statement::Restrict { genesis: EntryId([9; 32]) });
+    assert_eq!(world.verdict(elsewhere), StatementVerdict::NoRecord);
+}
+
+#[test]
+fn what_readers_destroyed_with_a_record_is_erased_for_all() {
+    let (mut world, genesis, other) = record();
+    let mine = |asked: &EntryId| (*asked == genesis).then_some(agency(1));
+    let gone = |world: &World, known: bool| {
+        let origin = |asked: &EntryId| mine(asked).filter(|_| known);
+        world.compartment.is_erased_anywhere(&other, agency(2), &origin)
+    };
+    // An admin of agency 3 lists what is not his.
+    world.say((3, 0), Part, erase(genesis, vec![other]));
+    assert!(!gone(&world, true) && !gone(&world, false));
+    world.say((1, 0), Part, erase(genesis, vec![other]));
+    assert!(gone(&world, true), "who read the record destroyed all of it");
+    assert!(!gone(&world, false), "whose it is, is not known");
 }

@@ -24,7 +24,7 @@ pub(super) type Who = (u8, u8);
 
 /// Where something is said.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Area {
+pub(in crate::authority) enum Area {
     /// In the coalition's logs.
     Whole,
     /// In the compartment's.
@@ -37,9 +37,9 @@ pub(super) use Area::{Part, Whole};
 pub(super) const LIFE: Incarnation = Incarnation(1);
 
 /// A peer that holds all that is said.
-pub(super) struct World {
-    pub(super) coalition: Coalition,
-    pub(super) compartment: Compartment,
+pub(in crate::authority) struct World {
+    pub(in crate::authority) coalition: Coalition,
+    pub(in crate::authority) compartment: Compartment,
     pub(super) held: Held,
     /// Tells entries of equal places apart.
     written: u64,
@@ -68,7 +68,7 @@ impl Logs for Held {
 
 impl World {
     /// A coalition of two founders, either of whom acts alone, with a desk each.
-    pub(super) fn new() -> Self {
+    pub(in crate::authority) fn new() -> Self {
         Self::of(2, 1)
     }
 
@@ -125,7 +125,7 @@ impl World {
     }
 
     /// Draws all answers.
-    pub(super) fn judge(&mut self) {
+    pub(in crate::authority) fn judge(&mut self) {
         self.coalition.evaluate(&self.held);
         self.compartment.evaluate(&self.coalition, &self.held);
     }
@@ -288,7 +288,12 @@ impl World {
     }
 
     pub(super) fn verdict(&self, id: EntryId) -> StatementVerdict {
-        let here = self.compartment.verdict(&id, &self.held);
+        let origin = |genesis: &EntryId| {
+            let mut logs = self.held.branches.iter();
+            let (log, _) = logs.find(|(_, branch)| branch.contains(genesis))?;
+            self.compartment.originator(log)
+        };
+        let here = self.compartment.verdict(&id, &origin, &self.held);
         here.or_else(|| self.coalition.verdict(&id, &self.held)).expect("it is held")
     }
 
@@ -303,7 +308,7 @@ impl World {
     }
 }
 
-pub(super) const fn agency(no: u8) -> AgencyNo {
+pub(in crate::authority) const fn agency(no: u8) -> AgencyNo {
     AgencyNo(no as u16)
 }
 

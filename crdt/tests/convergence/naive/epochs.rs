@@ -19,22 +19,29 @@ impl Naive<'_> {
         in_force: &BTreeSet<StatementId>,
     ) -> BTreeMap<EpochId, EpochAnswers> {
         let mut stated: BTreeMap<EpochId, (&EpochStatement, bool)> = BTreeMap::new();
+        let mut makers: BTreeSet<(EpochId, DeviceId)> = BTreeSet::new();
         for placed in self.statements_in(ground.area) {
             if let Statement::Epoch(epoch) = placed.item.statement() {
-                let (_, counts) = stated.entry(epoch.id(&ground.area)).or_insert((epoch, false));
-                *counts |= counting.contains(&placed.item.id);
+                let id = epoch.id(&ground.area);
+                let (_, counts) = stated.entry(id).or_insert((epoch, false));
+                if counting.contains(&placed.item.id) {
+                    *counts = true;
+                    makers.insert((id, placed.log.device));
+                }
             }
         }
         let known = self.known(&stated);
         let mut epochs = BTreeMap::new();
         for (id, (_, counts)) in &stated {
-            let readers = self.readers(ground, *id);
+            let readers = self.readers(ground, counting, *id);
             let retired = in_force
                 .iter()
                 .filter_map(|act| self.acts.get(act))
                 .any(|known| matches!(&known.act, Act::RetireEpoch { epoch } if epoch == id));
-            let clean =
-                !retired && readers.iter().all(|reader| self.is_live_reader(reader, ground));
+            let own = |reader: &DeviceId| makers.contains(&(*id, *reader));
+            let clean = !retired
+                && readers.iter().all(|reader| self.is_live_reader(reader, ground))
+                && (readers.iter().any(own) || self.has(Bug::SelflessMakers));
             let answers = EpochAnswers {
                 known: known.contains(id),
                 clean: clean || self.has(Bug::AnyReaders),
@@ -71,10 +78,21 @@ impl Naive<'_> {
         }
     }
 
-    /// §9: "the devices for which any statement held has a box of it".
-    fn readers(&self, ground: &Ground, epoch: EpochId) -> BTreeSet<DeviceId> {
+    /// §9: "the devices for which a seal has a box of it that counts, or whose author is a live
+    /// reader".
+    fn readers(
+        &self,
+        ground: &Ground,
+        counting: &BTreeSet<EntryId>,
+        epoch: EpochId,
+    ) -> BTreeSet<DeviceId> {
         let seals = self.statements_in(ground.area).filter(|placed| {
             matches!(placed.item.statement(), Statement::Seal { epoch: of, .. } if *of == epoch)
+        });
+        let seals = seals.filter(|placed| {
+            counting.contains(&placed.item.id)
+                || self.is_live_reader(&placed.log.device, ground)
+                || self.has(Bug::AnySeals)
         });
         seals.flat_map(|placed| placed.item.boxes.iter().copied()).collect()
     }
