@@ -145,7 +145,6 @@ impl Compartment {
     }
 
     /// The closures of a device here, the coalition's among them.
-    #[must_use]
     pub fn closures_of(&self, device: &DeviceId) -> impl Iterator<Item = &Closure> {
         self.limits.closures_of(device)
     }

@@ -268,7 +268,7 @@ impl Core {
         let class = class(edit.class.as_deref())?;
         let id = self.find_record(&edit.record)?;
         let detail = self.visible(id)?;
-        no_edges(edit.set.iter().map(|(path, _)| path).chain(&edit.unset))?;
+        no_edges(edit.set.keys().chain(&edit.unset))?;
         let mut patch = Patch::default();
         let mut after = detail.fields.clone();
         for (path, text) in &edit.set {

@@ -59,6 +59,7 @@ proptest! {
             let (before, after) = (whole.entry(&log, seq), book.entry(&log, seq));
             let mut expected = before.clone();
             if gone.contains(&seq) {
+                expected.detached = before.payload.is_some() || before.key_box.is_some();
                 (expected.payload, expected.key_box) = (None, None);
                 prop_assert!(after.box_hash.is_some() == before.key_box.is_some());
             }

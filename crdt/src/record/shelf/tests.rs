@@ -217,7 +217,7 @@ fn a_peer_with_a_planted_fault_is_told_apart() {
     assert!(outcome(&sealed, &[vec![]], Planted::LeavesClosed).is_err());
 
     for planted in [Planted::DropsWhatWaits, Planted::LeavesClosed, Planted::LeavesMoved] {
-        let found = samples()
+        let found = samples(48)
             .filter(|(history, turns, last)| outcome_after(history, turns, last, planted).is_err());
         assert!(found.count() > 5, "{planted:?}");
     }
@@ -227,7 +227,7 @@ fn a_peer_with_a_planted_fault_is_told_apart() {
 #[test]
 fn drawn_histories_hold_all_that_can_befall_a_record() {
     let mut seen = std::collections::BTreeMap::<String, usize>::new();
-    for (history, _, last) in samples() {
+    for (history, _, last) in samples(240) {
         let mut note = |what: String| *seen.entry(what).or_default() += 1;
         let picture = outcome_after(&history, &[], &last, Planted::Nothing).unwrap();
         for (said, row) in picture.records.values() {
@@ -270,10 +270,10 @@ fn drawn_histories_hold_all_that_can_befall_a_record() {
     }
 }
 
-fn samples() -> impl Iterator<Item = (History, Vec<Vec<Delivery>>, Vec<Move>)> {
+fn samples(count: usize) -> impl Iterator<Item = (History, Vec<Vec<Delivery>>, Vec<Move>)> {
     let mut runner = TestRunner::deterministic();
     let drawn = (histories(), prop::collection::vec(deliveries(), 1), moves());
-    (0..48).map(move |_| drawn.new_tree(&mut runner).unwrap().current())
+    (0..count).map(move |_| drawn.new_tree(&mut runner).unwrap().current())
 }
 
 /// A device that knows all writes.

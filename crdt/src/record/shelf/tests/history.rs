@@ -381,7 +381,8 @@ impl World {
             }
             let Some(draft) = device.draft(act, &self.records) else { continue };
             let agencies = names.iter().map(|id| (*id, AgencyNo(9))).collect();
-            let anybody = Roll { agencies, ..device.peer.roll.clone() };
+            let rules = BTreeMap::new();
+            let anybody = Roll { agencies, rules, ..device.peer.roll.clone() };
             let intrudes = matches!(act, Act::Intrude { .. });
             let standings = intrudes.then_some(&anybody);
             let Some(prepared) = device.prepare(draft, standings, (&cipher, seq), now) else {
@@ -653,6 +654,7 @@ fn is_expected(error: &DraftError) -> bool {
         error,
         DraftError::NoRecord
             | DraftError::NotWriter
+            | DraftError::NotGranted { .. }
             | DraftError::Edit(EditError::NoPlace | EditError::NoChange | EditError::Full)
     )
 }
