@@ -190,12 +190,16 @@ impl Compartment {
     /// [`Compartment::erasures_of`], for readers of any agency, and before any hold.
     #[must_use]
     pub fn is_erased_anywhere(&self, entry: &EntryId, author: AgencyNo) -> bool {
-        let erased = |genesis: &EntryId| {
-            let mut said = self.words.records.get(genesis).into_iter().flatten();
-            said.any(|(word, ..)| *word == Word::Erase)
-        };
         let mut listed = self.words.entries.get(entry).into_iter().flatten();
-        listed.any(|(genesis, by)| agency(*by).is_none_or(|by| by == author) && erased(genesis))
+        listed.any(|(genesis, by)| {
+            agency(*by).is_none_or(|by| by == author) && self.is_said_erased(genesis)
+        })
+    }
+
+    /// Whether somebody erased a record.
+    fn is_said_erased(&self, genesis: &EntryId) -> bool {
+        let mut said = self.words.records.get(genesis).into_iter().flatten();
+        said.any(|(word, ..)| *word == Word::Erase)
     }
 
     /// Whether an erasure lists an entry.
@@ -246,9 +250,12 @@ impl Compartment {
         self.words.records.keys()
     }
 
-    /// The entries that erasures list.
+    /// The entries that are listed of records that somebody erased.
     pub fn listed_entries(&self) -> impl Iterator<Item = &EntryId> {
-        self.words.entries.keys()
+        let lists = self.words.entries.iter();
+        lists
+            .filter(|(_, lists)| lists.iter().any(|(genesis, _)| self.is_said_erased(genesis)))
+            .map(|(entry, _)| entry)
     }
 }
 
