@@ -224,8 +224,7 @@ impl<S: Store> Replica<S> {
             return Err(ActError::Denied { needed: Right::Write });
         }
         if let Some(value) = self.compartment_for(coalition_id, &audience) {
-            let ticket = self.ticket();
-            self.outputs.push_back(super::Output::Event(super::Event::Durable(ticket)));
+            let ticket = self.nothing_to_do()?;
             return Ok(Done { value, ticket });
         }
         self.open_another(now, coalition_id, audience, name)
@@ -261,9 +260,6 @@ impl<S: Store> Replica<S> {
         let sealed = LogCipher::new(log, epoch, keys).seal_rest(seq, name.as_bytes());
         statements.push((Statement::Describe { epoch }, Some(sealed)));
         let ticket = self.state(now, id, statements)?;
-        let links: Vec<_> = self.sessions.keys().copied().collect();
-        links.into_iter().for_each(|link| self.introduce_missing(link));
-        self.settle_outputs()?;
         Ok(Done { value: id, ticket })
     }
 
@@ -435,7 +431,7 @@ impl<S: Store> Replica<S> {
             if compartment.current_epoch(|_| true).is_some() {
                 return Err(ActError::NoKeys);
             }
-            return self.rotate_to(now, id);
+            return Ok(self.rotate(now, id)?.value);
         };
         let own = self.device();
         let cards = compartment_readers(self.compartment(id));
@@ -458,10 +454,6 @@ impl<S: Store> Replica<S> {
         let (value, statements) = self.new_epoch(id)?;
         let ticket = self.state(now, id, statements)?;
         Ok(Done { value, ticket })
-    }
-
-    fn rotate_to(&mut self, now: Now, id: CompartmentId) -> Result<EpochId, ActError> {
-        Ok(self.rotate(now, id)?.value)
     }
 
     /// Writes records and changes to this device's log of a class in a compartment. One signature
