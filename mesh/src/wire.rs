@@ -38,9 +38,6 @@ const STRAY_BYTES_MAX: usize = 1024 + STATEMENT_BYTES_MAX + PAYLOAD_BYTES_MAX;
 /// Longest proof: 65 branches of up to 676 bytes and a statement.
 const PROOF_BYTES_MAX: usize = 64 * 1024;
 
-/// A log's position at a peer.
-pub type Position = Leaf;
-
 /// A frame.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Frame {
@@ -79,7 +76,7 @@ pub enum Frame {
         /// Of which compartment.
         area: Tag,
         /// The positions.
-        positions: Vec<Position>,
+        positions: Vec<Leaf>,
     },
     /// 8: entries that continue a log where you are.
     Run {

@@ -245,6 +245,11 @@ impl Compartment {
         })
     }
 
+    /// Whether somebody erased a record.
+    fn is_said_erased(&self, genesis: &EntryId) -> bool {
+        self.words.by(genesis, Word::Erase).next().is_some()
+    }
+
     /// Whether an erasure lists an entry.
     #[must_use]
     pub fn is_listed(&self, entry: &EntryId) -> bool {
@@ -326,9 +331,12 @@ impl Compartment {
         self.words.records.keys()
     }
 
-    /// The entries that erasures list.
+    /// The entries that are listed of records that somebody erased.
     pub fn listed_entries(&self) -> impl Iterator<Item = &EntryId> {
-        self.words.entries.keys()
+        let lists = self.words.entries.iter();
+        lists
+            .filter(|(_, lists)| lists.iter().any(|(genesis, _)| self.is_said_erased(genesis)))
+            .map(|(entry, _)| entry)
     }
 }
 

@@ -120,9 +120,11 @@ impl Search {
 /// The first log of a compartment, by number, whose chunks end at this key or after it.
 fn next_log(logbook: &Logbook, compartment: &CompartmentId, from: &[u8]) -> Option<LogNo> {
     let last = |no: &LogNo| chunk_key(*no, u64::MAX);
+    // Whatever is below the number in the key was passed.
+    let passed = from.first_chunk().map_or(0, |no| u32::from_be_bytes(*no));
     let mut logs = logbook
         .ids
-        .iter()
+        .range(LogNo(passed)..)
         .filter(|(no, log)| log.compartment == *compartment && last(no).as_slice() >= from);
     logs.next().map(|(no, _)| *no)
 }

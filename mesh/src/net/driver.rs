@@ -106,11 +106,7 @@ impl Driver {
                         if let Some(event) = self.waiting.pop_front() {
                             permit.send(event);
                         }
-                        if self.waiting.is_empty() {
-                            for start in self.held.drain(..) {
-                                let _ = start.send(());
-                            }
-                        }
+                        self.start_held();
                     }
                     Err(_) => break,
                 },
@@ -273,10 +269,16 @@ impl Driver {
                 break;
             }
         }
+        self.held.push(start);
+        self.start_held();
+    }
+
+    /// Lets the links begin whose news are with the core.
+    fn start_held(&mut self) {
         if self.waiting.is_empty() {
-            let _ = start.send(());
-        } else {
-            self.held.push(start);
+            for start in self.held.drain(..) {
+                let _ = start.send(());
+            }
         }
     }
 

@@ -233,7 +233,7 @@ mod tests {
     async fn a_frame_may_take_as_long_as_it_takes_and_silence_may_not() {
         const BYTES: usize = 256 * 1024;
         let slow = SILENCE_MAX - Duration::from_secs(10);
-        assert_eq!(Slow::frame(BYTES, slow).await, Ok(vec![7; BYTES]));
+        assert!(Slow::frame(BYTES, slow).await == Ok(vec![7; BYTES]), "it gets on");
         let silent = SILENCE_MAX + Duration::from_secs(1);
         let gone = Err(DownReason::Silent(SILENCE_MAX.as_secs()));
         assert_eq!(Slow::frame(BYTES, silent).await, gone);

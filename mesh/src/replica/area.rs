@@ -18,6 +18,7 @@ use tearline_crdt::record::receipt::Outcome;
 use tearline_crdt::statement::{Audience, Opening, Right, Statement};
 use tearline_crdt::store::{Batch, Space, Store, StoreError};
 
+use super::lag::lag_key;
 use super::stray::KeptStray;
 use super::words::Spoken;
 use super::{Event, Output, Replica};
@@ -385,9 +386,12 @@ impl<S: Store> Replica<S> {
         for (key, log, admitted) in changed {
             if admitted {
                 self.advertise(&log, self.logbook.head(&log));
-            } else if let Some(area) = self.areas.get_mut(&id) {
+                continue;
+            }
+            if let Some(area) = self.areas.get_mut(&id) {
                 area.frontier.remove(&key);
             }
+            self.sessions.values_mut().for_each(|session| session.forget_log(&lag_key(id, key)));
         }
         self.renamed.insert(id);
         self.forget_digests();

@@ -225,8 +225,7 @@ impl<S: Store> Replica<S> {
             return Err(ActError::Denied { needed: Right::Write });
         }
         if let Some(value) = self.compartment_for(coalition_id, &audience) {
-            let ticket = self.ticket();
-            self.outputs.push_back(super::Output::Event(super::Event::Durable(ticket)));
+            let ticket = self.nothing_to_do()?;
             return Ok(Done { value, ticket });
         }
         self.open_another(now, coalition_id, audience, name)
@@ -257,9 +256,6 @@ impl<S: Store> Replica<S> {
         let mut statements = vec![(Statement::Open(opening), None)];
         self.begin_epoch(id, name, &mut statements)?;
         let ticket = self.state(now, id, statements)?;
-        let links: Vec<_> = self.sessions.keys().copied().collect();
-        links.into_iter().for_each(|link| self.introduce_missing(link));
-        self.settle_outputs()?;
         Ok(Done { value: id, ticket })
     }
 

@@ -113,7 +113,7 @@ impl<S: Store> Replica<S> {
         area.frontier.set_excess(&id, &device, keys.iter().copied());
         for session in self.sessions.values_mut() {
             for key in &keys {
-                session.drop_lag(&lag_key(id, *key));
+                session.forget_log(&lag_key(id, *key));
             }
         }
         self.forget_digests();

@@ -146,31 +146,29 @@ impl<S: Store> Replica<S> {
     }
 
     pub(super) fn on_fork(&mut self, now: Now, link: Link, tag: Tag, proof: &[u8]) -> Outcome {
-        if !self.may_ask(link, 1) {
-            return Ok(Err(PeerFault::Endless));
-        }
         let Some(id) = self.area_of(link, tag) else { return Ok(Ok(())) };
         match ForkProof::decode(proof) {
             Some(proof) if proof.log().compartment == id => {
-                self.keep_fork(now, &proof)?;
-                Ok(Ok(()))
+                // News are their author's doing.
+                let sound = self.keep_fork(now, &proof)? || self.may_ask(link, 1);
+                Ok(if sound { Ok(()) } else { Err(PeerFault::Endless) })
             }
             Some(_) => Ok(Err(PeerFault::ForkProof)),
             None => self.on_excess(link, id, proof),
         }
     }
 
-    /// Keeps a proof that is news. What the log says counts up to the fork from now on; everybody who
+    /// Keeps a proof that is news; whether it is. What the log says counts up to the fork from now on; everybody who
     /// shares the area is told once that is durable.
-    fn keep_fork(&mut self, now: Now, proof: &ForkProof) -> Result<(), StoreError> {
+    fn keep_fork(&mut self, now: Now, proof: &ForkProof) -> Result<bool, StoreError> {
         let log = *proof.log();
         let before = self.logbook.state(&log).copied();
         if before.is_none() && !(self.has_room_for(&log) && self.admits(&log, None)) {
-            return Ok(());
+            return Ok(false);
         }
         let mut batch = Batch::default();
         if !self.logbook.fork(&self.store, &mut batch, proof)? {
-            return Ok(());
+            return Ok(false);
         }
         self.keep_beyond(&mut batch, &log)?;
         self.apply(batch)?;
@@ -185,7 +183,8 @@ impl<S: Store> Replica<S> {
         self.stale.insert(log.compartment);
         self.redraw()?;
         self.seals_wanted = true;
-        self.open_waiting(now)
+        self.open_waiting(now)?;
+        Ok(true)
     }
 
     /// The proofs up to a barrier are durable: everybody who shares the area is told them, and what
@@ -225,6 +224,7 @@ impl<S: Store> Replica<S> {
         let lag_key = lag_key(log.compartment, key);
         session.accused.remove(&lag_key);
         session.disputed.remove(&lag_key);
+        session.declined.remove(&lag_key);
         if session.lag.get(&lag_key).is_some_and(|lag| lag.sent >= position.next) {
             session.drop_lag(&lag_key);
         }

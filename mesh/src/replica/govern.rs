@@ -20,10 +20,10 @@ use tearline_crdt::statement::{
 use tearline_crdt::store::{Store, StoreError};
 use tearline_crdt::time::Now;
 
+use super::Replica;
 use super::area::{Body, HeldLogs};
 use super::author::{ActError, Done, Statements, Ticket};
 use super::trace::{Exposure, Kept};
-use super::{Event, Output, Replica};
 
 /// What is said of a record.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -91,7 +91,7 @@ impl<S: Store> Replica<S> {
         let proposals = known.proposals();
         let proposal = proposals.get(&act).ok_or(ActError::NoProposal)?;
         if agency.is_some_and(|own| proposal.approved.contains(&own)) {
-            let ticket = self.nothing_to_do();
+            let ticket = self.nothing_to_do()?;
             return Ok(Done { value: act, ticket });
         }
         let statement = Statement::Approve { act };
@@ -359,11 +359,11 @@ impl<S: Store> Replica<S> {
         keys.get(&card.kem_hash).map(|key| key.as_bytes().to_vec())
     }
 
-    /// A ticket for an act that was done before.
-    pub(super) fn nothing_to_do(&mut self) -> Ticket {
-        let ticket = self.ticket();
-        self.outputs.push_back(Output::Event(Event::Durable(ticket)));
-        ticket
+    /// A ticket for an act that was done before, perhaps not durably yet.
+    pub(super) fn nothing_to_do(&mut self) -> Result<Ticket, StoreError> {
+        let ticket = self.flush_ticket();
+        self.settle_outputs()?;
+        Ok(ticket)
     }
 
     /// What became of a statement of an area; `None` if it is not held.

@@ -136,9 +136,9 @@ impl<S: Store> Replica<S> {
             Content::Stripped => return Ok(Err(PeerFault::Stripped)),
         }
         if let Some(session) = self.sessions.get_mut(&link) {
-            session.idle_asked = 0;
             session.refused.remove(id, run.key);
         }
+        self.give_back(link, run.count);
         if self.take(now, &verified, Some(link), None)?.is_err() {
             // It is sound: that there is no room here is nobody's fault.
             self.refuse(link, tag, id, &run);

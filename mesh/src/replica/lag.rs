@@ -85,6 +85,12 @@ impl Session {
         }
     }
 
+    /// Nothing more is owed of a log, whatever was said of it.
+    pub(super) fn forget_log(&mut self, key: &LagKey) {
+        self.drop_lag(key);
+        self.declined.remove(key);
+    }
+
     /// The peer holds a log up to a position, of which we hold so much. Returns what was on its way
     /// and has arrived.
     pub(super) fn arrived(&mut self, key: &LagKey, next: u64, own: u64) -> Vec<Flight> {

@@ -559,6 +559,9 @@ impl<S: Store> Replica<S> {
 
     /// Up to `most` records whose ids begin with these hexadecimal digits.
     pub fn records_from(&self, digits: &str, most: usize) -> Result<Vec<RecordId>, StoreError> {
+        if !digits.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+            return Ok(Vec::new());
+        }
         let even = digits.get(..digits.len() & !1).unwrap_or_default();
         let prefix: Option<Vec<u8>> = (0..even.len() / 2)
             .map(|n| u8::from_str_radix(even.get(n * 2..n * 2 + 2)?, 16).ok())

@@ -86,7 +86,7 @@ pub(super) struct Session {
     pub(super) refusals: u32,
     /// Introductions that we cannot judge before the coalition's log has come.
     pub(super) early_intros: Vec<Opening>,
-    /// What they wanted compared since something of theirs was last stored.
+    /// What they wanted compared beyond what entries of theirs gave back.
     pub(super) idle_asked: usize,
     /// Whether the last thing said was that all is equal.
     pub(super) in_sync: bool,
@@ -114,6 +114,10 @@ const EARLY_INTROS_MAX: usize = 256;
 /// Most bytes of frames other than runs that wait for one link. Comparing 100,000 logs that all
 /// differ takes about 4 MB.
 const CONTROL_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// As many for a device without a standing: there may be many of these.
+const STRANGER_BYTES_MAX: usize = 256 * 1024;
+/// What a frame that waits takes beside its bytes: its place in the queue and its allocation.
+const FRAME_OVERHEAD_BYTES: usize = 64;
 
 /// How things stand with a device, for people.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -138,14 +142,20 @@ pub struct PeerState {
 
 impl Session {
     fn queue(&mut self, frame: Vec<u8>) {
-        self.control_bytes += frame.len();
+        self.control_bytes += frame.len() + FRAME_OVERHEAD_BYTES;
         self.control.push_back(frame);
+    }
+
+    /// Whether something waits for the peer, or is on its way to it.
+    fn owes(&self) -> bool {
+        !(self.lag.is_empty() && self.strays.is_empty())
     }
 
     /// The next frame other than a run.
     pub(super) fn unqueue(&mut self) -> Option<Vec<u8>> {
         let frame = self.control.pop_front()?;
-        self.control_bytes = self.control_bytes.saturating_sub(frame.len());
+        let bytes = frame.len() + FRAME_OVERHEAD_BYTES;
+        self.control_bytes = self.control_bytes.saturating_sub(bytes);
         Some(frame)
     }
 }
@@ -195,14 +205,19 @@ impl<S: Store> Replica<S> {
             session.queue(Frame::Open { digest, nonce }.encode());
         }
         self.sessions.insert(link, session);
+        // The transport has proven who it is.
+        self.vouch(link);
     }
 
     pub(super) fn on_down(&mut self, link: Link) {
         let Some(session) = self.sessions.remove(&link) else { return };
-        // What is still unacknowledged joins what moved since we were in sync.
+        // What is still unacknowledged, or was refused, joins what moved since we were in sync.
         let Some(memory) = self.memories.get_mut(&session.device) else { return };
         for (key, lag) in session.lag {
             memory.moved.entry(key).or_insert(lag.acked);
+        }
+        for key in session.declined {
+            memory.moved.entry(key).or_insert(0);
         }
     }
 
@@ -426,6 +441,9 @@ impl<S: Store> Replica<S> {
         link: Link,
         opening: &[u8],
     ) -> Result<Result<(), PeerFault>, StoreError> {
+        if !self.may_ask(link, 1) {
+            return Ok(Err(PeerFault::Endless));
+        }
         let opening = match Statement::decode(opening) {
             Ok(Statement::Open(opening)) if opening.holds() => opening,
             Ok(_) => return Ok(Err(PeerFault::Introduction)),
@@ -564,7 +582,7 @@ impl<S: Store> Replica<S> {
     pub(super) fn vouch(&mut self, link: Link) {
         let Some(session) = self.sessions.get(&link) else { return };
         let device = session.device;
-        if session.vouched || session.phase != Phase::Live || !self.has_standing(&device) {
+        if session.vouched || !self.has_standing(&device) {
             return;
         }
         if let Some(session) = self.sessions.get_mut(&link) {
@@ -602,7 +620,9 @@ impl<S: Store> Replica<S> {
     pub(super) fn say(&mut self, link: Link, frame: Frame) {
         let Some(session) = self.sessions.get_mut(&link) else { return };
         session.queue(frame.encode());
-        if session.control_bytes > CONTROL_BYTES_MAX {
+        let bytes = session.control_bytes;
+        let much = bytes > STRANGER_BYTES_MAX && !self.is_with_standing(link);
+        if much || bytes > CONTROL_BYTES_MAX {
             self.blame(link, PeerFault::Endless);
         }
     }
@@ -610,8 +630,7 @@ impl<S: Store> Replica<S> {
     /// Remembers that all is equal now, if nothing is on its way to the peer.
     pub(super) fn mark_in_sync(&mut self, link: Link) {
         let Some(session) = self.sessions.get(&link) else { return };
-        let ahead = !session.lag.is_empty() || !session.strays.is_empty();
-        if ahead || session.phase != Phase::Live {
+        if session.owes() || session.phase != Phase::Live {
             return;
         }
         let device = session.device;
@@ -699,7 +718,7 @@ impl<S: Store> Replica<S> {
                 link: *link,
                 dialer: session.dialer,
                 live: session.phase == Phase::Live,
-                in_sync: session.in_sync && session.lag.is_empty() && session.strays.is_empty(),
+                in_sync: session.in_sync && !session.owes() && session.declined.is_empty(),
                 entries_behind: session
                     .lag
                     .iter()

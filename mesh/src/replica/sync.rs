@@ -24,11 +24,12 @@ use crate::wire::{Frame, NODES_MAX, POSITIONS_MAX, Tag};
 
 /// Most bytes of entries that a run frame aims at; a larger segment goes alone.
 const RUN_BYTES: usize = 128 * 1024;
-/// Most logs and branches that a peer may have compared while nothing that it sends is stored:
-/// about what it may hold that we do not, and for each log that we hold what a full comparison asks
+/// Most logs, branches and positions that a peer may have compared beyond what it brings: about what it may hold that we do not, and for each log that we hold what a full comparison asks
 /// for on the way down, and once more.
 const IDLE_ASKED_MAX: usize = 50_000;
 const ASKED_PER_LOG_MAX: usize = 4;
+/// What an entry of it that is stored gives back: what finding a log costs, twice.
+const ASKED_PER_ENTRY: usize = 2 * ASKED_PER_LOG_MAX;
 
 /// The result of a peer's frame: ours to handle, theirs to answer for.
 pub(super) type Outcome = Result<Result<(), PeerFault>, StoreError>;
@@ -105,6 +106,11 @@ impl<S: Store> Replica<S> {
                     if theirs.iter().any(|leaf| !prefix.holds(&leaf.key)) {
                         return Ok(Err(PeerFault::LogKey));
                     }
+                    let frontier = self.areas.get(&id).map(|area| &area.frontier);
+                    let own = frontier.map_or(0, |frontier| frontier.below(&prefix).count());
+                    if !self.may_ask(link, own.saturating_sub(theirs.len())) {
+                        return Ok(Err(PeerFault::Endless));
+                    }
                     self.compare_subtree(link, id, &prefix, &theirs, &mut positions)?;
                 }
             }
@@ -114,6 +120,14 @@ impl<S: Store> Replica<S> {
         }
         self.say_positions(link, tag, positions);
         Ok(Ok(()))
+    }
+
+    /// A peer brought entries that were stored: it may ask for as much more.
+    pub(super) fn give_back(&mut self, link: Link, entries: usize) {
+        if let Some(session) = self.sessions.get_mut(&link) {
+            let earned = entries.saturating_mul(ASKED_PER_ENTRY);
+            session.idle_asked = session.idle_asked.saturating_sub(earned);
+        }
     }
 
     /// Charges a peer for what it wants compared. What is stored of it gives it more to ask for.
@@ -246,6 +260,9 @@ impl<S: Store> Replica<S> {
         if !theirs.windows(2).all(|pair| matches!(pair, [a, b] if a.key < b.key)) {
             return Ok(Err(PeerFault::LogKey));
         }
+        if !self.may_ask(link, theirs.len()) {
+            return Ok(Err(PeerFault::Endless));
+        }
         let mut positions = Vec::new();
         for leaf in theirs {
             let Some(area) = self.areas.get(&id) else { break };
@@ -254,7 +271,7 @@ impl<S: Store> Replica<S> {
             if leaf.next >= own
                 && let Some(session) = self.sessions.get_mut(&link)
             {
-                session.drop_lag(&lag_key(id, leaf.key));
+                session.forget_log(&lag_key(id, leaf.key));
             }
             if leaf.next > own && !forked {
                 // They got ahead meanwhile; they know where we are from what we sent.
@@ -290,6 +307,11 @@ impl<S: Store> Replica<S> {
     pub(super) fn push_from(&mut self, link: Link, id: CompartmentId, key: LogKey, next: u64) {
         let Some(session) = self.sessions.get_mut(&link) else { return };
         let lag_key = lag_key(id, key);
+        let sent = session.lag.get(&lag_key).and_then(|lag| lag.flight.front());
+        if sent.is_some_and(|flight| flight.first == next) {
+            // What continues it there is on its way, and will be answered.
+            return;
+        }
         session.drop_lag(&lag_key);
         session.in_sync = false;
         session.declined.remove(&lag_key);

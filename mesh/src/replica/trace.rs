@@ -251,7 +251,9 @@ impl<S: Store> Replica<S> {
         if let Some(session) = connected
             && session.started.contains(&log.compartment)
         {
-            return session.in_sync || session.lag.get(&key).is_some_and(|lag| lag.acked > seq);
+            let declined = session.declined.contains(&key);
+            return !declined && session.in_sync
+                || session.lag.get(&key).is_some_and(|lag| lag.acked > seq);
         }
         let memory = self.memories.get(device).filter(|memory| memory.digest.is_some());
         memory.is_some_and(|memory| memory.moved.get(&key).is_none_or(|next| *next > seq))

@@ -2,7 +2,7 @@
 
 use tearline_crdt::entry::run::{Head, write_segment};
 use tearline_crdt::frontier::LogKey;
-use tearline_crdt::id::{Class, CompartmentId};
+use tearline_crdt::id::{AgencyNo, Class, CompartmentId};
 use tearline_crdt::store::{Batch, Space, Store as _};
 use tearline_mesh::invitation::Invited;
 use tearline_mesh::replica::{ActError, NotTaken};
@@ -169,4 +169,34 @@ fn whoever_was_welcomed_is_admitted_whenever_the_inviter_loses_power() {
         }
     }
     assert!(welcomed > 0 && not > 0, "power went before and after the welcome");
+}
+
+#[test]
+fn what_is_found_done_is_acknowledged_when_it_is_durable() {
+    let mut world = World::new(1);
+    let coalition = world.coalition();
+    let now = world.now();
+    let replica = &mut world.peers[0].replica;
+    let audience = || vec![AgencyNo(1)];
+    let first = replica.open_compartment(now, coalition, audience(), "own").unwrap();
+    let again = replica.open_compartment(now, coalition, audience(), "own").unwrap();
+    assert_eq!(first.value, again.value);
+    let mut early = Vec::new();
+    while let Some(output) = replica.poll_output() {
+        early.push(output);
+    }
+    let durable = |output: &Output| matches!(output, Output::Event(Event::Durable(_)));
+    assert!(!early.iter().any(durable));
+    let barrier = early.iter().find_map(|output| match output {
+        Output::Flush { barrier } => Some(*barrier),
+        _ => None,
+    });
+    replica.store_mut().flush().unwrap();
+    replica.handle(now, Input::Flushed { barrier: barrier.unwrap() }).unwrap();
+    world.drain(0);
+    world.settle();
+    for done in [first, again] {
+        let ticket = done.ticket;
+        assert_eq!(world.peers[0].count(|event| *event == Event::Durable(ticket)), 1);
+    }
 }

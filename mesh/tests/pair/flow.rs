@@ -191,3 +191,76 @@ fn who_acknowledges_more_than_is_shared_since_a_fork_was_proven_is_honest() {
     world.inject(0, Link(901), Frame::Have { area, logs: vec![(key, 11)] }.encode());
     assert_eq!(world.peers[0].fault_of(keys(2).id()), Some(PeerFault::Acknowledged));
 }
+
+#[test]
+fn a_position_that_is_said_twice_brings_what_follows_it_once() {
+    let (mut world, all) = shared(3);
+    let log = log(all, Class::Flash, 3, 9);
+    let runs = segments(&log, &[(1, 60); 3]);
+    link_as(&mut world, 0, 3, Link(900));
+    feed(&mut world, 0, all, 3, &runs);
+    world.settle();
+    link_as(&mut world, 0, 2, Link(901));
+    let (area, key) = (tag(&world, 0, 2, all), LogKey::of(&log));
+    let leaf = Leaf { key, next: 1, head: head_tag(&runs[0].to().id) };
+    world.peers[0].sent.clear();
+    for _ in 0..5 {
+        let positions = vec![leaf];
+        world.inject(0, Link(901), Frame::Positions { area, positions }.encode());
+    }
+    let firsts: Vec<u64> = world.peers[0]
+        .sent
+        .iter()
+        .filter_map(|bytes| match Frame::decode(bytes).unwrap() {
+            Frame::Run { key: sent, first, .. } if sent == key => Some(first),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(firsts, [1]);
+}
+
+#[test]
+fn who_refuses_a_log_is_not_taken_for_one_that_holds_it() {
+    let (mut world, all) = shared(3);
+    link_as(&mut world, 0, 2, Link(901));
+    let area = tag(&world, 0, 2, all);
+    let refused = world.peers[0].replica.own_log(all, Class::Flash);
+    let taken = world.peers[0].replica.own_log(all, Class::Immediate);
+    world.write(0, all, Class::Flash, &["one"]);
+    world.settle();
+    let logs = vec![(LogKey::of(&refused), 0)];
+    world.inject(0, Link(901), Frame::Decline { area, logs }.encode());
+    world.write(0, all, Class::Immediate, &["two"]);
+    world.settle();
+    let logs = vec![(LogKey::of(&taken), 1)];
+    world.inject(0, Link(901), Frame::Have { area, logs }.encode());
+    let device = keys(2).id();
+    let heard = |world: &World, log| world.peers[0].replica.heard(log, 0).0.contains(&device);
+    assert!(heard(&world, &taken) && !heard(&world, &refused));
+    assert!(world.peers[0].replica.peers().iter().all(|state| !state.in_sync));
+    world.input(0, Input::Down { link: Link(901) });
+    assert!(heard(&world, &taken) && !heard(&world, &refused));
+}
+
+#[test]
+fn who_asks_without_end_is_found_out_whatever_it_brings_beside() {
+    let (mut world, all) = shared(3);
+    let log = log(all, Class::Flash, 3, 9);
+    link_as(&mut world, 0, 3, Link(900));
+    let area = tag(&world, 0, 3, all);
+    let mut head = Head::EMPTY;
+    for asked in 0.. {
+        assert!(asked < 100, "positions of logs that nobody has, again and again");
+        let run = write_segment(&log, &head, keys(3).signer(), &[sealed(1)]).unwrap();
+        head = *run.to();
+        feed(&mut world, 0, all, 3, &[run]);
+        let leaf = |n: u128| Leaf { key: LogKey((n << 64).to_be_bytes()), next: 1, head: [7; 8] };
+        let positions = (1..=1_024).map(leaf).collect();
+        let frame = Frame::Positions { area, positions };
+        world.input(0, Input::Frame { link: Link(900), bytes: frame.encode() });
+        if !world.peers[0].replica.faults().is_empty() {
+            break;
+        }
+    }
+    assert_eq!(world.peers[0].fault_of(keys(3).id()), Some(PeerFault::Endless));
+}
