@@ -197,7 +197,6 @@ impl Coalition {
     }
 
     /// The closures of a device.
-    #[must_use]
     pub fn closures_of(&self, device: &DeviceId) -> impl Iterator<Item = &Closure> {
         self.limits.closures_of(device)
     }

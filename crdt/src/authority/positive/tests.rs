@@ -7,7 +7,7 @@ use crate::authority::tests::support::{World, agency};
 fn carried(grants: u64, devices: u64, equal: bool) -> (usize, usize) {
     let mut world = World::new();
     world.crowd(devices);
-    world.to_agency(agency(1), grants, equal);
+    world.grant_agency(agency(1), grants, equal);
     world.judge();
     let facts: Vec<&Fact> = world.compartment.facts.values().collect();
     let above = &world.coalition.positive.devices;

@@ -11,7 +11,7 @@ use crate::statement::Statement;
 fn found(grants: u64, devices: u64) -> usize {
     let mut world = World::new();
     world.crowd(devices);
-    world.to_agency(agency(1), grants, false);
+    world.grant_agency(agency(1), grants, false);
     world.judge();
     let mut by_issuer = ByIssuer::new();
     for fact in world.compartment.facts.values() {

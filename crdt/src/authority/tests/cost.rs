@@ -54,7 +54,7 @@ fn grants_to_an_agency_cost_what_there_are_of_them_and_of_its_devices() {
     for equal in [true, false] {
         let mut world = World::new();
         world.crowd(1_000);
-        world.to_agency(agency(1), 10_000, equal);
+        world.grant_agency(agency(1), 10_000, equal);
         world.judge();
         for n in 0..1_000 {
             let standing = world.compartment.live(&member(n)).unwrap();
@@ -71,7 +71,7 @@ fn a_statement_is_looked_for_in_its_log_until_it_is_found() {
     world.crowd(100);
     assert_eq!(world.reads(), 100);
     assert_eq!(world.reads(), 0, "it stays where it was found");
-    world.to_agency(agency(1), 10, false);
+    world.grant_agency(agency(1), 10, false);
     assert_eq!(world.reads(), 10);
 }
 

@@ -38,7 +38,7 @@ impl World {
     }
 
     /// Grants to an agency in the compartment: equal ones, or each with a limit of its own.
-    pub(in crate::authority) fn to_agency(&mut self, no: AgencyNo, grants: u64, equal: bool) {
+    pub(in crate::authority) fn grant_agency(&mut self, no: AgencyNo, grants: u64, equal: bool) {
         for n in 0..grants {
             let not_after_ms = (!equal).then_some(n + 1);
             let caveats = Caveats { not_after_ms, ..Caveats::default() };
