@@ -11,6 +11,7 @@ mod history;
 mod limits;
 mod peer;
 mod quarantine;
+mod waiting;
 
 use proptest::prelude::*;
 use proptest::strategy::ValueTree as _;
