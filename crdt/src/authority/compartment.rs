@@ -139,7 +139,6 @@ impl Compartment {
     }
 
     /// The closures of a device here, the coalition's among them.
-    #[must_use]
     pub fn closures_of(&self, device: &DeviceId) -> impl Iterator<Item = &Closure> {
         self.limits.closures_of(device)
     }
@@ -342,6 +341,19 @@ impl Compartment {
             .filter(|(id, epoch)| epoch.is_written_under() && can_open(id))
             .max_by_key(|(id, epoch)| (epoch.statement.depth, **id))
             .map(|(id, _)| *id)
+    }
+
+    /// The description that names the compartment, of those that count and that `is_open` says were
+    /// opened: the opener's last, else that of the deepest epoch, then the greatest id.
+    pub fn description(&self, is_open: impl Fn(&EntryId) -> bool) -> Option<EntryId> {
+        let rank = |fact: &Fact| {
+            let Statement::Describe { epoch } = &fact.statement else { return None };
+            let Place { log, seq, id } = fact.place;
+            let depth = self.epochs.get(epoch)?.statement.depth;
+            let own = (log.device == self.opening.opener).then_some((depth, seq));
+            (self.counted.contains(&id) && is_open(&id)).then_some((own, depth, id))
+        };
+        self.facts.values().filter_map(rank).max().map(|(.., id)| id)
     }
 
     /// How far a log of the compartment counts.
