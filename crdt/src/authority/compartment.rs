@@ -359,6 +359,19 @@ impl Compartment {
             .map(|(id, _)| *id)
     }
 
+    /// The description that names the compartment, of those that count and that `is_open` says were
+    /// opened: the opener's last, else that of the deepest epoch, then the greatest id.
+    pub fn description(&self, is_open: impl Fn(&EntryId) -> bool) -> Option<EntryId> {
+        let rank = |fact: &Fact| {
+            let Statement::Describe { epoch } = &fact.statement else { return None };
+            let Place { log, seq, id } = fact.place;
+            let depth = self.epochs.get(epoch)?.statement.depth;
+            let own = (log.device == self.opening.opener).then_some((depth, seq));
+            (self.counted.contains(&id) && is_open(&id)).then_some((own, depth, id))
+        };
+        self.facts.values().filter_map(rank).max().map(|(.., id)| id)
+    }
+
     /// How far a log of the compartment counts.
     #[must_use]
     pub fn limit(&self, log: &LogId, logs: &dyn Logs) -> Limit {

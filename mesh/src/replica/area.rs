@@ -42,6 +42,8 @@ pub struct Area {
     pub body: Body,
     /// What its readers call it, once that could be opened.
     pub name: Option<String>,
+    /// What the descriptions say that could be opened, whether they count or not.
+    names: BTreeMap<EntryId, String>,
     /// What is durable here, and so advertised.
     pub frontier: Frontier,
     /// Statements that count where their logs do not.
@@ -67,6 +69,18 @@ pub struct Area {
     /// In a coalition's own log: the ML-KEM keys of its devices, by the hashes that their cards name.
     /// A hash names one key, so the order in which they came decides nothing.
     pub(super) kem_keys: BTreeMap<Digest, KemKey>,
+}
+
+impl Area {
+    /// Calls it what the description says that names it now.
+    fn rename(&mut self) {
+        if let Body::Compartment(compartment) = &self.body
+            && !self.names.is_empty()
+        {
+            let names = compartment.description(|id| self.names.contains_key(id));
+            self.name = names.and_then(|id| self.names.get(&id)).cloned();
+        }
+    }
 }
 
 /// What was drawn for a log.
@@ -130,6 +144,7 @@ impl<S: Store> Replica<S> {
             id,
             body,
             name: None,
+            names: BTreeMap::new(),
             frontier: Frontier::default(),
             strays: BTreeMap::new(),
             logs: BTreeMap::new(),
@@ -283,7 +298,7 @@ impl<S: Store> Replica<S> {
                 let name = self.open_name(fact, epoch);
                 let waits = !self.epoch_keys.contains_key(&epoch);
                 if let Some(area) = self.areas.get_mut(&id) {
-                    area.name = name.or(area.name.take());
+                    area.names.extend(name.map(|name| (fact.id, name)));
                     if waits {
                         area.unnamed.entry(epoch).or_default().push((fact.log, fact.seq));
                     }
@@ -337,6 +352,9 @@ impl<S: Store> Replica<S> {
         self.areas = compartments;
         self.areas.extend(coalitions);
         outcome?;
+        let drawn = self.areas.iter_mut();
+        let drawn = drawn.filter(|(id, _)| stale.contains(*id) || changed.contains(*id));
+        drawn.for_each(|(_, area)| area.rename());
         let above = |area: &Area| match &area.body {
             Body::Compartment(compartment) => {
                 Some(CompartmentId(compartment.opening().coalition.0))
@@ -557,7 +575,8 @@ impl<S: Store> Replica<S> {
                 let fact = Fact { id: entry.id, seq, log, statement, payload, detached };
                 let name = self.open_name(&fact, epoch);
                 if let Some(area) = self.areas.get_mut(&log.compartment) {
-                    area.name = name.or(area.name.take());
+                    area.names.extend(name.map(|name| (fact.id, name)));
+                    area.rename();
                 }
             }
         }

@@ -185,3 +185,28 @@ fn who_is_removed_spoils_no_epoch() {
     world.reopen((1, 0), (1, 4), vec![revoked.into()], Incarnation(2));
     assert_eq!(current(&world), Some(with));
 }
+
+#[test]
+fn a_compartment_is_called_what_its_opener_said_last_else_what_counts_deepest() {
+    let mut world = World::new();
+    let name = |world: &World| world.compartment.description(|_| true);
+    world.grant((1, 0), Whole, (1, 4), Right::Write);
+    let first = world.epoch((1, 0), &[], &[(1, 0), (1, 4), (2, 0)]);
+    let deep = world.epoch((1, 0), &[first], &[(1, 0), (1, 4), (2, 0)]);
+    let describe =
+        |world: &mut World, who, epoch| world.say(who, Part, Statement::Describe { epoch });
+    assert_eq!(name(&world), None);
+    let others: Vec<_> = (0..3).map(|_| describe(&mut world, (2, 0), first)).collect();
+    assert_eq!(name(&world), others.iter().max().copied());
+    let deeper = describe(&mut world, (1, 4), deep);
+    assert_eq!(name(&world), Some(deeper));
+    assert_eq!(world.compartment.description(|id| *id != deeper), others.iter().max().copied());
+    world.revoke((1, 0), Whole, (1, 4), Marks::NONE);
+    describe(&mut world, (1, 4), deep);
+    assert_eq!(name(&world), others.iter().max().copied(), "who is removed renames nothing");
+    // The opener's last, though another's is of a deeper epoch.
+    describe(&mut world, (1, 0), first);
+    let last = describe(&mut world, (1, 0), first);
+    describe(&mut world, (2, 0), deep);
+    assert_eq!(name(&world), Some(last));
+}

@@ -12,6 +12,7 @@ mod limits;
 mod peer;
 mod quarantine;
 mod rebase;
+mod waiting;
 
 use proptest::prelude::*;
 use proptest::strategy::ValueTree as _;

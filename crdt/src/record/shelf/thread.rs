@@ -27,6 +27,7 @@
 mod author;
 mod stuck;
 mod verdict;
+mod waiting;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
@@ -52,6 +53,7 @@ use super::{Opened, RecordState, RecordView, Standings};
 pub(crate) use author::Footing;
 pub(super) use verdict::Fault;
 pub use verdict::{Quarantine, Verdict};
+use waiting::Waiting;
 
 /// Where an entry is in this store.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -136,6 +138,8 @@ pub(crate) struct Thread {
     unjudged: BTreeSet<Turn>,
     /// Entries that are no changes and are not judged yet. They are in no line.
     apart: BTreeSet<Place>,
+    /// For what each of these waits.
+    waiting: Waiting,
     /// What was added since the last judgement.
     fresh: Vec<Place>,
     /// How many changes each run of each log has.
@@ -189,6 +193,7 @@ impl Thread {
             ids: BTreeMap::new(),
             unjudged: BTreeSet::new(),
             apart: BTreeSet::new(),
+            waiting: Waiting::default(),
             fresh: Vec::new(),
             runs: BTreeMap::new(),
             unmerged: Vec::new(),
@@ -259,6 +264,7 @@ impl Thread {
             self.unjudged.insert(Turn::of(&opened));
         } else {
             self.apart.insert(place);
+            self.waiting.look_at(place);
         }
         self.fresh.push(place);
         let restricts = opened.header.kind == EntryKind::LABEL && restricts(&opened);
@@ -290,10 +296,7 @@ impl Thread {
         loop {
             let before = (self.unjudged.len(), self.apart.len());
             counts |= self.evaluate_lines(standings, read)?;
-            let ready = self.apart.iter().filter(|place| self.is_ready(place)).copied();
-            for place in ready.collect::<Vec<_>>() {
-                counts |= self.settle(place, standings, read)?;
-            }
+            counts |= self.evaluate_apart(standings, read)?;
             if (self.unjudged.len(), self.apart.len()) == before {
                 break;
             }
@@ -390,7 +393,11 @@ impl Thread {
             slot.verdict = verdict;
             slot.change = change;
         }
+        if replaces {
+            self.waiting.came(place, opened.id);
+        }
         if self.beginning.is_some() != began {
+            self.apart.iter().for_each(|place| self.waiting.look_at(*place));
             let waiting: Vec<Place> = self
                 .unjudged
                 .iter()
@@ -476,28 +483,6 @@ impl Thread {
     /// Whether changes that count have no room. Then no other change can build on all.
     pub(crate) const fn is_full(&self) -> bool {
         self.full
-    }
-
-    /// Whether an entry whose turn it is can be judged: its payload is there and its dependencies
-    /// count. A restriction holds whatever became of the content that its author saw; a release was
-    /// for that content alone.
-    fn is_ready(&self, place: &Place) -> bool {
-        let Some(Slot { opened, stored, restricts, .. }) = self.slots.get(place) else {
-            return false;
-        };
-        let done = |place: &Place| {
-            self.slots.get(place).is_some_and(|slot| {
-                matches!(slot.verdict, Verdict::Materialised | Verdict::HeldBack)
-            })
-        };
-        let began = opened.header.kind == EntryKind::GENESIS || self.beginning.is_some();
-        if began && *restricts {
-            return true;
-        }
-        (*stored || opened.payload.is_some())
-            && began
-            && opened.header.own_deps.iter().all(|seq| done(&Place { no: place.no, seq: *seq }))
-            && opened.header.deps.iter().all(|id| self.ids.get(id).is_some_and(done))
     }
 
     fn judge(
