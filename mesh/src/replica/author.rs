@@ -73,9 +73,7 @@ pub enum ActError {
     Charter,
     /// What this device writes there does not count any more: the next entry of its log would be
     /// quarantined.
-    #[error(
-        "what this device writes here does not count: it was closed in this life, or its log forked"
-    )]
+    #[error("what this device writes here does not count: it was closed in this life")]
     Closed,
     /// The statement would not count where it would stand.
     #[error("it would not count: {0}")]
@@ -295,7 +293,11 @@ impl<S: Store> Replica<S> {
         if class == Class::Authority || !compartment.live(&own).is_some_and(|s| s.writes(class)) {
             return Err(ActError::Denied { needed: Right::Write });
         }
-        let next = self.logbook.head(&log).next;
+        let state = self.logbook.state(&log);
+        if state.is_some_and(|state| state.forked_at.is_some()) {
+            return Err(ActError::Forked);
+        }
+        let next = state.map_or(0, |state| state.head.next);
         if self.draw(&log)?.is_some_and(|drawn| drawn.limit <= next) {
             return Err(ActError::Closed);
         }
