@@ -4,7 +4,7 @@
 //! stood there: what would not count is refused with the verdict, and nothing is written.
 
 use tearline_crdt::authority::{Cause, Logs, Place, StatementVerdict};
-use tearline_crdt::bounds::{BASIS_BYTES_MAX, ERASED_ENTRIES_MAX};
+use tearline_crdt::bounds::{BASIS_BYTES_MAX, ERASED_ENTRIES_MAX, MARKS_MAX};
 use tearline_crdt::codec::Write as _;
 use tearline_crdt::entry::sealed::LogCipher;
 use tearline_crdt::id::{
@@ -23,7 +23,7 @@ use tearline_crdt::time::Now;
 use super::Replica;
 use super::area::{Body, HeldLogs};
 use super::author::{ActError, Done, Statements, Ticket};
-use super::trace::{Exposure, Kept};
+use super::trace::Kept;
 
 /// What is said of a record.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -48,8 +48,9 @@ pub struct Lost {
     pub statement: StatementId,
     /// How far each of its logs still counts.
     pub kept: Vec<Kept>,
-    /// What it could read.
-    pub exposed: Vec<Exposure>,
+    /// How many logs keep nothing because one statement cannot name them all: those with the fewest
+    /// entries. An adopt can name them.
+    pub unnamed: usize,
     /// The epochs that were begun because it could read the ones before.
     pub rotated: Vec<(CompartmentId, EpochId)>,
 }
@@ -256,24 +257,25 @@ impl<S: Store> Replica<S> {
         since: tearline_crdt::time::WallTime,
     ) -> Result<Done<Lost>, ActError> {
         self.coalition(coalition).ok_or(ActError::NoCoalition)?;
-        let exposed = self.exposure(&device)?;
-        let kept = self.kept_before(coalition, &device, Some(since))?;
+        let exposed = self.sealed_to(&device).into_keys().collect::<Vec<_>>();
+        let mut kept = self.kept_before(coalition, &device, Some(since))?;
+        let unnamed = keep_what_fits(&mut kept);
         let marks = kept.iter().filter_map(Kept::mark).collect();
         let closed = self.revoke(now, CompartmentId(coalition.0), device, marks)?;
-        let rotated = self.rotate_exposed(now, &exposed)?;
+        let rotated = self.rotate_all(now, &exposed)?;
         let ticket = self.settled();
-        let value = Lost { statement: closed.value, kept, exposed, rotated };
+        let value = Lost { statement: closed.value, kept, unnamed, rotated };
         Ok(Done { value, ticket })
     }
 
     /// Begins new epochs where somebody could read who is to read no more.
-    pub fn rotate_exposed(
+    pub fn rotate_all(
         &mut self,
         now: Now,
-        exposed: &[Exposure],
+        exposed: &[CompartmentId],
     ) -> Result<Vec<(CompartmentId, EpochId)>, StoreError> {
         let mut rotated = Vec::new();
-        for Exposure { compartment, .. } in exposed {
+        for compartment in exposed {
             // Where this device may not write, whoever writes next begins the epoch.
             match self.rotate(now, *compartment) {
                 Ok(done) => rotated.push((*compartment, done.value)),
@@ -405,6 +407,15 @@ impl<S: Store> Replica<S> {
     }
 }
 
+/// Keeps nothing of the logs with the fewest entries, where there are more than one statement can name;
+/// how many those are. A device may have begun any number, and its standing must end all the same.
+pub fn keep_what_fits(kept: &mut [Kept]) -> usize {
+    let mut marked: Vec<&mut Kept> = kept.iter_mut().filter(|one| one.mark().is_some()).collect();
+    marked.sort_by_key(|one| std::cmp::Reverse((one.count, one.log)));
+    let unnamed = marked.iter_mut().skip(MARKS_MAX);
+    unnamed.map(|one| (one.count, one.last) = (0, None)).count()
+}
+
 /// The logs, with one entry more.
 struct Supposed<'a> {
     held: &'a HeldLogs<'a>,
@@ -425,5 +436,38 @@ impl Logs for Supposed<'_> {
 
     fn forked_at(&self, log: &LogId) -> Option<u64> {
         self.held.forked_at(log)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tearline_crdt::id::Incarnation;
+
+    use super::*;
+
+    #[test]
+    fn of_more_logs_than_one_statement_names_the_longest_are_kept() {
+        let log = |n: u64| LogId {
+            compartment: CompartmentId([1; 32]),
+            class: Class::Routine,
+            device: DeviceId([2; 32]),
+            incarnation: Incarnation(n),
+        };
+        let kept = |n: u64| Kept {
+            log: log(n),
+            held: n,
+            count: n,
+            last: Some((EntryId([3; 32]), None)),
+            next: None,
+        };
+        let limit = MARKS_MAX as u64;
+        let mut all: Vec<Kept> = (1..=limit).map(kept).collect();
+        assert_eq!(keep_what_fits(&mut all), 0);
+        assert!(all.iter().all(|one| one.mark().is_some()));
+        let mut all: Vec<Kept> = (0..limit + 3).map(kept).collect();
+        assert_eq!(keep_what_fits(&mut all), 2, "a log of which nothing is kept needs no mark");
+        let marks: Vec<Mark> = all.iter().filter_map(Kept::mark).collect();
+        assert_eq!(marks.iter().map(|mark| mark.count).min(), Some(3));
+        assert!(Marks::of(marks).is_some());
     }
 }

@@ -59,7 +59,7 @@ use tearline_crdt::time::{MonoTime, Now, WallTime};
 use crate::fault::PeerFault;
 pub use area::{Area, Body};
 pub use author::{ActError, Done, Ticket};
-pub use govern::{Lost, Word};
+pub use govern::{Lost, Word, keep_what_fits};
 pub use ingest::NotTaken;
 pub use refusals::{Misdeeds, STRANGERS_MAX};
 pub use schedule::EpochAge;

@@ -144,18 +144,27 @@ impl<S: Store> Replica<S> {
         cipher.open_header(seq, &entry.sealed).ok()
     }
 
-    /// What a device could read, of what is held here: the compartments and epochs of which it was
-    /// sealed a secret, and the records in them. To whom a retired epoch was sealed may not be known any
-    /// more: it is named.
-    pub fn exposure(&self, device: &DeviceId) -> Result<Vec<Exposure>, StoreError> {
-        let mut exposed = Vec::new();
+    /// The compartments and epochs of which a device was sealed a secret, as far as is held here. To whom a
+    /// retired epoch was sealed may not be known any more: it is named.
+    #[must_use]
+    pub fn sealed_to(&self, device: &DeviceId) -> BTreeMap<CompartmentId, Vec<EpochId>> {
+        let mut sealed = BTreeMap::new();
         for (id, area) in &self.areas {
             let Body::Compartment(compartment) = &area.body else { continue };
             let boxed = |epoch: &&EpochId| compartment.may_be_boxed(epoch, device);
             let epochs: Vec<EpochId> = compartment.epochs().keys().filter(boxed).copied().collect();
-            if epochs.is_empty() {
-                continue;
+            if !epochs.is_empty() {
+                sealed.insert(*id, epochs);
             }
+        }
+        sealed
+    }
+
+    /// What a device could read, of what is held here: what was sealed to it, and the records in that.
+    pub fn exposure(&self, device: &DeviceId) -> Result<Vec<Exposure>, StoreError> {
+        let mut exposed = Vec::new();
+        for (id, epochs) in self.sealed_to(device) {
+            let Some(area) = self.areas.get(&id) else { continue };
             let mut records = BTreeSet::new();
             for log in area.logs.values().filter(|log| log.class != Class::Authority) {
                 let mut ciphers = BTreeMap::new();
@@ -167,7 +176,7 @@ impl<S: Store> Replica<S> {
                     ControlFlow::Continue(())
                 })?;
             }
-            exposed.push(Exposure { compartment: *id, epochs, records });
+            exposed.push(Exposure { compartment: id, epochs, records });
         }
         Ok(exposed)
     }

@@ -59,7 +59,8 @@ fn a_lost_device_is_quarantined_alike_and_reads_nothing_new() {
     world.drain(0);
     world.settle();
     // What it could read: the record of the compartment, and its epoch.
-    let exposed = lost.exposed.iter().find(|exposed| exposed.compartment == shared).unwrap();
+    let exposed = world.peers[0].replica.exposure(&unit).unwrap();
+    let exposed = exposed.iter().find(|exposed| exposed.compartment == shared).unwrap();
     assert!(exposed.records.contains(&genuine) && exposed.records.contains(&forged));
     assert_eq!(exposed.epochs.len(), 1);
     let kept = lost.kept.iter().find(|kept| kept.log.class == Class::Routine).unwrap();
@@ -307,9 +308,9 @@ fn a_new_desk_reads_and_writes_where_the_opener_was_revoked_by_its_root() {
     let refused = world.peers[1].replica.root_act(now, coalition, foreign, None);
     assert!(matches!(refused, Err(ActError::WouldNotCount(_))), "{refused:?}");
     let act = RootAct::sign(&root(1), &coalition, act).unwrap();
-    let exposed = world.peers[1].replica.exposure(&device).unwrap();
+    let exposed: Vec<_> = world.peers[1].replica.sealed_to(&device).into_keys().collect();
     world.peers[1].replica.root_act(now, coalition, act, None).unwrap();
-    let rotated = world.peers[1].replica.rotate_exposed(now, &exposed).unwrap();
+    let rotated = world.peers[1].replica.rotate_all(now, &exposed).unwrap();
     assert_eq!(rotated.len(), 1);
     world.drain(1);
     world.settle();

@@ -14,7 +14,7 @@ use crate::config::Config;
 use crate::control::reply::Invitation;
 use crate::control::trust::{Device as Shown, DeviceLost, DeviceName, Devices, Lost, Void};
 use crate::control::{Empty, PeerInvite, Request};
-use crate::failure::Failure;
+use crate::failure::{Failure, Kind};
 use crate::files::write_atomically;
 use crate::home::{Agency, Home, Identity};
 use crate::length;
@@ -271,7 +271,8 @@ impl Device {
                 let request = Request::DeviceLost(DeviceLost { device, since, dry_run });
                 let answer = context.ask::<Lost>(request)?;
                 let text = lost_text(&answer.typed);
-                Ok(Outcome::new(answer.data, text))
+                let short = answer.typed.unlisted.is_some();
+                Ok(Outcome::new(answer.data, text).short_of(Kind::Incomplete, short))
             }
         }
     }
@@ -345,6 +346,16 @@ pub(super) fn lost_text(lost: &Lost) -> String {
         ]);
     }
     text += &format!("\nWhat it wrote\n{}", logs.text("nothing that is held here"));
+    if lost.more_logs > 0 {
+        text += &format!("and {} further logs\n", lost.more_logs);
+    }
+    if lost.unnamed > 0 {
+        text += &format!(
+            "{} logs keep nothing: one statement cannot name more. What was honest there is adopted from\n\
+             `tearline inbox --quarantine`.\n",
+            lost.unnamed
+        );
+    }
     text += &void_text(&lost.void);
     if !lost.exposed.is_empty() {
         let mut records = Table::new(&["compartment", "epochs", "record", "label", "title"]);
@@ -365,6 +376,14 @@ pub(super) fn lost_text(lost: &Lost) -> String {
             }
         }
         text += &format!("\nWhat it could read\n{}", records.text("nothing"));
+        let count: u64 = lost.exposed.iter().map(|exposed| exposed.count).sum();
+        let listed: usize = lost.exposed.iter().map(|exposed| exposed.records.len()).sum();
+        if count > listed as u64 {
+            text += &format!("and {} further records\n", count - listed as u64);
+        }
+    }
+    if let Some(why) = &lost.unlisted {
+        text += &format!("\nWhat it could read cannot be listed: {why}\n");
     }
     let names = |devices: &[Shown]| {
         let names: Vec<String> = devices

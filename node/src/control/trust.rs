@@ -341,8 +341,14 @@ shapes! {
         since: String,
         /// Its logs, and how far they count.
         kept: Vec<KeptLog>,
+        /// How many further logs it has.
+        more_logs: u64,
+        /// How many of its logs keep nothing because one statement could not name them.
+        unnamed: u64,
         /// What it could read.
         exposed: Vec<Exposed>,
+        /// Why that is not listed, if it could not be. The rest is done.
+        unlisted: Option<String>,
         /// What it said that does not count any more.
         void: Vec<Void>,
         /// Compartments that have new keys because of it.
@@ -379,7 +385,9 @@ shapes! {
         name: String,
         /// The epochs whose keys it has.
         epochs: Vec<String>,
-        /// The records in them.
+        /// How many records are in them.
+        count: u64,
+        /// The records in them; of many the first, and of very many those without a title.
         records: Vec<ExposedRecord>,
     }
 

@@ -225,7 +225,7 @@ impl Service for Tearline {
             Request::Quarantine(_) => self.core.ask(|core| core.quarantine()),
             Request::DeviceList(_) => self.core.ask(|core| core.device_list()),
             Request::DeviceName(name) => self.answer(move |core| core.device_name(&name)),
-            Request::DeviceLost(lost) => self.answer(move |core| core.device_lost(&lost)),
+            Request::DeviceLost(lost) => self.device_lost(lost),
             Request::CompartmentRotate(show) => {
                 self.answer(move |core| core.compartment_rotate(&show.compartment))
             }
@@ -262,6 +262,17 @@ impl Tearline {
             let (value, ticket) = work(core)?;
             Ok((value, ticket.unwrap_or_else(|| core.replica.settled())))
         })
+    }
+
+    /// The act first, until it is durable and on its way; then what the device could read, which may
+    /// take long and may fail without undoing anything.
+    fn device_lost(&self, lost: control::trust::DeviceLost) -> Result<Value, Failure> {
+        let (device, mut done) = self.core.act(move |core| core.device_lost(&lost))?;
+        match self.core.ask(move |core| core.exposed(&device)) {
+            Ok(exposed) => done.exposed = exposed,
+            Err(failure) => done.unlisted = Some(failure.what),
+        }
+        json(&done)
     }
 
     fn status(&self) -> Result<Value, Failure> {

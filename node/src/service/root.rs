@@ -53,14 +53,15 @@ impl Core {
                     ));
                 }
                 let what = self.act_text(&act.act);
-                let exposed = match &act.act {
-                    Act::Revoke { device, .. } => self.replica.exposure(device),
-                    _ => Ok(Vec::new()),
+                let exposed: Vec<CompartmentId> = match &act.act {
+                    Act::Revoke { device, .. } => {
+                        self.replica.sealed_to(device).into_keys().collect()
+                    }
+                    _ => Vec::new(),
                 };
-                let exposed = exposed.map_err(|error| store_failure(&error))?;
                 let done =
                     self.replica.root_act(now, coalition, act, marks).map_err(root_failure)?;
-                let rotated = self.replica.rotate_exposed(now, &exposed);
+                let rotated = self.replica.rotate_all(now, &exposed);
                 let rotated = rotated.map_err(|error| store_failure(&error))?;
                 (done.value.to_string(), what, rotated)
             }

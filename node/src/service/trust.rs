@@ -15,7 +15,7 @@ use tearline_crdt::statement::{
 };
 use tearline_crdt::store::{Batch, Space, Store as _};
 use tearline_crdt::time::WallTime;
-use tearline_mesh::replica::{self, Body, Exposure, Kept, QuarantinedEntry};
+use tearline_mesh::replica::{self, Body, Exposure, Kept, QuarantinedEntry, Ticket};
 
 use super::core::Core;
 use super::explain::limits_text;
@@ -30,6 +30,12 @@ use crate::index::Row;
 /// Most quarantined entries of one answer.
 const QUARANTINED_MAX: usize = 1_000;
 
+/// Most records of an exposure that are listed with their titles, and in all; and most logs of a device.
+/// So an answer stays within what the control socket carries.
+const EXPOSED_TITLES_MAX: usize = 20_000;
+const EXPOSED_MAX: usize = 100_000;
+const KEPT_MAX: usize = 10_000;
+
 /// What is told of a device whose standing ended, or would.
 #[derive(Default)]
 struct Lost {
@@ -37,7 +43,7 @@ struct Lost {
     statement: Option<StatementId>,
     since: WallTime,
     kept: Vec<Kept>,
-    exposed: Vec<Exposure>,
+    unnamed: usize,
     void: Vec<shape::Void>,
     rotated: Vec<CompartmentId>,
 }
@@ -268,14 +274,16 @@ impl Core {
         let since = Self::since(Some(revoke.since.as_deref().unwrap_or_default()))?;
         let kept = self.kept(&device, since)?;
         let within = |kept: &&Kept| area.0 == self.coalition_id() || kept.log.compartment == area;
-        let kept: Vec<Kept> = kept.iter().filter(within).copied().collect();
+        let mut kept: Vec<Kept> = kept.iter().filter(within).copied().collect();
+        let unnamed = replica::keep_what_fits(&mut kept);
         let marks: Vec<Mark> = kept.iter().filter_map(Kept::mark).collect();
         let now = self.now();
         let only = Some(area).filter(|area| area.0 != self.coalition_id());
         let void = if since.is_some() { self.void_of(&device, only)? } else { Vec::new() };
         let since = since.unwrap_or(now.wall);
         let done = self.replica.revoke(now, area, device, marks).map_err(act_failure)?;
-        let lost = Lost { statement: Some(done.value), since, kept, void, ..Lost::default() };
+        let lost =
+            Lost { statement: Some(done.value), since, kept, unnamed, void, ..Lost::default() };
         let lost = self.lost_shape(&device, lost)?;
         Ok((json(&lost)?, Some(done.ticket)))
     }
@@ -339,36 +347,53 @@ impl Core {
         Ok((json(&self.device(&device))?, Some(ticket)))
     }
 
-    pub(super) fn device_lost(&mut self, lost: &shape::DeviceLost) -> Answer {
+    /// Ends a device's standing, and says so at once: what it could read is asked for afterwards
+    /// ([`Core::exposed`]).
+    pub(super) fn device_lost(
+        &mut self,
+        lost: &shape::DeviceLost,
+    ) -> Result<((DeviceId, shape::Lost), Ticket), Failure> {
         let device = self.named_device(&lost.device)?;
         let since = Self::since(Some(&lost.since))?.unwrap_or(self.now().wall);
         let coalition = self.coalition()?.id();
         let void = self.void_of(&device, None)?;
         if lost.dry_run {
-            let kept = self.kept(&device, Some(since))?;
-            let exposed = self.replica.exposure(&device).map_err(|error| store_failure(&error))?;
-            let lost = Lost { since, kept, exposed, void, ..Lost::default() };
-            let value = self.lost_shape(&device, lost)?;
-            return Ok((json(&value)?, None));
+            let mut kept = self.kept(&device, Some(since))?;
+            let unnamed = replica::keep_what_fits(&mut kept);
+            let lost = Lost { since, kept, unnamed, void, ..Lost::default() };
+            let ticket = self.replica.settled();
+            return Ok(((device, self.lost_shape(&device, lost)?), ticket));
         }
         let now = self.now();
         let done = self.replica.lost(now, coalition, device, since).map_err(act_failure)?;
-        let replica::Lost { statement, kept, exposed, rotated } = done.value;
+        let replica::Lost { statement, kept, unnamed, rotated } = done.value;
         let rotated = rotated.into_iter().map(|(id, _)| id).collect();
-        let lost = Lost { statement: Some(statement), since, kept, exposed, void, rotated };
-        let value = self.lost_shape(&device, lost)?;
-        Ok((json(&value)?, Some(done.ticket)))
+        let lost = Lost { statement: Some(statement), since, kept, unnamed, void, rotated };
+        Ok(((device, self.lost_shape(&device, lost)?), done.ticket))
     }
 
-    fn lost_shape(&mut self, device: &DeviceId, lost: Lost) -> Result<shape::Lost, Failure> {
-        let Lost { statement, since, kept, exposed, void, rotated } = lost;
+    /// What a device could read, as far as an answer has room.
+    pub(super) fn exposed(&mut self, device: &DeviceId) -> Result<Vec<shape::Exposed>, Failure> {
+        let exposed = self.replica.exposure(device).map_err(|error| store_failure(&error))?;
+        let mut listed = 0;
         let mut shown = Vec::new();
-        for exposure in &exposed {
-            let mut records = Vec::new();
-            for record in &exposure.records {
-                let detail = self.replica.records(|reader| reader.show(*record));
-                let detail = detail.map_err(|error| store_failure(&error))?;
-                records.push(shape::ExposedRecord {
+        for Exposure { compartment, epochs, records } in exposed {
+            let mut exposed = shape::Exposed {
+                compartment: compartment.to_string(),
+                name: self.compartment_name(&compartment),
+                epochs: epochs.iter().map(ToString::to_string).collect(),
+                count: records.len() as u64,
+                records: Vec::new(),
+            };
+            for record in records.iter().take(EXPOSED_MAX.saturating_sub(listed)) {
+                listed += 1;
+                let detail = if listed > EXPOSED_TITLES_MAX {
+                    None
+                } else {
+                    let detail = self.replica.records(|reader| reader.show(*record));
+                    detail.map_err(|error| store_failure(&error))?
+                };
+                exposed.records.push(shape::ExposedRecord {
                     record: record.to_string(),
                     title: detail.as_ref().map_or_else(String::new, |detail| {
                         Row::describe(detail.kind, &detail.fields).title
@@ -376,23 +401,31 @@ impl Core {
                     label: detail.map_or_else(String::new, |detail| detail.label.to_string()),
                 });
             }
-            shown.push(shape::Exposed {
-                compartment: exposure.compartment.to_string(),
-                name: self.compartment_name(&exposure.compartment),
-                epochs: exposure.epochs.iter().map(ToString::to_string).collect(),
-                records,
-            });
+            shown.push(exposed);
         }
+        Ok(shown)
+    }
+
+    fn lost_shape(&self, device: &DeviceId, lost: Lost) -> Result<shape::Lost, Failure> {
+        let Lost { statement, since, mut kept, unnamed, void, rotated } = lost;
         let (heard, not_heard) = match statement {
             Some(statement) => self.who_heard(statement)?,
             None => (Vec::new(), Vec::new()),
         };
+        let more_logs = kept.len().saturating_sub(KEPT_MAX) as u64;
+        if more_logs > 0 {
+            kept.sort_by_key(|kept| std::cmp::Reverse((kept.count, kept.held)));
+            kept.truncate(KEPT_MAX);
+        }
         Ok(shape::Lost {
             device: self.device(device),
             statement: statement.map(|id| id.to_string()),
             since: since.to_string(),
             kept: kept.iter().map(|kept| self.kept_shape(kept)).collect(),
-            exposed: shown,
+            more_logs,
+            unnamed: unnamed as u64,
+            exposed: Vec::new(),
+            unlisted: None,
             void,
             rotated: rotated.iter().map(|id| self.compartment_name(id)).collect(),
             heard: heard.iter().map(|device| self.device(device)).collect(),
