@@ -197,6 +197,9 @@ pub struct Counts {
     pub waiting: u64,
 }
 
+/// How far the wall clock goes back at once before that is taken for a correction.
+const CLOCK_BACK_MS: u64 = 60_000;
+
 /// Most devices against which faults are counted; those of further ones are in the log alone.
 const FAULTY_DEVICES_MAX: usize = 4_096;
 
@@ -353,6 +356,10 @@ impl<S: Store> Replica<S> {
     /// no input of a peer causes one.
     pub fn handle(&mut self, now: Now, input: Input) -> Result<(), StoreError> {
         self.clock = now.mono;
+        if now.wall.0.saturating_add(CLOCK_BACK_MS) < self.wall.0 {
+            // What was heard while the clock was ahead is dated anew.
+            self.next_due = Some(now.wall);
+        }
         self.wall = now.wall;
         if self.shelf.has_opened_epochs() || self.shelf.has_moved() {
             self.open_waiting(now)?;

@@ -176,6 +176,15 @@ impl<S: Store> Replica<S> {
         id: CompartmentId,
         genesis: EntryId,
     ) -> Result<(), StoreError> {
+        let spoken = self.areas.get_mut(&id).and_then(|area| area.spoken.get_mut(&genesis));
+        let Some(spoken) = spoken else { return Ok(()) };
+        if spoken.seen.is_some_and(|seen| seen > now.wall) {
+            // The clock was ahead when it was heard: the delay runs from now on.
+            spoken.seen = Some(now.wall);
+            let mut batch = Batch::default();
+            batch.put(Space::Meta, word_key(&genesis), write_word(spoken));
+            self.apply(batch)?;
+        }
         let spoken = self.areas.get(&id).and_then(|area| area.spoken.get(&genesis)).copied();
         let Some(Spoken { place: Some((log, seq)), done, .. }) = spoken else { return Ok(()) };
         let standings = Standings { areas: &self.areas, own: self.keys.id(), now: now.wall };
@@ -185,7 +194,8 @@ impl<S: Store> Replica<S> {
         {
             self.destroy_at(due);
         }
-        let asked = Done::of(&state);
+        // What is destroyed stays so, whoever holds it afterwards.
+        let asked = Done(Done::of(&state).0 | done.0 & Done::ERASED);
         if asked == done {
             return Ok(());
         }
@@ -300,6 +310,8 @@ impl<S: Store> Replica<S> {
             return Ok(());
         };
         let mut fresh: BTreeMap<StatementId, Outcome> = BTreeMap::new();
+        // Of two answers the later by its author's clock holds: none is dated before the one it replaces.
+        let mut wall = now.wall;
         let mut known = Vec::new();
         for (genesis, spoken) in &area.spoken {
             let origin = spoken.place.map(|(log, _)| compartment.originator(&log));
@@ -321,10 +333,11 @@ impl<S: Store> Replica<S> {
                 if area.answered.get(&statement) == Some(&outcome) {
                     continue;
                 }
-                let said = receipt::answer(&self.store, &statement, &own)?.map(|a| a.outcome);
-                if said == Some(outcome) {
+                let said = receipt::answer(&self.store, &statement, &own)?;
+                if said.is_some_and(|said| said.outcome == outcome) {
                     known.push((statement, outcome));
                 } else {
+                    wall = said.map_or(wall, |said| said.wall.max(wall));
                     fresh.insert(statement, outcome);
                 }
             }
@@ -333,7 +346,7 @@ impl<S: Store> Replica<S> {
             statement: *statement,
             outcome: *outcome,
         };
-        let entries = Receipts::entries(now.wall, fresh.iter().map(given));
+        let entries = Receipts::entries(wall, fresh.iter().map(given));
         match self.append_own(now, self.own_log(id, Class::Routine), &entries) {
             Err(ActError::Store(error)) => return Err(error),
             Err(_) => {}

@@ -10,7 +10,7 @@ use tearline_crdt::record::shelf::Draft;
 use tearline_crdt::statement::{
     Act, Audience, Caveats, DeskCertificate, Marks, Right, RootAct, Statement,
 };
-use tearline_crdt::time::WallTime;
+use tearline_crdt::time::{Now, WallTime};
 use tearline_mesh::invitation::{Applicant, Invited, JoinRequest};
 use tearline_mesh::replica::{ActError, Word};
 use tearline_mesh::{Input, Link};
@@ -159,6 +159,48 @@ fn an_erasure_is_obeyed_and_answered_and_a_hold_stops_it() {
     let of = |peer: usize| answers[&world.peers[peer].replica.device()].outcome;
     assert_eq!(of(0), Outcome::Destroyed);
     assert!(matches!(of(1), Outcome::Refused(_)));
+}
+
+#[test]
+fn what_was_destroyed_is_answered_so_whoever_holds_it_afterwards_and_whatever_the_clock_says() {
+    let Stage { mut world, coalition, shared } = stage();
+    let record = world.write(0, shared, Class::Routine, &["canary"])[0];
+    world.settle();
+    let genesis = world.show(0, record).unwrap().genesis;
+    // One peer's clock was ahead when it hid the record.
+    let now = world.now();
+    let ahead = Now { wall: WallTime(now.wall.0 + 1_000_000), ..now };
+    let restricted = world.peers[0].replica.speak(ahead, record, &Word::Restrict).unwrap().value;
+    world.peers[0].replica.handle(ahead, Input::Tick).unwrap();
+    world.drain(0);
+    world.settle();
+    let basis = Word::Erase { basis: "Article 17".into() };
+    let now = world.now();
+    let erased = world.peers[0].replica.speak(now, record, &basis).unwrap().value;
+    world.drain(0);
+    world.settle();
+    let log = world.peers[0].replica.own_log(shared, Class::Routine);
+    let written = world.peers[0].replica.logbook().head(&log).next;
+    // By the founders: it binds all.
+    let now = world.now();
+    world.peers[0].replica.propose(now, coalition, Act::Hold { genesis }, None).unwrap();
+    world.drain(0);
+    world.settle();
+    for peer in 0..3 {
+        for (statement, outcome) in [(erased, Outcome::Destroyed), (restricted, Outcome::Hidden)] {
+            let answers = receipt::answers(world.peers[peer].replica.store(), &statement).unwrap();
+            assert_eq!(answers.len(), 3);
+            assert!(answers.values().all(|said| said.outcome == outcome), "{peer}: {answers:?}");
+        }
+    }
+    // Nothing is answered again and again.
+    for _ in 0..3 {
+        let now = world.now();
+        world.peers[0].replica.handle(now, Input::Tick).unwrap();
+        world.write(1, shared, Class::Routine, &["more"]);
+        world.settle();
+    }
+    assert_eq!(world.peers[0].replica.logbook().head(&log).next, written);
 }
 
 /// Its content is hidden at once. Until the coalition's delay has passed a hold could still save it.

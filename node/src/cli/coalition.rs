@@ -89,7 +89,8 @@ An agency without a seat is admitted by an invitation, too: `peer invite`.")]
         #[arg(long, value_name = "HEX")]
         root: String,
     },
-    /// Retire an agency: its devices lose their standing, and what they wrote until now stays
+    /// Retire an agency: its devices lose their standing, and what they wrote stays as far as this peer
+    /// holds it; the rest can be adopted
     #[command(after_help = "\
 Example:
   tearline coalition amend retire CM")]
