@@ -17,7 +17,7 @@ use crate::failure::Failure;
 /// or the new one, whole.
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
     let io = |e: io::Error| Failure::io(format_args!("cannot write {}", path.display()), &e);
-    let folder = path.parent().unwrap_or(Path::new("."));
+    let folder = folder_of(path);
     let temporary = beside(path)?;
     let written = new_private_file(&temporary)
         .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()))
@@ -41,6 +41,11 @@ pub(crate) fn replace_secret(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
     };
     write_atomically(path, bytes)?;
     old.map_or(Ok(()), overwrite).map_err(io)
+}
+
+/// The folder that a file is in.
+pub(crate) fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 /// A name beside a file's place that nobody else uses.
@@ -200,6 +205,12 @@ mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
     use super::*;
+
+    #[test]
+    fn a_name_alone_is_in_the_folder_where_one_is() {
+        assert_eq!(folder_of(Path::new("file")), Path::new("."));
+        assert_eq!(folder_of(Path::new("folder/file")), Path::new("folder"));
+    }
 
     #[test]
     fn a_replaced_secret_is_overwritten_where_it_lay() {

@@ -45,6 +45,13 @@ fn founders_decide_together() -> io::Result<()> {
     let folder = tempfile::tempdir()?;
     let Pair { guard, customs } = pair(folder.path())?;
     let record = sighting(&guard, "kept")?;
+    // Nobody ends himself by a slip.
+    let own = text(&done(guard.command(&["id"])?)["device"]).to_owned();
+    for act in
+        [["device", "lost", &own, "--since", "10m"], ["grant", "revoke", &own, "--since", "10m"]]
+    {
+        assert_eq!(guard.command(&act)?.code, DENIED);
+    }
     let proposed = guard.command(&["coalition", "propose", "hold", &record])?;
     assert_eq!(proposed.code, WAITS, "{}", proposed.document);
     assert_eq!(proposed.document["waiting_for"][0]["country"], "TD");
@@ -192,7 +199,9 @@ fn what_is_said_of_a_record_reaches_its_releases() -> io::Result<()> {
         let shown = done(customs.command(&["record", "show", &released])?);
         Ok(shown["fields"].as_object().is_some_and(serde_json::Map::is_empty))
     })?;
-    done(guard.command(&["record", "lift", text(&restricted["statement"])])?);
+    let lift = ["record", "lift", text(&restricted["statement"])];
+    assert_eq!(customs.command(&lift)?.code, DENIED, "another agency's word");
+    done(guard.command(&lift)?);
     until(|| {
         let shown = done(customs.command(&["record", "show", &released])?);
         Ok(shown["fields"]["name"] == "Source")

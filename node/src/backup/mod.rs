@@ -31,7 +31,7 @@ use self::content::{CONFIG_BYTES_MAX, Item, ItemError, Subject};
 use self::stream::{Opened, Sealed, StreamError};
 use crate::config::Config;
 use crate::failure::{Failure, Kind};
-use crate::files::{beside, new_private_file, random, write_atomically};
+use crate::files::{beside, folder_of, new_private_file, random, write_atomically};
 use crate::home::{Agency, Home, Identity, Kept as _, Lock};
 use crate::protection::{Opener, Protection, Sealing};
 use crate::store::{SledStore, StoreKey};
@@ -79,7 +79,7 @@ pub fn create(
         let contents = source.write(out, sealing, &io)?;
         // Nobody else puts a file there meanwhile unless he wants it lost.
         fs::rename(&temporary, file).map_err(io)?;
-        let folder = file.parent().unwrap_or(Path::new("."));
+        let folder = folder_of(file);
         File::open(folder).and_then(|folder| folder.sync_all()).map_err(io)?;
         Ok(contents)
     });

@@ -330,7 +330,14 @@ pub(super) fn lost_text(lost: &Lost) -> String {
         ("agency", agency(&lost.device.agency)),
         ("since", time(&lost.since)),
         ("statement", lost.statement.clone().unwrap_or_else(|| "none: nothing was done".into())),
-        ("new keys", if lost.rotated.is_empty() { "none".into() } else { lost.rotated.join(", ") }),
+        (
+            "new keys",
+            match (&lost.statement, lost.rotated.is_empty()) {
+                (None, _) => "none".into(),
+                (Some(_), true) => "begun by whoever writes next".into(),
+                (Some(_), false) => lost.rotated.join(", "),
+            },
+        ),
     ]);
     let mut logs =
         Table::new(&["compartment", "class", "held", "kept", "last good entry", "written", "next"]);

@@ -88,6 +88,12 @@ impl Core {
 
     pub(super) fn record_lift(&mut self, text: &str) -> Answer {
         let (area, id) = self.named_statement(text)?;
+        let issuer = self.statements(area).into_iter().find(|(_, entry, _)| entry.0 == id.0);
+        let of = issuer.and_then(|(log, ..)| self.agency_of(&log.device));
+        if of.is_none() || of != self.agency_of(&self.replica.device()) {
+            return Err(Failure::denied("an agency lifts what its own devices said")
+                .hint("the founders can: `tearline coalition propose lift STATEMENT`"));
+        }
         let now = self.now();
         let done = self.replica.lift(now, area, id).map_err(act_failure)?;
         let statement = done.value.to_string();

@@ -66,6 +66,11 @@ impl Core {
             return Err(Failure::not_found("proposal", id)
                 .hint("`tearline coalition proposals` shows those there are"));
         };
+        let own = coalition.live(&self.replica.device()).filter(|own| own.desk);
+        let founders = &coalition.charter().founders;
+        if !own.is_some_and(|own| founders.iter().any(|founder| founder.no == own.agency)) {
+            return Err(Failure::denied("only a desk of a founder signs for it"));
+        }
         let (coalition, act) = (coalition.id(), *act);
         let now = self.now();
         let done = self.replica.approve(now, coalition, act).map_err(act_failure)?;
@@ -203,6 +208,10 @@ impl Core {
                 let standing = coalition.devices().get(&device);
                 let standing =
                     standing.ok_or_else(|| Failure::not_found("device", &device.to_string()))?;
+                if !issue.readmit && coalition.live(&device).is_none() {
+                    return Err(Failure::denied("the device's standing has ended; a grant alone reopens nothing")
+                        .hint("readmit one life of it: --readmit --incarnation HEX; `tearline id` there shows it"));
+                }
                 if issue.readmit {
                     let text = issue.incarnation.as_deref().unwrap_or_default();
                     let incarnation = u64::from_str_radix(text, 16).map_err(|_| {
@@ -221,7 +230,18 @@ impl Core {
                 if issue.compartment.is_none() {
                     return Err(Failure::usage("a grant to an agency names a compartment"));
                 }
-                Audience::Agency(self.one_agency(agency)?)
+                let no = self.one_agency(agency)?;
+                let place = self.replica.compartment(area);
+                let meant = place.is_some_and(|place| {
+                    place.opening().audience.iter().any(|(member, _)| *member == no)
+                });
+                if right > Right::Relay && !meant {
+                    return Err(Failure::denied(
+                        "the agency is not in the compartment's audience, which stays as it is",
+                    )
+                    .hint("open another compartment with it, or grant it relay"));
+                }
+                Audience::Agency(no)
             }
             _ => return Err(Failure::usage("name a device or an agency")),
         };
@@ -268,8 +288,18 @@ impl Core {
         json(&shape::Grants { grants })
     }
 
+    /// A device that ends its own standing cannot take it back, and nobody means it.
+    fn not_itself(&self, device: &DeviceId) -> Result<(), Failure> {
+        if *device != self.replica.device() {
+            return Ok(());
+        }
+        Err(Failure::denied("this is the device itself, whose end would end all that it said")
+            .hint("its agency's root or the founders end a desk: `tearline root draft`, `tearline coalition propose`"))
+    }
+
     pub(super) fn grant_revoke(&mut self, revoke: &shape::GrantRevoke) -> Answer {
         let device = self.named_device(&revoke.device)?;
+        self.not_itself(&device)?;
         let area = self.area(revoke.compartment.as_deref())?;
         let since = Self::since(Some(revoke.since.as_deref().unwrap_or_default()))?;
         let kept = self.kept(&device, since)?;
@@ -290,12 +320,18 @@ impl Core {
 
     pub(super) fn adopt(&mut self, text: &str) -> Answer {
         let found = self.quarantined_entry(text)?;
+        let of = self.agency_of(&found.log.device);
+        if of.is_none() || of != self.agency_of(&self.replica.device()) {
+            return Err(Failure::denied("an agency adopts what its own devices wrote")
+                .hint("the founders can: `tearline coalition propose adopt ENTRY`"));
+        }
         let now = self.now();
         let done = self
             .replica
             .adopt(now, found.log.compartment, vec![mark(&found)])
             .map_err(act_failure)?;
-        let what = format!("{} entries of {} count", found.seq + 1, found.log.device.short());
+        let device = found.log.device.short();
+        let what = format!("what {device} wrote in that log counts up to its entry {}", found.seq);
         let statement = done.value.to_string();
         Ok((json(&shape::Declared::alone(statement, what))?, Some(done.ticket)))
     }
@@ -354,6 +390,7 @@ impl Core {
         lost: &shape::DeviceLost,
     ) -> Result<((DeviceId, shape::Lost), Ticket), Failure> {
         let device = self.named_device(&lost.device)?;
+        self.not_itself(&device)?;
         let since = Self::since(Some(&lost.since))?.unwrap_or(self.now().wall);
         let coalition = self.coalition()?.id();
         let void = self.void_of(&device, None)?;
