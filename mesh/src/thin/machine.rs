@@ -27,7 +27,8 @@ pub struct Machine {
     /// Whether no frame of ours is with the driver.
     line_free: bool,
     session: Option<Session>,
-    /// Our handshake. There is never both this and an answered one of theirs.
+    /// Our handshake. Whoever answers one of the other side drops its own; it may begin another when
+    /// that is not confirmed in time.
     begun: Option<Begun>,
     answered: Option<Answered>,
     /// When a side that dials begins, while there is neither session nor handshake.
@@ -328,11 +329,14 @@ impl Machine {
         let Agreed { keys, conversation, goes_on } = agreed;
         self.begun = None;
         self.answered = None;
-        if let Some(session) = &mut self.session {
-            if goes_on && session.conversation == conversation {
+        if goes_on {
+            if let Some(session) = self.session.as_mut().filter(|s| s.conversation == conversation)
+            {
                 session.renew(now, keys);
-                return;
             }
+            return;
+        }
+        if self.session.is_some() {
             self.actions.push_back(Action::Down { fault: None });
         }
         let first_ms = self.config.line.first_round_trip_ms();
@@ -342,14 +346,16 @@ impl Machine {
 
     /// Begins a handshake. A first message is never sent twice: the other side answers each but once.
     fn open(&mut self, now: MonoTime, why: Why, wait_ms: u64) {
-        let conversation = self.session.as_ref().map_or(NO_CONVERSATION, |s| s.conversation);
+        // Of a handshake that we answered the other side may have the answer: then it is there.
+        let answered = self.answered.as_ref().map(|answered| answered.agreed.conversation);
+        let session = self.session.as_ref().map(|session| session.conversation);
+        let conversation = session.or(answered).unwrap_or(NO_CONVERSATION);
         let wish = Wish { conversation, renew: why == Why::Renew };
         let Ok(opening) = self.pair.open(self.entropy.as_mut(), wish) else {
             // Noise refuses no keys that the pair was made with; try again later if it does.
             self.dial_at = now.plus_ms(DIAL_MS_MAX);
             return;
         };
-        self.answered = None;
         self.begun = Some(Begun { opening, conversation, why, due: true, again_at: None, wait_ms });
     }
 

@@ -36,6 +36,24 @@ fn a_session_starts_within_200_bytes_and_two_who_dial_at_once_get_one() {
     }
 }
 
+/// The side that answered begins again, because nothing confirmed it; the other has the session.
+#[test]
+fn an_answer_whose_confirmation_is_lost_is_no_other_session() {
+    fn cut(ms: u64) -> bool {
+        (1_600..40_000).contains(&ms)
+    }
+    let weather = Weather { cut, ..Weather::fair(600) };
+    let mut world = World::with(FULL, weather, 5, [Config::new(FULL, true); 2]);
+    world.run_until(1_650);
+    let ups = world.sides.iter().map(|side| side.ups.len()).sum::<usize>();
+    assert_eq!(ups, 1, "the answer came; what confirms it will not");
+    world.run_until(100_000);
+    flow(&mut world, 200_000);
+    for side in &world.sides {
+        assert_eq!((side.ups.len(), side.downs.len()), (1, 0));
+    }
+}
+
 #[test]
 fn silence_follows_when_there_is_nothing_to_say() {
     for line in [FULL, HALF] {
