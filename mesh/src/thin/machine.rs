@@ -24,6 +24,11 @@ pub struct Machine {
     config: Config,
     entropy: Box<dyn Entropy + Send>,
     turn: Turn,
+    /// Names this start of the machine, with its number of handshakes begun.
+    run: [u8; 4],
+    attempts: u32,
+    /// The last run and attempt of the other side.
+    last_attempt: Option<([u8; 4], u32)>,
     /// Whether no frame of ours is with the driver.
     line_free: bool,
     session: Option<Session>,
@@ -85,8 +90,10 @@ impl Machine {
         peer: DeviceId,
         peer_key: [u8; 32],
         config: Config,
-        entropy: Box<dyn Entropy + Send>,
+        mut entropy: Box<dyn Entropy + Send>,
     ) -> Result<Self, PairError> {
+        let mut run = [0; 4];
+        entropy.fill(&mut run);
         let pair = Pair::new(keys, peer, peer_key)?;
         let frame_ms = config.line.air_ms(LINK_FRAME_BYTES_MAX);
         let turn = Turn::new(config.line.half_duplex, frame_ms, !pair.wins());
@@ -95,6 +102,9 @@ impl Machine {
             config,
             entropy,
             turn,
+            run,
+            attempts: 0,
+            last_attempt: None,
             line_free: true,
             session: None,
             begun: None,
@@ -226,8 +236,13 @@ impl Machine {
         self.counters.handshakes_in += 1;
         let opened = self.pair.read_open(self.entropy.as_mut(), bytes);
         let opened = opened.map_err(|_| ThinFault::Handshake)?;
-        self.turn.heard(now, true);
         let wish = opened.wish;
+        let overtaken = |(run, attempt)| run == wish.run && attempt >= wish.attempt;
+        if self.last_attempt.is_some_and(overtaken) {
+            return Err(ThinFault::Repeated);
+        }
+        self.last_attempt = Some((wish.run, wish.attempt));
+        self.turn.heard(now, true);
         if let Some(session) = &mut self.session
             && session.conversation == wish.conversation
             && !wish.renew
@@ -350,7 +365,9 @@ impl Machine {
         let answered = self.answered.as_ref().map(|answered| answered.agreed.conversation);
         let session = self.session.as_ref().map(|session| session.conversation);
         let conversation = session.or(answered).unwrap_or(NO_CONVERSATION);
-        let wish = Wish { conversation, renew: why == Why::Renew };
+        self.attempts += 1;
+        let (run, attempt) = (self.run, self.attempts);
+        let wish = Wish { conversation, run, attempt, renew: why == Why::Renew };
         let Ok(opening) = self.pair.open(self.entropy.as_mut(), wish) else {
             // Noise refuses no keys that the pair was made with; try again later if it does.
             self.dial_at = now.plus_ms(DIAL_MS_MAX);

@@ -6,7 +6,7 @@
 //! into fragments; whenever the line is free the most urgent go next, so that a flash waits for one
 //! link frame and no more. What came is acknowledged frame by frame, and nothing is sent again that
 //! came. Keys and half-sent messages are kept through silence of any length; only a restart of one side
-//! begins anew, with two messages of 124 bytes together.
+//! begins anew, with two messages of 132 bytes together.
 //!
 //! Its methods are of four kinds: *events*, [`Machine::handle`]; *actions*, [`Machine::poll_action`],
 //! to be drained to `None` after every event and every message; *messages*, [`Machine::send`];

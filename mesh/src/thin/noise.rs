@@ -5,7 +5,7 @@
 //! messages of 48 bytes and their payloads suffice:
 //!
 //! ```text
-//! open    1 || check (8) || Noise message 1, payload: conversation (8), flags (1)
+//! open    1 || check (8) || Noise message 1, payload: conversation (8), run (4), attempt (4), flags (1)
 //! answer  2 || check (8) || Noise message 2, payload: 0 a new conversation, 1 the one that you named
 //! data    3 || number (4) || sealed body
 //! ```
@@ -40,7 +40,7 @@ const CHECK_KEY: &[u8] = b"tearline/1/thin/check";
 
 /// An ephemeral key and a tag: what Noise adds to a message's payload, in either direction.
 const NOISE_BYTES: usize = 32 + 16;
-const OPEN_PAYLOAD_BYTES: usize = 8 + 1;
+const OPEN_PAYLOAD_BYTES: usize = 8 + 4 + 4 + 1;
 const ANSWER_PAYLOAD_BYTES: usize = 1;
 /// Sizes of the two messages.
 pub(super) const OPEN_BYTES: usize = 1 + 8 + NOISE_BYTES + OPEN_PAYLOAD_BYTES;
@@ -98,6 +98,10 @@ pub(super) struct Opening {
 pub(super) struct Wish {
     /// The conversation that it holds.
     pub(super) conversation: Conversation,
+    /// Random, drawn when the initiator started.
+    pub(super) run: [u8; 4],
+    /// Ascends within a run: of two first messages that cross each other the later one counts.
+    pub(super) attempt: u32,
     /// New keys for it, even if the other side holds it, too.
     pub(super) renew: bool,
 }
@@ -124,6 +128,26 @@ pub(super) struct Broken;
 impl From<snow::Error> for Broken {
     fn from(_: snow::Error) -> Self {
         Self
+    }
+}
+
+impl Wish {
+    fn encode(self) -> Vec<u8> {
+        let flags = [u8::from(self.renew)];
+        [&self.conversation[..], &self.run, &self.attempt.to_be_bytes(), &flags].concat()
+    }
+
+    fn decode(payload: &[u8; OPEN_PAYLOAD_BYTES]) -> Option<Self> {
+        let (conversation, rest) = payload.split_first_chunk()?;
+        let (run, rest) = rest.split_first_chunk()?;
+        let (attempt, flags) = rest.split_first_chunk()?;
+        let renew = match flags {
+            [0] => false,
+            [1] => true,
+            _ => return None,
+        };
+        let attempt = u32::from_be_bytes(*attempt);
+        Some(Self { conversation: *conversation, run: *run, attempt, renew })
     }
 }
 
@@ -156,9 +180,7 @@ impl Pair {
     /// Begins a handshake.
     pub(super) fn open(&self, entropy: &mut dyn Entropy, wish: Wish) -> Result<Opening, Broken> {
         let mut state = self.start(entropy, true)?;
-        let [a, b, c, d, e, f, g, h] = wish.conversation;
-        let payload = [a, b, c, d, e, f, g, h, u8::from(wish.renew)];
-        let message = write(&mut state, &payload)?;
+        let message = write(&mut state, &wish.encode())?;
         let check = self.check(&self.own, &NONE_ANSWERED, &message);
         Ok(Opening { state, check, bytes: [&[OPEN][..], &check, &message].concat() })
     }
@@ -179,11 +201,7 @@ impl Pair {
         let mut state = self.start(entropy, false)?;
         let mut payload = [0; OPEN_PAYLOAD_BYTES];
         let len = state.read_message(message, &mut payload)?;
-        let [a, b, c, d, e, f, g, h, flags] = payload;
-        if len != OPEN_PAYLOAD_BYTES || flags > 1 {
-            return Err(Broken);
-        }
-        let wish = Wish { conversation: [a, b, c, d, e, f, g, h], renew: flags == 1 };
+        let wish = Wish::decode(&payload).filter(|_| len == OPEN_PAYLOAD_BYTES).ok_or(Broken)?;
         Ok(Opened { state, check, wish })
     }
 
@@ -415,7 +433,7 @@ mod tests {
 
     use super::*;
 
-    const NEW: Wish = Wish { conversation: NO_CONVERSATION, renew: false };
+    const NEW: Wish = Wish { conversation: NO_CONVERSATION, run: [1; 4], attempt: 0, renew: false };
 
     fn keys(seed: u8) -> DeviceKeys {
         DeviceKeys::from_seeds(&[seed; 32], &[seed + 100; 32])
@@ -426,16 +444,16 @@ mod tests {
     }
 
     #[test]
-    fn two_messages_of_124_bytes_agree_on_keys_for_each_direction() {
+    fn two_messages_of_132_bytes_agree_on_keys_for_each_direction() {
         let (a, b) = (pair(1, 2), pair(2, 1));
         let mut entropy = SeededEntropy::new(7);
-        let wish = Wish { conversation: [5; 8], renew: true };
+        let wish = Wish { conversation: [5; 8], renew: true, attempt: u32::MAX, ..NEW };
         let opening = a.open(&mut entropy, wish).unwrap();
         assert_eq!(b.check_open(&opening.bytes), Some(opening.check));
         let opened = b.read_open(&mut entropy, &opening.bytes).unwrap();
         assert_eq!(opened.wish, wish);
         let (mut theirs, answer) = b.answer(opened, true).unwrap();
-        assert_eq!(opening.bytes.len() + answer.len(), 124);
+        assert_eq!(opening.bytes.len() + answer.len(), 132);
         assert!(a.check_answer(&opening, &answer));
         let mut ours = a.finish(opening, wish.conversation, &answer).unwrap();
         assert_eq!((ours.conversation, theirs.conversation), ([5; 8], [5; 8]));

@@ -50,6 +50,23 @@ fn a_flash_overtakes_what_is_queued() {
     assert!(one_frame > 20 && losses > 20, "{one_frame} without loss, {losses} lost");
 }
 
+/// What it just said over, and the turn of the other side that follows; then the flash's own frame.
+#[test]
+fn a_flash_of_the_listening_side_waits_for_a_turn_at_most() {
+    let turn = HALF.half_duplex.unwrap();
+    for n in 0..40 {
+        let mut world = crowded(HALF, Weather::fair(DELAY_MS), 1);
+        let at_ms = 20_000 + n * 500;
+        world.give_at(at_ms, 1, Urgency::Flash, message(7, 150));
+        world.run_while(300_000, |world| world.delivered(0, Urgency::Flash).is_empty());
+        let frames = u64::from(turn.turn_frames_max) + 2;
+        let bound = frames * frame_ms() + 3 * DELAY_MS + 2 * turn.guard_ms;
+        let took = world.now_ms - at_ms;
+        assert!(took <= bound, "at {at_ms}: {took} ms, allowed {bound}");
+        assert!(!world.delivered(0, Urgency::Flash).is_empty());
+    }
+}
+
 fn entry_bytes_share(line: Line) -> u64 {
     let mut world = crowded(line, Weather::fair(DELAY_MS), 1);
     world.run_while(600_000, |world| world.delivered(1, Urgency::Routine).len() < RUNS);

@@ -6,6 +6,8 @@ use super::*;
 use crate::thin::frame::{Ack, Body, Fragment};
 use crate::thin::noise::Keys;
 
+const NEW: Wish = Wish { conversation: NO_CONVERSATION, run: [1; 4], attempt: 0, renew: false };
+
 /// A side that does what it wants with the keys of a real handshake, against side 1.
 struct Forger {
     keys: Keys,
@@ -16,8 +18,7 @@ impl Forger {
     fn new() -> Self {
         let pair = Pair::new(&keys(0), keys(1).id(), keys(1).agreement()).unwrap();
         let mut entropy = SeededEntropy::new(9);
-        let wish = Wish { conversation: NO_CONVERSATION, renew: false };
-        let opening = pair.open(&mut entropy, wish).unwrap();
+        let opening = pair.open(&mut entropy, NEW).unwrap();
         let mut victim = machine(1, Config::new(FULL, false), 3);
         victim.handle(MonoTime(0), Event::Received { bytes: opening.bytes.clone() });
         let Some(Action::Transmit { bytes }) = victim.poll_action() else { panic!("no answer") };
@@ -156,9 +157,8 @@ fn a_flood_of_handshakes_costs_a_hash_each() {
 
     // With first messages that were recorded, each works once, and only so many at a time.
     let pair = Pair::new(&keys(0), keys(1).id(), keys(1).agreement()).unwrap();
-    let wish = Wish { conversation: NO_CONVERSATION, renew: false };
     let recorded: Vec<Vec<u8>> =
-        (0..100).map(|_| pair.open(&mut luck, wish).unwrap().bytes).collect();
+        (0..100).map(|n| pair.open(&mut luck, Wish { attempt: n, ..NEW }).unwrap().bytes).collect();
     for bytes in recorded.iter().chain(&recorded) {
         victim.handle(MonoTime(0), Event::Received { bytes: bytes.clone() });
     }
@@ -175,8 +175,7 @@ fn a_recorded_handshake_does_not_displace_a_session() {
     world.run_until(20_000);
     let mut luck = SeededEntropy::new(1);
     let pair = Pair::new(&keys(0), keys(1).id(), keys(1).agreement()).unwrap();
-    let wish = Wish { conversation: NO_CONVERSATION, renew: false };
-    let recorded = pair.open(&mut luck, wish).unwrap().bytes;
+    let recorded = pair.open(&mut luck, NEW).unwrap().bytes;
     world.event(1, Event::Received { bytes: recorded });
     world.give(0, Urgency::Routine, message(1, 2_000));
     world.give(1, Urgency::Routine, message(2, 2_000));

@@ -1,6 +1,10 @@
 //! How sessions begin, go on and end.
 
+use tearline_crdt::frontier::LogKey;
+use tearline_crdt::id::Class;
+
 use super::*;
+use crate::wire::Frame;
 
 fn flow(world: &mut World, until_ms: u64) {
     let sides = [0, 1].map(|side| world.delivered(side, Urgency::Priority).len());
@@ -26,7 +30,7 @@ fn a_session_starts_within_200_bytes_and_two_who_dial_at_once_get_one() {
                 .map(|(.., bytes)| bytes.len())
                 .sum();
             if dials != [true, true] {
-                assert_eq!(handshake, 124, "{line:?}");
+                assert_eq!(handshake, 132, "{line:?}");
                 assert_eq!(world.sides.each_ref().map(|side| side.ups[0]), dials);
             }
             flow(&mut world, 200_000);
@@ -135,6 +139,36 @@ fn news_of_the_line_end_the_wait() {
     world.event(0, Event::Contact);
     world.run_until(1_000_000 + 8_000);
     assert_eq!(world.delivered(1, Urgency::Routine).len(), 1);
+}
+
+#[test]
+fn a_frame_of_the_mesh_is_as_urgent_as_its_log() {
+    let run = |class: Class| Frame::Run {
+        area: [9; 8],
+        key: LogKey([(class as u8) << 4 | 9; 16]),
+        author: None,
+        knows: None,
+        first: 7,
+        count: 1,
+        entries: vec![1],
+        boxes: vec![],
+    };
+    for (class, urgency) in [
+        (Class::Authority, Urgency::Control),
+        (Class::Flash, Urgency::Flash),
+        (Class::Immediate, Urgency::Immediate),
+        (Class::Priority, Urgency::Priority),
+        (Class::Routine, Urgency::Routine),
+    ] {
+        assert_eq!(Urgency::of_frame(&run(class).encode()), urgency);
+    }
+    assert_eq!(
+        Urgency::of_frame(&Frame::Open { digest: [0x44; 16], nonce: [0; 8] }.encode()),
+        Urgency::Control
+    );
+    for short in [&[][..], &[8], &[8, 0, 0, 0, 0, 0, 0, 0, 0]] {
+        assert_eq!(Urgency::of_frame(short), Urgency::Control);
+    }
 }
 
 #[test]
