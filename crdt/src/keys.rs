@@ -63,7 +63,7 @@ pub fn is_weak_signing_key(key: &[u8; 32]) -> bool {
 /// zeros (RFC 7748, section 6.1), as a scalar is a multiple of 8. So any one tells.
 #[must_use]
 pub fn is_weak_agreement_key(key: &[u8; 32]) -> bool {
-    shared_secret(&StaticSecret::from([1; 32]), key).is_none()
+    AgreementKey::from_scalar(&[1; 32]).agree(key).is_none()
 }
 
 /// A signing key: a device's, or an agency root's.
