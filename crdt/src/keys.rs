@@ -7,19 +7,20 @@
 //! computes the scalar from the public key, as a quantum computer could, must not hold what the other
 //! key comes from.
 
+mod agreement;
 mod card;
 mod kem;
 
 use std::fmt;
 
 use ed25519_dalek::{Signer as _, SigningKey, VerifyingKey};
-use x25519_dalek::{PublicKey, StaticSecret};
-use zeroize::{Zeroize as _, Zeroizing};
+use zeroize::Zeroizing;
 
 use crate::hash::Domain;
 use crate::id::DeviceId;
 use crate::seal;
 
+pub use agreement::AgreementKey;
 pub use card::{CardFault, DeviceCard};
 use kem::KemSecret;
 pub use kem::{InvalidKemKey, KEM_CIPHERTEXT_BYTES, KEM_KEY_BYTES, KemCiphertext, KemKey};
@@ -62,7 +63,7 @@ pub fn is_weak_signing_key(key: &[u8; 32]) -> bool {
 /// zeros (RFC 7748, section 6.1), as a scalar is a multiple of 8. So any one tells.
 #[must_use]
 pub fn is_weak_agreement_key(key: &[u8; 32]) -> bool {
-    shared_secret(&StaticSecret::from([1; 32]), key).is_none()
+    AgreementKey::from_scalar(&[1; 32]).agree(key).is_none()
 }
 
 /// A signing key: a device's, or an agency root's.
@@ -100,8 +101,7 @@ pub type SharedSecret = Zeroizing<[u8; 32]>;
 /// A device's secret keys.
 pub struct DeviceKeys {
     signer: Signer,
-    agreement: StaticSecret,
-    agreement_key: [u8; 32],
+    agreement: AgreementKey,
     kem: KemSecret,
     kem_key: KemKey,
 }
@@ -111,13 +111,11 @@ impl DeviceKeys {
     #[must_use]
     pub fn from_seeds(signing: &[u8; 32], receiving: &[u8; 32]) -> Self {
         let scalar = seal::derive(receiving, &[], &[b"tearline/1/device/x25519"]);
-        let agreement = StaticSecret::from(*scalar);
         let seed = seal::derive(receiving, &[], &[b"tearline/1/device/ml-kem-768"]);
         let kem = KemSecret::from_seed(&seed);
         Self {
             signer: Signer::from_seed(signing),
-            agreement_key: PublicKey::from(&agreement).to_bytes(),
-            agreement,
+            agreement: AgreementKey::from_scalar(&scalar),
             kem_key: kem.public(),
             kem,
         }
@@ -138,7 +136,13 @@ impl DeviceKeys {
     /// The public X25519 key.
     #[must_use]
     pub const fn agreement(&self) -> [u8; 32] {
-        self.agreement_key
+        *self.agreement.public()
+    }
+
+    /// The X25519 key pair.
+    #[must_use]
+    pub const fn agreement_key(&self) -> &AgreementKey {
+        &self.agreement
     }
 
     /// The public ML-KEM-768 key.
@@ -156,7 +160,7 @@ impl DeviceKeys {
     /// The X25519 shared secret with a public key; `None` when the key is of small order.
     #[must_use]
     pub fn agree(&self, public: &[u8; 32]) -> Option<SharedSecret> {
-        shared_secret(&self.agreement, public)
+        self.agreement.agree(public)
     }
 
     /// The ML-KEM-768 shared secret of a ciphertext. One that was not made for this key gives a
@@ -177,20 +181,8 @@ impl fmt::Debug for DeviceKeys {
 /// `None` when the public key is of small order.
 #[must_use]
 pub fn ephemeral_agree(seed: &[u8; 32], public: &[u8; 32]) -> Option<([u8; 32], SharedSecret)> {
-    let secret = StaticSecret::from(*seed);
-    let ephemeral = PublicKey::from(&secret).to_bytes();
-    shared_secret(&secret, public).map(|shared| (ephemeral, shared))
-}
-
-fn shared_secret(secret: &StaticSecret, public: &[u8; 32]) -> Option<SharedSecret> {
-    let shared = secret.diffie_hellman(&PublicKey::from(*public));
-    if !shared.was_contributory() {
-        return None;
-    }
-    let mut bytes = shared.to_bytes();
-    let out = Zeroizing::new(bytes);
-    bytes.zeroize();
-    Some(out)
+    let pair = AgreementKey::from_scalar(seed);
+    pair.agree(public).map(|shared| (*pair.public(), shared))
 }
 
 #[cfg(test)]
@@ -211,8 +203,8 @@ mod tests {
     fn neither_receiving_key_is_the_seed_of_the_other() {
         let seed = [2; 32];
         let keys = DeviceKeys::from_seeds(&[1; 32], &seed);
-        assert_ne!(keys.agreement(), PublicKey::from(&StaticSecret::from(seed)).to_bytes());
-        let scalar = keys.agreement.to_bytes();
+        assert_ne!(keys.agreement(), *AgreementKey::from_scalar(&seed).public());
+        let scalar = keys.agreement.scalar();
         let from_scalar = DeviceKeys::from_seeds(&[1; 32], &scalar);
         assert!(from_scalar.kem_key() != keys.kem_key());
         // The same seed gives the same keys, another seed others.

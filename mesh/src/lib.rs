@@ -11,6 +11,7 @@ pub mod invitation;
 #[cfg(feature = "net")]
 pub mod net;
 pub mod replica;
+pub mod thin;
 pub mod wire;
 
 pub use fault::PeerFault;

@@ -14,6 +14,7 @@ use tearline_crdt::bounds::{CHANGE_BYTES_MAX, CHANGE_OPS_MAX};
 use tearline_crdt::charter::{Charter, Member};
 use tearline_crdt::codec::{DecodeError, Reader};
 use tearline_crdt::document::Document;
+use tearline_crdt::entropy::SeededEntropy;
 use tearline_crdt::entry::Header;
 use tearline_crdt::entry::fork::{Branch, ForkProof, SignedHeader};
 use tearline_crdt::entry::run::{Head, UnverifiedRun};
@@ -30,8 +31,9 @@ use tearline_crdt::record::validate::{PROBLEMS_MAX, validate};
 use tearline_crdt::record::{identifier, mrz, rebase};
 use tearline_crdt::seal::SecretBox;
 use tearline_crdt::statement::Statement;
-use tearline_crdt::time::WallTime;
+use tearline_crdt::time::{MonoTime, WallTime};
 use tearline_mesh::invitation::{Invitation, JoinAnswer, JoinRequest};
+use tearline_mesh::thin::{Action, Config, Event, LINK_FRAME_BYTES_MAX, Line, Machine, kiss};
 use tearline_mesh::wire::Frame;
 
 /// A frame of the sync protocol, and what an applicant and an inviter send: decodes or is refused,
@@ -96,6 +98,37 @@ fn secret_box(data: &[u8]) {
         let sealed = SecretBox::seal(&named, &key, b"context", &[3; 32], &[4; 64]);
         assert_eq!(sealed.is_ok(), key.encapsulate(&[4; 32]).is_ok());
     }
+}
+
+/// What a modem sends, and what a stranger sends over a thin link: frames within their bound, which
+/// have one spelling; whoever lacks the keys gets no session, and nothing but an answer to what a
+/// device once said.
+pub fn thin(data: &[u8]) {
+    let mut decoder = kiss::Decoder::default();
+    let mut frames: Vec<Vec<u8>> = data.iter().filter_map(|byte| decoder.push(*byte)).collect();
+    for frame in &frames {
+        assert!(frame.len() <= LINK_FRAME_BYTES_MAX);
+        let mut again = kiss::Decoder::default();
+        let decoded: Vec<_> = kiss::encode(frame).iter().filter_map(|b| again.push(*b)).collect();
+        assert_eq!(decoded, [frame.as_slice()]);
+    }
+    frames.push(data.to_vec());
+    let Some(mut machine) = thin_machine([2, 1], false) else { return };
+    for (ms, bytes) in (0..).zip(frames) {
+        machine.handle(MonoTime(ms), Event::Received { bytes });
+        while let Some(action) = machine.poll_action() {
+            assert!(matches!(action, Action::Transmit { .. }), "{action:?}");
+        }
+    }
+    assert!(!machine.is_up());
+}
+
+/// A machine of the first of two devices, on a line to the second.
+fn thin_machine(devices: [u8; 2], dials: bool) -> Option<Machine> {
+    let [own, peer] = devices.map(|seed| DeviceKeys::from_seeds(&[seed; 32], &[seed; 32]));
+    let line = Line { bits_per_s: 2_400, half_duplex: None };
+    let entropy = Box::new(SeededEntropy::new(1));
+    Machine::new(&own, peer.id(), peer.agreement(), Config::new(line, dials), entropy).ok()
 }
 
 /// Entries in short form: `class (1) || count (1) || boxes (1) || entries || boxes (16 each)`. Every

@@ -10,11 +10,14 @@
 //! stranger's link lasts only so long as the core may need to find out who that is, and when all
 //! places are taken the stranger who has been there longest makes room. Before that, whoever opens
 //! connections and shakes no hand has a few for each address, and not for long (`pending`).
+//!
+//! Thin links are apart from libp2p, each with a machine and a task of its own ([`thin`]).
 
 mod behaviour;
 mod driver;
 mod link;
 mod pending;
+pub mod thin;
 
 use std::fmt;
 use std::time::Duration;

@@ -22,6 +22,7 @@ mod schedule;
 mod strangers;
 mod strays;
 mod stripped;
+mod thin;
 mod world;
 
 use tearline_crdt::frontier::LogKey;

@@ -39,6 +39,19 @@ fn hostile_entries() {
 }
 
 #[test]
+fn hostile_link_frames() {
+    let seeds = link_frames();
+    attack("thin", thin, &seeds, ROUNDS / 3);
+}
+
+#[test]
+fn a_recorded_first_message_is_answered() {
+    let mut machine = thin_machine([2, 1], false).unwrap();
+    machine.handle(MonoTime(0), Event::Received { bytes: link_frames()[0].clone() });
+    assert!(matches!(machine.poll_action(), Some(Action::Transmit { .. })));
+}
+
+#[test]
 fn hostile_runs_get_past_the_first_check() {
     let seeds = runs();
     let verified = seeds.iter().filter(|seed| {
@@ -95,6 +108,18 @@ fn export(name: &str, seeds: &[Vec<u8>]) {
     for (number, seed) in seeds.iter().enumerate() {
         std::fs::write(folder.join(format!("seed-{number}")), seed).unwrap();
     }
+}
+
+/// A first message, bare and as a modem sends it, and frames of the other forms.
+fn link_frames() -> Vec<Vec<u8>> {
+    let mut machine = thin_machine([1, 2], true).unwrap();
+    machine.handle(MonoTime(0), Event::Tick);
+    let Some(Action::Transmit { bytes: open }) = machine.poll_action() else {
+        panic!("a side that dials begins")
+    };
+    let data = [&[3, 0, 0, 0, 0][..], &[7; 150]].concat();
+    let line = [kiss::encode(&open), kiss::encode(&data), kiss::encode(&[0xc0; 9])].concat();
+    vec![open, line, [&[2][..], &[7; 57]].concat(), data]
 }
 
 fn frames() -> Vec<Vec<u8>> {

@@ -1,0 +1,224 @@
+//! Two replicas over a thin link of 2,400 bit/s, 600 ms and loss: the same replicas, the same frames.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
+use tearline_crdt::entropy::{Entropy as _, SeededEntropy};
+use tearline_crdt::id::Class;
+use tearline_crdt::store::Store as _;
+use tearline_crdt::time::{MonoTime, Now, WallTime};
+use tearline_mesh::thin::{self, Action, Config, Line, Machine, Urgency};
+use tearline_mesh::wire::Frame;
+use tearline_mesh::{Input, Link, Output};
+
+use crate::world::{World, keys};
+
+const LINE: Line = Line { bits_per_s: 2_400, half_duplex: None };
+const DELAY_MS: u64 = 600;
+/// Of a thousand link frames.
+const LOST: u64 = 50;
+
+#[derive(Debug, Eq, Ord, PartialEq, PartialOrd)]
+enum Happening {
+    Sent(usize),
+    Arrived(usize, Vec<u8>),
+}
+
+/// The link, its two machines, and what drives the replicas at its ends.
+struct ThinLink {
+    machines: [Machine; 2],
+    link: Link,
+    up: [bool; 2],
+    now_ms: u64,
+    start: Now,
+    queue: BinaryHeap<Reverse<(u64, u64, Happening)>>,
+    order: u64,
+    luck: SeededEntropy,
+    cut: bool,
+    link_bytes: usize,
+    /// Entries in the runs that were given to the link.
+    entries: usize,
+}
+
+fn machine(side: usize, dials: bool, seed: u64) -> Machine {
+    let [own, peer] = [side, 1 - side].map(|side| keys(side as u8 + 1));
+    let entropy = Box::new(SeededEntropy::new(seed));
+    let config = Config::new(LINE, dials);
+    Machine::new(&own, peer.id(), peer.agreement(), config, entropy).unwrap()
+}
+
+impl ThinLink {
+    fn new(world: &World) -> Self {
+        Self {
+            machines: [machine(0, true, 1), machine(1, false, 2)],
+            link: Link(1_000),
+            up: [false; 2],
+            now_ms: 0,
+            start: world.now(),
+            queue: BinaryHeap::new(),
+            order: 0,
+            luck: SeededEntropy::new(3),
+            cut: false,
+            link_bytes: 0,
+            entries: 0,
+        }
+    }
+
+    fn now(&self) -> Now {
+        Now {
+            mono: MonoTime(self.start.mono.0 + self.now_ms),
+            wall: WallTime(self.start.wall.0 + self.now_ms),
+        }
+    }
+
+    fn at(&mut self, ms: u64, happening: Happening) {
+        self.order += 1;
+        self.queue.push(Reverse((ms, self.order, happening)));
+    }
+
+    /// One side starts again: its machine knows nothing, its replica what is on its disk.
+    fn restart(&mut self, world: &mut World, side: usize) {
+        self.machines[side] = machine(side, side == 0, 9);
+        self.up[side] = false;
+        self.input(world, side, Input::Down { link: self.link });
+        world.crash(side);
+        self.tell(world, side, thin::Event::Tick);
+    }
+
+    fn run(&mut self, world: &mut World, until_ms: u64, done: impl Fn(&World) -> bool) {
+        for side in 0..2 {
+            self.drain_replica(world, side);
+        }
+        while !done(world) {
+            let happens = self.queue.peek().map(|Reverse((ms, ..))| *ms);
+            let start = self.start.mono.0;
+            let deadlines = self.machines.iter().filter_map(Machine::deadline);
+            let ticks = deadlines.map(|at| at.0.saturating_sub(start).max(self.now_ms)).min();
+            let next = [happens, ticks].into_iter().flatten().min();
+            let Some(next) = next.filter(|next| *next <= until_ms) else {
+                self.now_ms = until_ms;
+                return;
+            };
+            self.now_ms = next;
+            if happens != Some(next) {
+                self.tell(world, 0, thin::Event::Tick);
+                self.tell(world, 1, thin::Event::Tick);
+                continue;
+            }
+            match self.queue.pop().unwrap().0.2 {
+                Happening::Sent(side) => self.tell(world, side, thin::Event::Sent),
+                Happening::Arrived(side, bytes) => {
+                    self.tell(world, side, thin::Event::Received { bytes });
+                }
+            }
+        }
+    }
+
+    fn tell(&mut self, world: &mut World, side: usize, event: thin::Event) {
+        let now = self.now().mono;
+        self.machines[side].handle(now, event);
+        self.drain_machine(world, side);
+    }
+
+    fn drain_machine(&mut self, world: &mut World, side: usize) {
+        while let Some(action) = self.machines[side].poll_action() {
+            match action {
+                Action::Transmit { bytes } => self.transmit(side, bytes),
+                Action::Up { dialer } => {
+                    self.up[side] = true;
+                    let device = self.machines[side].peer();
+                    self.input(world, side, Input::Up { link: self.link, device, dialer });
+                }
+                Action::Down { fault } => {
+                    assert_eq!(fault, None);
+                    self.up[side] = false;
+                    self.input(world, side, Input::Down { link: self.link });
+                }
+                Action::Deliver { bytes, .. } => {
+                    self.input(world, side, Input::Frame { link: self.link, bytes });
+                }
+                Action::Room { .. } => self.input(world, side, Input::Sent { link: self.link }),
+            }
+        }
+    }
+
+    fn input(&mut self, world: &mut World, side: usize, input: Input) {
+        world.peers[side].replica.handle(self.now(), input).unwrap();
+        self.drain_replica(world, side);
+    }
+
+    fn drain_replica(&mut self, world: &mut World, side: usize) {
+        let mut flushed = Vec::new();
+        while let Some(output) = world.peers[side].replica.poll_output() {
+            match output {
+                Output::Send { bytes, .. } => {
+                    if let Ok(Frame::Run { count, .. }) = Frame::decode(&bytes) {
+                        self.entries += count;
+                    }
+                    let now = self.now().mono;
+                    let urgency = Urgency::of_frame(&bytes);
+                    let sent = self.machines[side].send(now, urgency, &bytes);
+                    assert!(sent.is_ok() || !self.up[side], "{sent:?}");
+                }
+                Output::Close { fault, .. } => panic!("closed: {fault:?}"),
+                Output::Flush { barrier } => flushed.push(barrier),
+                Output::Vouch { .. } | Output::Event(_) => {}
+            }
+        }
+        for barrier in flushed {
+            world.peers[side].replica.store_mut().flush().unwrap();
+            self.input(world, side, Input::Flushed { barrier });
+        }
+        self.drain_machine(world, side);
+    }
+
+    fn transmit(&mut self, side: usize, bytes: Vec<u8>) {
+        self.link_bytes += bytes.len();
+        let end_ms = self.now_ms + LINE.air_ms(bytes.len());
+        self.at(end_ms, Happening::Sent(side));
+        let lost = u64::from_be_bytes(self.luck.array()) % 1_000 < LOST;
+        if !self.cut && !lost {
+            self.at(end_ms + DELAY_MS, Happening::Arrived(1 - side, bytes));
+        }
+    }
+}
+
+#[test]
+fn replicas_sync_over_a_thin_link_through_loss_cuts_and_a_restart() {
+    let mut world = World::new(2);
+    let coalition = world.coalition();
+    world.meet(1, 0);
+    let shared = world.open(0, coalition, &[1, 2]);
+    world.meet(1, 0);
+    let names: Vec<String> = (0..40).map(|n| format!("record {n}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let mut records = Vec::new();
+    for part in names.chunks(4) {
+        records.extend(world.write(0, shared, Class::Routine, part));
+        world.settle();
+    }
+    records.extend(world.write(1, shared, Class::Flash, &["from the field"]));
+    world.settle();
+    assert!(!world.digests_equal(0, 1));
+
+    let mut thin = ThinLink::new(&world);
+    let held = |world: &World| world.peers[1].replica.counts(shared).unwrap().entries;
+    let before = held(&world);
+    thin.run(&mut world, 3_600_000, |world| held(world) > before + 8);
+    thin.cut = true;
+    let now = thin.now_ms;
+    thin.run(&mut world, now + 600_000, |_| false);
+    thin.cut = false;
+    let now = thin.now_ms;
+    thin.run(&mut world, now + 3_600_000, |world| held(world) > before + 20);
+    thin.restart(&mut world, 1);
+    let now = thin.now_ms;
+    thin.run(&mut world, now + 3_600_000, |world| world.digests_equal(0, 1));
+    assert!(world.digests_equal(0, 1), "{} of {} entries", held(&world), before + 41);
+    for record in records {
+        assert!(world.show(0, record).is_some() && world.show(1, record).is_some());
+    }
+    // What was durable was not sent again: at most a window of entries is, after the restart.
+    assert!(thin.entries <= 41 + 20, "{} entries were sent", thin.entries);
+    assert!(world.peers.iter().all(|peer| peer.closed.is_empty()));
+}
