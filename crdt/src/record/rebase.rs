@@ -122,8 +122,10 @@ pub fn decode(
         let mut entries: Vec<(u64, SealedHeader)> = Vec::new();
         for _ in 0..count {
             let seq = reader.number("seq")?;
-            let header =
-                SealedHeader::decode(reader.bytes(SEALED_HEADER_BYTES_MAX, "disclosed header")?)?;
+            let header = SealedHeader::decode(
+                reader.bytes(SEALED_HEADER_BYTES_MAX, "disclosed header")?,
+                || Some(record),
+            )?;
             let follows = entries.last().is_none_or(|(last, _)| *last < seq);
             if !follows || header.record != record || header.last_named() >= Some(seq) {
                 return reader.invalid(at, "disclosed entries");

@@ -6,6 +6,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod alert;
 mod boxes;
 mod durable;
 mod excess;
