@@ -8,7 +8,7 @@ use std::hint::black_box;
 
 use tearline_crdt::bounds::SEGMENT_ENTRIES_MAX;
 use tearline_crdt::entry::run::{Head, NewEntry, UnverifiedRun, VerifiedRun, write_segment};
-use tearline_crdt::entry::sealed::{EntryKind, LogCipher, SealedHeader};
+use tearline_crdt::entry::sealed::{LogCipher, SealedHeader};
 use tearline_crdt::epoch::EpochKeys;
 use tearline_crdt::hash::sha256;
 use tearline_crdt::id::{Class, CompartmentId, DeviceId, EpochId, Incarnation, LogId, RecordId};
@@ -33,28 +33,21 @@ fn cipher(class: Class) -> LogCipher {
 }
 
 fn seal(cipher: &LogCipher, seq: u64, payload: &[u8]) -> NewEntry {
-    let header = SealedHeader {
-        kind: EntryKind::GENESIS,
-        record: RecordId([5; 16]),
-        wall: WallTime(1_714_557_600_000),
-        run: 0,
-        box_seq: None,
-        own_deps: vec![],
-        deps: vec![],
-        replaces: vec![],
-    };
+    let header = SealedHeader::genesis(RecordId([5; 16]), WallTime(1_714_557_600_000));
     let key_box = [seq as u8; 16];
     let sealed = cipher.seal_header(seq, &header);
-    let payload = cipher.seal_payload(seq, &sha256(&sealed), &key_box, payload);
+    let payload = cipher.seal_payload(seq, (&header, &sha256(&sealed)), &key_box, payload);
     NewEntry { epoch: cipher.epoch(), sealed, key_box: Some(key_box), payload }
 }
 
 /// Opens every entry of a run; returns the bytes of their payloads.
 fn open(cipher: &LogCipher, run: &VerifiedRun) -> usize {
     let bytes = run.entries().iter().map(|entry| {
-        cipher.open_header(entry.seq, run.sealed(entry)).expect("its header opens");
+        let box_hash = entry.box_hash.as_ref();
+        let header = cipher.open_header(entry.seq, run.sealed(entry), box_hash);
+        let header = (&header.expect("its header opens"), &entry.sealed_hash);
         let (key_box, payload) = entry.key_box.zip(run.payload(entry)).expect("it is whole");
-        let payload = cipher.open_payload(entry.seq, &entry.sealed_hash, &key_box, payload);
+        let payload = cipher.open_payload(entry.seq, header, &key_box, payload);
         payload.expect("its payload opens").len()
     });
     bytes.sum()

@@ -193,16 +193,16 @@ mod tests {
         };
         let live = LogCipher::new(log, id, keys.clone());
         let sealed = live.seal_header(2, &header);
-        let payload = live.seal_payload(2, &[7; 32], &[8; 16], b"text").unwrap();
-        assert!(live.open_payload(2, &[7; 32], &[8; 16], &payload).is_ok());
+        let payload = live.seal_payload(2, (&header, &[7; 32]), &[8; 16], b"text").unwrap();
+        assert!(live.open_payload(2, (&header, &[7; 32]), &[8; 16], &payload).is_ok());
         keys.retire();
         for keys in [keys.clone(), EpochKeys::from_bytes(&keys.to_bytes()).unwrap()] {
             assert!(keys.secret().is_none());
             let retired = LogCipher::new(log, id, keys);
-            assert_eq!(retired.open_header(2, &sealed), Ok(header.clone()));
-            let fault = retired.open_payload(2, &[7; 32], &[8; 16], &payload);
+            assert_eq!(retired.open_header(2, &sealed, None), Ok(header.clone()));
+            let fault = retired.open_payload(2, (&header, &[7; 32]), &[8; 16], &payload);
             assert_eq!(fault, Err(OpenFault::Retired));
-            assert!(retired.seal_payload(3, &[7; 32], &[8; 16], b"text").is_none());
+            assert!(retired.seal_payload(3, (&header, &[7; 32]), &[8; 16], b"text").is_none());
         }
     }
 }

@@ -1,17 +1,20 @@
 //! Golden bytes: the format as it is. A change here is a change of the format.
 
+use tearline_crdt::change::first_change;
+use tearline_crdt::change::strip::Implied;
 use tearline_crdt::charter::{Charter, Member};
 use tearline_crdt::codec::Reader;
 use tearline_crdt::entry::Header;
 use tearline_crdt::entry::run::{Head, NewEntry, UnverifiedRun, write_segment};
-use tearline_crdt::entry::sealed::{EntryKind, LogCipher, SealedHeader};
+use tearline_crdt::entry::sealed::{LogCipher, SealedHeader};
 use tearline_crdt::epoch::{EpochKeys, box_context};
 use tearline_crdt::hash::sha256;
 use tearline_crdt::id::{
     AgencyNo, Class, CompartmentId, DeviceId, EntryId, EpochId, Incarnation, LogId, StatementId,
 };
 use tearline_crdt::keys::{DeviceKeys, Signer};
-use tearline_crdt::record::genesis::record_id;
+use tearline_crdt::record::genesis::{Carried, Genesis, Writers, record_id};
+use tearline_crdt::record::kind::Kind;
 use tearline_crdt::record::rebase::{self, Disclosure};
 use tearline_crdt::record::receipt::{Outcome, Receipt, Receipts, Refusal};
 use tearline_crdt::seal::SecretBox;
@@ -45,18 +48,10 @@ fn entry() -> NewEntry {
     let epoch = EpochId([4; 32]);
     let cipher = LogCipher::new(log(), epoch, EpochKeys::of(&[5; 32]));
     let key_box = [6; 16];
-    let header = SealedHeader {
-        kind: EntryKind::GENESIS,
-        record: record_id(&log().digest(), &sha256(&key_box)),
-        wall: WallTime(1_700_000_000_000),
-        run: 0,
-        box_seq: None,
-        own_deps: vec![],
-        deps: vec![],
-        replaces: vec![],
-    };
+    let record = record_id(&log().digest(), &sha256(&key_box));
+    let header = SealedHeader::genesis(record, WallTime(1_700_000_000_000));
     let sealed = cipher.seal_header(0, &header);
-    let payload = cipher.seal_payload(0, &sha256(&sealed), &key_box, b"payload");
+    let payload = cipher.seal_payload(0, (&header, &sha256(&sealed)), &key_box, b"payload");
     NewEntry { epoch, sealed, key_box: Some(key_box), payload }
 }
 
@@ -73,6 +68,29 @@ fn a_run_has_these_bytes_and_this_id() -> Result<(), Box<dyn std::error::Error>>
     let header = signed.map(|signed| signed.header.encode()).unwrap_or_default();
     assert_eq!(hex(&header), HEADER);
     assert_eq!(Header::decode(&mut Reader::new(&header))?.id().to_string(), ID);
+    Ok(())
+}
+
+/// The payload of an alert: TLP:AMBER, by the actor 16 times 0x07 at 2026-05-01T10:01:00.250Z; what to
+/// do, a cell, a plate, and a time a minute before. The change in it is that of the hash.
+#[test]
+fn an_alert_has_these_bytes() -> Result<(), Box<dyn std::error::Error>> {
+    let fields = serde_json::json!({
+        "action_to_take": "seize",
+        "place": "s4t2vw1x",
+        "plate": "CT 1234 A",
+        "valid_from": "2026-05-01T10:00:00Z",
+    });
+    let fields = fields.as_object().ok_or("an object")?;
+    let implied = Implied { actor: [7; 16], time: 1_777_629_660_250, first: true };
+    let built = first_change(implied.actor, implied.time, fields)?.remove(0);
+    let (kind, writers, label) = (Kind::Alert, Writers::Originator, "TLP:AMBER".parse()?);
+    let change = Carried::of(&built.bytes, &implied);
+    let payload = Genesis { kind, writers, label, change }.encode();
+    assert_eq!(hex(&payload), ALERT);
+    let change = Genesis::decode(&payload)?.change;
+    assert_eq!(*change.chunk(&implied, 1, &[])?, built.bytes);
+    assert_eq!(hex(&built.hash), ALERT_CHANGE);
     Ok(())
 }
 
@@ -149,10 +167,11 @@ fn receipts_have_these_bytes() -> Result<(), Box<dyn std::error::Error>> {
 fn a_rebase_has_these_bytes() -> Result<(), Box<dyn std::error::Error>> {
     let NewEntry { epoch, sealed, key_box, payload } = entry();
     let cipher = LogCipher::new(log(), epoch, EpochKeys::of(&[5; 32]));
-    let header = cipher.open_header(0, &sealed)?;
+    let box_hash = key_box.as_ref().map(|key_box| sha256(key_box));
+    let header = cipher.open_header(0, &sealed, box_hash.as_ref())?;
     let record = header.record;
     let key = cipher.record_key(&key_box.ok_or("it has a box")?).ok_or("the epoch lives")?;
-    let disclosed = Disclosure { log: log(), key, entries: vec![(0, header)] };
+    let disclosed = Disclosure { log: log(), key, entries: vec![(0, header.clone())] };
     let payloads = rebase::encode(std::slice::from_ref(&disclosed));
     assert_eq!(payloads.iter().map(|one| hex(one)).collect::<Vec<_>>(), [REBASE]);
     let [read] = &rebase::decode(&payloads.concat(), log().compartment, record)?[..] else {
@@ -161,7 +180,8 @@ fn a_rebase_has_these_bytes() -> Result<(), Box<dyn std::error::Error>> {
     assert_eq!(read, &disclosed);
     let place = (&log(), &epoch);
     let payload = payload.ok_or("it has a payload")?;
-    let opened = LogCipher::open_payload_with(&read.key, place, 0, &sha256(&sealed), &payload)?;
+    let beside = (&header, &sha256(&sealed));
+    let opened = LogCipher::open_payload_with(&read.key, place, 0, beside, &payload)?;
     assert_eq!(opened, b"payload");
     Ok(())
 }
@@ -253,19 +273,21 @@ fn statements_have_these_bytes() {
     assert_eq!(written.concat(), include_str!("vectors/statements.txt"));
 }
 
-const RUN: &str = "2b04040404040404040404040404040404040404040404040404040404040404042bcd81bbd4670ff32bb6e3e2e4882fb89fbee743ad6a9564f69abc1c86d1feb9551ebce2b0ac174bd816c675173a05dbc2a3fb4db8712d8a74acb71378a34a2ccdfdb899ba17d8419026c22f13482cb63e07ebc10438592aca5faf2a7458d970c75068f8fe68ec391e00e5a179846e694ecf71132770a3014d1425b7b25e3a790527d108";
-const ID: &str = "d2c29b20e75116e5fcef19e694f2f9d6b19204f94afe133aea08d502439d77d2";
-const HEADER: &str = "01010202020202020202020202020202020202020202020202020202020202020202048a88e3dd7409f195fd52db2d3cba5d72ca6709bf1d94121bf3748801b40f6f5c000000000000000300000000000000000000000000000000000000000000000000000000000000000004040404040404040404040404040404040404040404040404040404040404042b53e4c859c9302ede12889564e25f91eccd920e3316240643e3ff3d71078d402003344676f277e8e49a34ac18103730d1627b621a68c87f0f0556a7640f03e4a44a175bbf201113d5bef48128a2930ace3490fe1af8351cd285a648ad7c7f98125f46";
+const RUN: &str = "2b04040404040404040404040404040404040404040404040404040404040404041764251a352bb956a00ea83c3e9a76a68820c83db0c32e9d1725e5a3b56e042250e327e61ceaf4c418e8832862c0502de833102d4550a0b4e30457c98197c8810bd1e50a29ff93d2f72c04780f6606212bfabc7c62db36a21f575e48291bb4feca72dfe8bc0829c2c5ed7dcdc1c74c02";
+const ID: &str = "0600c45bb7ab23ee6261e9b444a04d5cea4734fceeda1250fa535cc3ed045e83";
+const HEADER: &str = "01010202020202020202020202020202020202020202020202020202020202020202048a88e3dd7409f195fd52db2d3cba5d72ca6709bf1d94121bf3748801b40f6f5c000000000000000300000000000000000000000000000000000000000000000000000000000000000004040404040404040404040404040404040404040404040404040404040404041728a6cf02be4e6d37b0281a8f4ef9bb73856d7bf06fd0071543a5d0576b21439703344676f277e8e49a34ac18103730d1627b621a68c87f0f0556a7640f03e4a44a1756694cf7f71a199961b4bbea4ebf1dfd0dda7705c680ed6ec3549ce5ca7e5f40";
+const ALERT: &str = "012201030d0611087543b25e044f0f090f9cad3dc120137f";
+const ALERT_CHANGE: &str = "1f6e8eef5b1bfb461629629e4234bf6d49bd9202a3e3f338ea7e515953165c75";
 const BOX_AGREEMENT: &str = "f0dde7a31c9ad76a16f46bb6ee8d33987c3d89c898aec60c0e25f302de7c6561";
 const BOX_KEM_HASH: &str = "7fe385f4a19fecd539e63c758d7e570222129c59ebde0810d46bd6ce52a4c837";
 const BOX_SEALED: &str = "1f56bcc566909113b5a7cf472231e679363f6270a20795ef6648a77110274324809b32a556bfc4e551da12e61b108779";
 const BOX_HASH: &str = "8567bea9c73a512a0be853197654f0da8abf3508df0e066bf2ba684c7a8b904f";
-const DETACHED: &str = "3504040404040404040404040404040404040404040404040404040404040404042bcd81bbd4670ff32bb6e3e2e4882fb89fbee743ad6a9564f69abc1c86d1feb9551ebce2b0ac174bd816c675344676f277e8e49a34ac18103730d1627b621a68c87f0f0556a7640f03e4a44a175bbf201113d5bef48128a2930ace3490fe1af8351cd285a648ad7c7f98125f46ba17d8419026c22f13482cb63e07ebc10438592aca5faf2a7458d970c75068f8fe68ec391e00e5a179846e694ecf71132770a3014d1425b7b25e3a790527d108";
+const DETACHED: &str = "3504040404040404040404040404040404040404040404040404040404040404041764251a352bb956a00ea83c3e9a76a68820c83db0c32e9d344676f277e8e49a34ac18103730d1627b621a68c87f0f0556a7640f03e4a44a1756694cf7f71a199961b4bbea4ebf1dfd0dda7705c680ed6ec3549ce5ca7e5f40e833102d4550a0b4e30457c98197c8810bd1e50a29ff93d2f72c04780f6606212bfabc7c62db36a21f575e48291bb4feca72dfe8bc0829c2c5ed7dcdc1c74c02";
 const SEGMENT_IDS: [&str; 2] = [
-    "d5cc21f1aa81bcf9175b322e423ba0a763969397fb2ef4b7354487c5e6f324e1",
-    "c6a3e53c269864fd6ecc6d9a03c022cb0dc7080a6a4b63256c64be0b895b20d6",
+    "1dd72da780eea35b30377e59974d4714cf34a9338a7c05ee0290359fa242f2f8",
+    "10b57091f1f4e9fcadd7831be6bc68e477cff77754c0ae704fc4373dbdae1759",
 ];
-const SEGMENT: &str = "2a04040404040404040404040404040404040404040404040404040404040404042bcd81bbd4670ff32bb6e3e2e4882fb89fbee743ad6a9564f69abc1c86d1feb9551ebce2b0ac174bd816c675173a05dbc2a3fb4db8712d8a74acb71378a34a2ccdfdb899412808080808080808080808080808080808080808080808080808080808080808080808080808080808019f245c5754989634684ead2fc416c06ccf8667f6406497d13e5e6baabda9f800f89647ab236b8f7a6152e7a10b5b965402d8e82e2b959a9b0b24a899db611a53653cdafdfba83469a43bd655c20f0a3c45ce9216bd4816fefa96f59a1a909b06";
+const SEGMENT: &str = "2a04040404040404040404040404040404040404040404040404040404040404041764251a352bb956a00ea83c3e9a76a68820c83db0c32e9d1725e5a3b56e042250e327e61ceaf4c418e8832862c0502d412808080808080808080808080808080808080808080808080808080808080808080808080808080808018c36581bad746f012807cd324df33dba1f91ff00f6df137d6b1f2ece4c3d087c8ccedd601142d361296709bda3797c0d9cd2f4267b182a2fd626ea63f7f03d92ccfc2f2737277023604b68f54cb24001752b1f463b6d40273bb4413077ce7b07";
 const RECEIPTS: &str = "0680d095ffbc310401010101010101010101010101010101010101010101010101010101010101010102020202020202020202020202020202020202020202020202020202020202020203030303030303030303030303030303030303030303030303030303030303030301040404040404040404040404040404040404040404040404040404040404040404";
 const RECEIPTS_ID: &str = "a836a060b0183b82b15c69a88a69ff8e5af74c4120619a961979a22aa27190eb";
-const REBASE: &str = "0001048a88e3dd7409f195fd52db2d3cba5d72ca6709bf1d94121bf3748801b40f6f5c0000000000000003d3fe6de0a6a0e8d852c93f1df6b59a2819d3fd076b8d2c76e0db245751b3efe701001b01d2e0d8d79a408dbb6635630207b4797480d095ffbc3100000000";
+const REBASE: &str = "0001048a88e3dd7409f195fd52db2d3cba5d72ca6709bf1d94121bf3748801b40f6f5c0000000000000003d3fe6de0a6a0e8d852c93f1df6b59a2819d3fd076b8d2c76e0db245751b3efe70100070180d095ffbc31";

@@ -211,13 +211,23 @@ impl Frame {
                 positions.iter().for_each(|leaf| encode_leaf(leaf, &mut out));
             }
             Self::Run { area, key, author, knows, first, count, entries, boxes } => {
-                let flags = u8::from(author.is_some()) | u8::from(knows.is_some()) << 1;
+                let (one, one_box) = (*count == 1, boxes.len() == KEY_BOX_BYTES);
+                let alone = one && (one_box || boxes.is_empty());
+                let flags = if author.is_some() { AUTHOR } else { 0 }
+                    | if knows.is_some() { KNOWS } else { 0 }
+                    | if alone { ALONE } else { 0 }
+                    | if alone && one_box { BOXED } else { 0 };
                 out.raw(&[8]).raw(area).raw(&key.0).raw(&[flags]);
                 if let Some((device, incarnation)) = author {
                     out.raw(&device.0).raw(&incarnation.0.to_be_bytes());
                 }
-                out.raw(knows.as_ref().map_or(&[], |hash| hash.as_slice()));
-                out.number(*first).number(*count as u64).bytes(entries).bytes(boxes);
+                out.raw(knows.as_ref().map_or(&[], |hash| hash.as_slice())).number(*first);
+                if alone {
+                    out.raw(boxes);
+                } else {
+                    out.number(*count as u64).bytes(boxes);
+                }
+                out.raw(entries);
             }
             Self::Have { area, logs } => {
                 out.raw(&[9]).raw(area);
@@ -391,22 +401,41 @@ fn decode_run(reader: &mut Reader<'_>) -> Result<Frame, DecodeError> {
     let key = LogKey(reader.array("log key")?);
     let at = reader.at();
     let flags = reader.u8("run flags")?;
-    if flags > 3 {
+    let (alone, boxed) = (flags & ALONE != 0, flags & BOXED != 0);
+    if flags > AUTHOR | KNOWS | ALONE | BOXED || boxed && !alone {
         return reader.invalid(at, "run flags");
     }
-    let author = if flags & 1 != 0 {
+    let author = if flags & AUTHOR != 0 {
         let device = DeviceId(reader.array("device id")?);
         Some((device, Incarnation(u64::from_be_bytes(reader.array("incarnation")?))))
     } else {
         None
     };
-    let knows = (flags & 2 != 0).then(|| reader.array("what is known")).transpose()?;
+    let knows = (flags & KNOWS != 0).then(|| reader.array("what is known")).transpose()?;
     let first = reader.number("first seq")?;
-    let count = reader.count(RUN_ENTRIES_MAX, "entries")?;
-    let entries = reader.bytes(FRAME_BYTES_MAX, "entries")?.to_vec();
-    let boxes = reader.bytes(RUN_ENTRIES_MAX * KEY_BOX_BYTES, "key boxes")?.to_vec();
+    let at = reader.at();
+    let (count, boxes) = if alone {
+        (1, reader.take(if boxed { KEY_BOX_BYTES } else { 0 }, "key box")?.to_vec())
+    } else {
+        let count = reader.count(RUN_ENTRIES_MAX, "entries")?;
+        let boxes = reader.bytes(RUN_ENTRIES_MAX * KEY_BOX_BYTES, "key boxes")?;
+        if count == 1 && (boxes.is_empty() || boxes.len() == KEY_BOX_BYTES) {
+            return reader.invalid(at, "entries");
+        }
+        (count, boxes.to_vec())
+    };
+    let entries = reader.take(reader.left(), "entries")?.to_vec();
     Ok(Frame::Run { area, key, author, knows, first, count, entries, boxes })
 }
+
+/// Flags of a run: its author is named.
+const AUTHOR: u8 = 1;
+/// What the sender knows is said.
+const KNOWS: u8 = 2;
+/// It is one entry, with its key box or none.
+const ALONE: u8 = 4;
+/// That entry has a key box.
+const BOXED: u8 = 8;
 
 fn decode_strays(reader: &mut Reader<'_>) -> Result<Frame, DecodeError> {
     let area = reader.array("area")?;
@@ -472,6 +501,16 @@ mod tests {
                 entries: vec![5; 100],
                 boxes: vec![6; 16],
             },
+            Frame::Run {
+                area: [1; 8],
+                key: LogKey([2; 16]),
+                author: None,
+                knows: None,
+                first: 300,
+                count: 2,
+                entries: vec![5; 100],
+                boxes: vec![6; 32],
+            },
             Frame::Have { area: [1; 8], logs: vec![(LogKey([2; 16]), 3)] },
             Frame::Fork { area: [1; 8], proof: vec![1] },
             Frame::Evidence { area: [1; 8], branches: vec![1] },
@@ -493,10 +532,40 @@ mod tests {
         for frame in samples() {
             let bytes = frame.encode();
             assert_eq!(Frame::decode(&bytes), Ok(frame.clone()));
-            for len in 0..bytes.len() {
+            // The entries of a run end with their frame.
+            let open = match &frame {
+                Frame::Run { entries, .. } => entries.len(),
+                _ => 0,
+            };
+            for len in 0..bytes.len() - open {
                 assert!(Frame::decode(&bytes[..len]).is_err(), "{frame:?} cut at {len}");
             }
-            assert!(Frame::decode(&[bytes, vec![0]].concat()).is_err());
+            assert_eq!(Frame::decode(&[bytes, vec![0]].concat()).is_err(), open == 0);
+        }
+    }
+
+    #[test]
+    fn one_entry_has_one_form_of_run() {
+        let run = |count, boxes: usize| Frame::Run {
+            area: [1; 8],
+            key: LogKey([2; 16]),
+            author: None,
+            knows: None,
+            first: 0,
+            count,
+            entries: vec![5; 9],
+            boxes: vec![6; boxes],
+        };
+        let sizes = [(1, 16), (1, 0), (1, 32), (2, 16)].map(|(count, boxes)| {
+            let bytes = run(count, boxes).encode();
+            assert_eq!(Frame::decode(&bytes), Ok(run(count, boxes)));
+            bytes.len()
+        });
+        assert_eq!(sizes, [52, 36, 70, 54]);
+        // The long form of what has a short one, and a box beside several entries.
+        let before: Vec<u8> = [&[8][..], &[1; 8], &[2; 16]].concat();
+        for rest in [&[0, 0, 1, 0, 5][..], &[8, 0, 1, 0, 5], &[16, 0, 1, 0, 5]] {
+            assert!(Frame::decode(&[&before, rest].concat()).is_err(), "{rest:?}");
         }
     }
 

@@ -20,7 +20,7 @@ use tearline_crdt::bounds::SEGMENT_ENTRIES_MAX;
 use tearline_crdt::charter::{Charter, Member};
 use tearline_crdt::entry::NO_EPOCH;
 use tearline_crdt::entry::run::{Head, NewEntry, VerifiedRun, write_segment};
-use tearline_crdt::entry::sealed::{EntryKind, LogCipher, SealedHeader};
+use tearline_crdt::entry::sealed::{LogCipher, SealedHeader};
 use tearline_crdt::epoch::EpochKeys;
 use tearline_crdt::hash::sha256;
 use tearline_crdt::id::{
@@ -232,19 +232,11 @@ impl Author {
 }
 
 fn seal(cipher: &LogCipher, seq: u64) -> NewEntry {
-    let header = SealedHeader {
-        kind: EntryKind::GENESIS,
-        record: RecordId([5; 16]),
-        wall: WallTime(1_714_557_600_000),
-        run: 0,
-        box_seq: None,
-        own_deps: vec![],
-        deps: vec![],
-        replaces: vec![],
-    };
+    let header = SealedHeader::genesis(RecordId([5; 16]), WallTime(1_714_557_600_000));
     let key_box = [seq as u8; 16];
     let sealed = cipher.seal_header(seq, &header);
-    let payload = cipher.seal_payload(seq, &sha256(&sealed), &key_box, &[6; PAYLOAD_BYTES]);
+    let beside = (&header, &sha256(&sealed));
+    let payload = cipher.seal_payload(seq, beside, &key_box, &[6; PAYLOAD_BYTES]);
     NewEntry { epoch: cipher.epoch(), sealed, key_box: Some(key_box), payload }
 }
 

@@ -20,6 +20,7 @@ mod decode;
 mod encode;
 mod json;
 mod leb;
+pub mod strip;
 #[cfg(test)]
 pub(crate) mod tests;
 

@@ -7,6 +7,7 @@ use crate::codec::{DecodeError, Reader, Write as _};
 use crate::epoch::{EpochKeys, KeyBox};
 use crate::hash::Digest;
 use crate::id::{EntryId, EpochId, LogId, RecordId};
+use crate::record::genesis::record_id;
 use crate::seal::{self, BrokenSeal, Key, TAG_BYTES};
 use crate::time::WallTime;
 
@@ -56,15 +57,18 @@ pub struct SealedHeader {
 }
 
 impl SealedHeader {
-    /// `kind (1) || record (16) || wall ms (number) || run (number) ||
+    /// `kind (1) || wall ms (number)`, and but for a genesis `record (16) || run (number) ||
     /// box seq + 1, or 0 (number) || count (number), own deps (numbers) ||
-    /// count (number), deps (32 each)`, and for kind 5 `count (number), replaced seqs (numbers)`.
+    /// count (number), deps (32 each)`, and for kind 5 `count (number), replaced seqs (numbers)`. A
+    /// genesis builds on nothing and has its key box, from which its record's id is drawn.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(64);
-        out.raw(&[self.kind.0])
-            .raw(&self.record.0)
-            .number(self.wall.0)
+        out.raw(&[self.kind.0]).number(self.wall.0);
+        if self.kind == EntryKind::GENESIS {
+            return out;
+        }
+        out.raw(&self.record.0)
             .number(u64::from(self.run))
             .number(self.box_seq.map_or(0, |seq| seq.saturating_add(1)))
             .number(self.own_deps.len() as u64);
@@ -90,12 +94,35 @@ impl SealedHeader {
         lists.max(self.box_seq)
     }
 
-    /// Reads what [`SealedHeader::encode`] wrote.
-    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+    /// The header of an entry that begins a record.
+    #[must_use]
+    pub const fn genesis(record: RecordId, wall: WallTime) -> Self {
+        Self {
+            kind: EntryKind::GENESIS,
+            record,
+            wall,
+            run: 0,
+            box_seq: None,
+            own_deps: Vec::new(),
+            deps: Vec::new(),
+            replaces: Vec::new(),
+        }
+    }
+
+    /// Reads what [`SealedHeader::encode`] wrote. `begins` is the record that a genesis there begins;
+    /// none without a key box, and then a genesis is malformed.
+    pub fn decode(
+        bytes: &[u8],
+        begins: impl FnOnce() -> Option<RecordId>,
+    ) -> Result<Self, DecodeError> {
         let mut reader = Reader::new(bytes);
         let kind = EntryKind(reader.u8("entry kind")?);
-        let record = RecordId(reader.array("record id")?);
         let wall = WallTime(reader.number("wall time")?);
+        if kind == EntryKind::GENESIS {
+            let record = begins().ok_or(DecodeError::Invalid { at: 0, what: "key box" })?;
+            return reader.finish().map(|()| Self::genesis(record, wall));
+        }
+        let record = RecordId(reader.array("record id")?);
         let run = reader.number_max(u64::from(u32::MAX), "run")? as u32;
         let box_seq = reader.number("box seq")?.checked_sub(1);
         let own_deps = seqs(&mut reader, OWN_DEPS_MAX, "own dependencies")?;
@@ -138,6 +165,7 @@ fn seqs(reader: &mut Reader<'_>, max: usize, what: &'static str) -> Result<Vec<u
 pub struct LogCipher {
     log: LogId,
     log_bytes: [u8; crate::id::LOG_ID_BYTES],
+    log_digest: Digest,
     epoch: EpochId,
     keys: EpochKeys,
     header_key: Key,
@@ -153,7 +181,7 @@ impl LogCipher {
     #[must_use]
     pub fn new(log: LogId, epoch: EpochId, keys: EpochKeys) -> Self {
         let header_key = keys.header_key(&log);
-        Self { log, log_bytes: log.encode(), epoch, keys, header_key }
+        Self { log, log_bytes: log.encode(), log_digest: log.digest(), epoch, keys, header_key }
     }
 
     /// The log.
@@ -175,11 +203,18 @@ impl LogCipher {
         seal::seal(&self.header_key, &nonce(NONCE_HEADER, seq), &associated, &header.encode())
     }
 
-    /// Opens the sealed header at position `seq`. What it names in its own log is before it there.
-    pub fn open_header(&self, seq: u64, sealed: &[u8]) -> Result<SealedHeader, OpenFault> {
+    /// Opens the sealed header at position `seq`, beside a key box with this hash. What it names in
+    /// its own log is before it there.
+    pub fn open_header(
+        &self,
+        seq: u64,
+        sealed: &[u8],
+        box_hash: Option<&Digest>,
+    ) -> Result<SealedHeader, OpenFault> {
         let associated = self.associated(seq, None);
         let plain = seal::open(&self.header_key, &nonce(NONCE_HEADER, seq), &associated, sealed)?;
-        let header = SealedHeader::decode(&plain)?;
+        let begins = || box_hash.map(|hash| record_id(&self.log_digest, hash));
+        let header = SealedHeader::decode(&plain, begins)?;
         match header.last_named() {
             Some(named) if named >= seq => Err(OpenFault::NotBefore { named }),
             _ => Ok(header),
@@ -199,18 +234,18 @@ impl LogCipher {
         Ok(seal::open(&self.header_key, &nonce(NONCE_REST, seq), &associated, sealed)?)
     }
 
-    /// Seals a payload for position `seq`, bound to the sealed header beside it. `None` once the
-    /// epoch is retired.
+    /// Seals a payload for position `seq`, bound to its header and to how that is sealed beside it.
+    /// `None` once the epoch is retired.
     #[must_use]
     pub fn seal_payload(
         &self,
         seq: u64,
-        sealed_hash: &Digest,
+        (header, sealed_hash): (&SealedHeader, &Digest),
         key_box: &KeyBox,
         payload: &[u8],
     ) -> Option<Vec<u8>> {
         let key = self.keys.record_key(&self.log, key_box)?;
-        let associated = self.associated(seq, Some(sealed_hash));
+        let associated = self.associated(seq, Some((header, sealed_hash)));
         Some(seal::seal(&key, &nonce(NONCE_PAYLOAD, seq), &associated, payload))
     }
 
@@ -218,25 +253,25 @@ impl LogCipher {
     pub fn open_payload(
         &self,
         seq: u64,
-        sealed_hash: &Digest,
+        (header, sealed_hash): (&SealedHeader, &Digest),
         key_box: &KeyBox,
         payload: &[u8],
     ) -> Result<Vec<u8>, OpenFault> {
         let key = self.keys.record_key(&self.log, key_box).ok_or(OpenFault::Retired)?;
-        let associated = self.associated(seq, Some(sealed_hash));
+        let associated = self.associated(seq, Some((header, sealed_hash)));
         Ok(seal::open(&key, &nonce(NONCE_PAYLOAD, seq), &associated, payload)?)
     }
 
     /// Opens the payload at position `seq` with the record key, where that is at hand and the epoch's
-    /// keys are not.
+    /// keys are not. It opens beside its own header and no other.
     pub fn open_payload_with(
         key: &Key,
         (log, epoch): (&LogId, &EpochId),
         seq: u64,
-        sealed_hash: &Digest,
+        (header, sealed_hash): (&SealedHeader, &Digest),
         payload: &[u8],
     ) -> Result<Vec<u8>, OpenFault> {
-        let associated = associated(&log.encode(), epoch, seq, Some(sealed_hash));
+        let associated = associated(&log.encode(), epoch, seq, Some((header, sealed_hash)));
         Ok(seal::open(key, &nonce(NONCE_PAYLOAD, seq), &associated, payload)?)
     }
 
@@ -246,22 +281,23 @@ impl LogCipher {
         self.keys.record_key(&self.log, key_box)
     }
 
-    fn associated(&self, seq: u64, sealed_hash: Option<&Digest>) -> Vec<u8> {
-        associated(&self.log_bytes, &self.epoch, seq, sealed_hash)
+    fn associated(&self, seq: u64, header: Option<(&SealedHeader, &Digest)>) -> Vec<u8> {
+        associated(&self.log_bytes, &self.epoch, seq, header)
     }
 }
 
-/// `log (73) || epoch (32) || seq (8, big-endian) || sealed hash (32)?`.
+/// `log (73) || epoch (32) || seq (8, big-endian)`, and of a payload
+/// `hash of the sealed header (32) || header`.
 fn associated(
     log: &[u8; crate::id::LOG_ID_BYTES],
     epoch: &EpochId,
     seq: u64,
-    sealed_hash: Option<&Digest>,
+    header: Option<(&SealedHeader, &Digest)>,
 ) -> Vec<u8> {
-    let mut out = Vec::with_capacity(160);
+    let mut out = Vec::with_capacity(224);
     out.raw(log).raw(&epoch.0).raw(&seq.to_be_bytes());
-    if let Some(hash) = sealed_hash {
-        out.raw(hash);
+    if let Some((header, sealed_hash)) = header {
+        out.raw(sealed_hash).raw(&header.encode());
     }
     out
 }
@@ -347,6 +383,10 @@ mod tests {
         }
     }
 
+    fn decode(bytes: &[u8]) -> Result<SealedHeader, DecodeError> {
+        SealedHeader::decode(bytes, || None)
+    }
+
     fn reauthor(replaced: usize) -> SealedHeader {
         let replaces = (0..replaced as u64).map(|n| u64::MAX - 99 + n).collect();
         SealedHeader { kind: EntryKind::REAUTHOR, replaces, ..header(DEPS_MAX) }
@@ -355,11 +395,11 @@ mod tests {
     #[test]
     fn headers_open_in_their_place_only() {
         let sealed = cipher(1, 1).seal_header(u64::MAX, &header(2));
-        assert_eq!(cipher(1, 1).open_header(u64::MAX, &sealed), Ok(header(2)));
+        assert_eq!(cipher(1, 1).open_header(u64::MAX, &sealed, None), Ok(header(2)));
         for result in [
-            cipher(1, 1).open_header(u64::MAX - 1, &sealed),
-            cipher(2, 1).open_header(u64::MAX, &sealed),
-            cipher(1, 2).open_header(u64::MAX, &sealed),
+            cipher(1, 1).open_header(u64::MAX - 1, &sealed, None),
+            cipher(2, 1).open_header(u64::MAX, &sealed, None),
+            cipher(1, 2).open_header(u64::MAX, &sealed, None),
         ] {
             assert_eq!(result, Err(OpenFault::Seal));
         }
@@ -376,7 +416,7 @@ mod tests {
             ]
         };
         let open = |seq, header: &SealedHeader| {
-            cipher(1, 1).open_header(seq, &cipher(1, 1).seal_header(seq, header))
+            cipher(1, 1).open_header(seq, &cipher(1, 1).seal_header(seq, header), None)
         };
         assert_eq!(open(0, &none), Ok(none.clone()));
         for header in naming(5) {
@@ -387,36 +427,64 @@ mod tests {
     }
 
     #[test]
+    fn a_genesis_says_its_time_and_its_box_says_its_record() {
+        let box_hash = [3; 32];
+        let record = record_id(&cipher(1, 1).log().digest(), &box_hash);
+        let genesis = SealedHeader::genesis(record, WallTime(1_777_629_660_250));
+        assert_eq!(genesis.encode().len(), 7);
+        let sealed = cipher(1, 1).seal_header(0, &genesis);
+        assert_eq!(cipher(1, 1).open_header(0, &sealed, Some(&box_hash)), Ok(genesis.clone()));
+        let other = cipher(1, 1).open_header(0, &sealed, Some(&[4; 32])).unwrap();
+        assert_ne!(other.record, record);
+        let none = cipher(1, 1).open_header(0, &sealed, None);
+        assert!(matches!(none, Err(OpenFault::Malformed(_))));
+        let longer = [genesis.encode(), vec![0]].concat();
+        assert!(SealedHeader::decode(&longer, || Some(record)).is_err());
+    }
+
+    #[test]
     fn payloads_open_beside_their_header_with_their_box_only() {
-        let sealed = cipher(1, 1).seal_payload(5, &[1; 32], &[2; 16], b"text").unwrap();
-        assert_eq!(cipher(1, 1).open_payload(5, &[1; 32], &[2; 16], &sealed).unwrap(), b"text");
-        assert!(cipher(1, 1).open_payload(5, &[0; 32], &[2; 16], &sealed).is_err());
-        assert!(cipher(1, 1).open_payload(5, &[1; 32], &[0; 16], &sealed).is_err());
-        assert!(cipher(1, 1).open_payload(4, &[1; 32], &[2; 16], &sealed).is_err());
+        let (one, other) = (header(2), header(1));
+        let key = cipher(1, 1).record_key(&[2; 16]).unwrap();
+        let sealed = cipher(1, 1).seal_payload(5, (&one, &[1; 32]), &[2; 16], b"text").unwrap();
+        let open = |seq, header, hash: u8, key_box: u8| {
+            cipher(1, 1).open_payload(seq, (header, &[hash; 32]), &[key_box; 16], &sealed)
+        };
+        assert_eq!(open(5, &one, 1, 2).unwrap(), b"text");
+        assert!(open(5, &one, 0, 2).is_err());
+        assert!(open(5, &one, 1, 0).is_err());
+        assert!(open(4, &one, 1, 2).is_err());
+        assert!(open(5, &other, 1, 2).is_err());
+        let cipher = cipher(1, 1);
+        let place = (cipher.log(), &cipher.epoch());
+        let open =
+            |header| LogCipher::open_payload_with(&key, place, 5, (header, &[1; 32]), &sealed);
+        assert_eq!(open(&one).unwrap(), b"text");
+        assert!(open(&other).is_err());
     }
 
     #[test]
     fn the_number_of_dependencies_is_bounded() {
         let most = header(DEPS_MAX);
-        assert_eq!(SealedHeader::decode(&most.encode()), Ok(most.clone()));
-        assert!(SealedHeader::decode(&header(DEPS_MAX + 1).encode()).is_err());
+        assert_eq!(decode(&most.encode()), Ok(most.clone()));
+        assert!(decode(&header(DEPS_MAX + 1).encode()).is_err());
         let mut unordered = header(2);
         unordered.deps.reverse();
-        assert!(SealedHeader::decode(&unordered.encode()).is_err());
+        assert!(decode(&unordered.encode()).is_err());
     }
 
     #[test]
     fn what_an_entry_replaces_is_bounded_and_costs_other_kinds_nothing() {
         let most = reauthor(REPLACES_MAX);
-        assert_eq!(SealedHeader::decode(&most.encode()), Ok(most.clone()));
+        assert_eq!(decode(&most.encode()), Ok(most.clone()));
         assert_eq!(cipher(1, 1).seal_header(u64::MAX, &most).len(), SEALED_BYTES_MAX);
-        assert!(SealedHeader::decode(&reauthor(REPLACES_MAX + 1).encode()).is_err());
+        assert!(decode(&reauthor(REPLACES_MAX + 1).encode()).is_err());
         let mut unordered = reauthor(2);
         unordered.replaces.reverse();
-        assert!(SealedHeader::decode(&unordered.encode()).is_err());
+        assert!(decode(&unordered.encode()).is_err());
         let change = SealedHeader { kind: EntryKind::CHANGE, replaces: vec![], ..most.clone() };
         assert_eq!(change.encode().len() + 1 + 10 * REPLACES_MAX, most.encode().len());
         let ignored = SealedHeader { kind: EntryKind::CHANGE, ..most };
-        assert_eq!(SealedHeader::decode(&ignored.encode()), Ok(change));
+        assert_eq!(decode(&ignored.encode()), Ok(change));
     }
 }

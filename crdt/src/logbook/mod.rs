@@ -529,6 +529,11 @@ impl Passed<'_> {
         self.walked.short.sealed
     }
 
+    /// The hash of the key box, present or destroyed.
+    pub(crate) const fn box_hash(&self) -> Option<&Digest> {
+        self.walked.header.key_box.as_ref()
+    }
+
     /// All of it.
     pub(crate) fn stored(&self) -> StoredEntry {
         self.walked.stored()

@@ -1,7 +1,12 @@
-//! Payloads: what is sealed into an entry about a record. The first byte is the codec: 0 is plain;
-//! a codec that this version does not know leaves the entry closed.
+//! Payloads: what is sealed into an entry about a record. The first byte is the codec: 0 is plain, 1
+//! says that the change in it is stripped ([`crate::change::strip`]); a codec that this version does
+//! not know leaves the entry closed.
+
+use std::borrow::Cow;
 
 use crate::bounds::DEPS_MAX;
+use crate::change::strip::{Implied, StripError, expand, read, strip};
+use crate::change::{Change, decode, encode};
 use crate::codec::{DecodeError, Reader, Write as _};
 use crate::hash::{Digest, Domain};
 use crate::id::{EntryId, RecordId};
@@ -10,6 +15,7 @@ use super::kind::Kind;
 use super::label::{LABEL_BYTES_MAX, Label};
 
 pub(super) const CODEC_PLAIN: u8 = 0;
+const CODEC_STRIPPED: u8 = 1;
 
 /// The id of a record: drawn from the log of its genesis and the hash of the key box there, so that
 /// nobody else can begin a record of the same id; random, because the box is. The hash stands in
@@ -32,8 +38,85 @@ pub enum Writers {
     Compartment = 1,
 }
 
+/// A change as a payload carries it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Carried<'a> {
+    /// Codec 0: the chunk.
+    Plain(&'a [u8]),
+    /// Codec 1: what the entry does not say.
+    Stripped(Cow<'a, [u8]>),
+}
+
+impl<'a> Carried<'a> {
+    /// The shortest form of a chunk: stripped, if that is shorter and gives back the same bytes.
+    #[must_use]
+    pub fn of(chunk: &'a [u8], implied: &Implied) -> Self {
+        match stripped(chunk, implied) {
+            Some(bytes) if bytes.len() < chunk.len() => Self::Stripped(bytes.into()),
+            _ => Self::Plain(chunk),
+        }
+    }
+
+    /// The chunk, as the actor's change `seq` that builds on the changes `deps`.
+    pub fn chunk(
+        &self,
+        implied: &Implied,
+        seq: u64,
+        deps: &[Digest],
+    ) -> Result<Cow<'_, [u8]>, StripError> {
+        let Self::Stripped(bytes) = self else { return Ok(self.bytes().into()) };
+        let mut deps = deps.to_vec();
+        deps.sort_unstable();
+        Ok(encode(&Change { seq, deps, ..expand(bytes, implied)? }).into())
+    }
+
+    /// What the change does, where it need not be known what it builds on: `seq` and `deps` are those
+    /// of a plain one and nothing else. None if it cannot be read.
+    #[must_use]
+    pub fn change(&self, implied: &Implied) -> Option<Change> {
+        match self {
+            Self::Plain(chunk) => decode(chunk).ok(),
+            Self::Stripped(bytes) => expand(bytes, implied).ok(),
+        }
+    }
+
+    /// Whether there is no change.
+    #[must_use]
+    pub const fn is_none(&self) -> bool {
+        matches!(self, Self::Plain([]))
+    }
+
+    const fn codec(&self) -> u8 {
+        match self {
+            Self::Plain(_) => CODEC_PLAIN,
+            Self::Stripped(_) => CODEC_STRIPPED,
+        }
+    }
+
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Plain(chunk) => chunk,
+            Self::Stripped(bytes) => bytes,
+        }
+    }
+
+    /// All that is left of a payload.
+    fn read(codec: u8, reader: &mut Reader<'a>) -> Result<Self, DecodeError> {
+        let bytes = reader.take(reader.left(), "change")?;
+        Ok(if codec == CODEC_PLAIN { Self::Plain(bytes) } else { Self::Stripped(bytes.into()) })
+    }
+}
+
+/// The stripped form of a chunk, if it gives back the same bytes.
+fn stripped(chunk: &[u8], implied: &Implied) -> Option<Vec<u8>> {
+    let change = decode(chunk).ok()?;
+    let bytes = strip(&change, implied)?;
+    let back = Change { seq: change.seq, deps: change.deps, ..read(&bytes, implied).ok()? };
+    (encode(&back) == chunk).then_some(bytes)
+}
+
 /// The payload of an entry that begins a record:
-/// `codec (1) || kind (1) || writers (1) || label (bytes) || change`.
+/// `codec (1) || kind << 1 | writers (1) || label (bytes) || change`.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Genesis<'a> {
     /// What the record is about.
@@ -43,49 +126,47 @@ pub struct Genesis<'a> {
     /// Its first label.
     pub label: Label,
     /// Its first Automerge change.
-    pub change: &'a [u8],
+    pub change: Carried<'a>,
 }
 
 impl<'a> Genesis<'a> {
     /// The payload's bytes.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
-        let mut out = vec![CODEC_PLAIN, self.kind as u8, self.writers as u8];
-        out.bytes(&self.label.encode()).raw(self.change);
+        let mut out = vec![self.change.codec(), (self.kind as u8) << 1 | self.writers as u8];
+        out.bytes(&self.label.encode()).raw(self.change.bytes());
         out
     }
 
     /// Reads a payload. A label that this version cannot read is the most restrictive one.
     pub fn decode(bytes: &'a [u8]) -> Result<Self, DecodeError> {
         let mut reader = Reader::new(bytes);
-        plain(&mut reader)?;
+        let codec = read_codec(&mut reader, CODEC_STRIPPED)?;
         let at = reader.at();
-        let kind = Kind::from_u8(reader.u8("record kind")?)
+        let kind_and_writers = reader.u8("record kind")?;
+        let kind = Kind::from_u8(kind_and_writers >> 1)
             .ok_or(DecodeError::Invalid { at, what: "record kind" })?;
-        let at = reader.at();
-        let writers = match reader.u8("writers")? {
+        let writers = match kind_and_writers & 1 {
             0 => Writers::Originator,
-            1 => Writers::Compartment,
-            _ => return reader.invalid(at, "writers"),
+            _ => Writers::Compartment,
         };
         let label = reader.bytes(LABEL_BYTES_MAX, "label")?;
         let label = Label::decode_or_most_restrictive(label);
-        let change = reader.take(reader.left(), "change")?;
-        Ok(Self { kind, writers, label, change })
+        Ok(Self { kind, writers, label, change: Carried::read(codec, &mut reader)? })
     }
 }
 
 /// The payload of an entry that changes a record: `codec (1) || change`.
 #[must_use]
-pub fn encode_change(change: &[u8]) -> Vec<u8> {
-    [&[CODEC_PLAIN], change].concat()
+pub fn encode_change(change: &Carried<'_>) -> Vec<u8> {
+    [&[change.codec()], change.bytes()].concat()
 }
 
 /// Reads the payload of a change.
-pub fn decode_change(bytes: &[u8]) -> Result<&[u8], DecodeError> {
+pub fn decode_change(bytes: &[u8]) -> Result<Carried<'_>, DecodeError> {
     let mut reader = Reader::new(bytes);
-    plain(&mut reader)?;
-    reader.take(reader.left(), "change")
+    let codec = read_codec(&mut reader, CODEC_STRIPPED)?;
+    Carried::read(codec, &mut reader)
 }
 
 /// The payload of a label statement:
@@ -131,13 +212,16 @@ impl LabelStatement {
     }
 }
 
+/// The codec of what knows no other.
 pub(super) fn plain(reader: &mut Reader<'_>) -> Result<(), DecodeError> {
+    read_codec(reader, CODEC_PLAIN).map(drop)
+}
+
+/// The codec, up to the last that such a payload may have.
+fn read_codec(reader: &mut Reader<'_>, last: u8) -> Result<u8, DecodeError> {
     let at = reader.at();
-    if reader.u8("payload codec")? == CODEC_PLAIN {
-        Ok(())
-    } else {
-        reader.invalid(at, "payload codec")
-    }
+    let codec = reader.u8("payload codec")?;
+    if codec <= last { Ok(codec) } else { reader.invalid(at, "payload codec") }
 }
 
 #[cfg(test)]
@@ -151,22 +235,30 @@ mod tests {
             kind: Kind::Alert,
             writers: Writers::Compartment,
             label: label.clone(),
-            change: &[1, 2, 3],
+            change: Carried::Plain(&[1, 2, 3]),
         };
         assert_eq!(Genesis::decode(&genesis.encode()), Ok(genesis.clone()));
+        let stripped = Genesis { change: Carried::Stripped(Cow::Owned(vec![4])), ..genesis };
+        assert_eq!(Genesis::decode(&stripped.encode()), Ok(stripped.clone()));
         let statement = LabelStatement { label, cites: vec![EntryId([1; 32]), EntryId([2; 32])] };
         let bytes = statement.encode();
         assert_eq!(LabelStatement::decode(&bytes), Ok(statement));
         for len in 0..bytes.len() {
             assert!(LabelStatement::decode(&bytes[..len]).is_err());
         }
-        assert_eq!(decode_change(&encode_change(&[9])), Ok(&[9][..]));
-        assert!(decode_change(&[7, 9]).is_err());
+        for change in [Carried::Plain(&[9]), Carried::Stripped(Cow::Owned(vec![9]))] {
+            assert_eq!(decode_change(&encode_change(&change)), Ok(change.clone()));
+            assert!(!change.is_none());
+        }
+        assert_eq!(decode_change(&[0]).map(|change| change.is_none()), Ok(true));
+        assert_eq!(decode_change(&[1]).map(|change| change.is_none()), Ok(false));
+        assert!(decode_change(&[2, 9]).is_err());
+        assert!(LabelStatement::decode(&[&[1], &bytes[1..]].concat()).is_err());
     }
 
     #[test]
     fn a_label_of_another_version_is_the_most_restrictive() {
-        let mut bytes = vec![0, Kind::Alert as u8, 0];
+        let mut bytes = vec![0, (Kind::Alert as u8) << 1];
         bytes.bytes(&[0xff, 0xff]).raw(&[1]);
         assert_eq!(Genesis::decode(&bytes).unwrap().label, Label::most_restrictive());
     }

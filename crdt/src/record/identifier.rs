@@ -120,6 +120,16 @@ pub fn un_locode(text: &str) -> Result<(), String> {
     )
 }
 
+/// Cell of the geohash (G. Niemeyer, 2008): 1 to 12 characters of its base 32; eight are a cell of 38
+/// by 19 metres at the equator.
+pub fn geohash(text: &str) -> Result<(), String> {
+    let digit = |b: u8| b.is_ascii_digit() || b.is_ascii_lowercase() && !b"ailo".contains(&b);
+    require(
+        (1..=12).contains(&text.len()) && text.bytes().all(digit),
+        "a geohash has one to twelve digits and small letters without a, i, l and o, such as s4t2vw1x",
+    )
+}
+
 /// Script (ISO 15924).
 pub fn script(text: &str) -> Result<(), String> {
     let lower = |rest: &[u8]| rest.iter().all(u8::is_ascii_lowercase);
@@ -270,6 +280,7 @@ mod tests {
         table(country, &["NE"], &["ne", "NER"]);
         table(state, &["D", "NE", "UTO"], &["NERA", "n"]);
         table(un_locode, &["NGLOS", "NE2AB"], &["NGLO", "NG1OS", "nglos"]);
+        table(geohash, &["s", "s4t2vw1x", "0123456789bz"], &["", "s4a", "S4", "s4t2vw1xs4t2v"]);
         table(script, &["Latn", "Arab"], &["latn", "LATN", "Lat"]);
     }
 

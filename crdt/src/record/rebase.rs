@@ -4,8 +4,8 @@
 //! record. It *discloses* entries: for each its sealed header in clear, and the record key that opens
 //! its payload. Everything replicates, so a newcomer holds the ciphertexts already; it opens the
 //! payloads that their authors sealed and signed, and comes to the same document, with the same
-//! history. Who writes a rebase can lie about a header, and about nothing else: a key that is not the
-//! payload's opens nothing, because the seal is bound to the entry's place and to the sealed header.
+//! history. Who writes a rebase cannot lie: a payload is sealed in the entry's place, beside its header
+//! and that one's sealed form, and opens with another key or beside another header no more.
 
 use crate::bounds::SEALED_HEADER_BYTES_MAX;
 use crate::codec::{DecodeError, Reader, Write as _};
@@ -122,8 +122,10 @@ pub fn decode(
         let mut entries: Vec<(u64, SealedHeader)> = Vec::new();
         for _ in 0..count {
             let seq = reader.number("seq")?;
-            let header =
-                SealedHeader::decode(reader.bytes(SEALED_HEADER_BYTES_MAX, "disclosed header")?)?;
+            let header = SealedHeader::decode(
+                reader.bytes(SEALED_HEADER_BYTES_MAX, "disclosed header")?,
+                || Some(record),
+            )?;
             let follows = entries.last().is_none_or(|(last, _)| *last < seq);
             if !follows || header.record != record || header.last_named() >= Some(seq) {
                 return reader.invalid(at, "disclosed entries");

@@ -12,6 +12,7 @@ use serde_json::{Map, Value, json};
 use super::annotation::{Assessment, Note, Opinion, Relationship, Report};
 use super::common::Common;
 use super::event::{Crossing, Incident, Location, Route, Seizure, Sighting};
+use super::genesis::{Carried, encode_change};
 use super::kind::Kind;
 use super::schema::{Field, Shape};
 use super::subject::{
@@ -22,6 +23,8 @@ use super::typed::Typed;
 use super::validate::{PROBLEMS_MAX, validate};
 use super::vocabulary::{Sex, Term};
 use super::work::{Alert, Case, Hit, Message, Request, Task};
+use crate::change::first_change;
+use crate::change::strip::Implied;
 
 /// Calls a generic function once for each typed struct.
 macro_rules! for_each_kind {
@@ -440,6 +443,55 @@ fn real_stix_objects_fit_the_views_of_their_kinds() {
             *count += 1;
         }
     }
+    let Some(bundles) = stix_bundles() else { return };
+    let (mut objects, mut typed) = (0, 0);
+    for object in bundles.iter().flat_map(|(_, objects)| objects) {
+        let map = object.as_object().unwrap();
+        let kind = Kind::from_stix_type(map["type"].as_str().unwrap(), map);
+        let common: Common = serde_json::from_value(object.clone()).unwrap();
+        assert_eq!(common.stix_type.as_deref(), map["type"].as_str());
+        for_each_kind!(read(kind, object, &mut typed));
+        objects += 1;
+    }
+    eprintln!("{objects} objects, {typed} with a kind of their own");
+    assert!(objects > 1_000 && typed > 500, "{objects} objects, {typed} with a kind of their own");
+}
+
+/// What the public STIX examples take as changes: every one is stripped, and comes back.
+#[test]
+fn real_stix_objects_are_smaller_stripped() {
+    let Some(bundles) = stix_bundles() else { return };
+    let implied = Implied { actor: [7; 16], time: 1_777_629_660_250, first: true };
+    let (mut all_plain, mut all_stripped) = (0, 0);
+    for (name, objects) in bundles {
+        let (mut plain, mut stripped) = (0, 0);
+        for object in &objects {
+            let fields = object.as_object().unwrap();
+            let built = first_change(implied.actor, implied.time, fields).unwrap();
+            for (n, built) in built.iter().enumerate() {
+                let implied = Implied { first: n == 0, ..implied };
+                let change = Carried::of(&built.bytes, &implied);
+                assert!(matches!(change, Carried::Stripped(_)), "{object}");
+                plain += 1 + built.bytes.len();
+                stripped += encode_change(&change).len();
+            }
+        }
+        let each = |bytes: usize| bytes / objects.len().max(1);
+        eprintln!(
+            "{name}: {} objects, {} bytes each plain, {} stripped ({} %)",
+            objects.len(),
+            each(plain),
+            each(stripped),
+            100 * stripped / plain.max(1),
+        );
+        all_plain += plain;
+        all_stripped += stripped;
+    }
+    assert!(all_stripped * 10 < all_plain * 9, "{all_stripped} of {all_plain} bytes");
+}
+
+/// The public STIX examples by file, where they stand beside the workspace.
+fn stix_bundles() -> Option<Vec<(String, Vec<Value>)>> {
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR"));
     let given = std::env::var_os("TEARLINE_DATA").map(Into::into);
     let beside = workspace.ancestors().map(|folder| folder.join("shared/data"));
@@ -448,24 +500,18 @@ fn real_stix_objects_fit_the_views_of_their_kinds() {
         // Straight to the stream: the harness keeps what the macros print.
         let missing = "NOT RUN: no shared/data beside the workspace and no TEARLINE_DATA";
         writeln!(std::io::stderr(), "{missing}").unwrap();
-        return;
+        return None;
     };
-    let (mut objects, mut typed) = (0, 0);
+    let mut bundles = Vec::new();
     for file in std::fs::read_dir(data.join("stix")).unwrap() {
         let path = file.unwrap().path();
-        if path.extension().is_none_or(|extension| extension != "json") {
-            continue;
-        }
-        let bundle: Value = serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
-        for object in bundle["objects"].as_array().unwrap() {
-            let map = object.as_object().unwrap();
-            let kind = Kind::from_stix_type(map["type"].as_str().unwrap(), map);
-            let common: Common = serde_json::from_value(object.clone()).unwrap();
-            assert_eq!(common.stix_type.as_deref(), map["type"].as_str());
-            for_each_kind!(read(kind, object, &mut typed));
-            objects += 1;
+        if path.extension().is_some_and(|extension| extension == "json") {
+            let text = std::fs::read_to_string(&path).unwrap();
+            let bundle: Value = serde_json::from_str(&text).unwrap();
+            let name = path.file_name().unwrap().to_string_lossy().into_owned();
+            bundles.push((name, bundle["objects"].as_array().unwrap().clone()));
         }
     }
-    eprintln!("{objects} objects, {typed} with a kind of their own");
-    assert!(objects > 1_000 && typed > 500, "{objects} objects, {typed} with a kind of their own");
+    bundles.sort_by(|(a, _), (b, _)| a.cmp(b));
+    Some(bundles)
 }

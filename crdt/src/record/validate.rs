@@ -218,8 +218,11 @@ impl Problems {
     }
 
     fn alert(&mut self, record: &Map<String, Value>) {
-        if !["subject_refs", "description"].iter().any(|name| record.contains_key(*name)) {
-            self.add("", "an alert needs subject_refs, or a description of whom to look out for");
+        if !["subject_refs", "plate", "description"].iter().any(|name| record.contains_key(*name)) {
+            self.add(
+                "",
+                "an alert needs subject_refs, a plate, or a description of whom to look for",
+            );
         }
         let is_check = text(record, "action_to_take") == Some("check");
         match (is_check, record.contains_key("check_kind")) {

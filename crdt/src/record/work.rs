@@ -1,6 +1,6 @@
 //! What agencies do together: alerts, hits, cases, requests, tasks, messages.
 
-use super::identifier::{country, reference, time};
+use super::identifier::{country, geohash, reference, time};
 use super::schema::{Shape, view};
 use super::vocabulary::{
     ActionToTake, AlertState, CaseState, CheckKind, HitState, NoticeColour, Precedence, Purpose,
@@ -12,6 +12,10 @@ view! {
     Alert {
         /// Whom or what to look out for.
         subject_refs: Vec<String> = Shape::List(&Shape::Ruled(reference)),
+        /// Plate of the vehicle to look out for: with it the alert needs no other record.
+        plate: Option<String> = Shape::Text,
+        /// Where it was last seen or is expected: a cell of the geohash.
+        place: Option<String> = Shape::Ruled(geohash),
         /// What to do.
         action_to_take: Option<Term<ActionToTake>> = Shape::word::<ActionToTake>(),
         /// How to check.

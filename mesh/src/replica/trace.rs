@@ -141,7 +141,7 @@ impl<S: Store> Replica<S> {
         let cipher = ciphers
             .entry(entry.epoch)
             .or_insert_with(|| LogCipher::new(*log, entry.epoch, keys.clone()));
-        cipher.open_header(seq, &entry.sealed).ok()
+        cipher.open_header(seq, &entry.sealed, entry.box_hash.as_ref()).ok()
     }
 
     /// The compartments and epochs of which a device was sealed a secret, as far as is held here. To whom a

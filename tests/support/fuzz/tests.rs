@@ -3,7 +3,7 @@
 use automerge::transaction::Transactable as _;
 use automerge::{ActorId, AutoCommit, ObjType, ROOT};
 use serde_json::{Map, Value, json};
-use tearline_crdt::change::first_change;
+use tearline_crdt::change::{decode, first_change};
 use tearline_crdt::entry::run::{NewEntry, write_segment};
 use tearline_crdt::entry::sealed::EntryKind;
 use tearline_crdt::entry::{NO_EPOCH, SUITE};
@@ -67,6 +67,11 @@ fn hostile_runs_get_past_the_first_check() {
 #[test]
 fn hostile_changes() {
     attack("gate", gate, &changes(), GATE_ROUNDS);
+}
+
+#[test]
+fn hostile_stripped_changes() {
+    attack("stripped", stripped, &stripped_changes(), GATE_ROUNDS);
 }
 
 #[test]
@@ -338,7 +343,30 @@ fn bomb() -> Vec<u8> {
 fn change(fields: Value) -> Vec<u8> {
     let Value::Object(fields) = fields else { unreachable!("fields are an object") };
     let fields: Map<String, Value> = fields;
-    first_change(GATE_ACTOR, 1_700_000_000, &fields).unwrap().remove(0).bytes
+    first_change(GATE_ACTOR, GATE_TIME, &fields).unwrap().remove(0).bytes
+}
+
+/// Those changes and an alert in their stripped form, each as a first change and as a later one.
+fn stripped_changes() -> Vec<Vec<u8>> {
+    let alert = json!({
+        "action_to_take": "seize",
+        "latitude": 13.45,
+        "place": "s4t2vw1x",
+        "plate": "CT 1234 AB",
+        "subject_refs": ["vehicle--3f0a6d0e-8a2c-4a51-9d0b-5f2f3f6f1c11"],
+        "valid_from": "2023-11-14T21:55:00Z",
+    });
+    let mut seeds = Vec::new();
+    for chunk in changes().into_iter().chain([change(alert)]) {
+        let Ok(change) = decode(&chunk) else { continue };
+        for first in [false, true] {
+            let implied = Implied { actor: GATE_ACTOR, time: GATE_TIME, first };
+            let bytes = strip(&change, &implied).unwrap();
+            seeds.push([&[u8::from(first)], &bytes[..]].concat());
+        }
+    }
+    assert!(seeds.len() > 8);
+    seeds
 }
 
 fn files() -> Vec<Vec<u8>> {

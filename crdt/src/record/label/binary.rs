@@ -2,19 +2,24 @@
 //!
 //! ```text
 //! most restrictive:  0
-//! any other:         1 || tlp (1) || pap (1) || handling (bits) || purposes (0, or 1 + bits)
-//!                    || count || grading (1)...       ascending
-//!                    || count || legal basis (text)... ascending
-//!                    || categories (bits) || special categories (bits)
-//!                    || review (0, or 1 + day) || expiry (0, or 1 + day)
-//!                    || count || caveat (text)...      ascending
+//! any other:         1 + tlp + 5 * pap (1), and 128 if more follows
+//!                    || parts (bits) || those present:
+//!                       0 count || grading (1)...        ascending
+//!                       1 handling (bits)
+//!                       2 purposes (bits)
+//!                       3 review (day)
+//!                       4 expiry (day)
+//!                       5 count || legal basis (text)... ascending
+//!                       6 count || caveat (text)...      ascending
+//!                       7 categories (bits)
+//!                       8 special categories (bits)
 //! ```
 //!
 //! Numbers, texts and counts are those of [`crate::codec`]. A set of words is a number whose bit n
-//! stands for the word with the wire number n. A grading is `scale << 6 | source << 3 |
-//! information`, with scale 0 for Admiralty and 1 for Europol.
+//! stands for the word with the wire number n; of the parts only the purposes can be empty. A grading
+//! is `scale << 6 | source << 3 | information`, with scale 0 for Admiralty and 1 for Europol.
 //!
-//! A format byte, word or bit that this version does not know is an error, never skipped: it may
+//! A first byte, word or bit that this version does not know is an error, never skipped: it may
 //! be a restriction. Who has to go on with such a label uses [`Label::decode_or_most_restrictive`].
 
 use std::collections::BTreeSet;
@@ -27,7 +32,8 @@ use crate::record::day::Day;
 use crate::record::vocabulary::Vocabulary;
 
 const MOST_RESTRICTIVE: u8 = 0;
-const FORMAT: u8 = 1;
+/// Set in the first byte if there is more than colours.
+const MORE: u8 = 1 << 7;
 const EUROPOL_BIT: u8 = 1 << 6;
 
 impl Label {
@@ -38,44 +44,92 @@ impl Label {
         if self.unknown || !self.is_bounded() {
             return vec![MOST_RESTRICTIVE];
         }
-        let mut out = Vec::new();
-        out.raw(&[FORMAT, self.tlp.number(), self.pap.number()]).number(bits(&self.handling));
-        out.number(self.purposes.as_ref().map_or(0, |purposes| (bits(purposes) << 1) | 1));
-        out.number(self.grading.len() as u64);
-        for grading in &self.grading {
-            out.raw(&[grading_byte(*grading)]);
+        let parts = self.parts();
+        let present = (0u32..).zip(&parts).filter(|(_, part)| !part.is_empty());
+        let bits = present.fold(0, |bits, (part, _)| bits | 1 << part);
+        let more = if bits == 0 { 0 } else { MORE };
+        let mut out = vec![(1 + self.tlp.number() + COLOURS * self.pap.number()) | more];
+        if bits != 0 {
+            out.number(bits);
         }
-        write_texts(&mut out, &self.legal_basis);
-        out.number(bits(&self.categories)).number(bits(&self.special_categories));
-        for day in [self.review_by, self.expires] {
-            out.number(day.map_or(0, |day| u64::from(day.number()) + 1));
-        }
-        write_texts(&mut out, &self.caveats);
+        parts.iter().for_each(|part| out.extend(part));
         out
+    }
+
+    /// The parts beside the colours, in their order; nothing where there is none.
+    fn parts(&self) -> [Vec<u8>; 9] {
+        let number = |number: Option<u64>| {
+            let mut out = Vec::new();
+            if let Some(number) = number {
+                out.number(number);
+            }
+            out
+        };
+        let day = |day: Option<Day>| number(day.map(|day| u64::from(day.number())));
+        let mut gradings = number(Some(self.grading.len() as u64).filter(|count| *count > 0));
+        gradings.extend(self.grading.iter().map(|grading| grading_byte(*grading)));
+        [
+            gradings,
+            number(some_bits(&self.handling)),
+            number(self.purposes.as_ref().map(bits)),
+            day(self.review_by),
+            day(self.expires),
+            write_texts(&self.legal_basis),
+            write_texts(&self.caveats),
+            number(some_bits(&self.categories)),
+            number(some_bits(&self.special_categories)),
+        ]
     }
 
     /// Reads what [`Label::encode`] wrote.
     pub fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
         let at = reader.at();
-        match reader.u8("label format")? {
-            MOST_RESTRICTIVE => return Ok(Self::most_restrictive()),
-            FORMAT => {}
-            _ => return reader.invalid(at, "label format"),
+        let first = reader.u8("label's colours")?;
+        let Some(colours) = (first & !MORE).checked_sub(1) else {
+            return if first == MOST_RESTRICTIVE {
+                Ok(Self::most_restrictive())
+            } else {
+                reader.invalid(at, "label's colours")
+            };
+        };
+        let invalid = DecodeError::Invalid { at, what: "label's colours" };
+        let tlp = Vocabulary::from_number(colours % COLOURS).ok_or(invalid)?;
+        let pap = Vocabulary::from_number(colours / COLOURS).ok_or(invalid)?;
+        let at = reader.at();
+        let parts = if first & MORE != 0 { reader.number("label's parts")? } else { 0 };
+        if parts >= 1 << PARTS || (first & MORE != 0 && parts == 0) {
+            return reader.invalid(at, "label's parts");
         }
-        Ok(Self {
-            unknown: false,
-            tlp: read_word(reader, "TLP colour")?,
-            pap: read_word(reader, "PAP colour")?,
-            handling: read_bits(reader, 0, "handling codes")?,
-            purposes: read_purposes(reader)?,
-            grading: read_gradings(reader)?,
-            legal_basis: read_texts(reader, "legal basis")?,
-            categories: read_bits(reader, 0, "data-subject categories")?,
-            special_categories: read_bits(reader, 0, "special categories")?,
-            review_by: read_day(reader, "review date")?,
-            expires: read_day(reader, "expiry date")?,
-            caveats: read_texts(reader, "caveat")?,
-        })
+        let has = |part: u32| parts >> part & 1 == 1;
+        let mut label = Self { tlp, pap, ..Self::unrestricted() };
+        if has(0) {
+            label.grading = read_gradings(reader)?;
+        }
+        if has(1) {
+            label.handling = read_some_bits(reader, "handling codes")?;
+        }
+        if has(2) {
+            label.purposes = Some(read_bits(reader, "purposes")?);
+        }
+        if has(3) {
+            label.review_by = Some(read_day(reader, "review date")?);
+        }
+        if has(4) {
+            label.expires = Some(read_day(reader, "expiry date")?);
+        }
+        if has(5) {
+            label.legal_basis = read_texts(reader, "legal basis")?;
+        }
+        if has(6) {
+            label.caveats = read_texts(reader, "caveat")?;
+        }
+        if has(7) {
+            label.categories = read_some_bits(reader, "data-subject categories")?;
+        }
+        if has(8) {
+            label.special_categories = read_some_bits(reader, "special categories")?;
+        }
+        Ok(label)
     }
 
     /// The label that these bytes are, all of them; the most restrictive one if they are none,
@@ -93,35 +147,42 @@ fn bits<V: Vocabulary>(set: &BTreeSet<V>) -> u64 {
     set.iter().fold(0, |bits, value| bits | 1 << value.number())
 }
 
-/// A set of words, above `flags` bits that are not words.
+/// Those of a set that has any.
+fn some_bits<V: Vocabulary>(set: &BTreeSet<V>) -> Option<u64> {
+    Some(bits(set)).filter(|bits| *bits != 0)
+}
+
 fn read_bits<V: Vocabulary>(
     reader: &mut Reader<'_>,
-    flags: u32,
     what: &'static str,
 ) -> Result<BTreeSet<V>, DecodeError> {
     let at = reader.at();
-    let found = reader.number(what)? >> flags;
+    let found = reader.number(what)?;
     let set: BTreeSet<V> =
         V::ALL.iter().copied().filter(|value| found >> value.number() & 1 == 1).collect();
     if bits(&set) == found { Ok(set) } else { reader.invalid(at, what) }
 }
 
-fn read_purposes<V: Vocabulary>(
+fn read_some_bits<V: Vocabulary>(
     reader: &mut Reader<'_>,
-) -> Result<Option<BTreeSet<V>>, DecodeError> {
+    what: &'static str,
+) -> Result<BTreeSet<V>, DecodeError> {
     let at = reader.at();
-    let found = reader.clone().number("purposes")?;
-    let set = read_bits(reader, 1, "purposes")?;
-    match (found, found & 1) {
-        (0, _) => Ok(None),
-        (_, 1) => Ok(Some(set)),
-        _ => reader.invalid(at, "purposes"),
-    }
+    let set = read_bits(reader, what)?;
+    if set.is_empty() { reader.invalid(at, what) } else { Ok(set) }
 }
 
-fn read_word<V: Vocabulary>(reader: &mut Reader<'_>, what: &'static str) -> Result<V, DecodeError> {
+/// A count of things of which there are some.
+fn read_count(
+    reader: &mut Reader<'_>,
+    max: usize,
+    what: &'static str,
+) -> Result<usize, DecodeError> {
     let at = reader.at();
-    V::from_number(reader.u8(what)?).ok_or(DecodeError::Invalid { at, what })
+    match reader.count(max, what)? {
+        0 => reader.invalid(at, what),
+        count => Ok(count),
+    }
 }
 
 fn grading_byte(grading: Grading) -> u8 {
@@ -151,7 +212,7 @@ fn grading_from(byte: u8) -> Option<Grading> {
 fn read_gradings(reader: &mut Reader<'_>) -> Result<BTreeSet<Grading>, DecodeError> {
     const WHAT: &str = "grading";
     let mut set = BTreeSet::new();
-    for _ in 0..reader.count(LABEL_GRADINGS_MAX, WHAT)? {
+    for _ in 0..read_count(reader, LABEL_GRADINGS_MAX, WHAT)? {
         let at = reader.at();
         let grading =
             grading_from(reader.u8(WHAT)?).ok_or(DecodeError::Invalid { at, what: WHAT })?;
@@ -163,11 +224,15 @@ fn read_gradings(reader: &mut Reader<'_>) -> Result<BTreeSet<Grading>, DecodeErr
     Ok(set)
 }
 
-fn write_texts(out: &mut Vec<u8>, texts: &BTreeSet<String>) {
-    out.number(texts.len() as u64);
+fn write_texts(texts: &BTreeSet<String>) -> Vec<u8> {
+    let mut out = Vec::new();
+    if !texts.is_empty() {
+        out.number(texts.len() as u64);
+    }
     for text in texts {
         out.bytes(text.as_bytes());
     }
+    out
 }
 
 fn read_texts(
@@ -175,7 +240,7 @@ fn read_texts(
     what: &'static str,
 ) -> Result<BTreeSet<String>, DecodeError> {
     let mut set: BTreeSet<String> = BTreeSet::new();
-    for _ in 0..reader.count(LABEL_TEXTS_MAX, what)? {
+    for _ in 0..read_count(reader, LABEL_TEXTS_MAX, what)? {
         let at = reader.at();
         let text = reader.text(LABEL_TEXT_BYTES_MAX, what)?;
         if !is_label_text(text) || set.last().is_some_and(|last| last.as_str() >= text) {
@@ -186,14 +251,13 @@ fn read_texts(
     Ok(set)
 }
 
-fn read_day(reader: &mut Reader<'_>, what: &'static str) -> Result<Option<Day>, DecodeError> {
+fn read_day(reader: &mut Reader<'_>, what: &'static str) -> Result<Day, DecodeError> {
     let at = reader.at();
-    match reader.number_max(u64::from(Day::MAX.number()) + 1, what)?.checked_sub(1) {
-        None => Ok(None),
-        Some(days) => u32::try_from(days)
-            .ok()
-            .and_then(Day::from_number)
-            .map(Some)
-            .ok_or(DecodeError::Invalid { at, what }),
-    }
+    let days = reader.number_max(u64::from(Day::MAX.number()), what)?;
+    u32::try_from(days).ok().and_then(Day::from_number).ok_or(DecodeError::Invalid { at, what })
 }
+
+/// How many TLP colours there are.
+const COLOURS: u8 = 5;
+/// How many parts there can be beside the colours.
+const PARTS: u32 = 9;

@@ -37,8 +37,8 @@ pub const LABEL_TEXTS_MAX: usize = 16;
 pub const LABEL_TEXT_BYTES_MAX: usize = 80;
 /// Most gradings of one label.
 pub const LABEL_GRADINGS_MAX: usize = 16;
-/// Longest binary label: 2 lists of 16 texts of 81 bytes, 17 bytes of gradings, 6 bytes of format,
-/// colours, codes and list lengths, 4 of purposes, 3 of categories and 8 of dates.
+/// Longest binary label: 2 lists of 16 texts of 81 bytes, 17 bytes of gradings, 6 bytes of colours,
+/// parts, codes and list lengths, 4 of purposes, 3 of categories and 8 of dates.
 pub const LABEL_BYTES_MAX: usize = 2 * LABEL_TEXTS_MAX * (LABEL_TEXT_BYTES_MAX + 1) + 38;
 
 /// How a record may be handled, by whom it may be seen and for what it may be used.

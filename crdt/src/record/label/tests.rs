@@ -226,28 +226,34 @@ fn unknown_label_is_most_restrictive() {
 fn a_plain_label_is_short_on_the_wire() {
     let label: Label =
         "TLP:AMBER+STRICT PAP:GREEN H2 purpose=BorderOperation review 2027-01-01".parse().unwrap();
-    assert_eq!(label.encode(), [1, 3, 1, 4, 5, 0, 0, 0, 0, 0xd4, 0xa2, 1, 0, 0]);
+    assert_eq!(label.encode(), [0x89, 0b1110, 4, 2, 0xd3, 0xa2, 1]);
+    let label: Label = "TLP:AMBER".parse().unwrap();
+    assert_eq!(label.encode(), [3]);
 }
 
 #[test]
-fn unknown_words_and_bits_are_refused() {
-    let good = [1, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
-    assert_eq!(decode(&good).unwrap().tlp, Tlp::Amber);
-    for (at, byte, what) in [
-        (0, 2, "label format"),
-        (1, 5, "TLP colour"),
-        (2, 4, "PAP colour"),
-        (3, 16, "handling codes"),
-        (4, 2, "purposes"),
-        (7, 64, "data-subject categories"),
+fn unknown_words_bits_and_parts_are_refused() {
+    assert_eq!(decode(&[3]).unwrap().tlp, Tlp::Amber);
+    assert_eq!(decode(&[20]).unwrap().pap, Pap::Red);
+    for (bad, at, what) in [
+        (&[21][..], 0, "label's colours"),
+        (&[0x80], 0, "label's colours"),
+        (&[0x83, 0], 1, "label's parts"),
+        (&[0x83, 0x80, 4], 1, "label's parts"),
+        (&[0x83, 1, 0], 2, "grading"),
+        (&[0x83, 2, 16], 2, "handling codes"),
+        (&[0x83, 2, 0], 2, "handling codes"),
+        (&[0x83, 4, 0x80, 0x80, 0x80, 8], 2, "purposes"),
+        (&[0x83, 32, 0], 2, "legal basis"),
+        (&[0x83, 64, 0], 2, "caveat"),
+        (&[0x83, 0x80, 1, 64], 3, "data-subject categories"),
+        (&[0x83, 0x80, 2, 0], 3, "special categories"),
     ] {
-        let mut bad = good;
-        bad[at] = byte;
-        assert_eq!(decode(&bad), Err(DecodeError::Invalid { at, what }));
-        assert_eq!(Label::decode_or_most_restrictive(&bad), Label::most_restrictive());
+        assert_eq!(decode(bad), Err(DecodeError::Invalid { at, what }), "{bad:?}");
+        assert_eq!(Label::decode_or_most_restrictive(bad), Label::most_restrictive());
     }
-    let trailing = [&good[..], &[0]].concat();
-    assert!(matches!(decode(&trailing), Err(DecodeError::Trailing { count: 1, .. })));
+    assert!(decode(&[0x83, 4, 0]).unwrap().purposes.unwrap().is_empty());
+    assert!(matches!(decode(&[3, 0]), Err(DecodeError::Trailing { count: 1, .. })));
 }
 
 #[test]

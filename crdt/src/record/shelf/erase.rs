@@ -16,6 +16,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 
+use super::super::genesis::record_id;
 use super::disclosed;
 use super::later;
 use super::moved;
@@ -26,10 +27,8 @@ use crate::codec::{DecodeError, Reader, Write as _};
 use crate::entry::run::{RunFault, VerifiedEntry, VerifiedRun};
 use crate::entry::sealed::{EntryKind, LogCipher, SealedHeader};
 use crate::epoch::EpochKeys;
-use crate::hash::Digest;
 use crate::id::{Class, EntryId, EpochId, LogId, RecordId, StatementId};
 use crate::logbook::{LogNo, Logbook};
-use crate::record::genesis::record_id;
 use crate::store::{Batch, Space, Store, StoreError};
 use crate::time::WallTime;
 
@@ -152,15 +151,16 @@ impl Shelf {
         let mut ciphers = BTreeMap::new();
         let mut headers = Vec::new();
         let mut records = BTreeSet::new();
-        let digest = log.digest();
         for entry in run.entries() {
             let Some(keys) = keys.get(&entry.epoch) else { continue };
             let cipher = ciphers
                 .entry(entry.epoch)
                 .or_insert_with(|| LogCipher::new(*log, entry.epoch, keys.clone()));
-            let Ok(header) = cipher.open_header(entry.seq, run.sealed(entry)) else { continue };
+            let box_hash = entry.box_hash.as_ref();
+            let opened = cipher.open_header(entry.seq, run.sealed(entry), box_hash);
+            let Ok(header) = opened else { continue };
             let begins = gone.contains(&entry.seq)
-                && is_genesis(&header, &digest, entry.box_hash)
+                && header.kind == EntryKind::GENESIS
                 && standings.state(log, &entry.id).erased.is_some();
             if begins || self.erased.contains_key(&header.record) {
                 records.insert(header.record);
@@ -185,7 +185,7 @@ impl Shelf {
             return false;
         };
         let cipher = LogCipher::new(*run.log(), entry.epoch, keys.clone());
-        let header = cipher.open_header(entry.seq, run.sealed(entry));
+        let header = cipher.open_header(entry.seq, run.sealed(entry), entry.box_hash.as_ref());
         header.is_ok_and(|header| self.erased.contains_key(&header.record))
     }
 
@@ -312,11 +312,7 @@ impl Work<'_, '_> {
         }
         let (genesis, at) = (opened.id, self.desk.now);
         let statement = self.desk.standings.state(&self.log, &genesis).erased?;
-        is_genesis(&opened.header, &self.log_digest, opened.box_hash).then_some(Tombstone {
-            genesis,
-            statement,
-            at,
-        })
+        Some(Tombstone { genesis, statement, at })
     }
 
     /// The statement by which a record is to be destroyed whose genesis was disclosed.
@@ -361,8 +357,7 @@ pub fn record_at(desk: &Desk<'_>, log: &LogId, seq: u64) -> Result<Option<Record
         let bound = entry.box_hash.map(|hash| record_id(&log.digest(), &hash));
         return Ok(bound.filter(|record| records.contains(record)));
     };
-    let begins = is_genesis(&header, &log.digest(), entry.box_hash);
-    Ok(begins.then_some(header.record))
+    Ok((header.kind == EntryKind::GENESIS).then_some(header.record))
 }
 
 /// Where the entries of a record are that are listed here, whether or not it can be shown.
@@ -391,20 +386,11 @@ pub fn genesis_of(desk: &Desk<'_>, record: &RecordId) -> Result<Option<EntryId>,
     Ok(None)
 }
 
-/// Whether a header is that of a genesis to which its record is bound: known without the payload.
-fn is_genesis(header: &SealedHeader, log: &Digest, box_hash: Option<Digest>) -> bool {
-    header.kind == EntryKind::GENESIS
-        && header.run == 0
-        && header.deps.is_empty()
-        && header.own_deps.is_empty()
-        && box_hash.is_some_and(|hash| record_id(log, &hash) == header.record)
-}
-
 fn open_header(desk: &Desk<'_>, log: &LogId, seq: u64) -> Result<Option<SealedHeader>, StoreError> {
     let Some(entry) = desk.logbook.entry(desk.store, log, seq)? else { return Ok(None) };
     let Some(keys) = desk.keys.get(&entry.epoch) else { return Ok(None) };
     let cipher = LogCipher::new(*log, entry.epoch, keys.clone());
-    Ok(cipher.open_header(seq, &entry.sealed).ok())
+    Ok(cipher.open_header(seq, &entry.sealed, entry.box_hash.as_ref()).ok())
 }
 
 /// What the queue holds: an entry to be detached; or, with a record, the position in a log from

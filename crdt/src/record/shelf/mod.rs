@@ -35,7 +35,6 @@ use serde_json::{Map, Value};
 
 use crate::change;
 use crate::codec::{DecodeError, Reader as Bytes, Write as _};
-use crate::document;
 use crate::entry::NO_EPOCH;
 use crate::entry::run::{VerifiedEntry, VerifiedRun};
 use crate::entry::sealed::{EntryKind, LogCipher, SealedHeader};
@@ -47,7 +46,7 @@ use crate::logbook::{LogNo, Logbook};
 use crate::store::{Batch, Space, Store, StoreError};
 use crate::time::WallTime;
 
-use super::genesis::{Genesis, record_id};
+use super::genesis::Genesis;
 use super::kind::Kind;
 use super::label::Label;
 use super::receipt::{self, Receipts};
@@ -446,7 +445,8 @@ impl<'w, 'd> Work<'w, 'd> {
             self.disclosable(entry.seq);
             return Ok(());
         }
-        let Some(header) = self.header(entry.epoch, entry.seq, run.sealed(entry)) else {
+        let (sealed, box_hash) = (run.sealed(entry), entry.box_hash.as_ref());
+        let Some(header) = self.header(entry.epoch, entry.seq, sealed, box_hash) else {
             return Ok(());
         };
         let own_box = entry.key_box;
@@ -454,21 +454,18 @@ impl<'w, 'd> Work<'w, 'd> {
             None => own_box,
             Some(seq) => self.box_at(seq)?,
         };
-        let payload = self.payload(entry, run.payload(entry), key_box.as_ref());
-        self.judge(
-            shelf,
-            Opened {
-                place,
-                log: self.log,
-                epoch: entry.epoch,
-                id: entry.id,
-                header,
-                payload,
-                key_box: own_box,
-                box_hash: entry.box_hash,
-                disclosed: None,
-            },
-        )
+        let payload = self.payload(entry, &header, run.payload(entry), key_box.as_ref());
+        let opened = Opened {
+            place,
+            log: self.log,
+            epoch: entry.epoch,
+            id: entry.id,
+            header,
+            payload,
+            key_box: own_box,
+            disclosed: None,
+        };
+        self.judge(shelf, opened)
     }
 
     /// What rebases may disclose of this position decides something now, or nothing any more.
@@ -496,18 +493,25 @@ impl<'w, 'd> Work<'w, 'd> {
         Some(self.ciphers.entry(epoch).or_insert_with(|| LogCipher::new(log, epoch, keys.clone())))
     }
 
-    fn header(&mut self, epoch: EpochId, seq: u64, sealed: &[u8]) -> Option<SealedHeader> {
-        self.cipher(epoch)?.open_header(seq, sealed).ok()
+    fn header(
+        &mut self,
+        epoch: EpochId,
+        seq: u64,
+        sealed: &[u8],
+        box_hash: Option<&Digest>,
+    ) -> Option<SealedHeader> {
+        self.cipher(epoch)?.open_header(seq, sealed, box_hash).ok()
     }
 
     fn payload(
         &mut self,
         entry: &VerifiedEntry,
+        header: &SealedHeader,
         sealed: Option<&[u8]>,
         key_box: Option<&KeyBox>,
     ) -> Option<Vec<u8>> {
         let cipher = self.cipher(entry.epoch)?;
-        cipher.open_payload(entry.seq, &entry.sealed_hash, key_box?, sealed?).ok()
+        cipher.open_payload(entry.seq, (header, &entry.sealed_hash), key_box?, sealed?).ok()
     }
 
     /// The key box of another entry of this log.
@@ -558,19 +562,18 @@ impl<'w, 'd> Work<'w, 'd> {
     /// The short way for a record that is no more than a genesis: gate, read off, project. False
     /// if that does not settle it.
     fn show_genesis(&mut self, opened: &Opened, version: u64) -> Result<bool, StoreError> {
-        let Some(genesis) = self.sound_genesis(opened) else { return Ok(false) };
         let Opened { place, log, header, .. } = opened;
+        let is_genesis = header.kind == EntryKind::GENESIS;
+        let payload = opened.payload.as_deref().filter(|_| is_genesis);
+        let Some(Ok(genesis)) = payload.map(Genesis::decode) else { return Ok(false) };
         let standings = self.desk.standings;
         if standings.limit(log) <= place.seq || !standings.allows(log, genesis.kind, header.wall) {
             return Ok(false);
         }
-        let expected = Expected {
-            actor: document::actor(&self.log_digest, &opened.header.record, opened.header.run),
-            seq: 1,
-            deps: &[],
-            start_op: 1,
-        };
-        let Ok(admitted) = gate::admit(genesis.change, &expected) else { return Ok(false) };
+        let implied = opened.implied(&self.log_digest);
+        let expected = Expected { actor: implied.actor, seq: 1, deps: &[], start_op: 1 };
+        let Ok(chunk) = genesis.change.chunk(&implied, 1, &[]) else { return Ok(false) };
+        let Ok(admitted) = gate::admit(&chunk, &expected) else { return Ok(false) };
         let Some(fields) = change::to_json(admitted.change()) else { return Ok(false) };
         let origin = self.desk.standings.agency(&self.log.compartment, &self.log.device);
         let state = self.desk.standings.state(&self.log, &opened.id);
@@ -593,20 +596,6 @@ impl<'w, 'd> Work<'w, 'd> {
         };
         self.desk.projection.record(self.desk.store, self.batch, &view)?;
         Ok(true)
-    }
-
-    fn sound_genesis<'o>(&self, opened: &'o Opened) -> Option<Genesis<'o>> {
-        let header = &opened.header;
-        let bound =
-            opened.box_hash.is_some_and(|b| record_id(&self.log_digest, &b) == header.record);
-        let first = header.kind == EntryKind::GENESIS
-            && header.deps.is_empty()
-            && header.own_deps.is_empty()
-            && header.run == 0;
-        if !bound || !first {
-            return None;
-        }
-        Genesis::decode(opened.payload.as_deref()?).ok()
     }
 
     /// Judges what is pending, record by record, in the order of the log, as far as there is work

@@ -16,7 +16,6 @@ use crate::id::{Class, RecordId};
 use crate::logbook::{LogNo, StoredEntry};
 use crate::store::{Batch, Space, Store, StoreError, damaged};
 
-use super::super::genesis::record_id;
 use super::thread::Place;
 use super::{Desk, Listing, Opened, Shelf, Work, disclosed};
 
@@ -135,7 +134,7 @@ impl Work<'_, '_> {
                 return ControlFlow::Break(());
             }
             entries += 1;
-            if let Some(header) = self.header(entry.epoch, seq, entry.sealed()) {
+            if let Some(header) = self.header(entry.epoch, seq, entry.sealed(), entry.box_hash()) {
                 let genesis = records.entry(header.record).or_insert(None);
                 if genesis.is_none() && header.kind == EntryKind::GENESIS {
                     let stored = entry.stored();
@@ -168,7 +167,7 @@ impl Work<'_, '_> {
             None => Listing::load(self.desk.store, &record)?,
         };
         let Some(mut listing) = listing else { return Ok(()) };
-        let genesis = genesis.filter(|genesis| self.is_the_genesis(&listing, record, genesis));
+        let genesis = genesis.filter(|(seq, ..)| self.is_the_genesis(&listing, *seq));
         let shown = match genesis {
             // All that is in the record rests on it.
             Some((seq, ..)) if self.desk.standings.limit(&self.log) <= seq => false,
@@ -199,22 +198,16 @@ impl Work<'_, '_> {
 
     /// Whether no other entry can begin the record. A record's id is bound to the log of its
     /// genesis, so that only an earlier entry of this log could.
-    fn is_the_genesis(
-        &self,
-        listing: &Listing,
-        record: RecordId,
-        (seq, _, stored): &FoundGenesis,
-    ) -> bool {
-        let bound = stored.box_hash.is_some_and(|b| record_id(&self.log_digest, &b) == record);
-        let here = Place { no: self.no, seq: *seq };
-        bound && listing.places.iter().all(|place| place.no != here.no || *place >= here)
+    fn is_the_genesis(&self, listing: &Listing, seq: u64) -> bool {
+        let here = Place { no: self.no, seq };
+        listing.places.iter().all(|place| place.no != here.no || *place >= here)
     }
 
     fn open_genesis(&mut self, (seq, header, stored): FoundGenesis) -> Opened {
         let hash = sha256(&stored.sealed);
         let key_box = stored.key_box.as_ref();
         let payload = self.cipher(stored.epoch).and_then(|cipher| {
-            cipher.open_payload(seq, &hash, key_box?, stored.payload.as_ref()?).ok()
+            cipher.open_payload(seq, (&header, &hash), key_box?, stored.payload.as_ref()?).ok()
         });
         Opened {
             place: Place { no: self.no, seq },
@@ -224,7 +217,6 @@ impl Work<'_, '_> {
             header,
             payload,
             key_box: stored.key_box,
-            box_hash: stored.box_hash,
             disclosed: None,
         }
     }

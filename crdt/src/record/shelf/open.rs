@@ -2,12 +2,12 @@
 //!
 //! Who has an epoch's keys opens its entries with those and nothing else. An entry whose epoch is
 //! closed here opens by the first disclosure that fits, in the order of the rebases' ids; which one
-//! that is follows from the entries that are held alone. One fits if its key opens the payload, and
-//! the payload says that it is of the record: a genesis by its key box, a change by its actor.
+//! that is follows from the entries that are held alone. One fits if its key opens the payload beside
+//! its header, which names the record; a genesis is of the record that its key box makes.
 
 use std::collections::BTreeMap;
 
-use crate::change;
+use crate::change::strip::Implied;
 use crate::document;
 use crate::entry::run::{VerifiedEntry, VerifiedRun};
 use crate::entry::sealed::{EntryKind, LogCipher, SealedHeader};
@@ -18,8 +18,9 @@ use crate::logbook::{LogNo, Logbook, StoredEntry};
 use crate::seal::Key;
 use crate::store::{Store, StoreError};
 
-use super::super::genesis::{decode_change, record_id};
+use super::super::genesis::record_id;
 use super::super::rebase::{self, Disclosure};
+use super::prepare::change_time;
 use super::thread::{Place, Thread};
 
 /// Most rebases of one record in one log that disclose: the first so many. An author writes no more.
@@ -37,10 +38,17 @@ pub(crate) struct Opened {
     pub(crate) payload: Option<Vec<u8>>,
     /// The key box in it.
     pub(crate) key_box: Option<KeyBox>,
-    /// The hash of that box, be it there or destroyed. A record's id is bound to its genesis's.
-    pub(crate) box_hash: Option<Digest>,
     /// The record key by which it opened, if a rebase disclosed it.
     pub(crate) disclosed: Option<Key>,
+}
+
+impl Opened {
+    /// What its header says of the change in it. `log` is the digest of its log.
+    pub(crate) fn implied(&self, log: &Digest) -> Implied {
+        let SealedHeader { kind, record, wall, run, .. } = &self.header;
+        let actor = document::actor(log, record, *run);
+        Implied { actor, time: change_time(*wall), first: *kind == EntryKind::GENESIS }
+    }
 }
 
 /// Where entries are: in the store, or in a run that is being taken.
@@ -88,11 +96,14 @@ impl Source<'_> {
         let Some(entry) = self.entry(&log, place)? else { return Ok(None) };
         let Some(keys) = self.keys.get(&entry.epoch) else { return Ok(None) };
         let cipher = LogCipher::new(log, entry.epoch, keys.clone());
-        let Ok(header) = cipher.open_header(place.seq, &entry.sealed) else { return Ok(None) };
+        let Ok(header) = cipher.open_header(place.seq, &entry.sealed, entry.box_hash.as_ref())
+        else {
+            return Ok(None);
+        };
         let key_box = self.box_of(&log, place.no, &header, entry.key_box)?;
         let hash = sha256(&entry.sealed);
         let payload = key_box.zip(entry.payload.as_ref()).and_then(|(key_box, payload)| {
-            cipher.open_payload(place.seq, &hash, &key_box, payload).ok()
+            cipher.open_payload(place.seq, (&header, &hash), &key_box, payload).ok()
         });
         Ok(Some(opened(place, log, &entry, header, payload, None)))
     }
@@ -109,11 +120,12 @@ impl Source<'_> {
         if self.keys.contains_key(&entry.epoch) {
             return Ok(None);
         }
-        Ok(open_payload(log, place.seq, key, &entry)
-            .filter(|payload| is_of(record, log, header, entry.box_hash, payload))
-            .map(|payload| {
-                opened(place, *log, &entry, header.clone(), Some(payload), Some(key.clone()))
-            }))
+        if !is_of(record, log, header, entry.box_hash) {
+            return Ok(None);
+        }
+        Ok(open_payload(log, place.seq, key, header, &entry).map(|payload| {
+            opened(place, *log, &entry, header.clone(), Some(payload), Some(key.clone()))
+        }))
     }
 
     /// The payload of an opened entry, read again.
@@ -122,7 +134,9 @@ impl Source<'_> {
             return Ok(self.open(opened.place)?.and_then(|opened| opened.payload));
         };
         let entry = self.entry(&opened.log, opened.place)?;
-        Ok(entry.and_then(|entry| open_payload(&opened.log, opened.place.seq, key, &entry)))
+        Ok(entry.and_then(|entry| {
+            open_payload(&opened.log, opened.place.seq, key, &opened.header, &entry)
+        }))
     }
 
     /// The record key of an opened entry.
@@ -197,34 +211,30 @@ fn opened(
     payload: Option<Vec<u8>>,
     disclosed: Option<Key>,
 ) -> Opened {
-    let StoredEntry { id, epoch, key_box, box_hash, .. } = *entry;
-    Opened { place, log, epoch, id, header, payload, key_box, box_hash, disclosed }
+    let StoredEntry { id, epoch, key_box, .. } = *entry;
+    Opened { place, log, epoch, id, header, payload, key_box, disclosed }
 }
 
-fn open_payload(log: &LogId, seq: u64, key: &Key, entry: &StoredEntry) -> Option<Vec<u8>> {
+fn open_payload(
+    log: &LogId,
+    seq: u64,
+    key: &Key,
+    header: &SealedHeader,
+    entry: &StoredEntry,
+) -> Option<Vec<u8>> {
     let hash = sha256(&entry.sealed);
     let payload = entry.payload.as_ref()?;
-    LogCipher::open_payload_with(key, (log, &entry.epoch), seq, &hash, payload).ok()
+    LogCipher::open_payload_with(key, (log, &entry.epoch), seq, (header, &hash), payload).ok()
 }
 
-/// Whether a disclosed entry is of the record, as far as it can say so itself.
-fn is_of(
-    record: RecordId,
-    log: &LogId,
-    header: &SealedHeader,
-    box_hash: Option<Digest>,
-    payload: &[u8],
-) -> bool {
-    let digest = log.digest();
+/// Whether what a rebase of the record says of an entry can be: a genesis is of the record that its key
+/// box makes, and of the other kinds those are disclosed that are judged.
+fn is_of(record: RecordId, log: &LogId, header: &SealedHeader, box_hash: Option<Digest>) -> bool {
     match header.kind {
-        EntryKind::GENESIS => box_hash.is_some_and(|hash| record_id(&digest, &hash) == record),
-        EntryKind::CHANGE | EntryKind::REAUTHOR => match decode_change(payload) {
-            Ok([]) => header.kind == EntryKind::REAUTHOR,
-            Ok(bytes) => change::decode(bytes)
-                .is_ok_and(|change| change.actor == document::actor(&digest, &record, header.run)),
-            Err(_) => false,
-        },
-        EntryKind::LABEL => true,
+        EntryKind::GENESIS => {
+            box_hash.is_some_and(|hash| record_id(&log.digest(), &hash) == record)
+        }
+        EntryKind::CHANGE | EntryKind::REAUTHOR | EntryKind::LABEL => true,
         _ => false,
     }
 }

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Map, Value};
 
 use crate::bounds::{CHANGE_TIME_MAX, DEPS_MAX};
+use crate::change::strip::Implied;
 use crate::change::{self, BuildError};
 use crate::document::{self, EditError, Patch};
 use crate::entropy::Entropy;
@@ -17,7 +18,7 @@ use crate::logbook::{LogNo, Logbook};
 use crate::store::{Store, StoreError};
 use crate::time::WallTime;
 
-use super::super::genesis::{Genesis, LabelStatement, Writers, encode_change, record_id};
+use super::super::genesis::{Carried, Genesis, LabelStatement, Writers, encode_change, record_id};
 use super::super::kind::Kind;
 use super::super::label::Label;
 use super::thread::{Footing, Thread};
@@ -218,23 +219,18 @@ impl Writing<'_> {
         let writers =
             if kind.open_to_compartment() { Writers::Compartment } else { Writers::Originator };
         let first = self.next_seq + prepared.entries.len() as u64;
-        let changes = change::first_change(actor, change_time(self.now), fields)?;
+        let time = change_time(self.now);
+        let changes = change::first_change(actor, time, fields)?;
         for (n, built) in changes.iter().enumerate() {
             let seq = first + n as u64;
-            let header = SealedHeader {
-                kind: if n == 0 { EntryKind::GENESIS } else { EntryKind::CHANGE },
-                record,
-                wall: self.now,
-                run: 0,
-                box_seq: (n > 0).then_some(first),
-                own_deps: if n == 0 { vec![] } else { vec![seq - 1] },
-                deps: vec![],
-                replaces: vec![],
-            };
-            let payload = if n == 0 {
-                Genesis { kind, writers, label: label.clone(), change: &built.bytes }.encode()
+            let genesis = SealedHeader::genesis(record, self.now);
+            let change = Carried::of(&built.bytes, &Implied { actor, time, first: n == 0 });
+            let (header, payload) = if n == 0 {
+                (genesis, Genesis { kind, writers, label: label.clone(), change }.encode())
             } else {
-                encode_change(&built.bytes)
+                let (kind, own_deps) = (EntryKind::CHANGE, vec![seq - 1]);
+                let box_seq = Some(first);
+                (SealedHeader { kind, box_seq, own_deps, ..genesis }, encode_change(&change))
             };
             prepared.entries.push(self.entry(seq, &header, &key_box, &payload)?);
         }
@@ -257,8 +253,10 @@ impl Writing<'_> {
         let mut header = self.header_on(EntryKind::CHANGE, true, thread, record, thread.heads())?;
         let actor = document::actor(digest, &record, header.run);
         let actor_seq = thread.next_seq(self.log_no(), header.run);
-        let change = thread.document().edit(actor, actor_seq, change_time(header.wall), patch)?;
+        let time = change_time(header.wall);
+        let change = thread.document().edit(actor, actor_seq, time, patch)?;
         let key_box = self.key_box(thread, &mut header);
+        let change = Carried::of(&change, &Implied { actor, time, first: false });
         prepared.entries.push(self.entry(seq, &header, &key_box, &encode_change(&change))?);
         prepared.written.push(Written { record, seq });
         Ok(())
@@ -366,7 +364,7 @@ impl Writing<'_> {
         let sealed = self.cipher.seal_header(seq, header);
         let payload = self
             .cipher
-            .seal_payload(seq, &sha256(&sealed), key_box, payload)
+            .seal_payload(seq, (header, &sha256(&sealed)), key_box, payload)
             .ok_or(DraftError::Retired)?;
         Ok(NewEntry {
             epoch: self.cipher.epoch(),

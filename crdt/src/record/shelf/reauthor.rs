@@ -9,14 +9,15 @@
 //! all of it. A device that was rebuilt edits anew what its former incarnation left stuck.
 
 use crate::bounds::{CHANGE_OPS_MAX, DEPS_MAX};
-use crate::change::{self, Change};
+use crate::change::Change;
+use crate::change::strip::Implied;
 use crate::document::{self, EditError, Replay};
 use crate::entry::sealed::{EntryKind, REPLACES_MAX};
 use crate::hash::Digest;
 use crate::id::{Class, DeviceId, LogId, RecordId};
 use crate::store::StoreError;
 
-use super::super::genesis::{decode_change, encode_change};
+use super::super::genesis::{Carried, decode_change, encode_change};
 use super::prepare::{DraftError, Prepared, Writing, Written, change_time};
 use super::read::Reader;
 use super::thread::Thread;
@@ -87,11 +88,13 @@ impl Writing<'_> {
                 header.box_seq = Some(first);
             }
             let changes: Vec<&Change> = group.changes.iter().collect();
-            let by = (actor, actor_seq, change_time(header.wall));
+            let time = change_time(header.wall);
+            let by = (actor, actor_seq, time);
             let said = scratch.replay(&mut replay, &changes, &at, by)?;
             header.replaces = group.replaces;
-            let payload = encode_change(said.as_ref().map_or(&[], |change| change.bytes()));
-            prepared.entries.push(self.entry(seq, &header, &key_box, &payload)?);
+            let chunk = said.as_ref().map_or(&[][..], |change| change.bytes());
+            let change = Carried::of(chunk, &Implied { actor, time, first: false });
+            prepared.entries.push(self.entry(seq, &header, &key_box, &encode_change(&change))?);
             if let Some(change) = said {
                 at = vec![change.hash()];
                 (header.own_deps, header.deps) = (vec![seq], vec![]);
@@ -128,10 +131,10 @@ impl Writing<'_> {
     fn change_at(&self, opened: &Opened) -> Result<Option<Change>, StoreError> {
         let payload = self.source().payload(opened)?;
         Ok(payload.and_then(|payload| {
-            let change = change::decode(decode_change(&payload).ok()?).ok()?;
-            let Opened { log, header, .. } = opened;
-            let actor = document::actor(&log.digest(), &header.record, header.run);
-            (change.actor == actor && change.deps.len() <= DEPS_MAX).then_some(change)
+            let implied = opened.implied(&opened.log.digest());
+            let change = decode_change(&payload).ok()?.change(&implied)?;
+            let is_its = change.actor == implied.actor && change.deps.len() <= DEPS_MAX;
+            is_its.then_some(change)
         }))
     }
 }

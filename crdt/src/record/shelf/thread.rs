@@ -35,7 +35,7 @@ use std::ops::Bound;
 use serde_json::{Map, Value};
 
 use crate::bounds::RECORD_OPS_MAX;
-use crate::document::{self, Document, Held};
+use crate::document::{Document, Held};
 use crate::entry::sealed::{EntryKind, SealedHeader};
 use crate::gate::{self, Admitted, Expected};
 use crate::id::{AgencyNo, Class, CompartmentId, DeviceId, EntryId, LogId, RecordId};
@@ -44,7 +44,7 @@ use crate::store::StoreError;
 use crate::time::WallTime;
 
 use super::super::edge;
-use super::super::genesis::{Genesis, LabelStatement, Writers, decode_change, record_id};
+use super::super::genesis::{Carried, Genesis, LabelStatement, Writers, decode_change};
 use super::super::kind::Kind;
 use super::super::label::{Label, Release, effective};
 use super::super::rebase;
@@ -520,25 +520,23 @@ impl Thread {
         payload: &[u8],
         standings: &dyn Standings,
     ) -> Result<Result<(Judged, bool), Quarantine>, Fault> {
-        let digest = opened.log.digest();
-        let bound = opened.box_hash.is_some_and(|b| record_id(&digest, &b) == self.record);
-        let SealedHeader { deps, own_deps, run, wall, .. } = &opened.header;
-        let first = deps.is_empty() && own_deps.is_empty() && *run == 0;
-        if !bound || !first || self.beginning.is_some() {
+        if self.beginning.is_some() {
             return Err(Fault::Genesis);
         }
+        let wall = opened.header.wall;
         let genesis = Genesis::decode(payload).map_err(|_| Fault::Payload)?;
-        if !standings.allows(&opened.log, genesis.kind, *wall) {
+        if !standings.allows(&opened.log, genesis.kind, wall) {
             return Ok(Err(Quarantine::Route));
         }
-        let judged = self.admit(opened, genesis.change, &[], 0)?;
+        let implied = opened.implied(&opened.log.digest());
+        let judged = self.admit(opened, &genesis.change, &[], 0)?;
         self.beginning = Some(Beginning {
             id: opened.id,
             log: opened.log,
             kind: genesis.kind,
             writers: genesis.writers,
-            wall: opened.header.wall,
-            released_from: edge::released_from(genesis.change),
+            wall,
+            released_from: genesis.change.change(&implied).as_ref().and_then(edge::released_from),
         });
         self.labels.push((opened.id, genesis.label));
         Ok(Ok(judged))
@@ -554,7 +552,7 @@ impl Thread {
         if opened.header.replaces.is_empty() {
             return Err(Fault::Replaces);
         }
-        if decode_change(payload).is_ok_and(<[u8]>::is_empty) {
+        if decode_change(payload).is_ok_and(|change| change.is_none()) {
             return self.check_writer(opened, standings, true).map(|()| None);
         }
         self.judge_change(opened, payload, standings).map(Some)
@@ -580,7 +578,7 @@ impl Thread {
             return Err(Fault::Dependency);
         }
         deps.sort_unstable();
-        self.admit(opened, change, &deps, max_op)
+        self.admit(opened, &change, &deps, max_op)
     }
 
     /// Through the gate, then into the history, if that has room. The verdict is theirs; should
@@ -588,22 +586,23 @@ impl Thread {
     fn admit(
         &mut self,
         opened: &Opened,
-        change: &[u8],
+        change: &Carried<'_>,
         deps: &[[u8; 32]],
         max_op: u64,
     ) -> Result<(Judged, bool), Fault> {
-        let run = opened.header.run;
+        let implied = opened.implied(&opened.log.digest());
         let expected = Expected {
-            actor: document::actor(&opened.log.digest(), &self.record, run),
-            seq: self.changes_in_run(opened.place.no, run) + 1,
+            actor: implied.actor,
+            seq: self.changes_in_run(opened.place.no, opened.header.run) + 1,
             deps,
             start_op: max_op + 1,
         };
-        let admitted = gate::admit(change, &expected).map_err(Fault::Gate)?;
+        let chunk = change.chunk(&implied, expected.seq, deps).map_err(|_| Fault::Payload)?;
+        let admitted = gate::admit(&chunk, &expected).map_err(Fault::Gate)?;
         if admitted.max_op() > RECORD_OPS_MAX as u64 {
             return Err(Fault::Full);
         }
-        let released_to = edge::releases(change);
+        let released_to = edge::releases(admitted.change());
         let judged = Judged { hash: admitted.hash(), max_op: admitted.max_op() };
         match self.document.accept(&admitted) {
             Ok(fresh) => {

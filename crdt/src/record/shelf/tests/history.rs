@@ -11,7 +11,7 @@ use crate::entropy::{Entropy as _, SeededEntropy};
 use crate::entry::run::{NewEntry, write_segment};
 use crate::id::{EntryId, Incarnation};
 use crate::keys::Signer;
-use crate::record::genesis::{LabelStatement, encode_change};
+use crate::record::genesis::{Carried, LabelStatement, encode_change};
 use crate::record::rebase::{self, Disclosure};
 
 /// Devices; the even ones are of one agency, the odd ones of another.
@@ -338,7 +338,7 @@ impl World {
         let sealed = cipher.seal_header(head.next, &header);
         let hash = crate::hash::sha256(&sealed);
         let [payload] = rebase::encode(&all).try_into().unwrap();
-        let payload = cipher.seal_payload(head.next, &hash, &key_box, &payload);
+        let payload = cipher.seal_payload(head.next, (&header, &hash), &key_box, &payload);
         let entry = NewEntry { epoch: id, sealed, key_box: Some(key_box), payload };
         let run = write_segment(&log, &head, &device.signer, &[entry]).unwrap();
         assert!(device.peer.take(&run) && self.archive.take(&run));
@@ -613,7 +613,8 @@ impl Device {
         pick(&meant, n).copied()
     }
 
-    /// An entry whose payload is a label statement whatever its kind says, or which only replaces.
+    /// An entry whose payload is a label statement whatever its kind says, or no stripped change, or which
+    /// only replaces.
     fn forge(
         &mut self,
         cipher: &LogCipher,
@@ -639,12 +640,13 @@ impl Device {
         let key_box: KeyBox = self.entropy.array();
         let cites = on.filter(|_| n % 2 == 0).into_iter().collect();
         let payload = match header.kind {
-            EntryKind::REAUTHOR if n % 2 == 0 => encode_change(&[]),
+            EntryKind::REAUTHOR if n % 2 == 0 => encode_change(&Carried::Plain(&[])),
+            EntryKind::CHANGE if n % 2 == 0 => encode_change(&Carried::Stripped(vec![n].into())),
             _ => LabelStatement { label: label(n), cites }.encode(),
         };
         let sealed = cipher.seal_header(seq, &header);
         let hash = crate::hash::sha256(&sealed);
-        let payload = cipher.seal_payload(seq, &hash, &key_box, &payload);
+        let payload = cipher.seal_payload(seq, (&header, &hash), &key_box, &payload);
         NewEntry { epoch: cipher.epoch(), sealed, key_box: Some(key_box), payload }
     }
 }

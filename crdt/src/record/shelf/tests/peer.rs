@@ -143,7 +143,7 @@ impl Peer {
         let is_erased = |entry: &&VerifiedEntry| {
             let header = self.keys.get(&entry.epoch).and_then(|keys| {
                 let cipher = LogCipher::new(log, entry.epoch, keys.clone());
-                cipher.open_header(entry.seq, run.sealed(entry)).ok()
+                cipher.open_header(entry.seq, run.sealed(entry), entry.box_hash.as_ref()).ok()
             });
             self.roll.erased.contains(&entry.id)
                 || header.is_some_and(|header| self.shelf.tombstone(&header.record).is_some())
