@@ -3,7 +3,7 @@
 use std::fmt;
 
 use x25519_dalek::{PublicKey, StaticSecret};
-use zeroize::{Zeroize as _, Zeroizing};
+use zeroize::{Zeroize as _, ZeroizeOnDrop, Zeroizing};
 
 use super::SharedSecret;
 
@@ -47,6 +47,9 @@ impl AgreementKey {
         Some(out)
     }
 }
+
+/// [`StaticSecret`] wipes itself; the other half is public.
+impl ZeroizeOnDrop for AgreementKey {}
 
 impl fmt::Debug for AgreementKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
