@@ -21,6 +21,7 @@ use super::{
     CONNECTIONS_PENDING_MAX, CONNECTIONS_PER_DEVICE_MAX, DownReason, Link, MEMORY_SHARE_MAX,
     NetCommand, NetConfig, NetError, NetEvent, device_of, link, peer_id,
 };
+use crate::urgency::Urgency;
 
 /// A link that is up.
 struct Up {
@@ -30,7 +31,7 @@ struct Up {
     since: Instant,
     /// Whether it is with a device that we chose or that has a standing.
     vouched: bool,
-    frames: mpsc::Sender<Vec<u8>>,
+    frames: mpsc::Sender<(Urgency, Vec<u8>)>,
     /// Why it is being closed from here.
     closing: Option<DownReason>,
 }
@@ -140,10 +141,10 @@ impl Driver {
     fn on_command(&mut self, command: NetCommand) {
         match command {
             NetCommand::Dial { address, expect } => self.dial(address, expect),
-            NetCommand::Send { link, bytes } => {
+            NetCommand::Send { link, urgency, bytes } => {
                 if let Some(up) = self.links.get(&link) {
-                    // The core sends one frame at a time, and the channel has room for two.
-                    if up.frames.try_send(bytes).is_err() {
+                    // The core sends one frame at a time and lane, and the channel has room for all.
+                    if up.frames.try_send((urgency, bytes)).is_err() {
                         tracing::warn!(?link, "a frame was sent before there was room for it");
                     }
                 }
@@ -233,7 +234,7 @@ impl Driver {
         }
         self.next_link += 1;
         let link = Link(self.next_link);
-        let (frames, queue) = mpsc::channel(2);
+        let (frames, queue) = mpsc::channel(Urgency::ALL.len());
         let max = self.config.frame_bytes_max;
         let events = self.events.clone();
         let (start, started) = tokio::sync::oneshot::channel::<()>();

@@ -27,6 +27,8 @@ pub use libp2p::multiaddr::Multiaddr;
 use tearline_crdt::id::DeviceId;
 use tokio::sync::mpsc;
 
+use crate::urgency::Urgency;
+
 /// One connection, numbered by the driver and never used twice.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct Link(pub u64);
@@ -108,10 +110,13 @@ pub enum NetEvent {
         /// The frame.
         bytes: Vec<u8>,
     },
-    /// The frame last given to `Send` was handed to the transport: there is room for the next.
+    /// The frame last given to `Send` in this lane was handed to the transport: there is room for the
+    /// next.
     Sent {
         /// The link.
         link: Link,
+        /// The lane.
+        urgency: Urgency,
     },
     /// Nobody, or somebody else, answered.
     DialFailed {
@@ -163,10 +168,12 @@ pub enum NetCommand {
         /// Who must answer.
         expect: Option<DeviceId>,
     },
-    /// Send a frame. One at a time and link: the next after [`NetEvent::Sent`].
+    /// Send a frame. One at a time, link and urgency: the next after [`NetEvent::Sent`].
     Send {
         /// Over which link.
         link: Link,
+        /// In which lane.
+        urgency: Urgency,
         /// The frame.
         bytes: Vec<u8>,
     },

@@ -14,7 +14,8 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use crate::thin::kiss::{Decoder, encode};
-use crate::thin::{Action, Event, Line, Machine, SendError, ThinFault, Urgency};
+use crate::thin::{Action, Event, Line, Machine, SendError, ThinFault};
+use crate::urgency::Urgency;
 
 /// Link frames to and from a line. What comes while the channel is full may be lost, as on the line.
 #[derive(Debug)]

@@ -7,7 +7,7 @@ use tearline_crdt::entropy::{Entropy as _, SeededEntropy};
 use tearline_crdt::id::Class;
 use tearline_crdt::store::Store as _;
 use tearline_crdt::time::{MonoTime, Now, WallTime};
-use tearline_mesh::thin::{self, Action, Config, Line, Machine, Urgency};
+use tearline_mesh::thin::{self, Action, Config, Line, Machine};
 use tearline_mesh::wire::Frame;
 use tearline_mesh::{Input, Link, Output};
 
@@ -137,7 +137,9 @@ impl ThinLink {
                 Action::Deliver { bytes, .. } => {
                     self.input(world, side, Input::Frame { link: self.link, bytes });
                 }
-                Action::Room { .. } => self.input(world, side, Input::Sent { link: self.link }),
+                Action::Room { urgency } => {
+                    self.input(world, side, Input::Sent { link: self.link, urgency });
+                }
             }
         }
     }
@@ -151,12 +153,11 @@ impl ThinLink {
         let mut flushed = Vec::new();
         while let Some(output) = world.peers[side].replica.poll_output() {
             match output {
-                Output::Send { bytes, .. } => {
+                Output::Send { urgency, bytes, .. } => {
                     if let Ok(Frame::Run { count, .. }) = Frame::decode(&bytes) {
                         self.entries += count;
                     }
                     let now = self.now().mono;
-                    let urgency = Urgency::of_frame(&bytes);
                     let sent = self.machines[side].send(now, urgency, &bytes);
                     assert!(sent.is_ok() || !self.up[side], "{sent:?}");
                 }
