@@ -176,3 +176,11 @@ pub struct Counters {
     /// Faults, by name.
     pub faults: BTreeMap<&'static str, u64>,
 }
+
+impl Counters {
+    /// Faults of any name: link frames that were not taken.
+    #[must_use]
+    pub fn refused(&self) -> u64 {
+        self.faults.values().sum()
+    }
+}
