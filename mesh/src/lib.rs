@@ -12,7 +12,9 @@ pub mod invitation;
 pub mod net;
 pub mod replica;
 pub mod thin;
+pub mod urgency;
 pub mod wire;
 
 pub use fault::PeerFault;
 pub use replica::{Event, Input, Link, Output, Replica};
+pub use urgency::Urgency;

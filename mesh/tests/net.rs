@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tearline_crdt::id::DeviceId;
 use tearline_crdt::keys::Signer;
+use tearline_mesh::Urgency;
 use tearline_mesh::net::{self, DownReason, Link, NetCommand, NetConfig, NetEvent, NetHandle};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc::Receiver;
@@ -71,7 +72,9 @@ impl Node {
     }
 
     async fn send(&self, link: Link, bytes: Vec<u8>) {
-        self.handle.command_async(NetCommand::Send { link, bytes }).await;
+        self.handle
+            .command_async(NetCommand::Send { link, urgency: Urgency::Routine, bytes })
+            .await;
     }
 }
 

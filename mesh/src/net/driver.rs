@@ -17,10 +17,12 @@ use tokio::task::JoinSet;
 
 use super::behaviour::{Behaviour, BehaviourEvent, Frames, Opened};
 use super::pending::{HANDSHAKE_MAX, Pending};
+use super::thin::{Happened, MakeMachine, Thin, ThinAddress};
 use super::{
     CONNECTIONS_PENDING_MAX, CONNECTIONS_PER_DEVICE_MAX, DownReason, Link, MEMORY_SHARE_MAX,
     NetCommand, NetConfig, NetError, NetEvent, device_of, link, peer_id,
 };
+use crate::urgency::Urgency;
 
 /// A link that is up.
 struct Up {
@@ -30,7 +32,7 @@ struct Up {
     since: Instant,
     /// Whether it is with a device that we chose or that has a standing.
     vouched: bool,
-    frames: mpsc::Sender<Vec<u8>>,
+    frames: mpsc::Sender<(Urgency, Vec<u8>)>,
     /// Why it is being closed from here.
     closing: Option<DownReason>,
 }
@@ -46,10 +48,29 @@ pub(super) struct Driver {
     /// Links that begin when the core has taken the events that wait.
     held: Vec<tokio::sync::oneshot::Sender<()>>,
     next_link: u64,
+    thin: BTreeMap<DeviceId, ThinUp>,
+    next_thin: u64,
+    thin_events: mpsc::Receiver<(u64, DeviceId, Happened)>,
+    to_thin_events: mpsc::Sender<(u64, DeviceId, Happened)>,
+    thin_tasks: JoinSet<()>,
+}
+
+/// A thin link that is kept up.
+struct ThinUp {
+    /// Numbers its task: what an earlier one still says is not heard.
+    number: u64,
+    thin: Thin,
+    address: String,
+    /// How many sessions began.
+    sessions: u64,
+    /// The link that the session is.
+    link: Option<Link>,
 }
 
 /// Events that wait here before the swarm is no longer polled.
 const WAITING_MAX: usize = 256;
+/// Events of thin links that wait beside these.
+const THIN_EVENTS_MAX: usize = 16;
 /// Two devices that dial each other at once do so within this time.
 const CROSSING: Duration = Duration::from_secs(2);
 /// Connections above the limit that may be up until it is known whose place they take.
@@ -70,6 +91,7 @@ impl Driver {
         config: NetConfig,
         events: mpsc::Sender<NetEvent>,
     ) -> Result<Self, NetError> {
+        let (to_thin_events, thin_events) = mpsc::channel(THIN_EVENTS_MAX);
         let mut driver = Self {
             swarm: swarm(keypair, &config)?,
             config,
@@ -80,6 +102,11 @@ impl Driver {
             dialing: BTreeMap::new(),
             held: Vec::new(),
             next_link: 0,
+            thin: BTreeMap::new(),
+            next_thin: 0,
+            thin_events,
+            to_thin_events,
+            thin_tasks: JoinSet::new(),
         };
         for address in driver.config.listen.clone() {
             if let Err(error) = driver.swarm.listen_on(address.clone()) {
@@ -115,6 +142,10 @@ impl Driver {
                         self.on_ended(link, reason);
                     }
                 }
+                Some((number, device, event)) = self.thin_events.recv(), if !full => {
+                    self.on_thin(number, device, event);
+                }
+                Some(_) = self.thin_tasks.join_next() => {}
                 _ = rounds.tick() => self.close_old_strangers(),
                 event = self.swarm.select_next_some(), if !full => self.on_swarm(event),
             }
@@ -125,6 +156,7 @@ impl Driver {
     /// Lets every link hand over its last frame, then closes.
     async fn shut_down(mut self) {
         self.links.clear();
+        self.thin.clear();
         let all = async { while self.carried.join_next().await.is_some() {} };
         let swarm = async {
             loop {
@@ -140,10 +172,13 @@ impl Driver {
     fn on_command(&mut self, command: NetCommand) {
         match command {
             NetCommand::Dial { address, expect } => self.dial(address, expect),
-            NetCommand::Send { link, bytes } => {
-                if let Some(up) = self.links.get(&link) {
-                    // The core sends one frame at a time, and the channel has room for two.
-                    if up.frames.try_send(bytes).is_err() {
+            NetCommand::Send { link, urgency, bytes } => {
+                let thin = self.thin.values().find(|up| up.link == Some(link));
+                if let Some(up) = thin {
+                    up.thin.send(up.sessions, urgency, bytes);
+                } else if let Some(up) = self.links.get(&link) {
+                    // The core sends one frame at a time and lane, and the channel has room for all.
+                    if up.frames.try_send((urgency, bytes)).is_err() {
                         tracing::warn!(?link, "a frame was sent before there was room for it");
                     }
                 }
@@ -153,8 +188,80 @@ impl Driver {
                     up.vouched = true;
                 }
             }
-            NetCommand::Close { link } => self.close(link, DownReason::Local),
+            NetCommand::Thin { address, make } => self.start_thin(address, make),
+            NetCommand::NoThin { device } => {
+                if let Some(up) = self.thin.remove(&device) {
+                    self.thin_down(device, up.link, DownReason::Replaced);
+                }
+            }
+            NetCommand::Close { link } => {
+                let thin = self.thin.iter_mut().find(|(_, up)| up.link == Some(link));
+                let Some((device, up)) = thin else { return self.close(link, DownReason::Local) };
+                up.thin.close();
+                let (device, link) = (*device, up.link.take());
+                self.thin_down(device, link, DownReason::Local);
+            }
             NetCommand::Shutdown => {}
+        }
+    }
+
+    fn start_thin(&mut self, address: ThinAddress, make: MakeMachine) {
+        let device = address.device;
+        self.next_thin += 1;
+        let (number, text) = (self.next_thin, address.to_string());
+        let (thin, mut events, task) = Thin::start(address, make);
+        let all = self.to_thin_events.clone();
+        self.thin_tasks.spawn(async move {
+            let forward = async {
+                while let Some(event) = events.recv().await {
+                    if all.send((number, device, event)).await.is_err() {
+                        return;
+                    }
+                }
+            };
+            tokio::join!(task, forward);
+        });
+        let up = ThinUp { number, thin, address: text, sessions: 0, link: None };
+        let link = self.thin.insert(device, up).and_then(|old| old.link);
+        self.thin_down(device, link, DownReason::Replaced);
+    }
+
+    fn on_thin(&mut self, number: u64, device: DeviceId, event: Happened) {
+        let Some(up) = self.thin.get_mut(&device).filter(|up| up.number == number) else { return };
+        let event = match event {
+            Happened::Up { dialer } => {
+                up.sessions += 1;
+                self.next_link += 1;
+                let link = Link(self.next_link);
+                let old = up.link.replace(link);
+                let address = up.address.clone();
+                self.thin_down(device, old, DownReason::Anew);
+                NetEvent::LinkUp { link, device, dialer, thin: true, address }
+            }
+            Happened::Down { fault } => {
+                let link = up.link.take();
+                let reason = fault.map_or(DownReason::Anew, DownReason::Thin);
+                return self.thin_down(device, link, reason);
+            }
+            Happened::Frame { bytes } => {
+                let Some(link) = up.link else { return };
+                NetEvent::Frame { link, bytes }
+            }
+            Happened::Room { urgency } => {
+                let Some(link) = up.link else { return };
+                NetEvent::Sent { link, urgency }
+            }
+            Happened::Failed { reason } => {
+                let (device, address) = (Some(device), up.address.clone());
+                NetEvent::DialFailed { device, address, reason }
+            }
+        };
+        self.waiting.push_back(event);
+    }
+
+    fn thin_down(&mut self, device: DeviceId, link: Option<Link>, reason: DownReason) {
+        if let Some(link) = link {
+            self.waiting.push_back(NetEvent::LinkDown { link, device, reason });
         }
     }
 
@@ -172,8 +279,11 @@ impl Driver {
                 self.dialing.insert(connection, (expect, address));
             }
             Err(error) => {
-                let reason = error.to_string();
-                self.waiting.push_back(NetEvent::DialFailed { device: expect, address, reason });
+                self.waiting.push_back(NetEvent::DialFailed {
+                    device: expect,
+                    address: address.to_string(),
+                    reason: error.to_string(),
+                });
             }
         }
     }
@@ -191,13 +301,14 @@ impl Driver {
             }
             SwarmEvent::OutgoingConnectionError { connection_id, error, .. } => {
                 if let Some((device, address)) = self.dialing.remove(&connection_id) {
-                    let reason = error.to_string();
+                    let (address, reason) = (address.to_string(), error.to_string());
                     self.waiting.push_back(NetEvent::DialFailed { device, address, reason });
                 }
             }
             SwarmEvent::ConnectionClosed { connection_id, .. } => {
                 if let Some((device, address)) = self.dialing.remove(&connection_id) {
                     let reason = "closed before it was of use".to_owned();
+                    let address = address.to_string();
                     self.waiting.push_back(NetEvent::DialFailed { device, address, reason });
                 }
             }
@@ -214,6 +325,7 @@ impl Driver {
             self.swarm.close_connection(connection);
             if let Some((device, address)) = dialed {
                 let reason = "it does not speak this protocol".to_owned();
+                let address = address.to_string();
                 self.waiting.push_back(NetEvent::DialFailed { device, address, reason });
             }
             return;
@@ -233,7 +345,7 @@ impl Driver {
         }
         self.next_link += 1;
         let link = Link(self.next_link);
-        let (frames, queue) = mpsc::channel(2);
+        let (frames, queue) = mpsc::channel(Urgency::ALL.len());
         let max = self.config.frame_bytes_max;
         let events = self.events.clone();
         let (start, started) = tokio::sync::oneshot::channel::<()>();
@@ -256,7 +368,8 @@ impl Driver {
                 closing: None,
             },
         );
-        self.waiting.push_back(NetEvent::LinkUp { link, device, dialer, address });
+        let (thin, address) = (false, address.to_string());
+        self.waiting.push_back(NetEvent::LinkUp { link, device, dialer, thin, address });
         self.release(start);
     }
 

@@ -5,6 +5,7 @@
 //! from which nothing has come for [`SILENCE_MAX`], between frames or within one, is
 //! gone; so is one that takes nothing for [`STALL_MAX`].
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use futures::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
@@ -13,6 +14,7 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use super::{DownReason, Link, NetEvent};
+use crate::urgency::Urgency;
 
 /// How often a side shows that it lives.
 const ALIVE_EVERY: Duration = Duration::from_secs(10);
@@ -28,7 +30,7 @@ const READ_STEP_BYTES: usize = 64 * 1024;
 pub(super) async fn carry(
     link: Link,
     stream: Stream,
-    frames: mpsc::Receiver<Vec<u8>>,
+    frames: mpsc::Receiver<(Urgency, Vec<u8>)>,
     events: mpsc::Sender<NetEvent>,
     frame_bytes_max: usize,
 ) -> DownReason {
@@ -42,25 +44,36 @@ pub(super) async fn carry(
 async fn write_all(
     link: Link,
     mut writer: impl AsyncWrite + Unpin,
-    mut frames: mpsc::Receiver<Vec<u8>>,
+    mut frames: mpsc::Receiver<(Urgency, Vec<u8>)>,
     events: &mpsc::Sender<NetEvent>,
 ) -> DownReason {
+    // One of each urgency at most: the core gives the next when it heard of the last.
+    let mut waiting: BTreeMap<Urgency, Vec<u8>> = BTreeMap::new();
     loop {
-        let next = timeout(ALIVE_EVERY, frames.recv()).await;
-        let (frame, alive) = match next {
-            Ok(Some(frame)) => (frame, false),
-            Ok(None) => {
-                let _ = writer.close().await;
-                return DownReason::Local;
+        if waiting.is_empty() {
+            match timeout(ALIVE_EVERY, frames.recv()).await {
+                Ok(Some((urgency, frame))) => drop(waiting.insert(urgency, frame)),
+                Ok(None) => {
+                    let _ = writer.close().await;
+                    return DownReason::Local;
+                }
+                Err(_) => {
+                    if let Err(reason) = write(&mut writer, &length(0)).await {
+                        return reason;
+                    }
+                }
             }
-            Err(_) => (Vec::new(), true),
-        };
+        }
+        while let Ok((urgency, frame)) = frames.try_recv() {
+            waiting.insert(urgency, frame);
+        }
+        let Some((urgency, frame)) = waiting.pop_first() else { continue };
         let mut bytes = length(frame.len());
         bytes.extend_from_slice(&frame);
         if let Err(reason) = write(&mut writer, &bytes).await {
             return reason;
         }
-        if !alive && events.send(NetEvent::Sent { link }).await.is_err() {
+        if events.send(NetEvent::Sent { link, urgency }).await.is_err() {
             return DownReason::Local;
         }
     }

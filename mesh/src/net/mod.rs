@@ -27,6 +27,10 @@ pub use libp2p::multiaddr::Multiaddr;
 use tearline_crdt::id::DeviceId;
 use tokio::sync::mpsc;
 
+use crate::thin::ThinFault;
+use crate::urgency::Urgency;
+use thin::{MakeMachine, ThinAddress};
+
 /// One connection, numbered by the driver and never used twice.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct Link(pub u64);
@@ -89,8 +93,10 @@ pub enum NetEvent {
         device: DeviceId,
         /// Whether we dialed.
         dialer: bool,
+        /// Whether it is a thin link.
+        thin: bool,
         /// Where it is.
-        address: Multiaddr,
+        address: String,
     },
     /// A link is down; nothing more comes of it.
     LinkDown {
@@ -108,17 +114,20 @@ pub enum NetEvent {
         /// The frame.
         bytes: Vec<u8>,
     },
-    /// The frame last given to `Send` was handed to the transport: there is room for the next.
+    /// The frame last given to `Send` in this lane was handed to the transport: there is room for the
+    /// next.
     Sent {
         /// The link.
         link: Link,
+        /// The lane.
+        urgency: Urgency,
     },
     /// Nobody, or somebody else, answered.
     DialFailed {
         /// Who was expected.
         device: Option<DeviceId>,
         /// Where.
-        address: Multiaddr,
+        address: String,
         /// Why not.
         reason: String,
     },
@@ -151,6 +160,12 @@ pub enum DownReason {
     /// Nobody vouched for the other side in time, or others need the place more.
     #[error("a stranger whose time was up")]
     Stranger,
+    /// The other side of a thin link lost the session; a new one begins.
+    #[error("the other side began anew")]
+    Anew,
+    /// The other side of a thin link did what no honest one does.
+    #[error("the other side misbehaved on the thin link: {0}")]
+    Thin(ThinFault),
 }
 
 /// What the driver is told to do.
@@ -163,10 +178,24 @@ pub enum NetCommand {
         /// Who must answer.
         expect: Option<DeviceId>,
     },
-    /// Send a frame. One at a time and link: the next after [`NetEvent::Sent`].
+    /// Keep up a thin link, instead of the one to that device that there is.
+    Thin {
+        /// Where, and to which device.
+        address: ThinAddress,
+        /// Makes its machine.
+        make: MakeMachine,
+    },
+    /// End the thin link to a device.
+    NoThin {
+        /// The device.
+        device: DeviceId,
+    },
+    /// Send a frame. One at a time, link and urgency: the next after [`NetEvent::Sent`].
     Send {
         /// Over which link.
         link: Link,
+        /// In which lane.
+        urgency: Urgency,
         /// The frame.
         bytes: Vec<u8>,
     },

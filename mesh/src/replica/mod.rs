@@ -57,6 +57,7 @@ use tearline_crdt::store::{Batch, Space, Store, StoreError};
 use tearline_crdt::time::{MonoTime, Now, WallTime};
 
 use crate::fault::PeerFault;
+use crate::urgency::Urgency;
 pub use area::{Area, Body};
 pub use author::{ActError, Done, Ticket};
 pub use govern::{Lost, Word, keep_what_fits};
@@ -101,10 +102,12 @@ pub enum Input {
         /// The frame.
         bytes: Vec<u8>,
     },
-    /// The last frame for a link was handed to the transport; there is room for the next.
+    /// The last frame for a lane of a link was handed to the transport; there is room for the next.
     Sent {
         /// The link.
         link: Link,
+        /// The lane.
+        urgency: Urgency,
     },
     /// Time passed. To be said about once a minute: records are destroyed when their delay is over,
     /// and epochs are followed by others.
@@ -119,10 +122,13 @@ pub enum Input {
 /// What the driver owes.
 #[derive(Clone, Debug)]
 pub enum Output {
-    /// Hand this frame to the transport, then say [`Input::Sent`]. At most one per link is out.
+    /// Hand this frame to the transport, the most urgent first, then say [`Input::Sent`]. At most one
+    /// of each urgency is out on a link.
     Send {
         /// Over which link.
         link: Link,
+        /// In which lane.
+        urgency: Urgency,
         /// The frame.
         bytes: Vec<u8>,
     },
@@ -368,9 +374,9 @@ impl<S: Store> Replica<S> {
             Input::Up { link, device, dialer } => self.on_up(link, device, dialer),
             Input::Down { link } => self.on_down(link),
             Input::Frame { link, bytes } => self.on_frame(now, link, &bytes)?,
-            Input::Sent { link } => {
+            Input::Sent { link, urgency } => {
                 if let Some(session) = self.sessions.get_mut(&link) {
-                    session.busy = false;
+                    session.busy.clear(urgency);
                 }
             }
             Input::Flushed { barrier } => {

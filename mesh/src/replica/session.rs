@@ -19,6 +19,7 @@ use super::lag::{Lag, LagKey, Window, lag_key};
 use super::refusal::Refused;
 use super::{Event, Link, Output, Replica};
 use crate::fault::PeerFault;
+use crate::urgency::Busy;
 use crate::wire::{AREAS_MAX, FRAME_BYTES_MAX, Frame, Nonce, Tag};
 
 /// Where the conversation stands.
@@ -68,8 +69,8 @@ pub(super) struct Session {
     pub(super) control: VecDeque<Vec<u8>>,
     /// Their bytes.
     pub(super) control_bytes: usize,
-    /// Whether a frame of ours is with the transport.
-    pub(super) busy: bool,
+    /// The lanes in which a frame of ours is with the transport.
+    pub(super) busy: Busy,
     /// Runs that we refused.
     pub(super) refused: Refused,
     /// Logs of which they take nothing now.
@@ -181,7 +182,7 @@ impl<S: Store> Replica<S> {
             cursor: None,
             control: VecDeque::new(),
             control_bytes: 0,
-            busy: false,
+            busy: Busy::default(),
             refused: Refused::default(),
             declined: BTreeSet::new(),
             accused: BTreeMap::new(),

@@ -20,6 +20,7 @@ use super::lag::{Flight, Lag, LagKey, lag_key};
 use super::session::Phase;
 use super::{Link, Output, Replica};
 use crate::fault::PeerFault;
+use crate::urgency::Urgency;
 use crate::wire::{Frame, NODES_MAX, POSITIONS_MAX, Tag};
 
 /// Most bytes of entries that a run frame aims at; a larger segment goes alone.
@@ -355,28 +356,37 @@ impl<S: Store> Replica<S> {
         logs.iter().for_each(|(key, first)| session.declines(&lag_key(id, *key), *first));
     }
 
-    /// Gives an idle link its next frame: what was said first, then the most urgent run.
+    /// Gives each idle lane of a link its next frame: what was said first, then the most urgent runs.
     pub(super) fn pump(&mut self, link: Link) -> Result<(), StoreError> {
-        let Some(session) = self.sessions.get_mut(&link) else { return Ok(()) };
-        if session.busy {
-            return Ok(());
+        while let Some((urgency, bytes)) = self.next_frame(link)? {
+            let Some(session) = self.sessions.get_mut(&link) else { return Ok(()) };
+            session.busy.fill(urgency);
+            session.bytes_out += bytes.len() as u64;
+            self.outputs.push_back(Output::Send { link, urgency, bytes });
         }
-        let bytes = match session.unqueue() {
-            Some(frame) => Some(frame),
-            None => match self.next_stray(link)? {
-                Some(frame) => Some(frame),
-                None => self.next_run(link)?,
-            },
-        };
-        let Some(bytes) = bytes else { return Ok(()) };
-        let Some(session) = self.sessions.get_mut(&link) else { return Ok(()) };
-        session.busy = true;
-        session.bytes_out += bytes.len() as u64;
-        self.outputs.push_back(Output::Send { link, bytes });
         Ok(())
     }
 
-    fn next_run(&mut self, link: Link) -> Result<Option<Vec<u8>>, StoreError> {
+    fn next_frame(&mut self, link: Link) -> Result<Option<(Urgency, Vec<u8>)>, StoreError> {
+        let Some(session) = self.sessions.get_mut(&link) else { return Ok(None) };
+        if session.busy.has(Urgency::Control) {
+            // A run means nothing before the greeting that comes before it.
+            if !session.control.is_empty() {
+                return Ok(None);
+            }
+            return self.next_run(link);
+        }
+        let said = match session.unqueue() {
+            Some(frame) => Some(frame),
+            None => self.next_stray(link)?,
+        };
+        match said {
+            Some(frame) => Ok(Some((Urgency::Control, frame))),
+            None => self.next_run(link),
+        }
+    }
+
+    fn next_run(&mut self, link: Link) -> Result<Option<(Urgency, Vec<u8>)>, StoreError> {
         let Some(key) = self.next_log(link) else { return Ok(None) };
         let (_, id, log_key) = key;
         let device = self.sessions.get(&link).map(|session| session.device);
@@ -421,15 +431,18 @@ impl<S: Store> Replica<S> {
             entries: stretch.entries,
             boxes: stretch.boxes,
         };
-        Ok(Some(frame.encode()))
+        Ok(Some((Urgency::of_class(log.class), frame.encode())))
     }
 
-    /// The log to send from next: of the most urgent class that has anything unsent, in turns. The
+    /// The log to send from next: of the most urgent idle lane that has anything unsent, in turns. The
     /// window does not hold back what is more urgent than routine.
     fn next_log(&self, link: Link) -> Option<LagKey> {
         let session = self.sessions.get(&link)?;
         let unsent = |(key, lag): (&LagKey, &Lag)| {
-            let (_, id, log) = key;
+            let (class, id, log) = key;
+            if Urgency::from_u8(*class).is_none_or(|lane| session.busy.has(lane)) {
+                return None;
+            }
             let head = self.areas.get(id)?.frontier.head(log).next;
             (lag.sent < head).then_some(*key)
         };

@@ -9,7 +9,7 @@ pub enum ThinFault {
     /// Of no size or kind that there is.
     #[error("a link frame of no known form")]
     Form,
-    /// A handshake message that the other device did not make, or not for now.
+    /// A handshake message that the other device did not make, or not for this handshake.
     #[error("a handshake message that does not hold")]
     Handshake,
     /// A frame that came before.

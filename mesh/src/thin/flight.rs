@@ -10,8 +10,8 @@ use std::collections::VecDeque;
 use tearline_crdt::time::MonoTime;
 
 use super::ThinFault;
-use super::Urgency;
 use super::frame::Ack;
+use crate::urgency::Urgency;
 
 /// Most frames on their way. Fewer than the 64 of which an acknowledgement speaks.
 pub(super) const FLIGHT_FRAMES_MAX: usize = 48;

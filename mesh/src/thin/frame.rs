@@ -9,7 +9,7 @@
 
 use tearline_crdt::codec::{DecodeError, Reader, Write as _};
 
-use super::Urgency;
+use crate::urgency::Urgency;
 
 /// Largest frame that the link carries.
 pub const LINK_FRAME_BYTES_MAX: usize = 200;

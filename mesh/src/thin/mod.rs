@@ -48,44 +48,7 @@ pub use noise::{HANDSHAKE_BYTES_MAX, PairError};
 pub use stream::MESSAGE_BYTES_MAX;
 pub use turn::HalfDuplex;
 
-/// How soon a message is wanted. Each urgency is a stream of its own: in order within, and among them
-/// none is delivered before the control messages that were given before it.
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub enum Urgency {
-    /// What the two sides say of themselves, and entries of authority logs.
-    Control = 0,
-    /// Acted on now.
-    Flash = 1,
-    /// As its class.
-    Immediate = 2,
-    /// As its class.
-    Priority = 3,
-    /// As its class.
-    Routine = 4,
-}
-
-impl Urgency {
-    /// All, the most urgent first.
-    pub const ALL: [Self; 5] =
-        [Self::Control, Self::Flash, Self::Immediate, Self::Priority, Self::Routine];
-
-    /// That of a frame of the mesh: of a run its log's class, of all else control.
-    #[must_use]
-    pub fn of_frame(frame: &[u8]) -> Self {
-        // Type, area (8), log key: its first half byte is the class.
-        match (frame.first(), frame.get(9)) {
-            (Some(&RUN), Some(key)) => Self::from_u8(key >> 4).unwrap_or(Self::Routine),
-            _ => Self::Control,
-        }
-    }
-
-    pub(crate) fn from_u8(number: u8) -> Option<Self> {
-        Self::ALL.get(usize::from(number)).copied()
-    }
-}
-
-/// The type of [`crate::wire::Frame::Run`].
-const RUN: u8 = 8;
+use crate::urgency::Urgency;
 
 /// How the line is.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -212,4 +175,12 @@ pub struct Counters {
     pub handshakes_in: u64,
     /// Faults, by name.
     pub faults: BTreeMap<&'static str, u64>,
+}
+
+impl Counters {
+    /// Faults of any name: link frames that were not taken.
+    #[must_use]
+    pub fn refused(&self) -> u64 {
+        self.faults.values().sum()
+    }
 }

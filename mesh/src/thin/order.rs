@@ -6,8 +6,9 @@
 
 use std::collections::VecDeque;
 
+use super::ThinFault;
 use super::stream::ITEM_BYTES_MAX;
-use super::{ThinFault, Urgency};
+use crate::urgency::Urgency;
 
 /// Most bytes of messages that wait for control. What an honest side sends while it repeats one lost
 /// control frame is what a line carries in a few round trips.

@@ -5,13 +5,14 @@
 
 use tearline_crdt::time::MonoTime;
 
+use super::ThinFault;
 use super::flight::{Flight, Part};
 use super::frame::{Ack, Body, Fragment};
 use super::noise::{Conversation, FRAMES_PER_KEY_MAX, Keys, Unopened};
 use super::order::{GiveOrder, TakeOrder};
 use super::received::Received;
 use super::stream::{ReceiveStream, SendStream};
-use super::{ThinFault, Urgency};
+use crate::urgency::Urgency;
 
 /// Silence after which every other question is a first message: the other side may have lost its keys.
 const SILENT_TIMEOUTS: u32 = 4;

@@ -11,7 +11,7 @@ use tearline_crdt::time::WallTime;
 use tearline_mesh::invitation::{Invitation, Invited, JoinAnswer};
 use tearline_mesh::replica::ActError;
 use tearline_mesh::wire::Frame;
-use tearline_mesh::{Input, Link};
+use tearline_mesh::{Input, Link, Urgency};
 
 use crate::forger::{link_as, log, run_frame, sealed, shared, tag};
 use crate::world::{World, draft, keys};
@@ -157,7 +157,7 @@ fn a_desk_that_is_known_by_its_own_logs_alone_is_proven_to_whoever_holds_none_of
     world.input(2, Input::Up { link, device: inviter, dialer: true });
     let answer = JoinAnswer::Welcome(charter).encode();
     world.inject(2, link, Frame::JoinAnswer { answer }.encode());
-    world.input(2, Input::Sent { link });
+    world.input(2, Input::Sent { link, urgency: Urgency::Control });
     let open = world.peers[2].sent.iter().map(|bytes| Frame::decode(bytes).unwrap());
     let mut nonce = open.filter_map(|frame| match frame {
         Frame::Open { nonce, .. } => Some(nonce),

@@ -6,7 +6,7 @@ use tearline_crdt::entry::run::{Head, NewEntry, VerifiedRun, write_segment};
 use tearline_crdt::frontier::{Leaf, LogKey, head_tag};
 use tearline_crdt::id::{Class, CompartmentId, Incarnation, LogId};
 use tearline_mesh::wire::Frame;
-use tearline_mesh::{Input, Link, PeerFault};
+use tearline_mesh::{Input, Link, PeerFault, Urgency};
 
 use crate::forger::{link_as, log, run_frame, sealed, shared, tag};
 use crate::world::{World, keys};
@@ -143,7 +143,7 @@ fn a_late_refusal_says_nothing_of_what_was_sent_since() {
     let leaf = Leaf { key, next: 1, head: head_tag(&runs[0].to().id) };
     world.inject(0, Link(901), Frame::Positions { area, positions: vec![leaf] }.encode());
     world.inject(0, Link(901), Frame::Decline { area, logs: vec![(key, 0)] }.encode());
-    world.input(0, Input::Sent { link: Link(901) });
+    world.input(0, Input::Sent { link: Link(901), urgency: Urgency::Flash });
     world.settle();
     world.peers[0].sent.clear();
     feed(&mut world, 0, all, 3, &runs[2..]);

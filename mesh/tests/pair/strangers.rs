@@ -7,7 +7,7 @@ use tearline_crdt::entry::run::{Head, write_segment};
 use tearline_crdt::frontier::{LogKey, NodeHash};
 use tearline_crdt::id::{Class, CompartmentId, LogId};
 use tearline_mesh::wire::Frame;
-use tearline_mesh::{Input, Link};
+use tearline_mesh::{Input, Link, Urgency};
 
 use crate::forger::{self, run_frame, shared, tag};
 use crate::world::{World, keys};
@@ -146,7 +146,7 @@ fn who_has_no_right_is_told_no_position_and_no_proof() {
         let area = tag(&world, 0, seed, id);
         let hello = Frame::Hello { digest: [1; 16], areas: vec![(area, [2; 16])] };
         world.inject(0, link, hello.encode());
-        world.input(0, Input::Sent { link });
+        world.input(0, Input::Sent { link, urgency: Urgency::Control });
         world.settle();
         world.peers[0].sent.clear();
         for (key, author) in

@@ -7,16 +7,18 @@ use tearline_crdt::entropy::{Entropy as _, SeededEntropy};
 use tearline_crdt::id::Class;
 use tearline_crdt::store::Store as _;
 use tearline_crdt::time::{MonoTime, Now, WallTime};
-use tearline_mesh::thin::{self, Action, Config, Line, Machine, Urgency};
+use tearline_mesh::thin::{self, Action, Config, Line, Machine};
 use tearline_mesh::wire::Frame;
-use tearline_mesh::{Input, Link, Output};
+use tearline_mesh::{Input, Link, Output, Urgency};
 
-use crate::world::{World, keys};
+use crate::world::{World, draft, keys};
 
 const LINE: Line = Line { bits_per_s: 2_400, half_duplex: None };
 const DELAY_MS: u64 = 600;
 /// Of a thousand link frames.
 const LOST: u64 = 50;
+/// Bytes of messages in a full link frame: 24 less are the link's own.
+const BODY_BYTES: usize = 176;
 
 #[derive(Debug, Eq, Ord, PartialEq, PartialOrd)]
 enum Happening {
@@ -35,7 +37,10 @@ struct ThinLink {
     order: u64,
     luck: SeededEntropy,
     cut: bool,
+    lost: u64,
     link_bytes: usize,
+    /// The frames given to the link, of each urgency.
+    given: Vec<(Urgency, usize)>,
     /// Entries in the runs that were given to the link.
     entries: usize,
 }
@@ -59,7 +64,9 @@ impl ThinLink {
             order: 0,
             luck: SeededEntropy::new(3),
             cut: false,
+            lost: LOST,
             link_bytes: 0,
+            given: Vec::new(),
             entries: 0,
         }
     }
@@ -85,7 +92,7 @@ impl ThinLink {
         self.tell(world, side, thin::Event::Tick);
     }
 
-    fn run(&mut self, world: &mut World, until_ms: u64, done: impl Fn(&World) -> bool) {
+    fn run(&mut self, world: &mut World, until_ms: u64, done: impl Fn(&mut World) -> bool) {
         for side in 0..2 {
             self.drain_replica(world, side);
         }
@@ -137,7 +144,9 @@ impl ThinLink {
                 Action::Deliver { bytes, .. } => {
                     self.input(world, side, Input::Frame { link: self.link, bytes });
                 }
-                Action::Room { .. } => self.input(world, side, Input::Sent { link: self.link }),
+                Action::Room { urgency } => {
+                    self.input(world, side, Input::Sent { link: self.link, urgency });
+                }
             }
         }
     }
@@ -151,12 +160,12 @@ impl ThinLink {
         let mut flushed = Vec::new();
         while let Some(output) = world.peers[side].replica.poll_output() {
             match output {
-                Output::Send { bytes, .. } => {
+                Output::Send { urgency, bytes, .. } => {
                     if let Ok(Frame::Run { count, .. }) = Frame::decode(&bytes) {
                         self.entries += count;
                     }
+                    self.given.push((urgency, bytes.len()));
                     let now = self.now().mono;
-                    let urgency = Urgency::of_frame(&bytes);
                     let sent = self.machines[side].send(now, urgency, &bytes);
                     assert!(sent.is_ok() || !self.up[side], "{sent:?}");
                 }
@@ -176,7 +185,7 @@ impl ThinLink {
         self.link_bytes += bytes.len();
         let end_ms = self.now_ms + LINE.air_ms(bytes.len());
         self.at(end_ms, Happening::Sent(side));
-        let lost = u64::from_be_bytes(self.luck.array()) % 1_000 < LOST;
+        let lost = u64::from_be_bytes(self.luck.array()) % 1_000 < self.lost;
         if !self.cut && !lost {
             self.at(end_ms + DELAY_MS, Happening::Arrived(1 - side, bytes));
         }
@@ -202,8 +211,8 @@ fn replicas_sync_over_a_thin_link_through_loss_cuts_and_a_restart() {
     assert!(!world.digests_equal(0, 1));
 
     let mut thin = ThinLink::new(&world);
-    let held = |world: &World| world.peers[1].replica.counts(shared).unwrap().entries;
-    let before = held(&world);
+    let held = |world: &mut World| world.peers[1].replica.counts(shared).unwrap().entries;
+    let before = held(&mut world);
     thin.run(&mut world, 3_600_000, |world| held(world) > before + 8);
     thin.cut = true;
     let now = thin.now_ms;
@@ -214,11 +223,50 @@ fn replicas_sync_over_a_thin_link_through_loss_cuts_and_a_restart() {
     thin.restart(&mut world, 1);
     let now = thin.now_ms;
     thin.run(&mut world, now + 3_600_000, |world| world.digests_equal(0, 1));
-    assert!(world.digests_equal(0, 1), "{} of {} entries", held(&world), before + 41);
+    assert!(world.digests_equal(0, 1), "{} of {} entries", held(&mut world), before + 41);
     for record in records {
         assert!(world.show(0, record).is_some() && world.show(1, record).is_some());
     }
     // What was durable was not sent again: at most a window of entries is, after the restart.
     assert!(thin.entries <= 41 + 20, "{} entries were sent", thin.entries);
     assert!(world.peers.iter().all(|peer| peer.closed.is_empty()));
+}
+
+/// With 200 routine records queued, a flash is readable within its own frames, the one on the wire and
+/// the delay, wherever in the routine it is written.
+#[test]
+fn a_flash_overtakes_what_the_replica_has_queued() {
+    let mut world = World::new(2);
+    let coalition = world.coalition();
+    world.meet(1, 0);
+    let shared = world.open(0, coalition, &[1, 2]);
+    world.meet(1, 0);
+    let names: Vec<String> = (0..200).map(|n| format!("record {n} of the routine")).collect();
+    for part in names.chunks(20) {
+        let part: Vec<&str> = part.iter().map(String::as_str).collect();
+        world.write(0, shared, Class::Routine, &part);
+        world.settle();
+    }
+    let mut thin = ThinLink::new(&world);
+    thin.lost = 0;
+    for n in 0..8 {
+        let now = thin.now_ms;
+        thin.run(&mut world, now + 5_000 + 97 * n, |_| false);
+        thin.given.clear();
+        // The disk takes no time here: what counts is the line.
+        let drafts = vec![draft("stop it")];
+        let act = world.peers[0].replica.write(thin.now(), shared, Class::Flash, drafts).unwrap();
+        let flash = act.value[0].record;
+        thin.drain_replica(&mut world, 0);
+        let written = thin.now_ms;
+        thin.run(&mut world, written + 60_000, |world| world.show(1, flash).is_some());
+        let given = thin.given.iter().filter(|(urgency, _)| *urgency == Urgency::Flash);
+        let bytes: usize = given.map(|(_, bytes)| bytes + 8).sum();
+        let frames = bytes.div_ceil(BODY_BYTES) + 1;
+        let bound = frames as u64 * LINE.air_ms(200) + DELAY_MS;
+        let took = thin.now_ms - written;
+        assert!(world.show(1, flash).is_some() && took <= bound, "{took} of {bound} ms");
+    }
+    let held = world.peers[1].replica.counts(shared).unwrap().entries;
+    assert!(held < 200, "the routine was still on its way");
 }

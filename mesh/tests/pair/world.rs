@@ -20,14 +20,14 @@ use tearline_crdt::time::{MonoTime, Now, WallTime};
 use tearline_mesh::invitation::{Applicant, Invitation, Invited, JoinRequest};
 use tearline_mesh::replica::Setup;
 use tearline_mesh::wire::Frame;
-use tearline_mesh::{Event, Input, Link, Output, PeerFault, Replica};
+use tearline_mesh::{Event, Input, Link, Output, PeerFault, Replica, Urgency};
 
 pub(crate) const LATENCY_MS: u64 = 20;
 
 #[derive(Debug, Eq, Ord, PartialEq, PartialOrd)]
 enum Happening {
     Frame { to: usize, link: Link, bytes: Vec<u8> },
-    Sent { to: usize, link: Link },
+    Sent { to: usize, link: Link, urgency: Urgency },
     Flushed { to: usize, barrier: u64 },
 }
 
@@ -121,9 +121,9 @@ impl World {
     pub(crate) fn drain(&mut self, peer: usize) {
         while let Some(output) = self.peers[peer].replica.poll_output() {
             match output {
-                Output::Send { link, bytes } => {
+                Output::Send { link, urgency, bytes } => {
                     self.peers[peer].sent.push(bytes.clone());
-                    self.at(1, Happening::Sent { to: peer, link });
+                    self.at(1, Happening::Sent { to: peer, link, urgency });
                     if let Some((a, b)) = self.links.get(&link).copied() {
                         let to = if a == peer { b } else { a };
                         self.at(LATENCY_MS, Happening::Frame { to, link, bytes });
@@ -162,7 +162,7 @@ impl World {
                     self.input(to, Input::Frame { link, bytes });
                 }
             }
-            Happening::Sent { to, link } => self.input(to, Input::Sent { link }),
+            Happening::Sent { to, link, urgency } => self.input(to, Input::Sent { link, urgency }),
             Happening::Flushed { to, barrier } => {
                 self.peers[to].replica.store_mut().flush().unwrap();
                 let barrier = tearline_mesh::replica::Barrier(barrier);

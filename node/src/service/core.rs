@@ -386,7 +386,9 @@ impl Core {
                 }
                 self.input(Input::Frame { link, bytes });
             }
-            NetEvent::Sent { link } => self.input(Input::Sent { link: Link(link.0) }),
+            NetEvent::Sent { link, urgency } => {
+                self.input(Input::Sent { link: Link(link.0), urgency });
+            }
             NetEvent::DialFailed { device, address, reason } => {
                 let now = self.clock.now().mono;
                 tracing::debug!(%address, %reason, "dial failed");
@@ -430,9 +432,9 @@ impl Core {
     fn carry_out(&mut self) {
         while let Some(output) = self.replica.poll_output() {
             match output {
-                Output::Send { link, bytes } => {
+                Output::Send { link, urgency, bytes } => {
                     let link = tearline_mesh::net::Link(link.0);
-                    self.net.command(NetCommand::Send { link, bytes });
+                    self.net.command(NetCommand::Send { link, urgency, bytes });
                 }
                 Output::Close { link, fault } => {
                     if let Some(fault) = fault {

@@ -1,10 +1,6 @@
 //! How sessions begin, go on and end.
 
-use tearline_crdt::frontier::LogKey;
-use tearline_crdt::id::Class;
-
 use super::*;
-use crate::wire::Frame;
 
 fn flow(world: &mut World, until_ms: u64) {
     let sides = [0, 1].map(|side| world.delivered(side, Urgency::Priority).len());
@@ -139,36 +135,6 @@ fn news_of_the_line_end_the_wait() {
     world.event(0, Event::Contact);
     world.run_until(1_000_000 + 8_000);
     assert_eq!(world.delivered(1, Urgency::Routine).len(), 1);
-}
-
-#[test]
-fn a_frame_of_the_mesh_is_as_urgent_as_its_log() {
-    let run = |class: Class| Frame::Run {
-        area: [9; 8],
-        key: LogKey([(class as u8) << 4 | 9; 16]),
-        author: None,
-        knows: None,
-        first: 7,
-        count: 1,
-        entries: vec![1],
-        boxes: vec![],
-    };
-    for (class, urgency) in [
-        (Class::Authority, Urgency::Control),
-        (Class::Flash, Urgency::Flash),
-        (Class::Immediate, Urgency::Immediate),
-        (Class::Priority, Urgency::Priority),
-        (Class::Routine, Urgency::Routine),
-    ] {
-        assert_eq!(Urgency::of_frame(&run(class).encode()), urgency);
-    }
-    assert_eq!(
-        Urgency::of_frame(&Frame::Open { digest: [0x44; 16], nonce: [0; 8] }.encode()),
-        Urgency::Control
-    );
-    for short in [&[][..], &[8], &[8, 0, 0, 0, 0, 0, 0, 0, 0]] {
-        assert_eq!(Urgency::of_frame(short), Urgency::Control);
-    }
 }
 
 #[test]
