@@ -68,59 +68,53 @@ impl<S: Store> Replica<S> {
             if self.is_with_standing(link) {
                 self.say(link, Frame::Decline { area: tag, logs: vec![(run.key, run.first)] });
             }
-            return Ok(Ok(()));
+            return Ok(self.charge(link, 1));
         };
         let held = self.areas.get(&id).is_some_and(|area| area.logs.contains_key(&run.key));
         let refused =
             self.sessions.get(&link).is_some_and(|s| s.refused.contains(id, run.key, held));
         let log = match self.log_of(id, &run) {
             Ok(Some(log)) => log,
+            Ok(None) if refused => return Ok(self.refuse(link, tag, id, &run, 0)),
             Ok(None) => {
                 // Whose log it is stands beside its first entry.
-                if refused {
-                    self.refuse(link, tag, id, &run);
-                } else {
-                    self.say_position(link, id, run.key);
-                }
+                self.say_position(link, id, run.key);
                 return Ok(Ok(()));
             }
             Err(fault) => return Ok(Err(fault)),
         };
         if self.logbook.has_excess(id, log.device) {
-            self.refuse(link, tag, id, &run);
             self.say_excess(link, id, log.device)?;
-            return Ok(Ok(()));
+            return Ok(self.refuse(link, tag, id, &run, 0));
         }
         if self.logbook.state(&log).is_none() && !self.has_room_for(&log) {
-            self.refuse(link, tag, id, &run);
-            return Ok(Ok(()));
+            return Ok(self.refuse(link, tag, id, &run, 0));
         }
         let proven_at = self.logbook.state(&log).and_then(|state| state.proven_at);
         if proven_at.is_some_and(|at| run.first.saturating_add(run.count as u64) > at) {
-            self.refuse(link, tag, id, &run);
             self.say_fork(link, &log)?;
-            return Ok(Ok(()));
+            return Ok(self.refuse(link, tag, id, &run, 0));
         }
         let head = self.logbook.head(&log);
         let unverified =
             UnverifiedRun { log, count: run.count, entries: &run.entries, boxes: &run.boxes };
         if !self.admits_run(&log, &run) {
             // Nobody is named for what he did not sign.
-            if run.first == head.next && self.would_note(&log) {
+            let named = run.first == head.next && self.would_note(&log);
+            if named {
                 if let Err(fault) = unverified.verify(&head) {
                     return Ok(Err(PeerFault::Run(fault)));
                 }
                 self.note_stranger(log);
             }
-            self.refuse(link, tag, id, &run);
-            return Ok(Ok(()));
+            let verified = if named { run.count } else { 0 };
+            return Ok(self.refuse(link, tag, id, &run, verified));
         }
         if run.first != head.next {
             if refused {
-                self.refuse(link, tag, id, &run);
-            } else {
-                self.say_position(link, id, run.key);
+                return Ok(self.refuse(link, tag, id, &run, 0));
             }
+            self.say_position(link, id, run.key);
             return Ok(Ok(()));
         }
         let verified = match unverified.verify(&head) {
@@ -129,20 +123,17 @@ impl<S: Store> Replica<S> {
         };
         match self.content_of(&verified, run.knows) {
             Content::Sound => {}
-            Content::Unexplained => {
-                self.refuse(link, tag, id, &run);
-                return Ok(Ok(()));
-            }
+            Content::Unexplained => return Ok(self.refuse(link, tag, id, &run, run.count)),
             Content::Stripped => return Ok(Err(PeerFault::Stripped)),
         }
         if let Some(session) = self.sessions.get_mut(&link) {
             session.refused.remove(id, run.key);
         }
-        self.give_back(link, run.count);
         if self.take(now, &verified, Some(link), None)?.is_err() {
             // It is sound: that there is no room here is nobody's fault.
-            self.refuse(link, tag, id, &run);
+            return Ok(self.refuse(link, tag, id, &run, run.count));
         }
+        self.give_back(link, run.count);
         Ok(Ok(()))
     }
 

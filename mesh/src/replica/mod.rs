@@ -20,6 +20,7 @@
 //! sent before the flush that covers it.
 
 mod area;
+mod asking;
 mod author;
 mod epochs;
 mod excess;
