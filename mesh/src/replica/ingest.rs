@@ -20,6 +20,12 @@ use super::{Barrier, Event, Link, Output, Replica, Ticket};
 use crate::fault::PeerFault;
 use crate::wire::{Frame, Tag};
 
+/// Most work of opening and judging at one place of one input, in operations of documents: about a
+/// second, and what the last piece takes. What is left is gone on with after the next flush.
+const WORK_PER_INPUT_MAX: usize = 128 * 1024;
+/// Most batches of 256 entries that are destroyed there.
+const ERASURES_PER_INPUT_MAX: usize = 16;
+
 /// A run frame, taken apart.
 #[derive(Debug)]
 pub(super) struct Incoming {
@@ -264,12 +270,33 @@ impl<S: Store> Replica<S> {
         Ok(Ok(()))
     }
 
+    /// Goes on with what earlier inputs left.
+    pub(super) fn go_on(&mut self, now: Now) -> Result<(), StoreError> {
+        if self.shelf.has_opened_epochs() || self.shelf.has_moved() {
+            self.open_waiting(now)
+        } else {
+            self.erase_more(now)
+        }
+    }
+
+    /// Whether something is left that the next input goes on with.
+    pub(super) fn has_left(&self) -> bool {
+        self.shelf.has_opened_epochs()
+            || self.shelf.has_moved()
+            || self.shelf.has_later()
+            || self.shelf.has_erasures()
+            || !self.said.is_empty()
+    }
+
     /// Opens entries that waited for an epoch whose keys came, and judges records again of which
-    /// other entries count now.
+    /// other entries count now: so much of it as one input may take.
     pub(super) fn open_waiting(&mut self, now: Now) -> Result<(), StoreError> {
-        while self.shelf.has_opened_epochs() || self.shelf.has_moved() {
+        let mut spent = 0;
+        while spent < WORK_PER_INPUT_MAX
+            && (self.shelf.has_opened_epochs() || self.shelf.has_moved())
+        {
             let mut batch = Batch::default();
-            self.at_desk(now, |shelf, desk| {
+            spent += self.at_desk(now, |shelf, desk| {
                 if shelf.has_moved() {
                     shelf.judge_moved(desk, &mut batch)
                 } else {
@@ -302,9 +329,12 @@ impl<S: Store> Replica<S> {
         self.apply(batch)
     }
 
-    /// Destroys what is queued to be.
+    /// Destroys what is queued to be, as much as one input may.
     pub(super) fn erase_more(&mut self, now: Now) -> Result<(), StoreError> {
-        while self.shelf.has_erasures() {
+        for _ in 0..ERASURES_PER_INPUT_MAX {
+            if !self.shelf.has_erasures() {
+                break;
+            }
             let mut batch = Batch::default();
             self.at_desk(now, |shelf, desk| shelf.erase_more(desk, &mut batch))?;
             self.apply(batch)?;

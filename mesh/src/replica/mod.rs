@@ -349,7 +349,6 @@ impl<S: Store> Replica<S> {
         replica.load_words()?;
         replica.load_areas()?;
         replica.load_excesses()?;
-        replica.flush_wanted |= replica.shelf.has_later();
         Ok(replica)
     }
 
@@ -362,9 +361,7 @@ impl<S: Store> Replica<S> {
             self.next_due = Some(now.wall);
         }
         self.wall = now.wall;
-        if self.shelf.has_opened_epochs() || self.shelf.has_moved() {
-            self.open_waiting(now)?;
-        }
+        self.go_on(now)?;
         match input {
             Input::Up { link, device, dialer } => self.on_up(link, device, dialer),
             Input::Down { link } => self.on_down(link),
@@ -393,7 +390,8 @@ impl<S: Store> Replica<S> {
 
     /// Fills every idle link with its most urgent frame and asks for the flush that is due.
     fn settle_outputs(&mut self) -> Result<(), StoreError> {
-        if self.flush_wanted && self.flushes_out == 0 {
+        // The flush is the occasion to go on with what is left.
+        if (self.flush_wanted || self.has_left()) && self.flushes_out == 0 {
             self.ask_flush();
         }
         let links: Vec<Link> = self.sessions.keys().copied().collect();
