@@ -20,11 +20,11 @@ use super::{Barrier, Event, Link, Output, Replica, Ticket};
 use crate::fault::PeerFault;
 use crate::wire::{Frame, Tag};
 
-/// Most work of opening and judging at one place of one input, in operations of documents: about a
-/// second, and what the last piece takes. What is left is gone on with after the next flush.
+/// Most work of opening, judging and destroying that one input causes, in operations of documents:
+/// about a second, and what the last piece takes. What is left is gone on with after the next flush.
 const WORK_PER_INPUT_MAX: usize = 128 * 1024;
-/// Most batches of 256 entries that are destroyed there.
-const ERASURES_PER_INPUT_MAX: usize = 16;
+/// What a batch of entries takes that are destroyed.
+const ERASURE_WORK: usize = 8 * 1024;
 
 /// A run frame, taken apart.
 #[derive(Debug)]
@@ -291,12 +291,11 @@ impl<S: Store> Replica<S> {
     /// Opens entries that waited for an epoch whose keys came, and judges records again of which
     /// other entries count now: so much of it as one input may take.
     pub(super) fn open_waiting(&mut self, now: Now) -> Result<(), StoreError> {
-        let mut spent = 0;
-        while spent < WORK_PER_INPUT_MAX
+        while self.spent < WORK_PER_INPUT_MAX
             && (self.shelf.has_opened_epochs() || self.shelf.has_moved())
         {
             let mut batch = Batch::default();
-            spent += self.at_desk(now, |shelf, desk| {
+            self.spent += self.at_desk(now, |shelf, desk| {
                 if shelf.has_moved() {
                     shelf.judge_moved(desk, &mut batch)
                 } else {
@@ -331,10 +330,8 @@ impl<S: Store> Replica<S> {
 
     /// Destroys what is queued to be, as much as one input may.
     pub(super) fn erase_more(&mut self, now: Now) -> Result<(), StoreError> {
-        for _ in 0..ERASURES_PER_INPUT_MAX {
-            if !self.shelf.has_erasures() {
-                break;
-            }
+        while self.spent < WORK_PER_INPUT_MAX && self.shelf.has_erasures() {
+            self.spent += ERASURE_WORK;
             let mut batch = Batch::default();
             self.at_desk(now, |shelf, desk| shelf.erase_more(desk, &mut batch))?;
             self.apply(batch)?;

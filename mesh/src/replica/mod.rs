@@ -246,6 +246,8 @@ pub struct Replica<S> {
     next_due: Option<WallTime>,
     /// Whether words are being carried out.
     obeying: bool,
+    /// The work that the input at hand, or acts since the last, caused beside their own.
+    spent: usize,
     /// Whether nothing is quarantined, for an exercise.
     lenient: bool,
     /// Whether somebody may lack boxes that this device seals.
@@ -332,6 +334,7 @@ impl<S: Store> Replica<S> {
             heard: BTreeMap::new(),
             next_due: None,
             obeying: false,
+            spent: 0,
             lenient: false,
             seals_wanted: false,
             replaying: false,
@@ -361,6 +364,7 @@ impl<S: Store> Replica<S> {
             self.next_due = Some(now.wall);
         }
         self.wall = now.wall;
+        self.spent = 0;
         self.go_on(now)?;
         match input {
             Input::Up { link, device, dialer } => self.on_up(link, device, dialer),
@@ -380,6 +384,7 @@ impl<S: Store> Replica<S> {
         self.obey(now)?;
         self.seal_missing(now)?;
         self.rotate_due(now)?;
+        self.spent = 0;
         self.settle_outputs()
     }
 
