@@ -135,7 +135,7 @@ impl<S: Store> Replica<S> {
         if let Some(session) = self.sessions.get_mut(&link) {
             session.refused.remove(id, run.key);
         }
-        if self.take(now, &verified, Some(link), None)?.is_err() {
+        if self.take(now, &verified, Some(link), None, Batch::default())?.is_err() {
             // It is sound: that there is no room here is nobody's fault.
             return Ok(self.refuse(link, tag, id, &run, run.count));
         }
@@ -203,16 +203,16 @@ impl<S: Store> Replica<S> {
         self.admits(log, first.as_ref())
     }
 
-    /// Stores a verified run and all that follows from it, in one batch, or says why not. It becomes
-    /// visible to peers, and its ticket durable, with the next flush.
+    /// Stores a verified run and all that follows from it, in one batch with what is in it already, or
+    /// says why not. It becomes visible to peers, and its ticket durable, with the next flush.
     pub(super) fn take(
         &mut self,
         now: Now,
         run: &VerifiedRun,
         source: Option<Link>,
         ticket: Option<Ticket>,
+        mut batch: Batch,
     ) -> Result<Result<(), NotTaken>, StoreError> {
-        let mut batch = Batch::default();
         let log = *run.log();
         let standings = super::Standings { areas: &self.areas, own: self.keys.id(), now: now.wall };
         let screened = if log.class == Class::Authority {

@@ -16,6 +16,7 @@ mod forks;
 mod govern;
 mod history;
 mod hostile;
+mod joining;
 mod pieces;
 mod receipts;
 mod refusals;
