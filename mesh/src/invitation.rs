@@ -192,6 +192,17 @@ impl Applicant {
             Self::Device(card) => card,
         }
     }
+
+    /// What tells it apart from others with the same invitation: the agency's root, if it is one, and
+    /// the device.
+    #[must_use]
+    pub fn id(&self) -> Vec<u8> {
+        let device = self.card().device.0;
+        match self {
+            Self::Agency { desk, .. } => [desk.root, device].concat(),
+            Self::Device(_) => device.to_vec(),
+        }
+    }
 }
 
 /// What an applicant sends.

@@ -3,6 +3,7 @@
 #![cfg(feature = "net")]
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use tearline_crdt::id::DeviceId;
@@ -226,6 +227,89 @@ fn connections_are_limited_at_the_bound_and_strangers_make_room() {
         // What others hold is no hindrance to dialing oneself.
         hub.dial(&late, late.device).await;
         assert_eq!(hub.up().await.1, late.device);
+    });
+}
+
+/// Devices that shake hands and ask for no link.
+async fn crowd(hub: &Node, count: usize) -> Vec<libp2p::Swarm<libp2p::swarm::dummy::Behaviour>> {
+    use futures::StreamExt as _;
+    let mut crowd = Vec::new();
+    for _ in 0..count {
+        let mut swarm = libp2p::SwarmBuilder::with_new_identity()
+            .with_tokio()
+            .with_quic()
+            .with_behaviour(|_| libp2p::swarm::dummy::Behaviour)
+            .unwrap()
+            .with_swarm_config(|config| config.with_idle_connection_timeout(TEST_TIME_MAX))
+            .build();
+        swarm.dial(hub.address.parse::<net::Multiaddr>().unwrap()).unwrap();
+        loop {
+            match swarm.select_next_some().await {
+                libp2p::swarm::SwarmEvent::ConnectionEstablished { .. } => break,
+                libp2p::swarm::SwarmEvent::OutgoingConnectionError { error, .. } => {
+                    panic!("{error}");
+                }
+                _ => {}
+            }
+        }
+        crowd.push(swarm);
+    }
+    crowd
+}
+
+#[test]
+fn connections_that_ask_for_no_link_shut_nobody_else_out() {
+    run(async {
+        let config = NetConfig { connections_max: 2, ..NetConfig::default() };
+        let mut hub = Node::start_with(1, QUIC, config).await;
+        let crowd = crowd(&hub, 80).await;
+        let mut guest = Node::start(2, QUIC).await;
+        guest.dial(&hub, hub.device).await;
+        let (link, device, _) = hub.up().await;
+        assert_eq!(device, guest.device);
+        hub.send(link, vec![7]).await;
+        loop {
+            match guest.next().await {
+                NetEvent::Frame { bytes, .. } => break assert_eq!(bytes, [7]),
+                NetEvent::LinkUp { .. } => {}
+                other => panic!("{other:?}"),
+            }
+        }
+        drop(crowd);
+    });
+}
+
+#[test]
+fn a_device_that_is_known_makes_room_for_no_stranger() {
+    run(async {
+        let friend = Node::start(2, QUIC).await;
+        let known = BTreeSet::from([friend.device]);
+        let config = NetConfig { connections_max: 2, known, ..NetConfig::default() };
+        let mut hub = Node::start_with(1, QUIC, config).await;
+        friend.dial(&hub, hub.device).await;
+        assert_eq!(hub.up().await.1, friend.device);
+        // Nobody has vouched for it when strangers come in numbers.
+        let mut strangers = Vec::new();
+        let mut last = None;
+        for seed in 3..8 {
+            let stranger = Node::start(seed, QUIC).await;
+            stranger.dial(&hub, hub.device).await;
+            let (mut came, mut went) = (None, last);
+            while came.is_none() || went.is_some() {
+                match hub.next().await {
+                    NetEvent::LinkUp { link, device, .. } => {
+                        assert_eq!(device, stranger.device);
+                        came = Some(link);
+                    }
+                    NetEvent::LinkDown { link, .. } => {
+                        assert_eq!(Some(link), went.take());
+                    }
+                    other => panic!("{other:?}"),
+                }
+            }
+            last = came;
+            strangers.push(stranger);
+        }
     });
 }
 

@@ -16,6 +16,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::behaviour::{Behaviour, BehaviourEvent, Frames, Opened};
+use super::lobby::{LOBBY_MAX, Lobby};
 use super::pending::{HANDSHAKE_MAX, Pending};
 use super::thin::{Happened, MakeMachine, Thin, ThinAddress};
 use super::{
@@ -45,6 +46,7 @@ pub(super) struct Driver {
     links: BTreeMap<Link, Up>,
     carried: JoinSet<(Link, DownReason)>,
     dialing: BTreeMap<ConnectionId, (Option<DeviceId>, Multiaddr)>,
+    lobby: Lobby,
     /// Links that begin when the core has taken the events that wait.
     held: Vec<tokio::sync::oneshot::Sender<()>>,
     next_link: u64,
@@ -73,8 +75,11 @@ const WAITING_MAX: usize = 256;
 const THIN_EVENTS_MAX: usize = 16;
 /// Two devices that dial each other at once do so within this time.
 const CROSSING: Duration = Duration::from_secs(2);
-/// Connections above the limit that may be up until it is known whose place they take.
-const CONNECTIONS_SPARE: u32 = 16;
+/// Connections above the limit that may be up until it is known whose place they take, and while others
+/// are being closed.
+const CONNECTIONS_SPARE: u32 = 2 * LOBBY_MAX as u32;
+/// Most devices that are known, 32 bytes each.
+const KNOWN_MAX: usize = 65_536;
 /// How long a connection may be without our substream.
 const IDLE: Duration = Duration::from_secs(10);
 /// How long shutdown waits for frames on their way.
@@ -100,6 +105,7 @@ impl Driver {
             links: BTreeMap::new(),
             carried: JoinSet::new(),
             dialing: BTreeMap::new(),
+            lobby: Lobby::default(),
             held: Vec::new(),
             next_link: 0,
             thin: BTreeMap::new(),
@@ -186,6 +192,9 @@ impl Driver {
             NetCommand::Vouch { link } => {
                 if let Some(up) = self.links.get_mut(&link) {
                     up.vouched = true;
+                    if self.config.known.len() < KNOWN_MAX {
+                        self.config.known.insert(up.device);
+                    }
                 }
             }
             NetCommand::Thin { address, make } => self.start_thin(address, make),
@@ -305,7 +314,16 @@ impl Driver {
                     self.waiting.push_back(NetEvent::DialFailed { device, address, reason });
                 }
             }
+            SwarmEvent::ConnectionEstablished { connection_id, peer_id, endpoint, .. }
+                if endpoint.is_listener() =>
+            {
+                let known = device_of(&peer_id).is_some_and(|d| self.config.known.contains(&d));
+                if let Some(oldest) = self.lobby.enter(connection_id, known) {
+                    self.swarm.close_connection(oldest);
+                }
+            }
             SwarmEvent::ConnectionClosed { connection_id, .. } => {
+                self.lobby.leave(connection_id);
                 if let Some((device, address)) = self.dialing.remove(&connection_id) {
                     let reason = "closed before it was of use".to_owned();
                     let address = address.to_string();
@@ -321,6 +339,7 @@ impl Driver {
     fn on_opened(&mut self, opened: Opened) {
         let Opened { peer, connection, dialer, address, stream } = opened;
         let dialed = self.dialing.remove(&connection);
+        self.lobby.leave(connection);
         let (Some(device), Some(stream)) = (device_of(&peer), stream) else {
             self.swarm.close_connection(connection);
             if let Some((device, address)) = dialed {
@@ -408,14 +427,16 @@ impl Driver {
     }
 
     /// Makes room for one more link that another dialed, if need be by closing the stranger's that
-    /// has been up longest. False if all are vouched for.
+    /// has been up longest. False if all are known or vouched for.
     fn make_room(&mut self) -> bool {
         let open = || self.links.iter().filter(|(_, up)| !up.dialer && up.closing.is_none());
         if open().count() < self.config.connections_max as usize {
             return true;
         }
         // Links are numbered as they come up.
-        let oldest = open().find(|(_, up)| !up.vouched).map(|(link, _)| *link);
+        let known = &self.config.known;
+        let stranger = |up: &Up| !up.vouched && !known.contains(&up.device);
+        let oldest = open().find(|(_, up)| stranger(up)).map(|(link, _)| *link);
         if let Some(link) = oldest {
             self.close(link, DownReason::Stranger);
         }

@@ -8,17 +8,21 @@
 //!
 //! Anybody can make keys and connect. So what others dial is counted apart from what we dial, a
 //! stranger's link lasts only so long as the core may need to find out who that is, and when all
-//! places are taken the stranger who has been there longest makes room. Before that, whoever opens
-//! connections and shakes no hand has a few for each address, and not for long (`pending`).
+//! places are taken the stranger who has been there longest makes room; a device that was known before
+//! is none. Before that, whoever opens connections and shakes no hand has a few for each address, and
+//! not for long (`pending`); of those who shake hands and then ask for no link the newest few stay
+//! (`lobby`).
 //!
 //! Thin links are apart from libp2p, each with a machine and a task of its own ([`thin`]).
 
 mod behaviour;
 mod driver;
 mod link;
+mod lobby;
 mod pending;
 pub mod thin;
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::time::Duration;
 
@@ -47,6 +51,9 @@ pub struct NetConfig {
     /// How long a link that another dialed is kept before it is vouched for
     /// ([`NetCommand::Vouch`]).
     pub stranger_max: Duration,
+    /// Devices that make room for no stranger, also before they are vouched for. Those for which that
+    /// was done are remembered.
+    pub known: BTreeSet<DeviceId>,
 }
 
 /// Most connections of one device: the old one, and the one that replaces it.
@@ -69,6 +76,7 @@ impl Default for NetConfig {
             frame_bytes_max: 1024 * 1024,
             connections_max: 96,
             stranger_max: STRANGER_MAX,
+            known: BTreeSet::new(),
         }
     }
 }

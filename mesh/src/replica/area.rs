@@ -13,6 +13,7 @@ use tearline_crdt::frontier::{Frontier, LogKey};
 use tearline_crdt::hash::Digest;
 use tearline_crdt::id::{Class, CompartmentId, DeviceId, EntryId, EpochId, LogId, StatementId};
 use tearline_crdt::keys::KemKey;
+use tearline_crdt::logbook::find::Search;
 use tearline_crdt::logbook::{LogNo, Logbook};
 use tearline_crdt::record::receipt::Outcome;
 use tearline_crdt::statement::{Audience, Opening, Right, Statement};
@@ -57,6 +58,8 @@ pub struct Area {
     pub(super) spoken: BTreeMap<EntryId, Spoken>,
     /// Entries that erasures list, with their places until they are destroyed.
     pub(super) listed: BTreeMap<EntryId, Option<(LogId, u64)>>,
+    /// The search for what statements name, while it goes on.
+    pub(super) search: Option<Search>,
     /// What was answered to statements about records, of those that were looked up since the start.
     pub(super) answered: BTreeMap<StatementId, Outcome>,
     /// Where boxes for this device are of epochs that we cannot open: the entries of the authority
@@ -151,6 +154,7 @@ impl<S: Store> Replica<S> {
             drawn: BTreeMap::new(),
             spoken: BTreeMap::new(),
             listed: BTreeMap::new(),
+            search: None,
             answered: BTreeMap::new(),
             closed: BTreeMap::new(),
             boxes: BTreeMap::new(),

@@ -138,6 +138,17 @@ impl<S: Store> Replica<S> {
         id: CompartmentId,
         statements: Statements,
     ) -> Result<Ticket, ActError> {
+        self.state_beside(now, id, statements, Batch::default())
+    }
+
+    /// The same, in one batch with other writes: neither is done without the other.
+    pub(super) fn state_beside(
+        &mut self,
+        now: Now,
+        id: CompartmentId,
+        statements: Statements,
+        beside: Batch,
+    ) -> Result<Ticket, ActError> {
         let entries: Vec<NewEntry> = statements
             .into_iter()
             .map(|(statement, payload)| NewEntry {
@@ -147,7 +158,8 @@ impl<S: Store> Replica<S> {
                 payload,
             })
             .collect();
-        let ticket = self.append_own(now, self.own_log(id, Class::Authority), &entries)?;
+        let log = self.own_log(id, Class::Authority);
+        let ticket = self.append_beside(now, log, &entries, beside)?;
         self.settle_outputs()?;
         Ok(ticket)
     }
@@ -158,6 +170,16 @@ impl<S: Store> Replica<S> {
         now: Now,
         log: LogId,
         entries: &[NewEntry],
+    ) -> Result<Ticket, ActError> {
+        self.append_beside(now, log, entries, Batch::default())
+    }
+
+    fn append_beside(
+        &mut self,
+        now: Now,
+        log: LogId,
+        entries: &[NewEntry],
+        mut beside: Batch,
     ) -> Result<Ticket, ActError> {
         let forked = self.logbook.state(&log).is_some_and(|state| state.forked_at.is_some());
         if forked || self.logbook.has_excess(log.compartment, log.device) {
@@ -170,7 +192,8 @@ impl<S: Store> Replica<S> {
             rest = tail;
             let head = self.logbook.head(&log);
             let run = write_segment(&log, &head, self.keys.signer(), run)?;
-            self.take(now, &run, None, rest.is_empty().then_some(ticket))??;
+            let ticket = rest.is_empty().then_some(ticket);
+            self.take(now, &run, None, ticket, std::mem::take(&mut beside))??;
         }
         Ok(ticket)
     }

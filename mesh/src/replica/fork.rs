@@ -26,6 +26,9 @@ use crate::wire::{Frame, Tag};
 
 /// Most positions that one evidence frame proves. Each takes up to 700 bytes.
 const RUNGS_MAX: u64 = 12;
+/// What saying evidence is charged at: to prove a position, a segment is read twice, and a segment may
+/// take as many reads as 4 positions do.
+const ASKED_PER_EVIDENCE: usize = 2 * 4 * RUNGS_MAX as usize;
 /// How often a proof is said in one session: a peer may not be able to keep it at first.
 const SAID_MAX: u8 = 4;
 
@@ -104,9 +107,6 @@ impl<S: Store> Replica<S> {
     }
 
     pub(super) fn on_evidence(&mut self, now: Now, link: Link, tag: Tag, bytes: &[u8]) -> Outcome {
-        if !self.may_ask(link, RUNGS_MAX as usize) {
-            return Ok(Err(PeerFault::Endless));
-        }
         let Some(id) = self.served_area(link, tag) else { return Ok(Ok(())) };
         let theirs = match branches(bytes) {
             Ok(theirs) => theirs,
@@ -120,26 +120,36 @@ impl<S: Store> Replica<S> {
         if seqs.len() < theirs.len() || !seqs.windows(2).all(|p| matches!(p, [a, b] if a < b)) {
             return Ok(Err(PeerFault::ForkProof));
         }
+        if let Err(fault) = self.charge(link, theirs.len()) {
+            return Ok(Err(fault));
+        }
         let mut shared = 0;
         let mut proof = None;
         for (seq, theirs) in seqs.into_iter().zip(theirs) {
-            let Some(own) = self.logbook.branch(&self.store, &log, seq)? else { break };
-            if own.id() == theirs.id() {
+            let Some(own) = self.logbook.entry(&self.store, &log, seq)? else { break };
+            if own.id == theirs.id() {
                 shared = seq.saturating_add(1);
                 continue;
             }
-            match ForkProof::new(own, theirs) {
-                Ok(found) => proof = Some(found),
-                Err(_) => return Ok(Err(PeerFault::ForkProof)),
+            let own = self.logbook.branch(&self.store, &log, seq)?;
+            match own.map(|own| ForkProof::new(own, theirs)) {
+                Some(Ok(found)) => proof = Some(found),
+                Some(Err(_)) => return Ok(Err(PeerFault::ForkProof)),
+                None => {}
             }
             break;
         }
         let Some(proof) = proof else { return Ok(Ok(())) };
-        self.keep_fork(now, &proof)?;
+        let news = self.keep_fork(now, &proof)?;
         let known = self.logbook.state(&log).and_then(|state| state.proven_at);
         if known.is_some_and(|known| known < proof.seq()) {
             self.say_fork(link, &log)?;
         } else if shared < proof.seq() {
+            // Each step of a search is news; who goes on without any searches nothing.
+            let asked = if news { 0 } else { ASKED_PER_EVIDENCE };
+            if let Err(fault) = self.charge(link, asked) {
+                return Ok(Err(fault));
+            }
             self.say_evidence(link, &log, shared, proof.seq())?;
         }
         Ok(Ok(()))

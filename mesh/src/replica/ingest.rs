@@ -20,6 +20,12 @@ use super::{Barrier, Event, Link, Output, Replica, Ticket};
 use crate::fault::PeerFault;
 use crate::wire::{Frame, Tag};
 
+/// Most work of opening, judging and destroying that one input causes, in operations of documents:
+/// about a second, and what the last piece takes. What is left is gone on with after the next flush.
+const WORK_PER_INPUT_MAX: usize = 128 * 1024;
+/// What a batch of entries takes that are destroyed.
+const ERASURE_WORK: usize = 8 * 1024;
+
 /// A run frame, taken apart.
 #[derive(Debug)]
 pub(super) struct Incoming {
@@ -68,59 +74,53 @@ impl<S: Store> Replica<S> {
             if self.is_with_standing(link) {
                 self.say(link, Frame::Decline { area: tag, logs: vec![(run.key, run.first)] });
             }
-            return Ok(Ok(()));
+            return Ok(self.charge(link, 1));
         };
         let held = self.areas.get(&id).is_some_and(|area| area.logs.contains_key(&run.key));
         let refused =
             self.sessions.get(&link).is_some_and(|s| s.refused.contains(id, run.key, held));
         let log = match self.log_of(id, &run) {
             Ok(Some(log)) => log,
+            Ok(None) if refused => return Ok(self.refuse(link, tag, id, &run, 0)),
             Ok(None) => {
                 // Whose log it is stands beside its first entry.
-                if refused {
-                    self.refuse(link, tag, id, &run);
-                } else {
-                    self.say_position(link, id, run.key);
-                }
+                self.say_position(link, id, run.key);
                 return Ok(Ok(()));
             }
             Err(fault) => return Ok(Err(fault)),
         };
         if self.logbook.has_excess(id, log.device) {
-            self.refuse(link, tag, id, &run);
             self.say_excess(link, id, log.device)?;
-            return Ok(Ok(()));
+            return Ok(self.refuse(link, tag, id, &run, 0));
         }
         if self.logbook.state(&log).is_none() && !self.has_room_for(&log) {
-            self.refuse(link, tag, id, &run);
-            return Ok(Ok(()));
+            return Ok(self.refuse(link, tag, id, &run, 0));
         }
         let proven_at = self.logbook.state(&log).and_then(|state| state.proven_at);
         if proven_at.is_some_and(|at| run.first.saturating_add(run.count as u64) > at) {
-            self.refuse(link, tag, id, &run);
             self.say_fork(link, &log)?;
-            return Ok(Ok(()));
+            return Ok(self.refuse(link, tag, id, &run, 0));
         }
         let head = self.logbook.head(&log);
         let unverified =
             UnverifiedRun { log, count: run.count, entries: &run.entries, boxes: &run.boxes };
         if !self.admits_run(&log, &run) {
             // Nobody is named for what he did not sign.
-            if run.first == head.next && self.would_note(&log) {
+            let named = run.first == head.next && self.would_note(&log);
+            if named {
                 if let Err(fault) = unverified.verify(&head) {
                     return Ok(Err(PeerFault::Run(fault)));
                 }
                 self.note_stranger(log);
             }
-            self.refuse(link, tag, id, &run);
-            return Ok(Ok(()));
+            let verified = if named { run.count } else { 0 };
+            return Ok(self.refuse(link, tag, id, &run, verified));
         }
         if run.first != head.next {
             if refused {
-                self.refuse(link, tag, id, &run);
-            } else {
-                self.say_position(link, id, run.key);
+                return Ok(self.refuse(link, tag, id, &run, 0));
             }
+            self.say_position(link, id, run.key);
             return Ok(Ok(()));
         }
         let verified = match unverified.verify(&head) {
@@ -129,20 +129,17 @@ impl<S: Store> Replica<S> {
         };
         match self.content_of(&verified, run.knows) {
             Content::Sound => {}
-            Content::Unexplained => {
-                self.refuse(link, tag, id, &run);
-                return Ok(Ok(()));
-            }
+            Content::Unexplained => return Ok(self.refuse(link, tag, id, &run, run.count)),
             Content::Stripped => return Ok(Err(PeerFault::Stripped)),
         }
         if let Some(session) = self.sessions.get_mut(&link) {
             session.refused.remove(id, run.key);
         }
-        self.give_back(link, run.count);
-        if self.take(now, &verified, Some(link), None)?.is_err() {
+        if self.take(now, &verified, Some(link), None, Batch::default())?.is_err() {
             // It is sound: that there is no room here is nobody's fault.
-            self.refuse(link, tag, id, &run);
+            return Ok(self.refuse(link, tag, id, &run, run.count));
         }
+        self.give_back(link, run.count);
         Ok(Ok(()))
     }
 
@@ -206,16 +203,16 @@ impl<S: Store> Replica<S> {
         self.admits(log, first.as_ref())
     }
 
-    /// Stores a verified run and all that follows from it, in one batch, or says why not. It becomes
-    /// visible to peers, and its ticket durable, with the next flush.
+    /// Stores a verified run and all that follows from it, in one batch with what is in it already, or
+    /// says why not. It becomes visible to peers, and its ticket durable, with the next flush.
     pub(super) fn take(
         &mut self,
         now: Now,
         run: &VerifiedRun,
         source: Option<Link>,
         ticket: Option<Ticket>,
+        mut batch: Batch,
     ) -> Result<Result<(), NotTaken>, StoreError> {
-        let mut batch = Batch::default();
         let log = *run.log();
         let standings = super::Standings { areas: &self.areas, own: self.keys.id(), now: now.wall };
         let screened = if log.class == Class::Authority {
@@ -273,12 +270,32 @@ impl<S: Store> Replica<S> {
         Ok(Ok(()))
     }
 
+    /// Goes on with what earlier inputs left.
+    pub(super) fn go_on(&mut self, now: Now) -> Result<(), StoreError> {
+        if self.shelf.has_opened_epochs() || self.shelf.has_moved() {
+            self.open_waiting(now)
+        } else {
+            self.erase_more(now)
+        }
+    }
+
+    /// Whether something is left that the next input goes on with.
+    pub(super) fn has_left(&self) -> bool {
+        self.shelf.has_opened_epochs()
+            || self.shelf.has_moved()
+            || self.shelf.has_later()
+            || self.shelf.has_erasures()
+            || !self.said.is_empty()
+    }
+
     /// Opens entries that waited for an epoch whose keys came, and judges records again of which
-    /// other entries count now.
+    /// other entries count now: so much of it as one input may take.
     pub(super) fn open_waiting(&mut self, now: Now) -> Result<(), StoreError> {
-        while self.shelf.has_opened_epochs() || self.shelf.has_moved() {
+        while self.spent < WORK_PER_INPUT_MAX
+            && (self.shelf.has_opened_epochs() || self.shelf.has_moved())
+        {
             let mut batch = Batch::default();
-            self.at_desk(now, |shelf, desk| {
+            self.spent += self.at_desk(now, |shelf, desk| {
                 if shelf.has_moved() {
                     shelf.judge_moved(desk, &mut batch)
                 } else {
@@ -311,9 +328,10 @@ impl<S: Store> Replica<S> {
         self.apply(batch)
     }
 
-    /// Destroys what is queued to be.
+    /// Destroys what is queued to be, as much as one input may.
     pub(super) fn erase_more(&mut self, now: Now) -> Result<(), StoreError> {
-        while self.shelf.has_erasures() {
+        while self.spent < WORK_PER_INPUT_MAX && self.shelf.has_erasures() {
+            self.spent += ERASURE_WORK;
             let mut batch = Batch::default();
             self.at_desk(now, |shelf, desk| shelf.erase_more(desk, &mut batch))?;
             self.apply(batch)?;

@@ -20,6 +20,7 @@ use crate::invitation::{
 use crate::wire::Frame;
 
 const INVITE_PREFIX: &[u8] = b"invite/";
+const BOUND_PREFIX: &[u8] = b"bound/";
 /// Bytes of what is kept of an invitation, before the name: coalition, kind, expiry.
 const INVITE_BYTES: usize = 32 + 1 + 8;
 
@@ -63,7 +64,7 @@ impl<S: Store> Replica<S> {
         value.extend(expires.0.to_be_bytes());
         value.extend(name.as_bytes());
         let mut batch = Batch::default();
-        batch.put(Space::Meta, invite_key(&secret), value);
+        batch.put(Space::Meta, secret_key(INVITE_PREFIX, &secret), value);
         self.apply(batch)?;
         let ticket = self.flush_ticket();
         self.settle_outputs()?;
@@ -119,21 +120,29 @@ impl<S: Store> Replica<S> {
         Ok(Ok(()))
     }
 
-    /// Admits an applicant whose secret matches, and uses the invitation up: that first, so that no
-    /// crash leaves it good for a second.
+    /// Admits an applicant whose secret matches, and uses the invitation up, in one batch: no crash
+    /// leaves it good for a second, and none uses it up for nobody. Where others have to agree it stays
+    /// good, from its first use on for that applicant alone.
     fn admit(
         &mut self,
         now: Now,
         device: DeviceId,
         request: &JoinRequest,
     ) -> Result<Result<(), Refusal>, StoreError> {
-        let key = invite_key(&request.secret);
+        let key = secret_key(INVITE_PREFIX, &request.secret);
         let Some(invited) = self.valid_invitation(now, &key, &request.coalition)? else {
             return Ok(Err(Refusal::Invitation));
         };
+        let bound_key = secret_key(BOUND_PREFIX, &request.secret);
+        let bound = self.store.get(Space::Meta, &bound_key)?;
+        let applicant = request.applicant.id();
         let Some(coalition) = self.coalition(request.coalition) else {
             return Ok(Err(Refusal::Invitation));
         };
+        if bound.as_ref().is_some_and(|bound| *bound != applicant) {
+            return Ok(Err(Refusal::Invitation));
+        }
+        let area = CompartmentId(request.coalition.0);
         let Some(own) = coalition.live(&self.device()).filter(|s| s.desk) else {
             return Ok(Err(Refusal::NotAllowed));
         };
@@ -170,11 +179,20 @@ impl<S: Store> Replica<S> {
                     let act = Act::Admit { member, cites: Vec::new() };
                     let propose = (Statement::Propose { number: 0, act }, None);
                     if coalition.charter().quorum > 1 {
-                        // The invitation stays good: the applicant asks again when others agreed.
-                        if !proposed {
-                            self.propose_admission(now, request.coalition, propose)?;
+                        // The applicant asks again when others agreed.
+                        let mut batch = Batch::default();
+                        if bound.is_none() {
+                            batch.put(Space::Meta, bound_key, applicant);
                         }
-                        return Ok(Err(Refusal::Quorum));
+                        if proposed {
+                            self.apply(batch)?;
+                            return Ok(Err(Refusal::Quorum));
+                        }
+                        return Ok(match self.state_beside(now, area, vec![propose], batch) {
+                            Err(ActError::Store(error)) => return Err(error),
+                            Err(_) => Err(Refusal::NotAllowed),
+                            Ok(_) => Err(Refusal::Quorum),
+                        });
                     }
                     vec![propose, certified]
                 }
@@ -195,31 +213,18 @@ impl<S: Store> Replica<S> {
         let check = check_code(&self.device(), &device, &request.secret);
         let mut batch = Batch::default();
         batch.remove(Space::Meta, key);
+        batch.remove(Space::Meta, bound_key);
         batch.put(Space::Meta, [b"check/".as_slice(), &device.0].concat(), check.into_bytes());
         if !name.is_empty() {
             batch.put(Space::Meta, [b"name/".as_slice(), &device.0].concat(), name);
         }
-        self.apply(batch)?;
-        let area = CompartmentId(request.coalition.0);
-        match self.state(now, area, statements) {
+        match self.state_beside(now, area, statements, batch) {
             Ok(_) => {}
             Err(ActError::Store(error)) => return Err(error),
             Err(_) => return Ok(Err(Refusal::NotAllowed)),
         }
         self.welcome(now)?;
         Ok(Ok(()))
-    }
-
-    fn propose_admission(
-        &mut self,
-        now: Now,
-        coalition: CoalitionId,
-        propose: (Statement, Option<Vec<u8>>),
-    ) -> Result<(), StoreError> {
-        match self.state(now, CompartmentId(coalition.0), vec![propose]) {
-            Err(ActError::Store(error)) => Err(error),
-            _ => Ok(()),
-        }
     }
 
     fn valid_invitation(
@@ -288,6 +293,6 @@ impl<S: Store> Replica<S> {
 }
 
 /// Invitations are kept by the hash of their secret, so that the store does not give them away.
-fn invite_key(secret: &[u8; 16]) -> Vec<u8> {
-    [INVITE_PREFIX, &sha256(secret)].concat()
+fn secret_key(prefix: &[u8], secret: &[u8; 16]) -> Vec<u8> {
+    [prefix, &sha256(secret)].concat()
 }

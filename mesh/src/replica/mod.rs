@@ -20,6 +20,7 @@
 //! sent before the flush that covers it.
 
 mod area;
+mod asking;
 mod author;
 mod epochs;
 mod excess;
@@ -251,6 +252,8 @@ pub struct Replica<S> {
     next_due: Option<WallTime>,
     /// Whether words are being carried out.
     obeying: bool,
+    /// The work that the input at hand, or acts since the last, caused beside their own.
+    spent: usize,
     /// Whether nothing is quarantined, for an exercise.
     lenient: bool,
     /// Whether somebody may lack boxes that this device seals.
@@ -337,6 +340,7 @@ impl<S: Store> Replica<S> {
             heard: BTreeMap::new(),
             next_due: None,
             obeying: false,
+            spent: 0,
             lenient: false,
             seals_wanted: false,
             replaying: false,
@@ -354,7 +358,6 @@ impl<S: Store> Replica<S> {
         replica.load_words()?;
         replica.load_areas()?;
         replica.load_excesses()?;
-        replica.flush_wanted |= replica.shelf.has_later();
         Ok(replica)
     }
 
@@ -367,9 +370,8 @@ impl<S: Store> Replica<S> {
             self.next_due = Some(now.wall);
         }
         self.wall = now.wall;
-        if self.shelf.has_opened_epochs() || self.shelf.has_moved() {
-            self.open_waiting(now)?;
-        }
+        self.spent = 0;
+        self.go_on(now)?;
         match input {
             Input::Up { link, device, dialer } => self.on_up(link, device, dialer),
             Input::Down { link } => self.on_down(link),
@@ -388,6 +390,7 @@ impl<S: Store> Replica<S> {
         self.obey(now)?;
         self.seal_missing(now)?;
         self.rotate_due(now)?;
+        self.spent = 0;
         self.settle_outputs()
     }
 
@@ -398,7 +401,8 @@ impl<S: Store> Replica<S> {
 
     /// Fills every idle link with its most urgent frame and asks for the flush that is due.
     fn settle_outputs(&mut self) -> Result<(), StoreError> {
-        if self.flush_wanted && self.flushes_out == 0 {
+        // The flush is the occasion to go on with what is left.
+        if (self.flush_wanted || self.has_left()) && self.flushes_out == 0 {
             self.ask_flush();
         }
         let links: Vec<Link> = self.sessions.keys().copied().collect();

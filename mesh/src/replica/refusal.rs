@@ -13,6 +13,7 @@ use tearline_crdt::store::Store;
 
 use super::ingest::Incoming;
 use super::{Link, Replica};
+use crate::fault::PeerFault;
 use crate::wire::{Frame, Tag};
 
 /// What was refused in a session.
@@ -24,6 +25,8 @@ pub(super) struct Refused {
     others: BTreeSet<(CompartmentId, LogKey)>,
     /// Areas of which there were more others than are remembered.
     more: BTreeSet<CompartmentId>,
+    /// What was charged for them.
+    charged: usize,
 }
 
 /// Most refused logs that are remembered for a session beside those of which there is something here.
@@ -53,13 +56,24 @@ impl Refused {
 }
 
 impl<S: Store> Replica<S> {
-    /// Refuses a run, to be asked for again.
-    pub(super) fn refuse(&mut self, link: Link, tag: Tag, id: CompartmentId, run: &Incoming) {
+    /// Refuses a run, to be asked for again. Its sender is charged for the entries that were
+    /// verified, and for one at least, until it is asked again.
+    pub(super) fn refuse(
+        &mut self,
+        link: Link,
+        tag: Tag,
+        id: CompartmentId,
+        run: &Incoming,
+        verified: usize,
+    ) -> Result<(), PeerFault> {
         let held = self.areas.get(&id).is_some_and(|area| area.logs.contains_key(&run.key));
+        let charged = verified.max(1);
         if let Some(session) = self.sessions.get_mut(&link) {
             session.refused.insert(id, run.key, held);
+            session.refused.charged = session.refused.charged.saturating_add(charged);
         }
         self.say(link, Frame::Decline { area: tag, logs: vec![(run.key, run.first)] });
+        self.charge(link, charged)
     }
 
     /// Asks for what was refused: what is known here has changed.
@@ -67,7 +81,8 @@ impl<S: Store> Replica<S> {
         let links: Vec<Link> = self.sessions.keys().copied().collect();
         for link in links {
             let Some(session) = self.sessions.get_mut(&link) else { continue };
-            let Refused { held, others, more } = std::mem::take(&mut session.refused);
+            let Refused { held, others, more, charged } = std::mem::take(&mut session.refused);
+            session.give_back(charged);
             let logs = held.into_iter().chain(others);
             logs.for_each(|(id, key)| self.say_position(link, id, key));
             for id in more.into_iter().filter(|id| self.may_hear(link, *id)).collect::<Vec<_>>() {

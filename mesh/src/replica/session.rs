@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use tearline_crdt::authority::Seat;
+use tearline_crdt::authority::{Coalition, Seat};
 use tearline_crdt::frontier::{LogKey, NodeHash};
 use tearline_crdt::id::{AgencyNo, CoalitionId, CompartmentId, DeviceId, EntryId};
 use tearline_crdt::statement::{Opening, Statement};
@@ -598,9 +598,23 @@ impl<S: Store> Replica<S> {
     }
 
     fn has_standing(&self, device: &DeviceId) -> bool {
-        self.areas.values().any(|area| match &area.body {
-            Body::Coalition(coalition) => coalition.live(device).is_some(),
-            Body::Compartment(_) => false,
+        self.coalitions().any(|coalition| coalition.live(device).is_some())
+    }
+
+    /// The devices that have a standing in a coalition: their links are vouched for.
+    #[must_use]
+    pub fn devices_with_standing(&self) -> BTreeSet<DeviceId> {
+        let live = |coalition: &Coalition| {
+            let devices = coalition.devices().keys();
+            devices.filter(|device| coalition.live(device).is_some()).copied().collect::<Vec<_>>()
+        };
+        self.coalitions().flat_map(live).collect()
+    }
+
+    fn coalitions(&self) -> impl Iterator<Item = &Coalition> {
+        self.areas.values().filter_map(|area| match &area.body {
+            Body::Coalition(coalition) => Some(coalition),
+            Body::Compartment(_) => None,
         })
     }
 

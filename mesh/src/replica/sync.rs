@@ -25,13 +25,6 @@ use crate::wire::{Frame, NODES_MAX, POSITIONS_MAX, Tag};
 
 /// Most bytes of entries that a run frame aims at; a larger segment goes alone.
 const RUN_BYTES: usize = 128 * 1024;
-/// Most logs, branches and positions that a peer may have compared beyond what it brings: about what it may hold that we do not, and for each log that we hold what a full comparison asks
-/// for on the way down, and once more.
-const IDLE_ASKED_MAX: usize = 50_000;
-const ASKED_PER_LOG_MAX: usize = 4;
-/// What an entry of it that is stored gives back: what finding a log costs, twice.
-const ASKED_PER_ENTRY: usize = 2 * ASKED_PER_LOG_MAX;
-
 /// The result of a peer's frame: ours to handle, theirs to answer for.
 pub(super) type Outcome = Result<Result<(), PeerFault>, StoreError>;
 
@@ -92,8 +85,8 @@ impl<S: Store> Replica<S> {
             return Ok(Err(PeerFault::LogKey));
         }
         let logs: usize = nodes.iter().map(|(_, subtree)| subtree.len().max(1)).sum();
-        if !self.may_ask(link, logs) {
-            return Ok(Err(PeerFault::Endless));
+        if let Err(fault) = self.charge(link, logs) {
+            return Ok(Err(fault));
         }
         let Some(id) = self.served_area(link, tag) else { return Ok(Ok(())) };
         let mut descend = Vec::new();
@@ -109,8 +102,8 @@ impl<S: Store> Replica<S> {
                     }
                     let frontier = self.areas.get(&id).map(|area| &area.frontier);
                     let own = frontier.map_or(0, |frontier| frontier.below(&prefix).count());
-                    if !self.may_ask(link, own.saturating_sub(theirs.len())) {
-                        return Ok(Err(PeerFault::Endless));
+                    if let Err(fault) = self.charge(link, own.saturating_sub(theirs.len())) {
+                        return Ok(Err(fault));
                     }
                     self.compare_subtree(link, id, &prefix, &theirs, &mut positions)?;
                 }
@@ -121,22 +114,6 @@ impl<S: Store> Replica<S> {
         }
         self.say_positions(link, tag, positions);
         Ok(Ok(()))
-    }
-
-    /// A peer brought entries that were stored: it may ask for as much more.
-    pub(super) fn give_back(&mut self, link: Link, entries: usize) {
-        if let Some(session) = self.sessions.get_mut(&link) {
-            let earned = entries.saturating_mul(ASKED_PER_ENTRY);
-            session.idle_asked = session.idle_asked.saturating_sub(earned);
-        }
-    }
-
-    /// Charges a peer for what it wants compared. What is stored of it gives it more to ask for.
-    pub(super) fn may_ask(&mut self, link: Link, logs: usize) -> bool {
-        let held: usize = self.areas.values().map(|area| area.frontier.len()).sum();
-        let Some(session) = self.sessions.get_mut(&link) else { return false };
-        session.idle_asked = session.idle_asked.saturating_add(logs);
-        session.idle_asked <= IDLE_ASKED_MAX.saturating_add(held.saturating_mul(ASKED_PER_LOG_MAX))
     }
 
     /// Describes our branches that differ from theirs; those that they lack are described, too, by
@@ -261,8 +238,13 @@ impl<S: Store> Replica<S> {
         if !theirs.windows(2).all(|pair| matches!(pair, [a, b] if a.key < b.key)) {
             return Ok(Err(PeerFault::LogKey));
         }
-        if !self.may_ask(link, theirs.len()) {
-            return Ok(Err(PeerFault::Endless));
+        let asks = |leaf: &&Leaf| {
+            let session = self.sessions.get(&link);
+            session.is_none_or(|session| !session.is_answer(&lag_key(id, leaf.key), leaf.next))
+        };
+        let asked = theirs.iter().filter(asks).count();
+        if let Err(fault) = self.charge(link, asked) {
+            return Ok(Err(fault));
         }
         let mut positions = Vec::new();
         for leaf in theirs {

@@ -61,8 +61,10 @@ impl Done {
     }
 }
 
-/// Most chunks that a search passes over at a time.
-const CHUNKS_PER_SEARCH: usize = 4_096;
+/// Most chunks that a search passes over for one input; it may have to open each, 8 kB.
+const CHUNKS_PER_INPUT_MAX: usize = 1_024;
+/// Most records of which one input carries out what was said.
+const RECORDS_PER_INPUT_MAX: usize = 64;
 
 impl<S: Store> Replica<S> {
     /// Reads what was carried out before.
@@ -123,61 +125,87 @@ impl<S: Store> Replica<S> {
             self.said.extend(spoken);
         }
         while let Some(id) = self.said.pop_first() {
-            self.seek(now, id)?;
-            let geneses: Vec<EntryId> = self
-                .areas
-                .get(&id)
-                .map_or(Vec::new(), |area| area.spoken.keys().copied().collect());
-            for genesis in geneses {
-                self.carry_out(now, id, genesis)?;
+            if !self.obey_in(now, id)? {
+                self.said.insert(id);
+                break;
             }
-            self.destroy_listed(now, id)?;
-            self.erase_more(now)?;
-            self.give_receipts(now, id)?;
         }
         Ok(())
     }
 
-    /// Looks once for the entries that statements of a compartment name.
-    fn seek(&mut self, now: Now, id: CompartmentId) -> Result<(), StoreError> {
-        let Some(Area { body: Body::Compartment(compartment), spoken, listed, .. }) =
-            self.areas.get_mut(&id)
-        else {
-            return Ok(());
-        };
-        let fresh = |genesis: &&EntryId| !spoken.contains_key(*genesis);
-        let geneses: Vec<EntryId> = compartment.spoken_of().filter(fresh).copied().collect();
-        let fresh = |entry: &&EntryId| !listed.contains_key(*entry);
-        let entries: Vec<EntryId> = compartment.listed_entries().filter(fresh).copied().collect();
-        let wanted: BTreeSet<EntryId> = geneses.iter().chain(&entries).copied().collect();
-        let mut batch = Batch::default();
-        for genesis in geneses {
-            let known = self.heard.remove(&genesis).unwrap_or_default();
-            let fresh = Spoken { seen: known.seen.or(Some(now.wall)), ..known };
-            batch.put(Space::Meta, word_key(&genesis), write_word(&fresh));
-            spoken.insert(genesis, fresh);
+    /// Carries out a bounded part of what is asked for in a compartment; whether that is all.
+    fn obey_in(&mut self, now: Now, id: CompartmentId) -> Result<bool, StoreError> {
+        if !self.seek(now, id)? {
+            return Ok(false);
         }
-        listed.extend(entries.into_iter().map(|entry| (entry, None)));
-        let mut search = Search::new(wanted);
-        while !search.is_over() {
-            let found = search.go_on(&self.store, &self.logbook, &id, CHUNKS_PER_SEARCH)?;
-            for (entry, place) in found {
-                spoken.entry(entry).and_modify(|spoken| spoken.place = Some(place));
-                listed.entry(entry).and_modify(|listed| *listed = Some(place));
+        let geneses: Vec<EntryId> =
+            self.areas.get(&id).map_or(Vec::new(), |area| area.spoken.keys().copied().collect());
+        let mut carried = 0;
+        for genesis in geneses {
+            carried += usize::from(self.carry_out(now, id, genesis)?);
+            if carried >= RECORDS_PER_INPUT_MAX {
+                return Ok(false);
             }
         }
-        self.apply(batch)
+        self.destroy_listed(now, id)?;
+        self.erase_more(now)?;
+        if self.shelf.has_erasures() {
+            // Nobody is told that all is destroyed before it is.
+            return Ok(false);
+        }
+        self.give_receipts(now, id)?;
+        Ok(true)
     }
 
-    /// Shows, hides or destroys a record as it stands now, if that was not done.
+    /// Looks once for the entries that statements of a compartment name, in pieces; whether that is
+    /// over. Statements that come meanwhile are looked at afterwards.
+    fn seek(&mut self, now: Now, id: CompartmentId) -> Result<bool, StoreError> {
+        let Some(Area { body: Body::Compartment(compartment), spoken, listed, search, .. }) =
+            self.areas.get_mut(&id)
+        else {
+            return Ok(true);
+        };
+        let mut batch = Batch::default();
+        let begins = search.is_none();
+        if begins {
+            let fresh = |genesis: &&EntryId| !spoken.contains_key(*genesis);
+            let geneses: Vec<EntryId> = compartment.spoken_of().filter(fresh).copied().collect();
+            let fresh = |entry: &&EntryId| !listed.contains_key(*entry);
+            let entries: Vec<EntryId> =
+                compartment.listed_entries().filter(fresh).copied().collect();
+            *search = Some(Search::new(geneses.iter().chain(&entries).copied().collect()));
+            for genesis in geneses {
+                let known = self.heard.remove(&genesis).unwrap_or_default();
+                let fresh = Spoken { seen: known.seen.or(Some(now.wall)), ..known };
+                batch.put(Space::Meta, word_key(&genesis), write_word(&fresh));
+                spoken.insert(genesis, fresh);
+            }
+            listed.extend(entries.into_iter().map(|entry| (entry, None)));
+        }
+        let Some(going) = search else { return Ok(true) };
+        let found = going.go_on(&self.store, &self.logbook, &id, CHUNKS_PER_INPUT_MAX)?;
+        for (entry, place) in found {
+            spoken.entry(entry).and_modify(|spoken| spoken.place = Some(place));
+            listed.entry(entry).and_modify(|listed| *listed = Some(place));
+        }
+        let over = going.is_over();
+        if over {
+            *search = None;
+        }
+        self.apply(batch)?;
+        Ok(over && begins)
+    }
+
+    /// Shows, hides or destroys a record as it stands now, if that was not done; whether it was to be
+    /// done.
     fn carry_out(
         &mut self,
         now: Now,
         id: CompartmentId,
         genesis: EntryId,
-    ) -> Result<(), StoreError> {
+    ) -> Result<bool, StoreError> {
         let spoken = self.areas.get_mut(&id).and_then(|area| area.spoken.get_mut(&genesis));
-        let Some(spoken) = spoken else { return Ok(()) };
+        let Some(spoken) = spoken else { return Ok(false) };
         if spoken.seen.is_some_and(|seen| seen > now.wall) {
             // The clock was ahead when it was heard: the delay runs from now on.
             spoken.seen = Some(now.wall);
@@ -186,7 +214,7 @@ impl<S: Store> Replica<S> {
             self.apply(batch)?;
         }
         let spoken = self.areas.get(&id).and_then(|area| area.spoken.get(&genesis)).copied();
-        let Some(Spoken { place: Some((log, seq)), done, .. }) = spoken else { return Ok(()) };
+        let Some(Spoken { place: Some((log, seq)), done, .. }) = spoken else { return Ok(false) };
         let standings = Standings { areas: &self.areas, own: self.keys.id(), now: now.wall };
         let state = standings.state(&log, &genesis);
         if state.erased.is_none()
@@ -197,7 +225,7 @@ impl<S: Store> Replica<S> {
         // What is destroyed stays so, whoever holds it afterwards.
         let asked = Done(Done::of(&state).0 | done.0 & Done::ERASED);
         if asked == done {
-            return Ok(());
+            return Ok(false);
         }
         let record = self.at_desk(now, |_, desk| record_at(desk, &log, seq))?;
         if let (Some(_), Some(record)) = (state.erased, record) {
@@ -221,7 +249,7 @@ impl<S: Store> Replica<S> {
             // Entries of it that came without their content are explained now.
             self.ask_again();
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Adds entries of the own agency's devices that an erasure did not list, so that relays destroy

@@ -7,6 +7,7 @@
 )]
 
 mod alert;
+mod asking;
 mod boxes;
 mod durable;
 mod excess;
@@ -16,6 +17,8 @@ mod forks;
 mod govern;
 mod history;
 mod hostile;
+mod joining;
+mod pieces;
 mod receipts;
 mod refusals;
 mod scattered;

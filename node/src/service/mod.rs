@@ -97,8 +97,12 @@ pub fn start(opening: Opening) -> Result<Arc<dyn Service>, Failure> {
     let listen = ports::as_before(replica.store(), &config.listen)
         .map_err(|e| overview::store_failure(&e))?;
     let listen = parse_listen(&listen)?;
-    let net_config =
-        NetConfig { listen, connections_max: config.limits.peers_max, ..NetConfig::default() };
+    let net_config = NetConfig {
+        listen,
+        connections_max: config.limits.peers_max,
+        known: replica.devices_with_standing(),
+        ..NetConfig::default()
+    };
     let (net, mut events) = net::spawn(&runtime, identity.device_seed, net_config)
         .map_err(|error| Failure::failed(error.to_string()))?;
     let (handle, queue) = core::channel();

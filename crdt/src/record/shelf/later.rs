@@ -43,8 +43,8 @@ impl Shelf {
         let mut from = span.start;
         let rest = loop {
             let (next, records) = work.walk(&(from..span.end), ENTRIES_PER_LOOK)?;
-            for (record, genesis) in records {
-                work.judge_again(self, record, genesis)?;
+            for (record, found) in records {
+                work.judge_again(self, record, found.genesis)?;
             }
             match next {
                 Some(next) if work.spent < PASS_WORK_MAX => from = next,

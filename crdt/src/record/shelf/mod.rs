@@ -221,7 +221,7 @@ impl Shelf {
         for entry in run.entries() {
             work.take(self, entry)?;
         }
-        work.finish(self)
+        work.finish(self).map(|_| ())
     }
 
     /// An epoch's keys came: its waiting entries can be opened now.
@@ -236,13 +236,14 @@ impl Shelf {
     }
 
     /// Opens a bounded number of entries of one log that waited for an epoch. To be called, each
-    /// time with a batch that is applied, until [`Shelf::has_opened_epochs`] says no.
+    /// time with a batch that is applied, until [`Shelf::has_opened_epochs`] says no. Returns how much
+    /// work it was, in operations of documents.
     pub fn open_waiting(
         &mut self,
         desk: &mut Desk<'_>,
         batch: &mut Batch,
-    ) -> Result<(), StoreError> {
-        let Some(epoch) = self.opened.last().copied() else { return Ok(()) };
+    ) -> Result<usize, StoreError> {
+        let Some(epoch) = self.opened.last().copied() else { return Ok(0) };
         let mut log = None;
         let mut seqs = Vec::new();
         desk.store.scan(Space::Waiting, &epoch.0, &[], &mut |key, _| {
@@ -256,14 +257,15 @@ impl Shelf {
         })?;
         let Some(no) = log else {
             self.opened.pop();
-            return Ok(());
+            return Ok(0);
         };
-        let Some(log) = desk.logbook.log(no).copied() else { return Ok(()) };
+        let opened = seqs.len() * thread::ENTRY_WORK;
+        let Some(log) = desk.logbook.log(no).copied() else { return Ok(opened) };
         let mut work = Work::new(desk, batch, log, no, None);
         for seq in seqs {
             work.take_stored(self, seq)?;
         }
-        work.finish(self)
+        Ok(work.finish(self)? + opened)
     }
 
     /// How many records were begun in a compartment by entries that could be opened.
@@ -714,7 +716,8 @@ impl<'w, 'd> Work<'w, 'd> {
         Source { store, logbook, keys, run }
     }
 
-    fn finish(mut self, shelf: &mut Shelf) -> Result<(), StoreError> {
+    /// Writes what follows; returns the work that was done.
+    fn finish(mut self, shelf: &mut Shelf) -> Result<usize, StoreError> {
         self.judge_pending(shelf)?;
         if let Some(span) = self.disclosable.take() {
             for record in disclosed::records(self.desk.store, &self.log, span)? {
@@ -741,7 +744,7 @@ impl<'w, 'd> Work<'w, 'd> {
         for (record, listing) in self.listings {
             self.batch.put(Space::Records, record.0, listing.encode());
         }
-        Ok(())
+        Ok(self.spent)
     }
 }
 

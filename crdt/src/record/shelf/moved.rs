@@ -16,7 +16,8 @@ use crate::id::{Class, RecordId};
 use crate::logbook::{LogNo, StoredEntry};
 use crate::store::{Batch, Space, Store, StoreError, damaged};
 
-use super::thread::Place;
+use super::later::PASS_WORK_MAX;
+use super::thread::{ENTRY_WORK, Place};
 use super::{Desk, Listing, Opened, Shelf, Work, disclosed};
 
 /// Most entries that one batch walks over, and most bytes of geneses that it holds meanwhile, not
@@ -26,6 +27,10 @@ const MOVED_BYTES_PER_BATCH: usize = 4 * 1024 * 1024;
 /// Of most records it is remembered that they were judged: about 2 MiB. Further ones are judged once
 /// for each batch that comes by them, to the same answer.
 const JUDGED_MAX: usize = 65_536;
+/// What a log takes of which there is nothing to judge, and what an entry takes that is passed by, in
+/// operations of documents.
+const LOG_WORK: usize = 64;
+const PASSED_WORK: usize = 2;
 
 impl Shelf {
     /// A log's limit moves from one position to another, either way. To be called with the batch
@@ -55,30 +60,40 @@ impl Shelf {
         !self.moved.is_empty()
     }
 
-    /// Judges the records of a bounded number of entries again whose standing changed. To be
-    /// called, each time with a batch that is applied, until [`Shelf::has_moved`] says no.
+    /// Judges the records of a bounded number of entries again whose standing changed, up to a bound of
+    /// work. To be called, each time with a batch that is applied, until [`Shelf::has_moved`] says no.
+    /// Returns how much work it was, in operations of documents.
     pub fn judge_moved(
         &mut self,
         desk: &mut Desk<'_>,
         batch: &mut Batch,
-    ) -> Result<(), StoreError> {
-        let Some((no, span)) = self.moved.pop_first() else { return Ok(()) };
+    ) -> Result<usize, StoreError> {
+        let Some((no, span)) = self.moved.pop_first() else { return Ok(0) };
         let log = desk.logbook.log(no).copied().filter(|log| log.class != Class::Authority);
         let Some(log) = log else {
             batch.remove(Space::Meta, key(no));
-            return Ok(());
+            return Ok(LOG_WORK);
         };
         let mut work = Work::new(desk, batch, log, no, None);
-        let (next, records) = work.walk(&span, MOVED_PER_BATCH)?;
-        for (record, genesis) in records {
-            if !self.judged.contains(&record) {
-                work.judge_again(self, record, genesis)?;
+        let (mut next, records) = work.walk(&span, MOVED_PER_BATCH)?;
+        let mut records: Vec<_> = records.into_iter().collect();
+        records.sort_by_key(|(record, found)| (found.first, *record));
+        for (record, Found { first, genesis }) in records {
+            if self.judged.contains(&record) {
+                continue;
             }
-            if self.judged.len() < JUDGED_MAX {
+            let remembers = self.judged.len() < JUDGED_MAX;
+            if remembers && work.spent >= PASS_WORK_MAX {
+                // The next piece walks from here again and passes over what is judged.
+                next = Some(first);
+                break;
+            }
+            work.judge_again(self, record, genesis)?;
+            if remembers {
                 self.judged.insert(record);
             }
         }
-        work.finish(self)?;
+        let spent = work.finish(self)? + LOG_WORK;
         match next {
             Some(next) => {
                 let rest = next..span.end;
@@ -90,7 +105,7 @@ impl Shelf {
         if self.moved.is_empty() {
             self.judged.clear();
         }
-        Ok(())
+        Ok(spent)
     }
 }
 
@@ -111,18 +126,25 @@ pub(super) fn load(store: &dyn Store) -> Result<BTreeMap<LogNo, Range<u64>>, Sto
     outcome.map(|()| moved)
 }
 
-/// The first genesis that the walk came by, as a stored entry.
+/// What a walk finds of a record.
+pub(super) struct Found {
+    /// The first position about it; the beginning of the walk if a rebase discloses what is about it.
+    first: u64,
+    /// The first genesis that the walk came by.
+    pub(super) genesis: Option<FoundGenesis>,
+}
+
+/// A genesis, as a stored entry.
 type FoundGenesis = (u64, SealedHeader, StoredEntry);
 
 impl Work<'_, '_> {
     /// Goes over a part of the log. Returns where to go on, and which records its entries are about.
-    #[expect(clippy::type_complexity, reason = "two answers of one walk")]
     pub(super) fn walk(
         &mut self,
         span: &Range<u64>,
         entries_max: usize,
-    ) -> Result<(Option<u64>, BTreeMap<RecordId, Option<FoundGenesis>>), StoreError> {
-        let mut records = BTreeMap::new();
+    ) -> Result<(Option<u64>, BTreeMap<RecordId, Found>), StoreError> {
+        let mut records: BTreeMap<RecordId, Found> = BTreeMap::new();
         let (mut next, mut entries, mut bytes) = (None, 0, 0);
         let (store, logbook, log) = (self.desk.store, self.desk.logbook, self.log);
         logbook.visit(store, &log, span.start, &mut |seq, entry| {
@@ -135,7 +157,8 @@ impl Work<'_, '_> {
             }
             entries += 1;
             if let Some(header) = self.header(entry.epoch, seq, entry.sealed(), entry.box_hash()) {
-                let genesis = records.entry(header.record).or_insert(None);
+                let found = Found { first: seq, genesis: None };
+                let genesis = &mut records.entry(header.record).or_insert(found).genesis;
                 if genesis.is_none() && header.kind == EntryKind::GENESIS {
                     let stored = entry.stored();
                     bytes += stored.payload.as_ref().map_or(0, Vec::len);
@@ -144,9 +167,10 @@ impl Work<'_, '_> {
             }
             ControlFlow::Continue(())
         })?;
+        self.spent += entries * PASSED_WORK;
         let walked = span.start..next.unwrap_or(span.end);
         for record in disclosed::records(store, &log, walked)? {
-            records.entry(record).or_insert(None);
+            records.entry(record).or_insert(Found { first: span.start, genesis: None });
         }
         Ok((next, records))
     }
@@ -159,6 +183,7 @@ impl Work<'_, '_> {
         genesis: Option<FoundGenesis>,
     ) -> Result<(), StoreError> {
         drop(shelf.threads.take(&record));
+        self.spent += ENTRY_WORK;
         if shelf.erased.contains_key(&record) {
             return Ok(());
         }

@@ -198,4 +198,19 @@ fn a_run_is_judged_up_to_a_bound_of_work_and_the_rest_later() {
     };
     assert!(said(&mut peer) == said(&mut world.archive));
     assert!(world.records.iter().zip(&before).all(|(record, before)| peer.row(record) != *before));
+    // The same bound holds when the last changes cease to count.
+    let shown: Vec<_> = world.records.iter().map(|record| peer.row(record)).collect();
+    peer.limit(&log, last);
+    let mut pieces = 0;
+    loop {
+        let rows = world.records.iter().zip(&shown);
+        let judged = rows.filter(|(record, shown)| peer.row(record) != **shown).count();
+        if !peer.judge_moved() {
+            assert_eq!(judged, LARGE);
+            break;
+        }
+        pieces += 1;
+        peer.restart();
+    }
+    assert!((2..LARGE).contains(&pieces), "{pieces} pieces for {LARGE} records");
 }
