@@ -57,7 +57,7 @@ pub use erase::{RecordState, Stewardship, Tombstone, genesis_of, places_of, reco
 pub(crate) use open::Opened;
 use open::{Source, entry_of};
 pub use prepare::{Draft, DraftError, Prepared, Writing, Written};
-pub use read::{Detail, EntryView, Quarantine, Reader, Verdict};
+pub use read::{AsIf, Detail, EntryView, Quarantine, Reader, Verdict};
 use thread::{Place, Thread};
 
 /// What a record came to, after one of its entries arrived. For indexes and inboxes.
