@@ -359,13 +359,13 @@ pub(super) fn lost_text(lost: &Lost) -> String {
     if lost.unnamed > 0 {
         text += &format!(
             "{} logs keep nothing: one statement cannot name more. What was honest there is adopted from\n\
-             `tearline inbox --quarantine`.\n",
+             `tearline inbox`.\n",
             lost.unnamed
         );
     }
     text += &void_text(&lost.void);
     if !lost.exposed.is_empty() {
-        let mut records = Table::new(&["compartment", "epochs", "record", "label", "title"]);
+        let mut records = Table::new(&["compartment", "epochs", "record", "label", "title", ""]);
         for exposed in &lost.exposed {
             for (n, record) in exposed.records.iter().enumerate() {
                 let first = n == 0;
@@ -375,6 +375,7 @@ pub(super) fn lost_text(lost: &Lost) -> String {
                     short(&record.record),
                     record.label.clone(),
                     record.title.clone(),
+                    if record.quarantined { "quarantined".into() } else { String::new() },
                 ]);
             }
             if exposed.records.is_empty() {

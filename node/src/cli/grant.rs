@@ -1,4 +1,4 @@
-//! `grant`: rights of devices and agencies. `inbox`: what does not count.
+//! `grant`: rights of devices and agencies.
 
 use std::path::PathBuf;
 
@@ -8,13 +8,12 @@ use super::context::Context;
 use super::device::{device_label, lost_text};
 use super::offline::{by_root, revocation};
 use super::output::Outcome;
-use super::render::{Table, agency, facts, short, time};
+use super::render::{Table, agency, facts, short};
 use super::when::since;
+use crate::control::Request;
 use crate::control::trust::{
     Declared, Explained, GrantIssue, GrantList, GrantRevoke, Grants, Lost, Named, Proposed,
-    Quarantine,
 };
-use crate::control::{Empty, Request};
 use crate::failure::{Failure, Kind};
 
 /// Give, show, explain and end rights
@@ -71,7 +70,8 @@ that is in other hands is `device lost`: that also begins new keys.")]
     /// Let a quarantined entry count, and those before it in its log
     #[command(after_help = "\
 Example:
-  tearline inbox --quarantine
+  tearline inbox                      lists what is quarantined
+  tearline inbox show 4be1a09c        shows what would count
   tearline grant adopt 4be1a09c
 
 A desk adopts what devices of its own agency wrote. What devices of others wrote, or beyond a fork,
@@ -258,42 +258,4 @@ pub(super) fn declared(context: &Context, request: Request) -> Result<Outcome, F
             "these were released of the record: say it at a desk that has a say where they are",
         )
     })
-}
-
-/// Show what waits for a decision here
-#[derive(Args, Debug)]
-#[command(after_help = "\
-Example:
-  tearline inbox --quarantine")]
-pub(super) struct Inbox {
-    /// Entries that do not count: of revoked devices, beyond forks, outside of what was granted
-    #[arg(long, required = true)]
-    quarantine: bool,
-}
-
-impl Inbox {
-    #[expect(clippy::unused_self, reason = "every verb runs alike")]
-    pub(super) fn run(self, context: &Context) -> Result<Outcome, Failure> {
-        let answer = context.ask::<Quarantine>(Request::Quarantine(Empty {}))?;
-        let mut table =
-            Table::new(&["entry", "device", "compartment", "what", "record", "at", "why"]);
-        for one in &answer.typed.entries {
-            table.row([
-                short(&one.entry),
-                device_label(&one.device),
-                one.compartment.clone(),
-                one.what.clone(),
-                one.record.as_deref().map(short).unwrap_or_default(),
-                one.at.as_deref().map(time).unwrap_or_default(),
-                one.why.clone(),
-            ]);
-        }
-        let text = table.text("nothing is quarantined here");
-        let outcome = Outcome::new(answer.data, text);
-        Ok(if answer.typed.entries.is_empty() {
-            outcome
-        } else {
-            outcome.hint(format!("let one count: {}", context.home.command("grant adopt ENTRY")))
-        })
-    }
 }

@@ -397,11 +397,13 @@ shapes! {
         record: String,
         /// What it is; empty if it is erased or hidden.
         title: String,
+        /// Whether it is quarantined: title and label are what they would be if it counted.
+        quarantined: bool,
         /// Its label.
         label: String,
     }
 
-    /// `inbox --quarantine`: what does not count.
+    /// `inbox`: what does not count.
     Quarantine {
         /// Its entries, log by log.
         entries: Vec<Quarantined>,
@@ -423,10 +425,49 @@ shapes! {
         what: String,
         /// The record, where its header opens.
         record: Option<String>,
+        /// That record's kind, if the entry counted.
+        kind: Option<String>,
+        /// What that record would be in one line.
+        title: Option<String>,
+        /// The fields that the entry touches, where it is a change that could count.
+        fields: Vec<String>,
         /// Its author's time.
         at: Option<String>,
         /// Why it does not count.
         why: String,
+    }
+
+    /// `inbox show`: an entry that does not count, and what its record would be if it did.
+    QuarantinedInFull {
+        /// The entry.
+        #[serde(flatten)]
+        entry: Quarantined,
+        /// What would become of it: "counts", or why it would not; empty where it cannot be read.
+        would_be: String,
+        /// Whether quarantined entries of other logs would have to count, too.
+        beside_others: bool,
+        /// Whether the record's content is hidden.
+        hidden: bool,
+        /// The label that the record would have.
+        label: String,
+        /// The label that it has; null where nothing of it counts.
+        label_now: Option<String>,
+        /// The fields that the entry touches, and others that would change with those before it.
+        changes: Vec<Supposed>,
+    }
+
+    /// A field, as it is and as it would be.
+    Supposed {
+        /// Its name.
+        field: String,
+        /// What counts now; null if there is none.
+        now: Option<serde_json::Value>,
+        /// What would count; null if there were none.
+        then: Option<serde_json::Value>,
+        /// All values, where it would have several.
+        concurrent: Vec<serde_json::Value>,
+        /// Whether this entry touches it; one before it in its log, if not.
+        by_it: bool,
     }
 
     /// `compartment rotate`.

@@ -8,6 +8,7 @@ mod names;
 mod overview;
 mod passes;
 mod ports;
+mod quarantine;
 mod records;
 mod root;
 mod said;
@@ -223,6 +224,9 @@ impl Service for Tearline {
             Request::RootDraft(act) => self.core.ask(move |core| core.root_draft(&act)),
             Request::RootApply(apply) => self.answer(move |core| core.root_apply(&apply.word)),
             Request::Quarantine(_) => self.core.ask(|core| core.quarantine()),
+            Request::QuarantineShow(named) => {
+                self.core.ask(move |core| core.quarantine_show(&named.id))
+            }
             Request::DeviceList(_) => self.core.ask(|core| core.device_list()),
             Request::DeviceName(name) => self.answer(move |core| core.device_name(&name)),
             Request::DeviceLost(lost) => self.device_lost(lost),

@@ -367,7 +367,7 @@ fn what(entry: &EntryView) -> &'static str {
     }
 }
 
-fn verdict(entry: &EntryView) -> String {
+pub(super) fn verdict(entry: &EntryView) -> String {
     match &entry.verdict {
         Verdict::Materialised => "counts".into(),
         Verdict::Waiting => "waiting".into(),

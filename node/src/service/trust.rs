@@ -9,26 +9,24 @@ use tearline_crdt::id::{
 };
 use tearline_crdt::keys::RootKey;
 use tearline_crdt::record::kind::Kind as RecordKind;
-use tearline_crdt::record::shelf::Detail;
+use tearline_crdt::record::shelf::{AsIf, Detail};
 use tearline_crdt::statement::{
     Act, Audience, Caveats, Erasure, Mark, Marks, Reopening, Right, Statement,
 };
 use tearline_crdt::store::{Batch, Space, Store as _};
 use tearline_crdt::time::WallTime;
-use tearline_mesh::replica::{self, Body, Exposure, Kept, QuarantinedEntry, Ticket};
+use tearline_mesh::replica::{self, Body, Exposure, Kept, Ticket};
 
 use super::core::Core;
 use super::explain::limits_text;
 use super::names::{self, is_prefix};
 use super::overview::store_failure;
+use super::quarantine::mark;
 use super::records::act_failure;
 use super::{Answer, json};
 use crate::control::trust as shape;
 use crate::failure::Failure;
 use crate::index::Row;
-
-/// Most quarantined entries of one answer.
-const QUARANTINED_MAX: usize = 1_000;
 
 /// Most records of an exposure that are listed with their titles, and in all; and most logs of a device.
 /// So an answer stays within what the control socket carries.
@@ -318,54 +316,6 @@ impl Core {
         Ok((json(&lost)?, Some(done.ticket)))
     }
 
-    pub(super) fn adopt(&mut self, text: &str) -> Answer {
-        let found = self.quarantined_entry(text)?;
-        let of = self.agency_of(&found.log.device);
-        if of.is_none() || of != self.agency_of(&self.replica.device()) {
-            return Err(Failure::denied("an agency adopts what its own devices wrote")
-                .hint("the founders can: `tearline coalition propose adopt ENTRY`"));
-        }
-        let now = self.now();
-        let done = self
-            .replica
-            .adopt(now, found.log.compartment, vec![mark(&found)])
-            .map_err(act_failure)?;
-        let device = found.log.device.short();
-        let what = format!("what {device} wrote in that log counts up to its entry {}", found.seq);
-        let statement = done.value.to_string();
-        Ok((json(&shape::Declared::alone(statement, what))?, Some(done.ticket)))
-    }
-
-    pub(super) fn quarantine(&self) -> Result<Value, Failure> {
-        let found = self.replica.quarantined(QUARANTINED_MAX + 1);
-        let found = found.map_err(|error| store_failure(&error))?;
-        let more = found.len() > QUARANTINED_MAX;
-        let entries = found.iter().take(QUARANTINED_MAX).map(|one| self.quarantined(one)).collect();
-        json(&shape::Quarantine { entries, more })
-    }
-
-    fn quarantined(&self, one: &QuarantinedEntry) -> shape::Quarantined {
-        use tearline_crdt::entry::sealed::EntryKind;
-        let what =
-            one.header.map_or("a statement or an unreadable entry", |(kind, ..)| match kind {
-                EntryKind::GENESIS => "a new record",
-                EntryKind::CHANGE | EntryKind::REAUTHOR => "a change",
-                EntryKind::LABEL => "a label",
-                EntryKind::REBASE => "a rebase",
-                _ => "an entry",
-            });
-        shape::Quarantined {
-            entry: one.id.to_string(),
-            device: self.device(&one.log.device),
-            compartment: self.compartment_name(&one.log.compartment),
-            class: one.log.class.name().into(),
-            what: what.into(),
-            record: one.header.map(|(_, record, _)| record.to_string()),
-            at: one.header.map(|(_, _, wall)| wall.to_string()),
-            why: one.cause.to_string(),
-        }
-    }
-
     pub(super) fn device_list(&self) -> Result<Value, Failure> {
         let coalition = self.coalition()?;
         let mut devices: Vec<shape::Device> =
@@ -424,17 +374,24 @@ impl Core {
             };
             for record in records.iter().take(EXPOSED_MAX.saturating_sub(listed)) {
                 listed += 1;
-                let detail = if listed > EXPOSED_TITLES_MAX {
+                let shown = if listed > EXPOSED_TITLES_MAX {
                     None
                 } else {
                     let detail = self.replica.records(|reader| reader.show(*record));
                     detail.map_err(|error| store_failure(&error))?
+                };
+                // What the device itself wrote is quarantined by now, and was exposed all the same.
+                let counts = shown.is_some();
+                let detail = match shown {
+                    None if listed <= EXPOSED_TITLES_MAX => self.as_if(*record, AsIf::All)?,
+                    shown => shown,
                 };
                 exposed.records.push(shape::ExposedRecord {
                     record: record.to_string(),
                     title: detail.as_ref().map_or_else(String::new, |detail| {
                         Row::describe(detail.kind, &detail.fields).title
                     }),
+                    quarantined: detail.is_some() && !counts,
                     label: detail.map_or_else(String::new, |detail| detail.label.to_string()),
                 });
             }
@@ -621,17 +578,6 @@ impl Core {
         }
     }
 
-    fn quarantined_entry(&self, text: &str) -> Result<QuarantinedEntry, Failure> {
-        let found = self.replica.quarantined(usize::MAX).map_err(|error| store_failure(&error))?;
-        let mut hits = found.into_iter().filter(|one| is_prefix(text, &one.id.to_string()));
-        match (hits.next(), hits.next()) {
-            (Some(hit), None) => Ok(hit),
-            (None, _) => Err(Failure::not_found("quarantined entry", text)
-                .hint("`tearline inbox --quarantine` shows those there are")),
-            _ => Err(Failure::usage(format!("{text:?} fits several entries; write more digits"))),
-        }
-    }
-
     fn kept(&self, device: &DeviceId, since: Option<WallTime>) -> Result<Vec<Kept>, Failure> {
         let coalition = self.coalition()?.id();
         let kept = self.replica.kept_before(coalition, device, since);
@@ -668,10 +614,6 @@ impl Core {
             Audience::Agency(agency) => self.agency_ref(Some(*agency)).name,
         }
     }
-}
-
-fn mark(found: &QuarantinedEntry) -> Mark {
-    Mark { log: found.log.digest(), count: found.seq.saturating_add(1), head: found.id }
 }
 
 fn marks<'a>(kept: impl Iterator<Item = &'a Kept>) -> Result<(Marks, Option<Vec<u8>>), Failure> {
