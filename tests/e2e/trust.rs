@@ -131,6 +131,24 @@ fn a_device_is_enrolled_lost_and_read_back_from_quarantine() -> io::Result<()> {
 
     let lost = done(guard.command(&["device", "lost", "KILO", "--since", "1h"])?);
     let statement = text(&lost["statement"]);
+    // To say it again changes nothing, and says so.
+    let again = done(guard.command(&["device", "lost", "KILO", "--since", "1h"])?);
+    assert_eq!([&again["statement"], &again["already"]], [&Value::Null, &Value::Bool(true)]);
+    assert_eq!(again["device"]["standing"]["by"], serde_json::json!([statement]));
+    // Every list says that it has ended, behind those that have not.
+    let ended = |list: &Value| {
+        let last = list.as_array().and_then(|list| list.last().cloned()).unwrap_or_default();
+        let device = if last["device"].is_object() { &last["device"] } else { &last };
+        device["device"] == lost["device"]["device"]
+            && last["standing"]["state"] == "ended"
+            && last["standing"]["since"].is_string()
+    };
+    until(|| Ok(ended(&done(guard.command(&["device", "list"])?)["devices"])))?;
+    assert!(ended(&done(guard.command(&["status"])?)["peers"]));
+    assert!(ended(&done(guard.command(&["peer", "list"])?)["peers"]));
+    assert!(ended(&done(guard.command(&["grant", "list"])?)["grants"]));
+    let shown = done(guard.command(&["coalition", "show"])?);
+    assert!(ended(&shown["agencies"][0]["devices"]), "{shown}");
     // What it wrote is quarantined by now, and is listed with its title all the same.
     let exposed = lost["exposed"].as_array().cloned().unwrap_or_default();
     let exposed: Vec<&Value> =
@@ -356,7 +374,7 @@ fn a_seized_desk_is_revoked_by_its_root_and_another_goes_on() -> io::Result<()> 
     let ended = |device: &str| -> io::Result<bool> {
         let list = done(customs.command(&["device", "list"])?);
         let devices = list["devices"].as_array().cloned().unwrap_or_default();
-        Ok(devices.iter().any(|one| one["device"] == device && one["closed"] == true))
+        Ok(devices.iter().any(|one| one["device"] == device && one["standing"]["state"] == "ended"))
     };
     assert!(ended(&seized)?);
     assert_eq!(customs.command(&["record", "show", &kept])?.code, DONE);

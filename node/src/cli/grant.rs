@@ -8,7 +8,7 @@ use super::context::Context;
 use super::device::{device_label, lost_text};
 use super::offline::{by_root, revocation};
 use super::output::Outcome;
-use super::render::{Table, agency, facts, short};
+use super::render::{Table, agency, facts, short, standing};
 use super::when::since;
 use crate::control::Request;
 use crate::control::trust::{
@@ -156,8 +156,16 @@ impl Grant {
             Self::List { compartment } => {
                 let answer =
                     context.ask::<Grants>(Request::GrantList(GrantList { compartment }))?;
-                let mut table =
-                    Table::new(&["statement", "for", "agency", "right", "limits", "by", "verdict"]);
+                let mut table = Table::new(&[
+                    "statement",
+                    "for",
+                    "agency",
+                    "standing",
+                    "right",
+                    "limits",
+                    "by",
+                    "verdict",
+                ]);
                 for grant in &answer.typed.grants {
                     table.row([
                         short(&grant.statement),
@@ -166,6 +174,7 @@ impl Grant {
                             .as_ref()
                             .map_or_else(|| "all its devices".into(), device_label),
                         agency(&grant.agency),
+                        standing(&grant.standing),
                         grant.right.clone(),
                         grant.limits.clone(),
                         device_label(&grant.issuer),

@@ -36,7 +36,7 @@ Status {
     started: String,
     /// What it listens on: multiaddresses that end in `/p2p/PEER`, ready for `peer add`.
     addresses: Vec<String>,
-    /// Its peers, connected or not.
+    /// Its peers, connected or not, those whose standing has ended last.
     peers: Vec<Peer>,
     /// The compartments that this device can read.
     compartments: Vec<Compartment>,
@@ -91,6 +91,26 @@ AgencyRef {
 });
 
 shape!(
+/// Whether the standing of a device or an agency holds.
+Standing {
+    /// "live"; "ended"; "retired": its agency left the coalition; "unknown": it has none that is known
+    /// here.
+    state: String,
+    /// When this peer learnt that it does not: statements have no time of their own. Null while it holds.
+    since: Option<String>,
+    /// The statements and acts that ended it.
+    by: Vec<String>,
+});
+
+impl Standing {
+    /// Whether it was ended.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        matches!(self.state.as_str(), "ended" | "retired")
+    }
+}
+
+shape!(
 /// A coalition, briefly.
 CoalitionRef {
     /// Its id.
@@ -106,6 +126,8 @@ Peer {
     device: String,
     /// Its agency; null until it is known.
     agency: Option<AgencyRef>,
+    /// Whether its standing holds.
+    standing: Standing,
     /// Where it is dialled. Empty for one that dials us.
     addresses: Vec<String>,
     /// How it is now.
@@ -238,7 +260,7 @@ Coalition {
     name: String,
     /// How many founders an act of the whole needs.
     quorum: u16,
-    /// Its agencies, by number.
+    /// Its agencies, by number; those that were retired at the end.
     agencies: Vec<Member>,
 });
 
@@ -255,15 +277,10 @@ Member {
     root: String,
     /// Whether it is named in the charter.
     founder: bool,
-    /// Its devices.
-    devices: Vec<Device>,
-});
-
-shape!(
-/// A device of an agency.
-Device {
-    /// Its id.
-    device: String,
+    /// Whether it is in the coalition still.
+    standing: Standing,
+    /// Its devices, those that have ended last.
+    devices: Vec<super::trust::Device>,
 });
 
 shape!(

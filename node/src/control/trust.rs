@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::reply::AgencyRef;
+use super::reply::{AgencyRef, Standing};
 
 macro_rules! shapes {
     ($($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident: $type:ty,)* })*) => {$(
@@ -271,7 +271,7 @@ shapes! {
 
     /// `grant list`.
     Grants {
-        /// In the order of their ids.
+        /// In the order of their ids, those to devices and agencies whose standing has ended last.
         grants: Vec<Grant>,
     }
 
@@ -291,6 +291,8 @@ shapes! {
         limits: String,
         /// What became of it.
         verdict: String,
+        /// Whether the standing of the device or agency that it is for holds.
+        standing: Standing,
     }
 
     /// `grant explain`: why a statement counts or does not.
@@ -317,17 +319,17 @@ shapes! {
         name: Option<String>,
         /// Its agency.
         agency: AgencyRef,
-        /// "desk", or its right.
-        standing: String,
-        /// Whether its standing was ended.
-        closed: bool,
+        /// "desk", or its right while its standing holds; empty if it has none that is known here.
+        right: String,
+        /// Whether its standing holds.
+        standing: Standing,
         /// The spoken check of its enrolment, where this device enrolled it.
         check: Option<String>,
     }
 
     /// `device list`.
     Devices {
-        /// By agency and id.
+        /// By agency and id, those whose standing has ended last.
         devices: Vec<Device>,
     }
 
@@ -337,6 +339,8 @@ shapes! {
         device: Device,
         /// The statement that ended its standing; null if nothing was done.
         statement: Option<String>,
+        /// Whether nothing was left to do: it was lost before, and `device.standing` says by what.
+        already: bool,
         /// From when on.
         since: String,
         /// Its logs, and how far they count.

@@ -12,6 +12,7 @@ mod quarantine;
 mod records;
 mod root;
 mod said;
+mod standing;
 mod transfer;
 mod trust;
 mod why;

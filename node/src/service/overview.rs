@@ -100,7 +100,9 @@ impl Core {
         devices.dedup();
         let faults = self.replica.faults();
         let peer = |device: &DeviceId| self.described(device, live.get(device), &faults);
-        devices.iter().map(peer).collect()
+        let mut peers: Vec<reply::Peer> = devices.iter().map(peer).collect();
+        peers.sort_by_key(|peer| peer.standing.has_ended());
+        peers
     }
 
     pub(super) fn peer(&self, device: &DeviceId, live: Option<&PeerState>) -> reply::Peer {
@@ -130,6 +132,7 @@ impl Core {
         reply::Peer {
             device: device.to_string(),
             agency: agency.map(|no| self.agency_ref(Some(no))),
+            standing: self.standing_of(device),
             addresses: target.map(|t| t.addresses.clone()).unwrap_or_default(),
             state,
             // Why the last attempt failed is no news of a peer that is there.
@@ -201,22 +204,25 @@ impl Core {
     pub(super) fn coalition_show(&self) -> Result<Value, Failure> {
         let coalition = self.coalition()?;
         let founders = &coalition.charter().founders;
-        let agencies = coalition
+        let mut agencies: Vec<reply::Member> = coalition
             .members()
-            .map(|member| reply::Member {
-                no: member.no.0,
-                name: member.name.clone(),
-                country: member.country.clone(),
-                root: member.root.iter().map(|b| format!("{b:02x}")).collect(),
-                founder: founders.iter().any(|founder| founder.no == member.no),
-                devices: coalition
-                    .devices()
-                    .iter()
-                    .filter(|(_, standing)| standing.agency == member.no)
-                    .map(|(device, _)| reply::Device { device: device.to_string() })
-                    .collect(),
+            .map(|member| {
+                let devices = coalition.devices().iter();
+                let devices = devices.filter(|(_, standing)| standing.agency == member.no);
+                let mut devices: Vec<_> = devices.map(|(device, _)| self.device(device)).collect();
+                devices.sort_by_key(|device| device.standing.has_ended());
+                reply::Member {
+                    no: member.no.0,
+                    name: member.name.clone(),
+                    country: member.country.clone(),
+                    root: member.root.iter().map(|b| format!("{b:02x}")).collect(),
+                    founder: founders.iter().any(|founder| founder.no == member.no),
+                    standing: self.standing_of_agency(member.no),
+                    devices,
+                }
             })
             .collect();
+        agencies.sort_by_key(|agency| agency.standing.has_ended());
         json(&reply::Coalition {
             coalition: coalition.id().to_string(),
             name: coalition.charter().name.clone(),
@@ -267,8 +273,11 @@ impl Core {
         }
     }
 
+    /// Of devices whose standing has ended nobody expects a link.
     fn check_peers(&self) -> Check {
-        let targets = self.dialer.targets();
+        let targets = self.dialer.targets().iter();
+        let (ended, targets): (Vec<_>, Vec<_>) =
+            targets.partition(|(device, _)| self.standing_of(device).has_ended());
         let missing: Vec<String> = targets
             .iter()
             .filter(|(device, _)| !self.linked(device))
@@ -277,14 +286,24 @@ impl Core {
                 format!("{} ({why})", device.short())
             })
             .collect();
-        if missing.is_empty() {
-            check("peers", CheckStatus::Pass, format!("{} connected", self.links()), None)
+        let mut message = if missing.is_empty() {
+            format!("{} connected", self.links())
         } else {
-            let message = format!("not connected: {}", missing.join(", "));
-            let fix =
-                "check that they run and that their addresses are right: `tearline peer list`";
-            check("peers", CheckStatus::Warn, message, Some(fix))
+            format!("not connected: {}", missing.join(", "))
+        };
+        if !ended.is_empty() {
+            let ended: Vec<String> = ended.iter().map(|(device, _)| device.short()).collect();
+            message += &format!("; dialled though their standing has ended: {}", ended.join(", "));
         }
+        let fix = match (missing.is_empty(), ended.is_empty()) {
+            (true, true) => return check("peers", CheckStatus::Pass, message, None),
+            (true, false) => "`tearline peer remove` forgets a peer that is to be dialled no more",
+            (false, _) => {
+                "check that they run and that their addresses are right: `tearline peer list`"
+            }
+        };
+        let status = if missing.is_empty() { CheckStatus::Pass } else { CheckStatus::Warn };
+        check("peers", status, message, Some(fix))
     }
 
     fn check_waiting(&mut self) -> Result<Check, Failure> {

@@ -24,7 +24,7 @@ use super::overview::store_failure;
 use super::quarantine::mark;
 use super::records::act_failure;
 use super::{Answer, json};
-use crate::control::trust as shape;
+use crate::control::{reply, trust as shape};
 use crate::failure::Failure;
 use crate::index::Row;
 
@@ -44,6 +44,8 @@ struct Lost {
     unnamed: usize,
     void: Vec<shape::Void>,
     rotated: Vec<CompartmentId>,
+    /// Whether nothing was left to do.
+    already: bool,
 }
 
 impl Core {
@@ -281,8 +283,14 @@ impl Core {
                 right,
                 limits,
                 verdict: self.verdict(&area, &id)?.to_string(),
+                standing: match (device, agency) {
+                    (Some(device), _) => self.standing_of(&device),
+                    (None, Some(agency)) => self.standing_of_agency(agency),
+                    (None, None) => reply::Standing::default(),
+                },
             });
         }
+        grants.sort_by_key(|grant: &shape::Grant| grant.standing.has_ended());
         json(&shape::Grants { grants })
     }
 
@@ -320,7 +328,9 @@ impl Core {
         let coalition = self.coalition()?;
         let mut devices: Vec<shape::Device> =
             coalition.devices().keys().map(|device| self.device(device)).collect();
-        devices.sort_by(|a, b| (a.agency.no, &a.device).cmp(&(b.agency.no, &b.device)));
+        let order =
+            |one: &shape::Device| (one.standing.has_ended(), one.agency.no, one.device.clone());
+        devices.sort_by_key(order);
         json(&shape::Devices { devices })
     }
 
@@ -343,11 +353,13 @@ impl Core {
         self.not_itself(&device)?;
         let since = Self::since(Some(&lost.since))?.unwrap_or(self.now().wall);
         let coalition = self.coalition()?.id();
+        let mut kept = self.kept(&device, Some(since))?;
+        let unnamed = replica::keep_what_fits(&mut kept);
+        let already = self.replica.is_lost(coalition, &device, &kept);
+        let already = already.map_err(|error| store_failure(&error))?;
         let void = self.void_of(&device, None)?;
-        if lost.dry_run {
-            let mut kept = self.kept(&device, Some(since))?;
-            let unnamed = replica::keep_what_fits(&mut kept);
-            let lost = Lost { since, kept, unnamed, void, ..Lost::default() };
+        if lost.dry_run || already {
+            let lost = Lost { since, kept, unnamed, void, already, ..Lost::default() };
             let ticket = self.replica.settled();
             return Ok(((device, self.lost_shape(&device, lost)?), ticket));
         }
@@ -355,7 +367,8 @@ impl Core {
         let done = self.replica.lost(now, coalition, device, since).map_err(act_failure)?;
         let replica::Lost { statement, kept, unnamed, rotated } = done.value;
         let rotated = rotated.into_iter().map(|(id, _)| id).collect();
-        let lost = Lost { statement: Some(statement), since, kept, unnamed, void, rotated };
+        let statement = Some(statement);
+        let lost = Lost { statement, since, kept, unnamed, void, rotated, already: false };
         Ok(((device, self.lost_shape(&device, lost)?), done.ticket))
     }
 
@@ -401,7 +414,7 @@ impl Core {
     }
 
     fn lost_shape(&self, device: &DeviceId, lost: Lost) -> Result<shape::Lost, Failure> {
-        let Lost { statement, since, mut kept, unnamed, void, rotated } = lost;
+        let Lost { statement, since, mut kept, unnamed, void, rotated, already } = lost;
         let (heard, not_heard) = match statement {
             Some(statement) => self.who_heard(statement)?,
             None => (Vec::new(), Vec::new()),
@@ -414,6 +427,7 @@ impl Core {
         Ok(shape::Lost {
             device: self.device(device),
             statement: statement.map(|id| id.to_string()),
+            already,
             since: since.to_string(),
             kept: kept.iter().map(|kept| self.kept_shape(kept)).collect(),
             more_logs,
@@ -473,7 +487,6 @@ impl Core {
     pub(super) fn device(&self, device: &DeviceId) -> shape::Device {
         let coalition = self.coalition().ok();
         let standing = coalition.and_then(|coalition| coalition.devices().get(device));
-        let live = coalition.is_some_and(|coalition| coalition.live(device).is_some());
         let text = |key: Vec<u8>| {
             let bytes = self.replica.store().get(Space::Meta, &key).ok()??;
             String::from_utf8(bytes).ok()
@@ -482,10 +495,10 @@ impl Core {
             device: device.to_string(),
             name: text(name_key(device)),
             agency: self.agency_ref(standing.map(|standing| standing.agency)),
-            standing: standing.map_or_else(String::new, |standing: &Standing| {
+            right: standing.map_or_else(String::new, |standing: &Standing| {
                 if standing.desk { "desk".into() } else { standing.right().name().into() }
             }),
-            closed: standing.is_some() && !live,
+            standing: self.standing_of(device),
             check: text(check_key(device)),
         }
     }
