@@ -11,20 +11,25 @@ use serde_json::Value;
 use tearline_tests::daemon::{self, Daemon, Outcome};
 
 /// Exit codes of the program.
-const DONE: i32 = 0;
-const USAGE: i32 = 2;
-const NOT_FOUND: i32 = 4;
-const DENIED: i32 = 5;
+pub(crate) const DONE: i32 = 0;
+pub(crate) const USAGE: i32 = 2;
+pub(crate) const NOT_FOUND: i32 = 4;
+pub(crate) const DENIED: i32 = 5;
 const INCOMPLETE: i32 = 7;
-const WAITS: i32 = 8;
+pub(crate) const WAITS: i32 = 8;
 
 /// Two agencies that founded a coalition with a quorum of both, and a compartment of theirs.
-struct Pair {
-    guard: Daemon,
-    customs: Daemon,
+pub(crate) struct Pair {
+    pub(crate) guard: Daemon,
+    pub(crate) customs: Daemon,
 }
 
-fn pair(folder: &Path) -> io::Result<Pair> {
+pub(crate) fn pair(folder: &Path) -> io::Result<Pair> {
+    pair_with_delay(folder, "0")
+}
+
+/// The same, with so many hours from an erasure to the destruction.
+pub(crate) fn pair_with_delay(folder: &Path, hours: &str) -> io::Result<Pair> {
     let mut guard = Daemon::init(folder, "Border Guard", "NE")?;
     let mut customs = Daemon::init(folder, "Customs", "TD")?;
     guard.start()?;
@@ -32,7 +37,7 @@ fn pair(folder: &Path) -> io::Result<Pair> {
     let root = done(customs.command(&["id"])?)["root"].as_str().unwrap_or_default().to_owned();
     let founder = format!("Customs,TD,{root}");
     let create = ["coalition", "create", "--name", "Drill", "--quorum", "2", "--founder", &founder];
-    done(guard.command(&[&create[..], &["--erasure-delay", "0"]].concat())?);
+    done(guard.command(&[&create[..], &["--erasure-delay", hours]].concat())?);
     let invited = done(guard.command(&["peer", "invite"])?);
     done(customs.command(&["join", text(&invited["invitation"])])?);
     done(guard.command(&["compartment", "open", "--name", "all", "--rel", "NE,TD"])?);
@@ -416,7 +421,7 @@ fn a_seized_desk_is_revoked_by_its_root_and_another_goes_on() -> io::Result<()> 
     Ok(())
 }
 
-fn path(folder: &Path, name: &str) -> String {
+pub(crate) fn path(folder: &Path, name: &str) -> String {
     folder.join(name).to_string_lossy().into_owned()
 }
 
@@ -428,7 +433,7 @@ fn reason(why: &Value, rule: &str) -> Value {
     found.unwrap_or_default()
 }
 
-fn sighting(daemon: &Daemon, name: &str) -> io::Result<String> {
+pub(crate) fn sighting(daemon: &Daemon, name: &str) -> io::Result<String> {
     let new = new_sighting(daemon, name)?;
     Ok(text(&done(new)["record"]).to_owned())
 }
@@ -440,7 +445,7 @@ fn new_sighting(daemon: &Daemon, name: &str) -> io::Result<Outcome> {
 
 /// Looks until it is so.
 #[track_caller]
-fn until(mut is_so: impl FnMut() -> io::Result<bool>) -> io::Result<()> {
+pub(crate) fn until(mut is_so: impl FnMut() -> io::Result<bool>) -> io::Result<()> {
     let begun = Instant::now();
     while !is_so()? {
         assert!(begun.elapsed() < WAIT_MAX, "it did not come to be in time");
@@ -453,11 +458,11 @@ fn until(mut is_so: impl FnMut() -> io::Result<bool>) -> io::Result<()> {
 const WAIT_MAX: Duration = Duration::from_secs(120);
 const POLL: Duration = Duration::from_millis(50);
 
-fn done(outcome: Outcome) -> Value {
+pub(crate) fn done(outcome: Outcome) -> Value {
     assert_eq!(outcome.code, DONE, "{}", outcome.document);
     outcome.document
 }
 
-fn text(value: &Value) -> &str {
+pub(crate) fn text(value: &Value) -> &str {
     value.as_str().unwrap_or_default()
 }

@@ -21,6 +21,7 @@
 
 mod area;
 mod author;
+mod basis;
 mod epochs;
 mod excess;
 mod fork;

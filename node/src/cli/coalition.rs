@@ -136,10 +136,15 @@ Example:
     /// Destroy a record, whoever began it
     #[command(after_help = "\
 Example:
-  tearline coalition propose erase 4be1a09c")]
+  tearline coalition propose erase 4be1a09c --basis 'GDPR Article 17(1)(d), case 2026/114'
+
+Once it is in force, follow it with `record receipts RECORD`.")]
     Erase {
         /// The record's id, or the beginning of it
         record: String,
+        /// The legal basis, for founders and auditors; sealed for the readers of the record's compartment
+        #[arg(long)]
+        basis: String,
     },
     /// Hide a record
     #[command(after_help = "\
@@ -267,7 +272,7 @@ impl Propose {
         match self {
             Self::Revoke { device, since } => Proposed::Revoke { device, since },
             Self::Adopt { entry } => Proposed::Adopt { entry },
-            Self::Erase { record } => Proposed::Erase { record },
+            Self::Erase { record, basis } => Proposed::Erase { record, basis },
             Self::Restrict { record } => Proposed::Restrict { record },
             Self::Hold { record } => Proposed::Hold { record },
             Self::Recall { record } => Proposed::Recall { record },

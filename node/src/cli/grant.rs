@@ -8,7 +8,7 @@ use super::context::Context;
 use super::device::{device_label, lost_text};
 use super::offline::{by_root, revocation};
 use super::output::Outcome;
-use super::render::{Table, agency, facts, short, standing};
+use super::render::{Table, agency, facts, short, standing, time};
 use super::when::since;
 use crate::control::Request;
 use crate::control::trust::{
@@ -202,7 +202,8 @@ impl Grant {
                     ("rule", explained.rule.clone()),
                     ("decided by", explained.by.join(", ")),
                 ]);
-                Ok(Outcome::new(answer.data, text))
+                let basis = explained.basis.as_ref().map(|basis| ("basis", basis.clone()));
+                Ok(Outcome::new(answer.data, text + &facts(basis)))
             }
             Self::Revoke { device, since, root: Some(root), .. } => {
                 by_root(context, revocation(device, since), &root)
@@ -250,6 +251,7 @@ pub(super) fn declared(context: &Context, request: Request) -> Result<Outcome, F
     let answer = context.ask::<Declared>(request)?;
     let said = &answer.typed;
     let mut lines = vec![("said", said.what.clone()), ("statement", said.statement.clone())];
+    lines.extend(said.due.as_deref().map(|due| ("destroyed here", time(due))));
     if !said.also.is_empty() {
         let also: Vec<String> = said.also.iter().map(|id| short(id)).collect();
         lines.push(("also", also.join(", ")));

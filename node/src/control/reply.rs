@@ -386,8 +386,10 @@ Record {
     /// Whether this device may edit it.
     writable: bool,
     /// What is to be known of it: "conflict", "gap-before", "held-back", "recalled" (not to be relied
-    /// on), "restricted" (its content is hidden).
+    /// on), "restricted" (its content is hidden), "erasure-due" (it is erased, and destroyed later).
     flags: Vec<String>,
+    /// When it is destroyed here; null if it is not to be.
+    erasure_due: Option<String>,
     /// Its fields. Of concurrent values one, the same on every peer.
     fields: Map<String, Value>,
     /// The fields with concurrent values, by field.
@@ -452,6 +454,8 @@ Row {
     received: String,
     /// As in [`Record::flags`], of which a list does not know "held-back".
     flags: Vec<String>,
+    /// When it is destroyed here; null if it is not to be.
+    erasure_due: Option<String>,
 });
 
 shape!(

@@ -18,7 +18,7 @@ impl Declared {
     /// A statement that reaches nothing beside what it names.
     #[must_use]
     pub const fn alone(statement: String, what: String) -> Self {
-        Self { statement, what, also: Vec::new(), unreached: Vec::new() }
+        Self { statement, what, record: None, due: None, also: Vec::new(), unreached: Vec::new() }
     }
 }
 
@@ -63,6 +63,8 @@ pub enum Proposed {
     Erase {
         /// Which.
         record: String,
+        /// The legal basis.
+        basis: String,
     },
     /// A record is hidden.
     Restrict {
@@ -263,6 +265,10 @@ shapes! {
         statement: String,
         /// What it says.
         what: String,
+        /// The record that it is about, in full; null where it is about none.
+        record: Option<String>,
+        /// When this peer destroys what it asks to; null where it destroys nothing.
+        due: Option<String>,
         /// Records that it reached beside: releases of the record.
         also: Vec<String>,
         /// Releases that it did not reach: this device cannot see them, or has no say where they are.
@@ -309,6 +315,8 @@ shapes! {
         rule: String,
         /// The statements that decided.
         by: Vec<String>,
+        /// The legal basis, of an erasure, where this device has the keys for it.
+        basis: Option<String>,
     }
 
     /// A device.

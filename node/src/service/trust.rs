@@ -10,9 +10,7 @@ use tearline_crdt::id::{
 use tearline_crdt::keys::RootKey;
 use tearline_crdt::record::kind::Kind as RecordKind;
 use tearline_crdt::record::shelf::{AsIf, Detail};
-use tearline_crdt::statement::{
-    Act, Audience, Caveats, Erasure, Mark, Marks, Reopening, Right, Statement,
-};
+use tearline_crdt::statement::{Act, Audience, Caveats, Mark, Marks, Reopening, Right, Statement};
 use tearline_crdt::store::{Batch, Space, Store as _};
 use tearline_crdt::time::WallTime;
 use tearline_mesh::replica::{self, Body, Exposure, Kept, Ticket};
@@ -51,9 +49,16 @@ struct Lost {
 impl Core {
     pub(super) fn propose(&mut self, act: &shape::Proposed) -> Answer {
         let coalition = self.coalition()?.id();
-        let (act, marks) = self.act_of(act)?;
         let now = self.now();
-        let done = self.replica.propose(now, coalition, act, marks).map_err(act_failure)?;
+        let done = if let shape::Proposed::Erase { record, basis } = act {
+            let id = self.find_record(record)?;
+            let detail = self.visible(id)?;
+            self.replica.propose_erasure(now, coalition, &detail, basis)
+        } else {
+            let (act, marks) = self.act_of(act)?;
+            self.replica.propose(now, coalition, act, marks)
+        };
+        let done = done.map_err(act_failure)?;
         Ok((json(&self.proposal(&done.value)?)?, Some(done.ticket)))
     }
 
@@ -96,7 +101,7 @@ impl Core {
         shape::Proposal {
             proposal: id.to_string(),
             what: self.act_text(&one.act),
-            terms: self.act_terms(one),
+            terms: self.act_terms(id, one),
             by: one.proposers.iter().map(|device| self.device(device)).collect(),
             approved: one.approved.iter().map(|no| self.agency_ref(Some(*no))).collect(),
             needed: charter.map_or(1, |charter| charter.quorum),
@@ -105,7 +110,7 @@ impl Core {
         }
     }
 
-    /// An act, and the payload of its marks.
+    /// An act but an erasure, and the payload of its marks.
     pub(super) fn act_of(
         &mut self,
         act: &shape::Proposed,
@@ -155,15 +160,7 @@ impl Core {
                 let (marks, payload) = Marks::of(vec![mark(&found)]).ok_or_else(too_many)?;
                 return Ok((Act::Adopt { marks }, payload));
             }
-            Proposed::Erase { record: text } => {
-                let detail = record(self, text)?;
-                let genesis = detail.genesis;
-                let mut others: Vec<EntryId> =
-                    detail.entries.iter().map(|e| e.id).filter(|id| *id != genesis).collect();
-                others.sort_unstable();
-                others.truncate(tearline_crdt::bounds::ERASED_ENTRIES_MAX);
-                Act::Erase(Erasure { genesis, others })
-            }
+            Proposed::Erase { .. } => return Err(not_by_root()),
             Proposed::Restrict { record: text } => {
                 Act::Restrict { genesis: record(self, text)?.genesis }
             }
@@ -635,6 +632,12 @@ fn marks<'a>(kept: impl Iterator<Item = &'a Kept>) -> Result<(Marks, Option<Vec<
 
 fn too_many() -> Failure {
     Failure::failed("more logs than one statement can name")
+}
+
+/// What an agency's root is asked that it may not do alone.
+pub(super) fn not_by_root() -> Failure {
+    Failure::usage("an agency's root does not do this alone")
+        .hint("it revokes devices of its agency, and adopts what they wrote")
 }
 
 /// A root's public key from its text.

@@ -141,8 +141,7 @@ impl Core {
             return None;
         }
         let state = compartment.record_state(&genesis, detail.origin, own);
-        let begun = detail.entries.iter().find(|entry| entry.id == genesis);
-        let due = begun.and_then(|entry| self.replica.destroyed_from(&entry.log, &genesis));
+        let due = self.erasure_due(detail);
         let mut parts = Vec::new();
         match (state.erased, due) {
             (Some(_), Some(due)) => {
