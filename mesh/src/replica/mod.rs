@@ -240,6 +240,8 @@ pub struct Replica<S> {
     stale: BTreeSet<CompartmentId>,
     /// Compartments in which words about records may not have been carried out.
     said: BTreeSet<CompartmentId>,
+    /// Those where receipts are open because entries wait for keys.
+    awaiting: BTreeSet<CompartmentId>,
     /// What was carried out, of records of which nothing was heard since the start.
     heard: BTreeMap<EntryId, words::Spoken>,
     /// When the next record is to be destroyed.
@@ -329,6 +331,7 @@ impl<S: Store> Replica<S> {
             renamed: BTreeSet::new(),
             stale: BTreeSet::new(),
             said: BTreeSet::new(),
+            awaiting: BTreeSet::new(),
             heard: BTreeMap::new(),
             next_due: None,
             obeying: false,

@@ -53,7 +53,8 @@ use super::label::Label;
 use super::receipt::{self, Receipts};
 
 use cache::Cache;
-pub use erase::{RecordState, Stewardship, Tombstone, genesis_of, places_of, record_at};
+pub use erase::{RecordState, Stewardship, Tombstone};
+pub use erase::{genesis_of, holds_waiting, places_of, record_at};
 pub(crate) use open::Opened;
 use open::{Source, entry_of};
 pub use prepare::{Draft, DraftError, Prepared, Writing, Written};
