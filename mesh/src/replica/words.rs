@@ -385,17 +385,8 @@ impl<S: Store> Replica<S> {
         if !compartment.is_reader(&own) {
             return Ok(false);
         }
-        let epochs = compartment.epochs();
-        let opened = epochs.iter().filter(|(id, _)| self.can_open(id));
-        let deepest = opened.map(|(_, epoch)| epoch.statement.depth).max();
-        for (id, epoch) in epochs.iter().filter(|(id, epoch)| !self.can_open(id) && !epoch.retired)
-        {
-            // A younger one than those that it has may be on its way.
-            let older = deepest >= Some(epoch.statement.depth);
-            if older && compartment.is_closed_to(id, &own) {
-                continue;
-            }
-            if shelf::holds_waiting(&self.store, &self.logbook, id)? {
+        for (epoch, _) in self.unopened(compartment.id()).filter(|(_, closed)| !closed) {
+            if shelf::holds_waiting(&self.store, &self.logbook, &epoch)? {
                 return Ok(true);
             }
         }

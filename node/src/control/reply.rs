@@ -28,6 +28,8 @@ Status {
     agency: Option<AgencyRef>,
     /// The coalition it belongs to; null before it has one.
     coalition: Option<CoalitionRef>,
+    /// What ended this device's own standing in it; null while that holds.
+    ended: Option<Ended>,
     /// The daemon's process id.
     pid: u32,
     /// The program's version.
@@ -46,6 +48,20 @@ Status {
     store_failure: Option<String>,
     /// The logs that were proven to have two histories, this device's first.
     forks: Vec<Fork>,
+});
+
+shape!(
+/// The end of this device's own standing.
+Ended {
+    /// "ended", "retired" or "unknown", as in [`Standing`]; or "refused": no statement says so here, but
+    /// no member that this device is linked to shares the coalition with it.
+    state: String,
+    /// When this device learnt of it; null if that is not known.
+    since: Option<String>,
+    /// The statements that say so.
+    by: Vec<Decided>,
+    /// What to do about it.
+    fix: String,
 });
 
 shape!(
@@ -70,6 +86,29 @@ Fork {
     /// The first entry of which there are two, from 0.
     seq: u64,
 });
+
+impl fmt::Display for Ended {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.state.as_str() {
+            "retired" => "this device's agency was retired from the coalition",
+            "ended" => "this device's standing has ended",
+            "refused" => {
+                "no peer shares the coalition with this device: its standing has ended, as far as \
+                 they know"
+            }
+            _ => "no statement that is held here gives this device a standing",
+        })?;
+        if let Some(since) = &self.since {
+            write!(f, ", as it learnt at {since}")?;
+        }
+        for Decided { statement, what, issuer } in &self.by {
+            let (id, by): (String, String) =
+                (statement.chars().take(8).collect(), issuer.device.chars().take(8).collect());
+            write!(f, "; {what}, by {by} of {} ({id})", issuer.agency.name)?;
+        }
+        Ok(())
+    }
+}
 
 impl fmt::Display for Fork {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -174,8 +213,10 @@ Compartment {
     entries: u64,
     /// Records that can be read.
     records: u64,
-    /// Entries held that wait for a key, a dependency or a decision.
+    /// Entries held that wait for keys which this device is to have.
     waiting: u64,
+    /// Entries held that were sealed before this device came, and stay closed to it: no fault.
+    closed: u64,
 });
 
 shape!(

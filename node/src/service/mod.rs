@@ -175,6 +175,9 @@ fn json(value: &impl Serialize) -> Result<Value, Failure> {
 
 impl Service for Tearline {
     fn call(&self, request: Request, progress: &mut Report<'_>) -> Result<Value, Failure> {
+        if needs_standing(&request) {
+            self.core.ask(|core| core.may_write())?;
+        }
         match request {
             Request::Status(_) => self.status(),
             Request::Doctor(_) => self.doctor(progress),
@@ -255,6 +258,27 @@ impl Service for Tearline {
             let _ = thread.join();
         }
     }
+}
+
+/// Whether a request writes what counts only while this device's standing holds. What takes away may
+/// count all the same, and is judged for itself.
+const fn needs_standing(request: &Request) -> bool {
+    matches!(
+        request,
+        Request::RecordNew(_)
+            | Request::RecordEdit(_)
+            | Request::RecordResolve(_)
+            | Request::RecordRelease(_)
+            | Request::RecordSay(_)
+            | Request::RecordLift(_)
+            | Request::Import(_)
+            | Request::CompartmentOpen(_)
+            | Request::CompartmentRotate(_)
+            | Request::GrantIssue(_)
+            | Request::GrantAdopt(_)
+            | Request::PeerInvite(_)
+            | Request::PassMint(_)
+    )
 }
 
 impl Tearline {

@@ -11,6 +11,7 @@ use tearline_mesh::replica::{Misdeeds, PeerState};
 
 use super::core::Core;
 use super::json;
+use super::standing::REFUSED;
 use crate::control::reply::{self, Check, CheckStatus};
 use crate::failure::{Failure, Kind};
 use crate::store::{Checked, Checker};
@@ -39,6 +40,7 @@ impl Core {
                 coalition: c.id().to_string(),
                 name: c.charter().name.clone(),
             }),
+            ended: self.own_end(),
             pid: std::process::id(),
             version: env!("CARGO_PKG_VERSION").into(),
             started: self.started.to_string(),
@@ -168,6 +170,7 @@ impl Core {
             entries: counts.entries,
             records: counts.records,
             waiting: counts.waiting,
+            closed: counts.closed,
         })
     }
 
@@ -238,7 +241,16 @@ impl Core {
             let fix = "free disk space or repair the disk, then start the daemon again";
             return Ok(vec![check("writing", CheckStatus::Fail, message, Some(fix))]);
         }
+        let ended = self.own_end().map(|end| {
+            let message = end.to_string();
+            let refused = end.state == REFUSED;
+            let status = if refused { CheckStatus::Warn } else { CheckStatus::Fail };
+            check("standing", status, message, Some(&end.fix))
+        });
+        let standing =
+            ended.unwrap_or_else(|| check("standing", CheckStatus::Pass, "it holds".into(), None));
         Ok(vec![
+            standing,
             self.check_listening(),
             self.check_peers(),
             self.check_waiting()?,
@@ -307,11 +319,23 @@ impl Core {
     }
 
     fn check_waiting(&mut self) -> Result<Check, Failure> {
-        let waiting: u64 = self.compartment_summaries()?.iter().map(|c| c.waiting).sum();
+        let summaries = self.compartment_summaries()?;
+        let waiting: u64 = summaries.iter().map(|c| c.waiting).sum();
+        let closed: u64 = summaries.iter().map(|c| c.closed).sum();
+        let mut message = match waiting {
+            0 => "every entry that this device is to read can be opened".into(),
+            1 => "1 entry waits for a key".into(),
+            _ => format!("{waiting} entries wait for a key"),
+        };
+        if closed > 0 {
+            message += &format!(
+                "; {closed} were sealed before this device came, and stay closed to it: it reads from \
+                 its joining on"
+            );
+        }
         Ok(if waiting == 0 {
-            check("keys", CheckStatus::Pass, "every entry can be opened".into(), None)
+            check("keys", CheckStatus::Pass, message, None)
         } else {
-            let message = format!("{waiting} entries wait for a key");
             let fix = "connect to a desk of your own agency, which seals the keys to this device";
             check("keys", CheckStatus::Warn, message, Some(fix))
         })

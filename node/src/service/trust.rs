@@ -558,12 +558,8 @@ impl Core {
         &self,
         text: &str,
     ) -> Result<(CompartmentId, StatementId), Failure> {
-        let own = self.replica.device();
         let mut hits = Vec::new();
-        for area in self.replica.areas().keys() {
-            if self.replica.right(*area, &own).is_none() {
-                continue;
-            }
+        for area in self.replica.areas().keys().filter(|area| self.may_see(area)) {
             let statements = self.statements(*area).into_iter();
             let fitting = statements.filter(|(_, id, _)| is_prefix(text, &id.to_string()));
             hits.extend(fitting.map(|(_, id, _)| (*area, StatementId(id.0))));
