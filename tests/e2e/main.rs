@@ -10,4 +10,5 @@ mod imports;
 mod kill_rounds;
 mod passes;
 mod rebuild;
+mod screens;
 mod trust;

@@ -11,20 +11,25 @@ use serde_json::Value;
 use tearline_tests::daemon::{self, Daemon, Outcome};
 
 /// Exit codes of the program.
-const DONE: i32 = 0;
-const USAGE: i32 = 2;
-const NOT_FOUND: i32 = 4;
-const DENIED: i32 = 5;
+pub(crate) const DONE: i32 = 0;
+pub(crate) const USAGE: i32 = 2;
+pub(crate) const NOT_FOUND: i32 = 4;
+pub(crate) const DENIED: i32 = 5;
 const INCOMPLETE: i32 = 7;
-const WAITS: i32 = 8;
+pub(crate) const WAITS: i32 = 8;
 
 /// Two agencies that founded a coalition with a quorum of both, and a compartment of theirs.
-struct Pair {
-    guard: Daemon,
-    customs: Daemon,
+pub(crate) struct Pair {
+    pub(crate) guard: Daemon,
+    pub(crate) customs: Daemon,
 }
 
-fn pair(folder: &Path) -> io::Result<Pair> {
+pub(crate) fn pair(folder: &Path) -> io::Result<Pair> {
+    pair_with_delay(folder, "0")
+}
+
+/// The same, with so many hours from an erasure to the destruction.
+pub(crate) fn pair_with_delay(folder: &Path, hours: &str) -> io::Result<Pair> {
     let mut guard = Daemon::init(folder, "Border Guard", "NE")?;
     let mut customs = Daemon::init(folder, "Customs", "TD")?;
     guard.start()?;
@@ -32,7 +37,7 @@ fn pair(folder: &Path) -> io::Result<Pair> {
     let root = done(customs.command(&["id"])?)["root"].as_str().unwrap_or_default().to_owned();
     let founder = format!("Customs,TD,{root}");
     let create = ["coalition", "create", "--name", "Drill", "--quorum", "2", "--founder", &founder];
-    done(guard.command(&[&create[..], &["--erasure-delay", "0"]].concat())?);
+    done(guard.command(&[&create[..], &["--erasure-delay", hours]].concat())?);
     let invited = done(guard.command(&["peer", "invite"])?);
     done(customs.command(&["join", text(&invited["invitation"])])?);
     done(guard.command(&["compartment", "open", "--name", "all", "--rel", "NE,TD"])?);
@@ -131,8 +136,33 @@ fn a_device_is_enrolled_lost_and_read_back_from_quarantine() -> io::Result<()> {
 
     let lost = done(guard.command(&["device", "lost", "KILO", "--since", "1h"])?);
     let statement = text(&lost["statement"]);
-    let exposed = lost["exposed"].to_string();
-    assert!(exposed.contains(&record), "{exposed}");
+    // To say it again changes nothing, and says so.
+    let again = done(guard.command(&["device", "lost", "KILO", "--since", "1h"])?);
+    assert_eq!([&again["statement"], &again["already"]], [&Value::Null, &Value::Bool(true)]);
+    assert_eq!(again["device"]["standing"]["by"], serde_json::json!([statement]));
+    // Every list says that it has ended, behind those that have not.
+    let ended = |list: &Value| {
+        let last = list.as_array().and_then(|list| list.last().cloned()).unwrap_or_default();
+        let device = if last["device"].is_object() { &last["device"] } else { &last };
+        device["device"] == lost["device"]["device"]
+            && last["standing"]["state"] == "ended"
+            && last["standing"]["since"].is_string()
+    };
+    until(|| Ok(ended(&done(guard.command(&["device", "list"])?)["devices"])))?;
+    // Its link was closed, and it came again.
+    until(|| Ok(ended(&done(guard.command(&["status"])?)["peers"])))?;
+    until(|| Ok(ended(&done(guard.command(&["peer", "list"])?)["peers"])))?;
+    assert!(ended(&done(guard.command(&["grant", "list"])?)["grants"]));
+    let shown = done(guard.command(&["coalition", "show"])?);
+    assert!(ended(&shown["agencies"][0]["devices"]), "{shown}");
+    // What it wrote is quarantined by now, and is listed with its title all the same.
+    let exposed = lost["exposed"].as_array().cloned().unwrap_or_default();
+    let exposed: Vec<&Value> =
+        exposed.iter().filter_map(|one| one["records"].as_array()).flatten().collect();
+    let own = exposed.iter().find(|one| one["record"] == record.as_str());
+    assert!(own.is_some_and(|one| one["title"] == "honest" && one["quarantined"] == true));
+    let shared = exposed.iter().find(|one| one["record"] == old.as_str());
+    assert!(shared.is_some_and(|one| one["title"] == "old" && one["quarantined"] == false));
     assert!(lost["rotated"].to_string().contains("all"), "{lost}");
     assert!(lost["void"].is_array(), "{lost}");
     until(|| Ok(customs.command(&["record", "show", &record])?.code == NOT_FOUND))?;
@@ -144,9 +174,25 @@ fn a_device_is_enrolled_lost_and_read_back_from_quarantine() -> io::Result<()> {
     assert_eq!(by["statement"], statement);
     assert_eq!(by["issuer"]["agency"]["country"], "NE");
     assert!(by["what"].as_str().is_some_and(|what| what.starts_with("revoke device")), "{by}");
-    let held = done(guard.command(&["inbox", "--quarantine"])?);
-    let entry = text(&held["entries"][0]["entry"]).to_owned();
-    assert!(held["entries"][0]["why"].as_str().is_some_and(|why| why.contains(statement)));
+    // It can be read before it is decided on, and there alone.
+    let held = done(guard.command(&["inbox"])?);
+    let of_record = |one: &&Value| one["record"] == record.as_str();
+    let held = held["entries"].as_array().cloned().unwrap_or_default();
+    let one = held.iter().find(of_record).cloned().unwrap_or_default();
+    let entry = text(&one["entry"]).to_owned();
+    assert!(text(&one["why"]).contains(statement), "{one}");
+    assert_eq!([&one["kind"], &one["title"]], ["object", "honest"], "{one}");
+    assert_eq!(one["fields"], serde_json::json!(["name"]));
+    let full = done(guard.command(&["inbox", "show", &entry[..8]])?);
+    assert_eq!(full["would_be"], "counts", "{full}");
+    let name = serde_json::json!({
+        "field": "name", "now": null, "then": "honest", "concurrent": [], "by_it": true
+    });
+    assert_eq!(full["changes"], serde_json::json!([name]));
+    assert_eq!(guard.command(&["inbox", "show", "ffffffff"])?.code, NOT_FOUND);
+    assert_eq!(guard.command(&["record", "show", &record])?.code, NOT_FOUND);
+    let found = done(guard.command(&["search", "honest"])?);
+    assert_eq!(found["records"], serde_json::json!([]));
 
     // The other agency's word does not bring it back; its own agency's does.
     let _ = customs.command(&["grant", "adopt", &entry])?;
@@ -334,7 +380,7 @@ fn a_seized_desk_is_revoked_by_its_root_and_another_goes_on() -> io::Result<()> 
     let ended = |device: &str| -> io::Result<bool> {
         let list = done(customs.command(&["device", "list"])?);
         let devices = list["devices"].as_array().cloned().unwrap_or_default();
-        Ok(devices.iter().any(|one| one["device"] == device && one["closed"] == true))
+        Ok(devices.iter().any(|one| one["device"] == device && one["standing"]["state"] == "ended"))
     };
     assert!(ended(&seized)?);
     assert_eq!(customs.command(&["record", "show", &kept])?.code, DONE);
@@ -376,7 +422,7 @@ fn a_seized_desk_is_revoked_by_its_root_and_another_goes_on() -> io::Result<()> 
     Ok(())
 }
 
-fn path(folder: &Path, name: &str) -> String {
+pub(crate) fn path(folder: &Path, name: &str) -> String {
     folder.join(name).to_string_lossy().into_owned()
 }
 
@@ -388,7 +434,7 @@ fn reason(why: &Value, rule: &str) -> Value {
     found.unwrap_or_default()
 }
 
-fn sighting(daemon: &Daemon, name: &str) -> io::Result<String> {
+pub(crate) fn sighting(daemon: &Daemon, name: &str) -> io::Result<String> {
     let new = new_sighting(daemon, name)?;
     Ok(text(&done(new)["record"]).to_owned())
 }
@@ -400,7 +446,7 @@ fn new_sighting(daemon: &Daemon, name: &str) -> io::Result<Outcome> {
 
 /// Looks until it is so.
 #[track_caller]
-fn until(mut is_so: impl FnMut() -> io::Result<bool>) -> io::Result<()> {
+pub(crate) fn until(mut is_so: impl FnMut() -> io::Result<bool>) -> io::Result<()> {
     let begun = Instant::now();
     while !is_so()? {
         assert!(begun.elapsed() < WAIT_MAX, "it did not come to be in time");
@@ -413,11 +459,11 @@ fn until(mut is_so: impl FnMut() -> io::Result<bool>) -> io::Result<()> {
 const WAIT_MAX: Duration = Duration::from_secs(120);
 const POLL: Duration = Duration::from_millis(50);
 
-fn done(outcome: Outcome) -> Value {
+pub(crate) fn done(outcome: Outcome) -> Value {
     assert_eq!(outcome.code, DONE, "{}", outcome.document);
     outcome.document
 }
 
-fn text(value: &Value) -> &str {
+pub(crate) fn text(value: &Value) -> &str {
     value.as_str().unwrap_or_default()
 }

@@ -196,6 +196,23 @@ impl<S: Store> Replica<S> {
         Ok(())
     }
 
+    /// The epochs of a compartment whose keys are not here, but retired ones; and whether each is closed to
+    /// this device for good. One that is younger than all that it has may be on its way.
+    pub(super) fn unopened(&self, id: CompartmentId) -> impl Iterator<Item = (EpochId, bool)> {
+        let own = self.device();
+        let compartment = self.compartment(id).into_iter();
+        compartment.flat_map(move |compartment| {
+            let epochs = compartment.epochs();
+            let opened = epochs.iter().filter(|(epoch, _)| self.can_open(epoch));
+            let deepest = opened.map(|(_, state)| state.statement.depth).max();
+            let unopened = epochs.iter().filter(|(epoch, s)| !self.can_open(epoch) && !s.retired);
+            unopened.map(move |(epoch, state)| {
+                let older = deepest >= Some(state.statement.depth);
+                (*epoch, older && compartment.is_closed_to(epoch, &own))
+            })
+        })
+    }
+
     /// The epochs to be sealed to some readers, each with those that lack it.
     fn missing(
         &self,

@@ -4,9 +4,7 @@
 //! stood there: what would not count is refused with the verdict, and nothing is written.
 
 use tearline_crdt::authority::{Cause, Logs, Place, StatementVerdict};
-use tearline_crdt::bounds::{BASIS_BYTES_MAX, ERASED_ENTRIES_MAX, MARKS_MAX};
-use tearline_crdt::codec::Write as _;
-use tearline_crdt::entry::sealed::LogCipher;
+use tearline_crdt::bounds::{ERASED_ENTRIES_MAX, MARKS_MAX};
 use tearline_crdt::id::{
     AgencyNo, Class, CoalitionId, CompartmentId, DeviceId, EntryId, EpochId, LogId, RecordId,
     StatementId,
@@ -23,6 +21,7 @@ use tearline_crdt::time::Now;
 use super::Replica;
 use super::area::{Body, HeldLogs};
 use super::author::{ActError, Done, Statements, Ticket};
+use super::basis::other_entries;
 use super::trace::Kept;
 
 /// What is said of a record.
@@ -211,24 +210,12 @@ impl<S: Store> Replica<S> {
     /// An erasure lists the record's entries, as many as a statement takes; further ones are added by
     /// statements after it. The basis is sealed for those who may read the compartment.
     fn erasure(&mut self, now: Now, detail: &Detail, basis: &str) -> Result<Statements, ActError> {
-        if basis.trim().is_empty() || basis.len() > BASIS_BYTES_MAX {
-            return Err(ActError::Basis);
-        }
         let id = detail.compartment;
         let genesis = detail.genesis;
-        let mut others: Vec<EntryId> = detail.entries.iter().map(|entry| entry.id).collect();
-        others.retain(|entry| *entry != genesis);
-        others.sort_unstable();
-        others.dedup();
+        let others = other_entries(detail);
         let (first, rest) = others.split_at(others.len().min(ERASED_ENTRIES_MAX));
         let erasure = Erasure { genesis, others: first.to_vec() };
-        let epoch = self.epoch_to_write(now, id)?;
-        let keys = self.epoch_keys.get(&epoch).cloned().ok_or(ActError::NoKeys)?;
-        let log = self.own_log(id, Class::Authority);
-        let seq = self.logbook.head(&log).next;
-        let mut payload = Vec::new();
-        payload.raw(&epoch.0);
-        payload.raw(&LogCipher::new(log, epoch, keys).seal_rest(seq, basis.as_bytes()));
+        let payload = self.seal_basis(now, id, self.own_log(id, Class::Authority), basis)?;
         let mut statements = vec![(Statement::Erase(erasure), Some(payload))];
         for entries in rest.chunks(ERASED_ENTRIES_MAX) {
             statements.push((Statement::EraseAlso { genesis, entries: entries.to_vec() }, None));

@@ -305,6 +305,7 @@ impl<S: Store> Replica<S> {
             self.apply(batch)?;
         }
         self.erase_more(now)?;
+        self.look_at_awaiting();
         self.obey(now)
     }
 

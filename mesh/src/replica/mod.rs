@@ -22,6 +22,7 @@
 mod area;
 mod asking;
 mod author;
+mod basis;
 mod epochs;
 mod excess;
 mod fork;
@@ -200,8 +201,10 @@ pub struct Counts {
     pub entries: u64,
     /// Records begun by entries that could be opened.
     pub records: u64,
-    /// Entries that wait for an epoch's keys.
+    /// Entries that wait for an epoch's keys which this device is to have.
     pub waiting: u64,
+    /// Entries of epochs that are closed to this device for good: it reads from a later one on.
+    pub closed: u64,
 }
 
 /// How far the wall clock goes back at once before that is taken for a correction.
@@ -246,6 +249,8 @@ pub struct Replica<S> {
     stale: BTreeSet<CompartmentId>,
     /// Compartments in which words about records may not have been carried out.
     said: BTreeSet<CompartmentId>,
+    /// Those where receipts are open because entries wait for keys.
+    awaiting: BTreeSet<CompartmentId>,
     /// What was carried out, of records of which nothing was heard since the start.
     heard: BTreeMap<EntryId, words::Spoken>,
     /// When the next record is to be destroyed.
@@ -337,6 +342,7 @@ impl<S: Store> Replica<S> {
             renamed: BTreeSet::new(),
             stale: BTreeSet::new(),
             said: BTreeSet::new(),
+            awaiting: BTreeSet::new(),
             heard: BTreeMap::new(),
             next_due: None,
             obeying: false,
@@ -527,10 +533,10 @@ impl<S: Store> Replica<S> {
             numbers.insert(state.no);
         }
         // For the keys of a retired epoch nothing waits any more.
-        let epochs = self.compartment(id).into_iter().flat_map(|c| c.epochs().iter());
-        for (epoch, _) in epochs.filter(|(_, epoch)| !epoch.retired) {
+        for (epoch, closed) in self.unopened(id) {
+            let count = if closed { &mut counts.closed } else { &mut counts.waiting };
             self.store.scan(Space::Waiting, &epoch.0, &[], &mut |_, _| {
-                counts.waiting += 1;
+                *count += 1;
                 ControlFlow::Continue(())
             })?;
         }

@@ -133,6 +133,9 @@ pub struct PeerState {
     pub live: bool,
     /// Whether all that is shared is known to be equal.
     pub in_sync: bool,
+    /// Whether both have named a coalition's own log. A member that names none to this device knows of
+    /// no right of it, or of none any more.
+    pub in_coalition: bool,
     /// Entries that they lack, as far as known.
     pub entries_behind: u64,
     /// Bytes received in frames.
@@ -734,6 +737,10 @@ impl<S: Store> Replica<S> {
                 dialer: session.dialer,
                 live: session.phase == Phase::Live,
                 in_sync: session.in_sync && !session.owes() && session.declined.is_empty(),
+                in_coalition: session
+                    .shared
+                    .iter()
+                    .any(|id| self.coalition(CoalitionId(id.0)).is_some()),
                 entries_behind: session
                     .lag
                     .iter()

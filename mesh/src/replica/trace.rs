@@ -14,7 +14,7 @@ use tearline_crdt::id::{
 use tearline_crdt::logbook::StoredEntry;
 use tearline_crdt::record::receipt::Receipts;
 use tearline_crdt::record::shelf::{self, Tombstone};
-use tearline_crdt::statement::Mark;
+use tearline_crdt::statement::{Mark, Right};
 use tearline_crdt::store::{Store, StoreError};
 use tearline_crdt::time::WallTime;
 
@@ -101,6 +101,41 @@ impl<S: Store> Replica<S> {
             kept.push(one);
         }
         Ok(kept)
+    }
+
+    /// Whether to end a device's standing again, and to keep no more than this of its logs, would change
+    /// nothing: it has ended, nothing else of them counts, and where the device could read there are
+    /// keys that it has not.
+    pub fn is_lost(
+        &self,
+        coalition: CoalitionId,
+        device: &DeviceId,
+        kept: &[Kept],
+    ) -> Result<bool, StoreError> {
+        let Some(known) = self.coalition(coalition) else { return Ok(false) };
+        if known.live(device).is_some() || !known.devices().contains_key(device) {
+            return Ok(false);
+        }
+        let written_under = |id: &CompartmentId| {
+            let compartment = self.compartment(*id);
+            compartment.is_some_and(|c| c.current_epoch(|epoch| self.can_open(epoch)).is_some())
+        };
+        let may_write =
+            |id: &&CompartmentId| self.right(**id, &self.device()) >= Some(Right::Write);
+        if !self.sealed_to(device).keys().filter(may_write).all(written_under) {
+            return Ok(false);
+        }
+        let logs = HeldLogs::new(&self.logbook, &self.store);
+        let counts = |kept: &Kept| {
+            let limit = match self.compartment(kept.log.compartment) {
+                Some(compartment) => compartment.limit(&kept.log, &logs),
+                None => known.limit(&kept.log, &logs),
+            };
+            limit.next.min(kept.held) > kept.count
+        };
+        let more = kept.iter().any(counts);
+        logs.outcome()?;
+        Ok(!more)
     }
 
     /// A device's logs in a coalition and its compartments.

@@ -14,14 +14,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 
-use tearline_crdt::authority::Asked;
+use tearline_crdt::authority::{Asked, Compartment};
 use tearline_crdt::bounds::ERASED_ENTRIES_MAX;
 use tearline_crdt::codec::{DecodeError, Reader, Write as _};
 use tearline_crdt::entry::run::VerifiedRun;
 use tearline_crdt::id::{Class, CompartmentId, EntryId, LogId, RecordId, StatementId};
 use tearline_crdt::logbook::find::Search;
 use tearline_crdt::record::receipt::{self, Outcome, Receipt, Receipts, Refusal};
-use tearline_crdt::record::shelf::{RecordState, Stewardship as _, record_at};
+use tearline_crdt::record::shelf::{self, RecordState, Stewardship as _, record_at};
 use tearline_crdt::statement::{Right, Statement};
 use tearline_crdt::store::{Batch, Space, Store, StoreError};
 use tearline_crdt::time::{Now, WallTime};
@@ -341,6 +341,7 @@ impl<S: Store> Replica<S> {
         // Of two answers the later by its author's clock holds: none is dated before the one it replaces.
         let mut wall = now.wall;
         let mut known = Vec::new();
+        let mut waits = None;
         for (genesis, spoken) in &area.spoken {
             let origin = spoken.place.map(|(log, _)| compartment.originator(&log));
             if origin == Some(None) {
@@ -364,6 +365,21 @@ impl<S: Store> Replica<S> {
                 let said = receipt::answer(&self.store, &statement, &own)?;
                 if said.is_some_and(|said| said.outcome == outcome) {
                     known.push((statement, outcome));
+                    continue;
+                }
+                // Nobody says that he destroyed all who holds what he cannot read yet.
+                let mut outcome = outcome;
+                if (asked, outcome) == (Asked::Erase, Outcome::Destroyed) {
+                    let waits = match waits {
+                        Some(waits) => waits,
+                        None => *waits.insert(self.awaits_keys(compartment)?),
+                    };
+                    if waits {
+                        outcome = Outcome::Hidden;
+                    }
+                }
+                if said.is_some_and(|said| said.outcome == outcome) {
+                    known.push((statement, outcome));
                 } else {
                     wall = said.map_or(wall, |said| said.wall.max(wall));
                     fresh.insert(statement, outcome);
@@ -383,7 +399,31 @@ impl<S: Store> Replica<S> {
         if let Some(area) = self.areas.get_mut(&id) {
             area.answered.extend(known);
         }
+        if waits == Some(true) {
+            self.awaiting.insert(id);
+        }
         Ok(())
+    }
+
+    /// Whether entries are held that wait for keys which this device is to have: they may be of any
+    /// record. What is closed to it for good it will never read, and destroys as a relay does: what
+    /// erasures list.
+    fn awaits_keys(&self, compartment: &Compartment) -> Result<bool, StoreError> {
+        let own = self.device();
+        if !compartment.is_reader(&own) {
+            return Ok(false);
+        }
+        for (epoch, _) in self.unopened(compartment.id()).filter(|(_, closed)| !closed) {
+            if shelf::holds_waiting(&self.store, &self.logbook, &epoch)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Looks again where entries that wait for keys kept receipts open.
+    pub(super) fn look_at_awaiting(&mut self) {
+        self.said.append(&mut self.awaiting);
     }
 }
 

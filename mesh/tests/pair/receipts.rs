@@ -1,19 +1,25 @@
-//! Receipts: how much it costs to have nothing new to answer.
+//! Receipts: what they may say, and how much it costs to have nothing new to answer.
 
 use std::cell::Cell;
 use std::rc::Rc;
 
 use tearline_crdt::charter::{Charter, Member};
+use tearline_crdt::document::{Patch, Segment};
 use tearline_crdt::entropy::SeededEntropy;
 use tearline_crdt::id::{AgencyNo, Class, Incarnation};
+use tearline_crdt::record::kind::Kind;
+use tearline_crdt::record::label::Label;
+use tearline_crdt::record::receipt::{self, Outcome};
+use tearline_crdt::record::shelf::Draft;
 use tearline_crdt::statement::DeskCertificate;
 use tearline_crdt::store::memory::MemoryStore;
 use tearline_crdt::store::{Batch, Space, Store, StoreError, Visit};
 use tearline_crdt::time::{MonoTime, Now, WallTime};
+use tearline_mesh::invitation::Invited;
 use tearline_mesh::replica::{Setup, Word};
 use tearline_mesh::{Output, Replica};
 
-use crate::world::{draft, keys, root};
+use crate::world::{World, draft, keys, root};
 
 /// A store that counts how often a receipt is looked up in it.
 #[derive(Default)]
@@ -114,4 +120,71 @@ fn what_was_answered_is_not_looked_up_again() {
     let few = looked_up_after(4);
     assert!(few > 0);
     assert_eq!(looked_up_after(64), few);
+}
+
+/// Peers 0 to 4 are desks of five agencies, the unit a further device of the first. Its own desk knows
+/// nothing of the compartment yet, and nobody else seals it the keys; the fifth carries the word that it
+/// came in.
+#[test]
+fn who_holds_what_it_cannot_read_yet_does_not_say_that_it_destroyed() {
+    const UNIT: usize = 5;
+    const COURIER: usize = 4;
+    let mut world = World::new(UNIT + 1);
+    let unit = world.peers.pop().unwrap();
+    let coalition = world.coalition();
+    world.peers.push(unit);
+    for peer in 1..UNIT {
+        world.meet(peer, 0);
+    }
+    let shared = world.open(3, coalition, &[1, 2, 3, 4]);
+    world.meet(1, 3);
+    let mut fields = serde_json::Map::new();
+    fields.insert("name".into(), "canary".into());
+    let case = Draft::New { kind: Kind::Case, fields, label: Label::unrestricted() };
+    let record = world.act(1, shared, Class::Routine, vec![case])[0];
+    world.settle();
+    world.meet(2, 1);
+    world.meet(3, 1);
+    // An entry of the record that who erases it does not hear of, by a device that is away afterwards.
+    let mut patch = Patch::default();
+    patch.set(vec![Segment::Name("name".into())], "unlisted canary".into());
+    world.act(3, shared, Class::Priority, vec![Draft::Edit { record, patch }]);
+    world.settle();
+    world.meet(2, 3);
+    let unlisted = world.peers[3].replica.own_log(shared, Class::Priority);
+    let link = world.join(coalition, UNIT, Invited::Device { history: true });
+    world.settle();
+    world.cut(link);
+    world.meet(COURIER, 0);
+    world.meet(COURIER, 2);
+    world.meet(UNIT, 2);
+    let holds = |world: &World| {
+        let replica = &world.peers[UNIT].replica;
+        let entry = replica.logbook().entry(replica.store(), &unlisted, 0).unwrap();
+        entry.is_some_and(|entry| entry.payload.is_some())
+    };
+    assert!(holds(&world));
+    assert!(world.show(UNIT, record).is_none(), "it has no keys");
+
+    let now = world.now();
+    let order = Word::Erase { basis: "order 7".into() };
+    let erased = world.peers[1].replica.speak(now, record, &order).unwrap().value;
+    world.drain(1);
+    world.settle();
+    world.meet(2, 1);
+    world.meet(UNIT, 2);
+    let said = |world: &World| {
+        let replica = &world.peers[UNIT].replica;
+        let answer = receipt::answer(replica.store(), &erased, &replica.device()).unwrap();
+        answer.map(|answer| answer.outcome)
+    };
+    assert!(holds(&world));
+    assert_eq!(said(&world), Some(Outcome::Hidden));
+    world.crash(UNIT);
+    world.input(UNIT, tearline_mesh::Input::Tick);
+    assert_eq!(said(&world), Some(Outcome::Hidden), "nor after a restart");
+    world.meet(0, 1);
+    world.meet(UNIT, 0);
+    assert!(!holds(&world), "its keys came");
+    assert_eq!(said(&world), Some(Outcome::Destroyed));
 }

@@ -5,7 +5,7 @@ use clap::Subcommand;
 use super::context::Context;
 use super::device::device_label;
 use super::output::Outcome;
-use super::render::{Table, agencies, clean, facts, short};
+use super::render::{Table, agencies, clean, facts, short, standing};
 use super::when::since;
 use crate::control::reply::Coalition as Shown;
 use crate::control::trust::{Named, Proposal, Proposals, Proposed};
@@ -136,10 +136,15 @@ Example:
     /// Destroy a record, whoever began it
     #[command(after_help = "\
 Example:
-  tearline coalition propose erase 4be1a09c")]
+  tearline coalition propose erase 4be1a09c --basis 'GDPR Article 17(1)(d), case 2026/114'
+
+Once it is in force, follow it with `record receipts RECORD`.")]
     Erase {
         /// The record's id, or the beginning of it
         record: String,
+        /// The legal basis, for founders and auditors; sealed for the readers of the record's compartment
+        #[arg(long)]
+        basis: String,
     },
     /// Hide a record
     #[command(after_help = "\
@@ -267,7 +272,7 @@ impl Propose {
         match self {
             Self::Revoke { device, since } => Proposed::Revoke { device, since },
             Self::Adopt { entry } => Proposed::Adopt { entry },
-            Self::Erase { record } => Proposed::Erase { record },
+            Self::Erase { record, basis } => Proposed::Erase { record, basis },
             Self::Restrict { record } => Proposed::Restrict { record },
             Self::Hold { record } => Proposed::Hold { record },
             Self::Recall { record } => Proposed::Recall { record },
@@ -318,16 +323,29 @@ fn state(one: &Proposal) -> String {
 }
 
 fn text(coalition: &Shown) -> String {
-    let mut table = Table::new(&["no", "agency", "country", "founder", "devices"]);
+    let mut table =
+        Table::new(&["no", "agency", "country", "founder", "standing", "device", "right", ""]);
     for member in &coalition.agencies {
-        let device = |d: &crate::control::reply::Device| short(&d.device);
-        table.row([
+        let founder = if member.founder { "yes" } else { "no" };
+        let mut head = [
             member.no.to_string(),
             member.name.clone(),
             member.country.clone(),
-            if member.founder { "yes" } else { "no" }.to_owned(),
-            member.devices.iter().map(device).collect::<Vec<_>>().join(", "),
-        ]);
+            founder.to_owned(),
+            standing(&member.standing),
+        ];
+        let devices = member.devices.iter().map(|device| {
+            let live = !device.standing.has_ended();
+            let state = if live { String::new() } else { standing(&device.standing) };
+            [device_label(device), device.right.clone(), state]
+        });
+        let mut devices = devices.collect::<Vec<_>>();
+        if devices.is_empty() {
+            devices.push(["none known".to_owned(), String::new(), String::new()]);
+        }
+        for device in devices {
+            table.row(std::mem::take(&mut head).into_iter().chain(device));
+        }
     }
     facts([
         ("coalition", coalition.name.clone()),

@@ -143,7 +143,13 @@ fn detail(detail: &CompartmentDetail) -> String {
         ("id", summary.compartment.clone()),
         ("audience", agencies(&summary.agencies)),
         ("records", summary.records.to_string()),
-        ("entries", format!("{}, {} waiting", summary.entries, summary.waiting)),
+        (
+            "entries",
+            format!(
+                "{}, {} waiting for keys, {} from before this device came",
+                summary.entries, summary.waiting, summary.closed
+            ),
+        ),
         ("digest", summary.digest.clone()),
         ("epoch", epoch.map_or_else(|| "none that opens".into(), |epoch| epoch.epoch.clone())),
         ("begun", epoch.map_or_else(String::new, |epoch| time(&epoch.since))),

@@ -7,7 +7,7 @@ use tearline_crdt::keys::{DeviceKeys, Signer};
 use super::context::Context;
 use super::keys::{method_name, method_text, seal_hint};
 use super::output::Outcome;
-use super::render::{Table, agency, facts, short, time};
+use super::render::{Table, agency, facts, short, standing, time};
 use super::secrets::Seals;
 use super::when::since;
 use crate::config::Config;
@@ -249,13 +249,15 @@ impl Device {
             }
             Self::List => {
                 let answer = context.ask::<Devices>(Request::DeviceList(Empty {}))?;
-                let mut table = Table::new(&["device", "name", "agency", "standing", "check"]);
+                let mut table =
+                    Table::new(&["device", "name", "agency", "right", "standing", "check"]);
                 for device in &answer.typed.devices {
                     table.row([
                         short(&device.device),
                         device.name.clone().unwrap_or_default(),
                         agency(&device.agency),
-                        if device.closed { "ended".into() } else { device.standing.clone() },
+                        device.right.clone(),
+                        standing(&device.standing),
                         device.check.clone().unwrap_or_default(),
                     ]);
                 }
@@ -323,13 +325,24 @@ pub(super) fn void_text(void: &[Void]) -> String {
     format!("\nWhat it said that does not count without it\n{}", table.text(""))
 }
 
+fn statement(lost: &Lost) -> String {
+    match &lost.statement {
+        Some(statement) => statement.clone(),
+        None if lost.already => {
+            let by = lost.device.standing.by.join(", ");
+            format!("none: it was lost already, {}, by {by}", standing(&lost.device.standing))
+        }
+        None => "none: nothing was done".into(),
+    }
+}
+
 /// What came of a lost device, for people.
 pub(super) fn lost_text(lost: &Lost) -> String {
     let mut text = facts([
         ("device", device_label(&lost.device)),
         ("agency", agency(&lost.device.agency)),
         ("since", time(&lost.since)),
-        ("statement", lost.statement.clone().unwrap_or_else(|| "none: nothing was done".into())),
+        ("statement", statement(lost)),
         (
             "new keys",
             match (&lost.statement, lost.rotated.is_empty()) {
@@ -359,13 +372,13 @@ pub(super) fn lost_text(lost: &Lost) -> String {
     if lost.unnamed > 0 {
         text += &format!(
             "{} logs keep nothing: one statement cannot name more. What was honest there is adopted from\n\
-             `tearline inbox --quarantine`.\n",
+             `tearline inbox`.\n",
             lost.unnamed
         );
     }
     text += &void_text(&lost.void);
     if !lost.exposed.is_empty() {
-        let mut records = Table::new(&["compartment", "epochs", "record", "label", "title"]);
+        let mut records = Table::new(&["compartment", "epochs", "record", "label", "title", ""]);
         for exposed in &lost.exposed {
             for (n, record) in exposed.records.iter().enumerate() {
                 let first = n == 0;
@@ -375,6 +388,7 @@ pub(super) fn lost_text(lost: &Lost) -> String {
                     short(&record.record),
                     record.label.clone(),
                     record.title.clone(),
+                    if record.quarantined { "quarantined".into() } else { String::new() },
                 ]);
             }
             if exposed.records.is_empty() {

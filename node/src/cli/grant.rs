@@ -1,4 +1,4 @@
-//! `grant`: rights of devices and agencies. `inbox`: what does not count.
+//! `grant`: rights of devices and agencies.
 
 use std::path::PathBuf;
 
@@ -8,13 +8,12 @@ use super::context::Context;
 use super::device::{device_label, lost_text};
 use super::offline::{by_root, revocation};
 use super::output::Outcome;
-use super::render::{Table, agency, facts, short, time};
+use super::render::{Table, agency, facts, short, standing, time};
 use super::when::since;
+use crate::control::Request;
 use crate::control::trust::{
     Declared, Explained, GrantIssue, GrantList, GrantRevoke, Grants, Lost, Named, Proposed,
-    Quarantine,
 };
-use crate::control::{Empty, Request};
 use crate::failure::{Failure, Kind};
 
 /// Give, show, explain and end rights
@@ -71,7 +70,8 @@ that is in other hands is `device lost`: that also begins new keys.")]
     /// Let a quarantined entry count, and those before it in its log
     #[command(after_help = "\
 Example:
-  tearline inbox --quarantine
+  tearline inbox                      lists what is quarantined
+  tearline inbox show 4be1a09c        shows what would count
   tearline grant adopt 4be1a09c
 
 A desk adopts what devices of its own agency wrote. What devices of others wrote, or beyond a fork,
@@ -156,8 +156,16 @@ impl Grant {
             Self::List { compartment } => {
                 let answer =
                     context.ask::<Grants>(Request::GrantList(GrantList { compartment }))?;
-                let mut table =
-                    Table::new(&["statement", "for", "agency", "right", "limits", "by", "verdict"]);
+                let mut table = Table::new(&[
+                    "statement",
+                    "for",
+                    "agency",
+                    "standing",
+                    "right",
+                    "limits",
+                    "by",
+                    "verdict",
+                ]);
                 for grant in &answer.typed.grants {
                     table.row([
                         short(&grant.statement),
@@ -166,6 +174,7 @@ impl Grant {
                             .as_ref()
                             .map_or_else(|| "all its devices".into(), device_label),
                         agency(&grant.agency),
+                        standing(&grant.standing),
                         grant.right.clone(),
                         grant.limits.clone(),
                         device_label(&grant.issuer),
@@ -193,7 +202,8 @@ impl Grant {
                     ("rule", explained.rule.clone()),
                     ("decided by", explained.by.join(", ")),
                 ]);
-                Ok(Outcome::new(answer.data, text))
+                let basis = explained.basis.as_ref().map(|basis| ("basis", basis.clone()));
+                Ok(Outcome::new(answer.data, text + &facts(basis)))
             }
             Self::Revoke { device, since, root: Some(root), .. } => {
                 by_root(context, revocation(device, since), &root)
@@ -241,6 +251,7 @@ pub(super) fn declared(context: &Context, request: Request) -> Result<Outcome, F
     let answer = context.ask::<Declared>(request)?;
     let said = &answer.typed;
     let mut lines = vec![("said", said.what.clone()), ("statement", said.statement.clone())];
+    lines.extend(said.due.as_deref().map(|due| ("destroyed here", time(due))));
     if !said.also.is_empty() {
         let also: Vec<String> = said.also.iter().map(|id| short(id)).collect();
         lines.push(("also", also.join(", ")));
@@ -258,42 +269,4 @@ pub(super) fn declared(context: &Context, request: Request) -> Result<Outcome, F
             "these were released of the record: say it at a desk that has a say where they are",
         )
     })
-}
-
-/// Show what waits for a decision here
-#[derive(Args, Debug)]
-#[command(after_help = "\
-Example:
-  tearline inbox --quarantine")]
-pub(super) struct Inbox {
-    /// Entries that do not count: of revoked devices, beyond forks, outside of what was granted
-    #[arg(long, required = true)]
-    quarantine: bool,
-}
-
-impl Inbox {
-    #[expect(clippy::unused_self, reason = "every verb runs alike")]
-    pub(super) fn run(self, context: &Context) -> Result<Outcome, Failure> {
-        let answer = context.ask::<Quarantine>(Request::Quarantine(Empty {}))?;
-        let mut table =
-            Table::new(&["entry", "device", "compartment", "what", "record", "at", "why"]);
-        for one in &answer.typed.entries {
-            table.row([
-                short(&one.entry),
-                device_label(&one.device),
-                one.compartment.clone(),
-                one.what.clone(),
-                one.record.as_deref().map(short).unwrap_or_default(),
-                one.at.as_deref().map(time).unwrap_or_default(),
-                one.why.clone(),
-            ]);
-        }
-        let text = table.text("nothing is quarantined here");
-        let outcome = Outcome::new(answer.data, text);
-        Ok(if answer.typed.entries.is_empty() {
-            outcome
-        } else {
-            outcome.hint(format!("let one count: {}", context.home.command("grant adopt ENTRY")))
-        })
-    }
 }

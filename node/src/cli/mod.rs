@@ -13,6 +13,7 @@ mod demo;
 mod device;
 mod exchange;
 mod grant;
+mod inbox;
 mod keys;
 mod offline;
 mod output;
@@ -173,7 +174,7 @@ enum Verb {
     Grant(grant::Grant),
     #[command(subcommand)]
     Device(device::Device),
-    Inbox(grant::Inbox),
+    Inbox(inbox::Inbox),
     #[command(subcommand)]
     Pass(pass::Pass),
     #[command(subcommand)]
@@ -204,7 +205,7 @@ impl Verb {
             Self::Compartment(verb) => verb.name(),
             Self::Grant(verb) => verb.name(),
             Self::Device(verb) => verb.name(),
-            Self::Inbox(_) => "inbox",
+            Self::Inbox(verb) => verb.name(),
             Self::Pass(verb) => verb.name(),
             Self::Record(verb) => verb.name(),
             Self::Search(_) => "search",

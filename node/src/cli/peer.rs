@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 use super::context::Context;
 use super::offline;
 use super::output::Outcome;
-use super::render::{Table, agency, bytes, clean, facts, short, time};
+use super::render::{Table, agency, bytes, clean, facts, short, standing, time};
 use crate::control::reply::{Invitation, Joined, Peer as Known, PeerState, Peers};
 use crate::control::{self, Empty, PeerAdd, PeerInvite, PeerRemove, Request};
 use crate::failure::Failure;
@@ -141,8 +141,9 @@ impl Peer {
 
 /// The peers, for people.
 pub(super) fn table(peers: &[Known]) -> String {
-    let mut table =
-        Table::new(&["peer", "agency", "state", "missing", "heard", "sent", "received"]);
+    let mut table = Table::new(&[
+        "peer", "agency", "standing", "state", "missing", "heard", "sent", "received",
+    ]);
     for peer in peers {
         let state = match peer.state {
             PeerState::Live => "live",
@@ -157,6 +158,7 @@ pub(super) fn table(peers: &[Known]) -> String {
         table.row([
             short(&peer.device),
             peer.agency.as_ref().map(agency).unwrap_or_default(),
+            standing(&peer.standing),
             state,
             peer.missing.map_or("?".into(), |missing| missing.to_string()),
             peer.last_heard.as_deref().map_or("never".into(), time),

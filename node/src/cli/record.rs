@@ -296,7 +296,13 @@ impl Record {
             Self::Restrict { record } => say(context, record, Said::Restrict),
             Self::Hold { record } => say(context, record, Said::Hold),
             Self::Recall { record } => say(context, record, Said::Recall),
-            Self::Erase { record, basis } => say(context, record, Said::Erase { basis }),
+            Self::Erase { record, basis } => {
+                let outcome = say(context, record, Said::Erase { basis })?;
+                // Of a record that is destroyed only the whole id is known.
+                let id = outcome.data.get("record").and_then(Value::as_str).unwrap_or_default();
+                let receipts = context.home.command(&format!("record receipts {id}"));
+                Ok(outcome.hint(format!("who has obeyed: {receipts}")))
+            }
             Self::Lift { statement } => {
                 declared(context, Request::RecordLift(Named { id: statement }))
             }
@@ -393,7 +399,7 @@ pub(super) fn paged(data: Value, rows: &Rows, none: &str) -> Outcome {
             &originator.name,
             compartment_name,
             &time(&row.received),
-            &row.flags.join(", "),
+            &notes(&row.flags, row.erasure_due.as_deref()),
         ]);
     }
     let outcome = Outcome::new(data, table.text(none));
@@ -401,6 +407,15 @@ pub(super) fn paged(data: Value, rows: &Rows, none: &str) -> Outcome {
         Some(next) => outcome.hint(format!("there is more: --after {}", clean(next))),
         None => outcome,
     }
+}
+
+/// What is to be known of a record, with the time at which it is destroyed.
+fn notes(flags: &[String], due: Option<&str>) -> String {
+    let with_time = |flag: &String| match due.filter(|_| flag == "erasure-due") {
+        Some(due) => format!("erasure due {}", time(due)),
+        None => flag.clone(),
+    };
+    flags.iter().map(with_time).collect::<Vec<_>>().join(", ")
 }
 
 fn written(written: &Written) -> String {
@@ -426,7 +441,7 @@ fn detail(record: &Shown) -> String {
         ("changed", time(&record.modified)),
     ];
     if !record.flags.is_empty() {
-        head.push(("note", record.flags.join(", ")));
+        head.push(("note", notes(&record.flags, record.erasure_due.as_deref())));
     }
     text += &facts(head);
     text.push('\n');

@@ -4,7 +4,7 @@
 use serde_json::Value;
 use unicode_width::UnicodeWidthStr as _;
 
-use crate::control::reply::AgencyRef;
+use crate::control::reply::{AgencyRef, Standing};
 
 /// A table with a heading row.
 #[derive(Debug)]
@@ -116,6 +116,15 @@ pub fn value(value: &Value) -> String {
 #[must_use]
 pub fn agency(agency: &AgencyRef) -> String {
     format!("{} ({})", agency.name, agency.country)
+}
+
+/// Whether a standing holds: "live", "ended since 2026-03-01T01:40:00Z", "retired since ...".
+#[must_use]
+pub fn standing(standing: &Standing) -> String {
+    match &standing.since {
+        Some(since) => format!("{} since {}", standing.state, time(since)),
+        None => standing.state.clone(),
+    }
 }
 
 /// Agencies, one after the other.

@@ -77,8 +77,10 @@ impl Status {
             ("listens on", status.addresses.join(" ")),
             ("store", bytes(status.store_bytes)),
         ]);
+        let ended = status.ended.as_ref().map(|end| format!("{}\n\n", clean(&end.to_string())));
         let mut text = format!(
-            "{head}\n{}\n{}",
+            "{}{head}\n{}\n{}",
+            ended.unwrap_or_default(),
             peer::table(&status.peers),
             compartment::table(&status.compartments)
         );
@@ -86,6 +88,9 @@ impl Status {
             text += &format!("\n{}", forks(&status.forks));
         }
         let mut outcome = Outcome::new(answer.data, text);
+        if let Some(end) = &status.ended {
+            outcome = outcome.hint(end.fix.clone());
+        }
         if let Some(why) = &status.store_failure {
             outcome = outcome.hint(format!(
                 "the store failed ({}): free disk space or repair the disk, then start the daemon \

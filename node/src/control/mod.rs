@@ -327,6 +327,12 @@ pub enum Request {
     #[serde(rename = "inbox")]
     Quarantine(Empty),
 
+    /// An entry that does not count, and what its record would be if it did.
+    ///
+    /// -> [`trust::QuarantinedInFull`]
+    #[serde(rename = "inbox.show")]
+    QuarantineShow(trust::Named),
+
     /// -> [`trust::Devices`]
     #[serde(rename = "device.list")]
     DeviceList(Empty),
@@ -422,6 +428,7 @@ impl Request {
             Self::RootDraft(_) => "root.draft",
             Self::RootApply(_) => "root.apply",
             Self::Quarantine(_) => "inbox",
+            Self::QuarantineShow(_) => "inbox.show",
             Self::DeviceList(_) => "device.list",
             Self::DeviceName(_) => "device.name",
             Self::DeviceLost(_) => "device.lost",

@@ -28,6 +28,8 @@ Status {
     agency: Option<AgencyRef>,
     /// The coalition it belongs to; null before it has one.
     coalition: Option<CoalitionRef>,
+    /// What ended this device's own standing in it; null while that holds.
+    ended: Option<Ended>,
     /// The daemon's process id.
     pid: u32,
     /// The program's version.
@@ -36,7 +38,7 @@ Status {
     started: String,
     /// What it listens on: multiaddresses that end in `/p2p/PEER`, ready for `peer add`.
     addresses: Vec<String>,
-    /// Its peers, connected or not.
+    /// Its peers, connected or not, those whose standing has ended last.
     peers: Vec<Peer>,
     /// The compartments that this device can read.
     compartments: Vec<Compartment>,
@@ -46,6 +48,20 @@ Status {
     store_failure: Option<String>,
     /// The logs that were proven to have two histories, this device's first.
     forks: Vec<Fork>,
+});
+
+shape!(
+/// The end of this device's own standing.
+Ended {
+    /// "ended", "retired" or "unknown", as in [`Standing`]; or "refused": no statement says so here, but
+    /// no member that this device is linked to shares the coalition with it.
+    state: String,
+    /// When this device learnt of it; null if that is not known.
+    since: Option<String>,
+    /// The statements that say so.
+    by: Vec<Decided>,
+    /// What to do about it.
+    fix: String,
 });
 
 shape!(
@@ -71,6 +87,29 @@ Fork {
     seq: u64,
 });
 
+impl fmt::Display for Ended {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.state.as_str() {
+            "retired" => "this device's agency was retired from the coalition",
+            "ended" => "this device's standing has ended",
+            "refused" => {
+                "no peer shares the coalition with this device: its standing has ended, as far as \
+                 they know"
+            }
+            _ => "no statement that is held here gives this device a standing",
+        })?;
+        if let Some(since) = &self.since {
+            write!(f, ", as it learnt at {since}")?;
+        }
+        for Decided { statement, what, issuer } in &self.by {
+            let (id, by): (String, String) =
+                (statement.chars().take(8).collect(), issuer.device.chars().take(8).collect());
+            write!(f, "; {what}, by {by} of {} ({id})", issuer.agency.name)?;
+        }
+        Ok(())
+    }
+}
+
 impl fmt::Display for Fork {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let device: String = self.device.chars().take(8).collect();
@@ -91,6 +130,26 @@ AgencyRef {
 });
 
 shape!(
+/// Whether the standing of a device or an agency holds.
+Standing {
+    /// "live"; "ended"; "retired": its agency left the coalition; "unknown": it has none that is known
+    /// here.
+    state: String,
+    /// When this peer learnt that it does not: statements have no time of their own. Null while it holds.
+    since: Option<String>,
+    /// The statements and acts that ended it.
+    by: Vec<String>,
+});
+
+impl Standing {
+    /// Whether it was ended.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        matches!(self.state.as_str(), "ended" | "retired")
+    }
+}
+
+shape!(
 /// A coalition, briefly.
 CoalitionRef {
     /// Its id.
@@ -106,6 +165,8 @@ Peer {
     device: String,
     /// Its agency; null until it is known.
     agency: Option<AgencyRef>,
+    /// Whether its standing holds.
+    standing: Standing,
     /// Where it is dialled. Empty for one that dials us.
     addresses: Vec<String>,
     /// How it is now.
@@ -152,8 +213,10 @@ Compartment {
     entries: u64,
     /// Records that can be read.
     records: u64,
-    /// Entries held that wait for a key, a dependency or a decision.
+    /// Entries held that wait for keys which this device is to have.
     waiting: u64,
+    /// Entries held that were sealed before this device came, and stay closed to it: no fault.
+    closed: u64,
 });
 
 shape!(
@@ -238,7 +301,7 @@ Coalition {
     name: String,
     /// How many founders an act of the whole needs.
     quorum: u16,
-    /// Its agencies, by number.
+    /// Its agencies, by number; those that were retired at the end.
     agencies: Vec<Member>,
 });
 
@@ -255,15 +318,10 @@ Member {
     root: String,
     /// Whether it is named in the charter.
     founder: bool,
-    /// Its devices.
-    devices: Vec<Device>,
-});
-
-shape!(
-/// A device of an agency.
-Device {
-    /// Its id.
-    device: String,
+    /// Whether it is in the coalition still.
+    standing: Standing,
+    /// Its devices, those that have ended last.
+    devices: Vec<super::trust::Device>,
 });
 
 shape!(
@@ -369,8 +427,10 @@ Record {
     /// Whether this device may edit it.
     writable: bool,
     /// What is to be known of it: "conflict", "gap-before", "held-back", "recalled" (not to be relied
-    /// on), "restricted" (its content is hidden).
+    /// on), "restricted" (its content is hidden), "erasure-due" (it is erased, and destroyed later).
     flags: Vec<String>,
+    /// When it is destroyed here; null if it is not to be.
+    erasure_due: Option<String>,
     /// Its fields. Of concurrent values one, the same on every peer.
     fields: Map<String, Value>,
     /// The fields with concurrent values, by field.
@@ -435,6 +495,8 @@ Row {
     received: String,
     /// As in [`Record::flags`], of which a list does not know "held-back".
     flags: Vec<String>,
+    /// When it is destroyed here; null if it is not to be.
+    erasure_due: Option<String>,
 });
 
 shape!(

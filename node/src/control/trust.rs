@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::reply::AgencyRef;
+use super::reply::{AgencyRef, Standing};
 
 macro_rules! shapes {
     ($($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident: $type:ty,)* })*) => {$(
@@ -18,7 +18,7 @@ impl Declared {
     /// A statement that reaches nothing beside what it names.
     #[must_use]
     pub const fn alone(statement: String, what: String) -> Self {
-        Self { statement, what, also: Vec::new(), unreached: Vec::new() }
+        Self { statement, what, record: None, due: None, also: Vec::new(), unreached: Vec::new() }
     }
 }
 
@@ -63,6 +63,8 @@ pub enum Proposed {
     Erase {
         /// Which.
         record: String,
+        /// The legal basis.
+        basis: String,
     },
     /// A record is hidden.
     Restrict {
@@ -263,6 +265,10 @@ shapes! {
         statement: String,
         /// What it says.
         what: String,
+        /// The record that it is about, in full; null where it is about none.
+        record: Option<String>,
+        /// When this peer destroys what it asks to; null where it destroys nothing.
+        due: Option<String>,
         /// Records that it reached beside: releases of the record.
         also: Vec<String>,
         /// Releases that it did not reach: this device cannot see them, or has no say where they are.
@@ -271,7 +277,7 @@ shapes! {
 
     /// `grant list`.
     Grants {
-        /// In the order of their ids.
+        /// In the order of their ids, those to devices and agencies whose standing has ended last.
         grants: Vec<Grant>,
     }
 
@@ -291,6 +297,8 @@ shapes! {
         limits: String,
         /// What became of it.
         verdict: String,
+        /// Whether the standing of the device or agency that it is for holds.
+        standing: Standing,
     }
 
     /// `grant explain`: why a statement counts or does not.
@@ -307,6 +315,8 @@ shapes! {
         rule: String,
         /// The statements that decided.
         by: Vec<String>,
+        /// The legal basis, of an erasure, where this device has the keys for it.
+        basis: Option<String>,
     }
 
     /// A device.
@@ -317,17 +327,17 @@ shapes! {
         name: Option<String>,
         /// Its agency.
         agency: AgencyRef,
-        /// "desk", or its right.
-        standing: String,
-        /// Whether its standing was ended.
-        closed: bool,
+        /// "desk", or its right while its standing holds; empty if it has none that is known here.
+        right: String,
+        /// Whether its standing holds.
+        standing: Standing,
         /// The spoken check of its enrolment, where this device enrolled it.
         check: Option<String>,
     }
 
     /// `device list`.
     Devices {
-        /// By agency and id.
+        /// By agency and id, those whose standing has ended last.
         devices: Vec<Device>,
     }
 
@@ -337,6 +347,8 @@ shapes! {
         device: Device,
         /// The statement that ended its standing; null if nothing was done.
         statement: Option<String>,
+        /// Whether nothing was left to do: it was lost before, and `device.standing` says by what.
+        already: bool,
         /// From when on.
         since: String,
         /// Its logs, and how far they count.
@@ -397,11 +409,13 @@ shapes! {
         record: String,
         /// What it is; empty if it is erased or hidden.
         title: String,
+        /// Whether it is quarantined: title and label are what they would be if it counted.
+        quarantined: bool,
         /// Its label.
         label: String,
     }
 
-    /// `inbox --quarantine`: what does not count.
+    /// `inbox`: what does not count.
     Quarantine {
         /// Its entries, log by log.
         entries: Vec<Quarantined>,
@@ -423,10 +437,49 @@ shapes! {
         what: String,
         /// The record, where its header opens.
         record: Option<String>,
+        /// That record's kind, if the entry counted.
+        kind: Option<String>,
+        /// What that record would be in one line.
+        title: Option<String>,
+        /// The fields that the entry touches, where it is a change that could count.
+        fields: Vec<String>,
         /// Its author's time.
         at: Option<String>,
         /// Why it does not count.
         why: String,
+    }
+
+    /// `inbox show`: an entry that does not count, and what its record would be if it did.
+    QuarantinedInFull {
+        /// The entry.
+        #[serde(flatten)]
+        entry: Quarantined,
+        /// What would become of it: "counts", or why it would not; empty where it cannot be read.
+        would_be: String,
+        /// Whether quarantined entries of other logs would have to count, too.
+        beside_others: bool,
+        /// Whether the record's content is hidden.
+        hidden: bool,
+        /// The label that the record would have.
+        label: String,
+        /// The label that it has; null where nothing of it counts.
+        label_now: Option<String>,
+        /// The fields that the entry touches, and others that would change with those before it.
+        changes: Vec<Supposed>,
+    }
+
+    /// A field, as it is and as it would be.
+    Supposed {
+        /// Its name.
+        field: String,
+        /// What counts now; null if there is none.
+        now: Option<serde_json::Value>,
+        /// What would count; null if there were none.
+        then: Option<serde_json::Value>,
+        /// All values, where it would have several.
+        concurrent: Vec<serde_json::Value>,
+        /// Whether this entry touches it; one before it in its log, if not.
+        by_it: bool,
     }
 
     /// `compartment rotate`.

@@ -73,6 +73,8 @@ pub struct Core {
     clock: Clock,
     broken: Option<String>,
     joins: Vec<JoinWaiter>,
+    /// Whether standings may have changed since that was noted last.
+    standings_moved: bool,
 }
 
 /// Told that an act is durable, or why it is not known to be.
@@ -258,6 +260,7 @@ impl Core {
             clock,
             broken: None,
             joins: Vec::new(),
+            standings_moved: true,
         })
     }
 
@@ -430,6 +433,16 @@ impl Core {
     }
 
     fn carry_out(&mut self) {
+        self.carry_out_once();
+        if std::mem::take(&mut self.standings_moved) && self.broken.is_none() {
+            if let Err(error) = self.note_standings() {
+                self.break_down(&error);
+            }
+            self.carry_out_once();
+        }
+    }
+
+    fn carry_out_once(&mut self) {
         while let Some(output) = self.replica.poll_output() {
             match output {
                 Output::Send { link, urgency, bytes } => {
@@ -461,6 +474,7 @@ impl Core {
             return;
         }
         tracing::debug!(?event, "replica");
+        self.standings_moved |= matches!(event, Event::StandingsChanged(_));
         let mut waiters = std::mem::take(&mut self.joins);
         waiters.retain_mut(|waiter| !waiter(&event, &mut self.replica));
         waiters.append(&mut self.joins);

@@ -6,13 +6,15 @@ use serde_json::Value;
 
 use tearline_crdt::authority::{Cause, Proposal, StatementVerdict};
 use tearline_crdt::hash::Digest;
-use tearline_crdt::id::{AgencyNo, Class, EntryId, LogId};
+use tearline_crdt::id::{AgencyNo, Class, CompartmentId, EntryId, LogId, StatementId};
 use tearline_crdt::record::kind::Kind as RecordKind;
 use tearline_crdt::statement::{Act, Caveats, Mark, Marks, Statement};
 use tearline_crdt::time::WallTime;
+use tearline_mesh::replica::{Area, Body};
 
 use super::core::Core;
 use super::json;
+use super::overview::store_failure;
 use crate::control::reply::AgencyRef;
 use crate::control::trust as shape;
 use crate::failure::Failure;
@@ -20,11 +22,11 @@ use crate::failure::Failure;
 impl Core {
     pub(super) fn explain(&self, text: &str) -> Result<Value, Failure> {
         let (area, id) = self.named_statement(text)?;
-        let (issuer, said) = self
+        let (log, said) = self
             .statements(area)
             .into_iter()
             .find(|(_, entry, _)| entry.0 == id.0)
-            .map(|(log, _, statement)| (log.device, statement))
+            .map(|(log, _, statement)| (log, statement))
             .ok_or_else(|| Failure::not_found("statement", text))?;
         let verdict = self.verdict(&area, &EntryId(id.0))?;
         let (rule, by) = match &verdict {
@@ -68,10 +70,11 @@ impl Core {
         json(&shape::Explained {
             statement: id.to_string(),
             what: self.statement_text(said),
-            issuer: self.device(&issuer),
+            issuer: self.device(&log.device),
             verdict: verdict.to_string(),
             rule: rule.into(),
             by,
+            basis: self.basis_of(area, &EntryId(id.0))?,
         })
     }
 
@@ -99,8 +102,39 @@ impl Core {
         }
     }
 
+    /// The legal basis beside a statement that asks for an erasure, or that proposes one.
+    fn basis_of(&self, area: CompartmentId, id: &EntryId) -> Result<Option<String>, Failure> {
+        let Some(Area { body, .. }) = self.replica.areas().get(&area) else { return Ok(None) };
+        let asks = |statement: &Statement| {
+            matches!(statement, Statement::Erase(_) | Statement::Propose { act: Act::Erase(_), .. })
+        };
+        let place = match body {
+            Body::Coalition(coalition) => {
+                coalition.statements().find(|(place, said)| place.id == *id && asks(said))
+            }
+            Body::Compartment(compartment) => {
+                compartment.statements().find(|(place, said)| place.id == *id && asks(said))
+            }
+        };
+        let Some((place, _)) = place else { return Ok(None) };
+        let basis = self.replica.basis(&place.log, place.seq);
+        basis.map_err(|error| store_failure(&error))
+    }
+
+    /// The bases that a proposed erasure was proposed with, as far as this device has the keys.
+    fn bases(&self, proposal: &StatementId) -> Vec<String> {
+        let Ok(coalition) = self.coalition() else { return Vec::new() };
+        let id = coalition.id();
+        let of = |statement: &Statement| match statement {
+            Statement::Propose { number, act } => act.id(&id, *number) == *proposal,
+            _ => false,
+        };
+        let places = coalition.statements().filter(|(_, said)| of(said)).map(|(place, _)| place);
+        places.filter_map(|place| self.basis_of(coalition.compartment(), &place.id).ok()?).collect()
+    }
+
     /// What is signed with an act, beside what [`Core::act_text`] says.
-    pub(super) fn act_terms(&self, proposal: &Proposal) -> Vec<String> {
+    pub(super) fn act_terms(&self, id: &StatementId, proposal: &Proposal) -> Vec<String> {
         let mut terms = Vec::new();
         match &proposal.act {
             Act::Admit { member, cites } => {
@@ -117,6 +151,7 @@ impl Core {
             Act::Erase(erasure) => {
                 terms.push(format!("first entry {}", erasure.genesis));
                 terms.push(format!("and {} further entries", erasure.others.len()));
+                terms.extend(self.bases(id).iter().map(|basis| format!("on the basis: {basis}")));
             }
             Act::Restrict { genesis } | Act::Hold { genesis } | Act::Recall { genesis } => {
                 terms.push(format!("first entry {genesis}"));

@@ -8,9 +8,11 @@ mod names;
 mod overview;
 mod passes;
 mod ports;
+mod quarantine;
 mod records;
 mod root;
 mod said;
+mod standing;
 mod transfer;
 mod trust;
 mod why;
@@ -177,6 +179,9 @@ fn json(value: &impl Serialize) -> Result<Value, Failure> {
 
 impl Service for Tearline {
     fn call(&self, request: Request, progress: &mut Report<'_>) -> Result<Value, Failure> {
+        if needs_standing(&request) {
+            self.core.ask(|core| core.may_write())?;
+        }
         match request {
             Request::Status(_) => self.status(),
             Request::Doctor(_) => self.doctor(progress),
@@ -227,6 +232,9 @@ impl Service for Tearline {
             Request::RootDraft(act) => self.core.ask(move |core| core.root_draft(&act)),
             Request::RootApply(apply) => self.answer(move |core| core.root_apply(&apply.word)),
             Request::Quarantine(_) => self.core.ask(|core| core.quarantine()),
+            Request::QuarantineShow(named) => {
+                self.core.ask(move |core| core.quarantine_show(&named.id))
+            }
             Request::DeviceList(_) => self.core.ask(|core| core.device_list()),
             Request::DeviceName(name) => self.answer(move |core| core.device_name(&name)),
             Request::DeviceLost(lost) => self.device_lost(lost),
@@ -254,6 +262,27 @@ impl Service for Tearline {
             let _ = thread.join();
         }
     }
+}
+
+/// Whether a request writes what counts only while this device's standing holds. What takes away may
+/// count all the same, and is judged for itself.
+const fn needs_standing(request: &Request) -> bool {
+    matches!(
+        request,
+        Request::RecordNew(_)
+            | Request::RecordEdit(_)
+            | Request::RecordResolve(_)
+            | Request::RecordRelease(_)
+            | Request::RecordSay(_)
+            | Request::RecordLift(_)
+            | Request::Import(_)
+            | Request::CompartmentOpen(_)
+            | Request::CompartmentRotate(_)
+            | Request::GrantIssue(_)
+            | Request::GrantAdopt(_)
+            | Request::PeerInvite(_)
+            | Request::PassMint(_)
+    )
 }
 
 impl Tearline {

@@ -11,6 +11,7 @@ use tearline_mesh::replica::{Misdeeds, PeerState};
 
 use super::core::Core;
 use super::json;
+use super::standing::REFUSED;
 use crate::control::reply::{self, Check, CheckStatus};
 use crate::failure::{Failure, Kind};
 use crate::store::{Checked, Checker};
@@ -39,6 +40,7 @@ impl Core {
                 coalition: c.id().to_string(),
                 name: c.charter().name.clone(),
             }),
+            ended: self.own_end(),
             pid: std::process::id(),
             version: env!("CARGO_PKG_VERSION").into(),
             started: self.started.to_string(),
@@ -100,7 +102,9 @@ impl Core {
         devices.dedup();
         let faults = self.replica.faults();
         let peer = |device: &DeviceId| self.described(device, live.get(device), &faults);
-        devices.iter().map(peer).collect()
+        let mut peers: Vec<reply::Peer> = devices.iter().map(peer).collect();
+        peers.sort_by_key(|peer| peer.standing.has_ended());
+        peers
     }
 
     pub(super) fn peer(&self, device: &DeviceId, live: Option<&PeerState>) -> reply::Peer {
@@ -130,6 +134,7 @@ impl Core {
         reply::Peer {
             device: device.to_string(),
             agency: agency.map(|no| self.agency_ref(Some(no))),
+            standing: self.standing_of(device),
             addresses: target.map(|t| t.addresses.clone()).unwrap_or_default(),
             state,
             // Why the last attempt failed is no news of a peer that is there.
@@ -165,6 +170,7 @@ impl Core {
             entries: counts.entries,
             records: counts.records,
             waiting: counts.waiting,
+            closed: counts.closed,
         })
     }
 
@@ -201,22 +207,25 @@ impl Core {
     pub(super) fn coalition_show(&self) -> Result<Value, Failure> {
         let coalition = self.coalition()?;
         let founders = &coalition.charter().founders;
-        let agencies = coalition
+        let mut agencies: Vec<reply::Member> = coalition
             .members()
-            .map(|member| reply::Member {
-                no: member.no.0,
-                name: member.name.clone(),
-                country: member.country.clone(),
-                root: member.root.iter().map(|b| format!("{b:02x}")).collect(),
-                founder: founders.iter().any(|founder| founder.no == member.no),
-                devices: coalition
-                    .devices()
-                    .iter()
-                    .filter(|(_, standing)| standing.agency == member.no)
-                    .map(|(device, _)| reply::Device { device: device.to_string() })
-                    .collect(),
+            .map(|member| {
+                let devices = coalition.devices().iter();
+                let devices = devices.filter(|(_, standing)| standing.agency == member.no);
+                let mut devices: Vec<_> = devices.map(|(device, _)| self.device(device)).collect();
+                devices.sort_by_key(|device| device.standing.has_ended());
+                reply::Member {
+                    no: member.no.0,
+                    name: member.name.clone(),
+                    country: member.country.clone(),
+                    root: member.root.iter().map(|b| format!("{b:02x}")).collect(),
+                    founder: founders.iter().any(|founder| founder.no == member.no),
+                    standing: self.standing_of_agency(member.no),
+                    devices,
+                }
             })
             .collect();
+        agencies.sort_by_key(|agency| agency.standing.has_ended());
         json(&reply::Coalition {
             coalition: coalition.id().to_string(),
             name: coalition.charter().name.clone(),
@@ -232,7 +241,16 @@ impl Core {
             let fix = "free disk space or repair the disk, then start the daemon again";
             return Ok(vec![check("writing", CheckStatus::Fail, message, Some(fix))]);
         }
+        let ended = self.own_end().map(|end| {
+            let message = end.to_string();
+            let refused = end.state == REFUSED;
+            let status = if refused { CheckStatus::Warn } else { CheckStatus::Fail };
+            check("standing", status, message, Some(&end.fix))
+        });
+        let standing =
+            ended.unwrap_or_else(|| check("standing", CheckStatus::Pass, "it holds".into(), None));
         Ok(vec![
+            standing,
             self.check_listening(),
             self.check_peers(),
             self.check_waiting()?,
@@ -267,8 +285,11 @@ impl Core {
         }
     }
 
+    /// Of devices whose standing has ended nobody expects a link.
     fn check_peers(&self) -> Check {
-        let targets = self.dialer.targets();
+        let targets = self.dialer.targets().iter();
+        let (ended, targets): (Vec<_>, Vec<_>) =
+            targets.partition(|(device, _)| self.standing_of(device).has_ended());
         let missing: Vec<String> = targets
             .iter()
             .filter(|(device, _)| !self.linked(device))
@@ -277,22 +298,44 @@ impl Core {
                 format!("{} ({why})", device.short())
             })
             .collect();
-        if missing.is_empty() {
-            check("peers", CheckStatus::Pass, format!("{} connected", self.links()), None)
+        let mut message = if missing.is_empty() {
+            format!("{} connected", self.links())
         } else {
-            let message = format!("not connected: {}", missing.join(", "));
-            let fix =
-                "check that they run and that their addresses are right: `tearline peer list`";
-            check("peers", CheckStatus::Warn, message, Some(fix))
+            format!("not connected: {}", missing.join(", "))
+        };
+        if !ended.is_empty() {
+            let ended: Vec<String> = ended.iter().map(|(device, _)| device.short()).collect();
+            message += &format!("; dialled though their standing has ended: {}", ended.join(", "));
         }
+        let fix = match (missing.is_empty(), ended.is_empty()) {
+            (true, true) => return check("peers", CheckStatus::Pass, message, None),
+            (true, false) => "`tearline peer remove` forgets a peer that is to be dialled no more",
+            (false, _) => {
+                "check that they run and that their addresses are right: `tearline peer list`"
+            }
+        };
+        let status = if missing.is_empty() { CheckStatus::Pass } else { CheckStatus::Warn };
+        check("peers", status, message, Some(fix))
     }
 
     fn check_waiting(&mut self) -> Result<Check, Failure> {
-        let waiting: u64 = self.compartment_summaries()?.iter().map(|c| c.waiting).sum();
+        let summaries = self.compartment_summaries()?;
+        let waiting: u64 = summaries.iter().map(|c| c.waiting).sum();
+        let closed: u64 = summaries.iter().map(|c| c.closed).sum();
+        let mut message = match waiting {
+            0 => "every entry that this device is to read can be opened".into(),
+            1 => "1 entry waits for a key".into(),
+            _ => format!("{waiting} entries wait for a key"),
+        };
+        if closed > 0 {
+            message += &format!(
+                "; {closed} were sealed before this device came, and stay closed to it: it reads from \
+                 its joining on"
+            );
+        }
         Ok(if waiting == 0 {
-            check("keys", CheckStatus::Pass, "every entry can be opened".into(), None)
+            check("keys", CheckStatus::Pass, message, None)
         } else {
-            let message = format!("{waiting} entries wait for a key");
             let fix = "connect to a desk of your own agency, which seals the keys to this device";
             check("keys", CheckStatus::Warn, message, Some(fix))
         })

@@ -207,6 +207,10 @@ impl Core {
         if detail.state.hides() {
             flags.push("restricted".to_owned());
         }
+        let due = self.erasure_due(&detail);
+        if due.is_some() {
+            flags.push(ERASURE_DUE.to_owned());
+        }
         let conflicts = detail
             .conflicts
             .iter()
@@ -232,6 +236,7 @@ impl Core {
             modified: latest.map_or(detail.created, |entry| entry.wall).to_string(),
             writable: detail.kind.open_to_compartment() || own_agency == Some(detail.origin),
             flags,
+            erasure_due: due.map(|due| due.to_string()),
             fields: detail.fields.clone(),
             conflicts,
         })
@@ -348,6 +353,9 @@ impl Core {
     }
 }
 
+/// Marks a record that is erased and not destroyed yet.
+pub(super) const ERASURE_DUE: &str = "erasure-due";
+
 /// Most runs of one device that are searched for a value's author.
 const RUNS_SHOWN_MAX: u32 = 4;
 
@@ -367,7 +375,7 @@ fn what(entry: &EntryView) -> &'static str {
     }
 }
 
-fn verdict(entry: &EntryView) -> String {
+pub(super) fn verdict(entry: &EntryView) -> String {
     match &entry.verdict {
         Verdict::Materialised => "counts".into(),
         Verdict::Waiting => "waiting".into(),

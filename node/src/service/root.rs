@@ -13,6 +13,7 @@ use tearline_mesh::replica::ActError;
 use super::core::Core;
 use super::overview::store_failure;
 use super::records::act_failure;
+use super::trust::not_by_root;
 use super::{Answer, json};
 use crate::control::trust as shape;
 use crate::failure::{Failure, Kind};
@@ -28,10 +29,7 @@ impl Core {
         let void = match &act {
             Act::Revoke { device, .. } if !all => self.void_of(device, None)?,
             Act::Revoke { .. } | Act::Adopt { .. } => Vec::new(),
-            _ => {
-                return Err(Failure::usage("an agency's root does not do this alone")
-                    .hint("it revokes devices of its agency, and adopts what they wrote"));
-            }
+            _ => return Err(not_by_root()),
         };
         let what = self.act_text(&act);
         let request = RootRequest::Act { coalition, act, marks }.to_text();

@@ -4,11 +4,12 @@ use serde_json::{Map, Value};
 
 use tearline_crdt::authority::Asked;
 use tearline_crdt::document::{Patch, Segment};
-use tearline_crdt::id::{Class, DeviceId, RecordId, StatementId};
+use tearline_crdt::id::{Class, DeviceId, EntryId, LogId, RecordId, StatementId};
 use tearline_crdt::record::edge;
 use tearline_crdt::record::kind::Kind as RecordKind;
 use tearline_crdt::record::receipt::{self, Outcome};
 use tearline_crdt::record::shelf::{Detail, Draft};
+use tearline_crdt::time::WallTime;
 use tearline_mesh::replica::{ActError, Word};
 
 use super::core::Core;
@@ -30,6 +31,7 @@ impl Core {
         };
         let detail = self.visible(id)?;
         self.replica.may_speak(&detail, &word).map_err(act_failure)?;
+        let (genesis, begun) = (detail.genesis, log_of(&detail));
         let (releases, mut unreached) = self.releases_of(detail)?;
         // Releases go first, those of releases before them: once a record is destroyed, nobody knows of
         // what was released of it.
@@ -52,7 +54,29 @@ impl Core {
         };
         let statement = done.value.to_string();
         let what = what.into();
-        Ok((json(&shape::Declared { statement, what, also, unreached })?, Some(done.ticket)))
+        let due = match word {
+            Word::Erase { .. } => self.due(id, begun, &genesis),
+            _ => None,
+        };
+        let due = due.map(|due| due.to_string());
+        let record = Some(id.to_string());
+        let said = shape::Declared { statement, what, record, due, also, unreached };
+        Ok((json(&said)?, Some(done.ticket)))
+    }
+
+    /// When a record that is hidden because it is erased is destroyed here, or was; `None` where nobody
+    /// may have it destroyed.
+    fn due(&self, record: RecordId, begun: Option<LogId>, genesis: &EntryId) -> Option<WallTime> {
+        let gone = self.replica.tombstone(&record).map(|(_, stone)| stone.at);
+        gone.or_else(|| self.replica.destroyed_from(&begun?, genesis))
+    }
+
+    /// When a record that is shown as hidden is destroyed here; `None` if it is not to be.
+    pub(super) fn erasure_due(&self, detail: &Detail) -> Option<WallTime> {
+        if !detail.state.hides() {
+            return None;
+        }
+        self.replica.destroyed_from(&log_of(detail)?, &detail.genesis)
     }
 
     /// The releases of a record and theirs, each after what it was released from; and those that this
@@ -229,4 +253,9 @@ impl Core {
         }
         json(&shape::Receipts { record: id.to_string(), statements })
     }
+}
+
+/// The log in which a record begins.
+fn log_of(detail: &Detail) -> Option<LogId> {
+    detail.entries.iter().find(|entry| entry.id == detail.genesis).map(|entry| entry.log)
 }

@@ -22,6 +22,7 @@ use super::core::{Core, CoreHandle, Pending};
 use super::json;
 use super::names::{class, is_prefix, label};
 use super::overview::store_failure;
+use super::records::ERASURE_DUE;
 use crate::control::{self, Format, PAGE_ROWS_DEFAULT, PAGE_ROWS_MAX, Progress, Report, reply};
 use crate::exchange::csv::{Mapping, TableWriter};
 use crate::exchange::geojson::CollectionWriter;
@@ -101,10 +102,14 @@ impl Core {
 
     fn rows(&mut self, query: &Query) -> Result<Value, Failure> {
         let page = self.find(query)?;
-        let records = page
-            .rows
-            .iter()
-            .map(|row| reply::Row {
+        let mut records = Vec::with_capacity(page.rows.len());
+        for row in &page.rows {
+            // Few records are hidden: what asks to destroy them is looked up.
+            let detail = if row.restricted { self.visible(row.record).ok() } else { None };
+            let due = detail.and_then(|detail| self.erasure_due(&detail));
+            let mut flags = flags(row);
+            flags.extend(due.map(|_| ERASURE_DUE.to_owned()));
+            records.push(reply::Row {
                 record: row.record.to_string(),
                 kind: row.kind_name().into(),
                 title: row.title.clone(),
@@ -114,9 +119,10 @@ impl Core {
                 compartment_name: self.compartment_name(&row.compartment),
                 originator: self.agency_ref(Some(row.origin)),
                 received: WallTime(row.received_ms).to_string(),
-                flags: flags(row),
-            })
-            .collect();
+                flags,
+                erasure_due: due.map(|due| due.to_string()),
+            });
+        }
         json(&reply::Rows { records, next: page.next.map(|next| next.to_string()) })
     }
 }

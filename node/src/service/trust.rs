@@ -9,26 +9,22 @@ use tearline_crdt::id::{
 };
 use tearline_crdt::keys::RootKey;
 use tearline_crdt::record::kind::Kind as RecordKind;
-use tearline_crdt::record::shelf::Detail;
-use tearline_crdt::statement::{
-    Act, Audience, Caveats, Erasure, Mark, Marks, Reopening, Right, Statement,
-};
+use tearline_crdt::record::shelf::{AsIf, Detail};
+use tearline_crdt::statement::{Act, Audience, Caveats, Mark, Marks, Reopening, Right, Statement};
 use tearline_crdt::store::{Batch, Space, Store as _};
 use tearline_crdt::time::WallTime;
-use tearline_mesh::replica::{self, Body, Exposure, Kept, QuarantinedEntry, Ticket};
+use tearline_mesh::replica::{self, Body, Exposure, Kept, Ticket};
 
 use super::core::Core;
 use super::explain::limits_text;
 use super::names::{self, is_prefix};
 use super::overview::store_failure;
+use super::quarantine::mark;
 use super::records::act_failure;
 use super::{Answer, json};
-use crate::control::trust as shape;
+use crate::control::{reply, trust as shape};
 use crate::failure::Failure;
 use crate::index::Row;
-
-/// Most quarantined entries of one answer.
-const QUARANTINED_MAX: usize = 1_000;
 
 /// Most records of an exposure that are listed with their titles, and in all; and most logs of a device.
 /// So an answer stays within what the control socket carries.
@@ -46,14 +42,23 @@ struct Lost {
     unnamed: usize,
     void: Vec<shape::Void>,
     rotated: Vec<CompartmentId>,
+    /// Whether nothing was left to do.
+    already: bool,
 }
 
 impl Core {
     pub(super) fn propose(&mut self, act: &shape::Proposed) -> Answer {
         let coalition = self.coalition()?.id();
-        let (act, marks) = self.act_of(act)?;
         let now = self.now();
-        let done = self.replica.propose(now, coalition, act, marks).map_err(act_failure)?;
+        let done = if let shape::Proposed::Erase { record, basis } = act {
+            let id = self.find_record(record)?;
+            let detail = self.visible(id)?;
+            self.replica.propose_erasure(now, coalition, &detail, basis)
+        } else {
+            let (act, marks) = self.act_of(act)?;
+            self.replica.propose(now, coalition, act, marks)
+        };
+        let done = done.map_err(act_failure)?;
         Ok((json(&self.proposal(&done.value)?)?, Some(done.ticket)))
     }
 
@@ -96,7 +101,7 @@ impl Core {
         shape::Proposal {
             proposal: id.to_string(),
             what: self.act_text(&one.act),
-            terms: self.act_terms(one),
+            terms: self.act_terms(id, one),
             by: one.proposers.iter().map(|device| self.device(device)).collect(),
             approved: one.approved.iter().map(|no| self.agency_ref(Some(*no))).collect(),
             needed: charter.map_or(1, |charter| charter.quorum),
@@ -105,7 +110,7 @@ impl Core {
         }
     }
 
-    /// An act, and the payload of its marks.
+    /// An act but an erasure, and the payload of its marks.
     pub(super) fn act_of(
         &mut self,
         act: &shape::Proposed,
@@ -155,15 +160,7 @@ impl Core {
                 let (marks, payload) = Marks::of(vec![mark(&found)]).ok_or_else(too_many)?;
                 return Ok((Act::Adopt { marks }, payload));
             }
-            Proposed::Erase { record: text } => {
-                let detail = record(self, text)?;
-                let genesis = detail.genesis;
-                let mut others: Vec<EntryId> =
-                    detail.entries.iter().map(|e| e.id).filter(|id| *id != genesis).collect();
-                others.sort_unstable();
-                others.truncate(tearline_crdt::bounds::ERASED_ENTRIES_MAX);
-                Act::Erase(Erasure { genesis, others })
-            }
+            Proposed::Erase { .. } => return Err(not_by_root()),
             Proposed::Restrict { record: text } => {
                 Act::Restrict { genesis: record(self, text)?.genesis }
             }
@@ -283,8 +280,14 @@ impl Core {
                 right,
                 limits,
                 verdict: self.verdict(&area, &id)?.to_string(),
+                standing: match (device, agency) {
+                    (Some(device), _) => self.standing_of(&device),
+                    (None, Some(agency)) => self.standing_of_agency(agency),
+                    (None, None) => reply::Standing::default(),
+                },
             });
         }
+        grants.sort_by_key(|grant: &shape::Grant| grant.standing.has_ended());
         json(&shape::Grants { grants })
     }
 
@@ -318,59 +321,13 @@ impl Core {
         Ok((json(&lost)?, Some(done.ticket)))
     }
 
-    pub(super) fn adopt(&mut self, text: &str) -> Answer {
-        let found = self.quarantined_entry(text)?;
-        let of = self.agency_of(&found.log.device);
-        if of.is_none() || of != self.agency_of(&self.replica.device()) {
-            return Err(Failure::denied("an agency adopts what its own devices wrote")
-                .hint("the founders can: `tearline coalition propose adopt ENTRY`"));
-        }
-        let now = self.now();
-        let done = self
-            .replica
-            .adopt(now, found.log.compartment, vec![mark(&found)])
-            .map_err(act_failure)?;
-        let device = found.log.device.short();
-        let what = format!("what {device} wrote in that log counts up to its entry {}", found.seq);
-        let statement = done.value.to_string();
-        Ok((json(&shape::Declared::alone(statement, what))?, Some(done.ticket)))
-    }
-
-    pub(super) fn quarantine(&self) -> Result<Value, Failure> {
-        let found = self.replica.quarantined(QUARANTINED_MAX + 1);
-        let found = found.map_err(|error| store_failure(&error))?;
-        let more = found.len() > QUARANTINED_MAX;
-        let entries = found.iter().take(QUARANTINED_MAX).map(|one| self.quarantined(one)).collect();
-        json(&shape::Quarantine { entries, more })
-    }
-
-    fn quarantined(&self, one: &QuarantinedEntry) -> shape::Quarantined {
-        use tearline_crdt::entry::sealed::EntryKind;
-        let what =
-            one.header.map_or("a statement or an unreadable entry", |(kind, ..)| match kind {
-                EntryKind::GENESIS => "a new record",
-                EntryKind::CHANGE | EntryKind::REAUTHOR => "a change",
-                EntryKind::LABEL => "a label",
-                EntryKind::REBASE => "a rebase",
-                _ => "an entry",
-            });
-        shape::Quarantined {
-            entry: one.id.to_string(),
-            device: self.device(&one.log.device),
-            compartment: self.compartment_name(&one.log.compartment),
-            class: one.log.class.name().into(),
-            what: what.into(),
-            record: one.header.map(|(_, record, _)| record.to_string()),
-            at: one.header.map(|(_, _, wall)| wall.to_string()),
-            why: one.cause.to_string(),
-        }
-    }
-
     pub(super) fn device_list(&self) -> Result<Value, Failure> {
         let coalition = self.coalition()?;
         let mut devices: Vec<shape::Device> =
             coalition.devices().keys().map(|device| self.device(device)).collect();
-        devices.sort_by(|a, b| (a.agency.no, &a.device).cmp(&(b.agency.no, &b.device)));
+        let order =
+            |one: &shape::Device| (one.standing.has_ended(), one.agency.no, one.device.clone());
+        devices.sort_by_key(order);
         json(&shape::Devices { devices })
     }
 
@@ -393,11 +350,13 @@ impl Core {
         self.not_itself(&device)?;
         let since = Self::since(Some(&lost.since))?.unwrap_or(self.now().wall);
         let coalition = self.coalition()?.id();
+        let mut kept = self.kept(&device, Some(since))?;
+        let unnamed = replica::keep_what_fits(&mut kept);
+        let already = self.replica.is_lost(coalition, &device, &kept);
+        let already = already.map_err(|error| store_failure(&error))?;
         let void = self.void_of(&device, None)?;
-        if lost.dry_run {
-            let mut kept = self.kept(&device, Some(since))?;
-            let unnamed = replica::keep_what_fits(&mut kept);
-            let lost = Lost { since, kept, unnamed, void, ..Lost::default() };
+        if lost.dry_run || already {
+            let lost = Lost { since, kept, unnamed, void, already, ..Lost::default() };
             let ticket = self.replica.settled();
             return Ok(((device, self.lost_shape(&device, lost)?), ticket));
         }
@@ -405,7 +364,8 @@ impl Core {
         let done = self.replica.lost(now, coalition, device, since).map_err(act_failure)?;
         let replica::Lost { statement, kept, unnamed, rotated } = done.value;
         let rotated = rotated.into_iter().map(|(id, _)| id).collect();
-        let lost = Lost { statement: Some(statement), since, kept, unnamed, void, rotated };
+        let statement = Some(statement);
+        let lost = Lost { statement, since, kept, unnamed, void, rotated, already: false };
         Ok(((device, self.lost_shape(&device, lost)?), done.ticket))
     }
 
@@ -424,17 +384,24 @@ impl Core {
             };
             for record in records.iter().take(EXPOSED_MAX.saturating_sub(listed)) {
                 listed += 1;
-                let detail = if listed > EXPOSED_TITLES_MAX {
+                let shown = if listed > EXPOSED_TITLES_MAX {
                     None
                 } else {
                     let detail = self.replica.records(|reader| reader.show(*record));
                     detail.map_err(|error| store_failure(&error))?
+                };
+                // What the device itself wrote is quarantined by now, and was exposed all the same.
+                let counts = shown.is_some();
+                let detail = match shown {
+                    None if listed <= EXPOSED_TITLES_MAX => self.as_if(*record, AsIf::All)?,
+                    shown => shown,
                 };
                 exposed.records.push(shape::ExposedRecord {
                     record: record.to_string(),
                     title: detail.as_ref().map_or_else(String::new, |detail| {
                         Row::describe(detail.kind, &detail.fields).title
                     }),
+                    quarantined: detail.is_some() && !counts,
                     label: detail.map_or_else(String::new, |detail| detail.label.to_string()),
                 });
             }
@@ -444,7 +411,7 @@ impl Core {
     }
 
     fn lost_shape(&self, device: &DeviceId, lost: Lost) -> Result<shape::Lost, Failure> {
-        let Lost { statement, since, mut kept, unnamed, void, rotated } = lost;
+        let Lost { statement, since, mut kept, unnamed, void, rotated, already } = lost;
         let (heard, not_heard) = match statement {
             Some(statement) => self.who_heard(statement)?,
             None => (Vec::new(), Vec::new()),
@@ -457,6 +424,7 @@ impl Core {
         Ok(shape::Lost {
             device: self.device(device),
             statement: statement.map(|id| id.to_string()),
+            already,
             since: since.to_string(),
             kept: kept.iter().map(|kept| self.kept_shape(kept)).collect(),
             more_logs,
@@ -516,7 +484,6 @@ impl Core {
     pub(super) fn device(&self, device: &DeviceId) -> shape::Device {
         let coalition = self.coalition().ok();
         let standing = coalition.and_then(|coalition| coalition.devices().get(device));
-        let live = coalition.is_some_and(|coalition| coalition.live(device).is_some());
         let text = |key: Vec<u8>| {
             let bytes = self.replica.store().get(Space::Meta, &key).ok()??;
             String::from_utf8(bytes).ok()
@@ -525,10 +492,10 @@ impl Core {
             device: device.to_string(),
             name: text(name_key(device)),
             agency: self.agency_ref(standing.map(|standing| standing.agency)),
-            standing: standing.map_or_else(String::new, |standing: &Standing| {
+            right: standing.map_or_else(String::new, |standing: &Standing| {
                 if standing.desk { "desk".into() } else { standing.right().name().into() }
             }),
-            closed: standing.is_some() && !live,
+            standing: self.standing_of(device),
             check: text(check_key(device)),
         }
     }
@@ -591,12 +558,8 @@ impl Core {
         &self,
         text: &str,
     ) -> Result<(CompartmentId, StatementId), Failure> {
-        let own = self.replica.device();
         let mut hits = Vec::new();
-        for area in self.replica.areas().keys() {
-            if self.replica.right(*area, &own).is_none() {
-                continue;
-            }
+        for area in self.replica.areas().keys().filter(|area| self.may_see(area)) {
             let statements = self.statements(*area).into_iter();
             let fitting = statements.filter(|(_, id, _)| is_prefix(text, &id.to_string()));
             hits.extend(fitting.map(|(_, id, _)| (*area, StatementId(id.0))));
@@ -618,17 +581,6 @@ impl Core {
             [epoch] => Ok(*epoch),
             _ => Err(Failure::not_found("epoch", text)
                 .hint("`tearline compartment show` names the current one")),
-        }
-    }
-
-    fn quarantined_entry(&self, text: &str) -> Result<QuarantinedEntry, Failure> {
-        let found = self.replica.quarantined(usize::MAX).map_err(|error| store_failure(&error))?;
-        let mut hits = found.into_iter().filter(|one| is_prefix(text, &one.id.to_string()));
-        match (hits.next(), hits.next()) {
-            (Some(hit), None) => Ok(hit),
-            (None, _) => Err(Failure::not_found("quarantined entry", text)
-                .hint("`tearline inbox --quarantine` shows those there are")),
-            _ => Err(Failure::usage(format!("{text:?} fits several entries; write more digits"))),
         }
     }
 
@@ -670,16 +622,18 @@ impl Core {
     }
 }
 
-fn mark(found: &QuarantinedEntry) -> Mark {
-    Mark { log: found.log.digest(), count: found.seq.saturating_add(1), head: found.id }
-}
-
 fn marks<'a>(kept: impl Iterator<Item = &'a Kept>) -> Result<(Marks, Option<Vec<u8>>), Failure> {
     Marks::of(kept.filter_map(Kept::mark).collect()).ok_or_else(too_many)
 }
 
 fn too_many() -> Failure {
     Failure::failed("more logs than one statement can name")
+}
+
+/// What an agency's root is asked that it may not do alone.
+pub(super) fn not_by_root() -> Failure {
+    Failure::usage("an agency's root does not do this alone")
+        .hint("it revokes devices of its agency, and adopts what they wrote")
 }
 
 /// A root's public key from its text.

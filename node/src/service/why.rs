@@ -141,8 +141,7 @@ impl Core {
             return None;
         }
         let state = compartment.record_state(&genesis, detail.origin, own);
-        let begun = detail.entries.iter().find(|entry| entry.id == genesis);
-        let due = begun.and_then(|entry| self.replica.destroyed_from(&entry.log, &genesis));
+        let due = self.erasure_due(detail);
         let mut parts = Vec::new();
         match (state.erased, due) {
             (Some(_), Some(due)) => {
@@ -331,7 +330,6 @@ impl Core {
     /// What a name stands for: one statement; or an act, by all statements that proposed and approved
     /// it, or that carry it from an agency's root.
     pub(super) fn decided(&self, id: StatementId) -> Vec<Decided> {
-        let own = self.replica.device();
         let Ok(coalition) = self.coalition().map(|coalition| coalition.id()) else {
             return Vec::new();
         };
@@ -344,12 +342,18 @@ impl Core {
                     _ => false,
                 }
         };
-        let seen =
-            self.replica.areas().keys().filter(|area| self.replica.right(**area, &own).is_some());
+        let seen = self.replica.areas().keys().filter(|area| self.may_see(area));
         seen.flat_map(|area| self.statements(*area))
             .filter(|(_, entry, statement)| names(entry, statement))
             .map(|(log, entry, statement)| self.decision(&log, &entry, statement))
             .collect()
+    }
+
+    /// Whether the statements of an area are shown here: those of the coalition also to a device whose
+    /// standing in it has ended.
+    pub(super) fn may_see(&self, area: &CompartmentId) -> bool {
+        self.coalition().is_ok_and(|coalition| coalition.compartment() == *area)
+            || self.replica.right(*area, &self.replica.device()).is_some()
     }
 
     fn decision(&self, log: &LogId, id: &EntryId, statement: &Statement) -> Decided {

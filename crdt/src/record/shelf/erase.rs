@@ -21,6 +21,7 @@ use super::disclosed;
 use super::later;
 use super::moved;
 use super::open::Source;
+use super::read_waiting;
 use super::thread::{Place, Thread};
 use super::{Desk, ENTRIES_PER_LOG_MAX, Listed, Listing, Opened, Shelf, Standings, Work, entry_of};
 use crate::codec::{DecodeError, Reader, Write as _};
@@ -35,6 +36,8 @@ use crate::time::WallTime;
 /// Most entries that one batch detaches. Each may lie in a chunk of its own, of which the largest is
 /// one entry at its bound.
 pub(super) const DETACHED_PER_BATCH_MAX: usize = 256;
+/// Waiting entries that are looked up at a time.
+const WAITING_PER_SCAN: usize = 256;
 /// Most entries whose headers one batch opens in search of those that a listing leaves out.
 const SEARCHED_PER_BATCH_MAX: u64 = 256;
 
@@ -384,6 +387,41 @@ pub fn genesis_of(desk: &Desk<'_>, record: &RecordId) -> Result<Option<EntryId>,
         }
     }
     Ok(None)
+}
+
+/// Whether an entry that waits for an epoch's keys holds anything yet. Of which record it is nobody can
+/// say before they come.
+pub fn holds_waiting(
+    store: &dyn Store,
+    logbook: &Logbook,
+    epoch: &EpochId,
+) -> Result<bool, StoreError> {
+    let mut from = Vec::new();
+    loop {
+        let mut keys: Vec<Vec<u8>> = Vec::new();
+        store.scan(Space::Waiting, &epoch.0, &from, &mut |key, _| {
+            keys.push(key.to_vec());
+            if keys.len() < WAITING_PER_SCAN {
+                ControlFlow::Continue(())
+            } else {
+                ControlFlow::Break(())
+            }
+        })?;
+        for key in &keys {
+            let Ok((no, seq)) = read_waiting(key) else { continue };
+            let Some(log) = logbook.log(no) else { continue };
+            let entry = logbook.entry(store, log, seq)?;
+            if entry.is_some_and(|entry| entry.payload.is_some() || entry.key_box.is_some()) {
+                return Ok(true);
+            }
+        }
+        let Some(last) = keys.pop().filter(|_| keys.len() + 1 >= WAITING_PER_SCAN) else {
+            return Ok(false);
+        };
+        // The next key after it.
+        from = last;
+        from.push(0);
+    }
 }
 
 fn open_header(desk: &Desk<'_>, log: &LogId, seq: u64) -> Result<Option<SealedHeader>, StoreError> {

@@ -52,11 +52,12 @@ use super::label::Label;
 use super::receipt::{self, Receipts};
 
 use cache::Cache;
-pub use erase::{RecordState, Stewardship, Tombstone, genesis_of, places_of, record_at};
+pub use erase::{RecordState, Stewardship, Tombstone};
+pub use erase::{genesis_of, holds_waiting, places_of, record_at};
 pub(crate) use open::Opened;
 use open::{Source, entry_of};
 pub use prepare::{Draft, DraftError, Prepared, Writing, Written};
-pub use read::{Detail, EntryView, Quarantine, Reader, Verdict};
+pub use read::{AsIf, Detail, EntryView, Quarantine, Reader, Verdict};
 use thread::{Place, Thread};
 
 /// What a record came to, after one of its entries arrived. For indexes and inboxes.

@@ -16,7 +16,7 @@ use super::super::kind::Kind;
 use super::super::label::Label;
 use super::open::Source;
 use super::thread::Thread;
-use super::{Listing, RecordState, Shelf, Standings};
+use super::{Listing, RecordState, Shelf, Standings, Stewardship};
 
 pub use super::thread::{Quarantine, Verdict};
 
@@ -104,37 +104,20 @@ impl<'a> Reader<'a> {
         let Some(listing) = Listing::load(self.store, &record)? else { return Ok(None) };
         let standings = self.standings;
         let Some(thread) = self.thread(record)? else { return Ok(None) };
-        let Some(summary) = thread.summary(standings) else { return Ok(None) };
-        let hidden = summary.state.hides();
-        let entries = thread
-            .entries()
-            .map(|(opened, verdict)| EntryView {
-                id: opened.id,
-                log: opened.log,
-                seq: opened.place.seq,
-                kind: opened.header.kind,
-                wall: opened.header.wall,
-                fields: if hidden { vec![] } else { thread.fields(&opened.place) },
-                verdict,
-            })
-            .collect();
-        Ok(Some(Detail {
-            record,
-            version: listing.version,
-            compartment: summary.compartment,
-            kind: summary.kind,
-            origin: summary.origin,
-            device: summary.device,
-            label: summary.label,
-            fields: summary.fields,
-            genesis: summary.genesis,
-            state: summary.state,
-            conflicts: if hidden { Conflicts::new() } else { thread.document().conflicts() },
-            releases: summary.releases,
-            released_from: summary.released_from,
-            created: summary.created,
-            entries,
-        }))
+        Ok(detail(thread, listing.version, standings))
+    }
+
+    /// A record as it would be if quarantined entries of it counted: what somebody decides on who may
+    /// adopt them. `None` where even then there is none that can be read. Nothing may be built from
+    /// the answer: what it says does not count.
+    pub fn as_if(&self, record: RecordId, counts: AsIf) -> Result<Option<Detail>, StoreError> {
+        if self.shelf.erased.contains_key(&record) {
+            return Ok(None);
+        }
+        let Some(listing) = Listing::load(self.store, &record)? else { return Ok(None) };
+        let standings = Supposed { standings: self.standings, counts };
+        let thread = self.build(record, &listing, &standings)?;
+        Ok(detail(&thread, listing.version, &standings))
     }
 
     /// A record's thread, if the record is here.
@@ -149,13 +132,107 @@ impl<'a> Reader<'a> {
             return Ok(());
         }
         let Some(listing) = Listing::load(self.store, &record)? else { return Ok(()) };
-        let (store, logbook, keys) = (self.store, self.logbook, self.keys);
-        let source = Source { store, logbook, keys, run: None };
-        let standings = self.standings;
-        let counts = |log: &LogId, seq| standings.limit(log) > seq;
-        let mut thread = source.thread(record, listing.places.into_iter(), &counts)?;
-        thread.evaluate(standings, &mut |opened| source.payload(opened))?;
+        let thread = self.build(record, &listing, self.standings)?;
         self.shelf.threads.keep(record, thread);
         Ok(())
+    }
+
+    fn build(
+        &self,
+        record: RecordId,
+        listing: &Listing,
+        standings: &dyn Standings,
+    ) -> Result<Thread, StoreError> {
+        let (store, logbook, keys) = (self.store, self.logbook, self.keys);
+        let source = Source { store, logbook, keys, run: None };
+        let counts = |log: &LogId, seq| standings.limit(log) > seq;
+        let mut thread = source.thread(record, listing.places.iter().copied(), &counts)?;
+        thread.evaluate(standings, &mut |opened| source.payload(opened))?;
+        Ok(thread)
+    }
+}
+
+/// What a thread says in full; `None` where nothing of it counts.
+fn detail(thread: &Thread, version: u64, standings: &dyn Standings) -> Option<Detail> {
+    let summary = thread.summary(standings)?;
+    let hidden = summary.state.hides();
+    let entries = thread
+        .entries()
+        .map(|(opened, verdict)| EntryView {
+            id: opened.id,
+            log: opened.log,
+            seq: opened.place.seq,
+            kind: opened.header.kind,
+            wall: opened.header.wall,
+            fields: if hidden { vec![] } else { thread.fields(&opened.place) },
+            verdict,
+        })
+        .collect();
+    Some(Detail {
+        record: thread.record(),
+        version,
+        compartment: summary.compartment,
+        kind: summary.kind,
+        origin: summary.origin,
+        device: summary.device,
+        label: summary.label,
+        fields: summary.fields,
+        genesis: summary.genesis,
+        state: summary.state,
+        conflicts: if hidden { Conflicts::new() } else { thread.document().conflicts() },
+        releases: summary.releases,
+        released_from: summary.released_from,
+        created: summary.created,
+        entries,
+    })
+}
+
+/// Which quarantined entries of a record are taken to count.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum AsIf {
+    /// All.
+    All,
+    /// Those of one log up to and with a position: what an adoption of that entry makes count.
+    Upto(LogId, u64),
+    /// Those, and all of other logs.
+    UptoBesideAll(LogId, u64),
+}
+
+/// Standings, but for what is taken to count.
+struct Supposed<'a> {
+    standings: &'a dyn Standings,
+    counts: AsIf,
+}
+
+impl Stewardship for Supposed<'_> {
+    fn state(&self, log: &LogId, genesis: &EntryId) -> RecordState {
+        self.standings.state(log, genesis)
+    }
+
+    fn is_erased(&self, log: &LogId, entry: &EntryId) -> bool {
+        self.standings.is_erased(log, entry)
+    }
+}
+
+impl Standings for Supposed<'_> {
+    fn agency(&self, compartment: &CompartmentId, device: &DeviceId) -> Option<AgencyNo> {
+        self.standings.agency(compartment, device)
+    }
+
+    fn limit(&self, log: &LogId) -> u64 {
+        match self.counts {
+            AsIf::Upto(of, seq) | AsIf::UptoBesideAll(of, seq) if of == *log => {
+                seq.saturating_add(1)
+            }
+            AsIf::Upto(..) => self.standings.limit(log),
+            AsIf::All | AsIf::UptoBesideAll(..) => u64::MAX,
+        }
+    }
+
+    fn allows(&self, log: &LogId, kind: Kind, wall: WallTime) -> bool {
+        match self.counts {
+            AsIf::Upto(of, _) if of != *log => self.standings.allows(log, kind, wall),
+            _ => true,
+        }
     }
 }

@@ -147,7 +147,7 @@ async fn take_commands(carrier: &mut Carrier, commands: &mut mpsc::Receiver<Comm
     loop {
         match commands.recv().await {
             Some(Command::Send { session, urgency, bytes }) => {
-                carrier.send(session, urgency, &bytes)
+                carrier.send(session, urgency, &bytes);
             }
             Some(Command::Close) => return Ended::Closed,
             None => return Ended::Unwanted,

@@ -75,7 +75,7 @@ async fn frames_cross_by_udp_to_one_that_says_not_where_it_is() {
     }
     exchange(&mut a, &mut b).await;
     for n in 0..50u8 {
-        stranger.send_to(&vec![n; 60], ("127.0.0.1", port)).await.unwrap();
+        stranger.send_to(&[n; 60], ("127.0.0.1", port)).await.unwrap();
     }
     b.thin.send(1, Urgency::Routine, vec![7; 700]);
     assert_eq!(a.told().await, Happened::Frame { bytes: vec![7; 700] });
@@ -128,6 +128,7 @@ async fn a_medium_that_does_not_open_says_why() {
 
 /// A serial line stood in for by a pseudo-terminal, whose other end is the modem.
 #[tokio::test]
+#[expect(clippy::disallowed_methods, reason = "the modem is not the driver's")]
 async fn frames_cross_a_serial_line() {
     use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
     use std::io::{Read as _, Write as _};

@@ -7,8 +7,8 @@ fn flow(world: &mut World, until_ms: u64) {
     world.give(0, Urgency::Priority, message(1, 300));
     world.give(1, Urgency::Priority, message(2, 300));
     world.run_until(until_ms);
-    for side in 0..2 {
-        assert_eq!(world.delivered(side, Urgency::Priority).len(), sides[side] + 1, "{side}");
+    for (side, before) in sides.into_iter().enumerate() {
+        assert_eq!(world.delivered(side, Urgency::Priority).len(), before + 1, "{side}");
     }
 }
 

@@ -346,6 +346,12 @@ impl Peer {
         reader.show(record).unwrap()
     }
 
+    /// A record as it would be if quarantined entries of it counted.
+    pub(super) fn as_if(&mut self, record: RecordId, counts: AsIf) -> Option<Detail> {
+        let reader = self.shelf.reader(&self.store, &self.logbook, &self.keys, &self.roll);
+        reader.as_if(record, counts).unwrap()
+    }
+
     /// A record's thread.
     pub(super) fn thread(&mut self, record: RecordId) -> &Thread {
         let mut reader = self.shelf.reader(&self.store, &self.logbook, &self.keys, &self.roll);

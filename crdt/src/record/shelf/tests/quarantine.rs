@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::super::moved::MOVED_PER_BATCH;
-use super::super::{LogId, Quarantine, Shelf};
+use super::super::{AsIf, LogId, Quarantine, Shelf};
 use super::history::{Act, Change, History, Move, World, deliveries, moves};
 use super::peer::{Peer, Picture, Planted, Rule, Said};
 use super::*;
@@ -82,6 +82,42 @@ fn a_record_whose_genesis_is_quarantined_is_not_there() {
     let cases = Rule { kind: Some(Kind::Case), ..rule };
     let picture = after(&history, &[Move::Rule(0, cases)]);
     assert_eq!(only(&picture).entries.len(), 2);
+}
+
+/// Who decides on it reads what it would say: up to an entry, beside others or not; and nothing that
+/// is shown changes by that.
+#[test]
+fn what_is_quarantined_can_be_read_apart() {
+    let history = vec![
+        new(0),
+        edit(0, Change::Set(0, 1)),
+        edit(1, Change::Set(1, 2)),
+        edit(0, Change::Set(0, 3)),
+    ];
+    let closes = [closed(&history, 0, 0), closed(&history, 1, 0)];
+    let world = World::play(&history);
+    let [record] = world.records[..] else { panic!("one record") };
+    let mut peer = world.deliver(&one_by_one(&[0, 1, 2]), &closes, Planted::Nothing);
+    let before = peer.picture();
+    assert!(before.records[&record].0.is_none());
+    let logs: Vec<LogId> = world.archive.logbook.logs().map(|(log, _)| *log).collect();
+    let [log, other] = [0, 1].map(|device| logs[usize::from(world.log(device, Class::Routine))]);
+    let mut read = |counts| {
+        let detail = peer.as_if(record, counts)?;
+        let text = |name: &str| detail.fields.get(name).and_then(|v| v.as_str().map(str::to_owned));
+        Some((text("field0"), text("field1")))
+    };
+    let text = |n| Some(format!("text {n}"));
+    let first = Some((Some("first".to_owned()), None));
+    assert_eq!(read(AsIf::Upto(log, 0)), first);
+    assert_eq!(read(AsIf::Upto(log, 1)), Some((text(1), None)));
+    // The last edit builds on another device's, which is quarantined, too.
+    assert_eq!(read(AsIf::Upto(log, 2)), Some((text(1), None)));
+    assert_eq!(read(AsIf::UptoBesideAll(log, 2)), Some((text(3), text(2))));
+    assert_eq!(read(AsIf::UptoBesideAll(log, 0)), first);
+    assert_eq!(read(AsIf::All), Some((text(3), text(2))));
+    assert_eq!(read(AsIf::Upto(other, 0)), None, "without its genesis there is no record");
+    assert_eq!(peer.picture(), before);
 }
 
 #[test]

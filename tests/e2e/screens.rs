@@ -1,0 +1,119 @@
+//! What people are told: that what they asked for is under way, has ended, or was done before.
+
+use std::io;
+
+use serde_json::{Value, json};
+
+use tearline_tests::daemon::{self, Daemon};
+
+use crate::trust::{DENIED, DONE, Pair, WAITS, done, pair, pair_with_delay, sighting, text, until};
+
+#[test]
+fn an_erasure_says_when_and_why() -> io::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let Pair { guard, customs } = pair_with_delay(folder.path(), "72")?;
+    let record = sighting(&guard, "seen")?;
+    let other = sighting(&guard, "other")?;
+    until(|| Ok(customs.command(&["record", "show", &other])?.code == DONE))?;
+    let basis = ["--basis", "Article 17"];
+    let erased = done(guard.command(&[&["record", "erase", &record[..8]][..], &basis].concat())?);
+    assert_eq!(erased["record"], record.as_str());
+    let due = text(&erased["due"]).to_owned();
+    assert!(!due.is_empty(), "{erased}");
+    let shown = done(guard.command(&["record", "show", &record])?);
+    assert_eq!(shown["flags"], json!(["restricted", "erasure-due"]));
+    assert_eq!(shown["erasure_due"], due.as_str());
+    let listed = done(guard.command(&["record", "list"])?);
+    let rows = listed["records"].as_array().cloned().unwrap_or_default();
+    let of = |record: &str| rows.iter().find(|row| row["record"] == record).cloned();
+    assert_eq!(of(&record).unwrap_or_default()["erasure_due"], due.as_str());
+    assert_eq!(of(&other).unwrap_or_default()["erasure_due"], Value::Null);
+    let explained = done(guard.command(&["grant", "explain", text(&erased["statement"])])?);
+    assert_eq!(explained["basis"], "Article 17");
+
+    // Founders who are asked to sign an erasure read the basis, too.
+    let propose = ["coalition", "propose", "erase", &other, "--basis", "Order 7/2026"];
+    let proposed = guard.command(&propose)?;
+    assert_eq!(proposed.code, WAITS, "{}", proposed.document);
+    let why = json!("on the basis: Order 7/2026");
+    let mut known = Value::Null;
+    until(|| {
+        known = done(customs.command(&["coalition", "proposals"])?)["proposals"][0].take();
+        Ok(!known.is_null())
+    })?;
+    assert!(known["terms"].as_array().is_some_and(|terms| terms.contains(&why)), "{known}");
+    done(customs.command(&["coalition", "approve", text(&known["proposal"])])?);
+    until(|| {
+        let shown = done(guard.command(&["record", "show", &other])?);
+        Ok(shown["erasure_due"].is_string())
+    })
+}
+
+/// What `doctor` found in one check.
+fn check(daemon: &Daemon, name: &str) -> io::Result<Value> {
+    let checks = daemon.command(&["doctor"])?.document["checks"].take();
+    let checks = checks.as_array().cloned().unwrap_or_default();
+    Ok(checks.into_iter().find(|check| check["name"] == name).unwrap_or_default())
+}
+
+#[test]
+fn who_was_ended_by_others_is_told() -> io::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let Pair { guard, customs } = pair(folder.path())?;
+    let home = folder.path().join("kilo");
+    done(daemon::command(&home, &["init", "--unit", "KILO"])?);
+    let mut kilo = Daemon::at(home)?;
+    kilo.start()?;
+    sighting(&guard, "from before")?;
+    let invited = done(guard.command(&["device", "enrol", "KILO"])?);
+    done(kilo.command(&["join", text(&invited["invitation"])])?);
+    until(|| Ok(kilo.command(&["compartment", "show", "all"])?.code == DONE))?;
+    // What it is not to read is no fault of it.
+    until(|| {
+        let shown = kilo.command(&["compartment", "show", "all"])?.document;
+        Ok(shown["closed"].as_u64() > Some(0) && shown["waiting"] == 0)
+    })?;
+    let keys = check(&kilo, "keys")?;
+    assert_eq!(keys["status"], "pass", "{keys}");
+    assert!(text(&keys["message"]).contains("before this device came"), "{keys}");
+    assert_eq!(done(kilo.command(&["status"])?)["ended"], Value::Null);
+
+    let lost = done(guard.command(&["device", "lost", "KILO", "--since", "1s"])?);
+    until(|| Ok(!done(kilo.command(&["status"])?)["ended"].is_null()))?;
+    // It is sent nothing any more, and notices that.
+    assert_eq!(done(kilo.command(&["status"])?)["ended"]["state"], "refused");
+    assert_eq!(check(&kilo, "standing")?["status"], "warn");
+    assert!(lost["statement"].is_string());
+
+    // An agency that was retired knows by what; the others see it at the end of their lists.
+    let proposed = guard.command(&["coalition", "amend", "retire", "TD"])?;
+    assert_eq!(proposed.code, WAITS, "{}", proposed.document);
+    until(|| {
+        let approve = ["coalition", "approve", text(&proposed.document["proposal"])];
+        Ok(customs.command(&approve)?.code == DONE)
+    })?;
+    until(|| Ok(done(customs.command(&["status"])?)["ended"]["state"] == "retired"))?;
+    let ended = done(customs.command(&["status"])?)["ended"].take();
+    let said: Vec<&str> =
+        ended["by"].as_array().into_iter().flatten().map(|one| text(&one["what"])).collect();
+    assert!(said.contains(&"propose to retire Customs (TD)"), "{ended}");
+    assert_eq!(check(&customs, "standing")?["status"], "fail");
+    let new = ["record", "new", "--kind", "object", "--compartment", "all", "--set", "name=x"];
+    let refused = customs.command(&new)?;
+    assert_eq!(refused.code, DENIED, "{}", refused.document);
+    assert!(text(&refused.document["what"]).contains("was retired from the coalition"));
+    let explain = ["grant", "explain", text(&ended["by"][0]["statement"])];
+    assert_eq!(done(customs.command(&explain)?)["verdict"], "it counts");
+    until(|| {
+        let agencies = done(guard.command(&["coalition", "show"])?)["agencies"].take();
+        let standing = &agencies[1]["standing"];
+        Ok(standing["state"] == "retired" && standing["since"].is_string())
+    })?;
+    let is_over = |peer: &Value| {
+        ["ended", "retired"].contains(&peer["standing"]["state"].as_str().unwrap_or_default())
+    };
+    until(|| {
+        let peers = done(guard.command(&["status"])?)["peers"].take();
+        Ok(peers.as_array().is_some_and(|all| all.len() == 2 && all.iter().all(is_over)))
+    })
+}
