@@ -400,7 +400,7 @@ fn new_sighting(daemon: &Daemon, name: &str) -> io::Result<Outcome> {
 
 /// Looks until it is so.
 #[track_caller]
-fn until(mut is_so: impl FnMut() -> io::Result<bool>) -> io::Result<()> {
+pub(crate) fn until(mut is_so: impl FnMut() -> io::Result<bool>) -> io::Result<()> {
     let begun = Instant::now();
     while !is_so()? {
         assert!(begun.elapsed() < WAIT_MAX, "it did not come to be in time");
@@ -413,11 +413,11 @@ fn until(mut is_so: impl FnMut() -> io::Result<bool>) -> io::Result<()> {
 const WAIT_MAX: Duration = Duration::from_secs(120);
 const POLL: Duration = Duration::from_millis(50);
 
-fn done(outcome: Outcome) -> Value {
+pub(crate) fn done(outcome: Outcome) -> Value {
     assert_eq!(outcome.code, DONE, "{}", outcome.document);
     outcome.document
 }
 
-fn text(value: &Value) -> &str {
+pub(crate) fn text(value: &Value) -> &str {
     value.as_str().unwrap_or_default()
 }

@@ -16,7 +16,7 @@ use tearline_crdt::time::Now;
 
 use super::area::Fact;
 use super::stripped::Content;
-use super::{Barrier, Event, Link, Output, Replica, Ticket};
+use super::{Barrier, Event, Link, Output, Replica, Room, Ticket};
 use crate::fault::PeerFault;
 use crate::wire::{Frame, Tag};
 
@@ -70,6 +70,10 @@ impl<S: Store> Replica<S> {
             }
             return Ok(Ok(()));
         };
+        if !self.room.takes(&run.key) {
+            self.refuse(link, tag, id, &run);
+            return Ok(Ok(()));
+        }
         let held = self.areas.get(&id).is_some_and(|area| area.logs.contains_key(&run.key));
         let refused =
             self.sessions.get(&link).is_some_and(|s| s.refused.contains(id, run.key, held));
@@ -294,7 +298,7 @@ impl<S: Store> Replica<S> {
     /// Judges a bounded part of the records that runs left for later. The flush of what that writes is
     /// the occasion for the next part.
     pub(super) fn judge_later(&mut self, now: Now) -> Result<(), StoreError> {
-        if !self.shelf.has_later() {
+        if self.room < Room::Everything || !self.shelf.has_later() {
             return Ok(());
         }
         let mut batch = Batch::default();

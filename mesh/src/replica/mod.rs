@@ -32,6 +32,7 @@ mod names;
 mod refusal;
 mod refusals;
 mod retired;
+mod room;
 mod schedule;
 mod session;
 mod standings;
@@ -62,6 +63,7 @@ pub use author::{ActError, Done, Ticket};
 pub use govern::{Lost, Word, keep_what_fits};
 pub use ingest::NotTaken;
 pub use refusals::{Misdeeds, STRANGERS_MAX};
+pub use room::Room;
 pub use schedule::EpochAge;
 pub use session::PeerState;
 pub use trace::{Exposure, Kept, QuarantinedEntry};
@@ -109,6 +111,12 @@ pub enum Input {
     /// Time passed. To be said about once a minute: records are destroyed when their delay is over,
     /// and epochs are followed by others.
     Tick,
+    /// There is as much room on the disk now. To be said when that has changed, and before a write
+    /// can fail for want of it.
+    Room {
+        /// How much.
+        room: Room,
+    },
     /// The store was flushed after the [`Output::Flush`] with this barrier.
     Flushed {
         /// The barrier.
@@ -245,6 +253,8 @@ pub struct Replica<S> {
     next_due: Option<WallTime>,
     /// Whether words are being carried out.
     obeying: bool,
+    /// How much room there is on the disk.
+    room: Room,
     /// Whether nothing is quarantined, for an exercise.
     lenient: bool,
     /// Whether somebody may lack boxes that this device seals.
@@ -331,6 +341,7 @@ impl<S: Store> Replica<S> {
             heard: BTreeMap::new(),
             next_due: None,
             obeying: false,
+            room: Room::default(),
             lenient: false,
             seals_wanted: false,
             replaying: false,
@@ -361,7 +372,7 @@ impl<S: Store> Replica<S> {
             self.next_due = Some(now.wall);
         }
         self.wall = now.wall;
-        if self.shelf.has_opened_epochs() || self.shelf.has_moved() {
+        if self.room > Room::Nothing && (self.shelf.has_opened_epochs() || self.shelf.has_moved()) {
             self.open_waiting(now)?;
         }
         match input {
@@ -377,11 +388,14 @@ impl<S: Store> Replica<S> {
                 self.on_flushed(barrier)?;
                 self.judge_later(now)?;
             }
+            Input::Room { room } => self.on_room(now, room)?,
             Input::Tick => self.judge_later(now)?,
         }
-        self.obey(now)?;
-        self.seal_missing(now)?;
-        self.rotate_due(now)?;
+        if self.room > Room::Nothing {
+            self.obey(now)?;
+            self.seal_missing(now)?;
+            self.rotate_due(now)?;
+        }
         self.settle_outputs()
     }
 

@@ -1,7 +1,7 @@
 //! Refusals: runs that are not taken now, and asking for them again.
 //!
 //! A run is refused where its author has no standing here, where it goes beyond a fork, where content
-//! is gone from it that nothing here erases, or where there is no room. Its log is remembered, and
+//! is gone from it that nothing here erases, or where there is no room ([`super::room`]). Its log is remembered, and
 //! what comes of it meanwhile is refused, too: the position would only bring the same run again. When
 //! what is known here has changed, the peer hears the position.
 
@@ -44,6 +44,11 @@ impl Refused {
     pub(super) fn contains(&self, id: CompartmentId, key: LogKey, held: bool) -> bool {
         let known = self.held.contains(&(id, key)) || self.others.contains(&(id, key));
         known || !held && self.more.contains(&id)
+    }
+
+    /// Whether nothing was.
+    pub(super) fn is_empty(&self) -> bool {
+        self.held.is_empty() && self.others.is_empty()
     }
 
     pub(super) fn remove(&mut self, id: CompartmentId, key: LogKey) {

@@ -132,6 +132,8 @@ pub struct PeerState {
     pub live: bool,
     /// Whether all that is shared is known to be equal.
     pub in_sync: bool,
+    /// Whether something that they brought was refused, and is to be asked for again.
+    pub refused: bool,
     /// Entries that they lack, as far as known.
     pub entries_behind: u64,
     /// Bytes received in frames.
@@ -250,6 +252,9 @@ impl<S: Store> Replica<S> {
         link: Link,
         frame: Frame,
     ) -> Result<Result<(), PeerFault>, StoreError> {
+        if !self.room.allows(&frame) {
+            return Ok(Ok(()));
+        }
         let name = frame.name();
         let Some(session) = self.sessions.get(&link) else { return Ok(Ok(())) };
         let phase = session.phase;
@@ -719,6 +724,7 @@ impl<S: Store> Replica<S> {
                 dialer: session.dialer,
                 live: session.phase == Phase::Live,
                 in_sync: session.in_sync && !session.owes() && session.declined.is_empty(),
+                refused: !session.refused.is_empty(),
                 entries_behind: session
                     .lag
                     .iter()

@@ -17,6 +17,7 @@ mod history;
 mod hostile;
 mod receipts;
 mod refusals;
+mod room;
 mod scattered;
 mod schedule;
 mod strangers;
