@@ -52,6 +52,9 @@ pub struct Limits {
     pub commands_max: u32,
     /// Most connections at once that peers dialed, and most that this peer dialed.
     pub peers_max: u32,
+    /// What stays free of the store's disk, in MiB: below it no records are written or taken, and
+    /// below a quarter of it nothing.
+    pub disk_reserve_mib: u32,
 }
 
 impl Default for Config {
@@ -96,7 +99,15 @@ impl Epochs {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { commands_max: 32, peers_max: 128 }
+        Self { commands_max: 32, peers_max: 128, disk_reserve_mib: 256 }
+    }
+}
+
+impl Limits {
+    /// [`Limits::disk_reserve_mib`] in bytes.
+    #[must_use]
+    pub const fn disk_reserve_bytes(&self) -> u64 {
+        self.disk_reserve_mib as u64 * 1024 * 1024
     }
 }
 
@@ -171,13 +182,14 @@ impl Config {
         logging::check(&self.log)
             .map_err(|failure| Failure { what: format!("log: {}", failure.what), ..failure })?;
         self.epochs.rotate_after_ms()?;
-        for (key, value) in [
-            ("limits.commands_max", self.limits.commands_max),
-            ("limits.peers_max", self.limits.peers_max),
+        for (key, value, least) in [
+            ("limits.commands_max", self.limits.commands_max, 1),
+            ("limits.peers_max", self.limits.peers_max, 1),
+            ("limits.disk_reserve_mib", self.limits.disk_reserve_mib, DISK_RESERVE_MIB_MIN),
         ] {
-            if !(1..=LIMIT_MAX).contains(&value) {
+            if !(least..=LIMIT_MAX).contains(&value) {
                 return Err(Failure::usage(format!("{key} = {value} makes no sense"))
-                    .hint(format!("1 to {LIMIT_MAX}")));
+                    .hint(format!("{least} to {LIMIT_MAX}")));
             }
         }
         Ok(())
@@ -326,6 +338,8 @@ fn line_of(text: &str, at: usize) -> usize {
 /// Shortest time between two epochs, and the longest that is taken: ten years.
 const ROTATE_AFTER_S_MIN: u64 = 3_600;
 const ROTATE_AFTER_S_MAX: u64 = 3_650 * 86_400;
+/// Least reserve, in MiB: a few flushes and what they leave behind.
+const DISK_RESERVE_MIB_MIN: u32 = 16;
 /// Largest value of a limit.
 const LIMIT_MAX: u32 = 4_096;
 /// Most edits between what was written and what was probably meant.
@@ -354,6 +368,8 @@ const TEMPLATE: &str = r#"
 # [limits]
 # commands_max = 32
 # peers_max = 128
+# What stays free of the disk, in MiB: below it no records are written or taken.
+# disk_reserve_mib = 256
 "#;
 
 #[cfg(test)]

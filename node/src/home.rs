@@ -293,12 +293,11 @@ impl Home {
             Err(fs::TryLockError::Error(e)) => return Err(io(e)),
         }
         let socket = self.derived_socket()?;
-        file.set_len(0).map_err(io)?;
-        file.write_all(
-            &[process::id().to_string().as_bytes(), b"\n", socket.as_os_str().as_bytes(), b"\n"]
-                .concat(),
-        )
-        .map_err(io)?;
+        let socket = socket.as_os_str().as_bytes();
+        let who = [process::id().to_string().as_bytes(), b"\n", socket, b"\n"].concat();
+        // Over what is there: an emptied file may find the disk full.
+        file.write_all(&who).map_err(io)?;
+        file.set_len(who.len() as u64).map_err(io)?;
         Ok(Lock { _file: file })
     }
 

@@ -18,7 +18,7 @@ use tearline_crdt::store::{Batch, Store, StoreError};
 use tearline_crdt::time::Now;
 
 use super::area::{Body, coalition_body, compartment_body};
-use super::{NotTaken, Replica};
+use super::{NotTaken, Replica, Room};
 
 /// Names a local act until it is durable.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -105,6 +105,9 @@ pub enum ActError {
     /// What was written was not stored.
     #[error("it was not stored: {0}")]
     NotTaken(#[from] NotTaken),
+    /// The disk is nearly full.
+    #[error("the disk is nearly full: nothing was written")]
+    NoRoom,
     /// The store failed; it must be opened again.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -181,6 +184,7 @@ impl<S: Store> Replica<S> {
         entries: &[NewEntry],
         mut beside: Batch,
     ) -> Result<Ticket, ActError> {
+        self.needs(Room::Statements)?;
         let forked = self.logbook.state(&log).is_some_and(|state| state.forked_at.is_some());
         if forked || self.logbook.has_excess(log.compartment, log.device) {
             return Err(ActError::Forked);
@@ -205,6 +209,7 @@ impl<S: Store> Replica<S> {
         charter: Charter,
         desk: DeskCertificate,
     ) -> Result<Done<CoalitionId>, ActError> {
+        self.needs(Room::Statements)?;
         let sound = Charter::decode(&mut tearline_crdt::codec::Reader::new(&charter.encode()));
         if sound.is_err() || !charter.founders.iter().any(|founder| founder.root == desk.root) {
             return Err(ActError::Charter);
@@ -261,6 +266,7 @@ impl<S: Store> Replica<S> {
         audience: Vec<AgencyNo>,
         name: &str,
     ) -> Result<Done<CompartmentId>, ActError> {
+        self.needs(Room::Statements)?;
         if self.areas.len() >= crate::wire::AREAS_MAX {
             return Err(ActError::Compartments);
         }
@@ -310,6 +316,7 @@ impl<S: Store> Replica<S> {
         class: Class,
         drafts: Vec<Draft>,
     ) -> Result<Done<Vec<Written>>, ActError> {
+        self.needs(Room::Everything)?;
         let log = self.own_log(id, class);
         let compartment = self.compartment(id).ok_or(ActError::NoCompartment)?;
         let own = self.device();

@@ -16,7 +16,7 @@ use tearline_crdt::time::Now;
 
 use super::area::Fact;
 use super::stripped::Content;
-use super::{Barrier, Event, Link, Output, Replica, Ticket};
+use super::{Barrier, Event, Link, Output, Replica, Room, Ticket};
 use crate::fault::PeerFault;
 use crate::wire::{Frame, Tag};
 
@@ -76,6 +76,11 @@ impl<S: Store> Replica<S> {
             }
             return Ok(self.charge(link, 1));
         };
+        if !self.room.takes(&run.key) {
+            // That there is no room is not its sender's doing.
+            self.put_off(link, tag, id, &run, 0);
+            return Ok(Ok(()));
+        }
         let held = self.areas.get(&id).is_some_and(|area| area.logs.contains_key(&run.key));
         let refused =
             self.sessions.get(&link).is_some_and(|s| s.refused.contains(id, run.key, held));
@@ -279,13 +284,13 @@ impl<S: Store> Replica<S> {
         }
     }
 
-    /// Whether something is left that the next input goes on with.
+    /// Whether something is left that the next input goes on with, as far as there is room for it.
     pub(super) fn has_left(&self) -> bool {
-        self.shelf.has_opened_epochs()
+        let now = self.shelf.has_opened_epochs()
             || self.shelf.has_moved()
-            || self.shelf.has_later()
             || self.shelf.has_erasures()
-            || !self.said.is_empty()
+            || !self.said.is_empty();
+        self.room > Room::Nothing && now || self.room == Room::Everything && self.shelf.has_later()
     }
 
     /// Opens entries that waited for an epoch whose keys came, and judges records again of which
@@ -312,7 +317,7 @@ impl<S: Store> Replica<S> {
     /// Judges a bounded part of the records that runs left for later. The flush of what that writes is
     /// the occasion for the next part.
     pub(super) fn judge_later(&mut self, now: Now) -> Result<(), StoreError> {
-        if !self.shelf.has_later() {
+        if self.room < Room::Everything || !self.shelf.has_later() {
             return Ok(());
         }
         let mut batch = Batch::default();

@@ -34,6 +34,7 @@ mod names;
 mod refusal;
 mod refusals;
 mod retired;
+mod room;
 mod schedule;
 mod session;
 mod standings;
@@ -65,6 +66,7 @@ pub use author::{ActError, Done, Ticket};
 pub use govern::{Lost, Word, keep_what_fits};
 pub use ingest::NotTaken;
 pub use refusals::{Misdeeds, STRANGERS_MAX};
+pub use room::Room;
 pub use schedule::EpochAge;
 pub use session::PeerState;
 pub use trace::{Exposure, Kept, QuarantinedEntry};
@@ -114,6 +116,12 @@ pub enum Input {
     /// Time passed. To be said about once a minute: records are destroyed when their delay is over,
     /// and epochs are followed by others.
     Tick,
+    /// There is as much room on the disk now. To be said when that has changed, and before a write
+    /// can fail for want of it.
+    Room {
+        /// How much.
+        room: Room,
+    },
     /// The store was flushed after the [`Output::Flush`] with this barrier.
     Flushed {
         /// The barrier.
@@ -259,6 +267,8 @@ pub struct Replica<S> {
     obeying: bool,
     /// The work that the input at hand, or acts since the last, caused beside their own.
     spent: usize,
+    /// How much room there is on the disk.
+    room: Room,
     /// Whether nothing is quarantined, for an exercise.
     lenient: bool,
     /// Whether somebody may lack boxes that this device seals.
@@ -347,6 +357,7 @@ impl<S: Store> Replica<S> {
             next_due: None,
             obeying: false,
             spent: 0,
+            room: Room::default(),
             lenient: false,
             seals_wanted: false,
             replaying: false,
@@ -377,7 +388,9 @@ impl<S: Store> Replica<S> {
         }
         self.wall = now.wall;
         self.spent = 0;
-        self.go_on(now)?;
+        if self.room > Room::Nothing {
+            self.go_on(now)?;
+        }
         match input {
             Input::Up { link, device, dialer } => self.on_up(link, device, dialer),
             Input::Down { link } => self.on_down(link),
@@ -391,11 +404,14 @@ impl<S: Store> Replica<S> {
                 self.on_flushed(barrier)?;
                 self.judge_later(now)?;
             }
+            Input::Room { room } => self.on_room(now, room)?,
             Input::Tick => self.judge_later(now)?,
         }
-        self.obey(now)?;
-        self.seal_missing(now)?;
-        self.rotate_due(now)?;
+        if self.room > Room::Nothing {
+            self.obey(now)?;
+            self.seal_missing(now)?;
+            self.rotate_due(now)?;
+        }
         self.spent = 0;
         self.settle_outputs()
     }

@@ -1,7 +1,7 @@
 //! Refusals: runs that are not taken now, and asking for them again.
 //!
 //! A run is refused where its author has no standing here, where it goes beyond a fork, where content
-//! is gone from it that nothing here erases, or where there is no room. Its log is remembered, and
+//! is gone from it that nothing here erases, or where there is no room ([`super::room`]). Its log is remembered, and
 //! what comes of it meanwhile is refused, too: the position would only bring the same run again. When
 //! what is known here has changed, the peer hears the position.
 
@@ -49,6 +49,11 @@ impl Refused {
         known || !held && self.more.contains(&id)
     }
 
+    /// Whether nothing was.
+    pub(super) fn is_empty(&self) -> bool {
+        self.held.is_empty() && self.others.is_empty()
+    }
+
     pub(super) fn remove(&mut self, id: CompartmentId, key: LogKey) {
         self.held.remove(&(id, key));
         self.others.remove(&(id, key));
@@ -66,14 +71,26 @@ impl<S: Store> Replica<S> {
         run: &Incoming,
         verified: usize,
     ) -> Result<(), PeerFault> {
-        let held = self.areas.get(&id).is_some_and(|area| area.logs.contains_key(&run.key));
         let charged = verified.max(1);
+        self.put_off(link, tag, id, run, charged);
+        self.charge(link, charged)
+    }
+
+    /// Refuses a run, to be asked for again, and gives back what it was charged then.
+    pub(super) fn put_off(
+        &mut self,
+        link: Link,
+        tag: Tag,
+        id: CompartmentId,
+        run: &Incoming,
+        charged: usize,
+    ) {
+        let held = self.areas.get(&id).is_some_and(|area| area.logs.contains_key(&run.key));
         if let Some(session) = self.sessions.get_mut(&link) {
             session.refused.insert(id, run.key, held);
             session.refused.charged = session.refused.charged.saturating_add(charged);
         }
         self.say(link, Frame::Decline { area: tag, logs: vec![(run.key, run.first)] });
-        self.charge(link, charged)
     }
 
     /// Asks for what was refused: what is known here has changed.

@@ -136,6 +136,8 @@ pub struct PeerState {
     /// Whether both have named a coalition's own log. A member that names none to this device knows of
     /// no right of it, or of none any more.
     pub in_coalition: bool,
+    /// Whether something that they brought was refused, and is to be asked for again.
+    pub refused: bool,
     /// Entries that they lack, as far as known.
     pub entries_behind: u64,
     /// Bytes received in frames.
@@ -254,6 +256,9 @@ impl<S: Store> Replica<S> {
         link: Link,
         frame: Frame,
     ) -> Result<Result<(), PeerFault>, StoreError> {
+        if !self.room.allows(&frame) {
+            return Ok(Ok(()));
+        }
         let name = frame.name();
         let Some(session) = self.sessions.get(&link) else { return Ok(Ok(())) };
         let phase = session.phase;
@@ -741,6 +746,7 @@ impl<S: Store> Replica<S> {
                     .shared
                     .iter()
                     .any(|id| self.coalition(CoalitionId(id.0)).is_some()),
+                refused: !session.refused.is_empty(),
                 entries_behind: session
                     .lag
                     .iter()

@@ -21,6 +21,7 @@ mod joining;
 mod pieces;
 mod receipts;
 mod refusals;
+mod room;
 mod scattered;
 mod schedule;
 mod strangers;

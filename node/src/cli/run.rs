@@ -98,6 +98,9 @@ impl Status {
                 clean(why)
             ));
         }
+        if let Some(why) = &status.shortage {
+            outcome = outcome.hint(clean(why));
+        }
         if status.forks.iter().any(|fork| fork.current) {
             outcome =
                 outcome.hint("this device cannot write to its forked logs: `tearline doctor`");
@@ -152,6 +155,7 @@ impl Doctor {
             }
             Err(failure) if failure.kind == Kind::Unreachable => {
                 checks.push(Check { status: CheckStatus::Warn, ..failed("daemon", failure) });
+                checks.extend(check_disk(&context.home));
                 checks.push(check_store(&context.home, store_key.as_ref()));
             }
             Err(failure) => checks.push(failed("daemon", failure)),
@@ -231,6 +235,18 @@ fn check_home(context: &Context) -> Result<(Vec<Check>, Option<StoreKey>), Failu
         Err(failure) => failed("control socket", failure),
     });
     Ok((checks, store_key))
+}
+
+/// What a daemon of this home would lack to write, if anything.
+fn check_disk(home: &Home) -> Option<Check> {
+    let reserve_bytes = Config::read(home).ok()?.limits.disk_reserve_bytes();
+    let free = store::free_space_bytes(home.root()).ok().filter(|free| *free < reserve_bytes)?;
+    Some(Check {
+        name: "disk".into(),
+        status: CheckStatus::Warn,
+        message: format!("{free} bytes are free, and {reserve_bytes} are kept in reserve"),
+        fix: Some(format!("make room on the disk of {}", home.root().display())),
+    })
 }
 
 /// Reads the store through, which no daemon has open.

@@ -46,6 +46,8 @@ Status {
     store_bytes: u64,
     /// Why the store takes nothing more; null while it works.
     store_failure: Option<String>,
+    /// What is not written and not taken because the disk is nearly full; null while there is room.
+    shortage: Option<String>,
     /// The logs that were proven to have two histories, this device's first.
     forks: Vec<Fork>,
 });

@@ -17,11 +17,12 @@ use tearline_crdt::id::DeviceId;
 use tearline_crdt::store::{Batch, Store, StoreError};
 use tearline_crdt::time::{MonoTime, Now, WallTime};
 use tearline_mesh::net::{NetCommand, NetEvent, NetHandle};
-use tearline_mesh::replica::{Barrier, Ticket};
+use tearline_mesh::replica::{Barrier, Room, Ticket};
 use tearline_mesh::{Event, Input, Link, Output, Replica};
 
 use super::dialer::Dialer;
 use super::ports;
+use super::room::{Gauge, LOOK_AGAIN_MS};
 use crate::failure::{Failure, Kind};
 use crate::index::Index;
 use crate::store::{Flusher, SledStore};
@@ -58,6 +59,8 @@ pub struct Core {
     pub started: WallTime,
     /// Whom to dial, and when.
     pub(super) dialer: Dialer,
+    /// How much room there is on the disk.
+    pub(super) gauge: Gauge,
     /// When each device was last heard.
     pub last_heard: BTreeMap<DeviceId, WallTime>,
     /// The latest news.
@@ -181,7 +184,8 @@ impl CoreHandle {
         act: impl FnOnce(&mut Core) -> Result<(T, Ticket), Failure> + Send + 'static,
     ) -> Result<T, Failure> {
         let (answer, answers) = sync_channel(1);
-        let job = Box::new(move |core: &mut Core| match core.check().and_then(|()| act(core)) {
+        let checked = |core: &Core| core.check().and_then(|()| core.check_room());
+        let job = Box::new(move |core: &mut Core| match checked(core).and_then(|()| act(core)) {
             Ok((value, ticket)) => {
                 let answer = answer.clone();
                 core.waiting.insert(
@@ -234,6 +238,7 @@ impl Core {
         index: Arc<Mutex<Index>>,
         net: NetHandle,
         dialer: Dialer,
+        gauge: Gauge,
         clock: Clock,
         handle: CoreHandle,
     ) -> io::Result<Self> {
@@ -249,6 +254,7 @@ impl Core {
             deaf: Vec::new(),
             started: clock.now().wall,
             dialer,
+            gauge,
             last_heard: BTreeMap::new(),
             recent: VecDeque::new(),
             net,
@@ -313,7 +319,17 @@ impl Core {
             self.dial_due();
             self.flush_if_due();
             let wait = self.dialer.wait(self.clock.now().mono).unwrap_or(IDLE_WAIT);
-            match queue.0.recv_timeout(wait) {
+            let full = self.replica.room() < Room::Everything;
+            let wait = if full { wait.min(Duration::from_millis(LOOK_AGAIN_MS)) } else { wait };
+            let message = queue.0.recv_timeout(wait);
+            if matches!(message, Ok(Message::Job(_))) {
+                self.gauge.expire();
+            }
+            if let Some(room) = self.measure_room() {
+                self.input(Input::Room { room });
+                self.carry_out();
+            }
+            match message {
                 Ok(Message::Net(event)) => self.on_net(event),
                 Ok(Message::Job(job)) => job(&mut self),
                 Ok(Message::Flushed(barrier, outcome)) => self.on_flushed(barrier, outcome),
@@ -333,11 +349,25 @@ impl Core {
         if self.flushing.is_some() {
             return;
         }
+        if self.due.is_none() {
+            return;
+        }
+        if !self.flush_fits() {
+            self.answer_undone();
+            return;
+        }
         let Some(barrier) = self.due.take() else { return };
         // The channel has room for one, and none is under way.
         match self.flushes.try_send(barrier) {
             Ok(()) => self.flushing = Some(barrier),
             Err(_) => self.break_down("its thread for flushing has ended"),
+        }
+    }
+
+    /// Tells who waits for a flush that it has to wait for room.
+    fn answer_undone(&mut self) {
+        for (_, answer) in std::mem::take(&mut self.waiting) {
+            answer(Err(self.not_durable()));
         }
     }
 
@@ -354,6 +384,9 @@ impl Core {
             NetEvent::Listening(address) => {
                 tracing::info!(%address, "listening");
                 self.addresses.push(address.to_string());
+                if self.check_room().is_err() {
+                    return;
+                }
                 let mut batch = Batch::default();
                 ports::remember(&mut batch, &self.addresses);
                 if let Err(error) = self.replica.put(batch) {

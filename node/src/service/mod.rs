@@ -10,6 +10,7 @@ mod passes;
 mod ports;
 mod quarantine;
 mod records;
+mod room;
 mod root;
 mod said;
 mod standing;
@@ -40,6 +41,7 @@ use tearline_mesh::{Event, Replica};
 
 use self::core::{Clock, Core, CoreHandle};
 use self::dialer::Dialer;
+use self::room::Gauge;
 use crate::config::check_address;
 use crate::control::{self, Progress, Report, Request, Service, reply};
 use crate::daemon::Opening;
@@ -120,7 +122,8 @@ pub fn start(opening: Opening) -> Result<Arc<dyn Service>, Failure> {
             }
         })
         .map_err(|error| Failure::io("cannot start a thread", &error))?;
-    let core = Core::new(replica, index, net, dialer, Clock::start(), handle.clone())
+    let gauge = Gauge::new(home.store(), config.limits.disk_reserve_bytes());
+    let core = Core::new(replica, index, net, dialer, gauge, Clock::start(), handle.clone())
         .map_err(|error| Failure::io("cannot start a thread", &error))?;
     let thread = std::thread::Builder::new()
         .name("core".into())
@@ -457,6 +460,7 @@ impl Tearline {
         let check = check_code(&inviter, &self.keys.id(), &invitation.secret);
         let coalition = invitation.coalition;
         self.core.ask(move |core| {
+            core.check_room()?;
             if core.coalition().is_ok_and(|known| known.id() != coalition) {
                 return Err(Failure::failed("this device is in another coalition already"));
             }

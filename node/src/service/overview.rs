@@ -11,6 +11,7 @@ use tearline_mesh::replica::{Misdeeds, PeerState};
 
 use super::core::Core;
 use super::json;
+use super::room::MAKE_ROOM;
 use super::standing::REFUSED;
 use crate::control::reply::{self, Check, CheckStatus};
 use crate::failure::{Failure, Kind};
@@ -53,6 +54,7 @@ impl Core {
             },
             store_bytes: self.replica.store().size_on_disk_bytes().unwrap_or(0),
             store_failure: self.broken().map(str::to_owned),
+            shortage: self.shortage(),
             forks: self.forks(),
         };
         json(&status)
@@ -120,7 +122,9 @@ impl Core {
         let target = self.dialer.targets().get(device);
         let faults = faults.get(device);
         let counted = self.replica.counted_faults().contains_key(device);
+        let full = self.shortage().is_some() && live.is_some_and(|state| state.refused);
         let state = match live {
+            Some(_) if full => reply::PeerState::Blocked,
             Some(state) if state.live && state.in_sync => reply::PeerState::Live,
             Some(_) => reply::PeerState::CatchingUp,
             None if counted => reply::PeerState::Blocked,
@@ -138,7 +142,9 @@ impl Core {
             addresses: target.map(|t| t.addresses.clone()).unwrap_or_default(),
             state,
             // Why the last attempt failed is no news of a peer that is there.
-            reason: blamed.or_else(|| target.filter(|_| live.is_none())?.reason.clone()),
+            reason: blamed
+                .or_else(|| full.then(|| DISK_FULL.into()))
+                .or_else(|| target.filter(|_| live.is_none())?.reason.clone()),
             last_heard: self.last_heard.get(device).map(ToString::to_string),
             missing: live.map(|state| state.entries_behind),
             sent_bytes: live.map_or(0, |state| state.bytes_out),
@@ -251,6 +257,7 @@ impl Core {
             ended.unwrap_or_else(|| check("standing", CheckStatus::Pass, "it holds".into(), None));
         Ok(vec![
             standing,
+            self.check_disk(),
             self.check_listening(),
             self.check_peers(),
             self.check_waiting()?,
@@ -262,6 +269,13 @@ impl Core {
     /// Reads the store through.
     pub(super) fn checker(&self) -> Checker {
         self.replica.store().checker()
+    }
+
+    fn check_disk(&self) -> Check {
+        match self.shortage() {
+            None => check("disk", CheckStatus::Pass, "there is room".into(), None),
+            Some(why) => check("disk", CheckStatus::Fail, why, Some(MAKE_ROOM)),
+        }
     }
 
     fn check_listening(&self) -> Check {
@@ -384,6 +398,9 @@ pub(super) fn check_store(read: Result<Checked, StoreError>) -> Check {
         }
     }
 }
+
+/// Why nothing is taken from a peer.
+const DISK_FULL: &str = "disk full";
 
 /// What to do about a forked log of this device.
 pub(super) const FORKED_FIX: &str = "another copy of this home writes, too: stop one of them for \

@@ -11,7 +11,7 @@ use tearline_crdt::record::schema::{Field, Shape};
 use tearline_crdt::record::shelf::{Detail, Draft, DraftError, EntryView, Quarantine};
 use tearline_crdt::record::shelf::{Verdict, Written};
 use tearline_crdt::record::validate::validate;
-use tearline_mesh::replica::{ActError, Done, Ticket};
+use tearline_mesh::replica::{ActError, Done, Room, Ticket};
 
 use super::core::Core;
 use super::names::{class, label, record_id};
@@ -131,6 +131,7 @@ impl Core {
         let now = self.now();
         self.replica.write(now, id, class, drafts).map_err(|error| match error {
             ActError::Forked => self.forked(id, class),
+            ActError::NoRoom => self.no_room(Room::Everything),
             error => act_failure(error),
         })
     }
@@ -515,7 +516,7 @@ pub(super) fn act_failure(error: ActError) -> Failure {
         ActError::Draft { error: DraftError::Store(error), .. } => store_failure(&error),
         ActError::NoKeys => Failure::new(Kind::Waits, error.to_string())
             .hint("they come with the next contact to a desk of this agency or to the opener"),
-        ActError::Compartments => Failure::failed(error.to_string()),
+        ActError::Compartments | ActError::NoRoom => Failure::failed(error.to_string()),
         ActError::NoAgency(_) | ActError::EmptyAudience | ActError::Name | ActError::Charter => {
             Failure::usage(error.to_string())
         }

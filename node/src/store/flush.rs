@@ -38,7 +38,7 @@ const DELTA_BYTES_MAX: usize = 256 * 1024;
 const SCRUB_STRETCHES_MAX: usize = 50;
 
 /// A page above this is split.
-const PAGE_BYTES_MAX: usize = 8 * 1024;
+pub(super) const PAGE_BYTES_MAX: usize = 8 * 1024;
 /// What a split aims at.
 const PAGE_BYTES_AIM: usize = 6 * 1024;
 

@@ -18,11 +18,14 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tearline_crdt::codec::{DecodeError, Reader, Write as _};
+use tearline_crdt::hash::sha256;
 
 use super::run::Extent;
 use super::seal::{NONCE_BYTES, Nonce, Sealer};
@@ -41,6 +44,10 @@ const BATCH_OPS_MAX: usize = 512;
 
 /// How the names of copies begin.
 const COPY_PREFIX: &str = "index.copy-";
+/// Where a copy goes when there is no room beside the index: memory, on Linux.
+const MEMORY: &str = "/dev/shm";
+/// What sled may write to an index that it opens: a segment and a snapshot.
+pub(super) const OPENING_BYTES: u64 = 2 * 1024 * 1024;
 /// What sled says when its lock is taken.
 const LOCK_ERROR: &str = "could not acquire lock";
 /// How long and how often to wait for it: 10 s in all.
@@ -332,13 +339,22 @@ pub(super) struct Rehearsal {
 }
 
 impl Rehearsal {
-    /// Copies the index in `dir` to a folder beside it, reads it all there, and removes the copy.
+    /// Copies the index in `dir` to a folder beside it, or to memory if it does not fit there, reads it
+    /// all in the copy, and removes that.
     pub(super) fn of(dir: &Path, sealer: &Sealer) -> Result<(Self, Contents), OpenError> {
         let mut name = [0; 8];
         getrandom::fill(&mut name).map_err(|cause| Failure::medium("drawing a name", cause))?;
-        let copy =
-            Duplicate(dir.with_file_name(format!("{COPY_PREFIX}{:x}", u64::from_be_bytes(name))));
-        copy_folder(dir, &copy.0).map_err(|cause| Failure::medium("copying the index", cause))?;
+        let name = format!("{:x}", u64::from_be_bytes(name));
+        let copying = |cause| Failure::medium("copying the index", cause);
+        let beside = dir.with_file_name(format!("{COPY_PREFIX}{name}"));
+        let fits =
+            super::free_space_bytes(dir).map_err(copying)? >= copy_bytes(dir).map_err(copying)?;
+        let copy = Duplicate(if fits || !Path::new(MEMORY).is_dir() {
+            beside
+        } else {
+            Path::new(MEMORY).join(memory_prefix(dir.parent().unwrap_or(dir)) + &name)
+        });
+        copy_folder(dir, &copy.0).map_err(copying)?;
         let (db, _) = open_healed(&copy.0)?;
         let header = guarded("reading the header", || db.get([HEADER]))?
             .ok_or(OpenError::damaged("the index has no header"))?;
@@ -403,16 +419,30 @@ impl Drop for Duplicate {
 
 /// Removes what interrupted rehearsals left, as far as that can be done.
 pub(super) fn remove_copies(store_dir: &Path) {
-    let Ok(entries) = fs::read_dir(store_dir) else { return };
-    for entry in entries.flatten() {
-        if entry.file_name().to_string_lossy().starts_with(COPY_PREFIX) {
-            let _ = fs::remove_dir_all(entry.path());
+    let in_memory = memory_prefix(store_dir);
+    for (folder, prefix) in [(store_dir, COPY_PREFIX), (Path::new(MEMORY), &in_memory)] {
+        for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+            if entry.file_name().to_string_lossy().starts_with(prefix) {
+                let _ = fs::remove_dir_all(entry.path());
+            }
         }
     }
 }
 
+/// How the names of a store's copies in memory begin.
+fn memory_prefix(store_dir: &Path) -> String {
+    let hash = sha256(store_dir.as_os_str().as_bytes());
+    let hash: String = hash.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    format!("tearline-{hash}-")
+}
+
+/// What a copy of the index in `dir` takes, opened.
+pub(super) fn copy_bytes(dir: &Path) -> io::Result<u64> {
+    Ok(super::folder_bytes(dir)?.saturating_add(OPENING_BYTES))
+}
+
 fn copy_folder(from: &Path, to: &Path) -> io::Result<()> {
-    fs::create_dir(to)?;
+    fs::DirBuilder::new().mode(0o700).create(to)?;
     for entry in fs::read_dir(from)? {
         let entry = entry?;
         let place = to.join(entry.file_name());

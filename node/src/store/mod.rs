@@ -11,6 +11,7 @@
 //! - `run`: packed keys. `index`: what sled holds. `layers`: what a key holds now.
 //! - `open`: what is looked at before anything is changed.
 //! - `flush`: the order of writes, merging, and free space.
+//! - `spare`: bytes that an opening on a full disk gives back.
 //!
 //! What the folder gives away to one without the key: sizes, how many changes there were, and when.
 //! What it cannot notice is its own past: a whole folder put back from a copy opens as it was. A
@@ -22,6 +23,7 @@ mod layers;
 mod open;
 mod run;
 mod seal;
+mod spare;
 #[cfg(test)]
 mod tests;
 mod values;
@@ -205,6 +207,7 @@ impl SledStore {
         let lock = lock(dir)?;
         let sealer = Arc::new(Sealer::new(key));
         open::make_if_new(dir, &sealer)?;
+        spare::give_back_if_full(dir);
         let Opened { id, layers, pages, writer } =
             Found::in_folder(dir, &sealer)?.open(dir, limits)?;
         let shared = Shared {
@@ -216,9 +219,17 @@ impl SledStore {
             unflushed_bytes_max: limits.unflushed_bytes_max,
             _lock: lock,
         };
-        let writer = shared.writer.lock().unwrap_or_else(PoisonError::into_inner);
-        Flush { writer, lock: &shared.layers, pages: &shared.pages }.forget_if_due()?;
-        Ok(Self { shared: Arc::new(shared) })
+        let store = Self { shared: Arc::new(shared) };
+        let shared = &store.shared;
+        if free_space_bytes(dir).is_ok_and(|free| free >= store.upkeep_bytes()) {
+            let writer = shared.writer.lock().unwrap_or_else(PoisonError::into_inner);
+            Flush { writer, lock: &shared.layers, pages: &shared.pages }.forget_if_due()?;
+            spare::keep(dir);
+        } else {
+            // What is to be overwritten is, before the next flush is done.
+            tracing::warn!(dir = %dir.display(), "the disk is nearly full");
+        }
+        Ok(store)
     }
 
     /// The store's id: random, made with it.
@@ -242,6 +253,25 @@ impl SledStore {
     /// Bytes of all files of the store.
     pub fn size_on_disk_bytes(&self) -> io::Result<u64> {
         folder_bytes(&self.shared.dir)
+    }
+
+    /// What the store's own upkeep may write at once: every page anew in a merge, and a copy of the
+    /// index at the next start.
+    #[must_use]
+    pub fn upkeep_bytes(&self) -> u64 {
+        let layers = self.shared.layers.read().unwrap_or_else(PoisonError::into_inner);
+        let pages = layers.pages.len() as u64 * flush::PAGE_BYTES_MAX as u64;
+        drop(layers);
+        let index = index::copy_bytes(&self.shared.dir.join(open::INDEX)).unwrap_or(0);
+        pages.saturating_add(index)
+    }
+
+    /// What was applied and will be written by the next flushes.
+    #[must_use]
+    pub fn unflushed_bytes(&self) -> u64 {
+        let layers = self.shared.layers.read().unwrap_or_else(PoisonError::into_inner);
+        let frozen = layers.frozen.as_ref().map_or(0, |frozen| frozen.bytes);
+        layers.active.bytes as u64 + frozen as u64
     }
 
     fn reading(&self) -> Reading<'_> {
@@ -366,7 +396,7 @@ fn lock(dir: &Path) -> Result<Lock, OpenError> {
 }
 
 /// Bytes that an ordinary user may still write to the medium that holds this path. A daemon that
-/// finds little left should stop taking in before a write fails: after that the store refuses.
+/// finds little left stops taking in before a write fails: after that the store refuses.
 pub fn free_space_bytes(path: &Path) -> io::Result<u64> {
     let found = rustix::fs::statvfs(path)?;
     Ok(found.f_bavail.saturating_mul(found.f_frsize))

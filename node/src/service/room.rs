@@ -1,0 +1,230 @@
+//! Room on the disk, measured before a write can fail for want of it.
+//!
+//! Two marks of what is free decide ([`Room`]). Above the *reserve* everything is written. Between it
+//! and the *floor* no content is: what erases, restricts and revokes is. Below the floor nothing is
+//! written. Each mark counts, beside what the operator sets, what the store's own upkeep may take at
+//! once: a merge writes every page anew before the old ones are free, and a start copies the index.
+//! So an erasure that was taken can be carried out, and a daemon that stopped can start.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use tearline_crdt::time::MonoTime;
+use tearline_mesh::replica::Room;
+
+use super::core::Core;
+use crate::failure::{Failure, Kind};
+use crate::store::{SledStore, free_space_bytes};
+
+/// The floor is this part of the reserve.
+const FLOOR_PART: u64 = 4;
+/// Room is there again when so large a part of the reserve is free beyond it: content that comes and
+/// goes at the mark would have every peer asked each time.
+const MARGIN_PART: u64 = 8;
+/// How long a measurement holds. What arrives in so long is far less than the floor.
+const MEASURE_EVERY_MS: u64 = 200;
+/// How often a disk that is nearly full is looked at while nothing else happens.
+pub(super) const LOOK_AGAIN_MS: u64 = 1_000;
+
+/// A flush writes what was applied, and lists of what changed that are shorter than that.
+const FLUSH_PARTS: u64 = 2;
+
+/// What to do.
+pub(super) const MAKE_ROOM: &str = "make room on that disk; the daemon then goes on by itself";
+
+/// What tells how many bytes of a folder's disk are free.
+type Free = Box<dyn Fn(&Path) -> io::Result<u64> + Send>;
+
+/// Measures the disk of a folder.
+pub struct Gauge {
+    folder: PathBuf,
+    reserve_bytes: u64,
+    free: Free,
+    measured: Option<MonoTime>,
+    found: Found,
+}
+
+/// What was measured.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+struct Found {
+    room: Room,
+    free_bytes: u64,
+    upkeep_bytes: u64,
+}
+
+impl Gauge {
+    /// A gauge of the disk that holds a folder, with the reserve that the operator set.
+    #[must_use]
+    pub fn new(folder: PathBuf, reserve_bytes: u64) -> Self {
+        Self {
+            folder,
+            reserve_bytes,
+            free: Box::new(free_space_bytes),
+            measured: None,
+            found: Found::default(),
+        }
+    }
+
+    /// What was measured holds no longer.
+    pub(super) const fn expire(&mut self) {
+        self.measured = None;
+    }
+
+    /// Measures again if that is due; what room there is, if it changed.
+    fn measure(&mut self, now: MonoTime, store: &SledStore) -> Option<Room> {
+        let holds = |at: MonoTime| now.0.saturating_sub(at.0) < MEASURE_EVERY_MS;
+        if self.measured.is_some_and(holds) {
+            return None;
+        }
+        self.measured = Some(now);
+        // What is applied will be written: it is as good as taken.
+        let free_bytes = self.free_bytes().saturating_sub(store.unflushed_bytes());
+        let before = self.found.room;
+        self.found = Found { free_bytes, upkeep_bytes: store.upkeep_bytes(), ..self.found };
+        let room = [Room::Everything, Room::Statements].into_iter().find(|room| {
+            let margin = if *room > before { self.reserve_bytes / MARGIN_PART } else { 0 };
+            free_bytes >= self.needed_bytes(*room).saturating_add(margin)
+        });
+        self.found.room = room.unwrap_or(Room::Nothing);
+        (self.found.room != before).then_some(self.found.room)
+    }
+
+    fn free_bytes(&self) -> u64 {
+        (self.free)(&self.folder).unwrap_or(u64::MAX)
+    }
+
+    /// How much must be free.
+    fn needed_bytes(&self, room: Room) -> u64 {
+        let own = match room {
+            Room::Nothing => return 0,
+            Room::Statements => self.reserve_bytes / FLOOR_PART,
+            Room::Everything => self.reserve_bytes,
+        };
+        own.saturating_add(self.found.upkeep_bytes)
+    }
+
+    /// Why an act that needs this room is not done.
+    fn failure(&self, needed: Room) -> Failure {
+        Failure::failed(format!(
+            "nothing was written: the disk of {} is nearly full, {} bytes are free and {} needed",
+            self.folder.display(),
+            self.found.free_bytes,
+            self.needed_bytes(needed),
+        ))
+        .hint(MAKE_ROOM)
+    }
+}
+
+impl fmt::Debug for Gauge {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Gauge({}, {:?})", self.folder.display(), self.found)
+    }
+}
+
+impl Core {
+    /// Measures the disk; what room there is, if that changed.
+    pub(super) fn measure_room(&mut self) -> Option<Room> {
+        let changed = self.gauge.measure(self.now().mono, self.replica.store())?;
+        let Found { free_bytes, .. } = self.gauge.found;
+        if changed == Room::Everything {
+            tracing::info!(free_bytes, "there is room on the disk again");
+        } else {
+            let needed_bytes = self.gauge.needed_bytes(Room::Everything);
+            tracing::warn!(free_bytes, needed_bytes, room = ?changed, "the disk is nearly full");
+        }
+        Some(changed)
+    }
+
+    /// Whether what waits for a flush fits the disk. It waits until it does: others may have filled
+    /// the disk since it was applied, and a flush that fails ends the store.
+    pub(super) fn flush_fits(&self) -> bool {
+        let store = self.replica.store();
+        let needed = store.unflushed_bytes().saturating_mul(FLUSH_PARTS);
+        self.gauge.free_bytes() >= needed.saturating_add(store.upkeep_bytes())
+    }
+
+    /// Why an act that needs this room is not done.
+    pub(super) fn no_room(&self, needed: Room) -> Failure {
+        self.gauge.failure(needed)
+    }
+
+    /// What is said of an act whose flush does not fit.
+    pub(super) fn not_durable(&self) -> Failure {
+        let what = format!(
+            "it was done, and is not on the disk of {}, which is full: it is written and sent when \
+             there is room, and lost if the daemon stops before",
+            self.gauge.folder.display()
+        );
+        Failure::new(Kind::Incomplete, what).hint(MAKE_ROOM)
+    }
+
+    /// Fails where nothing at all is written.
+    pub(super) fn check_room(&self) -> Result<(), Failure> {
+        match self.gauge.found.room {
+            Room::Nothing => Err(self.no_room(Room::Statements)),
+            Room::Statements | Room::Everything => Ok(()),
+        }
+    }
+
+    /// What the operator should know of the disk: `None` while there is room.
+    pub(super) fn shortage(&self) -> Option<String> {
+        let Found { room, free_bytes, .. } = self.gauge.found;
+        let stopped = match room {
+            Room::Everything => return None,
+            Room::Statements => "records are neither written nor taken from peers",
+            Room::Nothing => "nothing is written or taken from peers",
+        };
+        Some(format!(
+            "the disk of {} is nearly full ({free_bytes} bytes are free and {} needed): {stopped}",
+            self.gauge.folder.display(),
+            self.gauge.needed_bytes(Room::Everything),
+        ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use super::*;
+    use crate::store::StoreKey;
+
+    const RESERVE_BYTES: u64 = 64 * 1024 * 1024;
+
+    #[test]
+    fn content_stops_at_the_reserve_and_all_else_at_the_floor_and_a_margin_resumes() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = SledStore::open(dir.path(), &StoreKey::new([1; 32])).unwrap();
+        let free = Arc::new(AtomicU64::new(0));
+        let shown = Arc::clone(&free);
+        let mut gauge = Gauge::new(dir.path().to_owned(), RESERVE_BYTES);
+        gauge.free = Box::new(move |_| Ok(shown.load(Ordering::Relaxed)));
+        let upkeep = store.upkeep_bytes();
+        let (reserve, floor) = (RESERVE_BYTES + upkeep, RESERVE_BYTES / FLOOR_PART + upkeep);
+        let steps = [
+            (reserve, None),
+            (reserve - 1, Some(Room::Statements)),
+            (reserve + RESERVE_BYTES / MARGIN_PART - 1, None),
+            (reserve + RESERVE_BYTES / MARGIN_PART, Some(Room::Everything)),
+            (floor, Some(Room::Statements)),
+            (floor - 1, Some(Room::Nothing)),
+            (floor, None),
+            (0, None),
+            (floor + RESERVE_BYTES / MARGIN_PART, Some(Room::Statements)),
+            (u64::MAX, Some(Room::Everything)),
+        ];
+        let mut now = 0;
+        for (n, (bytes, changed)) in steps.into_iter().enumerate() {
+            free.store(bytes, Ordering::Relaxed);
+            assert_eq!(gauge.measure(MonoTime(now), &store), changed, "step {n}");
+            let failure = gauge.failure(Room::Everything).what;
+            assert!(failure.contains(&format!("{bytes} bytes")), "{failure}");
+            free.store(0, Ordering::Relaxed);
+            let soon = MonoTime(now + MEASURE_EVERY_MS - 1);
+            assert_eq!(gauge.measure(soon, &store), None, "a measurement holds");
+            now += MEASURE_EVERY_MS;
+        }
+    }
+}
