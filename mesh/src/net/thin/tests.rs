@@ -1,3 +1,5 @@
+//! Links over what really carries them: datagrams, modems behind TCP, a pseudo-terminal.
+
 use tearline_crdt::entropy::SeededEntropy;
 use tearline_crdt::keys::DeviceKeys;
 use tokio::net::{TcpListener, UdpSocket};
