@@ -1,5 +1,7 @@
 //! What follows from one input may be more than one input may take: it is done in pieces.
 
+use std::ops::ControlFlow;
+
 use tearline_crdt::bounds::SEGMENT_ENTRIES_MAX;
 use tearline_crdt::entry::run::{Head, NewEntry, write_segment};
 use tearline_crdt::entry::{NO_EPOCH, merkle_root};
@@ -7,6 +9,7 @@ use tearline_crdt::epoch::{EpochKeys, box_context, encode_boxes};
 use tearline_crdt::id::{Class, RecordId};
 use tearline_crdt::seal::{BoxEntropy, SecretBox};
 use tearline_crdt::statement::{EpochStatement, Statement};
+use tearline_crdt::store::{Space, Store as _};
 use tearline_mesh::replica::Word;
 use tearline_mesh::{Input, Link};
 
@@ -63,7 +66,16 @@ fn entries_that_waited_for_an_epochs_box_are_opened_in_pieces() {
         say(&mut world, Class::Routine, &entries);
         world.settle();
     }
-    let waiting = |world: &World| world.peers[0].replica.counts(all).unwrap().waiting as usize;
+    let waiting = |world: &World| {
+        let mut count = 0;
+        let mut counted = |_: &[u8], _: &[u8]| {
+            count += 1;
+            ControlFlow::Continue(())
+        };
+        let store = world.peers[0].replica.store();
+        store.scan(Space::Waiting, &epoch.0, &[], &mut counted).unwrap();
+        count
+    };
     let all_of_them = segments * SEGMENT_ENTRIES_MAX;
     assert_eq!(waiting(&world), all_of_them);
     say(&mut world, Class::Authority, &[boxed]);

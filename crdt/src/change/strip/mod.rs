@@ -5,8 +5,8 @@
 //! Left out are the actor, its sequence number and the time, which follow from the entry's headers,
 //! and the dependencies, which are the changes of the entries depended on. What is left is the list of
 //! operations. Most stand where the ones before them let expect: in the same object, or in the next
-//! that was made; in a list behind the last element. Names come from a static [`dictionary`], values
-//! are as short as what they say ([`value`]).
+//! that was made; in a list behind the last element. Names come from a static `dictionary`, values
+//! are as short as what they say (`value`).
 //!
 //! ```text
 //! stripped  = start (number)                 of a record's first change: left out
