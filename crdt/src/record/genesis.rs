@@ -17,6 +17,10 @@ use super::label::{LABEL_BYTES_MAX, Label};
 pub(super) const CODEC_PLAIN: u8 = 0;
 const CODEC_STRIPPED: u8 = 1;
 
+/// Longest chunk that is stripped. What is longer fits few frames of a thin link in either form, and
+/// stripping and expanding it would halve the speed of an import.
+const STRIPPED_CHUNK_BYTES_MAX: usize = 1_024;
+
 /// The id of a record: drawn from the log of its genesis and the hash of the key box there, so that
 /// nobody else can begin a record of the same id; random, because the box is. The hash stands in
 /// the outer header, so that a genesis whose box was destroyed is known for one all the same.
@@ -48,9 +52,18 @@ pub enum Carried<'a> {
 }
 
 impl<'a> Carried<'a> {
-    /// The shortest form of a chunk: stripped, if that is shorter and gives back the same bytes.
+    /// The form that an author gives a chunk: the shortest of a short one, and a long one as it is.
     #[must_use]
     pub fn of(chunk: &'a [u8], implied: &Implied) -> Self {
+        if chunk.len() > STRIPPED_CHUNK_BYTES_MAX {
+            return Self::Plain(chunk);
+        }
+        Self::shortest(chunk, implied)
+    }
+
+    /// The shortest form of a chunk: stripped, if that is shorter and gives back the same bytes.
+    #[must_use]
+    pub(crate) fn shortest(chunk: &'a [u8], implied: &Implied) -> Self {
         match stripped(chunk, implied) {
             Some(bytes) if bytes.len() < chunk.len() => Self::Stripped(bytes.into()),
             _ => Self::Plain(chunk),
@@ -254,6 +267,21 @@ mod tests {
         assert_eq!(decode_change(&[1]).map(|change| change.is_none()), Ok(false));
         assert!(decode_change(&[2, 9]).is_err());
         assert!(LabelStatement::decode(&[&[1], &bytes[1..]].concat()).is_err());
+    }
+
+    #[test]
+    fn only_short_chunks_are_stripped() {
+        let implied = Implied { actor: [3; 16], time: 0, first: true };
+        let lengths = (800..1_000).map(|len| {
+            let fields = [("name".to_owned(), "Z".repeat(len).into())].into_iter().collect();
+            let built = crate::change::first_change(implied.actor, implied.time, &fields).unwrap();
+            let chunk = &built[0].bytes;
+            let stripped = matches!(Carried::of(chunk, &implied), Carried::Stripped(_));
+            assert_eq!(stripped, chunk.len() <= STRIPPED_CHUNK_BYTES_MAX, "{}", chunk.len());
+            chunk.len()
+        });
+        let lengths: Vec<usize> = lengths.collect();
+        assert!(lengths.contains(&1_024) && lengths.contains(&1_025));
     }
 
     #[test]

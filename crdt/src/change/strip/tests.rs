@@ -120,7 +120,7 @@ fn records_of_every_kind_come_back() {
             }
             record.insert("x_other".to_owned(), json!(["x", { "x": [[], {}] }]));
             let chunk = first(&Value::Object(record));
-            let change = Carried::of(&chunk, &FIRST);
+            let change = Carried::shortest(&chunk, &FIRST);
             assert!(matches!(change, Carried::Stripped(_)), "{kind} is not stripped");
             let label = Label::unrestricted();
             let genesis = Genesis { kind, writers: Writers::Originator, label, change };
@@ -247,7 +247,7 @@ fn an_edit_is_stripped() {
     let mut patch = Patch::default();
     patch.set(vec![Segment::Name("state".into())], json!("resolved"));
     let edit = document.edit(ACTOR, 2, TIME, &patch).unwrap();
-    let change = Carried::of(&edit, &LATER);
+    let change = Carried::shortest(&edit, &LATER);
     assert_eq!(*change.chunk(&LATER, 2, &[before.hash()]).unwrap(), edit);
     // Begins at operation 3; (2 + 4 * 1) * 2, state, resolved, in place of operation 2.
     assert_eq!(encode_change(&change), [1, 6, 12, 16, 17, 0, 2]);
@@ -321,9 +321,9 @@ fn limits_hold_at_their_bounds() {
 fn a_chunk_that_would_not_come_back_travels_plain() {
     let chunk = first(&json!({ "name": "x" }));
     let other = Implied { time: TIME + 1, ..FIRST };
-    assert_eq!(Carried::of(&chunk, &other), Carried::Plain(&chunk));
-    assert_eq!(Carried::of(b"no chunk", &FIRST), Carried::Plain(b"no chunk"));
-    let Carried::Stripped(bytes) = Carried::of(&chunk, &FIRST) else { panic!("it is plain") };
+    assert_eq!(Carried::shortest(&chunk, &other), Carried::Plain(&chunk));
+    assert_eq!(Carried::shortest(b"no chunk", &FIRST), Carried::Plain(b"no chunk"));
+    let Carried::Stripped(bytes) = Carried::shortest(&chunk, &FIRST) else { panic!("it is plain") };
     assert_eq!(*bytes, [1, 1, b'x']);
 }
 
