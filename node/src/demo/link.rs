@@ -69,7 +69,7 @@ impl Link {
         self.address
     }
 
-    /// Breaks all connections and takes no new ones.
+    /// Breaks all connections and takes no new ones: what an end sends afterwards is not carried.
     pub(super) fn cut(&self) {
         self.condition.send_modify(|condition| condition.up = false);
     }
@@ -123,8 +123,11 @@ async fn join(near: TcpStream, target: SocketAddr, lanes: Arc<Lanes>) {
 async fn carry(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, lanes: &Lanes, lane: &Lane) {
     let mut buffer = [0; CHUNK_BYTES];
     while let Ok(count @ 1..) = from.read(&mut buffer).await {
-        let limit = lanes.condition.borrow().bits_per_second;
-        if let Some(bits_per_second) = limit {
+        let Condition { up, bits_per_second } = *lanes.condition.borrow();
+        if !up {
+            return;
+        }
+        if let Some(bits_per_second) = bits_per_second {
             let micros = count as u64 * 8 * 1_000_000 / bits_per_second.max(1);
             // Whoever comes while the lane is taken waits in line: connections share it.
             let mut free_at = lane.lock().await;
