@@ -39,7 +39,7 @@ use crate::entry::NO_EPOCH;
 use crate::entry::run::{VerifiedEntry, VerifiedRun};
 use crate::entry::sealed::{EntryKind, LogCipher, SealedHeader};
 use crate::epoch::{EpochKeys, KeyBox};
-use crate::gate::{self, Expected};
+use crate::gate::Expected;
 use crate::hash::Digest;
 use crate::id::{AgencyNo, Class, CompartmentId, DeviceId, EpochId, LogId, RecordId};
 use crate::logbook::{LogNo, Logbook};
@@ -575,8 +575,7 @@ impl<'w, 'd> Work<'w, 'd> {
         }
         let implied = opened.implied(&self.log_digest);
         let expected = Expected { actor: implied.actor, seq: 1, deps: &[], start_op: 1 };
-        let Ok(chunk) = genesis.change.chunk(&implied, 1, &[]) else { return Ok(false) };
-        let Ok(admitted) = gate::admit(&chunk, &expected) else { return Ok(false) };
+        let Ok(admitted) = genesis.change.admit(&implied, &expected) else { return Ok(false) };
         let Some(fields) = change::to_json(admitted.change()) else { return Ok(false) };
         let origin = self.desk.standings.agency(&self.log.compartment, &self.log.device);
         let state = self.desk.standings.state(&self.log, &opened.id);

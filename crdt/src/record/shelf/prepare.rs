@@ -224,7 +224,7 @@ impl Writing<'_> {
         for (n, built) in changes.iter().enumerate() {
             let seq = first + n as u64;
             let genesis = SealedHeader::genesis(record, self.now);
-            let change = Carried::of(&built.bytes, &Implied { actor, time, first: n == 0 });
+            let change = Carried::of(built, &Implied { actor, time, first: n == 0 });
             let (header, payload) = if n == 0 {
                 (genesis, Genesis { kind, writers, label: label.clone(), change }.encode())
             } else {
@@ -256,7 +256,7 @@ impl Writing<'_> {
         let time = change_time(header.wall);
         let change = thread.document().edit(actor, actor_seq, time, patch)?;
         let key_box = self.key_box(thread, &mut header);
-        let change = Carried::of(&change, &Implied { actor, time, first: false });
+        let change = Carried::of_chunk(&change, &Implied { actor, time, first: false });
         prepared.entries.push(self.entry(seq, &header, &key_box, &encode_change(&change))?);
         prepared.written.push(Written { record, seq });
         Ok(())

@@ -37,7 +37,7 @@ use serde_json::{Map, Value};
 use crate::bounds::RECORD_OPS_MAX;
 use crate::document::{Document, Held};
 use crate::entry::sealed::{EntryKind, SealedHeader};
-use crate::gate::{self, Admitted, Expected};
+use crate::gate::{Admitted, Expected};
 use crate::id::{AgencyNo, Class, CompartmentId, DeviceId, EntryId, LogId, RecordId};
 use crate::logbook::LogNo;
 use crate::store::StoreError;
@@ -597,8 +597,7 @@ impl Thread {
             deps,
             start_op: max_op + 1,
         };
-        let chunk = change.chunk(&implied, expected.seq, deps).map_err(|_| Fault::Payload)?;
-        let admitted = gate::admit(&chunk, &expected).map_err(Fault::Gate)?;
+        let admitted = change.admit(&implied, &expected).map_err(Fault::Gate)?;
         if admitted.max_op() > RECORD_OPS_MAX as u64 {
             return Err(Fault::Full);
         }
