@@ -110,6 +110,9 @@ impl<S: Store> Replica<S> {
         let unverified =
             UnverifiedRun { log, count: run.count, entries: &run.entries, boxes: &run.boxes };
         if !self.admits_run(&log, &run) {
+            self.conclude(now)?;
+        }
+        if !self.admits_run(&log, &run) {
             // Nobody is named for what he did not sign.
             let named = run.first == head.next && self.would_note(&log);
             if named {
@@ -132,7 +135,14 @@ impl<S: Store> Replica<S> {
             Ok(verified) => verified,
             Err(fault) => return Ok(Err(PeerFault::Run(fault))),
         };
-        match self.content_of(&verified, run.knows) {
+        let content = match self.content_of(&verified, run.knows) {
+            Content::Sound => Content::Sound,
+            _ => {
+                self.conclude(now)?;
+                self.content_of(&verified, run.knows)
+            }
+        };
+        match content {
             Content::Sound => {}
             Content::Unexplained => return Ok(self.refuse(link, tag, id, &run, run.count)),
             Content::Stripped => return Ok(Err(PeerFault::Stripped)),
@@ -266,13 +276,20 @@ impl<S: Store> Replica<S> {
         let arrival = Arrival { log, from: run.from().next, to: *run.to(), source, ticket };
         self.arrivals.push((Barrier(self.next_barrier), arrival));
         self.erase_more(now)?;
-        if log.class == Class::Authority {
-            self.read_names();
-            self.redraw()?;
-            self.seals_wanted = true;
-            self.open_waiting(now)?;
-        }
         Ok(Ok(()))
+    }
+
+    /// Draws what follows from the statements that came, if any did. Each evaluation looks at all that
+    /// are held, so that it waits for the flush that makes them durable, or for what is judged by them;
+    /// whatever came until then is drawn at once.
+    pub(super) fn conclude(&mut self, now: Now) -> Result<(), StoreError> {
+        if self.stale.is_empty() {
+            return Ok(());
+        }
+        self.read_names();
+        self.redraw()?;
+        self.seals_wanted = true;
+        self.open_waiting(now)
     }
 
     /// Goes on with what earlier inputs left.

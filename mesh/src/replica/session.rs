@@ -259,6 +259,14 @@ impl<S: Store> Replica<S> {
         if !self.room.allows(&frame) {
             return Ok(Ok(()));
         }
+        // Whatever else a peer says is judged by all the statements that came.
+        let states = match &frame {
+            Frame::Run { key, .. } => key.is_of_authority(),
+            frame => matches!(frame, Frame::Stray { .. }),
+        };
+        if !states {
+            self.conclude(now)?;
+        }
         let name = frame.name();
         let Some(session) = self.sessions.get(&link) else { return Ok(Ok(())) };
         let phase = session.phase;

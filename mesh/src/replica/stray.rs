@@ -314,6 +314,9 @@ impl<S: Store> Replica<S> {
             return Ok(Err(PeerFault::Stray));
         };
         let log = *stray.log();
+        if !self.admits(&log, Some(&statement)) {
+            self.conclude(now)?;
+        }
         let beyond = match self.logbook.state(&log) {
             Some(state) => state.proven_at.is_some_and(|at| at <= stray.seq()),
             None => self.admits(&log, Some(&statement)),
@@ -326,9 +329,6 @@ impl<S: Store> Replica<S> {
         self.keep_stray(&mut batch, &stray, Some(link));
         self.take_stray_fact(&mut batch, &stray);
         self.apply(batch)?;
-        self.redraw()?;
-        self.seals_wanted = true;
-        self.open_waiting(now)?;
         Ok(Ok(()))
     }
 
