@@ -251,7 +251,9 @@ impl<S: Store> Replica<S> {
             self.draw_new(&mut batch, &log, no)?;
         }
         self.notice(run);
+        let mut disputed = Vec::new();
         if log.class == Class::Authority {
+            disputed = self.cover_strays(&mut batch, run);
             for entry in run.entries() {
                 self.take_fact(
                     &mut batch,
@@ -275,6 +277,7 @@ impl<S: Store> Replica<S> {
         }
         let arrival = Arrival { log, from: run.from().next, to: *run.to(), source, ticket };
         self.arrivals.push((Barrier(self.next_barrier), arrival));
+        self.dispute_strays(now, log.compartment, &disputed)?;
         self.erase_more(now)?;
         Ok(Ok(()))
     }
@@ -440,6 +443,7 @@ impl<S: Store> Replica<S> {
             self.introduce_missing(link);
             self.start_new_comparisons(link);
             self.compare_renamed(link);
+            self.tell_endings(link);
         }
         self.renamed.clear();
         self.ask_again();

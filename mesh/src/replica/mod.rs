@@ -23,6 +23,7 @@ mod area;
 mod asking;
 mod author;
 mod basis;
+mod ending;
 mod epochs;
 mod excess;
 mod fork;

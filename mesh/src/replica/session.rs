@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use tearline_crdt::authority::{Coalition, Seat};
+use tearline_crdt::authority::{Coalition, Place, Seat};
 use tearline_crdt::frontier::{LogKey, NodeHash};
 use tearline_crdt::id::{AgencyNo, CoalitionId, CompartmentId, DeviceId, EntryId};
 use tearline_crdt::statement::{Opening, Statement};
@@ -59,6 +59,10 @@ pub(super) struct Session {
     pub(super) early: BTreeMap<LagKey, u64>,
     /// Strays that they lack.
     pub(super) strays: BTreeSet<(CompartmentId, EntryId)>,
+    /// Statements that are still to be told to a device whose standing they ended.
+    pub(super) endings: VecDeque<Place>,
+    /// Areas in which it was told, or is being told.
+    pub(super) ended_in: BTreeSet<CompartmentId>,
     /// Bytes sent and not acknowledged.
     pub(super) unacked: usize,
     /// How many there may be.
@@ -182,6 +186,8 @@ impl<S: Store> Replica<S> {
             said: BTreeMap::new(),
             early: BTreeMap::new(),
             strays: BTreeSet::new(),
+            endings: VecDeque::new(),
+            ended_in: BTreeSet::new(),
             unacked: 0,
             window: Window::START,
             cursor: None,
@@ -411,6 +417,7 @@ impl<S: Store> Replica<S> {
             self.say(link, Frame::Hello { digest, areas });
         }
         self.go_live(link);
+        self.tell_endings(link);
         self.introduce_missing(link);
         let Some(session) = self.sessions.get_mut(&link) else { return };
         let said = std::mem::take(&mut session.said);

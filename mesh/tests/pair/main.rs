@@ -10,6 +10,7 @@ mod alert;
 mod asking;
 mod boxes;
 mod durable;
+mod ended;
 mod excess;
 mod flow;
 mod forger;
