@@ -235,6 +235,7 @@ impl<S: Store> Replica<S> {
         session.accused.remove(&lag_key);
         session.disputed.remove(&lag_key);
         session.declined.remove(&lag_key);
+        session.open.wanted.remove(&lag_key);
         if session.lag.get(&lag_key).is_some_and(|lag| lag.sent >= position.next) {
             session.drop_lag(&lag_key);
         }

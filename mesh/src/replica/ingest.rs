@@ -15,6 +15,7 @@ use tearline_crdt::store::{Batch, Store, StoreError};
 use tearline_crdt::time::Now;
 
 use super::area::Fact;
+use super::lag::lag_key;
 use super::stripped::Content;
 use super::{Barrier, Event, Link, Output, Replica, Room, Ticket};
 use crate::fault::PeerFault;
@@ -409,6 +410,7 @@ impl<S: Store> Replica<S> {
             }
         }
         answered.into_iter().for_each(|link| self.mark_in_sync(link));
+        self.mark_settled();
         Ok(())
     }
 
@@ -421,6 +423,7 @@ impl<S: Store> Replica<S> {
         let Arrival { log, from, to, source, ticket } = arrival;
         let device = source.and_then(|link| self.sessions.get(&link)).map(|s| s.device);
         self.advertise(log, *to);
+        self.arrived_here(&lag_key(log.compartment, key), to.next);
         if !self.logbook.has_excess(log.compartment, log.device) {
             self.note_moved(log.compartment, key, *from, to.next, device);
         }

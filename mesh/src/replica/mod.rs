@@ -29,6 +29,7 @@ mod excess;
 mod fork;
 mod govern;
 mod ingest;
+mod insync;
 mod join;
 mod lag;
 mod names;

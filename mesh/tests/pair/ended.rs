@@ -164,6 +164,30 @@ fn what_an_ended_device_was_told_it_passes_on_and_it_ends_in_its_log() {
     }
 }
 
+#[test]
+fn who_was_closed_in_one_compartment_is_told_there_and_in_sync_with_all_else() {
+    let (mut world, coalition) = stage();
+    let unit = keys(5).id();
+    let all = world.open(2, coalition, &[1, 3]);
+    world.meet(4, 2);
+    let now = world.now();
+    world.peers[2].replica.revoke(now, all, unit, vec![]).unwrap();
+    world.drain(2);
+    world.settle();
+    world.meet(0, 2);
+    world.meet(4, 0);
+    let closed = |world: &World, peer: usize| {
+        world.peers[peer].replica.compartment(all).unwrap().right(&unit).is_none()
+    };
+    assert!(closed(&world, 4) && closed(&world, 0));
+    assert!(world.peers[4].replica.coalition(coalition).unwrap().live(&unit).is_some());
+    assert!(world.digests_equal(0, 4));
+    world.peers.iter_mut().for_each(|peer| peer.sent.clear());
+    world.meet(4, 0);
+    let bytes: usize = world.peers.iter().flat_map(|p| &p.sent).map(Vec::len).sum();
+    assert!(bytes <= 40, "{bytes} bytes");
+}
+
 /// The only entry of a run, as it travels alone.
 fn alone(run: &VerifiedRun, head_of: &World, log: &tearline_crdt::id::LogId) -> Stray {
     let replica = &head_of.peers[2].replica;
