@@ -20,6 +20,7 @@ mod history;
 mod hostile;
 mod insync;
 mod joining;
+mod member;
 mod pieces;
 mod receipts;
 mod refusals;
