@@ -199,6 +199,7 @@ impl<S: Store> Replica<S> {
             let ticket = rest.is_empty().then_some(ticket);
             self.take(now, &run, None, ticket, std::mem::take(&mut beside))??;
         }
+        self.conclude(now)?;
         Ok(ticket)
     }
 
@@ -234,6 +235,7 @@ impl<S: Store> Replica<S> {
         mut audience: Vec<AgencyNo>,
         name: &str,
     ) -> Result<Done<CompartmentId>, ActError> {
+        self.conclude(now)?;
         audience.sort_unstable();
         audience.dedup();
         let coalition = self.coalition(coalition_id).ok_or(ActError::NoCoalition)?;
@@ -317,6 +319,7 @@ impl<S: Store> Replica<S> {
         drafts: Vec<Draft>,
     ) -> Result<Done<Vec<Written>>, ActError> {
         self.needs(Room::Everything)?;
+        self.conclude(now)?;
         let log = self.own_log(id, class);
         let compartment = self.compartment(id).ok_or(ActError::NoCompartment)?;
         let own = self.device();

@@ -23,11 +23,13 @@ mod area;
 mod asking;
 mod author;
 mod basis;
+mod ending;
 mod epochs;
 mod excess;
 mod fork;
 mod govern;
 mod ingest;
+mod insync;
 mod join;
 mod lag;
 mod names;
@@ -255,6 +257,8 @@ pub struct Replica<S> {
     renamed: BTreeSet<CompartmentId>,
     /// Areas whose statements changed since their answers were drawn.
     stale: BTreeSet<CompartmentId>,
+    /// How often answers were drawn since the start.
+    drawn: u64,
     /// Compartments in which words about records may not have been carried out.
     said: BTreeSet<CompartmentId>,
     /// Those where receipts are open because entries wait for keys.
@@ -351,6 +355,7 @@ impl<S: Store> Replica<S> {
             strays: Vec::new(),
             renamed: BTreeSet::new(),
             stale: BTreeSet::new(),
+            drawn: 0,
             said: BTreeSet::new(),
             awaiting: BTreeSet::new(),
             heard: BTreeMap::new(),
@@ -388,7 +393,10 @@ impl<S: Store> Replica<S> {
         }
         self.wall = now.wall;
         self.spent = 0;
-        if self.room > Room::Nothing {
+        if !matches!(input, Input::Frame { .. } | Input::Sent { .. }) {
+            self.conclude(now)?;
+        }
+        if self.room > Room::Nothing && self.stale.is_empty() {
             self.go_on(now)?;
         }
         match input {
@@ -407,7 +415,8 @@ impl<S: Store> Replica<S> {
             Input::Room { room } => self.on_room(now, room)?,
             Input::Tick => self.judge_later(now)?,
         }
-        if self.room > Room::Nothing {
+        // What is done here of itself is done by what was drawn.
+        if self.room > Room::Nothing && self.stale.is_empty() {
             self.obey(now)?;
             self.seal_missing(now)?;
             self.rotate_due(now)?;
@@ -514,6 +523,13 @@ impl<S: Store> Replica<S> {
     #[must_use]
     pub const fn logbook(&self) -> &Logbook {
         &self.logbook
+    }
+
+    /// How often what follows from statements was drawn since the start: once for all that came between
+    /// two flushes, unless something had to be judged by them.
+    #[must_use]
+    pub const fn times_drawn(&self) -> u64 {
+        self.drawn
     }
 
     /// All coalitions and compartments, by id.

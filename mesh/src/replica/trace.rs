@@ -296,7 +296,7 @@ impl<S: Store> Replica<S> {
             && session.started.contains(&log.compartment)
         {
             let declined = session.declined.contains(&key);
-            return !declined && session.in_sync
+            return !declined && session.is_in_sync()
                 || session.lag.get(&key).is_some_and(|lag| lag.acked > seq);
         }
         let memory = self.memories.get(device).filter(|memory| memory.digest.is_some());

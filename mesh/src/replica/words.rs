@@ -61,6 +61,16 @@ impl Done {
     }
 }
 
+/// A record of which something is to be carried out.
+struct Task {
+    genesis: EntryId,
+    /// Which it is, if its genesis can be opened.
+    record: Option<RecordId>,
+    state: RecordState,
+    /// What is carried out then.
+    asked: Done,
+}
+
 /// Most chunks that a search passes over for one input; it may have to open each, 8 kB.
 const CHUNKS_PER_INPUT_MAX: usize = 1_024;
 /// Most records of which one input carries out what was said.
@@ -140,12 +150,18 @@ impl<S: Store> Replica<S> {
         }
         let geneses: Vec<EntryId> =
             self.areas.get(&id).map_or(Vec::new(), |area| area.spoken.keys().copied().collect());
-        let mut carried = 0;
+        let mut tasks = Vec::new();
         for genesis in geneses {
-            carried += usize::from(self.carry_out(now, id, genesis)?);
-            if carried >= RECORDS_PER_INPUT_MAX {
-                return Ok(false);
+            tasks.extend(self.task(now, id, genesis)?);
+            if tasks.len() >= RECORDS_PER_INPUT_MAX {
+                break;
             }
+        }
+        // What an erasure missed is read from the record, and so before that is destroyed.
+        self.add_missed(now, id, &tasks)?;
+        tasks.iter().try_for_each(|task| self.carry_out(now, id, task))?;
+        if tasks.len() >= RECORDS_PER_INPUT_MAX {
+            return Ok(false);
         }
         self.destroy_listed(now, id)?;
         self.erase_more(now)?;
@@ -196,16 +212,15 @@ impl<S: Store> Replica<S> {
         Ok(over && begins)
     }
 
-    /// Shows, hides or destroys a record as it stands now, if that was not done; whether it was to be
-    /// done.
-    fn carry_out(
+    /// What is to be done about a record as it stands now, if that was not done.
+    fn task(
         &mut self,
         now: Now,
         id: CompartmentId,
         genesis: EntryId,
-    ) -> Result<bool, StoreError> {
+    ) -> Result<Option<Task>, StoreError> {
         let spoken = self.areas.get_mut(&id).and_then(|area| area.spoken.get_mut(&genesis));
-        let Some(spoken) = spoken else { return Ok(false) };
+        let Some(spoken) = spoken else { return Ok(None) };
         if spoken.seen.is_some_and(|seen| seen > now.wall) {
             // The clock was ahead when it was heard: the delay runs from now on.
             spoken.seen = Some(now.wall);
@@ -214,7 +229,7 @@ impl<S: Store> Replica<S> {
             self.apply(batch)?;
         }
         let spoken = self.areas.get(&id).and_then(|area| area.spoken.get(&genesis)).copied();
-        let Some(Spoken { place: Some((log, seq)), done, .. }) = spoken else { return Ok(false) };
+        let Some(Spoken { place: Some((log, seq)), done, .. }) = spoken else { return Ok(None) };
         let standings = Standings { areas: &self.areas, own: self.keys.id(), now: now.wall };
         let state = standings.state(&log, &genesis);
         if state.erased.is_none()
@@ -225,12 +240,15 @@ impl<S: Store> Replica<S> {
         // What is destroyed stays so, whoever holds it afterwards.
         let asked = Done(Done::of(&state).0 | done.0 & Done::ERASED);
         if asked == done {
-            return Ok(false);
+            return Ok(None);
         }
         let record = self.at_desk(now, |_, desk| record_at(desk, &log, seq))?;
-        if let (Some(_), Some(record)) = (state.erased, record) {
-            self.add_missed(now, id, genesis, record)?;
-        }
+        Ok(Some(Task { genesis, record, state, asked }))
+    }
+
+    /// Shows, hides or destroys a record.
+    fn carry_out(&mut self, now: Now, id: CompartmentId, task: &Task) -> Result<(), StoreError> {
+        let Task { genesis, record, state, asked } = *task;
         let mut batch = Batch::default();
         self.at_desk(now, |shelf, desk| match (state.erased, record) {
             (Some(statement), Some(record)) => {
@@ -249,27 +267,51 @@ impl<S: Store> Replica<S> {
             // Entries of it that came without their content are explained now.
             self.ask_again();
         }
-        Ok(true)
+        Ok(())
     }
 
-    /// Adds entries of the own agency's devices that an erasure did not list, so that relays destroy
-    /// them, too: each device its own, and a desk those of all.
+    /// Adds entries of the own agency's devices that erasures did not list, so that relays destroy
+    /// them, too: each device its own, and a desk those of all. All records at once, because what
+    /// follows from statements is drawn from all that are held.
     fn add_missed(
         &mut self,
         now: Now,
         id: CompartmentId,
-        genesis: EntryId,
-        record: RecordId,
+        tasks: &[Task],
     ) -> Result<(), StoreError> {
-        let own = self.device();
-        let Some(compartment) = self.compartment(id) else { return Ok(()) };
-        let Some(standing) = compartment.live(&own) else { return Ok(()) };
-        if standing.right() < Right::Write {
+        let mut statements = Statements::new();
+        for task in tasks {
+            if let (Some(_), Some(record)) = (task.state.erased, task.record) {
+                let missed = self.missed(id, record);
+                statements.extend(missed.chunks(ERASED_ENTRIES_MAX).map(|entries| {
+                    let (genesis, entries) = (task.genesis, entries.to_vec());
+                    (Statement::EraseAlso { genesis, entries }, None)
+                }));
+            }
+        }
+        if statements.is_empty() {
             return Ok(());
         }
+        match self.state(now, id, statements) {
+            Err(ActError::Store(error)) => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// The entries of a record that this device is to add to its erasure.
+    fn missed(&mut self, id: CompartmentId, record: RecordId) -> Vec<EntryId> {
+        let own = self.device();
+        let Some(standing) = self.compartment(id).and_then(|c| c.live(&own)) else {
+            return Vec::new();
+        };
+        if standing.right() < Right::Write {
+            return Vec::new();
+        }
         let (desk, agency) = (standing.desk, standing.agency);
-        let Ok(Some(detail)) = self.records(|reader| reader.show(record)) else { return Ok(()) };
-        let Some(compartment) = self.compartment(id) else { return Ok(()) };
+        let Ok(Some(detail)) = self.records(|reader| reader.show(record)) else {
+            return Vec::new();
+        };
+        let Some(compartment) = self.compartment(id) else { return Vec::new() };
         let mine =
             |log: &LogId| log.device == own || desk && compartment.originator(log) == Some(agency);
         let missed: BTreeSet<EntryId> = detail
@@ -278,18 +320,7 @@ impl<S: Store> Replica<S> {
             .filter(|entry| mine(&entry.log) && !compartment.is_listed(&entry.id))
             .map(|entry| entry.id)
             .collect();
-        let missed: Vec<EntryId> = missed.into_iter().collect();
-        let statements: Statements = missed
-            .chunks(ERASED_ENTRIES_MAX)
-            .map(|entries| (Statement::EraseAlso { genesis, entries: entries.to_vec() }, None))
-            .collect();
-        if statements.is_empty() {
-            return Ok(());
-        }
-        match self.state(now, id, statements) {
-            Err(ActError::Store(error)) => Err(error),
-            _ => Ok(()),
-        }
+        missed.into_iter().collect()
     }
 
     /// Something is to be destroyed then.

@@ -693,7 +693,6 @@ fn caveats(issue: &shape::GrantIssue) -> Result<Caveats, Failure> {
         not_before_ms: time(&issue.not_before)?,
         not_after_ms: time(&issue.not_after)?,
         quota_bytes: None,
-        incarnations: None,
         may_delegate: issue.delegate,
         history: issue.history,
     })

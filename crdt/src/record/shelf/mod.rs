@@ -658,7 +658,7 @@ impl<'w, 'd> Work<'w, 'd> {
         Ok(())
     }
 
-    /// Builds a thread anew, once all of this pass is listed.
+    /// Builds a thread anew, once all of this pass is listed; shows the record, or removes it.
     fn rebuild(&mut self, shelf: &mut Shelf, record: RecordId) -> Result<(), StoreError> {
         let Some(mut listing) = self.listings.remove(&record) else { return Ok(()) };
         if !shelf.erased.contains_key(&record) {
@@ -670,15 +670,22 @@ impl<'w, 'd> Work<'w, 'd> {
                 shelf.bury(self.batch, record, places.collect(), stone);
                 self.desk.projection.erased(self.desk.store, self.batch, &record)?;
             } else {
-                let shown = self.show_thread(&thread, &mut listing)?;
-                if !shown && listing.version > 0 {
-                    listing.version += 1;
-                    self.desk.projection.removed(self.desk.store, self.batch, &record)?;
+                if !self.show_thread(&thread, &mut listing)? {
+                    self.remove(record, &mut listing)?;
                 }
                 shelf.threads.keep(record, thread);
             }
         }
         self.listings.insert(record, listing);
+        Ok(())
+    }
+
+    /// Shows a record no more, if it was ever shown.
+    fn remove(&mut self, record: RecordId, listing: &mut Listing) -> Result<(), StoreError> {
+        if listing.version > 0 {
+            listing.version += 1;
+            self.desk.projection.removed(self.desk.store, self.batch, &record)?;
+        }
         Ok(())
     }
 
@@ -719,7 +726,8 @@ impl<'w, 'd> Work<'w, 'd> {
     /// Writes what follows; returns the work that was done.
     fn finish(mut self, shelf: &mut Shelf) -> Result<usize, StoreError> {
         self.judge_pending(shelf)?;
-        if let Some(span) = self.disclosable.take() {
+        let disclosable = self.disclosable.take();
+        if let Some(span) = disclosable.clone() {
             for record in disclosed::records(self.desk.store, &self.log, span)? {
                 self.stale.insert(record);
                 if !self.listings.contains_key(&record)
@@ -730,7 +738,11 @@ impl<'w, 'd> Work<'w, 'd> {
             }
         }
         for record in std::mem::take(&mut self.stale) {
-            self.rebuild(shelf, record)?;
+            if self.spent < later::PASS_WORK_MAX {
+                self.rebuild(shelf, record)?;
+            } else {
+                self.defer_stale(shelf, &record, disclosable.as_ref());
+            }
         }
         if let Some(span) = self.deferred.take() {
             shelf.leave(self.batch, self.no, span);

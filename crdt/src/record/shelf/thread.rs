@@ -491,6 +491,9 @@ impl Thread {
         payload: &[u8],
         standings: &dyn Standings,
     ) -> (Verdict, Option<Judged>) {
+        if opened.log.class == Class::Flash && self.builds_on_less_urgent(opened) {
+            return (Verdict::Void(Fault::Flash), None);
+        }
         let outcome = match opened.header.kind {
             EntryKind::GENESIS => match self.judge_genesis(opened, payload, standings) {
                 Ok(Err(quarantine)) => return (Verdict::Quarantined(quarantine), None),
@@ -512,6 +515,15 @@ impl Thread {
             Ok(None) => (Verdict::Materialised, None),
             Err(fault) => (Verdict::Void(fault), None),
         }
+    }
+
+    /// Whether an entry waits for one that is no flash. A restriction waits for nothing.
+    fn builds_on_less_urgent(&self, opened: &Opened) -> bool {
+        if self.slots.get(&opened.place).is_some_and(|slot| slot.restricts) {
+            return false;
+        }
+        let mut deps = self.deps_of(opened).filter_map(|place| self.slots.get(&place));
+        deps.any(|slot| slot.opened.log.class != Class::Flash)
     }
 
     fn judge_genesis(

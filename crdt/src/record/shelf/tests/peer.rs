@@ -232,6 +232,11 @@ impl Peer {
         self.shown.0[record].clone()
     }
 
+    /// How many records are projected.
+    pub(super) fn rows(&self) -> usize {
+        self.shown.0.len()
+    }
+
     /// Takes up to `entries` further entries of a log from another peer, as the wire carries them.
     pub(super) fn pull(&mut self, from: &Self, log: &LogId, entries: u64) -> Option<VerifiedRun> {
         let head = self.logbook.head(log);
