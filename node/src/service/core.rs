@@ -506,6 +506,10 @@ impl Core {
             }
             return;
         }
+        if let Event::JoinRefused { inviter, refusal } = &event {
+            // Who asked may not wait for it any more.
+            tracing::warn!(inviter = %inviter.short(), %refusal, "the inviter refused");
+        }
         tracing::debug!(?event, "replica");
         self.standings_moved |= matches!(event, Event::StandingsChanged(_));
         let mut waiters = std::mem::take(&mut self.joins);

@@ -16,6 +16,7 @@ use super::Failure;
 use super::index::Tip;
 use super::run::Extent;
 use super::seal::{Kind, NONCE_BYTES, Sealer, TAG_BYTES};
+use crate::files::regular;
 
 /// Bytes before the first value: a magic, the store's id, and the last [`ValuesFile::confirm`]ation.
 pub(super) const HEADER_BYTES: usize = 128;
@@ -112,7 +113,8 @@ pub(super) struct ValuesFile {
 impl ValuesFile {
     /// Makes a new file with nothing but its header. What was there is gone.
     pub(super) fn create(path: &Path, id: &StoreId) -> io::Result<()> {
-        let file = OpenOptions::new().create(true).write(true).truncate(true).open(path)?;
+        let mut options = OpenOptions::new();
+        let file = regular(options.create(true).write(true).truncate(true), path)?;
         file.write_all_at(&header(id), 0)?;
         file.set_len(HEADER_BYTES as u64)?;
         file.sync_all()
@@ -120,7 +122,7 @@ impl ValuesFile {
 
     /// Opens the file of the store with this id; `None` if it is not that store's.
     pub(super) fn open(path: &Path, id: &StoreId) -> io::Result<Option<Self>> {
-        let file = OpenOptions::new().read(true).write(true).open(path)?;
+        let file = regular(OpenOptions::new().read(true).write(true), path)?;
         file.sync_all()?;
         let end = file.metadata()?.len();
         let mut found = header(&StoreId::default());
