@@ -7,7 +7,7 @@
 //! memory to a page of keys, and from there to the value.
 //!
 //! - `seal`: how values are sealed, and why a damaged one is noticed.
-//! - `values`: the file, and how scrubbed values are overwritten in it.
+//! - `values`: the file, and how scrubbed values are overwritten in it. `zeroed`: what need not be.
 //! - `run`: packed keys. `index`: what sled holds. `layers`: what a key holds now.
 //! - `open`: what is looked at before anything is changed.
 //! - `flush`: the order of writes, merging, and free space.
@@ -27,6 +27,7 @@ mod spare;
 #[cfg(test)]
 mod tests;
 mod values;
+mod zeroed;
 
 use std::fs::{self, File, TryLockError};
 use std::io;

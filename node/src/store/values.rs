@@ -16,6 +16,7 @@ use super::Failure;
 use super::index::Tip;
 use super::run::Extent;
 use super::seal::{Kind, NONCE_BYTES, Sealer, TAG_BYTES};
+use super::zeroed::Zeroed;
 use crate::files::regular;
 
 /// Bytes before the first value: a magic, the store's id, and the last [`ValuesFile::confirm`]ation.
@@ -106,8 +107,13 @@ pub(super) struct ValuesFile {
     dirty: bool,
     /// Bytes placed since free space was last worked out.
     placed_bytes: u64,
+    /// What holds nothing but zeros.
+    zeroed: Zeroed,
     #[cfg(test)]
     pub(super) fault: Option<Fault>,
+    /// Bytes overwritten so far.
+    #[cfg(test)]
+    pub(super) overwritten_bytes: u64,
 }
 
 impl ValuesFile {
@@ -133,6 +139,8 @@ impl ValuesFile {
         if found != header(id) {
             return Ok(None);
         }
+        let mut zeroed = Zeroed::default();
+        zeroed.add(end, u64::MAX);
         Ok(Some(Self {
             file: Arc::new(file),
             short: Region::default(),
@@ -143,8 +151,11 @@ impl ValuesFile {
             buffer_at: 0,
             dirty: false,
             placed_bytes: 0,
+            zeroed,
             #[cfg(test)]
             fault: None,
+            #[cfg(test)]
+            overwritten_bytes: 0,
         }))
     }
 
@@ -230,6 +241,11 @@ impl ValuesFile {
                 at += n as u64;
             }
             self.dirty = true;
+            self.zeroed.add(*offset, offset.saturating_add(*len));
+            #[cfg(test)]
+            {
+                self.overwritten_bytes += len;
+            }
         }
         self.sync()
     }
@@ -242,8 +258,8 @@ impl ValuesFile {
         self.set_free(free, end)
     }
 
-    /// As [`ValuesFile::reclaim`], and overwrites what is free before it is used again or goes back
-    /// to the file system.
+    /// As [`ValuesFile::reclaim`], and overwrites what is free and not known to be zero before it is
+    /// used again or goes back to the file system.
     pub(super) fn forget(&mut self, used: Vec<(u64, u64)>) -> Result<(), Failure> {
         self.write_buffer()?;
         let (free, end) = self.find_free(used)?;
@@ -252,8 +268,10 @@ impl ValuesFile {
             .metadata()
             .map_err(|cause| Failure::medium("measuring the values file", cause))?
             .len();
-        let mut stretches: Vec<(u64, u64)> = free.iter().map(|(gap, at)| (*at, *gap)).collect();
-        stretches.push((end, file_end.saturating_sub(end)));
+        let tail = (end, file_end.saturating_sub(end));
+        let stretches = free.iter().map(|(gap, at)| (*at, *gap)).chain([tail]);
+        let stretches: Vec<(u64, u64)> =
+            stretches.flat_map(|(offset, len)| self.zeroed.others(offset, len)).collect();
         self.scrub(&stretches)?;
         self.set_free(free, end)
     }
@@ -282,6 +300,7 @@ impl ValuesFile {
     fn set_free(&mut self, free: BTreeSet<(u64, u64)>, end: u64) -> Result<(), Failure> {
         if self.end - end >= TAIL_BYTES_MIN {
             self.attempt("shortening the values file", |file| file.set_len(end))?;
+            self.zeroed.add(end, u64::MAX);
         }
         self.free = free;
         (self.short, self.long) = (Region::default(), Region::default());
@@ -305,6 +324,7 @@ impl ValuesFile {
         }
         let offset = region.at;
         region.at += len;
+        self.zeroed.remove(offset, region.at);
         *(if short { &mut self.short } else { &mut self.long }) = region;
         offset
     }
