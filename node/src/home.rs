@@ -12,9 +12,7 @@
 //!   control.sock   where the daemon answers
 //! ```
 
-mod anew;
 mod key_file;
-mod leftovers;
 
 use std::env;
 use std::ffi::OsString;
@@ -28,7 +26,6 @@ use std::process;
 
 use tearline_crdt::hash::sha256;
 
-pub use self::anew::Condition;
 pub use self::key_file::{Agency, Identity, KeyFileError};
 pub(crate) use self::key_file::{Kept, check_name};
 use crate::failure::Failure;
@@ -223,7 +220,10 @@ impl Home {
         Agency::method(&self.agency_key())
     }
 
-    fn read_device(&self, opener: &mut Opener) -> Result<(Identity, Protection), Failure> {
+    pub(crate) fn read_device(
+        &self,
+        opener: &mut Opener,
+    ) -> Result<(Identity, Protection), Failure> {
         self.check_root()?;
         Identity::read(&self.device_key(), opener)?.ok_or_else(|| self.no_identity())
     }

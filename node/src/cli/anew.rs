@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 use super::context::Context;
 use super::output::Outcome;
 use super::render::facts;
+use crate::anew::Condition;
 use crate::failure::Failure;
-use crate::home::Condition;
 
 #[derive(Args, Debug)]
 pub(super) struct Anew {

@@ -6,11 +6,12 @@ use std::fs::{self, File};
 use std::io;
 use std::path::PathBuf;
 
-use super::{Home, Lock, anew};
+use crate::anew;
 use crate::failure::Failure;
 use crate::files::{
     RANDOM_NAME_DIGITS, create_private, new_private_file, overwrite, regular, sync_parent,
 };
+use crate::home::{Home, Lock};
 
 /// Stands in a store from the first step of a restore to the last.
 const RESTORING: &str = "restoring";
@@ -19,7 +20,7 @@ const SECRETS: [&str; 3] = ["device.key", "agency.key", anew::KEY];
 
 impl Home {
     /// Overwrites and removes what was to become a file of secrets, and was not moved there.
-    pub(super) fn sweep(&self, _lock: &Lock) -> Result<(), Failure> {
+    pub(crate) fn sweep(&self, _lock: &Lock) -> Result<(), Failure> {
         for folder in [self.root().to_owned(), self.store()] {
             for left in fs::read_dir(&folder).into_iter().flatten().flatten() {
                 if is_leftover(&left.file_name().to_string_lossy()) {

@@ -19,14 +19,14 @@ use std::path::{Path, PathBuf};
 use tearline_crdt::codec::{DecodeError, Reader, Write as _};
 use zeroize::Zeroize as _;
 
-use super::{Home, Kept, Lock};
 use crate::failure::Failure;
 use crate::files::{overwrite, regular, replace_secret, sync_parent, write_atomically};
+use crate::home::{Home, Kept, Lock};
 use crate::protection::{Opener, Protection};
 use crate::store::{self, Checked, OpenError, StoreKey};
 
 /// The key of a store that is moved aside, in its folder.
-pub(super) const KEY: &str = "store.key";
+pub(crate) const KEY: &str = "store.key";
 /// How the names of stores begin that were moved aside.
 const ASIDE_PREFIX: &str = "store.damaged-";
 
@@ -144,7 +144,7 @@ impl Home {
     }
 
     /// Writes the keys of old stores again under another protection.
-    pub(super) fn protect_old_keys(
+    pub(crate) fn protect_old_keys(
         &self,
         opener: &mut Opener,
         protection: &Protection,
