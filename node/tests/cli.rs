@@ -607,6 +607,51 @@ fn a_backup_needs_something_to_be_sealed_under_and_a_home_at_rest() {
     assert_ne!(id["data"]["incarnation"], restored["data"]["incarnation"]);
 }
 
+/// A restore is killed as soon as each of the things is there that it makes, and said again.
+#[test]
+fn a_restore_that_was_killed_is_said_again() {
+    let files = folder();
+    let path = |name: &str| files.path().join(name).display().to_string();
+    let home = files.path().join("home");
+    assert_eq!(code(&tearline(&home, &["init", "--agency", "A", "--country", "NE"])), 0);
+    drop(Daemon::start(&home));
+    let (file, key) = (path("backup"), path("key"));
+    let made = tearline(&home, &["backup", "create", &file, "--new-key-file", &key]);
+    assert_eq!(code(&made), 0, "{}", stderr(&made));
+    let restore = ["backup", "restore", &file, "--key-file", &key, "--in-clear"];
+    let mut broke_off = 0;
+    let made = ["store/restoring", "store/values", "store/index", "agency.key", "device.key"];
+    for (n, made) in made.into_iter().enumerate() {
+        let new = files.path().join(n.to_string());
+        let mut child = Command::new(PROGRAM)
+            .env("TEARLINE_HOME", &new)
+            .args(restore)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        while !new.join(made).exists() && child.try_wait().unwrap().is_none() {
+            std::hint::spin_loop();
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        if !new.join("device.key").exists() {
+            broke_off += 1;
+            let early = tearline(&new, &["run"]);
+            assert_eq!(code(&early), 1, "{}", stderr(&early));
+            assert!(stderr(&early).contains("broke off"), "{}", stderr(&early));
+            let init = tearline(&new, &["init", "--unit", "KILO"]);
+            assert_eq!(code(&init), 1, "{}", stderr(&init));
+            let again = tearline(&new, &restore);
+            assert_eq!(code(&again), 0, "killed at {made}: {}", stderr(&again));
+        }
+        drop(Daemon::start(&new));
+        assert!(!new.join("store/restoring").exists());
+        assert_eq!(code(&tearline(&new, &["doctor"])), 0);
+    }
+    assert!(broke_off > 0, "no restore was caught in the middle");
+}
+
 #[test]
 fn settings_are_shown_changed_and_checked() {
     let home = initialised();
