@@ -142,8 +142,7 @@ fn fill(
 ) -> Result<Restored, Failure> {
     let mut store_key = Zeroizing::new([0; 32]);
     random(store_key.as_mut_slice())?;
-    let mut store = SledStore::open(&home.store(), &StoreKey::new(*store_key))
-        .map_err(|error| Failure::failed(error.to_string()))?;
+    let mut store = SledStore::open(&home.store(), &StoreKey::new(*store_key))?;
     let mut counts = Counts::default();
     let (mut batch, mut batch_bytes) = (Batch::default(), 0);
     let head = read(file, opener, |space, key, value| {
