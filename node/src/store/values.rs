@@ -263,17 +263,17 @@ impl ValuesFile {
     pub(super) fn forget(&mut self, used: Vec<(u64, u64)>) -> Result<(), Failure> {
         self.write_buffer()?;
         let (free, end) = self.find_free(used)?;
-        let file_end = self
-            .file
-            .metadata()
-            .map_err(|cause| Failure::medium("measuring the values file", cause))?
-            .len();
-        let tail = (end, file_end.saturating_sub(end));
-        let stretches = free.iter().map(|(gap, at)| (*at, *gap)).chain([tail]);
-        let stretches: Vec<(u64, u64)> =
-            stretches.flat_map(|(offset, len)| self.zeroed.others(offset, len)).collect();
+        let gaps = free.iter().flat_map(|(gap, at)| self.zeroed.others(*at, *gap));
+        let stretches: Vec<(u64, u64)> = gaps.chain(self.tail(end)?).collect();
         self.scrub(&stretches)?;
         self.set_free(free, end)
+    }
+
+    /// What may hold something from here to the file's end.
+    fn tail(&self, from: u64) -> Result<Vec<(u64, u64)>, Failure> {
+        let found = self.file.metadata();
+        let found = found.map_err(|cause| Failure::medium("measuring the values file", cause))?;
+        Ok(self.zeroed.others(from, found.len().saturating_sub(from)))
     }
 
     /// The free stretches, by length, and where the part in use ends.
@@ -299,6 +299,9 @@ impl ValuesFile {
 
     fn set_free(&mut self, free: BTreeSet<(u64, u64)>, end: u64) -> Result<(), Failure> {
         if self.end - end >= TAIL_BYTES_MIN {
+            // What goes back to the file system is out of reach of every later pass.
+            let tail = self.tail(end)?;
+            self.scrub(&tail)?;
             self.attempt("shortening the values file", |file| file.set_len(end))?;
             self.zeroed.add(end, u64::MAX);
         }
@@ -462,6 +465,7 @@ mod tests {
         }
         file.sync().unwrap();
         file.reclaim(Vec::new()).unwrap();
+        assert_eq!(file.overwritten_bytes, 5 * 400_016, "it holds nothing by then");
         let len = std::fs::metadata(dir.path().join("values")).unwrap().len();
         assert_eq!(len, HEADER_BYTES as u64);
     }
