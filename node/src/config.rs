@@ -1,7 +1,6 @@
 //! The settings: `config.toml` in the home folder, every one of them with a default, none of them
 //! unknown. A mistake is named with its line and with what was probably meant.
 
-use std::fs;
 use std::io;
 
 use serde::{Deserialize, Serialize};
@@ -9,7 +8,7 @@ use tearline_mesh::net;
 use toml_edit::{DocumentMut, Item, Value};
 
 use crate::failure::Failure;
-use crate::files::write_atomically;
+use crate::files::{read_text, write_atomically};
 use crate::home::Home;
 use crate::length;
 use crate::logging;
@@ -115,7 +114,7 @@ impl Config {
     /// The settings of a home; the defaults where it has no file.
     pub fn read(home: &Home) -> Result<Self, Failure> {
         let path = home.config();
-        Self::parse(&read_text(home)?).map_err(|failure| Failure {
+        Self::parse(&read_settings(home)?).map_err(|failure| Failure {
             what: format!("{}: {}", path.display(), failure.what),
             ..failure
         })
@@ -148,7 +147,7 @@ impl Config {
     /// `values` are TOML, or plain text where a text is wanted; a list takes any number of them.
     /// Nothing is written if the result would not be valid.
     pub fn set(home: &Home, key: &str, values: &[String]) -> Result<Self, Failure> {
-        let text = changed(&read_text(home)?, key, values)?;
+        let text = changed(&read_settings(home)?, key, values)?;
         let config = Self::parse(&text)?;
         write_atomically(&home.config(), text.as_bytes())?;
         Ok(config)
@@ -205,13 +204,12 @@ pub fn check_address(text: &str) -> Result<(), Failure> {
         .hint("as in /ip4/192.0.2.7/tcp/4001 or /dns/peer.example/udp/4001/quic-v1"))
 }
 
-fn read_text(home: &Home) -> Result<String, Failure> {
+fn read_settings(home: &Home) -> Result<String, Failure> {
     let path = home.config();
-    match fs::read_to_string(&path) {
-        Ok(text) => Ok(text),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(String::new()),
-        Err(error) => Err(Failure::io(format_args!("cannot read {}", path.display()), &error)),
+    if path.symlink_metadata().is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
+        return Ok(String::new());
     }
+    read_text(&path, CONFIG_BYTES_MAX)
 }
 
 /// The text with one setting changed.
@@ -335,6 +333,8 @@ fn line_of(text: &str, at: usize) -> usize {
     1 + text.bytes().take(at).filter(|byte| *byte == b'\n').count()
 }
 
+/// Longest settings file.
+pub(crate) const CONFIG_BYTES_MAX: usize = 256 * 1024;
 /// Shortest time between two epochs, and the longest that is taken: ten years.
 const ROTATE_AFTER_S_MIN: u64 = 3_600;
 const ROTATE_AFTER_S_MAX: u64 = 3_650 * 86_400;
@@ -374,6 +374,8 @@ const TEMPLATE: &str = r#"
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]

@@ -1,5 +1,6 @@
 //! Tearline's daemon and command line.
 
+pub mod anew;
 pub mod backup;
 pub mod cli;
 pub mod config;
@@ -12,6 +13,7 @@ pub mod failure;
 pub mod files;
 pub mod home;
 pub mod index;
+mod leftovers;
 mod length;
 pub mod logging;
 pub mod offline;

@@ -7,6 +7,7 @@ mod first_steps;
 mod fork;
 mod full_disk;
 mod imports;
+mod join;
 mod kill_rounds;
 mod passes;
 mod rebuild;

@@ -201,13 +201,11 @@ fn a_device_is_enrolled_lost_and_read_back_from_quarantine() -> io::Result<()> {
 
     // It comes back in a new life, if the desk says so.
     kilo.kill()?;
-    done(kilo.command(&["doctor", "--rebuild"])?);
+    done(kilo.command(&["doctor", "--new-life"])?);
     let life = text(&done(kilo.command(&["id"])?)["incarnation"]).to_owned();
     kilo.start()?;
     let issue = ["grant", "issue", "--device", "KILO", "--right", "write"];
     done(guard.command(&[&issue[..], &["--readmit", "--incarnation", &life]].concat())?);
-    let invited = done(guard.command(&["device", "enrol", "KILO", "--expires", "1h"])?);
-    done(kilo.command(&["join", text(&invited["invitation"])])?);
     until(|| Ok(kilo.command(&["compartment", "show", "all"])?.code == DONE))?;
     let mut written = String::new();
     until(|| {

@@ -343,7 +343,8 @@ impl<S: Store> Replica<S> {
         let keys = self.epoch_keys.get(&epoch).cloned().ok_or(ActError::NoKeys)?;
         let cipher = LogCipher::new(log, epoch, keys);
         let head = self.logbook.head(&log);
-        let standings = super::Standings { areas: &self.areas, own: self.keys.id(), now: now.wall };
+        let standings =
+            super::Standings { areas: &self.areas, own: self.keys.id(), now: self.reckoning.now() };
         let mut desk = tearline_crdt::record::shelf::Writing {
             store: &self.store,
             logbook: &self.logbook,

@@ -230,7 +230,8 @@ impl<S: Store> Replica<S> {
         mut batch: Batch,
     ) -> Result<Result<(), NotTaken>, StoreError> {
         let log = *run.log();
-        let standings = super::Standings { areas: &self.areas, own: self.keys.id(), now: now.wall };
+        let standings =
+            super::Standings { areas: &self.areas, own: self.keys.id(), now: self.reckoning.now() };
         let screened = if log.class == Class::Authority {
             self.without_retired(run)
         } else {
@@ -342,7 +343,8 @@ impl<S: Store> Replica<S> {
             return Ok(());
         }
         let mut batch = Batch::default();
-        let standings = super::Standings { areas: &self.areas, own: self.keys.id(), now: now.wall };
+        let standings =
+            super::Standings { areas: &self.areas, own: self.keys.id(), now: self.reckoning.now() };
         let mut desk = tearline_crdt::record::shelf::Desk {
             store: &self.store,
             logbook: &self.logbook,
@@ -357,7 +359,7 @@ impl<S: Store> Replica<S> {
 
     /// Destroys what is queued to be, as much as one input may.
     pub(super) fn erase_more(&mut self, now: Now) -> Result<(), StoreError> {
-        while self.spent < WORK_PER_INPUT_MAX && self.shelf.has_erasures() {
+        while self.spent < WORK_PER_INPUT_MAX && self.shelf.has_erasures() && !self.hiding {
             self.spent += ERASURE_WORK;
             let mut batch = Batch::default();
             self.at_desk(now, |shelf, desk| shelf.erase_more(desk, &mut batch))?;

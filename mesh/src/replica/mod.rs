@@ -33,6 +33,7 @@ mod insync;
 mod join;
 mod lag;
 mod names;
+mod reckoning;
 mod refusal;
 mod refusals;
 mod retired;
@@ -73,6 +74,7 @@ pub use schedule::EpochAge;
 pub use session::PeerState;
 pub use trace::{Exposure, Kept, QuarantinedEntry};
 
+use reckoning::{Reckoned, Reckoning};
 use session::{PeerMemory, Session};
 use standings::Standings;
 
@@ -217,9 +219,6 @@ pub struct Counts {
     pub closed: u64,
 }
 
-/// How far the wall clock goes back at once before that is taken for a correction.
-const CLOCK_BACK_MS: u64 = 60_000;
-
 /// Most devices against which faults are counted; those of further ones are in the log alone.
 const FAULTY_DEVICES_MAX: usize = 4_096;
 
@@ -266,7 +265,11 @@ pub struct Replica<S> {
     /// What was carried out, of records of which nothing was heard since the start.
     heard: BTreeMap<EntryId, words::Spoken>,
     /// When the next record is to be destroyed.
-    next_due: Option<WallTime>,
+    next_due: Option<Reckoned>,
+    /// The time that delays count.
+    reckoning: Reckoning,
+    /// Whether records whose day has come are still to be hidden: then nothing is destroyed yet.
+    hiding: bool,
     /// Whether words are being carried out.
     obeying: bool,
     /// The work that the input at hand, or acts since the last, caused beside their own.
@@ -360,6 +363,8 @@ impl<S: Store> Replica<S> {
             awaiting: BTreeSet::new(),
             heard: BTreeMap::new(),
             next_due: None,
+            reckoning: Reckoning::default(),
+            hiding: false,
             obeying: false,
             spent: 0,
             room: Room::default(),
@@ -377,6 +382,7 @@ impl<S: Store> Replica<S> {
         };
         replica.load_epoch_keys()?;
         replica.load_ages()?;
+        replica.load_reckoning()?;
         replica.load_words()?;
         replica.load_areas()?;
         replica.load_excesses()?;
@@ -387,11 +393,8 @@ impl<S: Store> Replica<S> {
     /// no input of a peer causes one.
     pub fn handle(&mut self, now: Now, input: Input) -> Result<(), StoreError> {
         self.clock = now.mono;
-        if now.wall.0.saturating_add(CLOCK_BACK_MS) < self.wall.0 {
-            // What was heard while the clock was ahead is dated anew.
-            self.next_due = Some(now.wall);
-        }
         self.wall = now.wall;
+        self.reckon(now);
         self.spent = 0;
         if !matches!(input, Input::Frame { .. } | Input::Sent { .. }) {
             self.conclude(now)?;
@@ -418,6 +421,7 @@ impl<S: Store> Replica<S> {
         // What is done here of itself is done by what was drawn.
         if self.room > Room::Nothing && self.stale.is_empty() {
             self.obey(now)?;
+            self.note_reckoned_if_due()?;
             self.seal_missing(now)?;
             self.rotate_due(now)?;
         }
@@ -640,7 +644,8 @@ impl<S: Store> Replica<S> {
         &mut self,
         ask: impl FnOnce(&mut tearline_crdt::record::shelf::Reader<'_>) -> T,
     ) -> T {
-        let standings = Standings { areas: &self.areas, own: self.keys.id(), now: self.wall };
+        let standings =
+            Standings { areas: &self.areas, own: self.keys.id(), now: self.reckoning.now() };
         let mut reader =
             self.shelf.reader(&self.store, &self.logbook, &self.epoch_keys, &standings);
         ask(&mut reader)

@@ -256,8 +256,10 @@ impl<S: Store> Replica<S> {
     /// have it destroyed.
     #[must_use]
     pub fn destroyed_from(&self, log: &LogId, genesis: &EntryId) -> Option<WallTime> {
-        let standings = Standings { areas: &self.areas, own: self.keys.id(), now: self.wall };
-        standings.due(log, genesis)
+        let standings =
+            Standings { areas: &self.areas, own: self.keys.id(), now: self.reckoning.now() };
+        let due = standings.due(log, genesis)?;
+        Some(self.reckoning.shown(due, self.wall))
     }
 
     /// What is kept of an erased record; `None` if it is not erased here.

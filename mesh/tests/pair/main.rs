@@ -9,6 +9,7 @@
 mod alert;
 mod asking;
 mod boxes;
+mod delay;
 mod durable;
 mod ended;
 mod excess;

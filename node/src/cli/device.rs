@@ -116,6 +116,7 @@ pub(crate) fn initialise(
     home.create()?;
     let lock = home.lock()?;
     home.refuse_if_initialised()?;
+    home.refuse_if_half_restored()?;
     if !home.config().exists() {
         write_atomically(&home.config(), Config::template(name).as_bytes())?;
     }

@@ -15,6 +15,7 @@ use super::render::{Table, bytes, facts};
 use crate::control::reply::{Exported, Imported};
 use crate::control::{self, Request};
 use crate::failure::{Failure, Kind};
+use crate::files::open_named;
 
 /// A format of files.
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -190,7 +191,7 @@ impl Export {
 
 /// The absolute path of a file that can be read.
 fn readable(path: &Path) -> Result<PathBuf, Failure> {
-    crate::exchange::open(path)?;
+    open_named(path)?;
     absolute(path)
 }
 

@@ -5,6 +5,7 @@
 //! `{"schema":"tearline.VERB/1","data":...}`, and a failure is one document too,
 //! `{"schema":"tearline.error/1","error":...}`. Everything else goes to stderr.
 
+mod anew;
 mod backup;
 mod coalition;
 mod compartment;

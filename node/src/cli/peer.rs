@@ -18,7 +18,9 @@ use crate::length;
 #[command(after_help = "\
 Example:
   tearline join tearline-invitation:01ab...
-  tearline join - < invitation.txt       so that the invitation shows in no list of processes")]
+  tearline join - < invitation.txt       so that the invitation shows in no list of processes
+
+Exit code 7: the inviter has not answered yet, and the daemon goes on asking.")]
 pub(super) struct Join {
     /// The invitation's text; - reads it from stdin
     invitation: String,
@@ -26,6 +28,9 @@ pub(super) struct Join {
     /// agency's root
     #[arg(long, value_name = "FILE")]
     certificate: Option<PathBuf>,
+    /// How long to wait for the inviter: a number and s, m, h or d; the daemon goes on asking afterwards
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = wait)]
+    wait: u32,
 }
 
 impl Join {
@@ -39,7 +44,8 @@ impl Join {
             self.invitation
         };
         let certificate = self.certificate.as_deref().map(offline::certificate).transpose()?;
-        let request = Request::Join(control::Join { invitation, certificate });
+        let wait_s = Some(self.wait);
+        let request = Request::Join(control::Join { invitation, certificate, wait_s });
         let answer = context.ask::<Joined>(request)?;
         let joined = &answer.typed;
         let text = facts([
@@ -48,7 +54,12 @@ impl Join {
             ("by", short(&joined.inviter)),
             ("check", joined.check.clone()),
         ]);
-        Ok(Outcome::new(answer.data, text))
+        let outcome = Outcome::new(answer.data, text);
+        Ok(if joined.already {
+            outcome.hint("this device was in already; the invitation was not used")
+        } else {
+            outcome
+        })
     }
 }
 
@@ -174,6 +185,13 @@ fn seconds(text: &str) -> Result<u64, String> {
     length::read(text, EXPIRES_S_MAX)
 }
 
+/// Reads how long a join waits.
+fn wait(text: &str) -> Result<u32, String> {
+    length::read(text, WAIT_S_MAX).map(|seconds| seconds as u32)
+}
+
+/// Longest time that a join waits.
+const WAIT_S_MAX: u64 = length::DAY_S;
 /// Longest life of an invitation.
 const EXPIRES_S_MAX: u64 = 30 * 86_400;
 /// Longest text of an invitation.

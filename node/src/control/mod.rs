@@ -455,6 +455,9 @@ pub struct Join {
     /// The certificate by which the agency's root made this device a desk, where the root is not here.
     #[serde(default)]
     pub certificate: Option<String>,
+    /// How long to wait for the inviter's answer, in seconds.
+    #[serde(default)]
+    pub wait_s: Option<u32>,
 }
 
 /// Arguments of [`Request::PeerInvite`].

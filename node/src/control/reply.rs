@@ -269,6 +269,8 @@ Joined {
     inviter: String,
     /// The spoken check: the inviter's `device list` shows the same digits.
     check: String,
+    /// Whether this device was in before, and the invitation was not used.
+    already: bool,
 });
 
 shape!(

@@ -13,17 +13,14 @@ mod tests;
 mod utf8;
 
 use std::cell::Cell;
-use std::fs::{self, File};
 use std::io::{self, Read};
 use std::ops::ControlFlow;
-use std::path::Path;
 
 use serde_json::{Map, Value};
 
 use tearline_crdt::bounds::RECORD_DEPTH_MAX;
 use tearline_crdt::record::kind::Kind;
 
-use crate::failure::Failure;
 pub use utf8::NotUtf8;
 
 /// An object that can become a record.
@@ -59,22 +56,6 @@ pub enum Item {
 
 /// Takes items until it breaks.
 pub type Sink<'a> = dyn FnMut(Item) -> ControlFlow<()> + 'a;
-
-/// Opens a file to be read to its end. A pipe or a device is refused: it may never end, and opening
-/// it may wait for ever.
-pub fn open(path: &Path) -> Result<File, Failure> {
-    let shown = path.display();
-    let failed = |error: &io::Error| Failure::io(format!("cannot read {shown}"), error);
-    let kind = fs::metadata(path).map_err(|error| failed(&error))?.file_type();
-    if kind.is_dir() {
-        return Err(Failure::usage(format!("{shown} is a folder; name files")));
-    }
-    if !kind.is_file() {
-        return Err(Failure::usage(format!("{shown} is not a regular file"))
-            .hint("write what it gives to a file first"));
-    }
-    File::open(path).map_err(|error| failed(&error))
-}
 
 /// A file that cannot be read on. What came before it was handed out.
 #[derive(Debug, thiserror::Error)]

@@ -209,9 +209,14 @@ impl Identity {
         };
         random(&mut identity.device_seed)?;
         random(&mut identity.agreement_seed)?;
-        random(&mut identity.store_key)?;
+        identity.renew_store_key()?;
         identity.reincarnate()?;
         Ok(identity)
+    }
+
+    /// The same device with another key for a store that is to be made.
+    pub(crate) fn renew_store_key(&mut self) -> Result<(), Failure> {
+        random(&mut self.store_key)
     }
 
     /// The same device in another life: what it writes from here on is in new logs.

@@ -75,7 +75,7 @@ pub struct Core {
     flushes: SyncSender<Barrier>,
     clock: Clock,
     broken: Option<String>,
-    joins: Vec<JoinWaiter>,
+    join: Option<JoinWaiter>,
     /// Whether standings may have changed since that was noted last.
     standings_moved: bool,
 }
@@ -265,7 +265,7 @@ impl Core {
             flushes,
             clock,
             broken: None,
-            joins: Vec::new(),
+            join: None,
             standings_moved: true,
         })
     }
@@ -297,9 +297,9 @@ impl Core {
         }
     }
 
-    /// Calls `waiter` with every event until it returns true.
+    /// Calls `waiter` with every event until it returns true, or until another takes its place.
     pub fn on_event(&mut self, waiter: JoinWaiter) {
-        self.joins.push(waiter);
+        self.join = Some(waiter);
     }
 
     /// Why nothing more is taken or sent, when the store failed.
@@ -506,12 +506,17 @@ impl Core {
             }
             return;
         }
+        if let Event::JoinRefused { inviter, refusal } = &event {
+            // Who asked may not wait for it any more.
+            tracing::warn!(inviter = %inviter.short(), %refusal, "the inviter refused");
+        }
         tracing::debug!(?event, "replica");
         self.standings_moved |= matches!(event, Event::StandingsChanged(_));
-        let mut waiters = std::mem::take(&mut self.joins);
-        waiters.retain_mut(|waiter| !waiter(&event, &mut self.replica));
-        waiters.append(&mut self.joins);
-        self.joins = waiters;
+        if let Some(mut waiter) = self.join.take()
+            && !waiter(&event, &mut self.replica)
+        {
+            self.join = Some(waiter);
+        }
         if matches!(event, Event::Received { .. }) {
             return;
         }

@@ -21,6 +21,7 @@ mod why;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use serde::Serialize;
 use serde_json::Value;
@@ -188,7 +189,7 @@ impl Service for Tearline {
         match request {
             Request::Status(_) => self.status(),
             Request::Doctor(_) => self.doctor(progress),
-            Request::Join(join) => self.join(&join.invitation, join.certificate.as_deref()),
+            Request::Join(join) => self.join(&join),
             Request::PeerInvite(invite) => self.invite(invite),
             Request::PeerAdd(add) => self.peer_add(&add.address),
             Request::PeerList(_) => {
@@ -427,13 +428,15 @@ impl Tearline {
         })
     }
 
-    /// Dials the inviter and waits for its answer, and then for the coalition's log to arrive.
-    fn join(&self, text: &str, certificate: Option<&str>) -> Result<Value, Failure> {
-        let invitation =
-            Invitation::from_text(text).map_err(|error| Failure::usage(error.to_string()))?;
+    /// Dials the inviter and waits for its answer, and then for the coalition's log to arrive. Where it
+    /// has to wait for too long it says so, and the daemon goes on: the request may have gone out, and
+    /// will until it is answered. Who is in already is told what a join that took place tells.
+    fn join(&self, join: &control::Join) -> Result<Value, Failure> {
+        let invitation = Invitation::from_text(&join.invitation)
+            .map_err(|error| Failure::usage(error.to_string()))?;
         let applicant = match invitation.invited {
             Invited::Agency => {
-                let (desk, name, country) = match certificate {
+                let (desk, name, country) = match join.certificate.as_deref() {
                     Some(text) => root::certificate(text, &self.keys.id())?,
                     None => {
                         let (desk, root) = self.certificate()?;
@@ -443,7 +446,7 @@ impl Tearline {
                 let country = country.as_bytes().try_into().unwrap_or(*b"ZZ");
                 Applicant::Agency { name, country, desk }
             }
-            Invited::Device { .. } if certificate.is_some() => {
+            Invited::Device { .. } if join.certificate.is_some() => {
                 return Err(Failure::usage("this invitation is for a device, not for a desk")
                     .hint("a desk comes in by an invitation for its agency: `peer invite`"));
             }
@@ -459,14 +462,14 @@ impl Tearline {
         let inviter = invitation.inviter;
         let check = check_code(&inviter, &self.keys.id(), &invitation.secret);
         let coalition = invitation.coalition;
-        self.core.ask(move |core| {
+        let is_in = self.core.ask(move |core| {
             core.check_room()?;
             if core.coalition().is_ok_and(|known| known.id() != coalition) {
                 return Err(Failure::failed("this device is in another coalition already"));
             }
             let own = core.replica.device();
             if core.coalition().is_ok_and(|known| known.live(&own).is_some()) {
-                return Err(Failure::failed("this device is in that coalition already"));
+                return Ok(true);
             }
             if invitation.expires <= core.now().wall {
                 return Err(Failure::denied(format!(
@@ -475,12 +478,19 @@ impl Tearline {
                 ))
                 .hint("ask for a new one"));
             }
-            core.join(&invitation, request, told)
+            core.join(&invitation, request, told)?;
+            Ok(false)
         })?;
-        hears.recv_timeout(JOIN_MAX).map_err(|_| {
-            Failure::new(Kind::Unreachable, "the inviter did not answer in time")
-                .hint("check that it runs and can be reached, then try again")
-        })??;
+        if !is_in {
+            let wait = join.wait_s.map_or(JOIN_WAIT, |s| Duration::from_secs(s.into()));
+            hears.recv_timeout(wait.min(JOIN_WAIT_MAX)).map_err(|_| {
+                Failure::new(Kind::Incomplete, "the inviter has not answered yet").hint(
+                    "the daemon goes on asking as long as it runs: `tearline status` names the \
+                     coalition once it is in. To join again changes nothing; check that the inviter \
+                     runs and can be reached",
+                )
+            })??;
+        }
         // What is said to have been joined is on the disk by then.
         self.answer(move |core| {
             let own = core.replica.device();
@@ -493,6 +503,7 @@ impl Tearline {
                 agency,
                 inviter: inviter.to_string(),
                 check,
+                already: is_in,
             })?;
             Ok((value, None))
         })
@@ -609,5 +620,6 @@ impl Core {
 const DEFAULT_TLP: Tlp = Tlp::Amber;
 /// Hours between an erasure's statement and the destruction of what it names.
 const ERASURE_DELAY_HOURS: u32 = 72;
-/// How long a join waits.
-const JOIN_MAX: std::time::Duration = std::time::Duration::from_secs(30);
+/// How long a join waits for the inviter if nothing is said, and at most.
+const JOIN_WAIT: Duration = Duration::from_secs(30);
+const JOIN_WAIT_MAX: Duration = Duration::from_secs(crate::length::DAY_S);

@@ -404,8 +404,8 @@ const DISK_FULL: &str = "disk full";
 
 /// What to do about a forked log of this device.
 pub(super) const FORKED_FIX: &str = "another copy of this home writes, too: stop one of them for \
-    good; then begin a new incarnation here, with `tearline backup restore` of a backup, or with \
-    `tearline doctor --rebuild` and an invitation";
+    good; then begin a new incarnation here, with `tearline doctor --new-life`, or with \
+    `tearline backup restore` of a backup";
 
 fn check(name: &str, status: CheckStatus, message: String, fix: Option<&str>) -> Check {
     Check { name: name.into(), status, message, fix: fix.map(Into::into) }

@@ -106,7 +106,7 @@ impl Core {
                 "the agency goes on with a desk on another device: `tearline root draft desk` there"
             }
             (_, false) => {
-                "a desk of the agency can readmit it in a new life: `tearline doctor --rebuild` here, \
+                "a desk of the agency can readmit it in a new life: `tearline doctor --new-life` here, \
                  then `tearline grant issue --readmit` there"
             }
         };

@@ -28,6 +28,7 @@ use crate::exchange::csv::{Mapping, TableWriter};
 use crate::exchange::geojson::CollectionWriter;
 use crate::exchange::{self, Item};
 use crate::failure::{Failure, Kind};
+use crate::files::{open_named, read_text, regular};
 use crate::index::{Page, Query, Row, external_id};
 
 /// Drafts that are written in one act of an import.
@@ -35,7 +36,7 @@ const DRAFTS_PER_ACT: usize = 256;
 /// Bytes of the file whose drafts are written in one act: bounds what waits in memory.
 const FILE_BYTES_PER_ACT: u64 = 256 * 1024;
 /// Most bytes of a mapping file.
-const MAPPING_BYTES_MAX: u64 = 64 * 1024;
+const MAPPING_BYTES_MAX: usize = 64 * 1024;
 /// Problems that an import reports in full; the rest are counted.
 const PROBLEMS_MAX: usize = 100;
 /// Records read at a time by an export.
@@ -264,17 +265,8 @@ struct Target {
 }
 
 fn read_mapping(path: &Path) -> Result<Mapping, Failure> {
-    let mut text = String::new();
-    exchange::open(path)?
-        .take(MAPPING_BYTES_MAX + 1)
-        .read_to_string(&mut text)
-        .map_err(|error| Failure::io(format!("cannot read {}", path.display()), &error))?;
-    let shown = path.display();
-    if text.len() as u64 > MAPPING_BYTES_MAX {
-        let kib = MAPPING_BYTES_MAX / 1024;
-        return Err(Failure::usage(format!("{shown}: a mapping has at most {kib} KiB")));
-    }
-    Mapping::parse(&text).map_err(|error| Failure::usage(format!("{shown}: {error}")))
+    let text = read_text(path, MAPPING_BYTES_MAX)?;
+    Mapping::parse(&text).map_err(|error| Failure::usage(format!("{}: {error}", path.display())))
 }
 
 /// An import that is under way.
@@ -293,7 +285,7 @@ impl Intake<'_, '_> {
         name: &Arc<str>,
         mapping: Option<&Mapping>,
     ) -> Result<(), Broken> {
-        let file = exchange::open(path).map_err(Broken::File)?;
+        let file = open_named(path).map_err(Broken::File)?;
         let total = file.metadata().map(|found| found.len()).ok();
         let done = Cell::new(0);
         let file = Counted { file, done: &done };
@@ -568,7 +560,8 @@ fn format_of(path: &Path) -> Format {
         _ => {
             // GeoJSON files are often called .json, too: the first bytes tell.
             let mut head = vec![0; 4_096];
-            let read = File::open(path).and_then(|mut file| file.read(&mut head)).unwrap_or(0);
+            let opened = regular(File::options().read(true), path);
+            let read = opened.and_then(|mut file| file.read(&mut head)).unwrap_or(0);
             let head = String::from_utf8_lossy(head.get(..read).unwrap_or_default()).into_owned();
             let geo = head.contains("\"FeatureCollection\"") || head.contains("\"Feature\"");
             if geo { Format::Geojson } else { Format::Stix }
