@@ -11,4 +11,5 @@ mod kill_rounds;
 mod passes;
 mod rebuild;
 mod screens;
+mod thin;
 mod trust;
