@@ -9,6 +9,7 @@ mod full_disk;
 mod imports;
 mod kill_rounds;
 mod passes;
+mod pause;
 mod rebuild;
 mod screens;
 mod thin;

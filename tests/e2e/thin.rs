@@ -53,11 +53,12 @@ impl Apart {
         let rate = weather.bits_per_s;
         let device = id(&customs)?;
         done(guard.command(&["device", "name", &device, "CUSTOMS"])?);
-        let there = format!("udp://{}/customs?rate={rate}", line.end(0));
+        let duplex = if weather.half_duplex { "&duplex=half" } else { "" };
+        let there = format!("udp://{}/customs?rate={rate}{duplex}", line.end(0));
         let set = done(guard.command(&["peer", "add", &there])?);
-        let canonical = format!("udp://{}/{device}?rate={rate}", line.end(0));
+        let canonical = format!("udp://{}/{device}?rate={rate}{duplex}", line.end(0));
         assert_eq!(set["thin"]["address"], canonical.as_str());
-        let back = format!("udp://{}/{}?rate={rate}", line.end(1), &id(&guard)?[..12]);
+        let back = format!("udp://{}/{}?rate={rate}{duplex}", line.end(1), &id(&guard)?[..12]);
         done(customs.command(&["peer", "add", &back])?);
         let peer = only_peer(&customs)?;
         assert!(matches!(text(&peer["by"]), "quic" | "tcp"), "{peer}");
@@ -170,6 +171,21 @@ fn what_a_cut_or_a_kill_interrupts_goes_on() -> io::Result<()> {
     for record in &records {
         assert!(is_readable(&apart.customs, record), "{record}");
     }
+    Ok(())
+}
+
+#[test]
+fn two_that_destroy_each_other_when_both_speak_take_turns() -> io::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let apart = Apart::start(folder.path(), Weather { half_duplex: true, ..QUICK })?;
+    let mut there = apart.write("routine", 20)?;
+    let back = (0..20).map(|n| write(&apart.customs, &apart.compartment, "routine", n));
+    let mut back = back.collect::<io::Result<Vec<Value>>>()?;
+    there.extend(apart.write("flash", 1)?);
+    back.push(write(&apart.customs, &apart.compartment, "flash", 0)?);
+    until(|| Ok(there.iter().all(|record| is_readable(&apart.customs, record))))?;
+    until(|| Ok(back.iter().all(|record| is_readable(&apart.guard, record))))?;
+    println!("{:?} and {:?}", apart.line.carried(0), apart.line.carried(1));
     Ok(())
 }
 
