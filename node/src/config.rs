@@ -5,6 +5,7 @@ use std::io;
 
 use serde::{Deserialize, Serialize};
 use tearline_mesh::net;
+use tearline_mesh::net::thin::ThinAddress;
 use toml_edit::{DocumentMut, Item, Value};
 
 use crate::failure::Failure;
@@ -24,7 +25,8 @@ pub struct Config {
     /// Where peers reach this device, when that differs from `listen`: behind a router that
     /// forwards a port. What invitations name.
     pub announce: Vec<String>,
-    /// Peers to keep a connection to: multiaddresses that end in `/p2p/PEER`.
+    /// Peers to keep a connection to: multiaddresses that end in `/p2p/PEER`, and thin links, which
+    /// name the device by its whole id.
     pub peers: Vec<String>,
     /// What to log, as `TEARLINE_LOG`: "info", "tearline_mesh=debug,info".
     pub log: String,
@@ -170,7 +172,12 @@ impl Config {
             }
         }
         for address in &self.peers {
-            if net::split_address(address).is_none() {
+            if net::thin::is_thin(address) {
+                address.parse::<ThinAddress>().map_err(|error| {
+                    Failure::usage(format!("peers: {address:?} is no thin link: {error}"))
+                        .hint("the device is named by its whole id here: udp://192.0.2.7:7300/ID?rate=2400")
+                })?;
+            } else if net::split_address(address).is_none() {
                 return Err(Failure::usage(format!("peers: {address:?} does not say which peer"))
                     .hint(
                         "write a multiaddress that ends in /p2p/PEER, as `tearline status` shows it \
@@ -356,7 +363,7 @@ const TEMPLATE: &str = r#"
 # announce = ["/ip4/203.0.113.5/udp/4001/quic-v1"]
 
 # Peers to keep a connection to; `tearline peer add` keeps its own list in the store.
-# peers = ["/ip4/203.0.113.9/tcp/4001/p2p/PEER"]
+# peers = ["/ip4/203.0.113.9/tcp/4001/p2p/PEER", "udp://203.0.113.9:7300/DEVICE?rate=2400"]
 
 # What to log to stderr; TEARLINE_LOG overrides it.
 # log = "info"
@@ -410,6 +417,8 @@ mod tests {
             ("listen = [\"/ip4/1.2.3.4.5/tcp/1\"]", "\"/ip4/1.2.3.4.5/tcp/1\""),
             ("announce = [\"/a\"]", "announce: \"/a\""),
             ("peers = [\"/ip4/1.2.3.4/tcp/1\"]", "which peer"),
+            ("peers = [\"udp://192.0.2.7:7300/KILO\"]", "/DEVICE"),
+            ("peers = [\"kiss://192.0.2.7/KILO\"]", "kiss://192.0.2.7/KILO"),
             ("log = \"inof\"", "\"inof\""),
             ("log = \"info,tearline_mesh=loud\"", "\"tearline_mesh=loud\""),
         ] {
@@ -421,7 +430,12 @@ mod tests {
         for text in ["log = \"tearline_mesh=debug,info\"", "log = \"off\"", "log = \"warn\""] {
             assert!(Config::parse(text).is_ok(), "{text}");
         }
-        assert!(Config::parse(&format!("peers = [\"{PEER}\"]")).is_ok());
+        let thin = format!("udp://192.0.2.7:7300/{}?rate=600", "07".repeat(32));
+        for peer in [PEER, &thin] {
+            assert!(Config::parse(&format!("peers = [{peer:?}]")).is_ok(), "{peer}");
+        }
+        let still = format!("peers = [\"{}\"]", thin.replace("600", "0"));
+        assert!(Config::parse(&still).unwrap_err().what.contains("rate"), "{still}");
     }
 
     #[test]

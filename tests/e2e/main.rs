@@ -10,6 +10,8 @@ mod imports;
 mod join;
 mod kill_rounds;
 mod passes;
+mod pause;
 mod rebuild;
 mod screens;
+mod thin;
 mod trust;

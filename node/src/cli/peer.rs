@@ -9,7 +9,7 @@ use super::offline;
 use super::output::Outcome;
 use super::render::{Table, agency, bytes, clean, facts, short, standing, time};
 use crate::control::reply::{Invitation, Joined, Peer as Known, PeerState, Peers};
-use crate::control::{self, Empty, PeerAdd, PeerInvite, PeerRemove, Request};
+use crate::control::{self, Empty, PeerAdd, PeerInvite, PeerNamed, Request};
 use crate::failure::Failure;
 use crate::length;
 
@@ -63,7 +63,7 @@ impl Join {
     }
 }
 
-/// Invite, add, list and remove peers
+/// Invite, add, list, pause and remove peers
 #[derive(Debug, Subcommand)]
 pub(super) enum Peer {
     /// Make an invitation: into the coalition for an agency, or into this agency for a device
@@ -84,12 +84,19 @@ Hand it over where others do not read it: it works once, for whoever comes first
         #[arg(long, value_name = "MULTIADDR")]
         address: Vec<String>,
     },
-    /// Keep a connection to the peer at an address
+    /// Keep a connection to the peer at an address, or a thin link while there is no connection
     #[command(after_help = "\
 Example:
-  tearline peer add /ip4/203.0.113.9/udp/4001/quic-v1/p2p/12D3KooW...")]
+  tearline peer add /ip4/203.0.113.9/udp/4001/quic-v1/p2p/12D3KooW...
+  tearline peer add 'udp://203.0.113.9:7300/KILO?bind=7300&rate=2400'
+  tearline peer add 'kiss://127.0.0.1:8001/KILO?rate=800'
+  tearline peer add 'kiss:///dev/ttyUSB0/KILO?baud=9600&rate=800'
+
+A thin link is by datagrams (udp://) or over a KISS modem behind TCP or on a serial line (kiss://), to
+a device of the coalition, by its name or id. `rate` is what the line carries, in bit/s (2400); a modem
+takes turns unless `duplex=full` is said. Set it at both ends. A peer has one: another replaces it.")]
     Add {
-        /// A multiaddress that ends in /p2p/PEER
+        /// A multiaddress that ends in /p2p/PEER, or udp://HOST:PORT/DEVICE, or kiss://WHERE/DEVICE
         address: String,
     },
     /// List the peers and how they are
@@ -97,11 +104,28 @@ Example:
 Example:
   tearline peer list")]
     List,
-    /// Forget a peer's addresses and close its connection
+    /// Forget a peer's addresses and close its links; of an address, forget that one alone
     #[command(after_help = "\
 Example:
-  tearline peer remove 3f9a12bc")]
+  tearline peer remove 3f9a12bc
+  tearline peer remove 'udp://203.0.113.9:7300/KILO?bind=7300&rate=2400'")]
     Remove {
+        /// The peer's device id, or the beginning of it, its name, or one of its addresses
+        peer: String,
+    },
+    /// Close a peer's links, and make and take none until `peer resume`, also after a restart
+    #[command(after_help = "\
+Example:
+  tearline peer pause KILO       its thin link sends nothing, not even an answer")]
+    Pause {
+        /// The peer's device id, or the beginning of it, its name, or one of its addresses
+        peer: String,
+    },
+    /// Make and take links to a peer again
+    #[command(after_help = "\
+Example:
+  tearline peer resume KILO")]
+    Resume {
         /// The peer's device id, or the beginning of it, its name, or one of its addresses
         peer: String,
     },
@@ -114,6 +138,8 @@ impl Peer {
             Self::Add { .. } => "peer.add",
             Self::List => "peer.list",
             Self::Remove { .. } => "peer.remove",
+            Self::Pause { .. } => "peer.pause",
+            Self::Resume { .. } => "peer.resume",
         }
     }
 
@@ -133,27 +159,36 @@ impl Peer {
                 Ok(Outcome::new(answer.data, text).hint(hint))
             }
             Self::Add { address } => {
-                let answer = context.ask::<Known>(Request::PeerAdd(PeerAdd { address }))?;
-                let text = format!("added {}\n", clean(&short(&answer.typed.device)));
-                Ok(Outcome::new(answer.data, text))
+                changed(context, Request::PeerAdd(PeerAdd { address }), "added")
             }
             Self::List => {
                 let answer = context.ask::<Peers>(Request::PeerList(Empty {}))?;
                 Ok(Outcome::new(answer.data, table(&answer.typed.peers)))
             }
             Self::Remove { peer } => {
-                let answer = context.ask::<Known>(Request::PeerRemove(PeerRemove { peer }))?;
-                let text = format!("removed {}\n", clean(&short(&answer.typed.device)));
-                Ok(Outcome::new(answer.data, text))
+                changed(context, Request::PeerRemove(PeerNamed { peer }), "removed")
+            }
+            Self::Pause { peer } => {
+                changed(context, Request::PeerPause(PeerNamed { peer }), "paused")
+            }
+            Self::Resume { peer } => {
+                changed(context, Request::PeerResume(PeerNamed { peer }), "resumed")
             }
         }
     }
 }
 
+/// Asks for a change of one peer, and says that it was done.
+fn changed(context: &Context, request: Request, done: &str) -> Result<Outcome, Failure> {
+    let answer = context.ask::<Known>(request)?;
+    let text = format!("{done} {}\n", clean(&short(&answer.typed.device)));
+    Ok(Outcome::new(answer.data, text))
+}
+
 /// The peers, for people.
 pub(super) fn table(peers: &[Known]) -> String {
     let mut table = Table::new(&[
-        "peer", "agency", "standing", "state", "missing", "heard", "sent", "received",
+        "peer", "agency", "standing", "by", "state", "missing", "heard", "sent", "received",
     ]);
     for peer in peers {
         let state = match peer.state {
@@ -161,20 +196,27 @@ pub(super) fn table(peers: &[Known]) -> String {
             PeerState::CatchingUp => "catching up",
             PeerState::Waiting => "waiting for link",
             PeerState::Blocked => "blocked",
+            PeerState::Paused => "paused",
         };
-        let state = match &peer.reason {
-            Some(reason) => format!("{state}: {reason}"),
-            None => state.to_owned(),
-        };
+        // On a thin link what counts is what took air time.
+        let thin =
+            peer.thin.as_ref().filter(|_| !matches!(peer.by.as_deref(), Some("quic" | "tcp")));
+        let (sent, received) = thin.map_or((peer.sent_bytes, peer.received_bytes), |thin| {
+            (thin.sent_bytes, thin.received_bytes)
+        });
+        let again = peer.again_ms.map(|ms| format!("again in {} s", ms.div_ceil(1_000)));
+        let why = [peer.reason.clone(), again].into_iter().flatten().collect::<Vec<_>>().join(", ");
+        let state = if why.is_empty() { state.to_owned() } else { format!("{state}: {why}") };
         table.row([
             short(&peer.device),
             peer.agency.as_ref().map(agency).unwrap_or_default(),
             standing(&peer.standing),
+            peer.by.clone().unwrap_or_default(),
             state,
             peer.missing.map_or("?".into(), |missing| missing.to_string()),
             peer.last_heard.as_deref().map_or("never".into(), time),
-            bytes(peer.sent_bytes),
-            bytes(peer.received_bytes),
+            bytes(sent),
+            bytes(received),
         ]);
     }
     table.text("no peers yet: invite one with `tearline peer invite`")

@@ -161,7 +161,8 @@ CoalitionRef {
 });
 
 shape!(
-/// A peer: an item of `status` and `peer list`; the answer of `peer add` and `peer remove`.
+/// A peer: an item of `status` and `peer list`; the answer of `peer add`, `remove`, `pause` and
+/// `resume`.
 Peer {
     /// Its device id.
     device: String,
@@ -171,10 +172,17 @@ Peer {
     standing: Standing,
     /// Where it is dialled. Empty for one that dials us.
     addresses: Vec<String>,
+    /// Its thin link; null if none is set.
+    thin: Option<ThinLink>,
     /// How it is now.
     state: PeerState,
+    /// What carries the link to it: "quic", "tcp"; of a thin link "udp", "kiss" or "serial"; null while
+    /// there is none.
+    by: Option<String>,
     /// Why it is so, where that says something: "connection refused".
     reason: Option<String>,
+    /// When it is tried again, in ms from now; null if that is not known, or never.
+    again_ms: Option<u64>,
     /// When it was last heard; null if never.
     last_heard: Option<String>,
     /// Entries that it announced and that have not arrived; null until it is known.
@@ -183,6 +191,21 @@ Peer {
     sent_bytes: u64,
     /// Bytes received from it since the daemon started.
     received_bytes: u64,
+});
+
+shape!(
+/// A thin link: it is up only while the peer has no other link.
+ThinLink {
+    /// Where, as it is written down.
+    address: String,
+    /// Bytes of link frames sent since the daemon started: what took air time.
+    sent_bytes: u64,
+    /// Bytes of link frames received from the peer since then.
+    received_bytes: u64,
+    /// Bytes of content that came more than once.
+    repeated_bytes: u64,
+    /// Link frames that came and were not taken: of others, damaged, or repeated by the line.
+    refused_frames: u64,
 });
 
 /// How a peer is.
@@ -198,6 +221,8 @@ pub enum PeerState {
     Waiting,
     /// Refused: it broke the protocol or holds no right here.
     Blocked,
+    /// No link to it is wanted until `peer resume`.
+    Paused,
 }
 
 shape!(

@@ -7,6 +7,7 @@ mod explain;
 mod names;
 mod overview;
 mod passes;
+mod peers;
 mod ports;
 mod quarantine;
 mod records;
@@ -14,6 +15,7 @@ mod room;
 mod root;
 mod said;
 mod standing;
+mod thin;
 mod transfer;
 mod trust;
 mod why;
@@ -40,9 +42,10 @@ use tearline_mesh::net::{self, NetConfig};
 use tearline_mesh::replica::{Setup, Ticket};
 use tearline_mesh::{Event, Replica};
 
-use self::core::{Clock, Core, CoreHandle};
+use self::core::{Core, CoreHandle};
 use self::dialer::Dialer;
 use self::room::Gauge;
+use self::thin::ThinLinks;
 use crate::config::check_address;
 use crate::control::{self, Progress, Report, Request, Service, reply};
 use crate::daemon::Opening;
@@ -81,12 +84,7 @@ pub fn start(opening: Opening) -> Result<Arc<dyn Service>, Failure> {
     let store = SledStore::open(&home.store(), &StoreKey::new(identity.store_key))?;
     let index = Arc::new(Mutex::new(Index::open(&store).map_err(|e| overview::store_failure(&e))?));
     let mut dialer = Dialer::load(&store).map_err(|e| overview::store_failure(&e))?;
-    let mut ignored = Batch::default();
-    for address in &config.peers {
-        if let Some((device, address)) = net::split_address(address) {
-            dialer.add(&mut ignored, device, &address.to_string(), false);
-        }
-    }
+    dialer.add_configured(&config.peers);
     let setup = Setup {
         keys: DeviceKeys::from_seeds(&identity.device_seed, &identity.agreement_seed),
         incarnation: Incarnation(identity.incarnation),
@@ -124,7 +122,9 @@ pub fn start(opening: Opening) -> Result<Arc<dyn Service>, Failure> {
         })
         .map_err(|error| Failure::io("cannot start a thread", &error))?;
     let gauge = Gauge::new(home.store(), config.limits.disk_reserve_bytes());
-    let core = Core::new(replica, index, net, dialer, gauge, Clock::start(), handle.clone())
+    let thin =
+        ThinLinks::new(DeviceKeys::from_seeds(&identity.device_seed, &identity.agreement_seed));
+    let core = Core::new(replica, index, net, dialer, thin, gauge, handle.clone())
         .map_err(|error| Failure::io("cannot start a thread", &error))?;
     let thread = std::thread::Builder::new()
         .name("core".into())
@@ -191,11 +191,13 @@ impl Service for Tearline {
             Request::Doctor(_) => self.doctor(progress),
             Request::Join(join) => self.join(&join),
             Request::PeerInvite(invite) => self.invite(invite),
-            Request::PeerAdd(add) => self.peer_add(&add.address),
+            Request::PeerAdd(add) => self.peer_add(add.address),
             Request::PeerList(_) => {
                 self.core.ask(|core| json(&reply::Peers { peers: core.peers() }))
             }
             Request::PeerRemove(remove) => self.peer_remove(remove.peer),
+            Request::PeerPause(named) => self.peer_pause(named.peer, true),
+            Request::PeerResume(named) => self.peer_pause(named.peer, false),
             Request::CoalitionCreate(create) => self.coalition_create(&create),
             Request::CoalitionShow(_) => self.core.ask(|core| core.coalition_show()),
             Request::CompartmentOpen(open) => self.compartment_open(open),
@@ -509,46 +511,6 @@ impl Tearline {
         })
     }
 
-    fn peer_add(&self, address: &str) -> Result<Value, Failure> {
-        let (device, address) = net::split_address(address).ok_or_else(|| {
-            Failure::usage(format!("{address:?} is no address of a peer"))
-                .hint("write a multiaddress that ends in /p2p/PEER, as `tearline status` shows it")
-        })?;
-        self.answer(move |core| {
-            let mut batch = Batch::default();
-            let linked = core.linked(&device);
-            core.dialer.add(&mut batch, device, &address.to_string(), linked);
-            let ticket =
-                core.replica.put(batch).map_err(|error| overview::store_failure(&error))?;
-            let live = core.replica.peers().into_iter().find(|peer| peer.device == device);
-            Ok((json(&core.peer(&device, live.as_ref()))?, Some(ticket)))
-        })
-    }
-
-    fn peer_remove(&self, name: String) -> Result<Value, Failure> {
-        self.answer(move |core| {
-            let known: Vec<_> = core
-                .dialer
-                .targets()
-                .iter()
-                .filter(|(device, target)| {
-                    names::is_prefix(&name, &device.to_string()) || target.addresses.contains(&name)
-                })
-                .map(|(device, _)| *device)
-                .collect();
-            let [device] = known.as_slice() else {
-                return Err(Failure::not_found("peer", &name));
-            };
-            let was = json(&core.peer(device, None))?;
-            let mut batch = Batch::default();
-            core.dialer.remove(&mut batch, device);
-            let ticket =
-                core.replica.put(batch).map_err(|error| overview::store_failure(&error))?;
-            core.disconnect(device);
-            Ok((was, Some(ticket)))
-        })
-    }
-
     fn compartment_open(&self, open: control::CompartmentOpen) -> Result<Value, Failure> {
         self.answer(move |core| {
             let (id, opened, ticket) = core.audience_compartment(&open.rel, Some(&open.name))?;
@@ -579,8 +541,8 @@ impl Core {
         let mut batch = Batch::default();
         for address in invitation.addresses.iter().rev() {
             let bare = net::split_address(address).map(|(_, bare)| bare.to_string());
-            let linked = self.linked(&inviter);
-            self.dialer.add(&mut batch, inviter, bare.as_deref().unwrap_or(address), linked);
+            let connected = self.is_connected(&inviter);
+            self.dialer.add(&mut batch, inviter, bare.as_deref().unwrap_or(address), connected);
         }
         self.replica.put(batch).map_err(|error| overview::store_failure(&error))?;
         self.replica.join(inviter, request);

@@ -7,6 +7,7 @@ use serde_json::Value;
 use tearline_crdt::authority::Compartment;
 use tearline_crdt::id::{CompartmentId, DeviceId};
 use tearline_crdt::store::StoreError;
+use tearline_crdt::time::MonoTime;
 use tearline_mesh::replica::{Misdeeds, PeerState};
 
 use super::core::Core;
@@ -103,14 +104,16 @@ impl Core {
         devices.sort_unstable();
         devices.dedup();
         let faults = self.replica.faults();
-        let peer = |device: &DeviceId| self.described(device, live.get(device), &faults);
+        let now = self.now().mono;
+        let peer = |device: &DeviceId| self.described(device, live.get(device), &faults, now);
         let mut peers: Vec<reply::Peer> = devices.iter().map(peer).collect();
         peers.sort_by_key(|peer| peer.standing.has_ended());
         peers
     }
 
-    pub(super) fn peer(&self, device: &DeviceId, live: Option<&PeerState>) -> reply::Peer {
-        self.described(device, live, &self.replica.faults())
+    pub(super) fn peer(&self, device: &DeviceId) -> reply::Peer {
+        let live = self.replica.peers().into_iter().find(|peer| peer.device == *device);
+        self.described(device, live.as_ref(), &self.replica.faults(), self.now().mono)
     }
 
     fn described(
@@ -118,12 +121,18 @@ impl Core {
         device: &DeviceId,
         live: Option<&PeerState>,
         faults: &Misdeeds,
+        now: MonoTime,
     ) -> reply::Peer {
         let target = self.dialer.targets().get(device);
+        let line = self.thin.line(device, now);
+        let broken = line.as_ref().is_some_and(|line| line.broken);
+        let is_tried = live.is_none() || broken;
         let faults = faults.get(device);
         let counted = self.replica.counted_faults().contains_key(device);
         let full = self.shortage().is_some() && live.is_some_and(|state| state.refused);
         let state = match live {
+            _ if target.is_some_and(|target| target.paused) => reply::PeerState::Paused,
+            Some(_) if broken => reply::PeerState::Waiting,
             Some(_) if full => reply::PeerState::Blocked,
             Some(state) if state.live && state.in_sync => reply::PeerState::Live,
             Some(_) => reply::PeerState::CatchingUp,
@@ -134,17 +143,38 @@ impl Core {
             let list: Vec<String> = faults.iter().map(|(name, n)| format!("{name} x{n}")).collect();
             format!("misbehaved: {}", list.join(", "))
         });
+        let dialled = target.filter(|_| live.is_none());
+        let last_try = dialled.and_then(|target| target.reason.clone());
+        let on_line = line.as_ref().filter(|_| is_tried).map(|line| line.reason.clone());
+        let tried: Vec<String> = last_try.into_iter().chain(on_line).collect();
+        let again = [
+            dialled.and_then(|target| target.wait(now)),
+            line.as_ref().filter(|_| is_tried).and_then(|line| line.again),
+        ];
+        let again = again.into_iter().flatten().min();
         let agency = self.agency_of(device);
         reply::Peer {
             device: device.to_string(),
             agency: agency.map(|no| self.agency_ref(Some(no))),
             standing: self.standing_of(device),
             addresses: target.map(|t| t.addresses.clone()).unwrap_or_default(),
+            thin: target.and_then(|target| target.thin.as_ref()).map(|address| {
+                let reading = self.thin.reading(device);
+                reply::ThinLink {
+                    address: address.to_string(),
+                    sent_bytes: reading.sent_bytes,
+                    received_bytes: reading.received_bytes,
+                    repeated_bytes: reading.repeated_bytes,
+                    refused_frames: reading.refused_frames,
+                }
+            }),
             state,
+            by: self.linked_by(device).map(Into::into),
             // Why the last attempt failed is no news of a peer that is there.
             reason: blamed
                 .or_else(|| full.then(|| DISK_FULL.into()))
-                .or_else(|| target.filter(|_| live.is_none())?.reason.clone()),
+                .or_else(|| (!tried.is_empty()).then(|| tried.join("; "))),
+            again_ms: again.and_then(|wait| u64::try_from(wait.as_millis()).ok()),
             last_heard: self.last_heard.get(device).map(ToString::to_string),
             missing: live.map(|state| state.entries_behind),
             sent_bytes: live.map_or(0, |state| state.bytes_out),
@@ -306,9 +336,9 @@ impl Core {
             targets.partition(|(device, _)| self.standing_of(device).has_ended());
         let missing: Vec<String> = targets
             .iter()
-            .filter(|(device, _)| !self.linked(device))
-            .map(|(device, target)| {
-                let why = target.reason.as_deref().unwrap_or("not tried yet");
+            .filter(|(device, target)| !target.paused && !self.linked(device))
+            .map(|(device, _)| {
+                let why = self.peer(device).reason.unwrap_or_else(|| "not tried yet".into());
                 format!("{} ({why})", device.short())
             })
             .collect();
