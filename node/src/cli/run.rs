@@ -4,7 +4,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::context::Context;
-use super::output::{Outcome, data};
+use super::output::{DAMAGED_FIX, Outcome, data};
 use super::render::{Table, agency, bytes, clean, facts, short, time};
 use super::{compartment, keys, peer};
 use crate::config::Config;
@@ -78,10 +78,12 @@ impl Status {
             ("store", bytes(status.store_bytes)),
         ]);
         let ended = status.ended.as_ref().map(|end| format!("{}\n\n", clean(&end.to_string())));
+        let damage = status.damage.as_ref().map(|what| format!("DAMAGE: {}\n\n", clean(what)));
         let mut text = format!(
-            "{}{head}\n{}\n{}",
+            "{}{}{head}\n{}\n{}",
+            damage.unwrap_or_default(),
             ended.unwrap_or_default(),
-            peer::table(&status.peers),
+            peer::table(&status.peers, status.known),
             compartment::table(&status.compartments)
         );
         if !status.forks.is_empty() {
@@ -90,6 +92,9 @@ impl Status {
         let mut outcome = Outcome::new(answer.data, text);
         if let Some(end) = &status.ended {
             outcome = outcome.hint(end.fix.clone());
+        }
+        if status.damage.is_some() {
+            outcome = outcome.hint(DAMAGED_FIX);
         }
         if let Some(why) = &status.store_failure {
             outcome = outcome.hint(format!(

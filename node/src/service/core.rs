@@ -20,6 +20,7 @@ use tearline_mesh::net::{NetCommand, NetEvent, NetHandle};
 use tearline_mesh::replica::{Barrier, Room, Ticket};
 use tearline_mesh::{Event, Input, Link, Output, Replica};
 
+use super::damage::Damage;
 use super::dialer::Dialer;
 use super::ports;
 use super::room::{Gauge, LOOK_AGAIN_MS};
@@ -75,6 +76,8 @@ pub struct Core {
     flushes: SyncSender<Barrier>,
     clock: Clock,
     broken: Option<String>,
+    /// What damage was met.
+    pub(super) damage: Damage,
     joins: Vec<JoinWaiter>,
     /// Whether standings may have changed since that was noted last.
     standings_moved: bool,
@@ -265,6 +268,7 @@ impl Core {
             flushes,
             clock,
             broken: None,
+            damage: Damage::new(),
             joins: Vec::new(),
             standings_moved: true,
         })
@@ -280,6 +284,11 @@ impl Core {
     #[must_use]
     pub fn linked(&self, device: &DeviceId) -> bool {
         self.links.values().any(|linked| linked == device)
+    }
+
+    /// The devices that have a link, one for each link.
+    pub(super) fn linked_devices(&self) -> impl Iterator<Item = &DeviceId> {
+        self.links.values()
     }
 
     /// How many devices have a link.

@@ -198,16 +198,12 @@ impl Work<'_, '_> {
             Some((seq, ..)) if self.desk.standings.limit(&self.log) <= seq => false,
             Some(genesis) if listing.places.len() == 1 => {
                 let opened = self.open_genesis(genesis);
-                let shown = self.show_genesis(&opened, listing.version + 1)?;
-                if shown {
-                    listing.version += 1;
-                }
-                shown || self.show_anew(record, &mut listing)?
+                self.show_genesis(&opened, &mut listing)? || self.show_anew(record, &mut listing)?
             }
             _ => self.show_anew(record, &mut listing)?,
         };
         if !shown {
-            listing.version += 1;
+            self.turn(&mut listing, false);
             self.desk.projection.removed(self.desk.store, self.batch, &record)?;
         }
         self.listings.insert(record, listing);
