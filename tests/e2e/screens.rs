@@ -1,12 +1,15 @@
 //! What people are told: that what they asked for is under way, has ended, or was done before.
 
 use std::io;
+use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 
 use tearline_tests::daemon::{self, Daemon};
 
-use crate::trust::{DENIED, DONE, Pair, WAITS, done, pair, pair_with_delay, sighting, text, until};
+use crate::trust::{
+    DENIED, DONE, NOT_FOUND, Pair, WAITS, done, pair, pair_with_delay, sighting, text, until,
+};
 
 #[test]
 fn an_erasure_says_when_and_why() -> io::Result<()> {
@@ -105,6 +108,37 @@ fn records_are_counted_as_they_are_listed_and_came_when_they_came() -> io::Resul
     assert_eq!(arrived(&kept)?, before);
     done(guard.command(&["record", "erase", &kept, "--basis", "Article 17"])?);
     until(|| Ok(counts(&customs)?.0 <= 1))
+}
+
+/// A list that goes to a program or a file has all of each cell, and a reference takes what `show` takes.
+#[test]
+fn nothing_is_cut_where_nobody_looks_on() -> io::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let mut guard = Daemon::init(folder.path(), "Border Guard", "NE")?;
+    guard.start()?;
+    done(guard.command(&["coalition", "create", "--name", "Drill"])?);
+    let title = "pickup ".repeat(20);
+    let name = format!("name={title}");
+    let made = done(guard.command(&["record", "new", "--kind", "case", "--set", &name])?);
+    let case = text(&made["record"]);
+    let output = Command::new(daemon::program()?)
+        .arg("--home")
+        .arg(guard.home())
+        .args(["record", "list"])
+        .stdin(Stdio::null())
+        .output()?;
+    let listed = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(listed.contains(title.trim_end()) && !listed.contains('…'), "{listed}");
+
+    let about = format!("object_refs={}", &case[..8]);
+    let note = ["record", "new", "--kind", "note", "--set", "content=seen", "--set", &about];
+    let note = done(guard.command(&note)?);
+    let shown = done(guard.command(&["record", "show", text(&note["record"])])?);
+    assert_eq!(shown["fields"]["object_refs"], json!([case]));
+    let wrong = ["record", "new", "--kind", "note", "--set", "content=x", "--set"];
+    let refused = guard.command(&[&wrong[..], &["object_refs=ffffffff"]].concat())?;
+    assert_eq!(refused.code, NOT_FOUND, "{}", refused.document);
+    Ok(())
 }
 
 #[test]
