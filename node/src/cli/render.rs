@@ -85,20 +85,20 @@ pub fn facts<'a>(facts: impl IntoIterator<Item = (&'a str, String)>) -> String {
     })
 }
 
-/// Text of one line without what [deceives](deceives): that becomes U+FFFD, line ends and tabs a blank.
+/// Text of one line without what deceives: that becomes U+FFFD, line ends and tabs a blank.
 #[must_use]
 pub fn clean(text: &str) -> String {
     let blank = |c| matches!(c, '\n' | '\r' | '\t' | '\u{2028}' | '\u{2029}');
     text.chars().map(|c| if blank(c) { ' ' } else { scrubbed(c) }).collect()
 }
 
-/// Text of lines without what [deceives](deceives): all but their ends and tabs becomes U+FFFD.
+/// Text of lines without what deceives: all but their ends and tabs becomes U+FFFD.
 #[must_use]
 pub fn scrub(text: &str) -> String {
     text.chars().map(|c| if matches!(c, '\n' | '\t') { c } else { scrubbed(c) }).collect()
 }
 
-/// JSON text of the same value, in which all that [deceives](deceives) is written as an escape.
+/// JSON text of the same value, in which all that deceives is written as an escape.
 #[must_use]
 pub fn escape(json: &str) -> String {
     let mut escaped = String::with_capacity(json.len());
