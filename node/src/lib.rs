@@ -6,6 +6,7 @@ pub mod cli;
 pub mod config;
 pub mod control;
 mod core_dumps;
+mod country;
 pub mod daemon;
 pub mod demo;
 pub mod exchange;

@@ -694,3 +694,76 @@ fn a_reader_that_has_seen_enough_is_no_failure_and_a_full_disk_is() {
     assert_eq!(code(&full), 1);
     assert!(stderr(&full).contains("cannot write to stdout"));
 }
+
+#[test]
+fn a_name_that_the_settings_contradict_is_refused_and_nothing_is_made() {
+    let folder = folder();
+    fs::set_permissions(folder.path(), Permissions::from_mode(0o700)).unwrap();
+    fs::write(folder.path().join("config.toml"), "name = \"KILO\"\n").unwrap();
+    let refused = tearline(folder.path(), &["init", "--unit", "LIMA"]);
+    assert_eq!(code(&refused), 2, "{}", stderr(&refused));
+    assert!(stderr(&refused).contains("KILO") && stderr(&refused).contains("LIMA"));
+    assert!(!folder.path().join("device.key").exists());
+    let made = tearline(folder.path(), &["init", "--unit", "KILO"]);
+    assert_eq!(code(&made), 0, "{}", stderr(&made));
+}
+
+#[test]
+fn a_country_that_there_is_not_is_refused() {
+    let folder = folder();
+    let arguments = ["init", "--agency", "Guard", "--country", "xx"];
+    let refused = tearline(&folder.path().join("home"), &arguments);
+    assert_eq!(code(&refused), 2, "{}", stderr(&refused));
+    assert!(stderr(&refused).contains("ISO 3166-1"), "{}", stderr(&refused));
+}
+
+/// The manual's table of exit codes, `--help`'s list and the program's own are one.
+#[test]
+fn exit_codes_are_those_of_the_manual() {
+    let manual = include_str!("../../docs/operating.md");
+    let rows = manual.lines().filter_map(|line| line.strip_prefix("| ")?.split(" | ").next());
+    let mut listed: Vec<u8> = rows.filter_map(|cell| cell.parse().ok()).collect();
+    let mut own = vec![0];
+    own.extend(tearline_node::failure::Kind::ALL.map(tearline_node::failure::Kind::exit_code));
+    assert_eq!(listed, own);
+    let folder = folder();
+    let help = stdout(&tearline(folder.path(), &["--help"]));
+    let (_, codes) = help.split_once("Exit codes: ").unwrap();
+    let codes = codes.replace('\n', " ");
+    listed.retain(|code| !codes.split(' ').any(|word| word == code.to_string()));
+    assert!(listed.is_empty(), "{listed:?} are not in {codes}");
+}
+
+/// Each command that needs a daemon says the same without one; none is taken for another failure.
+#[test]
+fn without_a_daemon_all_commands_end_alike() {
+    let folder = initialised();
+    let id = "4be1a09c";
+    for line in [
+        "status",
+        "peer list",
+        "peer invite",
+        "coalition show",
+        "coalition proposals",
+        "compartment list",
+        "compartment show all",
+        "grant list",
+        "device list",
+        "inbox",
+        "pass list",
+        "record list",
+        "record show ID",
+        "record history ID",
+        "record erase ID --basis x",
+        "search pickup",
+        "why ID",
+        "export --format csv",
+    ] {
+        let line = line.replace("ID", id);
+        let arguments: Vec<&str> = line.split(' ').collect();
+        let output = tearline(folder.path(), &arguments);
+        assert_eq!(code(&output), 6, "{line}: {}", stderr(&output));
+        let unknown = tearline(folder.path(), &[&arguments[..], &["--no-such-flag"]].concat());
+        assert_eq!(code(&unknown), 2, "{line}");
+    }
+}

@@ -94,7 +94,7 @@ pub enum ActError {
     #[error("no such record")]
     NoRecord,
     /// Only the agency that began the record, or an act of the whole, may do this.
-    #[error("the record is agency {}'s", .0.0)]
+    #[error("the record is of agency {} and not of this one", .0.0)]
     NotOriginator(AgencyNo),
     /// An erasure without a legal basis, or with one that is too long.
     #[error("an erasure names its legal basis, in at most 2,048 bytes")]

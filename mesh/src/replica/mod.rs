@@ -58,7 +58,7 @@ use tearline_crdt::id::{
 };
 use tearline_crdt::keys::DeviceKeys;
 use tearline_crdt::logbook::Logbook;
-use tearline_crdt::record::shelf::{Projection, Shelf};
+use tearline_crdt::record::shelf::{Census, Projection, Shelf};
 use tearline_crdt::store::{Batch, Space, Store, StoreError};
 use tearline_crdt::time::{MonoTime, Now, WallTime};
 
@@ -211,8 +211,8 @@ pub enum Event {
 pub struct Counts {
     /// Entries held.
     pub entries: u64,
-    /// Records begun by entries that could be opened.
-    pub records: u64,
+    /// Records of which an entry could be opened, and those of them that are shown.
+    pub records: Census,
     /// Entries that wait for an epoch's keys which this device is to have.
     pub waiting: u64,
     /// Entries of epochs that are closed to this device for good: it reads from a later one on.
@@ -576,7 +576,7 @@ impl<S: Store> Replica<S> {
                 ControlFlow::Continue(())
             })?;
         }
-        counts.records = self.shelf.records_of(&self.store, id)?;
+        counts.records = self.shelf.census(&self.store, id)?;
         Ok(counts)
     }
 

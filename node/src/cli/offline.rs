@@ -100,7 +100,7 @@ pub(super) struct Apply {
 impl Draft {
     pub(super) fn run(self, context: &Context) -> Result<Outcome, Failure> {
         let (act, out) = match self {
-            Self::Revoke { device, since, out } => (revocation(device, since), out),
+            Self::Revoke { device, since, out } => (Proposed::Revoke { device, since }, out),
             Self::Adopt { entry, out } => (Proposed::Adopt { entry }, out),
             Self::Desk { root, out } => return desk(context, &root, out.as_deref()),
         };
@@ -147,12 +147,6 @@ pub(super) fn by_root(context: &Context, act: Proposed, file: &Path) -> Result<O
     apply(context, word.to_text(), &draft.typed.void)
 }
 
-/// What ends a device's standing by its root.
-pub(super) fn revocation(device: String, since: Option<String>) -> Proposed {
-    // An empty time is now.
-    Proposed::Revoke { device, since: Some(since.unwrap_or_default()) }
-}
-
 /// The text of a certificate, as `join` hands it on.
 pub(super) fn certificate(file: &Path) -> Result<String, Failure> {
     let text = read_text(file, OFFLINE_TEXT_BYTES_MAX)?;
@@ -165,11 +159,13 @@ fn apply(context: &Context, word: String, void: &[Void]) -> Result<Outcome, Fail
     let applied = &answer.typed;
     let none = || "none".to_owned();
     let rotated = if applied.rotated.is_empty() { none() } else { applied.rotated.join(", ") };
-    let text = facts([
-        ("statement", applied.statement.clone()),
-        ("says", applied.what.clone()),
-        ("new keys", rotated),
-    ]);
+    let statement = if applied.already {
+        format!("{}; nothing to do, it counts already", applied.statement)
+    } else {
+        applied.statement.clone()
+    };
+    let text =
+        facts([("statement", statement), ("says", applied.what.clone()), ("new keys", rotated)]);
     let mut data = answer.data;
     if let (Some(fields), false) = (data.as_object_mut(), void.is_empty()) {
         fields.insert("void".into(), output::data(&void)?);

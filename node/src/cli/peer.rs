@@ -163,7 +163,7 @@ impl Peer {
             }
             Self::List => {
                 let answer = context.ask::<Peers>(Request::PeerList(Empty {}))?;
-                Ok(Outcome::new(answer.data, table(&answer.typed.peers)))
+                Ok(Outcome::new(answer.data, table(&answer.typed.peers, answer.typed.known)))
             }
             Self::Remove { peer } => {
                 changed(context, Request::PeerRemove(PeerNamed { peer }), "removed")
@@ -186,7 +186,7 @@ fn changed(context: &Context, request: Request, done: &str) -> Result<Outcome, F
 }
 
 /// The peers, for people.
-pub(super) fn table(peers: &[Known]) -> String {
+pub(super) fn table(peers: &[Known], known: u64) -> String {
     let mut table = Table::new(&[
         "peer", "agency", "standing", "by", "state", "missing", "heard", "sent", "received",
     ]);
@@ -219,7 +219,15 @@ pub(super) fn table(peers: &[Known]) -> String {
             bytes(received),
         ]);
     }
-    table.text("no peers yet: invite one with `tearline peer invite`")
+    match known {
+        0 => table.text("no peers yet: invite one with `tearline peer invite`"),
+        1 => {
+            table.text("no links now: 1 other device is in the coalition (`tearline device list`)")
+        }
+        known => table.text(&format!(
+            "no links now: {known} other devices are in the coalition (`tearline device list`)"
+        )),
+    }
 }
 
 /// Reads how long an invitation works.

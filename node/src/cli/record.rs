@@ -42,8 +42,8 @@ Example:
         /// Only of this compartment
         #[arg(long, value_name = "C")]
         compartment: Option<String>,
-        /// Only of this kind
-        #[arg(long, value_parser = kinds(), hide_possible_values = true)]
+        /// Only of this kind, or of this type of imported objects, as the list shows it
+        #[arg(long)]
         kind: Option<String>,
         #[command(flatten)]
         page: Page,
@@ -401,7 +401,7 @@ pub(super) fn paged(data: Value, rows: &Rows, none: &str) -> Outcome {
             &notes(&row.flags, row.erasure_due.as_deref()),
         ]);
     }
-    let outcome = Outcome::new(data, table.text(none));
+    let outcome = Outcome::new(data, table.text(none)).without(&rows.unread);
     match &rows.next {
         Some(next) => outcome.hint(format!("there is more: --after {}", clean(next))),
         None => outcome,

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::anew::Anew;
 use super::context::Context;
-use super::output::{Outcome, data};
+use super::output::{DAMAGED_FIX, Outcome, data};
 use super::render::{Table, agency, bytes, clean, facts, short, time};
 use super::{compartment, keys, peer};
 use crate::config::Config;
@@ -81,10 +81,12 @@ impl Status {
             ("store", bytes(status.store_bytes)),
         ]);
         let ended = status.ended.as_ref().map(|end| format!("{}\n\n", clean(&end.to_string())));
+        let damage = status.damage.as_ref().map(|what| format!("DAMAGE: {}\n\n", clean(what)));
         let mut text = format!(
-            "{}{head}\n{}\n{}",
+            "{}{}{head}\n{}\n{}",
+            damage.unwrap_or_default(),
             ended.unwrap_or_default(),
-            peer::table(&status.peers),
+            peer::table(&status.peers, status.known),
             compartment::table(&status.compartments)
         );
         if !status.forks.is_empty() {
@@ -93,6 +95,9 @@ impl Status {
         let mut outcome = Outcome::new(answer.data, text);
         if let Some(end) = &status.ended {
             outcome = outcome.hint(end.fix.clone());
+        }
+        if status.damage.is_some() {
+            outcome = outcome.hint(DAMAGED_FIX);
         }
         if let Some(why) = &status.store_failure {
             outcome = outcome.hint(format!(

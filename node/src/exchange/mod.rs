@@ -7,6 +7,7 @@ pub mod csv;
 pub mod geojson;
 mod json;
 mod number;
+mod quotes;
 pub mod stix;
 #[cfg(test)]
 mod tests;
@@ -87,6 +88,16 @@ pub enum ReadError {
     /// It is text in another encoding, or no text.
     #[error(transparent)]
     NotUtf8(NotUtf8),
+    /// A quote of a table does not close, so that what follows is no rows.
+    #[error("the quote that opens in row {row}, at line {line}, does not close: {unread}")]
+    OpenQuote {
+        /// The row, of which the header is row 1.
+        row: u64,
+        /// The line, from 1.
+        line: u64,
+        /// What was not read because of it.
+        unread: String,
+    },
     /// The system cannot read it.
     #[error("cannot read it: {0}")]
     Io(io::Error),
@@ -114,6 +125,14 @@ impl From<serde_json::Error> for ReadError {
         Self::Json { line: error.line(), column: error.column(), what }
     }
 }
+
+/// The beginning of a text of a file, to be quoted in a report.
+fn clip(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).take(CLIPPED_CHARS_MAX).collect()
+}
+
+/// Longest such beginning.
+const CLIPPED_CHARS_MAX: usize = 80;
 
 /// Largest object, as JSON text.
 const OBJECT_BYTES_MAX: usize = 1024 * 1024;

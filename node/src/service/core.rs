@@ -20,6 +20,7 @@ use tearline_mesh::net::{NetCommand, NetEvent, NetHandle};
 use tearline_mesh::replica::{Barrier, Room, Ticket};
 use tearline_mesh::{Event, Input, Link, Output, Replica};
 
+use super::damage::Damage;
 use super::dialer::Dialer;
 use super::ports;
 use super::room::{Gauge, LOOK_AGAIN_MS};
@@ -78,6 +79,8 @@ pub struct Core {
     flushes: SyncSender<Barrier>,
     clock: Clock,
     broken: Option<String>,
+    /// What damage was met.
+    pub(super) damage: Damage,
     join: Option<JoinWaiter>,
     /// Whether standings may have changed since that was noted last.
     standings_moved: bool,
@@ -279,6 +282,7 @@ impl Core {
             flushes,
             clock,
             broken: None,
+            damage: Damage::new(),
             join: None,
             standings_moved: true,
         })
@@ -307,6 +311,11 @@ impl Core {
     pub fn linked_by(&self, device: &DeviceId) -> Option<&'static str> {
         let links = self.links.values().filter(|linked| linked.device == *device);
         links.min_by_key(|linked| linked.thin).map(|linked| linked.by)
+    }
+
+    /// The devices that have a link, one for each link.
+    pub(super) fn linked_devices(&self) -> impl Iterator<Item = &DeviceId> {
+        self.links.values().map(|linked| &linked.device)
     }
 
     /// How many devices have a link.

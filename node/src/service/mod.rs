@@ -2,8 +2,12 @@
 //! core's thread, and turns each request into a question or an act on it.
 
 pub mod core;
+mod damage;
 mod dialer;
 mod explain;
+mod export;
+mod find;
+mod import;
 mod names;
 mod overview;
 mod passes;
@@ -16,7 +20,6 @@ mod root;
 mod said;
 mod standing;
 mod thin;
-mod transfer;
 mod trust;
 mod why;
 
@@ -48,6 +51,7 @@ use self::room::Gauge;
 use self::thin::ThinLinks;
 use crate::config::check_address;
 use crate::control::{self, Progress, Report, Request, Service, reply};
+use crate::country;
 use crate::daemon::Opening;
 use crate::failure::{Failure, Kind};
 use crate::index::{Index, Indexing};
@@ -192,9 +196,9 @@ impl Service for Tearline {
             Request::Join(join) => self.join(&join),
             Request::PeerInvite(invite) => self.invite(invite),
             Request::PeerAdd(add) => self.peer_add(add.address),
-            Request::PeerList(_) => {
-                self.core.ask(|core| json(&reply::Peers { peers: core.peers() }))
-            }
+            Request::PeerList(_) => self.core.ask(|core| {
+                json(&reply::Peers { peers: core.peers(), known: core.other_devices() })
+            }),
             Request::PeerRemove(remove) => self.peer_remove(remove.peer),
             Request::PeerPause(named) => self.peer_pause(named.peer, true),
             Request::PeerResume(named) => self.peer_pause(named.peer, false),
@@ -222,8 +226,8 @@ impl Service for Tearline {
             Request::RecordResolve(resolve) => {
                 self.answer(move |core| core.record_resolve(&resolve))
             }
-            Request::Import(import) => transfer::import(&self.core, &import, progress),
-            Request::Export(export) => transfer::export(&self.core, &export, progress),
+            Request::Import(import) => import::import(&self.core, &import, progress),
+            Request::Export(export) => export::export(&self.core, &export, progress),
             Request::Search(search) => self.core.ask(move |core| core.search(&search)),
             Request::CoalitionPropose(act) => self.answer(move |core| core.propose(&act)),
             Request::CoalitionApprove(named) => self.answer(move |core| core.approve(&named.id)),
@@ -335,7 +339,8 @@ impl Tearline {
                 note: "reading the store through".into(),
             });
         });
-        checks.push(overview::check_store(read));
+        let check = self.core.ask_even_if_broken(move |core| Ok(core.check_store(read)))?;
+        checks.push(check);
         json(&reply::Doctor { checks })
     }
 
@@ -360,7 +365,7 @@ impl Tearline {
             founders.push(Member {
                 no: AgencyNo(no),
                 name: other.name.clone(),
-                country: trust::country(&other.country)?,
+                country: country::read(&other.country)?,
                 root: root_key(&other.root)?,
             });
         }
@@ -382,9 +387,10 @@ impl Tearline {
         }
         let founders = charter.founders.len();
         if !(1..=founders).contains(&usize::from(charter.quorum)) {
-            return Err(Failure::usage(format!(
-                "{founders} founders can reach a quorum of 1 to {founders}"
-            )));
+            return Err(Failure::usage(match founders {
+                1 => "a sole founder reaches a quorum of 1, and no other".into(),
+                _ => format!("{founders} founders can reach a quorum of 1 to {founders}"),
+            }));
         }
         self.core.act(move |core| {
             if let Ok(known) = core.coalition() {
@@ -451,6 +457,17 @@ impl Tearline {
             Invited::Device { .. } if join.certificate.is_some() => {
                 return Err(Failure::usage("this invitation is for a device, not for a desk")
                     .hint("a desk comes in by an invitation for its agency: `peer invite`"));
+            }
+            Invited::Device { .. } if self.agency.is_some() => {
+                let root = self.agency.as_ref().map_or("", |root| &root.name);
+                return Err(Failure::denied(format!(
+                    "this invitation is for a device of the inviter's agency, and this home holds the \
+                     root of {root}"
+                ))
+                .hint(
+                    "nothing was changed: join from a home made with `init --unit NAME`, or ask for an \
+                     agency's invitation: `peer invite`",
+                ));
             }
             Invited::Device { .. } => Applicant::Device(self.keys.card(invitation.inviter.0)),
         };
@@ -522,6 +539,7 @@ impl Tearline {
                 compartment: id.to_string(),
                 name: core.compartment_name(&id),
                 agencies: core.audience(compartment),
+                unlinked: core.unlinked(compartment),
                 opened,
             })?;
             Ok((value, ticket))

@@ -1,11 +1,11 @@
 //! Answers about the whole: status, doctor, peers, coalition, compartments.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
 use tearline_crdt::authority::Compartment;
-use tearline_crdt::id::{CompartmentId, DeviceId};
+use tearline_crdt::id::{AgencyNo, CompartmentId, DeviceId};
 use tearline_crdt::store::StoreError;
 use tearline_crdt::time::MonoTime;
 use tearline_mesh::replica::{Misdeeds, PeerState};
@@ -48,6 +48,7 @@ impl Core {
             started: self.started.to_string(),
             addresses: self.full_addresses(),
             peers: self.peers(),
+            known: self.other_devices(),
             // A store that failed may not tell, and the rest is worth knowing all the more then.
             compartments: match self.compartment_summaries() {
                 Err(_) if self.broken().is_some() => Vec::new(),
@@ -55,6 +56,7 @@ impl Core {
             },
             store_bytes: self.replica.store().size_on_disk_bytes().unwrap_or(0),
             store_failure: self.broken().map(str::to_owned),
+            damage: self.damage_met(),
             shortage: self.shortage(),
             forks: self.forks(),
         };
@@ -94,6 +96,14 @@ impl Core {
         // QUIC before TCP: what others dial first.
         all.sort_by_key(|address| !address.contains("quic"));
         all
+    }
+
+    /// How many other devices have a standing in the coalition.
+    pub(super) fn other_devices(&self) -> u64 {
+        let own = self.replica.device();
+        let Ok(coalition) = self.coalition() else { return 0 };
+        let others = coalition.devices().keys().filter(|device| **device != own);
+        others.filter(|device| coalition.live(device).is_some()).count() as u64
     }
 
     pub(super) fn peers(&self) -> Vec<reply::Peer> {
@@ -204,7 +214,8 @@ impl Core {
             agencies: self.audience(compartment),
             digest: digest.iter().map(|b| format!("{b:02x}")).collect(),
             entries: counts.entries,
-            records: counts.records,
+            records: counts.records.shown,
+            unshown: counts.records.begun.saturating_sub(counts.records.shown),
             waiting: counts.waiting,
             closed: counts.closed,
         })
@@ -212,6 +223,16 @@ impl Core {
 
     pub(super) fn audience(&self, compartment: &Compartment) -> Vec<reply::AgencyRef> {
         compartment.opening().audience.iter().map(|(no, _)| self.agency_ref(Some(*no))).collect()
+    }
+
+    /// The agencies of an audience, but for our own, of which no device is linked now.
+    pub(super) fn unlinked(&self, compartment: &Compartment) -> Vec<reply::AgencyRef> {
+        let own = self.agency_of(&self.replica.device());
+        let linked: BTreeSet<AgencyNo> =
+            self.linked_devices().filter_map(|device| self.agency_of(device)).collect();
+        let audience = compartment.opening().audience.iter().map(|(no, _)| *no);
+        let missing = audience.filter(|no| Some(*no) != own && !linked.contains(no));
+        missing.map(|no| self.agency_ref(Some(no))).collect()
     }
 
     pub(super) fn compartment_show(&mut self, name: &str) -> Result<Value, Failure> {
@@ -299,6 +320,20 @@ impl Core {
     /// Reads the store through.
     pub(super) fn checker(&self) -> Checker {
         self.replica.store().checker()
+    }
+
+    /// What reading the store through came to.
+    pub(super) fn check_store(&mut self, read: Result<Checked, StoreError>) -> Check {
+        match read {
+            Ok(checked) => {
+                let message = format!("{} values, each as it was written", checked.values);
+                check("store", CheckStatus::Pass, message, None)
+            }
+            Err(error) => {
+                let failure = self.met(&error);
+                check("store", CheckStatus::Fail, failure.what, failure.hint.as_deref())
+            }
+        }
     }
 
     fn check_disk(&self) -> Check {
@@ -413,20 +448,6 @@ fn check_forks(forks: &[reply::Fork]) -> Check {
         return check("forks", CheckStatus::Warn, list(&others), Some(fix));
     }
     check("forks", CheckStatus::Pass, "none seen".into(), None)
-}
-
-/// What reading the store through came to.
-pub(super) fn check_store(read: Result<Checked, StoreError>) -> Check {
-    match read {
-        Ok(checked) => {
-            let message = format!("{} values, each as it was written", checked.values);
-            check("store", CheckStatus::Pass, message, None)
-        }
-        Err(error) => {
-            let failure = store_failure(&error);
-            check("store", CheckStatus::Fail, failure.what, failure.hint.as_deref())
-        }
-    }
 }
 
 /// Why nothing is taken from a peer.

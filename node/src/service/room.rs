@@ -196,8 +196,9 @@ mod tests {
     use tearline_mesh::net::{self, NetConfig};
     use tearline_mesh::replica::Setup;
 
-    use super::super::core::{self, Clock};
+    use super::super::core;
     use super::super::dialer::Dialer;
+    use super::super::thin::ThinLinks;
     use super::*;
     use crate::index::{Index, Indexing};
     use crate::store::{OpenError, StoreKey};
@@ -266,8 +267,8 @@ mod tests {
         let mut gauge = Gauge::new(dir.path().to_owned(), RESERVE_BYTES);
         gauge.free = Box::new(move |_| Ok(shown.load(Ordering::Relaxed)));
         let (handle, queue) = core::channel();
-        let core =
-            Core::new(replica, index, net, dialer, gauge, Clock::start(), handle.clone()).unwrap();
+        let thin = ThinLinks::new(DeviceKeys::from_seeds(&[2; 32], &[3; 32]));
+        let core = Core::new(replica, index, net, dialer, thin, gauge, handle.clone()).unwrap();
         let thread = std::thread::spawn(move || core.run(&queue));
         let put = |key: &'static [u8], fills: Option<Arc<AtomicU64>>| {
             handle.act(move |core| {

@@ -201,9 +201,7 @@ impl Work<'_, '_> {
             }
             Some(genesis) if listing.places.len() == 1 => {
                 let opened = self.open_genesis(genesis);
-                let shown = self.show_genesis(&opened, listing.version + 1)?;
-                listing.version += u64::from(shown);
-                shown
+                self.show_genesis(&opened, &mut listing)?
             }
             _ => false,
         };

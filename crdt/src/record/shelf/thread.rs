@@ -48,7 +48,7 @@ use super::super::genesis::{Carried, Genesis, LabelStatement, Writers, decode_ch
 use super::super::kind::Kind;
 use super::super::label::{Label, Release, effective};
 use super::super::rebase;
-use super::{Opened, RecordState, RecordView, Standings};
+use super::{Listing, Opened, RecordState, RecordView, Standings};
 
 pub(crate) use author::Footing;
 pub(super) use verdict::Fault;
@@ -741,16 +741,11 @@ impl Thread {
 
 impl Summary {
     /// What a projection is told of a record.
-    pub(super) fn view<'a>(
-        &'a self,
-        thread: &Thread,
-        version: u64,
-        received: WallTime,
-    ) -> RecordView<'a> {
+    pub(super) fn view<'a>(&'a self, thread: &Thread, listing: &Listing) -> RecordView<'a> {
         let hidden = self.state.hides();
         RecordView {
             record: thread.record(),
-            version,
+            version: listing.version,
             compartment: self.compartment,
             kind: self.kind,
             class: self.class,
@@ -762,7 +757,7 @@ impl Summary {
             restricted: hidden,
             recalled: self.state.recalled,
             created: self.created,
-            received,
+            arrived: listing.arrived,
         }
     }
 }

@@ -385,8 +385,10 @@ impl Peer {
             let row = row.filter(|row| current == Some(row.version));
             records.insert(record, (said, row));
         }
-        let begun = self.shelf.records_of(&self.store, COMPARTMENT).unwrap();
-        Picture { begun, waiting: self.store.keys(Space::Waiting), records }
+        let census = self.shelf.census(&self.store, COMPARTMENT).unwrap();
+        let shown = records.values().filter(|(_, row)| row.is_some()).count();
+        assert_eq!(census.shown, shown as u64, "the census is wrong");
+        Picture { begun: census.begun, waiting: self.store.keys(Space::Waiting), records }
     }
 
     fn drop_what_waits(&mut self) {
