@@ -42,10 +42,15 @@ pub(super) struct Reckoning {
     mono: Option<MonoTime>,
     /// What is written down.
     written: Reckoned,
+    /// A reckoned time and the time of day that it had: dates are shown from here, so that they stay
+    /// while the clocks differ by what a reading takes.
+    dated: Option<(Reckoned, WallTime)>,
 }
 
 /// How often it is written down while something is to be destroyed, in ms.
 const WRITE_EVERY_MS: u64 = 3_600_000;
+/// By how much the clocks may differ before dates are shown anew, in ms.
+const DATED_WITHIN_MS: u64 = 1_000;
 /// This part of a delay a leap may count at most.
 const LEAP_PART: u64 = 3;
 
@@ -72,6 +77,9 @@ impl Reckoning {
         let latest = self.latest.filter(|_| waits).map(|latest| self.run_on(latest, now));
         self.latest = Some(latest.unwrap_or(now.wall).max(now.wall));
         self.mono = Some(now.mono);
+        if self.shown(self.now).0.abs_diff(now.wall.0) > DATED_WITHIN_MS || self.dated.is_none() {
+            self.dated = Some((self.now, now.wall));
+        }
     }
 
     fn ran_ms(&self, now: Now) -> u64 {
@@ -82,10 +90,11 @@ impl Reckoning {
         WallTime(wall.0.saturating_add(self.ran_ms(now)))
     }
 
-    /// The time of day, by a wall clock that shows `wall` now, at which so much will be reckoned.
-    pub(super) const fn shown(&self, at: Reckoned, wall: WallTime) -> WallTime {
-        let ahead = wall.0.saturating_add(at.0.saturating_sub(self.now.0));
-        WallTime(ahead.saturating_sub(self.now.0.saturating_sub(at.0)))
+    /// The time of day at which so much will be reckoned, by the wall clock as it was at the last look.
+    pub(super) fn shown(&self, at: Reckoned) -> WallTime {
+        let (from, wall) = self.dated.unwrap_or_default();
+        let ahead = wall.0.saturating_add(at.0.saturating_sub(from.0));
+        WallTime(ahead.saturating_sub(from.0.saturating_sub(at.0)))
     }
 
     /// `reckoned, ms (number) || latest wall time, ms (number)`.
@@ -100,7 +109,7 @@ impl Reckoning {
         let now = Reckoned(reader.number("reckoned")?);
         let latest = Some(WallTime(reader.number("latest wall time")?));
         reader.finish()?;
-        Ok(Self { now, latest, mono: None, written: now })
+        Ok(Self { now, latest, mono: None, written: now, dated: None })
     }
 }
 
@@ -226,9 +235,26 @@ mod tests {
         assert_eq!((again.now, again.latest, again.mono), (reckoning.now, reckoning.latest, None));
         assert!(Reckoning::decode(&[0]).is_err());
         for wall in [0, NOON, NOON + YEAR_MS] {
-            let shown = |at: Reckoned| reckoning.shown(at, WallTime(wall)).0;
+            reckoning.look(Now { mono: MonoTime(9), wall: WallTime(wall) }, LEAP_MS_MAX, true);
+            let shown = |at: Reckoned| reckoning.shown(at).0;
             assert_eq!(shown(reckoning.now.plus_ms(7)), wall + 7);
             assert_eq!(shown(Reckoned(reckoning.now.0 - 7)), wall.saturating_sub(7));
         }
+    }
+
+    /// A date that is shown stays, though one clock was read a little after the other.
+    #[test]
+    fn a_date_stays_while_the_clocks_differ_by_little() {
+        let mut reckoning = Reckoning::default();
+        let mut shown = |mono: u64, wall: u64| {
+            let now = Now { mono: MonoTime(mono), wall: WallTime(wall) };
+            reckoning.look(now, LEAP_MS_MAX, true);
+            reckoning.shown(Reckoned(NOON + HOUR_MS)).0
+        };
+        assert_eq!(shown(5, NOON), NOON + HOUR_MS);
+        assert_eq!(shown(1_005, NOON + 1_009), NOON + HOUR_MS, "a reading took 9 ms");
+        assert_eq!(shown(2_005, NOON + 1_990), NOON + HOUR_MS);
+        let put_back = shown(2_005, NOON - HOUR_MS);
+        assert_eq!(put_back, NOON + HOUR_MS - HOUR_MS - 2_009, "the clock was set");
     }
 }

@@ -259,7 +259,7 @@ impl<S: Store> Replica<S> {
         let standings =
             Standings { areas: &self.areas, own: self.keys.id(), now: self.reckoning.now() };
         let due = standings.due(log, genesis)?;
-        Some(self.reckoning.shown(due, self.wall))
+        Some(self.reckoning.shown(due))
     }
 
     /// What is kept of an erased record; `None` if it is not erased here.
