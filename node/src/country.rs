@@ -2,14 +2,21 @@
 
 use crate::failure::Failure;
 
-/// Reads a country's code, in whatever case.
+/// Reads a country's code, in whatever case. Codes that the standard leaves to its users are taken, for
+/// units of several nations and for exercises.
 pub(crate) fn read(text: &str) -> Result<String, Failure> {
     let code = text.to_ascii_uppercase();
-    if CODES.binary_search(&code.as_str()).is_ok() {
+    let own = matches!(
+        code.as_bytes(),
+        [b'A', b'A'] | [b'Q', b'M'..=b'Z'] | [b'X', b'A'..=b'Z'] | [b'Z', b'Z']
+    );
+    if own || CODES.binary_search(&code.as_str()).is_ok() {
         return Ok(code);
     }
     Err(Failure::usage(format!("{text:?} is no country's code"))
-        .hint("two letters of ISO 3166-1 alpha-2: NE is Niger, NG is Nigeria, TD is Chad"))
+        .hint(
+            "two letters of ISO 3166-1 alpha-2: NE is Niger, TD is Chad; XA to XZ are for uses of one's own",
+        ))
 }
 
 /// The codes that ISO 3166-1 assigns (alpha-2; as in `iso3166.tab` of the IANA time zone database, which
@@ -42,7 +49,10 @@ mod tests {
     fn the_codes_are_in_order_and_nothing_else_is_one() {
         assert!(CODES.is_sorted());
         assert_eq!(read("ne").unwrap(), "NE");
-        for bad in ["", "N", "XX", "EU", "ZZ", "NER", "N3", "UK", "n\u{e9}"] {
+        for own in ["AA", "QM", "QZ", "XA", "xz", "ZZ"] {
+            assert_eq!(read(own).unwrap(), own.to_ascii_uppercase());
+        }
+        for bad in ["", "N", "AB", "QL", "YA", "ZY", "EU", "NER", "N3", "UK", "n\u{e9}"] {
             assert!(read(bad).is_err(), "{bad}");
         }
     }

@@ -711,7 +711,7 @@ fn a_name_that_the_settings_contradict_is_refused_and_nothing_is_made() {
 #[test]
 fn a_country_that_there_is_not_is_refused() {
     let folder = folder();
-    let arguments = ["init", "--agency", "Guard", "--country", "xx"];
+    let arguments = ["init", "--agency", "Guard", "--country", "uk"];
     let refused = tearline(&folder.path().join("home"), &arguments);
     assert_eq!(code(&refused), 2, "{}", stderr(&refused));
     assert!(stderr(&refused).contains("ISO 3166-1"), "{}", stderr(&refused));

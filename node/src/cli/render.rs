@@ -120,13 +120,14 @@ fn scrubbed(c: char) -> char {
 
 /// Whether a terminal would obey a character, or show other text than there is: control characters, line
 /// and paragraph separators, controls of direction (Unicode Standard Annex 9, section 2), and what has no
-/// width and no meaning to a reader (zero-width space, word joiner and the invisible operators after
-/// it, byte order mark, annotations, tags). The zero-width joiner and non-joiner stay: scripts need them.
+/// width and no meaning to a reader (soft hyphen, zero-width space, word joiner and the invisible operators
+/// after it, byte order mark, annotations, tags). The zero-width joiner and non-joiner stay: scripts need them.
 fn deceives(c: char) -> bool {
     c.is_control()
         || matches!(
             c,
-            '\u{200b}'
+            '\u{ad}'
+                | '\u{200b}'
                 | '\u{200e}'
                 | '\u{200f}'
                 | '\u{061c}'
@@ -242,7 +243,9 @@ mod tests {
         assert_eq!(table.text(""), "A\nx y\u{fffd}\n");
         assert_eq!(facts([("k\n", "v\u{0}".to_owned())]), "k   v\u{fffd}\n");
         assert_eq!(scrub("a\tb\r\n\u{1b}c\u{200b}"), "a\tb\u{fffd}\n\u{fffd}c\u{fffd}");
-        for hidden in ['\u{200b}', '\u{2060}', '\u{feff}', '\u{e0041}', '\u{7f}', '\u{2067}'] {
+        for hidden in
+            ['\u{ad}', '\u{200b}', '\u{2060}', '\u{feff}', '\u{e0041}', '\u{7f}', '\u{2067}']
+        {
             assert_eq!(clean(&format!("a{hidden}b")), "a\u{fffd}b", "{hidden:?}");
         }
         let persian = "\u{645}\u{6cc}\u{200c}\u{62e}\u{648}\u{627}\u{647}\u{645}";
