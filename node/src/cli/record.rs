@@ -246,7 +246,11 @@ fn receipts(context: &Context, record: String) -> Result<Outcome, Failure> {
     }
     let open: usize = answer.typed.statements.iter().map(|statement| statement.open).sum();
     let text = table.text("nothing was asked about this record");
-    Ok(Outcome::new(answer.data, text).short_of(Kind::Incomplete, open > 0))
+    let outcome = Outcome::new(answer.data, text).short_of(Kind::Incomplete, open > 0);
+    if open == 0 {
+        return Ok(outcome);
+    }
+    Ok(outcome.hint(format!("{open} have not done yet what was asked: look again later")))
 }
 
 /// A page of a list.
