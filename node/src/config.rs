@@ -32,6 +32,8 @@ pub struct Config {
     pub log: String,
     /// The keys of compartments.
     pub epochs: Epochs,
+    /// What this device does with its own records.
+    pub records: Records,
     /// Limits of the daemon.
     pub limits: Limits,
 }
@@ -43,6 +45,15 @@ pub struct Epochs {
     /// How long a compartment is written under one epoch before a desk begins the next: "30d"; "none"
     /// leaves that to removals and to `compartment rotate`.
     pub rotate_after: String,
+}
+
+/// What this device does with its own records.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Records {
+    /// How long a change of this device that builds on something quarantined waits for an adoption,
+    /// before the device writes it anew without that: "10m".
+    pub reauthor_after: String,
 }
 
 /// Limits of the daemon.
@@ -67,6 +78,7 @@ impl Default for Config {
             peers: Vec::new(),
             log: "info".into(),
             epochs: Epochs::default(),
+            records: Records::default(),
             limits: Limits::default(),
         }
     }
@@ -95,6 +107,23 @@ impl Epochs {
                     .hint(format!("{why}; or \"none\"")))
             }
         }
+    }
+}
+
+impl Default for Records {
+    fn default() -> Self {
+        Self { reauthor_after: "10m".into() }
+    }
+}
+
+impl Records {
+    /// The setting in ms.
+    pub fn reauthor_after_ms(&self) -> Result<u64, Failure> {
+        let text = self.reauthor_after.trim();
+        length::read(text, REAUTHOR_AFTER_S_MAX).map(|seconds| seconds * 1_000).map_err(|why| {
+            Failure::usage(format!("records.reauthor_after = {text:?} is no length of time"))
+                .hint(why)
+        })
     }
 }
 
@@ -188,6 +217,7 @@ impl Config {
         logging::check(&self.log)
             .map_err(|failure| Failure { what: format!("log: {}", failure.what), ..failure })?;
         self.epochs.rotate_after_ms()?;
+        self.records.reauthor_after_ms()?;
         for (key, value, least) in [
             ("limits.commands_max", self.limits.commands_max, 1),
             ("limits.peers_max", self.limits.peers_max, 1),
@@ -345,6 +375,8 @@ pub(crate) const CONFIG_BYTES_MAX: usize = 256 * 1024;
 /// Shortest time between two epochs, and the longest that is taken: ten years.
 const ROTATE_AFTER_S_MIN: u64 = 3_600;
 const ROTATE_AFTER_S_MAX: u64 = 3_650 * 86_400;
+/// Longest that a change waits before it is written anew.
+const REAUTHOR_AFTER_S_MAX: u64 = 30 * length::DAY_S;
 /// Least reserve, in MiB: a few flushes and what they leave behind.
 const DISK_RESERVE_MIB_MIN: u32 = 16;
 /// Largest value of a limit.
@@ -371,6 +403,10 @@ const TEMPLATE: &str = r#"
 # [epochs]
 # How long a compartment is written under one epoch; "none" for no limit.
 # rotate_after = "90d"
+
+# [records]
+# How long a change that builds on something quarantined waits before this device writes it anew.
+# reauthor_after = "10m"
 
 # [limits]
 # commands_max = 32
@@ -467,6 +503,23 @@ mod tests {
             assert!(failure.what.contains("epochs.rotate_after"), "{text}: {}", failure.what);
         }
         assert!(read("59m").unwrap_err().hint.is_some_and(|hint| hint.contains("1h")));
+    }
+
+    #[test]
+    fn what_waits_is_written_anew_after_a_length_of_time() {
+        let read = |text: &str| {
+            let config = Config::parse(&format!("[records]\nreauthor_after = {text:?}"))?;
+            config.records.reauthor_after_ms()
+        };
+        let standard = Config::default().records.reauthor_after_ms().unwrap();
+        assert_eq!(standard, tearline_mesh::replica::REAUTHOR_AFTER_MS);
+        for (text, ms) in [("1s", 1_000), ("30d", 30 * 86_400_000)] {
+            assert_eq!(read(text).unwrap(), ms, "{text}");
+        }
+        for text in ["", "0s", "31d", "never"] {
+            let failure = read(text).unwrap_err();
+            assert!(failure.what.contains("records.reauthor_after"), "{text}: {}", failure.what);
+        }
     }
 
     #[test]

@@ -312,7 +312,8 @@ impl<S: Store> Replica<S> {
             || self.shelf.has_moved()
             || self.shelf.has_erasures()
             || !self.said.is_empty();
-        self.room > Room::Nothing && now || self.room == Room::Everything && self.shelf.has_later()
+        self.room > Room::Nothing && now
+            || self.room == Room::Everything && (self.shelf.has_later() || self.is_reauthoring())
     }
 
     /// Opens entries that waited for an epoch whose keys came, and judges records again of which

@@ -33,6 +33,7 @@ mod insync;
 mod join;
 mod lag;
 mod names;
+mod reauthor;
 mod reckoning;
 mod refusal;
 mod refusals;
@@ -68,6 +69,7 @@ pub use area::{Area, Body};
 pub use author::{ActError, Done, Ticket};
 pub use govern::{Lost, Word, keep_what_fits};
 pub use ingest::NotTaken;
+pub use reauthor::REAUTHOR_AFTER_MS;
 pub use refusals::{Misdeeds, STRANGERS_MAX};
 pub use room::Room;
 pub use schedule::EpochAge;
@@ -239,6 +241,7 @@ pub struct Replica<S> {
     rotate_after_ms: Option<u64>,
     /// When epochs are next looked at.
     next_look: Option<MonoTime>,
+    reauthoring: reauthor::Reauthoring,
     sessions: BTreeMap<Link, Session>,
     memories: BTreeMap<DeviceId, PeerMemory>,
     joining: BTreeMap<DeviceId, crate::invitation::JoinRequest>,
@@ -345,6 +348,7 @@ impl<S: Store> Replica<S> {
             ages: BTreeMap::new(),
             rotate_after_ms: None,
             next_look: None,
+            reauthoring: reauthor::Reauthoring::default(),
             sessions: BTreeMap::new(),
             memories: BTreeMap::new(),
             joining: BTreeMap::new(),
@@ -380,6 +384,7 @@ impl<S: Store> Replica<S> {
             wall: WallTime::default(),
             outputs: VecDeque::new(),
         };
+        replica.shelf.note_stuck_of(&replica.store, replica.keys.id())?;
         replica.load_epoch_keys()?;
         replica.load_ages()?;
         replica.load_reckoning()?;
@@ -424,6 +429,7 @@ impl<S: Store> Replica<S> {
             self.note_reckoned_if_due()?;
             self.seal_missing(now)?;
             self.rotate_due(now)?;
+            self.reauthor_due(now)?;
         }
         self.spent = 0;
         self.settle_outputs()

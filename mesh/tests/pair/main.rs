@@ -23,6 +23,7 @@ mod insync;
 mod joining;
 mod member;
 mod pieces;
+mod reauthor;
 mod receipts;
 mod refusals;
 mod room;

@@ -97,6 +97,7 @@ pub fn start(opening: Opening) -> Result<Arc<dyn Service>, Failure> {
     };
     let mut replica = Replica::open(store, setup).map_err(|e| overview::store_failure(&e))?;
     replica.rotate_after(config.epochs.rotate_after_ms()?);
+    replica.reauthor_after(config.records.reauthor_after_ms()?);
     if sabotage {
         tracing::error!("SABOTAGE: this daemon quarantines nothing; it is for an exercise alone");
         replica.quarantine_nothing();

@@ -205,6 +205,7 @@ pub struct Shelf {
     judged: BTreeSet<RecordId>,
     /// Positions that runs left for later, by log.
     later: BTreeMap<LogNo, Range<u64>>,
+    stuck: reauthor::Stuck,
 }
 
 /// Most waiting entries opened in one batch.
@@ -690,7 +691,7 @@ impl<'w, 'd> Work<'w, 'd> {
                 if !self.show_thread(&thread, &mut listing)? {
                     self.remove(record, &mut listing)?;
                 }
-                shelf.threads.keep(record, thread);
+                shelf.keep_noting_stuck(self.batch, thread);
             }
         }
         self.listings.insert(record, listing);

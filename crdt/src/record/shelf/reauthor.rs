@@ -8,6 +8,8 @@
 //! and a replacement comes after what it replaces; so whoever holds the replacement has been shown
 //! all of it. A device that was rebuilt edits anew what its former incarnation left stuck.
 
+use std::ops::ControlFlow;
+
 use crate::bounds::{CHANGE_OPS_MAX, DEPS_MAX};
 use crate::change::Change;
 use crate::change::strip::Implied;
@@ -15,13 +17,86 @@ use crate::document::{self, EditError, Replay};
 use crate::entry::sealed::{EntryKind, REPLACES_MAX};
 use crate::hash::Digest;
 use crate::id::{Class, DeviceId, LogId, RecordId};
-use crate::store::StoreError;
+use crate::store::{Batch, Space, Store, StoreError, damaged};
 
 use super::super::genesis::{Carried, decode_change, encode_change};
 use super::prepare::{DraftError, Prepared, Writing, Written, change_time};
 use super::read::Reader;
 use super::thread::Thread;
-use super::{ENTRIES_PER_LOG_MAX, Opened};
+use super::{ENTRIES_PER_LOG_MAX, Opened, Shelf};
+
+impl Shelf {
+    /// From now on notes in which records this device's changes come to wait for something quarantined,
+    /// beside those that were noted before.
+    pub fn note_stuck_of(&mut self, store: &dyn Store, device: DeviceId) -> Result<(), StoreError> {
+        self.stuck = Stuck { author: Some(device), any: true };
+        self.stuck(store, None, 1).map(|_| ())
+    }
+
+    /// Whether records may be noted.
+    #[must_use]
+    pub const fn has_stuck(&self) -> bool {
+        self.stuck.any
+    }
+
+    /// Up to `most` records with changes of the device that waited for something quarantined when they
+    /// were judged again last, in the order of their ids, from after one on.
+    pub fn stuck(
+        &mut self,
+        store: &dyn Store,
+        after: Option<RecordId>,
+        most: usize,
+    ) -> Result<Vec<RecordId>, StoreError> {
+        let (mut records, mut bad) = (Vec::new(), None);
+        let from = after.map_or_else(Vec::new, |after| [stuck_key(&after), vec![0]].concat());
+        store.scan(Space::Meta, STUCK_PREFIX, &from, &mut |key, _| {
+            if records.len() >= most {
+                return ControlFlow::Break(());
+            }
+            let record = key.get(STUCK_PREFIX.len()..).and_then(|id| id.try_into().ok());
+            match record {
+                Some(record) => records.push(RecordId(record)),
+                None => bad = Some(damaged(Space::Meta, key)),
+            }
+            if bad.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        })?;
+        if let Some(bad) = bad {
+            return Err(bad);
+        }
+        self.stuck.any &= after.is_some() || !records.is_empty();
+        Ok(records)
+    }
+
+    /// The changes of a record were said again, or never will be.
+    pub fn stuck_is_done(batch: &mut Batch, record: &RecordId) {
+        batch.remove(Space::Meta, stuck_key(record));
+    }
+
+    /// Keeps a thread that was judged again, and notes its record if changes in it are stuck.
+    pub(super) fn keep_noting_stuck(&mut self, batch: &mut Batch, thread: Thread) {
+        if self.stuck.author.is_some_and(|author| thread.has_stuck(&author)) {
+            batch.put(Space::Meta, stuck_key(&thread.record()), Vec::new());
+            self.stuck.any = true;
+        }
+        self.threads.keep(thread.record(), thread);
+    }
+}
+
+/// What is known of the changes of this peer's own device that are stuck.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Stuck {
+    /// Whose changes are noted.
+    author: Option<DeviceId>,
+    /// Whether records may be noted.
+    any: bool,
+}
+
+/// Before the ids of records with stuck changes of this device, in [`Space::Meta`].
+const STUCK_PREFIX: &[u8] = b"stuck/";
+
+fn stuck_key(record: &RecordId) -> Vec<u8> {
+    [STUCK_PREFIX, &record.0].concat()
+}
 
 impl Reader<'_> {
     /// The logs of a device with changes of a record that wait for something quarantined and were

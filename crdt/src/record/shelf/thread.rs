@@ -84,10 +84,6 @@ impl Turn {
         Self { log: opened.log, run: opened.header.run, place: opened.place }
     }
 
-    const fn start_of_line(&self) -> Self {
-        Self { place: Place { seq: 0, ..self.place }, ..*self }
-    }
-
     const fn end_of_line(&self) -> Self {
         Self { place: Place { seq: u64::MAX, ..self.place }, ..*self }
     }

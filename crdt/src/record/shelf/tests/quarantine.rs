@@ -303,6 +303,12 @@ proptest! {
         for device in [0, 2] {
             reauthor(&mut history, device, close.clone());
         }
+        // Each has said its own once, and what the other said made nothing of it stuck again.
+        let mut world = World::play(&history);
+        let record = world.records[0];
+        prop_assert_eq!(world.stuck_logs(0, record), []);
+        prop_assert_eq!(world.stuck_logs(2, record), []);
+        world.settle(std::slice::from_ref(&close));
         let outcome = outcome_after(&history, &deliveries, &last, Planted::Nothing);
         prop_assert!(outcome.is_ok(), "{}", outcome.unwrap_err());
     }

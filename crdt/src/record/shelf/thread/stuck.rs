@@ -50,32 +50,42 @@ impl Thread {
         sorted
     }
 
-    /// The changes that wait for what is quarantined.
+    /// The changes that wait for what is quarantined: whatever is reached from there along
+    /// dependencies and lines.
     fn caught(&self) -> BTreeSet<Place> {
-        let quarantined = |place: &Place| {
-            let slot = self.slots.get(place);
-            slot.is_some_and(|slot| matches!(slot.verdict, Verdict::Quarantined(_)))
-        };
-        let mut waiting: Vec<&Slot> =
-            self.unjudged.iter().filter_map(|turn| self.slots.get(&turn.place)).collect();
-        let mut caught = BTreeSet::new();
-        loop {
-            let before = waiting.len();
-            waiting.retain(|slot| {
-                let stops = |place: &Place| quarantined(place) || caught.contains(place);
-                let turn = Turn::of(&slot.opened);
-                let line = self.unjudged.range(turn.start_of_line()..turn);
-                let stopped = self.deps_of(&slot.opened).any(|place| stops(&place))
-                    || line.map(|turn| turn.place).any(|place| stops(&place));
-                if stopped && slot.opened.header.kind != EntryKind::GENESIS {
-                    caught.insert(slot.opened.place);
-                }
-                !stopped
-            });
-            if waiting.len() == before {
-                return caught;
+        let mut after: BTreeMap<Place, Vec<Place>> = BTreeMap::new();
+        let mut before_in_line: Option<&Turn> = None;
+        for turn in &self.unjudged {
+            let Some(slot) = self.slots.get(&turn.place) else { continue };
+            let line = before_in_line.filter(|b| (b.log, b.run) == (turn.log, turn.run));
+            for before in self.deps_of(&slot.opened).chain(line.map(|before| before.place)) {
+                after.entry(before).or_default().push(turn.place);
             }
+            before_in_line = Some(turn);
         }
+        let is_quarantined = |slot: &Slot| matches!(slot.verdict, Verdict::Quarantined(_));
+        let mut reached: Vec<Place> = after
+            .keys()
+            .filter(|place| self.slots.get(place).is_some_and(is_quarantined))
+            .copied()
+            .collect();
+        let mut caught = BTreeSet::new();
+        while let Some(place) = reached.pop() {
+            let next = after.get(&place).into_iter().flatten();
+            let next = next.filter(|place| {
+                let slot = self.slots.get(place);
+                slot.is_some_and(|slot| slot.opened.header.kind != EntryKind::GENESIS)
+            });
+            reached.extend(next.filter(|place| caught.insert(**place)));
+        }
+        caught
+    }
+
+    /// Whether a device has changes that wait for what is quarantined and were not said again.
+    pub(crate) fn has_stuck(&self, device: &DeviceId) -> bool {
+        let open = |turn: &Turn| turn.log.device == *device && !self.is_superseded(&turn.place);
+        self.unjudged.iter().any(open)
+            && self.stuck(device).iter().any(|opened| !self.is_superseded(&opened.place))
     }
 
     /// Whether its device said an entry again.
