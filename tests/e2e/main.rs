@@ -12,6 +12,7 @@ mod join;
 mod kill_rounds;
 mod passes;
 mod pause;
+mod reauthor;
 mod rebuild;
 mod screens;
 mod thin;

@@ -408,7 +408,7 @@ pub(super) fn verdict(entry: &EntryView) -> String {
         Verdict::Waiting => "waiting".into(),
         Verdict::HeldBack => "held-back".into(),
         Verdict::Unknown => "unknown".into(),
-        Verdict::Replaced => "replaced".into(),
+        Verdict::Replaced => "replaced: its device wrote it anew".into(),
         Verdict::Quarantined(Quarantine::Closed) => "quarantined: its log counts no further".into(),
         Verdict::Quarantined(Quarantine::Route) => "quarantined: no grant allows it".into(),
         Verdict::Void(fault) => format!("void: {fault}"),

@@ -110,7 +110,11 @@ impl Core {
             detail.entries.iter().filter(|entry| is(&entry.verdict)).count()
         };
         for (count, what) in [
-            (count(|v| *v == Verdict::Waiting), "wait for entries that have not come"),
+            (
+                count(|v| *v == Verdict::Waiting),
+                "wait for entries that are quarantined or have not come",
+            ),
+            (count(|v| *v == Verdict::Replaced), "were written anew by their own devices"),
             (count(|v| *v == Verdict::HeldBack), "do not fit in any more"),
             (
                 count(|v| *v == Verdict::Quarantined(Quarantine::Route)),
