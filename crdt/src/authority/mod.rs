@@ -395,9 +395,17 @@ impl Coalition {
             });
         }
         if fact.statement.is_narrowing() {
-            let counts = self.closures.iter().any(|closure| closure.id == fact.id())
-                || matches!(&fact.statement, Statement::RootAct(root)
-                    if self.closures.iter().any(|closure| closure.id == root.id(&self.id)));
+            let counts = match &fact.statement {
+                // Any root can sign the same act: it has one name, and counts by who may do it.
+                Statement::RootAct(root) => self.closures.iter().any(|closure| {
+                    closure.id == root.id(&self.id)
+                        && self
+                            .positive
+                            .agencies_of(&root.root)
+                            .any(|agency| closure.author == Author::Root(agency))
+                }),
+                _ => self.closures.iter().any(|closure| closure.id == fact.id()),
+            };
             return Some(if counts {
                 StatementVerdict::Counts
             } else {

@@ -1,9 +1,9 @@
 //! §4: closures, and what opens a standing again.
 
-use super::support::{LIFE, Part, Whole, World, agency, device, member, root_key};
+use super::support::{LIFE, Part, Whole, World, agency, device, member, root, root_key};
 use crate::authority::{Cause, StatementVerdict};
 use crate::id::{Class, Incarnation, LogId, StatementId};
-use crate::statement::{Act, Marks, Reopening, Right};
+use crate::statement::{Act, Marks, Reopening, Right, RootAct, Statement};
 
 /// A device of agency 1 that wrote three entries.
 fn writer() -> (World, LogId) {
@@ -215,4 +215,22 @@ fn what_an_act_closed_opens_when_an_admission_cites_it() {
     assert_eq!(world.right((7, 0)), Some(Right::Admin));
     assert!(!world.coalition.is_retired(agency(7)));
     assert_eq!(world.counting(world.log((7, 0), Whole, Class::Authority)), 0, "{LIFE:?} is closed");
+}
+
+/// The act has one name, whoever signs it; a copy counts by its own root.
+#[test]
+fn a_foreign_roots_copy_of_an_act_does_not_count_beside_the_right_one() {
+    let (mut world, log) = writer();
+    let act = || Act::Revoke { device: device((1, 4)), keep: Marks::NONE };
+    let copy = |world: &mut World, no: u8| {
+        let signed = RootAct::sign(&root(no), &world.coalition.id(), act()).unwrap();
+        world.say((1, 0), Whole, Statement::RootAct(signed))
+    };
+    let foreign = copy(&mut world, 2);
+    assert_eq!(world.verdict(foreign), StatementVerdict::NotAbove);
+    assert_eq!(world.counting(log), 3);
+    let right = copy(&mut world, 1);
+    assert_eq!(world.verdict(right), StatementVerdict::Counts);
+    assert_eq!(world.verdict(foreign), StatementVerdict::NotAbove);
+    assert_eq!(world.counting(log), 0);
 }
