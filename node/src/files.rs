@@ -80,6 +80,8 @@ pub(crate) enum Exposure {
         /// Its permissions.
         mode: u32,
     },
+    /// Neither a file nor a folder: a pipe, a device.
+    Special,
     /// It cannot be looked at.
     Io(io::Error),
 }
@@ -98,6 +100,8 @@ impl Exposure {
                 Failure::failed(format!("{path} is open to other users (mode {mode:03o})"))
                     .hint(format!("chmod {mode_wanted} {path}"))
             }
+            Self::Special => Failure::failed(format!("{path} is no regular file"))
+                .hint("put the file itself there: a pipe or a device is not read"),
             Self::Io(error) => Failure::io(format_args!("cannot look at {path}"), error),
         }
     }
@@ -113,6 +117,9 @@ pub(crate) fn private(path: &Path) -> Result<(), Exposure> {
         io::ErrorKind::NotFound => Exposure::Missing,
         _ => Exposure::Io(error),
     })?;
+    if !metadata.is_file() && !metadata.is_dir() {
+        return Err(Exposure::Special);
+    }
     if metadata.uid() != own_uid() {
         return Err(Exposure::NotOurs { uid: metadata.uid() });
     }

@@ -574,6 +574,21 @@ mod tests {
     }
 
     #[test]
+    fn a_key_file_is_a_regular_file() {
+        let (_folder, home) = home();
+        write(&home);
+        fs::remove_file(home.device_key()).unwrap();
+        // Of the kinds that are neither file nor folder, the one that the standard library makes.
+        let _socket = std::os::unix::net::UnixListener::bind(home.device_key()).unwrap();
+        for mode in [0o600, 0o644] {
+            fs::set_permissions(home.device_key(), Permissions::from_mode(mode)).unwrap();
+            let failure = home.read_identity(&mut Opener::default()).unwrap_err();
+            assert!(failure.what.contains("no regular file"), "{mode:o}: {}", failure.what);
+            assert!(!failure.hint.unwrap().contains("chmod"), "{mode:o}");
+        }
+    }
+
+    #[test]
     fn an_empty_folder_is_closed_and_one_with_files_is_left_alone() {
         let folder = tempfile::tempdir().unwrap();
         let open = || fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).unwrap();
