@@ -15,7 +15,7 @@ use super::render::{Table, bytes, facts};
 use crate::control::reply::{Exported, Imported};
 use crate::control::{self, Request};
 use crate::failure::{Failure, Kind};
-use crate::files::open_named;
+use crate::files::{open_named, regular};
 
 /// A format of files.
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -138,7 +138,7 @@ pub(super) struct Export {
     /// Only of this compartment
     #[arg(long, value_name = "C")]
     compartment: Option<String>,
-    /// The file to write; replaced if it is there
+    /// The file to write; replaced if it is there. No pipe: without --out the records go to stdout
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
     /// Only what matches: words and FIELD:VALUE terms
@@ -204,13 +204,35 @@ fn absolute(path: &Path) -> Result<PathBuf, Failure> {
         .map_err(|e| Failure::io(format_args!("cannot use {}", path.display()), &e))
 }
 
+/// Makes the file that the daemon writes into. Opening a pipe waits for its reader, and the daemon waits
+/// for nobody.
 fn create_private(path: &Path) -> Result<(), Failure> {
-    OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .open(path)
-        .map(drop)
-        .map_err(|e| Failure::io(format_args!("cannot write {}", path.display()), &e))
+    let shown = path.display();
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(false).mode(0o600);
+    regular(&mut options, path).map(drop).map_err(|error| match error.kind() {
+        io::ErrorKind::InvalidInput => Failure::usage(format!("{shown} is no regular file"))
+            .hint("without --out the records go to stdout, into a pipe if you like"),
+        _ => Failure::io(format_args!("cannot write {shown}"), &error),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_export_is_written_into_a_regular_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("out");
+        create_private(&path).unwrap();
+        create_private(&path).unwrap();
+        let pipe = folder.path().join("pipe");
+        // Neither file nor folder, as a pipe is, and to be had without a command.
+        let _socket = std::os::unix::net::UnixListener::bind(&pipe).unwrap();
+        for path in [pipe.as_path(), Path::new("/dev/null")] {
+            let refused = create_private(path).unwrap_err();
+            assert!(refused.what.ends_with("no regular file"), "{}", refused.what);
+        }
+    }
 }

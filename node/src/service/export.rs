@@ -1,7 +1,7 @@
 //! Export: what this device may read, to a file. What cannot be read because the store is damaged is
 //! named, and all else comes out.
 
-use std::fs::File;
+use std::fs::OpenOptions;
 use std::io::{self, BufWriter, Write as _};
 
 use serde_json::Value;
@@ -17,6 +17,7 @@ use crate::exchange::csv::TableWriter;
 use crate::exchange::geojson::CollectionWriter;
 use crate::exchange::stix;
 use crate::failure::{Failure, Kind};
+use crate::files::regular;
 use crate::index::{Query, Row};
 
 /// Records read at a time.
@@ -36,7 +37,8 @@ pub(super) fn export(
     query.limit = RECORDS_PER_PAGE;
     let shown = export.out.display().to_string();
     let io = |error: io::Error| Failure::io(format!("cannot write {shown}"), &error);
-    let file = File::options().write(true).truncate(true).open(&export.out).map_err(io)?;
+    let file = regular(OpenOptions::new().write(true), &export.out).map_err(io)?;
+    file.set_len(0).map_err(io)?;
     let mut out = BufWriter::new(file);
     let mut records = 0;
     let unread = match export.format {
