@@ -1,5 +1,7 @@
 //! `init` and `id`: a device's own keys, in the home folder alone. `device`: those of the coalition.
 
+use std::time::SystemTime;
+
 use clap::{Args, Subcommand};
 use serde_json::json;
 use tearline_crdt::keys::{DeviceKeys, Signer};
@@ -19,6 +21,7 @@ use crate::files::write_atomically;
 use crate::home::{Agency, Home, Identity};
 use crate::length;
 use crate::protection::{Opener, Protection};
+use crate::store::check_clock;
 
 /// Make this device's keys and settings
 ///
@@ -53,6 +56,8 @@ pub(super) struct Init {
 
 impl Init {
     pub(super) fn run(self, context: &Context) -> Result<Outcome, Failure> {
+        // Its daemon would not start; and what the keys' files say of their age would be wrong.
+        check_clock(SystemTime::now())?;
         let home = &context.home;
         let agency = match (&self.agency, &self.country) {
             (Some(name), Some(country)) => Some(Agency::generate(name, country)?),

@@ -37,6 +37,7 @@ use std::time::SystemTime;
 
 use tearline_crdt::store::{Batch, Space, Store, StoreError, Visit};
 
+pub(crate) use self::open::check_clock;
 pub use self::open::{Checked, check_folder};
 pub use self::seal::StoreKey;
 
@@ -211,7 +212,7 @@ impl SledStore {
     }
 
     fn open_with(dir: &Path, key: &StoreKey, limits: Limits) -> Result<Self, OpenError> {
-        open::check_clock(SystemTime::now())?;
+        check_clock(SystemTime::now())?;
         let io = |during| move |cause: io::Error| OpenError::from(Failure::medium(during, cause));
         if !dir.is_dir() {
             fs::create_dir_all(dir).map_err(io("making the store's folder"))?;

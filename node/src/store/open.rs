@@ -46,7 +46,7 @@ pub fn check_folder(dir: &Path, key: &StoreKey) -> Result<Checked, OpenError> {
 }
 
 /// Fails where the clock is before 1970: sled would panic.
-pub(super) fn check_clock(now: SystemTime) -> Result<(), OpenError> {
+pub(crate) fn check_clock(now: SystemTime) -> Result<(), OpenError> {
     now.duration_since(UNIX_EPOCH).map(drop).map_err(|_| OpenError::Clock)
 }
 
