@@ -289,7 +289,7 @@ impl<S: Store> Replica<S> {
         Ok(Done { value: id, ticket })
     }
 
-    /// The compartment of a coalition with exactly this audience, whose keys are here.
+    /// The compartment of a coalition with exactly this audience that is followed and whose keys are here.
     #[must_use]
     pub fn compartment_for(
         &self,
@@ -304,7 +304,7 @@ impl<S: Store> Replica<S> {
             })
             .filter(|c| {
                 let numbers = c.opening().audience.iter().map(|(no, _)| no);
-                c.opening().coalition == coalition && numbers.eq(audience)
+                c.opening().coalition == coalition && numbers.eq(audience) && self.follows(&c.id())
             })
             .find(|c| c.current_epoch(|epoch| self.can_open(epoch)).is_some())
             .map(Compartment::id)
