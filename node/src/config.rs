@@ -200,6 +200,11 @@ impl Config {
                 })?;
             }
         }
+        let thin_links = self.peers.iter().filter(|address| net::thin::is_thin(address)).count();
+        if thin_links > THIN_LINKS_MAX {
+            return Err(Failure::usage(format!("peers: {thin_links} thin links"))
+                .hint(format!("a daemon keeps up to {THIN_LINKS_MAX}")));
+        }
         for address in &self.peers {
             if net::thin::is_thin(address) {
                 address.parse::<ThinAddress>().map_err(|error| {
@@ -379,6 +384,9 @@ const ROTATE_AFTER_S_MAX: u64 = 3_650 * 86_400;
 const REAUTHOR_AFTER_S_MAX: u64 = 30 * length::DAY_S;
 /// Least reserve, in MiB: a few flushes and what they leave behind.
 const DISK_RESERVE_MIB_MIN: u32 = 16;
+/// Most thin links of a daemon. Each keeps a socket or a line open, a task, and a machine of some KiB, and
+/// calls once a minute while nobody answers.
+pub(crate) const THIN_LINKS_MAX: usize = 32;
 /// Largest value of a limit.
 const LIMIT_MAX: u32 = 4_096;
 /// Most edits between what was written and what was probably meant.
@@ -472,6 +480,16 @@ mod tests {
         }
         let still = format!("peers = [\"{}\"]", thin.replace("600", "0"));
         assert!(Config::parse(&still).unwrap_err().what.contains("rate"), "{still}");
+    }
+
+    #[test]
+    fn thin_links_have_a_bound() {
+        let peer = |n: usize| format!("\"udp://192.0.2.7:{}/{:064x}?rate=600\"", 7_300 + n, n);
+        for (links, valid) in [(THIN_LINKS_MAX, true), (THIN_LINKS_MAX + 1, false)] {
+            let peers: Vec<String> = (1..=links).map(peer).collect();
+            let text = format!("peers = [{}]", peers.join(", "));
+            assert_eq!(Config::parse(&text).is_ok(), valid, "{links}");
+        }
     }
 
     #[test]

@@ -135,6 +135,7 @@ impl<S: Store> Replica<S> {
             self.replay(id)?;
         }
         self.replaying = false;
+        self.lay_table();
         Ok(())
     }
 
@@ -232,9 +233,19 @@ impl<S: Store> Replica<S> {
         id
     }
 
-    /// What a device may do in an area now; `None` where it may not know of it.
+    /// Forgets an area of which nothing but its opening is here, durably with the batch.
+    pub(super) fn drop_area(&mut self, batch: &mut Batch, id: CompartmentId) {
+        self.areas.remove(&id);
+        batch.remove(Space::Meta, area_key(&id));
+    }
+
+    /// What a device may do in an area now; `None` where it may not know of it. Nobody else may of
+    /// what is not followed here.
     #[must_use]
     pub fn right(&self, id: CompartmentId, device: &DeviceId) -> Option<Right> {
+        if !self.follows(&id) && *device != self.device() {
+            return None;
+        }
         match &self.areas.get(&id)?.body {
             Body::Coalition(coalition) => coalition.live(device).map(Standing::right),
             Body::Compartment(compartment) => compartment.right(device),
@@ -337,11 +348,9 @@ impl<S: Store> Replica<S> {
                 self.outputs.push_back(Output::Event(event));
             }
         }
-        let mut compartments = std::mem::take(&mut self.areas);
-        let coalitions: BTreeMap<CompartmentId, Area> = compartments
-            .extract_if(.., |_, area| matches!(area.body, Body::Coalition(_)))
-            .collect();
-        for (id, area) in &mut compartments {
+        let coalitions: BTreeMap<CompartmentId, Area> =
+            self.areas.extract_if(.., |_, area| matches!(area.body, Body::Coalition(_))).collect();
+        for (id, area) in &mut self.areas {
             let Body::Compartment(compartment) = &mut area.body else { continue };
             let above = CompartmentId(compartment.opening().coalition.0);
             if !stale.contains(id) && !changed.contains(&above) {
@@ -354,7 +363,6 @@ impl<S: Store> Replica<S> {
             }
         }
         let outcome = logs.outcome();
-        self.areas = compartments;
         self.areas.extend(coalitions);
         outcome?;
         let drawn = self.areas.iter_mut();
@@ -376,6 +384,7 @@ impl<S: Store> Replica<S> {
             self.name_logs(id);
             self.name_strays(id);
         }
+        self.lay_table();
         if changed.is_empty() {
             return Ok(());
         }

@@ -17,7 +17,7 @@ use tearline_crdt::statement::{DeskCertificate, Opening, Right, Statement};
 use tearline_crdt::store::{Batch, Store, StoreError};
 use tearline_crdt::time::Now;
 
-use super::area::{Body, coalition_body, compartment_body};
+use super::area::{Body, coalition_body};
 use super::{NotTaken, Replica, Room};
 
 /// Names a local act until it is durable.
@@ -42,12 +42,15 @@ pub enum ActError {
     /// The audience names agencies that the coalition does not have, or none at all.
     #[error("agency {0:?} is not in the coalition")]
     NoAgency(AgencyNo),
-    /// This peer holds as many compartments as it may.
+    /// The agency has opened as many compartments as are followed of it.
     #[error(
-        "this peer holds {} coalitions and compartments, which is the limit",
+        "peers follow {} coalitions and compartments, and no more of this agency's",
         crate::wire::AREAS_MAX
     )]
     Compartments,
+    /// The compartment is not among those that this peer follows: nobody would get what is written.
+    #[error("this compartment is not among the {} that peers follow", crate::wire::AREAS_MAX)]
+    NotFollowed,
     /// An empty audience means nobody.
     #[error("the audience is empty")]
     EmptyAudience,
@@ -152,6 +155,7 @@ impl<S: Store> Replica<S> {
         statements: Statements,
         beside: Batch,
     ) -> Result<Ticket, ActError> {
+        self.needs_followed(&id)?;
         let entries: Vec<NewEntry> = statements
             .into_iter()
             .map(|(statement, payload)| NewEntry {
@@ -269,26 +273,23 @@ impl<S: Store> Replica<S> {
         name: &str,
     ) -> Result<Done<CompartmentId>, ActError> {
         self.needs(Room::Statements)?;
-        if self.areas.len() >= crate::wire::AREAS_MAX {
-            return Err(ActError::Compartments);
-        }
         self.wall = now.wall;
         let nonce = random(&mut *self.entropy);
         let coalition = self.coalition(coalition_id).ok_or(ActError::NoCoalition)?;
         let root = |no: AgencyNo| coalition.member(no).map(|member| (no, member.root));
         let audience = audience.into_iter().filter_map(root).collect();
         let opening = Opening::sign(self.keys.signer(), coalition_id, audience, nonce);
-        let mut batch = Batch::default();
-        let id = self.create_area(&mut batch, compartment_body(opening.clone()));
-        self.apply(batch)?;
-        self.redraw()?;
+        if !self.would_follow(&opening) || !self.take_opening(opening.clone())? {
+            return Err(ActError::Compartments);
+        }
+        let id = opening.id();
         let mut statements = vec![(Statement::Open(opening), None)];
         self.begin_epoch(id, name, &mut statements)?;
         let ticket = self.state(now, id, statements)?;
         Ok(Done { value: id, ticket })
     }
 
-    /// The compartment of a coalition with exactly this audience, whose keys are here.
+    /// The compartment of a coalition with exactly this audience that is followed and whose keys are here.
     #[must_use]
     pub fn compartment_for(
         &self,
@@ -303,7 +304,7 @@ impl<S: Store> Replica<S> {
             })
             .filter(|c| {
                 let numbers = c.opening().audience.iter().map(|(no, _)| no);
-                c.opening().coalition == coalition && numbers.eq(audience)
+                c.opening().coalition == coalition && numbers.eq(audience) && self.follows(&c.id())
             })
             .find(|c| c.current_epoch(|epoch| self.can_open(epoch)).is_some())
             .map(Compartment::id)
@@ -322,6 +323,7 @@ impl<S: Store> Replica<S> {
         self.conclude(now)?;
         let log = self.own_log(id, class);
         let compartment = self.compartment(id).ok_or(ActError::NoCompartment)?;
+        self.needs_followed(&id)?;
         let own = self.device();
         if class == Class::Authority || !compartment.live(&own).is_some_and(|s| s.writes(class)) {
             return Err(ActError::Denied { needed: Right::Write });

@@ -92,6 +92,21 @@ impl Session {
         self.open.wanted.remove(key);
     }
 
+    /// Forgets all of an area that is not followed any more.
+    pub(super) fn part_with(&mut self, id: CompartmentId) {
+        self.names.retain(|_, named| *named != id);
+        self.shared.remove(&id);
+        self.started.remove(&id);
+        self.said.remove(&id);
+        let lags: Vec<LagKey> = self.lag.keys().filter(|key| key.1 == id).copied().collect();
+        lags.iter().for_each(|key| self.drop_lag(key));
+        self.declined.retain(|key| key.1 != id);
+        self.open.wanted.retain(|key, _| key.1 != id);
+        self.open.awaited.remove(&id);
+        self.strays.retain(|(area, _)| *area != id);
+        self.owed.retain(|(area, _)| *area != id);
+    }
+
     /// The peer holds a log up to a position, of which we hold so much. Returns what was on its way
     /// and has arrived.
     pub(super) fn arrived(&mut self, key: &LagKey, next: u64, own: u64) -> Vec<Flight> {

@@ -45,6 +45,7 @@ mod standings;
 mod stray;
 mod stripped;
 mod sync;
+mod table;
 mod trace;
 mod words;
 
@@ -79,6 +80,8 @@ pub use trace::{Exposure, Kept, QuarantinedEntry};
 use reckoning::{Reckoned, Reckoning};
 use session::{PeerMemory, Session};
 use standings::Standings;
+use table::Table;
+pub use table::Unfollowed;
 
 /// One connection to a device, numbered by the driver and never used twice.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -271,6 +274,8 @@ pub struct Replica<S> {
     next_due: Option<Reckoned>,
     /// The time that delays count.
     reckoning: Reckoning,
+    /// Which compartments are followed.
+    table: Table,
     /// Whether records whose day has come are still to be hidden: then nothing is destroyed yet.
     hiding: bool,
     /// Whether words are being carried out.
@@ -368,6 +373,7 @@ impl<S: Store> Replica<S> {
             heard: BTreeMap::new(),
             next_due: None,
             reckoning: Reckoning::default(),
+            table: Table::default(),
             hiding: false,
             obeying: false,
             spent: 0,

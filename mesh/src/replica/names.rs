@@ -67,12 +67,13 @@ impl<S: Store> Replica<S> {
         self.blind(session, None, self.pair_digest(&session.device))
     }
 
-    /// Every area's name for this session, and its root. Who does not know the compartment learns
+    /// The name for this session of every area that is followed, and its root. Who does not know the compartment learns
     /// nothing from either.
     pub(super) fn roots(&self, link: Link) -> Vec<(Tag, CompartmentId, NodeHash)> {
         let Some(session) = self.sessions.get(&link) else { return Vec::new() };
         self.areas
             .iter()
+            .filter(|(id, _)| self.follows(id))
             .map(|(id, area)| {
                 let root = self.blind(session, Some(id), area.frontier.root());
                 (self.tag(session, id), *id, root)

@@ -11,17 +11,17 @@ use tearline_crdt::authority::{Coalition, Place, Seat};
 use tearline_crdt::frontier::{LogKey, NodeHash};
 use tearline_crdt::id::{AgencyNo, CoalitionId, CompartmentId, DeviceId, EntryId};
 use tearline_crdt::statement::{Opening, Statement};
-use tearline_crdt::store::{Batch, Store, StoreError};
+use tearline_crdt::store::{Store, StoreError};
 use tearline_crdt::time::Now;
 
-use super::area::{Area, Body, compartment_body};
+use super::area::Body;
 use super::insync::Open;
 use super::lag::{Lag, LagKey, Window, lag_key};
 use super::refusal::Refused;
 use super::{Link, Output, Replica};
 use crate::fault::PeerFault;
 use crate::urgency::Busy;
-use crate::wire::{AREAS_MAX, FRAME_BYTES_MAX, Frame, Nonce, Tag};
+use crate::wire::{FRAME_BYTES_MAX, Frame, Nonce, Tag};
 
 /// Where the conversation stands.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -115,8 +115,6 @@ pub(super) struct PeerMemory {
 
 /// Most logs that are remembered as moved for one device; past it the memory is dropped.
 const MOVED_MAX: usize = 4_096;
-/// Most compartments that the devices of one agency open here.
-const AREAS_PER_AGENCY_MAX: usize = AREAS_MAX / 4;
 /// Most introductions that wait in one session.
 const EARLY_INTROS_MAX: usize = 256;
 /// Most bytes of frames other than runs that wait for one link. Comparing 100,000 logs that all
@@ -506,14 +504,10 @@ impl<S: Store> Replica<S> {
         let Some(device) = self.sessions.get(&link).map(|session| session.device) else {
             return Ok(Ok(()));
         };
-        // A compartment outlives the standing of who opened it. What the closed devices of an agency
-        // opened is bounded apart, so that a stolen key leaves the others their room.
-        let opened_by = |device: &DeviceId| {
-            let closed = coalition.live(device).is_none();
-            coalition.devices().get(device).map(|standing| (standing.agency, closed))
-        };
+        // A compartment outlives the standing of who opened it.
+        let opened_by = |device: &DeviceId| coalition.devices().get(device).map(|s| s.agency);
         let standings = (live(&self.device()), live(&device), opened_by(&opening.opener));
-        let (Some(own), Some(sender), Some(opener)) = standings else {
+        let (Some(own), Some(sender), Some(_)) = standings else {
             if let Some(session) = self.sessions.get_mut(&link)
                 && session.early_intros.len() < EARLY_INTROS_MAX
             {
@@ -530,19 +524,8 @@ impl<S: Store> Replica<S> {
         if !meant(own) || !meant(sender) {
             return Ok(Err(PeerFault::Introduction));
         }
-        if !self.areas.contains_key(&id) {
-            let by_agency = |area: &&Area| match &area.body {
-                Body::Compartment(c) => opened_by(&c.opening().opener) == Some(opener),
-                Body::Coalition(_) => false,
-            };
-            let of_opener = self.areas.values().filter(by_agency).count();
-            if self.areas.len() >= AREAS_MAX || of_opener >= AREAS_PER_AGENCY_MAX {
-                return Ok(Ok(()));
-            }
-            let mut batch = Batch::default();
-            self.create_area(&mut batch, compartment_body(opening));
-            self.apply(batch)?;
-            self.redraw()?;
+        if !self.take_opening(opening)? {
+            return Ok(Ok(()));
         }
         self.share(link, id);
         if self.right(id, &device).is_some() {

@@ -34,8 +34,8 @@ fn pass(world: &mut World, ms: u64) {
     world.settle();
 }
 
-/// What only the clock claims to have passed counts up to a third of the delay, whether it was set while
-/// the peer ran or while it was off; and a clock that goes back takes nothing of what ran.
+/// What only the clock claims to have passed counts up to a third of the delay, whether it was set once or
+/// again and again, while the peer ran or while it was off; and a clock that goes back takes nothing of what ran.
 #[test]
 fn no_leap_of_a_clock_destroys_before_its_time() {
     for (errors, restarts, hours) in [
@@ -45,6 +45,8 @@ fn no_leap_of_a_clock_destroys_before_its_time() {
         (&[TO_1970_MS], true, 72),
         (&[TO_1970_MS, 0, TO_1970_MS, 0], true, 72),
         (&[-YEAR_MS, 0, -YEAR_MS, 0], false, 72),
+        (&[YEAR_MS, 2 * YEAR_MS, 3 * YEAR_MS], false, 48),
+        (&[YEAR_MS, 2 * YEAR_MS, 3 * YEAR_MS], true, 48),
     ] {
         let (mut world, record) = erased();
         for error in errors {
@@ -73,6 +75,45 @@ fn what_was_reckoned_outlasts_a_restart() {
     pass(&mut world, 21 * HOUR_MS);
     assert!(world.show(0, record).is_some());
     pass(&mut world, 2 * HOUR_MS);
+    assert!(world.show(0, record).is_none());
+}
+
+/// A peer that is off for a week destroys within two thirds of the delay after its start; and one that runs
+/// for an hour of each day, on the day that it is due.
+#[test]
+fn who_is_off_destroys_soon_after_it_starts() {
+    let (mut world, record) = erased();
+    pass(&mut world, 2 * HOUR_MS);
+    world.wait(7 * 24 * HOUR_MS);
+    world.crash(0);
+    pass(&mut world, 0);
+    pass(&mut world, 45 * HOUR_MS);
+    assert!(world.show(0, record).is_some(), "2 + 24 + 45 hours");
+    pass(&mut world, 2 * HOUR_MS);
+    assert!(world.show(0, record).is_none());
+
+    let (mut world, record) = erased();
+    for there in [true, true, false] {
+        // Each minute is written down.
+        (0..60).for_each(|_| pass(&mut world, HOUR_MS / 60));
+        world.wait(23 * HOUR_MS);
+        world.crash(0);
+        pass(&mut world, 0);
+        assert_eq!(world.show(0, record).is_some(), there);
+    }
+}
+
+/// A peer that crashes again and again within the hour gets on, too.
+#[test]
+fn what_ran_for_a_minute_is_not_forgotten() {
+    let (mut world, record) = erased();
+    world.clock_error_ms = TO_1970_MS;
+    for _ in 0..72 * 60 / 50 + 1 {
+        assert!(world.show(0, record).is_some());
+        (0..5).for_each(|_| pass(&mut world, HOUR_MS / 6));
+        world.crash(0);
+        pass(&mut world, 0);
+    }
     assert!(world.show(0, record).is_none());
 }
 

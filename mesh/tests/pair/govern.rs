@@ -311,6 +311,63 @@ fn what_was_sealed_under_a_retired_epoch_opens_no_more() {
     assert!(world.digests_equal(0, 3));
 }
 
+/// When a record came here is not told anew by what happens to it later: its contents are said again for
+/// who comes late, an epoch is retired, the peer starts again.
+#[test]
+fn a_record_came_when_it_came_whatever_is_said_again_or_retired() {
+    let Stage { mut world, coalition, shared } = stage();
+    let said_again = world.write(0, shared, Class::Routine, &["said again"])[0];
+    world.settle();
+    let came = |world: &mut World, record| -> Vec<Option<u64>> {
+        (0..3).map(|peer| world.show(peer, record).map(|detail| detail.arrived.0)).collect()
+    };
+    let first = came(&mut world, said_again);
+    assert!(first.iter().all(Option::is_some));
+    world.wait(3_600_000);
+    let replica = &mut world.peers[0].replica;
+    let old = replica.compartment(shared).unwrap().current_epoch(|_| true).unwrap();
+    let now = world.now();
+    world.peers[0].replica.rotate(now, shared).unwrap();
+    world.drain(0);
+    world.settle();
+    let kept = world.write(0, shared, Class::Routine, &["kept"])[0];
+    world.settle();
+    let second = came(&mut world, kept);
+    assert!(second.iter().zip(&first).all(|(second, first)| second > first));
+    world.wait(3_600_000);
+
+    // Under the new epoch the first is said again whole, for a device that comes.
+    world.peers.push(World::new(4).peers.pop().unwrap());
+    world.connect(1, 0);
+    world.join(coalition, 3, Invited::Device { history: false });
+    world.settle();
+    for record in [said_again, kept] {
+        let mut patch = Patch::default();
+        patch.set(vec![Segment::Name("name".into())], "changed".into());
+        world.act(0, shared, Class::Routine, vec![Draft::Edit { record, patch }]);
+        world.settle();
+    }
+    let late = world.show(3, said_again).unwrap().arrived;
+    assert!(Some(late.0) > second[0], "it is new there");
+    assert_eq!(came(&mut world, said_again), first);
+    assert_eq!(came(&mut world, kept), second);
+
+    world.wait(3_600_000);
+    let now = world.now();
+    world.peers[0].replica.propose(now, coalition, Act::RetireEpoch { epoch: old }, None).unwrap();
+    world.drain(0);
+    world.settle();
+    for restarts in [false, true] {
+        if restarts {
+            (0..4).for_each(|peer| world.crash(peer));
+        }
+        assert_eq!(came(&mut world, said_again), [None; 3], "it was written under the old epoch");
+        assert_eq!(came(&mut world, kept), second, "restarted: {restarts}");
+        let shown = world.show(3, said_again).map(|detail| detail.arrived);
+        assert!(shown.is_none_or(|arrived| arrived == late), "{shown:?}");
+    }
+}
+
 /// Whether each seal of an epoch that a peer holds has its boxes; and each of all other epochs.
 fn seals(world: &World, peer: usize, id: CompartmentId, of: EpochId) -> (Vec<bool>, Vec<bool>) {
     let replica = &world.peers[peer].replica;

@@ -32,6 +32,7 @@ mod schedule;
 mod strangers;
 mod strays;
 mod stripped;
+mod table;
 mod thin;
 mod world;
 

@@ -120,9 +120,11 @@ pub(super) fn table(compartments: &[Shown]) -> String {
         "digest",
     ]);
     for compartment in compartments {
+        let followed = if compartment.followed { "" } else { " (not followed)" };
+        let name = format!("{}{followed}", compartment.name);
         table.row([
             short(&compartment.compartment),
-            compartment.name.clone(),
+            name,
             agencies(&compartment.agencies),
             compartment.records.to_string(),
             compartment.unshown.to_string(),

@@ -250,6 +250,8 @@ Compartment {
     waiting: u64,
     /// Entries held that were sealed before this device came, and stay closed to it: no fault.
     closed: u64,
+    /// Whether it is followed. Of one that is not nothing more comes or goes, because too many are open.
+    followed: bool,
 });
 
 shape!(

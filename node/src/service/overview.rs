@@ -218,6 +218,7 @@ impl Core {
             unshown: counts.records.begun.saturating_sub(counts.records.shown),
             waiting: counts.waiting,
             closed: counts.closed,
+            followed: self.replica.follows(&id),
         })
     }
 
@@ -314,6 +315,7 @@ impl Core {
             self.check_waiting()?,
             self.check_faults(),
             check_forks(&self.forks()),
+            self.check_followed(),
         ])
     }
 
@@ -429,6 +431,25 @@ impl Core {
         let message = format!("seen from {}", devices.join(", "));
         check("misconduct", CheckStatus::Warn, message, Some("see `tearline peer list`"))
     }
+
+    /// Whether all compartments are followed, and if not, who opened those that are not.
+    fn check_followed(&self) -> Check {
+        let unfollowed = self.replica.unfollowed();
+        let turned_away = self.replica.turned_away();
+        if unfollowed.is_empty() && turned_away == 0 {
+            return check("compartments", CheckStatus::Pass, "all are followed".into(), None);
+        }
+        let openers: Vec<String> = unfollowed
+            .iter()
+            .map(|(device, some)| {
+                let agency = self.agency_ref(some.agency).name;
+                format!("{} opened by device {} of {agency}", some.compartments, device.short())
+            })
+            .collect();
+        let away = format!("{turned_away} times one found no place since the start");
+        let message = format!("not followed: {}", [&openers[..], &[away]].concat().join("; "));
+        check("compartments", CheckStatus::Warn, message, Some(UNFOLLOWED_FIX))
+    }
 }
 
 /// Ours fail: this device cannot write to them. Those of others are theirs to mend.
@@ -450,6 +471,10 @@ fn check_forks(forks: &[reply::Fork]) -> Check {
     check("forks", CheckStatus::Pass, "none seen".into(), None)
 }
 
+/// What helps where too many compartments are open.
+const UNFOLLOWED_FIX: &str = "`compartment list` says which: say there what is needed in one that is \
+                              followed; if a device opened them that should not, its agency or the \
+                              founders end its standing, and what it opened comes last";
 /// Why nothing is taken from a peer.
 const DISK_FULL: &str = "disk full";
 

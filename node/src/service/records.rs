@@ -548,7 +548,9 @@ pub(super) fn act_failure(error: ActError) -> Failure {
         ActError::Draft { error: DraftError::Store(error), .. } => store_failure(&error),
         ActError::NoKeys => Failure::new(Kind::Waits, error.to_string())
             .hint("they come with the next contact to a desk of this agency or to the opener"),
-        ActError::Compartments | ActError::NoRoom => Failure::failed(error.to_string()),
+        ActError::Compartments | ActError::NotFollowed | ActError::NoRoom => {
+            Failure::failed(error.to_string())
+        }
         ActError::NoAgency(_) | ActError::EmptyAudience | ActError::Name | ActError::Charter => {
             Failure::usage(error.to_string())
         }

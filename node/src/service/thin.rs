@@ -23,6 +23,7 @@ use tearline_mesh::thin::{Config, Machine};
 
 use super::SystemEntropy;
 use super::core::Core;
+use crate::config::THIN_LINKS_MAX;
 use crate::failure::Failure;
 
 /// The thin links that the transport keeps up.
@@ -178,6 +179,8 @@ impl Core {
                 let agreement = coalition.live(device)?.card.agreement;
                 Some((*device, Wanted { address, agreement }))
             })
+            // Those of the settings and those that were added are each no more than this.
+            .take(THIN_LINKS_MAX)
             .collect()
     }
 
@@ -210,6 +213,9 @@ impl Core {
         let targets = self.dialer.targets();
         let collides = |thin: &ThinAddress| thin.medium.collides(&address.medium);
         let own = targets.get(device).and_then(|target| target.thin.as_ref());
+        let others =
+            targets.iter().filter(|(other, target)| *other != device && target.thin.is_some());
+        check_count(others.count() + 1)?;
         let taken = targets
             .iter()
             .find(|(other, target)| *other != device && target.thin.as_ref().is_some_and(collides));
@@ -229,6 +235,17 @@ impl Core {
         let checked = address.medium.check_here();
         checked.map_err(|error| Failure::io(format_args!("cannot use {place}"), &error))
     }
+}
+
+/// Fails if so many thin links are more than a daemon keeps up.
+fn check_count(links: usize) -> Result<(), Failure> {
+    if links > THIN_LINKS_MAX {
+        let what = format!("a daemon keeps up to {THIN_LINKS_MAX} thin links");
+        return Err(
+            Failure::failed(what).hint("remove one first: `tearline peer list`, `peer remove`")
+        );
+    }
+    Ok(())
 }
 
 /// How thin links are written.
@@ -271,6 +288,13 @@ mod tests {
         assert_eq!(said(&mut links, &[(5, "rate=1200", 1)]), [('-', 5), ('+', 5)]);
         assert_eq!(said(&mut links, &[(5, "rate=1200", 2)]), [('-', 5), ('+', 5)]);
         assert_eq!(said(&mut links, &[]), [('-', 5)]);
+    }
+
+    #[test]
+    fn thin_links_are_counted() {
+        assert!(check_count(THIN_LINKS_MAX).is_ok());
+        let failure = check_count(THIN_LINKS_MAX + 1).unwrap_err();
+        assert!(failure.what.contains("32") && failure.hint.is_some(), "{failure:?}");
     }
 
     #[test]

@@ -265,8 +265,35 @@ impl ValuesFile {
         let (free, end) = self.find_free(used)?;
         let gaps = free.iter().flat_map(|(gap, at)| self.zeroed.others(*at, *gap));
         let stretches: Vec<(u64, u64)> = gaps.chain(self.tail(end)?).collect();
+        let stretches = self.written(stretches)?;
         self.scrub(&stretches)?;
         self.set_free(free, end)
+    }
+
+    /// The parts of free stretches that hold something but zeros, in pieces; it is known of the others
+    /// from then on that they do not. After a start nothing is known of what earlier processes overwrote:
+    /// reading it costs less than to write it again, and wears nothing. What is read is on the medium: the
+    /// file is synced when it is opened, and after each pass.
+    fn written(&mut self, stretches: Vec<(u64, u64)>) -> Result<Vec<(u64, u64)>, Failure> {
+        let mut written = Vec::new();
+        let mut piece = vec![0; ZEROS.len()];
+        for (offset, len) in stretches {
+            let end = offset.saturating_add(len);
+            let mut at = offset;
+            while at < end {
+                let n = (end - at).min(ZEROS.len() as u64);
+                let found = piece.get_mut(..n as usize).unwrap_or_default();
+                let read = self.file.read_exact_at(found, at);
+                read.map_err(|cause| Failure::medium("reading free space", cause))?;
+                if ZEROS.starts_with(found) {
+                    self.zeroed.add(at, at + n);
+                } else {
+                    written.push((at, n));
+                }
+                at += n;
+            }
+        }
+        Ok(written)
     }
 
     /// What may hold something from here to the file's end.

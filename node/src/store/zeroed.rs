@@ -1,7 +1,7 @@
 //! What of the values file is known to hold nothing but zeros, so that it is not overwritten again: a
 //! pass that forgets then costs what was freed since the last one, and not all that is free.
 //!
-//! It is known of what this process overwrote, and of what lies beyond the file's end.
+//! It is known of what this process overwrote or found to be zero, and of what lies beyond the file's end.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Range;

@@ -125,6 +125,45 @@ fn overwritten_bytes(store: &SledStore) -> u64 {
     store.shared.writer.lock().unwrap().values.overwritten_bytes
 }
 
+/// What an earlier process overwrote is not overwritten again after a start: what was freed since is.
+#[test]
+fn the_first_pass_after_a_start_overwrites_what_is_not_zero() {
+    let dir = tempfile::tempdir().unwrap();
+    let open = || SledStore::open(dir.path(), &StoreKey::new(KEY)).unwrap();
+    let mut store = open();
+    let mut batch = Batch::default();
+    for n in 0..2_000_u32 {
+        batch.put(Space::Rows, n.to_be_bytes(), [0x55; 2_000]);
+    }
+    store.apply(batch).unwrap();
+    store.flush().unwrap();
+    let erase = |store: &mut SledStore, values: std::ops::Range<u32>, forget| {
+        let before = overwritten_bytes(store);
+        let mut batch = Batch { forget, ..Batch::default() };
+        values.for_each(|n| batch.remove(Space::Rows, n.to_be_bytes()));
+        store.apply(batch).unwrap();
+        store.flush().unwrap();
+        overwritten_bytes(store) - before
+    };
+    // Not the last ones: the file keeps its length.
+    let much = erase(&mut store, 0..1_500, true);
+    assert!(much >= 1_500 * 2_000, "{much}");
+    // What a flush overwrote is noted until the next one, in case that it was interrupted.
+    erase(&mut store, 1_500..1_501, true);
+    drop(store);
+    let mut store = open();
+    let again = overwritten_bytes(&store) + erase(&mut store, 1_501..1_502, true);
+    assert!(again <= much / 4, "{again} of {much}");
+    assert_only_live_bytes(&store);
+    // What was freed and not yet forgotten when a process ended is overwritten by the next.
+    erase(&mut store, 1_502..1_602, false);
+    drop(store);
+    let mut store = open();
+    let rest = erase(&mut store, 1_602..1_603, true);
+    assert!(rest >= 100 * 2_000, "{rest}");
+    assert_only_live_bytes(&store);
+}
+
 /// What is free and zero already is not overwritten again; and a thousand erasures that one flush
 /// forgets cost about what one erasure of as many bytes does.
 #[test]
