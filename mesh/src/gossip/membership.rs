@@ -57,7 +57,7 @@ pub const CONTACTS_MAX: usize = SHUFFLE_ACTIVE_MAX + SHUFFLE_PASSIVE_MAX;
 /// between three and five quarters of it.
 pub const SHUFFLE_MS: u64 = 10_000;
 /// See [`SHUFFLE_MS`].
-pub const MIX_MS: u64 = 60_000;
+pub const MIX_MS: u64 = 300_000;
 /// How long a device that was asked may take to answer.
 pub const ANSWER_MS: u64 = 3_000;
 /// With fewer neighbours than this a peer asks for a place to be made.

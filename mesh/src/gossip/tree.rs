@@ -37,13 +37,13 @@ use super::{GossipFault, Holdings, News};
 /// Announcements wait so long for others.
 pub const ANNOUNCE_MS: u64 = 200;
 /// How long a run that is pushed may come later than its announcement before it is asked for.
-pub const WAIT_MS: u64 = 500;
+pub const WAIT_MS: u64 = 1_000;
 /// How long a neighbour that was asked may take before another is.
 pub const AGAIN_MS: u64 = 3_000;
 /// By how many hops a way must be shorter to take the place of another.
 pub const SHORTER_HOPS: u8 = 2;
 /// Between two announcements for whose sake a link is made eager.
-const SHORTEN_MS: u64 = 2_000;
+const SHORTEN_MS: u64 = 5_000;
 /// Arrivals that are remembered: way and hops of the last so many news.
 pub const ARRIVALS_MAX: usize = 1_024;
 /// Most logs that wait to be announced to one neighbour.
@@ -282,11 +282,18 @@ impl Tree {
         let Some(arrival) = self.arrivals.known.get_mut(&news) else { return };
         let shorter = announced.hops.saturating_add(SHORTER_HOPS) <= arrival.hops;
         let may = announced.pushed && !neighbour.eager && self.next_shorten <= now;
-        if shorter && may && arrival.from.is_some() {
-            // Whoever is the later of both from now on is pruned, so a false number wins nothing.
+        if shorter
+            && may
+            && let Some(longer) = arrival.from.replace(from)
+        {
+            arrival.hops = announced.hops;
             neighbour.eager = true;
             self.next_shorten = now.plus_ms(SHORTEN_MS);
             self.send(from, Message::Ask { news, held, repair: true });
+            if let Some(longer_way) = self.neighbours.get_mut(&longer) {
+                longer_way.eager = false;
+                self.send(longer, Message::Prune);
+            }
         }
     }
 
