@@ -6,7 +6,7 @@
 //! views are mixed by shuffles along random walks.
 //!
 //! Three things differ from the paper, because its peers trust each other and ours do not:
-//! - *Shares.* Of one agency there is at most a share in each view ([`super::views`]). A place in the
+//! - *Shares.* Of one agency there is at most a share in each view (`gossip::views`). A place in the
 //!   active view above the share is lent while no one else is there, and lost to the first who comes.
 //! - *Mixing.* From time to time a peer takes a new neighbour, in turns from its passive view and from
 //!   the compartment's roll, which follows from authority logs: no peer can keep a device off it. So two
