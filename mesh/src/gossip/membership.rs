@@ -33,13 +33,14 @@ use super::views::{Places, View};
 use super::wire::MembershipMessage as Message;
 use super::{GossipFault, Roll, below};
 
-/// Most neighbours. With 7, each device has a second way to 10,000 others within 5 hops (6^5 = 7,776);
-/// the paper's 5 needs 7, and a tree's diameter is twice that.
+/// Most neighbours: log(n) + c, as the paper has it, for 1,000 devices and the natural logarithm. Then
+/// 1,000 are within 4 hops of each (7 * 6^3 = 1,512), ways in a tree of such depth within 8, and each has
+/// a second way to 10,000 within 6.
 pub const ACTIVE_MAX: usize = 7;
 /// Most neighbours of one agency, if the compartment has 4 agencies or more: less than a third, so that
 /// the other agencies' devices hold together without it.
 pub const ACTIVE_SHARE_MAX: usize = 2;
-/// Most devices in the passive view: six for each neighbour that can fail at once.
+/// Most devices in the passive view: four and more for each neighbour that can fail at once.
 pub const PASSIVE_MAX: usize = 30;
 /// Most of them of one agency, if the compartment has 3 agencies or more.
 pub const PASSIVE_SHARE_MAX: usize = 10;
@@ -53,27 +54,35 @@ const SHUFFLE_PASSIVE_MAX: usize = 4;
 /// Most devices in a message.
 pub const CONTACTS_MAX: usize = SHUFFLE_ACTIVE_MAX + SHUFFLE_PASSIVE_MAX;
 
-/// Between two shuffles of a peer, and between two neighbours that it takes to mix; each time drawn
-/// between three and five quarters of it.
+/// Between two shuffles of a peer; each time drawn between three and five quarters of it.
 pub const SHUFFLE_MS: u64 = 10_000;
-/// See [`SHUFFLE_MS`].
-pub const MIX_MS: u64 = 300_000;
+/// Between two neighbours that a peer takes to mix; drawn likewise, the first time from none to all of
+/// it. Each costs two links, which may be of the tree: with 1,000 peers one of these each 3 s.
+pub const MIX_MS: u64 = 1_800_000;
 /// How long a device that was asked may take to answer.
 pub const ANSWER_MS: u64 = 3_000;
 /// With fewer neighbours than this a peer asks for a place to be made.
 const ACTIVE_LOW: usize = ACTIVE_MAX.div_ceil(2);
+/// After so many devices were asked in vain, no further one is before the next shuffle.
+const TRIED_MAX: usize = PASSIVE_MAX;
 /// Most neighbours' budgets that are remembered; those of devices that are no neighbours are forgotten first.
 const BUDGETS_MAX: usize = 4 * PASSIVE_MAX;
 
+/// Messages that one device may say at once.
+pub const SAYS_BURST: u32 = 256;
+/// Walks and answers to walks that one device is told at once: half of what it may be told.
+pub const PASSES_ON_BURST: u32 = SAYS_BURST / 2;
+/// Newcomers that are taken at once. Further ones are told of others.
+pub const JOINS_BURST: u32 = 16;
+/// Neighbours that are made to give way at once by others' asking.
+pub const DISPLACES_BURST: u32 = 8;
+
 /// What one device may say. A shuffle each 10 s of each peer, 6 hops, is less than 1 a second for
 /// each of 7 links; what a link held back while it stood still for 30 s comes at once.
-const SAYS: Rate = Rate { burst: 256, every_ms: 125 };
-/// Walks that are passed on to one device: half of what it may be told.
-const PASSES_ON: Rate = Rate { burst: 128, every_ms: 250 };
-/// Newcomers that are taken. Further ones are told of others.
-const JOINS: Rate = Rate { burst: 16, every_ms: 250 };
-/// Neighbours that are made to give way by others' asking.
-const DISPLACES: Rate = Rate { burst: 8, every_ms: 1_000 };
+const SAYS: Rate = Rate { burst: SAYS_BURST, every_ms: 125 };
+const PASSES_ON: Rate = Rate { burst: PASSES_ON_BURST, every_ms: 250 };
+const JOINS: Rate = Rate { burst: JOINS_BURST, every_ms: 250 };
+const DISPLACES: Rate = Rate { burst: DISPLACES_BURST, every_ms: 1_000 };
 
 const ACTIVE: Places = Places { size: ACTIVE_MAX, share: ACTIVE_SHARE_MAX };
 const PASSIVE: Places = Places { size: PASSIVE_MAX, share: PASSIVE_SHARE_MAX };
@@ -165,7 +174,7 @@ impl Membership {
             tried: BTreeSet::new(),
             shuffled: None,
             next_shuffle: soon(now, SHUFFLE_MS, entropy),
-            next_mix: soon(now, MIX_MS, entropy),
+            next_mix: now.plus_ms(below(entropy, MIX_MS)),
             mixed_from_roll: false,
             says: BTreeMap::new(),
             passes_on: BTreeMap::new(),
@@ -235,6 +244,12 @@ impl Membership {
     ) {
         match message {
             Message::Join => self.on_join(now, (from, agency), entropy, roll),
+            Message::ForwardJoin { .. } | Message::Shuffle { .. }
+                if !self.active.contains(&from) =>
+            {
+                // It takes us for a neighbour, because what should have told it was lost.
+                self.send(from, Message::Disconnect);
+            }
             Message::ForwardJoin { device, hops_left } => {
                 self.on_forward_join(now, from, device, hops_left, entropy, roll);
             }
@@ -305,7 +320,8 @@ impl Membership {
         roll: &dyn Roll,
     ) {
         let Some(agency) = roll.agency(&device) else { return };
-        if device == self.own || self.active.contains(&device) {
+        let known = self.active.contains(&device) || self.tried.contains(&device);
+        if device == self.own || known {
             return;
         }
         if hops_left == WALK_HOPS_PASSIVE {
@@ -358,7 +374,8 @@ impl Membership {
         let answer = self.passive.sample(entropy, contacts.len());
         self.add_contacts(&contacts, &answer, entropy, roll);
         self.add_contact((origin, agency), &answer, entropy, roll);
-        self.send(origin, Message::Contacts { contacts: answer });
+        // Whoever is named as the origin of too many has its fill, and we are not taken for their sender.
+        self.pass_on(now, origin, Message::Contacts { contacts: answer });
     }
 
     fn on_lost(&mut self, device: &DeviceId) {
@@ -434,9 +451,6 @@ impl Membership {
         }
         let share = ACTIVE.share_among(roll.agencies());
         let (active, tried) = (&self.active, &self.tried);
-        if tried.len() >= PASSIVE_MAX {
-            return;
-        }
         let fits =
             |device: &DeviceId, agency| !tried.contains(device) && active.count(agency) < share;
         let chosen = self
@@ -455,7 +469,7 @@ impl Membership {
     }
 
     fn ask(&mut self, now: MonoTime, device: DeviceId, urgent: bool) {
-        if self.asked.is_none() {
+        if self.asked.is_none() && self.tried.len() < TRIED_MAX {
             self.asked = Some((device, now.plus_ms(ANSWER_MS)));
             self.send(device, Message::Neighbour { urgent });
         }

@@ -5,7 +5,13 @@
 //! broadcasts the eager links are a spanning tree and each peer gets each run about once. Whoever hears
 //! an announcement and does not get the run in time asks for it, which makes that link eager: so the
 //! tree mends itself. A copy, or an announcement, that made fewer hops than the way in the tree takes
-//! that way's place.
+//! that way's place (the paper's section 3.8, with a threshold).
+//!
+//! Two broadcasts at once from different writers can prune two links of one circle, and so break the tree;
+//! mending it makes new circles. So only news that *lead* change the tree, those of the log with the
+//! smallest key of late, and the swaps of one broadcast go together: everybody's way leads to a peer with
+//! fewer hops. All other news use the links that leave for shortcuts: within a few hops of their writer they
+//! are pushed over every link, so that they enter the tree at many places, and nobody is pruned for that.
 //!
 //! What differs from the paper follows from what is broadcast. News are positions of logs ([`News`]), and
 //! what a peer holds is where its logs end: so the tree remembers no ids of messages and holds no
@@ -30,6 +36,7 @@ use tearline_crdt::id::DeviceId;
 use tearline_crdt::time::MonoTime;
 
 use super::budget::{Budget, Rate};
+use super::membership::ACTIVE_MAX;
 use super::wanted::{Due, Wanted};
 use super::wire::{ANNOUNCEMENTS_MAX, Announcement, TreeMessage as Message};
 use super::{GossipFault, Holdings, News};
@@ -38,25 +45,35 @@ use super::{GossipFault, Holdings, News};
 pub const ANNOUNCE_MS: u64 = 200;
 /// How long a run that is pushed may come later than its announcement before it is asked for.
 pub const WAIT_MS: u64 = 1_000;
+/// A part of this comes to it, another for each neighbour and log: so that of the peers that a broken link
+/// cuts off one asks, and the others get it from that one.
+pub const WAIT_SPREAD_MS: u64 = 1_024;
 /// How long a neighbour that was asked may take before another is.
 pub const AGAIN_MS: u64 = 3_000;
-/// By how many hops a way must be shorter to take the place of another.
+/// By how many hops a way that was announced must be shorter to take the place of another (the paper's
+/// threshold); of two ways over which a run came, one hop decides.
 pub const SHORTER_HOPS: u8 = 2;
-/// Between two announcements for whose sake a link is made eager.
-const SHORTEN_MS: u64 = 5_000;
+/// A log leads if none of the last so many news is of a log with a smaller key. About one in so many does,
+/// and redundant links last so long.
+pub const LEADS_AMONG: usize = 8;
+/// News that do not lead are pushed over all links up to this many hops from their writer, in large
+/// meshes ([`everywhere_hops`]).
+pub const EVERYWHERE_HOPS_MAX: u8 = 3;
 /// Arrivals that are remembered: way and hops of the last so many news.
 pub const ARRIVALS_MAX: usize = 1_024;
 /// Most logs that wait to be announced to one neighbour.
-const ANNOUNCE_LOGS_MAX: usize = 4_096;
+pub const ANNOUNCE_LOGS_MAX: usize = 4_096;
 /// After so many questions in a row that a neighbour did not answer it is not asked for this long.
 pub const BROKEN_MAX: u32 = 16;
 /// See [`BROKEN_MAX`].
 pub const MUTE_MS: u64 = 60_000;
 /// Most questions and prunings that a neighbour may have in hand.
 const CREDIT_MAX: u32 = 65_536;
+/// Messages with announcements that a neighbour may send at once.
+pub const ANNOUNCES_BURST: u32 = 512;
 /// What a neighbour may send. It announces once each [`ANNOUNCE_MS`] at most, or
 /// [`ANNOUNCEMENTS_MAX`] logs at a time; what a link held back for 30 s comes at once.
-const ANNOUNCES: Rate = Rate { burst: 512, every_ms: 100 };
+const ANNOUNCES: Rate = Rate { burst: ANNOUNCES_BURST, every_ms: 100 };
 
 /// How news are spread.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -143,9 +160,8 @@ pub struct Tree {
     neighbours: BTreeMap<DeviceId, Neighbour>,
     arrivals: Arrivals,
     wanted: Wanted,
+    everywhere_hops: u8,
     next_announce: Option<MonoTime>,
-    /// From when on a link may be made eager for an announcement's sake.
-    next_shorten: MonoTime,
     outputs: VecDeque<Output>,
 }
 
@@ -157,6 +173,8 @@ struct Neighbour {
     /// How often it may ask and prune.
     asks_left: u32,
     prunes_left: u32,
+    /// How often it pushed something for which it was not pruned.
+    pushes_left: u32,
     announces: Budget,
     /// Questions in a row that it did not answer.
     broken: u32,
@@ -164,11 +182,15 @@ struct Neighbour {
 }
 
 /// How news came.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug, Default)]
 struct Arrival {
     /// From whom; `None` for what was written here, or found by comparing.
     from: Option<DeviceId>,
     hops: u8,
+    /// Who announced them before they came.
+    holders: Vec<DeviceId>,
+    /// To whom they were pushed.
+    pushed_to: Vec<DeviceId>,
 }
 
 /// The last arrivals.
@@ -178,7 +200,25 @@ struct Arrivals {
     order: VecDeque<News>,
 }
 
+/// Up to how many hops from their writer news are pushed over all links where so many devices have a right:
+/// as far as a third of them is reached by that at most, with every neighbour at its most.
+#[must_use]
+pub fn everywhere_hops(devices: usize) -> u8 {
+    let (mut hops, mut ring, mut reached) = (0, ACTIVE_MAX, ACTIVE_MAX);
+    while hops < EVERYWHERE_HOPS_MAX && reached <= devices / 3 {
+        hops += 1;
+        ring *= ACTIVE_MAX - 1;
+        reached += ring;
+    }
+    hops
+}
+
 impl Tree {
+    /// From now on news are pushed over all links up to so many hops from their writer.
+    pub const fn push_everywhere(&mut self, hops: u8) {
+        self.everywhere_hops = hops;
+    }
+
     /// Takes an input.
     pub fn handle(&mut self, now: MonoTime, input: Input, holdings: &dyn Holdings) {
         match input {
@@ -269,38 +309,54 @@ impl Tree {
         announced: Announcement,
         holdings: &dyn Holdings,
     ) {
-        let Some(neighbour) = self.neighbours.get_mut(&from) else { return };
+        let Some(neighbour) = self.neighbours.get(&from) else { return };
         let news = announced.news;
         let held = holdings.next(&news.log);
         if held < news.next {
             if neighbour.muted_until <= now {
-                let wait_ms = if announced.pushed { WAIT_MS } else { 0 };
+                let wait_ms = if announced.pushed { waits_ms(&from, &news) } else { 0 };
                 self.wanted.announced(from, announced, now.plus_ms(wait_ms));
             }
             return;
         }
-        let Some(arrival) = self.arrivals.known.get_mut(&news) else { return };
+        let Some(arrival) = self.arrivals.known.get(&news) else { return };
         let shorter = announced.hops.saturating_add(SHORTER_HOPS) <= arrival.hops;
-        let may = announced.pushed && !neighbour.eager && self.next_shorten <= now;
-        if shorter
-            && may
-            && let Some(longer) = arrival.from.replace(from)
-        {
-            arrival.hops = announced.hops;
-            neighbour.eager = true;
-            self.next_shorten = now.plus_ms(SHORTEN_MS);
-            self.send(from, Message::Ask { news, held, repair: true });
-            if let Some(longer_way) = self.neighbours.get_mut(&longer) {
-                longer_way.eager = false;
-                self.send(longer, Message::Prune);
-            }
+        if !shorter || !announced.pushed || neighbour.eager || !self.arrivals.leads(&news) {
+            return;
         }
+        let Some(longer) = arrival.from.filter(|way| *way != from && self.may_prune(way)) else {
+            return;
+        };
+        self.arrivals.came_by(&news, from, announced.hops);
+        if let Some(neighbour) = self.neighbours.get_mut(&from) {
+            neighbour.eager = true;
+        }
+        self.send(from, Message::Ask { news, held, repair: true });
+        self.prune(longer);
+    }
+
+    /// Whether a link is eager and the neighbour takes it that we make it lazy.
+    fn may_prune(&self, device: &DeviceId) -> bool {
+        self.neighbours.get(device).is_some_and(|way| way.eager && way.pushes_left > 0)
+    }
+
+    /// Makes a link lazy.
+    fn prune(&mut self, device: DeviceId) {
+        let Some(neighbour) = self.neighbours.get_mut(&device) else { return };
+        let Some(left) = neighbour.pushes_left.checked_sub(1) else { return };
+        neighbour.pushes_left = left;
+        neighbour.eager = false;
+        self.send(device, Message::Prune);
     }
 
     fn on_came(&mut self, now: MonoTime, from: DeviceId, news: News, hops: u8, fresh: bool) {
+        if let Some(neighbour) = self.neighbours.get_mut(&from) {
+            neighbour.pushes_left = neighbour.pushes_left.saturating_add(1).min(CREDIT_MAX);
+        }
         if fresh {
-            self.arrivals.add(news, Arrival { from: Some(from), hops });
-            let (_, answered) = self.wanted.came(&news, now.plus_ms(WAIT_MS));
+            let (holders, answered) = self.wanted.came(&news, now.plus_ms(WAIT_MS));
+            let arrival = Arrival { from: Some(from), hops, holders, pushed_to: Vec::new() };
+            self.arrivals.add(news, arrival);
             // Whoever was asked is credited, although another may have been faster.
             for device in answered.into_iter().chain([from]) {
                 if let Some(neighbour) = self.neighbours.get_mut(&device) {
@@ -309,40 +365,42 @@ impl Tree {
             }
             return;
         }
-        let first = self.arrivals.known.get_mut(&news);
-        let worse = match first {
-            Some(first) if hops.saturating_add(SHORTER_HOPS) <= first.hops => {
-                let worse = first.from.unwrap_or(from);
-                if worse != from {
-                    *first = Arrival { from: Some(from), hops };
-                }
-                worse
-            }
-            Some(first) if first.from == Some(from) => return,
-            _ => from,
+        let Some(first) = self.arrivals.known.get(&news).filter(|_| self.arrivals.leads(&news))
+        else {
+            return;
         };
-        if let Some(neighbour) = self.neighbours.get_mut(&worse) {
-            neighbour.eager = false;
-            self.send(worse, Message::Prune);
+        if first.from == Some(from) {
+            return;
         }
+        if first.pushed_to.contains(&from) && first.hops.saturating_add(2) < hops {
+            // What we pushed to it crossed this. Both know that ours is the shorter way: it prunes its
+            // other one, or us.
+            return;
+        }
+        let longer = first.from.filter(|way| hops < first.hops && self.may_prune(way));
+        if longer.is_some() {
+            self.arrivals.came_by(&news, from, hops);
+        }
+        self.prune(longer.unwrap_or(from));
     }
 
     fn on_durable(&mut self, now: MonoTime, news: News, spread: Spread) {
-        let arrival = self.arrivals.known.get(&news).copied();
+        let arrival = self.arrivals.known.get(&news).cloned();
         let arrival = arrival.unwrap_or_else(|| {
-            let written_here = Arrival { from: None, hops: 0 };
-            self.arrivals.add(news, written_here);
-            written_here
+            self.arrivals.add(news, Arrival::default());
+            Arrival::default()
         });
         let hops = arrival.hops.saturating_add(1);
-        let (holders, _) = self.wanted.came(&news, now.plus_ms(WAIT_MS));
+        let (mut holders, _) = self.wanted.came(&news, now.plus_ms(WAIT_MS));
+        holders.extend(&arrival.holders);
+        let everywhere = hops <= self.everywhere_hops && !self.arrivals.leads(&news);
         let mut push_to = Vec::new();
         for (device, neighbour) in &mut self.neighbours {
             if arrival.from == Some(*device) {
                 continue;
             }
             let pushed = spread == Spread::Push;
-            if pushed && neighbour.eager && !holders.contains(device) {
+            if pushed && (neighbour.eager || everywhere) && !holders.contains(device) {
                 push_to.push(*device);
                 continue;
             }
@@ -351,6 +409,9 @@ impl Tree {
                 waiting.insert(news.log, (news.next, hops, pushed));
                 self.next_announce.get_or_insert(now.plus_ms(ANNOUNCE_MS));
             }
+        }
+        if let Some(arrival) = self.arrivals.known.get_mut(&news) {
+            arrival.pushed_to.clone_from(&push_to);
         }
         push_to.into_iter().for_each(|device| self.push(device, news, hops));
     }
@@ -419,6 +480,13 @@ impl Tree {
     }
 }
 
+/// How long a run may come later than its announcement.
+fn waits_ms(from: &DeviceId, news: &News) -> u64 {
+    let drawn =
+        from.0.iter().chain(&news.log.0).fold(0, |drawn: u8, byte| drawn.rotate_left(1) ^ byte);
+    WAIT_MS + WAIT_SPREAD_MS / 256 * u64::from(drawn)
+}
+
 impl Neighbour {
     fn new(now: MonoTime) -> Self {
         Self {
@@ -426,6 +494,7 @@ impl Neighbour {
             announce: BTreeMap::new(),
             asks_left: 0,
             prunes_left: 0,
+            pushes_left: 0,
             announces: Budget::full(ANNOUNCES, now),
             broken: 0,
             muted_until: now,
@@ -442,6 +511,19 @@ impl Arrivals {
             && let Some(oldest) = self.order.pop_front()
         {
             self.known.remove(&oldest);
+        }
+    }
+
+    /// Whether news are of a log that leads: the smallest key among the last few. Peers that hear the same
+    /// news find the same one without a word.
+    fn leads(&self, news: &News) -> bool {
+        !self.order.iter().rev().take(LEADS_AMONG).any(|other| other.log < news.log)
+    }
+
+    /// News came by a shorter way.
+    fn came_by(&mut self, news: &News, from: DeviceId, hops: u8) {
+        if let Some(arrival) = self.known.get_mut(news) {
+            (arrival.from, arrival.hops) = (Some(from), hops);
         }
     }
 

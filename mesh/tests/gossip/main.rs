@@ -1,10 +1,14 @@
-//! Gossip in virtual time: reach and copies.
+//! Gossip: its machines message by message, and meshes of them in virtual time.
 #![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,
     reason = "a test's helpers fail by panicking"
 )]
 
-#[expect(dead_code, reason = "roles, failures and partitions have no test yet")]
+#[expect(dead_code, reason = "the bench uses more of it")]
+mod measure;
+mod membership;
+#[expect(dead_code, reason = "the bench uses more of it")]
 mod network;
 mod spread;
+mod tree;

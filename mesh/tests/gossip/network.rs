@@ -70,6 +70,12 @@ pub(crate) struct Roster {
     agencies: usize,
 }
 
+impl Roster {
+    pub(crate) fn new(count: usize, agencies: usize) -> Self {
+        Self { devices: (0..count).map(device_of).collect(), agencies }
+    }
+}
+
 impl Roll for Roster {
     fn agency(&self, device: &DeviceId) -> Option<AgencyNo> {
         let number = number_of(device);
@@ -90,6 +96,10 @@ impl Roll for Roster {
 pub(crate) struct Draws(u64);
 
 impl Draws {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
+    }
+
     pub(crate) fn below(&mut self, n: u64) -> u64 {
         self.0 ^= self.0 >> 12;
         self.0 ^= self.0 << 25;
@@ -106,12 +116,37 @@ impl Entropy for Draws {
 
 #[derive(Debug, Eq, Ord, PartialEq, PartialOrd)]
 enum Happening {
-    Message { to: usize, from: usize, bytes: Vec<u8> },
-    Pushed { to: usize, from: usize, news: News, hops: u8 },
-    Durable { at: usize, news: News },
-    Lost { at: usize, other: usize },
-    Join { at: usize, contact: usize },
-    Wake { at: usize },
+    Message {
+        to: usize,
+        from: usize,
+        bytes: Vec<u8>,
+    },
+    Pushed {
+        to: usize,
+        from: usize,
+        news: News,
+        hops: u8,
+    },
+    Durable {
+        at: usize,
+        news: News,
+    },
+    Lost {
+        at: usize,
+        other: usize,
+    },
+    /// What a peer lacks of what another holds, as comparing frontiers finds it.
+    Compared {
+        at: usize,
+        other: usize,
+    },
+    Join {
+        at: usize,
+        contact: usize,
+    },
+    Wake {
+        at: usize,
+    },
 }
 
 pub(crate) struct Network {
@@ -139,8 +174,8 @@ const GONE_MS: (u64, u64) = (100, 2_000);
 
 impl Network {
     pub(crate) fn new(seed: u64, count: usize, agencies: usize) -> Self {
-        let mut draws = Draws(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
-        let devices: Vec<DeviceId> = (0..count).map(device_of).collect();
+        let mut draws = Draws::new(seed);
+        let roster = Roster::new(count, agencies);
         let peer = |device: &DeviceId| Peer {
             device: *device,
             role: Role::Honest,
@@ -152,9 +187,12 @@ impl Network {
             banned: BTreeSet::new(),
             wakes_at: None,
         };
+        let mut peers: Vec<Peer> = roster.devices.iter().map(peer).collect();
+        let hops = tree::everywhere_hops(count);
+        peers.iter_mut().for_each(|peer| peer.tree.push_everywhere(hops));
         Self {
-            peers: devices.iter().map(peer).collect(),
-            roster: Roster { devices, agencies },
+            peers,
+            roster,
             now: 0,
             courses: vec![],
             loss_per_mille: 0,
@@ -233,12 +271,50 @@ impl Network {
 
     pub(crate) fn kill(&mut self, at: usize) {
         self.peers[at].alive = false;
-        let device = self.peers[at].device;
-        for other in 0..self.peers.len() {
-            if self.peers[other].membership.neighbours().any(|known| known == device) {
-                self.lose(other, at);
+        for other in self.neighbours(at) {
+            self.lose(other, at);
+        }
+    }
+
+    pub(crate) fn neighbours(&self, at: usize) -> Vec<usize> {
+        self.peers[at].membership.neighbours().map(|device| number_of(&device)).collect()
+    }
+
+    /// Pairs of which one has the other for a neighbour, and not the other way round.
+    pub(crate) fn one_sided(&self) -> BTreeSet<(usize, usize)> {
+        let living = self.honest().filter(|at| self.peers[*at].alive);
+        let pairs = living.flat_map(|at| self.neighbours(at).into_iter().map(move |n| (at, n)));
+        pairs.filter(|(at, other)| !self.neighbours(*other).contains(at)).collect()
+    }
+
+    /// How many honest living peers can be reached from the first of them.
+    pub(crate) fn together(&self) -> usize {
+        let honest: BTreeSet<usize> = self.honest().collect();
+        let mut reached: BTreeSet<usize> = honest.iter().take(1).copied().collect();
+        let mut next: Vec<usize> = reached.iter().copied().collect();
+        while let Some(at) = next.pop() {
+            for other in self.neighbours(at) {
+                if honest.contains(&other) && reached.insert(other) {
+                    next.push(other);
+                }
             }
         }
+        reached.len()
+    }
+
+    /// Every peer compares itself with its neighbours.
+    pub(crate) fn compare_all(&mut self) {
+        let honest: Vec<usize> = self.honest().collect();
+        for at in honest {
+            for other in self.neighbours(at) {
+                self.compare(at, other);
+            }
+        }
+    }
+
+    fn compare(&mut self, at: usize, other: usize) {
+        let after = 2 * self.latency(at, other);
+        self.put(after, Happening::Compared { at, other });
     }
 
     /// It starts again, with nothing but what it held.
@@ -248,6 +324,7 @@ impl Network {
         peer.alive = true;
         peer.membership = Membership::new(device, MonoTime(self.now), &mut self.draws);
         peer.tree = Tree::default();
+        peer.tree.push_everywhere(tree::everywhere_hops(self.roster.devices.len()));
         peer.wakes_at = None;
         self.put(0, Happening::Join { at, contact });
     }
@@ -256,9 +333,7 @@ impl Network {
     pub(crate) fn cut(&mut self, number: usize) {
         self.cut_at = Some(number);
         for at in 0..self.peers.len() {
-            let others: Vec<usize> =
-                self.peers[at].membership.neighbours().map(|known| number_of(&known)).collect();
-            for other in others {
+            for other in self.neighbours(at) {
                 if self.is_cut(at, other) {
                     self.lose(at, other);
                 }
@@ -306,6 +381,7 @@ impl Network {
                 let device = self.peers[other].device;
                 self.membership(at, membership::Input::Lost { device });
             }
+            Happening::Compared { at, other } => self.on_compared(at, other),
             Happening::Join { at, contact } => {
                 let contact = self.peers[contact].device;
                 self.membership(at, membership::Input::Join { contact });
@@ -331,6 +407,7 @@ impl Network {
             Happening::Pushed { to, from, hops, .. } => (2 + u64::from(*hops), [*to, *from]),
             Happening::Durable { at, .. } => (300, [*at, 0]),
             Happening::Lost { at, other } => (301, [*at, *other]),
+            Happening::Compared { at, other } => (304, [*at, *other]),
             Happening::Join { at, contact } => (302, [*at, *contact]),
             Happening::Wake { at } => (303, [*at, 0]),
         };
@@ -369,6 +446,33 @@ impl Network {
         }
     }
 
+    fn on_compared(&mut self, at: usize, other: usize) {
+        let both = [at, other].map(|peer| &self.peers[peer]);
+        if self.is_cut(at, other) || both.iter().any(|p| !p.alive || p.role != Role::Honest) {
+            return;
+        }
+        let theirs = self.peers[other].held.0.clone();
+        for (log, next) in theirs {
+            if self.peers[at].held.next(&log) < next {
+                self.receive(at, News { log, next }, 0);
+            }
+        }
+    }
+
+    /// A peer gets something that it lacked.
+    fn receive(&mut self, at: usize, news: News, hops: u8) {
+        let peer = &mut self.peers[at];
+        peer.held.0.insert(news.log, news.next);
+        if peer.role == Role::Honest {
+            let course = &mut self.courses[number_of_news(&news)];
+            course.reached += 1;
+            course.last_hop = course.last_hop.max(hops);
+            course.last_at = self.now;
+        }
+        let after = self.between(FLUSH_MS);
+        self.put(after, Happening::Durable { at, news });
+    }
+
     fn on_pushed(&mut self, to: usize, from: usize, news: News, hops: u8) {
         let device = self.peers[from].device;
         let peer = &mut self.peers[to];
@@ -376,28 +480,18 @@ impl Network {
             return;
         }
         let fresh = peer.held.next(&news.log) < news.next;
-        if fresh {
-            peer.held.0.insert(news.log, news.next);
-        }
         let role = peer.role;
         if role == Role::Honest {
-            let course = &mut self.courses[number_of_news(&news)];
-            course.copies += 1;
-            if fresh {
-                course.reached += 1;
-                course.last_hop = course.last_hop.max(hops);
-                course.last_at = self.now;
-            }
+            self.courses[number_of_news(&news)].copies += 1;
+        }
+        if fresh {
+            self.receive(to, news, hops);
         }
         self.tree(to, tree::Input::Came { from: device, news, hops, fresh });
         match role {
             Role::Pruner => self.say(to, from, &Message::Tree(TreeMessage::Prune)),
             Role::Announcer if fresh => self.claim(to, news),
             _ => {}
-        }
-        if fresh {
-            let after = self.between(FLUSH_MS);
-            self.put(after, Happening::Durable { at: to, news });
         }
     }
 
@@ -455,6 +549,7 @@ impl Network {
                 }
                 membership::Output::Up { device } => {
                     peer.tree.handle(now, tree::Input::Up { device }, &peer.held);
+                    self.compare(at, number_of(&device));
                 }
                 membership::Output::Down { device } => {
                     peer.tree.handle(now, tree::Input::Down { device }, &peer.held);
@@ -530,7 +625,7 @@ impl Network {
     }
 }
 
-fn device_of(number: usize) -> DeviceId {
+pub(crate) fn device_of(number: usize) -> DeviceId {
     let mut id = [0; 32];
     // Numbers that lie together do not begin alike.
     id[..8].copy_from_slice(&(number as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15).to_be_bytes());
@@ -544,6 +639,8 @@ pub(crate) fn number_of(device: &DeviceId) -> usize {
 
 fn news_of(number: usize) -> News {
     let mut log = [0; 16];
+    // The order of logs is not that of broadcasts.
+    log[..8].copy_from_slice(&(number as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15).to_be_bytes());
     log[8..].copy_from_slice(&(number as u64).to_be_bytes());
     News { log: LogKey(log), next: 1 }
 }
