@@ -46,10 +46,8 @@ pub const AGENCIES_MAX: usize = 256;
 pub const NAME_BYTES_MAX: usize = 128;
 /// Longest legal basis of an erasure.
 pub const BASIS_BYTES_MAX: usize = 2 * 1024;
-/// Most incarnations of one device that one grant admits.
-pub const INCARNATIONS_PER_GRANT_MAX: usize = 64;
-/// Incarnations of one device that count in an area where no grant says less.
-pub const INCARNATIONS_DEFAULT: usize = INCARNATIONS_PER_GRANT_MAX;
+/// Most incarnations of one device in one area; one more proves that it makes them up.
+pub const INCARNATIONS_MAX: usize = 64;
 /// Longest route of grants from an agency's root to a device: the desk is its first step.
 pub const ROUTE_DEPTH_MAX: u8 = 8;
 /// Most routes of one device that count.

@@ -59,6 +59,12 @@ impl LogKey {
         Self(key)
     }
 
+    /// Whether it is of a log of statements, or of what stands in the place of such.
+    #[must_use]
+    pub fn is_of_authority(&self) -> bool {
+        self.nibble(0) == Class::Authority as u8
+    }
+
     fn nibble(&self, depth: usize) -> u8 {
         let byte = self.0.get(depth / 2).copied().unwrap_or_default();
         if depth.is_multiple_of(2) { byte >> 4 } else { byte & 0x0f }

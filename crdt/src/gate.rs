@@ -10,9 +10,13 @@
 //! [`admit`] judges a change by itself. What it says of operations that other changes made can be
 //! judged only beside those; [`crate::document::Document::apply`] does, by the same rules.
 
-use crate::bounds::{CHANGE_TIME_MAX, FIELD_NAME_BYTES_MAX, RECORD_DEPTH_MAX, RECORD_OPS_MAX};
+use crate::bounds::{
+    CHANGE_BYTES_MAX, CHANGE_TIME_MAX, FIELD_NAME_BYTES_MAX, RECORD_DEPTH_MAX, RECORD_OPS_MAX,
+};
+use crate::change::strip::StripError;
 use crate::change::{
-    Action, Actor, Change, ChangeError, Elem, Key, ObjId, Op, OpId, Scalar, decode_hashed, encode,
+    Action, Actor, Change, ChangeError, Elem, Key, ObjId, Op, OpId, Scalar, check, decode_hashed,
+    encode, encode_hashed,
 };
 use crate::hash::Digest;
 
@@ -69,6 +73,9 @@ pub enum GateFault {
     /// It cannot be read.
     #[error("{0}")]
     Unreadable(#[from] ChangeError),
+    /// It is stripped, and stands for no change.
+    #[error("stripped: {0}")]
+    Stripped(#[from] StripError),
     /// It is spelled in another way than Automerge would.
     #[error("not in the one encoding")]
     NotCanonical,
@@ -203,7 +210,27 @@ pub enum GateFault {
 /// Reads a change and judges it by itself.
 pub fn admit(bytes: &[u8], expected: &Expected<'_>) -> Result<Admitted, GateFault> {
     let (change, hash) = decode_hashed(bytes)?;
-    announced(&change, expected)?;
+    if encode(&change) != bytes {
+        return Err(GateFault::NotCanonical);
+    }
+    judge(&change, expected)?;
+    Ok(Admitted { change, hash, bytes: bytes.to_vec() })
+}
+
+/// As [`admit`] of its chunk, for a change that was read from something else than one.
+pub(crate) fn admit_change(change: Change, expected: &Expected<'_>) -> Result<Admitted, GateFault> {
+    check(&change)?;
+    let (bytes, hash) = encode_hashed(&change);
+    if bytes.len() > CHANGE_BYTES_MAX {
+        return Err(ChangeError::TooLong { bytes: bytes.len() }.into());
+    }
+    judge(&change, expected)?;
+    Ok(Admitted { change, hash, bytes })
+}
+
+/// Whether a change by itself is what the headers announce and makes sense.
+fn judge(change: &Change, expected: &Expected<'_>) -> Result<(), GateFault> {
+    announced(change, expected)?;
     if change.ops.is_empty() {
         return Err(GateFault::Empty);
     }
@@ -216,11 +243,7 @@ pub fn admit(bytes: &[u8], expected: &Expected<'_>) -> Result<Admitted, GateFaul
     if change.max_op() > RECORD_OPS_MAX as u64 {
         return Err(GateFault::RecordOps { max_op: change.max_op() });
     }
-    if encode(&change) != bytes {
-        return Err(GateFault::NotCanonical);
-    }
-    sensible(&change, &ByItself)?;
-    Ok(Admitted { change, hash, bytes: bytes.to_vec() })
+    sensible(change, &ByItself)
 }
 
 /// Whether the change is the one that the headers announce.
@@ -459,4 +482,4 @@ impl<'a> Sense<'a> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

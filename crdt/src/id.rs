@@ -30,7 +30,7 @@ macro_rules! id {
 
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                self.0.iter().try_for_each(|b| write!(f, "{b:02x}"))
+                write_hex(f, self.0)
             }
         }
 
@@ -187,6 +187,12 @@ impl LogId {
     pub fn digest(&self) -> Digest {
         Domain::Log.hash(&[&self.encode()])
     }
+}
+
+fn write_hex<const N: usize>(f: &mut fmt::Formatter<'_>, bytes: [u8; N]) -> fmt::Result {
+    let digit = |nibble| if nibble < 10 { b'0' + nibble } else { b'a' + nibble - 10 };
+    let digits = bytes.map(|byte| [digit(byte >> 4), digit(byte & 15)]);
+    f.write_str(std::str::from_utf8(digits.as_flattened()).unwrap_or_default())
 }
 
 fn parse_hex<const N: usize>(text: &str) -> Result<[u8; N], ParseIdError> {

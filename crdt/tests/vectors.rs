@@ -8,6 +8,7 @@ use tearline_crdt::entry::Header;
 use tearline_crdt::entry::run::{Head, NewEntry, UnverifiedRun, write_segment};
 use tearline_crdt::entry::sealed::{LogCipher, SealedHeader};
 use tearline_crdt::epoch::{EpochKeys, box_context};
+use tearline_crdt::gate::Expected;
 use tearline_crdt::hash::sha256;
 use tearline_crdt::id::{
     AgencyNo, Class, CompartmentId, DeviceId, EntryId, EpochId, Incarnation, LogId, StatementId,
@@ -85,11 +86,12 @@ fn an_alert_has_these_bytes() -> Result<(), Box<dyn std::error::Error>> {
     let implied = Implied { actor: [7; 16], time: 1_777_629_660_250, first: true };
     let built = first_change(implied.actor, implied.time, fields)?.remove(0);
     let (kind, writers, label) = (Kind::Alert, Writers::Originator, "TLP:AMBER".parse()?);
-    let change = Carried::of(&built.bytes, &implied);
+    let change = Carried::of(&built, &implied);
     let payload = Genesis { kind, writers, label, change }.encode();
     assert_eq!(hex(&payload), ALERT);
     let change = Genesis::decode(&payload)?.change;
-    assert_eq!(*change.chunk(&implied, 1, &[])?, built.bytes);
+    let expected = Expected { actor: implied.actor, seq: 1, deps: &[], start_op: 1 };
+    assert_eq!(change.admit(&implied, &expected)?.bytes(), built.bytes);
     assert_eq!(hex(&built.hash), ALERT_CHANGE);
     Ok(())
 }

@@ -166,7 +166,7 @@ fn meet(sender: &Daemon, receiver: &Daemon) -> Result<String, Broken> {
     sender.ask::<Coalition>(Request::CoalitionCreate(create))?;
     let invite = control::PeerInvite { expires_s: 3_600, ..control::PeerInvite::default() };
     let invitation: Invitation = sender.ask(Request::PeerInvite(invite))?;
-    let join = control::Join { invitation: invitation.invitation, certificate: None };
+    let join = control::Join { invitation: invitation.invitation, certificate: None, wait_s: None };
     receiver.ask::<Joined>(Request::Join(join))?;
     let open = CompartmentOpen { name: "all".into(), rel: vec!["NE".into(), "TD".into()] };
     let opened: Opened = sender.ask(Request::CompartmentOpen(open))?;

@@ -1,15 +1,15 @@
 //! The settings: `config.toml` in the home folder, every one of them with a default, none of them
 //! unknown. A mistake is named with its line and with what was probably meant.
 
-use std::fs;
 use std::io;
 
 use serde::{Deserialize, Serialize};
 use tearline_mesh::net;
+use tearline_mesh::net::thin::ThinAddress;
 use toml_edit::{DocumentMut, Item, Value};
 
 use crate::failure::Failure;
-use crate::files::write_atomically;
+use crate::files::{read_text, write_atomically};
 use crate::home::Home;
 use crate::length;
 use crate::logging;
@@ -25,7 +25,8 @@ pub struct Config {
     /// Where peers reach this device, when that differs from `listen`: behind a router that
     /// forwards a port. What invitations name.
     pub announce: Vec<String>,
-    /// Peers to keep a connection to: multiaddresses that end in `/p2p/PEER`.
+    /// Peers to keep a connection to: multiaddresses that end in `/p2p/PEER`, and thin links, which
+    /// name the device by its whole id.
     pub peers: Vec<String>,
     /// What to log, as `TEARLINE_LOG`: "info", "tearline_mesh=debug,info".
     pub log: String,
@@ -115,7 +116,7 @@ impl Config {
     /// The settings of a home; the defaults where it has no file.
     pub fn read(home: &Home) -> Result<Self, Failure> {
         let path = home.config();
-        Self::parse(&read_text(home)?).map_err(|failure| Failure {
+        Self::parse(&read_settings(home)?).map_err(|failure| Failure {
             what: format!("{}: {}", path.display(), failure.what),
             ..failure
         })
@@ -148,7 +149,7 @@ impl Config {
     /// `values` are TOML, or plain text where a text is wanted; a list takes any number of them.
     /// Nothing is written if the result would not be valid.
     pub fn set(home: &Home, key: &str, values: &[String]) -> Result<Self, Failure> {
-        let text = changed(&read_text(home)?, key, values)?;
+        let text = changed(&read_settings(home)?, key, values)?;
         let config = Self::parse(&text)?;
         write_atomically(&home.config(), text.as_bytes())?;
         Ok(config)
@@ -171,7 +172,12 @@ impl Config {
             }
         }
         for address in &self.peers {
-            if net::split_address(address).is_none() {
+            if net::thin::is_thin(address) {
+                address.parse::<ThinAddress>().map_err(|error| {
+                    Failure::usage(format!("peers: {address:?} is no thin link: {error}"))
+                        .hint("the device is named by its whole id here: udp://192.0.2.7:7300/ID?rate=2400")
+                })?;
+            } else if net::split_address(address).is_none() {
                 return Err(Failure::usage(format!("peers: {address:?} does not say which peer"))
                     .hint(
                         "write a multiaddress that ends in /p2p/PEER, as `tearline status` shows it \
@@ -205,13 +211,12 @@ pub fn check_address(text: &str) -> Result<(), Failure> {
         .hint("as in /ip4/192.0.2.7/tcp/4001 or /dns/peer.example/udp/4001/quic-v1"))
 }
 
-fn read_text(home: &Home) -> Result<String, Failure> {
+fn read_settings(home: &Home) -> Result<String, Failure> {
     let path = home.config();
-    match fs::read_to_string(&path) {
-        Ok(text) => Ok(text),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(String::new()),
-        Err(error) => Err(Failure::io(format_args!("cannot read {}", path.display()), &error)),
+    if path.symlink_metadata().is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
+        return Ok(String::new());
     }
+    read_text(&path, CONFIG_BYTES_MAX)
 }
 
 /// The text with one setting changed.
@@ -335,6 +340,8 @@ fn line_of(text: &str, at: usize) -> usize {
     1 + text.bytes().take(at).filter(|byte| *byte == b'\n').count()
 }
 
+/// Longest settings file.
+pub(crate) const CONFIG_BYTES_MAX: usize = 256 * 1024;
 /// Shortest time between two epochs, and the longest that is taken: ten years.
 const ROTATE_AFTER_S_MIN: u64 = 3_600;
 const ROTATE_AFTER_S_MAX: u64 = 3_650 * 86_400;
@@ -356,7 +363,7 @@ const TEMPLATE: &str = r#"
 # announce = ["/ip4/203.0.113.5/udp/4001/quic-v1"]
 
 # Peers to keep a connection to; `tearline peer add` keeps its own list in the store.
-# peers = ["/ip4/203.0.113.9/tcp/4001/p2p/PEER"]
+# peers = ["/ip4/203.0.113.9/tcp/4001/p2p/PEER", "udp://203.0.113.9:7300/DEVICE?rate=2400"]
 
 # What to log to stderr; TEARLINE_LOG overrides it.
 # log = "info"
@@ -374,6 +381,8 @@ const TEMPLATE: &str = r#"
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]
@@ -408,6 +417,8 @@ mod tests {
             ("listen = [\"/ip4/1.2.3.4.5/tcp/1\"]", "\"/ip4/1.2.3.4.5/tcp/1\""),
             ("announce = [\"/a\"]", "announce: \"/a\""),
             ("peers = [\"/ip4/1.2.3.4/tcp/1\"]", "which peer"),
+            ("peers = [\"udp://192.0.2.7:7300/KILO\"]", "/DEVICE"),
+            ("peers = [\"kiss://192.0.2.7/KILO\"]", "kiss://192.0.2.7/KILO"),
             ("log = \"inof\"", "\"inof\""),
             ("log = \"info,tearline_mesh=loud\"", "\"tearline_mesh=loud\""),
         ] {
@@ -419,7 +430,12 @@ mod tests {
         for text in ["log = \"tearline_mesh=debug,info\"", "log = \"off\"", "log = \"warn\""] {
             assert!(Config::parse(text).is_ok(), "{text}");
         }
-        assert!(Config::parse(&format!("peers = [\"{PEER}\"]")).is_ok());
+        let thin = format!("udp://192.0.2.7:7300/{}?rate=600", "07".repeat(32));
+        for peer in [PEER, &thin] {
+            assert!(Config::parse(&format!("peers = [{peer:?}]")).is_ok(), "{peer}");
+        }
+        let still = format!("peers = [\"{}\"]", thin.replace("600", "0"));
+        assert!(Config::parse(&still).unwrap_err().what.contains("rate"), "{still}");
     }
 
     #[test]

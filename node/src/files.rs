@@ -2,6 +2,9 @@
 //!
 //! A file comes into being whole: written beside its place, flushed, moved there, and the folder
 //! flushed. A secret that others may read is refused, as `ssh` does.
+//!
+//! What is opened here is a regular file: a pipe waits for somebody who may never come, and a device
+//! may never end. What is read whole has a bound.
 
 use std::ffi::OsString;
 use std::fs::{self, DirBuilder, File, OpenOptions};
@@ -9,6 +12,7 @@ use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::OFlags;
 use zeroize::Zeroizing;
 
 use crate::failure::Failure;
@@ -34,7 +38,7 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
 /// old bytes may survive that.
 pub(crate) fn replace_secret(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
     let io = |e: io::Error| Failure::io(format_args!("cannot overwrite {}", path.display()), &e);
-    let old = match OpenOptions::new().write(true).open(path) {
+    let old = match regular(OpenOptions::new().write(true), path) {
         Ok(file) => Some(file),
         Err(e) if e.kind() == io::ErrorKind::NotFound => None,
         Err(e) => return Err(io(e)),
@@ -140,6 +144,74 @@ pub(crate) fn new_private_file(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path)
 }
 
+/// Opens a regular file, and nothing else: neither waits for the other end of a pipe nor takes what is
+/// found there for a file.
+pub(crate) fn regular(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
+    let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
+    let file = options.custom_flags(flags.bits().cast_signed()).open(path).map_err(|error| {
+        // What a pipe without a reader, or a socket, answers.
+        if error.raw_os_error() == Some(rustix::io::Errno::NXIO.raw_os_error()) {
+            not_regular()
+        } else {
+            error
+        }
+    })?;
+    if file.metadata()?.is_file() { Ok(file) } else { Err(not_regular()) }
+}
+
+fn not_regular() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, NOT_REGULAR)
+}
+
+/// Why what is no file is not read.
+pub(crate) const NOT_REGULAR: &str = "it is no regular file";
+
+/// Opens a file that a user named, to be read to its end.
+pub(crate) fn open_named(path: &Path) -> Result<File, Failure> {
+    let shown = path.display();
+    if path.is_dir() {
+        return Err(Failure::usage(format!("{shown} is a folder; name files")));
+    }
+    regular(OpenOptions::new().read(true), path).map_err(|error| match error.kind() {
+        io::ErrorKind::InvalidInput => Failure::usage(format!("{shown} is not a regular file"))
+            .hint("write what it gives to a file first"),
+        _ => Failure::io(format_args!("cannot read {shown}"), &error),
+    })
+}
+
+/// All of a file that holds no secret; none if there is no file, refused if it has more than
+/// `bytes_max` bytes.
+pub(crate) fn read_whole(path: &Path, bytes_max: usize) -> Result<Option<Vec<u8>>, Failure> {
+    if matches!(path.symlink_metadata(), Err(error) if error.kind() == io::ErrorKind::NotFound) {
+        return Ok(None);
+    }
+    let mut bytes = Vec::new();
+    open_named(path)?
+        .take(bytes_max as u64 + 1)
+        .read_to_end(&mut bytes)
+        .map_err(|e| Failure::io(format_args!("cannot read {}", path.display()), &e))?;
+    if bytes.len() > bytes_max {
+        return Err(Failure::failed(format!(
+            "{} has more than {bytes_max} bytes, the most that is read of it",
+            path.display()
+        )));
+    }
+    Ok(Some(bytes))
+}
+
+/// As [`read_whole`], of a file that must be there and hold text.
+pub(crate) fn read_text(path: &Path, bytes_max: usize) -> Result<String, Failure> {
+    let shown = path.display();
+    let bytes = read_whole(path, bytes_max)?
+        .ok_or_else(|| Failure::failed(format!("there is no file {shown}")))?;
+    String::from_utf8(bytes).map_err(|error| {
+        Failure::failed(format!(
+            "{shown} is no text: byte {} is not UTF-8",
+            error.utf8_error().valid_up_to()
+        ))
+    })
+}
+
 /// The bytes of a secret file of this home; none if there is no file; refused if others may read
 /// it. A file longer than `bytes_max` gives one byte more than that.
 pub(crate) fn read_secret(
@@ -151,7 +223,7 @@ pub(crate) fn read_secret(
         Err(Exposure::Missing) => return Ok(None),
         Err(exposure) => return Err(exposure.failure(path, "600")),
     }
-    read_at_most(path, bytes_max).map(Some)
+    read_at_most(open_named(path)?, path, bytes_max).map(Some)
 }
 
 /// The bytes of a secret file that the user named: it may be another user's or a group's, as
@@ -160,17 +232,22 @@ pub(crate) fn read_named_secret(
     path: &Path,
     bytes_max: usize,
 ) -> Result<Zeroizing<Vec<u8>>, Failure> {
-    let found = fs::metadata(path)
+    let file = open_named(path)?;
+    let found = file
+        .metadata()
         .map_err(|e| Failure::io(format_args!("cannot read {}", path.display()), &e))?;
     if found.mode() & 0o007 != 0 {
         return Err(Exposure::Open { mode: found.mode() & 0o777 }
             .failure(path, "o=")
             .hint(format!("chmod o= {0}, or mount its medium with umask=077", path.display())));
     }
-    read_at_most(path, bytes_max)
+    read_at_most(file, path, bytes_max)
 }
 
-/// A name of 16 random digits.
+/// Digits of a [random name](random_name).
+pub(crate) const RANDOM_NAME_DIGITS: usize = 16;
+
+/// A name of random hexadecimal digits.
 pub(crate) fn random_name() -> Result<String, Failure> {
     let mut bytes = [0; 8];
     random(&mut bytes)?;
@@ -183,15 +260,16 @@ pub(crate) fn random(out: &mut [u8]) -> Result<(), Failure> {
         .map_err(|error| Failure::failed(format!("the system gives no randomness: {error}")))
 }
 
-fn read_at_most(path: &Path, bytes_max: usize) -> Result<Zeroizing<Vec<u8>>, Failure> {
+fn read_at_most(file: File, path: &Path, bytes_max: usize) -> Result<Zeroizing<Vec<u8>>, Failure> {
     // Reserved whole, so that no grown copy of the secret is left behind.
     let mut bytes = Zeroizing::new(Vec::with_capacity(bytes_max + 1));
-    File::open(path)
-        .and_then(|file| file.take(bytes_max as u64 + 1).read_to_end(&mut bytes))
+    file.take(bytes_max as u64 + 1)
+        .read_to_end(&mut bytes)
         .map_err(|e| Failure::io(format_args!("cannot read {}", path.display()), &e))?;
     Ok(bytes)
 }
 
+/// Puts zeros over all that a file holds.
 pub(crate) fn overwrite(mut file: File) -> io::Result<()> {
     let len = file.metadata()?.len();
     file.seek(SeekFrom::Start(0))?;
@@ -239,5 +317,50 @@ mod tests {
         assert_eq!(read_named_secret(&path, 10).unwrap().len(), 10);
         assert_eq!(read_named_secret(&path, 8).unwrap().len(), 9);
         assert!(read_secret(&folder.path().join("none"), 10).unwrap().is_none());
+    }
+
+    /// A pipe that nobody writes to, a device that never ends, and a folder, each by its name and by a
+    /// link to it.
+    #[test]
+    fn what_is_no_regular_file_is_refused_at_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let pipe = folder.path().join("pipe");
+        let made = std::process::Command::new("mkfifo").arg(&pipe).status().unwrap();
+        assert!(made.success());
+        for (n, path) in [pipe.as_path(), Path::new("/dev/zero"), folder.path()].iter().enumerate()
+        {
+            let link = folder.path().join(format!("link-{n}"));
+            std::os::unix::fs::symlink(path, &link).unwrap();
+            for path in [*path, link.as_path()] {
+                let refused = read_whole(path, 10).unwrap_err();
+                assert_eq!(refused.kind, crate::failure::Kind::Usage, "{refused}");
+                assert!(refused.what.contains(&path.display().to_string()), "{refused}");
+                for options in [OpenOptions::new().read(true), OpenOptions::new().write(true)] {
+                    let refused = regular(options, path);
+                    assert!(refused.is_err(), "{}", path.display());
+                }
+            }
+        }
+        fs::set_permissions(&pipe, Permissions::from_mode(0o600)).unwrap();
+        assert!(read_secret(&pipe, 10).is_err() && read_named_secret(&pipe, 10).is_err());
+        assert!(replace_secret(&pipe, b"new").is_err());
+    }
+
+    #[test]
+    fn a_file_is_read_up_to_its_bound_and_not_past_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        assert_eq!(read_whole(&path, 10).unwrap(), None);
+        assert!(read_text(&path, 10).unwrap_err().what.contains("no file"));
+        fs::write(&path, [b'x'; 10]).unwrap();
+        assert_eq!(read_text(&path, 10).unwrap(), "x".repeat(10));
+        let refused = read_whole(&path, 9).unwrap_err();
+        assert!(refused.what.contains("more than 9 bytes"), "{refused}");
+        assert!(refused.what.contains(&path.display().to_string()), "{refused}");
+        fs::write(&path, b"ab\xff").unwrap();
+        assert!(read_text(&path, 10).unwrap_err().what.contains("byte 2"));
+        // As long as the medium lets it be, and read no further than the bound.
+        File::create(&path).unwrap().set_len(1 << 40).unwrap();
+        assert!(read_whole(&path, 10).is_err());
     }
 }

@@ -6,6 +6,7 @@
 //!   device.key     0600  this device's secrets; in clear or sealed, as [`crate::protection`] says
 //!   agency.key     0600  the agency's root, on the device that founded it; belongs offline
 //!   store/         records, logs, keys of compartments; sealed under the store key
+//!   store.damaged-N/  a store that was moved aside, with its key
 //!   scratch/       files on their way through import and export; emptied at each start
 //!   run.lock       held by the running daemon: its process id and its socket
 //!   control.sock   where the daemon answers
@@ -29,7 +30,7 @@ pub use self::key_file::{Agency, Identity, KeyFileError};
 pub(crate) use self::key_file::{Kept, check_name};
 use crate::failure::Failure;
 use crate::files::{
-    Exposure, create_private, new_private_file, overwrite, own_uid, private, random_name,
+    Exposure, create_private, new_private_file, overwrite, own_uid, private, random_name, regular,
     replace_secret, write_atomically,
 };
 use crate::protection::{Method, Opener, Protection};
@@ -190,23 +191,8 @@ impl Home {
         if let Some(agency) = self.read_agency(opener)? {
             replace_secret(&self.agency_key(), &agency.encode(protection)?)?;
         }
+        self.protect_old_keys(opener, protection)?;
         replace_secret(&self.device_key(), &identity.encode(protection)?)
-    }
-
-    /// Moves the store aside and begins a new life of the device: the next start makes an empty
-    /// store, which the peers refill. Returns where the old store is now; `None` if there was none.
-    pub fn rebuild(&self, _lock: &Lock, opener: &mut Opener) -> Result<Option<PathBuf>, Failure> {
-        let (mut identity, protection) = self.read_device(opener)?;
-        // First, so that a crash between the two forks no log.
-        identity.reincarnate()?;
-        replace_secret(&self.device_key(), &identity.encode(&protection)?)?;
-        let store = self.store();
-        if !store.exists() {
-            return Ok(None);
-        }
-        crate::store::quarantine_damaged(&store)
-            .map(Some)
-            .map_err(|error| Failure::failed(error.to_string()))
     }
 
     /// The device's secrets.
@@ -234,12 +220,18 @@ impl Home {
         Agency::method(&self.agency_key())
     }
 
-    fn read_device(&self, opener: &mut Opener) -> Result<(Identity, Protection), Failure> {
+    pub(crate) fn read_device(
+        &self,
+        opener: &mut Opener,
+    ) -> Result<(Identity, Protection), Failure> {
         self.check_root()?;
         Identity::read(&self.device_key(), opener)?.ok_or_else(|| self.no_identity())
     }
 
     fn no_identity(&self) -> Failure {
+        if let Err(failure) = self.refuse_if_half_restored() {
+            return failure;
+        }
         Failure::failed(format!("{} holds no identity yet", self.root.display()))
             .hint(self.init_hint())
     }
@@ -257,7 +249,7 @@ impl Home {
     /// Removes what crashed commands left behind.
     pub fn empty_scratch(&self) -> Result<(), Failure> {
         for left in fs::read_dir(self.scratch()).into_iter().flatten().flatten() {
-            let _ = File::options().write(true).open(left.path()).and_then(overwrite);
+            let _ = regular(File::options().write(true), &left.path()).and_then(overwrite);
         }
         match fs::remove_dir_all(self.scratch()) {
             Err(e) if e.kind() != io::ErrorKind::NotFound => {
@@ -272,14 +264,9 @@ impl Home {
     pub fn lock(&self) -> Result<Lock, Failure> {
         let path = self.lock_path();
         let io = |e: io::Error| Failure::io(format_args!("cannot lock {}", path.display()), &e);
-        let mut file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .open(&path)
-            .map_err(io)?;
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false).mode(0o600);
+        let mut file = regular(&mut options, &path).map_err(io)?;
         match file.try_lock() {
             Ok(()) => {}
             Err(fs::TryLockError::WouldBlock) => {
@@ -298,7 +285,9 @@ impl Home {
         // Over what is there: an emptied file may find the disk full.
         file.write_all(&who).map_err(io)?;
         file.set_len(who.len() as u64).map_err(io)?;
-        Ok(Lock { _file: file })
+        let lock = Lock { _file: file };
+        self.sweep(&lock)?;
+        Ok(lock)
     }
 
     /// The process id that the last holder of the lock wrote down.
@@ -350,7 +339,7 @@ impl Home {
 
     fn recorded(&self) -> Option<(String, String)> {
         let mut text = String::new();
-        let file = File::open(self.lock_path()).ok()?;
+        let file = regular(File::options().read(true), &self.lock_path()).ok()?;
         file.take(LOCK_FILE_BYTES_MAX).read_to_string(&mut text).ok()?;
         let (pid, rest) = text.split_once('\n')?;
         Some((pid.to_owned(), rest.strip_suffix('\n')?.to_owned()))
@@ -547,20 +536,6 @@ mod tests {
         home.protect(&lock, &mut old, &protection).unwrap();
         assert!(home.read_identity(&mut new).is_ok());
         assert!(home.read_agency(&mut new).unwrap().is_some());
-    }
-
-    #[test]
-    fn a_rebuild_keeps_the_protection_and_changes_the_life() {
-        let (folder, home) = home();
-        let lock = home.lock().unwrap();
-        let identity = Identity::generate().unwrap();
-        let (mut opener, protection) = stick(folder.path(), "stick");
-        home.write_keys(&lock, &identity, None, &protection).unwrap();
-        home.rebuild(&lock, &mut opener).unwrap();
-        assert_eq!(home.device_method().unwrap(), Some(Method::KeyFile));
-        let after = home.read_identity(&mut opener).unwrap();
-        assert_eq!(after.device_seed, identity.device_seed);
-        assert_ne!(after.incarnation, identity.incarnation);
     }
 
     #[test]

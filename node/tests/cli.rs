@@ -363,7 +363,127 @@ fn a_sealed_home_opens_with_its_passphrase_alone() {
     assert_eq!(code(&tearline(home, &["status"])), 0);
     drop(daemon);
     assert_eq!(code(&tearline(home, &["doctor", "--rebuild", "--passphrase-file", right])), 0);
+    assert_eq!(keys(), before, "a whole store is not rebuilt");
+    assert_eq!(code(&tearline(home, &["doctor", "--new-life", "--passphrase-file", right])), 0);
     assert_ne!(keys()[0], before[0]);
+}
+
+#[test]
+fn a_whole_store_is_not_rebuilt_and_one_of_another_key_is_refused() {
+    let (home, other) = (initialised(), initialised());
+    drop(Daemon::start(home.path()));
+    let life =
+        || document(&tearline(home.path(), &["id", "--json"]))["data"]["incarnation"].clone();
+    let key = |home: &TempDir| fs::read(home.path().join("device.key")).unwrap();
+    let (own, before) = (key(&home), life());
+    let rebuilt = document(&tearline(home.path(), &["doctor", "--rebuild", "--json"]));
+    assert_eq!(rebuilt["data"], serde_json::json!({ "rebuilt": false, "old_store": null }));
+    assert!(home.path().join("store").exists());
+    assert_eq!(life(), before);
+
+    fs::write(home.path().join("device.key"), key(&other)).unwrap();
+    for arguments in [&["run"][..], &["doctor", "--rebuild", "--yes"]] {
+        let refused = tearline(home.path(), arguments);
+        assert_eq!(code(&refused), 5, "{arguments:?}: {}", stderr(&refused));
+        assert!(stderr(&refused).contains("put the device.key back"), "{}", stderr(&refused));
+    }
+    assert_eq!(code(&tearline(home.path(), &["doctor"])), 1);
+    assert!(home.path().join("store").exists());
+    fs::write(home.path().join("device.key"), own).unwrap();
+    drop(Daemon::start(home.path()));
+
+    // Where there is nothing to lose nobody is asked.
+    fs::remove_dir_all(home.path().join("store")).unwrap();
+    assert_eq!(code(&tearline(home.path(), &["doctor", "--rebuild", "--no-input"])), 0);
+    assert_ne!(life(), before, "its peers may hold more of its logs than it does");
+    drop(Daemon::start(home.path()));
+}
+
+/// Every file that a command reads, in turn a pipe that nobody writes to, a device that never ends, and
+/// longer than any of them is. A test that hangs here has found one that is read all the same.
+#[test]
+fn what_is_no_file_or_too_long_ends_a_command() {
+    let home = initialised();
+    let files = folder();
+    let path = |name: &str| files.path().join(name).display().to_string();
+    let inside = |name: &str| home.path().join(name).display().to_string();
+    drop(Daemon::start(home.path()));
+    let named = path("named");
+    let cases: [(String, &[&str]); 13] = [
+        (inside("config.toml"), &["config", "show"]),
+        (inside("config.toml"), &["run"]),
+        (inside("device.key"), &["id"]),
+        (inside("device.key"), &["doctor", "--rebuild"]),
+        (inside("agency.key"), &["id"]),
+        (inside("store/values"), &["doctor", "--rebuild"]),
+        (inside("store/index/db"), &["run"]),
+        (inside("store/lock"), &["run"]),
+        (named.clone(), &["keys", "protect", "--new-passphrase-file", &named]),
+        (named.clone(), &["keys", "protect", "--new-key-file", &named]),
+        (named.clone(), &["root", "join", &named]),
+        (named.clone(), &["root", "sign", &named]),
+        (named.clone(), &["backup", "inspect", &named]),
+    ];
+    for (file, arguments) in cases {
+        let place = Path::new(&file);
+        let aside = files.path().join("aside");
+        let held = fs::rename(place, &aside).is_ok();
+        for what in ["pipe", "device", "long"] {
+            match what {
+                "pipe" => assert!(Command::new("mkfifo").arg(place).status().unwrap().success()),
+                "device" => std::os::unix::fs::symlink("/dev/zero", place).unwrap(),
+                _ => File::create(place).unwrap().set_len(1 << 33).unwrap(),
+            }
+            if what != "device" {
+                fs::set_permissions(place, Permissions::from_mode(0o600)).unwrap();
+            }
+            // A sparse file of the store's own is a damaged one, and takes its time.
+            if what != "long" || !file.contains("store/") {
+                let refused = tearline(home.path(), arguments);
+                let said = stderr(&refused);
+                assert!(code(&refused) > 0, "{what} {file} {arguments:?}");
+                let why =
+                    ["regular file", "open to other users"].iter().any(|why| said.contains(why));
+                assert!(why || what == "long", "{file}: {said}");
+            }
+            fs::remove_file(place).unwrap();
+        }
+        if held {
+            fs::rename(&aside, place).unwrap();
+        }
+    }
+    drop(Daemon::start(home.path()));
+}
+
+/// What a machine without a battery shows, or one whose clock was set wrong.
+#[test]
+fn a_clock_before_1970_is_an_answer() {
+    let home = initialised();
+    let at = |time: &str, arguments: &[&str]| {
+        let command = Command::new("faketime")
+            .args(["-f", time, PROGRAM])
+            .args(arguments)
+            .env("TEARLINE_HOME", home.path())
+            .env("TZ", "UTC")
+            .stdin(Stdio::null())
+            .output();
+        command.ok()
+    };
+    let Some(well) = at("@2024-01-01 00:00:00", &["doctor"]) else {
+        eprintln!("SKIPPED: there is no faketime");
+        return;
+    };
+    assert_eq!(code(&well), 0, "{}", stderr(&well));
+    drop(Daemon::start(home.path()));
+    let files = folder();
+    let path = |name: &str| files.path().join(name).display().to_string();
+    let (file, key) = (path("file"), path("key"));
+    let backup = ["backup", "create", &file, "--new-key-file", &key];
+    for arguments in [&["run"][..], &["doctor", "--rebuild"], &backup] {
+        let refused = at("@1960-01-01 00:00:00", arguments).unwrap();
+        assert_eq!(code(&refused), 1, "{arguments:?}: {}", stderr(&refused));
+        assert!(stderr(&refused).contains("before 1970"), "{}", stderr(&refused));
+    }
 }
 
 #[test]
@@ -487,6 +607,51 @@ fn a_backup_needs_something_to_be_sealed_under_and_a_home_at_rest() {
     assert_ne!(id["data"]["incarnation"], restored["data"]["incarnation"]);
 }
 
+/// A restore is killed as soon as each of the things is there that it makes, and said again.
+#[test]
+fn a_restore_that_was_killed_is_said_again() {
+    let files = folder();
+    let path = |name: &str| files.path().join(name).display().to_string();
+    let home = files.path().join("home");
+    assert_eq!(code(&tearline(&home, &["init", "--agency", "A", "--country", "NE"])), 0);
+    drop(Daemon::start(&home));
+    let (file, key) = (path("backup"), path("key"));
+    let made = tearline(&home, &["backup", "create", &file, "--new-key-file", &key]);
+    assert_eq!(code(&made), 0, "{}", stderr(&made));
+    let restore = ["backup", "restore", &file, "--key-file", &key, "--in-clear"];
+    let mut broke_off = 0;
+    let made = ["store/restoring", "store/values", "store/index", "agency.key", "device.key"];
+    for (n, made) in made.into_iter().enumerate() {
+        let new = files.path().join(n.to_string());
+        let mut child = Command::new(PROGRAM)
+            .env("TEARLINE_HOME", &new)
+            .args(restore)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        while !new.join(made).exists() && child.try_wait().unwrap().is_none() {
+            std::hint::spin_loop();
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        if !new.join("device.key").exists() {
+            broke_off += 1;
+            let early = tearline(&new, &["run"]);
+            assert_eq!(code(&early), 1, "{}", stderr(&early));
+            assert!(stderr(&early).contains("broke off"), "{}", stderr(&early));
+            let init = tearline(&new, &["init", "--unit", "KILO"]);
+            assert_eq!(code(&init), 1, "{}", stderr(&init));
+            let again = tearline(&new, &restore);
+            assert_eq!(code(&again), 0, "killed at {made}: {}", stderr(&again));
+        }
+        drop(Daemon::start(&new));
+        assert!(!new.join("store/restoring").exists());
+        assert_eq!(code(&tearline(&new, &["doctor"])), 0);
+    }
+    assert!(broke_off > 0, "no restore was caught in the middle");
+}
+
 #[test]
 fn settings_are_shown_changed_and_checked() {
     let home = initialised();
@@ -528,4 +693,77 @@ fn a_reader_that_has_seen_enough_is_no_failure_and_a_full_disk_is() {
     let full = run(File::options().write(true).open("/dev/full").unwrap().into());
     assert_eq!(code(&full), 1);
     assert!(stderr(&full).contains("cannot write to stdout"));
+}
+
+#[test]
+fn a_name_that_the_settings_contradict_is_refused_and_nothing_is_made() {
+    let folder = folder();
+    fs::set_permissions(folder.path(), Permissions::from_mode(0o700)).unwrap();
+    fs::write(folder.path().join("config.toml"), "name = \"KILO\"\n").unwrap();
+    let refused = tearline(folder.path(), &["init", "--unit", "LIMA"]);
+    assert_eq!(code(&refused), 2, "{}", stderr(&refused));
+    assert!(stderr(&refused).contains("KILO") && stderr(&refused).contains("LIMA"));
+    assert!(!folder.path().join("device.key").exists());
+    let made = tearline(folder.path(), &["init", "--unit", "KILO"]);
+    assert_eq!(code(&made), 0, "{}", stderr(&made));
+}
+
+#[test]
+fn a_country_that_there_is_not_is_refused() {
+    let folder = folder();
+    let arguments = ["init", "--agency", "Guard", "--country", "uk"];
+    let refused = tearline(&folder.path().join("home"), &arguments);
+    assert_eq!(code(&refused), 2, "{}", stderr(&refused));
+    assert!(stderr(&refused).contains("ISO 3166-1"), "{}", stderr(&refused));
+}
+
+/// The manual's table of exit codes, `--help`'s list and the program's own are one.
+#[test]
+fn exit_codes_are_those_of_the_manual() {
+    let manual = include_str!("../../docs/operating.md");
+    let rows = manual.lines().filter_map(|line| line.strip_prefix("| ")?.split(" | ").next());
+    let mut listed: Vec<u8> = rows.filter_map(|cell| cell.parse().ok()).collect();
+    let mut own = vec![0];
+    own.extend(tearline_node::failure::Kind::ALL.map(tearline_node::failure::Kind::exit_code));
+    assert_eq!(listed, own);
+    let folder = folder();
+    let help = stdout(&tearline(folder.path(), &["--help"]));
+    let (_, codes) = help.split_once("Exit codes: ").unwrap();
+    let codes = codes.replace('\n', " ");
+    listed.retain(|code| !codes.split(' ').any(|word| word == code.to_string()));
+    assert!(listed.is_empty(), "{listed:?} are not in {codes}");
+}
+
+/// Each command that needs a daemon says the same without one; none is taken for another failure.
+#[test]
+fn without_a_daemon_all_commands_end_alike() {
+    let folder = initialised();
+    let id = "4be1a09c";
+    for line in [
+        "status",
+        "peer list",
+        "peer invite",
+        "coalition show",
+        "coalition proposals",
+        "compartment list",
+        "compartment show all",
+        "grant list",
+        "device list",
+        "inbox",
+        "pass list",
+        "record list",
+        "record show ID",
+        "record history ID",
+        "record erase ID --basis x",
+        "search pickup",
+        "why ID",
+        "export --format csv",
+    ] {
+        let line = line.replace("ID", id);
+        let arguments: Vec<&str> = line.split(' ').collect();
+        let output = tearline(folder.path(), &arguments);
+        assert_eq!(code(&output), 6, "{line}: {}", stderr(&output));
+        let unknown = tearline(folder.path(), &[&arguments[..], &["--no-such-flag"]].concat());
+        assert_eq!(code(&unknown), 2, "{line}");
+    }
 }

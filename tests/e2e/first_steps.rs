@@ -15,9 +15,9 @@ const ARRIVAL_MAX: Duration = Duration::from_secs(60);
 
 /// Exit codes of the program.
 const DONE: i32 = 0;
-const FAILED: i32 = 1;
 const NOT_FOUND: i32 = 4;
 const DENIED: i32 = 5;
+const UNREACHABLE: i32 = 6;
 const INCOMPLETE: i32 = 7;
 
 struct Drill {
@@ -177,8 +177,8 @@ fn an_invitation_is_good_once() -> io::Result<()> {
     let drill = Drill::start()?;
     let invited = done(drill.border_guard.command(&["peer", "invite"])?);
     let invitation = text(&invited["invitation"]);
-    let again = drill.customs.command(&["join", invitation])?;
-    assert_eq!(again.code, FAILED, "already in: {}", again.document);
+    let again = done(drill.customs.command(&["join", invitation])?);
+    assert_eq!(again["already"], true, "a member uses nothing up: {again}");
     let (first, second) = (tempfile::tempdir()?, tempfile::tempdir()?);
     let mut first = Daemon::init(first.path(), "Gendarmerie", "NG")?;
     let mut second = Daemon::init(second.path(), "Forest Service", "NG")?;
@@ -242,6 +242,21 @@ fn real_files_come_out_as_they_went_in() -> io::Result<()> {
     let objects = by_id(&file)?;
     done(drill.import(&file, objects.len())?);
     assert_eq!(drill.exported()?, objects);
+    Ok(())
+}
+
+#[test]
+fn stop_ends_the_daemon_and_has_nothing_to_do_without_one() -> io::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let mut daemon = Daemon::init(folder.path(), "Border Guard", "NE")?;
+    for _ in 0..2 {
+        daemon.start()?;
+        assert_eq!(done(daemon.command(&["stop"])?)["stopped"], true);
+        assert_eq!(daemon.command(&["status"])?.code, UNREACHABLE);
+        assert_eq!(done(daemon.command(&["stop"])?), json!({ "stopped": false, "pid": null }));
+    }
+    let nowhere = tearline_tests::daemon::command(&folder.path().join("none"), &["stop"])?;
+    assert_eq!(nowhere.code, UNREACHABLE);
     Ok(())
 }
 

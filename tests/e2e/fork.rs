@@ -80,6 +80,15 @@ fn a_forked_device_cannot_write_and_says_why() -> io::Result<()> {
     // The other side goes on.
     let after = write(&second, "XK-208")?;
     arrives(&first, &after)?;
+    // In a new life it keeps what it has, and forks nothing of what it writes.
+    first.stop()?;
+    let anew = first.command(&["doctor", "--new-life"])?;
+    assert_eq!(anew.code, 0, "{}", anew.document);
+    first.start()?;
+    let again = write(&first, "XK-209")?;
+    arrives(&second, &again)?;
+    arrives(&first, &before)?;
+    assert!(forks(&first)?.iter().all(|fork| fork["current"] == false), "{:?}", forks(&first)?);
     first.stop()
 }
 

@@ -11,6 +11,7 @@ use tearline_tests::daemon::{Daemon, program};
 
 const DONE: i32 = 0;
 const FAILED: i32 = 1;
+const USAGE: i32 = 2;
 const INCOMPLETE: i32 = 7;
 
 /// How long a record may take to the other side.
@@ -71,6 +72,76 @@ fn a_broken_file_stops_neither_the_others_nor_the_report() -> io::Result<()> {
     let path = broken.display().to_string();
     let alone = daemon.command(&["import", "--compartment", "home", &path])?;
     assert_eq!(alone.code, FAILED, "{}", alone.document);
+    Ok(())
+}
+
+#[test]
+fn a_quote_that_does_not_close_is_named_with_what_it_took() -> io::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let daemon = agency(&folder)?;
+    let map = folder.path().join("map.toml");
+    fs::write(&map, "kind = \"sighting\"\n[fields]\ndescription = \"Remark\"\n")?;
+    let import = |name: &str, text: String| -> io::Result<(i32, Value)> {
+        let path = folder.path().join(name);
+        fs::write(&path, text)?;
+        let (path, map) = (path.display().to_string(), map.display().to_string());
+        let outcome = daemon.command(&["import", "--compartment", "home", "--map", &map, &path])?;
+        Ok((outcome.code, outcome.document))
+    };
+    let rows = "white pickup,1\n".repeat(50);
+    let (code, report) = import("open.csv", format!("Remark,N\nseen,1\n\"two men,2\n{rows}"))?;
+    assert_eq!((code, &report["created"]), (INCOMPLETE, &json!(1)), "{report}");
+    let reason = report["problems"][0]["reason"].as_str().unwrap_or_default();
+    assert!(reason.contains("in row 3, at line 3"), "{reason}");
+    assert!(reason.contains("50 lines"), "{reason}");
+    let (code, failure) = import("first.csv", format!("Remark,N\n\"two men,2\n{rows}"))?;
+    assert_eq!(code, FAILED, "{failure}");
+    assert!(failure.to_string().contains("in row 2, at line 2"), "{failure}");
+
+    let names: Vec<String> = (0..3_000).map(|n| format!("column {n}")).collect();
+    let (code, failure) = import("wide.csv", format!("{}\n", names.join(",")))?;
+    assert_eq!(code, FAILED);
+    let said = failure.to_string();
+    assert!(said.contains("and 2980 more") && said.len() < 2_000, "{said}");
+    Ok(())
+}
+
+#[test]
+fn a_type_is_asked_for_by_the_word_that_is_shown() -> io::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let daemon = agency(&folder)?;
+    let path = folder.path().join("in.json");
+    let object = |of: &str| {
+        let mut object = indicator(1, of);
+        object["type"] = json!(of);
+        object["id"] = json!(format!("{of}--8e2e2d2b-17d4-4cbf-938f-98ee46b3c001"));
+        object
+    };
+    fs::write(
+        &path,
+        json!([object("malware"), object("x-camp"), object("indicator")]).to_string(),
+    )?;
+    let import =
+        daemon.command(&["import", "--compartment", "home", &path.display().to_string()])?;
+    assert_eq!(import.code, DONE, "{}", import.document);
+    for word in ["malware", "x-camp"] {
+        let term = format!("kind:{word}");
+        for command in [&["search", &term][..], &["record", "list", "--kind", word]] {
+            let found = daemon.command(command)?;
+            assert_eq!(found.code, DONE, "{}", found.document);
+            let rows = found.document["records"].as_array().cloned().unwrap_or_default();
+            assert_eq!(rows.len(), 1, "{rows:?}");
+            assert_eq!(rows[0]["kind"], word);
+        }
+    }
+    // A type of STIX of which there is none is no mistake; a word that nobody knows is.
+    assert_eq!(daemon.command(&["search", "kind:campaign"])?.code, DONE);
+    for command in [&["search", "kind:malwre"][..], &["record", "list", "--kind", "malwre"]] {
+        let unknown = daemon.command(command)?;
+        assert_eq!(unknown.code, USAGE, "{}", unknown.document);
+        let said = unknown.document.to_string();
+        assert!(said.contains("vehicle") && said.contains("x-camp"), "{said}");
+    }
     Ok(())
 }
 

@@ -3,12 +3,16 @@
 #![expect(clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 mod backup;
+mod damage;
 mod first_steps;
 mod fork;
 mod full_disk;
 mod imports;
+mod join;
 mod kill_rounds;
 mod passes;
+mod pause;
 mod rebuild;
 mod screens;
+mod thin;
 mod trust;

@@ -94,9 +94,8 @@ fn a_pass_is_no_good_at_another_device_or_in_another_life() -> io::Result<()> {
     assert_eq!(done(second.command(&["pass", "inspect", token])?)["signed"], "not-here");
 
     first.kill()?;
-    done(first.command(&["doctor", "--rebuild"])?);
+    done(first.command(&["doctor", "--new-life"])?);
     first.start()?;
-    done(first.command(&["coalition", "create", "--name", "Drill"])?);
     denied(&verdict(&first, "read", "sighting", token)?, "signature");
     Ok(())
 }

@@ -13,6 +13,7 @@ const REFILL_MAX: Duration = Duration::from_secs(60);
 /// Exit code of the program for damage.
 const INTEGRITY: i32 = 9;
 const FAILED: i32 = 1;
+const USAGE: i32 = 2;
 
 /// sled takes damage in its log for the log's end: the last change, here a whole import, would be as
 /// if it had never been.
@@ -78,8 +79,14 @@ fn a_damaged_store_is_refused_and_rebuilt_from_the_peers() -> io::Result<()> {
     let doctor = founder.command(&["doctor"])?;
     assert_eq!(doctor.code, FAILED, "{}", doctor.document);
     assert!(doctor.document.to_string().contains("the store is damaged"), "{}", doctor.document);
-    let rebuilt = founder.command(&["doctor", "--rebuild"])?;
+    // Nobody is there to be asked.
+    let asked = founder.command(&["doctor", "--rebuild"])?;
+    assert_eq!(asked.code, USAGE, "{}", asked.document);
+    assert!(asked.document.to_string().contains("what no peer has"), "{}", asked.document);
+    let rebuilt = founder.command(&["doctor", "--rebuild", "--yes"])?;
     assert_eq!(rebuilt.code, 0, "{}", rebuilt.document);
+    let doctor = founder.command(&["doctor"])?.document.to_string();
+    assert!(doctor.contains("store.damaged-1"), "{doctor}");
 
     founder.start()?;
     let invited = guest.ask("peer.invite", &json!({ "expires_s": 3600 }))?;
@@ -87,6 +94,15 @@ fn a_damaged_store_is_refused_and_rebuilt_from_the_peers() -> io::Result<()> {
     arrives(&founder, &first)?;
     let second = write(&founder, "XK-205")?;
     arrives(&guest, &second)?;
+    // When nothing is missing the old store is destroyed, also beside the running daemon.
+    let destroy = ["doctor", "--destroy-old-stores"];
+    assert_eq!(founder.command(&destroy)?.code, USAGE);
+    assert!(founder.home().join("store.damaged-1/store.key").exists());
+    let destroyed = founder.command(&[&destroy[..], &["--yes"]].concat())?;
+    assert_eq!(destroyed.code, 0, "{}", destroyed.document);
+    assert!(!founder.home().join("store.damaged-1").exists());
+    assert!(!founder.command(&["doctor"])?.document.to_string().contains("old stores"));
+    arrives(&founder, &first)?;
     let doctor = guest.ask("doctor", &json!({}))?;
     let faults = doctor["checks"].as_array().into_iter().flatten();
     for check in faults.filter(|check| check["name"] == "misconduct") {

@@ -1,12 +1,15 @@
 //! What people are told: that what they asked for is under way, has ended, or was done before.
 
 use std::io;
+use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 
 use tearline_tests::daemon::{self, Daemon};
 
-use crate::trust::{DENIED, DONE, Pair, WAITS, done, pair, pair_with_delay, sighting, text, until};
+use crate::trust::{
+    DENIED, DONE, NOT_FOUND, Pair, WAITS, done, pair, pair_with_delay, sighting, text, until,
+};
 
 #[test]
 fn an_erasure_says_when_and_why() -> io::Result<()> {
@@ -56,6 +59,107 @@ fn check(daemon: &Daemon, name: &str) -> io::Result<Value> {
     Ok(checks.into_iter().find(|check| check["name"] == name).unwrap_or_default())
 }
 
+/// What `status` says of the compartment of both.
+fn counts(daemon: &Daemon) -> io::Result<(u64, u64)> {
+    let shown = done(daemon.command(&["compartment", "show", "all"])?);
+    let count = |name: &str| shown[name].as_u64().unwrap_or_default();
+    Ok((count("records"), count("unshown")))
+}
+
+#[test]
+fn records_are_counted_as_they_are_listed_and_came_when_they_came() -> io::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let Pair { guard, customs } = pair(folder.path())?;
+    let home = folder.path().join("kilo");
+    done(daemon::command(&home, &["init", "--unit", "KILO"])?);
+    let mut kilo = Daemon::at(home)?;
+    kilo.start()?;
+    let invited = done(guard.command(&["device", "enrol", "KILO"])?);
+    done(kilo.command(&["join", text(&invited["invitation"])])?);
+    until(|| Ok(kilo.command(&["compartment", "show", "all"])?.code == DONE))?;
+    let kept = sighting(&guard, "kept")?;
+    until(|| Ok(customs.command(&["record", "show", &kept])?.code == DONE))?;
+    let arrived = |record: &str| -> io::Result<Value> {
+        let rows = done(customs.command(&["record", "list"])?)["records"].take();
+        let rows = rows.as_array().cloned().unwrap_or_default();
+        let row = rows.into_iter().find(|row| row["record"] == record);
+        Ok(row.unwrap_or_default()["received"].take())
+    };
+    let before = arrived(&kept)?;
+    assert!(before.is_string());
+    let mut gone = None;
+    until(|| {
+        let new = ["record", "new", "--kind", "object", "--compartment", "all", "--set", "name=x"];
+        let written = kilo.command(&new)?;
+        gone = written.document["record"].as_str().map(str::to_owned);
+        Ok(written.code == DONE)
+    })?;
+    let gone = gone.unwrap_or_default();
+    until(|| Ok(customs.command(&["record", "show", &gone])?.code == DONE))?;
+    assert_eq!(counts(&customs)?, (2, 0));
+    done(guard.command(&["device", "lost", "KILO", "--since", "1h"])?);
+    until(|| Ok(customs.command(&["record", "show", &gone])?.code != DONE))?;
+    until(|| Ok(counts(&customs)? == (1, 1)))?;
+    // Judged anew, a record has not come anew; nor has one that was changed.
+    done(guard.command(&["record", "edit", &kept, "--set", "name=changed"])?);
+    until(
+        || Ok(done(customs.command(&["record", "show", &kept])?)["fields"]["name"] == "changed"),
+    )?;
+    assert_eq!(arrived(&kept)?, before);
+    done(guard.command(&["record", "erase", &kept, "--basis", "Article 17"])?);
+    until(|| Ok(counts(&customs)?.0 <= 1))
+}
+
+/// A list that goes to a program or a file has all of each cell, and a reference takes what `show` takes.
+#[test]
+fn nothing_is_cut_where_nobody_looks_on() -> io::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let mut guard = Daemon::init(folder.path(), "Border Guard", "NE")?;
+    guard.start()?;
+    done(guard.command(&["coalition", "create", "--name", "Drill"])?);
+    let title = "pickup ".repeat(20);
+    let name = format!("name={title}");
+    let made = done(guard.command(&["record", "new", "--kind", "case", "--set", &name])?);
+    let case = text(&made["record"]);
+    let output = Command::new(daemon::program()?)
+        .arg("--home")
+        .arg(guard.home())
+        .args(["record", "list"])
+        .stdin(Stdio::null())
+        .output()?;
+    let listed = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(listed.contains(title.trim_end()) && !listed.contains('…'), "{listed}");
+
+    let about = format!("object_refs={}", &case[..8]);
+    let note = ["record", "new", "--kind", "note", "--set", "content=seen", "--set", &about];
+    let note = done(guard.command(&note)?);
+    let shown = done(guard.command(&["record", "show", text(&note["record"])])?);
+    assert_eq!(shown["fields"]["object_refs"], json!([case]));
+    let wrong = ["record", "new", "--kind", "note", "--set", "content=x", "--set"];
+    let refused = guard.command(&[&wrong[..], &["object_refs=ffffffff"]].concat())?;
+    assert_eq!(refused.code, NOT_FOUND, "{}", refused.document);
+    Ok(())
+}
+
+#[test]
+fn who_will_not_hear_is_named() -> io::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let Pair { mut guard, customs } = pair(folder.path())?;
+    let unlinked = |name: &str| -> io::Result<Value> {
+        let open = ["compartment", "open", "--name", name, "--rel", "NE,TD"];
+        Ok(done(customs.command(&open)?)["unlinked"].take())
+    };
+    assert_eq!(unlinked("first")?, json!([]));
+    guard.kill()?;
+    until(|| Ok(unlinked("second")?[0]["country"] == "NE"))?;
+    // Of a peer that dials us nothing is known but that it is in the coalition.
+    drop(customs);
+    guard.start()?;
+    let status = done(guard.command(&["status"])?);
+    assert_eq!((&status["peers"], &status["known"]), (&json!([]), &json!(1)));
+    Ok(())
+}
+
 #[test]
 fn who_was_ended_by_others_is_told() -> io::Result<()> {
     let folder = tempfile::tempdir()?;
@@ -79,11 +183,11 @@ fn who_was_ended_by_others_is_told() -> io::Result<()> {
     assert_eq!(done(kilo.command(&["status"])?)["ended"], Value::Null);
 
     let lost = done(guard.command(&["device", "lost", "KILO", "--since", "1s"])?);
-    until(|| Ok(!done(kilo.command(&["status"])?)["ended"].is_null()))?;
-    // It is sent nothing any more, and notices that.
-    assert_eq!(done(kilo.command(&["status"])?)["ended"]["state"], "refused");
-    assert_eq!(check(&kilo, "standing")?["status"], "warn");
-    assert!(lost["statement"].is_string());
+    // It is sent nothing any more, but why.
+    until(|| Ok(done(kilo.command(&["status"])?)["ended"]["state"] == "ended"))?;
+    let ended = done(kilo.command(&["status"])?)["ended"].take();
+    assert_eq!(ended["by"][0]["statement"], lost["statement"], "{ended}");
+    assert_eq!(check(&kilo, "standing")?["status"], "fail");
 
     // An agency that was retired knows by what; the others see it at the end of their lists.
     let proposed = guard.command(&["coalition", "amend", "retire", "TD"])?;

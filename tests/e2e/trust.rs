@@ -108,6 +108,13 @@ fn a_device_is_enrolled_lost_and_read_back_from_quarantine() -> io::Result<()> {
     let old = sighting(&guard, "old")?;
     let invited = done(guard.command(&["device", "enrol", "KILO", "--expires", "1h"])?);
     assert_eq!(invited["history"], false);
+    // An agency of its own is no further device, and finds that nothing was changed.
+    let mut other = Daemon::init(folder.path(), "Coast Guard", "NG")?;
+    other.start()?;
+    let refused = other.command(&["join", text(&invited["invitation"])])?;
+    assert_eq!(refused.code, DENIED, "{}", refused.document);
+    assert!(refused.document.to_string().contains("the root of Coast Guard"));
+    assert_eq!(done(other.command(&["status"])?)["peers"], serde_json::json!([]));
     let joined = done(kilo.command(&["join", text(&invited["invitation"])])?);
     let listed = done(guard.command(&["device", "list"])?);
     let devices = listed["devices"].as_array().cloned().unwrap_or_default();
@@ -201,13 +208,11 @@ fn a_device_is_enrolled_lost_and_read_back_from_quarantine() -> io::Result<()> {
 
     // It comes back in a new life, if the desk says so.
     kilo.kill()?;
-    done(kilo.command(&["doctor", "--rebuild"])?);
+    done(kilo.command(&["doctor", "--new-life"])?);
     let life = text(&done(kilo.command(&["id"])?)["incarnation"]).to_owned();
     kilo.start()?;
     let issue = ["grant", "issue", "--device", "KILO", "--right", "write"];
     done(guard.command(&[&issue[..], &["--readmit", "--incarnation", &life]].concat())?);
-    let invited = done(guard.command(&["device", "enrol", "KILO", "--expires", "1h"])?);
-    done(kilo.command(&["join", text(&invited["invitation"])])?);
     until(|| Ok(kilo.command(&["compartment", "show", "all"])?.code == DONE))?;
     let mut written = String::new();
     until(|| {
@@ -377,6 +382,12 @@ fn a_seized_desk_is_revoked_by_its_root_and_another_goes_on() -> io::Result<()> 
     done(sign(&draft, &safe, &signed)?);
     let applied = done(customs.command(&["root", "apply", &signed])?);
     assert_eq!(applied["rotated"], serde_json::json!(["all"]));
+    // Another root's word does not pass for it now, and the same word again does nothing.
+    let refused = customs.command(&["root", "apply", &foreign])?;
+    assert_eq!(refused.code, DENIED, "{}", refused.document);
+    let again = done(customs.command(&["root", "apply", &signed])?);
+    assert_eq!((&again["already"], &again["rotated"]), (&true.into(), &serde_json::json!([])));
+    assert_eq!(again["statement"], applied["statement"]);
     let ended = |device: &str| -> io::Result<bool> {
         let list = done(customs.command(&["device", "list"])?);
         let devices = list["devices"].as_array().cloned().unwrap_or_default();

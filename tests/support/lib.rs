@@ -2,3 +2,5 @@
 
 pub mod daemon;
 pub mod fuzz;
+pub mod line;
+pub mod modem;

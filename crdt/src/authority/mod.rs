@@ -13,6 +13,7 @@
 
 mod closure;
 mod compartment;
+mod ending;
 mod fact;
 mod fault;
 mod gathered;

@@ -64,12 +64,6 @@ impl Standing {
     pub fn reads_history(&self) -> bool {
         self.routes.iter().any(Route::reads_history)
     }
-
-    /// How many incarnations count.
-    #[must_use]
-    pub fn incarnations(&self) -> usize {
-        self.routes.iter().map(Route::incarnations).max().unwrap_or(0)
-    }
 }
 
 /// An act that is in force.

@@ -4,7 +4,7 @@
 //! issuer has, and what it leaves open is the issuer's. A device may do what any one of its routes
 //! allows by itself; limits of two routes do not mix.
 
-use crate::bounds::{INCARNATIONS_DEFAULT, ROUTE_DEPTH_MAX};
+use crate::bounds::ROUTE_DEPTH_MAX;
 use crate::id::Class;
 use crate::statement::{Caveats, Right};
 use crate::time::WallTime;
@@ -44,7 +44,6 @@ impl Route {
                 not_before_ms: None,
                 not_after_ms: None,
                 quota_bytes: None,
-                incarnations: None,
                 may_delegate: true,
                 history: true,
             },
@@ -68,7 +67,6 @@ impl Route {
             && at_most(&caveats.not_before_ms, &own.not_before_ms, |inner, outer| inner >= outer)
             && at_most(&caveats.not_after_ms, &own.not_after_ms, |inner, outer| inner <= outer)
             && at_most(&caveats.quota_bytes, &own.quota_bytes, |inner, outer| inner <= outer)
-            && at_most(&caveats.incarnations, &own.incarnations, |inner, outer| inner <= outer)
             && (own.history || !caveats.history);
         if !within {
             return Err(Uncovered::Widened);
@@ -82,7 +80,6 @@ impl Route {
                 not_before_ms: caveats.not_before_ms.or(own.not_before_ms),
                 not_after_ms: caveats.not_after_ms.or(own.not_after_ms),
                 quota_bytes: caveats.quota_bytes.or(own.quota_bytes),
-                incarnations: caveats.incarnations.or(own.incarnations),
                 may_delegate: caveats.may_delegate,
                 history: caveats.history,
             },
@@ -111,12 +108,6 @@ impl Route {
     #[must_use]
     pub fn reads_history(&self) -> bool {
         self.right >= Right::Read && self.caveats.history
-    }
-
-    /// How many incarnations count.
-    #[must_use]
-    pub fn incarnations(&self) -> usize {
-        self.caveats.incarnations.map_or(INCARNATIONS_DEFAULT, usize::from)
     }
 
     fn rank(&self) -> (u8, std::cmp::Reverse<Right>, Vec<u8>) {
@@ -157,7 +148,6 @@ mod tests {
             not_before_ms: Some(10),
             not_after_ms: Some(20),
             quota_bytes: Some(1_000),
-            incarnations: Some(4),
             may_delegate: true,
             history: false,
         }
@@ -174,7 +164,6 @@ mod tests {
             Caveats { not_before_ms: Some(9), ..Caveats::default() },
             Caveats { not_after_ms: Some(21), ..Caveats::default() },
             Caveats { quota_bytes: Some(1_001), ..Caveats::default() },
-            Caveats { incarnations: Some(5), ..Caveats::default() },
             Caveats { history: true, ..Caveats::default() },
         ] {
             assert_eq!(route.grant(Right::Write, &wider), Err(Uncovered::Widened), "{wider:?}");

@@ -14,22 +14,18 @@ use crate::bounds::{
 };
 use crate::hash::Digest;
 
-use super::encode::encode;
-use super::{Action, Actor, Change, Elem, Key, ObjId, Op, OpId, Scalar, hash};
+use super::encode::encode_hashed;
+use super::{Action, Actor, Change, Elem, Key, ObjId, Op, OpId, Scalar};
 
 /// A change, ready to be sealed.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Built {
+    /// What it does.
+    pub change: Change,
     /// The chunk.
     pub bytes: Vec<u8>,
     /// Its hash.
     pub hash: Digest,
-    /// Which of the actor's changes it is.
-    pub seq: u64,
-    /// The counter of its first operation.
-    pub start_op: u64,
-    /// How many operations it has.
-    pub ops: usize,
 }
 
 /// Why fields are no record.
@@ -206,8 +202,8 @@ fn split(actor: Actor, time: i64, ops: Vec<Op>) -> Vec<Built> {
         let deps = built.last().map(|last| last.hash).into_iter().collect();
         let (seq, count) = (built.len() as u64 + 1, ops.len());
         let change = Change { actor, seq, start_op, time, deps, ops, ..Change::default() };
-        let bytes = encode(&change);
-        built.push(Built { hash: hash(&bytes), bytes, seq, start_op, ops: count });
+        let (bytes, hash) = encode_hashed(&change);
+        built.push(Built { change, bytes, hash });
         start_op += count as u64;
     };
     if ops.len() <= CHANGE_OPS_MAX

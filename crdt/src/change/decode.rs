@@ -140,7 +140,55 @@ pub(crate) fn decode_hashed(bytes: &[u8]) -> Result<(Change, Digest), ChangeErro
     if !hash.starts_with(&checksum) {
         return Err(ChangeError::Checksum);
     }
-    Ok((read(data)?, hash))
+    let change = read(data)?;
+    check(&change)?;
+    Ok((change, hash))
+}
+
+/// What a change must be beside what its chunk can say at all: bounds, order, and that it mentions
+/// the actors that it lists and no others.
+pub(crate) fn check(change: &Change) -> Result<(), ChangeError> {
+    ascending(&change.deps, "dependencies")?;
+    ascending(&change.other_actors, "other actors")?;
+    let preds = change.ops.iter().map(|op| op.pred.len()).sum::<usize>() as u64;
+    if change.deps.len() > DEPS_MAX {
+        let (found, max) = (change.deps.len() as u64, DEPS_MAX as u64);
+        return Err(DecodeError::TooLarge { at: 0, what: "dependencies", found, max }.into());
+    }
+    if change.ops.len() > CHANGE_OPS_MAX {
+        return Err(ChangeError::TooManyOps { ops: change.ops.len() as u64 });
+    }
+    if preds > CHANGE_PREDS_MAX as u64 {
+        return Err(ChangeError::TooManyPreds { preds });
+    }
+    let mut mentioned = vec![false; change.other_actors.len()];
+    for (index, op) in change.ops.iter().enumerate() {
+        let obj = match op.obj {
+            ObjId::Root => None,
+            ObjId::Made(id) => Some(id),
+        };
+        let key = match op.key {
+            Key::Seq(Elem::Inserted(id)) => Some(id),
+            Key::Seq(Elem::Head) | Key::Map(_) => None,
+        };
+        for id in obj.into_iter().chain(key).chain(op.pred.iter().copied()) {
+            if let Some(other) = id.actor.checked_sub(1) {
+                let unknown = ChangeError::UnknownActor { op: index, actor: id.actor.into() };
+                *mentioned.get_mut(other as usize).ok_or(unknown)? = true;
+            }
+            if id.counter == 0 {
+                return Err(ChangeError::Impossible { op: index, what: "counter" });
+            }
+        }
+        let name = |id: &OpId| (id.counter, change.actor_of(*id));
+        if !op.pred.is_sorted_by(|a, b| name(a) < name(b)) {
+            return Err(ChangeError::Order { what: "replaced operations" });
+        }
+    }
+    match mentioned.iter().position(|mentioned| !mentioned) {
+        Some(idle) => Err(ChangeError::IdleActor { actor: idle + 1 }),
+        None => Ok(()),
+    }
 }
 
 fn read(data: &[u8]) -> Result<Change, ChangeError> {
@@ -148,7 +196,6 @@ fn read(data: &[u8]) -> Result<Change, ChangeError> {
     let deps = (0..reader.count(DEPS_MAX, "dependencies")?)
         .map(|_| reader.array("dependency"))
         .collect::<Result<Vec<Digest>, _>>()?;
-    ascending(&deps, "dependencies")?;
     let actor = read_actor(&mut reader)?;
     let seq = positive(&mut reader, "seq")?;
     let start_op = positive(&mut reader, "start op")?;
@@ -157,7 +204,6 @@ fn read(data: &[u8]) -> Result<Change, ChangeError> {
     let other_actors = (0..reader.count(CHANGE_BYTES_MAX, "other actors")?)
         .map(|_| read_actor(&mut reader))
         .collect::<Result<Vec<Actor>, _>>()?;
-    ascending(&other_actors, "other actors")?;
     let columns = Columns::read(&mut reader)?;
     reader.finish()?;
     let message = (!message.is_empty()).then(|| message.to_owned());
@@ -231,8 +277,6 @@ struct Rows<'a> {
     pred_count: Runs<'a, u64>,
     pred_actor: Runs<'a, u64>,
     pred_counter: Deltas<'a>,
-    /// Which of the listed actors were mentioned.
-    mentioned: Vec<bool>,
 }
 
 impl<'a> Rows<'a> {
@@ -253,12 +297,11 @@ impl<'a> Rows<'a> {
             pred_count: Runs::new(pred_count, "number replaced"),
             pred_actor: Runs::new(pred_actor, "actor replaced"),
             pred_counter: Deltas::new(pred_counter, "counter replaced"),
-            mentioned: vec![false; change.other_actors.len()],
         };
         let ops = rows.count()?;
         change.ops.reserve_exact(ops);
         for _ in 0..ops {
-            let op = rows.op(&change)?;
+            let op = rows.op(change.ops.len())?;
             change.ops.push(op);
         }
         rows.finish()?;
@@ -278,12 +321,11 @@ impl<'a> Rows<'a> {
         Ok(ops as usize)
     }
 
-    fn op(&mut self, change: &Change) -> Result<Op, ChangeError> {
-        let index = change.ops.len();
+    fn op(&mut self, index: usize) -> Result<Op, ChangeError> {
         let impossible = |what| ChangeError::Impossible { op: index, what };
         let obj = match (self.obj_actor.next()?, self.obj_counter.next()?) {
             (None, None) => ObjId::Root,
-            (Some(actor), Some(counter)) => ObjId::Made(self.id(index, actor, counter)?),
+            (Some(actor), Some(counter)) => ObjId::Made(id(index, actor, counter)?),
             _ => return Err(impossible("object")),
         };
         let key = match (self.key_actor.next()?, self.key_counter.next()?, self.key_string.next()?)
@@ -291,7 +333,7 @@ impl<'a> Rows<'a> {
             (None, None, Some(name)) => Key::Map(name.to_owned()),
             (None, Some(0), None) => Key::Seq(Elem::Head),
             (Some(actor), Some(counter), None) => {
-                Key::Seq(Elem::Inserted(self.id(index, actor, counter)?))
+                Key::Seq(Elem::Inserted(id(index, actor, counter)?))
             }
             _ => return Err(impossible("key")),
         };
@@ -309,36 +351,13 @@ impl<'a> Rows<'a> {
             (0..=5, _) => return Err(impossible("value")),
             (action, _) => return Err(ChangeError::UnknownAction { op: index, action }),
         };
-        let pred = self.preds(change)?;
+        let pred = self.preds(index)?;
         Ok(Op { obj, key, insert, action, pred })
     }
 
-    fn preds(&mut self, change: &Change) -> Result<Vec<OpId>, ChangeError> {
+    fn preds(&mut self, op: usize) -> Result<Vec<OpId>, ChangeError> {
         let count = self.pred_count.some()?;
-        let mut preds = Vec::new();
-        let mut last = None;
-        for _ in 0..count {
-            let (actor, counter) = (self.pred_actor.some()?, self.pred_counter.some()?);
-            let pred = self.id(change.ops.len(), actor, counter)?;
-            let this = (counter, change.actor_of(pred));
-            if last.replace(this).is_some_and(|last| last >= this) {
-                return Err(ChangeError::Order { what: "replaced operations" });
-            }
-            preds.push(pred);
-        }
-        Ok(preds)
-    }
-
-    fn id(&mut self, op: usize, actor: u64, counter: u64) -> Result<OpId, ChangeError> {
-        let unknown = ChangeError::UnknownActor { op, actor };
-        let index = u32::try_from(actor).map_err(|_| unknown)?;
-        if let Some(other) = index.checked_sub(1) {
-            *self.mentioned.get_mut(other as usize).ok_or(unknown)? = true;
-        }
-        if counter == 0 {
-            return Err(ChangeError::Impossible { op, what: "counter" });
-        }
-        Ok(OpId { counter, actor: index })
+        (0..count).map(|_| id(op, self.pred_actor.some()?, self.pred_counter.some()?)).collect()
     }
 
     /// The value of a type and length; none if the type is unknown or the length is not its own.
@@ -375,11 +394,13 @@ impl<'a> Rows<'a> {
         self.pred_count.finish()?;
         self.pred_actor.finish()?;
         self.pred_counter.finish()?;
-        match self.mentioned.iter().position(|mentioned| !mentioned) {
-            Some(idle) => Err(ChangeError::IdleActor { actor: idle + 1 }),
-            None => Ok(()),
-        }
+        Ok(())
     }
+}
+
+fn id(op: usize, actor: u64, counter: u64) -> Result<OpId, ChangeError> {
+    let unknown = ChangeError::UnknownActor { op, actor };
+    Ok(OpId { counter, actor: u32::try_from(actor).map_err(|_| unknown)? })
 }
 
 trait TakeText<'a> {

@@ -1,7 +1,7 @@
 //! Writing a change chunk, as Automerge would.
 
 use crate::codec::Write as _;
-use crate::hash::sha256;
+use crate::hash::{Digest, sha256};
 
 use super::column::{DeltaWriter, FlagWriter, RunWriter, spec};
 use super::leb::{signed_len, unsigned_len, write_signed};
@@ -11,6 +11,11 @@ use super::{Action, Change, Elem, KIND_CHANGE, Key, MAGIC, ObjId, Op, Scalar};
 /// have made; in any case one chunk for one change.
 #[must_use]
 pub fn encode(change: &Change) -> Vec<u8> {
+    encode_hashed(change).0
+}
+
+/// As [`encode`], with the chunk's hash.
+pub(crate) fn encode_hashed(change: &Change) -> (Vec<u8>, Digest) {
     let mut columns = Columns::default();
     for op in &change.ops {
         columns.push(op);
@@ -42,14 +47,14 @@ pub fn encode(change: &Change) -> Vec<u8> {
 }
 
 /// Puts the header before a chunk's data.
-pub(super) fn chunk(data: &[u8]) -> Vec<u8> {
+pub(super) fn chunk(data: &[u8]) -> (Vec<u8>, Digest) {
     let mut hashed = Vec::with_capacity(data.len() + 8);
     hashed.raw(&[KIND_CHANGE]).bytes(data);
     let hash = sha256(&hashed);
     let mut out = Vec::with_capacity(hashed.len() + 8);
     let [a, b, c, d, ..] = hash;
     out.raw(&MAGIC).raw(&[a, b, c, d]).raw(&hashed);
-    out
+    (out, hash)
 }
 
 /// The columns of a change as they are being written.

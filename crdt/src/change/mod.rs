@@ -25,9 +25,10 @@ pub mod strip;
 pub(crate) mod tests;
 
 pub use build::{BuildError, Built, first_change};
-pub(crate) use decode::decode_hashed;
 pub use decode::{ChangeError, decode};
+pub(crate) use decode::{check, decode_hashed};
 pub use encode::encode;
+pub(crate) use encode::encode_hashed;
 pub use json::to_json;
 
 use crate::hash::{Digest, sha256};

@@ -307,9 +307,9 @@ fn check_chain(fields: &Map<String, Value>, length: usize) {
     let mut doc = Automerge::new();
     let mut start_op = 1;
     for (index, part) in built.iter().enumerate() {
-        assert!(part.bytes.len() <= CHANGE_BYTES_MAX && part.ops <= CHANGE_OPS_MAX);
-        assert_eq!((part.seq, part.start_op), (index as u64 + 1, start_op));
-        start_op += part.ops as u64;
+        assert!(part.bytes.len() <= CHANGE_BYTES_MAX && part.change.ops.len() <= CHANGE_OPS_MAX);
+        assert_eq!((part.change.seq, part.change.start_op), (index as u64 + 1, start_op));
+        start_op += part.change.ops.len() as u64;
         let read = decode(&part.bytes).unwrap();
         let last = index.checked_sub(1).map(|last| built[last].hash);
         assert_eq!(read.deps, last.into_iter().collect::<Vec<_>>());
@@ -442,12 +442,12 @@ fn with_columns(columns: &[(u32, Vec<u8>)]) -> Vec<u8> {
     for (_, column) in columns {
         data.raw(column);
     }
-    chunk(&data)
+    chunk(&data).0
 }
 
 /// A chunk around data that somebody put together by hand.
 pub(crate) fn rechunk(data: &[u8]) -> Vec<u8> {
-    chunk(data)
+    chunk(data).0
 }
 
 /// The columns of a first change of actor 1 at time 0, all of them short.
@@ -616,7 +616,7 @@ fn extra_bytes_behind_the_columns_are_refused() {
     let good = with_columns(&one_op());
     let data = [&good[10..], b"author"].concat();
     assert!(matches!(
-        decode(&chunk(&data)),
+        decode(&chunk(&data).0),
         Err(ChangeError::Malformed(DecodeError::Trailing { count: 6, .. }))
     ));
 }
@@ -743,7 +743,7 @@ fn actors_that_are_short_unsorted_unmentioned_or_unlisted_are_refused() {
     let good = with_columns(&one_op());
     let mut data = good[10..].to_vec();
     data.splice(1..18, [3, 1, 1, 1]);
-    assert_eq!(decode(&chunk(&data)), Err(ChangeError::ActorLength { bytes: 3 }));
+    assert_eq!(decode(&chunk(&data).0), Err(ChangeError::ActorLength { bytes: 3 }));
 }
 
 #[test]

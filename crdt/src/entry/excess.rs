@@ -5,7 +5,7 @@
 //! hold the same. A proof of excess is a branch of each of one incarnation more than the limit. Like a
 //! fork proof it needs nobody's word.
 
-use crate::bounds::{INCARNATIONS_PER_GRANT_MAX, STATEMENT_BYTES_MAX};
+use crate::bounds::{INCARNATIONS_MAX, STATEMENT_BYTES_MAX};
 use crate::codec::{DecodeError, Reader, Write as _};
 use crate::hash::sha256;
 use crate::id::{CompartmentId, DeviceId};
@@ -13,7 +13,7 @@ use crate::id::{CompartmentId, DeviceId};
 use super::fork::Branch;
 
 /// How many incarnations a proof shows.
-pub const EXCESS_INCARNATIONS: usize = INCARNATIONS_PER_GRANT_MAX + 1;
+pub const EXCESS_INCARNATIONS: usize = INCARNATIONS_MAX + 1;
 
 /// Branches of logs of one device in one area, each of another incarnation.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -128,7 +128,7 @@ mod tests {
 
     #[test]
     fn one_incarnation_above_the_limit_proves_an_excess_and_the_limit_does_not() {
-        let limit = INCARNATIONS_PER_GRANT_MAX as u64;
+        let limit = INCARNATIONS_MAX as u64;
         for first in [&b""[..], b"first"] {
             let proof = ExcessProof::new(branches(limit + 1), first.to_vec()).unwrap();
             assert_eq!(ExcessProof::decode(&proof.encode()), Some(proof));

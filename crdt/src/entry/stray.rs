@@ -7,7 +7,7 @@
 use crate::bounds::{PAYLOAD_BYTES_MAX, STATEMENT_BYTES_MAX};
 use crate::codec::{DecodeError, Reader, Write as _};
 use crate::entry::NO_EPOCH;
-use crate::entry::fork::SignedHeader;
+use crate::entry::fork::{Branch, SignedHeader};
 use crate::hash::sha256;
 use crate::id::{Class, EntryId, LogId};
 
@@ -59,6 +59,12 @@ impl Stray {
     #[must_use]
     pub const fn seq(&self) -> u64 {
         self.signed.header.seq
+    }
+
+    /// What proves that its author put it there.
+    #[must_use]
+    pub fn branch(&self) -> Branch {
+        Branch::signed(self.signed.clone())
     }
 
     /// The statement.

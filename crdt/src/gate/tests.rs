@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
-use crate::bounds::{CHANGE_OPS_MAX, DEPS_MAX};
+use crate::bounds::{CHANGE_BYTES_MAX, CHANGE_OPS_MAX, DEPS_MAX};
 use crate::change::tests::{bomb, play, sessions};
 use crate::change::{Built, first_change};
 
@@ -27,11 +27,26 @@ fn change() -> Change {
     crate::change::decode(&honest().bytes).unwrap()
 }
 
+/// The verdict on a change: the same, whether it is read from its chunk or from anything else.
+pub(crate) fn both(change: &Change, expected: &Expected<'_>) -> Result<Admitted, GateFault> {
+    let read = admit(&encode(change), expected);
+    let made = admit_change(change.clone(), expected);
+    match (&read, &made) {
+        (Ok(read), Ok(made)) => {
+            assert_eq!((read.hash(), read.bytes()), (made.hash(), made.bytes()));
+            assert_eq!(read.change(), made.change());
+        }
+        (Err(_), Err(_)) => {}
+        _ => panic!("from its chunk {read:?}, else {made:?}"),
+    }
+    read
+}
+
 /// The verdict on the honest change with something else about it.
 fn verdict(edit: impl FnOnce(&mut Change)) -> Result<(), GateFault> {
     let mut change = change();
     edit(&mut change);
-    admit(&encode(&change), &alone()).map(|_| ())
+    both(&change, &alone()).map(|_| ())
 }
 
 fn op(obj: ObjId, key: Key, action: Action) -> Op {
@@ -49,7 +64,7 @@ fn own(counter: u64) -> OpId {
 /// The verdict on a first change of these operations.
 fn judged(ops: Vec<Op>) -> Result<(), GateFault> {
     let change = Change { actor: ACTOR, seq: 1, start_op: 1, ops, ..Change::default() };
-    admit(&encode(&change), &alone()).map(|_| ())
+    both(&change, &alone()).map(|_| ())
 }
 
 fn insert(list: u64, behind: Elem, action: Action) -> Op {
@@ -64,13 +79,49 @@ fn text(s: &str) -> Action {
     Action::Put(Scalar::Str(s.into()))
 }
 
+/// A change that comes from something else than a chunk is held to what chunks are held to.
+#[test]
+fn what_no_chunk_may_say_nothing_else_may() {
+    let deps = [[3; 32]];
+    let expected = Expected { seq: 2, deps: &deps, start_op: 9, ..alone() };
+    let id = |counter, actor| OpId { counter, actor };
+    let put = |pred| Op { pred, ..field("name", put(1)) };
+    let base = Change { seq: 2, start_op: 9, deps: deps.to_vec(), ..change() };
+    let others = |other_actors, pred| Change { other_actors, ops: vec![put(pred)], ..base.clone() };
+    let good = others(vec![[5; 16], [6; 16]], vec![id(3, 1), id(3, 2)]);
+    assert!(both(&good, &expected).is_ok());
+    for bad in [
+        others(vec![[6; 16], [5; 16]], vec![id(3, 2), id(3, 1)]),
+        others(vec![[5; 16], [5; 16]], vec![id(3, 1), id(4, 2)]),
+        others(vec![[5; 16], [6; 16]], vec![id(3, 1)]),
+        others(vec![[5; 16]], vec![id(3, 1), id(3, 2)]),
+        others(vec![[5; 16]], vec![id(4, 1), id(3, 1)]),
+        others(vec![[5; 16]], vec![id(3, 1), id(3, 1)]),
+        others(vec![[5; 16]], vec![id(0, 1)]),
+    ] {
+        assert!(both(&bad, &expected).is_err(), "{bad:?}");
+    }
+    let many: Vec<[u8; 32]> = (0..=DEPS_MAX as u8).map(|n| [n; 32]).collect();
+    for (deps, fits) in [(&many[1..], true), (&many[..], false)] {
+        let expected = Expected { deps, ..expected };
+        let change = Change { deps: deps.to_vec(), ..good.clone() };
+        assert_eq!(both(&change, &expected).is_ok(), fits);
+    }
+    let long = |len| vec![field("name", text(&"x".repeat(len)))];
+    let overhead = encode(&Change { ops: long(60_000), ..base.clone() }).len() - 60_000;
+    for (over, fits) in [(0, true), (1, false)] {
+        let change = Change { ops: long(CHANGE_BYTES_MAX - overhead + over), ..base.clone() };
+        assert_eq!(both(&change, &expected).is_ok(), fits);
+    }
+}
+
 #[test]
 fn an_honest_change_is_admitted_as_it_is() {
     let built = honest();
     let admitted = admit(&built.bytes, &alone()).unwrap();
     assert_eq!(admitted.bytes(), built.bytes);
     assert_eq!(admitted.hash(), built.hash);
-    assert_eq!(admitted.max_op(), built.ops as u64);
+    assert_eq!(admitted.max_op(), built.change.ops.len() as u64);
     assert_eq!(*admitted.change(), change());
 }
 
@@ -93,7 +144,7 @@ fn a_start_that_overlaps_earlier_operations_is_void() {
     later.start_op = 4;
     let expected = Expected { seq: 2, deps: &[[3; 32]], start_op: 9, ..alone() };
     let fault = GateFault::StartOp { found: 4, expected: 9 };
-    assert_eq!(admit(&encode(&later), &expected).map(|_| ()), Err(fault));
+    assert_eq!(both(&later, &expected).map(|_| ()), Err(fault));
 }
 
 #[test]
@@ -133,7 +184,7 @@ fn a_record_is_let_in_up_to_its_last_operation() {
         let deps = deps.to_vec();
         let change = Change { actor: ACTOR, seq: 2, start_op, deps, ops, ..Change::default() };
         let expected = Expected { actor: ACTOR, seq: 2, deps: &[[3; 32]], start_op };
-        admit(&encode(&change), &expected).map(|_| ())
+        both(&change, &expected).map(|_| ())
     };
     let last = RECORD_OPS_MAX as u64;
     assert_eq!(verdict(last), Ok(()));
@@ -247,7 +298,7 @@ fn another_actors_operations_are_unknown_to_a_first_change() {
     let other_actors = vec![[9; 16]];
     let change =
         Change { actor: ACTOR, seq: 1, start_op: 1, other_actors, ops, ..Change::default() };
-    let outcome = admit(&encode(&change), &alone()).map(|_| ());
+    let outcome = both(&change, &alone()).map(|_| ());
     assert_eq!(outcome, Err(GateFault::NoObject { op: 1 }));
 }
 

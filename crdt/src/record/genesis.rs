@@ -5,9 +5,10 @@
 use std::borrow::Cow;
 
 use crate::bounds::DEPS_MAX;
-use crate::change::strip::{Implied, StripError, expand, read, strip};
-use crate::change::{Change, decode, encode};
+use crate::change::strip::{Implied, expand, read, strip};
+use crate::change::{Built, Change, decode, encode};
 use crate::codec::{DecodeError, Reader, Write as _};
+use crate::gate::{self, Admitted, Expected, GateFault};
 use crate::hash::{Digest, Domain};
 use crate::id::{EntryId, RecordId};
 
@@ -16,10 +17,6 @@ use super::label::{LABEL_BYTES_MAX, Label};
 
 pub(super) const CODEC_PLAIN: u8 = 0;
 const CODEC_STRIPPED: u8 = 1;
-
-/// Longest chunk that is stripped. What is longer fits few frames of a thin link in either form, and
-/// stripping and expanding it would halve the speed of an import.
-const STRIPPED_CHUNK_BYTES_MAX: usize = 1_024;
 
 /// The id of a record: drawn from the log of its genesis and the hash of the key box there, so that
 /// nobody else can begin a record of the same id; random, because the box is. The hash stands in
@@ -52,35 +49,35 @@ pub enum Carried<'a> {
 }
 
 impl<'a> Carried<'a> {
-    /// The form that an author gives a chunk: the shortest of a short one, and a long one as it is.
+    /// The shortest form of a change that was built: stripped, if that is shorter and reads back the
+    /// same.
     #[must_use]
-    pub fn of(chunk: &'a [u8], implied: &Implied) -> Self {
-        if chunk.len() > STRIPPED_CHUNK_BYTES_MAX {
-            return Self::Plain(chunk);
-        }
-        Self::shortest(chunk, implied)
+    pub fn of(built: &'a Built, implied: &Implied) -> Self {
+        Self::shorter(&built.change, &built.bytes, implied)
     }
 
-    /// The shortest form of a chunk: stripped, if that is shorter and gives back the same bytes.
+    /// The shortest form of a chunk.
     #[must_use]
-    pub(crate) fn shortest(chunk: &'a [u8], implied: &Implied) -> Self {
-        match stripped(chunk, implied) {
+    pub fn of_chunk(chunk: &'a [u8], implied: &Implied) -> Self {
+        match decode(chunk) {
+            Ok(change) if encode(&change) == chunk => Self::shorter(&change, chunk, implied),
+            _ => Self::Plain(chunk),
+        }
+    }
+
+    fn shorter(change: &Change, chunk: &'a [u8], implied: &Implied) -> Self {
+        match stripped(change, implied) {
             Some(bytes) if bytes.len() < chunk.len() => Self::Stripped(bytes.into()),
             _ => Self::Plain(chunk),
         }
     }
 
-    /// The chunk, as the actor's change `seq` that builds on the changes `deps`.
-    pub fn chunk(
-        &self,
-        implied: &Implied,
-        seq: u64,
-        deps: &[Digest],
-    ) -> Result<Cow<'_, [u8]>, StripError> {
-        let Self::Stripped(bytes) = self else { return Ok(self.bytes().into()) };
-        let mut deps = deps.to_vec();
+    /// Through the gate, as the change that the entry's headers announce.
+    pub fn admit(&self, implied: &Implied, expected: &Expected<'_>) -> Result<Admitted, GateFault> {
+        let Self::Stripped(bytes) = self else { return gate::admit(self.bytes(), expected) };
+        let mut deps = expected.deps.to_vec();
         deps.sort_unstable();
-        Ok(encode(&Change { seq, deps, ..expand(bytes, implied)? }).into())
+        gate::admit_change(Change { seq: expected.seq, deps, ..expand(bytes, implied)? }, expected)
     }
 
     /// What the change does, where it need not be known what it builds on: `seq` and `deps` are those
@@ -120,12 +117,14 @@ impl<'a> Carried<'a> {
     }
 }
 
-/// The stripped form of a chunk, if it gives back the same bytes.
-fn stripped(chunk: &[u8], implied: &Implied) -> Option<Vec<u8>> {
-    let change = decode(chunk).ok()?;
-    let bytes = strip(&change, implied)?;
-    let back = Change { seq: change.seq, deps: change.deps, ..read(&bytes, implied).ok()? };
-    (encode(&back) == chunk).then_some(bytes)
+/// The stripped form of a change, if it reads back the same.
+fn stripped(change: &Change, implied: &Implied) -> Option<Vec<u8>> {
+    let bytes = strip(change, implied)?;
+    let back = read(&bytes, implied).ok()?;
+    (back.start_op == change.start_op
+        && back.other_actors == change.other_actors
+        && back.ops == change.ops)
+        .then_some(bytes)
 }
 
 /// The payload of an entry that begins a record:
@@ -267,21 +266,6 @@ mod tests {
         assert_eq!(decode_change(&[1]).map(|change| change.is_none()), Ok(false));
         assert!(decode_change(&[2, 9]).is_err());
         assert!(LabelStatement::decode(&[&[1], &bytes[1..]].concat()).is_err());
-    }
-
-    #[test]
-    fn only_short_chunks_are_stripped() {
-        let implied = Implied { actor: [3; 16], time: 0, first: true };
-        let lengths = (800..1_000).map(|len| {
-            let fields = [("name".to_owned(), "Z".repeat(len).into())].into_iter().collect();
-            let built = crate::change::first_change(implied.actor, implied.time, &fields).unwrap();
-            let chunk = &built[0].bytes;
-            let stripped = matches!(Carried::of(chunk, &implied), Carried::Stripped(_));
-            assert_eq!(stripped, chunk.len() <= STRIPPED_CHUNK_BYTES_MAX, "{}", chunk.len());
-            chunk.len()
-        });
-        let lengths: Vec<usize> = lengths.collect();
-        assert!(lengths.contains(&1_024) && lengths.contains(&1_025));
     }
 
     #[test]

@@ -93,7 +93,7 @@ pub enum StixCategory {
     "no such kind of record; one of: person, organisation, vehicle, vessel, aircraft, \
          container, travel-document, phone, weapon, commodity, location, route, sighting, \
          crossing, incident, seizure, alert, report, note, opinion, relationship, case, request, \
-         task, assessment, hit, message, unit, object"
+         task, assessment, hit, message, unit, object (a STIX object of any other type)"
 )]
 pub struct ParseKindError;
 

@@ -470,7 +470,7 @@ fn real_stix_objects_are_smaller_stripped() {
             let built = first_change(implied.actor, implied.time, fields).unwrap();
             for (n, built) in built.iter().enumerate() {
                 let implied = Implied { first: n == 0, ..implied };
-                let change = Carried::shortest(&built.bytes, &implied);
+                let change = Carried::of(built, &implied);
                 assert!(matches!(change, Carried::Stripped(_)), "{object}");
                 plain += 1 + built.bytes.len();
                 stripped += encode_change(&change).len();

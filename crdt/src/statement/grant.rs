@@ -1,6 +1,6 @@
 //! Grants: rights, what narrows them, and whom they go to.
 
-use crate::bounds::{CITES_MAX, INCARNATIONS_PER_GRANT_MAX};
+use crate::bounds::CITES_MAX;
 use crate::codec::{DecodeError, Reader, Write as _};
 use crate::id::{AgencyNo, Incarnation, StatementId};
 use crate::keys::DeviceCard;
@@ -64,8 +64,6 @@ pub struct Caveats {
     pub not_after_ms: Option<u64>,
     /// Bytes that each peer stores of the audience; flow control, never a verdict.
     pub quota_bytes: Option<u64>,
-    /// How many incarnations of a device count.
-    pub incarnations: Option<u8>,
     /// Whether the audience may grant on.
     pub may_delegate: bool,
     /// Whether the audience is sealed the epochs that were there before it, too. Without it a device
@@ -147,14 +145,12 @@ impl Reopening {
 impl Caveats {
     /// Appends `flags (1) || the present values in the order of their flags`.
     pub fn encode(&self, out: &mut Vec<u8>) {
-        let Self { kinds, classes, not_before_ms, not_after_ms, quota_bytes, incarnations, .. } =
-            self;
+        let Self { kinds, classes, not_before_ms, not_after_ms, quota_bytes, .. } = self;
         let flags = u8::from(kinds.is_some())
             | u8::from(classes.is_some()) << 1
             | u8::from(not_before_ms.is_some()) << 2
             | u8::from(not_after_ms.is_some()) << 3
             | u8::from(quota_bytes.is_some()) << 4
-            | u8::from(incarnations.is_some()) << 5
             | u8::from(self.may_delegate) << 6
             | u8::from(self.history) << 7;
         out.push(flags);
@@ -167,14 +163,15 @@ impl Caveats {
         for value in [not_before_ms, not_after_ms, quota_bytes].into_iter().flatten() {
             out.number(*value);
         }
-        if let Some(incarnations) = incarnations {
-            out.push(*incarnations);
-        }
     }
 
     /// Reads what [`Caveats::encode`] wrote.
     pub fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let at = reader.at();
         let flags = reader.u8("caveat flags")?;
+        if flags & 1 << 5 != 0 {
+            return reader.invalid(at, "caveat flags");
+        }
         let has = |bit: u8| flags & (1 << bit) != 0;
         let at = reader.at();
         let kinds = has(0).then(|| reader.bytes(256, "kinds").map(<[u8]>::to_vec)).transpose()?;
@@ -185,18 +182,12 @@ impl Caveats {
         let not_before_ms = has(2).then(|| reader.number("not before")).transpose()?;
         let not_after_ms = has(3).then(|| reader.number("not after")).transpose()?;
         let quota_bytes = has(4).then(|| reader.number("quota")).transpose()?;
-        let at = reader.at();
-        let incarnations = has(5).then(|| reader.u8("incarnations")).transpose()?;
-        if incarnations.is_some_and(|n| usize::from(n) > INCARNATIONS_PER_GRANT_MAX) {
-            return reader.invalid(at, "incarnations");
-        }
         Ok(Self {
             kinds,
             classes,
             not_before_ms,
             not_after_ms,
             quota_bytes,
-            incarnations,
             may_delegate: has(6),
             history: has(7),
         })

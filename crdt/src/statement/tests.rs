@@ -57,7 +57,6 @@ fn samples() -> Vec<Statement> {
                 not_before_ms: Some(1),
                 not_after_ms: Some(2),
                 quota_bytes: Some(3),
-                incarnations: Some(4),
                 may_delegate: true,
                 history: true,
             },
@@ -198,6 +197,16 @@ fn no_truncation_of_a_known_kind_is_a_statement() {
         for len in 0..bytes.len() {
             assert!(Statement::decode(&bytes[..len]).is_err(), "{statement:?} cut at {len}");
         }
+    }
+}
+
+#[test]
+fn a_flag_that_names_no_caveat_is_refused() {
+    for bit in 0..8 {
+        let flags: u8 = 1 << bit;
+        let bytes = [flags, 0, 0];
+        let read = Caveats::decode(&mut Reader::new(&bytes));
+        assert_eq!(read.is_ok(), bit != 5, "bit {bit}");
     }
 }
 

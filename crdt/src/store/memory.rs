@@ -15,6 +15,7 @@ pub struct MemoryStore {
     unflushed: Vec<Undo>,
     batches: u64,
     flushes: u64,
+    forgets: u64,
     value_bytes: u64,
 }
 
@@ -60,6 +61,12 @@ impl MemoryStore {
     #[must_use]
     pub const fn flushes(&self) -> u64 {
         self.flushes
+    }
+
+    /// Batches so far that asked to forget.
+    #[must_use]
+    pub const fn forgets(&self) -> u64 {
+        self.forgets
     }
 
     /// Keys in a space.
@@ -141,6 +148,7 @@ impl Store for MemoryStore {
         undo.reverse();
         self.unflushed.push(undo);
         self.batches += 1;
+        self.forgets += u64::from(batch.forget);
         Ok(())
     }
 

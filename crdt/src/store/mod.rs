@@ -130,7 +130,8 @@ pub struct Batch {
     pub writes: Vec<(Space, Vec<u8>, Option<Vec<u8>>)>,
     /// The flush that makes this batch durable also overwrites all values of [erasable] spaces that
     /// were removed or replaced until then, however long ago, where the medium lets it. It costs
-    /// about a pass over the unused part of the store: for erasures, which are rare.
+    /// about a pass over the keys of the store and over what was freed since the last one: for
+    /// erasures, which are rare.
     ///
     /// [erasable]: Space::erasable
     pub forget: bool,

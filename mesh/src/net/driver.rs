@@ -4,6 +4,7 @@
 //! the queue is full the swarm is not polled. Commands are always taken.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures::StreamExt as _;
@@ -18,7 +19,7 @@ use tokio::task::JoinSet;
 use super::behaviour::{Behaviour, BehaviourEvent, Frames, Opened};
 use super::lobby::{LOBBY_MAX, Lobby};
 use super::pending::{HANDSHAKE_MAX, Pending};
-use super::thin::{Happened, MakeMachine, Thin, ThinAddress};
+use super::thin::{Happened, MakeMachine, Meter, Thin, ThinAddress};
 use super::{
     CONNECTIONS_PENDING_MAX, CONNECTIONS_PER_DEVICE_MAX, DownReason, Link, MEMORY_SHARE_MAX,
     NetCommand, NetConfig, NetError, NetEvent, device_of, link, peer_id,
@@ -197,7 +198,7 @@ impl Driver {
                     }
                 }
             }
-            NetCommand::Thin { address, make } => self.start_thin(address, make),
+            NetCommand::Thin { address, make, meter } => self.start_thin(address, make, meter),
             NetCommand::NoThin { device } => {
                 if let Some(up) = self.thin.remove(&device) {
                     self.thin_down(device, up.link, DownReason::Replaced);
@@ -214,11 +215,11 @@ impl Driver {
         }
     }
 
-    fn start_thin(&mut self, address: ThinAddress, make: MakeMachine) {
+    fn start_thin(&mut self, address: ThinAddress, make: MakeMachine, meter: Arc<Meter>) {
         let device = address.device;
         self.next_thin += 1;
         let (number, text) = (self.next_thin, address.to_string());
-        let (thin, mut events, task) = Thin::start(address, make);
+        let (thin, mut events, task) = Thin::start(address, make, meter);
         let all = self.to_thin_events.clone();
         self.thin_tasks.spawn(async move {
             let forward = async {
@@ -260,10 +261,8 @@ impl Driver {
                 let Some(link) = up.link else { return };
                 NetEvent::Sent { link, urgency }
             }
-            Happened::Failed { reason } => {
-                let (device, address) = (Some(device), up.address.clone());
-                NetEvent::DialFailed { device, address, reason }
-            }
+            Happened::Open => NetEvent::ThinOpen { device },
+            Happened::Failed { reason, again } => NetEvent::ThinFailed { device, reason, again },
         };
         self.waiting.push_back(event);
     }

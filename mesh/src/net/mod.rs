@@ -24,6 +24,7 @@ pub mod thin;
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use libp2p::identity::{self, PeerId};
@@ -33,7 +34,7 @@ use tokio::sync::mpsc;
 
 use crate::thin::ThinFault;
 use crate::urgency::Urgency;
-use thin::{MakeMachine, ThinAddress};
+use thin::{MakeMachine, Meter, ThinAddress};
 
 /// One connection, numbered by the driver and never used twice.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -139,6 +140,20 @@ pub enum NetEvent {
         /// Why not.
         reason: String,
     },
+    /// What carries a thin link is open: the other side is called, or the session goes on.
+    ThinOpen {
+        /// The device at the other end.
+        device: DeviceId,
+    },
+    /// What carries a thin link does not open, or failed. A session waits for it.
+    ThinFailed {
+        /// The device at the other end.
+        device: DeviceId,
+        /// Why.
+        reason: String,
+        /// When it is tried again; `None` if it never is.
+        again: Option<Duration>,
+    },
 }
 
 /// Why a link went down.
@@ -192,6 +207,8 @@ pub enum NetCommand {
         address: ThinAddress,
         /// Makes its machine.
         make: MakeMachine,
+        /// Counts what passes over its line.
+        meter: Arc<Meter>,
     },
     /// End the thin link to a device.
     NoThin {

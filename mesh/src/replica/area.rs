@@ -325,6 +325,7 @@ impl<S: Store> Replica<S> {
         if stale.is_empty() {
             return Ok(());
         }
+        self.drawn += 1;
         let logs = HeldLogs::new(&self.logbook, &self.store);
         let mut changed: BTreeSet<CompartmentId> = BTreeSet::new();
         for id in &stale {

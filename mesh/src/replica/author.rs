@@ -94,7 +94,7 @@ pub enum ActError {
     #[error("no such record")]
     NoRecord,
     /// Only the agency that began the record, or an act of the whole, may do this.
-    #[error("the record is agency {}'s", .0.0)]
+    #[error("the record is of agency {} and not of this one", .0.0)]
     NotOriginator(AgencyNo),
     /// An erasure without a legal basis, or with one that is too long.
     #[error("an erasure names its legal basis, in at most 2,048 bytes")]
@@ -199,6 +199,7 @@ impl<S: Store> Replica<S> {
             let ticket = rest.is_empty().then_some(ticket);
             self.take(now, &run, None, ticket, std::mem::take(&mut beside))??;
         }
+        self.conclude(now)?;
         Ok(ticket)
     }
 
@@ -234,6 +235,7 @@ impl<S: Store> Replica<S> {
         mut audience: Vec<AgencyNo>,
         name: &str,
     ) -> Result<Done<CompartmentId>, ActError> {
+        self.conclude(now)?;
         audience.sort_unstable();
         audience.dedup();
         let coalition = self.coalition(coalition_id).ok_or(ActError::NoCoalition)?;
@@ -317,6 +319,7 @@ impl<S: Store> Replica<S> {
         drafts: Vec<Draft>,
     ) -> Result<Done<Vec<Written>>, ActError> {
         self.needs(Room::Everything)?;
+        self.conclude(now)?;
         let log = self.own_log(id, class);
         let compartment = self.compartment(id).ok_or(ActError::NoCompartment)?;
         let own = self.device();
@@ -340,7 +343,8 @@ impl<S: Store> Replica<S> {
         let keys = self.epoch_keys.get(&epoch).cloned().ok_or(ActError::NoKeys)?;
         let cipher = LogCipher::new(log, epoch, keys);
         let head = self.logbook.head(&log);
-        let standings = super::Standings { areas: &self.areas, own: self.keys.id(), now: now.wall };
+        let standings =
+            super::Standings { areas: &self.areas, own: self.keys.id(), now: self.reckoning.now() };
         let mut desk = tearline_crdt::record::shelf::Writing {
             store: &self.store,
             logbook: &self.logbook,

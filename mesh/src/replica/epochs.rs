@@ -25,6 +25,7 @@ use super::{ActError, Done, Replica};
 impl<S: Store> Replica<S> {
     /// Begins a new epoch of a compartment, for all that may read it now.
     pub fn rotate(&mut self, now: Now, id: CompartmentId) -> Result<Done<EpochId>, ActError> {
+        self.conclude(now)?;
         self.compartment(id).ok_or(ActError::NoCompartment)?;
         if self.right(id, &self.device()).is_none_or(|right| right < Right::Write) {
             return Err(ActError::Denied { needed: Right::Write });

@@ -112,8 +112,8 @@ impl<S: Store> Replica<S> {
         let keys: Vec<LogKey> = logs.map(|(key, _)| *key).collect();
         area.frontier.set_excess(&id, &device, keys.iter().copied());
         for session in self.sessions.values_mut() {
-            for key in &keys {
-                session.forget_log(&lag_key(id, *key));
+            for key in keys.iter().copied().chain([LogKey::of_excess(&id, &device)]) {
+                session.forget_log(&lag_key(id, key));
             }
         }
         self.forget_digests();

@@ -168,9 +168,9 @@ impl<S: Store> Replica<S> {
         }
     }
 
-    /// Keeps a proof that is news; whether it is. What the log says counts up to the fork from now on; everybody who
-    /// shares the area is told once that is durable.
-    fn keep_fork(&mut self, now: Now, proof: &ForkProof) -> Result<bool, StoreError> {
+    /// Keeps a proof that is news; whether it is. What the log says counts up to the fork from now on;
+    /// everybody who shares the area is told once that is durable.
+    pub(super) fn keep_fork(&mut self, now: Now, proof: &ForkProof) -> Result<bool, StoreError> {
         let log = *proof.log();
         let before = self.logbook.state(&log).copied();
         if before.is_none() && !(self.has_room_for(&log) && self.admits(&log, None)) {
@@ -235,6 +235,7 @@ impl<S: Store> Replica<S> {
         session.accused.remove(&lag_key);
         session.disputed.remove(&lag_key);
         session.declined.remove(&lag_key);
+        session.open.wanted.remove(&lag_key);
         if session.lag.get(&lag_key).is_some_and(|lag| lag.sent >= position.next) {
             session.drop_lag(&lag_key);
         }

@@ -181,6 +181,7 @@ impl<S: Store> Replica<S> {
         record: RecordId,
         word: &Word,
     ) -> Result<Done<StatementId>, ActError> {
+        self.conclude(now)?;
         let detail = self.records(|reader| reader.show(record))?.ok_or(ActError::NoRecord)?;
         self.may_speak(&detail, word)?;
         let genesis = detail.genesis;
@@ -243,6 +244,7 @@ impl<S: Store> Replica<S> {
         device: DeviceId,
         since: tearline_crdt::time::WallTime,
     ) -> Result<Done<Lost>, ActError> {
+        self.conclude(now)?;
         self.coalition(coalition).ok_or(ActError::NoCoalition)?;
         let exposed = self.sealed_to(&device).into_keys().collect::<Vec<_>>();
         let mut kept = self.kept_before(coalition, &device, Some(since))?;
@@ -281,6 +283,7 @@ impl<S: Store> Replica<S> {
         statement: Statement,
         payload: Option<Vec<u8>>,
     ) -> Result<Done<EntryId>, ActError> {
+        self.conclude(now)?;
         // What its readers would refuse is not written: they would hold it against its author.
         Statement::decode(&statement.encode())?;
         match self.verdict_on(area, &statement, payload.as_deref())? {

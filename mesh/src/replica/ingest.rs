@@ -15,6 +15,7 @@ use tearline_crdt::store::{Batch, Store, StoreError};
 use tearline_crdt::time::Now;
 
 use super::area::Fact;
+use super::lag::lag_key;
 use super::stripped::Content;
 use super::{Barrier, Event, Link, Output, Replica, Room, Ticket};
 use crate::fault::PeerFault;
@@ -110,6 +111,9 @@ impl<S: Store> Replica<S> {
         let unverified =
             UnverifiedRun { log, count: run.count, entries: &run.entries, boxes: &run.boxes };
         if !self.admits_run(&log, &run) {
+            self.conclude(now)?;
+        }
+        if !self.admits_run(&log, &run) {
             // Nobody is named for what he did not sign.
             let named = run.first == head.next && self.would_note(&log);
             if named {
@@ -132,7 +136,14 @@ impl<S: Store> Replica<S> {
             Ok(verified) => verified,
             Err(fault) => return Ok(Err(PeerFault::Run(fault))),
         };
-        match self.content_of(&verified, run.knows) {
+        let content = match self.content_of(&verified, run.knows) {
+            Content::Sound => Content::Sound,
+            _ => {
+                self.conclude(now)?;
+                self.content_of(&verified, run.knows)
+            }
+        };
+        match content {
             Content::Sound => {}
             Content::Unexplained => return Ok(self.refuse(link, tag, id, &run, run.count)),
             Content::Stripped => return Ok(Err(PeerFault::Stripped)),
@@ -219,7 +230,8 @@ impl<S: Store> Replica<S> {
         mut batch: Batch,
     ) -> Result<Result<(), NotTaken>, StoreError> {
         let log = *run.log();
-        let standings = super::Standings { areas: &self.areas, own: self.keys.id(), now: now.wall };
+        let standings =
+            super::Standings { areas: &self.areas, own: self.keys.id(), now: self.reckoning.now() };
         let screened = if log.class == Class::Authority {
             self.without_retired(run)
         } else {
@@ -241,7 +253,9 @@ impl<S: Store> Replica<S> {
             self.draw_new(&mut batch, &log, no)?;
         }
         self.notice(run);
+        let mut disputed = Vec::new();
         if log.class == Class::Authority {
+            disputed = self.cover_strays(&mut batch, run);
             for entry in run.entries() {
                 self.take_fact(
                     &mut batch,
@@ -265,14 +279,22 @@ impl<S: Store> Replica<S> {
         }
         let arrival = Arrival { log, from: run.from().next, to: *run.to(), source, ticket };
         self.arrivals.push((Barrier(self.next_barrier), arrival));
+        self.dispute_strays(now, log.compartment, &disputed)?;
         self.erase_more(now)?;
-        if log.class == Class::Authority {
-            self.read_names();
-            self.redraw()?;
-            self.seals_wanted = true;
-            self.open_waiting(now)?;
-        }
         Ok(Ok(()))
+    }
+
+    /// Draws what follows from the statements that came, if any did. Each evaluation looks at all that
+    /// are held, so that it waits for the flush that makes them durable, or for what is judged by them;
+    /// whatever came until then is drawn at once.
+    pub(super) fn conclude(&mut self, now: Now) -> Result<(), StoreError> {
+        if self.stale.is_empty() {
+            return Ok(());
+        }
+        self.read_names();
+        self.redraw()?;
+        self.seals_wanted = true;
+        self.open_waiting(now)
     }
 
     /// Goes on with what earlier inputs left.
@@ -321,7 +343,8 @@ impl<S: Store> Replica<S> {
             return Ok(());
         }
         let mut batch = Batch::default();
-        let standings = super::Standings { areas: &self.areas, own: self.keys.id(), now: now.wall };
+        let standings =
+            super::Standings { areas: &self.areas, own: self.keys.id(), now: self.reckoning.now() };
         let mut desk = tearline_crdt::record::shelf::Desk {
             store: &self.store,
             logbook: &self.logbook,
@@ -336,7 +359,7 @@ impl<S: Store> Replica<S> {
 
     /// Destroys what is queued to be, as much as one input may.
     pub(super) fn erase_more(&mut self, now: Now) -> Result<(), StoreError> {
-        while self.spent < WORK_PER_INPUT_MAX && self.shelf.has_erasures() {
+        while self.spent < WORK_PER_INPUT_MAX && self.shelf.has_erasures() && !self.hiding {
             self.spent += ERASURE_WORK;
             let mut batch = Batch::default();
             self.at_desk(now, |shelf, desk| shelf.erase_more(desk, &mut batch))?;
@@ -389,6 +412,7 @@ impl<S: Store> Replica<S> {
             }
         }
         answered.into_iter().for_each(|link| self.mark_in_sync(link));
+        self.mark_settled();
         Ok(())
     }
 
@@ -401,6 +425,7 @@ impl<S: Store> Replica<S> {
         let Arrival { log, from, to, source, ticket } = arrival;
         let device = source.and_then(|link| self.sessions.get(&link)).map(|s| s.device);
         self.advertise(log, *to);
+        self.arrived_here(&lag_key(log.compartment, key), to.next);
         if !self.logbook.has_excess(log.compartment, log.device) {
             self.note_moved(log.compartment, key, *from, to.next, device);
         }
@@ -423,6 +448,7 @@ impl<S: Store> Replica<S> {
             self.introduce_missing(link);
             self.start_new_comparisons(link);
             self.compare_renamed(link);
+            self.tell_endings(link);
         }
         self.renamed.clear();
         self.ask_again();

@@ -89,6 +89,7 @@ impl Session {
     pub(super) fn forget_log(&mut self, key: &LagKey) {
         self.drop_lag(key);
         self.declined.remove(key);
+        self.open.wanted.remove(key);
     }
 
     /// The peer holds a log up to a position, of which we hold so much. Returns what was on its way

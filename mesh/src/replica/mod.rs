@@ -23,14 +23,17 @@ mod area;
 mod asking;
 mod author;
 mod basis;
+mod ending;
 mod epochs;
 mod excess;
 mod fork;
 mod govern;
 mod ingest;
+mod insync;
 mod join;
 mod lag;
 mod names;
+mod reckoning;
 mod refusal;
 mod refusals;
 mod retired;
@@ -55,7 +58,7 @@ use tearline_crdt::id::{
 };
 use tearline_crdt::keys::DeviceKeys;
 use tearline_crdt::logbook::Logbook;
-use tearline_crdt::record::shelf::{Projection, Shelf};
+use tearline_crdt::record::shelf::{Census, Projection, Shelf};
 use tearline_crdt::store::{Batch, Space, Store, StoreError};
 use tearline_crdt::time::{MonoTime, Now, WallTime};
 
@@ -71,6 +74,7 @@ pub use schedule::EpochAge;
 pub use session::PeerState;
 pub use trace::{Exposure, Kept, QuarantinedEntry};
 
+use reckoning::{Reckoned, Reckoning};
 use session::{PeerMemory, Session};
 use standings::Standings;
 
@@ -207,16 +211,13 @@ pub enum Event {
 pub struct Counts {
     /// Entries held.
     pub entries: u64,
-    /// Records begun by entries that could be opened.
-    pub records: u64,
+    /// Records of which an entry could be opened, and those of them that are shown.
+    pub records: Census,
     /// Entries that wait for an epoch's keys which this device is to have.
     pub waiting: u64,
     /// Entries of epochs that are closed to this device for good: it reads from a later one on.
     pub closed: u64,
 }
-
-/// How far the wall clock goes back at once before that is taken for a correction.
-const CLOCK_BACK_MS: u64 = 60_000;
 
 /// Most devices against which faults are counted; those of further ones are in the log alone.
 const FAULTY_DEVICES_MAX: usize = 4_096;
@@ -255,6 +256,8 @@ pub struct Replica<S> {
     renamed: BTreeSet<CompartmentId>,
     /// Areas whose statements changed since their answers were drawn.
     stale: BTreeSet<CompartmentId>,
+    /// How often answers were drawn since the start.
+    drawn: u64,
     /// Compartments in which words about records may not have been carried out.
     said: BTreeSet<CompartmentId>,
     /// Those where receipts are open because entries wait for keys.
@@ -262,7 +265,11 @@ pub struct Replica<S> {
     /// What was carried out, of records of which nothing was heard since the start.
     heard: BTreeMap<EntryId, words::Spoken>,
     /// When the next record is to be destroyed.
-    next_due: Option<WallTime>,
+    next_due: Option<Reckoned>,
+    /// The time that delays count.
+    reckoning: Reckoning,
+    /// Whether records whose day has come are still to be hidden: then nothing is destroyed yet.
+    hiding: bool,
     /// Whether words are being carried out.
     obeying: bool,
     /// The work that the input at hand, or acts since the last, caused beside their own.
@@ -351,10 +358,13 @@ impl<S: Store> Replica<S> {
             strays: Vec::new(),
             renamed: BTreeSet::new(),
             stale: BTreeSet::new(),
+            drawn: 0,
             said: BTreeSet::new(),
             awaiting: BTreeSet::new(),
             heard: BTreeMap::new(),
             next_due: None,
+            reckoning: Reckoning::default(),
+            hiding: false,
             obeying: false,
             spent: 0,
             room: Room::default(),
@@ -372,6 +382,7 @@ impl<S: Store> Replica<S> {
         };
         replica.load_epoch_keys()?;
         replica.load_ages()?;
+        replica.load_reckoning()?;
         replica.load_words()?;
         replica.load_areas()?;
         replica.load_excesses()?;
@@ -382,13 +393,13 @@ impl<S: Store> Replica<S> {
     /// no input of a peer causes one.
     pub fn handle(&mut self, now: Now, input: Input) -> Result<(), StoreError> {
         self.clock = now.mono;
-        if now.wall.0.saturating_add(CLOCK_BACK_MS) < self.wall.0 {
-            // What was heard while the clock was ahead is dated anew.
-            self.next_due = Some(now.wall);
-        }
         self.wall = now.wall;
+        self.reckon(now);
         self.spent = 0;
-        if self.room > Room::Nothing {
+        if !matches!(input, Input::Frame { .. } | Input::Sent { .. }) {
+            self.conclude(now)?;
+        }
+        if self.room > Room::Nothing && self.stale.is_empty() {
             self.go_on(now)?;
         }
         match input {
@@ -407,8 +418,10 @@ impl<S: Store> Replica<S> {
             Input::Room { room } => self.on_room(now, room)?,
             Input::Tick => self.judge_later(now)?,
         }
-        if self.room > Room::Nothing {
+        // What is done here of itself is done by what was drawn.
+        if self.room > Room::Nothing && self.stale.is_empty() {
             self.obey(now)?;
+            self.note_reckoned_if_due()?;
             self.seal_missing(now)?;
             self.rotate_due(now)?;
         }
@@ -516,6 +529,13 @@ impl<S: Store> Replica<S> {
         &self.logbook
     }
 
+    /// How often what follows from statements was drawn since the start: once for all that came between
+    /// two flushes, unless something had to be judged by them.
+    #[must_use]
+    pub const fn times_drawn(&self) -> u64 {
+        self.drawn
+    }
+
     /// All coalitions and compartments, by id.
     #[must_use]
     pub const fn areas(&self) -> &BTreeMap<CompartmentId, Area> {
@@ -556,7 +576,7 @@ impl<S: Store> Replica<S> {
                 ControlFlow::Continue(())
             })?;
         }
-        counts.records = self.shelf.records_of(&self.store, id)?;
+        counts.records = self.shelf.census(&self.store, id)?;
         Ok(counts)
     }
 
@@ -624,7 +644,8 @@ impl<S: Store> Replica<S> {
         &mut self,
         ask: impl FnOnce(&mut tearline_crdt::record::shelf::Reader<'_>) -> T,
     ) -> T {
-        let standings = Standings { areas: &self.areas, own: self.keys.id(), now: self.wall };
+        let standings =
+            Standings { areas: &self.areas, own: self.keys.id(), now: self.reckoning.now() };
         let mut reader =
             self.shelf.reader(&self.store, &self.logbook, &self.epoch_keys, &standings);
         ask(&mut reader)

@@ -31,7 +31,7 @@ impl<S: Store> Replica<S> {
         }
     }
 
-    /// The areas that a device and we should both hold, as far as we know, and their roots.
+    /// The areas in which a device has a right, as far as we know, and their roots.
     pub(super) fn roots_for(&self, device: &DeviceId) -> BTreeMap<CompartmentId, NodeHash> {
         let theirs = self.areas.iter().filter(|(id, _)| self.right(**id, device).is_some());
         theirs.map(|(id, area)| (*id, area.frontier.root())).collect()
@@ -49,7 +49,9 @@ impl<S: Store> Replica<S> {
     #[must_use]
     pub fn pair_digest(&self, device: &DeviceId) -> NodeHash {
         let mut parts = Vec::new();
-        for (id, root) in self.roots_for(device) {
+        let own = self.device();
+        let shared = self.roots_for(device).into_iter();
+        for (id, root) in shared.filter(|(id, _)| self.right(*id, &own).is_some()) {
             parts.extend_from_slice(&id.0);
             parts.extend_from_slice(&root);
         }

@@ -8,7 +8,6 @@
 //! is still answered. When there is room again, peers hear where the logs are, and push.
 
 use tearline_crdt::frontier::LogKey;
-use tearline_crdt::id::Class;
 use tearline_crdt::store::{Store, StoreError};
 use tearline_crdt::time::Now;
 
@@ -31,9 +30,7 @@ pub enum Room {
 impl Room {
     /// Whether a run of a log is taken.
     pub(super) fn takes(self, key: &LogKey) -> bool {
-        let class = key.0.first().map(|byte| byte >> 4);
-        let needed =
-            if class == Some(Class::Authority as u8) { Self::Statements } else { Self::Everything };
+        let needed = if key.is_of_authority() { Self::Statements } else { Self::Everything };
         self >= needed
     }
 

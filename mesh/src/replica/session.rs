@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use tearline_crdt::authority::{Coalition, Seat};
+use tearline_crdt::authority::{Coalition, Place, Seat};
 use tearline_crdt::frontier::{LogKey, NodeHash};
 use tearline_crdt::id::{AgencyNo, CoalitionId, CompartmentId, DeviceId, EntryId};
 use tearline_crdt::statement::{Opening, Statement};
@@ -15,9 +15,10 @@ use tearline_crdt::store::{Batch, Store, StoreError};
 use tearline_crdt::time::Now;
 
 use super::area::{Area, Body, compartment_body};
+use super::insync::Open;
 use super::lag::{Lag, LagKey, Window, lag_key};
 use super::refusal::Refused;
-use super::{Event, Link, Output, Replica};
+use super::{Link, Output, Replica};
 use crate::fault::PeerFault;
 use crate::urgency::Busy;
 use crate::wire::{AREAS_MAX, FRAME_BYTES_MAX, Frame, Nonce, Tag};
@@ -59,6 +60,12 @@ pub(super) struct Session {
     pub(super) early: BTreeMap<LagKey, u64>,
     /// Strays that they lack.
     pub(super) strays: BTreeSet<(CompartmentId, EntryId)>,
+    /// Statements that are still to be told to a device whose standing they ended.
+    pub(super) endings: VecDeque<Place>,
+    /// Areas in which it was told, or is being told.
+    pub(super) ended_in: BTreeSet<CompartmentId>,
+    /// What each has said it holds, until the other answers.
+    pub(super) open: Open,
     /// Bytes sent and not acknowledged.
     pub(super) unacked: usize,
     /// How many there may be.
@@ -152,11 +159,6 @@ impl Session {
         self.control.push_back(frame);
     }
 
-    /// Whether something waits for the peer, or is on its way to it.
-    fn owes(&self) -> bool {
-        !(self.lag.is_empty() && self.strays.is_empty())
-    }
-
     /// The next frame other than a run.
     pub(super) fn unqueue(&mut self) -> Option<Vec<u8>> {
         let frame = self.control.pop_front()?;
@@ -182,6 +184,9 @@ impl<S: Store> Replica<S> {
             said: BTreeMap::new(),
             early: BTreeMap::new(),
             strays: BTreeSet::new(),
+            endings: VecDeque::new(),
+            ended_in: BTreeSet::new(),
+            open: Open::default(),
             unacked: 0,
             window: Window::START,
             cursor: None,
@@ -259,6 +264,14 @@ impl<S: Store> Replica<S> {
         if !self.room.allows(&frame) {
             return Ok(Ok(()));
         }
+        // Whatever else a peer says is judged by all the statements that came.
+        let states = match &frame {
+            Frame::Run { key, .. } => key.is_of_authority(),
+            frame => matches!(frame, Frame::Stray { .. }),
+        };
+        if !states {
+            self.conclude(now)?;
+        }
         let name = frame.name();
         let Some(session) = self.sessions.get(&link) else { return Ok(Ok(())) };
         let phase = session.phase;
@@ -280,9 +293,11 @@ impl<S: Store> Replica<S> {
                 Ok(())
             }
             (Phase::Opening | Phase::Greeting, Frame::Behind) => {
+                self.await_answer(link);
                 self.share_said(link);
                 Ok(())
             }
+            (Phase::Live, Frame::Same) => self.on_answered(link),
             (Phase::Opening | Phase::Greeting, Frame::Hello { digest, areas }) => {
                 self.on_hello(link, digest, &areas);
                 Ok(())
@@ -336,9 +351,7 @@ impl<S: Store> Replica<S> {
             self.go_live(link);
             self.mark_in_sync(link);
         } else if self.resume_from_memory(link, &device, digest) {
-            self.say(link, Frame::Behind);
-            self.share_all(link);
-            self.go_live(link);
+            self.say_behind(link);
         } else {
             let areas = self.named_roots(link);
             self.say(link, Frame::Hello { digest: own, areas });
@@ -371,13 +384,19 @@ impl<S: Store> Replica<S> {
         true
     }
 
+    /// What the peer lacks is what follows.
+    fn say_behind(&mut self, link: Link) {
+        self.say(link, Frame::Behind);
+        self.owe_answer(link, None);
+        self.share_all(link);
+        self.go_live(link);
+    }
+
     fn on_hello(&mut self, link: Link, digest: NodeHash, theirs: &[(Tag, NodeHash)]) {
         let Some(session) = self.sessions.get(&link) else { return };
         let (device, dialer) = (session.device, session.dialer);
         if dialer && self.resume_from_memory(link, &device, digest) {
-            self.say(link, Frame::Behind);
-            self.share_all(link);
-            self.go_live(link);
+            self.say_behind(link);
             return;
         }
         let roots: BTreeMap<Tag, NodeHash> = theirs.iter().copied().collect();
@@ -403,6 +422,7 @@ impl<S: Store> Replica<S> {
             self.say(link, Frame::Hello { digest, areas });
         }
         self.go_live(link);
+        self.tell_endings(link);
         self.introduce_missing(link);
         let Some(session) = self.sessions.get_mut(&link) else { return };
         let said = std::mem::take(&mut session.said);
@@ -413,6 +433,8 @@ impl<S: Store> Replica<S> {
             let as_said = said.get(&id).map(|root| self.blind_root(link, id, *root));
             if dialer || as_said.is_some_and(|root| roots.values().any(|their| *their == root)) {
                 self.start_comparison(link, id);
+            } else if let Some(session) = self.sessions.get_mut(&link) {
+                session.open.awaited.insert(id);
             }
         }
     }
@@ -650,28 +672,6 @@ impl<S: Store> Replica<S> {
         }
     }
 
-    /// Remembers that all is equal now, if nothing is on its way to the peer.
-    pub(super) fn mark_in_sync(&mut self, link: Link) {
-        let Some(session) = self.sessions.get(&link) else { return };
-        if session.owes() || session.phase != Phase::Live {
-            return;
-        }
-        let device = session.device;
-        if !self.areas.keys().any(|id| self.right(*id, &device).is_some()) {
-            // A stranger: there is nothing to remember of it, and there may be many.
-            return;
-        }
-        let digest = self.pair_digest(&device);
-        let memory = self.memories.entry(device).or_default();
-        memory.digest = Some(digest);
-        memory.moved.clear();
-        let Some(session) = self.sessions.get_mut(&link) else { return };
-        if !session.in_sync {
-            session.in_sync = true;
-            self.outputs.push_back(Output::Event(Event::InSync(device)));
-        }
-    }
-
     /// Notes for all devices, present and absent, that a log moved on from `from`.
     pub(super) fn note_moved(
         &mut self,
@@ -741,7 +741,9 @@ impl<S: Store> Replica<S> {
                 link: *link,
                 dialer: session.dialer,
                 live: session.phase == Phase::Live,
-                in_sync: session.in_sync && !session.owes() && session.declined.is_empty(),
+                in_sync: session.is_in_sync()
+                    && session.declined.is_empty()
+                    && session.refused.is_empty(),
                 in_coalition: session
                     .shared
                     .iter()

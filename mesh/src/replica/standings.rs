@@ -10,6 +10,7 @@ use tearline_crdt::time::{Now, WallTime};
 
 use super::Replica;
 use super::area::{Area, Body};
+use super::reckoning::{HOUR_MS, Reckoned};
 
 /// The answers as they were last drawn, for a device at a time.
 pub(super) struct Standings<'a> {
@@ -17,7 +18,7 @@ pub(super) struct Standings<'a> {
     /// The device of this peer: whose holds bind it.
     pub(super) own: DeviceId,
     /// Now, for the delay between hiding and destroying.
-    pub(super) now: WallTime,
+    pub(super) now: Reckoned,
 }
 
 impl<S: Store> Replica<S> {
@@ -27,7 +28,8 @@ impl<S: Store> Replica<S> {
         now: Now,
         work: impl FnOnce(&mut Shelf, &mut Desk<'_>) -> T,
     ) -> T {
-        let standings = Standings { areas: &self.areas, own: self.keys.id(), now: now.wall };
+        let standings =
+            Standings { areas: &self.areas, own: self.keys.id(), now: self.reckoning.now() };
         let mut desk = Desk {
             store: &self.store,
             logbook: &self.logbook,
@@ -66,28 +68,26 @@ impl Standings<'_> {
     }
 
     /// When what was said of a record is to be carried out; `None` where nobody asked to destroy it.
-    pub(super) fn due(&self, log: &LogId, genesis: &EntryId) -> Option<WallTime> {
+    pub(super) fn due(&self, log: &LogId, genesis: &EntryId) -> Option<Reckoned> {
         let (area, own) = self.area(&log.compartment)?;
         let Body::Compartment(compartment) = &area.body else { return None };
         let origin = compartment.originator(log)?;
         compartment.record_state(genesis, origin, own).erased?;
         let seen = area.spoken.get(genesis).and_then(|spoken| spoken.seen).unwrap_or(self.now);
-        Some(WallTime(seen.0.saturating_add(self.delay_ms(area))))
+        Some(seen.plus_ms(self.delay_ms(area)))
     }
 
     /// When an entry that erasures list is to be destroyed; `None` where none does in effect.
-    pub(super) fn entry_due(&self, log: &LogId, entry: &EntryId) -> Option<WallTime> {
+    pub(super) fn entry_due(&self, log: &LogId, entry: &EntryId) -> Option<Reckoned> {
         let (area, own) = self.area(&log.compartment)?;
         let Body::Compartment(compartment) = &area.body else { return None };
         let author = compartment.originator(log)?;
         let seen = |genesis| area.spoken.get(&genesis).and_then(|spoken| spoken.seen);
         let erasures = compartment.erasures_of(entry, author, own);
         let first = erasures.map(|genesis| seen(genesis).unwrap_or(self.now)).min()?;
-        Some(WallTime(first.0.saturating_add(self.delay_ms(area))))
+        Some(first.plus_ms(self.delay_ms(area)))
     }
 }
-
-const HOUR_MS: u64 = 3_600_000;
 
 impl Stewardship for Standings<'_> {
     fn state(&self, log: &LogId, genesis: &EntryId) -> RecordState {

@@ -1,14 +1,21 @@
-//! Strays: what takes away, beyond what is shared of a forked log.
+//! Strays: what takes away, at places that a peer's logs do not reach.
 //!
 //! What takes away counts wherever it stands, and so does what a root signed. Past a fork, or in logs
 //! of a device with too many incarnations, peers take no more of a log, so that some would hold such a
 //! statement and others never. There it travels alone: each peer keeps those that it holds, beside its
 //! logs, and says which they are by a leaf of its own in the area's frontier. Where these leaves differ,
 //! peers compare ids and send each other what the other lacks.
+//!
+//! A stray can also come before what precedes it in its log, as to a device whose standing has ended
+//! ([`super::ending`]). It is kept until the log comes, which has the same entry at its place; or its
+//! author signed two, and forked the log.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::{Bound, ControlFlow};
 
+use tearline_crdt::authority::Place;
+use tearline_crdt::entry::fork::ForkProof;
+use tearline_crdt::entry::run::VerifiedRun;
 use tearline_crdt::entry::stray::Stray;
 use tearline_crdt::frontier::LogKey;
 use tearline_crdt::id::{Class, CompartmentId, DeviceId, EntryId, LogId};
@@ -16,7 +23,7 @@ use tearline_crdt::statement::Statement;
 use tearline_crdt::store::{Batch, Space, Store, StoreError};
 use tearline_crdt::time::Now;
 
-use super::area::Fact;
+use super::area::{Area, Fact};
 use super::sync::Outcome;
 use super::{Barrier, Link, Replica};
 use crate::fault::PeerFault;
@@ -26,6 +33,7 @@ use crate::wire::{Frame, IDS_MAX, Tag};
 #[derive(Clone, Copy, Debug)]
 pub(super) struct KeptStray {
     log: LogId,
+    seq: u64,
     durable: bool,
 }
 
@@ -33,7 +41,7 @@ pub(super) struct KeptStray {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct NewStray {
     covered_by: Barrier,
-    area: CompartmentId,
+    pub(super) area: CompartmentId,
     id: EntryId,
     source: Option<Link>,
 }
@@ -80,7 +88,7 @@ impl<S: Store> Replica<S> {
         if kept.contains_key(&id) {
             return;
         }
-        kept.insert(id, KeptStray { log, durable: false });
+        kept.insert(id, KeptStray { log, seq: stray.seq(), durable: false });
         batch.put(Space::Meta, stray_key(&area, &id), stray.encode());
         let covered_by = Barrier(self.next_barrier);
         self.strays.push(NewStray { covered_by, area, id, source });
@@ -115,7 +123,8 @@ impl<S: Store> Replica<S> {
         }
         for stray in strays {
             if let Some(area) = self.areas.get_mut(&id) {
-                area.strays.insert(stray.id(), KeptStray { log: *stray.log(), durable: true });
+                let kept = KeptStray { log: *stray.log(), seq: stray.seq(), durable: true };
+                area.strays.insert(stray.id(), kept);
             }
             self.take_stray_fact(batch, &stray);
         }
@@ -143,7 +152,9 @@ impl<S: Store> Replica<S> {
 
     /// Advertises the strays of an area.
     pub(super) fn name_strays(&mut self, id: CompartmentId) {
-        if self.areas.get(&id).is_none_or(|area| area.strays.is_empty()) {
+        let of_strays = LogKey::of_strays(&id);
+        let idle = |area: &Area| area.strays.is_empty() && !area.frontier.is_named(&of_strays);
+        if self.areas.get(&id).is_none_or(idle) {
             return;
         }
         let named = self.named_strays(id);
@@ -213,15 +224,31 @@ impl<S: Store> Replica<S> {
         loop {
             let Some(session) = self.sessions.get_mut(&link) else { return Ok(None) };
             let device = session.device;
-            let Some((id, stray)) = session.strays.pop_first() else { return Ok(None) };
-            if self.right(id, &device).is_none() {
-                continue;
-            }
-            let stray = self.store.get(Space::Meta, &stray_key(&id, &stray))?;
+            let (id, stray) = if let Some(place) = session.endings.pop_front() {
+                (place.log.compartment, self.stray_at(&place)?)
+            } else {
+                let Some((id, stray)) = session.strays.pop_first() else { return Ok(None) };
+                if self.right(id, &device).is_none() {
+                    continue;
+                }
+                (id, self.store.get(Space::Meta, &stray_key(&id, &stray))?)
+            };
             let Some(stray) = stray else { continue };
             let area = self.tag_of(link, &id);
             return Ok(Some(Frame::Stray { area, stray }.encode()));
         }
+    }
+
+    /// A statement as it travels alone, from wherever it is here.
+    fn stray_at(&self, place: &Place) -> Result<Option<Vec<u8>>, StoreError> {
+        let Place { log, seq, id } = place;
+        let kept = self.store.get(Space::Meta, &stray_key(&log.compartment, id))?;
+        if kept.is_some() {
+            return Ok(kept);
+        }
+        let held = self.logbook.entry(&self.store, log, *seq)?.filter(|entry| entry.id == *id);
+        let stray = held.and_then(|entry| Stray::new(entry.signed?, entry.sealed, entry.payload));
+        Ok(stray.map(|stray| stray.encode()))
     }
 
     /// The peer's strays of an area are others than ours.
@@ -313,23 +340,81 @@ impl<S: Store> Replica<S> {
         let Some(statement) = statement.filter(travels_alone) else {
             return Ok(Err(PeerFault::Stray));
         };
-        let log = *stray.log();
-        let beyond = match self.logbook.state(&log) {
-            Some(state) => state.proven_at.is_some_and(|at| at <= stray.seq()),
-            None => self.admits(&log, Some(&statement)),
-        };
         let known = self.areas.get(&id).is_some_and(|a| a.strays.contains_key(&stray.id()));
-        if known || !beyond {
+        if known || !self.is_lacked(now, &stray, &statement)? {
             return Ok(Ok(()));
         }
         let mut batch = Batch::default();
         self.keep_stray(&mut batch, &stray, Some(link));
         self.take_stray_fact(&mut batch, &stray);
         self.apply(batch)?;
-        self.redraw()?;
-        self.seals_wanted = true;
-        self.open_waiting(now)?;
         Ok(Ok(()))
+    }
+
+    /// Whether a stray is at a place that is not held here, of a log that is worth storing. Where another
+    /// entry is held there, its author is proven to have forked the log.
+    fn is_lacked(
+        &mut self,
+        now: Now,
+        stray: &Stray,
+        statement: &Statement,
+    ) -> Result<bool, StoreError> {
+        let (log, seq) = (*stray.log(), stray.seq());
+        let state = self.logbook.state(&log).copied();
+        if state.and_then(|state| state.proven_at).is_some_and(|at| at <= seq) {
+            return Ok(true);
+        }
+        if state.is_none_or(|state| state.head.next <= seq) {
+            if !self.admits(&log, Some(statement)) {
+                self.conclude(now)?;
+            }
+            return Ok(self.admits(&log, Some(statement)));
+        }
+        self.dispute_stray(now, stray)
+    }
+
+    /// Proves a fork by a stray in whose place another entry is held; whether it is one.
+    fn dispute_stray(&mut self, now: Now, stray: &Stray) -> Result<bool, StoreError> {
+        let own = self.logbook.branch(&self.store, stray.log(), stray.seq())?;
+        let own = own.filter(|own| own.id() != stray.id());
+        match own.map(|own| ForkProof::new(own, stray.branch())) {
+            Some(Ok(proof)) => self.keep_fork(now, &proof),
+            Some(Err(_)) | None => Ok(false),
+        }
+    }
+
+    /// A run comes where strays of its log are: those that are in it are kept there alone from now on.
+    /// Returns those in whose places it has other entries.
+    pub(super) fn cover_strays(&mut self, batch: &mut Batch, run: &VerifiedRun) -> Vec<EntryId> {
+        let (log, span) = (*run.log(), run.from().next..run.to().next);
+        let Some(area) = self.areas.get_mut(&log.compartment) else { return Vec::new() };
+        let reached = |kept: &KeptStray| kept.log == log && span.contains(&kept.seq);
+        if !area.strays.values().any(reached) {
+            return Vec::new();
+        }
+        for entry in run.entries() {
+            if area.strays.remove(&entry.id).is_some() {
+                batch.remove(Space::Meta, stray_key(&log.compartment, &entry.id));
+            }
+        }
+        self.stale.insert(log.compartment);
+        area.strays.iter().filter(|(_, kept)| reached(kept)).map(|(id, _)| *id).collect()
+    }
+
+    /// Proves by strays that a log was forked, now that it has other entries in their places.
+    pub(super) fn dispute_strays(
+        &mut self,
+        now: Now,
+        area: CompartmentId,
+        strays: &[EntryId],
+    ) -> Result<(), StoreError> {
+        for id in strays {
+            let stray = self.store.get(Space::Meta, &stray_key(&area, id))?;
+            if let Some(Ok(Some(stray))) = stray.map(|bytes| Stray::decode(&bytes)) {
+                self.dispute_stray(now, &stray)?;
+            }
+        }
+        Ok(())
     }
 
     /// Whether a leaf of a frontier names strays.

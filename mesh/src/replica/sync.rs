@@ -37,7 +37,7 @@ impl<S: Store> Replica<S> {
         let Some(held) = self.areas.get(&id) else { return };
         let root = Prefix::default();
         let description = held.frontier.describe(&root);
-        self.say(link, Frame::Nodes { area, nodes: vec![(root, description)] });
+        self.describe(link, area, vec![(root, description)]);
     }
 
     /// Compares the areas in which the peer's right became known: those that it may name, and
@@ -85,10 +85,14 @@ impl<S: Store> Replica<S> {
             return Ok(Err(PeerFault::LogKey));
         }
         let logs: usize = nodes.iter().map(|(_, subtree)| subtree.len().max(1)).sum();
-        if let Err(fault) = self.charge(link, logs) {
+        if let Err(fault) = self.charge(link, logs.max(1)) {
             return Ok(Err(fault));
         }
-        let Some(id) = self.served_area(link, tag) else { return Ok(Ok(())) };
+        let Some(id) = self.area_of(link, tag) else { return Ok(Ok(())) };
+        self.owe_answer(link, Some(id));
+        if self.served_area(link, tag).is_none() {
+            return Ok(Ok(()));
+        }
         let mut descend = Vec::new();
         let mut positions = Vec::new();
         for (prefix, subtree) in nodes {
@@ -110,7 +114,7 @@ impl<S: Store> Replica<S> {
             }
         }
         for part in descend.chunks(NODES_MAX) {
-            self.say(link, Frame::Nodes { area: tag, nodes: part.to_vec() });
+            self.describe(link, tag, part.to_vec());
         }
         self.say_positions(link, tag, positions);
         Ok(Ok(()))
@@ -183,6 +187,9 @@ impl<S: Store> Replica<S> {
             if let Some(device) = self.excess_at(id, &theirs.key) {
                 return self.say_excess(link, id, device);
             }
+            if theirs.next > own.next {
+                self.want(link, lag_key(id, theirs.key), theirs.next);
+            }
             positions.push(own);
             return Ok(());
         };
@@ -203,6 +210,9 @@ impl<S: Store> Replica<S> {
         }
         if they_know || held.is_none() {
             // They are ahead, or have a proof that we have not: they answer our position with it.
+            if theirs.next > own.next {
+                self.want(link, lag_key(id, theirs.key), theirs.next);
+            }
             positions.push(own);
             return Ok(());
         }
@@ -340,6 +350,7 @@ impl<S: Store> Replica<S> {
 
     /// Gives each idle lane of a link its next frame: what was said first, then the most urgent runs.
     pub(super) fn pump(&mut self, link: Link) -> Result<(), StoreError> {
+        self.give_answers(link);
         while let Some((urgency, bytes)) = self.next_frame(link)? {
             let Some(session) = self.sessions.get_mut(&link) else { return Ok(()) };
             session.busy.fill(urgency);

@@ -256,8 +256,10 @@ impl<S: Store> Replica<S> {
     /// have it destroyed.
     #[must_use]
     pub fn destroyed_from(&self, log: &LogId, genesis: &EntryId) -> Option<WallTime> {
-        let standings = Standings { areas: &self.areas, own: self.keys.id(), now: self.wall };
-        standings.due(log, genesis)
+        let standings =
+            Standings { areas: &self.areas, own: self.keys.id(), now: self.reckoning.now() };
+        let due = standings.due(log, genesis)?;
+        Some(self.reckoning.shown(due))
     }
 
     /// What is kept of an erased record; `None` if it is not erased here.
@@ -296,7 +298,7 @@ impl<S: Store> Replica<S> {
             && session.started.contains(&log.compartment)
         {
             let declined = session.declined.contains(&key);
-            return !declined && session.in_sync
+            return !declined && session.is_in_sync()
                 || session.lag.get(&key).is_some_and(|lag| lag.acked > seq);
         }
         let memory = self.memories.get(device).filter(|memory| memory.digest.is_some());

@@ -6,7 +6,8 @@
 //!
 //! 1. entries that statements name are looked for once; those that arrive later are noticed then;
 //! 2. how each record stands is compared with what was last carried out: it is shown anew, hidden, or,
-//!    once the coalition's delay is over, destroyed;
+//!    once the coalition's delay is over, destroyed; many that are destroyed at once are all hidden before
+//!    the first is destroyed, because each time that the store forgets costs it a pass;
 //! 3. entries that erasures list are destroyed, of whatever record they are;
 //! 4. what became of each statement is said in a receipt, and entries of the own agency that an
 //!    erasure missed are added to it.
@@ -24,18 +25,19 @@ use tearline_crdt::record::receipt::{self, Outcome, Receipt, Receipts, Refusal};
 use tearline_crdt::record::shelf::{self, RecordState, Stewardship as _, record_at};
 use tearline_crdt::statement::{Right, Statement};
 use tearline_crdt::store::{Batch, Space, Store, StoreError};
-use tearline_crdt::time::{Now, WallTime};
+use tearline_crdt::time::Now;
 
 use super::Replica;
 use super::area::{Area, Body};
 use super::author::{ActError, Statements};
+use super::reckoning::Reckoned;
 use super::standings::Standings;
 
 /// A record of which something was said.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Spoken {
     /// When this peer first heard of it; the delay before destroying counts from then.
-    pub(super) seen: Option<WallTime>,
+    pub(super) seen: Option<Reckoned>,
     /// Where its genesis is.
     pub(super) place: Option<(LogId, u64)>,
     /// What was carried out.
@@ -59,6 +61,16 @@ impl Done {
                 | bit(state.erased.is_some(), Self::ERASED),
         )
     }
+}
+
+/// A record of which something is to be carried out.
+struct Task {
+    genesis: EntryId,
+    /// Which it is, if its genesis can be opened.
+    record: Option<RecordId>,
+    state: RecordState,
+    /// What is carried out then.
+    asked: Done,
 }
 
 /// Most chunks that a search passes over for one input; it may have to open each, 8 kB.
@@ -118,7 +130,8 @@ impl<S: Store> Replica<S> {
     }
 
     fn obey_all(&mut self, now: Now) -> Result<(), StoreError> {
-        if self.next_due.is_some_and(|due| due <= now.wall) {
+        self.reckon(now);
+        if self.next_due.is_some_and(|due| due <= self.reckoning.now()) {
             self.next_due = None;
             let spoken = self.areas.iter().filter(|(_, area)| !area.spoken.is_empty());
             let spoken: Vec<CompartmentId> = spoken.map(|(id, _)| *id).collect();
@@ -135,19 +148,27 @@ impl<S: Store> Replica<S> {
 
     /// Carries out a bounded part of what is asked for in a compartment; whether that is all.
     fn obey_in(&mut self, now: Now, id: CompartmentId) -> Result<bool, StoreError> {
-        if !self.seek(now, id)? {
+        if !self.seek(id)? {
             return Ok(false);
         }
         let geneses: Vec<EntryId> =
             self.areas.get(&id).map_or(Vec::new(), |area| area.spoken.keys().copied().collect());
-        let mut carried = 0;
+        let mut tasks = Vec::new();
         for genesis in geneses {
-            carried += usize::from(self.carry_out(now, id, genesis)?);
-            if carried >= RECORDS_PER_INPUT_MAX {
-                return Ok(false);
+            tasks.extend(self.task(now, id, genesis)?);
+            if tasks.len() >= RECORDS_PER_INPUT_MAX {
+                break;
             }
         }
-        self.destroy_listed(now, id)?;
+        // What an erasure missed is read from the record, and so before that is destroyed.
+        self.hiding = false;
+        self.add_missed(now, id, &tasks)?;
+        tasks.iter().try_for_each(|task| self.carry_out(now, id, task))?;
+        self.hiding = tasks.len() >= RECORDS_PER_INPUT_MAX;
+        if self.hiding {
+            return Ok(false);
+        }
+        self.destroy_listed(id)?;
         self.erase_more(now)?;
         if self.shelf.has_erasures() {
             // Nobody is told that all is destroyed before it is.
@@ -159,7 +180,7 @@ impl<S: Store> Replica<S> {
 
     /// Looks once for the entries that statements of a compartment name, in pieces; whether that is
     /// over. Statements that come meanwhile are looked at afterwards.
-    fn seek(&mut self, now: Now, id: CompartmentId) -> Result<bool, StoreError> {
+    fn seek(&mut self, id: CompartmentId) -> Result<bool, StoreError> {
         let Some(Area { body: Body::Compartment(compartment), spoken, listed, search, .. }) =
             self.areas.get_mut(&id)
         else {
@@ -174,9 +195,10 @@ impl<S: Store> Replica<S> {
             let entries: Vec<EntryId> =
                 compartment.listed_entries().filter(fresh).copied().collect();
             *search = Some(Search::new(geneses.iter().chain(&entries).copied().collect()));
+            let at = self.reckoning.now();
             for genesis in geneses {
                 let known = self.heard.remove(&genesis).unwrap_or_default();
-                let fresh = Spoken { seen: known.seen.or(Some(now.wall)), ..known };
+                let fresh = Spoken { seen: known.seen.or(Some(at)), ..known };
                 batch.put(Space::Meta, word_key(&genesis), write_word(&fresh));
                 spoken.insert(genesis, fresh);
             }
@@ -192,30 +214,24 @@ impl<S: Store> Replica<S> {
         if over {
             *search = None;
         }
+        if !batch.is_empty() {
+            self.note_reckoned(&mut batch);
+        }
         self.apply(batch)?;
         Ok(over && begins)
     }
 
-    /// Shows, hides or destroys a record as it stands now, if that was not done; whether it was to be
-    /// done.
-    fn carry_out(
+    /// What is to be done about a record as it stands now, if that was not done.
+    fn task(
         &mut self,
         now: Now,
         id: CompartmentId,
         genesis: EntryId,
-    ) -> Result<bool, StoreError> {
-        let spoken = self.areas.get_mut(&id).and_then(|area| area.spoken.get_mut(&genesis));
-        let Some(spoken) = spoken else { return Ok(false) };
-        if spoken.seen.is_some_and(|seen| seen > now.wall) {
-            // The clock was ahead when it was heard: the delay runs from now on.
-            spoken.seen = Some(now.wall);
-            let mut batch = Batch::default();
-            batch.put(Space::Meta, word_key(&genesis), write_word(spoken));
-            self.apply(batch)?;
-        }
+    ) -> Result<Option<Task>, StoreError> {
         let spoken = self.areas.get(&id).and_then(|area| area.spoken.get(&genesis)).copied();
-        let Some(Spoken { place: Some((log, seq)), done, .. }) = spoken else { return Ok(false) };
-        let standings = Standings { areas: &self.areas, own: self.keys.id(), now: now.wall };
+        let Some(Spoken { place: Some((log, seq)), done, .. }) = spoken else { return Ok(None) };
+        let standings =
+            Standings { areas: &self.areas, own: self.keys.id(), now: self.reckoning.now() };
         let state = standings.state(&log, &genesis);
         if state.erased.is_none()
             && let Some(due) = standings.due(&log, &genesis)
@@ -225,12 +241,15 @@ impl<S: Store> Replica<S> {
         // What is destroyed stays so, whoever holds it afterwards.
         let asked = Done(Done::of(&state).0 | done.0 & Done::ERASED);
         if asked == done {
-            return Ok(false);
+            return Ok(None);
         }
         let record = self.at_desk(now, |_, desk| record_at(desk, &log, seq))?;
-        if let (Some(_), Some(record)) = (state.erased, record) {
-            self.add_missed(now, id, genesis, record)?;
-        }
+        Ok(Some(Task { genesis, record, state, asked }))
+    }
+
+    /// Shows, hides or destroys a record.
+    fn carry_out(&mut self, now: Now, id: CompartmentId, task: &Task) -> Result<(), StoreError> {
+        let Task { genesis, record, state, asked } = *task;
         let mut batch = Batch::default();
         self.at_desk(now, |shelf, desk| match (state.erased, record) {
             (Some(statement), Some(record)) => {
@@ -249,40 +268,28 @@ impl<S: Store> Replica<S> {
             // Entries of it that came without their content are explained now.
             self.ask_again();
         }
-        Ok(true)
+        Ok(())
     }
 
-    /// Adds entries of the own agency's devices that an erasure did not list, so that relays destroy
-    /// them, too: each device its own, and a desk those of all.
+    /// Adds entries of the own agency's devices that erasures did not list, so that relays destroy
+    /// them, too: each device its own, and a desk those of all. All records at once, because what
+    /// follows from statements is drawn from all that are held.
     fn add_missed(
         &mut self,
         now: Now,
         id: CompartmentId,
-        genesis: EntryId,
-        record: RecordId,
+        tasks: &[Task],
     ) -> Result<(), StoreError> {
-        let own = self.device();
-        let Some(compartment) = self.compartment(id) else { return Ok(()) };
-        let Some(standing) = compartment.live(&own) else { return Ok(()) };
-        if standing.right() < Right::Write {
-            return Ok(());
+        let mut statements = Statements::new();
+        for task in tasks {
+            if let (Some(_), Some(record)) = (task.state.erased, task.record) {
+                let missed = self.missed(id, record);
+                statements.extend(missed.chunks(ERASED_ENTRIES_MAX).map(|entries| {
+                    let (genesis, entries) = (task.genesis, entries.to_vec());
+                    (Statement::EraseAlso { genesis, entries }, None)
+                }));
+            }
         }
-        let (desk, agency) = (standing.desk, standing.agency);
-        let Ok(Some(detail)) = self.records(|reader| reader.show(record)) else { return Ok(()) };
-        let Some(compartment) = self.compartment(id) else { return Ok(()) };
-        let mine =
-            |log: &LogId| log.device == own || desk && compartment.originator(log) == Some(agency);
-        let missed: BTreeSet<EntryId> = detail
-            .entries
-            .iter()
-            .filter(|entry| mine(&entry.log) && !compartment.is_listed(&entry.id))
-            .map(|entry| entry.id)
-            .collect();
-        let missed: Vec<EntryId> = missed.into_iter().collect();
-        let statements: Statements = missed
-            .chunks(ERASED_ENTRIES_MAX)
-            .map(|entries| (Statement::EraseAlso { genesis, entries: entries.to_vec() }, None))
-            .collect();
         if statements.is_empty() {
             return Ok(());
         }
@@ -292,22 +299,48 @@ impl<S: Store> Replica<S> {
         }
     }
 
+    /// The entries of a record that this device is to add to its erasure.
+    fn missed(&mut self, id: CompartmentId, record: RecordId) -> Vec<EntryId> {
+        let own = self.device();
+        let Some(standing) = self.compartment(id).and_then(|c| c.live(&own)) else {
+            return Vec::new();
+        };
+        if standing.right() < Right::Write {
+            return Vec::new();
+        }
+        let (desk, agency) = (standing.desk, standing.agency);
+        let Ok(Some(detail)) = self.records(|reader| reader.show(record)) else {
+            return Vec::new();
+        };
+        let Some(compartment) = self.compartment(id) else { return Vec::new() };
+        let mine =
+            |log: &LogId| log.device == own || desk && compartment.originator(log) == Some(agency);
+        let missed: BTreeSet<EntryId> = detail
+            .entries
+            .iter()
+            .filter(|entry| mine(&entry.log) && !compartment.is_listed(&entry.id))
+            .map(|entry| entry.id)
+            .collect();
+        missed.into_iter().collect()
+    }
+
     /// Something is to be destroyed then.
-    fn destroy_at(&mut self, due: WallTime) {
+    fn destroy_at(&mut self, due: Reckoned) {
         self.next_due = Some(self.next_due.map_or(due, |other| other.min(due)));
     }
 
     /// Destroys what the entries hold that erasures list.
-    fn destroy_listed(&mut self, now: Now, id: CompartmentId) -> Result<(), StoreError> {
+    fn destroy_listed(&mut self, id: CompartmentId) -> Result<(), StoreError> {
         let Some(area) = self.areas.get(&id) else { return Ok(()) };
-        let standings = Standings { areas: &self.areas, own: self.keys.id(), now: now.wall };
+        let standings =
+            Standings { areas: &self.areas, own: self.keys.id(), now: self.reckoning.now() };
         let mut places = Vec::new();
         let mut gone = Vec::new();
-        let mut next: Option<WallTime> = None;
+        let mut next: Option<Reckoned> = None;
         for (entry, place) in &area.listed {
             let Some((log, seq)) = place else { continue };
             let Some(due) = standings.entry_due(log, entry) else { continue };
-            if due > now.wall {
+            if due > standings.now {
                 next = Some(next.map_or(due, |other| other.min(due)));
                 continue;
             }
@@ -445,7 +478,7 @@ fn read_word(key: &[u8], value: &[u8]) -> Result<(EntryId, Spoken), DecodeError>
     let genesis = EntryId(reader.array("genesis")?);
     reader.finish()?;
     let mut reader = Reader::new(value);
-    let seen = Some(WallTime(reader.number("first heard")?));
+    let seen = Some(Reckoned(reader.number("first heard")?));
     let done = Done(reader.u8("carried out")?);
     reader.finish()?;
     Ok((genesis, Spoken { seen, place: None, done }))

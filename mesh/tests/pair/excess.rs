@@ -1,6 +1,6 @@
 //! Devices that make up incarnations: peers that met different ones come to hold the same.
 
-use tearline_crdt::bounds::INCARNATIONS_PER_GRANT_MAX;
+use tearline_crdt::bounds::INCARNATIONS_MAX;
 use tearline_crdt::entry::NO_EPOCH;
 use tearline_crdt::entry::run::{Head, NewEntry, write_segment};
 use tearline_crdt::frontier::LogKey;
@@ -16,7 +16,7 @@ use tearline_mesh::{Input, Link, Urgency};
 use crate::forger::{link_as, log, run_frame, sealed, shared, tag};
 use crate::world::{World, draft, keys};
 
-const CAP: u64 = INCARNATIONS_PER_GRANT_MAX as u64;
+const CAP: u64 = INCARNATIONS_MAX as u64;
 /// Who makes them up.
 const SEED: u8 = 4;
 
@@ -76,7 +76,7 @@ fn peers_that_met_other_incarnations_of_a_device_come_in_sync_and_stay_so() {
     all_equal(&world, &[0, 1, 2]);
     for peer in 0..3 {
         let (stored, named) = held(&world, peer, all);
-        assert!(stored <= INCARNATIONS_PER_GRANT_MAX + 1, "{stored}");
+        assert!(stored <= INCARNATIONS_MAX + 1, "{stored}");
         assert_eq!(named, 0);
         assert!(world.show(peer, record).is_none(), "it counts for nobody");
         assert!(world.peers[peer].replica.faults().is_empty());

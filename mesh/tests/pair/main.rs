@@ -9,7 +9,9 @@
 mod alert;
 mod asking;
 mod boxes;
+mod delay;
 mod durable;
+mod ended;
 mod excess;
 mod flow;
 mod forger;
@@ -17,7 +19,9 @@ mod forks;
 mod govern;
 mod history;
 mod hostile;
+mod insync;
 mod joining;
+mod member;
 mod pieces;
 mod receipts;
 mod refusals;
@@ -202,7 +206,9 @@ fn a_listener_that_moved_answers_with_entries() {
     world.settle();
     let replies: Vec<Frame> =
         world.peers[0].sent.iter().map(|bytes| Frame::decode(bytes).unwrap()).collect();
-    assert!(matches!(replies.as_slice(), [Frame::Behind, Frame::Run { .. }]), "{replies:?}");
+    let [Frame::Behind, Frame::Run { .. }, Frame::Same] = replies.as_slice() else {
+        panic!("{replies:?}");
+    };
     assert!(world.show(1, news[0]).is_some());
 }
 

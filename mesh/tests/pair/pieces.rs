@@ -1,12 +1,17 @@
-//! What follows from one input may be more than one input may take: it is done in pieces.
+//! What follows from one input may be more than one input may take: it is done in pieces. What follows
+//! from many is done once.
 
 use std::ops::ControlFlow;
 
 use tearline_crdt::bounds::SEGMENT_ENTRIES_MAX;
+use tearline_crdt::document::{Patch, Segment};
 use tearline_crdt::entry::run::{Head, NewEntry, write_segment};
 use tearline_crdt::entry::{NO_EPOCH, merkle_root};
 use tearline_crdt::epoch::{EpochKeys, box_context, encode_boxes};
-use tearline_crdt::id::{Class, RecordId};
+use tearline_crdt::id::{Class, EntryId, RecordId};
+use tearline_crdt::record::kind::Kind;
+use tearline_crdt::record::label::Label;
+use tearline_crdt::record::shelf::Draft;
 use tearline_crdt::seal::{BoxEntropy, SecretBox};
 use tearline_crdt::statement::{EpochStatement, Statement};
 use tearline_crdt::store::{Space, Store as _};
@@ -79,6 +84,9 @@ fn entries_that_waited_for_an_epochs_box_are_opened_in_pieces() {
     let all_of_them = segments * SEGMENT_ENTRIES_MAX;
     assert_eq!(waiting(&world), all_of_them);
     say(&mut world, Class::Authority, &[boxed]);
+    while waiting(&world) == all_of_them {
+        assert!(world.step(), "nothing is ever opened");
+    }
     assert_eq!(waiting(&world), all_of_them - OPENED_MAX, "as many as one input opens");
     world.settle();
     assert_eq!(waiting(&world), 0);
@@ -116,4 +124,62 @@ fn erasures_of_many_records_are_carried_out_in_pieces() {
     assert_eq!(erased(&world), PER_INPUT, "as many as one input carries out");
     world.settle();
     assert_eq!(erased(&world), RECORDS);
+}
+
+#[test]
+fn what_follows_from_statements_that_come_between_two_flushes_is_drawn_once() {
+    const STATEMENTS: u64 = 40;
+    let (mut world, all) = shared(3);
+    let link = Link(900);
+    link_as(&mut world, 0, 3, link);
+    let area = tag(&world, 0, 3, all);
+    let before = world.peers[0].replica.times_drawn();
+    let mut head = Head::EMPTY;
+    for n in 0..STATEMENTS {
+        let sealed = Statement::Hold { genesis: EntryId([n as u8; 32]) }.encode();
+        let entry = NewEntry { epoch: NO_EPOCH, sealed, key_box: None, payload: None };
+        let log = log(all, Class::Authority, 3, 9);
+        let run = write_segment(&log, &head, keys(3).signer(), &[entry]).unwrap();
+        head = *run.to();
+        world.input(0, Input::Frame { link, bytes: run_frame(area, &run) });
+    }
+    world.settle();
+    let held = world.peers[0].replica.logbook().head(&log(all, Class::Authority, 3, 9)).next;
+    assert_eq!((held, world.peers[0].replica.times_drawn() - before), (STATEMENTS, 1));
+}
+
+#[test]
+fn what_erasures_of_many_records_missed_is_said_at_once() {
+    const RECORDS: usize = 20;
+    let (mut world, all) = shared(2);
+    let case = || {
+        let fields = serde_json::Map::from_iter([("name".to_owned(), "case".into())]);
+        Draft::New { kind: Kind::Case, fields, label: Label::unrestricted() }
+    };
+    let cases = (0..RECORDS).map(|_| case()).collect();
+    let records = world.act(1, all, Class::Routine, cases);
+    world.settle();
+    world.meet(0, 1);
+    for record in &records {
+        let mut patch = Patch::default();
+        patch.set(vec![Segment::Name("name".into())], "changed".into());
+        world.act(0, all, Class::Routine, vec![Draft::Edit { record: *record, patch }]);
+    }
+    world.settle();
+    for record in &records {
+        let now = world.now();
+        let word = Word::Erase { basis: "Article 17".into() };
+        world.peers[1].replica.speak(now, *record, &word).unwrap();
+        world.drain(1);
+    }
+    world.settle();
+    let before = world.peers[0].replica.times_drawn();
+    world.meet(0, 1);
+    let compartment = world.peers[0].replica.compartment(all).unwrap();
+    let missed = compartment.statements().filter(|(place, statement)| {
+        place.log.device == keys(1).id() && matches!(statement, Statement::EraseAlso { .. })
+    });
+    assert_eq!(missed.count(), RECORDS);
+    let drawn = world.peers[0].replica.times_drawn() - before;
+    assert!(drawn <= 4, "{drawn} times for {RECORDS} records");
 }

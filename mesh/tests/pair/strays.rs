@@ -18,7 +18,7 @@ use crate::forger::{link_as, run_frame, tag};
 use crate::world::{World, keys};
 
 /// Peers 0, 1, 2 and 3 are desks of four agencies; peer 4 is a further device of the third.
-fn stage() -> (World, CoalitionId) {
+pub(crate) fn stage() -> (World, CoalitionId) {
     let mut world = World::new(5);
     let unit = world.peers.pop().unwrap();
     let coalition = world.coalition();
@@ -40,12 +40,12 @@ fn stage() -> (World, CoalitionId) {
 }
 
 /// The desk of the third agency's own log in the coalition.
-fn desk_log(world: &World, coalition: CoalitionId) -> LogId {
+pub(crate) fn desk_log(world: &World, coalition: CoalitionId) -> LogId {
     world.peers[2].replica.own_log(CompartmentId(coalition.0), Class::Authority)
 }
 
 /// Another entry of the desk at a position: an approval of what nobody proposed.
-fn other_branch(world: &World, log: &LogId, seq: u64) -> VerifiedRun {
+pub(crate) fn other_branch(world: &World, log: &LogId, seq: u64) -> VerifiedRun {
     let replica = &world.peers[2].replica;
     let id = |seq| replica.logbook().entry(replica.store(), log, seq).unwrap().unwrap().id;
     let before = seq.checked_sub(1).map(|last| Head { next: seq, id: id(last), epoch: NO_EPOCH });

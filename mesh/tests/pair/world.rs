@@ -48,6 +48,8 @@ pub(crate) struct World {
     links: BTreeMap<Link, (usize, usize)>,
     queue: BinaryHeap<Reverse<(u64, u64, Happening)>>,
     now_ms: u64,
+    /// By how much every wall clock is wrong.
+    pub(crate) clock_error_ms: i64,
     order: u64,
     next_link: u64,
 }
@@ -68,6 +70,7 @@ impl World {
             links: BTreeMap::new(),
             queue: BinaryHeap::new(),
             now_ms: 1_700_000_000_000,
+            clock_error_ms: 0,
             order: 0,
             next_link: 0,
         }
@@ -79,7 +82,8 @@ impl World {
     }
 
     pub(crate) fn now(&self) -> Now {
-        Now { mono: MonoTime(self.now_ms), wall: WallTime(self.now_ms) }
+        let wall = self.now_ms.saturating_add_signed(self.clock_error_ms);
+        Now { mono: MonoTime(self.now_ms), wall: WallTime(wall) }
     }
 
     fn at(&mut self, after_ms: u64, happening: Happening) {

@@ -16,8 +16,6 @@ use tearline_crdt::store::{KEY_BYTES_MAX, Space, VALUE_BYTES_MAX};
 use tearline_crdt::time::WallTime;
 use zeroize::Zeroizing;
 
-/// Largest settings file that goes into a backup.
-pub(super) const CONFIG_BYTES_MAX: usize = 256 * 1024;
 /// Largest body of an item: a key and a value of the store with what is around them.
 const BODY_BYTES_MAX: usize = KEY_BYTES_MAX + VALUE_BYTES_MAX + 16;
 

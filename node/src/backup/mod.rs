@@ -27,11 +27,13 @@ use tearline_crdt::store::{Batch, Space, Store as _, StoreError};
 use tearline_crdt::time::WallTime;
 use zeroize::Zeroizing;
 
-use self::content::{CONFIG_BYTES_MAX, Item, ItemError, Subject};
+use self::content::{Item, ItemError, Subject};
 use self::stream::{Opened, Sealed, StreamError};
-use crate::config::Config;
+use crate::config::{CONFIG_BYTES_MAX, Config};
 use crate::failure::{Failure, Kind};
-use crate::files::{beside, folder_of, new_private_file, random, write_atomically};
+use crate::files::{
+    beside, folder_of, new_private_file, open_named, random, read_whole, write_atomically,
+};
 use crate::home::{Agency, Home, Identity, Kept as _, Lock};
 use crate::protection::{Opener, Protection, Sealing};
 use crate::store::{SledStore, StoreKey};
@@ -109,7 +111,8 @@ pub struct Restored {
 }
 
 /// Makes a home from a backup, in a new life. The whole file is read and checked before anything is
-/// written; what a failure leaves behind is no home. `protection` says how the new home's secrets
+/// written; what a failure leaves behind is no home, and what a kill leaves is cleared away by
+/// restoring again. `protection` says how the new home's secrets
 /// are kept; it is asked when the backup has been opened.
 pub fn restore(
     file: &Path,
@@ -121,14 +124,11 @@ pub fn restore(
     let protection = protection(opener)?;
     home.create()?;
     let lock = home.lock()?;
-    home.refuse_if_initialised()?;
-    if home.store().symlink_metadata().is_ok() {
-        let what = format!("{} holds a store already", home.root().display());
-        return Err(Failure::failed(what).hint("restore into a new folder: --home NEW"));
-    }
+    home.begin_restore(&lock)?;
     let restored = fill(file, home, &lock, opener, &protection);
-    if restored.is_err() {
-        let _ = fs::remove_dir_all(home.store());
+    match &restored {
+        Ok(_) => home.end_restore(&lock)?,
+        Err(_) => drop(home.undo_restore(&lock)),
     }
     restored
 }
@@ -142,8 +142,7 @@ fn fill(
 ) -> Result<Restored, Failure> {
     let mut store_key = Zeroizing::new([0; 32]);
     random(store_key.as_mut_slice())?;
-    let mut store = SledStore::open(&home.store(), &StoreKey::new(*store_key))
-        .map_err(|error| Failure::failed(error.to_string()))?;
+    let mut store = SledStore::open(&home.store(), &StoreKey::new(*store_key))?;
     let mut counts = Counts::default();
     let (mut batch, mut batch_bytes) = (Batch::default(), 0);
     let head = read(file, opener, |space, key, value| {
@@ -293,8 +292,7 @@ fn read(
     opener: &mut Opener,
     mut stored: impl FnMut(Space, &[u8], Zeroizing<Vec<u8>>) -> Result<(), Failure>,
 ) -> Result<Head, Failure> {
-    let file = File::open(path)
-        .map_err(|e| Failure::io(format_args!("cannot read {}", path.display()), &e))?;
+    let file = open_named(path)?;
     let what = path.display().to_string();
     let mut items = Items { from: Opened::begin(BufReader::new(file), opener, &what)?, what };
     let Item::Subject(subject) = items.next()? else { return Err(items.out_of_order()) };
@@ -372,21 +370,8 @@ fn clip(name: &str) -> &str {
 }
 
 fn read_config(home: &Home) -> Result<Zeroizing<Vec<u8>>, Failure> {
-    let path = home.config();
-    let text = match fs::read(&path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
-        Err(error) => {
-            return Err(Failure::io(format_args!("cannot read {}", path.display()), &error));
-        }
-    };
-    if text.len() > CONFIG_BYTES_MAX {
-        return Err(Failure::failed(format!(
-            "{} has more than {CONFIG_BYTES_MAX} bytes",
-            path.display()
-        )));
-    }
-    Ok(Zeroizing::new(text))
+    let text = read_whole(&home.config(), CONFIG_BYTES_MAX)?;
+    Ok(Zeroizing::new(text.unwrap_or_default()))
 }
 
 fn store_failure(error: &StoreError) -> Failure {

@@ -121,7 +121,7 @@ Example:
     Revoke {
         /// The device: its name here, its id, or the beginning of it
         device: String,
-        /// Since when what it wrote does not count; all of it, if absent
+        /// Since when what it wrote does not count: a time, a time of day, or so long ago [default: now]
         #[arg(long, value_name = "TIME", value_parser = since)]
         since: Option<String>,
     },
@@ -292,7 +292,7 @@ fn decide(context: &Context, request: Request) -> Result<Outcome, Failure> {
         ("state", state(one)),
     ]) + &terms(one);
     let waits = !one.in_force;
-    let hint = context.home.command(&format!("coalition approve {}", short(&one.proposal)));
+    let hint = format!("tearline coalition approve {}", short(&one.proposal));
     let outcome = Outcome::new(answer.data, text).short_of(Kind::Waits, waits);
     Ok(if waits { outcome.hint(format!("at a desk of another founder: {hint}")) } else { outcome })
 }

@@ -74,7 +74,16 @@ impl Compartment {
                     ("id", opened.compartment.clone()),
                     ("audience", agencies(&opened.agencies)),
                 ]);
-                Ok(Outcome::new(answer.data, text))
+                let mut outcome = Outcome::new(answer.data, text);
+                if !opened.unlinked.is_empty() {
+                    outcome.warnings.push(format!(
+                        "no link to {} now: they hear of it over other members, or when there is a \
+                         link",
+                        agencies(&opened.unlinked)
+                    ));
+                    outcome = outcome.hint("to link to a peer yourself: tearline peer add ADDRESS");
+                }
+                Ok(outcome)
             }
             Self::List => {
                 let answer = context.ask::<Compartments>(Request::CompartmentList(Empty {}))?;
@@ -100,14 +109,23 @@ impl Compartment {
 
 /// Compartments, for people.
 pub(super) fn table(compartments: &[Shown]) -> String {
-    let mut table =
-        Table::new(&["compartment", "name", "audience", "records", "entries", "waiting", "digest"]);
+    let mut table = Table::new(&[
+        "compartment",
+        "name",
+        "audience",
+        "records",
+        "not shown",
+        "entries",
+        "waiting",
+        "digest",
+    ]);
     for compartment in compartments {
         table.row([
             short(&compartment.compartment),
             compartment.name.clone(),
             agencies(&compartment.agencies),
             compartment.records.to_string(),
+            compartment.unshown.to_string(),
             compartment.entries.to_string(),
             compartment.waiting.to_string(),
             short(&compartment.digest),
@@ -142,7 +160,13 @@ fn detail(detail: &CompartmentDetail) -> String {
         ("compartment", summary.name.clone()),
         ("id", summary.compartment.clone()),
         ("audience", agencies(&summary.agencies)),
-        ("records", summary.records.to_string()),
+        (
+            "records",
+            format!(
+                "{}, and {} not shown: quarantined, erased or without a beginning",
+                summary.records, summary.unshown
+            ),
+        ),
         (
             "entries",
             format!(

@@ -1,12 +1,13 @@
 //! What every verb is given: the home, how to speak, and the way to the daemon.
 
-use std::io::{self, IsTerminal as _, Read as _};
+use std::io::{self, BufRead as _, IsTerminal as _, Read as _};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::Flags;
+use super::output::print_stderr;
 use crate::control::{Progress, Request, client};
 use crate::daemon::Start;
 use crate::failure::Failure;
@@ -76,7 +77,32 @@ impl Context {
         }
         Ok(())
     }
+
+    /// Has a person agree to what cannot be undone, unless `yes` says that he does.
+    pub(super) fn confirm(&self, what: &str, yes: bool) -> Result<(), Failure> {
+        if yes {
+            return Ok(());
+        }
+        if self.flags.no_input || !io::stdin().is_terminal() {
+            return Err(Failure::usage(format!("{what}; nothing was changed"))
+                .hint("there is nobody to ask: say it with --yes"));
+        }
+        print_stderr(&format!("{what}.\nGo on? [y/N] "));
+        let mut answer = String::new();
+        io::stdin()
+            .lock()
+            .take(ANSWER_BYTES_MAX)
+            .read_line(&mut answer)
+            .map_err(|e| Failure::io("cannot read the answer", &e))?;
+        match answer.trim() {
+            "y" | "Y" | "yes" => Ok(()),
+            _ => Err(Failure::failed("nothing was changed")),
+        }
+    }
 }
+
+/// Longest answer to a question.
+const ANSWER_BYTES_MAX: u64 = 256;
 
 /// A progress bar on stderr, if that is a terminal.
 struct Bar {

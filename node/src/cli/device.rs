@@ -116,7 +116,20 @@ pub(crate) fn initialise(
     home.create()?;
     let lock = home.lock()?;
     home.refuse_if_initialised()?;
-    if !home.config().exists() {
+    home.refuse_if_half_restored()?;
+    if home.config().exists() {
+        let called = Config::read(home)?.name;
+        // The name of an agency is not the device's: that may be another.
+        if called.is_empty() || agency.is_none() && called != name {
+            let path = home.config().display().to_string();
+            return Err(Failure::usage(format!(
+                "{path} calls this device {called:?}, and the command calls it {name:?}"
+            ))
+            .hint(format!(
+                "nothing was made: write name = {name:?} there, or give its name here"
+            )));
+        }
+    } else {
         write_atomically(&home.config(), Config::template(name).as_bytes())?;
     }
     home.write_keys(&lock, &Identity::generate()?, agency, protection)

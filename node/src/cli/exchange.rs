@@ -15,6 +15,7 @@ use super::render::{Table, bytes, facts};
 use crate::control::reply::{Exported, Imported};
 use crate::control::{self, Request};
 use crate::failure::{Failure, Kind};
+use crate::files::open_named;
 
 /// A format of files.
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -126,7 +127,10 @@ Example:
   tearline export --format geojson --out sightings.geojson kind:sighting
   tearline export --format stix --compartment 'Northern shore' | jq .objects
 
-Without --out the records go to stdout; with --json they stand in the document, as a text.")]
+Without --out the records go to stdout; with --json they stand in the document, as a text.
+
+Exit code 7: exported, but for records that cannot be read because the store is damaged; they are
+named.")]
 pub(super) struct Export {
     /// The format to write
     #[arg(long, value_enum)]
@@ -167,13 +171,14 @@ impl Export {
             "format": data(&control::Format::from(self.format))?,
             "records": done.records,
             "bytes": done.bytes,
+            "unread": data(&done.unread)?,
             "out": self.out.as_ref().map(|_| &path),
             "content": null,
         });
         let Some(scratch) = scratch else {
             let size = bytes(done.bytes);
             let text = format!("{} records, {size}, in {}\n", done.records, path.display());
-            return Ok(Outcome::new(document, text));
+            return Ok(Outcome::new(document, text).without(&done.unread));
         };
         if context.flags.json {
             let content = fs::read_to_string(&path)
@@ -184,13 +189,13 @@ impl Export {
         }
         let mut outcome = Outcome::new(document, String::new());
         outcome.text = Text::File(scratch);
-        Ok(outcome)
+        Ok(outcome.without(&done.unread))
     }
 }
 
 /// The absolute path of a file that can be read.
 fn readable(path: &Path) -> Result<PathBuf, Failure> {
-    crate::exchange::open(path)?;
+    open_named(path)?;
     absolute(path)
 }
 

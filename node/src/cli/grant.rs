@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 
 use super::context::Context;
 use super::device::{device_label, lost_text};
-use super::offline::{by_root, revocation};
+use super::offline::by_root;
 use super::output::Outcome;
 use super::render::{Table, agency, facts, short, standing, time};
 use super::when::since;
@@ -51,8 +51,9 @@ Example:
 
 A desk is ended by its agency's root, whose key file --root names, or by a quorum: `coalition propose
 revoke`. Where the root's machine has no link: `root draft`, `root sign`, `root apply`.
-What the device wrote since that time is quarantined; all from now on, if no time is given. Statements
-have no time: with one given, all that the device granted, opened and sealed is void, and is listed. A device
+What the device wrote since that time is quarantined. Without --since it is ended from now on, and what
+it wrote until now counts; `coalition propose revoke` and `root draft revoke` have the same rule. Statements
+have no time: with --since all that the device granted, opened and sealed is void, and is listed. A device
 that is in other hands is `device lost`: that also begins new keys.")]
     Revoke {
         /// The device: its name here, its id, or the beginning of it
@@ -60,7 +61,7 @@ that is in other hands is `device lost`: that also begins new keys.")]
         /// Only in this compartment
         #[arg(long, value_name = "C")]
         compartment: Option<String>,
-        /// Since when: a time, a time of day, or so long ago
+        /// Since when what it wrote does not count: a time, a time of day, or so long ago [default: now]
         #[arg(long, value_name = "TIME", value_parser = since)]
         since: Option<String>,
         /// By the root of the device's agency, in this key file, which the daemon does not see
@@ -206,7 +207,7 @@ impl Grant {
                 Ok(Outcome::new(answer.data, text + &facts(basis)))
             }
             Self::Revoke { device, since, root: Some(root), .. } => {
-                by_root(context, revocation(device, since), &root)
+                by_root(context, Proposed::Revoke { device, since }, &root)
             }
             Self::Revoke { device, compartment, since, root: None } => {
                 let request = Request::GrantRevoke(GrantRevoke { device, compartment, since });

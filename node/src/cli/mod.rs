@@ -5,6 +5,7 @@
 //! `{"schema":"tearline.VERB/1","data":...}`, and a failure is one document too,
 //! `{"schema":"tearline.error/1","error":...}`. Everything else goes to stderr.
 
+mod anew;
 mod backup;
 mod coalition;
 mod compartment;
@@ -26,6 +27,7 @@ mod run;
 mod search;
 mod secrets;
 mod settings;
+mod stop;
 mod when;
 
 use std::ffi::OsString;
@@ -159,6 +161,7 @@ enum Verb {
     #[command(subcommand)]
     Root(root::Root),
     Run(run::Run),
+    Stop(stop::Stop),
     Status(run::Status),
     Doctor(run::Doctor),
     #[command(subcommand)]
@@ -196,6 +199,7 @@ impl Verb {
             Self::Backup(verb) => verb.name(),
             Self::Root(verb) => verb.name(),
             Self::Run(_) => "run",
+            Self::Stop(_) => "stop",
             Self::Status(_) => "status",
             Self::Doctor(_) => "doctor",
             Self::Config(verb) => verb.name(),
@@ -224,6 +228,7 @@ impl Verb {
             Self::Backup(verb) => verb.run(context),
             Self::Root(verb) => verb.run(context),
             Self::Run(verb) => verb.run(context),
+            Self::Stop(verb) => verb.run(context),
             Self::Status(verb) => verb.run(context),
             Self::Doctor(verb) => verb.run(context),
             Self::Config(verb) => verb.run(context),

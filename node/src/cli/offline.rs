@@ -1,6 +1,5 @@
 //! `root draft`, `sign` and `apply`: what an agency's root does alone, while it stays offline.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
@@ -16,7 +15,7 @@ use super::when::since;
 use crate::control::Request;
 use crate::control::trust::{Proposed, RootApplied, RootApply, RootDraft, Void};
 use crate::failure::{Failure, Kind};
-use crate::files::write_atomically;
+use crate::files::{read_text, write_atomically};
 use crate::home::{Agency, Kept as _};
 use crate::offline::{OFFLINE_TEXT_BYTES_MAX, OfflineError, RootRequest, RootWord, SignError};
 use crate::service::root_key;
@@ -101,7 +100,7 @@ pub(super) struct Apply {
 impl Draft {
     pub(super) fn run(self, context: &Context) -> Result<Outcome, Failure> {
         let (act, out) = match self {
-            Self::Revoke { device, since, out } => (revocation(device, since), out),
+            Self::Revoke { device, since, out } => (Proposed::Revoke { device, since }, out),
             Self::Adopt { entry, out } => (Proposed::Adopt { entry }, out),
             Self::Desk { root, out } => return desk(context, &root, out.as_deref()),
         };
@@ -116,7 +115,7 @@ impl Draft {
 
 impl Sign {
     pub(super) fn run(self, context: &Context) -> Result<Outcome, Failure> {
-        let text = read(&self.draft)?;
+        let text = read_text(&self.draft, OFFLINE_TEXT_BYTES_MAX)?;
         let request = RootRequest::from_text(&text).map_err(|e| unreadable(&self.draft, &e))?;
         let agency = root(context, self.root.as_deref())?;
         let what = describe(&request);
@@ -134,7 +133,7 @@ impl Sign {
 
 impl Apply {
     pub(super) fn run(self, context: &Context) -> Result<Outcome, Failure> {
-        apply(context, read(&self.signed)?, &[])
+        apply(context, read_text(&self.signed, OFFLINE_TEXT_BYTES_MAX)?, &[])
     }
 }
 
@@ -148,15 +147,9 @@ pub(super) fn by_root(context: &Context, act: Proposed, file: &Path) -> Result<O
     apply(context, word.to_text(), &draft.typed.void)
 }
 
-/// What ends a device's standing by its root.
-pub(super) fn revocation(device: String, since: Option<String>) -> Proposed {
-    // An empty time is now.
-    Proposed::Revoke { device, since: Some(since.unwrap_or_default()) }
-}
-
 /// The text of a certificate, as `join` hands it on.
 pub(super) fn certificate(file: &Path) -> Result<String, Failure> {
-    let text = read(file)?;
+    let text = read_text(file, OFFLINE_TEXT_BYTES_MAX)?;
     RootWord::from_text(&text).map_err(|error| unreadable(file, &error))?;
     Ok(text)
 }
@@ -166,11 +159,13 @@ fn apply(context: &Context, word: String, void: &[Void]) -> Result<Outcome, Fail
     let applied = &answer.typed;
     let none = || "none".to_owned();
     let rotated = if applied.rotated.is_empty() { none() } else { applied.rotated.join(", ") };
-    let text = facts([
-        ("statement", applied.statement.clone()),
-        ("says", applied.what.clone()),
-        ("new keys", rotated),
-    ]);
+    let statement = if applied.already {
+        format!("{}; nothing to do, it counts already", applied.statement)
+    } else {
+        applied.statement.clone()
+    };
+    let text =
+        facts([("statement", statement), ("says", applied.what.clone()), ("new keys", rotated)]);
     let mut data = answer.data;
     if let (Some(fields), false) = (data.as_object_mut(), void.is_empty()) {
         fields.insert("void".into(), output::data(&void)?);
@@ -234,14 +229,6 @@ fn handed_over(what: &str, text: &str, out: Option<&Path>) -> Result<String, Fai
     }
     write_atomically(path, text.as_bytes())?;
     Ok(facts([(what, path.display().to_string())]))
-}
-
-fn read(file: &Path) -> Result<String, Failure> {
-    let io = |e| Failure::io(format_args!("cannot read {}", file.display()), &e);
-    if fs::metadata(file).map_err(io)?.len() > OFFLINE_TEXT_BYTES_MAX as u64 {
-        return Err(Failure::usage(format!("{} is too long", file.display())));
-    }
-    fs::read_to_string(file).map_err(io)
 }
 
 fn unreadable(file: &Path, error: &OfflineError) -> Failure {

@@ -2,14 +2,15 @@
 //! the pipe has seen enough; a full disk is a failure.
 
 use std::fs::File;
-use std::io::{self, Write as _};
+use std::io::{self, BufRead, BufReader, IsTerminal as _, Write as _};
 use std::process::ExitCode;
 
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::Flags;
-use super::render::clean;
+use super::render::{clean, escape, scrub};
+use crate::control::reply::{Unread, UnreadRecord};
 use crate::failure::{Failure, Kind};
 use crate::home::ScratchFile;
 
@@ -22,6 +23,8 @@ pub(super) struct Outcome {
     pub(super) text: Text,
     /// What to do next, for people, on stderr.
     pub(super) hints: Vec<String>,
+    /// What is missing or wrong, for people, on stderr.
+    pub(super) warnings: Vec<String>,
     /// Why it is not the whole of what was asked, if it is not: decides the exit code.
     pub(super) short_of: Option<Kind>,
 }
@@ -38,13 +41,35 @@ pub(super) enum Text {
 impl Outcome {
     /// All of what was asked.
     pub(super) const fn new(data: Value, text: String) -> Self {
-        Self { data, text: Text::Lines(text), hints: Vec::new(), short_of: None }
+        let text = Text::Lines(text);
+        Self { data, text, hints: Vec::new(), warnings: Vec::new(), short_of: None }
     }
 
     /// The same, with something to do next.
     pub(super) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hints.push(hint.into());
         self
+    }
+
+    /// The same, with what of it cannot be read: then it is incomplete.
+    pub(super) fn without(mut self, unread: &Unread) -> Self {
+        let Unread { records, more, index_parts } = unread;
+        for UnreadRecord { record, reason } in records {
+            self.warnings.push(format!("record {record} cannot be read: {reason}"));
+        }
+        if *more > 0 {
+            self.warnings.push(format!("{more} further records cannot be read"));
+        }
+        if *index_parts > 0 {
+            self.warnings.push(format!(
+                "{index_parts} parts of the index cannot be read: records are missing here, and \
+                 `tearline export` finds them"
+            ));
+        }
+        if self.warnings.is_empty() {
+            return self;
+        }
+        self.hint(DAMAGED_FIX).short_of(Kind::Incomplete, true)
     }
 
     /// The same, ending with a kind's exit code if the condition holds.
@@ -62,6 +87,10 @@ pub(super) fn data(value: &impl Serialize) -> Result<Value, Failure> {
         .map_err(|error| Failure::bug(format!("cannot encode the answer: {error}")))
 }
 
+/// What to do about a damaged store.
+pub(super) const DAMAGED_FIX: &str = "the store is damaged: export what is needed, stop the daemon, \
+    then `tearline doctor --rebuild`: the peers refill the store";
+
 /// Prints what a verb came to.
 pub(super) fn print_outcome(verb: &str, outcome: Outcome, flags: &Flags) -> ExitCode {
     let code = outcome.short_of.map_or(ExitCode::SUCCESS, ExitCode::from);
@@ -69,13 +98,18 @@ pub(super) fn print_outcome(verb: &str, outcome: Outcome, flags: &Flags) -> Exit
         document(&json!({ "schema": format!("tearline.{verb}/1"), "data": outcome.data }))
     } else {
         match outcome.text {
-            Text::Lines(text) => print_stdout(text.as_bytes()),
+            Text::Lines(text) => print_stdout(scrub(&text).as_bytes()),
             Text::File(file) => copy_to_stdout(&file),
         }
     };
+    if !flags.json {
+        for warning in &outcome.warnings {
+            print_stderr(&format!("warning: {}\n", clean(warning)));
+        }
+    }
     if !flags.quiet && !flags.json {
         for hint in &outcome.hints {
-            print_stderr(&format!("hint: {hint}\n"));
+            print_stderr(&format!("hint: {}\n", clean(hint)));
         }
     }
     finish(printed, code)
@@ -109,13 +143,35 @@ pub(super) fn print_stdout(bytes: &[u8]) -> io::Result<()> {
 }
 
 fn document(document: &Value) -> io::Result<()> {
-    print_stdout(format!("{document}\n").as_bytes())
+    print_stdout(format!("{}\n", escape(&document.to_string())).as_bytes())
 }
 
+/// A terminal is not shown what it would obey; whatever else reads stdout gets the file as it is.
 fn copy_to_stdout(file: &ScratchFile) -> io::Result<()> {
     let mut stdout = io::stdout().lock();
-    io::copy(&mut File::open(file.path())?, &mut stdout)?;
+    let mut file = File::open(file.path())?;
+    if !stdout.is_terminal() {
+        io::copy(&mut file, &mut stdout)?;
+    } else if copy_scrubbed(BufReader::new(file), &mut stdout)? {
+        print_stderr(
+            "hint: what a terminal would obey is shown as \u{fffd}; --out FILE or a pipe gets it as it is\n",
+        );
+    }
     stdout.flush()
+}
+
+/// Copies text line by line without what deceives; whether anything did.
+fn copy_scrubbed(mut from: impl BufRead, to: &mut impl io::Write) -> io::Result<bool> {
+    let mut deceived = false;
+    let mut line = Vec::new();
+    while from.read_until(b'\n', &mut line)? > 0 {
+        let text = String::from_utf8_lossy(&line);
+        let shown = scrub(&text);
+        deceived |= shown != text;
+        to.write_all(shown.as_bytes())?;
+        line.clear();
+    }
+    Ok(deceived)
 }
 
 fn finish(printed: io::Result<()>, code: ExitCode) -> ExitCode {
@@ -125,5 +181,20 @@ fn finish(printed: io::Result<()>, code: ExitCode) -> ExitCode {
             Kind::Failed.into()
         }
         _ => code,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_terminal_gets_no_more_than_text() {
+        let mut shown = Vec::new();
+        let text = "plate,\u{1b}]0;x\u{7}\nna\u{ef}ve,\u{202e}\n";
+        assert!(copy_scrubbed(text.as_bytes(), &mut shown).unwrap());
+        let shown = String::from_utf8(shown).unwrap();
+        assert_eq!(shown, "plate,\u{fffd}]0;x\u{fffd}\nna\u{ef}ve,\u{fffd}\n");
+        assert!(!copy_scrubbed(shown.as_bytes(), &mut Vec::new()).unwrap());
     }
 }

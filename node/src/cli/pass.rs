@@ -178,10 +178,10 @@ impl Pass {
                 let PassRevoked { pass, block, revoked } = &answer.typed;
                 let what = match block {
                     0 => format!("pass {}", short(pass)),
-                    block => format!("pass {} from block {block} on", short(pass)),
+                    block => format!("pass {} from its narrowing {block} on", short(pass)),
                 };
-                let done = if *revoked { "revoked" } else { "was revoked already:" };
-                Ok(Outcome::new(answer.data, format!("{done} {}\n", clean(&what))))
+                let done = if *revoked { "is revoked now" } else { "was revoked already" };
+                Ok(Outcome::new(answer.data, format!("{} {done}\n", clean(&what))))
             }
         }
     }
@@ -209,7 +209,14 @@ impl Mint {
             time(&terms.scope.not_after)
         );
         let text = format!("{}\n", clean(token));
-        Ok(Outcome::new(answer.data, text).hint(hint))
+        let mut outcome = Outcome::new(answer.data, text).hint(hint);
+        if self.label_max == Tlp::Red {
+            outcome.warnings.push(
+                "the pass reaches TLP:RED, which is for named people alone: whoever has it reads that"
+                    .into(),
+            );
+        }
+        Ok(outcome)
     }
 }
 
@@ -217,11 +224,13 @@ impl Narrow {
     fn run(self, context: &Context) -> Result<Outcome, Failure> {
         let now = now();
         let pass = parse(&text(context, self.pass)?)?;
-        let held = pass.scope().compartments;
+        let Scope { compartments: held, label_max: held_label, .. } = pass.scope();
         let mut compartments = BTreeSet::new();
         for name in &self.compartments {
             compartments.insert(named(&held, name)?);
         }
+        // Whoever writes RED may mean that the pass shall reach so far.
+        let idle = self.label_max.filter(|label| *label >= held_label);
         let narrowing = Narrowing {
             right: self.right,
             compartments: some(compartments),
@@ -247,7 +256,14 @@ impl Narrow {
             "scope": data(&ScopeSummary::from(&narrower.scope()))?,
             "blocks": narrower.blocks().len(),
         });
-        let outcome = Outcome::new(document, format!("{}\n", narrower.to_text()));
+        let mut outcome = Outcome::new(document, format!("{}\n", narrower.to_text()));
+        if let Some(label) = idle {
+            outcome.warnings.push(format!(
+                "--label-max TLP:{} limits nothing: the pass reaches up to TLP:{} as before",
+                label.word(),
+                held_label.word()
+            ));
+        }
         Ok(if nothing_left(&narrower.scope()) {
             outcome.hint("nothing is left: this pass allows nothing")
         } else {
@@ -320,7 +336,7 @@ fn inspect(context: &Context, pass: &UnverifiedPass) -> Result<Outcome, Failure>
     ]);
     let mut text = facts(lines);
     for (block, narrowing) in (1..).zip(&narrowings) {
-        text += &format!("narrowed by block {block}: {}\n", clean(&narrowing_text(narrowing)));
+        text += &format!("narrowing {block}: {}\n", clean(&narrowing_text(narrowing)));
     }
     Ok(Outcome::new(document, text))
 }

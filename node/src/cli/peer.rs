@@ -9,7 +9,7 @@ use super::offline;
 use super::output::Outcome;
 use super::render::{Table, agency, bytes, clean, facts, short, standing, time};
 use crate::control::reply::{Invitation, Joined, Peer as Known, PeerState, Peers};
-use crate::control::{self, Empty, PeerAdd, PeerInvite, PeerRemove, Request};
+use crate::control::{self, Empty, PeerAdd, PeerInvite, PeerNamed, Request};
 use crate::failure::Failure;
 use crate::length;
 
@@ -18,7 +18,9 @@ use crate::length;
 #[command(after_help = "\
 Example:
   tearline join tearline-invitation:01ab...
-  tearline join - < invitation.txt       so that the invitation shows in no list of processes")]
+  tearline join - < invitation.txt       so that the invitation shows in no list of processes
+
+Exit code 7: the inviter has not answered yet, and the daemon goes on asking.")]
 pub(super) struct Join {
     /// The invitation's text; - reads it from stdin
     invitation: String,
@@ -26,6 +28,9 @@ pub(super) struct Join {
     /// agency's root
     #[arg(long, value_name = "FILE")]
     certificate: Option<PathBuf>,
+    /// How long to wait for the inviter: a number and s, m, h or d; the daemon goes on asking afterwards
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = wait)]
+    wait: u32,
 }
 
 impl Join {
@@ -39,7 +44,8 @@ impl Join {
             self.invitation
         };
         let certificate = self.certificate.as_deref().map(offline::certificate).transpose()?;
-        let request = Request::Join(control::Join { invitation, certificate });
+        let wait_s = Some(self.wait);
+        let request = Request::Join(control::Join { invitation, certificate, wait_s });
         let answer = context.ask::<Joined>(request)?;
         let joined = &answer.typed;
         let text = facts([
@@ -48,11 +54,16 @@ impl Join {
             ("by", short(&joined.inviter)),
             ("check", joined.check.clone()),
         ]);
-        Ok(Outcome::new(answer.data, text))
+        let outcome = Outcome::new(answer.data, text);
+        Ok(if joined.already {
+            outcome.hint("this device was in already; the invitation was not used")
+        } else {
+            outcome
+        })
     }
 }
 
-/// Invite, add, list and remove peers
+/// Invite, add, list, pause and remove peers
 #[derive(Debug, Subcommand)]
 pub(super) enum Peer {
     /// Make an invitation: into the coalition for an agency, or into this agency for a device
@@ -73,12 +84,19 @@ Hand it over where others do not read it: it works once, for whoever comes first
         #[arg(long, value_name = "MULTIADDR")]
         address: Vec<String>,
     },
-    /// Keep a connection to the peer at an address
+    /// Keep a connection to the peer at an address, or a thin link while there is no connection
     #[command(after_help = "\
 Example:
-  tearline peer add /ip4/203.0.113.9/udp/4001/quic-v1/p2p/12D3KooW...")]
+  tearline peer add /ip4/203.0.113.9/udp/4001/quic-v1/p2p/12D3KooW...
+  tearline peer add 'udp://203.0.113.9:7300/KILO?bind=7300&rate=2400'
+  tearline peer add 'kiss://127.0.0.1:8001/KILO?rate=800'
+  tearline peer add 'kiss:///dev/ttyUSB0/KILO?baud=9600&rate=800'
+
+A thin link is by datagrams (udp://) or over a KISS modem behind TCP or on a serial line (kiss://), to
+a device of the coalition, by its name or id. `rate` is what the line carries, in bit/s (2400); a modem
+takes turns unless `duplex=full` is said. Set it at both ends. A peer has one: another replaces it.")]
     Add {
-        /// A multiaddress that ends in /p2p/PEER
+        /// A multiaddress that ends in /p2p/PEER, or udp://HOST:PORT/DEVICE, or kiss://WHERE/DEVICE
         address: String,
     },
     /// List the peers and how they are
@@ -86,11 +104,28 @@ Example:
 Example:
   tearline peer list")]
     List,
-    /// Forget a peer's addresses and close its connection
+    /// Forget a peer's addresses and close its links; of an address, forget that one alone
     #[command(after_help = "\
 Example:
-  tearline peer remove 3f9a12bc")]
+  tearline peer remove 3f9a12bc
+  tearline peer remove 'udp://203.0.113.9:7300/KILO?bind=7300&rate=2400'")]
     Remove {
+        /// The peer's device id, or the beginning of it, its name, or one of its addresses
+        peer: String,
+    },
+    /// Close a peer's links, and make and take none until `peer resume`, also after a restart
+    #[command(after_help = "\
+Example:
+  tearline peer pause KILO       its thin link sends nothing, not even an answer")]
+    Pause {
+        /// The peer's device id, or the beginning of it, its name, or one of its addresses
+        peer: String,
+    },
+    /// Make and take links to a peer again
+    #[command(after_help = "\
+Example:
+  tearline peer resume KILO")]
+    Resume {
         /// The peer's device id, or the beginning of it, its name, or one of its addresses
         peer: String,
     },
@@ -103,6 +138,8 @@ impl Peer {
             Self::Add { .. } => "peer.add",
             Self::List => "peer.list",
             Self::Remove { .. } => "peer.remove",
+            Self::Pause { .. } => "peer.pause",
+            Self::Resume { .. } => "peer.resume",
         }
     }
 
@@ -122,27 +159,36 @@ impl Peer {
                 Ok(Outcome::new(answer.data, text).hint(hint))
             }
             Self::Add { address } => {
-                let answer = context.ask::<Known>(Request::PeerAdd(PeerAdd { address }))?;
-                let text = format!("added {}\n", clean(&short(&answer.typed.device)));
-                Ok(Outcome::new(answer.data, text))
+                changed(context, Request::PeerAdd(PeerAdd { address }), "added")
             }
             Self::List => {
                 let answer = context.ask::<Peers>(Request::PeerList(Empty {}))?;
-                Ok(Outcome::new(answer.data, table(&answer.typed.peers)))
+                Ok(Outcome::new(answer.data, table(&answer.typed.peers, answer.typed.known)))
             }
             Self::Remove { peer } => {
-                let answer = context.ask::<Known>(Request::PeerRemove(PeerRemove { peer }))?;
-                let text = format!("removed {}\n", clean(&short(&answer.typed.device)));
-                Ok(Outcome::new(answer.data, text))
+                changed(context, Request::PeerRemove(PeerNamed { peer }), "removed")
+            }
+            Self::Pause { peer } => {
+                changed(context, Request::PeerPause(PeerNamed { peer }), "paused")
+            }
+            Self::Resume { peer } => {
+                changed(context, Request::PeerResume(PeerNamed { peer }), "resumed")
             }
         }
     }
 }
 
+/// Asks for a change of one peer, and says that it was done.
+fn changed(context: &Context, request: Request, done: &str) -> Result<Outcome, Failure> {
+    let answer = context.ask::<Known>(request)?;
+    let text = format!("{done} {}\n", clean(&short(&answer.typed.device)));
+    Ok(Outcome::new(answer.data, text))
+}
+
 /// The peers, for people.
-pub(super) fn table(peers: &[Known]) -> String {
+pub(super) fn table(peers: &[Known], known: u64) -> String {
     let mut table = Table::new(&[
-        "peer", "agency", "standing", "state", "missing", "heard", "sent", "received",
+        "peer", "agency", "standing", "by", "state", "missing", "heard", "sent", "received",
     ]);
     for peer in peers {
         let state = match peer.state {
@@ -150,23 +196,38 @@ pub(super) fn table(peers: &[Known]) -> String {
             PeerState::CatchingUp => "catching up",
             PeerState::Waiting => "waiting for link",
             PeerState::Blocked => "blocked",
+            PeerState::Paused => "paused",
         };
-        let state = match &peer.reason {
-            Some(reason) => format!("{state}: {reason}"),
-            None => state.to_owned(),
-        };
+        // On a thin link what counts is what took air time.
+        let thin =
+            peer.thin.as_ref().filter(|_| !matches!(peer.by.as_deref(), Some("quic" | "tcp")));
+        let (sent, received) = thin.map_or((peer.sent_bytes, peer.received_bytes), |thin| {
+            (thin.sent_bytes, thin.received_bytes)
+        });
+        let again = peer.again_ms.map(|ms| format!("again in {} s", ms.div_ceil(1_000)));
+        let why = [peer.reason.clone(), again].into_iter().flatten().collect::<Vec<_>>().join(", ");
+        let state = if why.is_empty() { state.to_owned() } else { format!("{state}: {why}") };
         table.row([
             short(&peer.device),
             peer.agency.as_ref().map(agency).unwrap_or_default(),
             standing(&peer.standing),
+            peer.by.clone().unwrap_or_default(),
             state,
             peer.missing.map_or("?".into(), |missing| missing.to_string()),
             peer.last_heard.as_deref().map_or("never".into(), time),
-            bytes(peer.sent_bytes),
-            bytes(peer.received_bytes),
+            bytes(sent),
+            bytes(received),
         ]);
     }
-    table.text("no peers yet: invite one with `tearline peer invite`")
+    match known {
+        0 => table.text("no peers yet: invite one with `tearline peer invite`"),
+        1 => {
+            table.text("no links now: 1 other device is in the coalition (`tearline device list`)")
+        }
+        known => table.text(&format!(
+            "no links now: {known} other devices are in the coalition (`tearline device list`)"
+        )),
+    }
 }
 
 /// Reads how long an invitation works.
@@ -174,6 +235,13 @@ fn seconds(text: &str) -> Result<u64, String> {
     length::read(text, EXPIRES_S_MAX)
 }
 
+/// Reads how long a join waits.
+fn wait(text: &str) -> Result<u32, String> {
+    length::read(text, WAIT_S_MAX).map(|seconds| seconds as u32)
+}
+
+/// Longest time that a join waits.
+const WAIT_S_MAX: u64 = length::DAY_S;
 /// Longest life of an invitation.
 const EXPIRES_S_MAX: u64 = 30 * 86_400;
 /// Longest text of an invitation.

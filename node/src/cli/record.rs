@@ -1,8 +1,6 @@
 //! `record`: write, read and correct records.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use clap::builder::PossibleValuesParser;
@@ -22,6 +20,7 @@ use crate::control::{
     RecordEdit, RecordHistory, RecordList, RecordNew, RecordResolve, RecordShow, Request,
 };
 use crate::failure::{Failure, Kind};
+use crate::files::read_text;
 
 /// Write, show, correct and list records
 #[derive(Debug, Subcommand)]
@@ -43,8 +42,8 @@ Example:
         /// Only of this compartment
         #[arg(long, value_name = "C")]
         compartment: Option<String>,
-        /// Only of this kind
-        #[arg(long, value_parser = kinds(), hide_possible_values = true)]
+        /// Only of this kind, or of this type of imported objects, as the list shows it
+        #[arg(long)]
         kind: Option<String>,
         #[command(flatten)]
         page: Page,
@@ -247,7 +246,11 @@ fn receipts(context: &Context, record: String) -> Result<Outcome, Failure> {
     }
     let open: usize = answer.typed.statements.iter().map(|statement| statement.open).sum();
     let text = table.text("nothing was asked about this record");
-    Ok(Outcome::new(answer.data, text).short_of(Kind::Incomplete, open > 0))
+    let outcome = Outcome::new(answer.data, text).short_of(Kind::Incomplete, open > 0);
+    if open == 0 {
+        return Ok(outcome);
+    }
+    Ok(outcome.hint(format!("{open} have not done yet what was asked: look again later")))
 }
 
 /// A page of a list.
@@ -402,7 +405,7 @@ pub(super) fn paged(data: Value, rows: &Rows, none: &str) -> Outcome {
             &notes(&row.flags, row.erasure_due.as_deref()),
         ]);
     }
-    let outcome = Outcome::new(data, table.text(none));
+    let outcome = Outcome::new(data, table.text(none)).without(&rows.unread);
     match &rows.next {
         Some(next) => outcome.hint(format!("there is more: --after {}", clean(next))),
         None => outcome,
@@ -508,19 +511,10 @@ fn once_each(set: Vec<(String, String)>) -> Result<BTreeMap<String, String>, Fai
 
 fn read_fields(context: &Context, path: &Path) -> Result<Map<String, Value>, Failure> {
     let bytes = if path == Path::new("-") {
-        context.stdin(FIELDS_BYTES_MAX)?
+        context.stdin(FIELDS_BYTES_MAX as u64)?
     } else {
-        let mut bytes = Vec::new();
-        File::open(path)
-            .and_then(|file| file.take(FIELDS_BYTES_MAX + 1).read_to_end(&mut bytes))
-            .map_err(|e| Failure::io(format_args!("cannot read {}", path.display()), &e))?;
-        bytes
+        read_text(path, FIELDS_BYTES_MAX)?.into_bytes()
     };
-    if bytes.len() as u64 > FIELDS_BYTES_MAX {
-        return Err(Failure::usage(format!(
-            "a record's file has at most {FIELDS_BYTES_MAX} bytes"
-        )));
-    }
     serde_json::from_slice(&bytes).map_err(|error| {
         Failure::failed(format!("{} holds no JSON object: {error}", path.display()))
     })
@@ -530,7 +524,7 @@ fn read_fields(context: &Context, path: &Path) -> Result<Map<String, Value>, Fai
 pub(super) const CLASSES: [&str; 4] = ["flash", "immediate", "priority", "routine"];
 
 /// Largest file of a record's fields. One change holds at most 64 KiB; JSON may take more.
-const FIELDS_BYTES_MAX: u64 = 256 * 1024;
+const FIELDS_BYTES_MAX: usize = 256 * 1024;
 
 #[cfg(test)]
 mod tests {

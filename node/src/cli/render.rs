@@ -1,6 +1,8 @@
 //! Text for people: tables whose columns line up, ids cut to what one can read aloud, and nothing
 //! that a terminal would obey: what comes from records was written by others.
 
+use std::io::{self, IsTerminal as _};
+
 use serde_json::Value;
 use unicode_width::UnicodeWidthStr as _;
 
@@ -29,27 +31,37 @@ impl Table {
         self
     }
 
-    /// Adds a row. Each cell is cleaned and cut to a readable width.
+    /// Adds a row. Each cell is cleaned.
     pub fn row<S: AsRef<str>>(&mut self, cells: impl IntoIterator<Item = S>) {
-        let mut cells: Vec<String> = cells.into_iter().map(|cell| clean(cell.as_ref())).collect();
-        let cut_to = cells.len().saturating_sub(usize::from(self.whole_ends));
-        cells.iter_mut().take(cut_to).for_each(|cell| *cell = cut(cell));
-        self.rows.push(cells);
+        self.rows.push(cells.into_iter().map(|cell| clean(cell.as_ref())).collect());
     }
 
-    /// The lines; `none` if there is no row.
+    /// The lines; `none` if there is no row. Where stdout is a terminal, each cell is cut to a readable
+    /// width; whatever else reads it gets all of it.
     #[must_use]
     pub fn text(&self, none: &str) -> String {
+        self.lines(none, io::stdout().is_terminal())
+    }
+
+    fn lines(&self, none: &str, cuts: bool) -> String {
         if self.rows.len() <= 1 {
             return format!("{none}\n");
         }
-        let columns = self.rows.iter().map(Vec::len).max().unwrap_or_default();
+        let shown = |row: &Vec<String>| {
+            let mut row = row.clone();
+            let cut_to = row.len().saturating_sub(usize::from(self.whole_ends));
+            let cut_to = if cuts { cut_to } else { 0 };
+            row.iter_mut().take(cut_to).for_each(|cell| *cell = cut(cell));
+            row
+        };
+        let rows: Vec<Vec<String>> = self.rows.iter().map(shown).collect();
+        let columns = rows.iter().map(Vec::len).max().unwrap_or_default();
         let widths: Vec<usize> = (0..columns)
-            .map(|i| self.rows.iter().filter_map(|row| row.get(i)).map(|c| c.width()).max())
+            .map(|i| rows.iter().filter_map(|row| row.get(i)).map(|c| c.width()).max())
             .map(Option::unwrap_or_default)
             .collect();
         let mut text = String::new();
-        for row in &self.rows {
+        for row in &rows {
             let mut line = String::new();
             for (cell, width) in row.iter().zip(&widths) {
                 line += cell;
@@ -73,19 +85,59 @@ pub fn facts<'a>(facts: impl IntoIterator<Item = (&'a str, String)>) -> String {
     })
 }
 
-/// Text without what a terminal acts on: control characters and changes of direction become
-/// U+FFFD, line ends and tabs a blank.
+/// Text of one line without what deceives: that becomes U+FFFD, line ends and tabs a blank.
 #[must_use]
 pub fn clean(text: &str) -> String {
-    text.chars()
-        .map(|c| match c {
-            '\n' | '\r' | '\t' | '\u{2028}' | '\u{2029}' => ' ',
-            c if c.is_control() => '\u{fffd}',
-            '\u{200e}' | '\u{200f}' | '\u{061c}' => '\u{fffd}',
-            '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => '\u{fffd}',
-            c => c,
-        })
-        .collect()
+    let blank = |c| matches!(c, '\n' | '\r' | '\t' | '\u{2028}' | '\u{2029}');
+    text.chars().map(|c| if blank(c) { ' ' } else { scrubbed(c) }).collect()
+}
+
+/// Text of lines without what deceives: all but their ends and tabs becomes U+FFFD.
+#[must_use]
+pub fn scrub(text: &str) -> String {
+    text.chars().map(|c| if matches!(c, '\n' | '\t') { c } else { scrubbed(c) }).collect()
+}
+
+/// JSON text of the same value, in which all that deceives is written as an escape.
+#[must_use]
+pub fn escape(json: &str) -> String {
+    let mut escaped = String::with_capacity(json.len());
+    for c in json.chars() {
+        if deceives(c) {
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                escaped += &format!("\\u{unit:04x}");
+            }
+        } else {
+            escaped.push(c);
+        }
+    }
+    escaped
+}
+
+fn scrubbed(c: char) -> char {
+    if deceives(c) { '\u{fffd}' } else { c }
+}
+
+/// Whether a terminal would obey a character, or show other text than there is: control characters, line
+/// and paragraph separators, controls of direction (Unicode Standard Annex 9, section 2), and what has no
+/// width and no meaning to a reader (soft hyphen, zero-width space, word joiner and the invisible operators
+/// after it, byte order mark, annotations, tags). The zero-width joiner and non-joiner stay: scripts need them.
+fn deceives(c: char) -> bool {
+    c.is_control()
+        || matches!(
+            c,
+            '\u{ad}'
+                | '\u{200b}'
+                | '\u{200e}'
+                | '\u{200f}'
+                | '\u{061c}'
+                | '\u{2028}'..='\u{202e}'
+                | '\u{2060}'..='\u{2064}'
+                | '\u{2066}'..='\u{2069}'
+                | '\u{feff}'
+                | '\u{fff9}'..='\u{fffb}'
+                | '\u{e0000}'..='\u{e007f}'
+        )
 }
 
 /// The first eight digits of an id.
@@ -190,6 +242,28 @@ mod tests {
         table.row(["x\ny\u{7}"]);
         assert_eq!(table.text(""), "A\nx y\u{fffd}\n");
         assert_eq!(facts([("k\n", "v\u{0}".to_owned())]), "k   v\u{fffd}\n");
+        assert_eq!(scrub("a\tb\r\n\u{1b}c\u{200b}"), "a\tb\u{fffd}\n\u{fffd}c\u{fffd}");
+        for hidden in
+            ['\u{ad}', '\u{200b}', '\u{2060}', '\u{feff}', '\u{e0041}', '\u{7f}', '\u{2067}']
+        {
+            assert_eq!(clean(&format!("a{hidden}b")), "a\u{fffd}b", "{hidden:?}");
+        }
+        let persian = "\u{645}\u{6cc}\u{200c}\u{62e}\u{648}\u{627}\u{647}\u{645}";
+        let family = "\u{1f468}\u{200d}\u{1f469}";
+        for whole in [persian, family, "c\u{f4}te", "\u{754c}"] {
+            assert_eq!(clean(whole), whole);
+            assert_eq!(escape(whole), whole);
+        }
+    }
+
+    #[test]
+    fn json_says_the_same_without_what_deceives() {
+        let text: String = ('\0'..='\u{2fff}').chain('\u{e0000}'..='\u{e007f}').collect();
+        let value = Value::from(text);
+        let escaped = escape(&value.to_string());
+        assert!(!escaped.contains(deceives), "{}", escaped.escape_unicode());
+        assert_eq!(serde_json::from_str::<Value>(&escaped).unwrap(), value);
+        assert_eq!(escape("\"\u{9b}\u{202e}\u{e0041}\""), r#""\u009b\u202e\udb40\udc41""#);
     }
 
     #[test]
@@ -201,8 +275,9 @@ mod tests {
         assert!(cut(&"界".repeat(CELL_COLUMNS_MAX)).width() <= CELL_COLUMNS_MAX);
         let mut table = Table::new(&["place", "reason"]).with_whole_ends();
         table.row(["x".repeat(CELL_COLUMNS_MAX + 1), "x".repeat(CELL_COLUMNS_MAX) + "xy"]);
-        let text = table.text("");
+        let text = table.lines("", true);
         assert!(text.contains("…  ") && text.ends_with("xy\n"), "{text}");
+        assert!(!table.lines("", false).contains('…'));
     }
 
     #[test]

@@ -1,7 +1,6 @@
 //! `root`: recovery shares of the agency's root, which act on the home folder alone; and what the root
 //! does by itself.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
@@ -13,7 +12,7 @@ use super::offline::{Apply, Draft, Sign};
 use super::output::Outcome;
 use super::render::facts;
 use crate::failure::{Failure, Kind};
-use crate::files::{create_private, write_atomically};
+use crate::files::{create_private, read_text, write_atomically};
 use crate::home::Agency;
 use crate::shares::{Fingerprint, Share, join, split};
 
@@ -152,15 +151,10 @@ fn fingerprint(agency: &Agency) -> String {
 }
 
 fn read(file: &Path) -> Result<Share, Failure> {
-    let io = |e| Failure::io(format_args!("cannot read {}", file.display()), &e);
-    let bytes = fs::metadata(file).map_err(io)?.len();
-    if bytes > SHARE_FILE_BYTES_MAX {
-        return Err(Failure::usage(format!("{} is too long for a share", file.display())));
-    }
-    let text = Zeroizing::new(fs::read_to_string(file).map_err(io)?);
+    let text = Zeroizing::new(read_text(file, SHARE_FILE_BYTES_MAX)?);
     Share::from_text(&text)
         .map_err(|error| Failure::new(Kind::Integrity, format!("{}: {error}", file.display())))
 }
 
 /// Longest file with a share: its lines, and what somebody may have written around them.
-const SHARE_FILE_BYTES_MAX: u64 = 64 * 1024;
+const SHARE_FILE_BYTES_MAX: usize = 64 * 1024;

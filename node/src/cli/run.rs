@@ -1,10 +1,13 @@
 //! `run`, `status` and `doctor`: the daemon, and how it is.
 
+use std::path::PathBuf;
+
 use clap::Args;
 use serde_json::json;
 
+use super::anew::Anew;
 use super::context::Context;
-use super::output::{Outcome, data};
+use super::output::{DAMAGED_FIX, Outcome, data};
 use super::render::{Table, agency, bytes, clean, facts, short, time};
 use super::{compartment, keys, peer};
 use crate::config::Config;
@@ -78,10 +81,12 @@ impl Status {
             ("store", bytes(status.store_bytes)),
         ]);
         let ended = status.ended.as_ref().map(|end| format!("{}\n\n", clean(&end.to_string())));
+        let damage = status.damage.as_ref().map(|what| format!("DAMAGE: {}\n\n", clean(what)));
         let mut text = format!(
-            "{}{head}\n{}\n{}",
+            "{}{}{head}\n{}\n{}",
+            damage.unwrap_or_default(),
             ended.unwrap_or_default(),
-            peer::table(&status.peers),
+            peer::table(&status.peers, status.known),
             compartment::table(&status.compartments)
         );
         if !status.forks.is_empty() {
@@ -90,6 +95,9 @@ impl Status {
         let mut outcome = Outcome::new(answer.data, text);
         if let Some(end) = &status.ended {
             outcome = outcome.hint(end.fix.clone());
+        }
+        if status.damage.is_some() {
+            outcome = outcome.hint(DAMAGED_FIX);
         }
         if let Some(why) = &status.store_failure {
             outcome = outcome.hint(format!(
@@ -130,22 +138,18 @@ fn forks(forks: &[Fork]) -> String {
 #[command(after_help = "\
 Example:
   tearline doctor
+  tearline doctor --rebuild        looks first, and asks
 
 Exit code 1 when a check fails.")]
 pub(super) struct Doctor {
-    /// Move a damaged store aside and begin with an empty one, which the peers refill
-    ///
-    /// What was never sent to a peer is then in the old store alone. The device begins a new
-    /// incarnation, so that it forks none of its logs, and comes back with an invitation of any
-    /// member: `tearline peer invite` there, `tearline join` here.
-    #[arg(long)]
-    rebuild: bool,
+    #[command(flatten)]
+    act: Anew,
 }
 
 impl Doctor {
     pub(super) fn run(self, context: &Context) -> Result<Outcome, Failure> {
-        if self.rebuild {
-            return rebuild(context);
+        if let Some(done) = self.act.run(context) {
+            return done;
         }
         let (mut checks, store_key) = check_home(context)?;
         match context.ask::<Report>(Request::Doctor(Empty {})) {
@@ -178,21 +182,6 @@ impl Doctor {
         outcome.hints = fixes;
         Ok(outcome.short_of(Kind::Failed, fails))
     }
-}
-
-fn rebuild(context: &Context) -> Result<Outcome, Failure> {
-    let home = &context.home;
-    home.check_root()?;
-    let lock = home.lock()?;
-    let aside = home.rebuild(&lock, &mut context.opener())?;
-    let shown = aside.map_or("there was none".into(), |aside| aside.display().to_string());
-    let outcome = Outcome::new(
-        serde_json::json!({ "old_store": shown }),
-        facts([("old store", shown.clone())]),
-    );
-    Ok(outcome
-        .hint(format!("start the daemon: {}", home.command("run")))
-        .hint(format!("then come back in: {}", home.command("join INVITATION"))))
 }
 
 /// The checks that need no daemon. Fails when what was given to open the secrets is wrong.
@@ -230,11 +219,30 @@ fn check_home(context: &Context) -> Result<(Vec<Check>, Option<StoreKey>), Failu
         Ok(_) => pass("settings", "valid"),
         Err(failure) => failed("settings", failure),
     });
+    match home.old_stores() {
+        Ok(folders) => checks.extend(old_stores(home, &folders)),
+        Err(failure) => checks.push(failed("old stores", failure)),
+    }
     checks.push(match home.socket() {
         Ok(path) => pass("control socket", &path.display().to_string()),
         Err(failure) => failed("control socket", failure),
     });
     Ok((checks, store_key))
+}
+
+/// What is said of stores that were moved aside, if there are any.
+fn old_stores(home: &Home, folders: &[PathBuf]) -> Option<Check> {
+    let names = folders.iter().filter_map(|folder| folder.file_name());
+    let names: Vec<_> = names.map(|name| name.to_string_lossy()).collect();
+    (!names.is_empty()).then(|| Check {
+        name: "old stores".into(),
+        status: CheckStatus::Warn,
+        message: format!("out of reach of every erasure: {}", names.join(", ")),
+        fix: Some(format!(
+            "when nothing of them is missing any more: {}",
+            home.command("doctor --destroy-old-stores")
+        )),
+    })
 }
 
 /// What a daemon of this home would lack to write, if anything.

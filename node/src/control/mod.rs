@@ -144,12 +144,25 @@ pub enum Request {
     #[serde(rename = "peer.list")]
     PeerList(Empty),
 
-    /// Forgets a peer's addresses and closes its connection. Its rights stay: they are the
-    /// coalition's to revoke.
+    /// Forgets a peer's addresses and closes its links; of an address, forgets that one alone. Its
+    /// rights stay: they are the coalition's to revoke.
     ///
     /// -> [`reply::Peer`], as it was.
     #[serde(rename = "peer.remove")]
-    PeerRemove(PeerRemove),
+    PeerRemove(PeerNamed),
+
+    /// Closes a peer's links, and makes and takes none until [`Request::PeerResume`], also after a
+    /// restart.
+    ///
+    /// -> [`reply::Peer`]
+    #[serde(rename = "peer.pause")]
+    PeerPause(PeerNamed),
+
+    /// Ends what [`Request::PeerPause`] began.
+    ///
+    /// -> [`reply::Peer`]
+    #[serde(rename = "peer.resume")]
+    PeerResume(PeerNamed),
 
     /// Founds a coalition with this agency as its first member and opens this agency's home
     /// compartment. Fails with `Failed` when this device belongs to a coalition or has no agency
@@ -398,6 +411,8 @@ impl Request {
             Self::PeerAdd(_) => "peer.add",
             Self::PeerList(_) => "peer.list",
             Self::PeerRemove(_) => "peer.remove",
+            Self::PeerPause(_) => "peer.pause",
+            Self::PeerResume(_) => "peer.resume",
             Self::CoalitionCreate(_) => "coalition.create",
             Self::CoalitionShow(_) => "coalition.show",
             Self::CompartmentOpen(_) => "compartment.open",
@@ -455,6 +470,9 @@ pub struct Join {
     /// The certificate by which the agency's root made this device a desk, where the root is not here.
     #[serde(default)]
     pub certificate: Option<String>,
+    /// How long to wait for the inviter's answer, in seconds.
+    #[serde(default)]
+    pub wait_s: Option<u32>,
 }
 
 /// Arguments of [`Request::PeerInvite`].
@@ -482,14 +500,15 @@ pub struct PeerInvite {
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct PeerAdd {
-    /// A multiaddress that ends in `/p2p/PEER`.
+    /// A multiaddress that ends in `/p2p/PEER`; or a thin link,
+    /// `udp://HOST:PORT/DEVICE?rate=2400` or `kiss://...`, in place of the one that there was.
     pub address: String,
 }
 
-/// Arguments of [`Request::PeerRemove`].
+/// A peer. Arguments of [`Request::PeerRemove`], [`Request::PeerPause`] and [`Request::PeerResume`].
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
-pub struct PeerRemove {
+pub struct PeerNamed {
     /// The peer: device id, prefix or name; or one of its addresses.
     pub peer: String,
 }

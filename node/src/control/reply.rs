@@ -40,12 +40,16 @@ Status {
     addresses: Vec<String>,
     /// Its peers, connected or not, those whose standing has ended last.
     peers: Vec<Peer>,
+    /// How many other devices have a standing in the coalition, linked or not.
+    known: u64,
     /// The compartments that this device can read.
     compartments: Vec<Compartment>,
     /// Bytes of the store on disk.
     store_bytes: u64,
     /// Why the store takes nothing more; null while it works.
     store_failure: Option<String>,
+    /// What of the store was found not to be what was written since the daemon started; null if nothing was.
+    damage: Option<String>,
     /// What is not written and not taken because the disk is nearly full; null while there is room.
     shortage: Option<String>,
     /// The logs that were proven to have two histories, this device's first.
@@ -161,7 +165,8 @@ CoalitionRef {
 });
 
 shape!(
-/// A peer: an item of `status` and `peer list`; the answer of `peer add` and `peer remove`.
+/// A peer: an item of `status` and `peer list`; the answer of `peer add`, `remove`, `pause` and
+/// `resume`.
 Peer {
     /// Its device id.
     device: String,
@@ -171,10 +176,17 @@ Peer {
     standing: Standing,
     /// Where it is dialled. Empty for one that dials us.
     addresses: Vec<String>,
+    /// Its thin link; null if none is set.
+    thin: Option<ThinLink>,
     /// How it is now.
     state: PeerState,
+    /// What carries the link to it: "quic", "tcp"; of a thin link "udp", "kiss" or "serial"; null while
+    /// there is none.
+    by: Option<String>,
     /// Why it is so, where that says something: "connection refused".
     reason: Option<String>,
+    /// When it is tried again, in ms from now; null if that is not known, or never.
+    again_ms: Option<u64>,
     /// When it was last heard; null if never.
     last_heard: Option<String>,
     /// Entries that it announced and that have not arrived; null until it is known.
@@ -183,6 +195,21 @@ Peer {
     sent_bytes: u64,
     /// Bytes received from it since the daemon started.
     received_bytes: u64,
+});
+
+shape!(
+/// A thin link: it is up only while the peer has no other link.
+ThinLink {
+    /// Where, as it is written down.
+    address: String,
+    /// Bytes of link frames sent since the daemon started: what took air time.
+    sent_bytes: u64,
+    /// Bytes of link frames received from the peer since then.
+    received_bytes: u64,
+    /// Bytes of content that came more than once.
+    repeated_bytes: u64,
+    /// Link frames that came and were not taken: of others, damaged, or repeated by the line.
+    refused_frames: u64,
 });
 
 /// How a peer is.
@@ -198,6 +225,8 @@ pub enum PeerState {
     Waiting,
     /// Refused: it broke the protocol or holds no right here.
     Blocked,
+    /// No link to it is wanted until `peer resume`.
+    Paused,
 }
 
 shape!(
@@ -213,8 +242,10 @@ Compartment {
     digest: String,
     /// Entries held, signed and chained.
     entries: u64,
-    /// Records that can be read.
+    /// Records that are shown: those of `record list`.
     records: u64,
+    /// Records held of which nothing is shown: quarantined, erased, or without their beginning.
+    unshown: u64,
     /// Entries held that wait for keys which this device is to have.
     waiting: u64,
     /// Entries held that were sealed before this device came, and stay closed to it: no fault.
@@ -269,6 +300,8 @@ Joined {
     inviter: String,
     /// The spoken check: the inviter's `device list` shows the same digits.
     check: String,
+    /// Whether this device was in before, and the invitation was not used.
+    already: bool,
 });
 
 shape!(
@@ -292,6 +325,8 @@ shape!(
 Peers {
     /// The peers.
     peers: Vec<Peer>,
+    /// How many other devices have a standing in the coalition, linked or not.
+    known: u64,
 });
 
 shape!(
@@ -335,6 +370,9 @@ Opened {
     name: String,
     /// Its audience.
     agencies: Vec<AgencyRef>,
+    /// Those of them, but for our own, that no device is linked of now: they hear of it by way of others,
+    /// or once they are.
+    unlinked: Vec<AgencyRef>,
     /// Whether it was opened now. False: it was there.
     opened: bool,
 });
@@ -472,6 +510,28 @@ Rows {
     records: Vec<Row>,
     /// Where the next page begins; null after the last.
     next: Option<String>,
+    /// What is missing on this page.
+    unread: Unread,
+});
+
+shape!(
+/// What is missing because the store is damaged.
+Unread {
+    /// Records that cannot be read.
+    records: Vec<UnreadRecord>,
+    /// How many there are beside those.
+    more: u64,
+    /// Parts of the index that cannot be read; their records are not in the list, and in an export are.
+    index_parts: u64,
+});
+
+shape!(
+/// A record that cannot be read.
+UnreadRecord {
+    /// Its id.
+    record: String,
+    /// What is wrong.
+    reason: String,
 });
 
 shape!(
@@ -493,7 +553,7 @@ Row {
     compartment_name: String,
     /// The agency it is from.
     originator: AgencyRef,
-    /// When it arrived or last changed here.
+    /// When it came here first.
     received: String,
     /// As in [`Record::flags`], of which a list does not know "held-back".
     flags: Vec<String>,
@@ -581,6 +641,8 @@ Exported {
     records: u64,
     /// Bytes written.
     bytes: u64,
+    /// What is missing.
+    unread: Unread,
 });
 
 shape!(

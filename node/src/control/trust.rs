@@ -51,7 +51,7 @@ pub enum Proposed {
     Revoke {
         /// Which.
         device: String,
-        /// From when on what it wrote does not count; all of it, if absent.
+        /// From when on what it wrote does not count; from now on, if absent.
         since: Option<String>,
     },
     /// Entries that are quarantined count, up to this one of its log.
@@ -217,6 +217,8 @@ shapes! {
         what: String,
         /// Compartments that have new keys because of it.
         rotated: Vec<String>,
+        /// It was written down before, and counts: nothing was done.
+        already: bool,
     }
 
     /// Statements of a device that stop to count with its standing.

@@ -14,8 +14,10 @@ use tearline_crdt::record::kind::Kind;
 use tearline_crdt::time::WallTime;
 
 use super::number::is_exact;
+use super::quotes::{Watch, Watched};
 use super::{
-    Bounded, Draft, Item, OBJECT_TEXT_BYTES_MAX, Problem, ReadError, Sink, unfit, without_mark,
+    Bounded, Draft, Item, OBJECT_TEXT_BYTES_MAX, Problem, ReadError, Sink, clip, unfit,
+    without_mark,
 };
 
 /// How rows become records.
@@ -100,20 +102,31 @@ impl Mapping {
     }
 }
 
+/// Most columns of a table that are named where one is missing.
+const COLUMNS_NAMED_MAX: usize = 20;
+
 /// Reads all rows. They are numbered as a spreadsheet does it: the header is row 1.
 pub fn read(file: impl Read, mapping: &Mapping, sink: &mut Sink<'_>) -> Result<(), ReadError> {
     let kind = mapping.kind()?;
     let left = Cell::new(OBJECT_TEXT_BYTES_MAX);
-    let mut table = csv::ReaderBuilder::new()
-        .delimiter(mapping.delimiter as u8)
-        .from_reader(Bounded { file: without_mark(file)?, left: &left });
-    let header = table.byte_headers().map_err(unreadable)?.clone();
-    let columns = columns(&header, mapping)?;
+    let (delimiter, watch) = (mapping.delimiter as u8, Watch::default());
+    let file = Watched { file: without_mark(file)?, delimiter, watch: &watch };
+    let mut table =
+        csv::ReaderBuilder::new().delimiter(delimiter).from_reader(Bounded { file, left: &left });
+    let header = table.byte_headers().cloned();
+    if let Some(error) = open_quote(1, &watch, &header) {
+        return Err(error);
+    }
+    let columns = columns(&header.map_err(unreadable)?, mapping)?;
     let mut record = csv::ByteRecord::new();
     for number in 2_u64.. {
         left.set(OBJECT_TEXT_BYTES_MAX);
         let place = format!("row {number}");
-        let item = match table.read_byte_record(&mut record) {
+        let read = table.read_byte_record(&mut record);
+        if let Some(error) = open_quote(number, &watch, &read) {
+            return Err(error);
+        }
+        let item = match read {
             Ok(false) => break,
             Ok(true) => row(kind, mapping, &columns, &record, place),
             Err(error) => match error.kind() {
@@ -129,6 +142,23 @@ pub fn read(file: impl Read, mapping: &Mapping, sink: &mut Sink<'_>) -> Result<(
         }
     }
     Ok(())
+}
+
+/// The quote that was open where the parser came to the end of the file, or gave up.
+fn open_quote<T>(row: u64, watch: &Watch, read: &csv::Result<T>) -> Option<ReadError> {
+    if let Some(line) = watch.open_at_end() {
+        let unread = match watch.lines().saturating_sub(line) {
+            0 => "that row was not read".into(),
+            lines => format!("that row and the {lines} lines after line {line} were not read"),
+        };
+        return Some(ReadError::OpenQuote { row, line, unread });
+    }
+    let line = watch.open().filter(|_| read.as_ref().is_err_and(csv::Error::is_io_error))?;
+    let unread = format!(
+        "that row and all after it were not read, and {OBJECT_TEXT_BYTES_MAX} bytes of it have no \
+         other quote"
+    );
+    Some(ReadError::OpenQuote { row, line, unread })
 }
 
 fn unreadable(error: csv::Error) -> ReadError {
@@ -165,10 +195,15 @@ fn columns(
                     String::from_utf8_lossy(name)
                 )));
             }
-            let known: Vec<&str> = names.keys().map(String::as_str).collect();
+            let first: Vec<String> =
+                names.keys().take(COLUMNS_NAMED_MAX).map(|name| clip(name)).collect();
+            let more = match names.len().saturating_sub(COLUMNS_NAMED_MAX) {
+                0 => String::new(),
+                more => format!(", and {more} more"),
+            };
             return Err(ReadError::Columns(format!(
-                "{property} asks for the column {column:?}; the table has {}",
-                known.join(", ")
+                "{property} asks for the column {column:?}; the table has {}{more}",
+                first.join(", ")
             )));
         };
         if doubled.contains(column) {
@@ -477,7 +512,11 @@ mod tests {
         let endless = b"Remark,Lat,N\n\"".chain(std::io::repeat(b'x'));
         let mapping = Mapping::parse(MAPPING).unwrap();
         let outcome = read(endless, &mapping, &mut |item| panic!("{item:?}"));
-        assert!(outcome.unwrap_err().to_string().contains("a quote or bracket may be missing"));
+        let said = outcome.unwrap_err().to_string();
+        assert!(
+            said.contains("row 2, at line 2, does not close: that row and all after it"),
+            "{said}"
+        );
     }
 
     #[test]

@@ -7,23 +7,21 @@ pub mod csv;
 pub mod geojson;
 mod json;
 mod number;
+mod quotes;
 pub mod stix;
 #[cfg(test)]
 mod tests;
 mod utf8;
 
 use std::cell::Cell;
-use std::fs::{self, File};
 use std::io::{self, Read};
 use std::ops::ControlFlow;
-use std::path::Path;
 
 use serde_json::{Map, Value};
 
 use tearline_crdt::bounds::RECORD_DEPTH_MAX;
 use tearline_crdt::record::kind::Kind;
 
-use crate::failure::Failure;
 pub use utf8::NotUtf8;
 
 /// An object that can become a record.
@@ -60,22 +58,6 @@ pub enum Item {
 /// Takes items until it breaks.
 pub type Sink<'a> = dyn FnMut(Item) -> ControlFlow<()> + 'a;
 
-/// Opens a file to be read to its end. A pipe or a device is refused: it may never end, and opening
-/// it may wait for ever.
-pub fn open(path: &Path) -> Result<File, Failure> {
-    let shown = path.display();
-    let failed = |error: &io::Error| Failure::io(format!("cannot read {shown}"), error);
-    let kind = fs::metadata(path).map_err(|error| failed(&error))?.file_type();
-    if kind.is_dir() {
-        return Err(Failure::usage(format!("{shown} is a folder; name files")));
-    }
-    if !kind.is_file() {
-        return Err(Failure::usage(format!("{shown} is not a regular file"))
-            .hint("write what it gives to a file first"));
-    }
-    File::open(path).map_err(|error| failed(&error))
-}
-
 /// A file that cannot be read on. What came before it was handed out.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
@@ -106,6 +88,16 @@ pub enum ReadError {
     /// It is text in another encoding, or no text.
     #[error(transparent)]
     NotUtf8(NotUtf8),
+    /// A quote of a table does not close, so that what follows is no rows.
+    #[error("the quote that opens in row {row}, at line {line}, does not close: {unread}")]
+    OpenQuote {
+        /// The row, of which the header is row 1.
+        row: u64,
+        /// The line, from 1.
+        line: u64,
+        /// What was not read because of it.
+        unread: String,
+    },
     /// The system cannot read it.
     #[error("cannot read it: {0}")]
     Io(io::Error),
@@ -133,6 +125,14 @@ impl From<serde_json::Error> for ReadError {
         Self::Json { line: error.line(), column: error.column(), what }
     }
 }
+
+/// The beginning of a text of a file, to be quoted in a report.
+fn clip(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).take(CLIPPED_CHARS_MAX).collect()
+}
+
+/// Longest such beginning.
+const CLIPPED_CHARS_MAX: usize = 80;
 
 /// Largest object, as JSON text.
 const OBJECT_BYTES_MAX: usize = 1024 * 1024;

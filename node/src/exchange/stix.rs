@@ -14,7 +14,7 @@ use tearline_crdt::time::WallTime;
 
 use super::json::read_elements;
 use super::number::Positions;
-use super::{Draft, Item, Problem, ReadError, Sink, unfit};
+use super::{Draft, Item, Problem, ReadError, Sink, clip, unfit};
 
 /// Reads all objects.
 pub fn read(reader: impl Read, sink: &mut Sink<'_>) -> Result<(), ReadError> {
@@ -62,6 +62,58 @@ fn item(place: String, value: Value) -> Item {
     Item::Draft(Draft { kind, tlp: marking(&fields), fields, place })
 }
 
+/// Whether STIX 2.1 has a type of this name (sections 4 to 7).
+#[must_use]
+pub fn is_type(name: &str) -> bool {
+    TYPES.contains(&name)
+}
+
+/// The types of STIX 2.1: domain objects, relationships, cyber-observables, and those about others.
+const TYPES: [&str; 42] = [
+    "attack-pattern",
+    "campaign",
+    "course-of-action",
+    "grouping",
+    "identity",
+    "incident",
+    "indicator",
+    "infrastructure",
+    "intrusion-set",
+    "location",
+    "malware",
+    "malware-analysis",
+    "note",
+    "observed-data",
+    "opinion",
+    "report",
+    "threat-actor",
+    "tool",
+    "vulnerability",
+    "relationship",
+    "sighting",
+    "artifact",
+    "autonomous-system",
+    "directory",
+    "domain-name",
+    "email-addr",
+    "email-message",
+    "file",
+    "ipv4-addr",
+    "ipv6-addr",
+    "mac-addr",
+    "mutex",
+    "network-traffic",
+    "process",
+    "software",
+    "url",
+    "user-account",
+    "windows-registry-key",
+    "x509-certificate",
+    "extension-definition",
+    "language-content",
+    "marking-definition",
+];
+
 /// What makes an object no STIX object (section 3.2 of the specification: common properties).
 fn fault(object: &Map<String, Value>) -> Option<String> {
     let text = |name| object.get(name).and_then(Value::as_str);
@@ -94,10 +146,6 @@ fn is_uuid(text: &str) -> bool {
             8 | 13 | 18 | 23 => b == b'-',
             _ => b.is_ascii_hexdigit(),
         })
-}
-
-fn clip(text: &str) -> String {
-    text.chars().filter(|c| !c.is_control()).take(80).collect()
 }
 
 /// The strictest traffic light of an object's markings.

@@ -9,8 +9,8 @@ use proptest::sample::Index;
 use std::path::Path;
 
 use super::csv::Mapping;
-use super::open;
 use super::{Item, ReadError, csv, geojson, stix};
+use crate::files::open_named;
 
 const MAPPING: &str = r#"
     kind = "sighting"
@@ -117,9 +117,9 @@ proptest! {
 #[test]
 fn what_may_never_end_is_not_opened() {
     for path in ["/dev/zero", "/dev/null", "/"] {
-        assert!(open(Path::new(path)).is_err(), "{path}");
+        assert!(open_named(Path::new(path)).is_err(), "{path}");
     }
-    assert!(open(&Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml")).is_ok());
+    assert!(open_named(&Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml")).is_ok());
 }
 
 #[test]

@@ -121,7 +121,7 @@ impl Summary {
             wanted.is_empty() || wanted.iter().any(|n| held & 1 << n != 0)
         };
         let asks_event = query.event_from.is_some() || query.event_to.is_some();
-        any(&query.kinds, self.kinds)
+        (0..u64::BITS as u8).any(|kind| self.kinds & 1 << kind != 0 && query.may_want(kind))
             && any(&query.classes, u64::from(self.classes))
             && any(&query.tlps, u64::from(self.tlps))
             && (!asks_event || self.event.meets(query.event_from, query.event_to))

@@ -42,21 +42,29 @@ pub struct Index {
 pub type Admit<'a> = dyn FnMut(&Row) -> Result<bool, StoreError> + 'a;
 
 impl Index {
-    /// Opens the index: reads the last block.
+    /// Opens the index: reads the last block. One that cannot be read is left as it is, and the next is
+    /// begun.
     pub fn open(store: &dyn Store) -> Result<Self, StoreError> {
         let mut index = Self::default();
         let mut outcome = Ok(());
-        store.scan_back(Space::Rows, &[], &mut |key, value| {
-            match (<[u8; 8]>::try_from(key), decode_block(value)) {
-                (Ok(number), Ok(rows)) => {
-                    index.last = u64::from_be_bytes(number);
+        let scanned = store.scan_back(Space::Rows, &[], &mut |key, value| {
+            outcome = number(key).map(|last| match decode_block(value) {
+                Ok(rows) => {
+                    index.last = last;
                     index.bytes = value.len();
                     index.rows = rows;
                 }
-                _ => outcome = Err(damaged(Space::Rows, key)),
-            }
+                Err(_) => index.last = last.saturating_add(1),
+            });
             ControlFlow::Break(())
-        })?;
+        });
+        match scanned {
+            Err(StoreError::Damaged { space: Space::Rows, key }) => {
+                let last = u64::from_str_radix(&key, 16).map_err(|_| damaged(Space::Rows, &[]))?;
+                index.last = last.saturating_add(1);
+            }
+            scanned => scanned?,
+        }
         outcome.map(|()| index)
     }
 
@@ -87,23 +95,31 @@ impl Index {
         record: &RecordId,
     ) -> Result<(), StoreError> {
         let mut blocks = Vec::new();
-        let mut outcome = Ok(());
-        store.scan(Space::Summaries, &[], &[], &mut |key, value| {
-            match Summary::decode(value) {
-                Ok(summary) if summary.may_hold_record(record) => blocks.push(key.to_vec()),
-                Ok(_) => {}
-                Err(_) => {
-                    outcome = Err(damaged(Space::Summaries, key));
-                    return ControlFlow::Break(());
-                }
+        let scanned = store.scan(Space::Summaries, &[], &[], &mut |key, value| {
+            // Without a summary it may hold anything.
+            if Summary::decode(value).map_or(true, |summary| summary.may_hold_record(record)) {
+                blocks.push(key.to_vec());
             }
             ControlFlow::Continue(())
-        })?;
-        outcome?;
+        });
+        match scanned {
+            Err(StoreError::Damaged { .. }) => {
+                blocks = (0..=self.last).map(|number| number.to_be_bytes().to_vec()).collect();
+            }
+            scanned => scanned?,
+        }
         let last = self.last.to_be_bytes();
         for key in blocks.into_iter().filter(|key| key.as_slice() != last) {
-            let bytes = store.get(Space::Rows, &key)?.ok_or_else(|| damaged(Space::Rows, &key))?;
-            let rows = decode_block(&bytes).map_err(|_| damaged(Space::Rows, &key))?;
+            let rows = match read_block(store, &key)? {
+                Block::Rows(rows) => rows,
+                Block::None => continue,
+                Block::Lost => {
+                    // What nobody can read may hold the record, and goes with it.
+                    batch.remove(Space::Rows, key.clone());
+                    batch.remove(Space::Summaries, key);
+                    continue;
+                }
+            };
             let Some(kept) = without(store, batch, rows, record)? else { continue };
             batch.put(Space::Rows, key.clone(), encode_block(&kept));
             batch.put(Space::Summaries, key, Summary::of(&kept).encode());
@@ -140,56 +156,86 @@ impl Index {
     }
 
     /// The newest rows that match, that `admit` lets through, after a cursor. A row that is not
-    /// admitted influences nothing: no count, no place, no page.
+    /// admitted influences nothing: no count, no place, no page. A block that cannot be read is passed
+    /// over and counted.
     pub fn search(
         &self,
         store: &dyn Store,
         query: &Query,
         admit: &mut Admit<'_>,
     ) -> Result<Page, StoreError> {
-        let mut page = Page::default();
-        let mut seen = BTreeSet::new();
-        let mut outcome = Ok(());
-        let terms = query.bloom_terms();
-        store.scan_back(Space::Summaries, &[], &mut |key, value| match self
-            .visit(store, query, &terms, key, value, &mut seen, admit, &mut page)
-        {
-            Ok(flow) => flow,
-            Err(error) => {
-                outcome = Err(error);
-                ControlFlow::Break(())
+        let mut search = Search {
+            query,
+            terms: query.bloom_terms(),
+            seen: BTreeSet::new(),
+            page: Page::default(),
+        };
+        let mut below = self.last.saturating_add(1);
+        let mut outcome = Ok(ControlFlow::Continue(()));
+        let scanned = store.scan_back(Space::Summaries, &[], &mut |key, value| {
+            outcome = number(key).and_then(|number| {
+                below = number;
+                search.visit(store, number, Summary::decode(value).ok(), admit)
+            });
+            outcome.as_ref().map_or(ControlFlow::Break(()), |flow| *flow)
+        });
+        let mut flow = outcome?;
+        match scanned {
+            // The scan ends at a summary that cannot be read: what is below is asked for one by one.
+            Err(StoreError::Damaged { .. }) => {
+                while flow.is_continue() && below > 0 {
+                    below -= 1;
+                    flow = search.visit_below(store, below, admit)?;
+                }
             }
-        })?;
-        outcome.map(|()| page)
+            scanned => scanned?,
+        }
+        Ok(search.page)
+    }
+}
+
+/// A search under way.
+struct Search<'a> {
+    query: &'a Query,
+    terms: Vec<String>,
+    seen: BTreeSet<RecordId>,
+    page: Page,
+}
+
+impl Search<'_> {
+    fn visit_below(
+        &mut self,
+        store: &dyn Store,
+        number: u64,
+        admit: &mut Admit<'_>,
+    ) -> Result<ControlFlow<()>, StoreError> {
+        match store.get(Space::Summaries, &number.to_be_bytes()) {
+            Ok(None) => Ok(ControlFlow::Continue(())),
+            Ok(Some(value)) => self.visit(store, number, Summary::decode(&value).ok(), admit),
+            Err(StoreError::Damaged { .. }) => self.visit(store, number, None, admit),
+            Err(error) => Err(error),
+        }
     }
 
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "the state of one search, taken apart by a closure"
-    )]
+    /// Goes through a block, newest row first. Without a summary it may hold anything.
     fn visit(
-        &self,
+        &mut self,
         store: &dyn Store,
-        query: &Query,
-        terms: &[String],
-        key: &[u8],
-        value: &[u8],
-        seen: &mut BTreeSet<RecordId>,
+        number: u64,
+        summary: Option<Summary>,
         admit: &mut Admit<'_>,
-        page: &mut Page,
     ) -> Result<ControlFlow<()>, StoreError> {
-        let number = <[u8; 8]>::try_from(key).map_err(|_| damaged(Space::Summaries, key))?;
-        let number = u64::from_be_bytes(number);
-        if query.after.is_some_and(|cursor| number > cursor.block) {
-            return Ok(ControlFlow::Continue(()));
-        }
-        let summary = Summary::decode(value).map_err(|_| damaged(Space::Summaries, key))?;
-        if !summary.may_match(query, terms) {
+        let Self { query, terms, seen, page } = self;
+        if query.after.is_some_and(|cursor| number > cursor.block)
+            || summary.is_some_and(|summary| !summary.may_match(query, terms))
+        {
             return Ok(ControlFlow::Continue(()));
         }
         page.blocks_read += 1;
-        let bytes = store.get(Space::Rows, key)?.ok_or_else(|| damaged(Space::Rows, key))?;
-        let rows = decode_block(&bytes).map_err(|_| damaged(Space::Rows, key))?;
+        let Block::Rows(rows) = read_block(store, &number.to_be_bytes())? else {
+            page.blocks_lost += 1;
+            return Ok(ControlFlow::Continue(()));
+        };
         for (slot, row) in rows.into_iter().enumerate().rev() {
             let at = Cursor { block: number, slot: slot as u32 };
             if query.after.is_some_and(|cursor| at >= cursor) || !query.matches(&row) {
@@ -208,6 +254,30 @@ impl Index {
         }
         Ok(ControlFlow::Continue(()))
     }
+}
+
+/// A block of rows, as it is found.
+enum Block {
+    Rows(Vec<Row>),
+    /// There is none.
+    None,
+    /// It cannot be read.
+    Lost,
+}
+
+fn read_block(store: &dyn Store, key: &[u8]) -> Result<Block, StoreError> {
+    Ok(match store.get(Space::Rows, key) {
+        Ok(None) => Block::None,
+        Ok(Some(bytes)) => decode_block(&bytes).map_or(Block::Lost, Block::Rows),
+        Err(StoreError::Damaged { .. }) => Block::Lost,
+        Err(error) => return Err(error),
+    })
+}
+
+/// The number of a block, of its key.
+fn number(key: &[u8]) -> Result<u64, StoreError> {
+    let number = <[u8; 8]>::try_from(key).map_err(|_| damaged(Space::Summaries, key))?;
+    Ok(u64::from_be_bytes(number))
 }
 
 /// Rows without those of a record, whose external ids are forgotten; `None` if it has none.
@@ -256,6 +326,7 @@ mod tests {
     use proptest::prelude::*;
     use std::collections::BTreeMap;
     use tearline_crdt::record::kind::Kind;
+    use tearline_crdt::store::Visit;
     use tearline_crdt::store::memory::MemoryStore;
 
     fn row(n: u8, version: u64, words: &str, event_ms: u64) -> Row {
@@ -271,6 +342,65 @@ mod tests {
             title: format!("record {n}"),
             text: words.into(),
             ..Row::default()
+        }
+    }
+
+    /// A store of which some values are damaged.
+    #[derive(Default)]
+    struct Rotten {
+        sound: MemoryStore,
+        rotten: BTreeSet<(Space, Vec<u8>)>,
+    }
+
+    impl Store for Rotten {
+        fn get(&self, space: Space, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+            if self.rotten.contains(&(space, key.to_vec())) {
+                return Err(damaged(space, key));
+            }
+            self.sound.get(space, key)
+        }
+
+        fn scan(
+            &self,
+            space: Space,
+            prefix: &[u8],
+            from: &[u8],
+            visit: &mut Visit<'_>,
+        ) -> Result<(), StoreError> {
+            let mut met = None;
+            self.sound.scan(space, prefix, from, &mut |key, value| {
+                if self.rotten.contains(&(space, key.to_vec())) {
+                    met = Some(damaged(space, key));
+                    return ControlFlow::Break(());
+                }
+                visit(key, value)
+            })?;
+            met.map_or(Ok(()), Err)
+        }
+
+        fn scan_back(
+            &self,
+            space: Space,
+            prefix: &[u8],
+            visit: &mut Visit<'_>,
+        ) -> Result<(), StoreError> {
+            let mut met = None;
+            self.sound.scan_back(space, prefix, &mut |key, value| {
+                if self.rotten.contains(&(space, key.to_vec())) {
+                    met = Some(damaged(space, key));
+                    return ControlFlow::Break(());
+                }
+                visit(key, value)
+            })?;
+            met.map_or(Ok(()), Err)
+        }
+
+        fn apply(&mut self, batch: Batch) -> Result<(), StoreError> {
+            self.sound.apply(batch)
+        }
+
+        fn flush(&mut self) -> Result<(), StoreError> {
+            self.sound.flush()
         }
     }
 
@@ -334,6 +464,60 @@ mod tests {
                 }
             }
             prop_assert_eq!(found, expected);
+        }
+
+        #[test]
+        fn what_cannot_be_read_hides_no_more_than_itself(
+            writes in 1u8..250,
+            lost in prop::collection::btree_set((any::<bool>(), 0u64..4), 0..4),
+            limit in 1usize..20,
+        ) {
+            let mut store = Rotten::default();
+            let mut index = Index::default();
+            let mut blocks: BTreeMap<u64, Vec<RecordId>> = BTreeMap::new();
+            for n in 0..writes {
+                let row = row(n, u64::from(n), "pickup", 5);
+                let record = row.record;
+                let mut batch = Batch::default();
+                index.put(&mut batch, row);
+                index.finish(&mut batch);
+                store.sound.apply(batch).unwrap();
+                blocks.entry(index.last).or_default().push(record);
+            }
+            for (rows, block) in lost {
+                let space = if rows { Space::Rows } else { Space::Summaries };
+                store.rotten.insert((space, block.to_be_bytes().to_vec()));
+            }
+            let rotten = |block: &u64| {
+                store.rotten.contains(&(Space::Rows, block.to_be_bytes().to_vec()))
+            };
+            let whole = blocks.iter().filter(|(block, _)| !rotten(block));
+            let mut expected: Vec<RecordId> =
+                whole.flat_map(|(_, records)| records).copied().collect();
+            expected.reverse();
+            prop_assert_eq!(Index::open(&store).unwrap().last, index.last + u64::from(rotten(&index.last)));
+            let mut batch = Batch::default();
+            index.remove(&store, &mut batch, &RecordId([255; 16])).unwrap();
+            let lost: Vec<u64> = batch
+                .writes
+                .iter()
+                .filter(|(space, _, value)| *space == Space::Rows && value.is_none())
+                .map(|(_, key, _)| number(key).unwrap())
+                .collect();
+            prop_assert!(lost.iter().all(rotten), "more was destroyed than what is lost: {:?}", lost);
+            let mut query = Query { limit, ..Query::default() };
+            let (mut found, mut lost) = (Vec::new(), 0);
+            loop {
+                let page = index.search(&store, &query, &mut |_| Ok(true)).unwrap();
+                found.extend(page.rows.iter().map(|row| row.record));
+                lost += page.blocks_lost;
+                match page.next {
+                    Some(next) => query.after = Some(next),
+                    None => break,
+                }
+            }
+            prop_assert_eq!(found, expected);
+            prop_assert_eq!(lost > 0, blocks.keys().any(rotten));
         }
 
         #[test]

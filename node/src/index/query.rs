@@ -12,6 +12,8 @@ use super::block::searchable;
 use super::row::Row;
 use super::text::{fold, words};
 
+/// Longest name of a type (STIX 2.1, section 3.1).
+const TYPE_BYTES_MAX: usize = 250;
 /// Rows of a page, if the query does not say.
 const LIMIT_DEFAULT: usize = 50;
 
@@ -26,6 +28,8 @@ pub struct Query {
     pub phrases: Vec<String>,
     /// Kinds, by number.
     pub kinds: BTreeSet<u8>,
+    /// Types of objects that are no kinds of their own; alternatives to `kinds`.
+    pub types: BTreeSet<String>,
     /// Classes, by number.
     pub classes: BTreeSet<u8>,
     /// Colours, by rank.
@@ -57,6 +61,7 @@ impl Default for Query {
             prefixes: Vec::new(),
             phrases: Vec::new(),
             kinds: BTreeSet::new(),
+            types: BTreeSet::new(),
             classes: BTreeSet::new(),
             tlps: BTreeSet::new(),
             label_parts: Vec::new(),
@@ -108,6 +113,8 @@ pub struct Page {
     pub next: Option<Cursor>,
     /// How many blocks had to be read.
     pub blocks_read: usize,
+    /// How many of them cannot be: their rows are missing here.
+    pub blocks_lost: usize,
     pub(super) last: Option<Cursor>,
 }
 
@@ -180,10 +187,8 @@ impl Query {
             WallTime::parse(value).map(|time| time.0).ok_or_else(|| bad(field, "since:2026-01-31"))
         };
         match field {
-            "kind" => {
-                let kind: Kind = value.parse().map_err(|_| bad("kind", "kind:vehicle"))?;
-                self.kinds.insert(kind as u8);
-            }
+            "kind" if !self.add_kind(value) => return Err(bad("kind", "kind:vehicle")),
+            "kind" => {}
             "class" => {
                 let class = Class::ALL.into_iter().find(|class| class.name() == value);
                 self.classes.insert(class.ok_or_else(|| bad("class", "class:flash"))? as u8);
@@ -207,6 +212,35 @@ impl Query {
         Ok(())
     }
 
+    /// Adds a kind, or a type of objects as [`Row::kind_name`] shows it; false for what is neither.
+    pub fn add_kind(&mut self, name: &str) -> bool {
+        if let Ok(kind) = name.parse::<Kind>() {
+            self.kinds.insert(kind as u8);
+            return true;
+        }
+        let is_type =
+            (1..=TYPE_BYTES_MAX).contains(&name.len()) && !name.contains(char::is_control);
+        if is_type {
+            self.types.insert(name.to_owned());
+        }
+        is_type
+    }
+
+    /// Whether a kind may be wanted, of whatever type.
+    pub(super) fn may_want(&self, kind: u8) -> bool {
+        self.kinds.is_empty() && self.types.is_empty()
+            || self.kinds.contains(&kind)
+            || !self.types.is_empty() && kind == Kind::Object as u8
+    }
+
+    fn wants_kind(&self, row: &Row) -> bool {
+        let kind = row.kind as u8;
+        self.may_want(kind)
+            && (self.types.is_empty()
+                || self.kinds.contains(&kind)
+                || self.types.contains(row.kind_name()))
+    }
+
     /// The words that a block's filter can be asked for.
     pub(super) fn bloom_terms(&self) -> Vec<String> {
         let plain = |word: &&String| !word.contains(char::is_whitespace);
@@ -224,7 +258,7 @@ impl Query {
             from.is_none() && to.is_none()
                 || value.is_some_and(|v| from.is_none_or(|f| f <= v) && to.is_none_or(|t| v <= t))
         };
-        any(&self.kinds, row.kind as u8)
+        self.wants_kind(row)
             && any(&self.classes, row.class as u8)
             && any(&self.tlps, row.tlp)
             && self.label_parts.iter().all(|part| label_has(&row.label, part))
@@ -293,11 +327,29 @@ mod tests {
         assert_eq!(query.kinds, BTreeSet::from([Kind::Vehicle as u8]));
         assert!(matches!(Query::parse("colour:red"), Err(ParseQueryError::Field(_))));
         assert!(matches!(
-            Query::parse("kind:ufo"),
+            Query::parse(&format!("kind:{}", "x".repeat(TYPE_BYTES_MAX + 1))),
             Err(ParseQueryError::Value { field: "kind", .. })
         ));
         assert!(matches!(Query::parse("a \"b"), Err(ParseQueryError::Quote(2))));
         assert!(Query::parse("https://example.org/x").unwrap().words.len() == 1);
+    }
+
+    #[test]
+    fn a_type_of_objects_is_asked_for_as_it_is_shown() {
+        let object = |id: &str| Row { external_id: Some(id.into()), ..Row::default() };
+        let matches = |text: &str, row: &Row| Query::parse(text).unwrap().matches(row);
+        let (malware, tool) = (object("malware--1"), object("tool--1"));
+        let vehicle = Row { kind: Kind::Vehicle, ..object("malware--2") };
+        assert_eq!(malware.kind_name(), "malware");
+        for (text, expected) in [
+            ("kind:malware", [true, false, false]),
+            ("kind:object", [true, true, false]),
+            ("kind:vehicle kind:tool", [false, true, true]),
+            ("kind:x-unheard-of", [false, false, false]),
+        ] {
+            let found = [&malware, &tool, &vehicle].map(|row| matches(text, row));
+            assert_eq!(found, expected, "{text}");
+        }
     }
 
     #[test]

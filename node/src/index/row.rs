@@ -42,7 +42,7 @@ pub struct Row {
     pub event_ms: Option<u64>,
     /// When its author says it was written, in ms.
     pub created_ms: u64,
-    /// When it arrived or changed here, in ms.
+    /// When it came here first, in ms.
     pub received_ms: u64,
     /// Whether a field has concurrent values.
     pub conflicted: bool,
@@ -139,7 +139,7 @@ impl Row {
             tlp: if view.label.unknown { 5 } else { view.label.tlp as u8 },
             label: view.label.to_string(),
             created_ms: view.created.0,
-            received_ms: view.received.0,
+            received_ms: view.arrived.0,
             conflicted: view.conflicted,
             restricted: view.restricted,
             recalled: view.recalled,

@@ -17,7 +17,7 @@ use tearline_crdt::record::vocabulary::Tlp;
 use tearline_crdt::statement::Right;
 use tearline_crdt::time::WallTime;
 
-use super::read::{BlockId, Pass};
+use super::read::{BlockId, Pass, part};
 use super::scope::{Limit, Operation, PassRight, Second};
 use super::vocabulary::{fact, label, right};
 use super::{FACTS_MAX, ITERATIONS_MAX, RUN_MS_MAX};
@@ -50,7 +50,7 @@ pub enum PassVerdict {
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum Denial {
     /// A block of the pass was revoked, and with it all that was narrowed from it.
-    #[error("the pass is revoked (block {block})")]
+    #[error("{} of the pass is revoked", part(*.block))]
     Revoked {
         /// Which.
         block: usize,
@@ -61,8 +61,8 @@ pub enum Denial {
     /// The device itself may not do it there, or not any longer.
     #[error("the device that minted the pass has no such right there now")]
     Standing,
-    /// The request lies outside what a block of the pass covers; block 0 holds its terms.
-    #[error("block {block} of the pass does not cover it: {}", outside(*.limit))]
+    /// The request lies outside what a block of the pass covers; the first holds its terms.
+    #[error("{} of the pass does not cover it: {}", part(*.block), outside(*.limit))]
     Outside {
         /// Which block: the first that says no.
         block: usize,

@@ -69,13 +69,13 @@ pub enum PassFault {
         found: usize,
     },
     /// A block that somebody else signed too.
-    #[error("block {block} of the pass is a third party's")]
+    #[error("{} of the pass is a third party's", part(*.block))]
     ThirdParty {
         /// Which.
         block: usize,
     },
     /// A block names a key that is not Ed25519.
-    #[error("block {block} of the pass names a key of another algorithm")]
+    #[error("{} of the pass names a key of another algorithm", part(*.block))]
     Algorithm {
         /// Which.
         block: usize,
@@ -84,7 +84,7 @@ pub enum PassFault {
     #[error("the pass is sealed")]
     Sealed,
     /// A block says something that is not in the vocabulary.
-    #[error("block {block} of the pass holds {what}")]
+    #[error("{} of the pass holds {what}", part(*.block))]
     Vocabulary {
         /// Which.
         block: usize,
@@ -95,7 +95,7 @@ pub enum PassFault {
     #[error("the terms of the pass make no sense: {0}")]
     Terms(#[from] TermsError),
     /// A later block limits nothing or too much.
-    #[error("block {block} of the pass makes no sense: {why}")]
+    #[error("{} of the pass makes no sense: {why}", part(*.block))]
     Narrowing {
         /// Which.
         block: usize,
@@ -237,6 +237,14 @@ impl Pass {
 impl fmt::Debug for Pass {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Pass({:?})", self.said)
+    }
+}
+
+/// A block, for people: what the pass began with, or one of its narrowings, from 1.
+pub(super) fn part(block: usize) -> String {
+    match block {
+        0 => "the first part".into(),
+        block => format!("narrowing {block}"),
     }
 }
 

@@ -20,9 +20,11 @@ use tearline_mesh::net::{NetCommand, NetEvent, NetHandle};
 use tearline_mesh::replica::{Barrier, Room, Ticket};
 use tearline_mesh::{Event, Input, Link, Output, Replica};
 
+use super::damage::Damage;
 use super::dialer::Dialer;
 use super::ports;
 use super::room::{Gauge, LOOK_AGAIN_MS};
+use super::thin::ThinLinks;
 use crate::failure::{Failure, Kind};
 use crate::index::Index;
 use crate::store::{Flusher, SledStore};
@@ -59,6 +61,8 @@ pub struct Core {
     pub started: WallTime,
     /// Whom to dial, and when.
     pub(super) dialer: Dialer,
+    /// The thin links that the transport keeps up.
+    pub(super) thin: ThinLinks,
     /// How much room there is on the disk.
     pub(super) gauge: Gauge,
     /// When each device was last heard.
@@ -66,7 +70,7 @@ pub struct Core {
     /// The latest news.
     pub recent: VecDeque<Event>,
     net: NetHandle,
-    links: BTreeMap<Link, DeviceId>,
+    links: BTreeMap<Link, Linked>,
     waiting: BTreeMap<Ticket, Waiter>,
     /// The latest barrier that no flush covers yet.
     due: Option<Barrier>,
@@ -75,9 +79,20 @@ pub struct Core {
     flushes: SyncSender<Barrier>,
     clock: Clock,
     broken: Option<String>,
-    joins: Vec<JoinWaiter>,
+    /// What damage was met.
+    pub(super) damage: Damage,
+    join: Option<JoinWaiter>,
     /// Whether standings may have changed since that was noted last.
     standings_moved: bool,
+}
+
+/// A link that is up.
+#[derive(Clone, Copy, Debug)]
+struct Linked {
+    device: DeviceId,
+    thin: bool,
+    /// What carries it, for people.
+    by: &'static str,
 }
 
 /// Told that an act is durable, or why it is not known to be.
@@ -238,10 +253,11 @@ impl Core {
         index: Arc<Mutex<Index>>,
         net: NetHandle,
         dialer: Dialer,
+        thin: ThinLinks,
         gauge: Gauge,
-        clock: Clock,
         handle: CoreHandle,
     ) -> io::Result<Self> {
+        let clock = Clock::start();
         let flusher = replica.store().flusher();
         let (flushes, barriers) = sync_channel(1);
         std::thread::Builder::new()
@@ -254,6 +270,7 @@ impl Core {
             deaf: Vec::new(),
             started: clock.now().wall,
             dialer,
+            thin,
             gauge,
             last_heard: BTreeMap::new(),
             recent: VecDeque::new(),
@@ -265,7 +282,8 @@ impl Core {
             flushes,
             clock,
             broken: None,
-            joins: Vec::new(),
+            damage: Damage::new(),
+            join: None,
             standings_moved: true,
         })
     }
@@ -279,27 +297,54 @@ impl Core {
     /// Whether a device has a link.
     #[must_use]
     pub fn linked(&self, device: &DeviceId) -> bool {
-        self.links.values().any(|linked| linked == device)
+        self.links.values().any(|linked| linked.device == *device)
+    }
+
+    /// Whether a device has a link other than a thin one.
+    #[must_use]
+    pub fn is_connected(&self, device: &DeviceId) -> bool {
+        self.links.values().any(|linked| linked.device == *device && !linked.thin)
+    }
+
+    /// What carries the link to a device, the faster one if there are two.
+    #[must_use]
+    pub fn linked_by(&self, device: &DeviceId) -> Option<&'static str> {
+        let links = self.links.values().filter(|linked| linked.device == *device);
+        links.min_by_key(|linked| linked.thin).map(|linked| linked.by)
+    }
+
+    /// The devices that have a link, one for each link.
+    pub(super) fn linked_devices(&self) -> impl Iterator<Item = &DeviceId> {
+        self.links.values().map(|linked| &linked.device)
     }
 
     /// How many devices have a link.
     #[must_use]
     pub fn links(&self) -> usize {
-        self.links.values().collect::<BTreeSet<_>>().len()
+        self.links.values().map(|linked| linked.device).collect::<BTreeSet<_>>().len()
     }
 
-    /// Closes all links to a device.
+    /// Closes all links to a device but the thin one, which ends when it is no longer wanted.
     pub fn disconnect(&mut self, device: &DeviceId) {
-        let links: Vec<Link> =
-            self.links.iter().filter(|(_, d)| *d == device).map(|(link, _)| *link).collect();
+        let links: Vec<Link> = self
+            .links
+            .iter()
+            .filter(|(_, linked)| linked.device == *device && !linked.thin)
+            .map(|(link, _)| *link)
+            .collect();
         for link in links {
-            self.net.command(NetCommand::Close { link: tearline_mesh::net::Link(link.0) });
+            self.command(NetCommand::Close { link: tearline_mesh::net::Link(link.0) });
         }
     }
 
-    /// Calls `waiter` with every event until it returns true.
+    /// Tells the transport to do something.
+    pub fn command(&self, command: NetCommand) {
+        self.net.command(command);
+    }
+
+    /// Calls `waiter` with every event until it returns true, or until another takes its place.
     pub fn on_event(&mut self, waiter: JoinWaiter) {
-        self.joins.push(waiter);
+        self.join = Some(waiter);
     }
 
     /// Why nothing more is taken or sent, when the store failed.
@@ -342,7 +387,7 @@ impl Core {
             self.on_flushed(barrier, outcome);
         }
         self.carry_out();
-        self.net.command(NetCommand::Shutdown);
+        self.command(NetCommand::Shutdown);
     }
 
     fn flush_if_due(&mut self) {
@@ -397,28 +442,40 @@ impl Core {
                 tracing::error!(%address, %reason, "cannot listen");
                 self.deaf.push(format!("{address} ({reason})"));
             }
-            NetEvent::LinkUp { link, device, dialer, .. } => {
+            NetEvent::LinkUp { link, device, dialer, thin, .. }
+                if !self.dialer.wants(&device, dialer && !thin) =>
+            {
+                self.command(NetCommand::Close { link });
+            }
+            NetEvent::LinkUp { link, device, dialer, thin, address } => {
                 let link = Link(link.0);
-                tracing::info!(device = %device.short(), dialer, "link up");
-                self.links.insert(link, device);
-                self.dialer.connected(&device);
+                let by = if thin { self.thin.medium(&device) } else { None };
+                let by = by.unwrap_or(if address.contains("/quic") { "quic" } else { "tcp" });
+                tracing::info!(device = %device.short(), dialer, by, "link up");
+                self.links.insert(link, Linked { device, thin, by });
+                if !thin {
+                    self.dialer.connected(&device);
+                }
                 self.heard(device);
                 self.input(Input::Up { link, device, dialer });
+                self.tend_thin_links();
             }
             NetEvent::LinkDown { link, device, reason } => {
-                tracing::info!(device = %device.short(), %reason, "link down");
-                self.links.remove(&Link(link.0));
+                let Some(linked) = self.links.remove(&Link(link.0)) else { return };
+                tracing::info!(device = %device.short(), by = linked.by, %reason, "link down");
                 // Of two links that were made at once, one is closed: the peer is still there.
-                if !self.linked(&device) {
+                if !linked.thin && !self.is_connected(&device) {
                     let now = self.clock.now().mono;
                     self.dialer.disconnected(&device, now, reason.to_string());
                 }
                 self.input(Input::Down { link: Link(link.0) });
+                self.tend_thin_links();
             }
             NetEvent::Frame { link, bytes } => {
                 let link = Link(link.0);
-                if let Some(device) = self.links.get(&link).copied() {
-                    self.heard(device);
+                if let Some(linked) = self.links.get(&link).copied() {
+                    self.heard(linked.device);
+                    self.dialer.heard(&linked.device);
                 }
                 self.input(Input::Frame { link, bytes });
             }
@@ -428,7 +485,14 @@ impl Core {
             NetEvent::DialFailed { device, address, reason } => {
                 let now = self.clock.now().mono;
                 tracing::debug!(%address, %reason, "dial failed");
-                self.dialer.failed(device.as_ref(), &address.to_string(), now, reason.to_string());
+                self.dialer.failed(device.as_ref(), &address, now, reason);
+            }
+            NetEvent::ThinOpen { device } => self.thin.opened(&device),
+            NetEvent::ThinFailed { device, reason, again } => {
+                tracing::debug!(device = %device.short(), %reason, "a thin link's line failed");
+                let again = again.and_then(|wait| u64::try_from(wait.as_millis()).ok());
+                let again = again.map(|wait_ms| self.clock.now().mono.plus_ms(wait_ms));
+                self.thin.failed(&device, reason, again);
             }
         }
     }
@@ -438,7 +502,7 @@ impl Core {
         if self.last_heard.len() >= HEARD_MAX {
             let (links, dialer) = (&self.links, &self.dialer);
             self.last_heard.retain(|device, _| {
-                links.values().any(|linked| linked == device)
+                links.values().any(|linked| linked.device == *device)
                     || dialer.targets().contains_key(device)
             });
         }
@@ -462,7 +526,7 @@ impl Core {
             answer(Err(store_failed(&why)));
         }
         self.broken = Some(why);
-        self.net.command(NetCommand::Shutdown);
+        self.command(NetCommand::Shutdown);
     }
 
     fn carry_out(&mut self) {
@@ -471,6 +535,7 @@ impl Core {
             if let Err(error) = self.note_standings() {
                 self.break_down(&error);
             }
+            self.tend_thin_links();
             self.carry_out_once();
         }
     }
@@ -480,18 +545,18 @@ impl Core {
             match output {
                 Output::Send { link, urgency, bytes } => {
                     let link = tearline_mesh::net::Link(link.0);
-                    self.net.command(NetCommand::Send { link, urgency, bytes });
+                    self.command(NetCommand::Send { link, urgency, bytes });
                 }
                 Output::Close { link, fault } => {
                     if let Some(fault) = fault {
                         tracing::warn!(%fault, "a peer misbehaved");
                     }
                     let link = tearline_mesh::net::Link(link.0);
-                    self.net.command(NetCommand::Close { link });
+                    self.command(NetCommand::Close { link });
                 }
                 Output::Vouch { link } => {
                     let link = tearline_mesh::net::Link(link.0);
-                    self.net.command(NetCommand::Vouch { link });
+                    self.command(NetCommand::Vouch { link });
                 }
                 Output::Flush { barrier } => self.due = Some(barrier),
                 Output::Event(event) => self.on_event_out(event),
@@ -506,12 +571,17 @@ impl Core {
             }
             return;
         }
+        if let Event::JoinRefused { inviter, refusal } = &event {
+            // Who asked may not wait for it any more.
+            tracing::warn!(inviter = %inviter.short(), %refusal, "the inviter refused");
+        }
         tracing::debug!(?event, "replica");
         self.standings_moved |= matches!(event, Event::StandingsChanged(_));
-        let mut waiters = std::mem::take(&mut self.joins);
-        waiters.retain_mut(|waiter| !waiter(&event, &mut self.replica));
-        waiters.append(&mut self.joins);
-        self.joins = waiters;
+        if let Some(mut waiter) = self.join.take()
+            && !waiter(&event, &mut self.replica)
+        {
+            self.join = Some(waiter);
+        }
         if matches!(event, Event::Received { .. }) {
             return;
         }
@@ -528,7 +598,7 @@ impl Core {
         let now = self.clock.now().mono;
         for (device, address) in self.dialer.due(now) {
             if let Ok(address) = address.parse() {
-                self.net.command(NetCommand::Dial { address, expect: Some(device) });
+                self.command(NetCommand::Dial { address, expect: Some(device) });
             }
         }
     }

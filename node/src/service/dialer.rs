@@ -1,13 +1,17 @@
-//! Whom to dial, and when: every configured peer is dialled until it is connected, at growing
-//! intervals, its addresses in turn.
+//! The configured peers: where each is, whether it is paused, and whom to dial when.
+//!
+//! Every peer with a multiaddress is dialled until it is connected, at growing intervals, its addresses
+//! in turn. A thin link is no address to dial: the transport keeps it up by itself ([`super::thin`]).
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use tearline_crdt::id::DeviceId;
 use tearline_crdt::store::{Batch, Space, Store, StoreError};
 use tearline_crdt::time::MonoTime;
+use tearline_mesh::net::{self, thin::ThinAddress};
 
 /// First and longest wait between two attempts.
 const WAIT_MS_MIN: u64 = 250;
@@ -20,14 +24,28 @@ const ADDRESSES_PER_PEER_MAX: usize = 16;
 pub struct Target {
     /// Where it is dialled.
     pub addresses: Vec<String>,
-    /// Whether it is connected.
+    /// The thin link to it.
+    pub thin: Option<ThinAddress>,
+    /// Whether no link to it is wanted.
+    pub paused: bool,
+    /// Whether it is connected, other than by a thin link.
     pub connected: bool,
     /// Why the last attempt or link ended.
     pub reason: Option<String>,
     next_address: usize,
+    /// Since a frame came of it.
     attempts: u32,
     at: MonoTime,
     out: bool,
+}
+
+/// What the store keeps of a peer, under its device id.
+#[derive(Debug, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+struct Kept {
+    addresses: Vec<String>,
+    thin: Option<String>,
+    paused: bool,
 }
 
 /// The configured peers.
@@ -41,36 +59,93 @@ impl Dialer {
     pub fn load(store: &dyn Store) -> Result<Self, StoreError> {
         let mut dialer = Self::default();
         store.scan(Space::Peers, &[], &[], &mut |key, value| {
-            if let (Ok(id), Ok(addresses)) =
-                (<[u8; 32]>::try_from(key), serde_json::from_slice::<Vec<String>>(value))
+            if let (Ok(id), Ok(kept)) =
+                (<[u8; 32]>::try_from(key), serde_json::from_slice::<Kept>(value))
             {
-                dialer.targets.insert(DeviceId(id), Target { addresses, ..Target::default() });
+                let Kept { addresses, thin, paused } = kept;
+                let thin = thin.and_then(|thin| thin.parse().ok());
+                let target = Target { addresses, thin, paused, ..Target::default() };
+                dialer.targets.insert(DeviceId(id), target);
             }
             ControlFlow::Continue(())
         })?;
         Ok(dialer)
     }
 
-    /// Adds an address of a peer, in the store with the batch. The newest is dialled first. `linked`
-    /// says whether there is a link to it, by whatever address: then it is not dialled.
-    pub fn add(&mut self, batch: &mut Batch, device: DeviceId, address: &str, linked: bool) {
-        let target = self.targets.entry(device).or_default();
-        target.connected = linked;
-        target.addresses.retain(|known| known != address);
-        target.addresses.insert(0, address.to_owned());
-        target.addresses.truncate(ADDRESSES_PER_PEER_MAX);
-        target.next_address = 0;
-        target.attempts = 0;
-        target.at = MonoTime(0);
-        if let Ok(value) = serde_json::to_vec(&target.addresses) {
-            batch.put(Space::Peers, device.0, value);
+    /// Adds the peers of the configuration, for this run. A thin link that the store has goes before
+    /// the configuration's.
+    pub fn add_configured(&mut self, peers: &[String]) {
+        let mut not_kept = Batch::default();
+        for peer in peers {
+            if let Some((device, address)) = net::split_address(peer) {
+                self.add(&mut not_kept, device, &address.to_string(), false);
+            } else if let Ok(thin) = peer.parse::<ThinAddress>()
+                && self.targets.get(&thin.device).is_none_or(|target| target.thin.is_none())
+            {
+                self.set_thin(&mut not_kept, thin);
+            }
         }
     }
 
+    /// Adds an address of a peer, in the store with the batch. The newest is dialled first.
+    /// `connected` says whether there is a link to it, by whatever address: then it is not dialled.
+    pub fn add(&mut self, batch: &mut Batch, device: DeviceId, address: &str, connected: bool) {
+        let target = self.targets.entry(device).or_default();
+        target.connected = connected;
+        target.addresses.retain(|known| known != address);
+        target.addresses.insert(0, address.to_owned());
+        target.addresses.truncate(ADDRESSES_PER_PEER_MAX);
+        target.begin_anew();
+        self.keep(batch, &device);
+    }
+
+    /// Sets the thin link to a peer, in place of the one that it had.
+    pub fn set_thin(&mut self, batch: &mut Batch, address: ThinAddress) {
+        let device = address.device;
+        self.targets.entry(device).or_default().thin = Some(address);
+        self.keep(batch, &device);
+    }
+
+    /// From now on wants no link to a peer, or wants one again.
+    pub fn pause(&mut self, batch: &mut Batch, device: DeviceId, paused: bool) {
+        let target = self.targets.entry(device).or_default();
+        target.paused = paused;
+        target.begin_anew();
+        self.keep(batch, &device);
+    }
+
     /// Forgets a peer.
-    pub fn remove(&mut self, batch: &mut Batch, device: &DeviceId) -> Option<Target> {
-        batch.remove(Space::Peers, device.0);
-        self.targets.remove(device)
+    pub fn remove(&mut self, batch: &mut Batch, device: &DeviceId) {
+        self.targets.remove(device);
+        self.keep(batch, device);
+    }
+
+    /// Forgets one address of a peer, and the peer with its last.
+    pub fn remove_address(&mut self, batch: &mut Batch, device: &DeviceId, address: &str) {
+        if let Some(target) = self.targets.get_mut(device) {
+            target.addresses.retain(|known| known != address);
+            let is_it = |thin: &ThinAddress| thin.to_string() == address;
+            target.thin = target.thin.take().filter(|thin| !is_it(thin));
+            target.begin_anew();
+        }
+        self.keep(batch, device);
+    }
+
+    /// Writes down what is to be remembered of a peer; one of which nothing is, is forgotten.
+    fn keep(&mut self, batch: &mut Batch, device: &DeviceId) {
+        let target = self.targets.get(device);
+        let Some(target) = target.filter(|target| target.says_anything()) else {
+            self.targets.remove(device);
+            return batch.remove(Space::Peers, device.0);
+        };
+        let kept = Kept {
+            addresses: target.addresses.clone(),
+            thin: target.thin.as_ref().map(ToString::to_string),
+            paused: target.paused,
+        };
+        if let Ok(value) = serde_json::to_vec(&kept) {
+            batch.put(Space::Peers, device.0, value);
+        }
     }
 
     /// The peers.
@@ -79,13 +154,29 @@ impl Dialer {
         &self.targets
     }
 
+    /// Whether a link is wanted that came up: not of a peer that is paused, and not what an attempt
+    /// came to that began before the address was forgotten.
+    #[must_use]
+    pub fn wants(&self, device: &DeviceId, dialled: bool) -> bool {
+        let target = self.targets.get(device);
+        let paused = target.is_some_and(|target| target.paused);
+        let known = target.is_some_and(|target| !target.addresses.is_empty());
+        !paused && (known || !dialled)
+    }
+
     /// A link to a peer is up.
     pub fn connected(&mut self, device: &DeviceId) {
         if let Some(target) = self.targets.get_mut(device) {
             target.connected = true;
             target.out = false;
-            target.attempts = 0;
             target.reason = None;
+        }
+    }
+
+    /// A frame of a peer came: it wants to be linked, so that the next attempt need not wait long.
+    pub fn heard(&mut self, device: &DeviceId) {
+        if let Some(target) = self.targets.get_mut(device) {
+            target.attempts = 0;
         }
     }
 
@@ -119,7 +210,7 @@ impl Dialer {
     pub fn due(&mut self, now: MonoTime) -> Vec<(DeviceId, String)> {
         let mut due = Vec::new();
         for (device, target) in &mut self.targets {
-            if target.connected || target.out || target.at > now || target.addresses.is_empty() {
+            if !target.waits() || target.at > now {
                 continue;
             }
             let n = target.next_address % target.addresses.len();
@@ -134,15 +225,34 @@ impl Dialer {
     /// How long until somebody is due; `None` if nobody will be.
     #[must_use]
     pub fn wait(&self, now: MonoTime) -> Option<Duration> {
-        self.targets
-            .values()
-            .filter(|t| !t.connected && !t.out && !t.addresses.is_empty())
-            .map(|t| Duration::from_millis(t.at.0.saturating_sub(now.0)))
-            .min()
+        self.targets.values().filter_map(|target| target.wait(now)).min()
     }
 }
 
 impl Target {
+    /// How long until it is dialled; `None` while it is not to be, or is being.
+    #[must_use]
+    pub fn wait(&self, now: MonoTime) -> Option<Duration> {
+        self.waits().then(|| Duration::from_millis(self.at.0.saturating_sub(now.0)))
+    }
+
+    /// Whether it is dialled when its time comes.
+    const fn waits(&self) -> bool {
+        !self.paused && !self.connected && !self.out && !self.addresses.is_empty()
+    }
+
+    const fn says_anything(&self) -> bool {
+        self.paused || self.thin.is_some() || !self.addresses.is_empty()
+    }
+
+    fn begin_anew(&mut self) {
+        self.out = false;
+        self.reason = None;
+        self.next_address = 0;
+        self.attempts = 0;
+        self.at = MonoTime(0);
+    }
+
     fn put_off(&mut self, now: MonoTime, reason: String) {
         let wait = WAIT_MS_MIN.saturating_mul(1 << self.attempts.min(10)).min(WAIT_MS_MAX);
         self.attempts = self.attempts.saturating_add(1);
@@ -157,42 +267,95 @@ mod tests {
     use super::*;
     use tearline_crdt::store::memory::MemoryStore;
 
+    const DEVICE: DeviceId = DeviceId([1; 32]);
+
+    /// What another start of the daemon finds.
+    fn reopened(store: &mut MemoryStore, batch: &mut Batch) -> Dialer {
+        store.apply(std::mem::take(batch)).unwrap();
+        Dialer::load(store).unwrap()
+    }
+
     #[test]
     fn peers_are_dialled_in_turns_at_growing_intervals_until_they_answer() {
-        let device = DeviceId([1; 32]);
         let mut store = MemoryStore::default();
         let mut dialer = Dialer::default();
         let mut batch = Batch::default();
-        dialer.add(&mut batch, device, "/a", false);
-        dialer.add(&mut batch, device, "/b", false);
-        store.apply(batch).unwrap();
-        let mut dialer = Dialer::load(&store).unwrap();
+        dialer.add(&mut batch, DEVICE, "/a", false);
+        dialer.add(&mut batch, DEVICE, "/b", false);
+        let mut dialer = reopened(&mut store, &mut batch);
         let mut now = MonoTime(0);
         let mut waits = Vec::new();
         for expected in ["/b", "/a", "/b", "/a"] {
-            assert_eq!(dialer.due(now), [(device, expected.to_owned())]);
+            assert_eq!(dialer.due(now), [(DEVICE, expected.to_owned())]);
             assert!(dialer.due(now).is_empty(), "one attempt at a time");
-            dialer.failed(Some(&device), expected, now, "refused".into());
+            dialer.failed(Some(&DEVICE), expected, now, "refused".into());
             let wait = dialer.wait(now).unwrap();
             waits.push(wait);
             now = now.plus_ms(wait.as_millis() as u64);
         }
         assert!(waits.windows(2).all(|pair| pair[0] < pair[1]));
-        dialer.connected(&device);
+        dialer.connected(&DEVICE);
         assert!(dialer.due(now).is_empty() && dialer.wait(now).is_none());
-        dialer.failed(Some(&device), "/b", now, "the other side was faster".into());
-        assert!(dialer.targets()[&device].reason.is_none());
-        dialer.disconnected(&device, now, "cut".into());
-        assert!(dialer.wait(now).is_some());
+        dialer.failed(Some(&DEVICE), "/b", now, "the other side was faster".into());
+        assert!(dialer.targets()[&DEVICE].reason.is_none());
+        dialer.disconnected(&DEVICE, now, "cut".into());
+        // A link over which nothing came is no reason to hurry.
+        assert!(dialer.wait(now).unwrap() > *waits.last().unwrap());
+        dialer.connected(&DEVICE);
+        dialer.heard(&DEVICE);
+        dialer.disconnected(&DEVICE, now, "cut".into());
+        assert_eq!(dialer.wait(now), Some(waits[0]));
     }
 
     #[test]
     fn a_peer_that_is_linked_when_it_is_added_is_not_dialled_and_lacks_nothing() {
-        let device = DeviceId([1; 32]);
         let mut dialer = Dialer::default();
-        dialer.add(&mut Batch::default(), device, "/a", true);
+        dialer.add(&mut Batch::default(), DEVICE, "/a", true);
         assert!(dialer.due(MonoTime(0)).is_empty() && dialer.wait(MonoTime(0)).is_none());
-        let target = &dialer.targets()[&device];
+        let target = &dialer.targets()[&DEVICE];
         assert!(target.connected && target.reason.is_none());
+    }
+
+    #[test]
+    fn a_thin_link_is_kept_and_not_dialled() {
+        let mut store = MemoryStore::default();
+        let (mut dialer, mut batch) = (Dialer::default(), Batch::default());
+        let address = |rate: u32| -> ThinAddress {
+            format!("udp://192.0.2.7:7300/{DEVICE}?rate={rate}").parse().unwrap()
+        };
+        dialer.set_thin(&mut batch, address(600));
+        dialer.set_thin(&mut batch, address(2_400));
+        let mut dialer = reopened(&mut store, &mut batch);
+        assert_eq!(dialer.targets()[&DEVICE].thin, Some(address(2_400)));
+        assert!(dialer.due(MonoTime(0)).is_empty() && dialer.wait(MonoTime(0)).is_none());
+        dialer.add(&mut batch, DEVICE, "/a", false);
+        assert_eq!(dialer.due(MonoTime(0)), [(DEVICE, "/a".to_owned())]);
+        dialer.remove_address(&mut batch, &DEVICE, "/a");
+        let mut dialer = reopened(&mut store, &mut batch);
+        assert!(dialer.targets()[&DEVICE].addresses.is_empty());
+        dialer.remove_address(&mut batch, &DEVICE, &address(2_400).to_string());
+        assert!(dialer.targets().is_empty() && reopened(&mut store, &mut batch).targets.is_empty());
+    }
+
+    #[test]
+    fn a_paused_peer_is_left_alone_also_after_a_restart() {
+        let mut store = MemoryStore::default();
+        let (mut dialer, mut batch) = (Dialer::default(), Batch::default());
+        dialer.add(&mut batch, DEVICE, "/a", false);
+        dialer.pause(&mut batch, DEVICE, true);
+        let mut dialer = reopened(&mut store, &mut batch);
+        assert!(dialer.due(MonoTime(0)).is_empty() && dialer.wait(MonoTime(0)).is_none());
+        assert!(!dialer.wants(&DEVICE, true) && !dialer.wants(&DEVICE, false));
+        dialer.pause(&mut batch, DEVICE, false);
+        assert_eq!(dialer.due(MonoTime(0)).len(), 1);
+        // One that dials us has no address, and can be paused all the same.
+        let other = DeviceId([2; 32]);
+        dialer.pause(&mut batch, other, true);
+        let mut dialer = reopened(&mut store, &mut batch);
+        assert!(!dialer.wants(&other, false));
+        dialer.pause(&mut batch, other, false);
+        assert!(!dialer.targets().contains_key(&other));
+        // It may dial us; an attempt of ours is one of before.
+        assert!(dialer.wants(&other, false) && !dialer.wants(&other, true));
     }
 }

@@ -2,11 +2,16 @@
 //! core's thread, and turns each request into a question or an act on it.
 
 pub mod core;
+mod damage;
 mod dialer;
 mod explain;
+mod export;
+mod find;
+mod import;
 mod names;
 mod overview;
 mod passes;
+mod peers;
 mod ports;
 mod quarantine;
 mod records;
@@ -14,13 +19,14 @@ mod room;
 mod root;
 mod said;
 mod standing;
-mod transfer;
+mod thin;
 mod trust;
 mod why;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use serde::Serialize;
 use serde_json::Value;
@@ -39,11 +45,13 @@ use tearline_mesh::net::{self, NetConfig};
 use tearline_mesh::replica::{Setup, Ticket};
 use tearline_mesh::{Event, Replica};
 
-use self::core::{Clock, Core, CoreHandle};
+use self::core::{Core, CoreHandle};
 use self::dialer::Dialer;
 use self::room::Gauge;
+use self::thin::ThinLinks;
 use crate::config::check_address;
 use crate::control::{self, Progress, Report, Request, Service, reply};
+use crate::country;
 use crate::daemon::Opening;
 use crate::failure::{Failure, Kind};
 use crate::index::{Index, Indexing};
@@ -80,12 +88,7 @@ pub fn start(opening: Opening) -> Result<Arc<dyn Service>, Failure> {
     let store = SledStore::open(&home.store(), &StoreKey::new(identity.store_key))?;
     let index = Arc::new(Mutex::new(Index::open(&store).map_err(|e| overview::store_failure(&e))?));
     let mut dialer = Dialer::load(&store).map_err(|e| overview::store_failure(&e))?;
-    let mut ignored = Batch::default();
-    for address in &config.peers {
-        if let Some((device, address)) = net::split_address(address) {
-            dialer.add(&mut ignored, device, &address.to_string(), false);
-        }
-    }
+    dialer.add_configured(&config.peers);
     let setup = Setup {
         keys: DeviceKeys::from_seeds(&identity.device_seed, &identity.agreement_seed),
         incarnation: Incarnation(identity.incarnation),
@@ -123,7 +126,9 @@ pub fn start(opening: Opening) -> Result<Arc<dyn Service>, Failure> {
         })
         .map_err(|error| Failure::io("cannot start a thread", &error))?;
     let gauge = Gauge::new(home.store(), config.limits.disk_reserve_bytes());
-    let core = Core::new(replica, index, net, dialer, gauge, Clock::start(), handle.clone())
+    let thin =
+        ThinLinks::new(DeviceKeys::from_seeds(&identity.device_seed, &identity.agreement_seed));
+    let core = Core::new(replica, index, net, dialer, thin, gauge, handle.clone())
         .map_err(|error| Failure::io("cannot start a thread", &error))?;
     let thread = std::thread::Builder::new()
         .name("core".into())
@@ -188,13 +193,15 @@ impl Service for Tearline {
         match request {
             Request::Status(_) => self.status(),
             Request::Doctor(_) => self.doctor(progress),
-            Request::Join(join) => self.join(&join.invitation, join.certificate.as_deref()),
+            Request::Join(join) => self.join(&join),
             Request::PeerInvite(invite) => self.invite(invite),
-            Request::PeerAdd(add) => self.peer_add(&add.address),
-            Request::PeerList(_) => {
-                self.core.ask(|core| json(&reply::Peers { peers: core.peers() }))
-            }
+            Request::PeerAdd(add) => self.peer_add(add.address),
+            Request::PeerList(_) => self.core.ask(|core| {
+                json(&reply::Peers { peers: core.peers(), known: core.other_devices() })
+            }),
             Request::PeerRemove(remove) => self.peer_remove(remove.peer),
+            Request::PeerPause(named) => self.peer_pause(named.peer, true),
+            Request::PeerResume(named) => self.peer_pause(named.peer, false),
             Request::CoalitionCreate(create) => self.coalition_create(&create),
             Request::CoalitionShow(_) => self.core.ask(|core| core.coalition_show()),
             Request::CompartmentOpen(open) => self.compartment_open(open),
@@ -219,8 +226,8 @@ impl Service for Tearline {
             Request::RecordResolve(resolve) => {
                 self.answer(move |core| core.record_resolve(&resolve))
             }
-            Request::Import(import) => transfer::import(&self.core, &import, progress),
-            Request::Export(export) => transfer::export(&self.core, &export, progress),
+            Request::Import(import) => import::import(&self.core, &import, progress),
+            Request::Export(export) => export::export(&self.core, &export, progress),
             Request::Search(search) => self.core.ask(move |core| core.search(&search)),
             Request::CoalitionPropose(act) => self.answer(move |core| core.propose(&act)),
             Request::CoalitionApprove(named) => self.answer(move |core| core.approve(&named.id)),
@@ -332,7 +339,8 @@ impl Tearline {
                 note: "reading the store through".into(),
             });
         });
-        checks.push(overview::check_store(read));
+        let check = self.core.ask_even_if_broken(move |core| Ok(core.check_store(read)))?;
+        checks.push(check);
         json(&reply::Doctor { checks })
     }
 
@@ -357,7 +365,7 @@ impl Tearline {
             founders.push(Member {
                 no: AgencyNo(no),
                 name: other.name.clone(),
-                country: trust::country(&other.country)?,
+                country: country::read(&other.country)?,
                 root: root_key(&other.root)?,
             });
         }
@@ -379,9 +387,10 @@ impl Tearline {
         }
         let founders = charter.founders.len();
         if !(1..=founders).contains(&usize::from(charter.quorum)) {
-            return Err(Failure::usage(format!(
-                "{founders} founders can reach a quorum of 1 to {founders}"
-            )));
+            return Err(Failure::usage(match founders {
+                1 => "a sole founder reaches a quorum of 1, and no other".into(),
+                _ => format!("{founders} founders can reach a quorum of 1 to {founders}"),
+            }));
         }
         self.core.act(move |core| {
             if let Ok(known) = core.coalition() {
@@ -427,13 +436,15 @@ impl Tearline {
         })
     }
 
-    /// Dials the inviter and waits for its answer, and then for the coalition's log to arrive.
-    fn join(&self, text: &str, certificate: Option<&str>) -> Result<Value, Failure> {
-        let invitation =
-            Invitation::from_text(text).map_err(|error| Failure::usage(error.to_string()))?;
+    /// Dials the inviter and waits for its answer, and then for the coalition's log to arrive. Where it
+    /// has to wait for too long it says so, and the daemon goes on: the request may have gone out, and
+    /// will until it is answered. Who is in already is told what a join that took place tells.
+    fn join(&self, join: &control::Join) -> Result<Value, Failure> {
+        let invitation = Invitation::from_text(&join.invitation)
+            .map_err(|error| Failure::usage(error.to_string()))?;
         let applicant = match invitation.invited {
             Invited::Agency => {
-                let (desk, name, country) = match certificate {
+                let (desk, name, country) = match join.certificate.as_deref() {
                     Some(text) => root::certificate(text, &self.keys.id())?,
                     None => {
                         let (desk, root) = self.certificate()?;
@@ -443,9 +454,20 @@ impl Tearline {
                 let country = country.as_bytes().try_into().unwrap_or(*b"ZZ");
                 Applicant::Agency { name, country, desk }
             }
-            Invited::Device { .. } if certificate.is_some() => {
+            Invited::Device { .. } if join.certificate.is_some() => {
                 return Err(Failure::usage("this invitation is for a device, not for a desk")
                     .hint("a desk comes in by an invitation for its agency: `peer invite`"));
+            }
+            Invited::Device { .. } if self.agency.is_some() => {
+                let root = self.agency.as_ref().map_or("", |root| &root.name);
+                return Err(Failure::denied(format!(
+                    "this invitation is for a device of the inviter's agency, and this home holds the \
+                     root of {root}"
+                ))
+                .hint(
+                    "nothing was changed: join from a home made with `init --unit NAME`, or ask for an \
+                     agency's invitation: `peer invite`",
+                ));
             }
             Invited::Device { .. } => Applicant::Device(self.keys.card(invitation.inviter.0)),
         };
@@ -459,14 +481,14 @@ impl Tearline {
         let inviter = invitation.inviter;
         let check = check_code(&inviter, &self.keys.id(), &invitation.secret);
         let coalition = invitation.coalition;
-        self.core.ask(move |core| {
+        let is_in = self.core.ask(move |core| {
             core.check_room()?;
             if core.coalition().is_ok_and(|known| known.id() != coalition) {
                 return Err(Failure::failed("this device is in another coalition already"));
             }
             let own = core.replica.device();
             if core.coalition().is_ok_and(|known| known.live(&own).is_some()) {
-                return Err(Failure::failed("this device is in that coalition already"));
+                return Ok(true);
             }
             if invitation.expires <= core.now().wall {
                 return Err(Failure::denied(format!(
@@ -475,12 +497,19 @@ impl Tearline {
                 ))
                 .hint("ask for a new one"));
             }
-            core.join(&invitation, request, told)
+            core.join(&invitation, request, told)?;
+            Ok(false)
         })?;
-        hears.recv_timeout(JOIN_MAX).map_err(|_| {
-            Failure::new(Kind::Unreachable, "the inviter did not answer in time")
-                .hint("check that it runs and can be reached, then try again")
-        })??;
+        if !is_in {
+            let wait = join.wait_s.map_or(JOIN_WAIT, |s| Duration::from_secs(s.into()));
+            hears.recv_timeout(wait.min(JOIN_WAIT_MAX)).map_err(|_| {
+                Failure::new(Kind::Incomplete, "the inviter has not answered yet").hint(
+                    "the daemon goes on asking as long as it runs: `tearline status` names the \
+                     coalition once it is in. To join again changes nothing; check that the inviter \
+                     runs and can be reached",
+                )
+            })??;
+        }
         // What is said to have been joined is on the disk by then.
         self.answer(move |core| {
             let own = core.replica.device();
@@ -493,48 +522,9 @@ impl Tearline {
                 agency,
                 inviter: inviter.to_string(),
                 check,
+                already: is_in,
             })?;
             Ok((value, None))
-        })
-    }
-
-    fn peer_add(&self, address: &str) -> Result<Value, Failure> {
-        let (device, address) = net::split_address(address).ok_or_else(|| {
-            Failure::usage(format!("{address:?} is no address of a peer"))
-                .hint("write a multiaddress that ends in /p2p/PEER, as `tearline status` shows it")
-        })?;
-        self.answer(move |core| {
-            let mut batch = Batch::default();
-            let linked = core.linked(&device);
-            core.dialer.add(&mut batch, device, &address.to_string(), linked);
-            let ticket =
-                core.replica.put(batch).map_err(|error| overview::store_failure(&error))?;
-            let live = core.replica.peers().into_iter().find(|peer| peer.device == device);
-            Ok((json(&core.peer(&device, live.as_ref()))?, Some(ticket)))
-        })
-    }
-
-    fn peer_remove(&self, name: String) -> Result<Value, Failure> {
-        self.answer(move |core| {
-            let known: Vec<_> = core
-                .dialer
-                .targets()
-                .iter()
-                .filter(|(device, target)| {
-                    names::is_prefix(&name, &device.to_string()) || target.addresses.contains(&name)
-                })
-                .map(|(device, _)| *device)
-                .collect();
-            let [device] = known.as_slice() else {
-                return Err(Failure::not_found("peer", &name));
-            };
-            let was = json(&core.peer(device, None))?;
-            let mut batch = Batch::default();
-            core.dialer.remove(&mut batch, device);
-            let ticket =
-                core.replica.put(batch).map_err(|error| overview::store_failure(&error))?;
-            core.disconnect(device);
-            Ok((was, Some(ticket)))
         })
     }
 
@@ -549,6 +539,7 @@ impl Tearline {
                 compartment: id.to_string(),
                 name: core.compartment_name(&id),
                 agencies: core.audience(compartment),
+                unlinked: core.unlinked(compartment),
                 opened,
             })?;
             Ok((value, ticket))
@@ -568,8 +559,8 @@ impl Core {
         let mut batch = Batch::default();
         for address in invitation.addresses.iter().rev() {
             let bare = net::split_address(address).map(|(_, bare)| bare.to_string());
-            let linked = self.linked(&inviter);
-            self.dialer.add(&mut batch, inviter, bare.as_deref().unwrap_or(address), linked);
+            let connected = self.is_connected(&inviter);
+            self.dialer.add(&mut batch, inviter, bare.as_deref().unwrap_or(address), connected);
         }
         self.replica.put(batch).map_err(|error| overview::store_failure(&error))?;
         self.replica.join(inviter, request);
@@ -609,5 +600,6 @@ impl Core {
 const DEFAULT_TLP: Tlp = Tlp::Amber;
 /// Hours between an erasure's statement and the destruction of what it names.
 const ERASURE_DELAY_HOURS: u32 = 72;
-/// How long a join waits.
-const JOIN_MAX: std::time::Duration = std::time::Duration::from_secs(30);
+/// How long a join waits for the inviter if nothing is said, and at most.
+const JOIN_WAIT: Duration = Duration::from_secs(30);
+const JOIN_WAIT_MAX: Duration = Duration::from_secs(crate::length::DAY_S);

@@ -1,12 +1,13 @@
 //! Answers about the whole: status, doctor, peers, coalition, compartments.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
 use tearline_crdt::authority::Compartment;
-use tearline_crdt::id::{CompartmentId, DeviceId};
+use tearline_crdt::id::{AgencyNo, CompartmentId, DeviceId};
 use tearline_crdt::store::StoreError;
+use tearline_crdt::time::MonoTime;
 use tearline_mesh::replica::{Misdeeds, PeerState};
 
 use super::core::Core;
@@ -47,6 +48,7 @@ impl Core {
             started: self.started.to_string(),
             addresses: self.full_addresses(),
             peers: self.peers(),
+            known: self.other_devices(),
             // A store that failed may not tell, and the rest is worth knowing all the more then.
             compartments: match self.compartment_summaries() {
                 Err(_) if self.broken().is_some() => Vec::new(),
@@ -54,6 +56,7 @@ impl Core {
             },
             store_bytes: self.replica.store().size_on_disk_bytes().unwrap_or(0),
             store_failure: self.broken().map(str::to_owned),
+            damage: self.damage_met(),
             shortage: self.shortage(),
             forks: self.forks(),
         };
@@ -95,6 +98,14 @@ impl Core {
         all
     }
 
+    /// How many other devices have a standing in the coalition.
+    pub(super) fn other_devices(&self) -> u64 {
+        let own = self.replica.device();
+        let Ok(coalition) = self.coalition() else { return 0 };
+        let others = coalition.devices().keys().filter(|device| **device != own);
+        others.filter(|device| coalition.live(device).is_some()).count() as u64
+    }
+
     pub(super) fn peers(&self) -> Vec<reply::Peer> {
         let live: BTreeMap<DeviceId, PeerState> =
             self.replica.peers().into_iter().map(|state| (state.device, state)).collect();
@@ -103,14 +114,16 @@ impl Core {
         devices.sort_unstable();
         devices.dedup();
         let faults = self.replica.faults();
-        let peer = |device: &DeviceId| self.described(device, live.get(device), &faults);
+        let now = self.now().mono;
+        let peer = |device: &DeviceId| self.described(device, live.get(device), &faults, now);
         let mut peers: Vec<reply::Peer> = devices.iter().map(peer).collect();
         peers.sort_by_key(|peer| peer.standing.has_ended());
         peers
     }
 
-    pub(super) fn peer(&self, device: &DeviceId, live: Option<&PeerState>) -> reply::Peer {
-        self.described(device, live, &self.replica.faults())
+    pub(super) fn peer(&self, device: &DeviceId) -> reply::Peer {
+        let live = self.replica.peers().into_iter().find(|peer| peer.device == *device);
+        self.described(device, live.as_ref(), &self.replica.faults(), self.now().mono)
     }
 
     fn described(
@@ -118,12 +131,18 @@ impl Core {
         device: &DeviceId,
         live: Option<&PeerState>,
         faults: &Misdeeds,
+        now: MonoTime,
     ) -> reply::Peer {
         let target = self.dialer.targets().get(device);
+        let line = self.thin.line(device, now);
+        let broken = line.as_ref().is_some_and(|line| line.broken);
+        let is_tried = live.is_none() || broken;
         let faults = faults.get(device);
         let counted = self.replica.counted_faults().contains_key(device);
         let full = self.shortage().is_some() && live.is_some_and(|state| state.refused);
         let state = match live {
+            _ if target.is_some_and(|target| target.paused) => reply::PeerState::Paused,
+            Some(_) if broken => reply::PeerState::Waiting,
             Some(_) if full => reply::PeerState::Blocked,
             Some(state) if state.live && state.in_sync => reply::PeerState::Live,
             Some(_) => reply::PeerState::CatchingUp,
@@ -134,17 +153,38 @@ impl Core {
             let list: Vec<String> = faults.iter().map(|(name, n)| format!("{name} x{n}")).collect();
             format!("misbehaved: {}", list.join(", "))
         });
+        let dialled = target.filter(|_| live.is_none());
+        let last_try = dialled.and_then(|target| target.reason.clone());
+        let on_line = line.as_ref().filter(|_| is_tried).map(|line| line.reason.clone());
+        let tried: Vec<String> = last_try.into_iter().chain(on_line).collect();
+        let again = [
+            dialled.and_then(|target| target.wait(now)),
+            line.as_ref().filter(|_| is_tried).and_then(|line| line.again),
+        ];
+        let again = again.into_iter().flatten().min();
         let agency = self.agency_of(device);
         reply::Peer {
             device: device.to_string(),
             agency: agency.map(|no| self.agency_ref(Some(no))),
             standing: self.standing_of(device),
             addresses: target.map(|t| t.addresses.clone()).unwrap_or_default(),
+            thin: target.and_then(|target| target.thin.as_ref()).map(|address| {
+                let reading = self.thin.reading(device);
+                reply::ThinLink {
+                    address: address.to_string(),
+                    sent_bytes: reading.sent_bytes,
+                    received_bytes: reading.received_bytes,
+                    repeated_bytes: reading.repeated_bytes,
+                    refused_frames: reading.refused_frames,
+                }
+            }),
             state,
+            by: self.linked_by(device).map(Into::into),
             // Why the last attempt failed is no news of a peer that is there.
             reason: blamed
                 .or_else(|| full.then(|| DISK_FULL.into()))
-                .or_else(|| target.filter(|_| live.is_none())?.reason.clone()),
+                .or_else(|| (!tried.is_empty()).then(|| tried.join("; "))),
+            again_ms: again.and_then(|wait| u64::try_from(wait.as_millis()).ok()),
             last_heard: self.last_heard.get(device).map(ToString::to_string),
             missing: live.map(|state| state.entries_behind),
             sent_bytes: live.map_or(0, |state| state.bytes_out),
@@ -174,7 +214,8 @@ impl Core {
             agencies: self.audience(compartment),
             digest: digest.iter().map(|b| format!("{b:02x}")).collect(),
             entries: counts.entries,
-            records: counts.records,
+            records: counts.records.shown,
+            unshown: counts.records.begun.saturating_sub(counts.records.shown),
             waiting: counts.waiting,
             closed: counts.closed,
         })
@@ -182,6 +223,16 @@ impl Core {
 
     pub(super) fn audience(&self, compartment: &Compartment) -> Vec<reply::AgencyRef> {
         compartment.opening().audience.iter().map(|(no, _)| self.agency_ref(Some(*no))).collect()
+    }
+
+    /// The agencies of an audience, but for our own, of which no device is linked now.
+    pub(super) fn unlinked(&self, compartment: &Compartment) -> Vec<reply::AgencyRef> {
+        let own = self.agency_of(&self.replica.device());
+        let linked: BTreeSet<AgencyNo> =
+            self.linked_devices().filter_map(|device| self.agency_of(device)).collect();
+        let audience = compartment.opening().audience.iter().map(|(no, _)| *no);
+        let missing = audience.filter(|no| Some(*no) != own && !linked.contains(no));
+        missing.map(|no| self.agency_ref(Some(no))).collect()
     }
 
     pub(super) fn compartment_show(&mut self, name: &str) -> Result<Value, Failure> {
@@ -271,6 +322,20 @@ impl Core {
         self.replica.store().checker()
     }
 
+    /// What reading the store through came to.
+    pub(super) fn check_store(&mut self, read: Result<Checked, StoreError>) -> Check {
+        match read {
+            Ok(checked) => {
+                let message = format!("{} values, each as it was written", checked.values);
+                check("store", CheckStatus::Pass, message, None)
+            }
+            Err(error) => {
+                let failure = self.met(&error);
+                check("store", CheckStatus::Fail, failure.what, failure.hint.as_deref())
+            }
+        }
+    }
+
     fn check_disk(&self) -> Check {
         match self.shortage() {
             None => check("disk", CheckStatus::Pass, "there is room".into(), None),
@@ -306,9 +371,9 @@ impl Core {
             targets.partition(|(device, _)| self.standing_of(device).has_ended());
         let missing: Vec<String> = targets
             .iter()
-            .filter(|(device, _)| !self.linked(device))
-            .map(|(device, target)| {
-                let why = target.reason.as_deref().unwrap_or("not tried yet");
+            .filter(|(device, target)| !target.paused && !self.linked(device))
+            .map(|(device, _)| {
+                let why = self.peer(device).reason.unwrap_or_else(|| "not tried yet".into());
                 format!("{} ({why})", device.short())
             })
             .collect();
@@ -385,27 +450,13 @@ fn check_forks(forks: &[reply::Fork]) -> Check {
     check("forks", CheckStatus::Pass, "none seen".into(), None)
 }
 
-/// What reading the store through came to.
-pub(super) fn check_store(read: Result<Checked, StoreError>) -> Check {
-    match read {
-        Ok(checked) => {
-            let message = format!("{} values, each as it was written", checked.values);
-            check("store", CheckStatus::Pass, message, None)
-        }
-        Err(error) => {
-            let failure = store_failure(&error);
-            check("store", CheckStatus::Fail, failure.what, failure.hint.as_deref())
-        }
-    }
-}
-
 /// Why nothing is taken from a peer.
 const DISK_FULL: &str = "disk full";
 
 /// What to do about a forked log of this device.
 pub(super) const FORKED_FIX: &str = "another copy of this home writes, too: stop one of them for \
-    good; then begin a new incarnation here, with `tearline backup restore` of a backup, or with \
-    `tearline doctor --rebuild` and an invitation";
+    good; then begin a new incarnation here, with `tearline doctor --new-life`, or with \
+    `tearline backup restore` of a backup";
 
 fn check(name: &str, status: CheckStatus, message: String, fix: Option<&str>) -> Check {
     Check { name: name.into(), status, message, fix: fix.map(Into::into) }

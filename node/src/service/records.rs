@@ -25,10 +25,9 @@ impl Core {
     /// A record that this device may see; otherwise the one answer for all cases.
     pub(super) fn visible(&mut self, id: RecordId) -> Result<Detail, Failure> {
         let own = self.replica.device();
-        let detail = self
-            .replica
-            .records(|reader| reader.show(id))
-            .map_err(|error| store_failure(&error))?
+        let shown = self.replica.records(|reader| reader.show(id));
+        let detail = shown
+            .map_err(|error| self.met(&error))?
             .filter(|detail| self.replica.right(detail.compartment, &own).is_some());
         detail.ok_or_else(|| Failure::not_found("record", &id.to_string()))
     }
@@ -56,13 +55,39 @@ impl Core {
         let label = self.label_or_default(new.label.as_deref())?;
         let mut fields = new.fields;
         for (path, text) in &new.set {
-            set_path(&mut fields, path, typed(kind, path, text)?)?;
+            let value = self.whole_references(kind, path, typed(kind, path, text)?)?;
+            set_path(&mut fields, path, value)?;
         }
         no_edges(fields.keys())?;
         check_fields(kind, &fields)?;
         let (id, _) = self.destination(new.compartment.as_deref(), &new.rel)?;
         let act = self.write(id, class, vec![Draft::New { kind, fields, label }])?;
         self.written(id, class, &act)
+    }
+
+    /// A value with the whole ids of the records that it names by the beginnings of theirs. By the names
+    /// that STIX gives to properties, those that end in `_ref` or `_refs` name others.
+    fn whole_references(
+        &mut self,
+        kind: RecordKind,
+        path: &str,
+        mut value: Value,
+    ) -> Result<Value, Failure> {
+        let named = path.ends_with("_ref") || path.ends_with("_refs");
+        if !named || shape_of(kind.fields(), path).is_none() {
+            return Ok(value);
+        }
+        let references = match &mut value {
+            Value::Array(items) => items.as_mut_slice(),
+            one => std::slice::from_mut(one),
+        };
+        for reference in references {
+            let short = reference.as_str().filter(|text| is_short_id(text)).map(str::to_owned);
+            if let Some(short) = short {
+                *reference = self.find_record(&short)?.to_string().into();
+            }
+        }
+        Ok(value)
     }
 
     /// The compartment to write to: named, or the one with exactly this audience, or our own.
@@ -279,6 +304,7 @@ impl Core {
         let mut after = detail.fields.clone();
         for (path, text) in &edit.set {
             let value = typed(detail.kind, path, text)?;
+            let value = self.whole_references(detail.kind, path, value)?;
             set_path(&mut after, path, value.clone())?;
             patch.set(segments(path), value);
         }
@@ -461,6 +487,12 @@ fn unset_path(fields: &mut Map<String, Value>, path: &str) {
 
 fn segments(path: &str) -> Vec<Segment> {
     path.split('.').map(|name| Segment::Name(name.into())).collect()
+}
+
+/// Whether a text may be the beginning of a record's id.
+fn is_short_id(text: &str) -> bool {
+    (control::ID_PREFIX_DIGITS_MIN..2 * size_of::<RecordId>()).contains(&text.len())
+        && text.bytes().all(|digit| digit.is_ascii_hexdigit())
 }
 
 /// Which record was released as which is for `record release` to say.

@@ -185,11 +185,23 @@ impl Core {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
     use std::sync::atomic::{AtomicU64, Ordering};
+    use std::sync::{Arc, Mutex};
 
+    use tearline_crdt::entropy::SeededEntropy;
+    use tearline_crdt::id::Incarnation;
+    use tearline_crdt::keys::DeviceKeys;
+    use tearline_crdt::store::{Batch, Space, Store as _};
+    use tearline_mesh::Replica;
+    use tearline_mesh::net::{self, NetConfig};
+    use tearline_mesh::replica::Setup;
+
+    use super::super::core;
+    use super::super::dialer::Dialer;
+    use super::super::thin::ThinLinks;
     use super::*;
-    use crate::store::StoreKey;
+    use crate::index::{Index, Indexing};
+    use crate::store::{OpenError, StoreKey};
 
     const RESERVE_BYTES: u64 = 64 * 1024 * 1024;
 
@@ -225,6 +237,72 @@ mod tests {
             let soon = MonoTime(now + MEASURE_EVERY_MS - 1);
             assert_eq!(gauge.measure(soon, &store), None, "a measurement holds");
             now += MEASURE_EVERY_MS;
+        }
+    }
+
+    /// Others fill the disk between an act and its flush: the act is said to be done and not durable, and
+    /// becomes so by itself when there is room.
+    #[test]
+    fn an_act_whose_flush_does_not_fit_is_incomplete_and_is_written_when_there_is_room() {
+        let dir = tempfile::tempdir().unwrap();
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let store = SledStore::open(dir.path(), &StoreKey::new([1; 32])).unwrap();
+        let index = Arc::new(Mutex::new(Index::open(&store).unwrap()));
+        let setup = Setup {
+            keys: DeviceKeys::from_seeds(&[2; 32], &[3; 32]),
+            incarnation: Incarnation(1),
+            entropy: Box::new(SeededEntropy::new(4)),
+            projection: Box::new(Indexing(Arc::clone(&index))),
+        };
+        let dialer = Dialer::load(&store).unwrap();
+        let replica = Replica::open(store, setup).unwrap();
+        let (net, _events) = net::spawn(
+            runtime.handle(),
+            [2; 32],
+            NetConfig { listen: vec![], ..NetConfig::default() },
+        )
+        .unwrap();
+        let free = Arc::new(AtomicU64::new(u64::MAX));
+        let shown = Arc::clone(&free);
+        let mut gauge = Gauge::new(dir.path().to_owned(), RESERVE_BYTES);
+        gauge.free = Box::new(move |_| Ok(shown.load(Ordering::Relaxed)));
+        let (handle, queue) = core::channel();
+        let thin = ThinLinks::new(DeviceKeys::from_seeds(&[2; 32], &[3; 32]));
+        let core = Core::new(replica, index, net, dialer, thin, gauge, handle.clone()).unwrap();
+        let thread = std::thread::spawn(move || core.run(&queue));
+        let put = |key: &'static [u8], fills: Option<Arc<AtomicU64>>| {
+            handle.act(move |core| {
+                let mut batch = Batch::default();
+                batch.put(Space::Meta, key, *b"value");
+                let ticket = core.replica.put(batch).unwrap();
+                if let Some(free) = fills {
+                    free.store(0, Ordering::Relaxed);
+                }
+                Ok(((), ticket))
+            })
+        };
+        put(b"before", None).unwrap();
+        let told = put(b"meanwhile", Some(Arc::clone(&free))).unwrap_err();
+        assert_eq!((told.kind, told.kind.exit_code()), (Kind::Incomplete, 7), "{told}");
+        assert!(told.what.starts_with("it was done"), "{told}");
+        let refused = put(b"full", None).unwrap_err();
+        assert_eq!(refused.kind, Kind::Failed, "{refused}");
+        free.store(u64::MAX, Ordering::Relaxed);
+        put(b"after", None).unwrap();
+        handle.stop();
+        thread.join().unwrap();
+        let store = loop {
+            // The flushing thread lets go of the store when it has seen the core's end.
+            match SledStore::open(dir.path(), &StoreKey::new([1; 32])) {
+                Err(OpenError::InUse { .. }) => std::thread::yield_now(),
+                opened => break opened.unwrap(),
+            }
+        };
+        for (key, is_there) in
+            [("before", true), ("meanwhile", true), ("full", false), ("after", true)]
+        {
+            let found = store.get(Space::Meta, key.as_bytes()).unwrap();
+            assert_eq!(found.is_some(), is_there, "{key}");
         }
     }
 }

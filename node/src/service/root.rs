@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use tearline_crdt::authority::StatementVerdict;
-use tearline_crdt::id::{CompartmentId, DeviceId};
-use tearline_crdt::statement::{Act, Audience, DeskCertificate, Statement};
+use tearline_crdt::id::{CompartmentId, DeviceId, EntryId};
+use tearline_crdt::statement::{Act, Audience, DeskCertificate, RootAct, Statement};
 use tearline_mesh::replica::ActError;
 
 use super::core::Core;
@@ -22,9 +22,7 @@ use crate::offline::{RootRequest, RootWord};
 impl Core {
     pub(super) fn root_draft(&mut self, act: &shape::Proposed) -> Result<Value, Failure> {
         let coalition = self.coalition()?.id();
-        // An empty time keeps all that is held.
-        let all =
-            matches!(act, shape::Proposed::Revoke { since: Some(since), .. } if since.is_empty());
+        let all = matches!(act, shape::Proposed::Revoke { since: None, .. });
         let (act, marks) = self.act_of(act)?;
         let void = match &act {
             Act::Revoke { device, .. } if !all => self.void_of(device, None)?,
@@ -39,6 +37,8 @@ impl Core {
     pub(super) fn root_apply(&mut self, text: &str) -> Answer {
         let coalition = self.coalition()?.id();
         let now = self.now();
+        let area = CompartmentId(coalition.0);
+        let already;
         let (statement, what, rotated) = match word(text)? {
             RootWord::Act { coalition: of, act, marks } => {
                 if of != coalition {
@@ -50,18 +50,27 @@ impl Core {
                         "the root's signature does not hold",
                     ));
                 }
-                let what = self.act_text(&act.act);
-                let exposed: Vec<CompartmentId> = match &act.act {
-                    Act::Revoke { device, .. } => {
-                        self.replica.sealed_to(device).into_keys().collect()
-                    }
-                    _ => Vec::new(),
-                };
-                let done =
+                self.check_root(&act)?;
+                let (id, what) = (act.id(&coalition), self.act_text(&act.act));
+                let known = self.counted(area, |held| {
+                    matches!(held, Statement::RootAct(held)
+                        if held.root == act.root && held.id(&coalition) == id)
+                })?;
+                already = known.is_some();
+                let rotated = if already {
+                    Vec::new()
+                } else {
+                    let exposed: Vec<CompartmentId> = match &act.act {
+                        Act::Revoke { device, .. } => {
+                            self.replica.sealed_to(device).into_keys().collect()
+                        }
+                        _ => Vec::new(),
+                    };
                     self.replica.root_act(now, coalition, act, marks).map_err(root_failure)?;
-                let rotated = self.replica.rotate_all(now, &exposed);
-                let rotated = rotated.map_err(|error| store_failure(&error))?;
-                (done.value.to_string(), what, rotated)
+                    let rotated = self.replica.rotate_all(now, &exposed);
+                    rotated.map_err(|error| store_failure(&error))?
+                };
+                (id.to_string(), what, rotated)
             }
             RootWord::Desk { certificate, kem, .. } => {
                 let device = certificate.desk.device;
@@ -71,14 +80,58 @@ impl Core {
                         "the root's signature does not hold",
                     ));
                 }
-                let done = self.replica.certify(now, coalition, certificate, &kem);
-                let done = done.map_err(root_failure)?;
-                (done.value.to_string(), format!("desk {}", device.short()), Vec::new())
+                let known = self.counted(
+                    area,
+                    |held| matches!(held, Statement::Desk(held) if *held == certificate),
+                )?;
+                already = known.is_some();
+                let statement = match known {
+                    Some(id) => id,
+                    None => {
+                        let done = self.replica.certify(now, coalition, certificate, &kem);
+                        done.map_err(root_failure)?.value
+                    }
+                };
+                (statement.to_string(), format!("desk {}", device.short()), Vec::new())
             }
         };
         let rotated = rotated.iter().map(|(id, _)| self.compartment_name(id)).collect();
-        let value = json(&shape::RootApplied { statement, what, rotated })?;
+        let value = json(&shape::RootApplied { statement, what, rotated, already })?;
         Ok((value, Some(self.replica.settled())))
+    }
+
+    /// Whether a root is that of a member, and of that of the device which it revokes. An act has one
+    /// name whoever signed it: one by another root would pass for the right one that is here.
+    fn check_root(&self, act: &RootAct) -> Result<(), Failure> {
+        let coalition = self.coalition()?;
+        let whose = coalition.members().find(|member| member.root == act.root);
+        let whose = whose.ok_or_else(|| {
+            Failure::denied("the root that signed this is of no agency of the coalition")
+                .hint("`coalition show --json` shows the roots")
+        })?;
+        let Act::Revoke { device, .. } = &act.act else { return Ok(()) };
+        match self.agency_of(device) {
+            Some(agency) if agency != whose.no => Err(Failure::denied(format!(
+                "the root of {} signed this, and the device is of {}",
+                whose.name,
+                self.agency_ref(Some(agency)).name
+            ))),
+            _ => Ok(()),
+        }
+    }
+
+    /// Such a statement that is here and counts.
+    fn counted(
+        &self,
+        area: CompartmentId,
+        is: impl Fn(&Statement) -> bool,
+    ) -> Result<Option<EntryId>, Failure> {
+        for (_, id, statement) in self.statements(area) {
+            if is(statement) && self.verdict(&area, &id)? == StatementVerdict::Counts {
+                return Ok(Some(id));
+            }
+        }
+        Ok(None)
     }
 
     /// The statements of a device that count, and will not once its standing has ended, with how each is

@@ -30,7 +30,7 @@ impl Core {
             shape::Said::Recall => Word::Recall,
         };
         let detail = self.visible(id)?;
-        self.replica.may_speak(&detail, &word).map_err(act_failure)?;
+        self.replica.may_speak(&detail, &word).map_err(|error| self.refused(error))?;
         let (genesis, begun) = (detail.genesis, log_of(&detail));
         let (releases, mut unreached) = self.releases_of(detail)?;
         // Releases go first, those of releases before them: once a record is destroyed, nobody knows of
@@ -45,7 +45,7 @@ impl Core {
             }
         }
         let now = self.now();
-        let done = self.replica.speak(now, id, &word).map_err(act_failure)?;
+        let done = self.replica.speak(now, id, &word).map_err(|error| self.refused(error))?;
         let what = match word {
             Word::Erase { .. } => "erase",
             Word::Restrict => "restrict",
@@ -62,6 +62,15 @@ impl Core {
         let record = Some(id.to_string());
         let said = shape::Declared { statement, what, record, due, also, unreached };
         Ok((json(&said)?, Some(done.ticket)))
+    }
+
+    /// The failure of what is said of a record, with whose it is.
+    fn refused(&self, error: ActError) -> Failure {
+        let ActError::NotOriginator(agency) = error else { return act_failure(error) };
+        let whose = self.agency_ref(Some(agency)).name;
+        Failure::denied(format!("the record is of {whose}")).hint(format!(
+            "a desk of {whose} says it, or the founders: `tearline coalition propose`"
+        ))
     }
 
     /// When a record that is hidden because it is erased is destroyed here, or was; `None` where nobody

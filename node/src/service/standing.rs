@@ -106,7 +106,7 @@ impl Core {
                 "the agency goes on with a desk on another device: `tearline root draft desk` there"
             }
             (_, false) => {
-                "a desk of the agency can readmit it in a new life: `tearline doctor --rebuild` here, \
+                "a desk of the agency can readmit it in a new life: `tearline doctor --new-life` here, \
                  then `tearline grant issue --readmit` there"
             }
         };
@@ -114,8 +114,8 @@ impl Core {
         Some(reply::Ended { state, since, by, fix: fix.into() })
     }
 
-    /// An ended device is sent nothing any more, the statement that ended it neither. What it can notice
-    /// is that no member that it is linked to names the coalition to it.
+    /// An ended device is told why by whom it meets. Until it could follow that, what it can notice is that
+    /// no member that it is linked to names the coalition to it.
     fn refused_by_all(&self, coalition: &Coalition) -> Option<reply::Ended> {
         let peers = self.replica.peers().into_iter();
         let mut members =

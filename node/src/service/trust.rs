@@ -23,6 +23,7 @@ use super::quarantine::mark;
 use super::records::act_failure;
 use super::{Answer, json};
 use crate::control::{reply, trust as shape};
+use crate::country;
 use crate::failure::Failure;
 use crate::index::Row;
 
@@ -135,7 +136,7 @@ impl Core {
                     .filter(|(_, p)| matches!(&p.act, Act::Retire { agency, .. } if *agency == no))
                     .map(|(id, _)| id)
                     .collect();
-                let member = Member { no, name: name.clone(), country: country(code)?, root };
+                let member = Member { no, name: name.clone(), country: country::read(code)?, root };
                 Act::Admit { member, cites }
             }
             Proposed::Retire { agency } => {
@@ -304,7 +305,7 @@ impl Core {
         let device = self.named_device(&revoke.device)?;
         self.not_itself(&device)?;
         let area = self.area(revoke.compartment.as_deref())?;
-        let since = Self::since(Some(revoke.since.as_deref().unwrap_or_default()))?;
+        let since = Self::since(revoke.since.as_deref())?;
         let kept = self.kept(&device, since)?;
         let within = |kept: &&Kept| area.0 == self.coalition_id() || kept.log.compartment == area;
         let mut kept: Vec<Kept> = kept.iter().filter(within).copied().collect();
@@ -590,16 +591,12 @@ impl Core {
         kept.map_err(|error| store_failure(&error))
     }
 
-    /// A time as it is asked for: the beginning of time if absent; none, which keeps all that is held, if
-    /// empty.
+    /// A time as it is asked for; without one all that is held is kept.
     fn since(text: Option<&str>) -> Result<Option<WallTime>, Failure> {
-        match text {
-            None => Ok(Some(WallTime(0))),
-            Some("") => Ok(None),
-            Some(text) => WallTime::parse(text)
-                .map(Some)
-                .ok_or_else(|| Failure::usage(format!("{text:?} is no time"))),
-        }
+        let time = |text: &str| {
+            WallTime::parse(text).ok_or_else(|| Failure::usage(format!("{text:?} is no time")))
+        };
+        text.map(time).transpose()
     }
 
     pub(super) fn verdict(
@@ -648,14 +645,6 @@ pub(crate) fn root_key(text: &str) -> Result<RootKey, Failure> {
 }
 
 /// A country's code.
-pub(super) fn country(text: &str) -> Result<String, Failure> {
-    if text.len() == 2 && text.bytes().all(|byte| byte.is_ascii_uppercase()) {
-        return Ok(text.into());
-    }
-    Err(Failure::usage(format!("{text:?} is no country's code"))
-        .hint("two capital letters, as in ISO 3166-1: NE"))
-}
-
 fn right(text: &str) -> Result<Right, Failure> {
     [Right::Relay, Right::Read, Right::Write, Right::Admit, Right::Admin]
         .into_iter()
@@ -693,7 +682,6 @@ fn caveats(issue: &shape::GrantIssue) -> Result<Caveats, Failure> {
         not_before_ms: time(&issue.not_before)?,
         not_after_ms: time(&issue.not_after)?,
         quota_bytes: None,
-        incarnations: None,
         may_delegate: issue.delegate,
         history: issue.history,
     })

@@ -7,7 +7,8 @@
 //! nothing refers to; a crash after it finds, in the index, what is still to be overwritten.
 //!
 //! A batch may ask to *forget*. Then, after (4), the changes are merged into pages and everything that
-//! nothing refers to is overwritten; the index says that this is due until it is done. Values of
+//! nothing refers to is overwritten, but for what is known to be zero; the index says that this is due
+//! until it is done. Values of
 //! spaces that can be forgotten are never kept in the index or in pages, of whose old bytes sled's
 //! file may keep copies.
 //!

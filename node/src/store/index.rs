@@ -31,9 +31,10 @@ use super::run::Extent;
 use super::seal::{NONCE_BYTES, Nonce, Sealer};
 use super::values::StoreId;
 use super::{Failure, OpenError};
+use crate::files::{new_private_file, regular};
 
 /// Version of everything in a store's folder.
-pub(super) const STORE_VERSION: u8 = 2;
+pub(super) const STORE_VERSION: u8 = 3;
 
 /// sled's page cache. Everything is read once, when the store is opened.
 const CACHE_BYTES: u64 = 4 * 1024 * 1024;
@@ -449,7 +450,8 @@ fn copy_folder(from: &Path, to: &Path) -> io::Result<()> {
         if entry.file_type()?.is_dir() {
             copy_folder(&entry.path(), &place)?;
         } else {
-            fs::copy(entry.path(), place)?;
+            let mut copy = new_private_file(&place)?;
+            io::copy(&mut regular(File::options().read(true), &entry.path())?, &mut copy)?;
         }
     }
     Ok(())

@@ -7,7 +7,7 @@
 //! memory to a page of keys, and from there to the value.
 //!
 //! - `seal`: how values are sealed, and why a damaged one is noticed.
-//! - `values`: the file, and how scrubbed values are overwritten in it.
+//! - `values`: the file, and how scrubbed values are overwritten in it. `zeroed`: what need not be.
 //! - `run`: packed keys. `index`: what sled holds. `layers`: what a key holds now.
 //! - `open`: what is looked at before anything is changed.
 //! - `flush`: the order of writes, merging, and free space.
@@ -27,18 +27,20 @@ mod spare;
 #[cfg(test)]
 mod tests;
 mod values;
+mod zeroed;
 
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::SystemTime;
 
 use tearline_crdt::store::{Batch, Space, Store, StoreError, Visit};
 
 pub use self::open::{Checked, check_folder};
 pub use self::seal::StoreKey;
 
-use crate::files::sync_parent;
+use crate::files::{regular, sync_parent};
 
 use self::flush::{Flush, Limits, Writer};
 use self::layers::{Layers, Pages, Reading, full_key, split_key};
@@ -85,7 +87,7 @@ pub enum OpenError {
         dir: PathBuf,
     },
     /// The key is not the one that the store was made with.
-    #[error("the store was made with another key; check the passphrase or the key file")]
+    #[error("the store was made with another key than that of this device")]
     WrongKey,
     /// The store is of another version.
     #[error(
@@ -98,11 +100,11 @@ pub enum OpenError {
         /// Ours.
         known: u8,
     },
+    /// The clock of the machine is before 1970, which the engine does not take.
+    #[error("the clock of this machine shows a time before 1970: set it, and try again")]
+    Clock,
     /// The store does not hang together.
-    #[error(
-        "the store is damaged ({what}); `tearline doctor --rebuild` moves it aside, and the \
-             peers refill an empty one: entries that never left this device are lost with it"
-    )]
+    #[error("the store is damaged ({what})")]
     Damaged {
         /// What was found.
         what: &'static str,
@@ -117,6 +119,14 @@ pub enum OpenError {
     },
 }
 
+/// What to do about a damaged store.
+const DAMAGED_FIX: &str = "`tearline doctor --rebuild` says what is lost, asks, and moves it aside: the \
+    peers refill an empty one";
+/// What to do about a store of another key.
+const WRONG_KEY_FIX: &str = "nothing was changed; put the device.key back that belongs to this store. If \
+    `tearline doctor --rebuild` broke off, say it again. A store whose key is lost opens to nobody: \
+    move it out of the home, and `tearline doctor --rebuild` begins an empty one";
+
 impl OpenError {
     const fn damaged(what: &'static str) -> Self {
         Self::Damaged { what }
@@ -125,14 +135,16 @@ impl OpenError {
 
 impl From<OpenError> for crate::failure::Failure {
     fn from(error: OpenError) -> Self {
-        let kind = match &error {
-            OpenError::Damaged { .. } => crate::failure::Kind::Integrity,
+        use crate::failure::Kind;
+        let what = error.to_string();
+        match error {
+            OpenError::Damaged { .. } => Self::new(Kind::Integrity, what).hint(DAMAGED_FIX),
+            OpenError::WrongKey => Self::denied(what).hint(WRONG_KEY_FIX),
             OpenError::InUse { .. }
-            | OpenError::WrongKey
             | OpenError::Version { .. }
-            | OpenError::Medium { .. } => crate::failure::Kind::Failed,
-        };
-        Self::new(kind, error.to_string())
+            | OpenError::Clock
+            | OpenError::Medium { .. } => Self::failed(what),
+        }
     }
 }
 
@@ -199,6 +211,7 @@ impl SledStore {
     }
 
     fn open_with(dir: &Path, key: &StoreKey, limits: Limits) -> Result<Self, OpenError> {
+        open::check_clock(SystemTime::now())?;
         let io = |during| move |cause: io::Error| OpenError::from(Failure::medium(during, cause));
         if !dir.is_dir() {
             fs::create_dir_all(dir).map_err(io("making the store's folder"))?;
@@ -387,7 +400,9 @@ impl Drop for Lock {
 /// Takes the lock on a store's folder.
 fn lock(dir: &Path) -> Result<Lock, OpenError> {
     let io = |cause: io::Error| OpenError::from(Failure::medium("locking the store", cause));
-    let file = File::create(dir.join("lock")).map_err(io)?;
+    let mut options = File::options();
+    options.write(true).create(true).truncate(true);
+    let file = regular(&mut options, &dir.join("lock")).map_err(io)?;
     match file.try_lock() {
         Ok(()) => Ok(Lock(file)),
         Err(TryLockError::WouldBlock) => Err(OpenError::InUse { dir: dir.to_path_buf() }),

@@ -6,6 +6,7 @@ use std::io;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::{Arc, RwLock};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use tearline_crdt::store::{Space, StoreError};
 
@@ -28,6 +29,7 @@ pub struct Checked {
 
 /// Looks at every value of a store that nobody has open, and changes nothing.
 pub fn check_folder(dir: &Path, key: &StoreKey) -> Result<Checked, OpenError> {
+    check_clock(SystemTime::now())?;
     let _lock = super::lock(dir)?;
     let sealer = Arc::new(Sealer::new(key));
     if is_new(dir)? {
@@ -41,6 +43,11 @@ pub fn check_folder(dir: &Path, key: &StoreKey) -> Result<Checked, OpenError> {
             error => Failure::medium("checking the store", error).into(),
         },
     )
+}
+
+/// Fails where the clock is before 1970: sled would panic.
+pub(super) fn check_clock(now: SystemTime) -> Result<(), OpenError> {
+    now.duration_since(UNIX_EPOCH).map(drop).map_err(|_| OpenError::Clock)
 }
 
 /// Reads every value there is.
@@ -220,3 +227,17 @@ pub(super) const VALUES: &str = "values";
 pub(super) const INDEX: &str = "index";
 /// A check says how far it is each time it has read so many values.
 const PROGRESS_VALUES: u64 = 4_096;
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_clock_before_1970_opens_no_store() {
+        assert!(check_clock(UNIX_EPOCH).is_ok());
+        let before = check_clock(UNIX_EPOCH - Duration::from_nanos(1));
+        assert!(matches!(before, Err(OpenError::Clock)));
+    }
+}

@@ -13,6 +13,7 @@ use rustix::fs::{FallocateFlags, fallocate};
 
 use super::free_space_bytes;
 use super::index::OPENING_BYTES;
+use crate::files::regular;
 
 /// The file's name.
 const SPARE: &str = "spare";
@@ -22,7 +23,7 @@ const SPARE_BYTES: u64 = 3 * OPENING_BYTES;
 /// Gives back what an opening needs, where that is not there.
 pub(super) fn give_back_if_full(dir: &Path) {
     let full = free_space_bytes(dir).is_ok_and(|free| free < OPENING_BYTES);
-    let Ok(spare) = File::options().write(true).open(dir.join(SPARE)).map_err(drop) else { return };
+    let Ok(spare) = regular(File::options().write(true), &dir.join(SPARE)) else { return };
     if full && let Ok(found) = spare.metadata() {
         let _ = spare.set_len(found.len().saturating_sub(OPENING_BYTES));
     }
@@ -30,8 +31,9 @@ pub(super) fn give_back_if_full(dir: &Path) {
 
 /// Makes the file as large as it should be, if there is room.
 pub(super) fn keep(dir: &Path) {
-    let file = File::options().write(true).create(true).truncate(false).open(dir.join(SPARE));
-    let Ok(spare) = file else { return };
+    let mut options = File::options();
+    options.write(true).create(true).truncate(false);
+    let Ok(spare) = regular(&mut options, &dir.join(SPARE)) else { return };
     if spare.metadata().is_ok_and(|found| found.len() < SPARE_BYTES) {
         // Allocated, not only long: a hole gives nothing back.
         let _ = fallocate(&spare, FallocateFlags::empty(), 0, SPARE_BYTES);

@@ -16,6 +16,8 @@ use super::Failure;
 use super::index::Tip;
 use super::run::Extent;
 use super::seal::{Kind, NONCE_BYTES, Sealer, TAG_BYTES};
+use super::zeroed::Zeroed;
+use crate::files::regular;
 
 /// Bytes before the first value: a magic, the store's id, and the last [`ValuesFile::confirm`]ation.
 pub(super) const HEADER_BYTES: usize = 128;
@@ -105,14 +107,20 @@ pub(super) struct ValuesFile {
     dirty: bool,
     /// Bytes placed since free space was last worked out.
     placed_bytes: u64,
+    /// What holds nothing but zeros.
+    zeroed: Zeroed,
     #[cfg(test)]
     pub(super) fault: Option<Fault>,
+    /// Bytes overwritten so far.
+    #[cfg(test)]
+    pub(super) overwritten_bytes: u64,
 }
 
 impl ValuesFile {
     /// Makes a new file with nothing but its header. What was there is gone.
     pub(super) fn create(path: &Path, id: &StoreId) -> io::Result<()> {
-        let file = OpenOptions::new().create(true).write(true).truncate(true).open(path)?;
+        let mut options = OpenOptions::new();
+        let file = regular(options.create(true).write(true).truncate(true), path)?;
         file.write_all_at(&header(id), 0)?;
         file.set_len(HEADER_BYTES as u64)?;
         file.sync_all()
@@ -120,7 +128,7 @@ impl ValuesFile {
 
     /// Opens the file of the store with this id; `None` if it is not that store's.
     pub(super) fn open(path: &Path, id: &StoreId) -> io::Result<Option<Self>> {
-        let file = OpenOptions::new().read(true).write(true).open(path)?;
+        let file = regular(OpenOptions::new().read(true).write(true), path)?;
         file.sync_all()?;
         let end = file.metadata()?.len();
         let mut found = header(&StoreId::default());
@@ -131,6 +139,8 @@ impl ValuesFile {
         if found != header(id) {
             return Ok(None);
         }
+        let mut zeroed = Zeroed::default();
+        zeroed.add(end, u64::MAX);
         Ok(Some(Self {
             file: Arc::new(file),
             short: Region::default(),
@@ -141,8 +151,11 @@ impl ValuesFile {
             buffer_at: 0,
             dirty: false,
             placed_bytes: 0,
+            zeroed,
             #[cfg(test)]
             fault: None,
+            #[cfg(test)]
+            overwritten_bytes: 0,
         }))
     }
 
@@ -228,6 +241,11 @@ impl ValuesFile {
                 at += n as u64;
             }
             self.dirty = true;
+            self.zeroed.add(*offset, offset.saturating_add(*len));
+            #[cfg(test)]
+            {
+                self.overwritten_bytes += len;
+            }
         }
         self.sync()
     }
@@ -240,20 +258,22 @@ impl ValuesFile {
         self.set_free(free, end)
     }
 
-    /// As [`ValuesFile::reclaim`], and overwrites what is free before it is used again or goes back
-    /// to the file system.
+    /// As [`ValuesFile::reclaim`], and overwrites what is free and not known to be zero before it is
+    /// used again or goes back to the file system.
     pub(super) fn forget(&mut self, used: Vec<(u64, u64)>) -> Result<(), Failure> {
         self.write_buffer()?;
         let (free, end) = self.find_free(used)?;
-        let file_end = self
-            .file
-            .metadata()
-            .map_err(|cause| Failure::medium("measuring the values file", cause))?
-            .len();
-        let mut stretches: Vec<(u64, u64)> = free.iter().map(|(gap, at)| (*at, *gap)).collect();
-        stretches.push((end, file_end.saturating_sub(end)));
+        let gaps = free.iter().flat_map(|(gap, at)| self.zeroed.others(*at, *gap));
+        let stretches: Vec<(u64, u64)> = gaps.chain(self.tail(end)?).collect();
         self.scrub(&stretches)?;
         self.set_free(free, end)
+    }
+
+    /// What may hold something from here to the file's end.
+    fn tail(&self, from: u64) -> Result<Vec<(u64, u64)>, Failure> {
+        let found = self.file.metadata();
+        let found = found.map_err(|cause| Failure::medium("measuring the values file", cause))?;
+        Ok(self.zeroed.others(from, found.len().saturating_sub(from)))
     }
 
     /// The free stretches, by length, and where the part in use ends.
@@ -279,7 +299,11 @@ impl ValuesFile {
 
     fn set_free(&mut self, free: BTreeSet<(u64, u64)>, end: u64) -> Result<(), Failure> {
         if self.end - end >= TAIL_BYTES_MIN {
+            // What goes back to the file system is out of reach of every later pass.
+            let tail = self.tail(end)?;
+            self.scrub(&tail)?;
             self.attempt("shortening the values file", |file| file.set_len(end))?;
+            self.zeroed.add(end, u64::MAX);
         }
         self.free = free;
         (self.short, self.long) = (Region::default(), Region::default());
@@ -303,6 +327,7 @@ impl ValuesFile {
         }
         let offset = region.at;
         region.at += len;
+        self.zeroed.remove(offset, region.at);
         *(if short { &mut self.short } else { &mut self.long }) = region;
         offset
     }
@@ -440,6 +465,7 @@ mod tests {
         }
         file.sync().unwrap();
         file.reclaim(Vec::new()).unwrap();
+        assert_eq!(file.overwritten_bytes, 5 * 400_016, "it holds nothing by then");
         let len = std::fs::metadata(dir.path().join("values")).unwrap().len();
         assert_eq!(len, HEADER_BYTES as u64);
     }

@@ -244,7 +244,6 @@ fn statements() -> Vec<Vec<u8>> {
         not_before_ms: Some(1),
         not_after_ms: Some(2),
         quota_bytes: Some(1 << 20),
-        incarnations: Some(3),
         may_delegate: true,
         history: true,
     };

@@ -12,18 +12,23 @@ use std::sync::LazyLock;
 use super::value::Form;
 use Form::*;
 
+/// Places by length and text: lengths tell most texts apart.
+type Places = BTreeMap<(usize, &'static str), usize>;
+
+fn places(texts: impl Iterator<Item = &'static str>) -> Places {
+    texts.map(|text| (text.len(), text)).zip(0..).collect()
+}
+
 /// The place of a name.
 pub(super) fn name_index(name: &str) -> Option<usize> {
-    static PLACES: LazyLock<BTreeMap<&str, usize>> =
-        LazyLock::new(|| NAMES.iter().map(|(name, _)| *name).zip(0..).collect());
-    PLACES.get(name).copied()
+    static PLACES: LazyLock<Places> = LazyLock::new(|| places(NAMES.iter().map(|(name, _)| *name)));
+    PLACES.get(&(name.len(), name)).copied()
 }
 
 /// The place of a word.
 pub(super) fn word_index(word: &str) -> Option<usize> {
-    static PLACES: LazyLock<BTreeMap<&str, usize>> =
-        LazyLock::new(|| WORDS.iter().copied().zip(0..).collect());
-    PLACES.get(word).copied()
+    static PLACES: LazyLock<Places> = LazyLock::new(|| places(WORDS.iter().copied()));
+    PLACES.get(&(word.len(), word)).copied()
 }
 
 /// Names of fields, and the form that the value usually has.

@@ -60,7 +60,7 @@ pub struct Implied {
 }
 
 /// Why bytes are no stripped change. The same bytes will fail again, anywhere.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, thiserror::Error)]
 pub enum StripError {
     /// The bytes are malformed.
     #[error("malformed: {0}")]
@@ -165,6 +165,8 @@ struct Trail {
     here: Spot,
     /// Where to look for the next object: behind the operation that made this one.
     next_from: usize,
+    /// Where a value is written before the head that says its form.
+    value: Vec<u8>,
 }
 
 /// A place where an operation may stand.
@@ -189,7 +191,7 @@ impl Spot {
 impl Trail {
     const fn new(start_op: u64) -> Self {
         let here = Spot { obj: ObjId::Root, behind: None };
-        Self { start_op, made: Vec::new(), here, next_from: 0 }
+        Self { start_op, made: Vec::new(), here, next_from: 0, value: Vec::new() }
     }
 
     /// The name of an operation of this change, by its index.
@@ -234,9 +236,9 @@ impl Trail {
     }
 
     /// Appends an operation. The object's part stands before the name, the key's in its place.
-    fn write(&self, out: &mut Vec<u8>, op: &Op, time: i64) {
-        let mut value = Vec::new();
-        let form = value::write(&mut value, &op.action, time);
+    fn write(&mut self, out: &mut Vec<u8>, op: &Op, time: i64) {
+        self.value.clear();
+        let form = value::write(&mut self.value, &op.action, time);
         let in_place = self.here.fits(op);
         let shape = match (in_place, op.pred.is_empty()) {
             (true, true) => SAME,
@@ -264,7 +266,7 @@ impl Trail {
                 None => out,
             };
         }
-        out.raw(&value);
+        out.raw(&self.value);
         let last = op.pred.len().saturating_sub(1);
         for (index, OpId { actor, counter }) in op.pred.iter().enumerate() {
             out.number(u64::from(*actor) << 1 | u64::from(index < last)).number(*counter);

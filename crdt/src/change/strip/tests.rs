@@ -120,7 +120,7 @@ fn records_of_every_kind_come_back() {
             }
             record.insert("x_other".to_owned(), json!(["x", { "x": [[], {}] }]));
             let chunk = first(&Value::Object(record));
-            let change = Carried::shortest(&chunk, &FIRST);
+            let change = Carried::of_chunk(&chunk, &FIRST);
             assert!(matches!(change, Carried::Stripped(_)), "{kind} is not stripped");
             let label = Label::unrestricted();
             let genesis = Genesis { kind, writers: Writers::Originator, label, change };
@@ -128,7 +128,7 @@ fn records_of_every_kind_come_back() {
             assert!(payload.len() < chunk.len(), "{kind}");
             let read = Genesis::decode(&payload).unwrap();
             assert_eq!(read, genesis);
-            assert_eq!(*read.change.chunk(&FIRST, 1, &[]).unwrap(), chunk);
+            assert_eq!(encode(&read.change.change(&FIRST).unwrap()), chunk);
         }
     }
 }
@@ -232,8 +232,9 @@ fn an_edit_has_these_bytes() {
     assert_eq!(round_trip(&change, &LATER), bytes);
     let payload = encode_change(&Carried::Stripped((&bytes[..]).into()));
     let read = decode_change(&payload).unwrap();
-    assert_eq!(*read.chunk(&LATER, 3, &[[1; 32]]).unwrap(), encode(&change));
     assert_eq!(read.change(&LATER).unwrap().ops, change.ops);
+    let expected = Expected { actor: ACTOR, seq: 3, deps: &[[1; 32]], start_op: 301 };
+    assert_eq!(read.admit(&LATER, &expected).unwrap().bytes(), encode(&change));
 }
 
 /// Automerge writes the second change of a record: one value instead of another.
@@ -247,8 +248,9 @@ fn an_edit_is_stripped() {
     let mut patch = Patch::default();
     patch.set(vec![Segment::Name("state".into())], json!("resolved"));
     let edit = document.edit(ACTOR, 2, TIME, &patch).unwrap();
-    let change = Carried::shortest(&edit, &LATER);
-    assert_eq!(*change.chunk(&LATER, 2, &[before.hash()]).unwrap(), edit);
+    let change = Carried::of_chunk(&edit, &LATER);
+    let expected = Expected { actor: ACTOR, seq: 2, deps: &[before.hash()], start_op: 3 };
+    assert_eq!(change.admit(&LATER, &expected).unwrap().bytes(), edit);
     // Begins at operation 3; (2 + 4 * 1) * 2, state, resolved, in place of operation 2.
     assert_eq!(encode_change(&change), [1, 6, 12, 16, 17, 0, 2]);
 }
@@ -321,9 +323,9 @@ fn limits_hold_at_their_bounds() {
 fn a_chunk_that_would_not_come_back_travels_plain() {
     let chunk = first(&json!({ "name": "x" }));
     let other = Implied { time: TIME + 1, ..FIRST };
-    assert_eq!(Carried::shortest(&chunk, &other), Carried::Plain(&chunk));
-    assert_eq!(Carried::shortest(b"no chunk", &FIRST), Carried::Plain(b"no chunk"));
-    let Carried::Stripped(bytes) = Carried::shortest(&chunk, &FIRST) else { panic!("it is plain") };
+    assert_eq!(Carried::of_chunk(&chunk, &other), Carried::Plain(&chunk));
+    assert_eq!(Carried::of_chunk(b"no chunk", &FIRST), Carried::Plain(b"no chunk"));
+    let Carried::Stripped(bytes) = Carried::of_chunk(&chunk, &FIRST) else { panic!("it is plain") };
     assert_eq!(*bytes, [1, 1, b'x']);
 }
 

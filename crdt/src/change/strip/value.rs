@@ -300,15 +300,20 @@ fn id(text: &str) -> Option<RecordId> {
 
 fn reference(text: &str) -> Option<(usize, RecordId)> {
     let (of, name) = text.split_once("--").filter(|(_, name)| name.len() == UUID_CHARACTERS)?;
+    let place = word_index(of)?;
     let id: RecordId = name.replace('-', "").parse().ok()?;
-    (uuid(&id) == name).then_some((word_index(of)?, id))
+    (uuid(&id) == name).then_some((place, id))
 }
 
 /// `8-4-4-4-12` digits.
 fn uuid(id: &RecordId) -> String {
-    let mut text = id.to_string();
-    for at in [20, 16, 12, 8] {
-        text.insert(at, '-');
+    let digits = id.to_string();
+    let mut text = String::with_capacity(UUID_CHARACTERS);
+    for (at, digit) in digits.char_indices() {
+        if matches!(at, 8 | 12 | 16 | 20) {
+            text.push('-');
+        }
+        text.push(digit);
     }
     text
 }

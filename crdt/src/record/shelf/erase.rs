@@ -23,7 +23,9 @@ use super::moved;
 use super::open::Source;
 use super::read_waiting;
 use super::thread::{Place, Thread};
-use super::{Desk, ENTRIES_PER_LOG_MAX, Listed, Listing, Opened, Shelf, Standings, Work, entry_of};
+use super::{
+    Census, Desk, ENTRIES_PER_LOG_MAX, Listed, Listing, Opened, Shelf, Standings, Work, entry_of,
+};
 use crate::codec::{DecodeError, Reader, Write as _};
 use crate::entry::run::{RunFault, VerifiedEntry, VerifiedRun};
 use crate::entry::sealed::{EntryKind, LogCipher, SealedHeader};
@@ -205,7 +207,7 @@ impl Shelf {
         if self.erased.contains_key(&record) {
             return Ok(false);
         }
-        let Some(listing) = Listing::load(desk.store, &record)? else { return Ok(false) };
+        let Some(mut listing) = Listing::load(desk.store, &record)? else { return Ok(false) };
         let tombstone = Tombstone { genesis, statement, at: desk.now };
         let Desk { store, logbook, keys, .. } = *desk;
         let source = Source { store, logbook, keys, run: None };
@@ -213,6 +215,12 @@ impl Shelf {
         let thread = source.thread(record, listing.places.iter().copied(), &|_, _| true)?;
         let places = listing.places.iter().copied().chain(thread.places());
         self.bury(batch, record, places.collect(), tombstone);
+        if let Some(log) = listing.places.first().and_then(|place| logbook.log(place.no))
+            && std::mem::take(&mut listing.shown)
+        {
+            Census::change(store, batch, &log.compartment, 0, -1)?;
+            batch.put(Space::Records, record.0, listing.encode());
+        }
         desk.projection.erased(desk.store, batch, &record)?;
         desk.projection.finish(batch);
         Ok(true)
@@ -345,7 +353,7 @@ impl Work<'_, '_> {
             shelf.queue(self.batch, opened.place);
         }
         if listed {
-            listing.version += 1;
+            self.turn(&mut listing, false);
         }
         self.listings.insert(record, listing);
     }

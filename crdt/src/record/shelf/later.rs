@@ -70,11 +70,29 @@ impl Work<'_, '_> {
     /// Leaves a record's entries for later. A reader who asks before builds the record anew.
     pub(super) fn defer(&mut self, shelf: &mut Shelf, record: &RecordId, fresh: &[Opened]) {
         drop(shelf.threads.take(record));
-        for opened in fresh {
-            let seq = opened.place.seq;
-            let left = self.deferred.get_or_insert(seq..seq.saturating_add(1));
-            *left = left.start.min(seq)..left.end.max(seq.saturating_add(1));
-        }
+        fresh.iter().for_each(|opened| self.put_off(opened.place.seq));
+    }
+
+    /// Leaves a record for later that is to be built anew: what this log has of it, or what is disclosed
+    /// of these positions.
+    pub(super) fn defer_stale(
+        &mut self,
+        shelf: &mut Shelf,
+        record: &RecordId,
+        disclosable: Option<&Range<u64>>,
+    ) {
+        drop(shelf.threads.take(record));
+        let here = self.no;
+        let listed = self.listings.get(record).into_iter().flat_map(|listing| &listing.places);
+        let own = listed.filter(|place| place.no == here).map(|place| place.seq);
+        let disclosed = disclosable.into_iter().flat_map(|span| [span.start, span.end - 1]);
+        let seqs: Vec<u64> = own.chain(disclosed).collect();
+        seqs.into_iter().for_each(|seq| self.put_off(seq));
+    }
+
+    fn put_off(&mut self, seq: u64) {
+        let left = self.deferred.get_or_insert(seq..seq.saturating_add(1));
+        *left = left.start.min(seq)..left.end.max(seq.saturating_add(1));
     }
 }
 

@@ -14,6 +14,7 @@
 //! `erase` destroys what records hold; `restate` shows them anew when statements about them change.
 
 mod cache;
+mod census;
 mod disclosed;
 mod erase;
 mod later;
@@ -39,7 +40,7 @@ use crate::entry::NO_EPOCH;
 use crate::entry::run::{VerifiedEntry, VerifiedRun};
 use crate::entry::sealed::{EntryKind, LogCipher, SealedHeader};
 use crate::epoch::{EpochKeys, KeyBox};
-use crate::gate::{self, Expected};
+use crate::gate::Expected;
 use crate::hash::Digest;
 use crate::id::{AgencyNo, Class, CompartmentId, DeviceId, EpochId, LogId, RecordId};
 use crate::logbook::{LogNo, Logbook};
@@ -52,6 +53,7 @@ use super::label::Label;
 use super::receipt::{self, Receipts};
 
 use cache::Cache;
+pub use census::Census;
 pub use erase::{RecordState, Stewardship, Tombstone};
 pub use erase::{genesis_of, holds_waiting, places_of, record_at};
 pub(crate) use open::Opened;
@@ -89,8 +91,8 @@ pub struct RecordView<'a> {
     pub recalled: bool,
     /// When its author says it began.
     pub created: WallTime,
-    /// When it arrived or changed here.
-    pub received: WallTime,
+    /// When the first entry of it that opened came to this peer.
+    pub arrived: WallTime,
 }
 
 /// Something built from records, kept in the same store in the same batch.
@@ -269,13 +271,9 @@ impl Shelf {
         Ok(work.finish(self)? + opened)
     }
 
-    /// How many records were begun in a compartment by entries that could be opened.
-    pub fn records_of(&self, store: &dyn Store, id: CompartmentId) -> Result<u64, StoreError> {
-        let Some(bytes) = store.get(Space::Meta, &count_key(&id))? else { return Ok(0) };
-        let count: Option<[u8; 8]> = bytes.try_into().ok();
-        count
-            .map(u64::from_be_bytes)
-            .ok_or_else(|| crate::store::damaged(Space::Meta, &count_key(&id)))
+    /// How many records of a compartment there are here.
+    pub fn census(&self, store: &dyn Store, id: CompartmentId) -> Result<Census, StoreError> {
+        Census::load(store, &id)
     }
 
     /// The answers of a reader.
@@ -299,14 +297,25 @@ pub fn version(store: &dyn Store, record: &RecordId) -> Result<Option<u64>, Stor
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub(crate) struct Listing {
     version: u64,
+    /// When the first entry of it that opened came.
+    arrived: WallTime,
+    /// Whether the projection shows it, and so the census counts it as shown.
+    shown: bool,
     places: Vec<Place>,
 }
 
 impl Listing {
-    /// `version (number) || count (number) || log number, seq (numbers)...`.
+    /// A listing of nothing, of a record that is new here.
+    fn begin(arrived: WallTime) -> Self {
+        Self { arrived, ..Self::default() }
+    }
+
+    /// `version, arrived in ms (numbers) || shown (1) || count (number) || log number, seq
+    /// (numbers)...`.
     fn encode(&self) -> Vec<u8> {
         let mut out = Vec::new();
-        out.number(self.version).number(self.places.len() as u64);
+        out.number(self.version).number(self.arrived.0).raw(&[u8::from(self.shown)]);
+        out.number(self.places.len() as u64);
         for place in &self.places {
             out.number(u64::from(place.no.0)).number(place.seq);
         }
@@ -316,6 +325,13 @@ impl Listing {
     fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         let mut reader = Bytes::new(bytes);
         let version = reader.number("version")?;
+        let arrived = WallTime(reader.number("arrived")?);
+        let at = reader.at();
+        let shown = match reader.u8("shown")? {
+            0 => false,
+            1 => true,
+            _ => return Err(DecodeError::Invalid { at, what: "shown" }),
+        };
         let count = reader.count(ENTRIES_PER_RECORD_MAX, "entries")?;
         let mut places = Vec::with_capacity(count);
         for _ in 0..count {
@@ -323,7 +339,7 @@ impl Listing {
             places.push(Place { no, seq: reader.number("seq")? });
         }
         reader.finish()?;
-        Ok(Self { version, places })
+        Ok(Self { version, arrived, shown, places })
     }
 
     /// Lists a place. Which are listed in the end does not depend on the order.
@@ -390,8 +406,9 @@ struct Work<'w, 'd> {
     ciphers: BTreeMap<EpochId, LogCipher>,
     /// Listings that changed in this pass.
     listings: BTreeMap<RecordId, Listing>,
-    /// Records that were not known before this pass.
+    /// Records that were not known before this pass, and by how many more or fewer are shown.
     begun: u64,
+    shown: i64,
     /// Listed entries that are to be judged in the threads of their records: all of a record at
     /// once, because each judgement costs as much as the record is large.
     pending: BTreeMap<RecordId, Vec<Opened>>,
@@ -428,6 +445,7 @@ impl<'w, 'd> Work<'w, 'd> {
             ciphers: BTreeMap::new(),
             listings: BTreeMap::new(),
             begun: 0,
+            shown: 0,
             pending: BTreeMap::new(),
             pending_bytes: 0,
             spent: 0,
@@ -534,7 +552,7 @@ impl<'w, 'd> Work<'w, 'd> {
         };
         let fresh = listing.is_none();
         self.begun += u64::from(fresh);
-        let mut listing = listing.unwrap_or_default();
+        let mut listing = listing.unwrap_or_else(|| Listing::begin(self.desk.now));
         let erasure = self.erasure(&opened);
         if erasure.is_some() || shelf.erased.contains_key(&record) {
             self.take_erased(shelf, &opened, listing, erasure);
@@ -552,9 +570,7 @@ impl<'w, 'd> Work<'w, 'd> {
         let closed = self.desk.standings.limit(&self.log) <= opened.place.seq;
         if closed && !shelf.threads.contains(&record) {
             // Nothing follows from it: it is listed, to be shown beside what counts.
-        } else if fresh && self.show_genesis(&opened, listing.version + 1)? {
-            listing.version += 1;
-        } else {
+        } else if !fresh || !self.show_genesis(&opened, &mut listing)? {
             self.pending_bytes += opened.payload.as_ref().map_or(0, Vec::len);
             self.pending.entry(record).or_default().push(opened);
         }
@@ -564,7 +580,7 @@ impl<'w, 'd> Work<'w, 'd> {
 
     /// The short way for a record that is no more than a genesis: gate, read off, project. False
     /// if that does not settle it.
-    fn show_genesis(&mut self, opened: &Opened, version: u64) -> Result<bool, StoreError> {
+    fn show_genesis(&mut self, opened: &Opened, listing: &mut Listing) -> Result<bool, StoreError> {
         let Opened { place, log, header, .. } = opened;
         let is_genesis = header.kind == EntryKind::GENESIS;
         let payload = opened.payload.as_deref().filter(|_| is_genesis);
@@ -575,15 +591,14 @@ impl<'w, 'd> Work<'w, 'd> {
         }
         let implied = opened.implied(&self.log_digest);
         let expected = Expected { actor: implied.actor, seq: 1, deps: &[], start_op: 1 };
-        let Ok(chunk) = genesis.change.chunk(&implied, 1, &[]) else { return Ok(false) };
-        let Ok(admitted) = gate::admit(&chunk, &expected) else { return Ok(false) };
+        let Ok(admitted) = genesis.change.admit(&implied, &expected) else { return Ok(false) };
         let Some(fields) = change::to_json(admitted.change()) else { return Ok(false) };
         let origin = self.desk.standings.agency(&self.log.compartment, &self.log.device);
         let state = self.desk.standings.state(&self.log, &opened.id);
         let fields = if state.hides() { Map::new() } else { fields };
         let view = RecordView {
             record: opened.header.record,
-            version,
+            version: self.turn(listing, true),
             compartment: self.log.compartment,
             kind: genesis.kind,
             class: self.log.class,
@@ -595,7 +610,7 @@ impl<'w, 'd> Work<'w, 'd> {
             restricted: state.hides(),
             recalled: state.recalled,
             created: opened.header.wall,
-            received: self.desk.now,
+            arrived: listing.arrived,
         };
         self.desk.projection.record(self.desk.store, self.batch, &view)?;
         Ok(true)
@@ -659,7 +674,7 @@ impl<'w, 'd> Work<'w, 'd> {
         Ok(())
     }
 
-    /// Builds a thread anew, once all of this pass is listed.
+    /// Builds a thread anew, once all of this pass is listed; shows the record, or removes it.
     fn rebuild(&mut self, shelf: &mut Shelf, record: RecordId) -> Result<(), StoreError> {
         let Some(mut listing) = self.listings.remove(&record) else { return Ok(()) };
         if !shelf.erased.contains_key(&record) {
@@ -669,17 +684,25 @@ impl<'w, 'd> Work<'w, 'd> {
             if let Some(stone) = self.erasure_of(&thread) {
                 let places = listing.places.iter().copied().chain(thread.places());
                 shelf.bury(self.batch, record, places.collect(), stone);
+                self.turn(&mut listing, false);
                 self.desk.projection.erased(self.desk.store, self.batch, &record)?;
             } else {
-                let shown = self.show_thread(&thread, &mut listing)?;
-                if !shown && listing.version > 0 {
-                    listing.version += 1;
-                    self.desk.projection.removed(self.desk.store, self.batch, &record)?;
+                if !self.show_thread(&thread, &mut listing)? {
+                    self.remove(record, &mut listing)?;
                 }
                 shelf.threads.keep(record, thread);
             }
         }
         self.listings.insert(record, listing);
+        Ok(())
+    }
+
+    /// Shows a record no more, if it was ever shown.
+    fn remove(&mut self, record: RecordId, listing: &mut Listing) -> Result<(), StoreError> {
+        if listing.version > 0 {
+            self.turn(listing, false);
+            self.desk.projection.removed(self.desk.store, self.batch, &record)?;
+        }
         Ok(())
     }
 
@@ -691,10 +714,18 @@ impl<'w, 'd> Work<'w, 'd> {
     /// Projects what a thread says; false if there is nothing that counts.
     fn show_thread(&mut self, thread: &Thread, listing: &mut Listing) -> Result<bool, StoreError> {
         let Some(summary) = thread.summary(self.desk.standings) else { return Ok(false) };
-        listing.version += 1;
-        let view = summary.view(thread, listing.version, self.desk.now);
+        self.turn(listing, true);
+        let view = summary.view(thread, listing);
         self.desk.projection.record(self.desk.store, self.batch, &view)?;
         Ok(true)
+    }
+
+    /// The record gets a new version, which is shown or not.
+    fn turn(&mut self, listing: &mut Listing, shown: bool) -> u64 {
+        self.shown += i64::from(shown) - i64::from(listing.shown);
+        listing.shown = shown;
+        listing.version += 1;
+        listing.version
     }
 
     fn load_thread(
@@ -720,7 +751,8 @@ impl<'w, 'd> Work<'w, 'd> {
     /// Writes what follows; returns the work that was done.
     fn finish(mut self, shelf: &mut Shelf) -> Result<usize, StoreError> {
         self.judge_pending(shelf)?;
-        if let Some(span) = self.disclosable.take() {
+        let disclosable = self.disclosable.take();
+        if let Some(span) = disclosable.clone() {
             for record in disclosed::records(self.desk.store, &self.log, span)? {
                 self.stale.insert(record);
                 if !self.listings.contains_key(&record)
@@ -731,26 +763,22 @@ impl<'w, 'd> Work<'w, 'd> {
             }
         }
         for record in std::mem::take(&mut self.stale) {
-            self.rebuild(shelf, record)?;
+            if self.spent < later::PASS_WORK_MAX {
+                self.rebuild(shelf, record)?;
+            } else {
+                self.defer_stale(shelf, &record, disclosable.as_ref());
+            }
         }
         if let Some(span) = self.deferred.take() {
             shelf.leave(self.batch, self.no, span);
         }
         self.desk.projection.finish(self.batch);
-        if self.begun > 0 {
-            let id = self.log.compartment;
-            let count = shelf.records_of(self.desk.store, id)? + self.begun;
-            self.batch.put(Space::Meta, count_key(&id), count.to_be_bytes());
-        }
+        Census::change(self.desk.store, self.batch, &self.log.compartment, self.begun, self.shown)?;
         for (record, listing) in self.listings {
             self.batch.put(Space::Records, record.0, listing.encode());
         }
         Ok(self.spent)
     }
-}
-
-fn count_key(id: &CompartmentId) -> Vec<u8> {
-    [b"records/".as_slice(), &id.0].concat()
 }
 
 /// `epoch (32) || log number (4, big-endian) || seq (8, big-endian)`.

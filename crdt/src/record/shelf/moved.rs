@@ -6,7 +6,7 @@
 //! sealed headers, and takes up each record that they are about once. Most records are no more than
 //! a genesis; for those neither a payload nor a document is opened unless they come to count.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::ops::{ControlFlow, Range};
 
 use crate::codec::{DecodeError, Reader as Bytes, Write as _};
@@ -193,32 +193,20 @@ impl Work<'_, '_> {
         };
         let Some(mut listing) = listing else { return Ok(()) };
         let genesis = genesis.filter(|(seq, ..)| self.is_the_genesis(&listing, *seq));
-        let shown = match genesis {
+        let settled = match genesis {
             // All that is in the record rests on it.
-            Some((seq, ..)) if self.desk.standings.limit(&self.log) <= seq => false,
+            Some((seq, ..)) if self.desk.standings.limit(&self.log) <= seq => {
+                self.remove(record, &mut listing)?;
+                true
+            }
             Some(genesis) if listing.places.len() == 1 => {
                 let opened = self.open_genesis(genesis);
-                let shown = self.show_genesis(&opened, listing.version + 1)?;
-                if shown {
-                    listing.version += 1;
-                }
-                shown || self.show_anew(record, &mut listing)?
+                self.show_genesis(&opened, &mut listing)?
             }
-            _ => self.show_anew(record, &mut listing)?,
+            _ => false,
         };
-        if !shown {
-            listing.version += 1;
-            self.desk.projection.removed(self.desk.store, self.batch, &record)?;
-        }
         self.listings.insert(record, listing);
-        Ok(())
-    }
-
-    fn show_anew(&mut self, record: RecordId, listing: &mut Listing) -> Result<bool, StoreError> {
-        let mut thread = self.load_thread(record, listing, &BTreeSet::new())?;
-        self.evaluate(&mut thread)?;
-        self.spent += thread.work();
-        self.show_thread(&thread, listing)
+        if settled { Ok(()) } else { self.rebuild(shelf, record) }
     }
 
     /// Whether no other entry can begin the record. A record's id is bound to the log of its

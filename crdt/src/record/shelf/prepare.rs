@@ -75,6 +75,9 @@ pub enum DraftError {
     /// Only the originating agency's devices may do this.
     #[error("only the originating agency may do this; attach a note instead")]
     NotWriter,
+    /// It builds on an entry of another class, for which a flash would wait.
+    #[error("a flash builds on flashes alone; write a new record that links this one")]
+    Flash,
     /// The record has more concurrent heads than one change can join.
     #[error("the record has {0} concurrent versions; the limit is {DEPS_MAX}")]
     Heads(usize),
@@ -224,7 +227,7 @@ impl Writing<'_> {
         for (n, built) in changes.iter().enumerate() {
             let seq = first + n as u64;
             let genesis = SealedHeader::genesis(record, self.now);
-            let change = Carried::of(&built.bytes, &Implied { actor, time, first: n == 0 });
+            let change = Carried::of(built, &Implied { actor, time, first: n == 0 });
             let (header, payload) = if n == 0 {
                 (genesis, Genesis { kind, writers, label: label.clone(), change }.encode())
             } else {
@@ -256,7 +259,7 @@ impl Writing<'_> {
         let time = change_time(header.wall);
         let change = thread.document().edit(actor, actor_seq, time, patch)?;
         let key_box = self.key_box(thread, &mut header);
-        let change = Carried::of(&change, &Implied { actor, time, first: false });
+        let change = Carried::of_chunk(&change, &Implied { actor, time, first: false });
         prepared.entries.push(self.entry(seq, &header, &key_box, &encode_change(&change))?);
         prepared.written.push(Written { record, seq });
         Ok(())
@@ -302,6 +305,12 @@ impl Writing<'_> {
         }
         if heads.len() > DEPS_MAX {
             return Err(DraftError::Heads(heads.len()));
+        }
+        // A restriction waits for nothing.
+        let waits = kind != EntryKind::LABEL || !open;
+        let urgent = |head: &&Opened| head.log.class == Class::Flash;
+        if log.class == Class::Flash && waits && !heads.iter().all(urgent) {
+            return Err(DraftError::Flash);
         }
         let no = self.log_no();
         if no.is_some_and(|no| thread.entries_of(no) >= ENTRIES_PER_LOG_MAX) {

@@ -52,6 +52,8 @@ pub struct Detail {
     pub released_from: Option<RecordId>,
     /// When its author says it began.
     pub created: WallTime,
+    /// When the first entry of it that opened came to this peer.
+    pub arrived: WallTime,
     /// Its entries.
     pub entries: Vec<EntryView>,
 }
@@ -104,7 +106,7 @@ impl<'a> Reader<'a> {
         let Some(listing) = Listing::load(self.store, &record)? else { return Ok(None) };
         let standings = self.standings;
         let Some(thread) = self.thread(record)? else { return Ok(None) };
-        Ok(detail(thread, listing.version, standings))
+        Ok(detail(thread, &listing, standings))
     }
 
     /// A record as it would be if quarantined entries of it counted: what somebody decides on who may
@@ -117,7 +119,7 @@ impl<'a> Reader<'a> {
         let Some(listing) = Listing::load(self.store, &record)? else { return Ok(None) };
         let standings = Supposed { standings: self.standings, counts };
         let thread = self.build(record, &listing, &standings)?;
-        Ok(detail(&thread, listing.version, &standings))
+        Ok(detail(&thread, &listing, &standings))
     }
 
     /// A record's thread, if the record is here.
@@ -153,7 +155,7 @@ impl<'a> Reader<'a> {
 }
 
 /// What a thread says in full; `None` where nothing of it counts.
-fn detail(thread: &Thread, version: u64, standings: &dyn Standings) -> Option<Detail> {
+fn detail(thread: &Thread, listing: &Listing, standings: &dyn Standings) -> Option<Detail> {
     let summary = thread.summary(standings)?;
     let hidden = summary.state.hides();
     let entries = thread
@@ -170,7 +172,7 @@ fn detail(thread: &Thread, version: u64, standings: &dyn Standings) -> Option<De
         .collect();
     Some(Detail {
         record: thread.record(),
-        version,
+        version: listing.version,
         compartment: summary.compartment,
         kind: summary.kind,
         origin: summary.origin,
@@ -183,6 +185,7 @@ fn detail(thread: &Thread, version: u64, standings: &dyn Standings) -> Option<De
         releases: summary.releases,
         released_from: summary.released_from,
         created: summary.created,
+        arrived: listing.arrived,
         entries,
     })
 }

@@ -93,7 +93,7 @@ impl Writing<'_> {
             let said = scratch.replay(&mut replay, &changes, &at, by)?;
             header.replaces = group.replaces;
             let chunk = said.as_ref().map_or(&[][..], |change| change.bytes());
-            let change = Carried::of(chunk, &Implied { actor, time, first: false });
+            let change = Carried::of_chunk(chunk, &Implied { actor, time, first: false });
             prepared.entries.push(self.entry(seq, &header, &key_box, &encode_change(&change))?);
             if let Some(change) = said {
                 at = vec![change.hash()];

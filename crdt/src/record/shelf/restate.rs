@@ -1,7 +1,7 @@
 //! Stating a record anew: a statement about it came or was lifted, and what is built from it must
 //! say so.
 
-use super::{Desk, Listing, Shelf};
+use super::{Census, Desk, Listing, Shelf};
 use crate::id::RecordId;
 use crate::store::{Batch, Space, StoreError};
 
@@ -21,8 +21,10 @@ impl Shelf {
         self.reader(desk.store, desk.logbook, desk.keys, desk.standings).load(record)?;
         let Some(thread) = self.threads.thread(&record) else { return Ok(()) };
         let Some(summary) = thread.summary(desk.standings) else { return Ok(()) };
+        Census::change(desk.store, batch, &summary.compartment, 0, i64::from(!listing.shown))?;
+        listing.shown = true;
         listing.version += 1;
-        let view = summary.view(thread, listing.version, desk.now);
+        let view = summary.view(thread, &listing);
         desk.projection.record(desk.store, batch, &view)?;
         desk.projection.finish(batch);
         batch.put(Space::Records, record.0, listing.encode());

@@ -20,6 +20,7 @@ use proptest::test_runner::TestRunner;
 
 use super::cache::THREADS_MAX;
 use super::thread::{Fault, Verdict};
+use crate::entry::sealed::EntryKind;
 use crate::gate::GateFault;
 use crate::id::Class;
 use crate::record::kind::Kind;
@@ -169,7 +170,12 @@ fn a_log_is_judged_in_its_order() {
 fn only_what_counts_makes_a_record_urgent() {
     let mut history = vec![
         step(0, Class::Routine, false, vec![Act::New(Kind::Person, 0)]),
-        step(1, Class::Flash, false, vec![Act::Intrude { record: 0, change: Change::Set(0, 1) }]),
+        step(
+            1,
+            Class::Immediate,
+            false,
+            vec![Act::Intrude { record: 0, change: Change::Set(0, 1) }],
+        ),
     ];
     let turns = [one_by_one(&[0, 1]), one_by_one(&[1, 0])];
     let picture = outcome(&history, &turns, Planted::Nothing).unwrap();
@@ -177,9 +183,39 @@ fn only_what_counts_makes_a_record_urgent() {
     assert_eq!(verdicts, [&Verdict::Void(Fault::Writer), &Verdict::Materialised]);
     assert_eq!(picture.class(), Class::Routine);
     let change = Change::Set(0, 2);
-    history.push(step(2, Class::Flash, false, vec![Act::Edit { record: 0, change }]));
+    history.push(step(2, Class::Immediate, false, vec![Act::Edit { record: 0, change }]));
     let picture = outcome(&history, &turns, Planted::Nothing).unwrap();
-    assert_eq!(picture.class(), Class::Flash);
+    assert_eq!(picture.class(), Class::Immediate);
+}
+
+/// A flash would wait for what comes after it: no author writes one that builds on anything else, and
+/// where somebody does it is void on every peer, whichever came first. One on flashes counts.
+#[test]
+fn a_flash_builds_on_flashes_alone() {
+    let edit =
+        |class| step(0, class, false, vec![Act::Edit { record: 0, change: Change::Set(0, 1) }]);
+    for (begun, entries) in [(Class::Routine, 1), (Class::Flash, 2)] {
+        let new = step(0, begun, false, vec![Act::New(Kind::Person, 0)]);
+        let history = [new, edit(Class::Flash)];
+        let world = World::play(&history);
+        let written: u64 = world.archive.logbook.logs().map(|(_, state)| state.head.next).sum();
+        assert_eq!(written, entries, "{begun:?}");
+    }
+    for (begun, verdict) in
+        [(Class::Routine, Verdict::Void(Fault::Flash)), (Class::Flash, Verdict::Materialised)]
+    {
+        let history = [step(0, begun, false, vec![Act::New(Kind::Person, 0)])];
+        let mut world = World::play(&history);
+        let record = world.records[0];
+        world.hasten(2, record);
+        for order in [&[0, 1][..], &[1, 0]] {
+            let mut peer = world.deliver(&one_by_one(order), &[], Planted::Nothing);
+            peer.open_epochs();
+            let entries = peer.show(record).unwrap().entries;
+            let label = entries.iter().find(|entry| entry.kind == EntryKind::LABEL).unwrap();
+            assert_eq!(label.verdict, verdict, "{begun:?}");
+        }
+    }
 }
 
 /// More records in one run than the cache of threads holds, and more than one run for each.
@@ -258,7 +294,8 @@ fn drawn_histories_hold_all_that_can_befall_a_record() {
         "EntryKind(2) Quarantined(Closed)",
         "EntryKind(2) Quarantined(Route)",
         "EntryKind(3) Quarantined(Route)",
-        "EntryKind(2) Void(Payload)",
+        "EntryKind(2) Void(Gate(Stripped(NotCanonical)))",
+        "EntryKind(4) Void(Payload)",
         "EntryKind(2) Void(Writer)",
         "EntryKind(2) Void(Dependency)",
         "EntryKind(5) Void(Gate(Unreadable(Magic)))",

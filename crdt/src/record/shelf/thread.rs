@@ -37,7 +37,7 @@ use serde_json::{Map, Value};
 use crate::bounds::RECORD_OPS_MAX;
 use crate::document::{Document, Held};
 use crate::entry::sealed::{EntryKind, SealedHeader};
-use crate::gate::{self, Admitted, Expected};
+use crate::gate::{Admitted, Expected};
 use crate::id::{AgencyNo, Class, CompartmentId, DeviceId, EntryId, LogId, RecordId};
 use crate::logbook::LogNo;
 use crate::store::StoreError;
@@ -48,7 +48,7 @@ use super::super::genesis::{Carried, Genesis, LabelStatement, Writers, decode_ch
 use super::super::kind::Kind;
 use super::super::label::{Label, Release, effective};
 use super::super::rebase;
-use super::{Opened, RecordState, RecordView, Standings};
+use super::{Listing, Opened, RecordState, RecordView, Standings};
 
 pub(crate) use author::Footing;
 pub(super) use verdict::Fault;
@@ -491,6 +491,9 @@ impl Thread {
         payload: &[u8],
         standings: &dyn Standings,
     ) -> (Verdict, Option<Judged>) {
+        if opened.log.class == Class::Flash && self.builds_on_less_urgent(opened) {
+            return (Verdict::Void(Fault::Flash), None);
+        }
         let outcome = match opened.header.kind {
             EntryKind::GENESIS => match self.judge_genesis(opened, payload, standings) {
                 Ok(Err(quarantine)) => return (Verdict::Quarantined(quarantine), None),
@@ -512,6 +515,15 @@ impl Thread {
             Ok(None) => (Verdict::Materialised, None),
             Err(fault) => (Verdict::Void(fault), None),
         }
+    }
+
+    /// Whether an entry waits for one that is no flash. A restriction waits for nothing.
+    fn builds_on_less_urgent(&self, opened: &Opened) -> bool {
+        if self.slots.get(&opened.place).is_some_and(|slot| slot.restricts) {
+            return false;
+        }
+        let mut deps = self.deps_of(opened).filter_map(|place| self.slots.get(&place));
+        deps.any(|slot| slot.opened.log.class != Class::Flash)
     }
 
     fn judge_genesis(
@@ -597,8 +609,7 @@ impl Thread {
             deps,
             start_op: max_op + 1,
         };
-        let chunk = change.chunk(&implied, expected.seq, deps).map_err(|_| Fault::Payload)?;
-        let admitted = gate::admit(&chunk, &expected).map_err(Fault::Gate)?;
+        let admitted = change.admit(&implied, &expected).map_err(Fault::Gate)?;
         if admitted.max_op() > RECORD_OPS_MAX as u64 {
             return Err(Fault::Full);
         }
@@ -730,16 +741,11 @@ impl Thread {
 
 impl Summary {
     /// What a projection is told of a record.
-    pub(super) fn view<'a>(
-        &'a self,
-        thread: &Thread,
-        version: u64,
-        received: WallTime,
-    ) -> RecordView<'a> {
+    pub(super) fn view<'a>(&'a self, thread: &Thread, listing: &Listing) -> RecordView<'a> {
         let hidden = self.state.hides();
         RecordView {
             record: thread.record(),
-            version,
+            version: listing.version,
             compartment: self.compartment,
             kind: self.kind,
             class: self.class,
@@ -751,7 +757,7 @@ impl Summary {
             restricted: hidden,
             recalled: self.state.recalled,
             created: self.created,
-            received,
+            arrived: listing.arrived,
         }
     }
 }

@@ -78,7 +78,7 @@ impl Draft {
             };
             self.grant_with(desk, self.whole(), to, Right::Write, caveats, None);
         }
-        let caveats = Caveats { incarnations: Some(1), ..Caveats::default() };
+        let caveats = Caveats { quota_bytes: Some(1), ..Caveats::default() };
         self.grant_with(desk, self.whole(), to, Right::Read, caveats, None);
     }
 
@@ -205,8 +205,7 @@ impl Draft {
         caveats.classes = rng.chance(30).then(|| rng.pick(&[0b1_1111, 0b1_0001, 0b0_0011, 0]));
         caveats.not_before_ms = rng.chance(15).then(|| rng.below(4) as u64);
         caveats.not_after_ms = rng.chance(15).then(|| rng.below(4) as u64);
-        caveats.quota_bytes = rng.chance(15).then(|| rng.below(4) as u64);
-        caveats.incarnations = rng.chance(30).then(|| rng.pick(&[0, 1, 1, 2, 3, 64]));
+        caveats.quota_bytes = rng.chance(40).then(|| rng.below(4) as u64);
         caveats.history = rng.chance(20);
         caveats
     }

@@ -34,13 +34,13 @@ impl Draft {
         let own = [
             Caveats { classes: Some(1), ..Caveats::default() },
             Caveats { not_after_ms: Some(5), ..Caveats::default() },
-            Caveats { incarnations: Some(1), ..Caveats::default() },
+            Caveats { quota_bytes: Some(1), ..Caveats::default() },
             Caveats { kinds: Some(vec![1]), ..Caveats::default() },
         ];
         let wider = [
             Caveats { classes: Some(31), ..Caveats::default() },
             Caveats { not_after_ms: Some(6), ..Caveats::default() },
-            Caveats { incarnations: Some(2), ..Caveats::default() },
+            Caveats { quota_bytes: Some(2), ..Caveats::default() },
             Caveats { kinds: Some(vec![1, 2]), ..Caveats::default() },
         ];
         let n = self.rng.below(own.len());

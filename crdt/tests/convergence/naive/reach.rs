@@ -335,7 +335,6 @@ impl Naive<'_> {
                     && within(&stated.not_before_ms, &own.not_before_ms, |a, b| a >= b)
                     && within(&stated.not_after_ms, &own.not_after_ms, |a, b| a <= b)
                     && within(&stated.quota_bytes, &own.quota_bytes, |a, b| a <= b)
-                    && within(&stated.incarnations, &own.incarnations, |a, b| a <= b)
                     && (own.history || !stated.history))
     }
 
@@ -352,7 +351,6 @@ impl Naive<'_> {
             not_before_ms: stated.not_before_ms.or(own.not_before_ms),
             not_after_ms: stated.not_after_ms.or(own.not_after_ms),
             quota_bytes: stated.quota_bytes.or(own.quota_bytes),
-            incarnations: stated.incarnations.or(own.incarnations),
             may_delegate: stated.may_delegate,
             history: stated.history,
         }

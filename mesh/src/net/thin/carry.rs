@@ -5,6 +5,7 @@
 //! session goes on.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tearline_crdt::time::MonoTime;
@@ -12,6 +13,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::medium::LinkFrames;
+use super::meter::Meter;
 use crate::thin::{Action, Event, Line, Machine, SendError, ThinFault};
 use crate::urgency::Urgency;
 
@@ -36,8 +38,10 @@ pub(in super::super) enum Happened {
     Frame { bytes: Vec<u8> },
     /// There is room for the next frame of an urgency.
     Room { urgency: Urgency },
-    /// The medium does not open, or failed.
-    Failed { reason: String },
+    /// The medium is open.
+    Open,
+    /// The medium does not open, or failed. It is tried again after so long, if ever.
+    Failed { reason: String, again: Option<Duration> },
 }
 
 /// Why [`Carrier::carry`] returned.
@@ -63,14 +67,25 @@ pub(super) struct Carrier {
     free_at: Option<MonoTime>,
     /// How many sessions began in this link's life.
     sessions: u64,
+    meter: Arc<Meter>,
+    /// What the meter knows of the bytes that came again in this session.
+    repeated_bytes: u64,
 }
 
 impl Carrier {
     /// A carrier of a link that had so many sessions before.
-    pub(super) fn new(machine: Machine, line: Line, sessions: u64) -> Self {
-        let start = Instant::now();
-        let (waiting, outgoing, free_at) = (VecDeque::new(), None, None);
-        Self { machine, line, start, waiting, outgoing, free_at, sessions }
+    pub(super) fn new(machine: Machine, line: Line, meter: Arc<Meter>, sessions: u64) -> Self {
+        Self {
+            machine,
+            line,
+            start: Instant::now(),
+            waiting: VecDeque::new(),
+            outgoing: None,
+            free_at: None,
+            sessions,
+            meter,
+            repeated_bytes: 0,
+        }
     }
 
     pub(super) const fn sessions(&self) -> u64 {
@@ -117,14 +132,14 @@ impl Carrier {
                     let Ok(permit) = permit else { return Ended::Medium };
                     if let Some(bytes) = self.outgoing.take() {
                         self.free_at = Some(self.now().plus_ms(self.line.air_ms(bytes.len())));
+                        self.meter.sent(bytes.len());
                         permit.send(bytes);
                     }
                 },
                 frame = received.recv(), if self.waiting.is_empty() => match frame {
                     Some((bytes, from)) => {
-                        let refused = self.machine.counters().refused();
-                        self.machine.handle(self.now(), Event::Received { bytes });
-                        if from.is_some() && self.machine.counters().refused() == refused {
+                        let taken = self.take(bytes);
+                        if from.is_some() && taken {
                             origin.send_if_modified(|to| std::mem::replace(to, from) != from);
                         }
                     }
@@ -145,6 +160,23 @@ impl Carrier {
                 }
             }
         }
+    }
+
+    /// Gives what came to the machine. Whether it was of the other device.
+    fn take(&mut self, bytes: Vec<u8>) -> bool {
+        let (count, refused) = (bytes.len(), self.machine.counters().refused());
+        self.machine.handle(self.now(), Event::Received { bytes });
+        let repeated = self.machine.repeated_bytes();
+        // Another session counts from nothing.
+        self.meter.repeated(repeated.saturating_sub(self.repeated_bytes));
+        self.repeated_bytes = repeated;
+        let taken = self.machine.counters().refused() == refused;
+        if taken {
+            self.meter.received(count);
+        } else {
+            self.meter.refused();
+        }
+        taken
     }
 
     /// Gives a frame to the machine. One for a session that is lost is lost with it.

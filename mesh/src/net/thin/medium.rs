@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 
 use rustix::fs::{Mode, OFlags};
 use rustix::termios::{ControlModes, OptionalActions, tcgetattr, tcsetattr};
@@ -54,6 +55,43 @@ pub(super) enum Open {
     Udp(UdpSocket, Option<SocketAddr>),
     Tcp(TcpStream),
     Serial(pipe::Receiver, pipe::Sender),
+}
+
+impl Medium {
+    /// How people call it.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Udp { .. } => "udp",
+            Self::KissTcp { .. } => "kiss",
+            Self::KissSerial { .. } => "serial",
+        }
+    }
+
+    /// Fails if this host lacks what the medium needs of it: a port that nobody has, a serial line of
+    /// that speed. Where the other side is, is seen when it is asked.
+    pub fn check_here(&self) -> io::Result<()> {
+        match self {
+            Self::Udp { bind, .. } => std::net::UdpSocket::bind(bind).map(drop),
+            Self::KissTcp { .. } => Ok(()),
+            Self::KissSerial { path, baud } => open_line(path, *baud).map(drop),
+        }
+    }
+
+    /// Whether two need the same thing of this host, which only one can have.
+    #[must_use]
+    pub fn collides(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Udp { bind, .. }, Self::Udp { bind: others, .. }) => {
+                bind.port() != 0 && bind.port() == others.port()
+            }
+            (Self::KissTcp { at }, Self::KissTcp { at: others }) => at == others,
+            (Self::KissSerial { path, .. }, Self::KissSerial { path: others, .. }) => {
+                path == others
+            }
+            _ => false,
+        }
+    }
 }
 
 /// Opens a medium.
@@ -180,11 +218,18 @@ async fn kiss_out(
     writer.shutdown().await
 }
 
-/// Opens a serial line at a speed: raw bytes, no flow control, whatever the modem's carrier says.
+/// Both ends of a serial line at a speed.
 ///
 /// What tokio calls the ends of a pipe are any file that can be waited for; their checks for a pipe are
 /// left out.
 fn open_serial(path: &str, baud: u32) -> io::Result<(pipe::Receiver, pipe::Sender)> {
+    let line = open_line(path, baud)?;
+    let reader = pipe::Receiver::from_file_unchecked(line.try_clone()?.into())?;
+    Ok((reader, pipe::Sender::from_file_unchecked(line.into())?))
+}
+
+/// Opens a serial line at a speed: raw bytes, no flow control, whatever the modem's carrier says.
+fn open_line(path: &str, baud: u32) -> io::Result<OwnedFd> {
     let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let line = rustix::fs::open(path, flags, Mode::empty())?;
     let mut settings = tcgetattr(&line)?;
@@ -193,6 +238,5 @@ fn open_serial(path: &str, baud: u32) -> io::Result<(pipe::Receiver, pipe::Sende
     settings.control_modes -= ControlModes::CRTSCTS;
     settings.set_speed(baud)?;
     tcsetattr(&line, OptionalActions::Now, &settings)?;
-    let reader = pipe::Receiver::from_file_unchecked(line.try_clone()?.into())?;
-    Ok((reader, pipe::Sender::from_file_unchecked(line.into())?))
+    Ok(line)
 }

@@ -7,10 +7,12 @@
 mod address;
 mod carry;
 mod medium;
+mod meter;
 #[cfg(test)]
 mod tests;
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
@@ -19,6 +21,7 @@ use tokio::time::{sleep, timeout};
 pub use address::{AddressError, Medium, ThinAddress, is_thin};
 pub(super) use carry::Happened;
 use carry::{Carrier, Command, Ended};
+pub use meter::{Meter, Reading};
 
 use crate::thin::{Machine, PairError};
 use crate::urgency::Urgency;
@@ -59,10 +62,11 @@ impl Thin {
     pub(super) fn start(
         address: ThinAddress,
         make: MakeMachine,
+        meter: Arc<Meter>,
     ) -> (Self, mpsc::Receiver<Happened>, impl Future<Output = ()> + Send) {
         let (commands, command_queue) = mpsc::channel(COMMANDS_MAX);
         let (events, event_queue) = mpsc::channel(EVENTS_MAX);
-        (Self(commands), event_queue, serve(address, make, command_queue, events))
+        (Self(commands), event_queue, serve(address, make, meter, command_queue, events))
     }
 
     /// Gives a frame to the session of this number, counted from 1.
@@ -81,15 +85,17 @@ impl Thin {
 async fn serve(
     address: ThinAddress,
     mut make: MakeMachine,
+    meter: Arc<Meter>,
     mut commands: mpsc::Receiver<Command>,
     events: mpsc::Sender<Happened>,
 ) {
     let mut sessions = 0;
     loop {
         let mut carrier = match (make.0)() {
-            Ok(machine) => Carrier::new(machine, address.line, sessions),
+            Ok(machine) => Carrier::new(machine, address.line, Arc::clone(&meter), sessions),
             Err(error) => {
-                let _ = events.send(Happened::Failed { reason: error.to_string() }).await;
+                let failed = Happened::Failed { reason: error.to_string(), again: None };
+                let _ = events.send(failed).await;
                 return;
             }
         };
@@ -118,6 +124,9 @@ async fn keep_up(
         let reason = match opened {
             Ok(medium) => {
                 wait = WAIT_MIN;
+                if events.send(Happened::Open).await.is_err() {
+                    return Ended::Unwanted;
+                }
                 let (frames, ports) = medium::channels();
                 // Whichever ends first ends the other: each waits for the other's channels.
                 let (ended, failed) = tokio::join!(
@@ -131,7 +140,7 @@ async fn keep_up(
             }
             Err(error) => error.to_string(),
         };
-        if events.send(Happened::Failed { reason }).await.is_err() {
+        if events.send(Happened::Failed { reason, again: Some(wait) }).await.is_err() {
             return Ended::Unwanted;
         }
         tokio::select! {

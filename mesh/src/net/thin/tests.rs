@@ -9,6 +9,7 @@ use crate::thin::{Config, Line};
 
 struct End {
     thin: Thin,
+    meter: Arc<Meter>,
     events: mpsc::Receiver<Happened>,
 }
 
@@ -17,11 +18,11 @@ impl End {
         timeout(Duration::from_secs(60), self.events.recv()).await.unwrap().unwrap()
     }
 
-    /// The next event that is no failure of the medium.
+    /// The next event that is not of the medium.
     async fn told(&mut self) -> Happened {
         loop {
             match self.next().await {
-                Happened::Failed { .. } => {}
+                Happened::Open | Happened::Failed { .. } => {}
                 event => return event,
             }
         }
@@ -46,9 +47,10 @@ fn end(side: u8, address: &str) -> End {
             entropy,
         )
     });
-    let (thin, events, task) = Thin::start(address, make);
+    let meter = Arc::new(Meter::default());
+    let (thin, events, task) = Thin::start(address, make, Arc::clone(&meter));
     tokio::spawn(task);
-    End { thin, events }
+    End { thin, meter, events }
 }
 
 async fn exchange(a: &mut End, b: &mut End) {
@@ -81,6 +83,9 @@ async fn frames_cross_by_udp_to_one_that_says_not_where_it_is() {
     }
     b.thin.send(1, Urgency::Routine, vec![7; 700]);
     assert_eq!(a.told().await, Happened::Frame { bytes: vec![7; 700] });
+    let (at_a, at_b) = (a.meter.read(), b.meter.read());
+    assert!(at_a.sent_bytes >= 5_000 && at_a.refused_frames == 0, "{at_a:?}");
+    assert!(at_b.received_bytes >= 5_000 && at_b.refused_frames > 0, "{at_b:?}");
 }
 
 /// Two modems that hear each other: what comes from one host goes to the other.
@@ -105,10 +110,11 @@ async fn a_session_outlives_its_modems() {
     let first = air(&listeners.0, &listeners.1).await;
     exchange(&mut a, &mut b).await;
     first.abort();
-    assert!(matches!(a.next().await, Happened::Failed { .. }));
+    assert!(matches!(a.next().await, Happened::Failed { again: Some(_), .. }));
     // Given while there is no modem.
     a.thin.send(1, Urgency::Priority, vec![9; 900]);
     let _second = air(&listeners.0, &listeners.1).await;
+    assert_eq!(a.next().await, Happened::Open);
     assert_eq!(b.told().await, Happened::Frame { bytes: vec![9; 900] });
     assert_eq!(a.told().await, Happened::Room { urgency: Urgency::Priority });
 }
@@ -124,7 +130,7 @@ async fn a_medium_that_does_not_open_says_why() {
         "kiss:///nowhere/at/all/b".to_owned(),
     ] {
         let mut a = end(0, &address);
-        assert!(matches!(a.next().await, Happened::Failed { reason } if !reason.is_empty()));
+        assert!(matches!(a.next().await, Happened::Failed { reason, .. } if !reason.is_empty()));
     }
 }
 
@@ -164,4 +170,39 @@ async fn frames_cross_a_serial_line() {
         }
     });
     exchange(&mut a, &mut b).await;
+}
+
+#[test]
+fn what_a_medium_needs_of_this_host_is_looked_for() {
+    let taken = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let address = |text: &str| ThinAddress::read(text, |_| Some(keys(1).id())).unwrap();
+    let port = taken.local_addr().unwrap().port();
+    let udp = address(&format!("udp://*/b?bind=127.0.0.1:{port}")).medium;
+    assert_eq!(udp.check_here().unwrap_err().kind(), std::io::ErrorKind::AddrInUse);
+    drop(taken);
+    udp.check_here().unwrap();
+    // That nobody is there says nothing about this host.
+    for text in ["udp://nowhere.invalid:7/b", "kiss://nowhere.invalid:7/b"] {
+        address(text).medium.check_here().unwrap();
+    }
+    for text in ["kiss:///dev/null/b", "kiss:///nowhere/at/all/b"] {
+        assert!(address(text).medium.check_here().is_err(), "{text}");
+    }
+}
+
+#[test]
+fn a_port_a_modem_and_a_line_are_for_one_link_each() {
+    let medium = |text: &str| ThinAddress::read(text, |_| Some(keys(1).id())).unwrap().medium;
+    for (one, other, collide) in [
+        ("udp://a:1/b?bind=7", "udp://c:1/b?bind=127.0.0.1:7", true),
+        ("udp://a:1/b?bind=7", "udp://a:1/b?bind=8", false),
+        ("udp://a:1/b", "udp://a:1/b", false),
+        ("kiss://a:8001/b", "kiss://a:8001/b?rate=600", true),
+        ("kiss://a:8001/b", "kiss://a:8002/b", false),
+        ("kiss:///dev/x/b", "kiss:///dev/x/b?baud=1200", true),
+        ("kiss:///dev/x/b", "kiss:///dev/y/b", false),
+        ("kiss://a:1/b", "udp://a:1/b", false),
+    ] {
+        assert_eq!(medium(one).collides(&medium(other)), collide, "{one} {other}");
+    }
 }

@@ -60,7 +60,7 @@ fn join(story: &mut Story<'_>, actor: &Actor, founded: &Coalition) -> Result<(),
         addresses: vec![address],
     };
     let invitation: Invitation = story.stage.ask(&NE, Request::PeerInvite(invite))?;
-    let join = Join { invitation: invitation.invitation, certificate: None };
+    let join = Join { invitation: invitation.invitation, certificate: None, wait_s: None };
     let joined: Joined = story.stage.ask(actor, Request::Join(join))?;
     if joined.coalition != founded.coalition {
         return Err(Failure::failed(format!("{} joined another coalition", actor.name)));

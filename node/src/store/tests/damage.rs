@@ -29,7 +29,7 @@ fn examine(dir: &Path, expected: &Model) -> &'static str {
         Err(OpenError::Damaged { .. }) => return "refused as damaged",
         Err(OpenError::Version { .. }) => return "refused as of another version",
         Err(OpenError::WrongKey) => return "refused as of another key",
-        Err(error @ (OpenError::InUse { .. } | OpenError::Medium { .. })) => {
+        Err(error @ (OpenError::InUse { .. } | OpenError::Clock | OpenError::Medium { .. })) => {
             assert!(!error.to_string().contains("lock"), "{error}");
             return "refused as unreadable";
         }

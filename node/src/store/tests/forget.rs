@@ -119,3 +119,63 @@ fn interrupted_forgetting_is_finished_when_the_store_is_opened() {
     }
     assert!(made_up_for > 0 && done_at_once > 0, "{made_up_for} and {done_at_once}");
 }
+
+/// Bytes that were overwritten so far.
+fn overwritten_bytes(store: &SledStore) -> u64 {
+    store.shared.writer.lock().unwrap().values.overwritten_bytes
+}
+
+/// What is free and zero already is not overwritten again; and a thousand erasures that one flush
+/// forgets cost about what one erasure of as many bytes does.
+#[test]
+fn a_pass_overwrites_what_was_freed_since_the_last_one() {
+    const VALUES: u32 = 2_300;
+    const VALUE_BYTES: usize = 2_000;
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = SledStore::open(dir.path(), &StoreKey::new(KEY)).unwrap();
+    let mut batch = Batch::default();
+    for n in 0..VALUES {
+        batch.put(Space::Rows, n.to_be_bytes(), [n as u8; VALUE_BYTES]);
+    }
+    store.apply(batch).unwrap();
+    store.flush().unwrap();
+    let erase = |store: &mut SledStore, values: std::ops::Range<u32>| {
+        let before = overwritten_bytes(store);
+        let mut batch = Batch { forget: true, ..Batch::default() };
+        values.for_each(|n| batch.remove(Space::Rows, n.to_be_bytes()));
+        store.apply(batch).unwrap();
+        store.flush().unwrap();
+        assert_only_live_bytes(store);
+        overwritten_bytes(store) - before
+    };
+    let value_bytes = VALUE_BYTES as u64 + 16;
+    let first = erase(&mut store, 0..1_000);
+    assert!(first >= 1_000 * value_bytes, "{first}");
+    assert_eq!(erase(&mut store, 0..0), 0, "there is nothing new to forget");
+
+    // A thousand, each in a batch of its own, as they are applied between two flushes.
+    let before = overwritten_bytes(&store);
+    for n in 1_000..2_000u32 {
+        let mut batch = Batch { forget: true, ..Batch::default() };
+        batch.remove(Space::Rows, n.to_be_bytes());
+        store.apply(batch).unwrap();
+    }
+    store.flush().unwrap();
+    assert_only_live_bytes(&store);
+    let many = overwritten_bytes(&store) - before;
+    assert!(many >= 1_000 * value_bytes && many <= first + first / 4, "{many} for {first}");
+
+    // A hundred, each with a pass of its own, beside 4 MB that are free: a value and the pages and
+    // lists that the change replaced, and not what is free.
+    let alone: Vec<u64> = (2_000..2_100).map(|n| erase(&mut store, n..n + 1)).collect();
+    let most = alone.iter().copied().max().unwrap();
+    assert!(most <= value_bytes + 3 * flush::PAGE_BYTES_MAX as u64, "{most}");
+    // New values in the place of old ones are forgotten, too.
+    let mut batch = Batch::default();
+    for n in 0..300u32 {
+        batch.put(Space::Rows, n.to_be_bytes(), [0x77; VALUE_BYTES]);
+    }
+    store.apply(batch).unwrap();
+    store.flush().unwrap();
+    assert!(erase(&mut store, 0..300) >= 300 * value_bytes);
+}

@@ -303,9 +303,9 @@ impl World {
     }
 
     /// A device writes, under the second epoch, a rebase of all that it knows of a record, changed.
-    pub(super) fn lie(&mut self, device: u8, record: RecordId, rewrite: &Rewrite) {
+    pub(super) fn lie(&mut self, by: u8, record: RecordId, rewrite: &Rewrite) {
         let logs: Vec<LogId> = self.archive.logbook.logs().map(|(log, _)| *log).collect();
-        let device = &mut self.devices[usize::from(device)];
+        let device = &mut self.devices[usize::from(by)];
         for log in logs {
             while device.peer.pull(&self.archive, &log, 256).is_some() {}
         }
@@ -320,25 +320,37 @@ impl World {
             all.push(Disclosure { log: entry.log, key, entries: vec![(entry.seq, opened.header)] });
         }
         rewrite(&mut all);
-        let log = device.log(Class::Routine);
+        let header = SealedHeader {
+            kind: EntryKind::REBASE,
+            ..SealedHeader::genesis(record, WallTime(self.now))
+        };
+        let [payload] = rebase::encode(&all).try_into().unwrap();
+        self.append(by, Class::Routine, &header, &payload);
+    }
+
+    /// A device releases a record in its flash log.
+    pub(super) fn hasten(&mut self, by: u8, record: RecordId) {
+        let genesis = self.archive.show(record).unwrap().genesis;
+        let header = SealedHeader {
+            kind: EntryKind::LABEL,
+            deps: vec![genesis],
+            ..SealedHeader::genesis(record, WallTime(self.now))
+        };
+        let statement = LabelStatement { label: label(0), cites: vec![genesis] };
+        self.append(by, Class::Flash, &header, &statement.encode());
+    }
+
+    /// A device writes an entry, under the second epoch, whatever it says.
+    fn append(&mut self, by: u8, class: Class, header: &SealedHeader, payload: &[u8]) {
+        let device = &mut self.devices[usize::from(by)];
+        let log = device.log(class);
         let head = device.peer.logbook.head(&log);
         let (id, keys) = epoch(true);
         let cipher = LogCipher::new(log, id, keys);
-        let header = SealedHeader {
-            kind: EntryKind::REBASE,
-            record,
-            wall: WallTime(self.now),
-            run: 0,
-            box_seq: None,
-            own_deps: vec![],
-            deps: vec![],
-            replaces: vec![],
-        };
         let key_box: KeyBox = device.entropy.array();
-        let sealed = cipher.seal_header(head.next, &header);
+        let sealed = cipher.seal_header(head.next, header);
         let hash = crate::hash::sha256(&sealed);
-        let [payload] = rebase::encode(&all).try_into().unwrap();
-        let payload = cipher.seal_payload(head.next, (&header, &hash), &key_box, &payload);
+        let payload = cipher.seal_payload(head.next, (header, &hash), &key_box, payload);
         let entry = NewEntry { epoch: id, sealed, key_box: Some(key_box), payload };
         let run = write_segment(&log, &head, &device.signer, &[entry]).unwrap();
         assert!(device.peer.take(&run) && self.archive.take(&run));
@@ -657,6 +669,7 @@ fn is_expected(error: &DraftError) -> bool {
         DraftError::NoRecord
             | DraftError::NotWriter
             | DraftError::NotGranted { .. }
+            | DraftError::Flash
             | DraftError::Edit(EditError::NoPlace | EditError::NoChange | EditError::Full)
     )
 }

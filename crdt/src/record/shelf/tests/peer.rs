@@ -232,6 +232,11 @@ impl Peer {
         self.shown.0[record].clone()
     }
 
+    /// How many records are projected.
+    pub(super) fn rows(&self) -> usize {
+        self.shown.0.len()
+    }
+
     /// Takes up to `entries` further entries of a log from another peer, as the wire carries them.
     pub(super) fn pull(&mut self, from: &Self, log: &LogId, entries: u64) -> Option<VerifiedRun> {
         let head = self.logbook.head(log);
@@ -380,8 +385,10 @@ impl Peer {
             let row = row.filter(|row| current == Some(row.version));
             records.insert(record, (said, row));
         }
-        let begun = self.shelf.records_of(&self.store, COMPARTMENT).unwrap();
-        Picture { begun, waiting: self.store.keys(Space::Waiting), records }
+        let census = self.shelf.census(&self.store, COMPARTMENT).unwrap();
+        let shown = records.values().filter(|(_, row)| row.is_some()).count();
+        assert_eq!(census.shown, shown as u64, "the census is wrong");
+        Picture { begun: census.begun, waiting: self.store.keys(Space::Waiting), records }
     }
 
     fn drop_what_waits(&mut self) {

@@ -8,6 +8,7 @@ use super::history::{Act, Change, Delivery, History, Move, Rewrite, Step, World}
 use super::history::{deliveries, histories, moves};
 use super::peer::{Peer, Picture, Said, divergence};
 use super::*;
+use crate::bounds::CHANGE_OPS_MAX;
 use crate::entry::sealed::EntryKind;
 use crate::id::{EntryId, RecordId, StatementId};
 use crate::seal::Key;
@@ -25,7 +26,7 @@ fn old_record() -> History {
     vec![
         new(0),
         edit(1, false, Change::Set(0, 1)),
-        step(0, Class::Flash, false, vec![Act::Edit { record: 0, change: Change::Set(1, 2) }]),
+        step(0, Class::Immediate, false, vec![Act::Edit { record: 0, change: Change::Set(1, 2) }]),
         step(0, Class::Routine, false, vec![Act::Label { record: 0, label: 2 }]),
         edit(2, true, Change::Set(2, 3)),
     ]
@@ -169,6 +170,40 @@ fn many_entries_take_several_rebases() {
     let entries = |picture: &Picture| said(picture, record).entries.clone();
     assert_eq!(entries(&picture).len(), entries(&whole).len());
     assert!(said(&picture, record) == said(&whole, record));
+}
+
+/// Records that one run discloses are built anew up to the bound of a pass, and the others later, also
+/// after a restart.
+#[test]
+fn what_a_run_discloses_is_judged_up_to_a_bound_of_work_and_the_rest_later() {
+    const LARGE: usize = 5;
+    const FILLS: usize = 9;
+    let of_all = |device: u8, late: bool, act: &dyn Fn(u16) -> Act| {
+        step(device, Class::Routine, late, (0..LARGE as u16).map(act).collect())
+    };
+    let mut history = vec![of_all(0, false, &|n| Act::New(Kind::Case, n as u8))];
+    for fill in 0..FILLS {
+        let fills = Change::Fill((CHANGE_OPS_MAX - 1 - fill) as u16);
+        history.push(of_all(0, false, &|record| Act::Edit { record, change: fills.clone() }));
+    }
+    let edits = |record| Act::Edit { record, change: Change::Set(0, 7) };
+    history.push(of_all(2, true, &edits));
+    let world = World::play_before(&history, true);
+    let mut peer = Peer::newcomer(&world.roll);
+    let mut logs: Vec<_> = world.archive.logbook.logs().map(|(log, _)| *log).collect();
+    // What is disclosed comes first; it is longer than what discloses it.
+    logs.sort_by_key(|log| std::cmp::Reverse(world.archive.logbook.head(log).next));
+    for log in &logs {
+        while peer.pull(&world.archive, log, 256).is_some() {}
+    }
+    let shown = |peer: &Peer| peer.rows();
+    assert!((1..LARGE).contains(&shown(&peer)), "{} of {LARGE}", shown(&peer));
+    peer.restart();
+    while peer.judge_later() {}
+    assert_eq!(shown(&peer), LARGE);
+    let mut other = world.deliver_to_newcomer(&[], &[]);
+    let pictures = [("in pieces", peer.picture()), ("in another order", other.picture())];
+    assert_eq!(divergence(&pictures.map(|(name, picture)| (name.to_owned(), picture))), None);
 }
 
 #[test]

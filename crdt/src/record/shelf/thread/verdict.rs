@@ -49,6 +49,9 @@ pub enum Fault {
     /// It depends on something that is no change of this record.
     #[error("it depends on what is no change of this record")]
     Dependency,
+    /// It is of class flash, and depends on an entry that is not.
+    #[error("a flash, and depends on what is none")]
+    Flash,
     /// The record would have more operations than the format allows.
     #[error("the record is full")]
     Full,

@@ -1,17 +1,17 @@
-//! Many records at a time: search, list, import, export.
+//! Import: records of files, many in one act.
 
 use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::fs::File;
-use std::io::{self, BufWriter, Read as _, Write as _};
+use std::io::{self, Read as _};
 use std::ops::ControlFlow;
 use std::path::Path;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
 use tearline_crdt::document::{Patch, Segment};
-use tearline_crdt::id::{Class, CompartmentId, RecordId};
+use tearline_crdt::id::{Class, CompartmentId};
 use tearline_crdt::record::edge;
 use tearline_crdt::record::label::Label;
 use tearline_crdt::record::shelf::{Detail, Draft};
@@ -20,142 +20,23 @@ use tearline_mesh::replica::Ticket;
 
 use super::core::{Core, CoreHandle, Pending};
 use super::json;
-use super::names::{class, is_prefix, label};
+use super::names::{class, label};
 use super::overview::store_failure;
-use super::records::ERASURE_DUE;
-use crate::control::{self, Format, PAGE_ROWS_DEFAULT, PAGE_ROWS_MAX, Progress, Report, reply};
-use crate::exchange::csv::{Mapping, TableWriter};
-use crate::exchange::geojson::CollectionWriter;
+use crate::control::{self, Format, Progress, Report, reply};
+use crate::exchange::csv::Mapping;
 use crate::exchange::{self, Item};
 use crate::failure::{Failure, Kind};
-use crate::index::{Page, Query, Row, external_id};
+use crate::files::{open_named, read_text, regular};
+use crate::index::external_id;
 
 /// Drafts that are written in one act of an import.
 const DRAFTS_PER_ACT: usize = 256;
 /// Bytes of the file whose drafts are written in one act: bounds what waits in memory.
 const FILE_BYTES_PER_ACT: u64 = 256 * 1024;
 /// Most bytes of a mapping file.
-const MAPPING_BYTES_MAX: u64 = 64 * 1024;
+const MAPPING_BYTES_MAX: usize = 64 * 1024;
 /// Problems that an import reports in full; the rest are counted.
 const PROBLEMS_MAX: usize = 100;
-/// Records read at a time by an export.
-const EXPORT_PAGE: usize = 500;
-
-impl Core {
-    fn find(&mut self, query: &Query) -> Result<Page, Failure> {
-        let index = Arc::clone(&self.index);
-        let index = index.lock().unwrap_or_else(PoisonError::into_inner);
-        let own = self.replica.device();
-        // The index is asked with the store in hand; whether a row is current and visible, too.
-        let (store, readable) =
-            (self.replica.store(), |row: &Row| self.replica.right(row.compartment, &own).is_some());
-        index
-            .search(store, query, &mut |row| {
-                let current = self.replica.record_version(&row.record)?;
-                Ok(current == Some(row.version) && readable(row))
-            })
-            .map_err(|error| store_failure(&error))
-    }
-
-    /// The records whose ids begin so.
-    pub(super) fn records_with_prefix(&mut self, prefix: &str) -> Result<Vec<RecordId>, Failure> {
-        if prefix.len() < control::ID_PREFIX_DIGITS_MIN {
-            return Ok(Vec::new());
-        }
-        let ids = self
-            .replica
-            .records_from(prefix, PREFIX_HITS_MAX)
-            .map_err(|error| store_failure(&error))?;
-        let mut hits = Vec::new();
-        for id in ids.into_iter().filter(|id| is_prefix(prefix, &id.to_string())) {
-            if self.visible(id).is_ok() {
-                hits.push(id);
-            }
-        }
-        Ok(hits)
-    }
-
-    pub(super) fn search(&mut self, search: &control::Search) -> Result<Value, Failure> {
-        let mut query =
-            Query::parse(&search.query).map_err(|error| Failure::usage(error.to_string()))?;
-        query.limit = limit(search.limit)?;
-        query.after = cursor(search.after.as_deref())?;
-        self.rows(&query)
-    }
-
-    pub(super) fn record_list(&mut self, list: &control::RecordList) -> Result<Value, Failure> {
-        let mut query = Query { limit: limit(list.limit)?, ..Query::default() };
-        query.after = cursor(list.after.as_deref())?;
-        if let Some(kind) = &list.kind {
-            query = Query {
-                kinds: Query::parse(&format!("kind:{kind}"))
-                    .map_err(|error| Failure::usage(error.to_string()))?
-                    .kinds,
-                ..query
-            };
-        }
-        if let Some(name) = &list.compartment {
-            query.compartment = Some(self.named_compartment(name)?);
-        }
-        self.rows(&query)
-    }
-
-    fn rows(&mut self, query: &Query) -> Result<Value, Failure> {
-        let page = self.find(query)?;
-        let mut records = Vec::with_capacity(page.rows.len());
-        for row in &page.rows {
-            // Few records are hidden: what asks to destroy them is looked up.
-            let detail = if row.restricted { self.visible(row.record).ok() } else { None };
-            let due = detail.and_then(|detail| self.erasure_due(&detail));
-            let mut flags = flags(row);
-            flags.extend(due.map(|_| ERASURE_DUE.to_owned()));
-            records.push(reply::Row {
-                record: row.record.to_string(),
-                kind: row.kind_name().into(),
-                title: row.title.clone(),
-                label: row.label.clone(),
-                class: row.class.name().into(),
-                compartment: row.compartment.to_string(),
-                compartment_name: self.compartment_name(&row.compartment),
-                originator: self.agency_ref(Some(row.origin)),
-                received: WallTime(row.received_ms).to_string(),
-                flags,
-                erasure_due: due.map(|due| due.to_string()),
-            });
-        }
-        json(&reply::Rows { records, next: page.next.map(|next| next.to_string()) })
-    }
-}
-
-/// What a row's record is marked with.
-fn flags(row: &Row) -> Vec<String> {
-    let marks =
-        [("conflict", row.conflicted), ("recalled", row.recalled), ("restricted", row.restricted)];
-    marks.into_iter().filter(|(_, set)| *set).map(|(mark, _)| mark.to_owned()).collect()
-}
-
-/// Most records looked at for an abbreviated id.
-const PREFIX_HITS_MAX: usize = 16;
-
-fn limit(asked: Option<u32>) -> Result<usize, Failure> {
-    match asked.unwrap_or(PAGE_ROWS_DEFAULT) {
-        0 => Err(Failure::usage("a page has at least one row")),
-        n if n > PAGE_ROWS_MAX => {
-            Err(Failure::usage(format!("a page has at most {PAGE_ROWS_MAX} rows")))
-        }
-        n => Ok(n as usize),
-    }
-}
-
-fn cursor(text: Option<&str>) -> Result<Option<crate::index::Cursor>, Failure> {
-    text.map(|text| {
-        text.parse().map_err(|()| {
-            Failure::usage(format!("{text:?} is no place in a list"))
-                .hint("give `--after` what the page before said was next")
-        })
-    })
-    .transpose()
-}
 
 /// What one import has come to.
 #[derive(Default)]
@@ -264,17 +145,8 @@ struct Target {
 }
 
 fn read_mapping(path: &Path) -> Result<Mapping, Failure> {
-    let mut text = String::new();
-    exchange::open(path)?
-        .take(MAPPING_BYTES_MAX + 1)
-        .read_to_string(&mut text)
-        .map_err(|error| Failure::io(format!("cannot read {}", path.display()), &error))?;
-    let shown = path.display();
-    if text.len() as u64 > MAPPING_BYTES_MAX {
-        let kib = MAPPING_BYTES_MAX / 1024;
-        return Err(Failure::usage(format!("{shown}: a mapping has at most {kib} KiB")));
-    }
-    Mapping::parse(&text).map_err(|error| Failure::usage(format!("{shown}: {error}")))
+    let text = read_text(path, MAPPING_BYTES_MAX)?;
+    Mapping::parse(&text).map_err(|error| Failure::usage(format!("{}: {error}", path.display())))
 }
 
 /// An import that is under way.
@@ -293,7 +165,7 @@ impl Intake<'_, '_> {
         name: &Arc<str>,
         mapping: Option<&Mapping>,
     ) -> Result<(), Broken> {
-        let file = exchange::open(path).map_err(Broken::File)?;
+        let file = open_named(path).map_err(Broken::File)?;
         let total = file.metadata().map(|found| found.len()).ok();
         let done = Cell::new(0);
         let file = Counted { file, done: &done };
@@ -451,7 +323,15 @@ impl Core {
                 self.import_all(id, class, std::mem::take(&mut fresh), &mut done)?;
                 fresh_names.clear();
             }
-            match self.known(id, name.as_deref())? {
+            let known = match self.known(id, name.as_deref()) {
+                // What is here cannot be read: whether it is equal nobody can say.
+                Err(failure) if failure.kind == Kind::Integrity => {
+                    done.rejected.push(one.refused(&failure));
+                    continue;
+                }
+                known => known?,
+            };
+            match known {
                 Some(known)
                     if difference(&known.fields, fields).is_empty()
                         || is_older(fields, &known.fields) =>
@@ -568,121 +448,11 @@ fn format_of(path: &Path) -> Format {
         _ => {
             // GeoJSON files are often called .json, too: the first bytes tell.
             let mut head = vec![0; 4_096];
-            let read = File::open(path).and_then(|mut file| file.read(&mut head)).unwrap_or(0);
+            let opened = regular(File::options().read(true), path);
+            let read = opened.and_then(|mut file| file.read(&mut head)).unwrap_or(0);
             let head = String::from_utf8_lossy(head.get(..read).unwrap_or_default()).into_owned();
             let geo = head.contains("\"FeatureCollection\"") || head.contains("\"Feature\"");
             if geo { Format::Geojson } else { Format::Stix }
         }
     }
-}
-
-/// Writes what matches to the client's file.
-pub(super) fn export(
-    core: &CoreHandle,
-    export: &control::Export,
-    progress: &mut Report<'_>,
-) -> Result<Value, Failure> {
-    let mut query = Query::parse(export.query.as_deref().unwrap_or_default())
-        .map_err(|error| Failure::usage(error.to_string()))?;
-    if let Some(name) = export.compartment.clone() {
-        query.compartment = Some(core.ask(move |core| core.named_compartment(&name))?);
-    }
-    query.limit = EXPORT_PAGE;
-    let shown = export.out.display().to_string();
-    let io = |error: io::Error| Failure::io(format!("cannot write {shown}"), &error);
-    let file = File::options().write(true).truncate(true).open(&export.out).map_err(io)?;
-    let mut out = BufWriter::new(file);
-    let mut records = 0;
-    match export.format {
-        Format::Stix => {
-            let mut seed = [0; 16];
-            tearline_crdt::entropy::Entropy::fill(&mut super::SystemEntropy, &mut seed);
-            let mut bundle = exchange::stix::BundleWriter::begin(&mut out, seed).map_err(io)?;
-            each(core, query, progress, &mut |detail| {
-                records += 1;
-                bundle.write(exchange::stix::Outgoing {
-                    record: detail.record,
-                    kind: detail.kind,
-                    modified: detail.entries.iter().map(|e| e.wall).max().unwrap_or(detail.created),
-                    created: detail.created,
-                    fields: detail.fields,
-                })
-            })
-            .and_then(|()| bundle.end().map(|_| ()).map_err(io))?;
-        }
-        Format::Csv => {
-            let mut table = TableWriter::begin(&mut out, &COLUMNS).map_err(|e| io(e.into()))?;
-            each(core, query, progress, &mut |detail| {
-                records += 1;
-                Ok(table.write(&table_row(&detail))?)
-            })?;
-            table.end().map_err(|e| io(e.into()))?;
-        }
-        Format::Geojson => {
-            let mut collection = CollectionWriter::begin(&mut out).map_err(io)?;
-            each(core, query, progress, &mut |detail| {
-                let place = Row::describe(detail.kind, &detail.fields).place;
-                collection.write(&detail.record.to_string(), place, detail.fields)
-            })?;
-            records = collection.end().map_err(io)?;
-        }
-    }
-    out.flush().map_err(io)?;
-    let bytes = out.get_ref().metadata().map_or(0, |found| found.len());
-    json(&reply::Exported { records, bytes })
-}
-
-/// Goes through all records that match, page by page.
-fn each(
-    core: &CoreHandle,
-    mut query: Query,
-    progress: &mut Report<'_>,
-    take: &mut dyn FnMut(Detail) -> io::Result<()>,
-) -> Result<(), Failure> {
-    let mut done = 0;
-    loop {
-        let asked = query.clone();
-        let (details, next) = core.ask(move |core| {
-            let page = core.find(&asked)?;
-            let mut details = Vec::with_capacity(page.rows.len());
-            for row in &page.rows {
-                details.push(core.visible(row.record)?);
-            }
-            Ok((details, page.next))
-        })?;
-        for detail in details {
-            done += 1;
-            take(detail).map_err(|error| Failure::io("cannot write the export", &error))?;
-        }
-        let note = "exporting".into();
-        let report = Progress { done, total: None, unit: "records".into(), note };
-        if progress(report).is_break() {
-            return Err(Failure::failed("the export was interrupted"));
-        }
-        match next {
-            Some(next) => query.after = Some(next),
-            None => return Ok(()),
-        }
-    }
-}
-
-/// The columns of an exported table.
-const COLUMNS: [&str; 8] =
-    ["record", "kind", "title", "label", "created", "latitude", "longitude", "fields"];
-
-fn table_row(detail: &Detail) -> Vec<(&'static str, String)> {
-    let row = Row::describe(detail.kind, &detail.fields);
-    let mut cells = vec![
-        ("record", detail.record.to_string()),
-        ("kind", detail.kind.name().to_owned()),
-        ("title", row.title),
-        ("label", detail.label.to_string()),
-        ("created", detail.created.to_string()),
-        ("fields", serde_json::to_string(&detail.fields).unwrap_or_default()),
-    ];
-    if let Some((latitude, longitude)) = row.place {
-        cells.push(("latitude", latitude.to_string()));
-        cells.push(("longitude", longitude.to_string()));
-    }
-    cells
 }

@@ -1,0 +1,242 @@
+//! Export: what this device may read, to a file. What cannot be read because the store is damaged is
+//! named, and all else comes out.
+
+use std::fs::File;
+use std::io::{self, BufWriter, Write as _};
+
+use serde_json::Value;
+
+use tearline_crdt::id::{Class, RecordId};
+use tearline_crdt::record::shelf::{Detail, RecordView};
+
+use super::core::{Core, CoreHandle};
+use super::damage::Unread;
+use super::json;
+use crate::control::{self, Format, Progress, Report, reply};
+use crate::exchange::csv::TableWriter;
+use crate::exchange::geojson::CollectionWriter;
+use crate::exchange::stix;
+use crate::failure::{Failure, Kind};
+use crate::index::{Query, Row};
+
+/// Records read at a time.
+const RECORDS_PER_PAGE: usize = 500;
+
+/// Writes what matches to the client's file.
+pub(super) fn export(
+    core: &CoreHandle,
+    export: &control::Export,
+    progress: &mut Report<'_>,
+) -> Result<Value, Failure> {
+    let mut query = Query::parse(export.query.as_deref().unwrap_or_default())
+        .map_err(|error| Failure::usage(error.to_string()))?;
+    if let Some(name) = export.compartment.clone() {
+        query.compartment = Some(core.ask(move |core| core.named_compartment(&name))?);
+    }
+    query.limit = RECORDS_PER_PAGE;
+    let shown = export.out.display().to_string();
+    let io = |error: io::Error| Failure::io(format!("cannot write {shown}"), &error);
+    let file = File::options().write(true).truncate(true).open(&export.out).map_err(io)?;
+    let mut out = BufWriter::new(file);
+    let mut records = 0;
+    let unread = match export.format {
+        Format::Stix => {
+            let mut seed = [0; 16];
+            tearline_crdt::entropy::Entropy::fill(&mut super::SystemEntropy, &mut seed);
+            let mut bundle = stix::BundleWriter::begin(&mut out, seed).map_err(io)?;
+            let unread = each(core, query, progress, &mut |detail| {
+                records += 1;
+                bundle.write(stix::Outgoing {
+                    record: detail.record,
+                    kind: detail.kind,
+                    modified: detail.entries.iter().map(|e| e.wall).max().unwrap_or(detail.created),
+                    created: detail.created,
+                    fields: detail.fields,
+                })
+            })?;
+            bundle.end().map_err(io)?;
+            unread
+        }
+        Format::Csv => {
+            let mut table = TableWriter::begin(&mut out, &COLUMNS).map_err(|e| io(e.into()))?;
+            let unread = each(core, query, progress, &mut |detail| {
+                records += 1;
+                Ok(table.write(&table_row(&detail))?)
+            })?;
+            table.end().map_err(|e| io(e.into()))?;
+            unread
+        }
+        Format::Geojson => {
+            let mut collection = CollectionWriter::begin(&mut out).map_err(io)?;
+            let unread = each(core, query, progress, &mut |detail| {
+                let place = Row::describe(detail.kind, &detail.fields).place;
+                collection.write(&detail.record.to_string(), place, detail.fields)
+            })?;
+            records = collection.end().map_err(io)?;
+            unread
+        }
+    };
+    out.flush().map_err(io)?;
+    let bytes = out.get_ref().metadata().map_or(0, |found| found.len());
+    json(&reply::Exported { records, bytes, unread })
+}
+
+/// Goes through all records that match, page by page; says which could not be read.
+fn each(
+    core: &CoreHandle,
+    mut query: Query,
+    progress: &mut Report<'_>,
+    take: &mut dyn FnMut(Detail) -> io::Result<()>,
+) -> Result<reply::Unread, Failure> {
+    let mut walk = Walk { done: 0, seen: Vec::new(), unread: Unread::default() };
+    loop {
+        let asked = query.clone();
+        let (part, next) = core.ask(move |core| {
+            let (page, unread) = core.find(&asked)?;
+            let mut part = Part { details: Vec::with_capacity(page.rows.len()), unread };
+            for row in &page.rows {
+                core.read(row.record, &mut part)?;
+            }
+            Ok((part, page.next))
+        })?;
+        walk.pass(part, progress, take)?;
+        match next {
+            Some(next) => query.after = Some(next),
+            None => break,
+        }
+    }
+    if walk.unread.blocks > 0 {
+        walk.unread.blocks = 0;
+        walk.search_the_store(core, &query, progress, take)?;
+    }
+    Ok(walk.unread.shape())
+}
+
+/// What was read at once.
+#[derive(Default)]
+struct Part {
+    details: Vec<Detail>,
+    unread: Unread,
+}
+
+impl Core {
+    /// Reads a record, if it may be seen.
+    fn read(&mut self, record: RecordId, part: &mut Part) -> Result<(), Failure> {
+        match self.visible(record) {
+            Ok(detail) => part.details.push(detail),
+            Err(Failure { kind: Kind::Integrity, what, .. }) => {
+                part.unread.records.insert(record, what);
+            }
+            Err(Failure { kind: Kind::NotFound, .. }) => {}
+            Err(failure) => return Err(failure),
+        }
+        Ok(())
+    }
+}
+
+/// An export under way.
+struct Walk {
+    done: u64,
+    /// The records that were come by: 16 bytes each.
+    seen: Vec<RecordId>,
+    unread: Unread,
+}
+
+impl Walk {
+    fn pass(
+        &mut self,
+        part: Part,
+        progress: &mut Report<'_>,
+        take: &mut dyn FnMut(Detail) -> io::Result<()>,
+    ) -> Result<(), Failure> {
+        self.seen.extend(part.unread.records.keys());
+        self.unread.records.extend(part.unread.records);
+        self.unread.blocks += part.unread.blocks;
+        for detail in part.details {
+            self.done += 1;
+            self.seen.push(detail.record);
+            take(detail).map_err(|error| Failure::io("cannot write the export", &error))?;
+        }
+        let note = "exporting".into();
+        let report = Progress { done: self.done, total: None, unit: "records".into(), note };
+        if progress(report).is_break() {
+            return Err(Failure::failed("the export was interrupted"));
+        }
+        Ok(())
+    }
+
+    /// Where the index has gaps: looks through all records there are for those not come by.
+    fn search_the_store(
+        &mut self,
+        core: &CoreHandle,
+        query: &Query,
+        progress: &mut Report<'_>,
+        take: &mut dyn FnMut(Detail) -> io::Result<()>,
+    ) -> Result<(), Failure> {
+        self.seen.sort_unstable();
+        let seen = std::mem::take(&mut self.seen);
+        let mut from = Some(RecordId::default());
+        while let Some(start) = from {
+            let (ids, next) = core.ask(move |core| {
+                let stored = core.stored_records(start, RECORDS_PER_PAGE);
+                stored.map_err(|error| core.met(&error))
+            })?;
+            let fresh: Vec<RecordId> =
+                ids.into_iter().filter(|id| seen.binary_search(id).is_err()).collect();
+            let asked = query.clone();
+            let part = core.ask(move |core| {
+                let mut part = Part::default();
+                for record in fresh {
+                    core.read(record, &mut part)?;
+                }
+                part.details.retain(|detail| asked.matches(&row_of(detail)));
+                Ok(part)
+            })?;
+            self.pass(part, progress, take)?;
+            from = next;
+        }
+        Ok(())
+    }
+}
+
+/// The row that the index would have of a record.
+fn row_of(detail: &Detail) -> Row {
+    let class = detail.entries.iter().map(|entry| entry.log.class).min();
+    Row::of(&RecordView {
+        record: detail.record,
+        version: detail.version,
+        compartment: detail.compartment,
+        kind: detail.kind,
+        class: class.unwrap_or(Class::Routine),
+        origin: detail.origin,
+        device: detail.device,
+        label: &detail.label,
+        fields: &detail.fields,
+        conflicted: !detail.conflicts.is_empty(),
+        restricted: detail.state.hides(),
+        recalled: detail.state.recalled,
+        created: detail.created,
+        arrived: detail.arrived,
+    })
+}
+
+/// The columns of an exported table.
+const COLUMNS: [&str; 8] =
+    ["record", "kind", "title", "label", "created", "latitude", "longitude", "fields"];
+
+fn table_row(detail: &Detail) -> Vec<(&'static str, String)> {
+    let row = Row::describe(detail.kind, &detail.fields);
+    let mut cells = vec![
+        ("record", detail.record.to_string()),
+        ("kind", row.kind_name().to_owned()),
+        ("title", row.title),
+        ("label", detail.label.to_string()),
+        ("created", detail.created.to_string()),
+        ("fields", serde_json::to_string(&detail.fields).unwrap_or_default()),
+    ];
+    if let Some((latitude, longitude)) = row.place {
+        cells.push(("latitude", latitude.to_string()));
+        cells.push(("longitude", longitude.to_string()));
+    }
+    cells
+}
