@@ -6,13 +6,14 @@
 //! - [`membership`] decides who the neighbours are: HyParView (Leitão, Pereira, Rodrigues: "HyParView:
 //!   a membership protocol for reliable gossip-based broadcast", DSN 2007);
 //! - [`tree`] decides what goes to which of them: PlumTree (the same authors: "Epidemic broadcast
-//!   trees", SRDS 2007).
+//!   trees", SRDS 2007), with a tree that has a root ([`beacon`]).
 //!
 //! Their parent maps between them, owns the links and the entries, and answers what they ask: who has
 //! a right in the compartment ([`Roll`]) and what is held here ([`Holdings`]). Time and randomness are
 //! arguments. Each has `handle(now, input, ..)`, `poll_output()` and `deadline()`; outputs are drained
 //! after each input, and [`Tick`](membership::Input::Tick) is due at the deadline.
 
+pub mod beacon;
 mod budget;
 pub mod membership;
 pub mod tree;
@@ -70,9 +71,6 @@ pub enum GossipFault {
     /// It asked more often than it was told of news.
     #[error("asked for entries of which it was not told")]
     Asked,
-    /// It pruned more often than it was pushed something.
-    #[error("pruned a link over which it was pushed nothing")]
-    Pruned,
 }
 
 impl GossipFault {
@@ -82,7 +80,6 @@ impl GossipFault {
         match self {
             Self::Flood { .. } => "gossip-flood",
             Self::Asked => "gossip-asked",
-            Self::Pruned => "gossip-pruned",
         }
     }
 }

@@ -1,25 +1,26 @@
 //! Broadcast: what goes to which neighbour, after PlumTree.
 //!
-//! Over *eager* links entries are pushed at once; over *lazy* ones they are announced. Every link begins
-//! eager. Whoever gets something a second time prunes the link it came over, so that after the first
-//! broadcasts the eager links are a spanning tree and each peer gets each run about once. Whoever hears
-//! an announcement and does not get the run in time asks for it, which makes that link eager: so the
-//! tree mends itself. A copy, or an announcement, that made fewer hops than the way in the tree takes
-//! that way's place (the paper's section 3.8, with a threshold).
+//! Over *eager* links entries are pushed at once; over *lazy* ones they are announced. Whoever hears an
+//! announcement and does not get the run in time asks for it, which makes that link eager: so the tree
+//! mends itself. The paper shapes the tree by pruning whatever link brings a second copy. That leaves a
+//! tree of the first broadcasts' writers, which is deep for others, and two writers at once break it. Here
+//! the tree has a root, and each peer's *parent* is the neighbour nearest to it ([`super::beacon`]): no way
+//! from the root is shorter, and broadcasts do not change it. A link is eager between parent and child;
+//! where it is an *extra*, made by asking, until it brings a second copy; and while there was no root yet.
 //!
-//! Two broadcasts at once from different writers can prune two links of one circle, and so break the tree;
-//! mending it makes new circles. So only news that *lead* change the tree, those of the log with the
-//! smallest key of late, and the swaps of one broadcast go together: everybody's way leads to a peer with
-//! fewer hops. All other news use the links that leave for shortcuts: within a few hops of their writer they
-//! are pushed over every link, so that they enter the tree at many places, and nobody is pruned for that.
+//! From one end of such a tree to the other is twice its depth. So within a few hops of their writer
+//! news take shortcuts: they are pushed over every link, enter the tree at many places, and nobody is
+//! pruned for that.
+//!
+//! A parent that passes nothing on costs its children the time to ask. What was asked of others after all
+//! is counted against it, and after [`FAILED_MAX`] in a row it is no parent for [`MUTE_MS`].
 //!
 //! What differs from the paper follows from what is broadcast. News are positions of logs ([`News`]), and
 //! what a peer holds is where its logs end: so the tree remembers no ids of messages and holds no
 //! payloads, it asks [`Holdings`], and news of a log take the place of older ones. Nothing is passed on
 //! before it is durable here ([`Input::Durable`]); the parent has verified it by then. Runs that are large
 //! or not urgent are not pushed at all ([`Spread::Announce`]): who lacks them asks at once, and the tree
-//! is not changed by that. What an honest neighbour may do is counted exactly: who was told of n
-//! positions may ask n times, and who was pushed n runs may prune n times.
+//! is not changed by that. Who was told of n positions may ask n times; all else has a budget.
 //!
 //! ```text
 //! loop {
@@ -35,6 +36,7 @@ use tearline_crdt::frontier::LogKey;
 use tearline_crdt::id::DeviceId;
 use tearline_crdt::time::MonoTime;
 
+use super::beacon::Beacons;
 use super::budget::{Budget, Rate};
 use super::membership::ACTIVE_MAX;
 use super::wanted::{Due, Wanted};
@@ -50,14 +52,8 @@ pub const WAIT_MS: u64 = 1_000;
 pub const WAIT_SPREAD_MS: u64 = 1_024;
 /// How long a neighbour that was asked may take before another is.
 pub const AGAIN_MS: u64 = 3_000;
-/// By how many hops a way that was announced must be shorter to take the place of another (the paper's
-/// threshold); of two ways over which a run came, one hop decides.
-pub const SHORTER_HOPS: u8 = 2;
-/// A log leads if none of the last so many news is of a log with a smaller key. About one in so many does,
-/// and redundant links last so long.
-pub const LEADS_AMONG: usize = 8;
-/// News that do not lead are pushed over all links up to this many hops from their writer, in large
-/// meshes ([`everywhere_hops`]).
+/// News are pushed over all links up to this many hops from their writer, in large meshes
+/// ([`everywhere_hops`]).
 pub const EVERYWHERE_HOPS_MAX: u8 = 3;
 /// Arrivals that are remembered: way and hops of the last so many news.
 pub const ARRIVALS_MAX: usize = 1_024;
@@ -65,9 +61,19 @@ pub const ARRIVALS_MAX: usize = 1_024;
 pub const ANNOUNCE_LOGS_MAX: usize = 4_096;
 /// After so many questions in a row that a neighbour did not answer it is not asked for this long.
 pub const BROKEN_MAX: u32 = 16;
-/// See [`BROKEN_MAX`].
+/// See [`BROKEN_MAX`] and [`FAILED_MAX`].
 pub const MUTE_MS: u64 = 60_000;
-/// Most questions and prunings that a neighbour may have in hand.
+/// After so many news in a row that a parent did not bring, and others did when asked, it is no parent for
+/// [`MUTE_MS`].
+pub const FAILED_MAX: u32 = 4;
+/// A neighbour is pruned once in so long: what is under way to us when we do it comes all the same.
+pub const PRUNE_MS: u64 = 1_000;
+/// Beacons, grafts and prunings that a neighbour may send at once.
+pub const SHAPES_BURST: u32 = 128;
+/// What a neighbour may send of these. A beacon comes a few times, each time over fewer hops; when a root
+/// died or meshes meet there are several roots; prunings come once each [`PRUNE_MS`].
+const SHAPES: Rate = Rate { burst: SHAPES_BURST, every_ms: 500 };
+/// Most questions that a neighbour may have in hand.
 const CREDIT_MAX: u32 = 65_536;
 /// Messages with announcements that a neighbour may send at once.
 pub const ANNOUNCES_BURST: u32 = 512;
@@ -154,10 +160,14 @@ pub enum Output {
     },
 }
 
-/// One peer's part in the trees of a compartment.
-#[derive(Debug, Default)]
+/// One peer's part in the tree of a compartment.
+#[derive(Debug)]
 pub struct Tree {
     neighbours: BTreeMap<DeviceId, Neighbour>,
+    beacons: Beacons,
+    parent: Option<DeviceId>,
+    /// Whether there ever was a root.
+    rooted: bool,
     arrivals: Arrivals,
     wanted: Wanted,
     everywhere_hops: u8,
@@ -167,18 +177,24 @@ pub struct Tree {
 
 #[derive(Debug)]
 struct Neighbour {
-    eager: bool,
+    /// It said that we are its parent.
+    child: bool,
+    /// The link was made eager by asking.
+    extra: bool,
     /// What is to be announced.
     announce: BTreeMap<LogKey, (u64, u8, bool)>,
-    /// How often it may ask and prune.
+    /// How often it may ask.
     asks_left: u32,
-    prunes_left: u32,
-    /// How often it pushed something for which it was not pruned.
-    pushes_left: u32,
     announces: Budget,
+    shapes: Budget,
+    /// When we may prune it again.
+    prune_at: MonoTime,
     /// Questions in a row that it did not answer.
     broken: u32,
     muted_until: MonoTime,
+    /// News in a row that it did not bring as our parent.
+    failed: u32,
+    no_parent_until: MonoTime,
 }
 
 /// How news came.
@@ -187,10 +203,8 @@ struct Arrival {
     /// From whom; `None` for what was written here, or found by comparing.
     from: Option<DeviceId>,
     hops: u8,
-    /// Who announced them before they came.
+    /// Who announced or pushed them before they were passed on.
     holders: Vec<DeviceId>,
-    /// To whom they were pushed.
-    pushed_to: Vec<DeviceId>,
 }
 
 /// The last arrivals.
@@ -214,6 +228,22 @@ pub fn everywhere_hops(devices: usize) -> u8 {
 }
 
 impl Tree {
+    /// The tree of a device without neighbours.
+    #[must_use]
+    pub fn new(me: DeviceId, now: MonoTime) -> Self {
+        Self {
+            neighbours: BTreeMap::new(),
+            beacons: Beacons::new(me, now),
+            parent: None,
+            rooted: false,
+            arrivals: Arrivals::default(),
+            wanted: Wanted::default(),
+            everywhere_hops: 0,
+            next_announce: None,
+            outputs: VecDeque::new(),
+        }
+    }
+
     /// From now on news are pushed over all links up to so many hops from their writer.
     pub const fn push_everywhere(&mut self, hops: u8) {
         self.everywhere_hops = hops;
@@ -228,6 +258,10 @@ impl Tree {
             Input::Down { device } => {
                 self.neighbours.remove(&device);
                 self.wanted.lost(&device, now);
+                self.beacons.lost(&device);
+                if self.parent.take_if(|parent| *parent == device).is_some() {
+                    self.choose_parent();
+                }
             }
             Input::Message { from, message } => {
                 if let Err(fault) = self.on_message(now, from, message, holdings) {
@@ -237,6 +271,13 @@ impl Tree {
             Input::Came { from, news, hops, fresh } => self.on_came(now, from, news, hops, fresh),
             Input::Durable { news, spread } => self.on_durable(now, news, spread),
             Input::Tick => {}
+        }
+        if self.beacons.speak(now) {
+            self.tell(None);
+        }
+        if self.beacons.settle(now) {
+            self.rooted = true;
+            self.choose_parent();
         }
         self.ask_due(now, holdings);
         if self.next_announce.is_some_and(|at| at <= now) {
@@ -249,15 +290,23 @@ impl Tree {
         self.outputs.pop_front()
     }
 
-    /// When [`Input::Tick`] is due; `None` when nothing waits.
+    /// When [`Input::Tick`] is due.
     #[must_use]
-    pub fn deadline(&self) -> Option<MonoTime> {
-        self.next_announce.into_iter().chain(self.wanted.next_due()).min()
+    pub fn deadline(&self) -> MonoTime {
+        let waiting = self.next_announce.into_iter().chain(self.wanted.next_due());
+        waiting.fold(self.beacons.deadline(), MonoTime::min)
     }
 
     /// The neighbours that are pushed to, ascending.
     pub fn eager(&self) -> impl Iterator<Item = DeviceId> {
-        self.neighbours.iter().filter(|(_, neighbour)| neighbour.eager).map(|(device, _)| *device)
+        let all = self.neighbours.iter();
+        all.filter(|(device, way)| self.is_eager(device, way)).map(|(device, _)| *device)
+    }
+
+    /// The neighbour that leads to the root.
+    #[must_use]
+    pub const fn parent(&self) -> Option<DeviceId> {
+        self.parent
     }
 
     /// How many logs neighbours announced that have not come.
@@ -287,19 +336,74 @@ impl Tree {
             Message::Ask { news, held, repair } => {
                 let left = neighbour.asks_left.checked_sub(1).ok_or(GossipFault::Asked)?;
                 neighbour.asks_left = left;
-                neighbour.eager |= repair;
+                neighbour.extra |= repair;
                 if held < news.next && news.next <= holdings.next(&news.log) {
                     let hops = self.arrivals.hops(&news);
                     self.push(from, news, hops.saturating_add(1));
                 }
             }
-            Message::Prune => {
-                let left = neighbour.prunes_left.checked_sub(1).ok_or(GossipFault::Pruned)?;
-                neighbour.prunes_left = left;
-                neighbour.eager = false;
+            Message::Beacon(_) | Message::Graft | Message::Prune
+                if !neighbour.shapes.take(SHAPES, now) =>
+            {
+                let Rate { burst, every_ms } = SHAPES;
+                return Err(GossipFault::Flood { burst, every_ms });
             }
+            Message::Beacon(beacon) => {
+                let heard = neighbour.no_parent_until <= now;
+                if heard && self.beacons.heard(now, from, beacon) {
+                    self.tell(Some(from));
+                }
+            }
+            Message::Graft => neighbour.child = true,
+            Message::Prune => (neighbour.child, neighbour.extra) = (false, false),
         }
         Ok(())
+    }
+
+    /// Tells the neighbours how far from the root we are, but for whom we know it of.
+    fn tell(&mut self, but: Option<DeviceId>) {
+        let Some(beacon) = self.beacons.beacon() else { return };
+        let to = self.neighbours.keys().filter(|device| but != Some(**device));
+        let message = Message::Beacon(beacon);
+        self.outputs.extend(to.map(|to| Output::Send { to: *to, message: message.clone() }));
+    }
+
+    /// Takes the nearest neighbour for the parent. It is told each time, because what it heard before may
+    /// be lost with a link.
+    fn choose_parent(&mut self) {
+        let best = self.beacons.best(self.parent);
+        if let Some(former) = self.parent.filter(|former| Some(*former) != best) {
+            if let Some(neighbour) = self.neighbours.get_mut(&former) {
+                neighbour.extra = false;
+            }
+            self.send(former, Message::Prune);
+        }
+        self.parent = best;
+        if let Some(parent) = best {
+            self.send(parent, Message::Graft);
+        }
+    }
+
+    /// News that the parent did not bring were brought by another who was asked.
+    fn parent_failed(&mut self, now: MonoTime) {
+        let Some(parent) = self.parent else { return };
+        let Some(neighbour) = self.neighbours.get_mut(&parent) else { return };
+        neighbour.failed = neighbour.failed.saturating_add(1);
+        if neighbour.failed >= FAILED_MAX {
+            neighbour.failed = 0;
+            neighbour.no_parent_until = now.plus_ms(MUTE_MS);
+            self.beacons.lost(&parent);
+            self.choose_parent();
+        }
+    }
+
+    /// Whether news are pushed over a link between parent and child.
+    fn is_of_the_tree(&self, device: &DeviceId, neighbour: &Neighbour) -> bool {
+        neighbour.child || self.parent == Some(*device)
+    }
+
+    fn is_eager(&self, device: &DeviceId, neighbour: &Neighbour) -> bool {
+        !self.rooted || neighbour.extra || self.is_of_the_tree(device, neighbour)
     }
 
     fn on_announced(
@@ -311,77 +415,52 @@ impl Tree {
     ) {
         let Some(neighbour) = self.neighbours.get(&from) else { return };
         let news = announced.news;
-        let held = holdings.next(&news.log);
-        if held < news.next {
-            if neighbour.muted_until <= now {
-                let wait_ms = if announced.pushed { waits_ms(&from, &news) } else { 0 };
-                self.wanted.announced(from, announced, now.plus_ms(wait_ms));
-            }
-            return;
+        if holdings.next(&news.log) < news.next && neighbour.muted_until <= now {
+            let wait_ms = if announced.pushed { waits_ms(&from, &news) } else { 0 };
+            self.wanted.announced(from, announced, now.plus_ms(wait_ms));
         }
-        let Some(arrival) = self.arrivals.known.get(&news) else { return };
-        let shorter = announced.hops.saturating_add(SHORTER_HOPS) <= arrival.hops;
-        if !shorter || !announced.pushed || neighbour.eager || !self.arrivals.leads(&news) {
-            return;
-        }
-        let Some(longer) = arrival.from.filter(|way| *way != from && self.may_prune(way)) else {
-            return;
-        };
-        self.arrivals.came_by(&news, from, announced.hops);
-        if let Some(neighbour) = self.neighbours.get_mut(&from) {
-            neighbour.eager = true;
-        }
-        self.send(from, Message::Ask { news, held, repair: true });
-        self.prune(longer);
-    }
-
-    /// Whether a link is eager and the neighbour takes it that we make it lazy.
-    fn may_prune(&self, device: &DeviceId) -> bool {
-        self.neighbours.get(device).is_some_and(|way| way.eager && way.pushes_left > 0)
-    }
-
-    /// Makes a link lazy.
-    fn prune(&mut self, device: DeviceId) {
-        let Some(neighbour) = self.neighbours.get_mut(&device) else { return };
-        let Some(left) = neighbour.pushes_left.checked_sub(1) else { return };
-        neighbour.pushes_left = left;
-        neighbour.eager = false;
-        self.send(device, Message::Prune);
     }
 
     fn on_came(&mut self, now: MonoTime, from: DeviceId, news: News, hops: u8, fresh: bool) {
         if let Some(neighbour) = self.neighbours.get_mut(&from) {
-            neighbour.pushes_left = neighbour.pushes_left.saturating_add(1).min(CREDIT_MAX);
+            neighbour.failed = 0;
         }
-        if fresh {
-            let (holders, answered) = self.wanted.came(&news, now.plus_ms(WAIT_MS));
-            let arrival = Arrival { from: Some(from), hops, holders, pushed_to: Vec::new() };
-            self.arrivals.add(news, arrival);
-            // Whoever was asked is credited, although another may have been faster.
-            for device in answered.into_iter().chain([from]) {
-                if let Some(neighbour) = self.neighbours.get_mut(&device) {
-                    neighbour.broken = 0;
-                }
+        if !fresh {
+            self.on_came_again(now, from, &news, hops);
+            return;
+        }
+        let (holders, answered) = self.wanted.came(&news, now.plus_ms(WAIT_MS));
+        self.arrivals.add(news, Arrival { from: Some(from), hops, holders });
+        // Whoever was asked is credited, although another may have been faster.
+        for device in answered.into_iter().chain([from]) {
+            if let Some(neighbour) = self.neighbours.get_mut(&device) {
+                neighbour.broken = 0;
             }
+        }
+        if answered.is_some() && self.parent != Some(from) {
+            self.parent_failed(now);
+        }
+    }
+
+    /// A second copy: a link that is neither of the tree nor a shortcut is lazy from now on.
+    fn on_came_again(&mut self, now: MonoTime, from: DeviceId, news: &News, hops: u8) {
+        let Some(arrival) = self.arrivals.known.get_mut(news) else { return };
+        if arrival.from == Some(from) {
             return;
         }
-        let Some(first) = self.arrivals.known.get(&news).filter(|_| self.arrivals.leads(&news))
-        else {
-            return;
-        };
-        if first.from == Some(from) {
-            return;
+        if !arrival.holders.contains(&from) {
+            arrival.holders.push(from);
         }
-        if first.pushed_to.contains(&from) && first.hops.saturating_add(2) < hops {
-            // What we pushed to it crossed this. Both know that ours is the shorter way: it prunes its
-            // other one, or us.
+        let Some(neighbour) = self.neighbours.get(&from) else { return };
+        let keeps = !self.rooted || self.is_of_the_tree(&from, neighbour);
+        if keeps || hops <= self.everywhere_hops || neighbour.prune_at > now {
             return;
         }
-        let longer = first.from.filter(|way| hops < first.hops && self.may_prune(way));
-        if longer.is_some() {
-            self.arrivals.came_by(&news, from, hops);
+        if let Some(neighbour) = self.neighbours.get_mut(&from) {
+            neighbour.extra = false;
+            neighbour.prune_at = now.plus_ms(PRUNE_MS);
         }
-        self.prune(longer.unwrap_or(from));
+        self.send(from, Message::Prune);
     }
 
     fn on_durable(&mut self, now: MonoTime, news: News, spread: Spread) {
@@ -393,14 +472,16 @@ impl Tree {
         let hops = arrival.hops.saturating_add(1);
         let (mut holders, _) = self.wanted.came(&news, now.plus_ms(WAIT_MS));
         holders.extend(&arrival.holders);
-        let everywhere = hops <= self.everywhere_hops && !self.arrivals.leads(&news);
+        let everywhere = hops <= self.everywhere_hops || !self.rooted;
         let mut push_to = Vec::new();
         for (device, neighbour) in &mut self.neighbours {
             if arrival.from == Some(*device) {
                 continue;
             }
             let pushed = spread == Spread::Push;
-            if pushed && (neighbour.eager || everywhere) && !holders.contains(device) {
+            let of_the_tree = neighbour.child || self.parent == Some(*device);
+            let eager = everywhere || neighbour.extra || of_the_tree;
+            if pushed && eager && !holders.contains(device) {
                 push_to.push(*device);
                 continue;
             }
@@ -410,15 +491,11 @@ impl Tree {
                 self.next_announce.get_or_insert(now.plus_ms(ANNOUNCE_MS));
             }
         }
-        if let Some(arrival) = self.arrivals.known.get_mut(&news) {
-            arrival.pushed_to.clone_from(&push_to);
-        }
         push_to.into_iter().for_each(|device| self.push(device, news, hops));
     }
 
     fn push(&mut self, to: DeviceId, news: News, hops: u8) {
-        if let Some(neighbour) = self.neighbours.get_mut(&to) {
-            neighbour.prunes_left = neighbour.prunes_left.saturating_add(1).min(CREDIT_MAX);
+        if self.neighbours.contains_key(&to) {
             self.outputs.push_back(Output::Push { to, news, hops });
         }
     }
@@ -469,7 +546,7 @@ impl Tree {
                 continue;
             }
             if let Some(neighbour) = self.neighbours.get_mut(&to) {
-                neighbour.eager |= pushed;
+                neighbour.extra |= pushed;
             }
             self.send(to, Message::Ask { news, held, repair: pushed });
         }
@@ -490,14 +567,17 @@ fn waits_ms(from: &DeviceId, news: &News) -> u64 {
 impl Neighbour {
     fn new(now: MonoTime) -> Self {
         Self {
-            eager: true,
+            child: false,
+            extra: false,
             announce: BTreeMap::new(),
             asks_left: 0,
-            prunes_left: 0,
-            pushes_left: 0,
             announces: Budget::full(ANNOUNCES, now),
+            shapes: Budget::full(SHAPES, now),
+            prune_at: now,
             broken: 0,
             muted_until: now,
+            failed: 0,
+            no_parent_until: now,
         }
     }
 }
@@ -511,19 +591,6 @@ impl Arrivals {
             && let Some(oldest) = self.order.pop_front()
         {
             self.known.remove(&oldest);
-        }
-    }
-
-    /// Whether news are of a log that leads: the smallest key among the last few. Peers that hear the same
-    /// news find the same one without a word.
-    fn leads(&self, news: &News) -> bool {
-        !self.order.iter().rev().take(LEADS_AMONG).any(|other| other.log < news.log)
-    }
-
-    /// News came by a shorter way.
-    fn came_by(&mut self, news: &News, from: DeviceId, hops: u8) {
-        if let Some(arrival) = self.known.get_mut(news) {
-            (arrival.from, arrival.hops) = (Some(from), hops);
         }
     }
 

@@ -83,6 +83,21 @@ pub enum TreeMessage {
     },
     /// 11: announce to me from now on.
     Prune,
+    /// 12: how far from the root I am.
+    Beacon(Beacon),
+    /// 13: you are my parent; push to me from now on.
+    Graft,
+}
+
+/// What a root says each period, and others pass on.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Beacon {
+    /// The root. The reader's parent says whether it has a right here.
+    pub root: DeviceId,
+    /// Of the root's beacons the how manieth.
+    pub seq: u64,
+    /// Hops from the root to the sender.
+    pub hops: u8,
 }
 
 /// That somebody holds news.
@@ -113,7 +128,7 @@ impl Message {
         let mut reader = Reader::new(bytes);
         let message = match reader.u8("gossip type")? {
             kind @ 1..=8 => Self::Membership(MembershipMessage::decode(kind, &mut reader)?),
-            kind @ 9..=11 => Self::Tree(TreeMessage::decode(kind, &mut reader)?),
+            kind @ 9..=13 => Self::Tree(TreeMessage::decode(kind, &mut reader)?),
             _ => return reader.invalid(0, "gossip type"),
         };
         reader.finish()?;
@@ -180,6 +195,10 @@ impl TreeMessage {
                 out.push(u8::from(*repair));
             }
             Self::Prune => out.push(11),
+            Self::Beacon(Beacon { root, seq, hops }) => {
+                out.raw(&[12]).raw(&root.0).number(*seq).raw(&[*hops]);
+            }
+            Self::Graft => out.push(13),
         }
     }
 
@@ -191,7 +210,13 @@ impl TreeMessage {
                 held: reader.number("held")?,
                 repair: decode_flag(reader, "repair")?,
             },
-            _ => Self::Prune,
+            11 => Self::Prune,
+            12 => Self::Beacon(Beacon {
+                root: DeviceId(reader.array("root")?),
+                seq: reader.number("beacon seq")?,
+                hops: reader.u8("hops")?,
+            }),
+            _ => Self::Graft,
         })
     }
 }
@@ -303,6 +328,11 @@ mod tests {
             ),
             (TreeMessage::Ask { news, held: 7, repair: false }, "0a 16*bb ac 02 07 00"),
             (TreeMessage::Prune, "0b"),
+            (
+                TreeMessage::Beacon(Beacon { root: device(0xaa), seq: 300, hops: 2 }),
+                "0c 32*aa ac 02 02",
+            ),
+            (TreeMessage::Graft, "0d"),
         ];
         let of_membership = of_membership.map(|(message, hex)| (Message::Membership(message), hex));
         let of_trees = of_trees.map(|(message, hex)| (Message::Tree(message), hex));
@@ -334,7 +364,8 @@ mod tests {
     fn what_no_encoder_writes_is_refused() {
         for hex in [
             "00",
-            "0c",
+            "0e",
+            "0c 32*aa 80 00 02",
             "03 02",
             "02 32*aa 07",
             "08 02 32*02 32*01",

@@ -9,9 +9,9 @@ use tearline_crdt::entropy::Entropy;
 use tearline_crdt::frontier::LogKey;
 use tearline_crdt::id::{AgencyNo, DeviceId};
 use tearline_crdt::time::MonoTime;
-use tearline_mesh::gossip::wire::{Announcement, MembershipMessage, TreeMessage};
+use tearline_mesh::gossip::wire::{Announcement, Beacon, MembershipMessage, TreeMessage};
 use tearline_mesh::gossip::{
-    GossipFault, Holdings, Membership, Message, News, Roll, Tree, membership, tree,
+    GossipFault, Holdings, Membership, Message, News, Roll, Tree, beacon, membership, tree,
 };
 
 /// How a peer behaves.
@@ -27,6 +27,14 @@ pub(crate) enum Role {
     Announcer,
     /// Tells everybody of its own agency's devices only, and asks to be everybody's neighbour.
     Poisoner,
+    /// Says that it is next to the smallest root there could be, more often than that root, and passes
+    /// nothing on.
+    Usurper,
+}
+
+impl Role {
+    pub(crate) const HOSTILE: [Self; 5] =
+        [Self::Silent, Self::Pruner, Self::Announcer, Self::Poisoner, Self::Usurper];
 }
 
 /// How a broadcast went.
@@ -53,6 +61,8 @@ pub(crate) struct Peer {
     held: Held,
     banned: BTreeSet<DeviceId>,
     wakes_at: Option<u64>,
+    /// An usurper's last beacon.
+    usurped: u64,
 }
 
 #[derive(Default)]
@@ -181,11 +191,12 @@ impl Network {
             role: Role::Honest,
             alive: true,
             membership: Membership::new(*device, MonoTime(0), &mut draws),
-            tree: Tree::default(),
+            tree: Tree::new(*device, MonoTime(0)),
             faults: vec![],
             held: Held::default(),
             banned: BTreeSet::new(),
             wakes_at: None,
+            usurped: 0,
         };
         let mut peers: Vec<Peer> = roster.devices.iter().map(peer).collect();
         let hops = tree::everywhere_hops(count);
@@ -323,7 +334,7 @@ impl Network {
         let peer = &mut self.peers[at];
         peer.alive = true;
         peer.membership = Membership::new(device, MonoTime(self.now), &mut self.draws);
-        peer.tree = Tree::default();
+        peer.tree = Tree::new(device, MonoTime(self.now));
         peer.tree.push_everywhere(tree::everywhere_hops(self.roster.devices.len()));
         peer.wakes_at = None;
         self.put(0, Happening::Join { at, contact });
@@ -392,6 +403,7 @@ impl Network {
                     self.membership(at, membership::Input::Tick);
                     self.tree(at, tree::Input::Tick);
                     self.poison(at);
+                    self.usurp(at);
                 }
             }
         }
@@ -435,6 +447,8 @@ impl Network {
                     self.say(to, from, &Message::Membership(poison));
                 }
             }
+            Message::Tree(TreeMessage::Beacon(beacon))
+                if self.roster.agency(&beacon.root).is_none() => {}
             Message::Tree(message) => {
                 if let (Role::Announcer, TreeMessage::Announce { announcements }) =
                     (self.peers[to].role, &message)
@@ -531,6 +545,19 @@ impl Network {
         }
     }
 
+    /// An usurper's turn, each half of a period.
+    fn usurp(&mut self, at: usize) {
+        let seq = 1_000_000 + self.now / (beacon::PERIOD_MS / 2);
+        let peer = &mut self.peers[at];
+        if peer.role != Role::Usurper || peer.usurped == seq {
+            return;
+        }
+        peer.usurped = seq;
+        let message = Message::Tree(TreeMessage::Beacon(Beacon { root: device_of(0), seq, hops: 0 }));
+        let neighbours: Vec<DeviceId> = peer.membership.neighbours().collect();
+        neighbours.iter().for_each(|to| self.say(at, number_of(to), &message));
+    }
+
     fn membership(&mut self, at: usize, input: membership::Input) {
         let peer = &mut self.peers[at];
         if !peer.alive {
@@ -616,8 +643,7 @@ impl Network {
 
     fn wake(&mut self, at: usize) {
         let peer = &mut self.peers[at];
-        let deadline = peer.tree.deadline().unwrap_or(MonoTime(u64::MAX));
-        let at_ms = deadline.min(peer.membership.deadline()).0.max(self.now);
+        let at_ms = peer.tree.deadline().min(peer.membership.deadline()).0.max(self.now);
         if peer.wakes_at.is_none_or(|wakes| at_ms < wakes) {
             peer.wakes_at = Some(at_ms);
             self.put(at_ms - self.now, Happening::Wake { at });
