@@ -7,7 +7,8 @@
 //! hears no new beacon for [`DEAD_MS`] takes itself for the root, and a root that hears a smaller one
 //! gives way. Nothing is signed: who lies about its hops shapes the tree and nothing else.
 //!
-//! Parents make no circle: a parent told of fewer hops than its child, of the same beacon.
+//! Parents make no circle: of the same beacon a parent told of fewer hops than its child, or of as many and
+//! is smaller.
 
 use std::collections::BTreeMap;
 
@@ -114,11 +115,11 @@ impl Beacons {
         self.ways.remove(device);
     }
 
-    /// The neighbour with the fewest hops to the root, if it is nearer than we are. Of several, the present
-    /// parent; else the smallest.
+    /// The neighbour with the fewest hops to the root, if it is nearer than we are, or as near and smaller.
+    /// Of several, the present parent; else the smallest.
     pub(super) fn best(&self, present: Option<DeviceId>) -> Option<DeviceId> {
-        let own = self.root?.hops;
-        let nearer = self.ways.iter().filter(|(_, hops)| **hops < own);
+        let own = (self.root?.hops, self.me);
+        let nearer = self.ways.iter().filter(|(device, hops)| (**hops, **device) < own);
         let best = nearer.min_by_key(|(device, hops)| (**hops, present != Some(**device)));
         best.map(|(device, _)| *device)
     }
@@ -166,7 +167,7 @@ mod tests {
     #[test]
     fn the_parent_is_who_has_the_fewest_hops_and_the_present_one_wins_ties() {
         let mut beacons = ninth();
-        for (from, hops) in [(1, 4), (5, 2), (4, 2), (6, 3)] {
+        for (from, hops) in [(1, 4), (5, 2), (4, 2), (6, 3), (12, 3)] {
             beacons.heard(MonoTime(5), device(from), beacon(3, 1, hops));
         }
         assert_eq!(beacons.best(None), Some(device(4)));
@@ -174,7 +175,9 @@ mod tests {
         assert_eq!(beacons.best(Some(device(6))), Some(device(4)));
         beacons.lost(&device(4));
         beacons.lost(&device(5));
-        assert_eq!(beacons.best(None), None, "who is no nearer than we are may be our child");
+        assert_eq!(beacons.best(None), Some(device(6)), "as near as we are and smaller");
+        beacons.lost(&device(6));
+        assert_eq!(beacons.best(None), None, "others may be our children");
     }
 
     #[test]
@@ -226,6 +229,6 @@ mod tests {
         let mut beacons = ninth();
         assert!(beacons.heard(MonoTime(0), device(1), beacon(3, u64::MAX, u8::MAX)));
         assert_eq!(beacons.beacon(), Some(beacon(3, u64::MAX, u8::MAX)));
-        assert_eq!(beacons.best(None), None);
+        assert_eq!(beacons.best(None), Some(device(1)));
     }
 }

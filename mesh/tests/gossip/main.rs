@@ -5,7 +5,6 @@
     reason = "a test's helpers fail by panicking"
 )]
 
-#[expect(dead_code, reason = "the bench uses more of it")]
 mod measure;
 mod membership;
 #[expect(dead_code, reason = "the bench uses more of it")]

@@ -553,7 +553,8 @@ impl Network {
             return;
         }
         peer.usurped = seq;
-        let message = Message::Tree(TreeMessage::Beacon(Beacon { root: device_of(0), seq, hops: 0 }));
+        let message =
+            Message::Tree(TreeMessage::Beacon(Beacon { root: device_of(0), seq, hops: 0 }));
         let neighbours: Vec<DeviceId> = peer.membership.neighbours().collect();
         neighbours.iter().for_each(|to| self.say(at, number_of(to), &message));
     }
