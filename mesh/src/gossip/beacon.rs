@@ -10,11 +10,13 @@
 //! Parents make no circle: of the same beacon a parent told of fewer hops than its child, or of as many and
 //! is smaller.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use tearline_crdt::id::DeviceId;
 use tearline_crdt::time::MonoTime;
 
+use super::budget::{Budget, Rate};
 use super::wire::Beacon;
 
 /// A root sends a beacon so often.
@@ -24,6 +26,12 @@ pub const DEAD_MS: u64 = 3 * PERIOD_MS;
 /// Parents are chosen so long after the first copy of a beacon, so that the copy with the fewest hops has
 /// come by then.
 pub const SETTLE_MS: u64 = 2_000;
+
+/// Beacons that are passed on at once.
+pub const PASSES_BURST: u32 = 64;
+/// How often one is passed on, whatever others make up: half of what a neighbour takes of us, so that nobody
+/// has us blamed.
+const PASSES: Rate = Rate { burst: PASSES_BURST, every_ms: 1_000 };
 
 /// What is known of the root.
 #[derive(Debug)]
@@ -38,6 +46,7 @@ pub(super) struct Beacons {
     /// Seq of our last own beacon.
     spoken: u64,
     settle_at: Option<MonoTime>,
+    passes: Budget,
 }
 
 impl Beacons {
@@ -49,6 +58,7 @@ impl Beacons {
             speak_at: now,
             spoken: 0,
             settle_at: None,
+            passes: Budget::full(PASSES, now),
         };
         beacons.speak_at = beacons.dead_at(now);
         beacons
@@ -73,20 +83,22 @@ impl Beacons {
             return false;
         }
         let hops = beacon.hops.saturating_add(1);
-        match self.root {
-            Some(root) if beacon.root > root.root => return false,
-            Some(root) if beacon.root == root.root && beacon.seq < root.seq => return false,
-            Some(root) if beacon.root == root.root && beacon.seq == root.seq => {
-                self.ways.insert(from, beacon.hops);
-                if hops >= root.hops {
-                    return false;
-                }
-            }
-            _ => {
-                self.ways = BTreeMap::from([(from, beacon.hops)]);
-                self.speak_at = self.dead_at(now);
-                self.settle_at.get_or_insert(now.plus_ms(SETTLE_MS));
-            }
+        let same = self.root.filter(|root| (root.root, root.seq) == (beacon.root, beacon.seq));
+        if same.is_some() {
+            self.ways.insert(from, beacon.hops);
+        }
+        let worse = self.root.is_some_and(|root| match beacon.root.cmp(&root.root) {
+            Ordering::Less => false,
+            Ordering::Equal => (beacon.seq, root.hops) <= (root.seq, hops),
+            Ordering::Greater => true,
+        });
+        if worse || !self.passes.take(PASSES, now) {
+            return false;
+        }
+        if same.is_none() {
+            self.ways = BTreeMap::from([(from, beacon.hops)]);
+            self.speak_at = self.dead_at(now);
+            self.settle_at.get_or_insert(now.plus_ms(SETTLE_MS));
         }
         self.root = Some(Beacon { hops, ..beacon });
         true
@@ -222,6 +234,16 @@ mod tests {
         let at = |byte| Beacons::new(device(byte), MonoTime(0)).deadline().0;
         assert_eq!(at(0), DEAD_MS);
         assert!(at(1) < at(2) && at(255) < DEAD_MS + PERIOD_MS);
+    }
+
+    #[test]
+    fn no_more_is_passed_on_than_the_neighbours_take() {
+        let mut beacons = ninth();
+        let passed =
+            (1..1_000).filter(|seq| beacons.heard(MonoTime(0), device(1), beacon(3, *seq, 4)));
+        assert_eq!(passed.count(), PASSES_BURST as usize);
+        assert!(!beacons.heard(MonoTime(999), device(1), beacon(3, 2_000, 4)));
+        assert!(beacons.heard(MonoTime(1_000), device(1), beacon(3, 2_000, 4)));
     }
 
     #[test]

@@ -54,7 +54,7 @@ pub const WAIT_SPREAD_MS: u64 = 1_024;
 pub const AGAIN_MS: u64 = 3_000;
 /// News are pushed over all links up to this many hops from their writer, in large meshes
 /// ([`everywhere_hops`]).
-pub const EVERYWHERE_HOPS_MAX: u8 = 3;
+pub const EVERYWHERE_HOPS_MAX: u8 = 4;
 /// Arrivals that are remembered: way and hops of the last so many news.
 pub const ARRIVALS_MAX: usize = 1_024;
 /// Most logs that wait to be announced to one neighbour.
@@ -70,9 +70,9 @@ pub const FAILED_MAX: u32 = 4;
 pub const PRUNE_MS: u64 = 1_000;
 /// Beacons, grafts and prunings that a neighbour may send at once.
 pub const SHAPES_BURST: u32 = 128;
-/// What a neighbour may send of these. A beacon comes a few times, each time over fewer hops; when a root
-/// died or meshes meet there are several roots; prunings come once each [`PRUNE_MS`].
-const SHAPES: Rate = Rate { burst: SHAPES_BURST, every_ms: 500 };
+/// What a neighbour may send of these: twice what it passes on of beacons, and twice a pruning each
+/// [`PRUNE_MS`].
+const SHAPES: Rate = Rate { burst: SHAPES_BURST, every_ms: 250 };
 /// Most questions that a neighbour may have in hand.
 const CREDIT_MAX: u32 = 65_536;
 /// Messages with announcements that a neighbour may send at once.
@@ -397,13 +397,8 @@ impl Tree {
         }
     }
 
-    /// Whether news are pushed over a link between parent and child.
-    fn is_of_the_tree(&self, device: &DeviceId, neighbour: &Neighbour) -> bool {
-        neighbour.child || self.parent == Some(*device)
-    }
-
     fn is_eager(&self, device: &DeviceId, neighbour: &Neighbour) -> bool {
-        !self.rooted || neighbour.extra || self.is_of_the_tree(device, neighbour)
+        !self.rooted || neighbour.extra || neighbour.is_of_the_tree(device, self.parent)
     }
 
     fn on_announced(
@@ -432,12 +427,13 @@ impl Tree {
         let (holders, answered) = self.wanted.came(&news, now.plus_ms(WAIT_MS));
         self.arrivals.add(news, Arrival { from: Some(from), hops, holders });
         // Whoever was asked is credited, although another may have been faster.
-        for device in answered.into_iter().chain([from]) {
+        for device in answered.map(|(device, _)| device).into_iter().chain([from]) {
             if let Some(neighbour) = self.neighbours.get_mut(&device) {
                 neighbour.broken = 0;
             }
         }
-        if answered.is_some() && self.parent != Some(from) {
+        let repaired = answered.is_some_and(|(_, announced)| announced.pushed);
+        if repaired && self.parent != Some(from) {
             self.parent_failed(now);
         }
     }
@@ -452,7 +448,7 @@ impl Tree {
             arrival.holders.push(from);
         }
         let Some(neighbour) = self.neighbours.get(&from) else { return };
-        let keeps = !self.rooted || self.is_of_the_tree(&from, neighbour);
+        let keeps = !self.rooted || neighbour.is_of_the_tree(&from, self.parent);
         if keeps || hops <= self.everywhere_hops || neighbour.prune_at > now {
             return;
         }
@@ -479,7 +475,7 @@ impl Tree {
                 continue;
             }
             let pushed = spread == Spread::Push;
-            let of_the_tree = neighbour.child || self.parent == Some(*device);
+            let of_the_tree = neighbour.is_of_the_tree(device, self.parent);
             let eager = everywhere || neighbour.extra || of_the_tree;
             if pushed && eager && !holders.contains(device) {
                 push_to.push(*device);
@@ -579,6 +575,11 @@ impl Neighbour {
             failed: 0,
             no_parent_until: now,
         }
+    }
+
+    /// Whether the link is between parent and child.
+    fn is_of_the_tree(&self, device: &DeviceId, parent: Option<DeviceId>) -> bool {
+        self.child || parent == Some(*device)
     }
 }
 

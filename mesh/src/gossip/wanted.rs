@@ -30,7 +30,7 @@ pub(super) struct Wanted {
 struct Want {
     sources: Vec<Source>,
     /// Who was asked last, and for what.
-    asked: Option<(DeviceId, u64)>,
+    asked: Option<(DeviceId, Announcement)>,
     due: MonoTime,
 }
 
@@ -83,7 +83,11 @@ impl Wanted {
     }
 
     /// A log goes up to here now. Returns who had announced that much, and who was asked for it.
-    pub(super) fn came(&mut self, news: &News, due: MonoTime) -> (Vec<DeviceId>, Option<DeviceId>) {
+    pub(super) fn came(
+        &mut self,
+        news: &News,
+        due: MonoTime,
+    ) -> (Vec<DeviceId>, Option<(DeviceId, Announcement)>) {
         let Some(want) = self.wants.get_mut(&news.log) else { return (Vec::new(), None) };
         let holds = |source: &Source| source.announced.news.next >= news.next;
         let holders =
@@ -96,7 +100,7 @@ impl Wanted {
             }
             left
         });
-        let answered = want.asked.take_if(|(_, next)| *next <= news.next).map(|(device, _)| device);
+        let answered = want.asked.take_if(|(_, asked)| asked.news.next <= news.next);
         if want.sources.is_empty() && want.asked.is_none() {
             self.remove(&news.log);
         } else {
@@ -137,7 +141,7 @@ impl Wanted {
             return Some(Due { failed, ask: None });
         };
         want.sources.remove(at);
-        want.asked = Some((source.device, source.announced.news.next));
+        want.asked = Some((source.device, source.announced));
         unlist(&mut self.listed, &source.device);
         self.set_due(&log, again);
         Some(Due { failed, ask: Some((source.device, source.announced)) })
@@ -214,7 +218,8 @@ mod tests {
         assert_eq!(ask(&mut wanted, 150), Some(Due { failed: Some(device(2)), ask: None }));
         wanted.announced(device(1), announcement(1, 9), MonoTime(200));
         ask(&mut wanted, 200);
-        assert_eq!(wanted.came(&announcement(1, 9).news, MonoTime(0)), (vec![], Some(device(1))));
+        let answered = Some((device(1), announcement(1, 9)));
+        assert_eq!(wanted.came(&announcement(1, 9).news, MonoTime(0)), (vec![], answered));
         assert_eq!(wanted.len(), 0);
     }
 

@@ -283,6 +283,18 @@ fn a_parent_that_brings_nothing_is_none_for_a_while() {
 }
 
 #[test]
+fn a_parent_is_not_to_bring_what_is_only_announced() {
+    let mut peer = Peer::rooted(&[1, 2]);
+    for log in 0..2 * u64::from(FAILED_MAX) {
+        let told = Announcement { news: news(log, 1), hops: 3, pushed: false };
+        let asked = peer.hears(2, Message::Announce { announcements: vec![told] });
+        assert_eq!(asked.len(), 1);
+        assert_eq!(peer.is_pushed(2, news(log, 1), 3), []);
+    }
+    assert_eq!((peer.tree.parent(), peer.eager()), (Some(device_of(1)), vec![1]));
+}
+
+#[test]
 fn who_only_announces_takes_no_parents_place() {
     let mut peer = Peer::rooted(&[1, 2]);
     for log in 0..2 * u64::from(FAILED_MAX) {
@@ -391,8 +403,8 @@ fn near_their_writer_news_are_pushed_over_every_link() {
 
 #[test]
 fn how_far_that_goes_follows_from_the_size_of_the_mesh() {
-    let hops = [0, 20, 21, 146, 147, 902, 903, 100_000].map(everywhere_hops);
-    assert_eq!(hops, [0, 0, 1, 1, 2, 2, 3, 3]);
+    let hops = [0, 20, 21, 146, 147, 902, 903, 5_438, 5_439, 100_000].map(everywhere_hops);
+    assert_eq!(hops, [0, 0, 1, 1, 2, 2, 3, 3, 4, 4]);
 }
 
 #[test]
