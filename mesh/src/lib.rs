@@ -7,6 +7,7 @@
 //! only then acknowledged and passed on. The shipped daemon and the simulator run this same code.
 
 pub mod fault;
+pub mod gossip;
 pub mod invitation;
 #[cfg(feature = "net")]
 pub mod net;
