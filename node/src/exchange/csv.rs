@@ -44,21 +44,31 @@ pub enum Source {
     /// The text of a column.
     Column(String),
     /// A column, with its type.
-    Typed {
-        /// The column.
-        column: String,
-        /// Its type.
-        #[serde(rename = "type", default)]
-        kind: ColumnType,
-        /// Whether a row without it is no record.
-        #[serde(default)]
-        required: bool,
-    },
+    Typed(Typed),
     /// The same value for every row.
-    Constant {
-        /// The value.
-        value: toml::Value,
-    },
+    Constant(Constant),
+}
+
+/// A column, with the type of its text.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Typed {
+    /// The column.
+    pub column: String,
+    /// Its type.
+    #[serde(rename = "type", default)]
+    pub kind: ColumnType,
+    /// Whether a row without it is no record.
+    #[serde(default)]
+    pub required: bool,
+}
+
+/// The same value for every row.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Constant {
+    /// The value.
+    pub value: toml::Value,
 }
 
 /// What the text of a column stands for.
@@ -92,13 +102,48 @@ impl Mapping {
         if mapping.fields.is_empty() {
             return Err(ReadError::Mapping("[fields] names no property".into()));
         }
+        for (property, source) in &mapping.fields {
+            mapping.check(property, source)?;
+        }
         Ok(mapping)
+    }
+
+    /// A property must have one place, and a constant must be a value that JSON has.
+    fn check(&self, property: &str, source: &Source) -> Result<(), ReadError> {
+        let mut above = property;
+        while let Some((group, _)) = above.rsplit_once('.') {
+            if self.fields.contains_key(group) {
+                return Err(ReadError::Mapping(format!(
+                    "{property:?} is a part of {group:?}, which has a value of its own: name one of them"
+                )));
+            }
+            above = group;
+        }
+        match source {
+            Source::Constant(Constant { value }) if !is_json(value) => {
+                Err(ReadError::Mapping(format!(
+                    "the value of {property} is {value}, which JSON does not have: write it as a text"
+                )))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn kind(&self) -> Result<Kind, ReadError> {
         self.kind
             .parse()
             .map_err(|_| ReadError::Mapping(format!("kind = {:?} is no kind of record", self.kind)))
+    }
+}
+
+/// Whether JSON has such a value: it has no times and no numbers without end.
+fn is_json(value: &toml::Value) -> bool {
+    match value {
+        toml::Value::Datetime(_) => false,
+        toml::Value::Float(number) => number.is_finite(),
+        toml::Value::Array(values) => values.iter().all(is_json),
+        toml::Value::Table(values) => values.values().all(is_json),
+        _ => true,
     }
 }
 
@@ -184,8 +229,8 @@ fn columns(
     let mut wanted = BTreeMap::new();
     for (property, source) in &mapping.fields {
         let column = match source {
-            Source::Column(column) | Source::Typed { column, .. } => column,
-            Source::Constant { .. } => continue,
+            Source::Column(column) | Source::Typed(Typed { column, .. }) => column,
+            Source::Constant(_) => continue,
         };
         let Some(n) = names.get(column) else {
             if let Some(name) = header.iter().find(|name| std::str::from_utf8(name).is_err()) {
@@ -227,12 +272,12 @@ fn row(
     let mut fields = Map::new();
     for (property, source) in &mapping.fields {
         let value = match source {
-            Source::Constant { value } => serde_json::to_value(value).ok(),
+            Source::Constant(Constant { value }) => serde_json::to_value(value).ok(),
             Source::Column(column) => match cell(columns, record, column) {
                 Ok(text) => text.map(|text| Value::String(text.into())),
                 Err(reason) => return Item::Bad(Problem { place, reason }),
             },
-            Source::Typed { column, kind, required } => {
+            Source::Typed(Typed { column, kind, required }) => {
                 let read = cell(columns, record, column).and_then(|text| match text {
                     Some(text) => typed(*kind, column, text, is_place(property)).map(Some),
                     None if *required => Err(format!("the column {column:?} is empty")),
@@ -437,6 +482,21 @@ mod tests {
     fn a_mapping_that_does_not_fit_is_explained() {
         assert!(Mapping::parse("kind = \"ufo\"\n[fields]\na = \"A\"").is_err());
         assert!(Mapping::parse("kind = \"sighting\"\ncolour = 1\n[fields]").is_err());
+        for fields in [
+            "a = { column = \"A\", requird = true }",
+            "a = { column = \"A\", value = 7 }",
+            "a = { value = 2024-01-01 }",
+            "a = { value = [1.0, nan] }",
+            "a = { value = { b = inf } }",
+            "a = \"A\"\n\"a.b\" = \"B\"",
+            "\"a.b.c\" = \"A\"\na = \"B\"",
+        ] {
+            let mapping = format!("kind = \"sighting\"\n[fields]\n{fields}");
+            assert!(Mapping::parse(&mapping).is_err(), "{fields}");
+        }
+        let parts =
+            "kind = \"sighting\"\n[fields]\n\"a.b\" = \"A\"\n\"a.c\" = { value = [1, true] }";
+        assert!(Mapping::parse(parts).is_ok());
         let mapping = Mapping::parse(MAPPING).unwrap();
         let outcome = read(&b"A,B\n1,2\n"[..], &mapping, &mut |_| ControlFlow::Continue(()));
         assert!(outcome.unwrap_err().to_string().contains("the table has A, B"));

@@ -121,8 +121,7 @@ pub(super) fn import(
     if tally.last.is_some() {
         core.act(|core| Ok(((), core.replica.settled())))?;
     }
-    written?;
-    if let Some(failure) = failed {
+    if let Some(failure) = failed.or(written.err()) {
         return Err(Failure {
             what: format!(
                 "{} ({} records were written before it)",

@@ -107,7 +107,7 @@ impl Gauge {
     /// Why an act that needs this room is not done.
     fn failure(&self, needed: Room) -> Failure {
         Failure::failed(format!(
-            "nothing was written: the disk of {} is nearly full, {} bytes are free and {} needed",
+            "no room to write: the disk of {} is nearly full, {} bytes are free and {} needed",
             self.folder.display(),
             self.found.free_bytes,
             self.needed_bytes(needed),
