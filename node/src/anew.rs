@@ -8,6 +8,10 @@
 //! the old store, as a file beside its values that is protected as the device's own secrets are: who
 //! destroys that file has destroyed the store.
 //!
+//! A store that is *gone*, its folder removed or on a disk that is not mounted, must not be begun again by
+//! itself: the device would write its logs a second time. So the home names the life that has a store, and
+//! such a life does not start without one.
+//!
 //! A rebuild has three steps, in an order in which none that is cut off forks a log or loses a key:
 //! the old key is put into the store; the device gets another key and another life; the store is
 //! moved. A store with a key file of another key than the device's was cut off before the last step.
@@ -19,14 +23,18 @@ use std::path::{Path, PathBuf};
 use tearline_crdt::codec::{DecodeError, Reader, Write as _};
 use zeroize::Zeroize as _;
 
-use crate::failure::Failure;
-use crate::files::{overwrite, regular, replace_secret, sync_parent, write_atomically};
+use crate::failure::{Failure, Kind};
+use crate::files::{overwrite, read_whole, regular, replace_secret, sync_parent, write_atomically};
 use crate::home::{Home, Kept, Lock};
 use crate::protection::{Opener, Protection};
 use crate::store::{self, Checked, OpenError, StoreKey};
 
 /// The key of a store that is moved aside, in its folder.
 pub(crate) const KEY: &str = "store.key";
+/// Names the life that has a store.
+const MADE: &str = "store.made";
+/// Most bytes of it.
+const MADE_BYTES_MAX: usize = 64;
 /// How the names of stores begin that were moved aside.
 const ASIDE_PREFIX: &str = "store.damaged-";
 
@@ -83,6 +91,37 @@ impl Home {
             }
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// Fails if this life of the device had a store and there is none now.
+    pub fn expect_store(&self, incarnation: u64) -> Result<(), Failure> {
+        let folder = self.store();
+        if !store::is_new(&folder)? {
+            return Ok(());
+        }
+        let made = read_whole(&self.made(), MADE_BYTES_MAX)?;
+        if made.is_none_or(|made| made != made_text(incarnation)) {
+            return Ok(());
+        }
+        let what =
+            format!("the store of this device is gone: {} is missing or empty", folder.display());
+        Err(Failure::new(Kind::Integrity, what).hint(format!(
+            "put it back, or mount the disk that it is on; if it is lost: {}",
+            self.command("doctor --rebuild")
+        )))
+    }
+
+    /// Notes that this life of the device has a store.
+    pub fn note_store(&self, incarnation: u64) -> Result<(), Failure> {
+        let text = made_text(incarnation);
+        if read_whole(&self.made(), MADE_BYTES_MAX)?.is_some_and(|made| made == text) {
+            return Ok(());
+        }
+        write_atomically(&self.made(), &text)
+    }
+
+    fn made(&self) -> PathBuf {
+        self.root().join(MADE)
     }
 
     /// Moves the store aside and begins a new life of the device: the next start makes an empty
@@ -165,12 +204,15 @@ impl Home {
     }
 }
 
+fn made_text(incarnation: u64) -> Vec<u8> {
+    format!("{incarnation:016x}\n").into_bytes()
+}
+
 #[cfg(test)]
 mod tests {
     use tearline_crdt::store::{Batch, Space, Store as _};
 
     use super::*;
-    use crate::failure::Kind;
     use crate::home::Identity;
     use crate::protection::{KeyFile, Method, Secret, Sources};
     use crate::store::SledStore;
@@ -253,6 +295,31 @@ mod tests {
 
         case.cut_values();
         assert!(matches!(case.condition(), Ok(Condition::Damaged(OpenError::Damaged { .. }))));
+    }
+
+    #[test]
+    fn a_life_that_had_a_store_does_not_begin_another() {
+        let mut case = Case::new();
+        let life = case.identity().incarnation;
+        let aside = case.folder.path().join("aside");
+        let mislay = |case: &Case| fs::rename(case.home.store(), &aside).unwrap();
+        mislay(&case);
+        case.home.expect_store(life).unwrap();
+        case.home.note_store(life).unwrap();
+        let refused = case.home.expect_store(life).unwrap_err();
+        assert_eq!(refused.kind, Kind::Integrity, "{refused}");
+        assert!(refused.hint.unwrap().contains("--rebuild"));
+        // A disk that is not mounted leaves an empty folder.
+        fs::create_dir(case.home.store()).unwrap();
+        assert!(case.home.expect_store(life).is_err());
+        fs::remove_dir(case.home.store()).unwrap();
+        fs::rename(&aside, case.home.store()).unwrap();
+        case.home.expect_store(life).unwrap();
+        mislay(&case);
+        assert_eq!(case.rebuild(), None);
+        let after = case.identity().incarnation;
+        assert_ne!(after, life);
+        case.home.expect_store(after).unwrap();
     }
 
     #[test]

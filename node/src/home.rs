@@ -6,6 +6,7 @@
 //!   device.key     0600  this device's secrets; in clear or sealed, as [`crate::protection`] says
 //!   agency.key     0600  the agency's root, on the device that founded it; belongs offline
 //!   store/         records, logs, keys of compartments; sealed under the store key
+//!   store.made     the life of the device that has this store
 //!   store.damaged-N/  a store that was moved aside, with its key
 //!   scratch/       files on their way through import and export; emptied at each start
 //!   run.lock       held by the running daemon: its process id and its socket

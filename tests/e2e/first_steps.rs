@@ -246,6 +246,39 @@ fn real_files_come_out_as_they_went_in() -> io::Result<()> {
 }
 
 #[test]
+fn an_object_that_is_marked_stricter_later_is_kept_so() -> io::Result<()> {
+    let drill = Drill::start()?;
+    let file = drill.folder.path().join("in.json");
+    let label = || -> io::Result<Value> {
+        let listed = done(drill.border_guard.command(&["record", "list"])?);
+        Ok(listed["records"][0]["label"].clone())
+    };
+    let import = |object: &Value, more: &[&str]| -> io::Result<Value> {
+        write_bundle(&file, std::slice::from_ref(object))?;
+        let file = file.display().to_string();
+        let command = [&["import", &file, "--compartment", "all"], more].concat();
+        Ok(done(drill.border_guard.command(&command)?))
+    };
+    let first = sighting(1, "white pickup", "2024-05-01T10:00:00.000Z");
+    import(&first, &[])?;
+    assert_eq!(label()?, "TLP:AMBER");
+    let mut marked = sighting(1, "white pickup", "2024-05-02T10:00:00.000Z");
+    let strict = "marking-definition--939a9414-2ddd-4d32-a0cd-375ea402b003";
+    marked["object_marking_refs"] = json!([strict]);
+    assert_eq!(import(&marked, &[])?["updated"], 1);
+    assert_eq!(label()?, "TLP:AMBER+STRICT");
+    assert_eq!(import(&marked, &[])?["unchanged"], 1);
+    // A version that is not marked any more makes nothing weaker, nor does one that is older.
+    let later = sighting(1, "white pickup", "2024-05-03T10:00:00.000Z");
+    assert_eq!(import(&later, &[])?["updated"], 1);
+    assert_eq!(import(&first, &["--label", "TLP:RED"])?["unchanged"], 1);
+    assert_eq!(label()?, "TLP:AMBER+STRICT");
+    assert_eq!(import(&later, &["--label", "TLP:RED"])?["updated"], 1);
+    assert_eq!(label()?, "TLP:RED");
+    Ok(())
+}
+
+#[test]
 fn stop_ends_the_daemon_and_has_nothing_to_do_without_one() -> io::Result<()> {
     let folder = tempfile::tempdir()?;
     let mut daemon = Daemon::init(folder.path(), "Border Guard", "NE")?;

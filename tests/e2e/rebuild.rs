@@ -55,6 +55,35 @@ fn a_store_that_cannot_be_opened_is_not_called_damaged() -> io::Result<()> {
     Ok(())
 }
 
+/// A store that is not there is not begun again by itself, nor is one written to that is gone.
+#[test]
+fn a_store_that_is_gone_is_noticed() -> io::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let mut daemon = Daemon::init(folder.path(), "Border Guard", "NE")?;
+    let never_run = daemon.command(&["doctor"])?;
+    assert_eq!(never_run.code, 0, "{}", never_run.document);
+    daemon.start()?;
+    daemon.ask("coalition.create", &json!({ "name": "Drill" }))?;
+    std::fs::remove_dir_all(daemon.home().join("store"))?;
+    let fields =
+        ["record", "new", "--kind", "vehicle", "--compartment", "home", "--set", "plate=X"];
+    let refused = daemon.command(&fields)?;
+    assert_eq!(refused.code, FAILED, "{}", refused.document);
+    assert!(refused.document.to_string().contains("removed"), "{}", refused.document);
+    daemon.kill()?;
+    for _ in 0..2 {
+        let gone = daemon.command(&["run"])?;
+        assert_eq!(gone.code, INTEGRITY, "{}", gone.document);
+        assert_eq!(daemon.command(&["doctor"])?.code, FAILED);
+        // As a disk that is not mounted leaves it.
+        std::fs::create_dir_all(daemon.home().join("store"))?;
+    }
+    let before = daemon.command(&["id"])?.document["incarnation"].clone();
+    assert_eq!(daemon.command(&["doctor", "--rebuild", "--yes"])?.code, 0);
+    assert_ne!(daemon.command(&["id"])?.document["incarnation"], before);
+    daemon.start()
+}
+
 #[test]
 fn a_damaged_store_is_refused_and_rebuilt_from_the_peers() -> io::Result<()> {
     let folder = tempfile::tempdir()?;

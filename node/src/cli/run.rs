@@ -151,7 +151,7 @@ impl Doctor {
         if let Some(done) = self.act.run(context) {
             return done;
         }
-        let (mut checks, store_key) = check_home(context)?;
+        let (mut checks, identity) = check_home(context)?;
         match context.ask::<Report>(Request::Doctor(Empty {})) {
             Ok(answer) => {
                 checks.push(pass("daemon", "it answers"));
@@ -160,7 +160,7 @@ impl Doctor {
             Err(failure) if failure.kind == Kind::Unreachable => {
                 checks.push(Check { status: CheckStatus::Warn, ..failed("daemon", failure) });
                 checks.extend(check_disk(&context.home));
-                checks.push(check_store(&context.home, store_key.as_ref()));
+                checks.push(check_store(&context.home, identity.as_ref()));
             }
             Err(failure) => checks.push(failed("daemon", failure)),
         }
@@ -184,9 +184,12 @@ impl Doctor {
     }
 }
 
+/// What the device's key says of its store: the store's key, and the device's incarnation.
+type Opened = (StoreKey, u64);
+
 /// The checks that need no daemon. Fails when what was given to open the secrets is wrong.
-/// Gives the store's key, too, if it could be opened.
-fn check_home(context: &Context) -> Result<(Vec<Check>, Option<StoreKey>), Failure> {
+/// Gives the store's key and the device's life, too, if they could be opened.
+fn check_home(context: &Context) -> Result<(Vec<Check>, Option<Opened>), Failure> {
     let home = &context.home;
     let mut opener = context.opener();
     let place = home.root().display();
@@ -198,7 +201,8 @@ fn check_home(context: &Context) -> Result<(Vec<Check>, Option<StoreKey>), Failu
         return Ok((checks, None));
     }
     let read = home.read_identity(&mut opener);
-    let store_key = read.as_ref().ok().map(|identity| StoreKey::new(identity.store_key));
+    let known = |identity: &Identity| (StoreKey::new(identity.store_key), identity.incarnation);
+    let opened = read.as_ref().ok().map(known);
     checks.push(check_device_key(home, read)?);
     checks.push(match home.read_agency(&mut opener) {
         Ok(None) => pass("agency root", "not on this device"),
@@ -227,7 +231,7 @@ fn check_home(context: &Context) -> Result<(Vec<Check>, Option<StoreKey>), Failu
         Ok(path) => pass("control socket", &path.display().to_string()),
         Err(failure) => failed("control socket", failure),
     });
-    Ok((checks, store_key))
+    Ok((checks, opened))
 }
 
 /// What is said of stores that were moved aside, if there are any.
@@ -258,9 +262,12 @@ fn check_disk(home: &Home) -> Option<Check> {
 }
 
 /// Reads the store through, which no daemon has open.
-fn check_store(home: &Home, key: Option<&StoreKey>) -> Check {
+fn check_store(home: &Home, opened: Option<&Opened>) -> Check {
     let skip = |message: &str| Check { status: CheckStatus::Skip, ..pass("store", message) };
-    let Some(key) = key else { return skip("the device key did not open") };
+    let Some((key, incarnation)) = opened else { return skip("the device key did not open") };
+    if let Err(failure) = home.expect_store(*incarnation) {
+        return failed("store", failure);
+    }
     if !home.store().exists() {
         return skip("there is none yet");
     }

@@ -51,6 +51,8 @@ struct Tally {
 /// An object that was read, and where.
 struct Read {
     draft: Draft,
+    /// The label that the command or the object names; `None` where only the default holds.
+    named: Option<Label>,
     file: Arc<str>,
     place: String,
 }
@@ -86,7 +88,7 @@ pub(super) fn import(
     let named = import.compartment.clone();
     let (id, default) =
         core.ask(move |core| Ok((core.named_compartment(&named)?, core.label_or_default(None)?)))?;
-    let target = Target { id, class, least: least.unwrap_or(default) };
+    let target = Target { id, class, default, named: least };
     let mut tally = Tally::default();
     let mut failed = None;
     let mut unread = None;
@@ -140,7 +142,10 @@ pub(super) fn import(
 struct Target {
     id: CompartmentId,
     class: Class,
-    least: Label,
+    /// The label of what names none.
+    default: Label,
+    /// The label that the command names.
+    named: Option<Label>,
 }
 
 fn read_mapping(path: &Path) -> Result<Mapping, Failure> {
@@ -207,11 +212,12 @@ impl Intake<'_, '_> {
         self.tally.report.read += 1;
         match item {
             Item::Draft(draft) => {
-                let mut label = self.target.least.clone();
-                if let Some(marking) = draft.tlp.and_then(|tlp| tlp.parse::<Label>().ok()) {
-                    label = label.join(&marking);
-                }
+                let Target { default, named, .. } = self.target;
+                let marking = draft.tlp.and_then(|tlp| tlp.parse::<Label>().ok());
+                let label = named.as_ref().unwrap_or(default);
+                let label = marking.as_ref().map_or_else(|| label.clone(), |m| label.join(m));
                 self.tally.waiting.push(Read {
+                    named: (named.is_some() || marking.is_some()).then(|| label.clone()),
                     draft: Draft::New { kind: draft.kind, fields: draft.fields, label },
                     file: Arc::clone(file),
                     place: draft.place,
@@ -331,17 +337,8 @@ impl Core {
                 known => known?,
             };
             match known {
-                Some(known)
-                    if difference(&known.fields, fields).is_empty()
-                        || is_older(fields, &known.fields) =>
-                {
-                    done.unchanged += 1;
-                }
-                Some(known) => {
-                    let patch = difference(&known.fields, fields);
-                    let draft = Draft::Edit { record: known.record, patch };
-                    self.import_change(id, class, Read { draft, ..one }, &mut done)?;
-                }
+                Some(known) if is_older(fields, &known.fields) => done.unchanged += 1,
+                Some(known) => self.import_again(id, class, &known, one, &mut done)?,
                 None => {
                     fresh_names.extend(name);
                     fresh.push(one);
@@ -352,23 +349,40 @@ impl Core {
         Ok(done)
     }
 
-    fn import_change(
+    /// Changes a record to what an object says now, and makes its label as strict as the object's.
+    fn import_again(
         &mut self,
         id: CompartmentId,
         class: Class,
-        change: Read,
+        known: &Detail,
+        again: Read,
         done: &mut Imported,
     ) -> Result<(), Failure> {
-        match self.write(id, class, vec![change.draft.clone()]) {
-            Ok(act) => {
-                done.updated += 1;
-                done.ticket = Some(act.ticket);
-            }
-            Err(failure) if matches!(failure.kind, Kind::Denied | Kind::Usage) => {
-                done.rejected.push(change.refused(&failure));
-            }
-            Err(failure) => return Err(failure),
+        let Draft::New { fields, .. } = &again.draft else { return Ok(()) };
+        let (record, patch) = (known.record, difference(&known.fields, fields));
+        let stricter = again.named.as_ref().filter(|named| !known.label.is_at_least(named));
+        // The label first: nothing is shown under one that is too weak.
+        let label = stricter.map(|named| {
+            let label = known.label.join(named);
+            Draft::Label { record, label, cites: Vec::new() }
+        });
+        let edit = (!patch.is_empty()).then_some(Draft::Edit { record, patch });
+        let drafts: Vec<Draft> = label.into_iter().chain(edit).collect();
+        if drafts.is_empty() {
+            done.unchanged += 1;
+            return Ok(());
         }
+        for draft in drafts {
+            match self.write(id, class, vec![draft]) {
+                Ok(act) => done.ticket = Some(act.ticket),
+                Err(failure) if matches!(failure.kind, Kind::Denied | Kind::Usage) => {
+                    done.rejected.push(again.refused(&failure));
+                    return Ok(());
+                }
+                Err(failure) => return Err(failure),
+            }
+        }
+        done.updated += 1;
         Ok(())
     }
 
@@ -450,7 +464,9 @@ fn format_of(path: &Path) -> Format {
             let opened = regular(File::options().read(true), path);
             let read = opened.and_then(|mut file| file.read(&mut head)).unwrap_or(0);
             let head = String::from_utf8_lossy(head.get(..read).unwrap_or_default()).into_owned();
-            let geo = head.contains("\"FeatureCollection\"") || head.contains("\"Feature\"");
+            let head: String = head.chars().filter(|c| !c.is_whitespace()).collect();
+            let types = ["\"type\":\"FeatureCollection\"", "\"type\":\"Feature\""];
+            let geo = types.iter().any(|name| head.contains(name));
             if geo { Format::Geojson } else { Format::Stix }
         }
     }

@@ -85,7 +85,12 @@ struct AgencyRoot {
 pub fn start(opening: Opening) -> Result<Arc<dyn Service>, Failure> {
     let Opening { home, config, identity, agency, runtime, sabotage, broke } = opening;
     let keys = DeviceKeys::from_seeds(&identity.device_seed, &identity.agreement_seed);
+    home.expect_store(identity.incarnation)?;
     let store = SledStore::open(&home.store(), &StoreKey::new(identity.store_key))?;
+    if let Err(failure) = home.note_store(identity.incarnation) {
+        // A full disk, perhaps. The next start tries again.
+        tracing::warn!(%failure, "cannot note that this home has a store");
+    }
     let index = Arc::new(Mutex::new(Index::open(&store).map_err(|e| overview::store_failure(&e))?));
     let mut dialer = Dialer::load(&store).map_err(|e| overview::store_failure(&e))?;
     dialer.add_configured(&config.peers);

@@ -29,7 +29,7 @@ use tearline_crdt::hash::sha256;
 
 use super::run::Extent;
 use super::seal::{NONCE_BYTES, Nonce, Sealer};
-use super::values::StoreId;
+use super::values::{StoreId, sync_data};
 use super::{Failure, OpenError};
 use crate::files::{new_private_file, regular};
 
@@ -305,7 +305,7 @@ impl Index {
             }
         }
         guarded("flushing the index", || self.db.flush())?;
-        self.file.sync_data().map_err(|cause| Failure::medium("syncing the index", cause))
+        sync_data(&self.file).map_err(|cause| Failure::medium("syncing the index", cause))
     }
 
     /// Keeps the tip in step.

@@ -38,7 +38,7 @@ use std::time::SystemTime;
 use tearline_crdt::store::{Batch, Space, Store, StoreError, Visit};
 
 pub(crate) use self::open::check_clock;
-pub use self::open::{Checked, check_folder};
+pub use self::open::{Checked, check_folder, is_new};
 pub use self::seal::StoreKey;
 
 use crate::files::{regular, sync_parent};

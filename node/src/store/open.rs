@@ -82,7 +82,7 @@ pub(super) fn make_if_new(dir: &Path, sealer: &Sealer) -> Result<(), OpenError> 
 }
 
 /// Whether a folder holds no store yet.
-fn is_new(dir: &Path) -> Result<bool, OpenError> {
+pub fn is_new(dir: &Path) -> Result<bool, OpenError> {
     if dir.join(INDEX).exists() {
         return Ok(false);
     }

@@ -8,7 +8,7 @@
 use std::collections::BTreeSet;
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::unix::fs::FileExt as _;
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -219,7 +219,7 @@ impl ValuesFile {
     pub(super) fn sync(&mut self) -> Result<(), Failure> {
         self.write_buffer()?;
         if self.dirty {
-            self.attempt("syncing values", |file| file.sync_data())?;
+            self.attempt("syncing values", sync_data)?;
             self.dirty = false;
             #[cfg(test)]
             if let Some(fault) = &self.fault {
@@ -411,6 +411,15 @@ fn header(id: &StoreId) -> [u8; 32] {
     magic.copy_from_slice(MAGIC);
     rest.copy_from_slice(id);
     header
+}
+
+/// Makes what was written to an open file durable. One that was removed meanwhile would go with the
+/// process: nothing in it is durable.
+pub(super) fn sync_data(file: &File) -> io::Result<()> {
+    if file.metadata()?.nlink() == 0 {
+        return Err(io::Error::other("the file was removed while it was open"));
+    }
+    file.sync_data()
 }
 
 #[cfg(test)]
