@@ -1,9 +1,8 @@
 //! `import` and `export`: files of other programs. The daemon reads and writes them itself, by
 //! path; stdin and stdout pass through a file in the home's scratch folder.
 
-use std::fs::{self, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
@@ -15,7 +14,8 @@ use super::render::{Table, bytes, facts};
 use crate::control::reply::{Exported, Imported};
 use crate::control::{self, Request};
 use crate::failure::{Failure, Kind};
-use crate::files::{open_named, regular};
+use crate::files::{beside, new_private_file, open_named, regular};
+use crate::home::ScratchFile;
 
 /// A format of files.
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -147,23 +147,19 @@ pub(super) struct Export {
 
 impl Export {
     pub(super) fn run(self, context: &Context) -> Result<Outcome, Failure> {
-        let scratch = match &self.out {
-            Some(path) => {
-                create_private(path)?;
-                None
-            }
-            None => Some(context.home.scratch_file()?),
+        let into = match &self.out {
+            Some(path) => Sink::Place(Pending::at(path)?),
+            None => Sink::Scratch(context.home.scratch_file()?),
         };
-        let path = match (&self.out, &scratch) {
-            (Some(path), _) => absolute(path)?,
-            (None, Some(scratch)) => scratch.path().to_owned(),
-            (None, None) => return Err(Failure::bug("an export without a file")),
+        let path = match &into {
+            Sink::Place(pending) => &pending.part,
+            Sink::Scratch(scratch) => scratch.path(),
         };
         let request = control::Export {
             format: self.format.into(),
             compartment: self.compartment,
             query: Some(self.query.join(" ")).filter(|query| !query.is_empty()),
-            out: path.clone(),
+            out: path.to_owned(),
         };
         let answer = context.ask::<Exported>(Request::Export(request))?;
         let done = &answer.typed;
@@ -172,20 +168,28 @@ impl Export {
             "records": done.records,
             "bytes": done.bytes,
             "unread": data(&done.unread)?,
-            "out": self.out.as_ref().map(|_| &path),
+            "out": null,
             "content": null,
         });
-        let Some(scratch) = scratch else {
-            let size = bytes(done.bytes);
-            let text = format!("{} records, {size}, in {}\n", done.records, path.display());
-            return Ok(Outcome::new(document, text).without(&done.unread));
+        let mut note = |name: &str, value: serde_json::Value| {
+            if let Some(data) = document.as_object_mut() {
+                data.insert(name.into(), value);
+            }
+        };
+        let scratch = match into {
+            Sink::Place(pending) => {
+                let path = pending.take_place()?;
+                note("out", json!(path));
+                let size = bytes(done.bytes);
+                let text = format!("{} records, {size}, in {}\n", done.records, path.display());
+                return Ok(Outcome::new(document, text).without(&done.unread));
+            }
+            Sink::Scratch(scratch) => scratch,
         };
         if context.flags.json {
-            let content = fs::read_to_string(&path)
+            let content = fs::read_to_string(scratch.path())
                 .map_err(|e| Failure::io("cannot read back the export", &e))?;
-            if let Some(data) = document.as_object_mut() {
-                data.insert("content".into(), content.into());
-            }
+            note("content", content.into());
         }
         let mut outcome = Outcome::new(document, String::new());
         outcome.text = Text::File(scratch);
@@ -204,34 +208,92 @@ fn absolute(path: &Path) -> Result<PathBuf, Failure> {
         .map_err(|e| Failure::io(format_args!("cannot use {}", path.display()), &e))
 }
 
-/// Makes the file that the daemon writes into. Opening a pipe waits for its reader, and the daemon waits
-/// for nobody.
-fn create_private(path: &Path) -> Result<(), Failure> {
-    let shown = path.display();
-    let mut options = OpenOptions::new();
-    options.write(true).create(true).truncate(false).mode(0o600);
-    regular(&mut options, path).map(drop).map_err(|error| match error.kind() {
-        io::ErrorKind::InvalidInput => Failure::usage(format!("{shown} is no regular file"))
-            .hint("without --out the records go to stdout, into a pipe if you like"),
-        _ => Failure::io(format_args!("cannot write {shown}"), &error),
-    })
+/// Where an export goes.
+enum Sink {
+    /// Into a file that somebody named.
+    Place(Pending),
+    /// To stdout.
+    Scratch(ScratchFile),
+}
+
+/// A file that takes its place when it is whole. Until then what was there stays, and after a failure, too.
+struct Pending {
+    path: PathBuf,
+    part: PathBuf,
+}
+
+impl Pending {
+    /// Makes the file that the daemon writes into, beside its place. Opening a pipe waits for its reader,
+    /// and the daemon waits for nobody.
+    fn at(path: &Path) -> Result<Self, Failure> {
+        let shown = path.display();
+        let failure = |error: io::Error| match error.kind() {
+            io::ErrorKind::InvalidInput => Failure::usage(format!("{shown} is no regular file"))
+                .hint("without --out the records go to stdout, into a pipe if you like"),
+            _ => Failure::io(format_args!("cannot write {shown}"), &error),
+        };
+        // A symbolic link goes on pointing where it does.
+        let path = match fs::canonicalize(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => absolute(path)?,
+            found => found.map_err(failure)?,
+        };
+        let before = match regular(OpenOptions::new().write(true), &path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            found => Some(found.and_then(|file| file.metadata()).map_err(failure)?.permissions()),
+        };
+        let pending = Self { part: beside(&path)?, path };
+        let file = new_private_file(&pending.part).map_err(failure)?;
+        before.map_or(Ok(()), |before| file.set_permissions(before)).map_err(failure)?;
+        Ok(pending)
+    }
+
+    /// Puts the file where it belongs.
+    fn take_place(self) -> Result<PathBuf, Failure> {
+        File::open(&self.part)
+            .and_then(|file| file.sync_all())
+            .and_then(|()| fs::rename(&self.part, &self.path))
+            .map_err(|e| Failure::io(format_args!("cannot write {}", self.path.display()), &e))?;
+        Ok(self.path.clone())
+    }
+}
+
+impl Drop for Pending {
+    fn drop(&mut self) {
+        // There is none any more if it took its place.
+        let _ = fs::remove_file(&self.part);
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
 
     #[test]
-    fn an_export_is_written_into_a_regular_file() {
+    fn an_export_takes_its_place_when_it_is_whole_and_in_a_regular_file() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("out");
-        create_private(&path).unwrap();
-        create_private(&path).unwrap();
+        let names = || fs::read_dir(folder.path()).unwrap().count();
+        drop(Pending::at(&path).unwrap());
+        assert_eq!(names(), 0, "what failed leaves nothing");
+        fs::write(&path, "before").unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
+        let link = folder.path().join("link");
+        std::os::unix::fs::symlink(&path, &link).unwrap();
+        let pending = Pending::at(&link).unwrap();
+        fs::write(&pending.part, "after").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"before");
+        assert_eq!(pending.take_place().unwrap(), fs::canonicalize(&path).unwrap());
+        assert_eq!((fs::read(&path).unwrap(), names()), (b"after".to_vec(), 2));
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o640);
+        assert!(link.is_symlink());
+
         let pipe = folder.path().join("pipe");
         // Neither file nor folder, as a pipe is, and to be had without a command.
         let _socket = std::os::unix::net::UnixListener::bind(&pipe).unwrap();
         for path in [pipe.as_path(), Path::new("/dev/null")] {
-            let refused = create_private(path).unwrap_err();
+            let refused = Pending::at(path).err().unwrap();
             assert!(refused.what.ends_with("no regular file"), "{}", refused.what);
         }
     }

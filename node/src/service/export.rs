@@ -34,10 +34,6 @@ pub(super) fn export(
     if let Some(name) = export.compartment.clone() {
         query.compartment = Some(core.ask(move |core| core.named_compartment(&name))?);
     }
-    // What is asked for is looked up once before the file that is there is emptied.
-    query.limit = 1;
-    let asked = query.clone();
-    core.ask(move |core| core.find(&asked).map(drop))?;
     query.limit = RECORDS_PER_PAGE;
     let shown = export.out.display().to_string();
     let io = |error: io::Error| Failure::io(format!("cannot write {shown}"), &error);
