@@ -64,7 +64,7 @@ fn outcome_after(
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(1500))]
+    #![proptest_config(ProptestConfig::with_cases(400))]
 
     #[test]
     fn every_order_of_arrival_comes_to_the_same(

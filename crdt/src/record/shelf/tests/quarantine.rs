@@ -288,7 +288,7 @@ fn what_does_not_fit_one_entry_takes_several() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(800))]
+    #![proptest_config(ProptestConfig::with_cases(250))]
 
     /// The one that is said again, in any order of arrival and whatever counts meanwhile.
     #[test]
