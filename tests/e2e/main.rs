@@ -8,7 +8,6 @@ mod first_steps;
 mod fork;
 mod full_disk;
 mod imports;
-mod imports_again;
 mod join;
 mod kill_rounds;
 mod passes;

@@ -50,9 +50,7 @@ pub enum BuildError {
         bytes: usize,
     },
     /// A text that does not fit one change.
-    #[error(
-        "a text of {bytes} bytes is above the limit of {VALUE_BYTES_MAX}; split it, or refer to where it is"
-    )]
+    #[error("a text of {bytes} bytes is above the limit of {VALUE_BYTES_MAX}; attach it")]
     ValueTooLong {
         /// Length of the text.
         bytes: usize,

@@ -8,7 +8,6 @@ mod explain;
 mod export;
 mod find;
 mod import;
-mod merge;
 mod names;
 mod overview;
 mod passes;
