@@ -180,6 +180,10 @@ impl Config {
     pub fn set(home: &Home, key: &str, values: &[String]) -> Result<Self, Failure> {
         let text = changed(&read_settings(home)?, key, values)?;
         let config = Self::parse(&text)?;
+        if key == "name" && config.name.trim().is_empty() {
+            return Err(Failure::usage("a device without a name cannot be told from others")
+                .hint("as in: tearline config set name 'Post Kilo'"));
+        }
         write_atomically(&home.config(), text.as_bytes())?;
         Ok(config)
     }
@@ -267,7 +271,10 @@ fn changed(text: &str, key: &str, values: &[String]) -> Result<String, Failure> 
             _ => Value::Array([one].into_iter().collect()),
         },
         (toml::Value::Array(_), many) => Value::Array(many.iter().collect()),
-        (toml::Value::String(_), [one]) => Value::from(one.as_str()),
+        (toml::Value::String(_), [one]) => match one.parse::<Value>() {
+            Ok(text @ Value::String(_)) => text,
+            _ => Value::from(one.as_str()),
+        },
         (_, [one]) => one.parse::<Value>().unwrap_or_else(|_| Value::from(one.as_str())),
         (_, many) => {
             return Err(Failure::usage(format!("{key:?} takes one value, not {}", many.len())));
@@ -573,6 +580,12 @@ mod tests {
         assert!(!home.config().exists());
         Config::set(&home, "name", &["7".into()]).unwrap();
         assert_eq!(Config::read(&home).unwrap().name, "7");
+        for empty in ["", "  ", "\"\"", "''", "\" \""] {
+            assert!(Config::set(&home, "name", &[empty.into()]).is_err(), "{empty:?}");
+            assert_eq!(Config::read(&home).unwrap().name, "7");
+        }
+        Config::set(&home, "name", &["\"KILO 7\"".into()]).unwrap();
+        assert_eq!(Config::read(&home).unwrap().name, "KILO 7");
         fs::write(home.config(), "x y").unwrap();
         let failure = Config::read(&home).unwrap_err();
         assert!(failure.what.contains("config.toml: line 1"), "{}", failure.what);

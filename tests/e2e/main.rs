@@ -8,6 +8,7 @@ mod first_steps;
 mod fork;
 mod full_disk;
 mod imports;
+mod imports_again;
 mod join;
 mod kill_rounds;
 mod passes;

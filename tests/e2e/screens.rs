@@ -141,6 +141,25 @@ fn nothing_is_cut_where_nobody_looks_on() -> io::Result<()> {
     Ok(())
 }
 
+/// Another agency's record is not edited but written about, by the command that the refusal names.
+#[test]
+fn who_may_not_edit_is_told_what_he_may_do() -> io::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let Pair { guard, customs } = pair(folder.path())?;
+    let record = sighting(&guard, "seen")?;
+    until(|| Ok(customs.command(&["record", "show", &record])?.code == DONE))?;
+    let refused = customs.command(&["record", "edit", &record, "--set", "name=x"])?;
+    assert_eq!(refused.code, DENIED, "{}", refused.document);
+    let hint = text(&refused.document["hint"]);
+    let named = hint.split('`').nth(1).and_then(|command| command.strip_prefix("tearline "));
+    let named = named.unwrap_or_default().replace("RECORD", &record).replace("TEXT", "doubtful");
+    let command: Vec<&str> = named.split_whitespace().chain(["--compartment", "all"]).collect();
+    let note = done(customs.command(&command)?);
+    let shown = done(customs.command(&["record", "show", text(&note["record"])])?);
+    assert_eq!(shown["fields"]["object_refs"], json!([record]));
+    Ok(())
+}
+
 #[test]
 fn who_will_not_hear_is_named() -> io::Result<()> {
     let folder = tempfile::tempdir()?;

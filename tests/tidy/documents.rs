@@ -3,6 +3,8 @@
 
 use std::path::{Component, Path, PathBuf};
 
+use tearline_crdt::record::vocabulary::{Purpose, Vocabulary as _};
+
 use crate::assert_none;
 use crate::workspace::{self, Text};
 
@@ -67,6 +69,18 @@ fn the_readme_names_the_two_commands() {
     for command in README_COMMANDS {
         assert!(readme.contains(command), "README.md does not say `{command}`");
     }
+}
+
+/// Whoever mints a pass must name a purpose, and finds all of them in one place.
+#[test]
+fn every_purpose_of_a_pass_is_listed() {
+    let page = workspace::read("docs/operating.md");
+    let list = page.split("\n\n").find(|part| part.starts_with("`--purpose` must be named"));
+    let list = list.expect("docs/operating.md does not list the purposes of passes");
+    // Every second part lies between backticks; the first is the flag, and the last an example.
+    let mut words: Vec<&str> = list.split('`').skip(1).step_by(2).skip(1).collect();
+    assert_eq!(words.pop(), Some("purpose=SAR"));
+    assert_eq!(words, Purpose::WORDS);
 }
 
 fn is_decision(path: &str) -> bool {

@@ -50,7 +50,9 @@ pub enum BuildError {
         bytes: usize,
     },
     /// A text that does not fit one change.
-    #[error("a text of {bytes} bytes is above the limit of {VALUE_BYTES_MAX}; attach it")]
+    #[error(
+        "a text of {bytes} bytes is above the limit of {VALUE_BYTES_MAX}; split it, or refer to where it is"
+    )]
     ValueTooLong {
         /// Length of the text.
         bytes: usize,

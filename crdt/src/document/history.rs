@@ -87,13 +87,15 @@ impl History {
         self.lines.get(actor).map_or(0, |line| line.changes.len() as u64) + 1
     }
 
+    /// A change.
+    pub(super) fn change(&self, hash: &Digest) -> Option<&Change> {
+        let (actor, index) = self.nodes.get(hash)?.place;
+        self.lines.get(&actor)?.changes.get(index)
+    }
+
     /// The fields of the record that a change touches, itself or in what lies below them.
     pub(super) fn fields(&self, hash: &Digest) -> BTreeSet<&str> {
-        let node = self.nodes.get(hash);
-        let change = node.and_then(|node| {
-            let (actor, index) = node.place;
-            self.lines.get(&actor)?.changes.get(index)
-        });
+        let change = self.change(hash);
         let ops = change.iter().flat_map(|change| change.ops.iter().map(move |op| (*change, op)));
         ops.filter_map(|(change, op)| self.field(change, op)).collect()
     }

@@ -31,6 +31,10 @@ impl EntryKind {
     pub const REAUTHOR: Self = Self(5);
     /// Receipts, in a clear entry ([`crate::record::receipt`]).
     pub const RECEIPT: Self = Self(6);
+    /// A change that says what the record's source said: what an import changed, or the rest of a genesis
+    /// that is too long for one entry. Judged as a change, with the payload of one; what it touches counts as
+    /// *brought* ([`crate::record::shelf::Reader::brought`]).
+    pub const BROUGHT: Self = Self(7);
 }
 
 /// The sealed header, opened.

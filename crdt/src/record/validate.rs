@@ -177,7 +177,11 @@ impl Problems {
     }
 
     fn location(&mut self, record: &Map<String, Value>) {
-        if !["region", "country", "latitude"].iter().any(|name| record.contains_key(*name)) {
+        // An area or a group of points: as GeoJSON has it.
+        let shaped = record.get("geometry").is_some_and(Value::is_object);
+        let placed =
+            ["region", "country", "latitude"].iter().any(|name| record.contains_key(*name));
+        if !shaped && !placed {
             self.add("", "a location needs a region, a country, or latitude and longitude");
         }
     }

@@ -74,7 +74,8 @@ impl Import {
         let mut files = Vec::new();
         for file in &self.files {
             if file != Path::new("-") {
-                files.push(readable(file)?);
+                // The daemon says which it cannot read, beside what it made of the others.
+                files.push(absolute(file)?);
                 continue;
             }
             if self.format.is_none() || from_stdin.is_some() {
@@ -105,6 +106,9 @@ impl Import {
             ("unchanged", done.unchanged.to_string()),
             ("rejected", done.rejected.to_string()),
         ]);
+        if done.kept > 0 {
+            text += &facts([("kept an edit here", done.kept.to_string())]);
+        }
         if done.broken_files > 0 {
             text += &facts([("broken files", done.broken_files.to_string())]);
         }

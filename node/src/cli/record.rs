@@ -19,6 +19,7 @@ use crate::control::trust::{Named, Receipts, RecordRelease, Released, Said};
 use crate::control::{
     RecordEdit, RecordHistory, RecordList, RecordNew, RecordResolve, RecordShow, Request,
 };
+use crate::exchange::read_object;
 use crate::failure::{Failure, Kind};
 use crate::files::read_text;
 
@@ -515,9 +516,8 @@ fn read_fields(context: &Context, path: &Path) -> Result<Map<String, Value>, Fai
     } else {
         read_text(path, FIELDS_BYTES_MAX)?.into_bytes()
     };
-    serde_json::from_slice(&bytes).map_err(|error| {
-        Failure::failed(format!("{} holds no JSON object: {error}", path.display()))
-    })
+    read_object(bytes.as_slice())
+        .map_err(|error| Failure::failed(format!("{}: {error}", path.display())))
 }
 
 /// Names of the classes that a record can be written in.

@@ -585,7 +585,7 @@ HistoryEntry {
     device: String,
     /// Its class.
     class: String,
-    /// What it does: "genesis", "change", "rebase", "label".
+    /// What it does: "genesis", "change", "brought", "rebase", "reauthor", "label".
     what: String,
     /// The fields it touches, itself or in what lies below them.
     fields: Vec<String>,
@@ -615,14 +615,27 @@ Imported {
     created: u64,
     /// Records that were there and were changed.
     updated: u64,
-    /// Objects that were there already, as they are.
+    /// Objects that say nothing that the last import of them did not.
     unchanged: u64,
+    /// Objects whose records kept an edit that was made here, changed otherwise or not.
+    kept: u64,
     /// Objects or rows that are no records.
     rejected: u64,
     /// Files that could not be read, or not to their end.
     broken_files: u64,
     /// Why, for all of those files and the first of those objects.
     problems: Vec<Problem>,
+    /// Which records kept edits: the first of them.
+    kept_edits: Vec<KeptEdit>,
+});
+
+shape!(
+/// A record that an import left as somebody had edited it.
+KeptEdit {
+    /// The record.
+    record: String,
+    /// The properties.
+    fields: Vec<String>,
 });
 
 shape!(
@@ -630,7 +643,7 @@ shape!(
 Problem {
     /// The file.
     file: String,
-    /// Where in it: "row 12", `objects[3]`; "the file" as a whole.
+    /// Where in it: "row 12, line 14", `objects[3]`; "the file" as a whole.
     place: String,
     /// Why. Never the content.
     reason: String,

@@ -10,13 +10,14 @@ use std::io::{Read, Write};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use tearline_crdt::record::edge;
 use tearline_crdt::record::kind::Kind;
 use tearline_crdt::time::WallTime;
 
 use super::number::is_exact;
 use super::quotes::{Watch, Watched};
 use super::{
-    Bounded, Draft, Item, OBJECT_TEXT_BYTES_MAX, Problem, ReadError, Sink, clip, unfit,
+    Bounded, Draft, Item, OBJECT_TEXT_BYTES_MAX, Problem, ReadError, Sink, clip, faults, unfit,
     without_mark,
 };
 
@@ -108,8 +109,20 @@ impl Mapping {
         Ok(mapping)
     }
 
-    /// A property must have one place, and a constant must be a value that JSON has.
+    /// A property must be the table's to fill, and have one place, and a constant must be a value that JSON
+    /// has.
     fn check(&self, property: &str, source: &Source) -> Result<(), ReadError> {
+        let head = property.split('.').next().unwrap_or_default();
+        if let Some((_, instead)) = OURS.iter().find(|(name, _)| *name == head) {
+            return Err(ReadError::Mapping(format!(
+                "{property:?} cannot be filled from a table: Tearline writes it on export; {instead}"
+            )));
+        }
+        if edge::is_edge(head) {
+            return Err(ReadError::Mapping(format!(
+                "{property:?} cannot be filled from a table: `tearline record release` writes it"
+            )));
+        }
         let mut above = property;
         while let Some((group, _)) = above.rsplit_once('.') {
             if self.fields.contains_key(group) {
@@ -129,12 +142,44 @@ impl Mapping {
         }
     }
 
+    /// What a property of a row comes from, to be named beside the property.
+    fn origin(&self, path: &str) -> Option<String> {
+        let is_of = |property: &String| {
+            let below = |of: &str, path: &str| {
+                path.strip_prefix(of)
+                    .is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+            };
+            below(property, path) || below(path, property)
+        };
+        let (_, source) = self.fields.iter().find(|(property, _)| is_of(property))?;
+        Some(match source {
+            Source::Column(column) | Source::Typed(Typed { column, .. }) => {
+                format!("the column {column:?}")
+            }
+            Source::Constant(_) => "the value in the mapping file".into(),
+        })
+    }
+
     fn kind(&self) -> Result<Kind, ReadError> {
         self.kind
             .parse()
             .map_err(|_| ReadError::Mapping(format!("kind = {:?} is no kind of record", self.kind)))
     }
 }
+
+/// Properties that an export writes for records that did not come as STIX objects, and what to do instead of
+/// filling them.
+const OURS: [(&str, &str); 6] = [
+    ("type", "`kind` at the top of the mapping file says it"),
+    ("spec_version", "leave it out"),
+    ("id", "name a property of your own, as in `source_id`"),
+    (
+        "created",
+        "name when it happened (`first_seen`, `time`), or a property of your own, as in `source_created`",
+    ),
+    ("modified", "name a property of your own, as in `source_modified`"),
+    ("extensions", "name a property of your own, as in `source_extensions`"),
+];
 
 /// Whether JSON has such a value: it has no times and no numbers without end.
 fn is_json(value: &toml::Value) -> bool {
@@ -163,17 +208,20 @@ pub fn read(file: impl Read, mapping: &Mapping, sink: &mut Sink<'_>) -> Result<(
         return Err(error);
     }
     let columns = columns(&header.map_err(unreadable)?, mapping)?;
+    watch.next_row();
     let mut record = csv::ByteRecord::new();
     for number in 2_u64.. {
         left.set(OBJECT_TEXT_BYTES_MAX);
-        let place = format!("row {number}");
         let read = table.read_byte_record(&mut record);
         if let Some(error) = open_quote(number, &watch, &read) {
             return Err(error);
         }
+        if matches!(read, Ok(false)) {
+            break;
+        }
+        let place = format!("row {number}, line {}", watch.next_row());
         let item = match read {
-            Ok(false) => break,
-            Ok(true) => row(kind, mapping, &columns, &record, place),
+            Ok(_) => row(kind, mapping, &columns, &record, place),
             Err(error) => match error.kind() {
                 csv::ErrorKind::UnequalLengths { expected_len, len, .. } => Item::Bad(Problem {
                     place,
@@ -293,10 +341,23 @@ fn row(
             put(&mut fields, property, value);
         }
     }
-    match unfit(&fields).or_else(|| off_globe(&fields)) {
+    match unfit(&fields).or_else(|| off_globe(&fields)).or_else(|| unsound(kind, mapping, &fields))
+    {
         Some(reason) => Item::Bad(Problem { place, reason }),
         None => Item::Draft(Draft { kind, fields, tlp: None, place }),
     }
+}
+
+/// Why a row is no record of its kind, each reason with the column.
+fn unsound(kind: Kind, mapping: &Mapping, fields: &Map<String, Value>) -> Option<String> {
+    let faults = faults(kind, fields);
+    let each =
+        faults.iter().map(|fault| match (fault.path.as_str(), mapping.origin(&fault.path)) {
+            ("", _) => fault.reason.clone(),
+            (path, Some(origin)) => format!("{origin} ({path}) {}", fault.reason),
+            (path, None) => format!("{path} {}", fault.reason),
+        });
+    (!faults.is_empty()).then(|| each.collect::<Vec<_>>().join("; "))
 }
 
 /// Whether a property is a latitude or a longitude.
@@ -333,10 +394,8 @@ fn cell<'r>(
     let text = std::str::from_utf8(bytes).map_err(|error| {
         let at = error.valid_up_to();
         let value = bytes.get(at).copied().unwrap_or_default();
-        let line = record.position().map_or(0, csv::Position::line);
         format!(
-            "the column {column:?} is not UTF-8 from its byte {} on (0x{value:02x}; the row begins at \
-             line {line}); save the table as UTF-8",
+            "the column {column:?} is not UTF-8 from its byte {} on (0x{value:02x}); save the table as UTF-8",
             at + 1
         )
     })?;
@@ -475,7 +534,7 @@ mod tests {
         assert!(items[1..].iter().all(|item| matches!(item, Item::Bad(_))), "{items:?}");
         assert_eq!(items.len(), 5);
         let Item::Bad(problem) = &items[1] else { panic!() };
-        assert_eq!(problem.place, "row 3");
+        assert_eq!(problem.place, "row 3, line 3");
     }
 
     #[test]
@@ -503,6 +562,70 @@ mod tests {
     }
 
     #[test]
+    fn what_people_may_not_write_no_row_may_say() {
+        let mapping = Mapping::parse(
+            "kind = \"sighting\"\n[fields]\ndescription = \"Remark\"\n\
+             count = { column = \"N\", type = \"int\" }\n\
+             observer_ref = \"By\"\nlatitude = { column = \"Lat\", type = \"float\" }\n\
+             longitude = { column = \"Lon\", type = \"float\" }\nconfidence = { value = 70 }",
+        )
+        .unwrap();
+        let table = "Remark,N,By,Lat,Lon\n\"a\nb\",2,,13.5,14\n,1,,,\nc,-1,KILO,1,2\nd,,,1,\n";
+        let mut items = Vec::new();
+        read(table.as_bytes(), &mapping, &mut |item| {
+            items.push(item);
+            ControlFlow::Continue(())
+        })
+        .unwrap();
+        let [Item::Draft(_), Item::Bad(nothing), Item::Bad(wrong), Item::Bad(half)] =
+            items.as_slice()
+        else {
+            panic!("{items:?}")
+        };
+        assert_eq!(nothing.place, "row 3, line 4");
+        assert!(nothing.reason.contains("a sighting needs"), "{}", nothing.reason);
+        assert_eq!(wrong.place, "row 4, line 5");
+        for said in
+            ["the column \"N\" (count) must be a whole number", "the column \"By\" (observer_ref) "]
+        {
+            assert!(wrong.reason.contains(said), "{}", wrong.reason);
+        }
+        assert!(half.reason.contains("longitude"), "{}", half.reason);
+        let constant =
+            MAPPING.replace("\"patrol\" }", "\"patrol\" }\nconfidence = { value = 101 }");
+        let mut items = Vec::new();
+        read(&b"Remark,Lat,N\na,1,1\n"[..], &Mapping::parse(&constant).unwrap(), &mut |item| {
+            items.push(item);
+            ControlFlow::Continue(())
+        })
+        .unwrap();
+        let [Item::Bad(of_all)] = items.as_slice() else { panic!("{items:?}") };
+        assert!(
+            of_all.reason.contains("the value in the mapping file (confidence)"),
+            "{}",
+            of_all.reason
+        );
+    }
+
+    #[test]
+    fn what_an_export_writes_is_not_for_tables_to_fill() {
+        for (name, instead) in OURS {
+            for property in [name.to_owned(), format!("\"{name}.x\"")] {
+                for source in ["\"A\"", "{ column = \"A\" }", "{ value = \"a\" }"] {
+                    let text = format!("kind = \"sighting\"\n[fields]\n{property} = {source}");
+                    let said = Mapping::parse(&text).unwrap_err().to_string();
+                    assert!(said.contains(name) && said.contains(instead), "{text}: {said}");
+                }
+            }
+        }
+        let edges = [edge::RELEASED_FROM.to_owned(), format!("released_to_{}", "0".repeat(32))];
+        for property in edges {
+            let text = format!("kind = \"sighting\"\n[fields]\n{property} = \"A\"");
+            assert!(Mapping::parse(&text).unwrap_err().to_string().contains("record release"));
+        }
+    }
+
+    #[test]
     fn places_off_the_globe_and_columns_of_one_name_are_refused() {
         let items = all(b"Remark,Lat,N\na,90,1\nb,90.5,1\nc,-91,1\n");
         let bad: Vec<_> = items.iter().filter(|item| matches!(item, Item::Bad(_))).collect();
@@ -520,7 +643,7 @@ mod tests {
 
     #[test]
     fn numbers_come_out_as_they_went_in_or_are_refused() {
-        let mapping = "kind = \"sighting\"\n[fields]\nspeed = { column = \"V\", type = \"float\" }\n\
+        let mapping = "kind = \"sighting\"\n[fields]\ndescription = { value = \"x\" }\nspeed = { column = \"V\", type = \"float\" }\n\
                        \"where.latitude\" = { column = \"Lat\", type = \"float\" }";
         let mapping = Mapping::parse(mapping).unwrap();
         let long = "0.1234567890123456789012";
@@ -560,8 +683,8 @@ mod tests {
         let [Item::Bad(problem)] = *items.iter().filter(bad).collect::<Vec<_>>() else {
             panic!("{items:?}")
         };
-        assert_eq!((items.len(), problem.place.as_str()), (4, "row 4"));
-        assert!(problem.reason.contains("from its byte 4 on (0xe9; the row begins at line 5)"));
+        assert_eq!((items.len(), problem.place.as_str()), (4, "row 4, line 5"));
+        assert!(problem.reason.contains("from its byte 4 on (0xe9)"), "{}", problem.reason);
         let mapping = Mapping::parse(MAPPING).unwrap();
         let header = read(&b"R\xe9mark,Lat,N\n"[..], &mapping, &mut |_| ControlFlow::Continue(()));
         assert!(header.unwrap_err().to_string().contains("the header is not UTF-8"));

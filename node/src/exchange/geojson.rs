@@ -8,7 +8,7 @@ use tearline_crdt::record::kind::Kind;
 
 use super::json::read_elements;
 use super::number::Positions;
-use super::{Draft, Item, Problem, ReadError, Sink, unfit};
+use super::{Draft, Item, Problem, ReadError, Sink, faults, unfit};
 
 /// Reads a FeatureCollection, a Feature, an array of features, or a bare geometry. `source` is the
 /// file's name: the ids of features are told apart by it, because most programs number them anew in
@@ -44,7 +44,7 @@ pub fn read(reader: impl Read, source: &str, sink: &mut Sink<'_>) -> Result<(), 
 
 fn item(source: &str, place: String, value: Value) -> Item {
     match draft(source, &value) {
-        Ok((kind, fields)) => match unfit(&fields) {
+        Ok((kind, fields)) => match unfit(&fields).or_else(|| unsound(kind, &fields)) {
             Some(reason) => Item::Bad(Problem { place, reason }),
             None => Item::Draft(Draft { kind, fields, tlp: None, place }),
         },
@@ -52,26 +52,45 @@ fn item(source: &str, place: String, value: Value) -> Item {
     }
 }
 
+/// Why properties are no record of their kind, each with its place in the feature.
+fn unsound(kind: Kind, fields: &Map<String, Value>) -> Option<String> {
+    let faults = faults(kind, fields);
+    let each = faults.iter().map(|fault| match fault.path.as_str() {
+        "" => fault.reason.clone(),
+        path => format!("properties.{path} {}", fault.reason),
+    });
+    (!faults.is_empty()).then(|| each.collect::<Vec<_>>().join("; "))
+}
+
 fn draft(source: &str, value: &Value) -> Result<(Kind, Map<String, Value>), String> {
     let object = value.as_object().ok_or("it is no JSON object")?;
     let (geometry, properties) = if object.get("type").and_then(Value::as_str) == Some("Feature") {
-        (object.get("geometry").unwrap_or(&Value::Null), object.get("properties"))
+        (object.get("geometry").ok_or("it has no `geometry`")?, object.get("properties"))
     } else {
         (value, None)
     };
     let mut fields = match properties {
         None | Some(Value::Null) => Map::new(),
-        Some(Value::Object(properties)) => properties.clone(),
+        // Most programs write what a feature lacks as null.
+        Some(Value::Object(properties)) => properties
+            .iter()
+            .filter(|(_, value)| !value.is_null())
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect(),
         Some(_) => return Err("its `properties` are no JSON object".into()),
     };
-    if let Some(id) = object.get("id") {
+    if let Some(id) = object.get("id").filter(|id| !id.is_null()) {
         if !id.is_string() && !id.is_number() {
             return Err("its `id` is neither a text nor a number".into());
         }
         fields.entry(FEATURE_ID).or_insert_with(|| id.clone());
         fields.entry(FEATURE_SOURCE).or_insert_with(|| source.into());
     }
-    let shape = geometry.get("type").and_then(Value::as_str).ok_or("it has no geometry")?;
+    if geometry.is_null() {
+        // Unlocated (RFC 7946, section 3.2).
+        return Ok((Kind::Location, fields));
+    }
+    let shape = geometry.get("type").and_then(Value::as_str).ok_or("its geometry has no `type`")?;
     let coordinates = geometry.get("coordinates").unwrap_or(&Value::Null);
     let kind = match shape {
         "Point" => {
@@ -241,7 +260,10 @@ mod tests {
             {"type":"Feature","id":"p","geometry":{"type":"Point","coordinates":[14.5,13.1]},"properties":{"name":"Post"}},
             {"type":"Feature","geometry":{"type":"LineString","coordinates":[[14,13],[15,13.5]]},"properties":null},
             {"type":"Feature","geometry":{"type":"Point","coordinates":[13.1,114.5]},"properties":{}},
-            {"type":"Feature","geometry":null,"properties":{}}
+            {"type":"Feature","geometry":null,"properties":{}},
+            {"type":"Feature","id":null,"geometry":null,"properties":{"country":"TD","name":null}},
+            {"type":"Feature","properties":{"country":"TD"}},
+            {"type":"Feature","geometry":{"type":"Point","coordinates":[1,2]},"properties":{"confidence":101,"type":"post"}}
         ]}"#;
         let items = all(text).unwrap();
         let Item::Draft(post) = &items[0] else { panic!("{items:?}") };
@@ -256,6 +278,15 @@ mod tests {
             (Kind::Route, Some(15.0))
         );
         assert!(matches!((&items[2], &items[3]), (Item::Bad(_), Item::Bad(_))));
+        // Unlocated (RFC 7946, section 3.2), and in a country at least.
+        let Item::Draft(somewhere) = &items[4] else { panic!("{items:?}") };
+        assert_eq!((somewhere.kind, somewhere.fields.len()), (Kind::Location, 1));
+        let Item::Bad(none) = &items[5] else { panic!("{items:?}") };
+        assert_eq!(none.reason, "it has no `geometry`");
+        let Item::Bad(unsound) = &items[6] else { panic!("{items:?}") };
+        for said in ["properties.confidence must be", "properties.type must be location"] {
+            assert!(unsound.reason.contains(said), "{}", unsound.reason);
+        }
         assert!(all("{}").is_err() && all("[").is_err());
     }
 

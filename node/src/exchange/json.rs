@@ -153,22 +153,55 @@ impl<'de> Visitor<'de> for Elements<'_, '_> {
     }
 }
 
-/// The value that a text stands for, or why it cannot be kept as it is.
+/// Reads a file that is one JSON object, as strictly as the objects of an import.
+pub fn read_object(file: impl Read) -> Result<Map<String, Value>, ReadError> {
+    let mut text = String::new();
+    Utf8::new(without_mark(file)?).read_to_string(&mut text)?;
+    match strict(&text, Positions::Nowhere) {
+        Ok(Value::Object(fields)) => Ok(fields),
+        Ok(_) => Err(ReadError::Shape { expected: "JSON object", hint: OBJECT_HINT }),
+        Err(Unkept::NoJson(error)) => Err(error.into()),
+        Err(Unkept::Value(reason)) => Err(ReadError::Value(reason)),
+    }
+}
+
+/// What an object of a record's fields looks like.
+const OBJECT_HINT: &str =
+    "expected the fields of one record: {\"plate\": \"XK-204\", \"colour\": \"white\"}";
+
+/// The value that a text stands for, or why it cannot be kept as it is. Where in the text is not said: it
+/// is a part of a file.
 fn value(text: &str, positions: Positions) -> Result<Value, String> {
+    strict(text, positions).map_err(|why| match why {
+        Unkept::Value(reason) => reason,
+        Unkept::NoJson(error) => {
+            let what = error.to_string();
+            let what = what.split(" at line ").next().unwrap_or_default();
+            format!("it is no JSON value that can be kept: {what}")
+        }
+    })
+}
+
+/// Why a text is no value that can be kept.
+enum Unkept {
+    /// It is no JSON.
+    NoJson(serde_json::Error),
+    /// It would be another value.
+    Value(String),
+}
+
+fn strict(text: &str, positions: Positions) -> Result<Value, Unkept> {
     if let Some(number) = inexact(text, positions) {
-        return Err(format!(
+        return Err(Unkept::Value(format!(
             "the number {} cannot be kept as it is; write it as a text, in quotes",
             shown(number)
-        ));
+        )));
     }
     let twice = Cell::new(None);
     let mut de = serde_json::Deserializer::from_str(text);
-    let value = Strict(&twice).deserialize(&mut de).map_err(|error| {
-        let what = error.to_string();
-        let what = what.split(" at line ").next().unwrap_or_default();
-        format!("it is no JSON value that can be kept: {what}")
-    })?;
-    twice.take().map_or(Ok(value), |key| Err(said_twice(&key)))
+    let value = Strict(&twice).deserialize(&mut de).map_err(Unkept::NoJson)?;
+    de.end().map_err(Unkept::NoJson)?;
+    twice.take().map_or(Ok(value), |key| Err(Unkept::Value(said_twice(&key))))
 }
 
 fn said_twice(key: &str) -> String {
@@ -251,5 +284,35 @@ impl<'de> Visitor<'de> for Strict<'_> {
             }
         }
         Ok(Value::Object(fields))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_object_of_its_own_is_read_as_strictly_as_those_of_an_import() {
+        let read = |text: &[u8]| read_object(text).map_err(|error| error.to_string());
+        let sound =
+            read("\u{feff} {\"a\": 1.0, \"b\": [18446744073709551615]}\n".as_bytes()).unwrap();
+        assert_eq!(
+            serde_json::to_string(&sound).unwrap(),
+            r#"{"a":1.0,"b":[18446744073709551615]}"#
+        );
+        for (text, said) in [
+            (&br#"{"a":1,"a":2}"#[..], "\"a\" occurs twice"),
+            (br#"{"a":{"b":1,"b":1}}"#, "\"b\" occurs twice"),
+            (br#"{"a":18446744073709551616}"#, "18446744073709551616 cannot be kept"),
+            (br#"{"a":0.12345678901234567890123}"#, "cannot be kept"),
+            (b"{\"a\":\n1,}", "line 2, column 3"),
+            (b"{} {}", "line 1, column 4"),
+            (b"[1]", "no JSON object"),
+            (b"", "not valid JSON"),
+            (b"{\"a\":\"caf\xe9\"}", "not UTF-8 at line 1, byte 10"),
+        ] {
+            let error = read(text).unwrap_err();
+            assert!(error.contains(said), "{}: {error}", String::from_utf8_lossy(text));
+        }
     }
 }

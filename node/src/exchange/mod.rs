@@ -20,8 +20,11 @@ use std::ops::ControlFlow;
 use serde_json::{Map, Value};
 
 use tearline_crdt::bounds::RECORD_DEPTH_MAX;
+use tearline_crdt::record::edge;
 use tearline_crdt::record::kind::Kind;
+use tearline_crdt::record::validate::{self, validate};
 
+pub use json::read_object;
 pub use utf8::NotUtf8;
 
 /// An object that can become a record.
@@ -71,6 +74,9 @@ pub enum ReadError {
         /// What the parser says.
         what: String,
     },
+    /// It is JSON with something that cannot be kept.
+    #[error("{0}")]
+    Value(String),
     /// It is JSON, but of another shape.
     #[error("this is no {expected}: {hint}")]
     Shape {
@@ -144,8 +150,22 @@ fn unfit(object: &Map<String, Value>) -> Option<String> {
     }
     let bytes = serde_json::to_vec(object).map_or(usize::MAX, |text| text.len());
     (bytes > OBJECT_BYTES_MAX).then(|| {
-        format!("it has {bytes} bytes; the limit is {OBJECT_BYTES_MAX}: split it or attach a file")
+        format!(
+            "it has {bytes} bytes; the limit is {OBJECT_BYTES_MAX}: split it, or keep the rest where it is and \
+             refer to it"
+        )
     })
+}
+
+/// What keeps properties from being a record of ours: the same for what people write and for rows and
+/// features. STIX objects are kept as they come.
+#[must_use]
+pub fn faults(kind: Kind, fields: &Map<String, Value>) -> Vec<validate::Problem> {
+    let edges = fields.keys().filter(|name| edge::is_edge(name)).map(|name| validate::Problem {
+        path: name.clone(),
+        reason: "is no property to set: `tearline record release` writes it".into(),
+    });
+    edges.chain(validate(kind, fields)).collect()
 }
 
 fn depth(object: &Map<String, Value>) -> usize {

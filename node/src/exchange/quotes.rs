@@ -1,8 +1,9 @@
-//! Quotes of a table that do not close: the parser takes all that follows for one cell. This follows
-//! the bytes as the parser does (RFC 4180; a quote opens a cell only at its beginning, as in the csv
-//! crate), so as to say where the quote was opened.
+//! Where a table's rows begin, and quotes that do not close: of those the parser takes all that follows for
+//! one cell. This follows the bytes as the parser does (RFC 4180; a quote opens a cell only at its beginning,
+//! as in the csv crate), so as to say where the quote was opened, and lines as an editor counts them.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
 use std::io::{self, Read};
 
 /// Where a file is, as far as quotes go.
@@ -19,13 +20,17 @@ enum State {
     Shut(u64),
 }
 
-/// What is known of a file's quotes; shared with whoever parses it.
+/// What is known of a file's quotes and rows; shared with whoever parses it.
 #[derive(Debug, Default)]
 pub(super) struct Watch {
     state: Cell<State>,
     /// Lines that were begun.
     lines: Cell<u64>,
     ended: Cell<bool>,
+    /// Whether a row was begun and has not ended.
+    in_row: Cell<bool>,
+    /// The lines in which rows begin that the parser has not given out: those of one of its buffers.
+    rows: RefCell<VecDeque<u64>>,
 }
 
 impl Watch {
@@ -47,11 +52,22 @@ impl Watch {
         self.lines.get()
     }
 
+    /// In which line the next row begins of those that the parser gives out. To be asked once for each.
+    pub(super) fn next_row(&self) -> u64 {
+        self.rows.borrow_mut().pop_front().unwrap_or_else(|| self.lines())
+    }
+
     fn pass(&self, bytes: &[u8], delimiter: u8) {
         let (mut state, mut lines) = (self.state.get(), self.lines.get());
+        let (mut in_row, mut rows) = (self.in_row.get(), self.rows.borrow_mut());
         for byte in bytes {
             let line = lines + 1;
             lines += u64::from(*byte == b'\n');
+            let ends_row = matches!(byte, b'\n' | b'\r') && !matches!(state, State::Open(_));
+            if !in_row && !ends_row {
+                rows.push_back(line);
+            }
+            in_row = !ends_row;
             state = match (state, *byte) {
                 (State::Start, b'"') => State::Open(line),
                 (State::Shut(opened), b'"') => State::Open(opened),
@@ -64,6 +80,7 @@ impl Watch {
         }
         self.state.set(state);
         self.lines.set(lines);
+        self.in_row.set(in_row);
     }
 }
 
@@ -111,6 +128,14 @@ mod tests {
         }
     }
 
+    #[test]
+    fn rows_begin_where_an_editor_shows_them() {
+        for end in ["\n", "\r\n"] {
+            let text = ["a,b", "1,2", "", "\"c", "d\",e", "f,g"].join(end);
+            assert_eq!(*watch(&text).rows.borrow(), [1, 2, 4, 6], "{text:?}");
+        }
+    }
+
     proptest! {
         /// A closing quote and a further row are two rows for the parser if, and only if, a quote
         /// was open.
@@ -125,6 +150,7 @@ mod tests {
             };
             let mark = |text: &str| rows(&format!("{text}\nmark")).last().map(|row| row.len() == 1 && &row[0] == b"mark");
             prop_assert_eq!(watch(&text).open_at_end().is_none(), mark(&text) == Some(true));
+            prop_assert_eq!(watch(&text).rows.borrow().len(), rows(&text).len());
         }
     }
 }

@@ -26,14 +26,14 @@ pub fn read(reader: impl Read, sink: &mut Sink<'_>) -> Result<(), ReadError> {
         })
     };
     let outline = read_elements(reader, "objects", Positions::Nowhere, &mut each)?;
-    let is_bundle = outline.others.get("type").and_then(Value::as_str) == Some("bundle");
-    if outline.found || is_bundle {
+    if outline.found {
         if let Some(reason) = outline.fault {
             let _ = sink(Item::Bad(Problem { place: "beside the objects".into(), reason }));
         }
         return Ok(());
     }
-    if outline.others.contains_key("type") {
+    let is_bundle = outline.others.get("type").and_then(Value::as_str) == Some("bundle");
+    if outline.others.contains_key("type") && !is_bundle {
         let place = "the file's one object".to_owned();
         let _ = sink(match outline.whole() {
             Ok(value) => item(place, value),
@@ -42,7 +42,7 @@ pub fn read(reader: impl Read, sink: &mut Sink<'_>) -> Result<(), ReadError> {
         return Ok(());
     }
     Err(ReadError::Shape {
-        expected: "STIX bundle",
+        expected: "STIX bundle with objects",
         hint: "expected {\"type\": \"bundle\", \"objects\": [...]}, an array of objects, or one object",
     })
 }
@@ -427,6 +427,15 @@ mod tests {
         let deep = format!("{}1{}", "[".repeat(100_000), "]".repeat(100_000));
         let items = read_all(deep.as_bytes()).unwrap();
         assert!(matches!(items.as_slice(), [Item::Bad(_)]), "one element, which is no object");
+    }
+
+    #[test]
+    fn a_bundle_without_objects_is_none() {
+        for text in [r#"{"type":"bundle","id":"bundle--x"}"#, r#"{"id":"bundle--x"}"#] {
+            let said = read_all(text.as_bytes()).unwrap_err().to_string();
+            assert!(said.contains("no STIX bundle with objects"), "{said}");
+        }
+        assert!(read_all(bundle("").as_bytes()).unwrap().is_empty());
     }
 
     #[test]

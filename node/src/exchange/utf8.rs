@@ -5,8 +5,8 @@ use std::io::{self, Read};
 /// A byte that is of no UTF-8 text.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[error(
-    "not UTF-8 at line {line}, byte {byte} of it (0x{value:02x}); save the file as UTF-8 and import \
-     it again"
+    "not UTF-8 at line {line}, byte {byte} of it (0x{value:02x}); save the file as UTF-8 and try \
+     again"
 )]
 pub struct NotUtf8 {
     /// Line, from 1.

@@ -14,6 +14,9 @@ use super::text::{fold, words};
 
 /// Longest name of a type (STIX 2.1, section 3.1).
 const TYPE_BYTES_MAX: usize = 250;
+/// What can be asked for by `field:value`.
+const FIELDS: [&str; 9] =
+    ["kind", "class", "tlp", "label", "since", "until", "received-since", "received-until", "near"];
 /// Rows of a page, if the query does not say.
 const LIMIT_DEFAULT: usize = 50;
 
@@ -165,9 +168,13 @@ impl Query {
 
     fn add(&mut self, term: &str) -> Result<(), ParseQueryError> {
         let known_field = term.split_once(':').filter(|(field, value)| {
-            !value.is_empty()
-                && !value.starts_with("//")
-                && field.chars().all(|c| c.is_ascii_lowercase() || c == '-')
+            let like_a_field = field.chars().all(|c| c.is_ascii_lowercase() || c == '-');
+            // "armed:" is a word; a field without a value is a mistake.
+            if value.is_empty() {
+                FIELDS.contains(field)
+            } else {
+                like_a_field && !value.starts_with("//")
+            }
         });
         if let Some((field, value)) = known_field {
             return self.add_field(field, value);
@@ -199,6 +206,7 @@ impl Query {
                     .position(|name| value.eq_ignore_ascii_case(name));
                 self.tlps.insert(rank.ok_or_else(|| bad("tlp", "tlp:amber"))? as u8);
             }
+            "label" if value.is_empty() => return Err(bad("label", "label:PAP:GREEN")),
             "label" => self.label_parts.push(value.to_owned()),
             "since" => self.event_from = Some(time("since")?),
             "until" => self.event_to = Some(time("until")?),
@@ -300,7 +308,7 @@ fn near(value: &str) -> Option<(f64, f64, f64)> {
     let mut parts =
         value.strip_suffix("km")?.split(',').map(|part| part.trim().parse::<f64>().ok());
     let (latitude, longitude, km) = (parts.next()??, parts.next()??, parts.next()??);
-    let valid = latitude.abs() <= 90.0 && longitude.abs() <= 180.0 && km >= 0.0;
+    let valid = latitude.abs() <= 90.0 && longitude.abs() <= 180.0 && km >= 0.0 && km.is_finite();
     (valid && parts.next().is_none()).then_some((latitude, longitude, km))
 }
 
@@ -332,6 +340,19 @@ mod tests {
         ));
         assert!(matches!(Query::parse("a \"b"), Err(ParseQueryError::Quote(2))));
         assert!(Query::parse("https://example.org/x").unwrap().words.len() == 1);
+        assert_eq!(Query::parse("armed: Near:").unwrap().words, ["armed:", "near:"]);
+    }
+
+    #[test]
+    fn a_field_without_a_sensible_value_is_a_mistake() {
+        let terms = FIELDS.map(|field| format!("{field}:"));
+        let near =
+            ["0,0,infkm", "0,0,nankm", "0,0,-1km", "91,0,1km", "nan,0,1km", "0,0", "0,0,1km,2"];
+        for term in terms.into_iter().chain(near.map(|value| format!("near:{value}"))) {
+            let refused = Query::parse(&term);
+            assert!(matches!(refused, Err(ParseQueryError::Value { .. })), "{term}: {refused:?}");
+        }
+        assert_eq!(Query::parse("near:0,0,20000km").unwrap().near, Some((0.0, 0.0, 20_000.0)));
     }
 
     #[test]

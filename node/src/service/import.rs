@@ -10,9 +10,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use tearline_crdt::document::{Patch, Segment};
-use tearline_crdt::id::{Class, CompartmentId};
-use tearline_crdt::record::edge;
+use tearline_crdt::id::{Class, CompartmentId, RecordId};
 use tearline_crdt::record::label::Label;
 use tearline_crdt::record::shelf::{Detail, Draft};
 use tearline_crdt::time::WallTime;
@@ -20,6 +18,7 @@ use tearline_mesh::replica::Ticket;
 
 use super::core::{Core, CoreHandle, Pending};
 use super::json;
+use super::merge::{Merge, merge};
 use super::names::{class, label};
 use super::overview::store_failure;
 use crate::control::{self, Format, Progress, Report, reply};
@@ -37,6 +36,8 @@ const FILE_BYTES_PER_ACT: u64 = 256 * 1024;
 const MAPPING_BYTES_MAX: usize = 64 * 1024;
 /// Problems that an import reports in full; the rest are counted.
 const PROBLEMS_MAX: usize = 100;
+/// Records that an import names because edits of them were kept; all are counted.
+const KEPT_MAX: usize = 1_000;
 
 /// What one import has come to.
 #[derive(Default)]
@@ -58,12 +59,8 @@ struct Read {
 }
 
 impl Read {
-    fn refused(self, failure: &Failure) -> reply::Problem {
-        reply::Problem {
-            file: self.file.as_ref().into(),
-            place: self.place,
-            reason: failure.what.clone(),
-        }
+    fn refused(self, reason: String) -> reply::Problem {
+        reply::Problem { file: self.file.as_ref().into(), place: self.place, reason }
     }
 }
 
@@ -75,8 +72,8 @@ enum Broken {
     Import(Failure),
 }
 
-/// Reads files and writes a record for each good object. A file that breaks off is a problem among
-/// the others, unless nothing at all was read.
+/// Reads files and writes a record for each good object. A file that is missing or breaks off is a problem
+/// among the others, unless that is all there is.
 pub(super) fn import(
     core: &CoreHandle,
     import: &control::Import,
@@ -133,7 +130,11 @@ pub(super) fn import(
         });
     }
     match unread {
-        Some(failure) if tally.report.read == 0 => Err(failure),
+        Some(failure)
+            if tally.report.read == 0 && tally.report.broken_files == import.files.len() as u64 =>
+        {
+            Err(failure)
+        }
         _ => json(&tally.report),
     }
 }
@@ -285,6 +286,9 @@ impl Tally {
         self.report.created += written.created;
         self.report.updated += written.updated;
         self.report.unchanged += written.unchanged;
+        self.report.kept += written.kept.len() as u64;
+        let room = KEPT_MAX.saturating_sub(self.report.kept_edits.len());
+        self.report.kept_edits.extend(written.kept.into_iter().take(room));
         written.rejected.into_iter().for_each(|problem| self.reject(problem));
         self.last = written.ticket.or(self.last);
         Ok(())
@@ -304,8 +308,16 @@ struct Imported {
     created: u64,
     updated: u64,
     unchanged: u64,
+    kept: Vec<reply::KeptEdit>,
     rejected: Vec<reply::Problem>,
     ticket: Option<Ticket>,
+}
+
+/// A record that an object became before.
+struct Known {
+    detail: Detail,
+    /// What the last import of it said, property by property.
+    brought: Map<String, Value>,
 }
 
 impl Core {
@@ -331,13 +343,13 @@ impl Core {
             let known = match self.known(id, name.as_deref()) {
                 // What is here cannot be read: whether it is equal nobody can say.
                 Err(failure) if failure.kind == Kind::Integrity => {
-                    done.rejected.push(one.refused(&failure));
+                    done.rejected.push(one.refused(failure.what));
                     continue;
                 }
                 known => known?,
             };
             match known {
-                Some(known) if is_older(fields, &known.fields) => done.unchanged += 1,
+                Some(known) if is_older(fields, &known.brought) => done.unchanged += 1,
                 Some(known) => self.import_again(id, class, &known, one, &mut done)?,
                 None => {
                     fresh_names.extend(name);
@@ -349,41 +361,75 @@ impl Core {
         Ok(done)
     }
 
-    /// Changes a record to what an object says now, and makes its label as strict as the object's.
+    /// Takes into a record what an object says otherwise than the last import of it did, and makes the label
+    /// as strict as the object's.
     fn import_again(
         &mut self,
         id: CompartmentId,
         class: Class,
-        known: &Detail,
+        known: &Known,
         again: Read,
         done: &mut Imported,
     ) -> Result<(), Failure> {
         let Draft::New { fields, .. } = &again.draft else { return Ok(()) };
-        let (record, patch) = (known.record, difference(&known.fields, fields));
-        let stricter = again.named.as_ref().filter(|named| !known.label.is_at_least(named));
-        // The label first: nothing is shown under one that is too weak.
-        let label = stricter.map(|named| {
-            let label = known.label.join(named);
-            Draft::Label { record, label, cites: Vec::new() }
-        });
-        let edit = (!patch.is_empty()).then_some(Draft::Edit { record, patch });
-        let drafts: Vec<Draft> = label.into_iter().chain(edit).collect();
-        if drafts.is_empty() {
+        let Known { detail, brought } = known;
+        let (record, hidden) = (detail.record, detail.state.hides());
+        let Merge { patch, news, kept } = merge(brought, &detail.fields, fields);
+        if !kept.is_empty() && !hidden {
+            done.kept.push(reply::KeptEdit { record: record.to_string(), fields: kept });
+        }
+        let stricter = again.named.as_ref().filter(|named| !detail.label.is_at_least(named));
+        let stricter = stricter.map(|named| detail.label.join(named));
+        if news.is_empty() && stricter.is_none() {
             done.unchanged += 1;
             return Ok(());
         }
-        for draft in drafts {
-            match self.write(id, class, vec![draft]) {
-                Ok(act) => done.ticket = Some(act.ticket),
-                Err(failure) if matches!(failure.kind, Kind::Denied | Kind::Usage) => {
-                    done.rejected.push(again.refused(&failure));
-                    return Ok(());
-                }
-                Err(failure) => return Err(failure),
+        // The label first: nothing is shown under one that is too weak.
+        if let Some(label) = stricter.clone() {
+            let draft = Draft::Label { record, label, cites: Vec::new() };
+            if let Some(reason) = self.import_one(id, class, draft, done)? {
+                done.rejected.push(again.refused(reason));
+                return Ok(());
             }
         }
-        done.updated += 1;
+        let refusal = if news.is_empty() {
+            None
+        } else if hidden {
+            Some(hidden_record(detail.record, self.erasure_due(detail), &news))
+        } else {
+            self.import_one(id, class, Draft::Bring { record, patch }, done)?
+        };
+        done.updated += u64::from(refusal.is_none() || stricter.is_some());
+        if let Some(reason) = refusal {
+            let reason = match stricter {
+                Some(label) => {
+                    format!("its label is {label} now; what else is new was refused: {reason}")
+                }
+                None => reason,
+            };
+            done.rejected.push(again.refused(reason));
+        }
         Ok(())
+    }
+
+    /// Writes a draft; or says why it is refused.
+    fn import_one(
+        &mut self,
+        id: CompartmentId,
+        class: Class,
+        draft: Draft,
+        done: &mut Imported,
+    ) -> Result<Option<String>, Failure> {
+        match self.write(id, class, vec![draft]) {
+            Ok(act) => {
+                done.ticket = Some(act.ticket);
+                Ok(None)
+            }
+            Err(failure) if matches!(failure.kind, Kind::Denied | Kind::Usage) => {
+                Ok(Some(failure.what))
+            }
+            Err(failure) => Err(failure),
+        }
     }
 
     /// Writes new records together; where one is refused, it is left out and named.
@@ -409,7 +455,7 @@ impl Core {
                 }
             }
             Err(failure) if failure.kind == Kind::Usage => {
-                done.rejected.extend(read.pop().map(|one| one.refused(&failure)));
+                done.rejected.extend(read.pop().map(|one| one.refused(failure.what)));
             }
             Err(failure) => return Err(failure),
         }
@@ -418,40 +464,45 @@ impl Core {
 
     /// Our agency's record of a compartment that an object with this external id became before. What
     /// others call their records is their affair: it neither keeps ours out nor changes theirs.
-    fn known(&mut self, id: CompartmentId, name: Option<&str>) -> Result<Option<Detail>, Failure> {
+    fn known(&mut self, id: CompartmentId, name: Option<&str>) -> Result<Option<Known>, Failure> {
         let own = self.agency_of(&self.replica.device());
         let (Some(name), Some(own)) = (name, own) else { return Ok(None) };
         let found = crate::index::external(self.replica.store(), &id, own, name);
         let Some(record) = found.map_err(|error| store_failure(&error))? else { return Ok(None) };
-        match self.visible(record) {
-            Ok(detail) => Ok(Some(detail).filter(|detail| detail.origin == own)),
-            Err(failure) if failure.kind == Kind::NotFound => Ok(None),
-            Err(failure) => Err(failure),
-        }
+        let detail = match self.visible(record) {
+            Ok(detail) if detail.origin == own => detail,
+            Ok(_) => return Ok(None),
+            Err(failure) if failure.kind == Kind::NotFound => return Ok(None),
+            Err(failure) => return Err(failure),
+        };
+        let brought = self.replica.records(|reader| reader.brought(record, own));
+        let brought = brought.map_err(|error| self.met(&error))?;
+        Ok(Some(Known { detail, brought }))
     }
 }
 
-/// Whether an object is an earlier version than what is here, as STIX versions objects.
-fn is_older(object: &Map<String, Value>, here: &Map<String, Value>) -> bool {
+/// Whether an object is an earlier version than what was brought last, as STIX versions objects.
+fn is_older(object: &Map<String, Value>, brought: &Map<String, Value>) -> bool {
     let version = |fields: &Map<String, Value>| {
         fields.get("modified").and_then(Value::as_str).and_then(WallTime::parse)
     };
-    matches!((version(object), version(here)), (Some(theirs), Some(ours)) if theirs < ours)
+    matches!((version(object), version(brought)), (Some(theirs), Some(ours)) if theirs < ours)
 }
 
-/// The patch that makes one object of another, property by property.
-fn difference(before: &Map<String, Value>, after: &Map<String, Value>) -> Patch {
-    let mut patch = Patch::default();
-    for (name, value) in after {
-        if before.get(name) != Some(value) {
-            patch.set(vec![Segment::Name(name.clone())], value.clone());
-        }
+/// Why what is new in an object is not taken into a record whose content is hidden, and what to do.
+fn hidden_record(record: RecordId, due: Option<WallTime>, news: &[String]) -> String {
+    let news = news.join(", ");
+    match due {
+        Some(due) => format!(
+            "its record {record} is erased, and destroyed from {due} on: what the file says otherwise now ({news}) \
+             is not taken"
+        ),
+        None => format!(
+            "its record {record} is restricted, and the file says otherwise now: {news}; end the restriction \
+             (`tearline why {record}` names the statement, `tearline record lift STATEMENT` ends it) and import \
+             the file again"
+        ),
     }
-    // A file knows nothing of releases.
-    for name in before.keys().filter(|name| !after.contains_key(*name) && !edge::is_edge(name)) {
-        patch.unset(vec![Segment::Name(name.clone())]);
-    }
-    patch
 }
 
 fn format_of(path: &Path) -> Format {

@@ -8,6 +8,7 @@ mod explain;
 mod export;
 mod find;
 mod import;
+mod merge;
 mod names;
 mod overview;
 mod passes;

@@ -139,7 +139,7 @@ impl Core {
         };
         match kind {
             EntryKind::GENESIS => "a new record",
-            EntryKind::CHANGE | EntryKind::REAUTHOR => "a change",
+            EntryKind::CHANGE | EntryKind::REAUTHOR | EntryKind::BROUGHT => "a change",
             EntryKind::LABEL => "a label",
             EntryKind::REBASE => "a rebase",
             _ => "an entry",

@@ -398,6 +398,7 @@ fn what(entry: &EntryView) -> &'static str {
         EntryKind::LABEL => "label",
         EntryKind::REBASE => "rebase",
         EntryKind::REAUTHOR => "reauthor",
+        EntryKind::BROUGHT => "brought",
         _ => "unknown",
     }
 }
@@ -541,10 +542,15 @@ pub(super) fn act_failure(error: ActError) -> Failure {
         ActError::Draft { error: DraftError::NoRecord, .. } => {
             Failure::new(Kind::NotFound, DraftError::NoRecord.to_string())
         }
-        ActError::Draft {
-            error: error @ (DraftError::NotWriter | DraftError::OtherCompartment),
-            ..
-        } => Failure::denied(error.to_string()),
+        ActError::Draft { error: error @ DraftError::NotWriter, .. } => {
+            Failure::denied(error.to_string()).hint(
+                "a note about it: `tearline record new --kind note --set object_refs=RECORD --set content=TEXT`, \
+                 with the compartment that it is in",
+            )
+        }
+        ActError::Draft { error: error @ DraftError::OtherCompartment, .. } => {
+            Failure::denied(error.to_string())
+        }
         ActError::Draft { error: DraftError::Store(error), .. } => store_failure(&error),
         ActError::NoKeys => Failure::new(Kind::Waits, error.to_string())
             .hint("they come with the next contact to a desk of this agency or to the opener"),

@@ -234,7 +234,7 @@ fn is_of(record: RecordId, log: &LogId, header: &SealedHeader, box_hash: Option<
         EntryKind::GENESIS => {
             box_hash.is_some_and(|hash| record_id(&log.digest(), &hash) == record)
         }
-        EntryKind::CHANGE | EntryKind::REAUTHOR | EntryKind::LABEL => true,
+        EntryKind::CHANGE | EntryKind::REAUTHOR | EntryKind::LABEL | EntryKind::BROUGHT => true,
         _ => false,
     }
 }

@@ -43,6 +43,13 @@ pub enum Draft {
         /// What changes.
         patch: Patch,
     },
+    /// The same, where the record's source says so: an import.
+    Bring {
+        /// The record.
+        record: RecordId,
+        /// What the source says now.
+        patch: Patch,
+    },
     /// A further restriction, or, with citations, a release.
     Label {
         /// The record.
@@ -73,7 +80,9 @@ pub enum DraftError {
     #[error("the record is in another compartment")]
     OtherCompartment,
     /// Only the originating agency's devices may do this.
-    #[error("only the originating agency may do this; attach a note instead")]
+    #[error(
+        "only the originating agency may do this; others write a record of their own that refers to it"
+    )]
     NotWriter,
     /// It builds on an entry of another class, for which a flash would wait.
     #[error("a flash builds on flashes alone; write a new record that links this one")]
@@ -162,12 +171,12 @@ impl Shelf {
                         .map_err(at)?;
                 }
                 Draft::Edit { record, patch } => {
-                    self.check_once(&mut edited, record).map_err(at)?;
-                    let thread = self.thread(writing, record).map_err(at)?;
-                    writing.prepare_rebase(thread, record, &mut prepared).map_err(at)?;
-                    writing
-                        .prepare_edit(&digest, thread, record, &patch, &mut prepared)
-                        .map_err(at)?;
+                    let change = (EntryKind::CHANGE, record, patch);
+                    self.prepare_change(writing, &mut edited, change, &mut prepared).map_err(at)?;
+                }
+                Draft::Bring { record, patch } => {
+                    let change = (EntryKind::BROUGHT, record, patch);
+                    self.prepare_change(writing, &mut edited, change, &mut prepared).map_err(at)?;
                 }
                 Draft::Label { record, label, cites } => {
                     self.check_once(&mut edited, record).map_err(at)?;
@@ -185,6 +194,20 @@ impl Shelf {
             }
         }
         Ok(prepared)
+    }
+
+    fn prepare_change(
+        &mut self,
+        writing: &mut Writing<'_>,
+        edited: &mut Vec<RecordId>,
+        (kind, record, patch): (EntryKind, RecordId, Patch),
+        prepared: &mut Prepared,
+    ) -> Result<(), DraftError> {
+        self.check_once(edited, record)?;
+        let digest = writing.cipher.log().digest();
+        let thread = self.thread(writing, record)?;
+        writing.prepare_rebase(thread, record, prepared)?;
+        writing.prepare_edit(&digest, thread, (kind, record, &patch), prepared)
     }
 
     /// Two changes of one record in one act would have to build on each other before either is in
@@ -231,7 +254,7 @@ impl Writing<'_> {
             let (header, payload) = if n == 0 {
                 (genesis, Genesis { kind, writers, label: label.clone(), change }.encode())
             } else {
-                let (kind, own_deps) = (EntryKind::CHANGE, vec![seq - 1]);
+                let (kind, own_deps) = (EntryKind::BROUGHT, vec![seq - 1]);
                 let box_seq = Some(first);
                 (SealedHeader { kind, box_seq, own_deps, ..genesis }, encode_change(&change))
             };
@@ -245,15 +268,14 @@ impl Writing<'_> {
         &mut self,
         digest: &[u8; 32],
         thread: &Thread,
-        record: RecordId,
-        patch: &Patch,
+        (kind, record, patch): (EntryKind, RecordId, &Patch),
         prepared: &mut Prepared,
     ) -> Result<(), DraftError> {
         let seq = self.next_seq + prepared.entries.len() as u64;
         if thread.is_full() {
             return Err(EditError::Full.into());
         }
-        let mut header = self.header_on(EntryKind::CHANGE, true, thread, record, thread.heads())?;
+        let mut header = self.header_on(kind, true, thread, record, thread.heads())?;
         let actor = document::actor(digest, &record, header.run);
         let actor_seq = thread.next_seq(self.log_no(), header.run);
         let time = change_time(header.wall);

@@ -109,6 +109,20 @@ impl<'a> Reader<'a> {
         Ok(detail(thread, &listing, standings))
     }
 
+    /// What an agency's devices *brought* last, property by property: what a record's genesis and the entries
+    /// of kind [`EntryKind::BROUGHT`] of them that count say, whatever was edited since. Known also of a
+    /// record whose content is hidden: nothing of it may be shown.
+    pub fn brought(
+        &mut self,
+        record: RecordId,
+        by: AgencyNo,
+    ) -> Result<Map<String, Value>, StoreError> {
+        let standings = self.standings;
+        let Some(thread) = self.thread(record)? else { return Ok(Map::new()) };
+        let of = |log: &LogId| standings.agency(&log.compartment, &log.device) == Some(by);
+        Ok(thread.brought(&of))
+    }
+
     /// A record as it would be if quarantined entries of it counted: what somebody decides on who may
     /// adopt them. `None` where even then there is none that can be read. Nothing may be built from
     /// the answer: what it says does not count.

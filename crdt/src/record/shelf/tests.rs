@@ -116,6 +116,36 @@ fn concurrent_edits_are_kept_side_by_side_and_one_that_knows_both_settles_them()
     assert_eq!(only(&settled).entries.len(), 4);
 }
 
+/// What was brought is told from what was edited, by the order of the changes and not by clocks; what
+/// another agency says was brought is its affair.
+#[test]
+fn what_was_brought_last_stays_known_whatever_is_edited() {
+    let edit = |n| Act::Edit { record: 0, change: Change::Set(0, n) };
+    let bring = |n| Act::Bring { record: 0, change: Change::Set(0, n) };
+    let unset = Act::Bring { record: 0, change: Change::Unset(0) };
+    let mut history = vec![step(0, Class::Routine, false, vec![Act::New(Kind::Case, 1)])];
+    for (device, slow, act, field0, brought) in [
+        (2, 0, edit(1), Some("text 1"), Some("first")),
+        (2, 0, bring(2), Some("text 2"), Some("text 2")),
+        (0, 0, edit(3), Some("text 3"), Some("text 2")),
+        // Its clock is far behind, and it builds on all of that.
+        (0, 50, bring(4), Some("text 4"), Some("text 4")),
+        (1, 0, bring(5), Some("text 5"), Some("text 4")),
+        (2, 0, unset, None, None),
+        (0, 0, edit(6), Some("text 6"), None),
+    ] {
+        history.push(Step { slow, ..step(device, Class::Routine, false, vec![act]) });
+        let turns = [one_by_one(&[0, 1, 2]), one_by_one(&[2, 1, 0]), vec![]];
+        let picture = outcome(&history, &turns, Planted::Nothing).unwrap();
+        let said = only(&picture);
+        let fields: serde_json::Value = serde_json::from_str(said.fields()).unwrap();
+        let shown =
+            (fields["field0"].as_str(), said.brought.get("field0").and_then(|v| v.as_str()));
+        assert_eq!(shown, (field0, brought), "after {} entries", history.len());
+        assert_eq!(said.brought["map"], serde_json::json!({ "field0": 0.5 }));
+    }
+}
+
 /// An author's clock may go back; his entries of a record do not.
 #[test]
 fn what_an_author_builds_on_his_own_is_not_earlier() {
@@ -264,7 +294,7 @@ fn a_peer_with_a_planted_fault_is_told_apart() {
 #[test]
 fn drawn_histories_hold_all_that_can_befall_a_record() {
     let mut seen = std::collections::BTreeMap::<String, usize>::new();
-    for (history, _, last) in samples(240) {
+    for (history, _, last) in samples(400) {
         let mut note = |what: String| *seen.entry(what).or_default() += 1;
         let picture = outcome_after(&history, &[], &last, Planted::Nothing).unwrap();
         for (said, row) in picture.records.values() {
@@ -302,7 +332,10 @@ fn drawn_histories_hold_all_that_can_befall_a_record() {
         "EntryKind(3) Void(Writer)",
         "EntryKind(2) Replaced",
         "EntryKind(5) Materialised",
-        "EntryKind(7) Unknown",
+        "EntryKind(7) Materialised",
+        "EntryKind(7) Waiting",
+        "EntryKind(7) Void(Writer)",
+        "EntryKind(8) Unknown",
     ] {
         assert!(seen.contains_key(what), "no {what} in {seen:#?}");
     }

@@ -25,6 +25,7 @@
 //! so there is one, and nothing that others built on is lost.
 
 mod author;
+mod brought;
 mod stuck;
 mod verdict;
 mod waiting;
@@ -496,7 +497,9 @@ impl Thread {
                 Ok(Ok(judged)) => Ok(Some(judged)),
                 Err(fault) => Err(fault),
             },
-            EntryKind::CHANGE => self.judge_change(opened, payload, standings).map(Some),
+            EntryKind::CHANGE | EntryKind::BROUGHT => {
+                self.judge_change(opened, payload, standings).map(Some)
+            }
             EntryKind::REAUTHOR => self.judge_reauthor(opened, payload, standings),
             EntryKind::LABEL => self.judge_label(opened, payload, standings).map(|()| None),
             EntryKind::REBASE => rebase::decode(payload, opened.log.compartment, self.record)
@@ -761,7 +764,10 @@ impl Summary {
 /// Whether an entry has a place in the line of its log and run: changes do, and what begins with
 /// one.
 const fn has_line(opened: &Opened) -> bool {
-    matches!(opened.header.kind, EntryKind::GENESIS | EntryKind::CHANGE | EntryKind::REAUTHOR)
+    matches!(
+        opened.header.kind,
+        EntryKind::GENESIS | EntryKind::CHANGE | EntryKind::REAUTHOR | EntryKind::BROUGHT
+    )
 }
 
 /// Whether a label statement only adds a restriction.

@@ -44,6 +44,11 @@ pub(super) enum Act {
         record: u16,
         change: Change,
     },
+    /// What a source says of the record.
+    Bring {
+        record: u16,
+        change: Change,
+    },
     /// A change by one who takes all devices for his agency's.
     Intrude {
         record: u16,
@@ -189,13 +194,14 @@ fn acts() -> impl Strategy<Value = Act> {
     prop_oneof![
         2 => (kind, 0u8..4).prop_map(|(kind, n)| Act::New(kind, n)),
         10 => (0u16..3, changes()).prop_map(|(record, change)| Act::Edit { record, change }),
+        3 => (0u16..3, changes()).prop_map(|(record, change)| Act::Bring { record, change }),
         1 => (0u16..4, changes()).prop_map(|(record, change)| Act::Intrude { record, change }),
         2 => (0u16..4, 0u8..6).prop_map(|(record, label)| Act::Label { record, label }),
         1 => (0u16..4, 0u8..6, any::<u8>())
             .prop_map(|(record, label, cites)| Act::Release { record, label, cites }),
         1 => (0u16..4).prop_map(|record| Act::Comment { record }),
         4 => (0u16..3).prop_map(|record| Act::Reauthor { record }),
-        2 => (0u16..3, 0u8..8, any::<Option<u8>>(), 0u8..6)
+        3 => (0u16..3, 0u8..9, any::<Option<u8>>(), 0u8..6)
             .prop_map(|(record, kind, on, label)| Act::Forge { record, kind, on, label }),
     ]
 }
@@ -590,6 +596,9 @@ impl Device {
             Act::Edit { record, change } | Act::Intrude { record, change } => {
                 Draft::Edit { record: *pick(records, *record)?, patch: change.patch() }
             }
+            Act::Bring { record, change } => {
+                Draft::Bring { record: *pick(records, *record)?, patch: change.patch() }
+            }
             Act::Label { record, label: n } => {
                 Draft::Label { record: *pick(records, *record)?, label: label(*n), cites: vec![] }
             }
@@ -653,7 +662,9 @@ impl Device {
         let cites = on.filter(|_| n % 2 == 0).into_iter().collect();
         let payload = match header.kind {
             EntryKind::REAUTHOR if n % 2 == 0 => encode_change(&Carried::Plain(&[])),
-            EntryKind::CHANGE if n % 2 == 0 => encode_change(&Carried::Stripped(vec![n].into())),
+            EntryKind::CHANGE | EntryKind::BROUGHT if n % 2 == 0 => {
+                encode_change(&Carried::Stripped(vec![n].into()))
+            }
             _ => LabelStatement { label: label(n), cites }.encode(),
         };
         let sealed = cipher.seal_header(seq, &header);

@@ -357,6 +357,12 @@ impl Peer {
         reader.as_if(record, counts).unwrap()
     }
 
+    /// What an agency's devices brought last.
+    pub(super) fn brought(&mut self, record: RecordId, by: AgencyNo) -> Map<String, Value> {
+        let mut reader = self.shelf.reader(&self.store, &self.logbook, &self.keys, &self.roll);
+        reader.brought(record, by).unwrap()
+    }
+
     /// A record's thread.
     pub(super) fn thread(&mut self, record: RecordId) -> &Thread {
         let mut reader = self.shelf.reader(&self.store, &self.logbook, &self.keys, &self.roll);
@@ -379,7 +385,8 @@ impl Peer {
         while self.judge_later() {}
         let mut records = BTreeMap::new();
         for record in self.records() {
-            let said = self.show(record).map(|detail| Said::of(&detail));
+            let said = self.show(record);
+            let said = said.map(|detail| Said::of(&detail, self.brought(record, detail.origin)));
             let row = self.shown.0.get(&record).cloned();
             let current = version(&self.store, &record).unwrap();
             let row = row.filter(|row| current == Some(row.version));
@@ -497,6 +504,8 @@ type Judgement = (EntryId, EntryKind, Vec<String>, Verdict);
 pub(super) struct Said {
     of: About,
     pub(super) conflicts: Conflicts,
+    /// What devices of its agency brought last.
+    pub(super) brought: Map<String, Value>,
     pub(super) entries: BTreeMap<(LogId, u64), Judgement>,
 }
 
@@ -506,7 +515,7 @@ impl Said {
         &self.of.fields
     }
 
-    fn of(detail: &Detail) -> Self {
+    fn of(detail: &Detail, brought: Map<String, Value>) -> Self {
         let of = About {
             kind: detail.kind,
             origin: detail.origin,
@@ -520,7 +529,7 @@ impl Said {
             ((entry.log, entry.seq), what)
         };
         let entries = detail.entries.iter().map(entry).collect();
-        Self { of, conflicts: detail.conflicts.clone(), entries }
+        Self { of, conflicts: detail.conflicts.clone(), brought, entries }
     }
 }
 

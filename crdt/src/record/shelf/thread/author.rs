@@ -73,7 +73,7 @@ impl Thread {
     }
 
     /// Whether it is a change that the document is to hold.
-    fn is_materialised(&self, slot: &Slot) -> bool {
+    pub(super) fn is_materialised(&self, slot: &Slot) -> bool {
         slot.change.is_some() && !self.superseded.contains(&slot.opened.place)
     }
 
