@@ -46,7 +46,10 @@ Example:
   tearline import seen.csv --map seen.toml --compartment 3f9a12bc
   generate | tearline import - --format stix --compartment 3f9a12bc
 
-Exit code 7: imported, but for rows that are no records or files that break off; they are listed.")]
+What was edited here since the last import of an object stays, until the file says something new.
+
+Exit code 7: imported, but for rows that are no records or files that are missing or break off; they
+are listed.")]
 pub(super) struct Import {
     /// The files; - reads stdin
     #[arg(required = true, value_name = "FILE")]
