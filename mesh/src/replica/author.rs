@@ -12,12 +12,13 @@ use tearline_crdt::entry::NO_EPOCH;
 use tearline_crdt::entry::run::{NewEntry, WriteFault, write_segment};
 use tearline_crdt::entry::sealed::LogCipher;
 use tearline_crdt::id::{AgencyNo, Class, CoalitionId, CompartmentId, LogId};
-use tearline_crdt::record::shelf::{Draft, DraftError, Written};
+use tearline_crdt::record::shelf::{Begun, Draft, DraftError, Written};
 use tearline_crdt::statement::{DeskCertificate, Opening, Right, Statement};
 use tearline_crdt::store::{Batch, Store, StoreError};
 use tearline_crdt::time::Now;
 
 use super::area::{Body, coalition_body};
+use super::ingest::Origin;
 use super::{NotTaken, Replica, Room};
 
 /// Names a local act until it is durable.
@@ -166,19 +167,20 @@ impl<S: Store> Replica<S> {
             })
             .collect();
         let log = self.own_log(id, Class::Authority);
-        let ticket = self.append_beside(now, log, &entries, beside)?;
+        let ticket = self.append_beside(now, log, &entries, &Begun::default(), beside)?;
         self.settle_outputs()?;
         Ok(ticket)
     }
 
-    /// Appends entries to one of this device's logs.
+    /// Appends entries to one of this device's logs, in which these records begin.
     pub(super) fn append_own(
         &mut self,
         now: Now,
         log: LogId,
         entries: &[NewEntry],
+        begun: &Begun,
     ) -> Result<Ticket, ActError> {
-        self.append_beside(now, log, entries, Batch::default())
+        self.append_beside(now, log, entries, begun, Batch::default())
     }
 
     fn append_beside(
@@ -186,6 +188,7 @@ impl<S: Store> Replica<S> {
         now: Now,
         log: LogId,
         entries: &[NewEntry],
+        begun: &Begun,
         mut beside: Batch,
     ) -> Result<Ticket, ActError> {
         self.needs(Room::Statements)?;
@@ -201,7 +204,8 @@ impl<S: Store> Replica<S> {
             let head = self.logbook.head(&log);
             let run = write_segment(&log, &head, self.keys.signer(), run)?;
             let ticket = rest.is_empty().then_some(ticket);
-            self.take(now, &run, None, ticket, std::mem::take(&mut beside))??;
+            let origin = Origin::Own { ticket, begun };
+            self.take(now, &run, origin, std::mem::take(&mut beside))??;
         }
         self.conclude(now)?;
         Ok(ticket)
@@ -337,7 +341,7 @@ impl<S: Store> Replica<S> {
             return Err(ActError::Closed);
         }
         let epoch = self.epoch_to_write(now, id)?;
-        let builds_on = |draft: &Draft| !matches!(draft, Draft::New { .. });
+        let builds_on = |draft: &Draft| !matches!(draft, Draft::New { .. } | Draft::Begun(_));
         let closed = match self.compartment(id).filter(|_| drafts.iter().any(builds_on)) {
             Some(compartment) => compartment.closed_beside(&epoch),
             None => BTreeSet::new(),
@@ -362,7 +366,7 @@ impl<S: Store> Replica<S> {
             .shelf
             .prepare(&mut desk, drafts)
             .map_err(|(index, error)| ActError::Draft { index, error })?;
-        let ticket = self.append_own(now, log, &prepared.entries)?;
+        let ticket = self.append_own(now, log, &prepared.entries, &prepared.begun)?;
         if prepared.entries.is_empty() {
             self.outputs.push_back(super::Output::Event(super::Event::Durable(ticket)));
         }

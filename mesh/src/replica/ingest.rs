@@ -10,6 +10,7 @@ use tearline_crdt::codec::Reader;
 use tearline_crdt::entry::run::{Head, RunFault, ShortEntry, UnverifiedRun, VerifiedRun};
 use tearline_crdt::frontier::{LogKey, NodeHash};
 use tearline_crdt::id::{Class, CoalitionId, CompartmentId, DeviceId, Incarnation, LogId};
+use tearline_crdt::record::shelf::Begun;
 use tearline_crdt::statement::Statement;
 use tearline_crdt::store::{Batch, Store, StoreError};
 use tearline_crdt::time::Now;
@@ -47,6 +48,20 @@ pub(super) struct Arrival {
     pub(super) to: Head,
     pub(super) source: Option<Link>,
     pub(super) ticket: Option<Ticket>,
+}
+
+/// Who brought a run.
+#[derive(Debug)]
+pub(super) enum Origin<'a> {
+    /// A peer.
+    Peer(Link),
+    /// This device wrote it.
+    Own {
+        /// What becomes durable with it.
+        ticket: Option<Ticket>,
+        /// The records that begin in it.
+        begun: &'a Begun,
+    },
 }
 
 /// Why a verified run was not stored. Nothing was written.
@@ -151,7 +166,7 @@ impl<S: Store> Replica<S> {
         if let Some(session) = self.sessions.get_mut(&link) {
             session.refused.remove(id, run.key);
         }
-        if self.take(now, &verified, Some(link), None, Batch::default())?.is_err() {
+        if self.take(now, &verified, Origin::Peer(link), Batch::default())?.is_err() {
             // It is sound: that there is no room here is nobody's fault.
             return Ok(self.refuse(link, tag, id, &run, run.count));
         }
@@ -225,10 +240,13 @@ impl<S: Store> Replica<S> {
         &mut self,
         now: Now,
         run: &VerifiedRun,
-        source: Option<Link>,
-        ticket: Option<Ticket>,
+        origin: Origin<'_>,
         mut batch: Batch,
     ) -> Result<Result<(), NotTaken>, StoreError> {
+        let (source, ticket, begun) = match origin {
+            Origin::Peer(link) => (Some(link), None, &Begun::default()),
+            Origin::Own { ticket, begun } => (None, ticket, begun),
+        };
         let log = *run.log();
         let standings =
             super::Standings { areas: &self.areas, own: self.keys.id(), now: self.reckoning.now() };
@@ -271,7 +289,7 @@ impl<S: Store> Replica<S> {
             }
         } else {
             self.note_written(&mut batch, run);
-            self.at_desk(now, |shelf, desk| shelf.take(desk, &mut batch, no, run))?;
+            self.at_desk(now, |shelf, desk| shelf.take_own(desk, &mut batch, (no, run), begun))?;
         }
         self.apply(batch)?;
         if run.from().next == 0 {

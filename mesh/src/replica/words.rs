@@ -22,7 +22,7 @@ use tearline_crdt::entry::run::VerifiedRun;
 use tearline_crdt::id::{Class, CompartmentId, EntryId, LogId, RecordId, StatementId};
 use tearline_crdt::logbook::find::Search;
 use tearline_crdt::record::receipt::{self, Outcome, Receipt, Receipts, Refusal};
-use tearline_crdt::record::shelf::{self, RecordState, Stewardship as _, record_at};
+use tearline_crdt::record::shelf::{self, Begun, RecordState, Stewardship as _, record_at};
 use tearline_crdt::statement::{Right, Statement};
 use tearline_crdt::store::{Batch, Space, Store, StoreError};
 use tearline_crdt::time::Now;
@@ -424,7 +424,7 @@ impl<S: Store> Replica<S> {
             outcome: *outcome,
         };
         let entries = Receipts::entries(wall, fresh.iter().map(given));
-        match self.append_own(now, self.own_log(id, Class::Routine), &entries) {
+        match self.append_own(now, self.own_log(id, Class::Routine), &entries, &Begun::default()) {
             Err(ActError::Store(error)) => return Err(error),
             Err(_) => {}
             Ok(_) => known.extend(fresh),

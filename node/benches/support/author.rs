@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::ops::ControlFlow;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Instant;
 
-use tearline_crdt::change::first_change;
 use tearline_crdt::entropy::SeededEntropy;
 use tearline_crdt::entry::run::{NewEntry, VerifiedRun, WriteFault, write_segment};
 use tearline_crdt::entry::sealed::LogCipher;
@@ -15,7 +15,7 @@ use tearline_crdt::id::{AgencyNo, EpochId};
 use tearline_crdt::keys::Signer;
 use tearline_crdt::logbook::Logbook;
 use tearline_crdt::record::label::Label;
-use tearline_crdt::record::shelf::{Desk, Draft, Shelf, Writing};
+use tearline_crdt::record::shelf::{Beginning, Begun, Desk, Draft, Shelf, Writing};
 use tearline_crdt::store::{Batch, Store};
 use tearline_node::exchange::{Item, stix};
 use tearline_node::index;
@@ -42,25 +42,32 @@ pub(crate) fn author(file: &Path, folder: &Path) -> Result<(Stages, Vec<Verified
     })?;
     let label: Label = "TLP:AMBER".parse()?;
     let mut acts = vec![Vec::new()];
-    let mut bytes = 0;
+    let (mut bytes, mut objects, mut failed) = (0, 0, None);
     stix::read(File::open(file)?, &mut |item| {
         let Item::Draft(draft) = item else { return ControlFlow::Continue(()) };
         bytes += serde_json::to_string(&draft.fields).map_or(0, |text| text.len());
-        let label = label.clone();
+        let (log, mut entropy) = (stages::log(), SeededEntropy::new(objects));
+        objects += 1;
+        let beginning = stages.time("build", || {
+            Beginning::build(&log, draft.kind, draft.fields, label.clone(), NOW, &mut entropy)
+        });
         let full = bytes > BYTES_PER_ACT
-            || acts.last().is_some_and(|act: &Vec<Draft>| act.len() >= OBJECTS_PER_ACT);
+            || acts.last().is_some_and(|act: &Vec<Arc<Beginning>>| act.len() >= OBJECTS_PER_ACT);
         if full {
             bytes = 0;
             acts.push(Vec::new());
         }
-        if let Some(act) = acts.last_mut() {
-            act.push(Draft::New { kind: draft.kind, fields: draft.fields, label });
+        match (acts.last_mut(), beginning) {
+            (Some(act), Ok(beginning)) => act.push(Arc::new(beginning)),
+            (_, Err(error)) => failed = Some(error),
+            (None, _) => {}
         }
         ControlFlow::Continue(())
     })?;
+    failed.map_or(Ok(()), Err)?;
     let mut author = Author::new(folder)?;
     let written = stages::alone(|| {
-        let written = acts.into_iter().map(|drafts| author.act(&mut stages, drafts));
+        let written = acts.into_iter().map(|begun| author.act(&mut stages, begun));
         let written = written.collect::<Result<Vec<_>, _>>()?;
         author.flush(&mut stages)?;
         Ok::<_, Broken>(written.into_iter().flatten().collect())
@@ -97,28 +104,21 @@ impl Author {
         })
     }
 
-    fn act(&mut self, stages: &mut Stages, drafts: Vec<Draft>) -> Result<Vec<VerifiedRun>, Broken> {
+    fn act(
+        &mut self,
+        stages: &mut Stages,
+        begun: Vec<Arc<Beginning>>,
+    ) -> Result<Vec<VerifiedRun>, Broken> {
         let log = stages::log();
-        stages.objects += drafts.len() as u64;
-        let fields = || {
-            drafts.iter().filter_map(|draft| match draft {
-                Draft::New { fields, .. } => Some(fields),
-                _ => None,
-            })
-        };
+        stages.objects += begun.len() as u64;
         stages.time("look up", || {
-            fields().filter_map(index::external_id).try_for_each(|id| {
+            let names = begun.iter().filter_map(|beginning| index::external_id(beginning.fields()));
+            names.into_iter().try_for_each(|id| {
                 let found = index::external(&self.store, &log.compartment, AUTHOR, &id);
                 found.map(drop)
             })
         })?;
-        let (built, building) = timed(|| {
-            let build = |fields| first_change([7; 16], NOW.0 as i64, fields);
-            fields().map(build).collect::<Result<Vec<_>, _>>()
-        });
-        drop(built?);
-        stages.add("build", building);
-        let (prepared, preparing) = timed(|| {
+        let prepared = stages.time("seal", || {
             let mut writing = Writing {
                 store: &self.store,
                 logbook: &self.logbook,
@@ -130,21 +130,24 @@ impl Author {
                 now: NOW,
                 entropy: &mut self.entropy,
             };
-            self.shelf.prepare(&mut writing, drafts)
+            self.shelf.prepare(&mut writing, begun.into_iter().map(Draft::Begun).collect())
         });
-        // To prepare is to build and to seal.
-        stages.add("seal", preparing.saturating_sub(building));
         let prepared = prepared.map_err(|(n, error)| format!("object {n}: {error}"))?;
         let mut runs = Vec::new();
         let mut rest = prepared.entries.as_slice();
         while !rest.is_empty() {
-            runs.push(self.take(stages, &mut rest)?);
+            runs.push(self.take(stages, &mut rest, &prepared.begun)?);
         }
         Ok(runs)
     }
 
     /// Writes as many of the entries as one signature may cover: the half, if all are too many.
-    fn take(&mut self, stages: &mut Stages, rest: &mut &[NewEntry]) -> Result<VerifiedRun, Broken> {
+    fn take(
+        &mut self,
+        stages: &mut Stages,
+        rest: &mut &[NewEntry],
+        begun: &Begun,
+    ) -> Result<VerifiedRun, Broken> {
         let log = stages::log();
         let head = self.logbook.head(&log);
         let mut count = rest.len();
@@ -157,7 +160,7 @@ impl Author {
             }
         })?;
         *rest = rest.split_at(count).1;
-        let (batch, judging) = timed(|| {
+        let (batch, listing) = timed(|| {
             let mut batch = Batch::default();
             let no = self.logbook.append(&mut batch, &run).ok_or("the run does not follow")?;
             let mut desk = Desk {
@@ -168,12 +171,12 @@ impl Author {
                 projection: &mut self.index,
                 now: NOW,
             };
-            self.shelf.take(&mut desk, &mut batch, no, &run)?;
+            self.shelf.take_own(&mut desk, &mut batch, (no, &run), begun)?;
             Ok::<_, Broken>(batch)
         });
         let indexing = std::mem::take(&mut self.index.spent);
         stages.add("index", indexing);
-        stages.add("judge", judging.saturating_sub(indexing));
+        stages.add("list", listing.saturating_sub(indexing));
         let batch = batch?;
         stages.time("store", || self.store.apply(batch))?;
         if self.flushed.elapsed() >= FLUSH_EVERY {

@@ -294,6 +294,12 @@ impl Core {
         self.clock.now()
     }
 
+    /// What they are read from.
+    #[must_use]
+    pub const fn clock(&self) -> Clock {
+        self.clock
+    }
+
     /// Whether a device has a link.
     #[must_use]
     pub fn linked(&self, device: &DeviceId) -> bool {

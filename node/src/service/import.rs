@@ -10,17 +10,17 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use tearline_crdt::id::{Class, CompartmentId, RecordId};
+use tearline_crdt::id::{Class, CompartmentId, LogId, RecordId};
 use tearline_crdt::record::label::Label;
-use tearline_crdt::record::shelf::{Detail, Draft};
+use tearline_crdt::record::shelf::{Beginning, Detail, Draft};
 use tearline_crdt::time::WallTime;
 use tearline_mesh::replica::Ticket;
 
-use super::core::{Core, CoreHandle, Pending};
-use super::json;
+use super::core::{Clock, Core, CoreHandle, Pending};
 use super::merge::{Merge, merge};
 use super::names::{class, label};
 use super::overview::store_failure;
+use super::{SystemEntropy, json};
 use crate::control::{self, Format, Progress, Report, reply};
 use crate::exchange::csv::Mapping;
 use crate::exchange::{self, Item};
@@ -49,9 +49,9 @@ struct Tally {
     under_way: Option<Pending<Imported>>,
 }
 
-/// An object that was read, and where.
+/// An object that was read and built, and where.
 struct Read {
-    draft: Draft,
+    beginning: Arc<Beginning>,
     /// The label that the command or the object names; `None` where only the default holds.
     named: Option<Label>,
     file: Arc<str>,
@@ -83,9 +83,11 @@ pub(super) fn import(
     let least = import.label.as_deref().map(label).transpose()?;
     let mapping = import.map.as_deref().map(read_mapping).transpose()?;
     let named = import.compartment.clone();
-    let (id, default) =
-        core.ask(move |core| Ok((core.named_compartment(&named)?, core.label_or_default(None)?)))?;
-    let target = Target { id, class, default, named: least };
+    let target = core.ask(move |core| {
+        let id = core.named_compartment(&named)?;
+        let (log, clock) = (core.replica.own_log(id, class), core.clock());
+        Ok(Target { log, default: core.label_or_default(None)?, named: least, clock })
+    })?;
     let mut tally = Tally::default();
     let mut failed = None;
     let mut unread = None;
@@ -141,12 +143,12 @@ pub(super) fn import(
 
 /// Where to an import writes.
 struct Target {
-    id: CompartmentId,
-    class: Class,
+    log: LogId,
     /// The label of what names none.
     default: Label,
     /// The label that the command names.
     named: Option<Label>,
+    clock: Clock,
 }
 
 fn read_mapping(path: &Path) -> Result<Mapping, Failure> {
@@ -211,24 +213,34 @@ impl Intake<'_, '_> {
 
     fn take(&mut self, item: Item, file: &Arc<str>) {
         self.tally.report.read += 1;
-        match item {
-            Item::Draft(draft) => {
-                let Target { default, named, .. } = self.target;
-                let marking = draft.tlp.and_then(|tlp| tlp.parse::<Label>().ok());
-                let label = named.as_ref().unwrap_or(default);
-                let label = marking.as_ref().map_or_else(|| label.clone(), |m| label.join(m));
-                self.tally.waiting.push(Read {
-                    named: (named.is_some() || marking.is_some()).then(|| label.clone()),
-                    draft: Draft::New { kind: draft.kind, fields: draft.fields, label },
-                    file: Arc::clone(file),
-                    place: draft.place,
-                });
+        let read = match item {
+            Item::Draft(draft) => self.build(draft, file),
+            Item::Bad(problem) => Err((problem.place, problem.reason)),
+        };
+        match read {
+            Ok(read) => self.tally.waiting.push(read),
+            Err((place, reason)) => {
+                self.tally.reject(reply::Problem { file: file.as_ref().into(), place, reason });
             }
-            Item::Bad(problem) => self.tally.reject(reply::Problem {
-                file: file.as_ref().into(),
-                place: problem.place,
-                reason: problem.reason,
+        }
+    }
+
+    /// Builds the record that an object is if it is new here; or says where it is and why it is none.
+    fn build(&self, draft: exchange::Draft, file: &Arc<str>) -> Result<Read, (String, String)> {
+        let Target { log, default, named, clock } = self.target;
+        let marking = draft.tlp.and_then(|tlp| tlp.parse::<Label>().ok());
+        let label = named.as_ref().unwrap_or(default);
+        let label = marking.as_ref().map_or_else(|| label.clone(), |m| label.join(m));
+        let named = (named.is_some() || marking.is_some()).then(|| label.clone());
+        let (kind, fields, wall) = (draft.kind, draft.fields, clock.now().wall);
+        match Beginning::build(log, kind, fields, label, wall, &mut SystemEntropy) {
+            Ok(beginning) => Ok(Read {
+                beginning: Arc::new(beginning),
+                named,
+                file: Arc::clone(file),
+                place: draft.place,
             }),
+            Err(error) => Err((draft.place, error.to_string())),
         }
     }
 
@@ -271,7 +283,7 @@ fn flush(core: &CoreHandle, target: &Target, tally: &mut Tally) -> Result<(), Fa
     if read.is_empty() {
         return Ok(());
     }
-    let (id, class) = (target.id, target.class);
+    let (id, class) = (target.log.compartment, target.log.class);
     let next = core.begin(move |core| core.import(id, class, read))?;
     match tally.under_way.replace(next) {
         Some(before) => tally.count(before),
@@ -333,7 +345,7 @@ impl Core {
         let mut fresh = Vec::new();
         let mut fresh_names = BTreeSet::new();
         for one in read {
-            let Draft::New { fields, .. } = &one.draft else { continue };
+            let fields = one.beginning.fields();
             let name = external_id(fields);
             if name.as_ref().is_some_and(|name| fresh_names.contains(name)) {
                 // A later version of one that waits: that one must be there first.
@@ -353,7 +365,7 @@ impl Core {
                 Some(known) => self.import_again(id, class, &known, one, &mut done)?,
                 None => {
                     fresh_names.extend(name);
-                    fresh.push(one);
+                    fresh.push(one.beginning);
                 }
             }
         }
@@ -371,7 +383,7 @@ impl Core {
         again: Read,
         done: &mut Imported,
     ) -> Result<(), Failure> {
-        let Draft::New { fields, .. } = &again.draft else { return Ok(()) };
+        let fields = again.beginning.fields();
         let Known { detail, brought } = known;
         let (record, hidden) = (detail.record, detail.state.hides());
         let Merge { patch, news, kept } = merge(brought, &detail.fields, fields);
@@ -432,32 +444,19 @@ impl Core {
         }
     }
 
-    /// Writes new records together; where one is refused, it is left out and named.
+    /// Writes new records together.
     fn import_all(
         &mut self,
         id: CompartmentId,
         class: Class,
-        mut read: Vec<Read>,
+        fresh: Vec<Arc<Beginning>>,
         done: &mut Imported,
     ) -> Result<(), Failure> {
-        if read.is_empty() {
-            return Ok(());
-        }
-        let count = read.len() as u64;
-        match self.write(id, class, read.iter().map(|one| one.draft.clone()).collect()) {
-            Ok(act) => {
-                done.created += count;
-                done.ticket = Some(act.ticket);
-            }
-            Err(failure) if failure.kind == Kind::Usage && count > 1 => {
-                for one in read {
-                    self.import_all(id, class, vec![one], done)?;
-                }
-            }
-            Err(failure) if failure.kind == Kind::Usage => {
-                done.rejected.extend(read.pop().map(|one| one.refused(failure.what)));
-            }
-            Err(failure) => return Err(failure),
+        let drafts: Vec<_> = fresh.into_iter().map(Draft::Begun).collect();
+        let count = drafts.len() as u64;
+        if count > 0 {
+            done.ticket = Some(self.write(id, class, drafts)?.ticket);
+            done.created += count;
         }
         Ok(())
     }

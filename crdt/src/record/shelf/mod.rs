@@ -13,11 +13,13 @@
 //!
 //! `erase` destroys what records hold; `restate` shows them anew when statements about them change.
 
+mod begun;
 mod cache;
 mod census;
 mod disclosed;
 mod erase;
 mod later;
+mod listing;
 mod moved;
 mod open;
 mod prepare;
@@ -34,28 +36,29 @@ use std::ops::{ControlFlow, Range};
 
 use serde_json::{Map, Value};
 
-use crate::change;
-use crate::codec::{DecodeError, Reader as Bytes, Write as _};
+use crate::codec::{DecodeError, Reader as Bytes};
 use crate::entry::NO_EPOCH;
 use crate::entry::run::{VerifiedEntry, VerifiedRun};
 use crate::entry::sealed::{EntryKind, LogCipher, SealedHeader};
 use crate::epoch::{EpochKeys, KeyBox};
-use crate::gate::Expected;
 use crate::hash::Digest;
 use crate::id::{AgencyNo, Class, CompartmentId, DeviceId, EpochId, LogId, RecordId};
 use crate::logbook::{LogNo, Logbook};
 use crate::store::{Batch, Space, Store, StoreError};
 use crate::time::WallTime;
 
-use super::genesis::Genesis;
 use super::kind::Kind;
 use super::label::Label;
 use super::receipt::{self, Receipts};
 
+use begun::Content;
+pub use begun::{Beginning, Begun};
 use cache::Cache;
 pub use census::Census;
 pub use erase::{RecordState, Stewardship, Tombstone};
 pub use erase::{genesis_of, holds_waiting, places_of, record_at};
+pub(crate) use listing::Listing;
+use listing::{ENTRIES_PER_LOG_MAX, Listed};
 pub(crate) use open::Opened;
 use open::{Source, entry_of};
 pub use prepare::{Draft, DraftError, Prepared, Writing, Written};
@@ -221,9 +224,20 @@ impl Shelf {
         no: LogNo,
         run: &VerifiedRun,
     ) -> Result<(), StoreError> {
+        self.take_own(desk, batch, (no, run), &Begun::default())
+    }
+
+    /// The same with a run of this device's own, in which these records begin.
+    pub fn take_own(
+        &mut self,
+        desk: &mut Desk<'_>,
+        batch: &mut Batch,
+        (no, run): (LogNo, &VerifiedRun),
+        begun: &Begun,
+    ) -> Result<(), StoreError> {
         let mut work = Work::new(desk, batch, *run.log(), no, Some(run));
         for entry in run.entries() {
-            work.take(self, entry)?;
+            work.take(self, entry, begun)?;
         }
         work.finish(self).map(|_| ())
     }
@@ -294,107 +308,6 @@ pub fn version(store: &dyn Store, record: &RecordId) -> Result<Option<u64>, Stor
     Ok(Listing::load(store, record)?.map(|listing| listing.version))
 }
 
-/// What the store holds of a record: its entries, by place.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub(crate) struct Listing {
-    version: u64,
-    /// When the first entry of it that opened came.
-    arrived: WallTime,
-    /// Whether the projection shows it, and so the census counts it as shown.
-    shown: bool,
-    places: Vec<Place>,
-}
-
-impl Listing {
-    /// A listing of nothing, of a record that is new here.
-    fn begin(arrived: WallTime) -> Self {
-        Self { arrived, ..Self::default() }
-    }
-
-    /// `version, arrived in ms (numbers) || shown (1) || count (number) || log number, seq
-    /// (numbers)...`.
-    fn encode(&self) -> Vec<u8> {
-        let mut out = Vec::new();
-        out.number(self.version).number(self.arrived.0).raw(&[u8::from(self.shown)]);
-        out.number(self.places.len() as u64);
-        for place in &self.places {
-            out.number(u64::from(place.no.0)).number(place.seq);
-        }
-        out
-    }
-
-    fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
-        let mut reader = Bytes::new(bytes);
-        let version = reader.number("version")?;
-        let arrived = WallTime(reader.number("arrived")?);
-        let at = reader.at();
-        let shown = match reader.u8("shown")? {
-            0 => false,
-            1 => true,
-            _ => return Err(DecodeError::Invalid { at, what: "shown" }),
-        };
-        let count = reader.count(ENTRIES_PER_RECORD_MAX, "entries")?;
-        let mut places = Vec::with_capacity(count);
-        for _ in 0..count {
-            let no = LogNo(reader.number_max(u64::from(u32::MAX), "log number")? as u32);
-            places.push(Place { no, seq: reader.number("seq")? });
-        }
-        reader.finish()?;
-        Ok(Self { version, arrived, shown, places })
-    }
-
-    /// Lists a place. Which are listed in the end does not depend on the order.
-    fn note(&mut self, place: Place) -> Listed {
-        let (mut of_log, mut last) = (0, None::<(usize, u64)>);
-        for (index, known) in self.places.iter().enumerate() {
-            if *known == place {
-                return Listed::There;
-            }
-            if known.no == place.no {
-                of_log += 1;
-                if last.is_none_or(|(_, seq)| seq < known.seq) {
-                    last = Some((index, known.seq));
-                }
-            }
-        }
-        let Some((index, seq)) = last.filter(|_| of_log >= ENTRIES_PER_LOG_MAX) else {
-            self.places.push(place);
-            return Listed::There;
-        };
-        if seq < place.seq {
-            return Listed::Beyond;
-        }
-        if let Some(last) = self.places.get_mut(index) {
-            *last = place;
-        }
-        Listed::InsteadOfLast
-    }
-
-    pub(crate) fn load(store: &dyn Store, record: &RecordId) -> Result<Option<Self>, StoreError> {
-        let Some(bytes) = store.get(Space::Records, &record.0)? else { return Ok(None) };
-        Self::decode(&bytes).map(Some).map_err(|_| crate::store::damaged(Space::Records, &record.0))
-    }
-}
-
-/// Most entries of one log about one record that count: the first so many. Further ones stay in
-/// their logs, unlisted, and an author is refused them. A record's changes are bounded in its history,
-/// too ([`crate::bounds::RECORD_OPS_MAX`]); this bounds what does not count. There is no bound over
-/// all logs: by that, one author could push out what another wrote.
-const ENTRIES_PER_LOG_MAX: usize = 4_096;
-/// Most entries that the listing of a record can have.
-const ENTRIES_PER_RECORD_MAX: usize = 1 << 24;
-
-/// What became of a place in a listing.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Listed {
-    /// It is there, now or already.
-    There,
-    /// It is there, and the last of its log is no longer.
-    InsteadOfLast,
-    /// Its log has enough earlier ones.
-    Beyond,
-}
-
 /// One pass over entries of one log.
 struct Work<'w, 'd> {
     desk: &'w mut Desk<'d>,
@@ -408,7 +321,7 @@ struct Work<'w, 'd> {
     /// Listings that changed in this pass.
     listings: BTreeMap<RecordId, Listing>,
     /// Records that were not known before this pass, and by how many more or fewer are shown.
-    begun: u64,
+    fresh: u64,
     shown: i64,
     /// Listed entries that are to be judged in the threads of their records: all of a record at
     /// once, because each judgement costs as much as the record is large.
@@ -445,7 +358,7 @@ impl<'w, 'd> Work<'w, 'd> {
             run,
             ciphers: BTreeMap::new(),
             listings: BTreeMap::new(),
-            begun: 0,
+            fresh: 0,
             shown: 0,
             pending: BTreeMap::new(),
             pending_bytes: 0,
@@ -456,7 +369,12 @@ impl<'w, 'd> Work<'w, 'd> {
         }
     }
 
-    fn take(&mut self, shelf: &mut Shelf, entry: &VerifiedEntry) -> Result<(), StoreError> {
+    fn take(
+        &mut self,
+        shelf: &mut Shelf,
+        entry: &VerifiedEntry,
+        begun: &Begun,
+    ) -> Result<(), StoreError> {
         let Some(run) = self.run else { return Ok(()) };
         if entry.epoch == NO_EPOCH {
             return self.take_clear(run.sealed(entry));
@@ -467,9 +385,25 @@ impl<'w, 'd> Work<'w, 'd> {
             self.disclosable(entry.seq);
             return Ok(());
         }
+        let known = begun.get(&entry.seq);
+        if let Some((beginning, opened)) =
+            known.and_then(|known| Some((known, known.opened(place, self.log, entry)?)))
+        {
+            debug_assert_eq!(self.open(run, entry)?.as_ref(), Some(&opened));
+            return self.judge(shelf, opened, Some(&beginning.content));
+        }
+        self.open(run, entry)?.map_or(Ok(()), |opened| self.judge(shelf, opened, None))
+    }
+
+    /// Opens an entry of the run, whose epoch's keys are here.
+    fn open(
+        &mut self,
+        run: &VerifiedRun,
+        entry: &VerifiedEntry,
+    ) -> Result<Option<Opened>, StoreError> {
         let (sealed, box_hash) = (run.sealed(entry), entry.box_hash.as_ref());
         let Some(header) = self.header(entry.epoch, entry.seq, sealed, box_hash) else {
-            return Ok(());
+            return Ok(None);
         };
         let own_box = entry.key_box;
         let key_box = match header.box_seq {
@@ -477,8 +411,8 @@ impl<'w, 'd> Work<'w, 'd> {
             Some(seq) => self.box_at(seq)?,
         };
         let payload = self.payload(entry, &header, run.payload(entry), key_box.as_ref());
-        let opened = Opened {
-            place,
+        Ok(Some(Opened {
+            place: Place { no: self.no, seq: entry.seq },
             log: self.log,
             epoch: entry.epoch,
             id: entry.id,
@@ -486,8 +420,7 @@ impl<'w, 'd> Work<'w, 'd> {
             payload,
             key_box: own_box,
             disclosed: None,
-        };
-        self.judge(shelf, opened)
+        }))
     }
 
     /// What rebases may disclose of this position decides something now, or nothing any more.
@@ -506,7 +439,7 @@ impl<'w, 'd> Work<'w, 'd> {
         let place = Place { no: self.no, seq };
         self.disclosable(seq);
         let opened = self.source().open(place)?;
-        opened.map_or(Ok(()), |opened| self.judge(shelf, opened))
+        opened.map_or(Ok(()), |opened| self.judge(shelf, opened, None))
     }
 
     fn cipher(&mut self, epoch: EpochId) -> Option<&LogCipher> {
@@ -545,14 +478,20 @@ impl<'w, 'd> Work<'w, 'd> {
         Ok(entry.and_then(|entry| entry.key_box))
     }
 
-    fn judge(&mut self, shelf: &mut Shelf, opened: Opened) -> Result<(), StoreError> {
+    /// `content`: what it says, where that is known.
+    fn judge(
+        &mut self,
+        shelf: &mut Shelf,
+        opened: Opened,
+        content: Option<&Content>,
+    ) -> Result<(), StoreError> {
         let record = opened.header.record;
         let listing = match self.listings.remove(&record) {
             Some(listing) => Some(listing),
             None => Listing::load(self.desk.store, &record)?,
         };
         let fresh = listing.is_none();
-        self.begun += u64::from(fresh);
+        self.fresh += u64::from(fresh);
         let mut listing = listing.unwrap_or_else(|| Listing::begin(self.desk.now));
         let erasure = self.erasure(&opened);
         if erasure.is_some() || shelf.erased.contains_key(&record) {
@@ -571,7 +510,7 @@ impl<'w, 'd> Work<'w, 'd> {
         let closed = self.desk.standings.limit(&self.log) <= opened.place.seq;
         if closed && !shelf.threads.contains(&record) {
             // Nothing follows from it: it is listed, to be shown beside what counts.
-        } else if !fresh || !self.show_genesis(&opened, &mut listing)? {
+        } else if !fresh || !self.show_genesis(&opened, content, &mut listing)? {
             self.pending_bytes += opened.payload.as_ref().map_or(0, Vec::len);
             self.pending.entry(record).or_default().push(opened);
         }
@@ -581,32 +520,35 @@ impl<'w, 'd> Work<'w, 'd> {
 
     /// The short way for a record that is no more than a genesis: gate, read off, project. False
     /// if that does not settle it.
-    fn show_genesis(&mut self, opened: &Opened, listing: &mut Listing) -> Result<bool, StoreError> {
+    fn show_genesis(
+        &mut self,
+        opened: &Opened,
+        content: Option<&Content>,
+        listing: &mut Listing,
+    ) -> Result<bool, StoreError> {
+        let read = || Content::read(opened, &self.log_digest);
+        debug_assert!(content.is_none() || content == read().as_ref());
+        let read = if content.is_none() { read() } else { None };
+        let Some(content) = content.or(read.as_ref()) else { return Ok(false) };
         let Opened { place, log, header, .. } = opened;
-        let is_genesis = header.kind == EntryKind::GENESIS;
-        let payload = opened.payload.as_deref().filter(|_| is_genesis);
-        let Some(Ok(genesis)) = payload.map(Genesis::decode) else { return Ok(false) };
         let standings = self.desk.standings;
-        if standings.limit(log) <= place.seq || !standings.allows(log, genesis.kind, header.wall) {
+        if standings.limit(log) <= place.seq || !standings.allows(log, content.kind, header.wall) {
             return Ok(false);
         }
-        let implied = opened.implied(&self.log_digest);
-        let expected = Expected { actor: implied.actor, seq: 1, deps: &[], start_op: 1 };
-        let Ok(admitted) = genesis.change.admit(&implied, &expected) else { return Ok(false) };
-        let Some(fields) = change::to_json(admitted.change()) else { return Ok(false) };
         let origin = self.desk.standings.agency(&self.log.compartment, &self.log.device);
         let state = self.desk.standings.state(&self.log, &opened.id);
-        let fields = if state.hides() { Map::new() } else { fields };
+        let hidden = Map::new();
+        let fields = if state.hides() { &hidden } else { &content.fields };
         let view = RecordView {
             record: opened.header.record,
             version: self.turn(listing, true),
             compartment: self.log.compartment,
-            kind: genesis.kind,
+            kind: content.kind,
             class: self.log.class,
             origin: origin.unwrap_or_default(),
             device: self.log.device,
-            label: &genesis.label,
-            fields: &fields,
+            label: &content.label,
+            fields,
             conflicted: false,
             restricted: state.hides(),
             recalled: state.recalled,
@@ -774,7 +716,7 @@ impl<'w, 'd> Work<'w, 'd> {
             shelf.leave(self.batch, self.no, span);
         }
         self.desk.projection.finish(self.batch);
-        Census::change(self.desk.store, self.batch, &self.log.compartment, self.begun, self.shown)?;
+        Census::change(self.desk.store, self.batch, &self.log.compartment, self.fresh, self.shown)?;
         for (record, listing) in self.listings {
             self.batch.put(Space::Records, record.0, listing.encode());
         }

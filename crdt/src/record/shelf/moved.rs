@@ -201,7 +201,7 @@ impl Work<'_, '_> {
             }
             Some(genesis) if listing.places.len() == 1 => {
                 let opened = self.open_genesis(genesis);
-                self.show_genesis(&opened, &mut listing)?
+                self.show_genesis(&opened, None, &mut listing)?
             }
             _ => false,
         };

@@ -27,7 +27,7 @@ use super::thread::{Place, Thread};
 pub(super) const REBASES_PER_LOG_MAX: usize = 256;
 
 /// An entry, opened.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Opened {
     pub(crate) place: Place,
     pub(crate) log: LogId,

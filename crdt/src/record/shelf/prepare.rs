@@ -1,12 +1,13 @@
 //! Drafts become entries: what an author seals, before the log places and signs it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
 use crate::bounds::{CHANGE_TIME_MAX, DEPS_MAX};
+use crate::change::BuildError;
 use crate::change::strip::Implied;
-use crate::change::{self, BuildError};
 use crate::document::{self, EditError, Patch};
 use crate::entropy::Entropy;
 use crate::entry::run::NewEntry;
@@ -18,9 +19,10 @@ use crate::logbook::{LogNo, Logbook};
 use crate::store::{Store, StoreError};
 use crate::time::WallTime;
 
-use super::super::genesis::{Carried, Genesis, LabelStatement, Writers, encode_change, record_id};
+use super::super::genesis::{Carried, LabelStatement, Writers, encode_change};
 use super::super::kind::Kind;
 use super::super::label::Label;
+use super::begun::{Beginning, Begun};
 use super::thread::{Footing, Thread};
 use super::{ENTRIES_PER_LOG_MAX, Opened, Shelf, Standings, Verdict};
 
@@ -36,6 +38,8 @@ pub enum Draft {
         /// Its first label.
         label: Label,
     },
+    /// A new record that was built already.
+    Begun(Arc<Beginning>),
     /// A change of a record.
     Edit {
         /// The record.
@@ -76,6 +80,9 @@ pub enum DraftError {
     /// The record is not here, or is not visible: the same answer.
     #[error("no record you can see")]
     NoRecord,
+    /// It was built for another log: this device began a new life meanwhile.
+    #[error("the record was built for another log of this device; import it again")]
+    OtherLog,
     /// The record is in another compartment than the one written to.
     #[error("the record is in another compartment")]
     OtherCompartment,
@@ -127,6 +134,8 @@ pub struct Prepared {
     pub entries: Vec<NewEntry>,
     /// One for each draft.
     pub written: Vec<Written>,
+    /// The records that begin among them.
+    pub begun: Begun,
 }
 
 /// What the shelf works with while it prepares.
@@ -166,9 +175,14 @@ impl Shelf {
             let at = |error: DraftError| (index, error);
             match draft {
                 Draft::New { kind, fields, label } => {
-                    writing
-                        .prepare_new(&digest, kind, &fields, label, &mut prepared)
+                    let (log, now) = (writing.cipher.log(), writing.now);
+                    Beginning::build(log, kind, fields, label, now, writing.entropy)
+                        .map_err(DraftError::from)
+                        .and_then(|beginning| writing.prepare_new(beginning.into(), &mut prepared))
                         .map_err(at)?;
+                }
+                Draft::Begun(beginning) => {
+                    writing.prepare_new(beginning, &mut prepared).map_err(at)?;
                 }
                 Draft::Edit { record, patch } => {
                     let change = (EntryKind::CHANGE, record, patch);
@@ -231,36 +245,27 @@ impl Shelf {
 impl Writing<'_> {
     fn prepare_new(
         &mut self,
-        digest: &[u8; 32],
-        kind: Kind,
-        fields: &Map<String, Value>,
-        label: Label,
+        beginning: Arc<Beginning>,
         prepared: &mut Prepared,
     ) -> Result<(), DraftError> {
-        self.check_granted(kind, self.now)?;
-        let mut key_box = KeyBox::default();
-        self.entropy.fill(&mut key_box);
-        let record = record_id(digest, &sha256(&key_box));
-        let actor = document::actor(digest, &record, 0);
-        let writers =
-            if kind.open_to_compartment() { Writers::Compartment } else { Writers::Originator };
+        let Beginning { record, wall, key_box, .. } = *beginning;
+        if beginning.log != self.cipher.log().digest() {
+            return Err(DraftError::OtherLog);
+        }
+        self.check_granted(beginning.content.kind, wall)?;
         let first = self.next_seq + prepared.entries.len() as u64;
-        let time = change_time(self.now);
-        let changes = change::first_change(actor, time, fields)?;
-        for (n, built) in changes.iter().enumerate() {
+        for (n, payload) in beginning.payloads.iter().enumerate() {
             let seq = first + n as u64;
-            let genesis = SealedHeader::genesis(record, self.now);
-            let change = Carried::of(built, &Implied { actor, time, first: n == 0 });
-            let (header, payload) = if n == 0 {
-                (genesis, Genesis { kind, writers, label: label.clone(), change }.encode())
-            } else {
-                let (kind, own_deps) = (EntryKind::BROUGHT, vec![seq - 1]);
-                let box_seq = Some(first);
-                (SealedHeader { kind, box_seq, own_deps, ..genesis }, encode_change(&change))
-            };
-            prepared.entries.push(self.entry(seq, &header, &key_box, &payload)?);
+            let mut header = SealedHeader::genesis(record, wall);
+            if n > 0 {
+                header.kind = EntryKind::BROUGHT;
+                header.box_seq = Some(first);
+                header.own_deps = vec![seq - 1];
+            }
+            prepared.entries.push(self.entry(seq, &header, &key_box, payload)?);
         }
         prepared.written.push(Written { record, seq: first });
+        prepared.begun.insert(first, beginning);
         Ok(())
     }
 
