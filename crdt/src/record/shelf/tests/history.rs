@@ -388,6 +388,7 @@ impl World {
         step.moves.iter().for_each(|one| device.peer.learn(one, &logs, &names));
         let cipher = cipher(step.late);
         let mut entries = Vec::new();
+        let mut begun = Begun::default();
         let mut changed = Vec::new();
         for act in &step.acts {
             let seq = next_seq + entries.len() as u64;
@@ -415,6 +416,7 @@ impl World {
             }
             changed.push(record);
             entries.extend(prepared.entries);
+            begun.extend(prepared.begun);
         }
         if entries.len() == 1 {
             entries.extend(stale.into_iter().flat_map(|prepared| prepared.entries));
@@ -424,8 +426,8 @@ impl World {
         }
         let head = device.peer.logbook.head(&log);
         let run = write_segment(&log, &head, &device.signer, &entries).unwrap();
-        assert!(device.peer.take(&run));
-        assert!(self.archive.take(&run));
+        assert!(device.peer.take_own(&run, &begun));
+        assert!(self.archive.take_own(&run, &begun));
     }
 
     /// A fresh peer, after a delivery and then all that it left out, for which these moves are the

@@ -108,6 +108,11 @@ impl Peer {
 
     /// Takes a run; false if it does not follow what is there.
     pub(super) fn take(&mut self, run: &VerifiedRun) -> bool {
+        self.take_own(run, &Begun::default())
+    }
+
+    /// The same, of a device that wrote it and knows what begins in it.
+    pub(super) fn take_own(&mut self, run: &VerifiedRun, begun: &Begun) -> bool {
         let mut batch = Batch::default();
         let erased = self.erased_in(run);
         let screened = self.shelf.screen(&self.keys, &self.roll, run).unwrap();
@@ -124,7 +129,7 @@ impl Peer {
             projection: &mut self.shown,
             now: WallTime(9),
         };
-        self.shelf.take(&mut desk, &mut batch, no, run).unwrap();
+        self.shelf.take_own(&mut desk, &mut batch, (no, run), begun).unwrap();
         for gone in erased {
             let holds = |value: &Vec<u8>| value.windows(gone.len()).any(|at| at == gone);
             assert!(!batch.writes.iter().any(|(_, _, value)| value.as_ref().is_some_and(holds)));
