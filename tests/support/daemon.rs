@@ -134,6 +134,17 @@ impl Daemon {
         Err(io::Error::other("the daemon does not end"))
     }
 
+    /// Sends the daemon a signal.
+    ///
+    /// # Errors
+    /// When it does not run, or cannot be sent one.
+    pub fn signal(&self, name: &str) -> io::Result<()> {
+        let child = self.child.as_ref().ok_or(io::ErrorKind::NotFound)?;
+        let mut kill = Command::new("kill");
+        let done = kill.arg(format!("-{name}")).arg(child.id().to_string()).status()?;
+        if done.success() { Ok(()) } else { Err(io::Error::other("it was not signalled")) }
+    }
+
     /// Its home folder.
     #[must_use]
     pub fn home(&self) -> &Path {
@@ -202,10 +213,12 @@ pub fn command(home: &Path, arguments: &[&str]) -> io::Result<Outcome> {
 pub fn ask(socket: &Path, verb: &str, arguments: &Value) -> io::Result<Value> {
     let mut stream = UnixStream::connect(socket)?;
     stream.set_read_timeout(Some(ANSWER_MAX))?;
-    let request = json!({ "version": 1, "request": { verb: arguments } });
-    stream.write_all(format!("{request}\n").as_bytes())?;
-    for line in BufReader::new(stream).lines() {
+    let request = json!({ "version": 2, "request": { verb: arguments } });
+    for line in BufReader::new(stream.try_clone()?).lines() {
         let mut reply: Value = serde_json::from_str(&line?)?;
+        if reply == "ready" {
+            stream.write_all(format!("{request}\n").as_bytes())?;
+        }
         if let Some(value) = reply.get_mut("ok") {
             return Ok(value.take());
         }

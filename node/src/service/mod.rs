@@ -31,6 +31,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 use serde_json::Value;
+use tokio::sync::mpsc;
 
 use tearline_crdt::charter::{Charter, Member};
 use tearline_crdt::entropy::Entropy;
@@ -73,6 +74,7 @@ pub struct Tearline {
     agency: Option<AgencyRoot>,
     keys: DeviceKeys,
     pass_key: PassKey,
+    stop: mpsc::Sender<()>,
 }
 
 /// The agency's root, while its key is on this device.
@@ -84,7 +86,7 @@ struct AgencyRoot {
 
 /// Opens the daemon's inside. It listens when this returns.
 pub fn start(opening: Opening) -> Result<Arc<dyn Service>, Failure> {
-    let Opening { home, config, identity, agency, runtime, sabotage, broke } = opening;
+    let Opening { home, config, identity, agency, runtime, sabotage, stop, broke } = opening;
     let keys = DeviceKeys::from_seeds(&identity.device_seed, &identity.agreement_seed);
     home.expect_store(identity.incarnation)?;
     let store = SledStore::open(&home.store(), &StoreKey::new(identity.store_key))?;
@@ -158,6 +160,7 @@ pub fn start(opening: Opening) -> Result<Arc<dyn Service>, Failure> {
         }),
         keys,
         pass_key: PassKey::derive(&identity.device_seed, identity.incarnation),
+        stop,
     };
     Ok(Arc::new(service))
 }
@@ -200,6 +203,11 @@ impl Service for Tearline {
         match request {
             Request::Status(_) => self.status(),
             Request::Doctor(_) => self.doctor(progress),
+            Request::Stop(_) => {
+                // It was told already if there is no room.
+                let _ = self.stop.try_send(());
+                json(&reply::Stopping { pid: std::process::id() })
+            }
             Request::Join(join) => self.join(&join),
             Request::PeerInvite(invite) => self.invite(invite),
             Request::PeerAdd(add) => self.peer_add(add.address),
