@@ -183,6 +183,14 @@ impl Daemon {
     pub fn command(&self, arguments: &[&str]) -> io::Result<Outcome> {
         command(&self.home, arguments)
     }
+
+    /// Begins a command of the program on this home, of which nothing is heard.
+    ///
+    /// # Errors
+    /// When it cannot be run.
+    pub fn begin(&self, arguments: &[&str]) -> io::Result<Child> {
+        prepared(&self.home, arguments)?.stdout(Stdio::null()).stderr(Stdio::null()).spawn()
+    }
 }
 
 /// Runs a command of the program on a home, which need not be there, with `--json`.
@@ -190,13 +198,7 @@ impl Daemon {
 /// # Errors
 /// When it cannot be run, is killed, or prints what is no document.
 pub fn command(home: &Path, arguments: &[&str]) -> io::Result<Outcome> {
-    let output = Command::new(program()?)
-        .arg("--home")
-        .arg(home)
-        .args(["--json", "--no-input"])
-        .args(arguments)
-        .stdin(Stdio::null())
-        .output()?;
+    let output = prepared(home, arguments)?.output()?;
     let code = output.status.code().ok_or(io::Error::other("it was killed"))?;
     let mut document: Value = serde_json::from_slice(&output.stdout).map_err(|error| {
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -204,6 +206,14 @@ pub fn command(home: &Path, arguments: &[&str]) -> io::Result<Outcome> {
     })?;
     let part = if document.get("data").is_some() { "data" } else { "error" };
     Ok(Outcome { code, document: document.get_mut(part).map(Value::take).unwrap_or_default() })
+}
+
+/// A command of the program on a home, with `--json`, to be run.
+fn prepared(home: &Path, arguments: &[&str]) -> io::Result<Command> {
+    let mut command = Command::new(program()?);
+    command.arg("--home").arg(home).args(["--json", "--no-input"]).args(arguments);
+    command.stdin(Stdio::null());
+    Ok(command)
 }
 
 /// Asks the daemon behind a socket.
