@@ -69,7 +69,6 @@ type Answer = Result<(Value, Option<Ticket>), Failure>;
 pub struct Tearline {
     core: CoreHandle,
     thread: Mutex<Option<JoinHandle<()>>>,
-    name: String,
     announce: Vec<String>,
     agency: Option<AgencyRoot>,
     keys: DeviceKeys,
@@ -138,7 +137,8 @@ pub fn start(opening: Opening) -> Result<Arc<dyn Service>, Failure> {
     let thin =
         ThinLinks::new(DeviceKeys::from_seeds(&identity.device_seed, &identity.agreement_seed));
     let core = Core::new(replica, index, net, dialer, thin, gauge, handle.clone())
-        .map_err(|error| Failure::io("cannot start a thread", &error))?;
+        .map_err(|error| Failure::io("cannot start a thread", &error))?
+        .called(config.name);
     let thread = std::thread::Builder::new()
         .name("core".into())
         .spawn(move || {
@@ -151,7 +151,6 @@ pub fn start(opening: Opening) -> Result<Arc<dyn Service>, Failure> {
     let service = Tearline {
         core: handle,
         thread: Mutex::new(Some(thread)),
-        name: config.name,
         announce: config.announce,
         agency: agency.map(|agency| AgencyRoot {
             signer: Signer::from_seed(&agency.root_seed),
@@ -334,11 +333,10 @@ impl Tearline {
     }
 
     fn status(&self) -> Result<Value, Failure> {
-        let name = self.name.clone();
         let agency = self.agency.as_ref().map(|a| (a.name.clone(), a.country.clone()));
         self.core.ask_even_if_broken(move |core| {
             let agency = agency.as_ref().map(|(name, country)| (name.as_str(), country.as_str()));
-            core.status(&name, agency)
+            core.status(agency)
         })
     }
 
