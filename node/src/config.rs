@@ -60,7 +60,7 @@ pub struct Records {
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Limits {
-    /// Most commands that the daemon serves at once.
+    /// Most commands that the daemon works on at once.
     pub commands_max: u32,
     /// Most connections at once that peers dialed, and most that this peer dialed.
     pub peers_max: u32,

@@ -1,8 +1,9 @@
 //! The daemon's shell: it takes the home for itself, opens its inside (a [`Service`]), answers on
 //! the control socket until it is told to stop, and closes in order.
 //!
-//! What it is told by: SIGINT, SIGTERM, and, if asked for, the end of its stdin, so that a daemon
-//! never outlives the program that started it. SIGHUP is left to the system, so that `nohup` works.
+//! What it is told by: `tearline stop` over the control socket, SIGINT, SIGTERM, and, if asked for, the
+//! end of its stdin, so that a daemon never outlives the program that started it. SIGHUP is left to the
+//! system, so that `nohup` works.
 
 use std::future::Future;
 use std::io;
@@ -12,7 +13,7 @@ use std::time::Duration;
 
 use tokio::runtime::{Builder, Handle};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 use tracing::info;
 
 use crate::config::Config;
@@ -37,6 +38,8 @@ pub struct Opening {
     pub runtime: Handle,
     /// Whether nothing is quarantined.
     pub sabotage: bool,
+    /// Told when the daemon shall end.
+    pub stop: mpsc::Sender<()>,
     /// Told when the inside broke down by a fault of the program: the daemon then ends, so that
     /// whoever watches it can start it again.
     pub broke: oneshot::Sender<()>,
@@ -80,7 +83,8 @@ pub fn run(
         .map_err(|e| Failure::io("cannot start the runtime", &e))?;
     // Handlers are in place before anybody is told that the daemon is up.
     let stop = runtime.block_on(async { stop_signal(options.until_stdin_ends) })?;
-    let bounds = Bounds { clients_max: config.limits.commands_max, ..Bounds::default() };
+    let bounds = Bounds { commands_max: config.limits.commands_max, ..Bounds::default() };
+    let (asked, mut asks) = mpsc::channel(1);
     let (broke, broken) = oneshot::channel();
     let opening = Opening {
         home: home.clone(),
@@ -89,6 +93,7 @@ pub fn run(
         agency,
         runtime: runtime.handle().clone(),
         sabotage: options.sabotage,
+        stop: asked,
         broke,
     };
     let service = start(opening)?;
@@ -106,6 +111,7 @@ pub fn run(
         let stopped = async {
             reason = tokio::select! {
                 told = stop => Ok(told),
+                Some(()) = asks.recv() => Ok("asked to"),
                 broke = broken => broke,
             };
         };

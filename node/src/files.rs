@@ -6,9 +6,10 @@
 //! What is opened here is a regular file: a pipe waits for somebody who may never come, and a device
 //! may never end. What is read whole has a bound.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
@@ -58,6 +59,15 @@ pub(crate) fn beside(path: &Path) -> Result<PathBuf, Failure> {
     name.push(path.file_name().unwrap_or_default());
     name.push(format!(".{}", random_name()?));
     Ok(path.with_file_name(name))
+}
+
+/// Whether [`beside`] gives such a name to a file of this name.
+pub(crate) fn is_beside(found: &OsStr, name: &OsStr) -> bool {
+    let rest = found.as_bytes().strip_prefix(b".");
+    let rest = rest.and_then(|rest| rest.strip_prefix(name.as_bytes()));
+    rest.and_then(|rest| rest.strip_prefix(b".")).is_some_and(|digits| {
+        digits.len() == RANDOM_NAME_DIGITS && digits.iter().all(u8::is_ascii_hexdigit)
+    })
 }
 
 /// This process's user id.
@@ -252,7 +262,7 @@ pub(crate) fn read_named_secret(
 }
 
 /// Digits of a [random name](random_name).
-pub(crate) const RANDOM_NAME_DIGITS: usize = 16;
+const RANDOM_NAME_DIGITS: usize = 16;
 
 /// A name of random hexadecimal digits.
 pub(crate) fn random_name() -> Result<String, Failure> {

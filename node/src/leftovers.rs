@@ -2,15 +2,14 @@
 //! to their place, and homes that were restored by half. The former go when the home is taken next,
 //! the latter when a restore is said again.
 
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io;
 use std::path::PathBuf;
 
 use crate::anew;
 use crate::failure::Failure;
-use crate::files::{
-    RANDOM_NAME_DIGITS, create_private, new_private_file, overwrite, regular, sync_parent,
-};
+use crate::files::{create_private, is_beside, new_private_file, overwrite, regular, sync_parent};
 use crate::home::{Home, Lock};
 
 /// Stands in a store from the first step of a restore to the last.
@@ -23,7 +22,7 @@ impl Home {
     pub(crate) fn sweep(&self, _lock: &Lock) -> Result<(), Failure> {
         for folder in [self.root().to_owned(), self.store()] {
             for left in fs::read_dir(&folder).into_iter().flatten().flatten() {
-                if is_leftover(&left.file_name().to_string_lossy()) {
+                if is_leftover(&left.file_name()) {
                     destroy(left.path())?;
                 }
             }
@@ -110,12 +109,8 @@ fn destroy(path: PathBuf) -> Result<(), Failure> {
 
 /// Whether [`write_atomically`](crate::files::write_atomically) gives such a name to a file of secrets
 /// before it moves it to its place.
-fn is_leftover(name: &str) -> bool {
-    let parts = name.strip_prefix('.').and_then(|name| name.rsplit_once('.'));
-    parts.is_some_and(|(name, end)| {
-        let digits = end.bytes().all(|byte| byte.is_ascii_hexdigit());
-        SECRETS.contains(&name) && end.len() == RANDOM_NAME_DIGITS && digits
-    })
+fn is_leftover(name: &OsStr) -> bool {
+    SECRETS.iter().any(|secret| is_beside(name, OsStr::new(secret)))
 }
 
 #[cfg(test)]

@@ -18,6 +18,7 @@ mod leftovers;
 mod length;
 pub mod logging;
 pub mod offline;
+mod part;
 pub mod pass;
 pub mod protection;
 pub mod service;

@@ -284,7 +284,8 @@ fn stop_ends_the_daemon_and_has_nothing_to_do_without_one() -> io::Result<()> {
     let mut daemon = Daemon::init(folder.path(), "Border Guard", "NE")?;
     for _ in 0..2 {
         daemon.start()?;
-        assert_eq!(done(daemon.command(&["stop"])?)["stopped"], true);
+        let pid = daemon.ask("status", &json!({}))?["pid"].clone();
+        assert_eq!(done(daemon.command(&["stop"])?), json!({ "stopped": true, "pid": pid }));
         assert_eq!(daemon.command(&["status"])?.code, UNREACHABLE);
         assert_eq!(done(daemon.command(&["stop"])?), json!({ "stopped": false, "pid": null }));
     }

@@ -120,6 +120,15 @@ fn a_device_is_enrolled_lost_and_read_back_from_quarantine() -> io::Result<()> {
     let devices = listed["devices"].as_array().cloned().unwrap_or_default();
     let enrolled = devices.iter().find(|device| device["name"] == "KILO");
     assert_eq!(enrolled.map(|device| &device["check"]), Some(&joined["check"]));
+    // A device has a name at others when they give it one, and its own at home.
+    let own = done(guard.command(&["id"])?);
+    let at_home = devices.iter().find(|device| device["device"] == own["device"]);
+    assert_eq!(at_home.map(|device| &device["name"]), Some(&own["name"]));
+    assert!(own["name"].is_string());
+    let listed = done(customs.command(&["device", "list"])?);
+    let devices = listed["devices"].as_array().cloned().unwrap_or_default();
+    let elsewhere = devices.iter().find(|device| device["device"] == own["device"]);
+    assert_eq!(elsewhere.map(|device| &device["name"]), Some(&Value::Null));
     until(|| Ok(kilo.command(&["compartment", "show", "all"])?.code == DONE))?;
     let record = sighting(&kilo, "honest")?;
     until(|| Ok(customs.command(&["record", "show", &record])?.code == DONE))?;

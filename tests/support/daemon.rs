@@ -134,6 +134,17 @@ impl Daemon {
         Err(io::Error::other("the daemon does not end"))
     }
 
+    /// Sends the daemon a signal.
+    ///
+    /// # Errors
+    /// When it does not run, or cannot be sent one.
+    pub fn signal(&self, name: &str) -> io::Result<()> {
+        let child = self.child.as_ref().ok_or(io::ErrorKind::NotFound)?;
+        let mut kill = Command::new("kill");
+        let done = kill.arg(format!("-{name}")).arg(child.id().to_string()).status()?;
+        if done.success() { Ok(()) } else { Err(io::Error::other("it was not signalled")) }
+    }
+
     /// Its home folder.
     #[must_use]
     pub fn home(&self) -> &Path {
@@ -172,6 +183,14 @@ impl Daemon {
     pub fn command(&self, arguments: &[&str]) -> io::Result<Outcome> {
         command(&self.home, arguments)
     }
+
+    /// Begins a command of the program on this home, of which nothing is heard.
+    ///
+    /// # Errors
+    /// When it cannot be run.
+    pub fn begin(&self, arguments: &[&str]) -> io::Result<Child> {
+        prepared(&self.home, arguments)?.stdout(Stdio::null()).stderr(Stdio::null()).spawn()
+    }
 }
 
 /// Runs a command of the program on a home, which need not be there, with `--json`.
@@ -179,13 +198,7 @@ impl Daemon {
 /// # Errors
 /// When it cannot be run, is killed, or prints what is no document.
 pub fn command(home: &Path, arguments: &[&str]) -> io::Result<Outcome> {
-    let output = Command::new(program()?)
-        .arg("--home")
-        .arg(home)
-        .args(["--json", "--no-input"])
-        .args(arguments)
-        .stdin(Stdio::null())
-        .output()?;
+    let output = prepared(home, arguments)?.output()?;
     let code = output.status.code().ok_or(io::Error::other("it was killed"))?;
     let mut document: Value = serde_json::from_slice(&output.stdout).map_err(|error| {
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -195,6 +208,14 @@ pub fn command(home: &Path, arguments: &[&str]) -> io::Result<Outcome> {
     Ok(Outcome { code, document: document.get_mut(part).map(Value::take).unwrap_or_default() })
 }
 
+/// A command of the program on a home, with `--json`, to be run.
+fn prepared(home: &Path, arguments: &[&str]) -> io::Result<Command> {
+    let mut command = Command::new(program()?);
+    command.arg("--home").arg(home).args(["--json", "--no-input"]).args(arguments);
+    command.stdin(Stdio::null());
+    Ok(command)
+}
+
 /// Asks the daemon behind a socket.
 ///
 /// # Errors
@@ -202,10 +223,12 @@ pub fn command(home: &Path, arguments: &[&str]) -> io::Result<Outcome> {
 pub fn ask(socket: &Path, verb: &str, arguments: &Value) -> io::Result<Value> {
     let mut stream = UnixStream::connect(socket)?;
     stream.set_read_timeout(Some(ANSWER_MAX))?;
-    let request = json!({ "version": 1, "request": { verb: arguments } });
-    stream.write_all(format!("{request}\n").as_bytes())?;
-    for line in BufReader::new(stream).lines() {
+    let request = json!({ "version": 2, "request": { verb: arguments } });
+    for line in BufReader::new(stream.try_clone()?).lines() {
         let mut reply: Value = serde_json::from_str(&line?)?;
+        if reply == "ready" {
+            stream.write_all(format!("{request}\n").as_bytes())?;
+        }
         if let Some(value) = reply.get_mut("ok") {
             return Ok(value.take());
         }

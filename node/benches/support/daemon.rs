@@ -75,7 +75,7 @@ impl Daemon {
 
     /// Asks the daemon.
     pub(crate) fn ask<T: DeserializeOwned>(&self, request: Request) -> Result<T, Failure> {
-        client::ask(&self.home, request, None)
+        client::ask(&self.home, request)
     }
 
     /// How it is.

@@ -14,7 +14,7 @@
 mod content;
 mod stream;
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Read as _};
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -31,10 +31,9 @@ use self::content::{Item, ItemError, Subject};
 use self::stream::{Opened, Sealed, StreamError};
 use crate::config::{CONFIG_BYTES_MAX, Config};
 use crate::failure::{Failure, Kind};
-use crate::files::{
-    beside, folder_of, new_private_file, open_named, random, read_whole, write_atomically,
-};
+use crate::files::{open_named, random, read_whole, write_atomically};
 use crate::home::{Agency, Home, Identity, Kept as _, Lock};
+use crate::part::Part;
 use crate::protection::{Opener, Protection, Sealing};
 use crate::store::{SledStore, StoreKey};
 
@@ -76,19 +75,11 @@ pub fn create(
     }
     let source = Source::open(home, opener, created)?;
     let io = |e: io::Error| Failure::io(format_args!("cannot write {}", file.display()), &e);
-    let temporary = beside(file)?;
-    let written = new_private_file(&temporary).map_err(io).and_then(|out| {
-        let contents = source.write(out, sealing, &io)?;
-        // Nobody else puts a file there meanwhile unless he wants it lost.
-        fs::rename(&temporary, file).map_err(io)?;
-        let folder = folder_of(file);
-        File::open(folder).and_then(|folder| folder.sync_all()).map_err(io)?;
-        Ok(contents)
-    });
-    if written.is_err() {
-        let _ = fs::remove_file(&temporary);
-    }
-    written
+    let part = Part::begin(file.to_owned())?;
+    let contents = source.write(part.file(), sealing, &io)?;
+    // Nobody else puts a file there meanwhile unless he wants it lost.
+    part.take_place()?;
+    Ok(contents)
 }
 
 /// Reads a whole backup and says what is in it.
@@ -199,7 +190,7 @@ impl Source {
 
     fn write(
         mut self,
-        out: File,
+        out: &File,
         sealing: &Sealing,
         io: &dyn Fn(io::Error) -> Failure,
     ) -> Result<Contents, Failure> {
@@ -219,7 +210,6 @@ impl Source {
         }
         Item::End { stored: counts.stored }.write(&mut out).map_err(io)?;
         let out = out.finish().map_err(io)?.into_inner().map_err(|e| io(e.into_error()))?;
-        out.sync_all().map_err(io)?;
         let file_bytes = out.metadata().map_err(io)?.len();
         let Self { identity, agency, subject, .. } = self;
         Ok(Head { subject, identity, agency, config: Zeroizing::default(), file_bytes }

@@ -1,6 +1,7 @@
 //! A home goes into a file and comes out as a new life of the same device; a file that is not as it
 //! was written makes no home.
 
+use std::fs;
 use std::path::PathBuf;
 
 use tearline_crdt::store::Visit;

@@ -48,7 +48,7 @@ impl Context {
     pub(super) fn ask<T: DeserializeOwned>(&self, request: Request) -> Result<Answer<T>, Failure> {
         let verb = request.verb();
         let mut bar = Bar { shown: None, wanted: !self.flags.json && !self.flags.quiet };
-        let data = client::call(&self.home, request, None, &mut |report| bar.report(report))?;
+        let data = client::call(&self.home, request, &mut |report| bar.report(report))?;
         drop(bar);
         let typed = client::typed(verb, data.clone())?;
         Ok(Answer { data, typed })

@@ -1,7 +1,7 @@
 //! `import` and `export`: files of other programs. The daemon reads and writes them itself, by
 //! path; stdin and stdout pass through a file in the home's scratch folder.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -14,8 +14,9 @@ use super::render::{Table, bytes, facts};
 use crate::control::reply::{Exported, Imported};
 use crate::control::{self, Request};
 use crate::failure::{Failure, Kind};
-use crate::files::{beside, new_private_file, open_named, regular};
+use crate::files::{open_named, regular};
 use crate::home::ScratchFile;
+use crate::part::Part;
 
 /// A format of files.
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -155,11 +156,11 @@ pub(super) struct Export {
 impl Export {
     pub(super) fn run(self, context: &Context) -> Result<Outcome, Failure> {
         let into = match &self.out {
-            Some(path) => Sink::Place(Pending::at(path)?),
+            Some(path) => Sink::Place(begin(path)?),
             None => Sink::Scratch(context.home.scratch_file()?),
         };
         let path = match &into {
-            Sink::Place(pending) => &pending.part,
+            Sink::Place(part) => part.path(),
             Sink::Scratch(scratch) => scratch.path(),
         };
         let request = control::Export {
@@ -184,8 +185,8 @@ impl Export {
             }
         };
         let scratch = match into {
-            Sink::Place(pending) => {
-                let path = pending.take_place()?;
+            Sink::Place(part) => {
+                let path = part.take_place()?;
                 note("out", json!(path));
                 let size = bytes(done.bytes);
                 let text = format!("{} records, {size}, in {}\n", done.records, path.display());
@@ -218,57 +219,32 @@ fn absolute(path: &Path) -> Result<PathBuf, Failure> {
 /// Where an export goes.
 enum Sink {
     /// Into a file that somebody named.
-    Place(Pending),
+    Place(Part),
     /// To stdout.
     Scratch(ScratchFile),
 }
 
-/// A file that takes its place when it is whole. Until then what was there stays, and after a failure, too.
-struct Pending {
-    path: PathBuf,
-    part: PathBuf,
-}
-
-impl Pending {
-    /// Makes the file that the daemon writes into, beside its place. Opening a pipe waits for its reader,
-    /// and the daemon waits for nobody.
-    fn at(path: &Path) -> Result<Self, Failure> {
-        let shown = path.display();
-        let failure = |error: io::Error| match error.kind() {
-            io::ErrorKind::InvalidInput => Failure::usage(format!("{shown} is no regular file"))
-                .hint("without --out the records go to stdout, into a pipe if you like"),
-            _ => Failure::io(format_args!("cannot write {shown}"), &error),
-        };
-        // A symbolic link goes on pointing where it does.
-        let path = match fs::canonicalize(path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => absolute(path)?,
-            found => found.map_err(failure)?,
-        };
-        let before = match regular(OpenOptions::new().write(true), &path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-            found => Some(found.and_then(|file| file.metadata()).map_err(failure)?.permissions()),
-        };
-        let pending = Self { part: beside(&path)?, path };
-        let file = new_private_file(&pending.part).map_err(failure)?;
-        before.map_or(Ok(()), |before| file.set_permissions(before)).map_err(failure)?;
-        Ok(pending)
-    }
-
-    /// Puts the file where it belongs.
-    fn take_place(self) -> Result<PathBuf, Failure> {
-        File::open(&self.part)
-            .and_then(|file| file.sync_all())
-            .and_then(|()| fs::rename(&self.part, &self.path))
-            .map_err(|e| Failure::io(format_args!("cannot write {}", self.path.display()), &e))?;
-        Ok(self.path.clone())
-    }
-}
-
-impl Drop for Pending {
-    fn drop(&mut self) {
-        // There is none any more if it took its place.
-        let _ = fs::remove_file(&self.part);
-    }
+/// Begins the file that the daemon writes into, beside its place. Opening a pipe waits for its reader, and the
+/// daemon waits for nobody.
+fn begin(path: &Path) -> Result<Part, Failure> {
+    let shown = path.display();
+    let failure = |error: io::Error| match error.kind() {
+        io::ErrorKind::InvalidInput => Failure::usage(format!("{shown} is no regular file"))
+            .hint("without --out the records go to stdout, into a pipe if you like"),
+        _ => Failure::io(format_args!("cannot write {shown}"), &error),
+    };
+    // A symbolic link goes on pointing where it does.
+    let path = match fs::canonicalize(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => absolute(path)?,
+        found => found.map_err(failure)?,
+    };
+    let before = match regular(OpenOptions::new().write(true), &path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        found => Some(found.and_then(|file| file.metadata()).map_err(failure)?.permissions()),
+    };
+    let part = Part::begin(path)?;
+    before.map_or(Ok(()), |before| part.file().set_permissions(before)).map_err(failure)?;
+    Ok(part)
 }
 
 #[cfg(test)]
@@ -282,16 +258,16 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("out");
         let names = || fs::read_dir(folder.path()).unwrap().count();
-        drop(Pending::at(&path).unwrap());
+        drop(begin(&path).unwrap());
         assert_eq!(names(), 0, "what failed leaves nothing");
         fs::write(&path, "before").unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
         let link = folder.path().join("link");
         std::os::unix::fs::symlink(&path, &link).unwrap();
-        let pending = Pending::at(&link).unwrap();
-        fs::write(&pending.part, "after").unwrap();
+        let part = begin(&link).unwrap();
+        fs::write(part.path(), "after").unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"before");
-        assert_eq!(pending.take_place().unwrap(), fs::canonicalize(&path).unwrap());
+        assert_eq!(part.take_place().unwrap(), fs::canonicalize(&path).unwrap());
         assert_eq!((fs::read(&path).unwrap(), names()), (b"after".to_vec(), 2));
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o640);
         assert!(link.is_symlink());
@@ -300,7 +276,7 @@ mod tests {
         // Neither file nor folder, as a pipe is, and to be had without a command.
         let _socket = std::os::unix::net::UnixListener::bind(&pipe).unwrap();
         for path in [pipe.as_path(), Path::new("/dev/null")] {
-            let refused = Pending::at(path).err().unwrap();
+            let refused = begin(path).err().unwrap();
             assert!(refused.what.ends_with("no regular file"), "{}", refused.what);
         }
     }

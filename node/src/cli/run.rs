@@ -12,7 +12,7 @@ use super::render::{Table, agency, bytes, clean, facts, short, time};
 use super::{compartment, keys, peer};
 use crate::config::Config;
 use crate::control::reply::{Check, CheckStatus, Doctor as Report, Fork, Status as Shown};
-use crate::control::{Empty, Request};
+use crate::control::{Empty, Request, client};
 use crate::daemon::{self, Options};
 use crate::failure::{Failure, Kind};
 use crate::home::{Home, Identity};
@@ -158,7 +158,9 @@ impl Doctor {
                 checks.extend(answer.typed.checks);
             }
             Err(failure) if failure.kind == Kind::Unreachable => {
-                checks.push(Check { status: CheckStatus::Warn, ..failed("daemon", failure) });
+                let silent = client::listens(&context.home);
+                let status = if silent { CheckStatus::Fail } else { CheckStatus::Warn };
+                checks.push(Check { status, ..failed("daemon", failure) });
                 checks.extend(check_disk(&context.home));
                 checks.push(check_store(&context.home, identity.as_ref()));
             }

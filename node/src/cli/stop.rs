@@ -4,12 +4,11 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 
 use super::context::Context;
 use super::output::Outcome;
-use crate::control::reply::Status;
+use crate::control::reply::Stopping;
 use crate::control::{Empty, Request, client};
 use crate::failure::{Failure, Kind};
 use crate::length::{DAY_S, read as length};
@@ -31,42 +30,35 @@ pub(super) struct Stop {
 impl Stop {
     pub(super) fn run(self, context: &Context) -> Result<Outcome, Failure> {
         let home = &context.home;
-        // The daemon itself says which process it is: the lock may be another command's.
-        let status = match client::ask::<Status>(home, Request::Status(Empty {}), Some(ANSWER_WAIT))
-        {
-            Err(failure) if failure.kind == Kind::Unreachable && home.root().exists() => {
-                return Ok(Outcome::new(
-                    json!({ "stopped": false, "pid": null }),
-                    format!("no daemon was running for {}\n", home.root().display()),
-                ));
-            }
-            answer => answer?,
+        let has_none = || home.root().exists() && !client::listens(home);
+        if has_none() {
+            return Ok(Outcome::new(
+                json!({ "stopped": false, "pid": null }),
+                format!("no daemon was running for {}\n", home.root().display()),
+            ));
+        }
+        // Asked, not signalled: its process id may mean another process here, in another PID namespace.
+        let pid = match client::ask::<Stopping>(home, Request::Stop(Empty {})) {
+            Ok(stopping) => Some(stopping.pid),
+            // Somebody else ended it meanwhile.
+            Err(lost) if lost.kind == Kind::Unreachable && has_none() => None,
+            Err(failure) => return Err(failure),
         };
-        let pid = i32::try_from(status.pid).ok().and_then(Pid::from_raw);
-        let pid = pid.ok_or_else(|| Failure::bug(format!("odd process id {}", status.pid)))?;
-        kill_process(pid, Signal::TERM).map_err(|e| {
-            Failure::io(format_args!("cannot stop process {}", status.pid), &e.into())
-        })?;
         let asked = Instant::now();
         while home.lock().is_err() {
             if asked.elapsed() > self.wait {
-                return Err(Failure::new(
-                    Kind::Incomplete,
-                    format!("process {} was told to stop, and has not yet", status.pid),
-                )
-                .hint("what it acknowledged is on disk; `kill -9` loses nothing of that"));
+                let process = pid.map(|pid| format!(", process {pid} where it runs,"));
+                let process = process.unwrap_or_default();
+                let what = format!("the daemon{process} was told to stop, and has not yet");
+                return Err(Failure::new(Kind::Incomplete, what)
+                    .hint("what it acknowledged is on disk; `kill -9` loses nothing of that"));
             }
             thread::sleep(LOOK_EVERY);
         }
-        Ok(Outcome::new(
-            json!({ "stopped": true, "pid": status.pid }),
-            format!("stopped process {}\n", status.pid),
-        ))
+        let text = pid.map_or("stopped\n".into(), |pid| format!("stopped process {pid}\n"));
+        Ok(Outcome::new(json!({ "stopped": true, "pid": pid }), text))
     }
 }
-
-/// How long the daemon may be silent until it counts as one that does not answer.
-const ANSWER_WAIT: Duration = Duration::from_secs(10);
 
 /// How often it is looked whether it has ended.
 const LOOK_EVERY: Duration = Duration::from_millis(20);

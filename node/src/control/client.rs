@@ -1,49 +1,44 @@
-//! The command line's end of the control socket: one request, its progress, its answer.
+//! The command line's end of the control socket: one request, its progress, its answer. A daemon that
+//! says nothing for [`SILENCE_MAX`] is given up, and whoever loses the daemon is told what is known of the
+//! request: that nothing was done, or that nobody knows.
 
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::time::Duration;
 
+use rustix::net::sockopt::{Timeout, set_socket_timeout};
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::{
     Envelope, PROTOCOL_VERSION, Progress, REPLY_BYTES_MAX, REQUEST_BYTES_MAX, Reply, Request,
+    SILENCE_MAX,
 };
 use crate::failure::{Failure, Kind};
 use crate::home::Home;
 
-/// Asks the daemon of a home and waits for its answer, however long that takes; with `silence_max`
-/// only until it has said nothing for so long.
+/// Asks the daemon of a home and waits for its answer, for as long as it is heard.
 pub fn call(
     home: &Home,
     request: Request,
-    silence_max: Option<Duration>,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Value, Failure> {
-    let verb = request.verb();
-    let stream = connect(home)?;
-    exchange(stream, request, silence_max, progress).map_err(|error| match error {
-        Broken::Failure(failure) => failure,
-        Broken::Io(error) if is_timeout(&error) => {
-            Failure::failed(format!("the daemon did not answer `{verb}` in time"))
-                .hint("it may be busy; look at its log")
-        }
-        Broken::Io(error) => {
-            Failure::new(Kind::Unreachable, format!("lost the daemon during `{verb}`: {error}"))
-                .hint("whether it was done is not known; look before you repeat it")
-        }
-    })
+    call_within(home, request, SILENCE_MAX, progress)
 }
 
 /// As [`call`], with the answer in its type.
-pub fn ask<T: DeserializeOwned>(
-    home: &Home,
-    request: Request,
-    silence_max: Option<Duration>,
-) -> Result<T, Failure> {
+pub fn ask<T: DeserializeOwned>(home: &Home, request: Request) -> Result<T, Failure> {
     let verb = request.verb();
-    typed(verb, call(home, request, silence_max, &mut |_| {})?)
+    typed(verb, call(home, request, &mut |_| {})?)
+}
+
+/// Whether a process listens where a home's daemon does. It may be one that does not answer.
+#[must_use]
+pub fn listens(home: &Home) -> bool {
+    let dialled = home.socket().map(|path| dial(&path, SILENCE_MAX));
+    dialled.is_ok_and(|dialled| !dialled.is_err_and(|error| is_nobody(&error)))
 }
 
 /// An answer in its type.
@@ -52,85 +47,136 @@ pub fn typed<T: DeserializeOwned>(verb: &str, value: Value) -> Result<T, Failure
         .map_err(|error| Failure::bug(format!("the daemon's answer to `{verb}` is odd: {error}")))
 }
 
-fn connect(home: &Home) -> Result<UnixStream, Failure> {
+/// How far a request came.
+#[derive(Clone, Copy, Debug)]
+enum Stage {
+    /// It was not sent.
+    Unsent,
+    /// It was sent, and is not known to be taken up.
+    Sent,
+    /// The daemon said that it works on it.
+    Working,
+}
+
+fn call_within(
+    home: &Home,
+    request: Request,
+    silence_max: Duration,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Value, Failure> {
+    let verb = request.verb();
+    let line = encode(request)?;
+    let shown = home.root().display();
     if !home.root().exists() {
-        return Err(Failure::new(
-            Kind::Unreachable,
-            format!("there is no home at {}", home.root().display()),
-        )
-        .hint(format!("make one: {}", home.command("init --agency NAME --country CC"))));
+        let nowhere = Failure::new(Kind::Unreachable, format!("there is no home at {shown}"));
+        let make = home.command("init --agency NAME --country CC");
+        return Err(nowhere.hint(format!("make one: {make}")));
     }
     let path = home.socket()?;
-    UnixStream::connect(&path).map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => Failure::new(
-            Kind::Unreachable,
-            format!("no daemon is running for {}", home.root().display()),
-        )
-        .hint(format!("start it with: {}", home.command("run"))),
-        _ => Failure::new(
-            Kind::Unreachable,
-            format!("cannot reach the daemon at {}: {error}", path.display()),
-        ),
+    let mut stage = Stage::Unsent;
+    let exchanged =
+        dial(&path, silence_max).and_then(|stream| exchange(&stream, &line, &mut stage, progress));
+    exchanged.unwrap_or_else(|error| {
+        Err(if is_nobody(&error) {
+            let nobody = format!("no daemon is running for {shown}");
+            let run = home.command("run");
+            Failure::new(Kind::Unreachable, nobody).hint(format!("start it with: {run}"))
+        } else {
+            lost(home, verb, stage, silence_max, &error)
+        })
     })
 }
 
-enum Broken {
-    Failure(Failure),
-    Io(io::Error),
+/// What is known of a request whose daemon was lost, and what to do.
+fn lost(
+    home: &Home,
+    verb: &str,
+    stage: Stage,
+    silence_max: Duration,
+    error: &io::Error,
+) -> Failure {
+    let silent = is_timeout(error);
+    let (cause, advice) = if silent {
+        let pid = home.running().map(|pid| format!(" ({pid} where it runs)")).unwrap_or_default();
+        let advice = format!(
+            "its process{pid} may be stopped (`kill -CONT` lets it go on) or stuck: see its log; \
+             `kill -9` loses nothing that was acknowledged"
+        );
+        (format!("the daemon said nothing for {silence_max:?}"), advice)
+    } else {
+        (format!("lost the daemon: {error}"), "see the daemon's log".into())
+    };
+    let may_be_done = match stage {
+        Stage::Unsent => false,
+        // What was closed before it was taken up was not begun; who is silent may take it up yet.
+        Stage::Sent => silent,
+        Stage::Working => true,
+    };
+    if may_be_done {
+        Failure::new(Kind::Unreachable, format!("{cause}: whether `{verb}` was done is not known"))
+            .hint(format!("look before you repeat it; {advice}"))
+    } else {
+        let what = format!("{cause}: it took up nothing, and nothing of `{verb}` was done");
+        Failure::new(Kind::Unreachable, what).hint(advice)
+    }
 }
 
-impl From<io::Error> for Broken {
-    fn from(error: io::Error) -> Self {
-        Self::Io(error)
-    }
+/// A connection on which nothing waits longer than `silence_max`, neither to be taken: the queue of a
+/// daemon that stands still fills up.
+fn dial(path: &Path, silence_max: Duration) -> io::Result<UnixStream> {
+    let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+    set_socket_timeout(&socket, Timeout::Send, Some(silence_max))?;
+    set_socket_timeout(&socket, Timeout::Recv, Some(silence_max))?;
+    connect(&socket, &SocketAddrUnix::new(path)?)?;
+    Ok(socket.into())
 }
 
 fn exchange(
-    mut stream: UnixStream,
-    request: Request,
-    silence_max: Option<Duration>,
+    mut stream: &UnixStream,
+    request: &[u8],
+    stage: &mut Stage,
     progress: &mut dyn FnMut(Progress),
-) -> Result<Value, Broken> {
-    stream.set_read_timeout(silence_max)?;
-    let mut line = serde_json::to_vec(&Envelope { version: PROTOCOL_VERSION, request })
-        .map_err(|error| Broken::Failure(Failure::bug(format!("cannot encode: {error}"))))?;
-    line.push(b'\n');
-    if line.len() > REQUEST_BYTES_MAX {
-        let failure = Failure::usage(format!(
-            "the request has {} bytes, the most is {REQUEST_BYTES_MAX}",
-            line.len()
-        ));
-        return Err(Broken::Failure(failure.hint("larger files go in by `tearline import`")));
-    }
-    // A daemon that drops us early has still said why: read before the error of writing counts.
-    let written = stream.write_all(&line);
+) -> io::Result<Result<Value, Failure>> {
     let mut reader = BufReader::new(stream);
     loop {
         let mut line = Vec::new();
-        let read = (&mut reader).take(REPLY_BYTES_MAX as u64 + 1).read_until(b'\n', &mut line);
-        match read {
-            Ok(0) => {
-                written?;
-                return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
-            }
-            Ok(_) => {}
-            Err(error) => {
-                written?;
-                return Err(error.into());
-            }
-        }
+        (&mut reader).take(REPLY_BYTES_MAX as u64 + 1).read_until(b'\n', &mut line)?;
         if !line.ends_with(b"\n") {
-            return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
+            return Err(io::ErrorKind::UnexpectedEof.into());
         }
-        let reply = serde_json::from_slice(&line).map_err(|error| {
-            Broken::Failure(Failure::failed(format!("the daemon's answer is garbled: {error}")))
-        })?;
-        match reply {
-            Reply::Progress(report) => progress(report),
-            Reply::Ok(value) => return Ok(value),
-            Reply::Error(failure) => return Err(Broken::Failure(failure)),
+        match (serde_json::from_slice(&line), *stage) {
+            (Ok(Reply::Ready), Stage::Unsent) => {
+                *stage = Stage::Sent;
+                // A daemon that drops us has said why: what is read next tells.
+                let _ = stream.write_all(request);
+            }
+            (Ok(Reply::Working), Stage::Sent | Stage::Working) => *stage = Stage::Working,
+            (Ok(Reply::Progress(report)), Stage::Working) => progress(report),
+            (Ok(Reply::Ok(value)), Stage::Working) => return Ok(Ok(value)),
+            (Ok(Reply::Error(failure)), _) => return Ok(Err(failure)),
+            (garbled, _) => {
+                let why = garbled.err().map_or("out of order".into(), |error| error.to_string());
+                return Ok(Err(Failure::failed(format!("the daemon's answer is garbled: {why}"))));
+            }
         }
     }
+}
+
+fn encode(request: Request) -> Result<Vec<u8>, Failure> {
+    let mut line = serde_json::to_vec(&Envelope { version: PROTOCOL_VERSION, request })
+        .map_err(|error| Failure::bug(format!("cannot encode: {error}")))?;
+    line.push(b'\n');
+    if line.len() > REQUEST_BYTES_MAX {
+        let bytes = line.len();
+        let what = format!("the request has {bytes} bytes, the most is {REQUEST_BYTES_MAX}");
+        return Err(Failure::usage(what).hint("larger files go in by `tearline import`"));
+    }
+    Ok(line)
+}
+
+/// Whether nobody listens.
+fn is_nobody(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused)
 }
 
 fn is_timeout(error: &io::Error) -> bool {
@@ -140,44 +186,114 @@ fn is_timeout(error: &io::Error) -> bool {
 #[cfg(test)]
 mod tests {
     use std::os::unix::net::UnixListener;
+    use std::sync::mpsc::sync_channel;
     use std::thread;
 
     use super::*;
     use crate::control::Empty;
 
-    /// What a command makes of a daemon that says this and hangs up, or falls silent.
-    fn meet(said: &'static [u8], silent: bool) -> Result<Value, Failure> {
+    /// What a command makes of a daemon that says this, hears a request if it said that it may be asked,
+    /// says that, and hangs up or falls silent.
+    fn meet(first: &str, then: &str, silent: bool) -> Result<Value, Failure> {
         let folder = tempfile::tempdir().unwrap();
         let home = Home::at(folder.path()).unwrap();
         let listener = UnixListener::bind(home.socket().unwrap()).unwrap();
-        let daemon = thread::spawn(move || {
-            let (mut stream, _) = listener.accept().unwrap();
-            BufReader::new(stream.try_clone().unwrap()).read_line(&mut String::new()).unwrap();
-            let _ = stream.write_all(said);
-            silent.then_some(stream)
-        });
-        let silence_max = Some(Duration::from_millis(20)).filter(|_| silent);
-        let answer = call(&home, Request::Status(Empty {}), silence_max, &mut |_| {});
-        drop(daemon.join().unwrap());
-        answer
+        let (given_up, ended) = sync_channel::<()>(0);
+        thread::scope(|scope| {
+            scope.spawn(move || {
+                let (mut stream, _) = listener.accept().unwrap();
+                stream.write_all(first.as_bytes()).unwrap();
+                if first == READY {
+                    let mut request = String::new();
+                    BufReader::new(stream.try_clone().unwrap()).read_line(&mut request).unwrap();
+                    assert!(request.contains("status"), "{request}");
+                }
+                let _ = stream.write_all(then.as_bytes());
+                if silent {
+                    let _ = ended.recv();
+                }
+            });
+            let silence_max = Duration::from_millis(if silent { 100 } else { 60_000 });
+            let answer = call_within(&home, Request::Status(Empty {}), silence_max, &mut |_| {});
+            drop(given_up);
+            answer
+        })
+    }
+
+    const READY: &str = "\"ready\"\n";
+    const WORKING: &str = "\"working\"\n";
+
+    #[test]
+    fn who_loses_the_daemon_is_told_whether_anything_was_done() {
+        let half = format!("{WORKING}{{\"ok\":1}}");
+        let progress = format!(
+            "{WORKING}{{\"progress\":{{\"done\":1,\"total\":null,\"unit\":\"\",\"note\":\"\"}}}}\n"
+        );
+        let cases = [
+            ("", "", false, true),
+            ("", "", true, true),
+            (READY, "", false, true),
+            (READY, "", true, false),
+            (READY, "\"work", false, true),
+            (READY, WORKING, false, false),
+            (READY, WORKING, true, false),
+            (READY, &half, false, false),
+            (READY, &progress, false, false),
+            (READY, &progress, true, false),
+        ];
+        for (first, then, silent, nothing_done) in cases {
+            let failure = meet(first, then, silent).unwrap_err();
+            let case = format!("{first:?} {then:?} {silent}: {failure}");
+            assert_eq!(failure.kind, Kind::Unreachable, "{case}");
+            assert_eq!(failure.what.contains("took up nothing"), nothing_done, "{case}");
+            assert_eq!(failure.what.contains("is not known"), !nothing_done, "{case}");
+            assert_eq!(failure.what.contains("said nothing for 100ms"), silent, "{case}");
+        }
     }
 
     #[test]
-    fn a_daemon_that_breaks_off_is_a_failure_of_its_own_kind() {
-        let progress = br#"{"progress":{"done":1,"total":null,"unit":"","note":""}}"#;
-        let lines: [(&[u8], Kind); 6] = [
-            (b"", Kind::Unreachable),
-            (b"{\"ok\":", Kind::Unreachable),
-            (b"{\"ok\":1}", Kind::Unreachable),
-            (progress, Kind::Unreachable),
-            (b"hello\n", Kind::Failed),
-            (b"{\"ok\":1,\"error\":2}\n", Kind::Failed),
-        ];
-        for (said, kind) in lines {
-            assert_eq!(meet(said, false).unwrap_err().kind, kind, "{}", said.escape_ascii());
+    fn a_daemon_that_says_odd_things_is_a_failure() {
+        let (ok, answered) = ("{\"ok\":1}\n", format!("{WORKING}{{\"ok\":1}}\nmore"));
+        for (first, then) in [
+            ("hello\n", ""),
+            (ok, ""),
+            (WORKING, ""),
+            (READY, READY),
+            (READY, ok),
+            (READY, "\"working\"\n{\"ok\":1,\"error\":2}\n"),
+        ] {
+            let failure = meet(first, then, false).unwrap_err();
+            assert_eq!(failure.kind, Kind::Failed, "{first:?} {then:?}: {failure}");
         }
-        assert_eq!(meet(b"{\"ok\":1}\nmore", false), Ok(Value::from(1)));
-        let silent = meet(b"", true).unwrap_err();
-        assert!(silent.what.contains("in time"), "{silent}");
+        assert_eq!(meet(READY, &answered, false), Ok(Value::from(1)));
+        let denied = format!("{}\n", serde_json::json!({ "error": Failure::denied("no") }));
+        assert_eq!(meet(&denied, "", false), Err(Failure::denied("no")));
+        assert_eq!(meet(READY, &denied, false), Err(Failure::denied("no")));
+    }
+
+    /// Nobody takes connections there, and no more fit the queue: connecting waits, too.
+    #[test]
+    fn a_daemon_whose_queue_is_full_is_given_up() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = Home::at(folder.path()).unwrap();
+        let path = home.socket().unwrap();
+        let socket =
+            socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)
+                .unwrap();
+        rustix::net::bind(&socket, &SocketAddrUnix::new(&path).unwrap()).unwrap();
+        rustix::net::listen(&socket, 0).unwrap();
+        let soon = Duration::from_millis(50);
+        let mut queued = Vec::new();
+        while let Ok(stream) = dial(&path, soon) {
+            queued.push(stream);
+        }
+        assert!(!queued.is_empty());
+        let status = Request::Status(Empty {});
+        let failure = call_within(&home, status.clone(), soon, &mut |_| {}).unwrap_err();
+        assert!(failure.what.contains("took up nothing"), "{failure}");
+        drop((queued, socket));
+        assert!(!listens(&home));
+        let nobody = call_within(&home, status, soon, &mut |_| {}).unwrap_err();
+        assert!(nobody.what.contains("no daemon is running"), "{nobody}");
     }
 }

@@ -1,10 +1,15 @@
 //! The control protocol: how the command line asks a running daemon.
 //!
-//! Over a Unix socket that only the daemon's own user may open, the client writes one line of
-//! JSON, an [`Envelope`]; the daemon answers with any number of `{"progress":{...}}` lines and
-//! then exactly one `{"ok":VALUE}` or `{"error":FAILURE}` line (a [`Reply`] each). The connection
-//! may then carry the next request. What `VALUE` holds is said at each variant of [`Request`]; the
-//! types are in [`reply`].
+//! Over a Unix socket that only the daemon's own user may open, the daemon speaks first: `"ready"`.
+//! Only then the client writes one line of JSON, an [`Envelope`]. The daemon says `"working"` when it
+//! takes that up and every few seconds from then on, any number of `{"progress":{...}}` lines, and
+//! then exactly one `{"ok":VALUE}` or `{"error":FAILURE}` line (a [`Reply`] each). Each request has a
+//! connection of its own. What `VALUE` holds is said at each variant of [`Request`]; the types are in
+//! [`reply`].
+//!
+//! So a client that loses the daemon knows what that means: without a `"ready"` it asked nothing, and
+//! what was closed without a `"working"` was not begun. Nor can a daemon that stood still come later to
+//! a request whose client has given up.
 //!
 //! How arguments name things, everywhere:
 //! * *record*, *compartment*, *peer*, *pass*: the full id in hex, or a prefix of at least
@@ -27,6 +32,7 @@ pub mod trust;
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -35,11 +41,16 @@ pub use self::server::serve;
 use crate::failure::Failure;
 
 /// The version of this protocol. Client and daemon must have the same.
-pub const PROTOCOL_VERSION: u32 = 1;
+pub const PROTOCOL_VERSION: u32 = 2;
 /// Longest request, with its line end. Files are named by path, never carried.
 pub const REQUEST_BYTES_MAX: usize = 1024 * 1024;
 /// Longest line of an answer. The daemon pages lists so that they stay below it.
 pub const REPLY_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// How often a client hears that its request is being worked on.
+pub const HEARTBEAT: Duration = Duration::from_secs(2);
+/// How long a daemon may say nothing until a client gives up: ten heartbeats, which a daemon that is short
+/// of processor time or memory still keeps.
+pub const SILENCE_MAX: Duration = Duration::from_secs(20);
 /// Fewest digits by which an id may be abbreviated.
 pub const ID_PREFIX_DIGITS_MIN: usize = 4;
 /// Most rows of one list or search page.
@@ -75,6 +86,10 @@ pub struct Envelope {
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Reply {
+    /// The client may ask now.
+    Ready,
+    /// The request was taken up and is being worked on.
+    Working,
     /// How far it is.
     Progress(Progress),
     /// Done: the last line of this answer.
@@ -114,6 +129,12 @@ pub enum Request {
     /// -> [`reply::Doctor`]
     #[serde(rename = "doctor")]
     Doctor(Empty),
+
+    /// Ends the daemon, in order. Answers when it was told to; it has ended when its home can be locked.
+    ///
+    /// -> [`reply::Stopping`]
+    #[serde(rename = "stop")]
+    Stop(Empty),
 
     /// Joins a coalition by an invitation from a member: dials the inviter, proves the
     /// invitation's secret, sends this agency's or device's keys, and waits until the grant has
@@ -406,6 +427,7 @@ impl Request {
         match self {
             Self::Status(_) => "status",
             Self::Doctor(_) => "doctor",
+            Self::Stop(_) => "stop",
             Self::Join(_) => "join",
             Self::PeerInvite(_) => "peer.invite",
             Self::PeerAdd(_) => "peer.add",

@@ -57,6 +57,13 @@ Status {
 });
 
 shape!(
+/// A daemon that was told to end.
+Stopping {
+    /// The daemon's process id, as it sees itself.
+    pid: u32,
+});
+
+shape!(
 /// The end of this device's own standing.
 Ended {
     /// "ended", "retired" or "unknown", as in [`Standing`]; or "refused": no statement says so here, but

@@ -1,8 +1,12 @@
 //! The daemon's end of the control socket. Each client has a task of its own, and a bound on
 //! everything: how many there are, how long a line may be, how long one may take to send it or to
-//! take the answer. Whoever exceeds one is told why, where that is possible, and dropped. A request
-//! that was taken is carried through, also when its client has gone away; but one that reports how
-//! far it is, an import or an export, is told that nobody listens any more, and ends there.
+//! take the answer. Whoever exceeds one is told why, where that is possible, and dropped. Who asks
+//! nothing is dropped soon, and those who come meanwhile wait for his place; other users have places
+//! of their own, where they are turned away.
+//!
+//! A request whose client has gone before it was taken up is not begun. One that was taken up is carried
+//! through, also when its client goes away; but one that reports how far it is, an import or an export,
+//! is told that nobody listens any more, and ends there.
 
 use std::fs::{self, Permissions};
 use std::future::Future;
@@ -18,14 +22,14 @@ use serde::Deserialize;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::task::{JoinSet, spawn_blocking};
-use tokio::time::timeout;
+use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 use tracing::{debug, info, warn};
 
 use super::{
-    Envelope, PROTOCOL_VERSION, Progress, REPLY_BYTES_MAX, REQUEST_BYTES_MAX, Reply, Request,
-    Service,
+    Envelope, HEARTBEAT, PROTOCOL_VERSION, Progress, REPLY_BYTES_MAX, REQUEST_BYTES_MAX, Reply,
+    Request, Service,
 };
 use crate::failure::Failure;
 use crate::files::own_uid;
@@ -34,12 +38,16 @@ use crate::home::{Home, Lock};
 /// The bounds of a server.
 #[derive(Clone, Copy, Debug)]
 pub struct Bounds {
-    /// Most clients at once.
-    pub clients_max: u32,
-    /// How long a client may take to send a whole request, from connecting or from the last answer.
+    /// Most requests that are worked on at once.
+    pub commands_max: u32,
+    /// Most clients that are connected and have not asked yet. Further ones wait to be taken.
+    pub asking_max: usize,
+    /// How long a client may take to send its request after it was told that it may.
     pub request_wait: Duration,
     /// How long a client may take to take one line of an answer.
     pub reply_wait: Duration,
+    /// How often a client hears that its request is being worked on.
+    pub heartbeat: Duration,
     /// How long running requests may take to end once the server is asked to stop.
     pub stop_wait: Duration,
 }
@@ -47,9 +55,13 @@ pub struct Bounds {
 impl Default for Bounds {
     fn default() -> Self {
         Self {
-            clients_max: 32,
-            request_wait: Duration::from_secs(60),
+            commands_max: 32,
+            // With the wait below a thousand clients that ask nothing are gone in 8 s, and who came
+            // after them is heard before it gives up.
+            asking_max: 256,
+            request_wait: Duration::from_secs(2),
             reply_wait: Duration::from_secs(30),
+            heartbeat: HEARTBEAT,
             stop_wait: Duration::from_secs(1),
         }
     }
@@ -99,49 +111,41 @@ pub async fn serve(
     bounds: Bounds,
     shutdown: impl Future<Output = ()>,
 ) {
-    let places = Arc::new(Semaphore::new(bounds.clients_max as usize));
+    let asking = Arc::new(Semaphore::new(bounds.asking_max));
+    let strangers = Arc::new(Semaphore::new(STRANGERS_MAX));
+    let commands = Arc::new(Semaphore::new(bounds.commands_max as usize));
     let mut clients = JoinSet::new();
     let (close, closing) = watch::channel(());
     tokio::pin!(shutdown);
     loop {
         while clients.try_join_next().is_some() {}
-        let stream = tokio::select! {
-            () = &mut shutdown => break,
-            accepted = listener.socket.accept() => match accepted {
-                Ok((stream, _)) => stream,
-                Err(error) => {
-                    warn!(%error, "cannot accept a command");
-                    // Out of file descriptors, as a rule: the error stays until a client leaves.
-                    tokio::select! {
-                        () = &mut shutdown => break,
-                        () = tokio::time::sleep(ACCEPT_PAUSE) => continue,
-                    }
-                }
-            },
+        let next = async {
+            let place = Arc::clone(&asking).acquire_owned().await;
+            (place, listener.socket.accept().await)
         };
-        let service = Arc::clone(&service);
-        let place = Arc::clone(&places).try_acquire_owned();
-        let (uid, closing) = (listener.uid, closing.clone());
-        if place.is_err() && clients.len() >= bounds.clients_max as usize + TURNED_AWAY_MAX {
-            continue;
-        }
-        clients.spawn(async move {
-            let mut client = Client::new(stream, bounds);
-            match (client.uid == Some(uid), place) {
-                (false, _) => {
-                    warn!("another user's command was turned away");
-                    client.refuse(Failure::denied("this daemon belongs to another user")).await;
-                }
-                (true, Err(_)) => {
-                    let busy = Failure::failed("the daemon serves too many commands at once");
-                    client.refuse(busy.hint("try again, or raise limits.commands_max")).await;
-                }
-                (true, Ok(place)) => {
-                    client.attend(service, closing).await;
-                    drop(place);
+        let (place, accepted) = tokio::select! {
+            () = &mut shutdown => break,
+            (Ok(place), accepted) = next => (place, accepted),
+        };
+        let client = match accepted {
+            Ok((stream, _)) => Client::new(stream, bounds),
+            Err(error) => {
+                warn!(%error, "cannot accept a command");
+                // Out of file descriptors, as a rule: the error stays until a client leaves.
+                tokio::select! {
+                    () = &mut shutdown => break,
+                    () = tokio::time::sleep(ACCEPT_PAUSE) => continue,
                 }
             }
-        });
+        };
+        if client.uid == Some(listener.uid) {
+            let (service, commands) = (Arc::clone(&service), Arc::clone(&commands));
+            clients.spawn(client.attend(place, service, commands, closing.clone()));
+        } else if let Ok(turned_away) = Arc::clone(&strangers).try_acquire_owned() {
+            warn!("another user's command was turned away");
+            let denied = Failure::denied("this daemon belongs to another user");
+            clients.spawn(client.refuse(turned_away, denied));
+        }
     }
     info!(running = clients.len(), "the control socket closes");
     drop((listener, close));
@@ -174,29 +178,35 @@ impl Client {
         Self { reader: BufReader::new(reader), writer, uid, bounds }
     }
 
-    /// Answers requests until the client goes, sends what is no request, or stalls, or until the
-    /// server closes while nothing is asked.
-    async fn attend(&mut self, service: Arc<dyn Service>, mut closing: watch::Receiver<()>) {
-        loop {
-            let request = tokio::select! {
-                biased;
-                _ = closing.changed() => return,
-                request = self.request() => request,
-            };
-            match request {
-                Ok(request) => {
-                    if self.answer(Arc::clone(&service), request).await.is_err() {
-                        debug!("a command went away before its answer");
-                        return;
-                    }
+    /// Answers a request, unless the client goes, sends what is no request, or stalls, or the server
+    /// closes while nothing is asked. The client has its `place` until its request is taken up.
+    async fn attend(
+        mut self,
+        place: OwnedSemaphorePermit,
+        service: Arc<dyn Service>,
+        commands: Arc<Semaphore>,
+        mut closing: watch::Receiver<()>,
+    ) {
+        let request = tokio::select! {
+            biased;
+            _ = closing.changed() => return,
+            request = self.request() => request,
+        };
+        match request.and_then(|request| Ok((take_up(commands, &request)?, request))) {
+            Ok((command, request)) => {
+                drop(place);
+                if self.answer(service, request).await.is_err() {
+                    debug!("a command went away before its answer");
                 }
-                Err(NoRequest::Gone) => return,
-                Err(NoRequest::Refused(failure)) => return self.refuse(failure).await,
+                drop(command);
             }
+            Err(NoRequest::Gone) => {}
+            Err(NoRequest::Refused(failure)) => self.refuse(place, failure).await,
         }
     }
 
     async fn request(&mut self) -> Result<Request, NoRequest> {
+        self.send(&Reply::Ready).await.map_err(|_| NoRequest::Gone)?;
         let mut line = Vec::new();
         let mut bounded = (&mut self.reader).take(REQUEST_BYTES_MAX as u64 + 1);
         match timeout(self.bounds.request_wait, bounded.read_until(b'\n', &mut line)).await {
@@ -219,6 +229,8 @@ impl Client {
 
     /// Carries out a request. An error means that the client is gone.
     async fn answer(&mut self, service: Arc<dyn Service>, request: Request) -> io::Result<()> {
+        // Whoever has gone by now does not know that it was done.
+        self.send(&Reply::Working).await?;
         let verb = request.verb();
         debug!(verb, "begins");
         let (reports, mut reported) = mpsc::channel(PROGRESS_REPORTS_MAX);
@@ -235,16 +247,18 @@ impl Client {
                 }
             })
         });
+        let mut beats = interval_at(Instant::now() + self.bounds.heartbeat, self.bounds.heartbeat);
+        beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut alive = Ok(());
         let result = loop {
-            tokio::select! {
+            let reply = tokio::select! {
                 biased;
-                Some(report) = reported.recv(), if alive.is_ok() => {
-                    alive = self.send(&Reply::Progress(report)).await;
-                    gone.store(alive.is_err(), Ordering::Relaxed);
-                }
+                _ = beats.tick(), if alive.is_ok() => Reply::Working,
+                Some(report) = reported.recv(), if alive.is_ok() => Reply::Progress(report),
                 result = &mut call => break result,
-            }
+            };
+            alive = self.send(&reply).await;
+            gone.store(alive.is_err(), Ordering::Relaxed);
         };
         alive?;
         let reply = match result {
@@ -259,8 +273,8 @@ impl Client {
         self.send(&reply).await
     }
 
-    /// Says why, as far as the client listens. The connection ends afterwards.
-    async fn refuse(&mut self, failure: Failure) {
+    /// Says why, as far as the client listens. The connection ends afterwards, and then its place.
+    async fn refuse(mut self, _place: OwnedSemaphorePermit, failure: Failure) {
         if self.send(&Reply::Error(failure)).await.is_err() || self.writer.shutdown().await.is_err()
         {
             return;
@@ -275,6 +289,21 @@ impl Client {
         match timeout(self.bounds.reply_wait, self.writer.write_all(&line)).await {
             Ok(written) => written,
             Err(_) => Err(io::ErrorKind::TimedOut.into()),
+        }
+    }
+}
+
+/// A place among the requests that are worked on. To be ended a daemon is never too busy.
+fn take_up(
+    commands: Arc<Semaphore>,
+    request: &Request,
+) -> Result<Option<OwnedSemaphorePermit>, NoRequest> {
+    match commands.try_acquire_owned() {
+        Ok(place) => Ok(Some(place)),
+        Err(_) if matches!(request, Request::Stop(_)) => Ok(None),
+        Err(_) => {
+            let busy = Failure::failed("the daemon works on too many commands; nothing was done");
+            Err(NoRequest::Refused(busy.hint("try again, or raise limits.commands_max")))
         }
     }
 }
@@ -325,8 +354,8 @@ fn remove_stale(path: &Path) -> io::Result<()> {
 
 /// Progress reports that may wait for a slow client.
 const PROGRESS_REPORTS_MAX: usize = 16;
-/// Clients above the bound that are still told so, before further ones are dropped unheard.
-const TURNED_AWAY_MAX: usize = 32;
+/// Most clients of other users that are told so at once; further ones are dropped unheard.
+const STRANGERS_MAX: usize = 8;
 /// Most bytes read off a client that is being dropped.
 const DRAIN_BYTES_MAX: u64 = 4 * REQUEST_BYTES_MAX as u64;
 /// Longest time that reading them off may take.

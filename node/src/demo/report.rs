@@ -110,7 +110,7 @@ impl Step {
     ) {
         let verdict = if holds { Verdict::Pass } else { Verdict::Fail };
         let (claim, measured, bound) = (claim.into(), measured.into(), bound.into());
-        self.rows.push(Row { claim, measured, bound, verdict });
+        self.add(Row { claim, measured, bound, verdict });
     }
 
     /// Adds a claim that two things are the same.
@@ -126,7 +126,13 @@ impl Step {
     /// Adds a figure without a claim.
     pub fn note(&mut self, claim: impl Into<String>, measured: impl Into<String>) {
         let (claim, measured) = (claim.into(), measured.into());
-        self.rows.push(Row { claim, measured, bound: String::new(), verdict: Verdict::Info });
+        self.add(Row { claim, measured, bound: String::new(), verdict: Verdict::Info });
+    }
+
+    /// Two rows of one claim could not be told apart.
+    fn add(&mut self, row: Row) {
+        debug_assert!(self.rows.iter().all(|r| r.claim != row.claim), "twice: {}", row.claim);
+        self.rows.push(row);
     }
 
     /// The step's table.
@@ -148,6 +154,15 @@ impl Step {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    #[cfg(debug_assertions)]
+    #[should_panic(expected = "twice: same")]
+    fn a_step_claims_nothing_twice() {
+        let mut step = Step::new("a");
+        step.note("same", "7");
+        step.equal("same", 1, 1);
+    }
 
     #[test]
     fn one_claim_that_fails_fails_the_exercise_and_so_does_showing_nothing() {

@@ -141,7 +141,7 @@ impl Stage {
         actor: &Actor,
         request: Request,
     ) -> Result<T, Failure> {
-        client::ask(&self.home(actor)?, request, Some(ANSWER_WAIT)).map_err(|failure| Failure {
+        client::ask(&self.home(actor)?, request).map_err(|failure| Failure {
             what: format!("{}: {}", actor.name, failure.what),
             ..failure
         })
@@ -295,8 +295,6 @@ fn search_file(path: &Path, word: &[u8]) -> io::Result<(u64, u64)> {
 const READY_WAIT: Duration = Duration::from_secs(60);
 /// How often that is looked at.
 const READY_POLL: Duration = Duration::from_millis(20);
-/// How long a daemon may say nothing during a request.
-const ANSWER_WAIT: Duration = Duration::from_secs(90);
 /// How many lines of a daemon's log are shown when it ended.
 const LAST_WORDS_LINES: usize = 5;
 /// What is searched at once.

@@ -166,9 +166,17 @@ fn record(kind: &str, compartment: &str, fields: &[(&str, &str)]) -> RecordNew {
     }
 }
 
+/// What the exercise calls an agency of a country.
+fn called(country: &str) -> &str {
+    let is_it = |actor: &&Actor| actor.agency.is_some_and(|(_, code)| code == country);
+    ALL.iter().find(is_it).map_or(country, |actor| actor.name)
+}
+
 /// A length of time, for people.
 fn lasted(time: Duration) -> String {
-    if time < Duration::from_secs(1) {
+    if time < Duration::from_millis(1) {
+        "< 1 ms".into()
+    } else if time < Duration::from_secs(1) {
         format!("{} ms", time.as_millis())
     } else {
         format!("{:.1} s", time.as_secs_f64())
@@ -213,6 +221,15 @@ mod tests {
         assert_ne!(draw(7).0, draw(8).0);
         // The generator's published first output for seed 0.
         assert_eq!(Chance(0).next(), 0xe220_a839_7b1d_cdaf);
+    }
+
+    #[test]
+    fn what_people_read_is_said_as_they_say_it() {
+        let times = [(0, "< 1 ms"), (999, "< 1 ms"), (1_000, "1 ms"), (999_999, "999 ms")];
+        for (us, said) in times.into_iter().chain([(1_000_000, "1.0 s"), (61_240_000, "61.2 s")]) {
+            assert_eq!(lasted(Duration::from_micros(us)), said);
+        }
+        assert_eq!(["XL", "NE", "ZZ"].map(called), ["LAKE", "NE", "ZZ"]);
     }
 
     #[test]

@@ -51,6 +51,8 @@ const RECENT_EVENTS_MAX: usize = 256;
 pub struct Core {
     /// The replica.
     pub replica: Replica<SledStore>,
+    /// What this device calls itself.
+    pub name: String,
     /// The search index.
     pub index: Arc<Mutex<Index>>,
     /// Where we listen.
@@ -265,6 +267,7 @@ impl Core {
             .spawn(move || flush_on_demand(&flusher, &barriers, &handle))?;
         Ok(Self {
             replica,
+            name: String::new(),
             index,
             addresses: Vec::new(),
             deaf: Vec::new(),
@@ -286,6 +289,13 @@ impl Core {
             join: None,
             standings_moved: true,
         })
+    }
+
+    /// The core of a device that calls itself so.
+    #[must_use]
+    pub fn called(mut self, name: String) -> Self {
+        self.name = name;
+        self
     }
 
     /// Both clocks.

@@ -31,6 +31,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 use serde_json::Value;
+use tokio::sync::mpsc;
 
 use tearline_crdt::charter::{Charter, Member};
 use tearline_crdt::entropy::Entropy;
@@ -68,11 +69,11 @@ type Answer = Result<(Value, Option<Ticket>), Failure>;
 pub struct Tearline {
     core: CoreHandle,
     thread: Mutex<Option<JoinHandle<()>>>,
-    name: String,
     announce: Vec<String>,
     agency: Option<AgencyRoot>,
     keys: DeviceKeys,
     pass_key: PassKey,
+    stop: mpsc::Sender<()>,
 }
 
 /// The agency's root, while its key is on this device.
@@ -84,7 +85,7 @@ struct AgencyRoot {
 
 /// Opens the daemon's inside. It listens when this returns.
 pub fn start(opening: Opening) -> Result<Arc<dyn Service>, Failure> {
-    let Opening { home, config, identity, agency, runtime, sabotage, broke } = opening;
+    let Opening { home, config, identity, agency, runtime, sabotage, stop, broke } = opening;
     let keys = DeviceKeys::from_seeds(&identity.device_seed, &identity.agreement_seed);
     home.expect_store(identity.incarnation)?;
     let store = SledStore::open(&home.store(), &StoreKey::new(identity.store_key))?;
@@ -136,7 +137,8 @@ pub fn start(opening: Opening) -> Result<Arc<dyn Service>, Failure> {
     let thin =
         ThinLinks::new(DeviceKeys::from_seeds(&identity.device_seed, &identity.agreement_seed));
     let core = Core::new(replica, index, net, dialer, thin, gauge, handle.clone())
-        .map_err(|error| Failure::io("cannot start a thread", &error))?;
+        .map_err(|error| Failure::io("cannot start a thread", &error))?
+        .called(config.name);
     let thread = std::thread::Builder::new()
         .name("core".into())
         .spawn(move || {
@@ -149,7 +151,6 @@ pub fn start(opening: Opening) -> Result<Arc<dyn Service>, Failure> {
     let service = Tearline {
         core: handle,
         thread: Mutex::new(Some(thread)),
-        name: config.name,
         announce: config.announce,
         agency: agency.map(|agency| AgencyRoot {
             signer: Signer::from_seed(&agency.root_seed),
@@ -158,6 +159,7 @@ pub fn start(opening: Opening) -> Result<Arc<dyn Service>, Failure> {
         }),
         keys,
         pass_key: PassKey::derive(&identity.device_seed, identity.incarnation),
+        stop,
     };
     Ok(Arc::new(service))
 }
@@ -200,6 +202,11 @@ impl Service for Tearline {
         match request {
             Request::Status(_) => self.status(),
             Request::Doctor(_) => self.doctor(progress),
+            Request::Stop(_) => {
+                // It was told already if there is no room.
+                let _ = self.stop.try_send(());
+                json(&reply::Stopping { pid: std::process::id() })
+            }
             Request::Join(join) => self.join(&join),
             Request::PeerInvite(invite) => self.invite(invite),
             Request::PeerAdd(add) => self.peer_add(add.address),
@@ -326,11 +333,10 @@ impl Tearline {
     }
 
     fn status(&self) -> Result<Value, Failure> {
-        let name = self.name.clone();
         let agency = self.agency.as_ref().map(|a| (a.name.clone(), a.country.clone()));
         self.core.ask_even_if_broken(move |core| {
             let agency = agency.as_ref().map(|(name, country)| (name.as_str(), country.as_str()));
-            core.status(&name, agency)
+            core.status(agency)
         })
     }
 

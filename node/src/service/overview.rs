@@ -19,11 +19,7 @@ use crate::failure::{Failure, Kind};
 use crate::store::{Checked, Checker};
 
 impl Core {
-    pub(super) fn status(
-        &mut self,
-        name: &str,
-        agency: Option<(&str, &str)>,
-    ) -> Result<Value, Failure> {
+    pub(super) fn status(&mut self, agency: Option<(&str, &str)>) -> Result<Value, Failure> {
         let own = self.replica.device();
         let coalition = self.coalition().ok();
         let agency = match self.agency_of(&own) {
@@ -36,7 +32,7 @@ impl Core {
         };
         let status = reply::Status {
             device: own.to_string(),
-            name: name.into(),
+            name: self.name.clone(),
             agency,
             coalition: coalition.map(|c| reply::CoalitionRef {
                 coalition: c.id().to_string(),

@@ -489,9 +489,11 @@ impl Core {
             let bytes = self.replica.store().get(Space::Meta, &key).ok()??;
             String::from_utf8(bytes).ok()
         };
+        let own_name =
+            || Some(&self.name).filter(|name| *device == self.replica.device() && !name.is_empty());
         shape::Device {
             device: device.to_string(),
-            name: text(name_key(device)),
+            name: text(name_key(device)).or_else(|| own_name().cloned()),
             agency: self.agency_ref(standing.map(|standing| standing.agency)),
             right: standing.map_or_else(String::new, |standing: &Standing| {
                 if standing.desk { "desk".into() } else { standing.right().name().into() }

@@ -58,20 +58,26 @@ struct Daemon {
     fake: Arc<Fake>,
     stop: Option<oneshot::Sender<()>>,
     task: Option<tokio::task::JoinHandle<()>>,
-    runtime: Runtime,
+    runtime: Option<Runtime>,
     _lock: Lock,
     _folder: tempfile::TempDir,
 }
 
 impl Daemon {
     fn start(bounds: Bounds) -> Self {
+        Self::of(own_uid(), bounds)
+    }
+
+    /// A daemon that belongs to a user.
+    fn of(uid: u32, bounds: Bounds) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let home = Home::at(folder.path().join("h")).unwrap();
         home.create().unwrap();
         let runtime = Runtime::new().unwrap();
         let _inside = runtime.enter();
         let lock = home.lock().unwrap();
-        let listener = Listener::bind(&home, &lock).unwrap();
+        let mut listener = Listener::bind(&home, &lock).unwrap();
+        listener.uid = uid;
         let fake = Arc::new(Fake {
             calls: AtomicUsize::new(0),
             both: Barrier::new(2),
@@ -88,28 +94,42 @@ impl Daemon {
             fake,
             stop: Some(stop),
             task: Some(task),
-            runtime,
+            runtime: Some(runtime),
             _lock: lock,
             _folder: folder,
         }
     }
 
     fn call(&self, request: Request) -> Result<Value, Failure> {
-        client::call(&self.home, request, None, &mut |_| {})
+        client::call(&self.home, request, &mut |_| {})
     }
 
     fn plain(&self) -> Plain {
-        Plain::connect(self.home.socket().unwrap()).unwrap()
+        let stream = Plain::connect(self.home.socket().unwrap()).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+        stream
     }
 
     fn stop(&mut self) {
         self.stop.take().unwrap().send(()).unwrap();
-        self.runtime.block_on(self.task.take().unwrap()).unwrap();
+        self.runtime.as_ref().unwrap().block_on(self.task.take().unwrap()).unwrap();
+    }
+}
+
+impl Drop for Daemon {
+    /// A test that fails does not wait for the requests that it left running.
+    fn drop(&mut self) {
+        self.runtime.take().unwrap().shutdown_background();
     }
 }
 
 fn search(query: &str) -> Request {
     Request::Search(Search { query: query.into(), limit: None, after: None })
+}
+
+/// A request without arguments.
+fn asked(verb: &str) -> Value {
+    json!({ "version": PROTOCOL_VERSION, "request": { verb: {} } })
 }
 
 /// All that the daemon says before it closes the connection.
@@ -135,33 +155,68 @@ fn a_request_gets_its_answer_and_a_failure_crosses_whole() {
 }
 
 #[test]
-fn progress_arrives_before_the_answer_and_the_connection_goes_on() {
+fn progress_arrives_before_the_answer_and_the_connection_ends_with_it() {
     let daemon = Daemon::start(Bounds::default());
     let mut seen = Vec::new();
-    let value = client::call(&daemon.home, search("x"), None, &mut |report| seen.push(report.done));
+    let value = client::call(&daemon.home, search("x"), &mut |report| seen.push(report.done));
     assert_eq!(value, Ok(json!({ "query": "x" })));
     assert!(seen.is_sorted() && seen.len() <= 3);
 
+    let line = asked("status");
     let mut stream = daemon.plain();
-    let line = json!({ "version": PROTOCOL_VERSION, "request": { "status": {} } });
-    let mut reader = BufReader::new(stream.try_clone().unwrap());
-    for _ in 0..2 {
-        writeln!(stream, "{line}").unwrap();
-        let mut answer = String::new();
-        reader.read_line(&mut answer).unwrap();
-        assert_eq!(answer, "{\"ok\":{\"pid\":7}}\n");
+    stream.write_all(format!("{line}\n{line}\n").as_bytes()).unwrap();
+    assert_eq!(rest_of(stream), "\"ready\"\n\"working\"\n{\"ok\":{\"pid\":7}}\n");
+    assert_eq!(daemon.fake.calls.load(Ordering::SeqCst), 2);
+}
+
+#[test]
+fn a_request_that_takes_long_is_heard_of_all_the_time() {
+    let bounds = Bounds { heartbeat: Duration::from_millis(5), ..Bounds::default() };
+    let daemon = Daemon::start(bounds);
+    let mut stream = daemon.plain();
+    writeln!(stream, "{}", asked("peer.list")).unwrap();
+    let mut lines = BufReader::new(stream).lines().map(Result::unwrap);
+    assert_eq!(lines.next().unwrap(), "\"ready\"");
+    for _ in 0..5 {
+        assert_eq!(lines.next().unwrap(), "\"working\"");
     }
+    assert!(daemon.call(Request::PeerList(Empty {})).is_ok());
+    assert_eq!(lines.find(|line| line != "\"working\"").unwrap(), "{\"ok\":{}}");
+}
+
+#[test]
+fn what_a_client_asked_that_has_gone_is_not_begun() {
+    let bounds = Bounds { asking_max: 1, ..Bounds::default() };
+    let daemon = Daemon::start(bounds);
+    let first = daemon.plain();
+    // It waits to be taken until the first has gone, and has gone by then itself.
+    let mut second = daemon.plain();
+    writeln!(second, "{}", asked("status")).unwrap();
+    drop(second);
+    drop(first);
+    let answer = daemon.call(search("x"));
+    assert_eq!(answer, Ok(json!({ "query": "x" })));
+    assert_eq!(daemon.fake.calls.load(Ordering::SeqCst), 1);
+
+    // One that went after it had asked.
+    let (runtime, fake) = (daemon.runtime.as_ref().unwrap(), Arc::clone(&daemon.fake));
+    let answered = runtime.block_on(async {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        drop(theirs);
+        Client::new(ours, bounds).answer(fake, Request::Status(Empty {})).await
+    });
+    assert!(answered.is_err());
+    assert_eq!(daemon.fake.calls.load(Ordering::SeqCst), 1);
 }
 
 #[test]
 fn a_request_that_reports_ends_when_its_client_has_gone() {
     let daemon = Daemon::start(Bounds::default());
     let mut stream = daemon.plain();
-    let line = json!({ "version": PROTOCOL_VERSION, "request": { "doctor": {} } });
-    writeln!(stream, "{line}").unwrap();
-    let mut first = String::new();
-    BufReader::new(stream).read_line(&mut first).unwrap();
-    assert!(first.contains("progress"), "{first}");
+    writeln!(stream, "{}", asked("doctor")).unwrap();
+    let mut lines = BufReader::new(stream).lines().map(Result::unwrap);
+    assert!(lines.any(|line| line.contains("progress")));
+    drop(lines);
     // The stream is closed; whoever works for it comes to this barrier only when told so.
     daemon.fake.interrupted.wait();
 }
@@ -169,15 +224,16 @@ fn a_request_that_reports_ends_when_its_client_has_gone() {
 #[test]
 fn garbage_is_told_so_and_dropped_and_others_are_served() {
     let daemon = Daemon::start(Bounds::default());
-    let unknown = json!({ "version": 1, "request": { "launch": {} } }).to_string();
-    let extra = json!({ "version": 1, "request": { "status": { "x": 1 } } }).to_string();
+    let unknown = json!({ "version": PROTOCOL_VERSION, "request": { "launch": {} } }).to_string();
+    let extra =
+        json!({ "version": PROTOCOL_VERSION, "request": { "status": { "x": 1 } } }).to_string();
     let deep = "[".repeat(100_000);
     for bad in ["", "}{", "null", &unknown, &extra, &deep, "\u{0}\u{1}"] {
         let mut stream = daemon.plain();
         writeln!(stream, "{bad}").unwrap();
         let answer = rest_of(stream);
-        assert!(answer.starts_with("{\"error\":{\"kind\":\"usage\""), "{answer}");
-        assert_eq!(answer.lines().count(), 1);
+        assert!(answer.starts_with("\"ready\"\n{\"error\":{\"kind\":\"usage\""), "{answer}");
+        assert_eq!(answer.lines().count(), 2);
     }
     assert!(daemon.call(Request::Status(Empty {})).is_ok());
     assert_eq!(daemon.fake.calls.load(Ordering::SeqCst), 1);
@@ -187,7 +243,8 @@ fn garbage_is_told_so_and_dropped_and_others_are_served() {
 fn another_version_is_told_to_restart() {
     let daemon = Daemon::start(Bounds::default());
     let mut stream = daemon.plain();
-    writeln!(stream, "{}", json!({ "version": 2, "request": { "later": {} } })).unwrap();
+    writeln!(stream, "{}", json!({ "version": PROTOCOL_VERSION + 1, "request": { "later": {} } }))
+        .unwrap();
     let answer = rest_of(stream);
     assert!(answer.contains("restart the daemon"), "{answer}");
 }
@@ -195,7 +252,9 @@ fn another_version_is_told_to_restart() {
 #[test]
 fn a_request_at_the_bound_is_served_and_one_past_it_is_not() {
     let daemon = Daemon::start(Bounds::default());
-    let overhead = serde_json::to_vec(&Envelope { version: 1, request: search("") }).unwrap().len();
+    let overhead = serde_json::to_vec(&Envelope { version: PROTOCOL_VERSION, request: search("") })
+        .unwrap()
+        .len();
     let longest = REQUEST_BYTES_MAX - overhead - 1;
     assert!(daemon.call(search(&"q".repeat(longest))).is_ok());
     let refused = daemon.call(search(&"q".repeat(longest + 1))).unwrap_err();
@@ -242,31 +301,61 @@ fn clients_are_served_at_the_same_time() {
 }
 
 #[test]
-fn clients_past_the_bound_are_turned_away_until_one_leaves() {
-    let daemon = Daemon::start(Bounds { clients_max: 1, ..Bounds::default() });
+fn commands_past_the_bound_are_turned_away_until_one_ends() {
+    let daemon = Daemon::start(Bounds { commands_max: 1, ..Bounds::default() });
     let mut first = daemon.plain();
-    let line = json!({ "version": PROTOCOL_VERSION, "request": { "status": {} } });
-    writeln!(first, "{line}").unwrap();
-    let mut reader = BufReader::new(first.try_clone().unwrap());
-    reader.read_line(&mut String::new()).unwrap();
+    writeln!(first, "{}", asked("doctor")).unwrap();
+    let mut lines = BufReader::new(first).lines().map(Result::unwrap);
+    assert_eq!([lines.next().unwrap(), lines.next().unwrap()], ["\"ready\"", "\"working\""]);
     let busy = daemon.call(Request::Status(Empty {})).unwrap_err();
+    assert!(busy.what.contains("nothing was done"), "{busy}");
     assert!(busy.hint.unwrap().contains("commands_max"));
-    first.shutdown(std::net::Shutdown::Both).unwrap();
-    drop((first, reader));
+    let stop = daemon.call(Request::Stop(Empty {})).unwrap_err();
+    assert_eq!(stop, Failure::denied("stop"), "the fake's answer: it was taken up all the same");
+    drop(lines);
+    daemon.fake.interrupted.wait();
     while daemon.call(Request::Status(Empty {})).is_err() {
         thread::yield_now();
     }
 }
 
+/// Those who ask nothing, and those who ask by half, are many more than may be connected.
 #[test]
-fn a_client_that_stalls_is_dropped() {
-    let bounds = Bounds { request_wait: Duration::from_millis(20), ..Bounds::default() };
-    let daemon = Daemon::start(bounds);
-    let silent = daemon.plain();
-    let mut half = daemon.plain();
-    half.write_all(b"{\"version\":1,").unwrap();
-    assert_eq!(rest_of(silent), "");
-    assert_eq!(rest_of(half), "");
+fn clients_that_ask_nothing_are_dropped_and_hinder_nobody() {
+    let request_wait = Duration::from_millis(200);
+    let daemon = Daemon::start(Bounds { asking_max: 10, request_wait, ..Bounds::default() });
+    let silent: Vec<Plain> = (0..20).map(|_| daemon.plain()).collect();
+    let half: Vec<Plain> = (0..20)
+        .map(|_| {
+            let mut half = daemon.plain();
+            half.write_all(b"{\"version\":").unwrap();
+            half
+        })
+        .collect();
+    assert!(daemon.call(Request::Status(Empty {})).is_ok());
+    for dropped in silent.into_iter().chain(half) {
+        assert_eq!(rest_of(dropped), "\"ready\"\n");
+    }
+    assert_eq!(daemon.fake.calls.load(Ordering::SeqCst), 1);
+}
+
+#[test]
+fn other_users_are_turned_away_and_take_no_place_of_the_owners() {
+    let bounds = Bounds { asking_max: 1, ..Bounds::default() };
+    let daemon = Daemon::of(own_uid() + 1, bounds);
+    let strangers: Vec<Plain> = (0..STRANGERS_MAX).map(|_| daemon.plain()).collect();
+    for stranger in &strangers {
+        let mut answer = String::new();
+        BufReader::new(stranger).read_line(&mut answer).unwrap();
+        assert!(answer.contains("another user"), "{answer}");
+    }
+    // They are still connected: who comes now is not heard.
+    assert_eq!(rest_of(daemon.plain()), "");
+    drop(strangers);
+    while !rest_of(daemon.plain()).contains("another user") {
+        thread::yield_now();
+    }
+    assert_eq!(daemon.fake.calls.load(Ordering::SeqCst), 0);
 }
 
 #[test]
@@ -274,19 +363,21 @@ fn an_idle_client_does_not_keep_the_server_from_closing() {
     let hour = Duration::from_secs(3_600);
     let bounds = Bounds { request_wait: hour, stop_wait: hour, ..Bounds::default() };
     let mut daemon = Daemon::start(bounds);
-    let idle = daemon.plain();
-    daemon.call(Request::Status(Empty {})).unwrap();
+    let mut idle = BufReader::new(daemon.plain());
+    let mut told = String::new();
+    idle.read_line(&mut told).unwrap();
+    assert_eq!(told, "\"ready\"\n");
     daemon.stop();
-    assert_eq!(rest_of(idle), "");
+    assert_eq!(rest_of(idle.into_inner()), "");
 }
 
 #[test]
 fn a_client_that_takes_no_answer_is_dropped() {
-    let bounds =
-        Bounds { reply_wait: Duration::from_millis(20), clients_max: 1, ..Bounds::default() };
+    let bounds = Bounds { reply_wait: Duration::from_millis(20), ..Bounds::default() };
     let mut daemon = Daemon::start(bounds);
     let mut stream = daemon.plain();
-    let line = json!({ "version": 1, "request": search("q".repeat(900_000).as_str()) });
+    let line =
+        json!({ "version": PROTOCOL_VERSION, "request": search("q".repeat(900_000).as_str()) });
     writeln!(stream, "{line}").unwrap();
     // The answer does not fit the socket's buffer and nobody reads it: only the bound ends this.
     daemon.stop();
@@ -301,7 +392,7 @@ fn the_socket_of_a_killed_daemon_is_replaced_and_other_files_are_not() {
     let path = home.socket().unwrap();
     drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
     assert!(path.exists());
-    let refused = client::call(&home, Request::Status(Empty {}), None, &mut |_| {}).unwrap_err();
+    let refused = client::call(&home, Request::Status(Empty {}), &mut |_| {}).unwrap_err();
     assert_eq!(refused.kind, Kind::Unreachable);
     let lock = home.lock().unwrap();
     drop(Listener::bind(&home, &lock).unwrap());
@@ -332,7 +423,7 @@ proptest! {
         key in "[a-z_]{1,10}",
         value in any::<i64>(),
     ) {
-        let line = json!({ "version": 1, "request": { verb: { key: value } } }).to_string();
+        let line = json!({ "version": PROTOCOL_VERSION, "request": { verb: { key: value } } }).to_string();
         prop_assert_eq!(parse(line.as_bytes()).unwrap_err().kind, Kind::Usage);
     }
 }

@@ -7,7 +7,9 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tearline_crdt::time::WallTime;
 
-use super::{Actor, KILO, NE, SPREAD_WAIT, Step, Story, TD, if_there, lasted, record, until};
+use super::{
+    Actor, KILO, NE, SPREAD_WAIT, Step, Story, TD, called, if_there, lasted, record, until,
+};
 use crate::control::reply::{Record, Rows};
 use crate::control::trust::{DeviceLost, Lost, Quarantine};
 use crate::control::{Empty, RecordList, RecordNew, RecordShow, Request};
@@ -35,9 +37,9 @@ pub(super) fn play(story: &mut Story<'_>, step: &mut Step) -> Result<(), Failure
     let kept: u64 = lost.kept.iter().map(|log| log.kept).sum();
     let held: u64 = lost.kept.iter().map(|log| log.held).sum();
     step.check(
-        "entries of KILO that still count",
+        "entries of KILO that still count at NE: all but the forged one",
         format!("{kept} of {held}"),
-        "all but the forged one",
+        format!("{} of {held}", held.saturating_sub(1)),
         held - kept == 1,
     );
     exposure(story, step, &lost);
@@ -72,7 +74,7 @@ fn forge(story: &Story<'_>, step: &mut Step) -> Result<String, Failure> {
         until("the forged report", SPREAD_WAIT, || if_there(show(story, actor, &written.record)))?;
         seen += 1;
     }
-    step.note("peers that believe a report forged with KILO's real key", seen.to_string());
+    step.note("honest peers that believe a report forged with KILO's real key", seen.to_string());
     Ok(written.record)
 }
 
@@ -90,7 +92,7 @@ fn exposure(story: &Story<'_>, step: &mut Step, lost: &Lost) {
         "the alert among them",
         listed,
     );
-    let names: Vec<&str> = lost.not_heard.iter().map(|d| d.agency.country.as_str()).collect();
+    let names: Vec<&str> = lost.not_heard.iter().map(|d| called(&d.agency.country)).collect();
     step.note(
         "not known to have heard when the command ended",
         if names.is_empty() { "nobody".into() } else { names.join(", ") },
@@ -124,7 +126,11 @@ fn quarantined(story: &Story<'_>, step: &mut Step, forged: &str) -> Result<(), F
     }
     step.check(
         "quarantine inboxes at NE and TD, to be adopted from entry by entry",
-        format!("{} distinct, {entries} entries", inboxes.len()),
+        format!(
+            "{} distinct, {entries} {}",
+            inboxes.len(),
+            if entries == 1 { "entry" } else { "entries" }
+        ),
         "1 distinct, 1 entry",
         inboxes.len() == 1 && entries == 1,
     );
@@ -132,7 +138,7 @@ fn quarantined(story: &Story<'_>, step: &mut Step, forged: &str) -> Result<(), F
     for actor in &HONEST {
         genuine += sightings(story, actor)?;
     }
-    step.equal("genuine sightings that still count, at NE and TD", genuine, 2);
+    step.equal("peers at which KILO's one genuine sighting still counts", genuine, HONEST.len());
     Ok(())
 }
 

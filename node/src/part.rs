@@ -1,0 +1,170 @@
+//! A file in the making. What takes long to write lies beside its place, as `.NAME.` and random digits,
+//! and takes that place when it is whole; until then what was there stays, and after a failure, too.
+//!
+//! Whoever writes such a file holds its lock. A command that is killed leaves its file behind, which nobody
+//! locks any more: so the next command that makes the same file knows it, and removes it. A medium without locks
+//! leaves everything alone.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+use crate::failure::Failure;
+use crate::files::{beside, folder_of, is_beside, new_private_file, own_uid, regular, sync_parent};
+
+/// A file in the making; it is removed with this value unless it took its place.
+#[derive(Debug)]
+pub(crate) struct Part {
+    place: PathBuf,
+    path: PathBuf,
+    file: File,
+}
+
+impl Part {
+    /// Begins a file for this user alone, and removes those of the same place that killed commands left.
+    pub(crate) fn begin(place: PathBuf) -> Result<Self, Failure> {
+        let failure =
+            |e: io::Error| Failure::io(format_args!("cannot write {}", place.display()), &e);
+        sweep(&place);
+        loop {
+            let path = beside(&place)?;
+            let file = new_private_file(&path).map_err(failure)?;
+            // Before it was locked another command may have taken it for one that was left.
+            if lock(&file).map_err(failure)? {
+                return Ok(Self { place, path, file });
+            }
+        }
+    }
+
+    /// The file, to be written to.
+    pub(crate) const fn file(&self) -> &File {
+        &self.file
+    }
+
+    /// Where it is, for another process to write to.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Puts it where it belongs, durably.
+    pub(crate) fn take_place(self) -> Result<PathBuf, Failure> {
+        self.file
+            .sync_all()
+            .and_then(|()| fs::rename(&self.path, &self.place))
+            .and_then(|()| sync_parent(&self.place))
+            .map_err(|e| Failure::io(format_args!("cannot write {}", self.place.display()), &e))?;
+        Ok(self.place.clone())
+    }
+}
+
+impl Drop for Part {
+    fn drop(&mut self) {
+        // There is none any more if it took its place.
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+/// Locks a new file; false if somebody else has it, or had it and removed it.
+fn lock(file: &File) -> io::Result<bool> {
+    match file.try_lock() {
+        Err(TryLockError::WouldBlock) => Ok(false),
+        // Where there are no locks nobody sweeps.
+        Ok(()) | Err(TryLockError::Error(_)) => Ok(file.metadata()?.nlink() > 0),
+    }
+}
+
+/// Removes what was left of a file in the making. What cannot be removed hinders nobody.
+fn sweep(place: &Path) {
+    let name = place.file_name().unwrap_or_default();
+    for found in fs::read_dir(folder_of(place)).into_iter().flatten().flatten() {
+        let is_file = found.file_type().is_ok_and(|kind| kind.is_file());
+        if is_file && is_beside(&found.file_name(), name) {
+            let _ = remove_if_left(&found.path());
+        }
+    }
+}
+
+fn remove_if_left(path: &Path) -> io::Result<()> {
+    let file = regular(OpenOptions::new().read(true), path)?;
+    if file.metadata()?.uid() == own_uid() && file.try_lock().is_ok() {
+        fs::remove_file(path)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    fn names(folder: &Path) -> usize {
+        fs::read_dir(folder).unwrap().count()
+    }
+
+    #[test]
+    fn a_part_takes_its_place_or_leaves_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = folder.path().join("out");
+        fs::write(&place, "before").unwrap();
+        let part = Part::begin(place.clone()).unwrap();
+        part.file().write_all(b"half").unwrap();
+        assert_eq!((fs::read(&place).unwrap(), names(folder.path())), (b"before".to_vec(), 2));
+        drop(part);
+        assert_eq!((fs::read(&place).unwrap(), names(folder.path())), (b"before".to_vec(), 1));
+        let part = Part::begin(place.clone()).unwrap();
+        fs::write(part.path(), "after").unwrap();
+        part.take_place().unwrap();
+        assert_eq!((fs::read(&place).unwrap(), names(folder.path())), (b"after".to_vec(), 1));
+    }
+
+    #[test]
+    fn what_a_killed_command_left_goes_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = folder.path().join("out");
+        let living = Part::begin(place.clone()).unwrap();
+        let left = beside(&place).unwrap();
+        fs::write(&left, "left").unwrap();
+        // Of another file, of none, and what is no file.
+        let other = beside(&folder.path().join("outer")).unwrap();
+        let alike =
+            [".out.0123456789abcde", ".out.0123456789abcdeg", ".out.", "out.0123456789abcdef"];
+        let kept: Vec<PathBuf> = alike
+            .iter()
+            .map(|name| folder.path().join(name))
+            .chain([other, place.clone()])
+            .collect();
+        kept.iter().for_each(|path| fs::write(path, "kept").unwrap());
+        let (link, inside) = (beside(&place).unwrap(), beside(&place).unwrap());
+        symlink(&place, &link).unwrap();
+        fs::create_dir(&inside).unwrap();
+
+        let next = Part::begin(place.clone()).unwrap();
+        assert!(!left.exists());
+        assert!(living.path().exists() && link.is_symlink() && inside.is_dir());
+        for path in kept {
+            assert_eq!(fs::read(&path).unwrap(), b"kept", "{}", path.display());
+        }
+        fs::write(living.path(), "first").unwrap();
+        living.take_place().unwrap();
+        fs::write(next.path(), "second").unwrap();
+        next.take_place().unwrap();
+        assert_eq!(fs::read(&place).unwrap(), b"second");
+    }
+
+    #[test]
+    fn a_file_that_another_command_takes_for_a_leftover_is_begun_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        let file = new_private_file(&path).unwrap();
+        let swept = File::open(&path).unwrap();
+        swept.try_lock().unwrap();
+        assert!(!lock(&file).unwrap(), "it is being swept");
+        fs::remove_file(&path).unwrap();
+        drop(swept);
+        assert!(!lock(&file).unwrap(), "it was swept");
+        assert!(lock(&new_private_file(&path).unwrap()).unwrap());
+    }
+}
