@@ -236,6 +236,9 @@ pub enum Cause {
     Standing,
     /// The log is forked.
     Fork,
+    /// The log is forked, and a mark that chooses a branch does not lead along the one that is held.
+    /// It names this entry as the last; of several such marks the greatest.
+    Branch(EntryId),
     /// The device's standing was ended.
     Closed(StatementId),
 }
@@ -245,6 +248,9 @@ impl fmt::Display for Cause {
         match self {
             Self::Standing => f.write_str("its device may not write such a log"),
             Self::Fork => f.write_str("its log is forked"),
+            Self::Branch(head) => {
+                write!(f, "its log is forked, and the branch that ends with {head} was chosen")
+            }
             Self::Closed(id) => write!(f, "its device's standing was ended by {id}"),
         }
     }
@@ -313,14 +319,15 @@ impl Limits {
             })
     }
 
-    /// How far a log counts (`docs/protocol/authority.md`, section 6). `standing` is that of its
-    /// device by what counts.
+    /// How far a log counts (`docs/protocol/authority.md`, section 6), if what is `supposed` were
+    /// adopted, too. `standing` is that of its device by what counts.
     pub(super) fn of(
         &self,
         log: &LogId,
         standing: Option<&Standing>,
         logs: &dyn Logs,
         any_right: bool,
+        supposed: Option<Adopted>,
     ) -> Limit {
         let Some(standing) = standing.filter(|s| any_right || s.writes(log.class)) else {
             return Limit::none(Cause::Standing);
@@ -339,7 +346,8 @@ impl Limits {
         };
         let layers = [&self.above, &self.own].into_iter();
         let adopted = layers.filter_map(|layer| layer.gathered.adopted.get(&digest)).flatten();
-        let adopted: BTreeSet<Adopted> = adopted.filter(speaks).copied().collect();
+        let adopted = adopted.chain(&supposed).filter(speaks);
+        let adopted: BTreeSet<Adopted> = adopted.copied().collect();
         let life = (log.device, log.incarnation);
         let active = self.closures_of(&log.device).filter(|c| !self.is_reopened(&life, c));
         let closed = active.map(|closure| Closed::new(closure, &digest, fork, &adopted));
@@ -349,7 +357,8 @@ impl Limits {
             let adopts = adopted.iter().map(|(_, count, head)| Choice::new(*count, *head, false));
             let keeps = closed.iter().filter_map(|c| c.choice(&log.device));
             let choices = adopts.chain(keeps).filter(|choice| choice.count > fork);
-            limit.lower(chosen(log, logs, fork, choices), Cause::Fork);
+            let (next, cause) = chosen(log, logs, fork, choices);
+            limit.lower(next, cause);
         }
         for Closed { closure, next, .. } in closed {
             limit.lower(next, Cause::Closed(closure.id));
@@ -408,18 +417,25 @@ impl Choice {
 
 /// How far the branch that is held counts past a fork: as far as one of the choices goes, if all of
 /// them lead along this branch.
-fn chosen(log: &LogId, logs: &dyn Logs, fork: u64, choices: impl Iterator<Item = Choice>) -> u64 {
+fn chosen(
+    log: &LogId,
+    logs: &dyn Logs,
+    fork: u64,
+    choices: impl Iterator<Item = Choice>,
+) -> (u64, Cause) {
     if log.class == Class::Authority {
-        return fork;
+        return (fork, Cause::Fork);
     }
-    let mut next = fork;
-    for choice in choices {
-        if logs.id_at(log, choice.count.saturating_sub(1)) != Some(choice.head) {
-            return fork;
-        }
-        if !choice.own {
-            next = next.max(choice.count);
+    let (mut next, mut elsewhere) = (fork, None);
+    for Choice { count, head, own } in choices {
+        if logs.id_at(log, count.saturating_sub(1)) != Some(head) {
+            elsewhere = elsewhere.max(Some((count, head)));
+        } else if !own {
+            next = next.max(count);
         }
     }
-    next
+    match elsewhere {
+        Some((_, head)) => (fork, Cause::Branch(head)),
+        None => (next, Cause::Fork),
+    }
 }

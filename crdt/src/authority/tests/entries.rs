@@ -1,7 +1,7 @@
 //! §6: which entries count.
 
-use super::support::{Part, Whole, World, delegating, device};
-use crate::authority::Cause;
+use super::support::{Part, Whole, World, agency, delegating, device};
+use crate::authority::{Author, Cause};
 use crate::id::{Class, EntryId, Incarnation, LogId};
 use crate::statement::{Act, Caveats, Mark, Marks, Reopening, Right, Statement};
 
@@ -68,6 +68,26 @@ fn a_keep_chooses_a_branch_but_nobody_chooses_his_own() {
 }
 
 #[test]
+fn what_an_adopt_would_do_is_what_it_does() {
+    let (mut world, log) = forked();
+    world.root_act(1, Act::Revoke { device: device((1, 4)), keep: world.marks(log, 2) });
+    let mark = world.mark(log, 3);
+    let limit = |world: &World, by| world.compartment.if_adopted(&log, (by, &mark), &world.held);
+    for (by, next) in [
+        (Author::Desk(agency(1)), 2),
+        (Author::Desk(agency(2)), 2),
+        (Author::Root(agency(1)), 3),
+        (Author::Whole, 3),
+    ] {
+        assert_eq!(limit(&world, by).next, next, "{by:?}");
+    }
+    world.say((1, 0), Whole, Statement::Adopt { marks: Marks::Inline(vec![mark]) });
+    assert_eq!(world.counting(log), 2);
+    world.root_act(1, Act::Adopt { marks: Marks::Inline(vec![mark]) });
+    assert_eq!(world.counting(log), 3);
+}
+
+#[test]
 fn adopts_of_different_branches_leave_what_is_before_the_fork() {
     let (mut world, log) = forked();
     let marks = world.marks(log, 3);
@@ -120,6 +140,11 @@ fn the_way_back_from_an_adopt_is_a_closure_of_who_said_it() {
     let other = Mark { head: EntryId([7; 32]), ..world.mark(log, 3) };
     world.say((1, 1), Whole, Statement::Adopt { marks: Marks::Inline(vec![other]) });
     assert_eq!(world.counting(log), 1);
+    let cause = world.compartment.quarantine(&log, 1, &world.held);
+    assert_eq!(cause, Some(Cause::Branch(other.head)));
+    let mark = world.mark(log, 2);
+    let again = world.compartment.if_adopted(&log, (Author::Whole, &mark), &world.held);
+    assert_eq!(again.next, 1, "to adopt it again would not help");
     let closed = world.root_act(1, Act::Revoke { device: device((1, 1)), keep: before });
     assert_eq!(world.counting(log), 3);
     let reopening = Reopening { incarnation: Incarnation(2), cites: vec![closed] };
