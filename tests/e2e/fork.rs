@@ -13,6 +13,8 @@ use tearline_tests::daemon::Daemon;
 const MEETING_MAX: Duration = Duration::from_secs(60);
 
 const FAILED: i32 = 1;
+const NOT_FOUND: i32 = 4;
+const DENIED: i32 = 5;
 
 #[test]
 fn a_forked_device_cannot_write_and_says_why() -> io::Result<()> {
@@ -41,7 +43,7 @@ fn a_forked_device_cannot_write_and_says_why() -> io::Result<()> {
 
     // Nobody is there who could tell it: what it writes now is its second history.
     first.start()?;
-    write(&first, "XK-206")?;
+    let later = write(&first, "XK-206")?;
     second.start()?;
     let forks = |daemon: &Daemon| -> io::Result<Vec<Value>> {
         let status = daemon.ask("status", &json!({}))?;
@@ -89,6 +91,33 @@ fn a_forked_device_cannot_write_and_says_why() -> io::Result<()> {
     arrives(&second, &again)?;
     arrives(&first, &before)?;
     assert!(forks(&first)?.iter().all(|fork| fork["current"] == false), "{:?}", forks(&first)?);
+
+    // Its agency chooses one history: that counts where it is held, and who holds the other says why not.
+    let waits = |daemon: &Daemon, record: &str| -> io::Result<Value> {
+        let inbox = daemon.command(&["inbox"])?.document;
+        let entries = inbox["entries"].as_array().cloned().unwrap_or_default();
+        Ok(entries.into_iter().find(|one| one["record"] == record).unwrap_or_default())
+    };
+    let of = |one: &Value, what: &str| one[what].as_str().unwrap_or_default().to_owned();
+    let chosen = of(&waits(&first, &later)?, "entry");
+    let adopted = first.command(&["grant", "adopt", &chosen])?;
+    assert_eq!(adopted.code, 0, "{}", adopted.document);
+    arrives(&first, &later)?;
+    let deadline = Instant::now() + MEETING_MAX;
+    let other = loop {
+        let other = waits(&second, &lost)?;
+        if of(&other, "why").contains(&chosen) || Instant::now() > deadline {
+            break other;
+        }
+        std::thread::yield_now();
+    };
+    assert!(of(&other, "why").contains("was chosen"), "{other}");
+    let refused = second.command(&["coalition", "propose", "adopt", &of(&other, "entry")])?;
+    assert_eq!(refused.code, DENIED, "{}", refused.document);
+    assert!(refused.document.to_string().contains("would not count"), "{}", refused.document);
+    let missing = second.command(&["grant", "adopt", &chosen])?;
+    assert_eq!(missing.code, NOT_FOUND, "{}", missing.document);
+    assert!(missing.document.to_string().contains("another branch"), "{}", missing.document);
     first.stop()
 }
 

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
+use crate::hash::Digest;
 use crate::id::{AgencyNo, Class, CoalitionId, DeviceId, EntryId, Incarnation, LogId, StatementId};
 use crate::statement::{Act, Statement};
 
@@ -235,6 +236,9 @@ pub enum Cause {
     Standing,
     /// The log is forked.
     Fork,
+    /// The log is forked, and a mark that chooses a branch does not lead along the one that is held.
+    /// It names this entry as the last; of several such marks the greatest.
+    Branch(EntryId),
     /// The device's standing was ended.
     Closed(StatementId),
 }
@@ -244,6 +248,9 @@ impl fmt::Display for Cause {
         match self {
             Self::Standing => f.write_str("its device may not write such a log"),
             Self::Fork => f.write_str("its log is forked"),
+            Self::Branch(head) => {
+                write!(f, "its log is forked, and the branch that ends with {head} was chosen")
+            }
             Self::Closed(id) => write!(f, "its device's standing was ended by {id}"),
         }
     }
@@ -312,14 +319,15 @@ impl Limits {
             })
     }
 
-    /// How far a log counts (`docs/protocol/authority.md`, section 6). `standing` is that of its
-    /// device by what counts.
+    /// How far a log counts (`docs/protocol/authority.md`, section 6), if what is `supposed` were
+    /// adopted, too. `standing` is that of its device by what counts.
     pub(super) fn of(
         &self,
         log: &LogId,
         standing: Option<&Standing>,
         logs: &dyn Logs,
         any_right: bool,
+        supposed: Option<Adopted>,
     ) -> Limit {
         let Some(standing) = standing.filter(|s| any_right || s.writes(log.class)) else {
             return Limit::none(Cause::Standing);
@@ -338,80 +346,96 @@ impl Limits {
         };
         let layers = [&self.above, &self.own].into_iter();
         let adopted = layers.filter_map(|layer| layer.gathered.adopted.get(&digest)).flatten();
-        let adopted: BTreeSet<Adopted> = adopted.filter(speaks).copied().collect();
-        let view = View { log, logs, fork };
-        let kept = |closure: &Closure| closure.keep.get(&digest);
+        let adopted = adopted.chain(&supposed).filter(speaks);
+        let adopted: BTreeSet<Adopted> = adopted.copied().collect();
+        let life = (log.device, log.incarnation);
+        let active = self.closures_of(&log.device).filter(|c| !self.is_reopened(&life, c));
+        let closed = active.map(|closure| Closed::new(closure, &digest, fork, &adopted));
+        let closed: Vec<Closed<'_>> = closed.collect();
         let mut limit = Limit::ALL;
         if let Some(fork) = fork {
-            // Nobody chooses a branch of his own log.
-            let others = self.closures_of(&log.device);
-            let others = others.filter(|closure| closure.issuer != Some(log.device));
-            let next = view.branch_limit(fork, others.filter_map(kept), &adopted);
-            limit.lower(next, Cause::Fork);
+            let adopts = adopted.iter().map(|(_, count, head)| Choice::new(*count, *head, false));
+            let keeps = closed.iter().filter_map(|c| c.choice(&log.device));
+            let choices = adopts.chain(keeps).filter(|choice| choice.count > fork);
+            let (next, cause) = chosen(log, logs, fork, choices);
+            limit.lower(next, cause);
         }
-        let adopted = view.farthest(&adopted);
-        for closure in self.closures_of(&log.device) {
-            if self.is_reopened(&(log.device, log.incarnation), closure) {
-                continue;
-            }
-            let kept = kept(closure).map_or(0, |mark| view.reaches(mark));
-            let over = adopted.iter().filter(|(author, _)| author.overrides(closure.author));
-            let next = over.fold(kept, |next, (_, reach)| next.max(*reach));
+        for Closed { closure, next, .. } in closed {
             limit.lower(next, Cause::Closed(closure.id));
         }
         limit
     }
 }
 
-/// One log, as it is held.
-struct View<'a> {
-    log: &'a LogId,
-    logs: &'a dyn Logs,
-    fork: Option<u64>,
+/// An active closure, as it bears on one log.
+struct Closed<'a> {
+    closure: &'a Closure,
+    /// What it keeps of the log, if it has a say in that.
+    kept: Option<(u64, EntryId)>,
+    /// Entries below this position it lets count, or an adoption that overrides it.
+    next: u64,
 }
 
-impl View<'_> {
-    /// How many entries of the held branch are within a mark: all that it counts, if it leads along
-    /// this branch; else those before the fork.
-    fn reaches(&self, (count, head): (u64, EntryId)) -> u64 {
-        match self.fork {
-            Some(fork) if count > fork && !self.is_own((count, head)) => fork,
-            _ => count,
-        }
-    }
-
-    /// How far adoptions of each author reach. They are ordered by author, the longest last.
-    fn farthest(&self, adopted: &BTreeSet<Adopted>) -> BTreeMap<Author, u64> {
-        let mut farthest: BTreeMap<Author, u64> = BTreeMap::new();
-        for (author, count, head) in adopted.iter().rev() {
-            let reach = farthest.entry(*author).or_default();
-            if *count > *reach {
-                *reach = self.reaches((*count, *head)).max(*reach);
-            }
-        }
-        farthest
-    }
-
-    /// Whether a mark lies on the held branch.
-    fn is_own(&self, (count, head): (u64, EntryId)) -> bool {
-        self.logs.id_at(self.log, count.saturating_sub(1)) == Some(head)
-    }
-
-    /// How far the held branch counts past a fork: as far as a mark leads along it, unless an
-    /// adoption names another branch.
-    fn branch_limit(
-        &self,
-        fork: u64,
-        kept: impl Iterator<Item = (u64, EntryId)>,
+impl<'a> Closed<'a> {
+    fn new(
+        closure: &'a Closure,
+        digest: &Digest,
+        fork: Option<u64>,
         adopted: &BTreeSet<Adopted>,
-    ) -> u64 {
-        if self.log.class == Class::Authority {
-            return fork;
+    ) -> Self {
+        let over = adopted.iter().filter(|(author, ..)| author.overrides(closure.author));
+        let adopted = over.map(|(_, count, _)| *count).max().unwrap_or(0);
+        // Who is overridden chooses no branch.
+        let overridden = fork.is_some_and(|fork| adopted > fork);
+        let kept = closure.keep.get(digest);
+        let count = kept.map_or(0, |(count, _)| count);
+        let own = fork.filter(|_| overridden).map_or(count, |fork| count.min(fork));
+        Self { closure, kept: kept.filter(|_| !overridden), next: own.max(adopted) }
+    }
+
+    /// The branch that it keeps of a log of this device.
+    fn choice(&self, device: &DeviceId) -> Option<Choice> {
+        let own = self.closure.issuer == Some(*device);
+        self.kept.map(|(count, head)| Choice::new(count, head, own))
+    }
+}
+
+/// A mark beyond a fork: what it says of the branch that counts.
+#[derive(Clone, Copy, Debug)]
+struct Choice {
+    count: u64,
+    head: EntryId,
+    /// Whether the forker himself said it. That lets nothing count.
+    own: bool,
+}
+
+impl Choice {
+    const fn new(count: u64, head: EntryId, own: bool) -> Self {
+        Self { count, head, own }
+    }
+}
+
+/// How far the branch that is held counts past a fork: as far as one of the choices goes, if all of
+/// them lead along this branch.
+fn chosen(
+    log: &LogId,
+    logs: &dyn Logs,
+    fork: u64,
+    choices: impl Iterator<Item = Choice>,
+) -> (u64, Cause) {
+    if log.class == Class::Authority {
+        return (fork, Cause::Fork);
+    }
+    let (mut next, mut elsewhere) = (fork, None);
+    for Choice { count, head, own } in choices {
+        if logs.id_at(log, count.saturating_sub(1)) != Some(head) {
+            elsewhere = elsewhere.max(Some((count, head)));
+        } else if !own {
+            next = next.max(count);
         }
-        let adopted = || adopted.iter().map(|(_, count, head)| (*count, *head));
-        if adopted().any(|mark| !self.is_own(mark)) {
-            return fork;
-        }
-        kept.chain(adopted()).map(|mark| self.reaches(mark)).fold(fork, u64::max)
+    }
+    match elsewhere {
+        Some((_, head)) => (fork, Cause::Branch(head)),
+        None => (next, Cause::Fork),
     }
 }

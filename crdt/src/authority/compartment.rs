@@ -8,9 +8,9 @@ use crate::entry::merkle_root;
 use crate::epoch::decode_boxes;
 use crate::id::{AgencyNo, CompartmentId, DeviceId, EntryId, EpochId, LogId};
 use crate::seal::SecretBox;
-use crate::statement::{Audience, EpochStatement, Opening, Right, Statement};
+use crate::statement::{Audience, EpochStatement, Mark, Opening, Right, Statement};
 
-use super::closure::{Cause, Closure, Limit, Limits, closures};
+use super::closure::{Author, Cause, Closure, Limit, Limits, closures};
 use super::fact::{Fact, Logs, Place, Remembered};
 use super::gathered::Gathered;
 use super::positive::Devices;
@@ -376,7 +376,16 @@ impl Compartment {
     #[must_use]
     pub fn limit(&self, log: &LogId, logs: &dyn Logs) -> Limit {
         let logs = Remembered::new(logs);
-        self.limits.of(log, self.counting.devices.get(&log.device), &logs, false)
+        self.limits.of(log, self.counting.devices.get(&log.device), &logs, false, None)
+    }
+
+    /// How far it would count if an adopt on this one's word named a mark of it, too.
+    #[must_use]
+    pub fn if_adopted(&self, log: &LogId, (by, mark): (Author, &Mark), logs: &dyn Logs) -> Limit {
+        let logs = Remembered::new(logs);
+        let standing = self.counting.devices.get(&log.device);
+        let supposed = (mark.log == log.digest()).then_some((by, mark.count, mark.head));
+        self.limits.of(log, standing, &logs, false, supposed)
     }
 
     /// The statements that are held, by entry id.

@@ -299,7 +299,7 @@ impl Coalition {
     #[must_use]
     pub fn limit(&self, log: &LogId, logs: &dyn Logs) -> Limit {
         let logs = Remembered::new(logs);
-        self.limits.of(log, self.counting.devices.get(&log.device), &logs, true)
+        self.limits.of(log, self.counting.devices.get(&log.device), &logs, true, None)
     }
 
     /// Whether entries of a device's coalition log are worth storing: whether it could ever count. A
@@ -467,7 +467,7 @@ impl Scope<'_> {
         let standing = self.reach.devices.get(&log.device);
         let limit = *places
             .entry(log)
-            .or_insert_with(|| self.limits.of(&log, standing, self.logs, self.coalition));
+            .or_insert_with(|| self.limits.of(&log, standing, self.logs, self.coalition, None));
         Self::stands(fact, limit) && self.may_say(fact, standing).is_ok()
     }
 
@@ -506,7 +506,7 @@ impl Scope<'_> {
             return StatementVerdict::Counts;
         }
         let standing = self.reach.devices.get(&fact.issuer());
-        let limit = self.limits.of(&fact.place.log, standing, self.logs, self.coalition);
+        let limit = self.limits.of(&fact.place.log, standing, self.logs, self.coalition, None);
         match limit.cause {
             Some(Cause::Standing) => StatementVerdict::NoStanding,
             Some(cause) if !Self::stands(fact, limit) => StatementVerdict::Quarantined(cause),

@@ -41,9 +41,9 @@ pub(crate) enum Bug {
     KeepsUnite,
     /// §4: a keep does not count.
     NoKeep,
-    /// §4: the hash of a mark is not looked at.
+    /// §6: the hash of a mark is not looked at.
     AnyHead,
-    /// §4: a log that is shorter than its mark is taken to lead to it.
+    /// §6: a log that is shorter than its mark is taken to lead to it.
     ShortLogsLeadOn,
     /// §4: a retired agency's devices stay.
     RetireClosesNothing,
@@ -77,8 +77,12 @@ pub(crate) enum Bug {
     LostForks,
     /// §6: authority logs have branches that count.
     AuthorityBranches,
-    /// §6: contradictory adopts unite.
-    AdoptsUnite,
+    /// §6: marks that contradict each other unite.
+    ChoicesUnite,
+    /// §6: a closure that does not apply any more chooses a branch.
+    ReopenedChoose,
+    /// §6: a closure that an adopt overrides chooses a branch.
+    OverriddenChoose,
     /// §6: a device chooses a branch of its own forked log by revoking itself.
     ForkersChoose,
     /// §7: widening statements count at every place.
@@ -148,7 +152,9 @@ impl Bug {
         Self::NoForks,
         Self::LostForks,
         Self::AuthorityBranches,
-        Self::AdoptsUnite,
+        Self::ChoicesUnite,
+        Self::ReopenedChoose,
+        Self::OverriddenChoose,
         Self::ForkersChoose,
         Self::QuarantinedWidens,
         Self::AnybodyErases,

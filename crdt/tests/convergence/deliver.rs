@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
-use tearline_crdt::id::LogId;
+use tearline_crdt::id::{Class, LogId};
 
 use crate::answers::Answers;
 use crate::bug::Bug;
@@ -82,7 +82,7 @@ pub(crate) fn disagreement<E: Evaluator>(history: &History) -> Option<Difference
         if let Some(wrong) = replica.deliver(history, &mut rng) {
             return Some(format!("replica {n} on the way: {wrong}"));
         }
-        replica.settle(history);
+        replica.settle(history, &mut rng);
         let answers = match replica.compare() {
             Ok(answers) => answers,
             Err(wrong) => return Some(format!("replica {n} in the end: {wrong}")),
@@ -203,19 +203,22 @@ impl<E: Evaluator> Replica<E> {
         }
     }
 
-    /// Beyond a fork a replica holds the branch that marks lead to, as the network fetches it; where
-    /// none does, all replicas take the first here.
-    fn settle(&mut self, history: &History) {
+    /// Beyond a fork a replica holds the branch that marks lead to, as the network fetches it: up to
+    /// the mark, or more of it; where none does, all replicas take the first here.
+    fn settle(&mut self, history: &History, rng: &mut Rng) {
         for _ in 0..SWITCHES_MAX {
             let (_, leads) = evaluate_with_leads(&self.held, None);
             let mut changed = false;
             for log in &history.logs {
-                let led = leads.get(&log.id);
-                let to = led.and_then(|mark| log.branch_with(mark.count - 1, mark.head));
-                let from = self.choice.get(&log.id).copied().unwrap_or(0);
-                if let Some(to) = to.filter(|to| *to != from) {
-                    self.choice.insert(log.id, to);
-                    self.switch(&log.id, &log.branches[to]);
+                let Some(mark) = leads.get(&log.id) else { continue };
+                let held = self.held.at(&log.id, mark.count - 1) == Some(mark.head);
+                let to = log.branch_with(mark.count - 1, mark.head).filter(|_| !held);
+                if let Some(to) = to {
+                    let branch = &log.branches[to];
+                    // What a log of statements says further on counts wherever it says it.
+                    let all = log.id.class == Class::Authority || rng.chance(50);
+                    let end = if all { branch.len() } else { mark.count as usize };
+                    self.switch(&log.id, &branch[..end]);
                     changed = true;
                 }
             }

@@ -8,10 +8,11 @@ use tearline_crdt::id::{Class, EntryId, Incarnation, LogId};
 use tearline_crdt::statement::{Marks, Right, Statement};
 
 use crate::answers::Answers;
+use crate::bug::Bug;
 use crate::naive::evaluate;
 use crate::rng::Rng;
 use crate::shrink::{shrink, tell};
-use crate::world::{Choice, Held, History, Item};
+use crate::world::{Choice, Held, History, Item, Log};
 use crate::{generate, histories};
 
 /// Asserts that no history breaks a property, and tells the least that does.
@@ -114,4 +115,47 @@ fn who_has_a_counting_route_has_positive_reach_as_the_same_agencys() {
         }
         None
     });
+}
+
+#[test]
+fn at_most_one_branch_of_a_log_counts() {
+    always(|history| two_branches_count(history, None));
+    let broken =
+        |seed| two_branches_count(&generate::history(seed), Some(Bug::ChoicesUnite)).is_some();
+    assert!(
+        (0..histories()).any(broken),
+        "where marks that contradict each other unite, two count"
+    );
+}
+
+/// A log of which a peer that holds one branch counts what no peer does that holds another.
+fn two_branches_count(history: &History, bug: Option<Bug>) -> Option<String> {
+    let forked = history.logs.iter().filter(|log| log.id.class != Class::Authority);
+    for log in forked.filter(|log| log.fork().is_some()) {
+        let counting: Vec<&[Rc<Item>]> =
+            (0..log.branches.len()).map(|n| counting(history, log, n, bug)).collect();
+        let along = |(a, b): (&Rc<Item>, &Rc<Item>)| a.id == b.id;
+        for one in &counting {
+            for other in &counting {
+                if !one.iter().zip(other.iter()).all(along) {
+                    let id = log.id;
+                    return Some(format!("{} and {} of {id:?} count", one.len(), other.len()));
+                }
+            }
+        }
+    }
+    None
+}
+
+/// What counts of a log at a peer that holds this branch of it.
+fn counting<'a>(
+    history: &History,
+    log: &'a Log,
+    branch: usize,
+    bug: Option<Bug>,
+) -> &'a [Rc<Item>] {
+    let answers = evaluate(&history.held(&Choice::from([(log.id, branch)])), bug);
+    let area = answers.areas.get(&log.id.compartment);
+    let limit = area.and_then(|area| area.logs.get(&log.id)).map_or(0, |(limit, _)| *limit);
+    &log.branches[branch][..limit as usize]
 }

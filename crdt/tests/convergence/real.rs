@@ -149,7 +149,7 @@ fn devices(
 fn limit(limit: &Limit, held: u64) -> (u64, Option<Reason>) {
     let reason = limit.cause.as_ref().map(|cause| match cause {
         Cause::Standing => Reason::Standing,
-        Cause::Fork => Reason::Branch,
+        Cause::Fork | Cause::Branch(_) => Reason::Branch,
         Cause::Closed(_) => Reason::Closure,
     });
     (limit.next.min(held), reason.filter(|_| limit.next < held))

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 
-use tearline_crdt::authority::Cause;
+use tearline_crdt::authority::{Author, Cause};
 use tearline_crdt::entry::NO_EPOCH;
 use tearline_crdt::entry::sealed::{EntryKind, LogCipher, SealedHeader};
 use tearline_crdt::frontier::LogKey;
@@ -245,6 +245,23 @@ impl<S: Store> Replica<S> {
         }
         logs.outcome()?;
         Ok(found)
+    }
+
+    /// Why an entry would not count either if it were adopted on this one's word; `None` if it would.
+    pub fn if_adopted(
+        &self,
+        found: &QuarantinedEntry,
+        by: Author,
+    ) -> Result<Option<Cause>, StoreError> {
+        let QuarantinedEntry { log, seq, id, cause, .. } = found;
+        let Some(compartment) = self.compartment(log.compartment) else {
+            return Ok(Some(*cause));
+        };
+        let mark = Mark { log: log.digest(), count: seq.saturating_add(1), head: *id };
+        let logs = HeldLogs::new(&self.logbook, &self.store);
+        let limit = compartment.if_adopted(log, (by, &mark), &logs);
+        logs.outcome()?;
+        Ok(limit.cause.filter(|_| *seq >= limit.next))
     }
 
     /// Where the entries of a record are that are listed here, whether or not it can be shown.

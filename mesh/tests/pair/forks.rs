@@ -1,7 +1,9 @@
 //! Forked logs: all peers end with the same of them, whatever branches they heard first.
 
+use tearline_crdt::authority::{Author, Cause};
 use tearline_crdt::entry::run::{Head, write_segment};
 use tearline_crdt::id::{Class, CompartmentId, LogId, RecordId};
+use tearline_crdt::statement::Mark;
 use tearline_mesh::{Event, Link};
 
 use crate::forger::{link_as, log, run_frame, sealed, shared, tag};
@@ -118,6 +120,46 @@ fn what_counted_before_the_proof_counts_no_longer_after_it() {
     assert_eq!(world.peers[1].replica.pair_digest(&keys(3).id()), before);
     assert_eq!(shown(&mut world), [true, false, false]);
     assert!(world.digests_equal(1, 2));
+}
+
+#[test]
+fn who_holds_another_branch_than_the_chosen_one_says_so_and_adopts_no_other() {
+    let Branches { mut world, all, beyond, .. } = branches(1, 2, 1);
+    let log = world.peers[3].replica.own_log(all, Class::Routine);
+    for _ in 0..3 {
+        world.meet(1, 2);
+    }
+    let last = |world: &World, peer: usize| {
+        let found = world.peers[peer].replica.quarantined(10).unwrap();
+        found.into_iter().rfind(|one| one.log == log)
+    };
+    let [chosen, other] = [1, 2].map(|peer| last(&world, peer).unwrap());
+    assert_eq!((chosen.cause, other.cause), (Cause::Fork, Cause::Fork));
+    let compartment = world.peers[1].replica.compartment(all).unwrap();
+    let desk = Author::Desk(compartment.devices()[&log.device].agency);
+    assert_eq!(world.peers[1].replica.if_adopted(&chosen, desk).unwrap(), None);
+    assert_eq!(world.peers[2].replica.if_adopted(&other, desk).unwrap(), None);
+    let mark = Mark { log: log.digest(), count: chosen.seq + 1, head: chosen.id };
+    let now = world.now();
+    world.peers[3].replica.adopt(now, all, vec![mark]).unwrap();
+    world.drain(3);
+    world.settle();
+    for peer in [1, 2] {
+        world.meet(peer, 3);
+    }
+    for record in &beyond[0] {
+        assert!(world.show(1, *record).is_some(), "it counts where it is held");
+    }
+    assert_eq!(last(&world, 1), None);
+    assert!(world.show(2, beyond[1][0]).is_none());
+    let elsewhere = Cause::Branch(chosen.id);
+    assert_eq!(last(&world, 2).unwrap().cause, elsewhere);
+    for by in [desk, Author::Whole] {
+        assert_eq!(world.peers[2].replica.if_adopted(&other, by).unwrap(), Some(elsewhere));
+    }
+    world.crash(2);
+    assert_eq!(last(&world, 2).unwrap().cause, elsewhere);
+    no_faults(&world);
 }
 
 #[test]

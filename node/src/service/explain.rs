@@ -41,7 +41,7 @@ impl Core {
                 "authority.md §6.3: it is beyond what the closure keeps",
                 vec![closure.to_string()],
             ),
-            StatementVerdict::Quarantined(Cause::Fork) => {
+            StatementVerdict::Quarantined(Cause::Fork | Cause::Branch(_)) => {
                 ("authority.md §6.2: it is beyond the fork of its log", vec![])
             }
             StatementVerdict::Quarantined(Cause::Standing) | StatementVerdict::NoStanding => {

@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value};
 
+use tearline_crdt::authority::{Author, Cause};
 use tearline_crdt::entry::sealed::EntryKind;
 use tearline_crdt::id::{Class, RecordId};
 use tearline_crdt::record::shelf::{AsIf, Detail, EntryView, Verdict};
@@ -154,6 +155,7 @@ impl Core {
             return Err(Failure::denied("an agency adopts what its own devices wrote")
                 .hint("the founders can: `tearline coalition propose adopt ENTRY`"));
         }
+        self.would_count(&found, of.map_or(Author::Whole, Author::Desk))?;
         let now = self.now();
         let done = self
             .replica
@@ -165,13 +167,36 @@ impl Core {
         Ok((json(&shape::Declared::alone(statement, what))?, Some(done.ticket)))
     }
 
+    /// Refuses an adoption that would change nothing: what says so stands above whoever adopts, or
+    /// names another branch.
+    pub(super) fn would_count(&self, found: &QuarantinedEntry, by: Author) -> Result<(), Failure> {
+        let cause = self.replica.if_adopted(found, by).map_err(|error| store_failure(&error))?;
+        let hint = match cause {
+            // A standing may still be given, and what was adopted counts then.
+            None | Some(Cause::Standing) => return Ok(()),
+            Some(Cause::Branch(_)) => {
+                "one branch of a forked log counts at most: who named the other is ended first \
+                 (docs/operating.md, \"Devices, and when one is lost\")"
+            }
+            Some(Cause::Fork) => "statements beyond a fork are said again, in another log",
+            Some(Cause::Closed(_)) => {
+                "who stands higher can: `tearline root draft adopt ENTRY`, or the founders: \
+                 `tearline coalition propose adopt ENTRY`"
+            }
+        };
+        let why = cause.map(|cause| cause.to_string()).unwrap_or_default();
+        let id = found.id.short();
+        Err(Failure::denied(format!("{id} would not count if it were adopted: {why}")).hint(hint))
+    }
+
     pub(super) fn quarantined_entry(&self, text: &str) -> Result<QuarantinedEntry, Failure> {
         let found = self.replica.quarantined(usize::MAX).map_err(|error| store_failure(&error))?;
         let mut hits = found.into_iter().filter(|one| is_prefix(text, &one.id.to_string()));
         match (hits.next(), hits.next()) {
             (Some(hit), None) => Ok(hit),
             (None, _) => Err(Failure::not_found("quarantined entry", text)
-                .hint("`tearline inbox` shows those there are")),
+                .hint("`tearline inbox` shows those there are; an entry of another branch of a forked log is \
+                       adopted at a peer that holds it")),
             _ => Err(Failure::usage(format!("{text:?} fits several entries; write more digits"))),
         }
     }

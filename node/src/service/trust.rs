@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use tearline_crdt::authority::{Proposal, Standing, StatementVerdict};
+use tearline_crdt::authority::{Author, Proposal, Standing, StatementVerdict};
 use tearline_crdt::charter::Member;
 use tearline_crdt::id::{
     AgencyNo, CompartmentId, DeviceId, EntryId, EpochId, Incarnation, LogId, StatementId,
@@ -158,6 +158,7 @@ impl Core {
             }
             Proposed::Adopt { entry } => {
                 let found = self.quarantined_entry(entry)?;
+                self.would_count(&found, Author::Whole)?;
                 let (marks, payload) = Marks::of(vec![mark(&found)]).ok_or_else(too_many)?;
                 return Ok((Act::Adopt { marks }, payload));
             }

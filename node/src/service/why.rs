@@ -241,6 +241,9 @@ impl Core {
                     self.decided(closure),
                 ),
                 Cause::Fork => ("beyond the fork of a log of its", "6.2", Vec::new()),
+                Cause::Branch(_) => {
+                    ("on a branch of a log of its that was not chosen", "6.2", vec![])
+                }
                 Cause::Standing => ("of a device that may not write such a log", "6.1", Vec::new()),
             };
             let whose = self.device(&device).name.unwrap_or_else(|| device.short());

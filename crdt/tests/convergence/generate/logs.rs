@@ -139,6 +139,15 @@ impl Draft {
         marks
     }
 
+    /// A mark of one of a log's branches, near its end.
+    pub(super) fn branch_mark(&mut self, log: LogId) -> Option<Mark> {
+        let branches = self.logs.get(&log)?.branches.clone();
+        let branch = self.rng.one(&branches)?;
+        let (len, less) = (branch.len(), self.rng.below(2));
+        let count = len.saturating_sub(less).max(1);
+        Some(Mark { log: log.digest(), count: count as u64, head: branch.get(count - 1)?.id })
+    }
+
     /// Marks of all that there is of the first branches of some devices' logs.
     pub(super) fn exact_marks(&self, of: &[Actor]) -> Vec<Mark> {
         let logs = of.iter().flat_map(|actor| self.logs_of(actor.id()));

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use tearline_crdt::id::{AgencyNo, Class};
+use tearline_crdt::id::{AgencyNo, Class, StatementId};
 use tearline_crdt::statement::{
     Act, Audience, Caveats, Erasure, Marks, Reopening, Right, Statement,
 };
@@ -14,7 +14,7 @@ use crate::cast;
 impl Draft {
     /// One of the scenes.
     pub(super) fn scene(&mut self) {
-        match self.rng.below(8) {
+        match self.rng.below(11) {
             0 => self.wider_limits(),
             1 => self.two_of_one_number(),
             2 => self.take_back(),
@@ -22,6 +22,7 @@ impl Draft {
             4 => self.beyond_the_audience(),
             5 => self.old_root_adopts(),
             6 => self.foreign_desk_adopts(),
+            7..=9 => self.branches_are_chosen(),
             _ => self.second_card(),
         }
     }
@@ -174,6 +175,41 @@ impl Draft {
         let agency = self.agency();
         let desk = self.desk_of(agency);
         self.say_with(desk, self.whole(), Statement::Adopt { marks }, None, BTreeSet::new());
+    }
+
+    /// A record log is forked. Two closures keep a branch each, perhaps the same; its life is opened
+    /// again in spite of one or both; and perhaps an adopt names a branch, too.
+    fn branches_are_chosen(&mut self) {
+        let agency = self.agency();
+        let (desk, unit, area) = (self.desk_of(agency), self.unit_of(agency), self.compartment());
+        self.grant(desk, self.whole(), unit, Right::Write, None);
+        for _ in 0..3 {
+            self.write(unit, area);
+        }
+        let logs = self.logs_of(unit.id());
+        let log = logs.into_iter().find(|l| l.compartment == area && l.class != Class::Authority);
+        let Some(log) = log else { return };
+        self.fork_log(log);
+        let mut cites: Vec<StatementId> = Vec::new();
+        for _ in 0..2 {
+            let keep = Marks::Inline(self.branch_mark(log).into_iter().collect());
+            let by = if self.rng.chance(85) { desk } else { unit };
+            let id = self.say(by, area, Statement::Revoke { device: unit.id(), keep });
+            self.closings.push(Closing { id: id.into(), devices: vec![unit] });
+            if self.rng.chance(70) {
+                cites.push(id.into());
+            }
+        }
+        if self.rng.chance(60) {
+            cites.sort_unstable();
+            let incarnation = log.incarnation;
+            let reopening = Some(Reopening { incarnation, cites });
+            self.grant_with(desk, self.whole(), unit, Right::Write, Caveats::default(), reopening);
+        }
+        if self.rng.chance(50) {
+            let marks = Marks::Inline(self.branch_mark(log).into_iter().collect());
+            self.say(desk, self.whole(), Statement::Adopt { marks });
+        }
     }
 
     /// A device signs a second card of itself, and somebody grants under it.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use tearline_crdt::id::{AgencyNo, CompartmentId, DeviceId, Incarnation, LogId, StatementId};
+use tearline_crdt::id::{AgencyNo, CompartmentId, DeviceId, Incarnation, StatementId};
 use tearline_crdt::keys::RootKey;
 use tearline_crdt::statement::{
     Act, Audience, DeskCertificate, Mark, Reopening, RootAct, Statement,
@@ -276,18 +276,6 @@ impl Naive<'_> {
         let mut named = reopened.iter().filter(|r| r.device == *device);
         !closures.iter().any(|closure| closure.devices.contains(device))
             || named.any(|r| none_active(r.incarnation))
-    }
-
-    /// §4: whether position `seq` of the branch held is within a mark of its log.
-    pub(super) fn is_within(&self, mark: &Mark, log: &LogId, seq: u64) -> bool {
-        if seq >= mark.count {
-            return false;
-        }
-        let leads = match self.held.at(log, mark.count - 1) {
-            Some(held) => held == mark.head,
-            None => self.has(Bug::ShortLogsLeadOn),
-        };
-        leads || seq < self.held.fork(log) || self.has(Bug::AnyHead)
     }
 }
 

@@ -56,24 +56,50 @@ impl Naive<'_> {
         if log.class == Class::Authority && !self.has(Bug::AuthorityBranches) {
             return false;
         }
-        let digest = log.digest();
-        let own_word = |closure: &Closure| {
-            !self.has(Bug::ForkersChoose)
-                && matches!(&closure.author, Author::Device { id, .. } if *id == log.device)
+        let choices = self.choices(log, ground);
+        let named = choices.iter().any(|(mark, own)| !own && seq < mark.count);
+        let along = |(mark, _): &(Mark, bool)| self.leads(log, mark);
+        let all = if self.has(Bug::ChoicesUnite) {
+            choices.iter().any(|choice| along(choice) && seq < choice.0.count)
+        } else {
+            choices.iter().all(along)
         };
-        let keeps = ground.closures.iter().filter(|c| c.devices.contains(&log.device));
-        let keeps = keeps.filter(|closure| !own_word(closure));
-        let keeps = keeps.flat_map(|closure| closure.marks.iter());
-        let kept = keeps.filter(|m| m.log == digest).any(|m| self.is_within(m, log, seq));
-        let speaking = || self.speaking(log, ground);
-        let adopted = speaking().any(|(_, mark)| self.is_within(mark, log, seq));
-        let contradicted = speaking().any(|(_, mark)| {
-            let own = mark.count - 1 < seq && self.held.at(log, mark.count - 1) == Some(mark.head);
-            !self.is_within(mark, log, seq) && !own
-        });
-        !self.has(Bug::LostForks)
-            && (kept || adopted)
-            && (!contradicted || self.has(Bug::AdoptsUnite))
+        named && all && !self.has(Bug::LostForks)
+    }
+
+    /// §6: the marks of a log that choose a branch, and whether the forker himself said them.
+    pub(super) fn choices(&self, log: &LogId, ground: &Ground) -> Vec<(Mark, bool)> {
+        let digest = log.digest();
+        let beyond = |mark: &Mark| mark.count > self.held.fork(log);
+        let adopted = self.speaking(log, ground).map(|(_, mark)| (*mark, false));
+        let mut choices: Vec<(Mark, bool)> = adopted.collect();
+        for closure in &ground.closures {
+            let active = self.is_active(closure, &log.device, log.incarnation, &ground.reopened);
+            let chooses = active && !self.is_overridden(log, closure, ground)
+                || closure.devices.contains(&log.device) && self.has(Bug::ReopenedChoose)
+                || active && self.has(Bug::OverriddenChoose);
+            let own = matches!(&closure.author, Author::Device { id, .. } if *id == log.device);
+            let own = own && !self.has(Bug::ForkersChoose);
+            let marks = closure.marks.iter().filter(|mark| mark.log == digest && chooses);
+            choices.extend(marks.map(|mark| (*mark, own)));
+        }
+        choices.retain(|(mark, _)| beyond(mark));
+        choices
+    }
+
+    /// §6: whether a mark beyond the fork, of an adopt, overrides a closure.
+    fn is_overridden(&self, log: &LogId, closure: &Closure, ground: &Ground) -> bool {
+        self.speaking(log, ground).any(|(adopt, mark)| {
+            mark.count > self.held.fork(log) && outranks(&adopt.author, &closure.author)
+        })
+    }
+
+    /// §6: whether the branch that is held has the mark's entry at its last position.
+    fn leads(&self, log: &LogId, mark: &Mark) -> bool {
+        match self.held.at(log, mark.count - 1) {
+            Some(held) => held == mark.head || self.has(Bug::AnyHead),
+            None => self.has(Bug::ShortLogsLeadOn),
+        }
     }
 
     /// The adopts that speak of a log, with their marks of it.
@@ -92,17 +118,17 @@ impl Naive<'_> {
     fn is_open(&self, log: &LogId, seq: u64, ground: &Ground) -> bool {
         let digest = log.digest();
         let kept = |closure: &Closure| {
+            let overridden = self.is_overridden(log, closure, ground);
+            let keeps =
+                |mark: &Mark| seq < mark.count && (seq < self.held.fork(log) || !overridden);
             !self.has(Bug::NoKeep)
-                && closure
-                    .marks
-                    .iter()
-                    .any(|mark| mark.log == digest && self.is_within(mark, log, seq))
+                && closure.marks.iter().any(|mark| mark.log == digest && keeps(mark))
         };
         let adopted = |closure: &Closure| {
             !self.has(Bug::NoAdopts)
                 && self.speaking(log, ground).any(|(adopt, mark)| {
                     (outranks(&adopt.author, &closure.author) || self.has(Bug::NoRank))
-                        && self.is_within(mark, log, seq)
+                        && seq < mark.count
                 })
         };
         let active: Vec<&Closure> = ground

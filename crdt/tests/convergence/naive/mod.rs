@@ -51,8 +51,8 @@ pub(crate) fn evaluate(held: &Held, bug: Option<Bug>) -> Answers {
     evaluate_with_leads(held, bug).0
 }
 
-/// The answers, and for each log the mark that leads to the branch to be held: the greatest of
-/// counting adopts, else of the keeps of valid closures.
+/// The answers, and for each log the mark that leads to the branch to be held: the greatest of those
+/// that choose.
 pub(crate) fn evaluate_with_leads(
     held: &Held,
     bug: Option<Bug>,
@@ -87,7 +87,7 @@ impl Naive<'_> {
             acts: whole.in_force.clone(),
             areas: BTreeMap::new(),
         };
-        let mut leads = self.leads(&whole.ground);
+        let mut leads = self.leads_to(&whole.ground);
         let area = self.area_answers(&whole.positive, &whole.ground, &whole.counting);
         answers.areas.insert(self.coalition, area);
         for opening in &self.held.openings {
@@ -245,7 +245,7 @@ impl Naive<'_> {
             answers.readers = self.live_readers(&ground);
             answers.epochs = self.epochs(&ground, &counting, &whole.in_force);
             answers.current = self.current(&ground, &answers.epochs);
-            let leads = self.leads(&ground);
+            let leads = self.leads_to(&ground);
             return (area, answers, leads);
         }
     }
@@ -278,26 +278,14 @@ impl Naive<'_> {
         answers
     }
 
-    /// For each forked log: the greatest mark of counting adopts, else of valid keeps.
-    fn leads(&self, ground: &Ground) -> BTreeMap<LogId, Mark> {
-        let mut leads = BTreeMap::new();
-        for log in self.held.forks.keys().filter(|log| log.compartment == ground.area) {
-            let digest = log.digest();
-            let speaking =
-                ground.adopts.iter().filter(|a| a.speaks_of(log, &ground.counting, self.bug));
-            let adopted = speaking.filter_map(|adopt| adopt.mark(log).copied());
-            let keeps = ground.closures.iter().filter(|c| c.devices.contains(&log.device));
-            let keeps = keeps.flat_map(|c| c.marks.iter().copied().filter(|m| m.log == digest));
-            let greatest = |marks: &mut dyn Iterator<Item = Mark>| {
-                marks.max_by_key(|mark| (mark.count, mark.head))
-            };
-            let mut adopted = adopted;
-            let mut keeps = keeps;
-            if let Some(mark) = greatest(&mut adopted).or_else(|| greatest(&mut keeps)) {
-                leads.insert(*log, mark);
-            }
-        }
-        leads
+    /// For each forked log: the greatest of the marks that choose.
+    fn leads_to(&self, ground: &Ground) -> BTreeMap<LogId, Mark> {
+        let forked = self.held.forks.keys().filter(|log| log.compartment == ground.area);
+        let greatest = |log: &LogId| {
+            let choices = self.choices(log, ground).into_iter().map(|(mark, _)| mark);
+            choices.max_by_key(|mark| (mark.count, mark.head))
+        };
+        forked.filter_map(|log| greatest(log).map(|mark| (*log, mark))).collect()
     }
 
     fn certificate_holds(&self, certificate: &DeskCertificate) -> bool {
