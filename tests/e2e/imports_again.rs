@@ -227,6 +227,12 @@ fn a_restricted_record_is_unchanged_or_it_is_said_what_to_do() -> io::Result<()>
     {
         assert!(reason.contains(said), "{reason}");
     }
+    // It does not leave the house as an empty object.
+    for format in ["stix", "csv", "geojson"] {
+        let export = done(desk.command(&["export", "--format", format])?);
+        assert_eq!([&export["records"], &export["hidden"]], [0, 1], "{export}");
+        assert!(!text(&export["content"]).contains(&record[..8]), "{export}");
+    }
     done(desk.command(&["record", "lift", text(&restricted["statement"])])?);
     let (code, report) = scene.import(desk, &second, &[])?;
     assert_eq!((code, counts(&report)), (DONE, UPDATED), "{report}");

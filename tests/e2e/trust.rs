@@ -165,9 +165,14 @@ fn a_device_is_enrolled_lost_and_read_back_from_quarantine() -> io::Result<()> {
             && last["standing"]["since"].is_string()
     };
     until(|| Ok(ended(&done(guard.command(&["device", "list"])?)["devices"])))?;
-    // Its link was closed, and it came again.
-    until(|| Ok(ended(&done(guard.command(&["status"])?)["peers"])))?;
-    until(|| Ok(ended(&done(guard.command(&["peer", "list"])?)["peers"])))?;
+    // Its link was closed, and it came again: it is told so, and nothing more is waited for.
+    let told = |peers: &Value| {
+        let last = peers.as_array().and_then(|all| all.last());
+        let told = last.is_some_and(|peer| peer["state"] == "ended" && peer["missing"].is_null());
+        ended(peers) && told
+    };
+    until(|| Ok(told(&done(guard.command(&["status"])?)["peers"])))?;
+    until(|| Ok(told(&done(guard.command(&["peer", "list"])?)["peers"])))?;
     assert!(ended(&done(guard.command(&["grant", "list"])?)["grants"]));
     let shown = done(guard.command(&["coalition", "show"])?);
     assert!(ended(&shown["agencies"][0]["devices"]), "{shown}");

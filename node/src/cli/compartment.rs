@@ -66,6 +66,7 @@ impl Compartment {
     pub(super) fn run(self, context: &Context) -> Result<Outcome, Failure> {
         match self {
             Self::Open { name, rel } => {
+                let asked = name.clone();
                 let request = Request::CompartmentOpen(CompartmentOpen { name, rel });
                 let answer = context.ask::<Opened>(request)?;
                 let opened = &answer.typed;
@@ -75,6 +76,12 @@ impl Compartment {
                     ("audience", agencies(&opened.agencies)),
                 ]);
                 let mut outcome = Outcome::new(answer.data, text);
+                if opened.name != asked {
+                    outcome.warnings.push(format!(
+                        "{asked:?} was not opened: exactly this audience has a compartment already, called {:?}",
+                        opened.name
+                    ));
+                }
                 if !opened.unlinked.is_empty() {
                     outcome.warnings.push(format!(
                         "no link to {} now: they hear of it over other members, or when there is a \

@@ -175,6 +175,7 @@ impl Export {
             "format": data(&control::Format::from(self.format))?,
             "records": done.records,
             "bytes": done.bytes,
+            "hidden": done.hidden,
             "unread": data(&done.unread)?,
             "out": null,
             "content": null,
@@ -190,7 +191,7 @@ impl Export {
                 note("out", json!(path));
                 let size = bytes(done.bytes);
                 let text = format!("{} records, {size}, in {}\n", done.records, path.display());
-                return Ok(Outcome::new(document, text).without(&done.unread));
+                return Ok(left_out(Outcome::new(document, text), done));
             }
             Sink::Scratch(scratch) => scratch,
         };
@@ -201,7 +202,19 @@ impl Export {
         }
         let mut outcome = Outcome::new(document, String::new());
         outcome.text = Text::File(scratch);
-        Ok(outcome.without(&done.unread))
+        Ok(left_out(outcome, done))
+    }
+}
+
+/// Says what is not in the file.
+fn left_out(outcome: Outcome, done: &Exported) -> Outcome {
+    let outcome = outcome.without(&done.unread);
+    match done.hidden {
+        0 => outcome,
+        1 => outcome.hint("1 record is left out: it is restricted or erased"),
+        hidden => {
+            outcome.hint(format!("{hidden} records are left out: they are restricted or erased"))
+        }
     }
 }
 

@@ -48,12 +48,13 @@ impl Join {
         let request = Request::Join(control::Join { invitation, certificate, wait_s });
         let answer = context.ask::<Joined>(request)?;
         let joined = &answer.typed;
-        let text = facts([
+        let mut rows = vec![
             ("coalition", format!("{} ({})", joined.name, short(&joined.coalition))),
             ("as", agency(&joined.agency)),
             ("by", short(&joined.inviter)),
-            ("check", joined.check.clone()),
-        ]);
+        ];
+        rows.extend(joined.check.clone().map(|check| ("check", check)));
+        let text = facts(rows);
         let outcome = Outcome::new(answer.data, text);
         Ok(if joined.already {
             outcome.hint("this device was in already; the invitation was not used")
@@ -194,6 +195,7 @@ pub(super) fn table(peers: &[Known], known: u64) -> String {
         let state = match peer.state {
             PeerState::Live => "live",
             PeerState::CatchingUp => "catching up",
+            PeerState::Ended => "told of its end",
             PeerState::Waiting => "waiting for link",
             PeerState::Blocked => "blocked",
             PeerState::Paused => "paused",

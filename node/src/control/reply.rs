@@ -227,6 +227,8 @@ pub enum PeerState {
     Live,
     /// Connected, entries are still to come or to go.
     CatchingUp,
+    /// Connected, and its standing has ended: it is told by what, and nothing else is exchanged.
+    Ended,
     /// Not connected; dialled again by and by.
     #[default]
     Waiting,
@@ -307,8 +309,9 @@ Joined {
     agency: AgencyRef,
     /// The device that invited.
     inviter: String,
-    /// The spoken check: the inviter's `device list` shows the same digits.
-    check: String,
+    /// The spoken check: the inviter's `device list` shows the same digits. None where the invitation was not
+    /// used.
+    check: Option<String>,
     /// Whether this device was in before, and the invitation was not used.
     already: bool,
 });
@@ -663,6 +666,8 @@ Exported {
     records: u64,
     /// Bytes written.
     bytes: u64,
+    /// Records left out because their content is hidden: they are restricted or erased.
+    hidden: u64,
     /// What is missing.
     unread: Unread,
 });

@@ -38,7 +38,7 @@ pub struct Row {
     pub tlp: u8,
     /// Its label, in the text form.
     pub label: String,
-    /// When what it tells of happened, in ms.
+    /// When what it tells of happened, in ms; of a record that does not say, when it began.
     pub event_ms: Option<u64>,
     /// When its author says it was written, in ms.
     pub created_ms: u64,
@@ -129,6 +129,7 @@ impl Row {
     /// The row of a record as it is now.
     #[must_use]
     pub fn of(view: &RecordView<'_>) -> Self {
+        let described = Self::describe(view.kind, view.fields);
         Self {
             record: view.record,
             version: view.version,
@@ -138,12 +139,13 @@ impl Row {
             device: view.device,
             tlp: if view.label.unknown { 5 } else { view.label.tlp as u8 },
             label: view.label.to_string(),
+            event_ms: described.event_ms.or(Some(view.created.0)),
             created_ms: view.created.0,
             received_ms: view.arrived.0,
             conflicted: view.conflicted,
             restricted: view.restricted,
             recalled: view.recalled,
-            ..Self::describe(view.kind, view.fields)
+            ..described
         }
         .bounded()
     }
@@ -162,7 +164,11 @@ impl Row {
             kind,
             title: cut(title, TITLE_BYTES_MAX),
             text: cut(text, TEXT_BYTES_MAX),
-            event_ms: EVENTS.iter().find_map(text_of).and_then(WallTime::parse).map(|time| time.0),
+            event_ms: EVENTS
+                .iter()
+                .filter_map(text_of)
+                .find_map(WallTime::parse)
+                .map(|time| time.0),
             place: place(fields),
             external_id: external_id(fields),
             ..Self::default()
@@ -336,6 +342,7 @@ fn cut(mut text: String, max: usize) -> String {
 #[cfg(test)]
 mod tests {
     use serde_json::json;
+    use tearline_crdt::record::label::Label;
 
     use super::*;
 
@@ -353,6 +360,39 @@ mod tests {
         ] {
             assert_eq!(Row::describe(kind, &fields(&value)).kind_name(), name);
         }
+    }
+
+    #[test]
+    fn a_time_that_cannot_be_read_leaves_room_for_the_next() {
+        let event = |value: Value| Row::describe(Kind::Object, &fields(&value)).event_ms;
+        let (noon, modified) = ("1970-01-01T00:00:01Z", "1970-01-01T00:00:02Z");
+        assert_eq!(event(json!({ "modified": modified, "time": noon })), Some(1_000));
+        assert_eq!(event(json!({ "modified": modified, "time": "noon" })), Some(2_000));
+        assert_eq!(event(json!({ "plate": "NE 1" })), None);
+    }
+
+    #[test]
+    fn a_record_that_does_not_say_when_happened_when_it_began() {
+        let (label, hidden) = (Label::most_restrictive(), Map::new());
+        let view = |fields| RecordView {
+            record: RecordId::default(),
+            version: 1,
+            compartment: CompartmentId::default(),
+            kind: Kind::Vehicle,
+            class: Class::Routine,
+            origin: AgencyNo::default(),
+            device: DeviceId::default(),
+            label: &label,
+            fields,
+            conflicted: false,
+            restricted: false,
+            recalled: false,
+            created: WallTime(7),
+            arrived: WallTime(9),
+        };
+        assert_eq!(Row::of(&view(&hidden)).event_ms, Some(7));
+        let said = fields(&json!({ "time": "1970-01-01T00:00:01Z" }));
+        assert_eq!(Row::of(&view(&said)).event_ms, Some(1_000));
     }
 
     #[test]

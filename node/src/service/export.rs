@@ -41,12 +41,12 @@ pub(super) fn export(
     file.set_len(0).map_err(io)?;
     let mut out = BufWriter::new(file);
     let mut records = 0;
-    let unread = match export.format {
+    let walked = match export.format {
         Format::Stix => {
             let mut seed = [0; 16];
             tearline_crdt::entropy::Entropy::fill(&mut super::SystemEntropy, &mut seed);
             let mut bundle = stix::BundleWriter::begin(&mut out, seed).map_err(io)?;
-            let unread = each(core, query, progress, &mut |detail| {
+            let walked = each(core, query, progress, &mut |detail| {
                 records += 1;
                 bundle.write(stix::Outgoing {
                     record: detail.record,
@@ -57,45 +57,46 @@ pub(super) fn export(
                 })
             })?;
             bundle.end().map_err(io)?;
-            unread
+            walked
         }
         Format::Csv => {
             let mut table = TableWriter::begin(&mut out, &COLUMNS).map_err(|e| io(e.into()))?;
-            let unread = each(core, query, progress, &mut |detail| {
+            let walked = each(core, query, progress, &mut |detail| {
                 records += 1;
                 Ok(table.write(&table_row(&detail))?)
             })?;
             table.end().map_err(|e| io(e.into()))?;
-            unread
+            walked
         }
         Format::Geojson => {
             let mut collection = CollectionWriter::begin(&mut out).map_err(io)?;
-            let unread = each(core, query, progress, &mut |detail| {
+            let walked = each(core, query, progress, &mut |detail| {
                 let place = Row::describe(detail.kind, &detail.fields).place;
                 collection.write(&detail.record.to_string(), place, detail.fields)
             })?;
             records = collection.end().map_err(io)?;
-            unread
+            walked
         }
     };
     out.flush().map_err(io)?;
     let bytes = out.get_ref().metadata().map_or(0, |found| found.len());
-    json(&reply::Exported { records, bytes, unread })
+    let Walk { hidden, unread, .. } = walked;
+    json(&reply::Exported { records, bytes, hidden, unread: unread.shape() })
 }
 
-/// Goes through all records that match, page by page; says which could not be read.
+/// Goes through all records that match and show their content, page by page; says which could not be read.
 fn each(
     core: &CoreHandle,
     mut query: Query,
     progress: &mut Report<'_>,
     take: &mut dyn FnMut(Detail) -> io::Result<()>,
-) -> Result<reply::Unread, Failure> {
-    let mut walk = Walk { done: 0, seen: Vec::new(), unread: Unread::default() };
+) -> Result<Walk, Failure> {
+    let mut walk = Walk::default();
     loop {
         let asked = query.clone();
         let (part, next) = core.ask(move |core| {
             let (page, unread) = core.find(&asked)?;
-            let mut part = Part { details: Vec::with_capacity(page.rows.len()), unread };
+            let mut part = Part { unread, ..Part::default() };
             for row in &page.rows {
                 core.read(row.record, &mut part)?;
             }
@@ -111,7 +112,7 @@ fn each(
         walk.unread.blocks = 0;
         walk.search_the_store(core, &query, progress, take)?;
     }
-    Ok(walk.unread.shape())
+    Ok(walk)
 }
 
 /// What was read at once.
@@ -137,8 +138,10 @@ impl Core {
 }
 
 /// An export under way.
+#[derive(Default)]
 struct Walk {
     done: u64,
+    hidden: u64,
     /// The records that were come by: 16 bytes each.
     seen: Vec<RecordId>,
     unread: Unread,
@@ -157,6 +160,11 @@ impl Walk {
         for detail in part.details {
             self.done += 1;
             self.seen.push(detail.record);
+            if detail.state.hides() {
+                // What is left of it is no record for anybody else.
+                self.hidden += 1;
+                continue;
+            }
             take(detail).map_err(|error| Failure::io("cannot write the export", &error))?;
         }
         let note = "exporting".into();

@@ -534,7 +534,7 @@ impl Tearline {
                 name,
                 agency,
                 inviter: inviter.to_string(),
-                check,
+                check: (!is_in).then_some(check),
                 already: is_in,
             })?;
             Ok((value, None))

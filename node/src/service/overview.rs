@@ -136,9 +136,11 @@ impl Core {
         let faults = faults.get(device);
         let counted = self.replica.counted_faults().contains_key(device);
         let full = self.shortage().is_some() && live.is_some_and(|state| state.refused);
+        let standing = self.standing_of(device);
         let state = match live {
             _ if target.is_some_and(|target| target.paused) => reply::PeerState::Paused,
             Some(_) if broken => reply::PeerState::Waiting,
+            Some(_) if standing.has_ended() => reply::PeerState::Ended,
             Some(_) if full => reply::PeerState::Blocked,
             Some(state) if state.live && state.in_sync => reply::PeerState::Live,
             Some(_) => reply::PeerState::CatchingUp,
@@ -162,7 +164,8 @@ impl Core {
         reply::Peer {
             device: device.to_string(),
             agency: agency.map(|no| self.agency_ref(Some(no))),
-            standing: self.standing_of(device),
+            missing: live.filter(|_| !standing.has_ended()).map(|state| state.entries_behind),
+            standing,
             addresses: target.map(|t| t.addresses.clone()).unwrap_or_default(),
             thin: target.and_then(|target| target.thin.as_ref()).map(|address| {
                 let reading = self.thin.reading(device);
@@ -182,7 +185,6 @@ impl Core {
                 .or_else(|| (!tried.is_empty()).then(|| tried.join("; "))),
             again_ms: again.and_then(|wait| u64::try_from(wait.as_millis()).ok()),
             last_heard: self.last_heard.get(device).map(ToString::to_string),
-            missing: live.map(|state| state.entries_behind),
             sent_bytes: live.map_or(0, |state| state.bytes_out),
             received_bytes: live.map_or(0, |state| state.bytes_in),
         }
