@@ -62,14 +62,24 @@ pub enum Domain {
     SessionTag,
     /// A compartment's frontier, or the pair digest, blinded for one session.
     SessionRoot,
+    /// An area's name in one bundle.
+    BundleArea,
+    /// A bundle's maker's signature under a chunk.
+    BundleChunk,
     /// A local index key.
     Index,
 }
 
 impl Domain {
     /// Those under which something is signed.
-    pub const SIGNED: [Self; 5] =
-        [Self::Entry, Self::Opening, Self::DeviceCard, Self::DeskCertificate, Self::RootAct];
+    pub const SIGNED: [Self; 6] = [
+        Self::Entry,
+        Self::Opening,
+        Self::DeviceCard,
+        Self::DeskCertificate,
+        Self::RootAct,
+        Self::BundleChunk,
+    ];
 
     /// The tag's bytes.
     #[must_use]
@@ -100,6 +110,8 @@ impl Domain {
             Self::KnownAuthority => b"tearline/1/known-authority",
             Self::SessionTag => b"tearline/1/session-tag",
             Self::SessionRoot => b"tearline/1/session-root",
+            Self::BundleArea => b"tearline/1/bundle-area",
+            Self::BundleChunk => b"tearline/1/bundle-chunk",
             Self::Index => b"tearline/1/index",
         }
     }

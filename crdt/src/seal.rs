@@ -17,8 +17,11 @@ pub use secret_box::{BOX_BYTES, BoxEntropy, BoxError, SecretBox};
 /// Bytes that sealing adds.
 pub const TAG_BYTES: usize = 16;
 
+/// Secret bytes, wiped when dropped.
+pub type Secret<const N: usize> = Zeroizing<[u8; N]>;
+
 /// A symmetric key, wiped when dropped.
-pub type Key = Zeroizing<[u8; 32]>;
+pub type Key = Secret<32>;
 
 /// Sealed bytes do not match their key, nonce and associated data.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]

@@ -6,11 +6,13 @@
 //! what the other lacks, most urgent class first. What arrives is verified, stored, *flushed*, and
 //! only then acknowledged and passed on. The shipped daemon and the simulator run this same code.
 
+pub mod bundle;
 pub mod fault;
 pub mod gossip;
 pub mod invitation;
 #[cfg(feature = "net")]
 pub mod net;
+mod noise;
 pub mod replica;
 pub mod thin;
 pub mod urgency;

@@ -154,6 +154,12 @@ pub enum Frame {
         /// The encoded entry.
         stray: Vec<u8>,
     },
+    /// 17: in a bundle alone, where nobody has said where he is: the run that follows continues its log
+    /// behind an entry with an id that begins so.
+    After {
+        /// As in [`Leaf::head`].
+        head: [u8; 8],
+    },
 }
 
 impl Frame {
@@ -177,6 +183,7 @@ impl Frame {
             Self::Decline { .. } => "decline",
             Self::Strays { .. } => "strays",
             Self::Stray { .. } => "stray",
+            Self::After { .. } => "after",
         }
     }
 
@@ -263,6 +270,9 @@ impl Frame {
             Self::Stray { area, stray } => {
                 out.raw(&[16]).raw(area).bytes(stray);
             }
+            Self::After { head } => {
+                out.raw(&[17]).raw(head);
+            }
         }
         out
     }
@@ -296,6 +306,7 @@ impl Frame {
                 area: reader.array("area")?,
                 stray: reader.bytes(STRAY_BYTES_MAX, "stray")?.to_vec(),
             },
+            17 => Self::After { head: reader.array("head")? },
             _ => return reader.invalid(0, "frame type"),
         };
         reader.finish()?;
@@ -524,6 +535,7 @@ mod tests {
                 ids: vec![EntryId([1; 32]), EntryId([2; 32])],
             },
             Frame::Stray { area: [1; 8], stray: vec![1] },
+            Frame::After { head: [1; 8] },
         ]
     }
 

@@ -47,6 +47,11 @@ impl Part {
         &self.path
     }
 
+    /// Where it belongs.
+    pub(crate) fn place(&self) -> &Path {
+        &self.place
+    }
+
     /// Puts it where it belongs, durably.
     pub(crate) fn take_place(self) -> Result<PathBuf, Failure> {
         self.file

@@ -3,6 +3,7 @@
 #![expect(clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 mod backup;
+mod bundles;
 mod control;
 mod damage;
 mod first_steps;

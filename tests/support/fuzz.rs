@@ -16,14 +16,14 @@ use tearline_crdt::change::strip::{Implied, expand, strip};
 use tearline_crdt::charter::{Charter, Member};
 use tearline_crdt::codec::{DecodeError, Reader};
 use tearline_crdt::document::Document;
-use tearline_crdt::entropy::SeededEntropy;
+use tearline_crdt::entropy::{Entropy as _, SeededEntropy};
 use tearline_crdt::entry::Header;
 use tearline_crdt::entry::fork::{Branch, ForkProof, SignedHeader};
 use tearline_crdt::entry::run::{Head, UnverifiedRun};
 use tearline_crdt::entry::sealed::SealedHeader;
 use tearline_crdt::epoch::KEY_BOX_BYTES;
 use tearline_crdt::gate::{self, Admitted, Expected};
-use tearline_crdt::hash::sha256;
+use tearline_crdt::hash::{Domain, sha256};
 use tearline_crdt::id::{Class, CompartmentId, DeviceId, Incarnation, LogId, RecordId};
 use tearline_crdt::keys::{DeviceCard, DeviceKeys, KEM_KEY_BYTES, KemKey};
 use tearline_crdt::record::genesis::{Carried, Genesis, LabelStatement};
@@ -31,12 +31,13 @@ use tearline_crdt::record::kind::Kind;
 use tearline_crdt::record::label::Label;
 use tearline_crdt::record::validate::{PROBLEMS_MAX, validate};
 use tearline_crdt::record::{identifier, mrz, rebase};
-use tearline_crdt::seal::SecretBox;
+use tearline_crdt::seal::{self, Key, SecretBox};
 use tearline_crdt::statement::Statement;
 use tearline_crdt::time::{MonoTime, WallTime};
+use tearline_mesh::bundle::{self, Writer};
 use tearline_mesh::invitation::{Invitation, JoinAnswer, JoinRequest};
 use tearline_mesh::thin::{Action, Config, Event, LINK_FRAME_BYTES_MAX, Line, Machine, kiss};
-use tearline_mesh::wire::Frame;
+use tearline_mesh::wire::{FRAME_BYTES_MAX, Frame};
 
 /// A frame of the sync protocol, and what an applicant and an inviter send: decodes or is refused,
 /// and what decodes has no other spelling.
@@ -50,6 +51,54 @@ pub fn frame(data: &[u8]) {
         assert_eq!(Invitation::from_text(&invitation.to_text()), Ok(invitation));
     }
 }
+
+/// What a finder of a bundle puts in its place, and what a maker seals as a bundle's only chunk: frames up
+/// to where it makes no sense, none beyond the bound.
+pub fn bundle(data: &[u8]) {
+    assert_eq!(frames_in(data, &bundle_keys()), 0, "nobody has the key");
+    assert!(bundle_read(data).is_none_or(|bytes| bytes <= BUNDLE_CONTENT_BYTES));
+}
+
+/// How many bytes of frames are read of a bundle whose maker sealed this; `None` if it is too much.
+fn bundle_read(data: &[u8]) -> Option<usize> {
+    static HEAD: LazyLock<Vec<u8>> = LazyLock::new(|| {
+        let keys = bundle_keys();
+        let (to, made) = ([keys.agreement()], WallTime(1));
+        let mut entropy = SeededEntropy::new(BUNDLE_SEED);
+        let bundle = Writer::begin(Vec::new(), &keys, &to, made, u64::MAX, &mut entropy);
+        let mut file = bundle.ok().and_then(|bundle| bundle.finish().ok()).unwrap_or_default();
+        file.truncate(file.len() - bundle::CHUNK_BYTES);
+        file
+    });
+    let (keys, name) = (bundle_keys(), sha256(&HEAD));
+    let padding = vec![0; BUNDLE_CONTENT_BYTES.checked_sub(data.len())?];
+    let content = [data, &padding].concat();
+    let mut key = Key::default();
+    SeededEntropy::new(BUNDLE_SEED).fill(key.as_mut_slice());
+    let nonce = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1];
+    let signed = [&name[..], &nonce, &content].concat();
+    let signature = keys.signer().sign(Domain::BundleChunk, &signed);
+    let chunk = seal::seal(&key, &nonce, &name, &[&signature[..], &content].concat());
+    Some(frames_in(&[&HEAD[..], &chunk].concat(), &keys))
+}
+
+fn frames_in(file: &[u8], keys: &DeviceKeys) -> usize {
+    let Ok(mut bundle) = bundle::Reader::begin(file, keys) else { return 0 };
+    let mut bytes = 0;
+    while let Ok(Some(frame)) = bundle.frame() {
+        assert!(!frame.is_empty() && frame.len() <= FRAME_BYTES_MAX, "{} bytes", frame.len());
+        bytes += frame.len();
+    }
+    bytes
+}
+
+fn bundle_keys() -> DeviceKeys {
+    DeviceKeys::from_seeds(&[1; 32], &[2; 32])
+}
+
+/// Of the bundle that is changed: what its file key is drawn from, and the content of a chunk.
+const BUNDLE_SEED: u64 = 7;
+const BUNDLE_CONTENT_BYTES: usize = 65_456;
 
 /// Everything that an entry holds, in clear or once it is opened.
 pub fn entry(data: &[u8]) {

@@ -23,7 +23,7 @@ use std::ops::Range;
 
 use crate::bounds::{PAYLOAD_BYTES_MAX, SEGMENT_BYTES_MAX, SEGMENT_ENTRIES_MAX};
 use crate::codec::{DecodeError, Reader, Write as _};
-use crate::entry::fork::SignedHeader;
+use crate::entry::fork::{Branch, SignedHeader};
 use crate::entry::{Covers, Header, NO_EPOCH, Part, SEALED_MAX, merkle_root};
 use crate::epoch::{KEY_BOX_BYTES, KeyBox};
 use crate::hash::{Digest, Domain, sha256};
@@ -307,6 +307,20 @@ impl VerifiedRun {
     #[must_use]
     pub fn sealed(&self, entry: &VerifiedEntry) -> &[u8] {
         self.bytes.get(entry.sealed.clone()).unwrap_or_default()
+    }
+
+    /// What proves which entry it has at a position; `None` outside of it.
+    #[must_use]
+    pub fn branch(&self, seq: u64) -> Option<Branch> {
+        let at = self.entries.iter().position(|entry| entry.seq == seq)?;
+        let end = at + self.entries.get(at..)?.iter().position(|entry| entry.signed.is_some())?;
+        let signed = SignedHeader::clone(self.entries.get(end)?.signed.as_deref()?);
+        if at == end {
+            return Some(Branch::signed(signed));
+        }
+        let first = end.checked_sub(usize::from(signed.header.covers?.count))?;
+        let ids: Vec<EntryId> = self.entries.get(first..end)?.iter().map(|e| e.id).collect();
+        Branch::covered(signed, &ids, at.checked_sub(first)?)
     }
 
     /// An entry's payload, where present.

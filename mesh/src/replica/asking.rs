@@ -51,6 +51,10 @@ impl<S: Store> Replica<S> {
     pub(super) fn may_ask(&mut self, link: Link, asked: usize) -> bool {
         let held: usize = self.areas.values().map(|area| area.frontier.len()).sum();
         let Some(session) = self.sessions.get_mut(&link) else { return false };
+        if !session.is_heard() {
+            // A bundle has an end, and somebody here wanted it read.
+            return true;
+        }
         session.idle_asked = session.idle_asked.saturating_add(asked);
         session.idle_asked <= IDLE_ASKED_MAX.saturating_add(held.saturating_mul(ASKED_PER_LOG_MAX))
     }

@@ -95,15 +95,28 @@ impl<S: Store> Replica<S> {
         low: u64,
         high: u64,
     ) -> Result<(), StoreError> {
+        let area = self.tag_of(link, &log.compartment);
+        let evidence = self.evidence(area, log, low, high)?;
+        self.say(link, evidence);
+        Ok(())
+    }
+
+    /// What we hold at some positions from `low` to `high`, and before them, for a peer who calls the
+    /// area so.
+    pub(super) fn evidence(
+        &self,
+        area: Tag,
+        log: &LogId,
+        low: u64,
+        high: u64,
+    ) -> Result<Frame, StoreError> {
         let mut branches = Vec::new();
         for seq in rungs(low, high) {
             if let Some(own) = self.logbook.branch(&self.store, log, seq)? {
                 own.encode(&mut branches);
             }
         }
-        let area = self.tag_of(link, &log.compartment);
-        self.say(link, Frame::Evidence { area, branches });
-        Ok(())
+        Ok(Frame::Evidence { area, branches })
     }
 
     pub(super) fn on_evidence(&mut self, now: Now, link: Link, tag: Tag, bytes: &[u8]) -> Outcome {

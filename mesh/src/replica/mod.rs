@@ -23,6 +23,7 @@ mod area;
 mod asking;
 mod author;
 mod basis;
+mod bundle;
 mod ending;
 mod epochs;
 mod excess;
@@ -33,6 +34,7 @@ mod insync;
 mod join;
 mod lag;
 mod names;
+mod pack;
 mod reauthor;
 mod reckoning;
 mod refusal;
@@ -68,8 +70,10 @@ use crate::fault::PeerFault;
 use crate::urgency::Urgency;
 pub use area::{Area, Body};
 pub use author::{ActError, Done, Ticket};
+pub use bundle::{Exchanged, NotRead, Taken};
 pub use govern::{Lost, Word, keep_what_fits};
 pub use ingest::NotTaken;
+pub use pack::{Packed, Packing, Since};
 pub use reauthor::REAUTHOR_AFTER_MS;
 pub use refusals::{Misdeeds, STRANGERS_MAX};
 pub use room::Room;
@@ -247,6 +251,10 @@ pub struct Replica<S> {
     reauthoring: reauthor::Reauthoring,
     sessions: BTreeMap<Link, Session>,
     memories: BTreeMap<DeviceId, PeerMemory>,
+    /// Bundles that are being read, as links.
+    readings: BTreeMap<Link, bundle::Reading>,
+    readings_begun: u64,
+    exchanged: BTreeMap<DeviceId, Exchanged>,
     joining: BTreeMap<DeviceId, crate::invitation::JoinRequest>,
     welcomes: Vec<join::Welcome>,
     faults: Misdeeds,
@@ -356,6 +364,9 @@ impl<S: Store> Replica<S> {
             reauthoring: reauthor::Reauthoring::default(),
             sessions: BTreeMap::new(),
             memories: BTreeMap::new(),
+            readings: BTreeMap::new(),
+            readings_begun: 0,
+            exchanged: BTreeMap::new(),
             joining: BTreeMap::new(),
             welcomes: Vec::new(),
             faults: BTreeMap::new(),
@@ -396,6 +407,7 @@ impl<S: Store> Replica<S> {
         replica.load_reckoning()?;
         replica.load_words()?;
         replica.load_areas()?;
+        replica.load_exchanged()?;
         replica.load_excesses()?;
         Ok(replica)
     }
@@ -479,8 +491,11 @@ impl<S: Store> Replica<S> {
     /// Counts a fault and closes the link.
     fn blame(&mut self, link: Link, fault: PeerFault) {
         let Some(session) = self.sessions.remove(&link) else { return };
+        self.note_bundle_fault(link, fault);
         self.count(session.device, fault);
-        self.outputs.push_back(Output::Close { link, fault: Some(fault) });
+        if session.is_heard() {
+            self.outputs.push_back(Output::Close { link, fault: Some(fault) });
+        }
     }
 
     /// Counts a fault.

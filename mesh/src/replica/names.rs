@@ -10,8 +10,9 @@ use tearline_crdt::hash::Domain;
 use tearline_crdt::id::{CoalitionId, CompartmentId, DeviceId};
 use tearline_crdt::store::Store;
 
-use super::session::Session;
+use super::session::{Phase, Session};
 use super::{Link, Replica};
+use crate::bundle;
 use crate::wire::Tag;
 
 impl<S: Store> Replica<S> {
@@ -110,6 +111,9 @@ impl<S: Store> Replica<S> {
     }
 
     fn tag(&self, session: &Session, id: &CompartmentId) -> Tag {
+        if let Phase::Bundle(name) = &session.phase {
+            return bundle::tag(name, id);
+        }
         let (dialer, listener) = self.ends(session);
         let hash = Domain::SessionTag.hash(&[&id.0, &session.nonce, &dialer.0, &listener.0]);
         let mut tag = Tag::default();

@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use tearline_crdt::authority::{Coalition, Place, Seat};
 use tearline_crdt::frontier::{LogKey, NodeHash};
+use tearline_crdt::hash::Digest;
 use tearline_crdt::id::{AgencyNo, CoalitionId, CompartmentId, DeviceId, EntryId};
 use tearline_crdt::statement::{Opening, Statement};
 use tearline_crdt::store::{Store, StoreError};
@@ -36,6 +37,8 @@ pub(super) enum Phase {
     Greeting,
     /// News flow.
     Live,
+    /// The bundle of this name is read: nobody listens.
+    Bundle(Digest),
 }
 
 /// A conversation.
@@ -152,25 +155,8 @@ pub struct PeerState {
 }
 
 impl Session {
-    fn queue(&mut self, frame: Vec<u8>) {
-        self.control_bytes += frame.len() + FRAME_OVERHEAD_BYTES;
-        self.control.push_back(frame);
-    }
-
-    /// The next frame other than a run.
-    pub(super) fn unqueue(&mut self) -> Option<Vec<u8>> {
-        let frame = self.control.pop_front()?;
-        let bytes = frame.len() + FRAME_OVERHEAD_BYTES;
-        self.control_bytes = self.control_bytes.saturating_sub(bytes);
-        Some(frame)
-    }
-}
-
-impl<S: Store> Replica<S> {
-    pub(super) fn on_up(&mut self, link: Link, device: DeviceId, dialer: bool) {
-        let mut nonce = Nonce::default();
-        self.entropy.fill(&mut nonce);
-        let mut session = Session {
+    pub(super) fn new(device: DeviceId, dialer: bool, nonce: Nonce) -> Self {
+        Self {
             device,
             dialer,
             phase: Phase::Awaiting,
@@ -203,7 +189,33 @@ impl<S: Store> Replica<S> {
             in_sync: false,
             bytes_in: 0,
             bytes_out: 0,
-        };
+        }
+    }
+
+    /// Whether there is somebody at the other end.
+    pub(super) const fn is_heard(&self) -> bool {
+        !matches!(self.phase, Phase::Bundle(_))
+    }
+
+    fn queue(&mut self, frame: Vec<u8>) {
+        self.control_bytes += frame.len() + FRAME_OVERHEAD_BYTES;
+        self.control.push_back(frame);
+    }
+
+    /// The next frame other than a run.
+    pub(super) fn unqueue(&mut self) -> Option<Vec<u8>> {
+        let frame = self.control.pop_front()?;
+        let bytes = frame.len() + FRAME_OVERHEAD_BYTES;
+        self.control_bytes = self.control_bytes.saturating_sub(bytes);
+        Some(frame)
+    }
+}
+
+impl<S: Store> Replica<S> {
+    pub(super) fn on_up(&mut self, link: Link, device: DeviceId, dialer: bool) {
+        let mut nonce = Nonce::default();
+        self.entropy.fill(&mut nonce);
+        let mut session = Session::new(device, dialer, nonce);
         if let (true, Some(request)) = (dialer, self.joining.get(&device)) {
             session.phase = Phase::Joining;
             session.queue(Frame::Join { request: request.encode() }.encode());
@@ -274,6 +286,7 @@ impl<S: Store> Replica<S> {
         let Some(session) = self.sessions.get(&link) else { return Ok(Ok(())) };
         let phase = session.phase;
         Ok(match (phase, frame) {
+            (Phase::Bundle(_), frame) => return self.on_bundle_frame(now, link, frame),
             (Phase::Awaiting, Frame::Open { digest, nonce }) => {
                 self.on_open(link, digest, nonce);
                 Ok(())
@@ -465,7 +478,7 @@ impl<S: Store> Replica<S> {
     /// A compartment that we may hold. What it claims is checked: its id is its hash, its opener
     /// signed it, its coalition is ours, opener and sender are of it, and both our agency and the
     /// sender's are in the audience.
-    fn on_intro(
+    pub(super) fn on_intro(
         &mut self,
         link: Link,
         opening: &[u8],
@@ -596,7 +609,7 @@ impl<S: Store> Replica<S> {
     pub(super) fn vouch(&mut self, link: Link) {
         let Some(session) = self.sessions.get(&link) else { return };
         let device = session.device;
-        if session.vouched || !self.has_standing(&device) {
+        if session.vouched || !session.is_heard() || !self.has_standing(&device) {
             return;
         }
         if let Some(session) = self.sessions.get_mut(&link) {
@@ -624,7 +637,7 @@ impl<S: Store> Replica<S> {
         self.coalitions().flat_map(live).collect()
     }
 
-    fn coalitions(&self) -> impl Iterator<Item = &Coalition> {
+    pub(super) fn coalitions(&self) -> impl Iterator<Item = &Coalition> {
         self.areas.values().filter_map(|area| match &area.body {
             Body::Coalition(coalition) => Some(coalition),
             Body::Compartment(_) => None,
@@ -646,7 +659,7 @@ impl<S: Store> Replica<S> {
 
     /// Queues a frame other than a run.
     pub(super) fn say(&mut self, link: Link, frame: Frame) {
-        let Some(session) = self.sessions.get_mut(&link) else { return };
+        let Some(session) = self.sessions.get_mut(&link).filter(|s| s.is_heard()) else { return };
         session.queue(frame.encode());
         let bytes = session.control_bytes;
         let much = bytes > STRANGER_BYTES_MAX && !self.is_with_standing(link);
@@ -719,6 +732,7 @@ impl<S: Store> Replica<S> {
     pub fn peers(&self) -> Vec<PeerState> {
         self.sessions
             .iter()
+            .filter(|(_, session)| session.is_heard())
             .map(|(link, session)| PeerState {
                 device: session.device,
                 link: *link,

@@ -144,7 +144,7 @@ impl<S: Store> Replica<S> {
     }
 
     /// The strays of an area that peers are told of: durable, and of devices that could ever count.
-    fn named_strays(&self, id: CompartmentId) -> BTreeMap<EntryId, LogId> {
+    pub(super) fn named_strays(&self, id: CompartmentId) -> BTreeMap<EntryId, LogId> {
         let Some(area) = self.areas.get(&id) else { return BTreeMap::new() };
         let named = area.strays.iter().filter(|(_, s)| s.durable && self.admits(&s.log, None));
         named.map(|(id, stray)| (*id, stray.log)).collect()
@@ -231,7 +231,7 @@ impl<S: Store> Replica<S> {
                 if self.right(id, &device).is_none() {
                     continue;
                 }
-                (id, self.store.get(Space::Meta, &stray_key(&id, &stray))?)
+                (id, self.kept_stray(&id, &stray)?)
             };
             let Some(stray) = stray else { continue };
             let area = self.tag_of(link, &id);
@@ -239,10 +239,19 @@ impl<S: Store> Replica<S> {
         }
     }
 
+    /// A stray as it travels, if it is kept here.
+    pub(super) fn kept_stray(
+        &self,
+        area: &CompartmentId,
+        id: &EntryId,
+    ) -> Result<Option<Vec<u8>>, StoreError> {
+        self.store.get(Space::Meta, &stray_key(area, id))
+    }
+
     /// A statement as it travels alone, from wherever it is here.
     fn stray_at(&self, place: &Place) -> Result<Option<Vec<u8>>, StoreError> {
         let Place { log, seq, id } = place;
-        let kept = self.store.get(Space::Meta, &stray_key(&log.compartment, id))?;
+        let kept = self.kept_stray(&log.compartment, id)?;
         if kept.is_some() {
             return Ok(kept);
         }

@@ -24,7 +24,16 @@ use crate::urgency::Urgency;
 use crate::wire::{Frame, NODES_MAX, POSITIONS_MAX, Tag};
 
 /// Most bytes of entries that a run frame aims at; a larger segment goes alone.
-const RUN_BYTES: usize = 128 * 1024;
+pub(super) const RUN_BYTES: usize = 128 * 1024;
+/// A run on its way out.
+pub(super) struct Outgoing {
+    pub(super) frame: Frame,
+    /// Seq after its last entry.
+    pub(super) end: u64,
+    /// Bytes of its entries and key boxes.
+    pub(super) bytes: usize,
+}
+
 /// The result of a peer's frame: ours to handle, theirs to answer for.
 pub(super) type Outcome = Result<Result<(), PeerFault>, StoreError>;
 
@@ -226,7 +235,7 @@ impl<S: Store> Replica<S> {
     }
 
     /// The tag of the head that a log had here when it was so long; `None` if it never was.
-    fn tag_at(&self, log: &LogId, next: u64) -> Result<Option<[u8; 8]>, StoreError> {
+    pub(super) fn tag_at(&self, log: &LogId, next: u64) -> Result<Option<[u8; 8]>, StoreError> {
         let head = self.logbook.head(log);
         let Some(last) = next.checked_sub(1).filter(|_| next != head.next) else {
             return Ok(Some(head_tag(if next == 0 { &Head::EMPTY.id } else { &head.id })));
@@ -350,6 +359,9 @@ impl<S: Store> Replica<S> {
 
     /// Gives each idle lane of a link its next frame: what was said first, then the most urgent runs.
     pub(super) fn pump(&mut self, link: Link) -> Result<(), StoreError> {
+        if self.sessions.get(&link).is_none_or(|session| !session.is_heard()) {
+            return Ok(());
+        }
         self.give_answers(link);
         while let Some((urgency, bytes)) = self.next_frame(link)? {
             let Some(session) = self.sessions.get_mut(&link) else { return Ok(()) };
@@ -390,41 +402,53 @@ impl<S: Store> Replica<S> {
             }
             return Ok(None);
         }
-        let Some(area) = self.areas.get(&id) else { return Ok(None) };
-        let durable = area.frontier.head(&log_key).next;
-        let Some(log) = area.logs.get(&log_key).copied() else { return Ok(None) };
         let Some(session) = self.sessions.get(&link) else { return Ok(None) };
         let from = session.lag.get(&key).map_or(0, |lag| lag.sent);
-        let frame_bytes = (session.window.0 / 2).min(RUN_BYTES);
-        let stretch = self.logbook.read(&self.store, &log, from..durable, frame_bytes)?;
-        let area = self.tag_of(link, &id);
-        let detached = stretch.as_ref().is_some_and(|stretch| stretch.detached);
-        let knows = detached.then(|| self.authority_known(id)).flatten();
+        let bytes_max = (session.window.0 / 2).min(RUN_BYTES);
+        let run = self.run_from(self.tag_of(link, &id), id, log_key, from, bytes_max)?;
         let Some(session) = self.sessions.get_mut(&link) else { return Ok(None) };
         session.cursor = Some(key);
-        let Some(stretch) = stretch else {
+        let Some(Outgoing { frame, end, bytes }) = run else {
             // The position is inside a segment: no honest peer is there. It gets no more of it.
             session.drop_lag(&key);
             return Ok(None);
         };
-        let end = from + stretch.count as u64;
-        let size = stretch.entries.len() + stretch.boxes.len();
         if let Some(lag) = session.lag.get_mut(&key) {
             lag.sent = end;
-            lag.flight.push_back(Flight { first: from, end, bytes: size, at: self.clock });
-            session.unacked += size;
+            lag.flight.push_back(Flight { first: from, end, bytes, at: self.clock });
+            session.unacked += bytes;
         }
+        let urgency = Urgency::from_u8(key.0).unwrap_or(Urgency::Routine);
+        Ok(Some((urgency, frame.encode())))
+    }
+
+    /// The run of a log from a position on that is durable and fits, for a peer who calls the area so.
+    pub(super) fn run_from(
+        &self,
+        area: Tag,
+        id: CompartmentId,
+        key: LogKey,
+        from: u64,
+        bytes_max: usize,
+    ) -> Result<Option<Outgoing>, StoreError> {
+        let Some(held) = self.areas.get(&id) else { return Ok(None) };
+        let Some(log) = held.logs.get(&key) else { return Ok(None) };
+        let durable = held.frontier.head(&key).next;
+        let stretch = self.logbook.read(&self.store, log, from..durable, bytes_max)?;
+        let Some(stretch) = stretch else { return Ok(None) };
+        let end = from + stretch.count as u64;
+        let bytes = stretch.entries.len() + stretch.boxes.len();
         let frame = Frame::Run {
             area,
-            key: log_key,
+            key,
             author: (from == 0).then_some((log.device, log.incarnation)),
-            knows,
+            knows: stretch.detached.then(|| self.authority_known(id)).flatten(),
             first: from,
             count: stretch.count,
             entries: stretch.entries,
             boxes: stretch.boxes,
         };
-        Ok(Some((Urgency::of_class(log.class), frame.encode())))
+        Ok(Some(Outgoing { frame, end, bytes }))
     }
 
     /// The log to send from next: of the most urgent idle lane that has anything unsent, in turns. The

@@ -310,7 +310,8 @@ impl<S: Store> Replica<S> {
         if durable.is_none_or(|next| next <= seq) {
             return false;
         }
-        let connected = self.sessions.values().find(|session| session.device == *device);
+        let mut sessions = self.sessions.values();
+        let connected = sessions.find(|session| session.device == *device && session.is_heard());
         if let Some(session) = connected
             && session.started.contains(&log.compartment)
         {

@@ -9,6 +9,7 @@
 mod alert;
 mod asking;
 mod boxes;
+mod bundles;
 mod delay;
 mod durable;
 mod ended;

@@ -219,7 +219,7 @@ fn left_out(outcome: Outcome, done: &Exported) -> Outcome {
 }
 
 /// The absolute path of a file that can be read.
-fn readable(path: &Path) -> Result<PathBuf, Failure> {
+pub(super) fn readable(path: &Path) -> Result<PathBuf, Failure> {
     open_named(path)?;
     absolute(path)
 }
@@ -239,7 +239,7 @@ enum Sink {
 
 /// Begins the file that the daemon writes into, beside its place. Opening a pipe waits for its reader, and the
 /// daemon waits for nobody.
-fn begin(path: &Path) -> Result<Part, Failure> {
+pub(super) fn begin(path: &Path) -> Result<Part, Failure> {
     let shown = path.display();
     let failure = |error: io::Error| match error.kind() {
         io::ErrorKind::InvalidInput => Failure::usage(format!("{shown} is no regular file"))

@@ -7,6 +7,7 @@
 
 mod anew;
 mod backup;
+mod bundle;
 mod coalition;
 mod compartment;
 mod context;
@@ -186,6 +187,8 @@ enum Verb {
     Why(search::Why),
     Import(exchange::Import),
     Export(exchange::Export),
+    #[command(subcommand)]
+    Bundle(bundle::Bundle),
 }
 
 impl Verb {
@@ -216,6 +219,7 @@ impl Verb {
             Self::Why(_) => "why",
             Self::Import(_) => "import",
             Self::Export(_) => "export",
+            Self::Bundle(verb) => verb.name(),
         }
     }
 
@@ -245,6 +249,7 @@ impl Verb {
             Self::Why(verb) => verb.run(context),
             Self::Import(verb) => verb.run(context),
             Self::Export(verb) => verb.run(context),
+            Self::Bundle(verb) => verb.run(context),
         }
     }
 }

@@ -188,9 +188,13 @@ fn changed(context: &Context, request: Request, done: &str) -> Result<Outcome, F
 
 /// The peers, for people.
 pub(super) fn table(peers: &[Known], known: u64) -> String {
-    let mut table = Table::new(&[
-        "peer", "agency", "standing", "by", "state", "missing", "heard", "sent", "received",
-    ]);
+    let mut headings =
+        vec!["peer", "agency", "standing", "by", "state", "missing", "heard", "sent", "received"];
+    let by_hand = peers.iter().any(|p| p.bundle_made.is_some() || p.bundle_read.is_some());
+    if by_hand {
+        headings.extend(["last bundle out", "in"]);
+    }
+    let mut table = Table::new(&headings);
     for peer in peers {
         let state = match peer.state {
             PeerState::Live => "live",
@@ -209,7 +213,7 @@ pub(super) fn table(peers: &[Known], known: u64) -> String {
         let again = peer.again_ms.map(|ms| format!("again in {} s", ms.div_ceil(1_000)));
         let why = [peer.reason.clone(), again].into_iter().flatten().collect::<Vec<_>>().join(", ");
         let state = if why.is_empty() { state.to_owned() } else { format!("{state}: {why}") };
-        table.row([
+        let mut row = vec![
             short(&peer.device),
             peer.agency.as_ref().map(agency).unwrap_or_default(),
             standing(&peer.standing),
@@ -219,7 +223,13 @@ pub(super) fn table(peers: &[Known], known: u64) -> String {
             peer.last_heard.as_deref().map_or("never".into(), time),
             bytes(sent),
             bytes(received),
-        ]);
+        ];
+        if by_hand {
+            let made_at =
+                |time: &Option<String>| time.as_deref().map_or("never".into(), super::render::time);
+            row.extend([&peer.bundle_made, &peer.bundle_read].map(made_at));
+        }
+        table.row(row);
     }
     match known {
         0 => table.text("no peers yet: invite one with `tearline peer invite`"),

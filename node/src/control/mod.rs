@@ -23,6 +23,7 @@
 //! [`Kind::NotFound`]: crate::failure::Kind::NotFound
 //! [`Kind::Usage`]: crate::failure::Kind::Usage
 
+pub mod bundle;
 pub mod client;
 pub mod pass;
 pub mod reply;
@@ -293,6 +294,25 @@ pub enum Request {
     #[serde(rename = "export")]
     Export(Export),
 
+    /// Makes a file that carries what some devices lack: fills `part`, puts it at `out` when it is whole and
+    /// durable, and then notes what was packed.
+    ///
+    /// -> [`bundle::BundleMade`]
+    #[serde(rename = "bundle.export")]
+    BundleExport(bundle::BundleExport),
+
+    /// Reads a bundle for this device through, and takes nothing of it.
+    ///
+    /// -> [`bundle::BundleInspected`]
+    #[serde(rename = "bundle.inspect")]
+    BundleInspect(bundle::BundleFile),
+
+    /// Takes what is in a bundle for this device, up to where it is torn or damaged.
+    ///
+    /// -> [`bundle::BundleTaken`]
+    #[serde(rename = "bundle.import")]
+    BundleImport(bundle::BundleFile),
+
     /// Best match first; newest first among equals.
     ///
     /// -> [`reply::Rows`]
@@ -452,6 +472,9 @@ impl Request {
             Self::RecordResolve(_) => "record.resolve",
             Self::Import(_) => "import",
             Self::Export(_) => "export",
+            Self::BundleExport(_) => "bundle.export",
+            Self::BundleInspect(_) => "bundle.inspect",
+            Self::BundleImport(_) => "bundle.import",
             Self::Search(_) => "search",
             Self::Why(_) => "why",
             Self::CoalitionPropose(_) => "coalition.propose",

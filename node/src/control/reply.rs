@@ -202,6 +202,10 @@ Peer {
     sent_bytes: u64,
     /// Bytes received from it since the daemon started.
     received_bytes: u64,
+    /// When the last bundle was made for it here; null if none was.
+    bundle_made: Option<String>,
+    /// When it made the latest of its bundles that were read here to the end, by its clock; null if none was.
+    bundle_read: Option<String>,
 });
 
 shape!(

@@ -525,7 +525,7 @@ impl Core {
         self.last_heard.insert(device, self.clock.now().wall);
     }
 
-    fn input(&mut self, input: Input) {
+    pub(super) fn input(&mut self, input: Input) {
         if self.broken.is_some() {
             return;
         }
@@ -545,7 +545,7 @@ impl Core {
         self.command(NetCommand::Shutdown);
     }
 
-    fn carry_out(&mut self) {
+    pub(super) fn carry_out(&mut self) {
         self.carry_out_once();
         if std::mem::take(&mut self.standings_moved) && self.broken.is_none() {
             if let Err(error) = self.note_standings() {

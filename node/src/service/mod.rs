@@ -1,6 +1,7 @@
 //! The service: what the daemon answers. It opens the store, the replica and the network, runs the
 //! core's thread, and turns each request into a question or an act on it.
 
+mod bundle;
 pub mod core;
 mod damage;
 mod dialer;
@@ -242,6 +243,13 @@ impl Service for Tearline {
             }
             Request::Import(import) => import::import(&self.core, &import, progress),
             Request::Export(export) => export::export(&self.core, &export, progress),
+            Request::BundleExport(act) => bundle::export(&self.core, &self.keys, &act, progress),
+            Request::BundleInspect(named) => {
+                bundle::inspect(&self.core, &self.keys, &named.file, progress)
+            }
+            Request::BundleImport(named) => {
+                bundle::import(&self.core, &self.keys, &named.file, progress)
+            }
             Request::Search(search) => self.core.ask(move |core| core.search(&search)),
             Request::CoalitionPropose(act) => self.answer(move |core| core.propose(&act)),
             Request::CoalitionApprove(named) => self.answer(move |core| core.approve(&named.id)),

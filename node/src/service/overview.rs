@@ -107,6 +107,7 @@ impl Core {
             self.replica.peers().into_iter().map(|state| (state.device, state)).collect();
         let mut devices: Vec<DeviceId> =
             live.keys().chain(self.dialer.targets().keys()).copied().collect();
+        devices.extend(self.replica.exchanged().keys());
         devices.sort_unstable();
         devices.dedup();
         let faults = self.replica.faults();
@@ -161,6 +162,7 @@ impl Core {
         ];
         let again = again.into_iter().flatten().min();
         let agency = self.agency_of(device);
+        let bundles = self.replica.exchanged().get(device).copied().unwrap_or_default();
         reply::Peer {
             device: device.to_string(),
             agency: agency.map(|no| self.agency_ref(Some(no))),
@@ -187,6 +189,8 @@ impl Core {
             last_heard: self.last_heard.get(device).map(ToString::to_string),
             sent_bytes: live.map_or(0, |state| state.bytes_out),
             received_bytes: live.map_or(0, |state| state.bytes_in),
+            bundle_made: bundles.sent.map(|time| time.to_string()),
+            bundle_read: bundles.received.map(|time| time.to_string()),
         }
     }
 

@@ -89,6 +89,28 @@ fn hostile_files() {
     attack("import", import, &files(), ROUNDS / 10);
 }
 
+#[test]
+fn hostile_bundles() {
+    // Sealing 64 KiB anew each time is slow without optimisation.
+    attack("bundle", bundle, &bundle_contents(), ROUNDS / 500);
+}
+
+#[test]
+fn what_the_maker_of_a_fuzzed_bundle_seals_is_read() {
+    let one = b"\x00\x00\x00\x03one";
+    assert_eq!(bundle_read(one), Some(3), "it is sealed as the format says");
+    assert_eq!(bundle_read(&[one, &[0xff; 4][..]].concat()), Some(3));
+    assert_eq!(bundle_read(&[0; BUNDLE_CONTENT_BYTES + 1]), None);
+}
+
+/// Rows of frames as a bundle's maker seals them, and a bundle's beginning.
+fn bundle_contents() -> Vec<Vec<u8>> {
+    let behind_length = |frame: Vec<u8>| [&(frame.len() as u32).to_be_bytes()[..], &frame].concat();
+    let frames: Vec<Vec<u8>> = frames().into_iter().map(behind_length).collect();
+    let begun = b"tearline bundle\n\x01\x04".to_vec();
+    vec![vec![], frames.concat(), frames.into_iter().next().unwrap_or_default(), begun]
+}
+
 /// Runs `target` over the seeds and over `rounds` mutations of them; says which input did it.
 fn attack(name: &str, target: fn(&[u8]), seeds: &[Vec<u8>], rounds: usize) {
     export(name, seeds);
