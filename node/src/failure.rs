@@ -102,7 +102,7 @@ impl Failure {
     /// There is no such `thing`, or it may not be seen: one text for both.
     #[must_use]
     pub fn not_found(thing: &str, id: &str) -> Self {
-        Self::new(Kind::NotFound, format!("no {thing} you can see has the id {id:?}"))
+        Self::new(Kind::NotFound, format!("no {thing} you can see is called {id:?}"))
     }
 
     /// Policy forbids it.

@@ -85,7 +85,8 @@ fn founders_decide_together() -> io::Result<()> {
 
     // The hold of both stops the erasure of one.
     let basis = ["--basis", "Article 17"];
-    done(guard.command(&[&["record", "erase", &record][..], &basis].concat())?);
+    let said = done(guard.command(&[&["record", "erase", &record][..], &basis].concat())?);
+    assert!(said["due"].is_null(), "{said}");
     until(|| {
         let receipts = guard.command(&["record", "receipts", &record])?.document;
         let answers = receipts["statements"][0]["answers"].as_array().cloned();

@@ -262,7 +262,16 @@ pub(super) fn declared(context: &Context, request: Request) -> Result<Outcome, F
         lines.push(("not reached", missed.join(", ")));
     }
     let text = facts(lines);
-    let outcome = Outcome::new(answer.data, text).short_of(Kind::Incomplete, !missed.is_empty());
+    let mut outcome =
+        Outcome::new(answer.data, text).short_of(Kind::Incomplete, !missed.is_empty());
+    if said.what == "erase" && said.due.is_none() {
+        outcome
+            .warnings
+            .push("it is hidden, and not destroyed: somebody said that it is to be held".into());
+        outcome = outcome.hint(
+            "`tearline why RECORD` names who held it; `tearline record lift STATEMENT` ends what this agency said",
+        );
+    }
     Ok(if missed.is_empty() {
         outcome
     } else {

@@ -275,7 +275,9 @@ fn check_store(home: &Home, opened: Option<&Opened>) -> Check {
     }
     match store::check_folder(&home.store(), key) {
         Ok(checked) => pass("store", &format!("{} values, each as it was written", checked.values)),
-        Err(OpenError::InUse { .. }) => skip("a daemon is opening or closing it"),
+        Err(OpenError::InUse { .. }) => {
+            skip("another process has it open: a daemon that begins, ends or stands still")
+        }
         Err(error) => failed("store", error.into()),
     }
 }

@@ -80,7 +80,8 @@ fn call_within(
         Err(if is_nobody(&error) {
             let nobody = format!("no daemon is running for {shown}");
             let run = home.command("run");
-            Failure::new(Kind::Unreachable, nobody).hint(format!("start it with: {run}"))
+            Failure::new(Kind::Unreachable, nobody)
+                .hint(format!("start it with: {run}; it answers once it said \"ready\""))
         } else {
             lost(home, verb, stage, silence_max, &error)
         })

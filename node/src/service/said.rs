@@ -120,7 +120,11 @@ impl Core {
     }
 
     pub(super) fn record_lift(&mut self, text: &str) -> Answer {
-        let (area, id) = self.named_statement(text)?;
+        let (area, id) = self.named_statement(text).map_err(|failure| {
+            failure.hint(
+                "what is lifted is a statement: `tearline why RECORD` names those of a record",
+            )
+        })?;
         let issuer = self.statements(area).into_iter().find(|(_, entry, _)| entry.0 == id.0);
         let of = issuer.and_then(|(log, ..)| self.agency_of(&log.device));
         if of.is_none() || of != self.agency_of(&self.replica.device()) {
