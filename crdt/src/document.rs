@@ -26,7 +26,7 @@ use serde_json::{Map, Value};
 pub use edit::{EditError, Patch, Segment};
 pub use view::{Concurrent, Conflicts};
 
-use crate::change::Actor;
+use crate::change::{Actor, Change};
 use crate::gate::{Admitted, GateFault};
 use crate::hash::{Digest, Domain};
 use crate::id::RecordId;
@@ -169,21 +169,9 @@ impl Document {
         heads
     }
 
-    /// The fields as they were after a merged change, beside nothing but what that builds on; none if it is
-    /// not merged.
-    pub(crate) fn after(&self, change: &Digest) -> Option<Map<String, Value>> {
-        if self.heads() == [*change] {
-            return Some(self.to_json());
-        }
-        // As nearly all that is asked for: no need to open a document.
-        if let Some(fields) = self.history.change(change).and_then(crate::change::to_json) {
-            return Some(fields);
-        }
-        let read = catch_unwind(AssertUnwindSafe(|| {
-            let past = self.automerge.fork_at(&[ChangeHash(*change)]).ok()?;
-            View::of(&past).ok().map(|view| view.fields)
-        }));
-        read.unwrap_or_default()
+    /// One of its sound changes.
+    pub(crate) fn change(&self, hash: &Digest) -> Option<&Change> {
+        self.history.change(hash)
     }
 
     /// The highest operation of all sound changes, merged or held back. The next change that builds

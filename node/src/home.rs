@@ -24,6 +24,8 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process;
+use std::thread;
+use std::time::Duration;
 
 use tearline_crdt::hash::sha256;
 
@@ -268,7 +270,16 @@ impl Home {
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false).mode(0o600);
         let mut file = regular(&mut options, &path).map_err(io)?;
-        match file.try_lock() {
+        let mut looks = 0..LOCK_LOOKS_MAX;
+        let locked = loop {
+            match file.try_lock() {
+                Err(fs::TryLockError::WouldBlock) if looks.next().is_some() => {
+                    thread::sleep(LOOK_AGAIN)
+                }
+                locked => break locked,
+            }
+        };
+        match locked {
             Ok(()) => {}
             Err(fs::TryLockError::WouldBlock) => {
                 let who = match self.running() {
@@ -289,6 +300,23 @@ impl Home {
         let lock = Lock { _file: file };
         self.sweep(&lock)?;
         Ok(lock)
+    }
+
+    /// Whether a process holds the home. The look takes a moment, which [`Home::lock`] waits for.
+    pub fn is_held(&self) -> Result<bool, Failure> {
+        let path = self.lock_path();
+        let failed =
+            |e: io::Error| Failure::io(format_args!("cannot look at {}", path.display()), &e);
+        let file = match regular(OpenOptions::new().read(true), &path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            Err(error) => return Err(failed(error)),
+        };
+        match file.try_lock_shared() {
+            Ok(()) => Ok(false),
+            Err(fs::TryLockError::WouldBlock) => Ok(true),
+            Err(fs::TryLockError::Error(error)) => Err(failed(error)),
+        }
     }
 
     /// The process id that the last holder of the lock wrote down.
@@ -358,6 +386,10 @@ impl Home {
         format!("make one: {}", self.command("init --agency NAME --country CC"))
     }
 }
+
+/// How often a lock is tried again that somebody may only be looking at, and after how long.
+const LOCK_LOOKS_MAX: usize = 10;
+const LOOK_AGAIN: Duration = Duration::from_millis(5);
 
 /// A home that this process holds.
 #[derive(Debug)]

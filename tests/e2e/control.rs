@@ -1,5 +1,6 @@
 //! Daemons that stand still, clients that ask nothing, and commands that are killed.
 
+use std::fs::File;
 use std::io::{self, BufRead as _, BufReader};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -45,6 +46,21 @@ fn clients_that_ask_nothing_leave_room_for_who_asks() -> io::Result<()> {
     let said: Vec<_> = BufReader::new(first).lines().collect::<io::Result<_>>()?;
     assert_eq!(said, ["\"ready\""], "it was dropped");
     daemon.stop()
+}
+
+/// A daemon holds its home before it listens, and after it did.
+#[test]
+fn stop_waits_for_whoever_holds_the_home() -> io::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let daemon = Daemon::init(folder.path(), "A", "NE")?;
+    let lock = File::options().append(true).create(true).open(daemon.home().join("run.lock"))?;
+    lock.lock()?;
+    let waited = daemon.command(&["stop", "--wait", "1s"])?;
+    assert_eq!(waited.code, 7, "{}", waited.document);
+    drop(lock);
+    let none = daemon.command(&["stop"])?;
+    assert_eq!((none.code, &none.document["stopped"]), (0, &json!(false)), "{}", none.document);
+    Ok(())
 }
 
 #[test]

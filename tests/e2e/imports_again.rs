@@ -296,6 +296,36 @@ fn a_missing_file_stops_no_other() -> io::Result<()> {
     Ok(())
 }
 
+/// Each is compared with what all before it brought.
+#[test]
+fn many_versions_in_one_file_come_to_the_last() -> io::Result<()> {
+    const VERSIONS: usize = 150;
+    let scene = Scene::set()?;
+    let version = |n: usize| {
+        let modified = format!("2026-01-01T00:{:02}:{:02}Z", n / 60, n % 60);
+        let mut object = indicator(&[("name", "a"), ("modified", &modified)]);
+        (0..n).for_each(|field| object[format!("p{field}")] = json!({ "list": [n, field] }));
+        object
+    };
+    let versions: Vec<Value> = (0..VERSIONS).map(version).collect();
+    let path = scene.folder.path().join("versions.json");
+    fs::write(&path, json!(versions).to_string())?;
+    let path = path.display().to_string();
+    let import = || -> io::Result<Value> {
+        let outcome = scene.desk.command(&["import", &path, "--compartment", "all"])?;
+        assert_eq!(outcome.code, DONE, "{}", outcome.document);
+        Ok(outcome.document)
+    };
+    assert_eq!(counts(&import()?), [1, VERSIONS as u64 - 1, 0, 0, 0]);
+    assert_eq!(counts(&import()?), [0, 0, VERSIONS as u64, 0, 0]);
+    let record = only_record(&scene.desk)?;
+    let last = VERSIONS - 1;
+    let shown = done(scene.desk.command(&["record", "show", &record])?);
+    let field = format!("p{}", last - 1);
+    assert_eq!(shown["fields"][&field], json!({ "list": [last, last - 1] }), "{shown}");
+    Ok(())
+}
+
 #[test]
 fn a_record_from_a_file_is_read_as_strictly_as_an_import() -> io::Result<()> {
     let scene = Scene::set()?;

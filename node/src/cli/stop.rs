@@ -30,23 +30,28 @@ pub(super) struct Stop {
 impl Stop {
     pub(super) fn run(self, context: &Context) -> Result<Outcome, Failure> {
         let home = &context.home;
-        let has_none = || home.root().exists() && !client::listens(home);
-        if has_none() {
-            return Ok(Outcome::new(
-                json!({ "stopped": false, "pid": null }),
-                format!("no daemon was running for {}\n", home.root().display()),
-            ));
-        }
-        // Asked, not signalled: its process id may mean another process here, in another PID namespace.
-        let pid = match client::ask::<Stopping>(home, Request::Stop(Empty {})) {
-            Ok(stopping) => Some(stopping.pid),
-            // Somebody else ended it meanwhile.
-            Err(lost) if lost.kind == Kind::Unreachable && has_none() => None,
-            Err(failure) => return Err(failure),
-        };
-        let asked = Instant::now();
-        while home.lock().is_err() {
-            if asked.elapsed() > self.wait {
+        let began = Instant::now();
+        let (mut pid, mut held) = (None, false);
+        loop {
+            // Asked, not signalled: its process id may mean another process here, in another PID namespace.
+            if pid.is_none() && (!home.root().exists() || client::listens(home)) {
+                match client::ask::<Stopping>(home, Request::Stop(Empty {})) {
+                    Ok(stopping) => pid = Some(stopping.pid),
+                    // Somebody else ended it meanwhile.
+                    Err(lost)
+                        if lost.kind == Kind::Unreachable
+                            && home.root().exists()
+                            && !client::listens(home) => {}
+                    Err(failure) => return Err(failure),
+                }
+            }
+            // It listens later than it holds the home, and holds it longer.
+            let holds = home.is_held()?;
+            held |= holds;
+            if !holds || pid.is_some() && home.running() != pid {
+                break;
+            }
+            if began.elapsed() > self.wait {
                 let process = pid.map(|pid| format!(", process {pid} where it runs,"));
                 let process = process.unwrap_or_default();
                 let what = format!("the daemon{process} was told to stop, and has not yet");
@@ -54,6 +59,12 @@ impl Stop {
                     .hint("what it acknowledged is on disk; `kill -9` loses nothing of that"));
             }
             thread::sleep(LOOK_EVERY);
+        }
+        if pid.is_none() && !held {
+            return Ok(Outcome::new(
+                json!({ "stopped": false, "pid": null }),
+                format!("no daemon was running for {}\n", home.root().display()),
+            ));
         }
         let text = pid.map_or("stopped\n".into(), |pid| format!("stopped process {pid}\n"));
         Ok(Outcome::new(json!({ "stopped": true, "pid": pid }), text))

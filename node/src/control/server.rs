@@ -6,7 +6,7 @@
 //!
 //! A request whose client has gone before it was taken up is not begun. One that was taken up is carried
 //! through, also when its client goes away; but one that reports how far it is, an import or an export,
-//! is told that nobody listens any more, and ends there.
+//! is told that nobody listens any more or that the server closes, and ends there.
 
 use std::fs::{self, Permissions};
 use std::future::Future;
@@ -195,7 +195,7 @@ impl Client {
         match request.and_then(|request| Ok((take_up(commands, &request)?, request))) {
             Ok((command, request)) => {
                 drop(place);
-                if self.answer(service, request).await.is_err() {
+                if self.answer(service, request, closing).await.is_err() {
                     debug!("a command went away before its answer");
                 }
                 drop(command);
@@ -228,7 +228,12 @@ impl Client {
     }
 
     /// Carries out a request. An error means that the client is gone.
-    async fn answer(&mut self, service: Arc<dyn Service>, request: Request) -> io::Result<()> {
+    async fn answer(
+        &mut self,
+        service: Arc<dyn Service>,
+        request: Request,
+        mut closing: watch::Receiver<()>,
+    ) -> io::Result<()> {
         // Whoever has gone by now does not know that it was done.
         self.send(&Reply::Working).await?;
         let verb = request.verb();
@@ -250,15 +255,21 @@ impl Client {
         let mut beats = interval_at(Instant::now() + self.bounds.heartbeat, self.bounds.heartbeat);
         beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut alive = Ok(());
+        let mut ending = false;
         let result = loop {
             let reply = tokio::select! {
                 biased;
+                _ = closing.changed(), if !ending => {
+                    ending = true;
+                    gone.store(true, Ordering::Relaxed);
+                    continue;
+                }
                 _ = beats.tick(), if alive.is_ok() => Reply::Working,
                 Some(report) = reported.recv(), if alive.is_ok() => Reply::Progress(report),
                 result = &mut call => break result,
             };
             alive = self.send(&reply).await;
-            gone.store(alive.is_err(), Ordering::Relaxed);
+            gone.fetch_or(alive.is_err(), Ordering::Relaxed);
         };
         alive?;
         let reply = match result {

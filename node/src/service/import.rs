@@ -7,14 +7,15 @@ use std::io::{self, Read as _};
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value};
 
 use tearline_crdt::id::{Class, CompartmentId, LogId, RecordId};
 use tearline_crdt::record::label::Label;
-use tearline_crdt::record::shelf::{Beginning, Detail, Draft};
+use tearline_crdt::record::shelf::{Beginning, Detail, Draft, DraftError};
 use tearline_crdt::time::WallTime;
-use tearline_mesh::replica::Ticket;
+use tearline_mesh::replica::{ActError, Ticket};
 
 use super::core::{Clock, Core, CoreHandle, Pending};
 use super::merge::{Merge, merge};
@@ -32,6 +33,8 @@ use crate::index::external_id;
 const DRAFTS_PER_ACT: usize = 256;
 /// Bytes of the file whose drafts are written in one act: bounds what waits in memory.
 const FILE_BYTES_PER_ACT: u64 = 256 * 1024;
+/// Longest that an act takes the core's thread, but for its last object: what is left is the next act.
+const ACT_TIME_MAX: Duration = Duration::from_millis(100);
 /// Most bytes of a mapping file.
 const MAPPING_BYTES_MAX: usize = 64 * 1024;
 /// Problems that an import reports in full; the rest are counted.
@@ -115,10 +118,9 @@ pub(super) fn import(
             }
         }
     }
-    let mut written = flush(core, &target, &mut tally);
-    while let Some(act) = tally.under_way.take() {
-        written = written.and(tally.count(act));
-    }
+    let mut told = || progress(Progress { note: "the last objects".into(), ..Progress::default() });
+    let written = tally.flush(core, &target, &mut told);
+    let written = written.and_then(|()| tally.settle(core, &target, &mut told));
     if tally.last.is_some() {
         core.act(|core| Ok(((), core.replica.settled())))?;
     }
@@ -248,10 +250,7 @@ impl Intake<'_, '_> {
     fn write(&mut self, done: u64, total: Option<u64>, file: &str) -> Result<(), Failure> {
         let note = format!("{} objects of {file}", self.tally.report.read);
         let report = Progress { done, total, unit: "bytes".into(), note };
-        if (self.progress)(report).is_break() {
-            return Err(Failure::failed("the import was interrupted"));
-        }
-        flush(self.core, self.target, self.tally)
+        self.tally.flush(self.core, self.target, &mut || (self.progress)(report.clone()))
     }
 }
 
@@ -277,23 +276,43 @@ impl io::Read for Counted<'_> {
     }
 }
 
-/// Has the drafts that wait written, after those before them; does not wait for the disk.
-fn flush(core: &CoreHandle, target: &Target, tally: &mut Tally) -> Result<(), Failure> {
-    let read = std::mem::take(&mut tally.waiting);
-    if read.is_empty() {
-        return Ok(());
-    }
-    let (id, class) = (target.log.compartment, target.log.class);
-    let next = core.begin(move |core| core.import(id, class, read))?;
-    match tally.under_way.replace(next) {
-        Some(before) => tally.count(before),
-        None => Ok(()),
-    }
-}
-
 impl Tally {
-    /// Waits for an act and counts what it came to.
-    fn count(&mut self, act: Pending<Imported>) -> Result<(), Failure> {
+    /// Has the objects that wait written, after those before them; does not wait for the disk. `told` says how
+    /// far it is, and hears whether anybody still waits for it.
+    fn flush(
+        &mut self,
+        core: &CoreHandle,
+        target: &Target,
+        told: &mut dyn FnMut() -> ControlFlow<()>,
+    ) -> Result<(), Failure> {
+        self.settle(core, target, told)?;
+        let read = std::mem::take(&mut self.waiting);
+        if !read.is_empty() {
+            self.under_way = Some(begin(core, target, read)?);
+        }
+        Ok(())
+    }
+
+    /// Waits for the act under way and what it left, and counts what that came to.
+    fn settle(
+        &mut self,
+        core: &CoreHandle,
+        target: &Target,
+        told: &mut dyn FnMut() -> ControlFlow<()>,
+    ) -> Result<(), Failure> {
+        let mut interrupted = told().is_break();
+        while let Some(act) = self.under_way.take() {
+            let left = self.count(act)?;
+            interrupted |= told().is_break();
+            if !left.is_empty() && !interrupted {
+                self.under_way = Some(begin(core, target, left)?);
+            }
+        }
+        if interrupted { Err(Failure::failed("the import was interrupted")) } else { Ok(()) }
+    }
+
+    /// Waits for an act and counts what it came to. Returns what it left.
+    fn count(&mut self, act: Pending<Imported>) -> Result<Vec<Read>, Failure> {
         let written = act.wait()?;
         self.report.created += written.created;
         self.report.updated += written.updated;
@@ -303,7 +322,7 @@ impl Tally {
         self.report.kept_edits.extend(written.kept.into_iter().take(room));
         written.rejected.into_iter().for_each(|problem| self.reject(problem));
         self.last = written.ticket.or(self.last);
-        Ok(())
+        written.failure.map_or(Ok(written.left), Err)
     }
 
     fn reject(&mut self, problem: reply::Problem) {
@@ -312,6 +331,15 @@ impl Tally {
             self.report.problems.push(problem);
         }
     }
+}
+
+fn begin(
+    core: &CoreHandle,
+    target: &Target,
+    read: Vec<Read>,
+) -> Result<Pending<Imported>, Failure> {
+    let (id, class) = (target.log.compartment, target.log.class);
+    core.begin(move |core| Ok(core.import(id, class, read)))
 }
 
 /// What one act of an import came to.
@@ -323,6 +351,10 @@ struct Imported {
     kept: Vec<reply::KeptEdit>,
     rejected: Vec<reply::Problem>,
     ticket: Option<Ticket>,
+    /// What there was no time for.
+    left: Vec<Read>,
+    /// Why nothing more can be imported.
+    failure: Option<Failure>,
 }
 
 /// A record that an object became before.
@@ -333,23 +365,35 @@ struct Known {
 }
 
 impl Core {
-    /// Writes what was read. An object that is here already changes its record, unless it is an
-    /// older version of it.
-    fn import(
+    /// Writes what was read, as far as there is time. An object that is here already changes its record,
+    /// unless it is an older version of it.
+    fn import(&mut self, id: CompartmentId, class: Class, read: Vec<Read>) -> Imported {
+        let mut done = Imported::default();
+        let written = self.import_until(id, class, read, &mut done);
+        done.failure = written.err();
+        done
+    }
+
+    fn import_until(
         &mut self,
         id: CompartmentId,
         class: Class,
         read: Vec<Read>,
-    ) -> Result<Imported, Failure> {
-        let mut done = Imported::default();
+        done: &mut Imported,
+    ) -> Result<(), Failure> {
+        let began = Instant::now();
         let mut fresh = Vec::new();
         let mut fresh_names = BTreeSet::new();
         for one in read {
+            if began.elapsed() > ACT_TIME_MAX {
+                done.left.push(one);
+                continue;
+            }
             let fields = one.beginning.fields();
             let name = external_id(fields);
             if name.as_ref().is_some_and(|name| fresh_names.contains(name)) {
                 // A later version of one that waits: that one must be there first.
-                self.import_all(id, class, std::mem::take(&mut fresh), &mut done)?;
+                self.import_all(id, class, std::mem::take(&mut fresh), done)?;
                 fresh_names.clear();
             }
             let known = match self.known(id, name.as_deref()) {
@@ -362,15 +406,14 @@ impl Core {
             };
             match known {
                 Some(known) if is_older(fields, &known.brought) => done.unchanged += 1,
-                Some(known) => self.import_again(id, class, &known, one, &mut done)?,
+                Some(known) => self.import_again(id, class, &known, one, done)?,
                 None => {
                     fresh_names.extend(name);
-                    fresh.push(one.beginning);
+                    fresh.push(one);
                 }
             }
         }
-        self.import_all(id, class, fresh, &mut done)?;
-        Ok(done)
+        self.import_all(id, class, fresh, done)
     }
 
     /// Takes into a record what an object says otherwise than the last import of it did, and makes the label
@@ -444,19 +487,30 @@ impl Core {
         }
     }
 
-    /// Writes new records together.
+    /// Writes new records together; what no grant covers is left out and named.
     fn import_all(
         &mut self,
         id: CompartmentId,
         class: Class,
-        fresh: Vec<Arc<Beginning>>,
+        mut fresh: Vec<Read>,
         done: &mut Imported,
     ) -> Result<(), Failure> {
-        let drafts: Vec<_> = fresh.into_iter().map(Draft::Begun).collect();
-        let count = drafts.len() as u64;
-        if count > 0 {
-            done.ticket = Some(self.write(id, class, drafts)?.ticket);
-            done.created += count;
+        while !fresh.is_empty() {
+            let drafts = fresh.iter().map(|one| Draft::Begun(Arc::clone(&one.beginning))).collect();
+            let now = self.now();
+            match self.replica.write(now, id, class, drafts) {
+                Ok(act) => {
+                    done.ticket = Some(act.ticket);
+                    done.created += fresh.len() as u64;
+                    break;
+                }
+                Err(ActError::Draft { index, error: error @ DraftError::NotGranted { .. } })
+                    if index < fresh.len() =>
+                {
+                    done.rejected.push(fresh.remove(index).refused(error.to_string()));
+                }
+                Err(error) => return Err(self.unwritten(id, class, error)),
+            }
         }
         Ok(())
     }

@@ -154,11 +154,17 @@ impl Core {
         drafts: Vec<Draft>,
     ) -> Result<Done<Vec<Written>>, Failure> {
         let now = self.now();
-        self.replica.write(now, id, class, drafts).map_err(|error| match error {
+        let written = self.replica.write(now, id, class, drafts);
+        written.map_err(|error| self.unwritten(id, class, error))
+    }
+
+    /// Why nothing was written.
+    pub(super) fn unwritten(&self, id: CompartmentId, class: Class, error: ActError) -> Failure {
+        match error {
             ActError::Forked => self.forked(id, class),
             ActError::NoRoom => self.no_room(Room::Everything),
             error => act_failure(error),
-        })
+        }
     }
 
     /// Why this device cannot write to its log of a class in a compartment.

@@ -385,7 +385,7 @@ impl<'w, 'd> Work<'w, 'd> {
             self.disclosable(entry.seq);
             return Ok(());
         }
-        let known = begun.get(&entry.seq);
+        let known = begun.get(&entry.seq).filter(|known| entry.key_box == Some(known.key_box));
         if let Some((beginning, opened)) =
             known.and_then(|known| Some((known, known.opened(place, self.log, entry)?)))
         {

@@ -203,7 +203,8 @@ fn what_a_client_asked_that_has_gone_is_not_begun() {
     let answered = runtime.block_on(async {
         let (ours, theirs) = UnixStream::pair().unwrap();
         drop(theirs);
-        Client::new(ours, bounds).answer(fake, Request::Status(Empty {})).await
+        let (_open, closing) = watch::channel(());
+        Client::new(ours, bounds).answer(fake, Request::Status(Empty {}), closing).await
     });
     assert!(answered.is_err());
     assert_eq!(daemon.fake.calls.load(Ordering::SeqCst), 1);
@@ -219,6 +220,22 @@ fn a_request_that_reports_ends_when_its_client_has_gone() {
     drop(lines);
     // The stream is closed; whoever works for it comes to this barrier only when told so.
     daemon.fake.interrupted.wait();
+}
+
+#[test]
+fn a_request_that_reports_ends_and_is_answered_when_the_server_closes() {
+    let stop_wait = Duration::from_secs(3_600);
+    let mut daemon = Daemon::start(Bounds { stop_wait, ..Bounds::default() });
+    let mut stream = daemon.plain();
+    writeln!(stream, "{}", asked("doctor")).unwrap();
+    let mut lines = BufReader::new(stream).lines().map(Result::unwrap);
+    assert!(lines.any(|line| line.contains("progress")));
+    let fake = Arc::clone(&daemon.fake);
+    thread::scope(|scope| {
+        scope.spawn(|| fake.interrupted.wait());
+        scope.spawn(|| daemon.stop());
+        assert!(lines.any(|line| line.contains("error") && line.contains("interrupted")));
+    });
 }
 
 #[test]
