@@ -299,7 +299,7 @@ fn a_missing_file_stops_no_other() -> io::Result<()> {
 /// Each is compared with what all before it brought.
 #[test]
 fn many_versions_in_one_file_come_to_the_last() -> io::Result<()> {
-    const VERSIONS: usize = 150;
+    const VERSIONS: usize = 60;
     let scene = Scene::set()?;
     let version = |n: usize| {
         let modified = format!("2026-01-01T00:{:02}:{:02}Z", n / 60, n % 60);
