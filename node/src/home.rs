@@ -274,7 +274,7 @@ impl Home {
         let locked = loop {
             match file.try_lock() {
                 Err(fs::TryLockError::WouldBlock) if looks.next().is_some() => {
-                    thread::sleep(LOOK_AGAIN)
+                    thread::sleep(LOOK_AGAIN);
                 }
                 locked => break locked,
             }
