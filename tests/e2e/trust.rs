@@ -227,7 +227,8 @@ fn a_device_is_enrolled_lost_and_read_back_from_quarantine() -> io::Result<()> {
     let life = text(&done(kilo.command(&["id"])?)["incarnation"]).to_owned();
     kilo.start()?;
     let issue = ["grant", "issue", "--device", "KILO", "--right", "write"];
-    done(guard.command(&[&issue[..], &["--readmit", "--incarnation", &life]].concat())?);
+    let readmit = ["--readmit", "--incarnation", &life, "--kind", "sighting"];
+    done(guard.command(&[&issue[..], &readmit].concat())?);
     until(|| Ok(kilo.command(&["compartment", "show", "all"])?.code == DONE))?;
     let mut written = String::new();
     until(|| {
@@ -235,7 +236,24 @@ fn a_device_is_enrolled_lost_and_read_back_from_quarantine() -> io::Result<()> {
         written = text(&new.document["record"]).to_owned();
         Ok(new.code == DONE)
     })?;
-    until(|| Ok(customs.command(&["record", "show", &written])?.code == DONE))
+    until(|| Ok(customs.command(&["record", "show", &written])?.code == DONE))?;
+
+    // Of a file, what its grant does not cover is named, and the rest goes in.
+    let uuid = "8e2e2d2b-17d4-4cbf-938f-98ee46b3c001";
+    let object = |kind: &str| serde_json::json!({ "type": kind, "id": format!("{kind}--{uuid}") });
+    let mixed = [object("indicator"), object("sighting"), object("malware")];
+    let path = folder.path().join("mixed.json");
+    std::fs::write(&path, serde_json::json!(mixed).to_string())?;
+    let path = path.display().to_string();
+    let imported = kilo.command(&["import", &path, "--compartment", "all"])?;
+    let report = &imported.document;
+    assert_eq!(imported.code, INCOMPLETE, "{report}");
+    assert_eq!((&report["created"], &report["rejected"]), (&1.into(), &2.into()), "{report}");
+    let problems = report["problems"].as_array().into_iter().flatten();
+    let places: Vec<&str> = problems.filter_map(|problem| problem["place"].as_str()).collect();
+    let named = [format!("objects[0] (indicator--{uuid})"), format!("objects[2] (malware--{uuid})")];
+    assert_eq!(places, named, "{report}");
+    Ok(())
 }
 
 #[test]
@@ -252,6 +270,11 @@ fn what_is_said_of_a_record_reaches_its_releases() -> io::Result<()> {
     let shown = done(customs.command(&["record", "show", &released])?);
     assert!(shown["fields"].get("content").is_none(), "{shown}");
     assert_eq!(shown["fields"]["released_from"], record.as_str());
+    let out = folder.path().join("all.json");
+    done(guard.command(&["export", "--format", "stix", "--out", &out.display().to_string()])?);
+    let out = std::fs::read_to_string(out)?;
+    assert_eq!(out.matches("Source").count(), 2, "{out}");
+    assert!(!out.contains("released_"), "{out}");
 
     let foreign = customs.command(&["record", "erase", &released, "--basis", "none"])?;
     assert_eq!(foreign.code, DENIED, "{}", foreign.document);

@@ -158,14 +158,18 @@ fn unfit(object: &Map<String, Value>) -> Option<String> {
 }
 
 /// What keeps properties from being a record of ours: the same for what people write and for rows and
-/// features. STIX objects are kept as they come.
+/// features. STIX objects are kept as they come, but for edges.
 #[must_use]
 pub fn faults(kind: Kind, fields: &Map<String, Value>) -> Vec<validate::Problem> {
-    let edges = fields.keys().filter(|name| edge::is_edge(name)).map(|name| validate::Problem {
+    edges(fields).chain(validate(kind, fields)).collect()
+}
+
+/// The properties that say which record is a release of which. No file says that.
+fn edges(fields: &Map<String, Value>) -> impl Iterator<Item = validate::Problem> {
+    fields.keys().filter(|name| edge::is_edge(name)).map(|name| validate::Problem {
         path: name.clone(),
         reason: "is no property to set: `tearline record release` writes it".into(),
-    });
-    edges.chain(validate(kind, fields)).collect()
+    })
 }
 
 fn depth(object: &Map<String, Value>) -> usize {

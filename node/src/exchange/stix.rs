@@ -14,7 +14,7 @@ use tearline_crdt::time::WallTime;
 
 use super::json::read_elements;
 use super::number::Positions;
-use super::{Draft, Item, Problem, ReadError, Sink, clip, unfit};
+use super::{Draft, Item, Problem, ReadError, Sink, clip, edges, unfit};
 
 /// Reads all objects.
 pub fn read(reader: impl Read, sink: &mut Sink<'_>) -> Result<(), ReadError> {
@@ -54,7 +54,8 @@ fn item(place: String, value: Value) -> Item {
     };
     let id = fields.get("id").and_then(Value::as_str).unwrap_or_default();
     let place = if id.is_empty() { place } else { format!("{place} ({})", clip(id)) };
-    if let Some(reason) = fault(&fields).or_else(|| unfit(&fields)) {
+    let edge = || edges(&fields).next().map(|edge| format!("`{}` {}", edge.path, edge.reason));
+    if let Some(reason) = fault(&fields).or_else(edge).or_else(|| unfit(&fields)) {
         return bad(place, reason);
     }
     let stix_type = fields.get("type").and_then(Value::as_str).unwrap_or_default();
@@ -394,6 +395,7 @@ mod tests {
                 "{\"type\":\"indicator\",\"id\":\"malware--8e2e2d2b-17d4-4cbf-938f-98ee46b3cd3f\"}"
                     .into(),
                 good(",\"created\":\"yesterday\""),
+                good(",\"released_from\":\"00\""),
             ]
             .join(","),
         );
@@ -405,8 +407,9 @@ mod tests {
                 Item::Draft(_) => None,
             })
             .collect();
-        assert_eq!(bad.len(), 4, "{bad:?}");
+        assert_eq!(bad.len(), 5, "{bad:?}");
         assert!(bad[3].contains("created"), "{bad:?}");
+        assert!(bad[4].contains("`released_from` is no property to set"), "{bad:?}");
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::io::{self, BufWriter, Write as _};
 use serde_json::Value;
 
 use tearline_crdt::id::{Class, RecordId};
+use tearline_crdt::record::edge;
 use tearline_crdt::record::shelf::{Detail, RecordView};
 
 use super::core::{Core, CoreHandle};
@@ -157,7 +158,7 @@ impl Walk {
         self.seen.extend(part.unread.records.keys());
         self.unread.records.extend(part.unread.records);
         self.unread.blocks += part.unread.blocks;
-        for detail in part.details {
+        for mut detail in part.details {
             self.done += 1;
             self.seen.push(detail.record);
             if detail.state.hides() {
@@ -165,6 +166,8 @@ impl Walk {
                 self.hidden += 1;
                 continue;
             }
+            // Which record was released as which is for those who have the mesh to follow it.
+            detail.fields.retain(|name, _| !edge::is_edge(name));
             take(detail).map_err(|error| Failure::io("cannot write the export", &error))?;
         }
         let note = "exporting".into();
