@@ -227,8 +227,7 @@ fn a_device_is_enrolled_lost_and_read_back_from_quarantine() -> io::Result<()> {
     let life = text(&done(kilo.command(&["id"])?)["incarnation"]).to_owned();
     kilo.start()?;
     let issue = ["grant", "issue", "--device", "KILO", "--right", "write"];
-    let readmit = ["--readmit", "--incarnation", &life, "--kind", "sighting"];
-    done(guard.command(&[&issue[..], &readmit].concat())?);
+    done(guard.command(&[&issue[..], &["--readmit", "--incarnation", &life]].concat())?);
     until(|| Ok(kilo.command(&["compartment", "show", "all"])?.code == DONE))?;
     let mut written = String::new();
     until(|| {
@@ -236,24 +235,54 @@ fn a_device_is_enrolled_lost_and_read_back_from_quarantine() -> io::Result<()> {
         written = text(&new.document["record"]).to_owned();
         Ok(new.code == DONE)
     })?;
-    until(|| Ok(customs.command(&["record", "show", &written])?.code == DONE))?;
+    until(|| Ok(customs.command(&["record", "show", &written])?.code == DONE))
+}
+
+/// What a device may do is said when it is enrolled.
+#[test]
+fn a_device_has_what_it_was_enrolled_with() -> io::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let Pair { guard, customs } = pair(folder.path())?;
+    let refused = guard.command(&["device", "enrol", "X", "--right", "relay", "--history"])?;
+    assert_eq!(refused.code, USAGE, "{}", refused.document);
+    let enrol = |name: &str, terms: &[&str]| -> io::Result<Daemon> {
+        let home = folder.path().join(name);
+        done(daemon::command(&home, &["init", "--unit", name])?);
+        let mut unit = Daemon::at(home)?;
+        unit.start()?;
+        let invited = done(guard.command(&[&["device", "enrol", name][..], terms].concat())?);
+        done(unit.command(&["join", text(&invited["invitation"])])?);
+        until(|| Ok(unit.command(&["compartment", "show", "all"])?.code == DONE))?;
+        Ok(unit)
+    };
+
+    let reader = enrol("gate", &["--right", "read"])?;
+    let record = sighting(&guard, "seen")?;
+    until(|| Ok(reader.command(&["record", "show", &record])?.code == DONE))?;
+    let refused = new_sighting(&reader, "read only")?;
+    assert_eq!(refused.code, DENIED, "{}", refused.document);
 
     // Of a file, what its grant does not cover is named, and the rest goes in.
+    let patrol = enrol("patrol", &["--kind", "sighting,alert"])?;
     let uuid = "8e2e2d2b-17d4-4cbf-938f-98ee46b3c001";
     let object = |kind: &str| serde_json::json!({ "type": kind, "id": format!("{kind}--{uuid}") });
     let mixed = [object("indicator"), object("sighting"), object("malware")];
     let path = folder.path().join("mixed.json");
-    std::fs::write(&path, serde_json::json!(mixed).to_string())?;
+    fs::write(&path, serde_json::json!(mixed).to_string())?;
     let path = path.display().to_string();
-    let imported = kilo.command(&["import", &path, "--compartment", "all"])?;
+    let imported = patrol.command(&["import", &path, "--compartment", "all"])?;
     let report = &imported.document;
     assert_eq!(imported.code, INCOMPLETE, "{report}");
     assert_eq!((&report["created"], &report["rejected"]), (&1.into(), &2.into()), "{report}");
     let problems = report["problems"].as_array().into_iter().flatten();
     let places: Vec<&str> = problems.filter_map(|problem| problem["place"].as_str()).collect();
-    let named = [format!("objects[0] (indicator--{uuid})"), format!("objects[2] (malware--{uuid})")];
+    let named =
+        [format!("objects[0] (indicator--{uuid})"), format!("objects[2] (malware--{uuid})")];
     assert_eq!(places, named, "{report}");
-    Ok(())
+    until(|| {
+        let listed = done(customs.command(&["record", "list"])?);
+        Ok(listed["records"].as_array().is_some_and(|records| records.len() == 2))
+    })
 }
 
 #[test]
@@ -272,7 +301,7 @@ fn what_is_said_of_a_record_reaches_its_releases() -> io::Result<()> {
     assert_eq!(shown["fields"]["released_from"], record.as_str());
     let out = folder.path().join("all.json");
     done(guard.command(&["export", "--format", "stix", "--out", &out.display().to_string()])?);
-    let out = std::fs::read_to_string(out)?;
+    let out = fs::read_to_string(out)?;
     assert_eq!(out.matches("Source").count(), 2, "{out}");
     assert!(!out.contains("released_"), "{out}");
 

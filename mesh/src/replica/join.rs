@@ -3,6 +3,7 @@
 //! coalition's log, and answers with the charter once that is durable.
 
 use tearline_crdt::charter::Member;
+use tearline_crdt::codec::Reader;
 use tearline_crdt::hash::sha256;
 use tearline_crdt::id::{CoalitionId, CompartmentId, DeviceId};
 use tearline_crdt::statement::{Act, Audience, Caveats, Right, Statement};
@@ -21,8 +22,56 @@ use crate::wire::Frame;
 
 const INVITE_PREFIX: &[u8] = b"invite/";
 const BOUND_PREFIX: &[u8] = b"bound/";
-/// Bytes of what is kept of an invitation, before the name: coalition, kind, expiry.
-const INVITE_BYTES: usize = 32 + 1 + 8;
+
+/// What a device that comes in by an invitation is granted.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Terms {
+    /// What it may do.
+    pub right: Right,
+    /// Within which limits.
+    pub caveats: Caveats,
+}
+
+/// What is kept of an invitation until it is used: `coalition (32) || code (1) || expires (8)`, for a device
+/// `|| right (1) || caveats`, and the name that it will have here.
+struct Kept {
+    coalition: CoalitionId,
+    invited: Invited,
+    expires: WallTime,
+    terms: Option<Terms>,
+    name: Vec<u8>,
+}
+
+impl Kept {
+    fn encode(&self) -> Vec<u8> {
+        let mut value = self.coalition.0.to_vec();
+        value.push(self.invited.code());
+        value.extend(self.expires.0.to_be_bytes());
+        if let Some(Terms { right, caveats }) = &self.terms {
+            value.push(*right as u8);
+            caveats.encode(&mut value);
+        }
+        value.extend(&self.name);
+        value
+    }
+
+    /// What was kept; `None` where it is damaged, so that it invites nobody.
+    fn decode(value: &[u8]) -> Option<Self> {
+        let mut reader = Reader::new(value);
+        let coalition = CoalitionId(reader.array("coalition").ok()?);
+        let invited = Invited::from_code(reader.u8("kind of invitation").ok()?)?;
+        let expires = WallTime(u64::from_be_bytes(reader.array("expiry").ok()?));
+        let terms = match invited {
+            Invited::Agency => None,
+            Invited::Device { .. } => {
+                let right = Right::from_u8(reader.u8("right").ok()?)?;
+                Some(Terms { right, caveats: Caveats::decode(&mut reader).ok()? })
+            }
+        };
+        let name = reader.take(reader.left(), "name").ok()?.to_vec();
+        Some(Self { coalition, invited, expires, terms, name })
+    }
+}
 
 /// A welcome that waits for its statements to be durable.
 #[derive(Debug)]
@@ -37,15 +86,42 @@ const REFUSALS_MAX: u32 = 3;
 
 impl<S: Store> Replica<S> {
     /// Makes an invitation, good once and until it expires. `addresses` say where this device
-    /// listens. Whoever comes in by it is called by the name here.
+    /// listens. Whoever comes in by it is called by the name here. A device may write.
     pub fn invite(
         &mut self,
-        coalition_id: CoalitionId,
+        coalition: CoalitionId,
         invited: Invited,
         expires: WallTime,
         addresses: Vec<String>,
         name: &str,
     ) -> Result<Done<Invitation>, ActError> {
+        let terms = match invited {
+            Invited::Agency => None,
+            Invited::Device { history } => {
+                let caveats = Caveats { history, ..Caveats::default() };
+                Some(Terms { right: Right::Write, caveats })
+            }
+        };
+        let name = name.as_bytes().to_vec();
+        self.ask_in(Kept { coalition, invited, expires, terms, name }, addresses)
+    }
+
+    /// As [`Replica::invite`], of a device that is granted what the terms say.
+    pub fn enrol(
+        &mut self,
+        coalition: CoalitionId,
+        terms: Terms,
+        expires: WallTime,
+        addresses: Vec<String>,
+        name: &str,
+    ) -> Result<Done<Invitation>, ActError> {
+        let invited = Invited::Device { history: terms.caveats.history };
+        let name = name.as_bytes().to_vec();
+        self.ask_in(Kept { coalition, invited, expires, terms: Some(terms), name }, addresses)
+    }
+
+    fn ask_in(&mut self, kept: Kept, addresses: Vec<String>) -> Result<Done<Invitation>, ActError> {
+        let coalition_id = kept.coalition;
         let coalition = self.coalition(coalition_id).ok_or(ActError::NoCoalition)?;
         if !coalition.devices().get(&self.device()).is_some_and(|standing| standing.desk) {
             return Err(ActError::Denied { needed: Right::Admit });
@@ -54,17 +130,13 @@ impl<S: Store> Replica<S> {
         let invitation = Invitation {
             coalition: coalition_id,
             inviter: self.device(),
-            invited,
-            expires,
+            invited: kept.invited,
+            expires: kept.expires,
             secret,
             addresses,
         };
-        let mut value = coalition_id.0.to_vec();
-        value.push(invited.code());
-        value.extend(expires.0.to_be_bytes());
-        value.extend(name.as_bytes());
         let mut batch = Batch::default();
-        batch.put(Space::Meta, secret_key(INVITE_PREFIX, &secret), value);
+        batch.put(Space::Meta, secret_key(INVITE_PREFIX, &secret), kept.encode());
         self.apply(batch)?;
         let ticket = self.flush_ticket();
         self.settle_outputs()?;
@@ -130,7 +202,7 @@ impl<S: Store> Replica<S> {
         request: &JoinRequest,
     ) -> Result<Result<(), Refusal>, StoreError> {
         let key = secret_key(INVITE_PREFIX, &request.secret);
-        let Some(invited) = self.valid_invitation(now, &key, &request.coalition)? else {
+        let Some(invitation) = self.valid_invitation(now, &key, &request.coalition)? else {
             return Ok(Err(Refusal::Invitation));
         };
         let bound_key = secret_key(BOUND_PREFIX, &request.secret);
@@ -151,8 +223,8 @@ impl<S: Store> Replica<S> {
         }
         // The statement that brings the device in brings the key that its card only names.
         let kem = Some(request.kem.as_bytes().to_vec());
-        let statements = match (&request.applicant, invited) {
-            (Applicant::Agency { name, country, desk }, Invited::Agency) => {
+        let statements = match (&request.applicant, invitation.terms) {
+            (Applicant::Agency { name, country, desk }, None) => {
                 if desk.desk.device != device || !desk.holds() {
                     return Ok(Err(Refusal::NotAllowed));
                 }
@@ -197,19 +269,16 @@ impl<S: Store> Replica<S> {
                     vec![propose, certified]
                 }
             }
-            (Applicant::Device(card), Invited::Device { history }) => {
+            (Applicant::Device(card), Some(Terms { right, caveats })) => {
                 if card.device != device || card.sponsor != self.device().0 || !card.holds() {
                     return Ok(Err(Refusal::NotAllowed));
                 }
                 let audience = Audience::Device { agency: own.agency, card: card.clone() };
-                let caveats = Caveats { history, ..Caveats::default() };
-                let (right, reopening) = (Right::Write, None);
-                vec![(Statement::Grant { audience, right, caveats, reopening }, kem)]
+                vec![(Statement::Grant { audience, right, caveats, reopening: None }, kem)]
             }
             _ => return Ok(Err(Refusal::NotAllowed)),
         };
-        let invitation = self.store.get(Space::Meta, &key)?.unwrap_or_default();
-        let name = invitation.get(INVITE_BYTES..).unwrap_or_default().to_vec();
+        let name = invitation.name;
         let check = check_code(&self.device(), &device, &request.secret);
         let mut batch = Batch::default();
         batch.remove(Space::Meta, key);
@@ -232,13 +301,9 @@ impl<S: Store> Replica<S> {
         now: Now,
         key: &[u8],
         coalition: &CoalitionId,
-    ) -> Result<Option<Invited>, StoreError> {
-        let Some(value) = self.store.get(Space::Meta, key)? else { return Ok(None) };
-        let of = value.get(..32) == Some(&coalition.0);
-        let expires = value.get(33..41).and_then(|bytes| bytes.try_into().ok());
-        let alive = expires.is_some_and(|bytes| u64::from_be_bytes(bytes) > now.wall.0);
-        let invited = value.get(32).and_then(|code| Invited::from_code(*code));
-        Ok(invited.filter(|_| of && alive))
+    ) -> Result<Option<Kept>, StoreError> {
+        let kept = self.store.get(Space::Meta, key)?.and_then(|value| Kept::decode(&value));
+        Ok(kept.filter(|kept| kept.coalition == *coalition && kept.expires.0 > now.wall.0))
     }
 
     /// Answers applicants whose statements are durable now.

@@ -73,6 +73,7 @@ pub use author::{ActError, Done, Ticket};
 pub use bundle::{Exchanged, NotRead, Taken};
 pub use govern::{Lost, Word, keep_what_fits};
 pub use ingest::NotTaken;
+pub use join::Terms;
 pub use pack::{Packed, Packing, Since};
 pub use reauthor::REAUTHOR_AFTER_MS;
 pub use refusals::{Misdeeds, STRANGERS_MAX};

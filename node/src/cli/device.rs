@@ -7,6 +7,7 @@ use serde_json::json;
 use tearline_crdt::keys::{DeviceKeys, Signer};
 
 use super::context::Context;
+use super::grant::{LimitArgs, RIGHTS};
 use super::keys::{method_name, method_text, seal_hint};
 use super::output::Outcome;
 use super::render::{Table, agency, facts, short, standing, time};
@@ -186,6 +187,8 @@ pub(super) enum Device {
 Example:
   tearline device enrol KILO --expires 1h --qr
   tearline device enrol DESK-2 --history          reads what was written before it came, too
+  tearline device enrol GATE-4 --right read       writes nothing
+  tearline device enrol PATROL --kind sighting,alert --until 2026-12-31T00:00:00Z
   tearline --home ~/kilo join INVITATION          on the device
   tearline device list                            shows the check")]
     Enrol {
@@ -194,9 +197,11 @@ Example:
         /// How long the invitation is good
         #[arg(long, value_name = "TIME", default_value = "24h", value_parser = expiry)]
         expires: u64,
-        /// Let it read what was written before it came, too
-        #[arg(long)]
-        history: bool,
+        /// What it may do; each right includes those before it
+        #[arg(long, value_parser = RIGHTS, default_value = "write")]
+        right: String,
+        #[command(flatten)]
+        limits: LimitArgs,
         /// Show it as a QR code, too
         #[arg(long)]
         qr: bool,
@@ -255,11 +260,12 @@ impl Device {
 
     pub(super) fn run(self, context: &Context) -> Result<Outcome, Failure> {
         match self {
-            Self::Enrol { name, expires, history, qr } => {
+            Self::Enrol { name, expires, right, limits, qr } => {
                 let invite = PeerInvite {
                     name: Some(name),
                     device: true,
-                    history,
+                    right: Some(right),
+                    limits: limits.into(),
                     expires_s: expires,
                     addresses: Vec::new(),
                 };
@@ -301,10 +307,17 @@ impl Device {
 fn enrol(context: &Context, invite: PeerInvite, qr: bool) -> Result<Outcome, Failure> {
     let answer = context.ask::<Invitation>(Request::PeerInvite(invite))?;
     let invitation = &answer.typed;
+    let reads = match invitation.right.as_deref() {
+        Some("relay") => NOTHING,
+        _ if invitation.history => ALL,
+        _ => FROM_NOW,
+    };
     let mut text = facts([
         ("invitation", invitation.invitation.clone()),
         ("expires", time(&invitation.expires)),
-        ("will read", if invitation.history { ALL } else { FROM_NOW }.into()),
+        ("right", invitation.right.clone().unwrap_or_default()),
+        ("limits", invitation.limits.clone().unwrap_or_default()),
+        ("will read", reads.into()),
     ]);
     if qr {
         let code = qrcode::QrCode::new(invitation.invitation.as_bytes());
@@ -319,6 +332,7 @@ fn enrol(context: &Context, invite: PeerInvite, qr: bool) -> Result<Outcome, Fai
 }
 
 /// What an enrolled device will read, for people.
+const NOTHING: &str = "nothing; it stores and passes on";
 const ALL: &str = "all records of the agency's compartments, old ones too";
 const FROM_NOW: &str = "what is written or changed from its joining on; --history for all";
 

@@ -10,10 +10,10 @@ use super::offline::by_root;
 use super::output::Outcome;
 use super::render::{Table, agency, facts, short, standing, time};
 use super::when::since;
-use crate::control::Request;
 use crate::control::trust::{
     Declared, Explained, GrantIssue, GrantList, GrantRevoke, Grants, Lost, Named, Proposed,
 };
+use crate::control::{Limits, Request};
 use crate::failure::{Failure, Kind};
 
 /// Give, show, explain and end rights
@@ -112,6 +112,22 @@ pub(super) struct Issue {
     /// The right; each includes those before it
     #[arg(long, value_parser = RIGHTS)]
     right: String,
+    #[command(flatten)]
+    limits: LimitArgs,
+    /// Lift what closed the device's standing, for its new life
+    #[arg(long, requires = "incarnation", requires = "device")]
+    readmit: bool,
+    /// That life, as `tearline id` shows it on the device
+    #[arg(long, value_name = "HEX")]
+    incarnation: Option<String>,
+}
+
+/// The words for rights, the least first.
+pub(super) const RIGHTS: [&str; 5] = ["relay", "read", "write", "admit", "admin"];
+
+/// What narrows a grant.
+#[derive(Args, Debug)]
+pub(super) struct LimitArgs {
     /// Only records of these kinds
     #[arg(long, value_name = "KINDS", value_delimiter = ',')]
     kind: Vec<String>,
@@ -130,15 +146,20 @@ pub(super) struct Issue {
     /// It reads what was written before it came, too
     #[arg(long)]
     history: bool,
-    /// Lift what closed the device's standing, for its new life
-    #[arg(long, requires = "incarnation", requires = "device")]
-    readmit: bool,
-    /// That life, as `tearline id` shows it on the device
-    #[arg(long, value_name = "HEX")]
-    incarnation: Option<String>,
 }
 
-const RIGHTS: [&str; 5] = ["relay", "read", "write", "admit", "admin"];
+impl From<LimitArgs> for Limits {
+    fn from(args: LimitArgs) -> Self {
+        Self {
+            kinds: args.kind,
+            classes: args.class,
+            not_before: args.from,
+            not_after: args.until,
+            delegate: args.delegate,
+            history: args.history,
+        }
+    }
+}
 
 impl Grant {
     pub(super) const fn name(&self) -> &'static str {
@@ -234,12 +255,7 @@ impl Issue {
                 agency: self.agency,
                 compartment: self.compartment,
                 right: self.right,
-                kinds: self.kind,
-                classes: self.class,
-                not_before: self.from,
-                not_after: self.until,
-                delegate: self.delegate,
-                history: self.history,
+                limits: self.limits.into(),
                 readmit: self.readmit,
                 incarnation: self.incarnation,
             }),

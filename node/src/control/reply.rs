@@ -328,6 +328,10 @@ Invitation {
     invitation: String,
     /// For a device of this agency, rather than for another agency.
     device: bool,
+    /// What that device may do.
+    right: Option<String>,
+    /// Within which limits; empty if within none.
+    limits: Option<String>,
     /// Whether that device reads what was there before it, too.
     history: bool,
     /// When it expires.

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::Limits;
 use super::reply::{AgencyRef, Standing};
 
 macro_rules! shapes {
@@ -127,18 +128,8 @@ shapes! {
         compartment: Option<String>,
         /// "relay", "read", "write", "admit" or "admin".
         right: String,
-        /// The kinds of records; all if empty.
-        kinds: Vec<String>,
-        /// The classes; all if empty.
-        classes: Vec<String>,
-        /// From when on, by the author's clock.
-        not_before: Option<String>,
-        /// Until when.
-        not_after: Option<String>,
-        /// Whether it may be granted on.
-        delegate: bool,
-        /// Whether it reads what was there before it, too.
-        history: bool,
+        /// Within which limits.
+        limits: Limits,
         /// Lift what closed the device's standing, for the life that it has now.
         readmit: bool,
         /// That life: `tearline id` on the device shows it. 16 hexadecimal digits.

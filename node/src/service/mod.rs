@@ -40,12 +40,12 @@ use tearline_crdt::id::{AgencyNo, Incarnation};
 use tearline_crdt::keys::{DeviceKeys, Signer};
 use tearline_crdt::record::label::Label;
 use tearline_crdt::record::vocabulary::Tlp;
-use tearline_crdt::statement::DeskCertificate;
+use tearline_crdt::statement::{DeskCertificate, Right};
 use tearline_crdt::store::Batch;
 use tearline_crdt::time::WallTime;
 use tearline_mesh::invitation::{Applicant, Invitation, Invited, JoinRequest, check_code};
 use tearline_mesh::net::{self, NetConfig};
-use tearline_mesh::replica::{Setup, Ticket};
+use tearline_mesh::replica::{Setup, Terms, Ticket};
 use tearline_mesh::{Event, Replica};
 
 use self::core::{Core, CoreHandle};
@@ -438,18 +438,30 @@ impl Tearline {
                 return Err(Failure::failed("this daemon listens on no address")
                     .hint("see `tearline doctor`"));
             }
-            let history = invite.history;
-            let invited = if invite.device { Invited::Device { history } } else { Invited::Agency };
             let expires =
                 WallTime(core.now().wall.0.saturating_add(invite.expires_s.saturating_mul(1_000)));
-            let act = core
-                .replica
-                .invite(coalition, invited, expires, addresses.clone(), &name)
-                .map_err(records::act_failure)?;
+            let (replica, named) = (&mut core.replica, addresses.clone());
+            let mut granted = None;
+            let act = if invite.device {
+                let right = trust::right(invite.right.as_deref().unwrap_or(Right::Write.name()))?;
+                if right < Right::Read && invite.limits.history {
+                    return Err(Failure::usage("a device with the right relay reads nothing")
+                        .hint("leave out --history, or give it read"));
+                }
+                let terms = Terms { right, caveats: trust::caveats(&invite.limits)? };
+                granted = Some((right.name().to_owned(), explain::limits_text(&terms.caveats)));
+                replica.enrol(coalition, terms, expires, named, &name)
+            } else {
+                replica.invite(coalition, Invited::Agency, expires, named, &name)
+            };
+            let act = act.map_err(records::act_failure)?;
+            let (right, limits) = granted.unzip();
             let value = json(&reply::Invitation {
                 invitation: act.value.to_text(),
                 device: invite.device,
-                history: invite.history,
+                right,
+                limits,
+                history: invite.limits.history,
                 expires: expires.to_string(),
                 addresses,
             })?;

@@ -22,7 +22,7 @@ use super::overview::store_failure;
 use super::quarantine::mark;
 use super::records::act_failure;
 use super::{Answer, json};
-use crate::control::{reply, trust as shape};
+use crate::control::{self, reply, trust as shape};
 use crate::country;
 use crate::failure::Failure;
 use crate::index::Row;
@@ -244,7 +244,7 @@ impl Core {
             }
             _ => return Err(Failure::usage("name a device or an agency")),
         };
-        let caveats = caveats(issue)?;
+        let caveats = caveats(&issue.limits)?;
         let what = format!("{} for {}", right.name(), self.audience_text(&audience));
         let now = self.now();
         let done = self
@@ -648,7 +648,7 @@ pub(crate) fn root_key(text: &str) -> Result<RootKey, Failure> {
 }
 
 /// A country's code.
-fn right(text: &str) -> Result<Right, Failure> {
+pub(super) fn right(text: &str) -> Result<Right, Failure> {
     [Right::Relay, Right::Read, Right::Write, Right::Admit, Right::Admin]
         .into_iter()
         .find(|right| right.name() == text)
@@ -658,9 +658,10 @@ fn right(text: &str) -> Result<Right, Failure> {
         })
 }
 
-fn caveats(issue: &shape::GrantIssue) -> Result<Caveats, Failure> {
+/// The caveats that people name.
+pub(super) fn caveats(limits: &control::Limits) -> Result<Caveats, Failure> {
     let mut kinds = Vec::new();
-    for name in &issue.kinds {
+    for name in &limits.kinds {
         let kind: RecordKind =
             name.parse().map_err(|_| Failure::usage(format!("{name:?} is no kind of record")))?;
         kinds.push(kind as u8);
@@ -668,7 +669,7 @@ fn caveats(issue: &shape::GrantIssue) -> Result<Caveats, Failure> {
     kinds.sort_unstable();
     kinds.dedup();
     let mut classes = 0;
-    for name in &issue.classes {
+    for name in &limits.classes {
         classes |= 1 << names::class(Some(name))? as u8;
     }
     let time = |text: &Option<String>| {
@@ -682,11 +683,11 @@ fn caveats(issue: &shape::GrantIssue) -> Result<Caveats, Failure> {
     Ok(Caveats {
         kinds: (!kinds.is_empty()).then_some(kinds),
         classes: (classes != 0).then_some(classes),
-        not_before_ms: time(&issue.not_before)?,
-        not_after_ms: time(&issue.not_after)?,
+        not_before_ms: time(&limits.not_before)?,
+        not_after_ms: time(&limits.not_after)?,
         quota_bytes: None,
-        may_delegate: issue.delegate,
-        history: issue.history,
+        may_delegate: limits.delegate,
+        history: limits.history,
     })
 }
 

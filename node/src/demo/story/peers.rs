@@ -55,9 +55,9 @@ fn join(story: &mut Story<'_>, actor: &Actor, founded: &Coalition) -> Result<(),
     let invite = PeerInvite {
         name: actor.agency.is_none().then(|| actor.name.to_owned()),
         device: actor.agency.is_none(),
-        history: false,
         expires_s: INVITATION_S,
         addresses: vec![address],
+        ..PeerInvite::default()
     };
     let invitation: Invitation = story.stage.ask(&NE, Request::PeerInvite(invite))?;
     let join = Join { invitation: invitation.invitation, certificate: None, wait_s: None };
