@@ -319,7 +319,9 @@ fn what_is_said_of_a_record_reaches_its_releases() -> io::Result<()> {
     })?;
     let lift = ["record", "lift", text(&restricted["statement"])];
     assert_eq!(customs.command(&lift)?.code, DENIED, "another agency's word");
-    done(guard.command(&lift)?);
+    done(guard.command(&["record", "lift", &released])?);
+    let again = guard.command(&["record", "lift", &released])?;
+    assert_eq!(again.code, DENIED, "{}", again.document);
     until(|| {
         let shown = done(customs.command(&["record", "show", &released])?);
         Ok(shown["fields"]["name"] == "Source")

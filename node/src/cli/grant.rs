@@ -10,10 +10,10 @@ use super::offline::by_root;
 use super::output::Outcome;
 use super::render::{Table, agency, facts, short, standing, time};
 use super::when::since;
+use crate::control::Request;
 use crate::control::trust::{
-    Declared, Explained, GrantIssue, GrantList, GrantRevoke, Grants, Lost, Named, Proposed,
+    Declared, Explained, GrantIssue, GrantList, GrantRevoke, Grants, Limits, Lost, Named, Proposed,
 };
-use crate::control::{Limits, Request};
 use crate::failure::{Failure, Kind};
 
 /// Give, show, explain and end rights

@@ -104,7 +104,7 @@ What is later said of the record (erase, recall, restrict, hold) is said of its 
     #[command(after_help = "\
 Example:
   tearline record restrict 4be1a09c
-  tearline record lift STATEMENT          ends it")]
+  tearline record lift 4be1a09c           ends it")]
     Restrict {
         /// The record's id, or the beginning of it
         record: String,
@@ -116,7 +116,7 @@ Example:
     #[command(after_help = "\
 Example:
   tearline record hold 4be1a09c
-  tearline record lift STATEMENT          ends it")]
+  tearline record lift 4be1a09c           ends it")]
     Hold {
         /// The record's id, or the beginning of it
         record: String,
@@ -145,11 +145,15 @@ Example:
         basis: String,
     },
     /// End a hold or a restriction
+    ///
+    /// Of a record, all holds and restrictions that devices of this agency said; or one, by its own id.
     #[command(after_help = "\
 Example:
-  tearline record lift 4be1a09c")]
+  tearline record lift 4be1a09c
+  tearline why 4be1a09c                   names who said what of it")]
     Lift {
-        /// The statement's id, or the beginning of it
+        /// The record's id or the statement's, or the beginning of it
+        #[arg(value_name = "RECORD|STATEMENT")]
         statement: String,
     },
     /// Show who obeyed what was said of a record, and who has not answered

@@ -520,24 +520,6 @@ pub struct Join {
     pub wait_s: Option<u32>,
 }
 
-/// What narrows a grant, and what it adds to its right.
-#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Limits {
-    /// The kinds of records; all if empty.
-    pub kinds: Vec<String>,
-    /// The classes; all if empty.
-    pub classes: Vec<String>,
-    /// From when on, by the author's clock.
-    pub not_before: Option<String>,
-    /// Until when.
-    pub not_after: Option<String>,
-    /// Whether it may be granted on.
-    pub delegate: bool,
-    /// Whether it reads what was there before it, too.
-    pub history: bool,
-}
-
 /// Arguments of [`Request::PeerInvite`].
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
@@ -553,7 +535,7 @@ pub struct PeerInvite {
     pub right: Option<String>,
     /// Within which limits.
     #[serde(default)]
-    pub limits: Limits,
+    pub limits: trust::Limits,
     /// Seconds until it expires.
     pub expires_s: u64,
     /// The addresses to name in it, instead of those in the configuration (`announce`, or else

@@ -2,7 +2,6 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Limits;
 use super::reply::{AgencyRef, Standing};
 
 macro_rules! shapes {
@@ -13,6 +12,24 @@ macro_rules! shapes {
             $($(#[$field_doc])* pub $field: $type,)*
         }
     )*};
+}
+
+/// What narrows a grant, and what it adds to its right.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Limits {
+    /// The kinds of records; all if empty.
+    pub kinds: Vec<String>,
+    /// The classes; all if empty.
+    pub classes: Vec<String>,
+    /// From when on, by the author's clock.
+    pub not_before: Option<String>,
+    /// Until when.
+    pub not_after: Option<String>,
+    /// Whether it may be granted on.
+    pub delegate: bool,
+    /// Whether it reads what was there before it, too.
+    pub history: bool,
 }
 
 impl Declared {

@@ -552,8 +552,7 @@ fn hidden_record(record: RecordId, due: Option<WallTime>, news: &[String]) -> St
         ),
         None => format!(
             "its record {record} is restricted, and the file says otherwise now: {news}; end the restriction \
-             (`tearline why {record}` names the statement, `tearline record lift STATEMENT` ends it) and import \
-             the file again"
+             (`tearline record lift {record}`) and import the file again"
         ),
     }
 }

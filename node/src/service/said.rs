@@ -1,14 +1,17 @@
 //! What is said of records: erase, restrict, hold, recall, lift, release; and who obeyed.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Map, Value};
 
 use tearline_crdt::authority::Asked;
 use tearline_crdt::document::{Patch, Segment};
-use tearline_crdt::id::{Class, DeviceId, EntryId, LogId, RecordId, StatementId};
+use tearline_crdt::id::{Class, CompartmentId, DeviceId, EntryId, LogId, RecordId, StatementId};
 use tearline_crdt::record::edge;
 use tearline_crdt::record::kind::Kind as RecordKind;
 use tearline_crdt::record::receipt::{self, Outcome};
 use tearline_crdt::record::shelf::{Detail, Draft};
+use tearline_crdt::statement::Statement;
 use tearline_crdt::time::WallTime;
 use tearline_mesh::replica::{ActError, Word};
 
@@ -119,23 +122,58 @@ impl Core {
         Ok((found, unreached))
     }
 
+    /// Ends a hold or a restriction; of a record, all that our agency said.
     pub(super) fn record_lift(&mut self, text: &str) -> Answer {
-        let (area, id) = self.named_statement(text).map_err(|failure| {
-            failure.hint(
-                "what is lifted is a statement: `tearline why RECORD` names those of a record",
-            )
-        })?;
-        let issuer = self.statements(area).into_iter().find(|(_, entry, _)| entry.0 == id.0);
-        let of = issuer.and_then(|(log, ..)| self.agency_of(&log.device));
-        if of.is_none() || of != self.agency_of(&self.replica.device()) {
-            return Err(Failure::denied("an agency lifts what its own devices said")
-                .hint("the founders can: `tearline coalition propose lift STATEMENT`"));
+        let lifted = match self.named_statement(text) {
+            Ok(statement) => vec![statement],
+            Err(failure) if failure.kind == Kind::NotFound => self.liftable(text)?,
+            Err(failure) => return Err(failure),
+        };
+        let own = self.agency_of(&self.replica.device());
+        for (area, id) in &lifted {
+            let issuer = self.statements(*area).into_iter().find(|(_, entry, _)| entry.0 == id.0);
+            let of = issuer.and_then(|(log, ..)| self.agency_of(&log.device));
+            if of.is_none() || of != own {
+                return Err(Failure::denied("an agency lifts what its own devices said")
+                    .hint("the founders can: `tearline coalition propose lift STATEMENT`"));
+            }
         }
-        let now = self.now();
-        let done = self.replica.lift(now, area, id).map_err(act_failure)?;
-        let statement = done.value.to_string();
-        let what = format!("lift {id}");
-        Ok((json(&shape::Declared::alone(statement, what))?, Some(done.ticket)))
+        let mut done = None;
+        for (area, id) in &lifted {
+            let now = self.now();
+            done = Some(self.replica.lift(now, *area, *id).map_err(act_failure)?);
+        }
+        let done = done.ok_or_else(|| Failure::not_found("statement", text))?;
+        let ids: Vec<String> = lifted.iter().map(|(_, id)| id.to_string()).collect();
+        let what = format!("lift {}", ids.join(", "));
+        Ok((json(&shape::Declared::alone(done.value.to_string(), what))?, Some(done.ticket)))
+    }
+
+    /// The holds and restrictions of a record that devices of our agency said and that bind.
+    fn liftable(&mut self, text: &str) -> Result<Vec<(CompartmentId, StatementId)>, Failure> {
+        let id = self.find_record(text)?;
+        let detail = self.visible(id)?;
+        let own = self.agency_of(&self.replica.device());
+        let area = detail.compartment;
+        let compartment = self.replica.compartment(area);
+        let binding: BTreeSet<StatementId> = compartment
+            .into_iter()
+            .flat_map(|c| c.binding(&detail.genesis, detail.origin, own.unwrap_or_default()))
+            .collect();
+        let ours = |(log, entry, statement): &(LogId, EntryId, &Statement)| {
+            matches!(statement, Statement::Hold { .. } | Statement::Restrict { .. })
+                && binding.contains(&StatementId(entry.0))
+                && self.agency_of(&log.device) == own
+        };
+        let said = self.statements(area).into_iter().filter(ours);
+        let found: Vec<_> = said.map(|(_, entry, _)| (area, StatementId(entry.0))).collect();
+        if found.is_empty() {
+            return Err(Failure::denied(format!(
+                "no hold or restriction by this agency binds record {id}"
+            ))
+            .hint(format!("`tearline why {id}` names what was said of it, and by whom")));
+        }
+        Ok(found)
     }
 
     pub(super) fn record_release(&mut self, release: shape::RecordRelease) -> Answer {

@@ -22,7 +22,7 @@ use super::overview::store_failure;
 use super::quarantine::mark;
 use super::records::act_failure;
 use super::{Answer, json};
-use crate::control::{self, reply, trust as shape};
+use crate::control::{reply, trust as shape};
 use crate::country;
 use crate::failure::Failure;
 use crate::index::Row;
@@ -659,7 +659,7 @@ pub(super) fn right(text: &str) -> Result<Right, Failure> {
 }
 
 /// The caveats that people name.
-pub(super) fn caveats(limits: &control::Limits) -> Result<Caveats, Failure> {
+pub(super) fn caveats(limits: &shape::Limits) -> Result<Caveats, Failure> {
     let mut kinds = Vec::new();
     for name in &limits.kinds {
         let kind: RecordKind =
