@@ -111,6 +111,7 @@ impl Bench {
                 key: LogKey::of(&log),
                 author: (held == 0).then_some((log.device, log.incarnation)),
                 knows: None,
+                hops: None,
                 first: held,
                 count,
                 entries: stretch.entries,

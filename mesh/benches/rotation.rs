@@ -94,7 +94,7 @@ fn enrol(
             kem: device.kem_key().clone(),
         };
         let link = Link(u64::from(n));
-        replica.handle(NOW, Input::Up { link, device: device.id(), dialer: false })?;
+        replica.handle(NOW, Input::Up { link, device: device.id(), dialer: false, thin: false })?;
         let bytes = Frame::Join { request: request.encode() }.encode();
         replica.handle(NOW, Input::Frame { link, bytes })?;
         replica.handle(NOW, Input::Down { link })?;

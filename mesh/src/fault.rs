@@ -7,6 +7,8 @@ use tearline_crdt::codec::DecodeError;
 use tearline_crdt::entry::run::RunFault;
 use tearline_crdt::seal::BoxError;
 
+use crate::gossip::GossipFault;
+
 /// A misdeed of the peer at the other end of a link.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum PeerFault {
@@ -54,6 +56,9 @@ pub enum PeerFault {
     /// Sealed a box for us that does not hold what its epoch says.
     #[error("sealed {0}")]
     Box(BoxFault),
+    /// What no honest neighbour in the tree of a compartment does.
+    #[error("as a neighbour in gossip it {0}")]
+    Gossip(#[from] GossipFault),
     /// More frames of one kind than an honest peer sends.
     #[error("repeats itself without end")]
     Endless,
@@ -113,6 +118,7 @@ impl PeerFault {
             Self::Box(BoxFault::WeakKey) => "weak-box-key",
             Self::Box(BoxFault::Closed) => "bad-box",
             Self::Box(BoxFault::OtherSecret) => "false-box",
+            Self::Gossip(fault) => fault.name(),
             Self::Endless => "endless",
         }
     }

@@ -11,6 +11,9 @@ use tearline_crdt::epoch::KEY_BOX_BYTES;
 use tearline_crdt::frontier::{DEPTH_MAX, LEAVES_MAX, Leaf, LogKey, NodeHash, Prefix, Subtree};
 use tearline_crdt::id::{DeviceId, EntryId, Incarnation};
 
+use crate::gossip::Message;
+use crate::gossip::wire::MESSAGE_BYTES_MAX;
+
 /// Largest frame: the largest segment, its boxes, and the frame's own fields, rounded up.
 pub const FRAME_BYTES_MAX: usize = 512 * 1024;
 const _: () =
@@ -89,6 +92,8 @@ pub enum Frame {
         /// If payloads or key boxes are gone from it: what the sender holds of the authority logs
         /// that decide what is erased.
         knows: Option<NodeHash>,
+        /// If it is pushed along a tree of gossip: over how many hops it comes from its writer, at least 1.
+        hops: Option<u8>,
         /// Seq of the first entry.
         first: u64,
         /// How many entries.
@@ -160,6 +165,13 @@ pub enum Frame {
         /// As in [`Leaf::head`].
         head: [u8; 8],
     },
+    /// 18: what the gossip of a compartment says, beside runs.
+    Gossip {
+        /// Of which compartment.
+        area: Tag,
+        /// The message.
+        message: Message,
+    },
 }
 
 impl Frame {
@@ -184,6 +196,7 @@ impl Frame {
             Self::Strays { .. } => "strays",
             Self::Stray { .. } => "stray",
             Self::After { .. } => "after",
+            Self::Gossip { .. } => "gossip",
         }
     }
 
@@ -217,18 +230,20 @@ impl Frame {
                 out.raw(&[7]).raw(area).number(positions.len() as u64);
                 positions.iter().for_each(|leaf| encode_leaf(leaf, &mut out));
             }
-            Self::Run { area, key, author, knows, first, count, entries, boxes } => {
+            Self::Run { area, key, author, knows, hops, first, count, entries, boxes } => {
                 let (one, one_box) = (*count == 1, boxes.len() == KEY_BOX_BYTES);
                 let alone = one && (one_box || boxes.is_empty());
                 let flags = if author.is_some() { AUTHOR } else { 0 }
                     | if knows.is_some() { KNOWS } else { 0 }
                     | if alone { ALONE } else { 0 }
-                    | if alone && one_box { BOXED } else { 0 };
+                    | if alone && one_box { BOXED } else { 0 }
+                    | if hops.is_some() { HOPS } else { 0 };
                 out.raw(&[8]).raw(area).raw(&key.0).raw(&[flags]);
                 if let Some((device, incarnation)) = author {
                     out.raw(&device.0).raw(&incarnation.0.to_be_bytes());
                 }
-                out.raw(knows.as_ref().map_or(&[], |hash| hash.as_slice())).number(*first);
+                out.raw(knows.as_ref().map_or(&[], |hash| hash.as_slice()));
+                out.raw(hops.as_slice()).number(*first);
                 if alone {
                     out.raw(boxes);
                 } else {
@@ -273,6 +288,9 @@ impl Frame {
             Self::After { head } => {
                 out.raw(&[17]).raw(head);
             }
+            Self::Gossip { area, message } => {
+                out.raw(&[18]).raw(area).raw(&message.encode());
+            }
         }
         out
     }
@@ -307,6 +325,7 @@ impl Frame {
                 stray: reader.bytes(STRAY_BYTES_MAX, "stray")?.to_vec(),
             },
             17 => Self::After { head: reader.array("head")? },
+            18 => decode_gossip(&mut reader)?,
             _ => return reader.invalid(0, "frame type"),
         };
         reader.finish()?;
@@ -413,7 +432,7 @@ fn decode_run(reader: &mut Reader<'_>) -> Result<Frame, DecodeError> {
     let at = reader.at();
     let flags = reader.u8("run flags")?;
     let (alone, boxed) = (flags & ALONE != 0, flags & BOXED != 0);
-    if flags > AUTHOR | KNOWS | ALONE | BOXED || boxed && !alone {
+    if flags > AUTHOR | KNOWS | ALONE | BOXED | HOPS || boxed && !alone {
         return reader.invalid(at, "run flags");
     }
     let author = if flags & AUTHOR != 0 {
@@ -423,6 +442,11 @@ fn decode_run(reader: &mut Reader<'_>) -> Result<Frame, DecodeError> {
         None
     };
     let knows = (flags & KNOWS != 0).then(|| reader.array("what is known")).transpose()?;
+    let at = reader.at();
+    let hops = (flags & HOPS != 0).then(|| reader.u8("hops")).transpose()?;
+    if hops == Some(0) {
+        return reader.invalid(at, "hops");
+    }
     let first = reader.number("first seq")?;
     let at = reader.at();
     let (count, boxes) = if alone {
@@ -436,7 +460,7 @@ fn decode_run(reader: &mut Reader<'_>) -> Result<Frame, DecodeError> {
         (count, boxes.to_vec())
     };
     let entries = reader.take(reader.left(), "entries")?.to_vec();
-    Ok(Frame::Run { area, key, author, knows, first, count, entries, boxes })
+    Ok(Frame::Run { area, key, author, knows, hops, first, count, entries, boxes })
 }
 
 /// Flags of a run: its author is named.
@@ -447,6 +471,18 @@ const KNOWS: u8 = 2;
 const ALONE: u8 = 4;
 /// That entry has a key box.
 const BOXED: u8 = 8;
+/// It is pushed along a tree, and says over how many hops.
+const HOPS: u8 = 16;
+
+fn decode_gossip(reader: &mut Reader<'_>) -> Result<Frame, DecodeError> {
+    let area = reader.array("area")?;
+    let (at, found) = (reader.at(), reader.left());
+    if found > MESSAGE_BYTES_MAX {
+        let (found, max) = (found as u64, MESSAGE_BYTES_MAX as u64);
+        return Err(DecodeError::TooLarge { at, what: "gossip", found, max });
+    }
+    Ok(Frame::Gossip { area, message: Message::decode(reader.take(found, "gossip")?)? })
+}
 
 fn decode_strays(reader: &mut Reader<'_>) -> Result<Frame, DecodeError> {
     let area = reader.array("area")?;
@@ -484,6 +520,7 @@ fn decode_logs(reader: &mut Reader<'_>) -> Result<Vec<(LogKey, u64)>, DecodeErro
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::gossip::wire::TreeMessage;
     use proptest::prelude::*;
 
     fn samples() -> Vec<Frame> {
@@ -507,6 +544,7 @@ mod tests {
                 key: LogKey([2; 16]),
                 author: Some((DeviceId([3; 32]), Incarnation(4))),
                 knows: Some([7; 16]),
+                hops: None,
                 first: 0,
                 count: 1,
                 entries: vec![5; 100],
@@ -517,6 +555,7 @@ mod tests {
                 key: LogKey([2; 16]),
                 author: None,
                 knows: None,
+                hops: Some(3),
                 first: 300,
                 count: 2,
                 entries: vec![5; 100],
@@ -536,6 +575,7 @@ mod tests {
             },
             Frame::Stray { area: [1; 8], stray: vec![1] },
             Frame::After { head: [1; 8] },
+            Frame::Gossip { area: [1; 8], message: Message::Tree(TreeMessage::Graft) },
         ]
     }
 
@@ -563,6 +603,7 @@ mod tests {
             key: LogKey([2; 16]),
             author: None,
             knows: None,
+            hops: None,
             first: 0,
             count,
             entries: vec![5; 9],
@@ -576,7 +617,9 @@ mod tests {
         assert_eq!(sizes, [52, 36, 70, 54]);
         // The long form of what has a short one, and a box beside several entries.
         let before: Vec<u8> = [&[8][..], &[1; 8], &[2; 16]].concat();
-        for rest in [&[0, 0, 1, 0, 5][..], &[8, 0, 1, 0, 5], &[16, 0, 1, 0, 5]] {
+        for rest in
+            [&[0, 0, 1, 0, 5][..], &[8, 0, 1, 0, 5], &[16, 0, 1, 2, 0, 5], &[32, 0, 1, 0, 5]]
+        {
             assert!(Frame::decode(&[&before, rest].concat()).is_err(), "{rest:?}");
         }
     }

@@ -23,6 +23,9 @@ use super::wire::Beacon;
 pub const PERIOD_MS: u64 = 10_000;
 /// A root of which nothing new was heard for so long is forgotten: three beacons.
 pub const DEAD_MS: u64 = 3 * PERIOD_MS;
+/// Who has not heard of a root since it began waits so long for one, and up to as long again, the longer the
+/// larger its id.
+pub const START_MS: u64 = 2_000;
 /// Parents are chosen so long after the first copy of a beacon, so that the copy with the fewest hops has
 /// come by then.
 pub const SETTLE_MS: u64 = 2_000;
@@ -60,7 +63,7 @@ impl Beacons {
             settle_at: None,
             passes: Budget::full(PASSES, now),
         };
-        beacons.speak_at = beacons.dead_at(now);
+        beacons.speak_at = now.plus_ms(START_MS + beacons.share_of(START_MS));
         beacons
     }
 
@@ -139,9 +142,13 @@ impl Beacons {
     /// When a root of which nothing more is heard is dead. The smaller we are the sooner we find that, so
     /// that mostly the one who is to be the next root speaks first.
     fn dead_at(&self, now: MonoTime) -> MonoTime {
+        now.plus_ms(DEAD_MS + self.share_of(PERIOD_MS))
+    }
+
+    /// As much of a time as there are smaller ids than ours.
+    fn share_of(&self, ms: u64) -> u64 {
         let [first, second, ..] = self.me.0;
-        let rank = u64::from(u16::from_be_bytes([first, second]));
-        now.plus_ms(DEAD_MS + PERIOD_MS * rank / 65_536)
+        ms * u64::from(u16::from_be_bytes([first, second])) / 65_536
     }
 }
 
@@ -205,10 +212,12 @@ mod tests {
     #[test]
     fn who_hears_nothing_new_takes_itself_for_the_root_and_gives_way_to_a_smaller_one() {
         let mut beacons = ninth();
-        let MonoTime(dead) = beacons.deadline();
+        let MonoTime(dead) = beacons.dead_at(MonoTime(0));
         assert!((DEAD_MS..DEAD_MS + PERIOD_MS).contains(&dead));
         beacons.heard(MonoTime(7), device(1), beacon(3, 8, 4));
         beacons.heard(MonoTime(900), device(2), beacon(3, 8, 4));
+        assert!(beacons.settle(MonoTime(7 + SETTLE_MS)));
+        assert_eq!(beacons.deadline(), MonoTime(dead + 7));
         assert!(!beacons.speak(MonoTime(dead + 6)));
         assert!(beacons.speak(MonoTime(dead + 7)));
         assert_eq!((beacons.beacon(), beacons.best(None)), (Some(beacon(9, 1, 0)), None));
@@ -232,8 +241,11 @@ mod tests {
     #[test]
     fn the_smaller_a_device_the_sooner_it_speaks() {
         let at = |byte| Beacons::new(device(byte), MonoTime(0)).deadline().0;
-        assert_eq!(at(0), DEAD_MS);
-        assert!(at(1) < at(2) && at(255) < DEAD_MS + PERIOD_MS);
+        assert_eq!(at(0), START_MS);
+        assert!(at(1) < at(2) && at(255) < 2 * START_MS);
+        let dead = |byte| Beacons::new(device(byte), MonoTime(0)).dead_at(MonoTime(0)).0;
+        assert_eq!(dead(0), DEAD_MS);
+        assert!(dead(1) < dead(2) && dead(255) < DEAD_MS + PERIOD_MS);
     }
 
     #[test]

@@ -27,7 +27,7 @@ use tearline_crdt::id::{AgencyNo, DeviceId};
 
 pub use membership::Membership;
 pub use tree::Tree;
-pub use wire::Message;
+pub use wire::{HeadTag, Message};
 
 /// Who has a right in the compartment, as the authority logs say.
 pub trait Roll {

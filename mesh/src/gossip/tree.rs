@@ -40,7 +40,7 @@ use super::beacon::Beacons;
 use super::budget::{Budget, Rate};
 use super::membership::ACTIVE_MAX;
 use super::wanted::{Due, Wanted};
-use super::wire::{ANNOUNCEMENTS_MAX, Announcement, TreeMessage as Message};
+use super::wire::{ANNOUNCEMENTS_MAX, Announcement, HeadTag, TreeMessage as Message};
 use super::{GossipFault, Holdings, News};
 
 /// Announcements wait so long for others.
@@ -254,6 +254,10 @@ impl Tree {
         match input {
             Input::Up { device } => {
                 self.neighbours.entry(device).or_insert_with(|| Neighbour::new(now));
+                // Who comes anew need not wait for the next beacon.
+                if let Some(beacon) = self.beacons.beacon() {
+                    self.send(device, Message::Beacon(beacon));
+                }
             }
             Input::Down { device } => {
                 self.neighbours.remove(&device);
@@ -333,7 +337,7 @@ impl Tree {
                     self.on_announced(now, from, announced, holdings);
                 }
             }
-            Message::Ask { news, held, repair } => {
+            Message::Ask { news, held, repair, .. } => {
                 let left = neighbour.asks_left.checked_sub(1).ok_or(GossipFault::Asked)?;
                 neighbour.asks_left = left;
                 neighbour.extra |= repair;
@@ -504,7 +508,8 @@ impl Tree {
             while announcements.len() < ANNOUNCEMENTS_MAX
                 && let Some((log, (next, hops, pushed))) = neighbour.announce.pop_first()
             {
-                announcements.push(Announcement { news: News { log, next }, hops, pushed });
+                let (news, head) = (News { log, next }, HeadTag::default());
+                announcements.push(Announcement { news, head, hops, pushed });
             }
             if announcements.is_empty() {
                 continue;
@@ -544,7 +549,8 @@ impl Tree {
             if let Some(neighbour) = self.neighbours.get_mut(&to) {
                 neighbour.extra |= pushed;
             }
-            self.send(to, Message::Ask { news, held, repair: pushed });
+            let head = HeadTag::default();
+            self.send(to, Message::Ask { news, held, head, repair: pushed });
         }
     }
 

@@ -180,7 +180,7 @@ mod tests {
         let mut key = [0; 16];
         key[..8].copy_from_slice(&log.to_be_bytes());
         let news = News { log: LogKey(key), next };
-        Announcement { news, hops: 1, pushed: true }
+        Announcement { news, head: [0; 8], hops: 1, pushed: true }
     }
 
     fn device(byte: u8) -> DeviceId {

@@ -9,11 +9,15 @@ use tearline_crdt::id::DeviceId;
 use super::News;
 use super::membership::{CONTACTS_MAX, WALK_HOPS_MAX};
 
+/// The first bytes of the id of the entry before a position: whether two hold the same log so far. The
+/// machines leave them at zero; their parent says and checks them.
+pub type HeadTag = [u8; 8];
+
 /// Most announcements in one message.
 pub const ANNOUNCEMENTS_MAX: usize = 256;
 
 /// Longest message: its type, its count, and as many announcements as there may be.
-pub const MESSAGE_BYTES_MAX: usize = 1 + 2 + ANNOUNCEMENTS_MAX * (16 + 10 + 1 + 1);
+pub const MESSAGE_BYTES_MAX: usize = 1 + 2 + ANNOUNCEMENTS_MAX * (16 + 10 + 8 + 1 + 1);
 const _: () = assert!(1 + 32 + 1 + 1 + CONTACTS_MAX * 32 < MESSAGE_BYTES_MAX);
 
 /// A message, for one machine or the other.
@@ -78,6 +82,8 @@ pub enum TreeMessage {
         news: News,
         /// Seq of the next entry here.
         held: u64,
+        /// Of the entry before that.
+        head: HeadTag,
         /// Whether to push to me from now on.
         repair: bool,
     },
@@ -105,6 +111,8 @@ pub struct Beacon {
 pub struct Announcement {
     /// The news.
     pub news: News,
+    /// Of the last of its entries.
+    pub head: HeadTag,
     /// Over how many hops they would have come to the reader.
     pub hops: u8,
     /// Whether they are pushed along the tree, or only announced.
@@ -186,12 +194,13 @@ impl TreeMessage {
         match self {
             Self::Announce { announcements } => {
                 out.raw(&[9]).number(announcements.len() as u64);
-                for Announcement { news, hops, pushed } in announcements {
-                    out.raw(&news.log.0).number(news.next).raw(&[*hops, u8::from(*pushed)]);
+                for Announcement { news, head, hops, pushed } in announcements {
+                    out.raw(&news.log.0).number(news.next).raw(head);
+                    out.raw(&[*hops, u8::from(*pushed)]);
                 }
             }
-            Self::Ask { news, held, repair } => {
-                out.raw(&[10]).raw(&news.log.0).number(news.next).number(*held);
+            Self::Ask { news, held, head, repair } => {
+                out.raw(&[10]).raw(&news.log.0).number(news.next).number(*held).raw(head);
                 out.push(u8::from(*repair));
             }
             Self::Prune => out.push(11),
@@ -208,6 +217,7 @@ impl TreeMessage {
             10 => Self::Ask {
                 news: decode_news(reader)?,
                 held: reader.number("held")?,
+                head: reader.array("head")?,
                 repair: decode_flag(reader, "repair")?,
             },
             11 => Self::Prune,
@@ -251,8 +261,10 @@ fn decode_announcements(reader: &mut Reader<'_>) -> Result<Vec<Announcement>, De
         if announcements.last().is_some_and(|last| last.news.log >= news.log) {
             return reader.invalid(at, "announcement");
         }
+        let head = reader.array("head")?;
         let hops = reader.u8("hops")?;
-        announcements.push(Announcement { news, hops, pushed: decode_flag(reader, "pushed")? });
+        let pushed = decode_flag(reader, "pushed")?;
+        announcements.push(Announcement { news, head, hops, pushed });
     }
     Ok(announcements)
 }
@@ -297,7 +309,7 @@ mod tests {
 
     fn announcement(log: u8) -> Announcement {
         let news = News { log: LogKey([log; 16]), next: 300 };
-        Announcement { news, hops: 2, pushed: true }
+        Announcement { news, head: [0xcc; 8], hops: 2, pushed: true }
     }
 
     /// Each message and its bytes, in hexadecimal; `N*bb` stands for N bytes bb.
@@ -324,9 +336,12 @@ mod tests {
         let of_trees = [
             (
                 TreeMessage::Announce { announcements: vec![announcement(1), announcement(2)] },
-                "09 02 16*01 ac 02 02 01 16*02 ac 02 02 01",
+                "09 02 16*01 ac 02 8*cc 02 01 16*02 ac 02 8*cc 02 01",
             ),
-            (TreeMessage::Ask { news, held: 7, repair: false }, "0a 16*bb ac 02 07 00"),
+            (
+                TreeMessage::Ask { news, held: 7, head: [0xdd; 8], repair: false },
+                "0a 16*bb ac 02 07 8*dd 00",
+            ),
             (TreeMessage::Prune, "0b"),
             (
                 TreeMessage::Beacon(Beacon { root: device(0xaa), seq: 300, hops: 2 }),
@@ -370,12 +385,12 @@ mod tests {
             "02 32*aa 07",
             "08 02 32*02 32*01",
             "08 02 32*01 32*01",
-            "09 02 16*02 05 02 01 16*01 05 02 01",
-            "09 02 16*01 05 02 01 16*01 06 02 01",
-            "09 01 16*01 00 02 01",
-            "09 01 16*01 05 02 02",
-            "0a 16*bb 00 00 00",
-            "0a 16*bb 05 80 00 00",
+            "09 02 16*02 05 8*cc 02 01 16*01 05 8*cc 02 01",
+            "09 02 16*01 05 8*cc 02 01 16*01 06 8*cc 02 01",
+            "09 01 16*01 00 8*cc 02 01",
+            "09 01 16*01 05 8*cc 02 02",
+            "0a 16*bb 00 00 8*dd 00",
+            "0a 16*bb 05 80 00 8*dd 00",
         ] {
             assert!(Message::decode(&bytes_of(hex)).is_err(), "{hex}");
         }
@@ -396,7 +411,7 @@ mod tests {
                 let mut log = [0; 16];
                 log[..8].copy_from_slice(&(n as u64).to_be_bytes());
                 let news = News { log: LogKey(log), next: u64::MAX };
-                Announcement { news, hops: 255, pushed: true }
+                Announcement { news, head: [255; 8], hops: 255, pushed: true }
             };
             let announcements = (0..count).map(of).collect();
             Message::Tree(TreeMessage::Announce { announcements }).encode()

@@ -227,7 +227,7 @@ impl<S: Store> Replica<S> {
                 reading.after = Some(head);
                 Ok(Ok(()))
             }
-            Frame::Run { area, key, author, knows, first, count, entries, boxes } => {
+            Frame::Run { area, key, author, knows, hops: None, first, count, entries, boxes } => {
                 if after.is_some() != (first > 0) {
                     return Ok(Err(PeerFault::OutOfTurn("run")));
                 }

@@ -46,6 +46,8 @@ pub(super) struct Arrival {
     pub(super) log: LogId,
     pub(super) from: u64,
     pub(super) to: Head,
+    /// Bytes of the entries' content.
+    pub(super) bytes: usize,
     pub(super) source: Option<Link>,
     pub(super) ticket: Option<Ticket>,
 }
@@ -295,7 +297,8 @@ impl<S: Store> Replica<S> {
         if run.from().next == 0 {
             self.note_incarnation(&log)?;
         }
-        let arrival = Arrival { log, from: run.from().next, to: *run.to(), source, ticket };
+        let (from, to, bytes) = (run.from().next, *run.to(), run.bytes().len());
+        let arrival = Arrival { log, from, to, bytes, source, ticket };
         self.arrivals.push((Barrier(self.next_barrier), arrival));
         self.dispute_strays(now, log.compartment, &disputed)?;
         self.erase_more(now)?;
@@ -399,7 +402,7 @@ impl<S: Store> Replica<S> {
         for (_, arrival) in durable {
             let key = LogKey::of(&arrival.log);
             authority |= arrival.log.class == Class::Authority;
-            self.publish(&arrival, key, &mut haves);
+            self.publish(&arrival, key, &mut haves)?;
         }
         let mut answered = Vec::new();
         for ((link, id), logs) in haves {
@@ -440,13 +443,14 @@ impl<S: Store> Replica<S> {
         arrival: &Arrival,
         key: LogKey,
         haves: &mut BTreeMap<(Link, CompartmentId), BTreeMap<LogKey, u64>>,
-    ) {
-        let Arrival { log, from, to, source, ticket } = arrival;
+    ) -> Result<(), StoreError> {
+        let Arrival { log, from, to, bytes, source, ticket } = arrival;
         let device = source.and_then(|link| self.sessions.get(&link)).map(|s| s.device);
         self.advertise(log, *to);
         self.arrived_here(&lag_key(log.compartment, key), to.next);
         if !self.logbook.has_excess(log.compartment, log.device) {
             self.note_moved(log.compartment, key, *from, to.next, device);
+            self.spread(log.compartment, key, *from, to.next, *bytes)?;
         }
         if let Some(link) = source {
             haves.entry((*link, log.compartment)).or_default().insert(key, to.next);
@@ -456,6 +460,7 @@ impl<S: Store> Replica<S> {
         if let Some(ticket) = ticket {
             self.outputs.push_back(Output::Event(Event::Durable(*ticket)));
         }
+        Ok(())
     }
 
     /// Standings changed: offer what peers may hold now, compare where their right became known,

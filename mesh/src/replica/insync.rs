@@ -35,7 +35,7 @@ pub(super) struct Open {
 }
 
 impl Open {
-    fn is_settled(&self) -> bool {
+    pub(super) fn is_settled(&self) -> bool {
         self.asked == 0 && self.wanted.is_empty() && self.awaited.is_empty()
     }
 }

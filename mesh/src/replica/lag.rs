@@ -21,12 +21,16 @@ pub(super) struct Lag {
     pub(super) sent: u64,
     /// Frames sent and not acknowledged.
     pub(super) flight: VecDeque<Flight>,
+    /// Until when it is held back, because the peer is to get it over another link.
+    pub(super) held_until: Option<MonoTime>,
+    /// Over how many hops it comes to the peer, if it is pushed along a tree.
+    pub(super) hops: Option<u8>,
 }
 
 impl Lag {
     /// They hold this much, and nothing is on its way.
     pub(super) const fn at(next: u64) -> Self {
-        Self { acked: next, sent: next, flight: VecDeque::new() }
+        Self { acked: next, sent: next, flight: VecDeque::new(), held_until: None, hops: None }
     }
 }
 

@@ -11,7 +11,8 @@
 //! ```text
 //! loop {
 //!     while let Some(output) = replica.poll_output() { carry it out }
-//!     let input = wait for a frame, a link that came or went, a frame handed over, a flush done;
+//!     let input = wait for a frame, a link that came or went, a frame handed over, a flush done, or
+//!         the deadline (a Tick);
 //!     replica.handle(now, input)?;
 //! }
 //! ```
@@ -28,7 +29,9 @@ mod ending;
 mod epochs;
 mod excess;
 mod fork;
+mod gossip;
 mod govern;
+mod greeting;
 mod ingest;
 mod insync;
 mod join;
@@ -71,6 +74,7 @@ use crate::urgency::Urgency;
 pub use area::{Area, Body};
 pub use author::{ActError, Done, Ticket};
 pub use bundle::{Exchanged, NotRead, Taken};
+pub use gossip::{Carried, Way};
 pub use govern::{Lost, Word, keep_what_fits};
 pub use ingest::NotTaken;
 pub use join::Terms;
@@ -107,6 +111,8 @@ pub enum Input {
         device: DeviceId,
         /// Whether we dialed.
         dialer: bool,
+        /// Whether it is a thin link, over which nothing goes but what the peer lacks.
+        thin: bool,
     },
     /// A link is down.
     Down {
@@ -127,8 +133,8 @@ pub enum Input {
         /// The lane.
         urgency: Urgency,
     },
-    /// Time passed. To be said about once a minute: records are destroyed when their delay is over,
-    /// and epochs are followed by others.
+    /// Time passed. To be said at [`Replica::deadline`], and about once a minute: records are destroyed
+    /// when their delay is over, and epochs are followed by others.
     Tick,
     /// There is as much room on the disk now. To be said when that has changed, and before a write
     /// can fail for want of it.
@@ -252,6 +258,7 @@ pub struct Replica<S> {
     reauthoring: reauthor::Reauthoring,
     sessions: BTreeMap<Link, Session>,
     memories: BTreeMap<DeviceId, PeerMemory>,
+    gossip: gossip::Gossip,
     /// Bundles that are being read, as links.
     readings: BTreeMap<Link, bundle::Reading>,
     readings_begun: u64,
@@ -365,6 +372,7 @@ impl<S: Store> Replica<S> {
             reauthoring: reauthor::Reauthoring::default(),
             sessions: BTreeMap::new(),
             memories: BTreeMap::new(),
+            gossip: gossip::Gossip::default(),
             readings: BTreeMap::new(),
             readings_begun: 0,
             exchanged: BTreeMap::new(),
@@ -427,7 +435,7 @@ impl<S: Store> Replica<S> {
             self.go_on(now)?;
         }
         match input {
-            Input::Up { link, device, dialer } => self.on_up(link, device, dialer),
+            Input::Up { link, device, dialer, thin } => self.on_up(link, device, dialer, thin),
             Input::Down { link } => self.on_down(link),
             Input::Frame { link, bytes } => self.on_frame(now, link, &bytes)?,
             Input::Sent { link, urgency } => {
@@ -466,9 +474,12 @@ impl<S: Store> Replica<S> {
             self.ask_flush();
         }
         let links: Vec<Link> = self.sessions.keys().copied().collect();
-        if std::mem::take(&mut self.standings_changed) {
+        let standings_changed = std::mem::take(&mut self.standings_changed);
+        if standings_changed {
             links.iter().for_each(|link| self.vouch(*link));
         }
+        self.give_turns();
+        self.tend_trees(standings_changed)?;
         links.into_iter().try_for_each(|link| self.pump(link))
     }
 

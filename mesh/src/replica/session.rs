@@ -16,6 +16,8 @@ use tearline_crdt::store::{Store, StoreError};
 use tearline_crdt::time::Now;
 
 use super::area::Body;
+use super::gossip::Gossiped;
+use super::greeting::Turn;
 use super::insync::Open;
 use super::lag::{Lag, LagKey, Window, lag_key};
 use super::refusal::Refused;
@@ -29,6 +31,8 @@ use crate::wire::{FRAME_BYTES_MAX, Frame, Nonce, Tag};
 pub(super) enum Phase {
     /// We dialed to join a coalition and wait for the answer.
     Joining,
+    /// Another greeting is under way here: ours comes after it.
+    Turn,
     /// We dialed, said `Open`, and wait for the answer.
     Opening,
     /// They dialed; we wait for their `Open`.
@@ -46,7 +50,11 @@ pub(super) enum Phase {
 pub(super) struct Session {
     pub(super) device: DeviceId,
     pub(super) dialer: bool,
+    /// Whether the link is a thin one.
+    pub(super) thin: bool,
     pub(super) phase: Phase,
+    /// When its greeting has its turn.
+    pub(super) turn: Turn,
     pub(super) nonce: Nonce,
     /// The areas that the peer may name: those that we named to it, and those that it named and we
     /// hold.
@@ -99,6 +107,8 @@ pub(super) struct Session {
     pub(super) early_intros: Vec<Opening>,
     /// What they wanted compared beyond what entries of theirs gave back.
     pub(super) idle_asked: usize,
+    /// What it said and sent as a neighbour in trees.
+    pub(super) gossiped: Gossiped,
     /// Whether the last thing said was that all is equal.
     pub(super) in_sync: bool,
     /// Bytes of frames, in and out, for status.
@@ -159,7 +169,9 @@ impl Session {
         Self {
             device,
             dialer,
+            thin: false,
             phase: Phase::Awaiting,
+            turn: Turn::default(),
             nonce,
             names: BTreeMap::new(),
             shared: BTreeSet::new(),
@@ -186,6 +198,7 @@ impl Session {
             refusals: 0,
             early_intros: Vec::new(),
             idle_asked: 0,
+            gossiped: Gossiped::default(),
             in_sync: false,
             bytes_in: 0,
             bytes_out: 0,
@@ -212,20 +225,20 @@ impl Session {
 }
 
 impl<S: Store> Replica<S> {
-    pub(super) fn on_up(&mut self, link: Link, device: DeviceId, dialer: bool) {
+    pub(super) fn on_up(&mut self, link: Link, device: DeviceId, dialer: bool, thin: bool) {
         let mut nonce = Nonce::default();
         self.entropy.fill(&mut nonce);
         let mut session = Session::new(device, dialer, nonce);
+        session.thin = thin;
         if let (true, Some(request)) = (dialer, self.joining.get(&device)) {
             session.phase = Phase::Joining;
             session.queue(Frame::Join { request: request.encode() }.encode());
-        } else if dialer {
-            session.phase = Phase::Opening;
-            session.said = self.roots_for(&device);
-            let digest = self.blind(&session, None, self.pair_digest(&device));
-            session.queue(Frame::Open { digest, nonce }.encode());
         }
+        let greets = dialer && session.phase != Phase::Joining;
         self.sessions.insert(link, session);
+        if greets {
+            self.greet(link, None);
+        }
         // The transport has proven who it is.
         self.vouch(link);
     }
@@ -288,7 +301,7 @@ impl<S: Store> Replica<S> {
         Ok(match (phase, frame) {
             (Phase::Bundle(_), frame) => return self.on_bundle_frame(now, link, frame),
             (Phase::Awaiting, Frame::Open { digest, nonce }) => {
-                self.on_open(link, digest, nonce);
+                self.greet(link, Some((digest, nonce)));
                 Ok(())
             }
             (Phase::Awaiting, Frame::Join { request }) => {
@@ -324,11 +337,14 @@ impl<S: Store> Replica<S> {
             }
             (
                 Phase::Live,
-                Frame::Run { area, key, author, knows, first, count, entries, boxes },
+                Frame::Run { area, key, author, knows, hops, first, count, entries, boxes },
             ) => {
                 let run =
                     super::ingest::Incoming { key, author, knows, first, count, entries, boxes };
-                return self.on_run(now, link, area, run);
+                return self.on_gossiped(now, link, area, run, hops);
+            }
+            (Phase::Live, Frame::Gossip { area, message }) => {
+                return self.on_gossip(link, area, message);
             }
             (Phase::Live, Frame::Have { area, logs }) => return self.on_have(link, area, &logs),
             (Phase::Live, Frame::Decline { area, logs }) => {
@@ -351,7 +367,7 @@ impl<S: Store> Replica<S> {
         })
     }
 
-    fn on_open(&mut self, link: Link, digest: NodeHash, nonce: Nonce) {
+    pub(super) fn on_open(&mut self, link: Link, digest: NodeHash, nonce: Nonce) {
         let Some(session) = self.sessions.get_mut(&link) else { return };
         session.nonce = nonce;
         let device = session.device;
@@ -644,7 +660,7 @@ impl<S: Store> Replica<S> {
         })
     }
 
-    /// Says `Open`, on a link that was used to join.
+    /// Says `Open`.
     pub(super) fn say_open(&mut self, link: Link) {
         let Some(session) = self.sessions.get_mut(&link) else { return };
         session.phase = Phase::Opening;

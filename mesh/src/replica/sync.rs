@@ -176,7 +176,7 @@ impl<S: Store> Replica<S> {
     }
 
     /// Compares one log: pushes, or notes our position where the peer is ahead.
-    fn compare_log(
+    pub(super) fn compare_log(
         &mut self,
         link: Link,
         id: CompartmentId,
@@ -408,7 +408,7 @@ impl<S: Store> Replica<S> {
         let run = self.run_from(self.tag_of(link, &id), id, log_key, from, bytes_max)?;
         let Some(session) = self.sessions.get_mut(&link) else { return Ok(None) };
         session.cursor = Some(key);
-        let Some(Outgoing { frame, end, bytes }) = run else {
+        let Some(Outgoing { mut frame, end, bytes }) = run else {
             // The position is inside a segment: no honest peer is there. It gets no more of it.
             session.drop_lag(&key);
             return Ok(None);
@@ -417,6 +417,9 @@ impl<S: Store> Replica<S> {
             lag.sent = end;
             lag.flight.push_back(Flight { first: from, end, bytes, at: self.clock });
             session.unacked += bytes;
+            if let Frame::Run { hops, .. } = &mut frame {
+                *hops = lag.hops;
+            }
         }
         let urgency = Urgency::from_u8(key.0).unwrap_or(Urgency::Routine);
         Ok(Some((urgency, frame.encode())))
@@ -443,6 +446,7 @@ impl<S: Store> Replica<S> {
             key,
             author: (from == 0).then_some((log.device, log.incarnation)),
             knows: stretch.detached.then(|| self.authority_known(id)).flatten(),
+            hops: None,
             first: from,
             count: stretch.count,
             entries: stretch.entries,
@@ -461,7 +465,7 @@ impl<S: Store> Replica<S> {
                 return None;
             }
             let head = self.areas.get(id)?.frontier.head(log).next;
-            (lag.sent < head).then_some(*key)
+            (lag.sent < head && lag.held_until.is_none()).then_some(*key)
         };
         let first = session.lag.iter().find_map(unsent)?;
         let class = first.0;

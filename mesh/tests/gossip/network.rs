@@ -511,7 +511,7 @@ impl Network {
 
     /// An announcer claims to hold news over no hop.
     fn claim(&mut self, at: usize, news: News) {
-        let announcements = vec![Announcement { news, hops: 0, pushed: true }];
+        let announcements = vec![Announcement { news, head: [0; 8], hops: 0, pushed: true }];
         let message = Message::Tree(TreeMessage::Announce { announcements });
         let neighbours: Vec<DeviceId> = self.peers[at].membership.neighbours().collect();
         neighbours.iter().for_each(|to| self.say(at, number_of(to), &message));

@@ -115,8 +115,12 @@ fn news(log: u64, next: u64) -> News {
 }
 
 fn announce(of: &[(News, u8)]) -> Message {
-    let announcements =
-        of.iter().map(|(news, hops)| Announcement { news: *news, hops: *hops, pushed: true });
+    let announcements = of.iter().map(|(news, hops)| Announcement {
+        news: *news,
+        head: [0; 8],
+        hops: *hops,
+        pushed: true,
+    });
     Message::Announce { announcements: announcements.collect() }
 }
 
@@ -133,7 +137,7 @@ fn pushes(to: u8, news: News, hops: u8) -> Output {
 }
 
 fn asks(to: u8, news: News, held: u64) -> Output {
-    sends(to, Message::Ask { news, held, repair: true })
+    sends(to, Message::Ask { news, held, head: [0; 8], repair: true })
 }
 
 fn blames(device: u8, fault: GossipFault) -> Output {
@@ -145,7 +149,7 @@ fn what_is_written_is_pushed_to_all_and_not_announced() {
     let mut peer = Peer::with(&[1, 2]);
     let news = news(1, 5);
     assert_eq!(peer.keeps(news, Spread::Push), [pushes(1, news, 1), pushes(2, news, 1)]);
-    assert_eq!((peer.due(), peer.waits(ANNOUNCE_MS)), (None, vec![]));
+    assert_eq!(peer.waits(ANNOUNCE_MS), []);
 }
 
 #[test]
@@ -251,7 +255,8 @@ fn who_asks_is_pushed_to_until_it_prunes() {
     let mut peer = Peer::rooted(&[1, 2]);
     peer.keeps(news(1, 1), Spread::Push);
     peer.waits(ANNOUNCE_MS);
-    let asked = peer.hears(2, Message::Ask { news: news(1, 1), held: 0, repair: true });
+    let asked =
+        peer.hears(2, Message::Ask { news: news(1, 1), held: 0, head: [0; 8], repair: true });
     assert_eq!((asked, peer.eager()), (vec![pushes(2, news(1, 1), 1)], vec![1, 2]));
     assert_eq!(peer.hears(2, Message::Prune), []);
     assert_eq!(peer.eager(), [1]);
@@ -286,7 +291,7 @@ fn a_parent_that_brings_nothing_is_none_for_a_while() {
 fn a_parent_is_not_to_bring_what_is_only_announced() {
     let mut peer = Peer::rooted(&[1, 2]);
     for log in 0..2 * u64::from(FAILED_MAX) {
-        let told = Announcement { news: news(log, 1), hops: 3, pushed: false };
+        let told = Announcement { news: news(log, 1), head: [0; 8], hops: 3, pushed: false };
         let asked = peer.hears(2, Message::Announce { announcements: vec![told] });
         assert_eq!(asked.len(), 1);
         assert_eq!(peer.is_pushed(2, news(log, 1), 3), []);
@@ -312,7 +317,7 @@ fn what_is_only_announced_is_asked_for_at_once_and_the_tree_stays() {
     let Output::Send { message, .. } = told else { panic!("{told:?}") };
     let mut other = Peer::with(&[7]);
     let asked = other.hears(7, message);
-    let ask = Message::Ask { news: news(1, 1), held: 0, repair: false };
+    let ask = Message::Ask { news: news(1, 1), held: 0, head: [0; 8], repair: false };
     assert_eq!(asked, [sends(7, ask.clone())]);
     let mut peer = Peer::rooted(&[1, 2]);
     peer.keeps(news(1, 1), Spread::Announce);
@@ -323,7 +328,7 @@ fn what_is_only_announced_is_asked_for_at_once_and_the_tree_stays() {
 
 #[test]
 fn what_never_comes_is_asked_of_each_who_announced_it_once() {
-    let mut peer = Peer::with(&[1, 2, 3]);
+    let mut peer = Peer::rooted(&[1, 2, 3]);
     peer.hears_of(1, news(1, 9), 5);
     peer.hears_of(2, news(1, 9), 3);
     assert_eq!(
@@ -413,7 +418,7 @@ fn more_questions_than_announcements_are_a_fault() {
     peer.keeps(news(1, 1), Spread::Announce);
     peer.keeps(news(2, 1), Spread::Announce);
     peer.waits(ANNOUNCE_MS);
-    let ask = |log| Message::Ask { news: news(log, 1), held: 0, repair: true };
+    let ask = |log| Message::Ask { news: news(log, 1), held: 0, head: [0; 8], repair: true };
     for log in [1, 2] {
         assert_eq!(peer.hears(1, ask(log)), [pushes(1, news(log, 1), 1)]);
     }
@@ -426,7 +431,7 @@ fn what_is_not_held_is_not_sent_whoever_asks() {
     let mut peer = Peer::with(&[1]);
     peer.keeps(news(1, 5), Spread::Announce);
     peer.waits(ANNOUNCE_MS);
-    let ask = Message::Ask { news: news(1, 6), held: 0, repair: false };
+    let ask = Message::Ask { news: news(1, 6), held: 0, head: [0; 8], repair: false };
     assert_eq!(peer.hears(1, ask), []);
 }
 
@@ -467,7 +472,7 @@ fn who_is_no_neighbour_is_not_heard() {
 
 #[test]
 fn what_waits_to_be_announced_is_bounded_and_goes_in_parts() {
-    let mut peer = Peer::with(&[1]);
+    let mut peer = Peer::rooted(&[1]);
     for log in 0..2 * ANNOUNCE_LOGS_MAX as u64 {
         peer.keeps(news(log, 1), Spread::Announce);
     }
@@ -526,13 +531,14 @@ fn carry_out(peer: &mut Peer, happens: Happens) -> Vec<Output> {
         Happens::Announced(from, of) => {
             let announcements = of.into_iter().map(|(log, next, hops, pushed)| Announcement {
                 news: news(log, next),
+                head: [0; 8],
                 hops,
                 pushed,
             });
             peer.hears(from, Message::Announce { announcements: announcements.collect() })
         }
         Happens::Asked(from, log, next, repair) => {
-            peer.hears(from, Message::Ask { news: news(log, next), held: 0, repair })
+            peer.hears(from, Message::Ask { news: news(log, next), held: 0, head: [0; 8], repair })
         }
         Happens::Pruned(from) => peer.hears(from, Message::Prune),
         Happens::Grafted(from) => peer.hears(from, Message::Graft),

@@ -185,7 +185,7 @@ fn more_readers_than_one_payload_takes_all_get_their_box() {
                 kem: device.kem_key().clone(),
             };
             let link = Link(1_000 + u64::from(seed));
-            world.input(0, Input::Up { link, device: device.id(), dialer: false });
+            world.input(0, Input::Up { link, device: device.id(), dialer: false, thin: false });
             world.inject(0, link, Frame::Join { request: request.encode() }.encode());
             world.input(0, Input::Down { link });
         }

@@ -56,7 +56,7 @@ fn an_applicant_is_answered_when_its_own_admission_is_durable() {
     let invitation = world.invite(coalition, Invited::Agency);
     let request = world.request(&invitation, 1);
     let link = Link(900);
-    world.input(0, Input::Up { link, device: keys(2).id(), dialer: false });
+    world.input(0, Input::Up { link, device: keys(2).id(), dialer: false, thin: false });
     world.settle();
     let now = world.now();
     let replica = &mut world.peers[0].replica;

@@ -154,7 +154,7 @@ fn a_desk_that_is_known_by_its_own_logs_alone_is_proven_to_whoever_holds_none_of
     };
     let request = world.request(&invitation, 2);
     world.peers[2].replica.join(inviter, request);
-    world.input(2, Input::Up { link, device: inviter, dialer: true });
+    world.input(2, Input::Up { link, device: inviter, dialer: true, thin: false });
     let answer = JoinAnswer::Welcome(charter).encode();
     world.inject(2, link, Frame::JoinAnswer { answer }.encode());
     world.input(2, Input::Sent { link, urgency: Urgency::Control });

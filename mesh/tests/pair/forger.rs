@@ -23,7 +23,7 @@ pub(crate) fn open_frame(world: &World, to: usize, device: DeviceId) -> Vec<u8> 
 /// The link of the device with these keys to a peer, with which it is in sync.
 pub(crate) fn link_as(world: &mut World, to: usize, seed: u8, link: Link) {
     let device = keys(seed).id();
-    world.input(to, Input::Up { link, device, dialer: false });
+    world.input(to, Input::Up { link, device, dialer: false, thin: false });
     let frame = open_frame(world, to, device);
     world.inject(to, link, frame);
 }
@@ -56,6 +56,7 @@ pub(crate) fn run_frame(area: Tag, run: &VerifiedRun) -> Vec<u8> {
         key: LogKey::of(run.log()),
         author: (run.from().next == 0).then_some((run.log().device, run.log().incarnation)),
         knows: None,
+        hops: None,
         first: run.from().next,
         count: run.entries().len(),
         entries: run.bytes().to_vec(),

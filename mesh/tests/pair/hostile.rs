@@ -69,7 +69,7 @@ fn only_links_with_devices_of_standing_are_vouched_for_and_once() {
     assert_eq!((&world.peers[0].vouched, &world.peers[1].vouched), (&vec![link], &vec![link]));
 
     let stranger = Link(901);
-    world.input(0, Input::Up { link: stranger, device: keys(51).id(), dialer: false });
+    world.input(0, Input::Up { link: stranger, device: keys(51).id(), dialer: false, thin: false });
     let open = open_frame(&world, 0, keys(51).id());
     world.input(0, Input::Frame { link: stranger, bytes: open });
     world.settle();
@@ -92,7 +92,7 @@ fn strangers_introduce_nothing_and_members_only_what_its_opener_signed() {
     let sound = Opening::sign(keys(2).signer(), coalition, audience.clone(), [9; 16]);
     let stranger = keys(50);
     let link = Link(900);
-    world.input(0, Input::Up { link, device: stranger.id(), dialer: false });
+    world.input(0, Input::Up { link, device: stranger.id(), dialer: false, thin: false });
     let open = open_frame(&world, 0, stranger.id());
     world.inject(0, link, open);
     world.inject(0, link, intro(&sound));

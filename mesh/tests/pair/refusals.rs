@@ -517,6 +517,7 @@ fn an_old_statement_in_a_new_place_is_refused() {
             key: LogKey::of(&place),
             author: Some((place.device, place.incarnation)),
             knows: None,
+            hops: None,
             first: 0,
             count: 1,
             entries: old.bytes().to_vec(),

@@ -104,6 +104,7 @@ impl Scattered {
                 key: tearline_crdt::frontier::LogKey::of(&log),
                 author: (next == 0).then_some((log.device, log.incarnation)),
                 knows: None,
+                hops: None,
                 first: next,
                 count: stretch.count,
                 entries: stretch.entries,

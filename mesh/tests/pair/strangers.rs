@@ -21,7 +21,7 @@ fn greeting(
     nonce: [u8; 8],
 ) -> (NodeHash, BTreeSet<NodeHash>) {
     world.peers[peer].sent.clear();
-    world.input(peer, Input::Up { link, device: keys(seed).id(), dialer: false });
+    world.input(peer, Input::Up { link, device: keys(seed).id(), dialer: false, thin: false });
     world.inject(peer, link, Frame::Open { digest: [1; 16], nonce }.encode());
     let hello = world.peers[peer].sent.iter().find_map(|bytes| {
         let frame = Frame::decode(bytes).unwrap();
@@ -157,8 +157,17 @@ fn who_has_no_right_is_told_no_position_and_no_proof() {
             for first in [0, 1, 9] {
                 let (entries, boxes) = (vec![7; 100], vec![]);
                 let author = author.filter(|_| first == 0);
-                let run =
-                    Frame::Run { area, key, author, knows: None, first, count: 1, entries, boxes };
+                let run = Frame::Run {
+                    area,
+                    key,
+                    author,
+                    knows: None,
+                    hops: None,
+                    first,
+                    count: 1,
+                    entries,
+                    boxes,
+                };
                 world.inject(0, link, run.encode());
             }
         }

@@ -47,6 +47,7 @@ fn stripped_of(
         key: LogKey::of(log),
         author: Some((log.device, log.incarnation)),
         knows,
+        hops: None,
         first: 0,
         count: run.entries().len(),
         entries: run.bytes().to_vec(),

@@ -134,7 +134,11 @@ impl ThinLink {
                 Action::Up { dialer } => {
                     self.up[side] = true;
                     let device = self.machines[side].peer();
-                    self.input(world, side, Input::Up { link: self.link, device, dialer });
+                    self.input(
+                        world,
+                        side,
+                        Input::Up { link: self.link, device, dialer, thin: true },
+                    );
                 }
                 Action::Down { fault } => {
                     assert_eq!(fault, None);

@@ -18,11 +18,13 @@ use tearline_crdt::store::Store as _;
 use tearline_crdt::store::memory::MemoryStore;
 use tearline_crdt::time::{MonoTime, Now, WallTime};
 use tearline_mesh::invitation::{Applicant, Invitation, Invited, JoinRequest};
-use tearline_mesh::replica::Setup;
+use tearline_mesh::replica::{PeerState, Setup};
 use tearline_mesh::wire::Frame;
 use tearline_mesh::{Event, Input, Link, Output, PeerFault, Replica, Urgency};
 
 pub(crate) const LATENCY_MS: u64 = 20;
+/// Longer than anything is held back, or waits for its turn.
+const SETTLE_MS: u64 = 20_000;
 
 #[derive(Debug, Eq, Ord, PartialEq, PartialOrd)]
 enum Happening {
@@ -52,7 +54,12 @@ pub(crate) struct World {
     pub(crate) clock_error_ms: i64,
     order: u64,
     next_link: u64,
+    /// Which frames of a peer, over which link, are lost on the way.
+    pub(crate) loses: Option<Loses>,
 }
+
+/// Looks at a frame that a peer sends over a link; whether it is lost.
+type Loses = Box<dyn FnMut(usize, Link, &Frame) -> bool>;
 
 pub(crate) fn keys(seed: u8) -> DeviceKeys {
     DeviceKeys::from_seeds(&[seed; 32], &[seed + 100; 32])
@@ -73,6 +80,7 @@ impl World {
             clock_error_ms: 0,
             order: 0,
             next_link: 0,
+            loses: None,
         }
     }
 
@@ -97,8 +105,8 @@ impl World {
         let link = Link(self.next_link);
         self.links.insert(link, (dialer, listener));
         let (a, b) = (self.peers[dialer].replica.device(), self.peers[listener].replica.device());
-        self.input(listener, Input::Up { link, device: a, dialer: false });
-        self.input(dialer, Input::Up { link, device: b, dialer: true });
+        self.input(listener, Input::Up { link, device: a, dialer: false, thin: false });
+        self.input(dialer, Input::Up { link, device: b, dialer: true, thin: false });
         link
     }
 
@@ -128,7 +136,11 @@ impl World {
                 Output::Send { link, urgency, bytes } => {
                     self.peers[peer].sent.push(bytes.clone());
                     self.at(1, Happening::Sent { to: peer, link, urgency });
-                    if let Some((a, b)) = self.links.get(&link).copied() {
+                    let lost = self
+                        .loses
+                        .as_mut()
+                        .is_some_and(|loses| loses(peer, link, &Frame::decode(&bytes).unwrap()));
+                    if let Some((a, b)) = self.links.get(&link).copied().filter(|_| !lost) {
                         let to = if a == peer { b } else { a };
                         self.at(LATENCY_MS, Happening::Frame { to, link, bytes });
                     }
@@ -148,12 +160,51 @@ impl World {
 
     /// Runs until nothing is left to happen. Fails if that takes unreasonably long.
     pub(crate) fn settle(&mut self) {
+        let until = self.now_ms + SETTLE_MS;
         for _ in 0..2_000_000 {
-            if !self.step() {
+            if !self.step() && (self.now_ms > until || !self.waits_for_a_deadline()) {
                 return;
             }
         }
         panic!("the peers never fall silent");
+    }
+
+    /// Lets the time pass in which greetings have their turn, and what is held back for gossip comes; false if
+    /// nothing waits for that.
+    fn waits_for_a_deadline(&mut self) -> bool {
+        let links = &self.links;
+        let waits = |state: &PeerState| {
+            links.contains_key(&state.link) && (state.entries_behind > 0 || !state.live)
+        };
+        let is_due = |peer: &Peer| {
+            peer.replica.deadline().is_some() && peer.replica.peers().iter().any(waits)
+        };
+        let due = self.peers.iter().any(is_due);
+        if due {
+            self.run_for(100);
+        }
+        due
+    }
+
+    /// Lets everything happen that does in so long, deadlines too.
+    pub(crate) fn run_for(&mut self, ms: u64) {
+        let until = self.now_ms + ms;
+        loop {
+            let waiting = self.queue.peek().map(|Reverse((at, ..))| *at);
+            let deadlines = self.peers.iter().enumerate();
+            let deadlines = deadlines.filter_map(|(n, p)| Some((p.replica.deadline()?.0, n)));
+            match deadlines.min().filter(|(at, _)| *at <= until) {
+                Some((at, peer)) if waiting.is_none_or(|waiting| at < waiting) => {
+                    self.now_ms = self.now_ms.max(at);
+                    self.input(peer, Input::Tick);
+                }
+                _ if waiting.is_some_and(|waiting| waiting <= until) => {
+                    self.step();
+                }
+                _ => break,
+            }
+        }
+        self.now_ms = until;
     }
 
     /// Lets the next thing happen; false if there is none.
@@ -217,6 +268,12 @@ impl World {
         self.drain(peer);
         self.settle();
         act.value
+    }
+
+    /// The link between two peers.
+    pub(crate) fn link(&self, a: usize, b: usize) -> Link {
+        let is_it = |(_, ends): &(&Link, &(usize, usize))| **ends == (a, b) || **ends == (b, a);
+        *self.links.iter().find(is_it).unwrap().0
     }
 
     /// Hands a frame to a peer as if it came over a link.

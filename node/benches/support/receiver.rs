@@ -77,8 +77,17 @@ fn send(stages: &mut Stages, store: &dyn Store, logbook: &Logbook) -> Result<(),
             let (first, count) = (stretch.first, stretch.count);
             let (entries, boxes) = (stretch.entries, stretch.boxes);
             let (area, key) = ([0; 8], LogKey::of(&log));
-            let frame =
-                Frame::Run { area, key, author: None, knows: None, first, count, entries, boxes };
+            let frame = Frame::Run {
+                area,
+                key,
+                author: None,
+                knows: None,
+                hops: None,
+                first,
+                count,
+                entries,
+                boxes,
+            };
             std::hint::black_box(frame.encode());
             Ok::<_, StoreError>(count)
         })?;
@@ -93,6 +102,7 @@ fn frame(run: &VerifiedRun) -> Vec<u8> {
         key: LogKey::of(run.log()),
         author: None,
         knows: None,
+        hops: None,
         first: run.from().next,
         count: run.entries().len(),
         entries: run.bytes().to_vec(),

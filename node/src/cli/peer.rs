@@ -8,7 +8,7 @@ use super::context::Context;
 use super::offline;
 use super::output::Outcome;
 use super::render::{Table, agency, bytes, clean, facts, short, standing, time};
-use crate::control::reply::{Invitation, Joined, Peer as Known, PeerState, Peers};
+use crate::control::reply::{Invitation, Joined, Neighbour, Peer as Known, PeerState, Peers};
 use crate::control::{self, Empty, PeerAdd, PeerInvite, PeerNamed, Request};
 use crate::failure::Failure;
 use crate::length;
@@ -194,6 +194,10 @@ pub(super) fn table(peers: &[Known], known: u64) -> String {
     if by_hand {
         headings.extend(["last bundle out", "in"]);
     }
+    let gossips = peers.iter().any(|peer| !peer.gossip.is_empty());
+    if gossips {
+        headings.push("gossip");
+    }
     let mut table = Table::new(&headings);
     for peer in peers {
         let state = match peer.state {
@@ -229,6 +233,9 @@ pub(super) fn table(peers: &[Known], known: u64) -> String {
                 |time: &Option<String>| time.as_deref().map_or("never".into(), super::render::time);
             row.extend([&peer.bundle_made, &peer.bundle_read].map(made_at));
         }
+        if gossips {
+            row.push(gossip(&peer.gossip));
+        }
         table.row(row);
     }
     match known {
@@ -241,6 +248,19 @@ pub(super) fn table(peers: &[Known], known: u64) -> String {
         )),
     }
 }
+
+/// In whose gossip a peer is a neighbour, and how.
+fn gossip(with: &[Neighbour]) -> String {
+    let shown = with.iter().take(GOSSIP_SHOWN_MAX);
+    let mut text: Vec<String> = shown.map(|n| format!("{} {}", clean(&n.name), n.way)).collect();
+    if let Some(more) = with.len().checked_sub(GOSSIP_SHOWN_MAX).filter(|more| *more > 0) {
+        text.push(format!("{more} more"));
+    }
+    text.join(", ")
+}
+
+/// Compartments that are named in a row.
+const GOSSIP_SHOWN_MAX: usize = 3;
 
 /// Reads how long an invitation works.
 fn seconds(text: &str) -> Result<u64, String> {

@@ -46,6 +46,10 @@ Status {
     compartments: Vec<Compartment>,
     /// Bytes of the store on disk.
     store_bytes: u64,
+    /// Bytes of entries that peers sent since the daemon started.
+    carried_bytes: u64,
+    /// Of these what was here already.
+    again_bytes: u64,
     /// Why the store takes nothing more; null while it works.
     store_failure: Option<String>,
     /// What of the store was found not to be what was written since the daemon started; null if nothing was.
@@ -202,10 +206,25 @@ Peer {
     sent_bytes: u64,
     /// Bytes received from it since the daemon started.
     received_bytes: u64,
+    /// The compartments in whose gossip it is a neighbour, by id. None while one of the two has no other
+    /// peer there.
+    gossip: Vec<Neighbour>,
     /// When the last bundle was made for it here; null if none was.
     bundle_made: Option<String>,
     /// When it made the latest of its bundles that were read here to the end, by its clock; null if none was.
     bundle_read: Option<String>,
+});
+
+shape!(
+/// A neighbour in the gossip of a compartment.
+Neighbour {
+    /// The compartment.
+    compartment: String,
+    /// Its name.
+    name: String,
+    /// What it is in the tree: "parent" (it leads to the root, and what is new goes both ways at once),
+    /// "eager" (what is new is sent to it at once) or "lazy" (it is told of it).
+    way: String,
 });
 
 shape!(

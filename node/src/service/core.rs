@@ -381,6 +381,9 @@ impl Core {
             self.flush_if_due();
             let wait = self.dialer.wait(self.clock.now().mono).unwrap_or(IDLE_WAIT);
             let full = self.replica.room() < Room::Everything;
+            let now = self.clock.now().mono;
+            let due = self.replica.deadline().map(|at| at.0.saturating_sub(now.0));
+            let wait = due.map_or(wait, |ms| wait.min(Duration::from_millis(ms)));
             let wait = if full { wait.min(Duration::from_millis(LOOK_AGAIN_MS)) } else { wait };
             let message = queue.0.recv_timeout(wait);
             if matches!(message, Ok(Message::Job(_))) {
@@ -473,7 +476,7 @@ impl Core {
                     self.dialer.connected(&device);
                 }
                 self.heard(device);
-                self.input(Input::Up { link, device, dialer });
+                self.input(Input::Up { link, device, dialer, thin });
                 self.tend_thin_links();
             }
             NetEvent::LinkDown { link, device, reason } => {

@@ -8,7 +8,7 @@ use tearline_crdt::authority::Compartment;
 use tearline_crdt::id::{AgencyNo, CompartmentId, DeviceId};
 use tearline_crdt::store::StoreError;
 use tearline_crdt::time::MonoTime;
-use tearline_mesh::replica::{Misdeeds, PeerState};
+use tearline_mesh::replica::{Misdeeds, PeerState, Way};
 
 use super::core::Core;
 use super::json;
@@ -51,6 +51,8 @@ impl Core {
                 summaries => summaries?,
             },
             store_bytes: self.replica.store().size_on_disk_bytes().unwrap_or(0),
+            carried_bytes: self.replica.carried().bytes,
+            again_bytes: self.replica.carried().again_bytes,
             store_failure: self.broken().map(str::to_owned),
             damage: self.damage_met(),
             shortage: self.shortage(),
@@ -189,9 +191,25 @@ impl Core {
             last_heard: self.last_heard.get(device).map(ToString::to_string),
             sent_bytes: live.map_or(0, |state| state.bytes_out),
             received_bytes: live.map_or(0, |state| state.bytes_in),
+            gossip: self.gossip_with(device),
             bundle_made: bundles.sent.map(|time| time.to_string()),
             bundle_read: bundles.received.map(|time| time.to_string()),
         }
+    }
+
+    /// In whose gossip a peer is a neighbour.
+    fn gossip_with(&self, device: &DeviceId) -> Vec<reply::Neighbour> {
+        let ways = self.replica.ways(device).into_iter();
+        let neighbour = |(id, way): (CompartmentId, Way)| reply::Neighbour {
+            compartment: id.to_string(),
+            name: self.compartment_name(&id),
+            way: match way {
+                Way::Parent => "parent".into(),
+                Way::Eager => "eager".into(),
+                Way::Lazy => "lazy".into(),
+            },
+        };
+        ways.map(neighbour).collect()
     }
 
     pub(super) fn compartment_summaries(&mut self) -> Result<Vec<reply::Compartment>, Failure> {

@@ -170,6 +170,7 @@ fn frames() -> Vec<Vec<u8>> {
             key: LogKey([2; 16]),
             author: Some((DeviceId([3; 32]), Incarnation(4))),
             knows: Some([7; 16]),
+            hops: Some(2),
             first: 0,
             count: 1,
             entries: vec![5; 100],
