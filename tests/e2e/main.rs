@@ -9,6 +9,7 @@ mod damage;
 mod first_steps;
 mod fork;
 mod full_disk;
+mod gossip;
 mod imports;
 mod imports_again;
 mod join;
