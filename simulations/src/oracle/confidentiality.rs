@@ -1,0 +1,90 @@
+//! Confidentiality: no record is shown at a peer without the right to read it; and the word that is in
+//! every record of a compartment is in no frame, and on no disk of a peer without the right.
+
+use std::ops::ControlFlow;
+
+use tearline_crdt::hash::sha256;
+use tearline_crdt::store::{Space, Store as _};
+
+use super::Found;
+use crate::peer::Seen;
+use crate::world::World;
+
+/// The word of a compartment: no other text of the run begins with it, and no cipher makes it by chance.
+#[must_use]
+pub fn canary(seed: u64, compartment: u32) -> String {
+    let from = [&seed.to_be_bytes()[..], &compartment.to_be_bytes()].concat();
+    let hash = sha256(&from).iter().take(6).map(|byte| format!("{byte:02x}")).collect::<String>();
+    format!("{}{hash}", PREFIX)
+}
+
+/// How all canary words begin.
+const PREFIX: &str = "canary-";
+
+/// A peer was shown a record.
+pub(crate) fn shown(world: &World, post: u32, seen: &Seen) -> Option<Found> {
+    let meant = world.books.compartment_of(&seen.record);
+    let number = meant.or_else(|| world.numbers.get(&seen.compartment).copied());
+    let readable = number.is_some_and(|number| world.plan.reads(post, number));
+    if readable {
+        return None;
+    }
+    let name = world.plan.posts.get(post as usize).map_or("", |p| p.name.as_str());
+    Some(Found(format!("{name} was shown a record of a compartment that it may not read")))
+}
+
+/// A frame that is handed to a transport.
+pub(crate) fn in_the_clear(world: &World, frame: &[u8]) -> Option<Found> {
+    let word = holds(frame, PREFIX.as_bytes())?;
+    let number = (0..world.compartments.len() as u32)
+        .find(|number| word.starts_with(canary(world.plan.seed, *number).as_bytes()))?;
+    let name = world.plan.compartments.get(number as usize).map_or("", |c| c.name.as_str());
+    Some(Found(format!("a frame carries the text of a record of {name} in the clear")))
+}
+
+/// All disks, of peers that are down too.
+pub(crate) fn on_disks(world: &World) -> Option<Found> {
+    for peer in &world.peers {
+        let mut words: Vec<(u32, String)> = Vec::new();
+        for number in 0..world.compartments.len() as u32 {
+            if !world.plan.reads(peer.number, number) {
+                words.push((number, canary(world.plan.seed, number)));
+            }
+        }
+        for space in Space::ALL.into_iter().filter(|_| !words.is_empty()) {
+            let mut found = None;
+            let scanned = peer.store().scan(space, &[], &[], &mut |key, value| {
+                let there = |(_, word): &&(u32, String)| {
+                    [key, value].iter().any(|part| {
+                        holds(part, PREFIX.as_bytes()).is_some_and(|_| holds(part, word.as_bytes()).is_some())
+                    })
+                };
+                found = words.iter().find(there).map(|(number, _)| *number);
+                if found.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            });
+            if scanned.is_err() {
+                return Some(Found::plain("a store in memory could not be read"));
+            }
+            if let Some(number) = found {
+                let name = world.plan.compartments.get(number as usize).map_or("", |c| c.name.as_str());
+                let post = world.plan.posts.get(peer.number as usize).map_or("", |p| p.name.as_str());
+                return Some(Found(format!("the disk of {post} holds the text of a record of {name}")));
+            }
+        }
+    }
+    None
+}
+
+/// Where a word begins in bytes: they and what follows.
+fn holds<'a>(bytes: &'a [u8], word: &[u8]) -> Option<&'a [u8]> {
+    let (first, _) = word.split_first()?;
+    let mut rest = bytes;
+    while let Some(at) = rest.iter().position(|byte| byte == first) {
+        rest = rest.get(at..)?;
+        if rest.starts_with(word) {
+            return Some(rest);
+        }
+        rest = rest.get(1..)?;
+    }
+    None
+}

@@ -1,0 +1,22 @@
+//! Haste: no record is at a post before the contacts allow ([`crate::arrival`]). If it were, the simulator
+//! or its bound would be wrong.
+
+use super::Found;
+use crate::agenda::NEVER;
+use crate::arrival::Contacts;
+use crate::world::World;
+
+pub(crate) fn check(world: &World) -> Option<Found> {
+    let mut contacts = Contacts::of(&world.plan);
+    for record in &world.books.records {
+        let earliest = contacts.earliest(record.by, record.at, record.bytes, record.compartment);
+        for (post, had) in (0..).zip(&record.had) {
+            let earliest = earliest.get(post as usize).copied().unwrap_or(NEVER);
+            if *had < earliest && *had <= world.plan.horizon() {
+                let name = world.plan.posts.get(post).map_or("", |p| p.name.as_str());
+                return Some(Found(format!("{name} had a record before any contact could bring it")));
+            }
+        }
+    }
+    None
+}

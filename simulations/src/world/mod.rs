@@ -1,0 +1,401 @@
+//! The world: carries a plan out, one event after the other.
+//!
+//! ```text
+//! loop {
+//!     the earliest of: a peer's tick, flush or start; a link's contact or frame; the script; the oracles
+//!     an input to a replica, and what it owes afterwards
+//! }
+//! ```
+//! First comes the plan, with its work, contacts and faults. Then nothing fails any more and every link is
+//! up; all that read a compartment must come to hold the same within the time that the scenario says, and
+//! fall silent. The first thing that an oracle finds ends the run.
+#![expect(
+    clippy::indexing_slicing,
+    reason = "posts, lines and records are numbered by the run, whose numbers are its own"
+)]
+
+mod links;
+mod script;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use tearline_crdt::id::{CoalitionId, CompartmentId, RecordId};
+use tearline_crdt::store::StoreError;
+use tearline_crdt::time::{MonoTime, Now, WallTime};
+use tearline_mesh::{Event, Input, Link, Output};
+
+use crate::agenda::{Agenda, NEVER, Nanos, Who};
+use crate::books::Books;
+use crate::draws::Draws;
+use crate::founding::{self, Founded, LINKS_OF_FOUNDING};
+use crate::line::Line;
+use crate::oracle::{self, Found, Oracle, Violation};
+use crate::outcome::Outcome;
+use crate::peer::Peer;
+use crate::plan::Plan;
+use crate::quantity::{MINUTE, SECOND};
+use crate::trace::Trace;
+use script::Scripted;
+
+/// A bug that is planted, to see that an oracle finds it. None is in what ships: each is in the simulator,
+/// as a driver, a disk, a transport or a peer that does what it must not.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Sabotage {
+    /// The transport loses entries and says that they arrived.
+    LostRuns,
+    /// The driver says that the disk has what it was never asked to write.
+    EarlyFlush,
+    /// A desk opens every compartment for all agencies.
+    WrongAudience,
+    /// A peer says again and again what it holds.
+    Chatter,
+    /// The books of links forget what a cut lost.
+    Miscount,
+    /// A disk fills by itself.
+    Hoard,
+    /// The transport changes a bit.
+    FlippedBit,
+    /// Frames arrive before light would.
+    Haste,
+}
+
+/// Why a run could not be carried out. That is never a finding about the mesh.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// A store failed that is in memory.
+    #[error("a store failed: {0}")]
+    Store(#[from] StoreError),
+    /// A replica refused what founding a coalition asks of it.
+    #[error("the coalition could not be founded: {0}")]
+    Act(String),
+    /// The same, before a replica was asked.
+    #[error("the coalition could not be founded: {0}")]
+    Founding(&'static str),
+}
+
+/// Carries a plan out.
+pub fn run(plan: &Plan, sabotage: Option<Sabotage>) -> Result<Outcome, RunError> {
+    let mut world = World::new(plan.clone(), sabotage)?;
+    world.go()?;
+    Ok(Outcome::of(world))
+}
+
+/// A moment of the run as a peer's clocks show it.
+pub(crate) const fn moment(now: Nanos, clock_error: i64) -> Now {
+    let ms = BEGINS_MS + now / 1_000_000;
+    Now { mono: MonoTime(ms), wall: WallTime(ms.saturating_add_signed(clock_error / 1_000_000)) }
+}
+
+/// When runs begin: some day, and no clock reads zero.
+const BEGINS_MS: u64 = 1_700_000_000_000;
+/// How often a peer is told that time passes.
+const TICK: Nanos = MINUTE;
+/// How long a disk takes to flush.
+const FLUSH: (Nanos, Nanos) = (2 * SECOND / 1_000, 12 * SECOND / 1_000);
+/// How often it is looked whether all hold the same, once they should.
+const LOOK: Nanos = MINUTE / 2;
+/// How long they are watched after that: they must have nothing to say.
+const QUIET: Nanos = 10 * MINUTE;
+
+pub(crate) struct World {
+    pub(crate) plan: Plan,
+    pub(crate) sabotage: Option<Sabotage>,
+    pub(crate) now: Nanos,
+    agenda: Agenda,
+    pub(crate) peers: Vec<Peer>,
+    pub(crate) lines: Vec<Line>,
+    /// The lines at each post.
+    pub(crate) lines_of: Vec<Vec<u32>>,
+    /// The line of each connection of the run.
+    line_of: Vec<u32>,
+    pub(crate) coalition: CoalitionId,
+    pub(crate) compartments: Vec<CompartmentId>,
+    pub(crate) numbers: BTreeMap<CompartmentId, u32>,
+    pub(crate) books: Books,
+    /// Records of each post and compartment that it can change.
+    own: BTreeMap<(u32, u32), Vec<RecordId>>,
+    script: VecDeque<(Nanos, Scripted)>,
+    /// Partitions that are on.
+    cuts: BTreeSet<u32>,
+    /// Whether nothing fails any more.
+    healed: bool,
+    /// Writes that a post could not carry out.
+    pub(crate) not_written: u64,
+    /// When all held the same.
+    pub(crate) agreed: Option<Nanos>,
+    pub(crate) ended: bool,
+    pub(crate) violation: Option<Violation>,
+    pub(crate) trace: Trace,
+    draws: Draws,
+}
+
+impl World {
+    fn new(plan: Plan, sabotage: Option<Sabotage>) -> Result<Self, RunError> {
+        let Founded { peers, coalition, compartments } = founding::found(&plan, sabotage)?;
+        let mut lines_of = vec![Vec::new(); plan.posts.len()];
+        let mut lines = Vec::new();
+        for (number, line) in plan.lines.iter().enumerate() {
+            line.between.iter().for_each(|post| lines_of[*post as usize].push(number as u32));
+            let mut line = line.clone();
+            if sabotage == Some(Sabotage::Haste) {
+                (line.rate, line.latency, line.jitter) = (1_000_000_000_000, 0, 0);
+            }
+            lines.push(Line::new(line, Draws::of(plan.seed, "line", number as u64)));
+        }
+        let numbers = compartments.iter().zip(0..).map(|(id, number)| (*id, number)).collect();
+        let mut world = Self {
+            script: script::of(&plan),
+            draws: Draws::of(plan.seed, "disks", 0),
+            sabotage,
+            now: 0,
+            agenda: Agenda::default(),
+            peers,
+            lines,
+            lines_of,
+            line_of: Vec::new(),
+            coalition,
+            compartments,
+            numbers,
+            books: Books::default(),
+            own: BTreeMap::new(),
+            cuts: BTreeSet::new(),
+            healed: false,
+            not_written: 0,
+            agreed: None,
+            ended: false,
+            violation: None,
+            trace: Trace::default(),
+            plan,
+        };
+        world.trace.note(0, 0, 0, world.plan.to_toml().as_bytes());
+        for peer in 0..world.peers.len() as u32 {
+            world.first_tick(peer);
+        }
+        for line in 0..world.lines.len() as u32 {
+            world.refresh(line)?;
+        }
+        if let Some((at, _)) = world.script.front() {
+            world.agenda.put(*at, Who::Script);
+        }
+        Ok(world)
+    }
+
+    fn go(&mut self) -> Result<(), RunError> {
+        while !self.ended {
+            let Some((at, who)) = self.agenda.pop(NEVER) else { break };
+            self.now = at;
+            match who {
+                Who::Peer(peer) => self.on_peer(peer)?,
+                Who::Line(line) => self.on_line(line)?,
+                Who::Script => self.on_script()?,
+                Who::Oracles => self.on_oracles()?,
+            }
+        }
+        Ok(())
+    }
+
+    fn on_peer(&mut self, number: u32) -> Result<(), RunError> {
+        let now = self.now;
+        let peer = &mut self.peers[number as usize];
+        if peer.due != now {
+            return Ok(());
+        }
+        peer.due = NEVER;
+        if peer.starts_at <= now {
+            peer.start()?;
+            self.trace.note(now, b's', number, &[]);
+            self.first_tick(number);
+            self.drain(number)?;
+            self.refresh_of(number)?;
+        }
+        while let Some((_, barrier)) =
+            self.peers[number as usize].flushes.pop_front_if(|(at, _)| *at <= now)
+        {
+            self.flushed(number)?;
+            self.trace.note(now, b'f', number, &barrier.0.to_be_bytes());
+            self.input(number, Input::Flushed { barrier })?;
+        }
+        if self.peers[number as usize].next_tick <= now {
+            self.peers[number as usize].next_tick = now + TICK;
+            self.input(number, Input::Tick)?;
+            self.hoard(number)?;
+            let found = oracle::memory::check(self, number);
+            self.judge(Oracle::Memory, found);
+        }
+        self.schedule(number);
+        Ok(())
+    }
+
+    /// The disk has everything that was applied until now.
+    fn flushed(&mut self, number: u32) -> Result<(), RunError> {
+        let now = self.now;
+        let early = self.sabotage == Some(Sabotage::EarlyFlush);
+        let peer = &mut self.peers[number as usize];
+        if let Some(replica) = peer.replica.as_mut().filter(|_| !early) {
+            use tearline_crdt::store::Store as _;
+            replica.store_mut().flush()?;
+        }
+        for record in std::mem::take(&mut peer.unflushed) {
+            self.books.arrived(number, &record, now);
+        }
+        Ok(())
+    }
+
+    fn first_tick(&mut self, number: u32) {
+        // Peers do not tick together.
+        self.peers[number as usize].next_tick = self.now + self.draws.between(1, TICK);
+        self.schedule(number);
+    }
+
+    fn schedule(&mut self, number: u32) {
+        let peer = &mut self.peers[number as usize];
+        let next = peer.next();
+        self.agenda.put_earlier(&mut peer.due, next, Who::Peer(number));
+    }
+
+    /// An input to a peer that is up, and all that follows from it here.
+    pub(crate) fn input(&mut self, number: u32, input: Input) -> Result<(), RunError> {
+        let peer = &mut self.peers[number as usize];
+        let now = moment(self.now, peer.clock);
+        let Some(replica) = peer.replica.as_mut() else { return Ok(()) };
+        replica.handle(now, input)?;
+        self.drain(number)
+    }
+
+    /// Carries out what a peer owes.
+    fn drain(&mut self, number: u32) -> Result<(), RunError> {
+        let mut closed = Vec::new();
+        let mut given = BTreeSet::new();
+        loop {
+            let peer = &mut self.peers[number as usize];
+            let Some(output) = peer.replica.as_mut().and_then(|r| r.poll_output()) else { break };
+            match output {
+                Output::Send { link, urgency, bytes } => {
+                    if let Some(line) = self.line_with(link) {
+                        let found = oracle::confidentiality::in_the_clear(self, &bytes);
+                        self.judge(Oracle::Confidentiality, found);
+                        let end = self.lines[line as usize].end_of(number);
+                        let taken = self.lines[line as usize].give(end, urgency, bytes);
+                        let found = (!taken).then(|| "a replica gave a frame before the last was sent");
+                        self.judge(Oracle::Memory, found.map(Found::plain));
+                        given.insert(line);
+                    }
+                }
+                Output::Close { link, fault } => {
+                    let found = oracle::blame::check(self, number, fault);
+                    self.judge(Oracle::Blame, found);
+                    closed.extend(self.line_with(link));
+                }
+                Output::Flush { barrier } => {
+                    let takes = self.draws.between(FLUSH.0, FLUSH.1);
+                    let last = peer.flushes.back().map_or(0, |(at, _)| *at);
+                    peer.flushes.push_back(((self.now + takes).max(last), barrier));
+                }
+                Output::Vouch { .. } => {}
+                Output::Event(event) => self.on_event(number, event),
+            }
+        }
+        for seen in self.peers[number as usize].seen() {
+            let found = oracle::confidentiality::shown(self, number, &seen);
+            self.judge(Oracle::Confidentiality, found);
+            self.peers[number as usize].unflushed.push(seen.record);
+        }
+        self.schedule(number);
+        for line in given {
+            self.lines[line as usize].send(self.now);
+            self.reschedule(line);
+        }
+        for line in closed {
+            self.hang_up(line, number)?;
+        }
+        Ok(())
+    }
+
+    fn on_event(&mut self, number: u32, event: Event) {
+        let peer = &mut self.peers[number as usize];
+        match event {
+            Event::Durable(ticket) => {
+                peer.news += 1;
+                let records = peer.tickets.remove(&ticket).unwrap_or_default();
+                records.into_iter().for_each(|record| self.books.acknowledge(record, self.now));
+            }
+            Event::Joined(_) => {
+                peer.news += 1;
+                peer.homeless = false;
+            }
+            Event::Received { .. } | Event::Opened(_) | Event::StandingsChanged(_) => peer.news += 1,
+            Event::Fault { fault, .. } => {
+                let found = oracle::blame::check(self, number, Some(fault));
+                self.judge(Oracle::Blame, found);
+            }
+            Event::Forked(_) => {
+                let found = Found::plain("a log was forked, and no peer writes twice");
+                self.judge(Oracle::Blame, Some(found));
+            }
+            Event::InSync(_) | Event::JoinRefused { .. } => {}
+        }
+    }
+
+    /// Notes what an oracle found, if nothing was found before; that ends the run.
+    pub(crate) fn judge(&mut self, oracle: Oracle, found: Option<Found>) {
+        if let (Some(found), None) = (found, &self.violation) {
+            self.violation = Some(Violation { oracle, at: self.now, what: found.0 });
+            self.ended = true;
+        }
+    }
+
+    /// Looks whether all hold the same; once they do, they are watched for a while.
+    fn on_oracles(&mut self) -> Result<(), RunError> {
+        if let Some(agreed) = self.agreed {
+            if self.now >= agreed + QUIET {
+                self.last_look();
+                return Ok(());
+            }
+        } else {
+            match oracle::convergence::differing(self) {
+                None => self.agreed = Some(self.now),
+                differing if self.now >= self.plan.horizon().saturating_add(self.plan.settle) => {
+                    self.judge(Oracle::Convergence, differing);
+                }
+                Some(_) => {}
+            }
+        }
+        self.agenda.put(self.now + LOOK, Who::Oracles);
+        Ok(())
+    }
+
+    fn last_look(&mut self) {
+        let found = oracle::convergence::differing(self);
+        self.judge(Oracle::Convergence, found);
+        let found = oracle::durability::missing(self);
+        self.judge(Oracle::Durability, found);
+        let found = oracle::confidentiality::on_disks(self);
+        self.judge(Oracle::Confidentiality, found);
+        for line in 0..self.lines.len() {
+            let found = oracle::conservation::check(&self.lines[line]);
+            self.judge(Oracle::Conservation, found);
+        }
+        let found = oracle::haste::check(self);
+        self.judge(Oracle::Haste, found);
+        self.ended = true;
+    }
+
+    /// A planted bug: a disk that fills by itself.
+    fn hoard(&mut self, number: u32) -> Result<(), RunError> {
+        use tearline_crdt::store::{Batch, Space, Store as _};
+        if self.sabotage == Some(Sabotage::Hoard)
+            && let Some(replica) = self.peers[number as usize].replica.as_mut()
+        {
+            let mut batch = Batch::default();
+            batch.put(Space::Peers, self.now.to_be_bytes(), vec![0; 100_000]);
+            replica.store_mut().apply(batch)?;
+        }
+        Ok(())
+    }
+
+    /// The line of a connection that is up.
+    fn line_with(&self, link: Link) -> Option<u32> {
+        let line = *self.line_of.get(link.0.checked_sub(LINKS_OF_FOUNDING)? as usize)?;
+        (self.lines[line as usize].link == Some(link)).then_some(line)
+    }
+}

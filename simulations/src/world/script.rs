@@ -1,0 +1,175 @@
+//! The script: writes and faults, each at its moment, and the end of all faults.
+
+use std::collections::VecDeque;
+
+use serde_json::{Map, Value};
+use tearline_crdt::document::{Patch, Segment};
+use tearline_crdt::id::{Class, CompartmentId};
+use tearline_crdt::record::kind::Kind;
+use tearline_crdt::record::shelf::Draft;
+use tearline_mesh::replica::ActError;
+
+use super::{LOOK, RunError, World, moment};
+use crate::agenda::{Nanos, Who};
+use crate::books::Record;
+use crate::founding::label;
+use crate::oracle::confidentiality::canary;
+use crate::plan::{FaultKind, Plan};
+
+/// Something that the plan says.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(super) enum Scripted {
+    /// A fault ends.
+    Over(u32),
+    /// A fault begins.
+    Fault(u32),
+    /// Something is written.
+    Write(u32),
+    /// Nothing fails from here on.
+    Heal,
+}
+
+/// All that a plan says, in order of time.
+pub(super) fn of(plan: &Plan) -> VecDeque<(Nanos, Scripted)> {
+    let horizon = plan.horizon();
+    let mut script = vec![(horizon, Scripted::Heal)];
+    script.extend((0..).zip(&plan.writes).map(|(n, write)| (write.at, Scripted::Write(n))));
+    for (number, fault) in (0..).zip(&plan.faults) {
+        script.push((fault.at, Scripted::Fault(number)));
+        if fault.kind == FaultKind::Partition {
+            script.push((fault.at.saturating_add(fault.lasts), Scripted::Over(number)));
+        }
+    }
+    script.retain(|(at, _)| *at <= horizon);
+    script.sort_unstable();
+    script.into()
+}
+
+impl World {
+    pub(super) fn on_script(&mut self) -> Result<(), RunError> {
+        while let Some((_, scripted)) = self.script.pop_front_if(|(at, _)| *at <= self.now) {
+            match scripted {
+                Scripted::Write(number) => self.write(number)?,
+                Scripted::Fault(number) => self.begin_fault(number)?,
+                Scripted::Over(number) => {
+                    self.cuts.remove(&number);
+                    self.refresh_all()?;
+                }
+                Scripted::Heal => self.heal()?,
+            }
+        }
+        if let Some((at, _)) = self.script.front() {
+            self.agenda.put(*at, Who::Script);
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, number: u32) -> Result<(), RunError> {
+        let write = self.plan.writes[number as usize];
+        let earlier = self.own.get(&(write.by, write.compartment)).filter(|_| write.edit);
+        // A flash builds on flashes alone; a change of one is a record of its own here.
+        let earlier = earlier.filter(|_| write.class != Class::Flash);
+        let earlier = earlier.and_then(|own| {
+            own.get(self.draws.below(own.len() as u64) as usize).copied()
+        });
+        let text = self.text(number, write.compartment, write.bytes);
+        let draft = match earlier {
+            Some(record) => {
+                let mut patch = Patch::default();
+                patch.set(vec![Segment::Name("description".into())], text.into());
+                Draft::Edit { record, patch }
+            }
+            None => {
+                let mut fields = Map::new();
+                fields.insert("name".into(), format!("sighting {number}").into());
+                fields.insert("description".into(), Value::from(text));
+                Draft::New { kind: Kind::Sighting, fields, label: label()? }
+            }
+        };
+        let id: CompartmentId = self.compartments[write.compartment as usize];
+        let peer = &mut self.peers[write.by as usize];
+        let now = moment(self.now, peer.clock);
+        let Some(replica) = peer.replica.as_mut() else {
+            self.not_written += 1;
+            return Ok(());
+        };
+        let done = match replica.write(now, id, write.class, vec![draft]) {
+            Ok(done) => done,
+            Err(ActError::Store(error)) => return Err(RunError::Store(error)),
+            // A post that lost its disk does not know the compartment or its own record yet.
+            Err(_) => {
+                self.not_written += 1;
+                return self.drain(write.by);
+            }
+        };
+        self.trace.note(self.now, b'W', write.by, &number.to_be_bytes());
+        self.books.entries += 1;
+        self.books.text_bytes += write.bytes;
+        if let (None, Some(written)) = (earlier, done.value.first()) {
+            let record = Record::new(written.record, self.now, &write, self.plan.posts.len());
+            let record = self.books.add(record);
+            self.peers[write.by as usize].tickets.insert(done.ticket, vec![record]);
+            if write.class != Class::Flash {
+                let own = self.own.entry((write.by, write.compartment)).or_default();
+                own.push(written.record);
+            }
+        }
+        self.drain(write.by)
+    }
+
+    /// Text of a size, with the word that must not be found where it may not be read.
+    fn text(&self, number: u32, compartment: u32, bytes: u64) -> String {
+        let mut text = format!("{} {number} ", canary(self.plan.seed, compartment));
+        let mut filler = b"abcdefghijklmnopqrstuvwxyz".iter().cycle();
+        while (text.len() as u64) < bytes {
+            text.extend(filler.next().map(|byte| char::from(*byte)));
+        }
+        text
+    }
+
+    fn begin_fault(&mut self, number: u32) -> Result<(), RunError> {
+        let fault = self.plan.faults[number as usize].clone();
+        self.trace.note(self.now, b'X', number, &[fault.kind as u8]);
+        let until = self.now.saturating_add(fault.lasts.max(1));
+        match fault.kind {
+            FaultKind::Partition => {
+                self.cuts.insert(number);
+                return self.refresh_all();
+            }
+            FaultKind::Crash | FaultKind::LostDisk => {}
+        }
+        for post in fault.posts {
+            let (peer, draws) = (&mut self.peers[post as usize], &mut self.draws);
+            let was_up = peer.replica.is_some();
+            peer.crash(draws);
+            if fault.kind == FaultKind::LostDisk {
+                peer.lose_disk();
+                self.books.lost_disk(post);
+                self.own.retain(|(by, _), _| *by != post);
+            }
+            let peer = &mut self.peers[post as usize];
+            peer.starts_at = if was_up { until } else { peer.starts_at.max(until) };
+            peer.due = crate::agenda::NEVER;
+            self.schedule(post);
+            self.refresh_of(post)?;
+        }
+        Ok(())
+    }
+
+    /// Nothing fails any more, every link is up, and who is down starts.
+    fn heal(&mut self) -> Result<(), RunError> {
+        self.trace.note(self.now, b'H', 0, &[]);
+        self.healed = true;
+        self.cuts.clear();
+        self.lines.iter_mut().for_each(crate::line::Line::heal);
+        for peer in 0..self.peers.len() as u32 {
+            if self.peers[peer as usize].replica.is_none() {
+                self.peers[peer as usize].starts_at = self.now + 1;
+                self.peers[peer as usize].due = crate::agenda::NEVER;
+                self.schedule(peer);
+            }
+        }
+        self.agenda.put(self.now + LOOK, Who::Oracles);
+        self.refresh_all()
+    }
+}
