@@ -86,12 +86,7 @@ impl Books {
 
 impl Record {
     /// A record that its author has just written.
-    pub(crate) fn new(
-        id: RecordId,
-        at: Nanos,
-        write: &crate::plan::Write,
-        posts: usize,
-    ) -> Self {
+    pub(crate) fn new(id: RecordId, at: Nanos, write: &crate::plan::Write, posts: usize) -> Self {
         Self {
             id,
             at,

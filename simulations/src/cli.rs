@@ -1,15 +1,484 @@
-//! x
+//! The command line of `tearline-sim`.
+//!
+//! With `--json` a command prints one document, `{"schema":"tearline-sim.VERB/1","data":...}`, and a
+//! failure is one too, `{"schema":"tearline-sim.error/1","error":...}`. Everything else goes to stderr.
+//! Exit codes as `tearline` has them: 0 done, 1 failed (a goal was missed, an oracle found something), 2
+//! usage (the command, or the scenario, makes no sense).
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the program reads scenarios, writes reports and says how long it took; the simulator does not"
+)]
+
 use std::ffi::OsString;
+use std::io::Write as _;
+use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-/// x
-pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let args: Vec<String> = args.into_iter().map(|a| a.to_string_lossy().into_owned()).collect();
-    let scenario = crate::library::named(&args[1]).unwrap();
-    let seed = args[2].parse().unwrap();
-    let peers = args.get(3).map(|p| p.parse().unwrap());
-    let plan = crate::Plan::of(&scenario, seed, crate::plan::Changes { peers, length: None });
-    let outcome = crate::run(&plan, None).unwrap();
-    println!("{:?} {} events {} peers {:?} agreed {:?} store {:?} hash {}", outcome.violation, outcome.events, outcome.peers, outcome.written, outcome.agreed_after.map(crate::quantity::short), outcome.store_bytes, outcome.trace_hash);
-    for g in &outcome.goals { println!("{} {} {}", g.goal, g.measured, g.reached); }
-    ExitCode::SUCCESS
+use std::time::Instant;
+
+use clap::error::ErrorKind;
+use clap::{Args, Parser, Subcommand};
+use serde_json::{Value, json};
+
+use crate::library::{self, SCENARIOS};
+use crate::outcome::MARK_EVERY;
+use crate::plan::{Changes, Plan};
+use crate::quantity::HOUR;
+use crate::report::{self, Took};
+use crate::scenario::Scenario;
+use crate::shrink::{Shrunk, shrink};
+use crate::sweep::{Broke, Swept, sweep};
+use crate::{Outcome, run};
+
+/// Simulate a mesh before it is built: the code that ships, in virtual time.
+#[derive(Debug, Parser)]
+#[command(
+    name = "tearline-sim",
+    version,
+    after_help = "\
+Examples:
+  tearline-sim list
+  tearline-sim run lake-chad --seed 7 --out report     then open report/index.html
+  tearline-sim show lake-chad > mine.toml              to begin a scenario of your own
+  tearline-sim sweep chaos --seeds 1..200 --jobs 2
+  tearline-sim shrink chaos --seed 13 --out small.toml
+
+A SCENARIO is a name that `list` shows, or a file that ends in .toml.
+
+Exit codes: 0 done, 1 failed (a goal was missed, or an oracle found something), 2 usage."
+)]
+struct Cli {
+    /// One JSON document on stdout
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Carry out one run and judge it by the scenario's goals
+    Run(RunArgs),
+    /// Carry out the same run twice; it must go the same way, event by event
+    Replay(Which),
+    /// Carry out a run for each of many seeds; no oracle may find anything
+    Sweep(SweepArgs),
+    /// Make a run that breaks small
+    Shrink(ShrinkArgs),
+    /// The scenarios that come with the program
+    List,
+    /// Print a scenario that comes with the program
+    Show {
+        /// Its name
+        name: String,
+    },
+    /// Check scenarios
+    Validate {
+        /// Files, or names
+        #[arg(required = true, value_name = "SCENARIO")]
+        scenarios: Vec<String>,
+    },
+}
+
+#[derive(Args, Debug)]
+struct Which {
+    /// A name that `list` shows, or a .toml file
+    #[arg(value_name = "SCENARIO")]
+    scenario: String,
+    /// What everything random is drawn from
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    #[command(flatten)]
+    changes: ChangeArgs,
+}
+
+#[derive(Args, Debug)]
+struct ChangeArgs {
+    /// How many hours work goes on, instead of what the scenario says
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_680))]
+    hours: Option<u64>,
+    /// How many peers there are: groups of several posts grow or shrink in proportion
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=20_000))]
+    peers: Option<u32>,
+}
+
+#[derive(Args, Debug)]
+struct RunArgs {
+    #[command(flatten)]
+    which: Which,
+    /// Write a report there: index.html and run.json
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+struct SweepArgs {
+    /// A name that `list` shows, or a .toml file
+    #[arg(value_name = "SCENARIO")]
+    scenario: String,
+    /// The seeds, first and last
+    #[arg(long, value_name = "A..B", default_value = "1..20", value_parser = seeds)]
+    seeds: RangeInclusive<u64>,
+    /// How many runs go on at a time
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=64))]
+    jobs: u8,
+    #[command(flatten)]
+    changes: ChangeArgs,
+}
+
+#[derive(Args, Debug)]
+struct ShrinkArgs {
+    #[command(flatten)]
+    which: Which,
+    /// Where the small scenario goes [default: SCENARIO-SEED.toml]
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// How many runs it may take
+    #[arg(long, value_name = "N", default_value_t = 400)]
+    runs: usize,
+}
+
+/// What a command came to: the document's data, text for people, and whether it is good.
+struct Said {
+    data: Value,
+    text: String,
+    good: bool,
+}
+
+/// Why a command did nothing.
+struct Failure {
+    what: String,
+    usage: bool,
+}
+
+/// Runs one command line.
+pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    let json = arguments.iter().any(|argument| argument == "--json");
+    let cli = match Cli::try_parse_from(&arguments) {
+        Ok(cli) => cli,
+        Err(error) => return refuse(&error, json),
+    };
+    let said = match &cli.verb {
+        Verb::Run(args) => carry_out(args),
+        Verb::Replay(which) => replay(which),
+        Verb::Sweep(args) => sweep_seeds(args),
+        Verb::Shrink(args) => make_small(args),
+        Verb::List => Ok(list()),
+        Verb::Show { name } => show(name),
+        Verb::Validate { scenarios } => validate(scenarios),
+    };
+    match said {
+        Ok(said) => {
+            let printed = if json {
+                print(&format!(
+                    "{}\n",
+                    json!({ "schema": schema(cli.verb.name()), "data": said.data })
+                ))
+            } else {
+                print(&said.text)
+            };
+            let code = if said.good && printed { SUCCESS } else { FAILED };
+            ExitCode::from(code)
+        }
+        Err(failure) => fail(&failure, json),
+    }
+}
+
+const SUCCESS: u8 = 0;
+const FAILED: u8 = 1;
+const USAGE: u8 = 2;
+
+impl Verb {
+    const fn name(&self) -> &'static str {
+        match self {
+            Self::Run(_) => "run",
+            Self::Replay(_) => "replay",
+            Self::Sweep(_) => "sweep",
+            Self::Shrink(_) => "shrink",
+            Self::List => "list",
+            Self::Show { .. } => "show",
+            Self::Validate { .. } => "validate",
+        }
+    }
+}
+
+impl Failure {
+    fn usage(what: impl Into<String>) -> Self {
+        Self { what: what.into(), usage: true }
+    }
+
+    fn failed(what: impl Into<String>) -> Self {
+        Self { what: what.into(), usage: false }
+    }
+}
+
+fn carry_out(args: &RunArgs) -> Result<Said, Failure> {
+    let plan = plan_of(&args.which)?;
+    let (outcome, took) = timed(&plan)?;
+    let data = report::data(&outcome, took);
+    let mut text = report::text(&outcome, took);
+    if let Some(folder) = &args.out {
+        let document = json!({ "schema": schema("run"), "data": data });
+        write_report(folder, &report::page(&outcome, &plan.about, took), &document)?;
+        text.push_str(&format!("report {}\n", folder.join("index.html").display()));
+    }
+    Ok(Said { data, text, good: outcome.is_good() })
+}
+
+fn replay(which: &Which) -> Result<Said, Failure> {
+    let plan = plan_of(which)?;
+    let (first, _) = timed(&plan)?;
+    let (second, _) = timed(&plan)?;
+    let equal = first.trace_hash == second.trace_hash;
+    let parted = first.marks.iter().zip(&second.marks).position(|(a, b)| a != b);
+    let from = parted.map_or(first.marks.len(), |mark| mark) as u64 * MARK_EVERY;
+    let text = if equal {
+        format!("equal: {} events, trace {}\n", first.events, first.trace_hash)
+    } else {
+        format!("NOT EQUAL: the runs part in the {MARK_EVERY} events after event {from}\n")
+    };
+    let data = json!({
+        "scenario": first.scenario,
+        "seed": first.seed,
+        "equal": equal,
+        "trace_hash": [first.trace_hash, second.trace_hash],
+        "events": [first.events, second.events],
+        "parted_after_event": (!equal).then_some(from),
+    });
+    Ok(Said { data, text, good: equal })
+}
+
+fn sweep_seeds(args: &SweepArgs) -> Result<Said, Failure> {
+    let scenario = scenario_of(&args.scenario)?;
+    let changes = args.changes.changes();
+    joined(&Plan::of(&scenario, *args.seeds.start(), changes), &args.scenario)?;
+    let began = Instant::now();
+    let swept = sweep(&scenario, args.seeds.clone(), changes, usize::from(args.jobs), None);
+    let seconds = began.elapsed().as_secs_f64();
+    let broken: Vec<(&Swept, &Broke)> =
+        swept.iter().filter_map(|one| Some((one, one.result.as_ref().err()?))).collect();
+    let mut text = String::new();
+    for (one, broke) in &broken {
+        text.push_str(&format!("seed {}: {broke}\n", one.seed));
+    }
+    let count = broken.len();
+    text.push_str(&format!("{} seeds, {count} violations, {seconds:.1} s\n", swept.len()));
+    if let Some((one, _)) = broken.first() {
+        let again = format!("tearline-sim shrink {} --seed {}", args.scenario, one.seed);
+        text.push_str(&format!("to make the first small: {again}\n"));
+    }
+    let runs: Vec<Value> = swept.iter().map(one_seed).collect();
+    let data = json!({
+        "scenario": scenario.name.get_ref(),
+        "seeds": [args.seeds.start(), args.seeds.end()],
+        "violations": count,
+        "runs": runs,
+        "machine": { "seconds": seconds },
+    });
+    Ok(Said { data, text, good: broken.is_empty() })
+}
+
+fn one_seed(swept: &Swept) -> Value {
+    match &swept.result {
+        Ok(ran) => json!({
+            "seed": swept.seed,
+            "trace_hash": ran.trace_hash,
+            "events": ran.events,
+            "goals_missed": ran.goals_missed,
+            "violation": null,
+        }),
+        Err(broke) => json!({ "seed": swept.seed, "violation": what_broke(broke) }),
+    }
+}
+
+fn what_broke(broke: &Broke) -> Value {
+    match broke {
+        Broke::Violated(violation) => report::violation(violation),
+        Broke::Panicked => json!({ "oracle": "panic", "what": "a panic: stderr says where" }),
+        Broke::Failed(why) => json!({ "oracle": "failed", "what": why }),
+    }
+}
+
+fn make_small(args: &ShrinkArgs) -> Result<Said, Failure> {
+    let plan = plan_of(&args.which)?;
+    let Some(Shrunk { plan, broke, runs, complete }) = shrink(&plan, args.runs, None) else {
+        let seed = args.which.seed;
+        return Err(Failure::failed(format!("nothing breaks in {} with seed {seed}", plan.name)));
+    };
+    let file = args.out.clone();
+    let file = file.unwrap_or_else(|| PathBuf::from(format!("{}-{}.toml", plan.name, plan.seed)));
+    let head = format!("# {broke}\n# tearline-sim run {} --seed {}\n", file.display(), plan.seed);
+    std::fs::write(&file, head + &plan.to_toml()).map_err(|error| cannot_write(&file, &error))?;
+    let (posts, writes, faults) = (plan.posts.len(), plan.writes.len(), plan.faults.len());
+    let more = if complete { "" } else { "; the runs were used up: --runs N allows more" };
+    let text = format!(
+        "{broke}\n{posts} posts, {} links, {writes} writes, {faults} faults after {runs} runs{more}\n{}\n",
+        plan.lines.len(),
+        file.display()
+    );
+    let data = json!({
+        "violation": what_broke(&broke),
+        "posts": posts,
+        "links": plan.lines.len(),
+        "writes": writes,
+        "faults": faults,
+        "runs": runs,
+        "complete": complete,
+        "file": file,
+    });
+    Ok(Said { data, text, good: true })
+}
+
+fn list() -> Said {
+    let mut text = String::new();
+    let mut all = Vec::new();
+    for (name, _) in SCENARIOS {
+        let Some(scenario) = library::named(name) else { continue };
+        let posts: u32 = scenario.posts.iter().map(|posts| posts.count).sum();
+        text.push_str(&format!("{name:<14} {posts:>4} peers  {}\n", scenario.about));
+        all.push(json!({ "name": name, "peers": posts, "about": scenario.about }));
+    }
+    Said { data: json!({ "scenarios": all }), text, good: true }
+}
+
+fn show(name: &str) -> Result<Said, Failure> {
+    let text = library::text_of(name).ok_or_else(|| unknown(name))?;
+    Ok(Said { data: json!({ "name": name, "toml": text }), text: text.to_owned(), good: true })
+}
+
+fn validate(names: &[String]) -> Result<Said, Failure> {
+    let mut text = String::new();
+    for name in names {
+        let scenario = scenario_of(name)?;
+        let plan = Plan::of(&scenario, 1, Changes::default());
+        joined(&plan, name)?;
+        let (posts, links) = (plan.posts.len(), plan.lines.len());
+        let (writes, goals) = (plan.writes.len(), plan.goals.len());
+        text.push_str(&format!(
+            "{name}: {posts} posts, {links} links, {writes} records with seed 1, {goals} goals\n"
+        ));
+    }
+    Ok(Said { data: json!({ "valid": names }), text, good: true })
+}
+
+/// A run and how long it took.
+fn timed(plan: &Plan) -> Result<(Outcome, Took), Failure> {
+    let began = Instant::now();
+    let outcome = run(plan, None).map_err(|error| Failure::failed(error.to_string()))?;
+    Ok((outcome, Took { seconds: began.elapsed().as_secs_f64() }))
+}
+
+fn plan_of(which: &Which) -> Result<Plan, Failure> {
+    let scenario = scenario_of(&which.scenario)?;
+    let plan = Plan::of(&scenario, which.seed, which.changes.changes());
+    joined(&plan, &which.scenario)?;
+    Ok(plan)
+}
+
+fn scenario_of(name: &str) -> Result<Scenario, Failure> {
+    let is_file = Path::new(name).extension().is_some_and(|extension| extension == "toml");
+    if !is_file {
+        return library::named(name).ok_or_else(|| unknown(name));
+    }
+    let text = std::fs::read(name)
+        .map_err(|error| Failure::usage(format!("{name} cannot be read: {error}")))?;
+    if text.len() > SCENARIO_BYTES_MAX {
+        let most = SCENARIO_BYTES_MAX / 1_000_000;
+        return Err(Failure::usage(format!("{name} is larger than {most} MB: is it a scenario?")));
+    }
+    let text = String::from_utf8(text)
+        .map_err(|_| Failure::usage(format!("{name} is no text in UTF-8: is it a scenario?")))?;
+    Scenario::parse(&text, name).map_err(|error| Failure::usage(error.to_string()))
+}
+
+/// Largest scenario file: a plan with a million contacts.
+const SCENARIO_BYTES_MAX: usize = 64_000_000;
+
+/// Refuses a plan in which some can never hold the same.
+fn joined(plan: &Plan, name: &str) -> Result<(), Failure> {
+    let Some((group, a, b)) = plan.island() else { return Ok(()) };
+    Err(Failure::usage(format!(
+        "{name}: no chain of links joins {a} and {b} for {group}, over posts of its agencies alone; \
+         add a [[link]], or a post of theirs on the way"
+    )))
+}
+
+fn unknown(name: &str) -> Failure {
+    let names: Vec<&str> = SCENARIOS.iter().map(|(name, _)| *name).collect();
+    Failure::usage(format!(
+        "there is no scenario {name:?}: {}, or a file that ends in .toml",
+        names.join(", ")
+    ))
+}
+
+fn write_report(folder: &Path, page: &str, document: &Value) -> Result<(), Failure> {
+    std::fs::create_dir_all(folder).map_err(|error| cannot_write(folder, &error))?;
+    for (name, text) in [("index.html", page), ("run.json", &document.to_string())] {
+        let file = folder.join(name);
+        std::fs::write(&file, text).map_err(|error| cannot_write(&file, &error))?;
+    }
+    Ok(())
+}
+
+fn cannot_write(path: &Path, error: &std::io::Error) -> Failure {
+    Failure::failed(format!("{} cannot be written: {error}", path.display()))
+}
+
+impl ChangeArgs {
+    fn changes(&self) -> Changes {
+        Changes { length: self.hours.map(|hours| hours * HOUR), peers: self.peers }
+    }
+}
+
+/// `1..200`: both belong to it.
+fn seeds(text: &str) -> Result<RangeInclusive<u64>, String> {
+    let (from, to) = text.split_once("..").ok_or("seeds are said as 1..200")?;
+    let number = |text: &str| text.parse::<u64>().map_err(|_| format!("{text:?} is no seed"));
+    let (from, to) = (number(from)?, number(to)?);
+    if from > to || to - from >= SEEDS_MAX {
+        return Err(format!(
+            "the first seed comes before the last, and there are at most {SEEDS_MAX}"
+        ));
+    }
+    Ok(from..=to)
+}
+
+/// Most seeds of one sweep.
+const SEEDS_MAX: u64 = 1_000_000;
+
+fn schema(verb: &str) -> String {
+    format!("tearline-sim.{verb}/1")
+}
+
+/// Ends a command line that clap did not take, or that asked for help.
+fn refuse(error: &clap::Error, json: bool) -> ExitCode {
+    if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) || !json {
+        // Whoever closed the other end does not want the rest.
+        let _ = error.print();
+        return ExitCode::from(error.exit_code() as u8);
+    }
+    let text = error.to_string();
+    let lines: Vec<&str> = text.lines().map(str::trim).take_while(|l| !l.is_empty()).collect();
+    fail(&Failure::usage(lines.join(" ").trim_start_matches("error: ")), json)
+}
+
+fn fail(failure: &Failure, json: bool) -> ExitCode {
+    let kind = if failure.usage { "usage" } else { "failed" };
+    if json {
+        let error = json!({ "kind": kind, "what": failure.what });
+        print(&format!("{}\n", json!({ "schema": schema("error"), "error": error })));
+    } else {
+        let _ = writeln!(std::io::stderr(), "error: {}", failure.what);
+    }
+    ExitCode::from(if failure.usage { USAGE } else { FAILED })
+}
+
+/// Whether all of it was taken. A reader that closed the pipe has seen enough.
+fn print(text: &str) -> bool {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Ok(()) => true,
+        Err(error) => error.kind() == std::io::ErrorKind::BrokenPipe,
+    }
 }

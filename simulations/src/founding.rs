@@ -210,14 +210,17 @@ impl Desks {
                         Output::Send { urgency, bytes, .. } => {
                             let sent = Input::Sent { link, urgency };
                             replica(&mut self.peers[from])?.handle(now, sent)?;
-                            replica(&mut self.peers[to])?.handle(now, Input::Frame { link, bytes })?;
+                            replica(&mut self.peers[to])?
+                                .handle(now, Input::Frame { link, bytes })?;
                         }
                         Output::Flush { barrier } => {
                             let replica = replica(&mut self.peers[from])?;
                             replica.store_mut().flush()?;
                             replica.handle(now, Input::Flushed { barrier })?;
                         }
-                        Output::Close { .. } => return Err(RunError::Founding("desks that fell out")),
+                        Output::Close { .. } => {
+                            return Err(RunError::Founding("desks that fell out"));
+                        }
                         Output::Vouch { .. } | Output::Event(_) => {}
                     }
                 }

@@ -60,7 +60,9 @@ impl Goal {
             ["delivered", ">=", rest @ ..] => {
                 let share = rest.concat();
                 let share = share.strip_suffix('%').and_then(|n| n.parse::<f64>().ok());
-                Measure::Delivered(share.filter(|n| (0.0..=100.0).contains(n)).ok_or_else(|| unreadable(text))?)
+                Measure::Delivered(
+                    share.filter(|n| (0.0..=100.0).contains(n)).ok_or_else(|| unreadable(text))?,
+                )
             }
             ["stretch", percentile, "<=", times] => {
                 let times = times.parse::<f64>().ok().filter(|n| *n >= 1.0 && n.is_finite());
@@ -142,7 +144,14 @@ mod tests {
             assert_eq!(Goal::parse(text).unwrap().to_string(), text);
         }
         assert_eq!(Goal::parse("flash p95 < 15min"), Goal::parse("flash p95 < 15 min"));
-        let bad = ["", "flash", "urgent p95 < 1 s", "flash p0 < 1 s", "flash p95 > 1 s", "all delivered >= 200 %"];
+        let bad = [
+            "",
+            "flash",
+            "urgent p95 < 1 s",
+            "flash p0 < 1 s",
+            "flash p95 > 1 s",
+            "all delivered >= 200 %",
+        ];
         assert!(bad.into_iter().all(|text| Goal::parse(text).is_err()));
     }
 }

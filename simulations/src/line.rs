@@ -229,7 +229,8 @@ impl Line {
             }
             direction.counts.sent += cost;
             direction.counts.frames += 1;
-            let takes = (u128::from(cost) * 8 * u128::from(SECOND) / u128::from(self.plan.rate)) as Nanos;
+            let takes =
+                (u128::from(cost) * 8 * u128::from(SECOND) / u128::from(self.plan.rate)) as Nanos;
             direction.sending = Some(Sending { until: now + takes.max(1), late, urgency, bytes });
             return;
         }
@@ -364,7 +365,10 @@ mod tests {
         // The flash first: 500 bytes at 1,000 a second. Then 1,000 of routine.
         assert_eq!(run(&mut line), [(3 * SECOND / 2, 3), (5 * SECOND / 2, 1)]);
         let counts = line.counts();
-        assert_eq!((counts.sent, counts.delivered, counts.lost, counts.frames), (1_500, 1_500, 0, 2));
+        assert_eq!(
+            (counts.sent, counts.delivered, counts.lost, counts.frames),
+            (1_500, 1_500, 0, 2)
+        );
     }
 
     #[test]
@@ -401,7 +405,10 @@ mod tests {
             }
             let arrived: Vec<u8> = run(&mut line).into_iter().map(|(_, number)| number).collect();
             let at = |number| arrived.iter().position(|n| *n == number).unwrap();
-            assert!(at(1) < at(4) && at(2) < at(5) && at(3) < at(4) && at(3) < at(5), "{arrived:?}");
+            assert!(
+                at(1) < at(4) && at(2) < at(5) && at(3) < at(4) && at(3) < at(5),
+                "{arrived:?}"
+            );
             overtaken += usize::from(at(2) < at(1));
         }
         assert!((5..45).contains(&overtaken), "{overtaken}");

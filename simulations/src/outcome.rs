@@ -162,7 +162,8 @@ impl Latencies {
         let mut contacts = Contacts::of(&world.plan);
         let mut classes: BTreeMap<Class, Vec<Delivery>> = BTreeMap::new();
         for record in &world.books.records {
-            let earliest = contacts.earliest(record.by, record.at, record.bytes, record.compartment);
+            let earliest =
+                contacts.earliest(record.by, record.at, record.bytes, record.compartment);
             let deliveries = classes.entry(record.class).or_default();
             for ((post, had), earliest) in (0..).zip(&record.had).zip(earliest) {
                 if post == record.by || !world.plan.reads(post, record.compartment) {

@@ -61,7 +61,12 @@ pub(crate) struct Seen {
 
 impl Peer {
     /// A peer whose disk is empty or a copy.
-    pub(crate) fn new(seed: u64, number: u32, clock: i64, disk: MemoryStore) -> Result<Self, StoreError> {
+    pub(crate) fn new(
+        seed: u64,
+        number: u32,
+        clock: i64,
+        disk: MemoryStore,
+    ) -> Result<Self, StoreError> {
         let mut peer = Self {
             number,
             seed,
@@ -88,7 +93,8 @@ impl Peer {
     /// Starts on what is on the disk.
     pub(crate) fn start(&mut self) -> Result<(), StoreError> {
         self.starts += 1;
-        let entropy = Draws::of(self.seed, &format!("replica {}", self.starts), u64::from(self.number));
+        let entropy =
+            Draws::of(self.seed, &format!("replica {}", self.starts), u64::from(self.number));
         let setup = Setup {
             keys: keys(self.seed, self.number),
             incarnation: Incarnation(1 + self.lives),

@@ -56,7 +56,8 @@ pub(crate) fn on_disks(world: &World) -> Option<Found> {
             let scanned = peer.store().scan(space, &[], &[], &mut |key, value| {
                 let there = |(_, word): &&(u32, String)| {
                     [key, value].iter().any(|part| {
-                        holds(part, PREFIX.as_bytes()).is_some_and(|_| holds(part, word.as_bytes()).is_some())
+                        holds(part, PREFIX.as_bytes())
+                            .is_some_and(|_| holds(part, word.as_bytes()).is_some())
                     })
                 };
                 found = words.iter().find(there).map(|(number, _)| *number);
@@ -66,9 +67,13 @@ pub(crate) fn on_disks(world: &World) -> Option<Found> {
                 return Some(Found::plain("a store in memory could not be read"));
             }
             if let Some(number) = found {
-                let name = world.plan.compartments.get(number as usize).map_or("", |c| c.name.as_str());
-                let post = world.plan.posts.get(peer.number as usize).map_or("", |p| p.name.as_str());
-                return Some(Found(format!("the disk of {post} holds the text of a record of {name}")));
+                let name =
+                    world.plan.compartments.get(number as usize).map_or("", |c| c.name.as_str());
+                let post =
+                    world.plan.posts.get(peer.number as usize).map_or("", |p| p.name.as_str());
+                return Some(Found(format!(
+                    "the disk of {post} holds the text of a record of {name}"
+                )));
             }
         }
     }

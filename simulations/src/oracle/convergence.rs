@@ -16,8 +16,9 @@ pub(crate) fn differing(world: &World) -> Option<Found> {
     (0..).zip(&world.compartments).find_map(|(number, id)| {
         let name = world.plan.compartments.get(number as usize).map_or("", |c| c.name.as_str());
         let holders = members.clone().filter(|post| world.plan.carries(*post, number));
-        compare(world, *id, name, holders)
-            .or_else(|| shown(world, *id, name, members.clone().filter(|p| world.plan.reads(*p, number))))
+        compare(world, *id, name, holders).or_else(|| {
+            shown(world, *id, name, members.clone().filter(|p| world.plan.reads(*p, number)))
+        })
     })
 }
 

@@ -6,7 +6,8 @@ use crate::agenda::NEVER;
 use crate::world::World;
 
 pub(crate) fn missing(world: &World) -> Option<Found> {
-    let acknowledged = |record: &&crate::books::Record| record.acknowledged != NEVER && !record.gone;
+    let acknowledged =
+        |record: &&crate::books::Record| record.acknowledged != NEVER && !record.gone;
     for record in world.books.records.iter().filter(acknowledged) {
         let readers =
             world.peers.iter().filter(|peer| world.plan.reads(peer.number, record.compartment));
@@ -14,9 +15,8 @@ pub(crate) fn missing(world: &World) -> Option<Found> {
             let replica = peer.replica.as_ref();
             let there = replica.and_then(|r| r.record_version(&record.id).ok().flatten());
             if there.is_none() {
-                let call = |post: u32| {
-                    world.plan.posts.get(post as usize).map_or("", |p| p.name.as_str())
-                };
+                let call =
+                    |post: u32| world.plan.posts.get(post as usize).map_or("", |p| p.name.as_str());
                 return Some(Found(format!(
                     "a record that {} wrote and was acknowledged is not at {}",
                     call(record.by),

@@ -14,7 +14,9 @@ pub(crate) fn check(world: &World) -> Option<Found> {
             let earliest = earliest.get(post as usize).copied().unwrap_or(NEVER);
             if *had < earliest && *had <= world.plan.horizon() {
                 let name = world.plan.posts.get(post).map_or("", |p| p.name.as_str());
-                return Some(Found(format!("{name} had a record before any contact could bring it")));
+                return Some(Found(format!(
+                    "{name} had a record before any contact could bring it"
+                )));
             }
         }
     }

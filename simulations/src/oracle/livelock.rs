@@ -26,5 +26,7 @@ pub(crate) fn check(world: &World, line: u32) -> Option<Found> {
     let name = |post: u32| world.plan.posts.get(post as usize).map_or("", |p| p.name.as_str());
     let [a, b] = line.plan.between;
     let (a, b, frames) = (name(a), name(b), line.idle_frames);
-    Some(Found(format!("{a} and {b} exchanged {frames} frames, and neither has anything new by them")))
+    Some(Found(format!(
+        "{a} and {b} exchanged {frames} frames, and neither has anything new by them"
+    )))
 }

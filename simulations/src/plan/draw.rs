@@ -67,17 +67,22 @@ impl Plan {
                 let ring = from == to;
                 for step in 0..links.each as usize {
                     // In a group each has links to those after it; elsewhere they take turns.
-                    let at = if ring { index + 1 + step } else { index * links.each as usize + step };
+                    let at =
+                        if ring { index + 1 + step } else { index * links.each as usize + step };
                     let Some(other) = to.get(at % to.len().max(1)).copied() else { continue };
                     let between = [*post, other];
-                    let known = |line: &Line| {
-                        line.between == between || line.between == [other, *post]
-                    };
-                    if other == *post || ring && to.len() < 2 * links.each as usize + 2 && self.lines.iter().any(known) {
+                    let known =
+                        |line: &Line| line.between == between || line.between == [other, *post];
+                    if other == *post
+                        || ring
+                            && to.len() < 2 * links.each as usize + 2
+                            && self.lines.iter().any(known)
+                    {
                         continue;
                     }
                     let number = self.lines.len() as u64;
-                    let windows = windows(links, self.horizon(), Draws::of(self.seed, "contacts", number));
+                    let windows =
+                        windows(links, self.horizon(), Draws::of(self.seed, "contacts", number));
                     self.lines.push(Line {
                         between,
                         rate: links.rate.0,
@@ -103,7 +108,9 @@ impl Plan {
             let compartment = compartment(work.compartment.get_ref());
             let mut draws = Draws::of(self.seed, "work", number as u64);
             let mut write = |draws: &mut Draws, at: Nanos| {
-                let Some(by) = by.get(draws.below(by.len() as u64) as usize).copied() else { return };
+                let Some(by) = by.get(draws.below(by.len() as u64) as usize).copied() else {
+                    return;
+                };
                 let edit = draws.chance(work.edits);
                 if at < self.length {
                     writes.push(Write { at, by, compartment, class, bytes: work.size.0, edit });
@@ -351,7 +358,8 @@ mod tests {
             assert_eq!(plan.posts.len(), peers as usize);
             let single = scenario.posts.iter().filter(|group| group.count == 1);
             for group in single {
-                let count = plan.posts.iter().filter(|post| post.name == *group.name.get_ref()).count();
+                let count =
+                    plan.posts.iter().filter(|post| post.name == *group.name.get_ref()).count();
                 assert_eq!(count, 1);
             }
         }

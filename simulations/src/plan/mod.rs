@@ -8,6 +8,8 @@
 mod draw;
 mod text;
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use tearline_crdt::id::Class;
 
 use crate::agenda::Nanos;
@@ -149,6 +151,37 @@ impl Plan {
         let post = self.posts.get(post as usize);
         let compartment = self.compartments.get(compartment as usize);
         post.zip(compartment).is_some_and(|(p, c)| c.audience.contains(&p.agency))
+    }
+
+    /// Two posts that carry a compartment, or of the coalition, and that no chain of links joins over posts
+    /// that carry it, too; with the compartment's name.
+    #[must_use]
+    pub fn island(&self) -> Option<(&str, &str, &str)> {
+        let name = |post: u32| self.posts.get(post as usize).map_or("", |post| post.name.as_str());
+        let all: BTreeSet<u32> = (0..self.posts.len() as u32).collect();
+        let mut groups = vec![("the coalition", all.clone())];
+        for (number, compartment) in (0..).zip(&self.compartments) {
+            let carriers = all.iter().copied().filter(|post| self.carries(*post, number));
+            groups.push((compartment.name.as_str(), carriers.collect()));
+        }
+        let mut neighbours: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
+        for [a, b] in self.lines.iter().map(|line| line.between) {
+            neighbours.entry(a).or_default().push(b);
+            neighbours.entry(b).or_default().push(a);
+        }
+        groups.into_iter().find_map(|(group, carriers)| {
+            let first = *carriers.first()?;
+            let (mut reached, mut next) = (BTreeSet::from([first]), vec![first]);
+            while let Some(post) = next.pop() {
+                for other in neighbours.get(&post).into_iter().flatten() {
+                    if carriers.contains(other) && reached.insert(*other) {
+                        next.push(*other);
+                    }
+                }
+            }
+            let apart = carriers.difference(&reached).next()?;
+            Some((group, name(first), name(*apart)))
+        })
     }
 
     /// When contacts end and the oracles begin to wait for all to hold the same.

@@ -42,19 +42,30 @@ impl Plan {
             }
         }
         for known in &self.compartments {
-            let (name, audience) = (text(&known.name), list(known.audience.iter().map(country).collect()));
+            let (name, audience) =
+                (text(&known.name), list(known.audience.iter().map(country).collect()));
             put(&mut out, format_args!("\n[[compartment]]\nname = {name}\naudience = {audience}"));
         }
-        for Line { between: [from, to], rate, latency, jitter, loss, half_duplex, windows } in &self.lines {
+        for Line { between: [from, to], rate, latency, jitter, loss, half_duplex, windows } in
+            &self.lines
+        {
             let (from, to) = (text(name(from)), text(name(to)));
-            put(&mut out, format_args!("\n[[link]]\nfrom = {from}\nto = {to}\nrate = \"{rate} bit/s\""));
+            put(
+                &mut out,
+                format_args!("\n[[link]]\nfrom = {from}\nto = {to}\nrate = \"{rate} bit/s\""),
+            );
             let (latency, jitter) = (Length(*latency), Length(*jitter));
-            put(&mut out, format_args!("latency = \"{latency}\"\njitter = \"{jitter}\"\nloss = {loss:?}"));
+            put(
+                &mut out,
+                format_args!("latency = \"{latency}\"\njitter = \"{jitter}\"\nloss = {loss:?}"),
+            );
             if *half_duplex {
                 put(&mut out, format_args!("half_duplex = true"));
             }
             if let Some(windows) = windows {
-                let pair = |(from, to): &(u64, u64)| format!("[\"{}\", \"{}\"]", Length(*from), Length(*to));
+                let pair = |(from, to): &(u64, u64)| {
+                    format!("[\"{}\", \"{}\"]", Length(*from), Length(*to))
+                };
                 let windows: Vec<String> = windows.iter().map(pair).collect();
                 put(&mut out, format_args!("windows = [{}]", windows.join(", ")));
             }

@@ -9,11 +9,11 @@ use super::{Links, Scenario};
 use crate::quantity::{HOUR, Length};
 
 /// Most agencies.
-pub const AGENCIES_MAX: usize = 64;
+const AGENCIES_MAX: usize = 64;
 /// Most posts.
-pub const POSTS_MAX: u32 = 20_000;
+const POSTS_MAX: u32 = 20_000;
 /// Most compartments.
-pub const COMPARTMENTS_MAX: usize = 64;
+const COMPARTMENTS_MAX: usize = 64;
 /// Most links of one post that one rule makes.
 const EACH_MAX: u32 = 256;
 /// Longest run: ten weeks.
@@ -33,7 +33,8 @@ impl Scenario {
         if name.is_empty() || !name.chars().all(is_plain) {
             return wrong(&self.name, "a name has lower-case letters, digits and hyphens");
         }
-        for (what, length) in [("length", self.length), ("tail", self.tail), ("settle", self.settle)]
+        for (what, length) in
+            [("length", self.length), ("tail", self.tail), ("settle", self.settle)]
         {
             if length > LENGTH_MAX {
                 return wrong(&self.name, format!("{what} is above ten weeks ({LENGTH_MAX})"));
@@ -70,7 +71,8 @@ impl Scenario {
         }
         for agency in &self.agencies {
             let has = |relay: bool| {
-                let mut own = self.posts.iter().filter(|p| p.agency.get_ref() == agency.country.get_ref());
+                let mut own =
+                    self.posts.iter().filter(|p| p.agency.get_ref() == agency.country.get_ref());
                 own.any(|post| post.relay == relay)
             };
             if !has(false) {
@@ -79,7 +81,10 @@ impl Scenario {
             }
         }
         if self.compartments.is_empty() || self.compartments.len() > COMPARTMENTS_MAX {
-            return wrong(&self.name, format!("1 to {COMPARTMENTS_MAX} [[compartment]] are needed"));
+            return wrong(
+                &self.name,
+                format!("1 to {COMPARTMENTS_MAX} [[compartment]] are needed"),
+            );
         }
         for compartment in &self.compartments {
             if compartment.audience.get_ref().is_empty() {
@@ -101,18 +106,18 @@ impl Scenario {
         if !(0.0..=LOSS_MAX).contains(&links.loss) {
             return wrong(&links.from, format!("loss is a share of 0 to {LOSS_MAX}"));
         }
-        let kinds = [
-            links.every.is_some(),
-            links.mean_gap.is_some(),
-            links.windows.is_some(),
-        ];
+        let kinds = [links.every.is_some(), links.mean_gap.is_some(), links.windows.is_some()];
         if kinds.iter().filter(|kind| **kind).count() > 1 {
-            let what = "contacts are every/lasts, mean_gap/mean_contact or windows, and not two of them";
+            let what =
+                "contacts are every/lasts, mean_gap/mean_contact or windows, and not two of them";
             return wrong(&links.from, what);
         }
         match (&links.every, links.lasts) {
             (Some(every), Some(lasts)) if lasts.0 == 0 || lasts > *every.get_ref() => {
-                return wrong(every, "a contact lasts longer than nothing and at most until the next");
+                return wrong(
+                    every,
+                    "a contact lasts longer than nothing and at most until the next",
+                );
             }
             (Some(every), None) => return wrong(every, "say how long a contact lasts: lasts"),
             (None, Some(_)) => return wrong(&links.from, "lasts needs every"),
@@ -204,11 +209,7 @@ impl Scenario {
     }
 
     /// The compartment is there, and who writes in it may.
-    fn needs_compartment(
-        &self,
-        name: &Spanned<String>,
-        by: &Spanned<String>,
-    ) -> Result<(), Wrong> {
+    fn needs_compartment(&self, name: &Spanned<String>, by: &Spanned<String>) -> Result<(), Wrong> {
         let known = self.compartments.iter().find(|c| c.name.get_ref() == name.get_ref());
         let Some(compartment) = known else {
             return wrong(name, format!("no [[compartment]] is called {:?}", name.get_ref()));
@@ -247,10 +248,7 @@ pub(crate) fn class_named(name: &str) -> Option<Class> {
     classes.find(|class| class.name() == name)
 }
 
-fn unique<'a>(
-    names: impl Iterator<Item = &'a Spanned<String>>,
-    what: &str,
-) -> Result<(), Wrong> {
+fn unique<'a>(names: impl Iterator<Item = &'a Spanned<String>>, what: &str) -> Result<(), Wrong> {
     let mut seen = BTreeSet::new();
     for name in names {
         if name.get_ref().is_empty() || !seen.insert(name.get_ref()) {

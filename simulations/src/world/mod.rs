@@ -276,7 +276,8 @@ impl World {
                         self.judge(Oracle::Confidentiality, found);
                         let end = self.lines[line as usize].end_of(number);
                         let taken = self.lines[line as usize].give(end, urgency, bytes);
-                        let found = (!taken).then(|| "a replica gave a frame before the last was sent");
+                        let found =
+                            (!taken).then(|| "a replica gave a frame before the last was sent");
                         self.judge(Oracle::Memory, found.map(Found::plain));
                         given.insert(line);
                     }
@@ -323,7 +324,9 @@ impl World {
                 peer.news += 1;
                 peer.homeless = false;
             }
-            Event::Received { .. } | Event::Opened(_) | Event::StandingsChanged(_) => peer.news += 1,
+            Event::Received { .. } | Event::Opened(_) | Event::StandingsChanged(_) => {
+                peer.news += 1
+            }
             Event::Fault { fault, .. } => {
                 let found = oracle::blame::check(self, number, Some(fault));
                 self.judge(Oracle::Blame, found);

@@ -69,9 +69,8 @@ impl World {
         let earlier = self.own.get(&(write.by, write.compartment)).filter(|_| write.edit);
         // A flash builds on flashes alone; a change of one is a record of its own here.
         let earlier = earlier.filter(|_| write.class != Class::Flash);
-        let earlier = earlier.and_then(|own| {
-            own.get(self.draws.below(own.len() as u64) as usize).copied()
-        });
+        let earlier =
+            earlier.and_then(|own| own.get(self.draws.below(own.len() as u64) as usize).copied());
         let text = self.text(number, write.compartment, write.bytes);
         let draft = match earlier {
             Some(record) => {

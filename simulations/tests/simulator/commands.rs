@@ -1,0 +1,114 @@
+//! The program: documents, texts, exit codes.
+
+use std::path::PathBuf;
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+use crate::SMALL;
+
+fn sim(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_tearline-sim")).args(arguments).output().unwrap()
+}
+
+fn document(output: &Output) -> Value {
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+/// The small scenario as a file, in a folder of the test's own.
+fn file(test: &str, text: &str) -> PathBuf {
+    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(test);
+    std::fs::create_dir_all(&folder).unwrap();
+    let path = folder.join("small.toml");
+    std::fs::write(&path, text).unwrap();
+    path
+}
+
+#[test]
+fn a_run_is_one_document_and_a_report_that_needs_nothing_else() {
+    let path = file("run", SMALL);
+    let out = path.with_file_name("report");
+    let (path, folder) = (path.to_str().unwrap(), out.to_str().unwrap());
+    let output = sim(&["run", path, "--seed", "2", "--json", "--out", folder]);
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    let said = document(&output);
+    assert_eq!(said["schema"], "tearline-sim.run/1");
+    let data = &said["data"];
+    assert_eq!(data["trace_hash"].as_str().map(str::len), Some(64));
+    assert_eq!(
+        (&data["seed"], &data["peers"], &data["violation"]),
+        (&2.into(), &4.into(), &Value::Null)
+    );
+    assert_eq!(data["goals"].as_array().map(Vec::len), Some(2));
+    assert!(data["goals"].as_array().unwrap().iter().all(|goal| goal["verdict"] == "PASS"));
+    let flash = &data["latency"]["flash"];
+    assert!(flash["bound_seconds"]["p50"].as_f64() <= flash["seconds"]["p50"].as_f64());
+    for link in data["links"].as_array().unwrap() {
+        let bytes = |key: &str| link[key].as_u64().unwrap();
+        assert_eq!(bytes("sent_bytes"), bytes("delivered_bytes") + bytes("lost_bytes"));
+    }
+    let page = std::fs::read_to_string(out.join("index.html")).unwrap();
+    assert!(page.contains("<svg") && page.contains("PASS") && !page.contains("FAIL"));
+    // Nothing is fetched and nothing is run.
+    for other in ["<script", "http:", "https:", "src=", "url(", "@import", "<link"] {
+        assert!(!page.contains(other), "{other}");
+    }
+    let kept: Value =
+        serde_json::from_slice(&std::fs::read(out.join("run.json")).unwrap()).unwrap();
+    assert_eq!(kept, said);
+}
+
+#[test]
+fn a_goal_that_is_missed_ends_with_1_and_nonsense_with_2() {
+    let path = file("missed", &SMALL.replace("flash p95 < 30 min", "flash p95 < 1 ms"));
+    let path = path.to_str().unwrap();
+    let output = sim(&["run", path, "--hours", "1"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stdout).contains("FAIL  flash p95 < 1 ms"));
+    let apart = file("apart", &SMALL.replace("from = \"td\"", "from = \"ne\""));
+    let apart = apart.to_str().unwrap();
+    for (arguments, says) in [
+        (&["run", "nowhere"][..], "chaos, lake-chad"),
+        (&["run", "nowhere.toml"], "cannot be read"),
+        (&["run"], "SCENARIO"),
+        (&["run", path, "--peers", "0"], "0 is not in 1..=20000"),
+        (&["sweep", path, "--seeds", "5..1"], "first seed"),
+        (&["sweep", path, "--seeds", "all"], "1..200"),
+        (&["validate", apart], "no chain of links joins"),
+    ] {
+        let output = sim(arguments);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(text.contains(says), "{says:?}: {text}");
+        let output = sim(&[arguments, &["--json"]].concat());
+        assert_eq!(output.status.code(), Some(2));
+        assert_eq!(document(&output)["schema"], "tearline-sim.error/1");
+        assert_eq!(document(&output)["error"]["kind"], "usage");
+    }
+}
+
+#[test]
+fn sweep_replay_list_and_validate_say_what_they_did() {
+    let path = file("sweep", SMALL);
+    let path = path.to_str().unwrap();
+    let output = sim(&["sweep", path, "--seeds", "3..6", "--jobs", "2", "--hours", "1", "--json"]);
+    assert_eq!(output.status.code(), Some(0));
+    let data = &document(&output)["data"];
+    assert_eq!(data["violations"], 0);
+    let runs = data["runs"].as_array().unwrap();
+    let seeds: Vec<u64> = runs.iter().filter_map(|run| run["seed"].as_u64()).collect();
+    assert_eq!(seeds, [3, 4, 5, 6]);
+    let output = sim(&["replay", path, "--seed", "3", "--hours", "1", "--json"]);
+    assert_eq!(output.status.code(), Some(0));
+    let again = &document(&output)["data"];
+    assert_eq!(again["equal"], true);
+    assert_eq!(again["trace_hash"][0], runs[0]["trace_hash"], "the sweep ran the same");
+    let output = sim(&["list", "--json"]);
+    let all = document(&output)["data"]["scenarios"].as_array().unwrap().clone();
+    let names: Vec<&str> = all.iter().filter_map(|one| one["name"].as_str()).collect();
+    assert!(names.contains(&"lake-chad") && names.contains(&"chaos"), "{names:?}");
+    let output = sim(&[&["validate"][..], &names].concat());
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    let output = sim(&["shrink", path, "--seed", "3", "--hours", "1"]);
+    assert_eq!(output.status.code(), Some(1), "nothing breaks");
+}

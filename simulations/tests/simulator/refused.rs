@@ -1,0 +1,65 @@
+//! What is wrong with a scenario is said with its line and what to do, and nothing runs.
+
+use tearline_simulations::scenario::Scenario;
+
+use crate::SMALL;
+
+/// The message about the small scenario with one thing changed, which must name the line of `at`.
+fn message(from: &str, to: &str, at: &str) -> String {
+    let text = SMALL.replacen(from, to, 1);
+    assert_ne!(text, SMALL, "{from:?} is not in it");
+    let error = Scenario::parse(&text, "small.toml").unwrap_err().to_string();
+    let line = 1 + text.lines().position(|line| line.contains(at)).unwrap();
+    assert!(error.starts_with(&format!("small.toml:{line}: ")), "line {line}: {error}");
+    error
+}
+
+#[test]
+fn what_is_wrong_is_said_with_its_line() {
+    for (from, to, at, says) in [
+        ("half_duplex = true", "half_duplx = true", "half_duplx", "unknown field `half_duplx`"),
+        ("\"300 ms\"", "\"300\"", "\"300\"", "not a number with a unit"),
+        ("\"64 kbit/s\"", "\"64 kB/s\"", "64 kB/s", "bit/s, kbit/s, Mbit/s"),
+        ("agency = \"TD\"", "agency = \"TG\"", "agency = \"TG\"", "NE, TD"),
+        ("from = \"ne\"\nto = \"relay\"", "from = \"ne\"\nto = \"rely\"", "rely", "ne, td, relay"),
+        ("audience = [\"NE\"]", "audience = []", "audience = []", "nobody"),
+        ("by = \"td\"", "by = \"relay\"", "by = \"relay\"", "a relay writes nothing"),
+        ("compartment = \"both\"", "compartment = \"bath\"", "\"bath\"", "no [[compartment]]"),
+        ("class = \"flash\"", "class = \"urgent\"", "urgent", "flash, immediate, priority"),
+        (
+            "by = \"td\"\ncompartment = \"both\"",
+            "by = \"td\"\ncompartment = \"own\"",
+            "by = \"td\"",
+            "not for the agency",
+        ),
+        ("lasts = \"10 min\"", "", "every = ", "say how long"),
+        (
+            "lasts = \"10 min\"",
+            "lasts = \"10 min\"\nmean_gap = \"1 h\"",
+            "to = \"relay\"",
+            "mean_contact",
+        ),
+        ("flash p95 < 30 min", "flash p95 > 30 min", "p95 > 30", "is no goal"),
+        ("kind = \"crash\"", "kind = \"cras\"", "\"cras\"", "unknown variant"),
+        ("posts = [\"ne-1\", \"td\"]", "posts = [\"ne-3\"]", "ne-3", "no [[post]]"),
+        ("length = \"2 h\"", "length = \"2000 h\"", "name = \"small\"", "ten weeks"),
+        ("name = \"small\"", "name = \"Small Mesh\"", "Small Mesh", "lower-case"),
+        ("name = \"td\"", "name = \"ne\"", "name = \"ne\"", "a name of its own"),
+    ] {
+        // Of two equal lines the second is at fault: looked for by what is only there.
+        if says == "a name of its own" {
+            let text = SMALL.replacen(from, to, 1);
+            let error = Scenario::parse(&text, "x").unwrap_err().to_string();
+            assert!(error.contains(says), "{error}");
+            continue;
+        }
+        if says == "mean_contact" {
+            let text = SMALL.replacen(from, to, 1);
+            let error = Scenario::parse(&text, "x").unwrap_err().to_string();
+            assert!(error.contains("not two of them"), "{error}");
+            continue;
+        }
+        let error = message(from, to, at);
+        assert!(error.contains(says), "{says:?}: {error}");
+    }
+}
