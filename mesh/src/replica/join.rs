@@ -321,33 +321,37 @@ impl<S: Store> Replica<S> {
     ) -> Result<Result<(), PeerFault>, StoreError> {
         let Some(session) = self.sessions.get_mut(&link) else { return Ok(Ok(())) };
         let device = session.device;
-        let Some(request) = self.joining.get(&device) else {
-            return Ok(Err(PeerFault::OutOfTurn("join-answer")));
-        };
+        // Another link to the device may have brought the answer already.
+        let asked = self.joining.get(&device).map(|request| request.coalition);
         let answer = match JoinAnswer::decode(answer) {
             Ok(answer) => answer,
             Err(error) => return Ok(Err(PeerFault::Malformed(error))),
         };
         match answer {
-            JoinAnswer::Welcome(charter) if charter.id() != request.coalition => {
-                return Ok(Err(PeerFault::Introduction));
-            }
             JoinAnswer::Welcome(charter) => {
-                self.joining.remove(&device);
                 let id = charter.id();
-                if !self.areas.contains_key(&CompartmentId(id.0)) {
+                let known = self.areas.contains_key(&CompartmentId(id.0));
+                if asked.map_or(!known, |asked| asked != id) {
+                    return Ok(Err(PeerFault::Introduction));
+                }
+                self.joining.remove(&device);
+                if !known {
                     let mut batch = Batch::default();
                     self.create_area(&mut batch, coalition_body(charter));
                     self.apply(batch)?;
                     self.redraw()?;
                 }
-                self.outputs.push_back(Output::Event(Event::Joined(id)));
+                if asked.is_some() {
+                    self.outputs.push_back(Output::Event(Event::Joined(id)));
+                }
                 self.say_open(link);
             }
             JoinAnswer::Refused(refusal) => {
                 self.joining.remove(&device);
-                self.outputs
-                    .push_back(Output::Event(Event::JoinRefused { inviter: device, refusal }));
+                if asked.is_some() {
+                    self.outputs
+                        .push_back(Output::Event(Event::JoinRefused { inviter: device, refusal }));
+                }
                 if let Some(session) = self.sessions.get_mut(&link) {
                     session.phase = Phase::Awaiting;
                 }

@@ -1,7 +1,7 @@
 //! Coming in by an invitation where others have to agree.
 
 use tearline_crdt::charter::{Charter, Member};
-use tearline_crdt::id::{AgencyNo, CoalitionId};
+use tearline_crdt::id::{AgencyNo, Class, CoalitionId};
 use tearline_crdt::statement::DeskCertificate;
 use tearline_mesh::invitation::{Invited, Refusal};
 use tearline_mesh::{Event, PeerFault};
@@ -64,4 +64,26 @@ fn an_invitation_serves_one_applicant_however_often_it_asks() {
         world.crash(0);
         world.peers[0].events.clear();
     }
+}
+
+/// Both dialled, or one of them over two addresses: the answer comes over both.
+#[test]
+fn an_answer_that_comes_over_two_links_is_one_answer() {
+    let mut alone = World::new(1);
+    let coalition = alone.coalition();
+    let mut world = World::new(2);
+    world.peers[0] = alone.peers.remove(0);
+    let invitation = world.invite(coalition, Invited::Agency);
+    let request = world.request(&invitation, 1);
+    world.peers[1].replica.join(invitation.inviter, request);
+    world.connect(1, 0);
+    world.connect(1, 0);
+    world.settle();
+    assert_eq!(world.peers[1].closed, []);
+    assert_eq!(world.peers[0].closed, []);
+    assert_eq!(world.peers[1].count(|event| matches!(event, Event::Joined(_))), 1);
+    let shared = world.open(0, coalition, &[1, 2]);
+    let record = world.write(0, shared, Class::Routine, &["over two links"])[0];
+    world.settle();
+    assert!(world.show(1, record).is_some() && world.digests_equal(0, 1));
 }

@@ -21,6 +21,7 @@ const SMALL: &str = r#"
 name = "small"
 about = "For tests."
 length = "2 h"
+tail = "30 min"
 settle = "1 h"
 goals = ["all delivered >= 90 %", "flash p95 < 30 min"]
 
@@ -102,7 +103,7 @@ size = "300 B"
 [[fault]]
 at = "31 min"
 kind = "crash"
-posts = ["ne-1", "td"]
+posts = ["ne"]
 lasts = "5 min"
 
 [[fault]]

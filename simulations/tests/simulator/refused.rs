@@ -41,7 +41,7 @@ fn what_is_wrong_is_said_with_its_line() {
         ),
         ("flash p95 < 30 min", "flash p95 > 30 min", "p95 > 30", "is no goal"),
         ("kind = \"crash\"", "kind = \"cras\"", "\"cras\"", "unknown variant"),
-        ("posts = [\"ne-1\", \"td\"]", "posts = [\"ne-3\"]", "ne-3", "no [[post]]"),
+        ("posts = [\"ne\"]", "posts = [\"ne-3\"]", "ne-3", "no [[post]]"),
         ("length = \"2 h\"", "length = \"2000 h\"", "name = \"small\"", "ten weeks"),
         ("name = \"small\"", "name = \"Small Mesh\"", "Small Mesh", "lower-case"),
         ("name = \"td\"", "name = \"ne\"", "name = \"ne\"", "a name of its own"),
