@@ -4,6 +4,7 @@
 use super::Found;
 use crate::agenda::NEVER;
 use crate::arrival::Contacts;
+use crate::quantity::short;
 use crate::world::World;
 
 pub(crate) fn check(world: &World) -> Option<Found> {
@@ -14,8 +15,10 @@ pub(crate) fn check(world: &World) -> Option<Found> {
             let earliest = earliest.get(post as usize).copied().unwrap_or(NEVER);
             if *had < earliest && *had <= world.plan.horizon() {
                 let name = world.plan.posts.get(post).map_or("", |p| p.name.as_str());
+                let from = world.plan.posts.get(record.by as usize).map_or("", |p| p.name.as_str());
+                let (wrote, had, could) = (short(record.at), short(*had), short(earliest));
                 return Some(Found(format!(
-                    "{name} had a record before any contact could bring it"
+                    "{name} had at {had} what {from} wrote at {wrote}, and could have it at {could}"
                 )));
             }
         }

@@ -119,7 +119,8 @@ impl World {
     /// Text of a size, with the word that must not be found where it may not be read.
     fn text(&self, number: u32, compartment: u32, bytes: u64) -> String {
         let mut text = format!("{} {number} ", canary(self.plan.seed, compartment));
-        let mut filler = b"abcdefghijklmnopqrstuvwxyz".iter().cycle();
+        // Of both cases: text of one is packed, and then a frame would be shorter than its text.
+        let mut filler = b"AbCdEfGhIjKlMnOpQrStUvWxYz".iter().cycle();
         while (text.len() as u64) < bytes {
             text.extend(filler.next().map(|byte| char::from(*byte)));
         }
