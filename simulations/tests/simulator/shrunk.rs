@@ -21,7 +21,7 @@ fn a_lost_acknowledgement_shrinks_to_a_write_and_a_crash() {
     let plan = &shrunk.plan;
     assert!(matches!(&shrunk.broke, Broke::Violated(v) if v.oracle == Oracle::Durability));
     assert!(plan.posts.len() <= 2 && plan.faults.len() == 1, "{}", plan.to_toml());
-    assert!(plan.writes.len() <= 2, "{}", plan.to_toml());
+    assert!(plan.writes.len() <= 3, "{}", plan.to_toml());
     // It is a scenario of its own, and breaks as one.
     let scenario = Scenario::parse(&plan.to_toml(), "shrunk.toml").unwrap();
     let again = Plan::of(&scenario, seed, Changes::default());
