@@ -72,6 +72,11 @@ enum Verb {
         /// Its name
         name: String,
     },
+    /// Make a scenario of a contact trace: the ONE's events, or CSV of HOST,HOST,FROM,TO in seconds
+    Contacts {
+        /// The trace
+        file: PathBuf,
+    },
     /// Check scenarios
     Validate {
         /// Files, or names
@@ -166,6 +171,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Verb::Shrink(args) => make_small(args),
         Verb::List => Ok(list()),
         Verb::Show { name } => show(name),
+        Verb::Contacts { file } => contacts(file),
         Verb::Validate { scenarios } => validate(scenarios),
     };
     match said {
@@ -198,6 +204,7 @@ impl Verb {
             Self::Shrink(_) => "shrink",
             Self::List => "list",
             Self::Show { .. } => "show",
+            Self::Contacts { .. } => "contacts",
             Self::Validate { .. } => "validate",
         }
     }
@@ -347,6 +354,17 @@ fn show(name: &str) -> Result<Said, Failure> {
     Ok(Said { data: json!({ "name": name, "toml": text }), text: text.to_owned(), good: true })
 }
 
+fn contacts(file: &Path) -> Result<Said, Failure> {
+    let source = file.display().to_string();
+    let text = text_of(&source)?;
+    let stem = file.file_stem().map(|stem| stem.to_string_lossy().to_lowercase());
+    let plain = |c: char| if c.is_ascii_lowercase() || c.is_ascii_digit() { c } else { '-' };
+    let name: String = stem.unwrap_or_default().chars().map(plain).collect();
+    let toml = crate::contacts::scenario(&text, &source, &name)
+        .map_err(|error| Failure::usage(error.to_string()))?;
+    Ok(Said { data: json!({ "name": name, "toml": toml }), text: toml, good: true })
+}
+
 fn validate(names: &[String]) -> Result<Said, Failure> {
     let mut text = String::new();
     for name in names {
@@ -381,18 +399,22 @@ fn scenario_of(name: &str) -> Result<Scenario, Failure> {
     if !is_file {
         return library::named(name).ok_or_else(|| unknown(name));
     }
+    let text = text_of(name)?;
+    Scenario::parse(&text, name).map_err(|error| Failure::usage(error.to_string()))
+}
+
+/// A file's text.
+fn text_of(name: &str) -> Result<String, Failure> {
     let text = std::fs::read(name)
         .map_err(|error| Failure::usage(format!("{name} cannot be read: {error}")))?;
     if text.len() > SCENARIO_BYTES_MAX {
         let most = SCENARIO_BYTES_MAX / 1_000_000;
-        return Err(Failure::usage(format!("{name} is larger than {most} MB: is it a scenario?")));
+        return Err(Failure::usage(format!("{name} is larger than {most} MB")));
     }
-    let text = String::from_utf8(text)
-        .map_err(|_| Failure::usage(format!("{name} is no text in UTF-8: is it a scenario?")))?;
-    Scenario::parse(&text, name).map_err(|error| Failure::usage(error.to_string()))
+    String::from_utf8(text).map_err(|_| Failure::usage(format!("{name} is no text in UTF-8")))
 }
 
-/// Largest scenario file: a plan with a million contacts.
+/// Largest file: a plan with a million contacts.
 const SCENARIO_BYTES_MAX: usize = 64_000_000;
 
 /// Refuses a plan in which some can never hold the same.

@@ -13,6 +13,7 @@ pub mod agenda;
 pub mod arrival;
 mod books;
 pub mod cli;
+pub mod contacts;
 pub mod draws;
 mod founding;
 pub mod goal;

@@ -11,13 +11,13 @@ use crate::quantity::{HOUR, Length};
 /// Most agencies.
 const AGENCIES_MAX: usize = 64;
 /// Most posts.
-const POSTS_MAX: u32 = 20_000;
+pub(crate) const POSTS_MAX: u32 = 20_000;
 /// Most compartments.
 const COMPARTMENTS_MAX: usize = 64;
 /// Most links of one post that one rule makes.
 const EACH_MAX: u32 = 256;
 /// Longest run: ten weeks.
-const LENGTH_MAX: Length = Length(70 * 24 * HOUR);
+pub(crate) const LENGTH_MAX: Length = Length(70 * 24 * HOUR);
 /// Most records a day of one rule, and in one burst.
 const RECORDS_MAX: u32 = 1_000_000;
 /// Most packets that may be lost: above, hardly anything is sent but repetitions.

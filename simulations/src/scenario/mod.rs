@@ -5,7 +5,7 @@
 
 mod check;
 
-pub(crate) use check::class_named;
+pub(crate) use check::{LENGTH_MAX, POSTS_MAX, class_named};
 
 use serde::Deserialize;
 use toml::Spanned;

@@ -109,6 +109,14 @@ fn sweep_replay_list_and_validate_say_what_they_did() {
     assert!(names.contains(&"lake-chad") && names.contains(&"chaos"), "{names:?}");
     let output = sim(&[&["validate"][..], &names].concat());
     assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    let trace = std::path::Path::new(path).with_file_name("trace.csv");
+    std::fs::write(&trace, "a,b,0,600\nb,c,900,1800\n").unwrap();
+    let output = sim(&["contacts", trace.to_str().unwrap()]);
+    let mine = trace.with_file_name("trace.toml");
+    std::fs::write(&mine, &output.stdout).unwrap();
+    let output = sim(&["run", mine.to_str().unwrap(), "--json"]);
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(document(&output)["data"]["peers"], 3);
     let output = sim(&["shrink", path, "--seed", "3", "--hours", "1"]);
     assert_eq!(output.status.code(), Some(1), "nothing breaks");
 }
