@@ -36,7 +36,7 @@ impl Draws {
 
     /// A number below `n`, and 0 below 0. By multiplication: the bias is below n / 2^64.
     pub const fn below(&mut self, n: u64) -> u64 {
-        (self.next() as u128 * n as u128 >> 64) as u64
+        ((self.next() as u128 * n as u128) >> 64) as u64
     }
 
     /// A number from `least` to `most`.

@@ -15,7 +15,7 @@ use crate::world::World;
 pub fn canary(seed: u64, compartment: u32) -> String {
     let from = [&seed.to_be_bytes()[..], &compartment.to_be_bytes()].concat();
     let hash = sha256(&from).iter().take(6).map(|byte| format!("{byte:02x}")).collect::<String>();
-    format!("{}{hash}", PREFIX)
+    format!("{PREFIX}{hash}")
 }
 
 /// How all canary words begin.

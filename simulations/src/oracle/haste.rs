@@ -12,7 +12,7 @@ pub(crate) fn check(world: &World) -> Option<Found> {
     for record in &world.books.records {
         let earliest = contacts.earliest(record.by, record.at, record.bytes, record.compartment);
         for (post, had) in (0..).zip(&record.had) {
-            let earliest = earliest.get(post as usize).copied().unwrap_or(NEVER);
+            let earliest = earliest.get(post).copied().unwrap_or(NEVER);
             if *had < earliest && *had <= world.plan.horizon() {
                 let name = world.plan.posts.get(post).map_or("", |p| p.name.as_str());
                 let from = world.plan.posts.get(record.by as usize).map_or("", |p| p.name.as_str());

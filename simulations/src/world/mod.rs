@@ -277,7 +277,7 @@ impl World {
                         let end = self.lines[line as usize].end_of(number);
                         let taken = self.lines[line as usize].give(end, urgency, bytes);
                         let found =
-                            (!taken).then(|| "a replica gave a frame before the last was sent");
+                            (!taken).then_some("a replica gave a frame before the last was sent");
                         self.judge(Oracle::Memory, found.map(Found::plain));
                         given.insert(line);
                     }
@@ -325,7 +325,7 @@ impl World {
                 peer.homeless = false;
             }
             Event::Received { .. } | Event::Opened(_) | Event::StandingsChanged(_) => {
-                peer.news += 1
+                peer.news += 1;
             }
             Event::Fault { fault, .. } => {
                 let found = oracle::blame::check(self, number, Some(fault));

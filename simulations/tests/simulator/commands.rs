@@ -1,4 +1,5 @@
 //! The program: documents, texts, exit codes.
+#![expect(clippy::disallowed_methods, reason = "the program is given files, and writes some")]
 
 use std::path::PathBuf;
 use std::process::{Command, Output};

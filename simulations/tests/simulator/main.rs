@@ -1,10 +1,5 @@
 //! The simulator as a whole: what it repeats, what it finds, and what it says.
-#![expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a test fails by panicking"
-)]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod commands;
 mod epidemic;
