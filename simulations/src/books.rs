@@ -68,10 +68,8 @@ impl Books {
     /// A post's disk is gone, and with it what nobody else has.
     pub(crate) fn lost_disk(&mut self, post: u32) {
         for record in &mut self.records {
-            if let Some(has) = record.has.get_mut(post as usize) {
-                *has = false;
-            }
-            if record.by == post && !record.has.contains(&true) {
+            let had = record.has.get_mut(post as usize).is_some_and(std::mem::take);
+            if (had || record.by == post) && !record.has.contains(&true) {
                 record.gone = true;
             }
         }

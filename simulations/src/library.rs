@@ -3,7 +3,8 @@
 use crate::scenario::Scenario;
 
 /// Name and text of each.
-pub const SCENARIOS: [(&str, &str); 3] = [
+pub const SCENARIOS: [(&str, &str); 4] = [
+    ("alliance", include_str!("../scenarios/alliance.toml")),
     ("chaos", include_str!("../scenarios/chaos.toml")),
     ("lake-chad", include_str!("../scenarios/lake-chad.toml")),
     ("land-border", include_str!("../scenarios/land-border.toml")),

@@ -262,7 +262,7 @@ impl Of {
 }
 
 /// The value below or at which so many of a hundred lie: the nearest rank.
-fn at_percent<T: Copy>(sorted: &[T], percent: u8) -> Option<T> {
+pub(crate) fn at_percent<T: Copy>(sorted: &[T], percent: u8) -> Option<T> {
     let rank = (sorted.len() * usize::from(percent)).div_ceil(100);
     sorted.get(rank.saturating_sub(1)).copied()
 }

@@ -1,7 +1,7 @@
 //! The run as one HTML file: no script, nothing fetched, every number beside its bound.
 
-use super::{Took, capacity, curve, percentile_of, put, time, title};
-use crate::outcome::Outcome;
+use super::{Took, capacity, curve, put, time};
+use crate::outcome::{Outcome, at_percent};
 use crate::quantity::short;
 
 /// Most links that are listed; the report says so.
@@ -116,15 +116,14 @@ fn latency(out: &mut String, outcome: &Outcome) {
             out,
             format_args!(
                 "<tr><td>{}</td><td>{}</td><td>{}<br><span class=\"key\">{}</span></td>",
-                title(class),
+                class.name(),
                 of.count(),
                 share(of.delivered_percent()),
                 share(of.possible_percent())
             ),
         );
         for percent in [50, 90, 95, 100] {
-            let (took, bound) =
-                (time(of.percentile(percent)), time(percentile_of(&bounds, percent)));
+            let (took, bound) = (time(of.percentile(percent)), time(at_percent(&bounds, percent)));
             put(out, format_args!("<td>{took}<br><span class=\"key\">{bound}</span></td>"));
         }
         put(out, format_args!("</tr>"));
@@ -138,7 +137,7 @@ fn latency(out: &mut String, outcome: &Outcome) {
     );
     for class in outcome.latencies.classes() {
         let of = outcome.latencies.of(Some(class));
-        put(out, format_args!("<h3>{}</h3>", title(class)));
+        put(out, format_args!("<h3>{}</h3>", class.name()));
         out.push_str(&curve::draw(&of.times(), &of.bounds(), outcome.horizon));
     }
 }

@@ -6,11 +6,10 @@ mod html;
 use std::fmt::Write as _;
 
 use serde_json::{Value, json};
-use tearline_crdt::id::Class;
 
 use crate::agenda::{NEVER, Nanos};
 use crate::oracle::Violation;
-use crate::outcome::{LineOutcome, Of, Outcome};
+use crate::outcome::{LineOutcome, Of, Outcome, at_percent};
 use crate::quantity::short;
 pub use html::page;
 
@@ -73,7 +72,7 @@ pub fn text(outcome: &Outcome, took: Took) -> String {
                 time(of.percentile(50)),
                 time(of.percentile(95)),
                 time(of.percentile(100)),
-                time(percentile_of(&of.bounds(), 50)),
+                time(at_percent(&of.bounds(), 50)),
             ),
         );
     }
@@ -150,7 +149,7 @@ pub fn violation(violation: &Violation) -> Value {
 fn latency(of: &Of) -> Value {
     let bounds = of.bounds();
     let at = |times: &[Nanos]| -> serde_json::Map<String, Value> {
-        let value = |percent: u8| percentile_of(times, percent).filter(|took| *took != NEVER);
+        let value = |percent: u8| at_percent(times, percent).filter(|took| *took != NEVER);
         let pair = |percent: u8| (format!("p{percent}"), json!(value(percent).map(seconds)));
         PERCENTILES.into_iter().map(pair).collect()
     };
@@ -184,11 +183,6 @@ fn capacity(line: &LineOutcome) -> u64 {
     (bits / 8) as u64
 }
 
-fn percentile_of(sorted: &[Nanos], percent: u8) -> Option<Nanos> {
-    let rank = (sorted.len() * usize::from(percent)).div_ceil(100);
-    sorted.get(rank.saturating_sub(1)).copied()
-}
-
 fn time(nanos: Option<Nanos>) -> String {
     match nanos {
         None => "-".to_owned(),
@@ -199,11 +193,6 @@ fn time(nanos: Option<Nanos>) -> String {
 
 fn seconds(nanos: Nanos) -> f64 {
     nanos as f64 / 1e9
-}
-
-/// What classes are called in a report.
-const fn title(class: Class) -> &'static str {
-    class.name()
 }
 
 /// Appends a line. To text that cannot fail.

@@ -117,8 +117,6 @@ pub(crate) struct World {
     script: VecDeque<(Nanos, Scripted)>,
     /// Partitions that are on.
     cuts: BTreeSet<u32>,
-    /// Whether nothing fails any more.
-    healed: bool,
     /// Writes that a post could not carry out.
     pub(crate) not_written: u64,
     /// When all held the same.
@@ -159,7 +157,6 @@ impl World {
             books: Books::default(),
             own: BTreeMap::new(),
             cuts: BTreeSet::new(),
-            healed: false,
             not_written: 0,
             agreed: None,
             ended: false,

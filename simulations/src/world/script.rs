@@ -162,7 +162,6 @@ impl World {
     /// Nothing fails any more, every link is up, and who is down starts.
     fn heal(&mut self) -> Result<(), RunError> {
         self.trace.note(self.now, b'H', 0, &[]);
-        self.healed = true;
         self.cuts.clear();
         self.lines.iter_mut().for_each(crate::line::Line::heal);
         for peer in 0..self.peers.len() as u32 {
