@@ -76,7 +76,7 @@ fn the_pure_crates_choose_no_clock_and_no_randomness() {
 
 #[test]
 fn clippy_bans_clocks_threads_files_and_unordered_maps_there() {
-    for package in ["crdt", "mesh"] {
+    for package in ["crdt", "mesh", "simulations"] {
         let bans = workspace::read(&format!("{package}/clippy.toml"));
         for ban in CLIPPY_BANS {
             assert!(bans.contains(&format!("\"{ban}\"")), "{package}/clippy.toml lost {ban}");
