@@ -151,7 +151,7 @@ impl Desks {
             let secret = desk.invite(coalition, invited, expires, vec![], "")?.value.secret;
             let applicant = Applicant::Device(card);
             let request = JoinRequest { coalition, secret, applicant, kem: keys.kem_key().clone() };
-            desk.handle(now, Input::Up { link, device: keys.id(), dialer: false })?;
+            desk.handle(now, Input::Up { link, device: keys.id(), dialer: false, thin: false })?;
             let bytes = Frame::Join { request: request.encode() }.encode();
             desk.handle(now, Input::Frame { link, bytes })?;
             settle(desk, now)?;
@@ -198,7 +198,7 @@ impl Desks {
         self.links += 1;
         let (link, now) = (Link(self.links), self.now);
         let devices = [self.peers[dialer].device, self.peers[listener].device];
-        let up = |device, dialer| Input::Up { link, device, dialer };
+        let up = |device, dialer| Input::Up { link, device, dialer, thin: false };
         replica(&mut self.peers[listener])?.handle(now, up(devices[0], false))?;
         replica(&mut self.peers[dialer])?.handle(now, up(devices[1], true))?;
         loop {

@@ -11,6 +11,8 @@ use crate::quantity::SECOND;
 
 /// How soon a connection that one end closed is made again.
 const AGAIN_AFTER: Nanos = 30 * SECOND;
+/// Up to this rate a link counts as thin: nothing goes over it but what the peer lacks.
+const THIN_RATE_MAX: u64 = 9_600;
 
 impl World {
     pub(super) fn on_line(&mut self, number: u32) -> Result<(), RunError> {
@@ -111,6 +113,7 @@ impl World {
         let line = &mut self.lines[number as usize];
         line.connects = NEVER;
         let posts = line.plan.between;
+        let thin = line.plan.rate <= THIN_RATE_MAX;
         let homeless = posts.map(|post| self.peers[post as usize].homeless);
         // Whoever is to come in dials; else they take turns.
         let dialer = match homeless {
@@ -131,8 +134,8 @@ impl World {
             replica.join(devices[1], request_of(&self.plan, from, self.coalition));
         }
         self.trace.note(self.now, b'U', number, &link.0.to_be_bytes());
-        self.input(to, Input::Up { link, device: devices[0], dialer: false })?;
-        self.input(from, Input::Up { link, device: devices[1], dialer: true })
+        self.input(to, Input::Up { link, device: devices[0], dialer: false, thin })?;
+        self.input(from, Input::Up { link, device: devices[1], dialer: true, thin })
     }
 
     /// A connection ends; `knows` has closed it and need not be told.
