@@ -13,6 +13,8 @@ use tearline_mesh::replica::{Barrier, Setup, Ticket};
 
 use crate::agenda::{NEVER, Nanos};
 use crate::draws::Draws;
+use crate::quantity::MILLISECOND;
+use crate::world::at_clock;
 
 /// A peer.
 #[derive(Debug)]
@@ -33,6 +35,8 @@ pub(crate) struct Peer {
     /// Its place in the agenda.
     pub(crate) due: Nanos,
     pub(crate) next_tick: Nanos,
+    /// When it was told the time last.
+    pub(crate) told: Nanos,
     /// Flushes that are under way, oldest first.
     pub(crate) flushes: VecDeque<(Nanos, Barrier)>,
     /// When it starts again.
@@ -78,6 +82,7 @@ impl Peer {
             clock,
             due: NEVER,
             next_tick: NEVER,
+            told: 0,
             flushes: VecDeque::new(),
             starts_at: NEVER,
             sink: Sink::default(),
@@ -141,7 +146,14 @@ impl Peer {
     /// When it has something to do.
     pub(crate) fn next(&self) -> Nanos {
         let flush = self.flushes.front().map_or(NEVER, |(at, _)| *at);
-        self.next_tick.min(flush).min(self.starts_at)
+        self.next_tick.min(flush).min(self.starts_at).min(self.deadline())
+    }
+
+    /// When it is to be told the time because its replica asks for that; never twice in a millisecond, which is
+    /// as fine as its clock is.
+    pub(crate) fn deadline(&self) -> Nanos {
+        let asked = self.replica.as_ref().and_then(Replica::deadline);
+        asked.map_or(NEVER, |at| at_clock(at).max(self.told + MILLISECOND))
     }
 }
 

@@ -7,6 +7,8 @@ use serde::de::{Deserializer, Error as _};
 
 use crate::agenda::Nanos;
 
+/// Nanoseconds in a millisecond.
+pub const MILLISECOND: Nanos = 1_000_000;
 /// Nanoseconds in a second.
 pub const SECOND: Nanos = 1_000_000_000;
 /// Nanoseconds in a minute.

@@ -1,7 +1,8 @@
 //! No livelock: between two peers that have no news, frames come to an end.
 //!
 //! Comparing costs a few frames for each log that differs, and a transfer brings news with every flush. A
-//! link on which more frames than that arrive while neither end stores anything new goes in circles.
+//! link on which more frames than that arrive while neither end stores anything new goes in circles. What gossip says
+//! to keep its trees is not counted: it comes as long as a link is up.
 
 use super::Found;
 use crate::world::World;

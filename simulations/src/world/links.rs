@@ -13,6 +13,8 @@ use crate::quantity::SECOND;
 const AGAIN_AFTER: Nanos = 30 * SECOND;
 /// Up to this rate a link counts as thin: nothing goes over it but what the peer lacks.
 const THIN_RATE_MAX: u64 = 9_600;
+/// The first byte of a gossip frame (`docs/protocol/gossip.md`).
+const GOSSIP: u8 = 18;
 
 impl World {
     pub(super) fn on_line(&mut self, number: u32) -> Result<(), RunError> {
@@ -49,7 +51,8 @@ impl World {
         if line.news != news {
             (line.news, line.idle_frames) = (news, 0);
         }
-        line.idle_frames += 1;
+        // Trees say by beacons that they are there, as long as a link is up.
+        line.idle_frames += u32::from(bytes.first() != Some(&GOSSIP));
         let found = oracle::livelock::check(self, number);
         self.judge(Oracle::Livelock, found);
         match self.sabotage {

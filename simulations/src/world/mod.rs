@@ -86,6 +86,11 @@ pub(crate) const fn moment(now: Nanos, clock_error: i64) -> Now {
     Now { mono: MonoTime(ms), wall: WallTime(ms.saturating_add_signed(clock_error / 1_000_000)) }
 }
 
+/// When a peer's running clock shows this.
+pub(crate) const fn at_clock(at: MonoTime) -> Nanos {
+    at.0.saturating_sub(BEGINS_MS).saturating_mul(1_000_000)
+}
+
 /// When runs begin: some day, and no clock reads zero.
 const BEGINS_MS: u64 = 1_700_000_000_000;
 /// How often a peer is told that time passes.
@@ -212,9 +217,16 @@ impl World {
             self.trace.note(now, b'f', number, &barrier.0.to_be_bytes());
             self.input(number, Input::Flushed { barrier })?;
         }
-        if self.peers[number as usize].next_tick <= now {
-            self.peers[number as usize].next_tick = now + TICK;
+        let peer = &mut self.peers[number as usize];
+        let ticks = peer.next_tick <= now;
+        if ticks {
+            peer.next_tick = now + TICK;
+        }
+        if ticks || peer.deadline() <= now {
+            peer.told = now;
             self.input(number, Input::Tick)?;
+        }
+        if ticks {
             self.hoard(number)?;
             let found = oracle::memory::check(self, number);
             self.judge(Oracle::Memory, found);
