@@ -25,6 +25,7 @@ pub mod typed;
 pub mod validate;
 pub mod vocabulary;
 pub mod work;
+pub mod writing;
 
 #[cfg(test)]
 mod tests;
