@@ -116,9 +116,17 @@ impl Import {
         if done.broken_files > 0 {
             text += &facts([("broken files", done.broken_files.to_string())]);
         }
-        if !done.problems.is_empty() {
-            let mut problems = Table::new(&["file", "place", "reason"]).with_whole_ends();
-            for problem in &done.problems {
+        if done.doubtful > 0 {
+            text += &facts([("in doubt", done.doubtful.to_string())]);
+        }
+        for (title, list) in
+            [("reason", &done.problems), ("in doubt, and kept as it came", &done.doubts)]
+        {
+            if list.is_empty() {
+                continue;
+            }
+            let mut problems = Table::new(&["file", "place", title]).with_whole_ends();
+            for problem in list {
                 problems.row([&problem.file, &problem.place, &problem.reason]);
             }
             text = format!("{text}\n{}", problems.text(""));

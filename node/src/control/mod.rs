@@ -644,6 +644,10 @@ pub struct RecordNew {
     /// schema does not know is kept as text.
     #[serde(default)]
     pub set: BTreeMap<String, String>,
+    /// The machine-readable zone of a travel document, as it was typed or scanned: fills what neither `fields` nor
+    /// `set` says.
+    #[serde(default)]
+    pub mrz: Option<String>,
 }
 
 /// Arguments of [`Request::RecordShow`].

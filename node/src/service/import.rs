@@ -14,6 +14,7 @@ use serde_json::{Map, Value};
 use tearline_crdt::id::{Class, CompartmentId, LogId, RecordId};
 use tearline_crdt::record::label::Label;
 use tearline_crdt::record::shelf::{Beginning, Detail, Draft, DraftError};
+use tearline_crdt::record::validate::doubts;
 use tearline_crdt::time::WallTime;
 use tearline_mesh::replica::{ActError, Ticket};
 
@@ -216,7 +217,10 @@ impl Intake<'_, '_> {
     fn take(&mut self, item: Item, file: &Arc<str>) {
         self.tally.report.read += 1;
         let read = match item {
-            Item::Draft(draft) => self.build(draft, file),
+            Item::Draft(draft) => {
+                self.tally.doubt(&draft, file);
+                self.build(draft, file)
+            }
             Item::Bad(problem) => Err((problem.place, problem.reason)),
         };
         match read {
@@ -323,6 +327,23 @@ impl Tally {
         written.rejected.into_iter().for_each(|problem| self.reject(problem));
         self.last = written.ticket.or(self.last);
         written.failure.map_or(Ok(written.left), Err)
+    }
+
+    /// Notes what of an object was probably misread.
+    fn doubt(&mut self, draft: &exchange::Draft, file: &Arc<str>) {
+        let found = doubts(draft.kind, &draft.fields);
+        if found.is_empty() {
+            return;
+        }
+        self.report.doubtful += 1;
+        if self.report.doubts.len() < PROBLEMS_MAX {
+            let reason: Vec<String> = found.iter().map(ToString::to_string).collect();
+            self.report.doubts.push(reply::Problem {
+                file: file.as_ref().into(),
+                place: draft.place.clone(),
+                reason: reason.join("; "),
+            });
+        }
     }
 
     fn reject(&mut self, problem: reply::Problem) {
