@@ -270,7 +270,7 @@ impl Zone {
 
     /// The character after a field: its check digit.
     fn after(&self, (line, range): &Place) -> Option<u8> {
-        self.lines.get(*line).and_then(|line| line.bytes().nth(range.end))
+        self.lines.get(*line).and_then(|line| line.as_bytes().get(range.end).copied())
     }
 }
 

@@ -18,7 +18,31 @@ use crate::files::{open_named, regular};
 use crate::home::ScratchFile;
 use crate::part::Part;
 
-/// A format of files.
+/// A format of files that are read.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(super) enum Source {
+    /// A STIX 2.1 bundle
+    Stix,
+    /// Comma-separated values with a header row
+    Csv,
+    /// A GeoJSON feature collection
+    Geojson,
+    /// Sentences of AIS receivers (NMEA 0183)
+    Ais,
+}
+
+impl From<Source> for control::Source {
+    fn from(format: Source) -> Self {
+        match format {
+            Source::Stix => Self::Stix,
+            Source::Csv => Self::Csv,
+            Source::Geojson => Self::Geojson,
+            Source::Ais => Self::Ais,
+        }
+    }
+}
+
+/// A format of files that are written.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub(super) enum Format {
     /// A STIX 2.1 bundle
@@ -45,6 +69,7 @@ impl From<Format> for control::Format {
 Example:
   tearline import bundle.json --compartment 'Northern shore' --label 'TLP:GREEN'
   tearline import seen.csv --map seen.toml --compartment 3f9a12bc
+  tearline import feed.nmea --compartment 'Northern shore'
   generate | tearline import - --format stix --compartment 3f9a12bc
 
 What was edited here since the last import of an object stays, until the file says something new.
@@ -58,9 +83,9 @@ pub(super) struct Import {
     /// Where to: name, id, or the beginning of its id
     #[arg(long, value_name = "C")]
     compartment: String,
-    /// The files' format [default: by the end of the name]
+    /// The files' format [default: by the file's name and beginning]
     #[arg(long, value_enum)]
-    format: Option<Format>,
+    format: Option<Source>,
     /// A TOML file that maps columns to fields, for CSV
     #[arg(long, value_name = "MAP.toml")]
     map: Option<PathBuf>,
@@ -110,6 +135,9 @@ impl Import {
             ("unchanged", done.unchanged.to_string()),
             ("rejected", done.rejected.to_string()),
         ]);
+        if done.passed_over > 0 {
+            text += &facts([("passed over", done.passed_over.to_string())]);
+        }
         if done.kept > 0 {
             text += &facts([("kept an edit here", done.kept.to_string())]);
         }

@@ -713,7 +713,21 @@ pub struct RecordResolve {
     pub take: u32,
 }
 
-/// A format of files.
+/// A format of files that are read.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Source {
+    /// A STIX 2.1 bundle.
+    Stix,
+    /// Comma-separated values with a header row.
+    Csv,
+    /// A GeoJSON feature collection.
+    Geojson,
+    /// Sentences of AIS receivers (NMEA 0183).
+    Ais,
+}
+
+/// A format of files that are written.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Format {
@@ -736,9 +750,9 @@ pub struct Import {
     pub stdin: Option<PathBuf>,
     /// Where to.
     pub compartment: String,
-    /// Their format; by the file name's end if absent (`.json` is STIX).
+    /// Their format; by the file's name and beginning if absent.
     #[serde(default)]
-    pub format: Option<Format>,
+    pub format: Option<Source>,
     /// Absolute path of the TOML file that maps columns to fields, for CSV.
     #[serde(default)]
     pub map: Option<PathBuf>,

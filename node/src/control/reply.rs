@@ -675,6 +675,8 @@ Imported {
     problems: Vec<Problem>,
     /// Which records kept edits: the first of them.
     kept_edits: Vec<KeptEdit>,
+    /// Objects that say nothing for a record.
+    passed_over: u64,
     /// Objects or rows with a number that was probably misread; they are kept as they came.
     doubtful: u64,
     /// Which, and why: the first of them.

@@ -344,7 +344,7 @@ fn row(
     match unfit(&fields).or_else(|| off_globe(&fields)).or_else(|| unsound(kind, mapping, &fields))
     {
         Some(reason) => Item::Bad(Problem { place, reason }),
-        None => Item::Draft(Draft { kind, fields, tlp: None, place }),
+        None => Item::Draft(Draft { kind, fields, tlp: None, place, partial: false }),
     }
 }
 

@@ -3,6 +3,7 @@
 //! A reader goes through a file object by object, so that memory does not grow with the file, and
 //! hands out a [`Draft`] for each good one and a [`Problem`] for each bad one.
 
+pub mod ais;
 pub mod csv;
 pub mod geojson;
 mod json;
@@ -38,6 +39,8 @@ pub struct Draft {
     pub tlp: Option<&'static str>,
     /// Where it stands: `objects[17] (indicator--8e2e...)`.
     pub place: String,
+    /// Whether its source has more to say of it than this: then what it does not say is not gone.
+    pub partial: bool,
 }
 
 /// An object that cannot.
@@ -56,6 +59,8 @@ pub enum Item {
     Draft(Draft),
     /// A bad one.
     Bad(Problem),
+    /// A good one that says nothing for a record.
+    PassedOver,
 }
 
 /// Takes items until it breaks.

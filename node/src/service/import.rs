@@ -23,7 +23,7 @@ use super::merge::{Merge, merge};
 use super::names::{class, label};
 use super::overview::store_failure;
 use super::{SystemEntropy, json};
-use crate::control::{self, Format, Progress, Report, reply};
+use crate::control::{self, Progress, Report, Source, reply};
 use crate::exchange::csv::Mapping;
 use crate::exchange::{self, Item};
 use crate::failure::{Failure, Kind};
@@ -60,6 +60,8 @@ struct Read {
     named: Option<Label>,
     file: Arc<str>,
     place: String,
+    /// Whether its source has more to say of it.
+    partial: bool,
 }
 
 impl Read {
@@ -180,6 +182,7 @@ impl Intake<'_, '_> {
         let done = Cell::new(0);
         let file = Counted { file, done: &done };
         let format = import.format.unwrap_or_else(|| format_of(path));
+        let target = self.target;
         let mut failure = None;
         let mut written_to = 0;
         let mut sink = |item: Item| {
@@ -199,10 +202,11 @@ impl Intake<'_, '_> {
             }
         };
         let outcome = match (format, mapping) {
-            (Format::Stix, _) => exchange::stix::read(file, &mut sink),
-            (Format::Geojson, _) => exchange::geojson::read(file, last_part(name), &mut sink),
-            (Format::Csv, Some(mapping)) => exchange::csv::read(file, mapping, &mut sink),
-            (Format::Csv, None) => {
+            (Source::Stix, _) => exchange::stix::read(file, &mut sink),
+            (Source::Geojson, _) => exchange::geojson::read(file, last_part(name), &mut sink),
+            (Source::Ais, _) => exchange::ais::read(file, &target.log.compartment.0, &mut sink),
+            (Source::Csv, Some(mapping)) => exchange::csv::read(file, mapping, &mut sink),
+            (Source::Csv, None) => {
                 let failure = Failure::usage(format!("{name}: a table needs a mapping file"));
                 let hint = "name one: --map MAP.toml; docs/import.md shows one";
                 return Err(Broken::File(failure.hint(hint)));
@@ -222,6 +226,10 @@ impl Intake<'_, '_> {
                 self.build(draft, file)
             }
             Item::Bad(problem) => Err((problem.place, problem.reason)),
+            Item::PassedOver => {
+                self.tally.report.passed_over += 1;
+                return;
+            }
         };
         match read {
             Ok(read) => self.tally.waiting.push(read),
@@ -245,6 +253,7 @@ impl Intake<'_, '_> {
                 named,
                 file: Arc::clone(file),
                 place: draft.place,
+                partial: draft.partial,
             }),
             Err(error) => Err((draft.place, error.to_string())),
         }
@@ -447,8 +456,10 @@ impl Core {
         again: Read,
         done: &mut Imported,
     ) -> Result<(), Failure> {
-        let fields = again.beginning.fields();
         let Known { detail, brought } = known;
+        let mut whole = if again.partial { brought.clone() } else { Map::new() };
+        whole.extend(again.beginning.fields().clone());
+        let fields = &whole;
         let (record, hidden) = (detail.record, detail.state.hides());
         let Merge { patch, news, kept } = merge(brought, &detail.fields, fields);
         if !kept.is_empty() && !hidden {
@@ -578,20 +589,24 @@ fn hidden_record(record: RecordId, due: Option<WallTime>, news: &[String]) -> St
     }
 }
 
-fn format_of(path: &Path) -> Format {
+fn format_of(path: &Path) -> Source {
     match path.extension().and_then(|end| end.to_str()) {
-        Some("csv" | "tsv") => Format::Csv,
-        Some("geojson") => Format::Geojson,
+        Some("csv" | "tsv") => Source::Csv,
+        Some("geojson") => Source::Geojson,
+        Some("nmea" | "ais") => Source::Ais,
         _ => {
             // GeoJSON files are often called .json, too: the first bytes tell.
             let mut head = vec![0; 4_096];
             let opened = regular(File::options().read(true), path);
             let read = opened.and_then(|mut file| file.read(&mut head)).unwrap_or(0);
             let head = String::from_utf8_lossy(head.get(..read).unwrap_or_default()).into_owned();
+            if head.trim_start().starts_with(['!', '\\']) {
+                return Source::Ais;
+            }
             let head: String = head.chars().filter(|c| !c.is_whitespace()).collect();
             let types = ["\"type\":\"FeatureCollection\"", "\"type\":\"Feature\""];
             let geo = types.iter().any(|name| head.contains(name));
-            if geo { Format::Geojson } else { Format::Stix }
+            if geo { Source::Geojson } else { Source::Stix }
         }
     }
 }

@@ -142,7 +142,9 @@ pub(super) fn read(bits: &Bits) -> Result<Option<Message>, String> {
     };
     if bits.len() < bits_min {
         let len = bits.len();
-        return Err(format!("a message of type {kind} has {bits_min} bits at least, and this has {len}"));
+        return Err(format!(
+            "a message of type {kind} has {bits_min} bits at least, and this has {len}"
+        ));
     }
     let mmsi = bits.number(8, 30);
     if mmsi > MMSI_MAX {
@@ -324,8 +326,19 @@ pub(super) mod tests {
 
     fn class_a(longitude: i64, latitude: i64) -> Vec<(i64, usize)> {
         vec![
-            (1, 6), (0, 2), (244_660_920, 30), (7, 4), (-127, 8), (123, 10), (1, 1), (longitude, 28),
-            (latitude, 27), (2_245, 12), (215, 9), (33, 6), (0, 25),
+            (1, 6),
+            (0, 2),
+            (244_660_920, 30),
+            (7, 4),
+            (-127, 8),
+            (123, 10),
+            (1, 1),
+            (longitude, 28),
+            (latitude, 27),
+            (2_245, 12),
+            (215, 9),
+            (33, 6),
+            (0, 25),
         ]
     }
 
@@ -336,19 +349,41 @@ pub(super) mod tests {
         let position = message.position.unwrap();
         assert_eq!(position.place, Some((-52.0235, 4.87733)));
         assert_eq!((position.speed_knots, position.course), (Some(12.3), Some(224.5)));
-        assert_eq!((position.heading, position.status, position.accurate), (Some(215.0), Some(7), true));
+        assert_eq!(
+            (position.heading, position.status, position.accurate),
+            (Some(215.0), Some(7), true)
+        );
 
         let unknown = [
-            (18, 6), (0, 2), (244_660_920, 30), (0, 8), (1_023, 10), (0, 1), (181 * 600_000, 28),
-            (91 * 600_000, 27), (3_600, 12), (511, 9), (60, 6), (0, 29),
+            (18, 6),
+            (0, 2),
+            (244_660_920, 30),
+            (0, 8),
+            (1_023, 10),
+            (0, 1),
+            (181 * 600_000, 28),
+            (91 * 600_000, 27),
+            (3_600, 12),
+            (511, 9),
+            (60, 6),
+            (0, 29),
         ];
         let position = decoded(&unknown).unwrap().unwrap().position.unwrap();
         assert_eq!(position, Position::default());
         assert!(decoded(&class_a(182 * 600_000, 0)).unwrap_err().contains("not on the globe"));
 
         let far = [
-            (27, 6), (0, 2), (244_660_920, 30), (1, 1), (0, 1), (0, 4), (-10 * 600 - 1, 18),
-            (5 * 600 + 3, 17), (14, 6), (270, 9), (0, 2),
+            (27, 6),
+            (0, 2),
+            (244_660_920, 30),
+            (1, 1),
+            (0, 1),
+            (0, 4),
+            (-10 * 600 - 1, 18),
+            (5 * 600 + 3, 17),
+            (14, 6),
+            (270, 9),
+            (0, 2),
         ];
         let position = decoded(&far).unwrap().unwrap().position.unwrap();
         assert_eq!(position.place, Some((5.005, -10.001_667)));
@@ -358,8 +393,28 @@ pub(super) mod tests {
     #[test]
     fn a_vessel_says_what_it_is() {
         let head = [(5, 6), (0, 2), (636_092_297, 30), (0, 2), (9_074_729, 30)];
-        let tail = [(70, 8), (100, 9), (50, 9), (10, 6), (12, 6), (1, 4), (5, 4), (14, 5), (12, 5), (0, 6), (75, 8)];
-        let all = [&head[..], &letters("D5AB2", 7), &letters("EVER TEST", 20), &tail, &letters("COTONOU", 20), &[(0, 2)]].concat();
+        let tail = [
+            (70, 8),
+            (100, 9),
+            (50, 9),
+            (10, 6),
+            (12, 6),
+            (1, 4),
+            (5, 4),
+            (14, 5),
+            (12, 5),
+            (0, 6),
+            (75, 8),
+        ];
+        let all = [
+            &head[..],
+            &letters("D5AB2", 7),
+            &letters("EVER TEST", 20),
+            &tail,
+            &letters("COTONOU", 20),
+            &[(0, 2)],
+        ]
+        .concat();
         let message = decoded(&all).unwrap().unwrap();
         assert_eq!(
             message.particulars,
@@ -383,7 +438,8 @@ pub(super) mod tests {
         assert_eq!((craft.mother, craft.length_m), (Some(244_123_456), None));
         assert_eq!((craft.call_sign.as_deref(), craft.ship_type), (Some("PA1"), Some(36)));
 
-        let name = [&[(24, 6), (0, 2), (244_660_920, 30), (0, 2)], &letters("KILO", 20)[..]].concat();
+        let name =
+            [&[(24, 6), (0, 2), (244_660_920, 30), (0, 2)], &letters("KILO", 20)[..]].concat();
         let name = decoded(&name).unwrap().unwrap().particulars.unwrap();
         assert_eq!(name, Particulars { name: Some("KILO".into()), ..Particulars::default() });
     }

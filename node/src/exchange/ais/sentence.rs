@@ -87,7 +87,9 @@ fn summed<'a>(text: &'a str, what: &str) -> Result<(&'a str, &'a str), String> {
     }
     if said != Some(sum) {
         let digits = shown(digits);
-        return Err(format!("the checksum of its {what} is {sum:02X} and not {digits}: it is damaged"));
+        return Err(format!(
+            "the checksum of its {what} is {sum:02X} and not {digits}: it is damaged"
+        ));
     }
     Ok((body, after))
 }
@@ -133,7 +135,9 @@ mod tests {
         let trailed = format!("{line},s29746,d-112,T46.68304389,r01FRIV1,1268873462\r\n");
         assert_eq!(read(&trailed).unwrap().unwrap().heard_ms, Some(1_268_873_462_000));
         let others = [summed_line('$', "GPGGA,1"), summed_line('!', "ABVSI,r")];
-        for nothing in ["", "  \r\n", "# a remark"].into_iter().chain(others.iter().map(String::as_str)) {
+        for nothing in
+            ["", "  \r\n", "# a remark"].into_iter().chain(others.iter().map(String::as_str))
+        {
             assert_eq!(read(nothing), Ok(None), "{nothing}");
         }
     }

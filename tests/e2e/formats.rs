@@ -1,0 +1,163 @@
+//! Other people's numbers and formats, as the shipped program takes them: numbers that are probably
+//! misread, documents filled from their machine-readable zone, feeds of AIS receivers.
+
+use std::fs;
+use std::io;
+
+use serde_json::{Value, json};
+use tearline_tests::daemon::Daemon;
+
+const DONE: i32 = 0;
+const USAGE: i32 = 2;
+const INCOMPLETE: i32 = 7;
+
+fn agency(folder: &tempfile::TempDir) -> io::Result<Daemon> {
+    let mut daemon = Daemon::init(folder.path(), "Border Guard", "NE")?;
+    daemon.start()?;
+    daemon.ask("coalition.create", &json!({ "name": "Drill" }))?;
+    Ok(daemon)
+}
+
+fn rows(daemon: &Daemon, query: &[&str]) -> io::Result<Vec<Value>> {
+    let found = daemon.command(&[&["search"][..], query].concat())?;
+    assert_eq!(found.code, DONE, "{query:?}: {}", found.document);
+    Ok(found.document["records"].as_array().cloned().unwrap_or_default())
+}
+
+#[test]
+fn a_number_is_written_as_it_was_seen_and_found_in_any_writing() -> io::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let daemon = agency(&folder)?;
+    let new = ["record", "new", "--compartment", "home", "--kind"];
+    let set = "container_number=CSQU 305438 4";
+    let written = daemon.command(&[&new[..], &["container", "--set", set]].concat())?;
+    assert_eq!(written.code, DONE, "{}", written.document);
+    let doubts = &written.document["doubts"];
+    assert_eq!(doubts[0]["field"], "container_number", "{doubts}");
+    assert!(doubts[0]["reason"].to_string().contains("should be 3"), "{doubts}");
+    let record = written.document["record"].as_str().unwrap_or_default().to_owned();
+    let right = ["record", "edit", &record, "--set", "container_number=CSQU3054383"];
+    assert_eq!(daemon.command(&right)?.document["doubts"], json!([]));
+    let plate = daemon.command(&[&new[..], &["vehicle", "--set", "plate=CT 1234 A"]].concat())?;
+    assert_eq!(plate.document["doubts"], json!([]));
+    let one = json!([record]);
+    for query in [&["csqu3054383"][..], &["CSQU", "305438/3"], &["CSQU-305438-3"]] {
+        let found: Vec<Value> =
+            rows(&daemon, query)?.iter().map(|row| row["record"].clone()).collect();
+        assert_eq!(Value::Array(found), one, "{query:?}");
+    }
+    for query in [&["ct1234a"][..], &["CT-1234-A", "kind:vehicle"], &["СТ 1234 А"]] {
+        assert_eq!(rows(&daemon, query)?.len(), 1, "{query:?}");
+    }
+    assert_eq!(rows(&daemon, &["CT1234B"])?.len(), 0);
+
+    let (table, map) = (folder.path().join("ships.csv"), folder.path().join("map.toml"));
+    fs::write(&table, "Name,IMO\nright,9074729\nwrong,9074728\n")?;
+    fs::write(&map, "kind = \"vessel\"\n[fields]\nname = \"Name\"\nimo = \"IMO\"\n")?;
+    let (table, map) = (table.display().to_string(), map.display().to_string());
+    let import = daemon.command(&["import", "--compartment", "home", "--map", &map, &table])?;
+    let report = &import.document;
+    assert_eq!((import.code, &report["created"]), (DONE, &json!(2)), "{report}");
+    assert_eq!(report["doubtful"], 1, "{report}");
+    assert!(report["doubts"][0]["place"].to_string().contains("row 3"), "{report}");
+    Ok(())
+}
+
+#[test]
+fn a_document_is_filled_from_its_zone() -> io::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let daemon = agency(&folder)?;
+    let path = folder.path().join("scan.txt");
+    let lines = [
+        "P<UTOERIKSSON<<ANNA<MARIA<<<<<<<<<<<<<<<<<<<",
+        "L898902C36UTO7408122F1204159ZE184226B<<<<<10",
+    ];
+    let zone = path.display().to_string();
+    let new = |kind: &str, more: &[&str]| {
+        let command = ["record", "new", "--compartment", "home", "--kind", kind, "--mrz", &zone];
+        daemon.command(&[&command[..], more].concat())
+    };
+    fs::write(&path, lines.join("\n").to_lowercase())?;
+    let written = new("travel-document", &["--set", "status=lost"])?;
+    assert_eq!((written.code, &written.document["doubts"]), (DONE, &json!([])));
+    let record = written.document["record"].as_str().unwrap_or_default().to_owned();
+    let shown = daemon.command(&["record", "show", &record])?.document;
+    let fields = &shown["fields"];
+    for (field, value) in [
+        ("number", json!("L898902C3")),
+        ("issuing_state", json!("UTO")),
+        ("date_of_birth", json!("1974-08-12")),
+        ("expiry", json!("2012-04-15")),
+        ("status", json!("lost")),
+        ("mrz_lines", json!(lines)),
+    ] {
+        assert_eq!(fields[field], value, "{fields}");
+    }
+    assert_eq!(fields["names"][0]["family"], "ERIKSSON", "{fields}");
+
+    // A digit that was misread: written all the same, and said.
+    fs::write(&path, lines.join("\n").replace("7408122", "7408172"))?;
+    let written = new("travel-document", &[])?;
+    assert_eq!(written.code, DONE, "{}", written.document);
+    let reasons = written.document["doubts"].to_string();
+    assert!(reasons.contains("date of birth") && reasons.contains("whole zone"), "{reasons}");
+
+    let before = daemon.command(&["record", "list"])?.document;
+    fs::write(&path, "no zone at all")?;
+    assert_eq!(new("travel-document", &[])?.code, USAGE);
+    fs::write(&path, lines.join("\n"))?;
+    assert_eq!(new("vehicle", &[])?.code, USAGE);
+    assert_eq!(daemon.command(&["record", "list"])?.document, before);
+    Ok(())
+}
+
+/// A position and a name of one ship, each in a sentence with its checksum.
+const POSITION: &str = "!AIVDM,1,1,,A,19NWwR@P1TP99t03KfP3Q2n1P000,0*";
+const NAME: &str = "!AIVDM,1,1,,A,H9NWwR@EHE:1@E=@000000000000,0*";
+
+fn summed(sentence: &str) -> String {
+    let body = sentence.trim_start_matches('!').trim_end_matches('*');
+    format!("{sentence}{:02X}\n", body.bytes().fold(0, |sum, byte| sum ^ byte))
+}
+
+#[test]
+fn the_same_feed_again_changes_nothing_and_a_shorter_one_takes_nothing_away() -> io::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let daemon = agency(&folder)?;
+    let import = |name: &str, feed: String| -> io::Result<(i32, Value)> {
+        let path = folder.path().join(name);
+        fs::write(&path, feed)?;
+        let path = path.display().to_string();
+        let outcome = daemon.command(&["import", "--compartment", "home", &path])?;
+        Ok((outcome.code, outcome.document))
+    };
+    let both = format!("{}{}", summed(POSITION), summed(NAME));
+    let (code, report) = import("feed.nmea", both.clone())?;
+    assert_eq!((code, &report["created"]), (DONE, &json!(2)), "{report}");
+    let (code, report) = import("feed.txt", both)?;
+    assert_eq!((code, &report["created"], &report["unchanged"]), (DONE, &json!(0), &json!(2)));
+    let (code, report) = import("feed.ais", summed(POSITION))?;
+    assert_eq!((code, &report["unchanged"]), (DONE, &json!(2)), "{report}");
+    let (code, report) = import("broken.ais", format!("{}{POSITION}00\n", summed(POSITION)))?;
+    assert_eq!((code, &report["rejected"]), (INCOMPLETE, &json!(1)), "{report}");
+    assert_eq!(report["problems"][0]["place"], "line 2", "{report}");
+
+    let vessels = rows(&daemon, &["kind:vessel"])?;
+    assert_eq!(vessels.len(), 1);
+    let id = vessels[0]["record"].as_str().unwrap_or_default();
+    let vessel = daemon.command(&["record", "show", id])?.document;
+    let named = vessel["fields"]["name"].as_str().unwrap_or_default();
+    assert_eq!(named, "EVER TEST", "{vessel}");
+    let sightings = rows(&daemon, &["kind:sighting"])?;
+    let id = sightings[0]["record"].as_str().unwrap_or_default();
+    let sighting = daemon.command(&["record", "show", id])?.document;
+    assert_eq!(sighting["fields"]["sighting_of_ref"], vessel["fields"]["id"]);
+
+    // Outside, the sighting still names its vessel.
+    let export = daemon.command(&["export", "--format", "stix"])?.document;
+    let bundle: Value = serde_json::from_str(export["content"].as_str().unwrap_or_default())?;
+    let ids: Vec<&Value> =
+        bundle["objects"].as_array().into_iter().flatten().map(|object| &object["id"]).collect();
+    assert!(ids.contains(&&vessel["fields"]["id"]) && ids.contains(&&sighting["fields"]["id"]));
+    Ok(())
+}
