@@ -161,3 +161,38 @@ fn the_same_feed_again_changes_nothing_and_a_shorter_one_takes_nothing_away() ->
     assert!(ids.contains(&&vessel["fields"]["id"]) && ids.contains(&&sighting["fields"]["id"]));
     Ok(())
 }
+
+#[test]
+fn an_event_of_misp_goes_in_once_and_under_a_label_that_is_not_weaker() -> io::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let daemon = agency(&folder)?;
+    let event = |distribution: u8, plate: &str| {
+        json!({ "Event": {
+            "info": "Pickups at the ford", "uuid": "57c4445b-c548-4654-af0b-4be3950d210f",
+            "timestamp": "1472541011", "distribution": distribution,
+            "Object": [{
+                "name": "vehicle", "uuid": "57c4448a-fb04-457d-87e7-4127950d210f", "distribution": "5",
+                "Attribute": [{ "object_relation": "license-plate-number", "value": plate }],
+            }],
+            "Attribute": [{ "uuid": "57c4448b-454c-4d17-90d1-4d2f950d210f", "value": "locky" }],
+        } })
+    };
+    let import = |event: &Value| -> io::Result<Value> {
+        let path = folder.path().join("event.json");
+        fs::write(&path, event.to_string())?;
+        let path = path.display().to_string();
+        let command = ["import", "--compartment", "home", "--label", "TLP:CLEAR", &path];
+        let outcome = daemon.command(&command)?;
+        assert_eq!(outcome.code, DONE, "{}", outcome.document);
+        Ok(outcome.document)
+    };
+    assert_eq!(import(&event(3, "CT 1234 A"))?["created"], 3);
+    assert_eq!(import(&event(3, "CT 1234 A"))?["unchanged"], 3);
+    let found = rows(&daemon, &["ct1234a"])?;
+    assert_eq!((&found[0]["kind"], &found[0]["label"]), (&json!("vehicle"), &json!("TLP:GREEN")));
+    assert_eq!(rows(&daemon, &["kind:x-misp-attribute", "locky"])?.len(), 1);
+    assert_eq!(rows(&daemon, &["kind:report", "ford"])?.len(), 1);
+    assert_eq!(import(&event(0, "CT 1234 A"))?["updated"], 3);
+    assert_eq!(rows(&daemon, &["ct1234a"])?[0]["label"], "TLP:RED");
+    Ok(())
+}

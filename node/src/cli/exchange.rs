@@ -29,6 +29,8 @@ pub(super) enum Source {
     Geojson,
     /// Sentences of AIS receivers (NMEA 0183)
     Ais,
+    /// Events of MISP
+    Misp,
 }
 
 impl From<Source> for control::Source {
@@ -38,6 +40,7 @@ impl From<Source> for control::Source {
             Source::Csv => Self::Csv,
             Source::Geojson => Self::Geojson,
             Source::Ais => Self::Ais,
+            Source::Misp => Self::Misp,
         }
     }
 }
@@ -69,7 +72,7 @@ impl From<Format> for control::Format {
 Example:
   tearline import bundle.json --compartment 'Northern shore' --label 'TLP:GREEN'
   tearline import seen.csv --map seen.toml --compartment 3f9a12bc
-  tearline import feed.nmea --compartment 'Northern shore'
+  tearline import feed.nmea event.json --compartment 'Northern shore'
   generate | tearline import - --format stix --compartment 3f9a12bc
 
 What was edited here since the last import of an object stays, until the file says something new.

@@ -725,6 +725,8 @@ pub enum Source {
     Geojson,
     /// Sentences of AIS receivers (NMEA 0183).
     Ais,
+    /// Events of MISP.
+    Misp,
 }
 
 /// A format of files that are written.

@@ -7,6 +7,7 @@ pub mod ais;
 pub mod csv;
 pub mod geojson;
 mod json;
+pub mod misp;
 mod number;
 mod quotes;
 pub mod stix;
@@ -35,8 +36,8 @@ pub struct Draft {
     pub kind: Kind,
     /// Its properties, all of them.
     pub fields: Map<String, Value>,
-    /// The marking found in it: "TLP:AMBER".
-    pub tlp: Option<&'static str>,
+    /// The label found in it: "TLP:AMBER".
+    pub marking: Option<String>,
     /// Where it stands: `objects[17] (indicator--8e2e...)`.
     pub place: String,
     /// Whether its source has more to say of it than this: then what it does not say is not gone.

@@ -60,7 +60,13 @@ fn item(place: String, value: Value) -> Item {
     }
     let stix_type = fields.get("type").and_then(Value::as_str).unwrap_or_default();
     let kind = Kind::from_stix_type(stix_type, &fields);
-    Item::Draft(Draft { kind, tlp: marking(&fields), fields, place, partial: false })
+    Item::Draft(Draft {
+        kind,
+        marking: marking(&fields).map(str::to_owned),
+        fields,
+        place,
+        partial: false,
+    })
 }
 
 /// Whether STIX 2.1 has a type of this name (sections 4 to 7).
@@ -141,7 +147,7 @@ fn fault(object: &Map<String, Value>) -> Option<String> {
 }
 
 /// Whether a text names an object of a type (section 2.9).
-fn is_id(stix_type: &str, id: &str) -> bool {
+pub(super) fn is_id(stix_type: &str, id: &str) -> bool {
     let uuid = id.strip_prefix(stix_type).and_then(|rest| rest.strip_prefix("--"));
     uuid.is_some_and(is_uuid)
 }

@@ -205,6 +205,7 @@ impl Intake<'_, '_> {
             (Source::Stix, _) => exchange::stix::read(file, &mut sink),
             (Source::Geojson, _) => exchange::geojson::read(file, last_part(name), &mut sink),
             (Source::Ais, _) => exchange::ais::read(file, &target.log.compartment.0, &mut sink),
+            (Source::Misp, _) => exchange::misp::read(file, &mut sink),
             (Source::Csv, Some(mapping)) => exchange::csv::read(file, mapping, &mut sink),
             (Source::Csv, None) => {
                 let failure = Failure::usage(format!("{name}: a table needs a mapping file"));
@@ -242,7 +243,7 @@ impl Intake<'_, '_> {
     /// Builds the record that an object is if it is new here; or says where it is and why it is none.
     fn build(&self, draft: exchange::Draft, file: &Arc<str>) -> Result<Read, (String, String)> {
         let Target { log, default, named, clock } = self.target;
-        let marking = draft.tlp.and_then(|tlp| tlp.parse::<Label>().ok());
+        let marking = draft.marking.and_then(|marking| marking.parse::<Label>().ok());
         let label = named.as_ref().unwrap_or(default);
         let label = marking.as_ref().map_or_else(|| label.clone(), |m| label.join(m));
         let named = (named.is_some() || marking.is_some()).then(|| label.clone());
@@ -595,7 +596,7 @@ fn format_of(path: &Path) -> Source {
         Some("geojson") => Source::Geojson,
         Some("nmea" | "ais") => Source::Ais,
         _ => {
-            // GeoJSON files are often called .json, too: the first bytes tell.
+            // Most formats are called .json: the first bytes tell.
             let mut head = vec![0; 4_096];
             let opened = regular(File::options().read(true), path);
             let read = opened.and_then(|mut file| file.read(&mut head)).unwrap_or(0);
@@ -604,9 +605,14 @@ fn format_of(path: &Path) -> Source {
                 return Source::Ais;
             }
             let head: String = head.chars().filter(|c| !c.is_whitespace()).collect();
-            let types = ["\"type\":\"FeatureCollection\"", "\"type\":\"Feature\""];
-            let geo = types.iter().any(|name| head.contains(name));
-            if geo { Source::Geojson } else { Source::Stix }
+            let has = |names: &[&str]| names.iter().any(|name| head.contains(name));
+            if has(&["\"type\":\"FeatureCollection\"", "\"type\":\"Feature\""]) {
+                Source::Geojson
+            } else if has(&["\"Event\":{", "\"Attribute\":["]) && !has(&["\"type\":\"bundle\""]) {
+                Source::Misp
+            } else {
+                Source::Stix
+            }
         }
     }
 }

@@ -242,7 +242,7 @@ impl Feed<'_, '_> {
         (self.sink)(Item::Draft(Draft {
             kind,
             fields,
-            tlp: None,
+            marking: None,
             place: place(line),
             partial: true,
         }))
