@@ -196,3 +196,71 @@ fn an_event_of_misp_goes_in_once_and_under_a_label_that_is_not_weaker() -> io::R
     assert_eq!(rows(&daemon, &["ct1234a"])?[0]["label"], "TLP:RED");
     Ok(())
 }
+
+#[test]
+fn a_pattern_finds_what_was_observed_as_it_says() -> io::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let daemon = agency(&folder)?;
+    let uuid = |n: u8| format!("8e2e2d2b-17d4-4cbf-938f-98ee46b3c0{n:02x}");
+    let address = |n: u8, value: &str| json!({ "type": "ipv4-addr", "id": format!("ipv4-addr--{}", uuid(n)), "value": value });
+    let observed = |n: u8, of: u8, minute: u8| {
+        let at = format!("2026-05-01T10:{minute:02}:00.000Z");
+        json!({
+            "type": "observed-data", "id": format!("observed-data--{}", uuid(n)), "first_observed": at,
+            "last_observed": at, "number_observed": 1, "object_refs": [format!("ipv4-addr--{}", uuid(of))],
+        })
+    };
+    let path = folder.path().join("observed.json");
+    let objects = [
+        address(1, "198.51.100.7"),
+        address(2, "203.0.113.9"),
+        observed(3, 1, 0),
+        observed(4, 2, 10),
+        observed(5, 1, 50),
+    ];
+    fs::write(&path, json!(objects).to_string())?;
+    let path = path.display().to_string();
+    assert_eq!(daemon.command(&["import", "--compartment", "home", &path])?.code, DONE);
+    let new = ["record", "new", "--compartment", "home", "--kind"];
+    let seen = ["--set", "description=pickup", "--set", "first_seen=2026-05-01T10:05:00Z"];
+    daemon.command(&[&new[..], &["sighting"], &seen].concat())?;
+    daemon.command(&[&new[..], &["vehicle", "--set", "plate=CT 1234 A"]].concat())?;
+
+    let found = |pattern: &str, more: &[&str]| -> io::Result<Vec<String>> {
+        let command = [&["search", "--pattern", pattern][..], more].concat();
+        let found = daemon.command(&command)?;
+        assert_eq!(found.code, DONE, "{pattern}: {}", found.document);
+        let records = found.document["records"].as_array().cloned().unwrap_or_default();
+        let mut kinds: Vec<String> =
+            records.iter().filter_map(|row| Some(row["kind"].as_str()?.to_owned())).collect();
+        kinds.sort_unstable();
+        Ok(kinds)
+    };
+    let near = "[ipv4-addr:value ISSUBSET '198.51.100.0/24']";
+    let other = "[ipv4-addr:value = '203.0.113.9']";
+    let two = ["observed-data", "observed-data"];
+    assert_eq!(found(near, &[])?, two);
+    assert_eq!(found(near, &["--limit", "1"])?, two[..1]);
+    assert_eq!(found(&format!("({near} AND {other}) WITHIN 900 SECONDS"), &[])?, two);
+    assert_eq!(found(&format!("({other} FOLLOWEDBY {near}) WITHIN 900 SECONDS"), &[])?, [""; 0]);
+    assert_eq!(found("[vehicle:plate LIKE 'CT%']", &[])?, ["vehicle"]);
+    assert_eq!(found("[vehicle:plate LIKE 'CT%']", &["kind:sighting"])?, [""; 0]);
+    let both =
+        "[sighting:description MATCHES '^pick'] FOLLOWEDBY [ipv4-addr:value = '203.0.113.9']";
+    assert_eq!(found(both, &[])?, ["observed-data", "sighting"]);
+    for (bad, said) in [("[a:b = 1", "at character 9"), ("[a:b MATCHES '(?=x)']", "looking around")]
+    {
+        let refused = daemon.command(&["search", "--pattern", bad])?;
+        assert_eq!(refused.code, USAGE, "{}", refused.document);
+        assert!(refused.document.to_string().contains(said), "{}", refused.document);
+    }
+
+    // What an indicator looks for is read when it is written.
+    let indicator = [&new[..], &["object", "--set", "type=indicator", "--set"]].concat();
+    let refused = daemon.command(&[&indicator[..], &["pattern=[vehicle:plate = 'X'"]].concat())?;
+    assert_eq!(refused.code, USAGE, "{}", refused.document);
+    assert!(refused.document.to_string().contains("at character 21"), "{}", refused.document);
+    let written = daemon.command(&[&indicator[..], &["pattern=[vehicle:plate = 'X']"]].concat())?;
+    assert_eq!(written.code, DONE, "{}", written.document);
+    Ok(())
+}

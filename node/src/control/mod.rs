@@ -788,6 +788,9 @@ pub struct Export {
 pub struct Search {
     /// Words and `field:value` terms, all of which must match.
     pub query: String,
+    /// A STIX pattern: of what matches, only what was observed as it says.
+    #[serde(default)]
+    pub pattern: Option<String>,
     /// Most rows; [`PAGE_ROWS_DEFAULT`] if absent, [`PAGE_ROWS_MAX`] at most.
     #[serde(default)]
     pub limit: Option<u32>,
