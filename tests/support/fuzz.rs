@@ -30,6 +30,7 @@ use tearline_crdt::record::day::Day;
 use tearline_crdt::record::genesis::{Carried, Genesis, LabelStatement};
 use tearline_crdt::record::kind::Kind;
 use tearline_crdt::record::label::Label;
+use tearline_crdt::record::pattern::{Objects, Pattern};
 use tearline_crdt::record::validate::{PROBLEMS_MAX, doubts, validate};
 use tearline_crdt::record::writing::bare;
 use tearline_crdt::record::{identifier, mrz, rebase};
@@ -289,6 +290,13 @@ fn texts(text: &str) {
         let _ = zone.properties(Day::of(WallTime(0)));
     }
     let _ = bare(text);
+    if let Ok(pattern) = Pattern::parse(text) {
+        let _ = pattern.obstacle();
+        assert!(
+            pattern.shown(&Objects::default()).iter().all(|shown| !shown),
+            "nothing satisfies {text:?}"
+        );
+    }
     for check in IDENTIFIERS {
         let _ = check(text);
     }

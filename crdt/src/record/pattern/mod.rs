@@ -68,30 +68,23 @@ impl Pattern {
     /// The types of the objects that it compares.
     #[must_use]
     pub fn types(&self) -> BTreeSet<&str> {
-        let mut found = BTreeSet::new();
-        self.blocks.iter().for_each(|block| {
-            block.each(&mut |test| {
-                found.insert(test.path.object_type.as_str());
-            })
-        });
-        found
+        self.tests().into_iter().map(|test| test.path.object_type.as_str()).collect()
     }
 
     /// Why it cannot be searched for here, although it is sound.
     #[must_use]
     pub fn obstacle(&self) -> Option<Fault> {
-        let mut found = None;
-        self.blocks.iter().for_each(|block| {
-            block.each(&mut |test| {
-                let fault = match &test.operator {
-                    Operator::Matches(Err(fault))
-                    | Operator::Subset(Err(fault))
-                    | Operator::Superset(Err(fault)) => fault,
-                    _ => return,
-                };
-                found.get_or_insert_with(|| fault.clone());
-            })
-        });
+        self.tests().into_iter().find_map(|test| match &test.operator {
+            Operator::Matches(Err(fault))
+            | Operator::Subset(Err(fault))
+            | Operator::Superset(Err(fault)) => Some(fault.clone()),
+            _ => None,
+        })
+    }
+
+    fn tests(&self) -> Vec<&Test> {
+        let mut found = Vec::new();
+        self.blocks.iter().for_each(|block| block.each(&mut found));
         found
     }
 }
@@ -144,10 +137,12 @@ impl Comparison {
         }
     }
 
-    fn each<'c>(&'c self, take: &mut dyn FnMut(&'c Test)) {
+    fn each<'c>(&'c self, found: &mut Vec<&'c Test>) {
         match self {
-            Self::Test(test) => take(test),
-            Self::All(parts) | Self::Either(parts) => parts.iter().for_each(|part| part.each(take)),
+            Self::Test(test) => found.push(test),
+            Self::All(parts) | Self::Either(parts) => {
+                parts.iter().for_each(|part| part.each(found));
+            }
         }
     }
 }
