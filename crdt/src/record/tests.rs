@@ -399,26 +399,6 @@ fn a_number_that_was_seen_wrong_is_in_doubt_and_no_problem() {
 }
 
 #[test]
-fn an_indicator_has_a_pattern_that_can_be_read() {
-    let check = |more: Value| {
-        let mut indicator = json!({ "type": "indicator" });
-        indicator.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-        problems(Kind::Object, &indicator)
-    };
-    assert_eq!(
-        check(json!({ "pattern": "[vehicle:plate = 'X']", "pattern_type": "stix" })),
-        [""; 0]
-    );
-    assert_eq!(check(json!({ "pattern": "alert tcp any", "pattern_type": "snort" })), [""; 0]);
-    let said = check(json!({ "pattern": "[vehicle:plate = 'X'" }));
-    assert!(
-        said[0].starts_with("pattern: is no STIX pattern at character 21: `]` is missing"),
-        "{said:?}"
-    );
-    assert_eq!(check(json!({})).len(), 1);
-}
-
-#[test]
 fn a_problem_says_where_and_what_to_do() {
     let check = |kind, record: Value, expected: &[&str]| {
         let found = problems(kind, &record);

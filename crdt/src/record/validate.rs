@@ -11,7 +11,6 @@ use serde_json::{Map, Value};
 use super::common::Common;
 use super::kind::Kind;
 use super::mrz;
-use super::pattern::Pattern;
 use super::schema::{Field, Shape};
 use super::writing::bare;
 
@@ -71,7 +70,6 @@ fn examine(kind: Kind, record: &Map<String, Value>) -> Problems {
         Kind::Sighting => found.sighting(record),
         Kind::Alert => found.alert(record),
         Kind::Request => found.request(record),
-        Kind::Object => found.indicator(record),
         _ => {}
     }
     found
@@ -268,19 +266,6 @@ impl Problems {
                 self.add("check_kind", "goes with action_to_take check only; leave it out");
             }
             _ => {}
-        }
-    }
-
-    /// An indicator says what to look for: a pattern that cannot be read finds nothing, and nobody is told.
-    fn indicator(&mut self, record: &Map<String, Value>) {
-        let of_stix = text(record, "pattern_type").is_none_or(|of| of == "stix");
-        if text(record, "type") != Some("indicator") || !of_stix {
-            return;
-        }
-        match text(record, "pattern").map(Pattern::parse) {
-            None => self.add("pattern", "is missing, and the indicator says nothing without it"),
-            Some(Err(fault)) => self.add("pattern", format!("is no STIX pattern {fault}")),
-            Some(Ok(_)) => {}
         }
     }
 

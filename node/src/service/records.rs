@@ -9,6 +9,7 @@ use tearline_crdt::record::edge;
 use tearline_crdt::record::kind::Kind as RecordKind;
 use tearline_crdt::record::label::Label;
 use tearline_crdt::record::mrz::Zone;
+use tearline_crdt::record::pattern::Pattern;
 use tearline_crdt::record::schema::{Field, Shape};
 use tearline_crdt::record::shelf::{Detail, Draft, DraftError, EntryView, Quarantine};
 use tearline_crdt::record::shelf::{Verdict, Written};
@@ -66,6 +67,7 @@ impl Core {
         };
         no_edges(fields.keys())?;
         check_fields(kind, &fields)?;
+        check_pattern(&fields)?;
         let mut doubts = doubts_of(kind, &fields);
         doubts
             .extend(unread.into_iter().map(|reason| reply::Doubt { field: "mrz".into(), reason }));
@@ -368,6 +370,10 @@ impl Core {
             return Ok((value, None));
         }
         check_fields(detail.kind, &after)?;
+        // What was imported may have another's mistake, which is no reason to leave all else as it is.
+        if edit.set.contains_key("pattern") {
+            check_pattern(&after)?;
+        }
         let doubts = doubts_of(detail.kind, &after);
         let act = self.write(detail.compartment, class, vec![Draft::Edit { record: id, patch }])?;
         self.written(detail.compartment, class, &act, doubts)
@@ -566,6 +572,18 @@ fn check_fields(kind: RecordKind, fields: &Map<String, Value>) -> Result<(), Fai
     let list: Vec<String> =
         problems.iter().map(|problem| format!("{}: {}", problem.path, problem.reason)).collect();
     Err(Failure::usage(format!("this is no valid {kind}: {}", list.join("; "))))
+}
+
+/// An indicator says what to look for: with a pattern that cannot be read nobody finds anything, or is told.
+fn check_pattern(fields: &Map<String, Value>) -> Result<(), Failure> {
+    let text = |name| fields.get(name).and_then(Value::as_str);
+    let of_stix = text("pattern_type").is_none_or(|of| of == "stix");
+    match text("pattern").filter(|_| of_stix && text("type") == Some("indicator")) {
+        Some(pattern) => Pattern::parse(pattern)
+            .map(drop)
+            .map_err(|fault| Failure::usage(format!("pattern: this is no STIX pattern: {fault}"))),
+        None => Ok(()),
+    }
 }
 
 /// An act's error, at the edge.
