@@ -25,6 +25,7 @@
 
 pub mod bundle;
 pub mod client;
+mod files;
 pub mod pass;
 pub mod reply;
 pub mod server;
@@ -38,6 +39,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+pub use self::files::{Export, Format, Import, Source};
 pub use self::server::serve;
 use crate::failure::Failure;
 
@@ -711,75 +713,6 @@ pub struct RecordResolve {
     pub field: String,
     /// The number of the value to take: [`reply::Concurrent::no`].
     pub take: u32,
-}
-
-/// A format of files that are read.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Source {
-    /// A STIX 2.1 bundle.
-    Stix,
-    /// Comma-separated values with a header row.
-    Csv,
-    /// A GeoJSON feature collection.
-    Geojson,
-    /// Sentences of AIS receivers (NMEA 0183).
-    Ais,
-    /// Events of MISP.
-    Misp,
-}
-
-/// A format of files that are written.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Format {
-    /// A STIX 2.1 bundle.
-    Stix,
-    /// Comma-separated values with a header row.
-    Csv,
-    /// A GeoJSON feature collection.
-    Geojson,
-}
-
-/// Arguments of [`Request::Import`].
-#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
-#[serde(deny_unknown_fields)]
-pub struct Import {
-    /// Absolute paths of the files.
-    pub files: Vec<PathBuf>,
-    /// Which of them holds what came by standard input, so that problems are said to be there.
-    #[serde(default)]
-    pub stdin: Option<PathBuf>,
-    /// Where to.
-    pub compartment: String,
-    /// Their format; by the file's name and beginning if absent.
-    #[serde(default)]
-    pub format: Option<Source>,
-    /// Absolute path of the TOML file that maps columns to fields, for CSV.
-    #[serde(default)]
-    pub map: Option<PathBuf>,
-    /// The least restrictive label of what is written; the file's markings are joined to it.
-    #[serde(default)]
-    pub label: Option<String>,
-    /// The entries' class; routine if absent.
-    #[serde(default)]
-    pub class: Option<String>,
-}
-
-/// Arguments of [`Request::Export`].
-#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
-#[serde(deny_unknown_fields)]
-pub struct Export {
-    /// The format to write.
-    pub format: Format,
-    /// Only of this compartment.
-    #[serde(default)]
-    pub compartment: Option<String>,
-    /// Only what this query finds; everything if absent.
-    #[serde(default)]
-    pub query: Option<String>,
-    /// Absolute path of the file to fill.
-    pub out: PathBuf,
 }
 
 /// Arguments of [`Request::Search`].

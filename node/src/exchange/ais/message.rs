@@ -175,7 +175,7 @@ pub(super) fn read(bits: &Bits) -> Result<Option<Message>, String> {
         }),
         (24, 0) => Some(Particulars { name: bits.text(40, 20), ..Particulars::default() }),
         (24, 1) => {
-            // Of auxiliary craft (98MIDXXXX) the bits of the size name the mother ship.
+            // Of auxiliary craft (98, then their state) the bits of the size name the mother ship.
             let auxiliary = mmsi / 10_000_000 == 98;
             Some(Particulars {
                 call_sign: bits.text(90, 7),
