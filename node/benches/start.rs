@@ -73,7 +73,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         ("exec to 10 newest hits of a common word", "post".to_owned(), records.min(10)),
         ("exec to the one hit, the oldest record", sightings::word(0), 1),
     ] {
-        let search = control::Search { query: query.clone(), limit: Some(10), after: None };
+        let search =
+            control::Search { query: query.clone(), pattern: None, limit: Some(10), after: None };
         let search = Request::Search(search);
         let mut rounds = Vec::new();
         for _ in 0..ROUNDS {

@@ -183,7 +183,7 @@ fn meet(sender: &Daemon, receiver: &Daemon) -> Result<String, Broken> {
 /// The receiver finds the record that was written last by its words.
 fn last_is_readable(receiver: &Daemon, records: u64) -> Result<(), Broken> {
     let query = sightings::word(records - 1);
-    let search = control::Search { query, limit: Some(10), after: None };
+    let search = control::Search { query, pattern: None, limit: Some(10), after: None };
     let rows: Rows = receiver.ask(Request::Search(search))?;
     if rows.records.is_empty() { Err("the last record is not readable".into()) } else { Ok(()) }
 }

@@ -128,12 +128,12 @@ fn what_was_edited_stays_until_the_file_says_something_new() -> io::Result<()> {
     assert_eq!(field(desk, &record, "name")?, "b");
 
     // Also if somebody wrote the same here before: from then on it is what the file says.
-    edit(desk, &record, &["--set", "pattern=r", "--unset", "name"])?;
-    let fourth = [("pattern", "r")];
+    edit(desk, &record, &["--set", "pattern=[file:size = 1]", "--unset", "name"])?;
+    let fourth = [("pattern", "[file:size = 1]")];
     assert_eq!(counts(&import(&fourth)?), UPDATED_KEPT);
-    edit(desk, &record, &["--set", "pattern=s", "--set", "name=c"])?;
+    edit(desk, &record, &["--set", "pattern=[file:size = 2]", "--set", "name=c"])?;
     assert_eq!(counts(&import(&fourth)?), UNCHANGED_KEPT);
-    assert_eq!(field(desk, &record, "pattern")?, "s");
+    assert_eq!(field(desk, &record, "pattern")?, "[file:size = 2]");
     assert_eq!(field(desk, &record, "name")?, "c");
 
     let history = done(desk.command(&["record", "history", &record])?);

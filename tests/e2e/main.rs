@@ -8,6 +8,7 @@ mod control;
 mod damage;
 mod first_steps;
 mod fork;
+mod formats;
 mod full_disk;
 mod gossip;
 mod imports;

@@ -26,10 +26,13 @@ use tearline_crdt::gate::{self, Admitted, Expected};
 use tearline_crdt::hash::{Domain, sha256};
 use tearline_crdt::id::{Class, CompartmentId, DeviceId, Incarnation, LogId, RecordId};
 use tearline_crdt::keys::{DeviceCard, DeviceKeys, KEM_KEY_BYTES, KemKey};
+use tearline_crdt::record::day::Day;
 use tearline_crdt::record::genesis::{Carried, Genesis, LabelStatement};
 use tearline_crdt::record::kind::Kind;
 use tearline_crdt::record::label::Label;
-use tearline_crdt::record::validate::{PROBLEMS_MAX, validate};
+use tearline_crdt::record::pattern::{Objects, Pattern};
+use tearline_crdt::record::validate::{PROBLEMS_MAX, doubts, validate};
+use tearline_crdt::record::writing::bare;
 use tearline_crdt::record::{identifier, mrz, rebase};
 use tearline_crdt::seal::{self, Key, SecretBox};
 use tearline_crdt::statement::Statement;
@@ -262,6 +265,7 @@ pub fn import(data: &[u8]) {
             Value::Object(object) => {
                 for kind in (0..=u8::MAX).filter_map(Kind::from_u8) {
                     assert!(validate(kind, object).len() <= PROBLEMS_MAX);
+                    assert!(doubts(kind, object).len() <= PROBLEMS_MAX);
                 }
                 let stix_type = object.get("type").and_then(Value::as_str).unwrap_or_default();
                 let _ = Kind::from_stix_type(stix_type, object);
@@ -280,6 +284,19 @@ fn texts(text: &str) {
     }
     let _ = text.parse::<Label>();
     let _ = mrz::check(&text.lines().collect::<Vec<_>>());
+    if let Ok(zone) = mrz::Zone::read(text) {
+        let again = mrz::Zone::read(&zone.lines().join("\n"));
+        assert_eq!(again.as_ref(), Ok(&zone), "a zone is read otherwise again");
+        let _ = zone.properties(Day::of(WallTime(0)));
+    }
+    let _ = bare(text);
+    if let Ok(pattern) = Pattern::parse(text) {
+        let _ = pattern.obstacle();
+        assert!(
+            pattern.shown(&Objects::default()).iter().all(|shown| !shown),
+            "nothing satisfies {text:?}"
+        );
+    }
     for check in IDENTIFIERS {
         let _ = check(text);
     }

@@ -98,6 +98,8 @@ view! {
         observer_ref: Option<String> = Shape::Ruled(reference),
         /// How: eye, camera, radar, AIS, number-plate reader.
         method: Option<String> = Shape::Text,
+        /// Course over ground in degrees from true north.
+        course: Option<f64> = Shape::Number(0.0, 360.0),
         /// Heading in degrees from true north.
         heading: Option<f64> = Shape::Number(0.0, 360.0),
         /// Speed in metres per second.

@@ -14,9 +14,19 @@ pub fn imo(text: &str) -> Result<(), String> {
     check_digit(sum % 10, digits.last().copied(), "IMO number")
 }
 
-/// Maritime mobile service identity (ITU-R M.585): nine digits, no check digit.
+/// Maritime mobile service identity (ITU-R M.585): nine digits, no check digit. A ship's begins with the
+/// three digits of its state, which begin with 2 to 7; other stations have digits before that.
 pub fn mmsi(text: &str) -> Result<(), String> {
-    digits(text, 9..=9, "an MMSI has nine digits").map(|_| ())
+    digits(text, 9..=9, "an MMSI has nine digits")?;
+    let state = ["111", "00", "97", "98", "99", "0", "8"]
+        .iter()
+        .find_map(|prefix| text.strip_prefix(prefix))
+        .unwrap_or(text);
+    // Distress beacons (97) have the digits of their maker where others have those of a state.
+    require(
+        text.starts_with("97") || state.starts_with(|digit| ('2'..='7').contains(&digit)),
+        "an MMSI has the three digits of a state, the first from 2 to 7: first, or after 0, 00, 111, 8, 98 or 99",
+    )
 }
 
 /// Aircraft address (ICAO Annex 10): 24 bits as six hexadecimal digits.
@@ -27,15 +37,32 @@ pub fn icao24(text: &str) -> Result<(), String> {
     )
 }
 
-/// Vehicle identification number (ISO 3779): 17 characters without I, O and Q. Position 9 is a
-/// check digit in North America only, so it is not checked.
+/// Vehicle identification number (ISO 3779): 17 characters without I, O and Q. Position 9 is a check digit
+/// where the first is 1 to 5 (North America, 49 CFR 565.15) or L (China, GB 16735): the sum of the
+/// characters' values by their weights, modulo 11, where X is 10.
 pub fn vin(text: &str) -> Result<(), String> {
     let allowed =
         |b: u8| (b.is_ascii_uppercase() || b.is_ascii_digit()) && !matches!(b, b'I' | b'O' | b'Q');
     require(
         text.len() == 17 && text.bytes().all(allowed),
         "a VIN has 17 capital letters and digits, never I, O or Q; read 1 and 0 instead",
-    )
+    )?;
+    if !text.starts_with(|maker| matches!(maker, '1'..='5' | 'L')) {
+        return Ok(());
+    }
+    let value = |byte: u8| match byte {
+        b'0'..=b'9' => u32::from(byte - b'0'),
+        b'A'..=b'I' => u32::from(byte - b'A') + 1,
+        b'J'..=b'R' => u32::from(byte - b'J') + 1,
+        _ => u32::from(byte - b'S') + 2,
+    };
+    let weights = [8, 7, 6, 5, 4, 3, 2, 10, 0, 9, 8, 7, 6, 5, 4, 3, 2];
+    let sum: u32 = text.bytes().zip(weights).map(|(byte, weight)| value(byte) * weight).sum();
+    let expected = match sum % 11 {
+        10 => 'X',
+        digit => char::from_digit(digit, 10).unwrap_or_default(),
+    };
+    if text.chars().nth(8) == Some(expected) { Ok(()) } else { Err(misread(expected, "VIN")) }
 }
 
 /// Container number (ISO 6346): three letters of the owner, U, J or Z, six digits, and the check
@@ -230,7 +257,11 @@ pub(super) fn check_digit(expected: u32, found: Option<u32>, what: &str) -> Resu
     if found == Some(expected) {
         return Ok(());
     }
-    Err(format!("the check digit of this {what} should be {expected}; read all of it again"))
+    Err(misread(expected, what))
+}
+
+fn misread(expected: impl std::fmt::Display, what: &str) -> String {
+    format!("the check digit of this {what} should be {expected}; read all of it again")
 }
 
 pub(super) fn require(holds: bool, form: &str) -> Result<(), String> {
@@ -253,13 +284,21 @@ mod tests {
     #[test]
     fn ships_and_aircraft() {
         table(imo, &["9074729"], &["9074728", "907472", "90747290", "IMO9074729"]);
-        table(mmsi, &["636092297"], &["63609229", "6360922970", "63609229a"]);
+        table(
+            mmsi,
+            &["636092297", "003669999", "111232500", "970123456", "982441234", "992351000"],
+            &["63609229", "6360922970", "63609229a", "123456789", "000000000"],
+        );
         table(icao24, &["4ca2d6", "4CA2D6"], &["4ca2d", "4ca2d6f", "4ca2dg"]);
     }
 
     #[test]
     fn vehicles_and_containers() {
-        table(vin, &["1M8GDM9AXKP042788"], &["1M8GDM9AXKP04278", "1M8GDM9AXKPO42788"]);
+        table(
+            vin,
+            &["1M8GDM9AXKP042788", "11111111111111111", "WVWZZZ1JZXW000001", "5GZCZ43D13S812715"],
+            &["1M8GDM9AXKP04278", "1M8GDM9AXKPO42788", "1M8GDM9A1KP042788", "LFV3A23C0D3000001"],
+        );
         table(
             iso_6346,
             &["CSQU3054383", "BICU1234565", "BICU1234550"],

@@ -16,6 +16,7 @@ pub mod identifier;
 pub mod kind;
 pub mod label;
 pub mod mrz;
+pub mod pattern;
 pub mod rebase;
 pub mod receipt;
 pub mod schema;
@@ -25,6 +26,7 @@ pub mod typed;
 pub mod validate;
 pub mod vocabulary;
 pub mod work;
+pub mod writing;
 
 #[cfg(test)]
 mod tests;

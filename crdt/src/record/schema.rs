@@ -33,6 +33,9 @@ pub enum Shape {
     Text,
     /// A text that follows a rule.
     Ruled(Rule),
+    /// A number as it was read off a thing. It may be wrong and is kept all the same: what its bare form, in
+    /// capitals, has against the rule is a doubt and no reason to refuse it.
+    Seen(Rule),
     /// A word of a closed vocabulary.
     Word {
         /// What a word of it is: "a sex as documents state it".

@@ -95,7 +95,7 @@ view! {
         /// State on the plate.
         plate_country: Option<String> = Shape::Ruled(state),
         /// Vehicle identification number.
-        vin: Option<String> = Shape::Ruled(vin),
+        vin: Option<String> = Shape::Seen(vin),
         /// Make.
         make: Option<String> = Shape::Text,
         /// Model.
@@ -115,9 +115,9 @@ view! {
     /// A ship or boat.
     Vessel {
         /// IMO number.
-        imo: Option<String> = Shape::Ruled(imo),
+        imo: Option<String> = Shape::Seen(imo),
         /// Maritime mobile service identity.
-        mmsi: Option<String> = Shape::Ruled(mmsi),
+        mmsi: Option<String> = Shape::Seen(mmsi),
         /// Radio call sign.
         call_sign: Option<String> = Shape::Text,
         /// Flag state.
@@ -145,7 +145,7 @@ view! {
         /// Registration mark.
         registration: Option<String> = Shape::Text,
         /// 24-bit address.
-        icao24: Option<String> = Shape::Ruled(icao24),
+        icao24: Option<String> = Shape::Seen(icao24),
         /// Call sign or flight number.
         call_sign: Option<String> = Shape::Text,
         /// Make.
@@ -165,7 +165,7 @@ view! {
     /// A freight container.
     Container {
         /// Container number with check digit (ISO 6346).
-        container_number: Option<String> = Shape::Ruled(iso_6346),
+        container_number: Option<String> = Shape::Seen(iso_6346),
         /// Size and type code.
         size_type: Option<String> = Shape::Text,
         /// Numbers of the seals.
@@ -188,6 +188,14 @@ view! {
         issuing_state: Option<String> = Shape::Ruled(state),
         /// Who it was issued to.
         holder_ref: Option<String> = Shape::Ruled(reference),
+        /// The holder's names, as the document writes them.
+        names: Vec<PersonName> = Shape::List(&Shape::Group(PersonName::FIELDS)),
+        /// The holder's date of birth; unknown digits are X.
+        date_of_birth: Option<String> = Shape::Ruled(partial_date),
+        /// The holder's nationalities, as the document writes them.
+        nationalities: Vec<String> = Shape::List(&Shape::Ruled(state)),
+        /// The holder's sex, as the document states it.
+        sex: Option<Term<Sex>> = Shape::word::<Sex>(),
         /// Date of issue.
         issued: Option<String> = Shape::Ruled(partial_date),
         /// Date of expiry.
@@ -205,7 +213,7 @@ view! {
         /// Number with country code (E.164).
         number: Option<String> = Shape::Ruled(e164),
         /// Identity of the equipment.
-        imei: Option<String> = Shape::Ruled(imei),
+        imei: Option<String> = Shape::Seen(imei),
         /// Identity of the subscriber.
         imsi: Option<String> = Shape::Ruled(imsi),
         /// Operator.

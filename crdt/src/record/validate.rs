@@ -12,6 +12,7 @@ use super::common::Common;
 use super::kind::Kind;
 use super::mrz;
 use super::schema::{Field, Shape};
+use super::writing::bare;
 
 /// Most problems of one record that are reported.
 pub const PROBLEMS_MAX: usize = 64;
@@ -37,7 +38,18 @@ impl fmt::Display for Problem {
 /// Everything that is wrong with a native record, up to [`PROBLEMS_MAX`]; nothing if it is sound.
 #[must_use]
 pub fn validate(kind: Kind, record: &Map<String, Value>) -> Vec<Problem> {
-    let mut found = Problems(Vec::new());
+    examine(kind, record).found
+}
+
+/// What of a record, native or not, is probably misread: numbers of things whose form or check digit is
+/// wrong. Whoever saw them so must be able to say so; up to [`PROBLEMS_MAX`].
+#[must_use]
+pub fn doubts(kind: Kind, record: &Map<String, Value>) -> Vec<Problem> {
+    examine(kind, record).doubts
+}
+
+fn examine(kind: Kind, record: &Map<String, Value>) -> Problems {
+    let mut found = Problems::default();
     found.group(Common::FIELDS, record, "");
     found.group(kind.fields(), record, "");
     for &name in kind.required() {
@@ -60,7 +72,7 @@ pub fn validate(kind: Kind, record: &Map<String, Value>) -> Vec<Problem> {
         Kind::Request => found.request(record),
         _ => {}
     }
-    found.0
+    found
 }
 
 /// What, and two times of which the second must not be before the first.
@@ -73,12 +85,22 @@ const ORDERED: [(&str, &str, &str); 6] = [
     ("it was closed", "opened", "closed"),
 ];
 
-struct Problems(Vec<Problem>);
+#[derive(Default)]
+struct Problems {
+    found: Vec<Problem>,
+    doubts: Vec<Problem>,
+}
 
 impl Problems {
     fn add(&mut self, path: impl Into<String>, reason: impl Into<String>) {
-        if self.0.len() < PROBLEMS_MAX {
-            self.0.push(Problem { path: path.into(), reason: reason.into() });
+        if self.found.len() < PROBLEMS_MAX {
+            self.found.push(Problem { path: path.into(), reason: reason.into() });
+        }
+    }
+
+    fn doubt(&mut self, path: impl Into<String>, reason: impl Into<String>) {
+        if self.doubts.len() < PROBLEMS_MAX {
+            self.doubts.push(Problem { path: path.into(), reason: reason.into() });
         }
     }
 
@@ -103,6 +125,13 @@ impl Problems {
                     self.add(path, reason);
                 }
             }
+            (Shape::Seen(rule), Value::String(text)) => {
+                if text.trim().is_empty() {
+                    self.add(path, "is empty; leave the property out instead");
+                } else if let Err(reason) = rule(&bare(text).to_uppercase()) {
+                    self.doubt(path, reason);
+                }
+            }
             (Shape::Word { what, words }, Value::String(text)) => {
                 if !words.contains(&text.as_str()) {
                     self.add(path, format!("is not {what}; use one of: {}", words.join(", ")));
@@ -124,7 +153,7 @@ impl Problems {
             }
             (Shape::List(shape), Value::Array(items)) => {
                 for (index, item) in items.iter().enumerate() {
-                    if self.0.len() >= PROBLEMS_MAX {
+                    if self.found.len() >= PROBLEMS_MAX {
                         return;
                     }
                     self.value(shape, item, &format!("{path}[{index}]"));
@@ -211,7 +240,7 @@ impl Problems {
         let Some(lines) = record.get("mrz_lines").and_then(Value::as_array) else { return };
         let lines: Option<Vec<&str>> = lines.iter().map(Value::as_str).collect();
         if let Some(Err(reason)) = lines.map(|lines| mrz::check(&lines)) {
-            self.add("mrz_lines", reason);
+            self.doubt("mrz_lines", reason);
         }
     }
 
@@ -256,7 +285,7 @@ fn text<'r>(record: &'r Map<String, Value>, name: &str) -> Option<&'r str> {
 
 const fn form(shape: &Shape) -> &'static str {
     match shape {
-        Shape::Text | Shape::Ruled(_) | Shape::Word { .. } => "a text in quotes",
+        Shape::Text | Shape::Ruled(_) | Shape::Seen(_) | Shape::Word { .. } => "a text in quotes",
         Shape::Flag => "true or false",
         Shape::Count(_) => "a whole number, without quotes",
         Shape::Number(..) => "a number, without quotes",

@@ -18,7 +18,34 @@ use crate::files::{open_named, regular};
 use crate::home::ScratchFile;
 use crate::part::Part;
 
-/// A format of files.
+/// A format of files that are read.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(super) enum Source {
+    /// A STIX 2.1 bundle
+    Stix,
+    /// Comma-separated values with a header row
+    Csv,
+    /// A GeoJSON feature collection
+    Geojson,
+    /// Sentences of AIS receivers (NMEA 0183)
+    Ais,
+    /// Events of MISP
+    Misp,
+}
+
+impl From<Source> for control::Source {
+    fn from(format: Source) -> Self {
+        match format {
+            Source::Stix => Self::Stix,
+            Source::Csv => Self::Csv,
+            Source::Geojson => Self::Geojson,
+            Source::Ais => Self::Ais,
+            Source::Misp => Self::Misp,
+        }
+    }
+}
+
+/// A format of files that are written.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub(super) enum Format {
     /// A STIX 2.1 bundle
@@ -45,6 +72,7 @@ impl From<Format> for control::Format {
 Example:
   tearline import bundle.json --compartment 'Northern shore' --label 'TLP:GREEN'
   tearline import seen.csv --map seen.toml --compartment 3f9a12bc
+  tearline import feed.nmea event.json --compartment 'Northern shore'
   generate | tearline import - --format stix --compartment 3f9a12bc
 
 What was edited here since the last import of an object stays, until the file says something new.
@@ -58,9 +86,9 @@ pub(super) struct Import {
     /// Where to: name, id, or the beginning of its id
     #[arg(long, value_name = "C")]
     compartment: String,
-    /// The files' format [default: by the end of the name]
+    /// The files' format [default: by the file's name and beginning]
     #[arg(long, value_enum)]
-    format: Option<Format>,
+    format: Option<Source>,
     /// A TOML file that maps columns to fields, for CSV
     #[arg(long, value_name = "MAP.toml")]
     map: Option<PathBuf>,
@@ -110,15 +138,26 @@ impl Import {
             ("unchanged", done.unchanged.to_string()),
             ("rejected", done.rejected.to_string()),
         ]);
+        if done.passed_over > 0 {
+            text += &facts([("passed over", done.passed_over.to_string())]);
+        }
         if done.kept > 0 {
             text += &facts([("kept an edit here", done.kept.to_string())]);
         }
         if done.broken_files > 0 {
             text += &facts([("broken files", done.broken_files.to_string())]);
         }
-        if !done.problems.is_empty() {
-            let mut problems = Table::new(&["file", "place", "reason"]).with_whole_ends();
-            for problem in &done.problems {
+        if done.doubtful > 0 {
+            text += &facts([("in doubt", done.doubtful.to_string())]);
+        }
+        for (title, list) in
+            [("reason", &done.problems), ("in doubt, and kept as it came", &done.doubts)]
+        {
+            if list.is_empty() {
+                continue;
+            }
+            let mut problems = Table::new(&["file", "place", title]).with_whole_ends();
+            for problem in list {
                 problems.row([&problem.file, &problem.place, &problem.reason]);
             }
             text = format!("{text}\n{}", problems.text(""));

@@ -72,6 +72,12 @@ impl Outcome {
         self.hint(DAMAGED_FIX).short_of(Kind::Incomplete, true)
     }
 
+    /// The same, with what may be wrong in it, which is no reason to fail.
+    pub(super) fn warn(mut self, warnings: impl Iterator<Item = String>) -> Self {
+        self.warnings.extend(warnings);
+        self
+    }
+
     /// The same, ending with a kind's exit code if the condition holds.
     pub(super) const fn short_of(mut self, kind: Kind, condition: bool) -> Self {
         if condition {

@@ -7,6 +7,7 @@ use clap::builder::PossibleValuesParser;
 use clap::{Args, Subcommand};
 use serde_json::{Map, Value};
 use tearline_crdt::record::kind::Kind as RecordKind;
+use tearline_crdt::record::mrz::ZONE_TEXT_BYTES_MAX;
 
 use super::context::Context;
 use super::device::device_label;
@@ -177,7 +178,10 @@ Ends with exit code 7 while answers are missing.")]
 Example:
   tearline record new --kind vehicle --rel NE,TD --class flash --label 'TLP:AMBER' \\
       --set plate='CT 1234 A' --set colour=white
-  tearline record new --kind report --compartment 'Northern shore' report.json")]
+  tearline record new --kind report --compartment 'Northern shore' report.json
+  tearline record new --kind travel-document --mrz scan.txt --set status=lost
+
+A number whose form or check digit is wrong is written as it is, with a warning: what was seen may be wrong.")]
 pub(super) struct New {
     /// What it is about
     #[arg(long, value_parser = kinds())]
@@ -197,6 +201,9 @@ pub(super) struct New {
     /// A field and its value; may be given many times
     #[arg(long, value_name = "FIELD=VALUE", value_parser = assignment)]
     set: Vec<(String, String)>,
+    /// A file with the machine-readable zone of a travel document, which fills its fields; - reads stdin
+    #[arg(long, value_name = "FILE")]
+    mrz: Option<PathBuf>,
     /// A file with its fields as a JSON object; - reads stdin
     file: Option<PathBuf>,
 }
@@ -357,6 +364,13 @@ impl New {
             Some(path) => read_fields(context, path)?,
             None => Map::new(),
         };
+        let mrz = match &self.mrz {
+            Some(zone) if self.file.as_ref().is_some_and(|file| file == zone) => {
+                return Err(Failure::usage("the zone and the fields come from one file each"));
+            }
+            Some(zone) => Some(read_zone(context, zone)?),
+            None => None,
+        };
         let request = RecordNew {
             kind: self.kind,
             compartment: self.compartment,
@@ -365,9 +379,10 @@ impl New {
             label: self.label,
             fields,
             set: once_each(self.set)?,
+            mrz,
         };
         let answer = context.ask::<Written>(Request::RecordNew(request))?;
-        Ok(Outcome::new(answer.data, written(&answer.typed)))
+        Ok(written(answer.data, &answer.typed))
     }
 }
 
@@ -379,7 +394,7 @@ impl Edit {
         }
         let request = RecordEdit { record: self.record, set, unset: self.unset, class: self.class };
         let answer = context.ask::<Written>(Request::RecordEdit(request))?;
-        Ok(Outcome::new(answer.data, written(&answer.typed)))
+        Ok(written(answer.data, &answer.typed))
     }
 }
 
@@ -426,14 +441,18 @@ fn notes(flags: &[String], due: Option<&str>) -> String {
     flags.iter().map(with_time).collect::<Vec<_>>().join(", ")
 }
 
-fn written(written: &Written) -> String {
+fn written(data: Value, written: &Written) -> Outcome {
     let entry = written.entry.as_deref().map_or("nothing to change".into(), short);
-    facts([
+    let text = facts([
         ("record", written.record.clone()),
         ("compartment", short(&written.compartment)),
         ("entry", entry),
         ("class", written.class.clone()),
-    ])
+    ]);
+    let doubts = written.doubts.iter();
+    let doubts =
+        doubts.map(|doubt| format!("{}: {}; it is kept as given", doubt.field, doubt.reason));
+    Outcome::new(data, text).warn(doubts)
 }
 
 fn detail(record: &Shown) -> String {
@@ -522,6 +541,15 @@ fn read_fields(context: &Context, path: &Path) -> Result<Map<String, Value>, Fai
     };
     read_object(bytes.as_slice())
         .map_err(|error| Failure::failed(format!("{}: {error}", path.display())))
+}
+
+fn read_zone(context: &Context, path: &Path) -> Result<String, Failure> {
+    let bytes = if path == Path::new("-") {
+        context.stdin(ZONE_TEXT_BYTES_MAX as u64)?
+    } else {
+        read_text(path, ZONE_TEXT_BYTES_MAX)?.into_bytes()
+    };
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 /// Names of the classes that a record can be written in.

@@ -16,11 +16,15 @@ use crate::failure::Failure;
 #[command(after_help = "\
 Example:
   tearline search white pickup
-  tearline search kind:alert Diffa --limit 5")]
+  tearline search kind:alert Diffa --limit 5
+  tearline search --pattern \"[vehicle:plate = 'CT 1234 A'] FOLLOWEDBY [sighting:latitude > 13] WITHIN 3600 SECONDS\"")]
 pub(super) struct Search {
     /// Words and FIELD:VALUE terms, all of which must match
-    #[arg(required = true)]
+    #[arg(required_unless_present = "pattern")]
     query: Vec<String>,
+    /// A STIX pattern: find only what was observed as it says
+    #[arg(long)]
+    pattern: Option<String>,
     #[command(flatten)]
     page: Page,
 }
@@ -28,7 +32,8 @@ pub(super) struct Search {
 impl Search {
     pub(super) fn run(self, context: &Context) -> Result<Outcome, Failure> {
         let Page { limit, after } = self.page;
-        let request = control::Search { query: self.query.join(" "), limit, after };
+        let request =
+            control::Search { query: self.query.join(" "), pattern: self.pattern, limit, after };
         let answer = context.ask::<Rows>(Request::Search(request))?;
         Ok(paged(answer.data, &answer.typed, "no record that you can see matches"))
     }

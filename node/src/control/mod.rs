@@ -25,6 +25,7 @@
 
 pub mod bundle;
 pub mod client;
+mod files;
 pub mod pass;
 pub mod reply;
 pub mod server;
@@ -32,12 +33,12 @@ pub mod trust;
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+pub use self::files::{Export, Format, Import, Source};
 pub use self::server::serve;
 use crate::failure::Failure;
 
@@ -644,6 +645,10 @@ pub struct RecordNew {
     /// schema does not know is kept as text.
     #[serde(default)]
     pub set: BTreeMap<String, String>,
+    /// The machine-readable zone of a travel document, as it was typed or scanned: fills what neither `fields` nor
+    /// `set` says.
+    #[serde(default)]
+    pub mrz: Option<String>,
 }
 
 /// Arguments of [`Request::RecordShow`].
@@ -709,65 +714,15 @@ pub struct RecordResolve {
     pub take: u32,
 }
 
-/// A format of files.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Format {
-    /// A STIX 2.1 bundle.
-    Stix,
-    /// Comma-separated values with a header row.
-    Csv,
-    /// A GeoJSON feature collection.
-    Geojson,
-}
-
-/// Arguments of [`Request::Import`].
-#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
-#[serde(deny_unknown_fields)]
-pub struct Import {
-    /// Absolute paths of the files.
-    pub files: Vec<PathBuf>,
-    /// Which of them holds what came by standard input, so that problems are said to be there.
-    #[serde(default)]
-    pub stdin: Option<PathBuf>,
-    /// Where to.
-    pub compartment: String,
-    /// Their format; by the file name's end if absent (`.json` is STIX).
-    #[serde(default)]
-    pub format: Option<Format>,
-    /// Absolute path of the TOML file that maps columns to fields, for CSV.
-    #[serde(default)]
-    pub map: Option<PathBuf>,
-    /// The least restrictive label of what is written; the file's markings are joined to it.
-    #[serde(default)]
-    pub label: Option<String>,
-    /// The entries' class; routine if absent.
-    #[serde(default)]
-    pub class: Option<String>,
-}
-
-/// Arguments of [`Request::Export`].
-#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
-#[serde(deny_unknown_fields)]
-pub struct Export {
-    /// The format to write.
-    pub format: Format,
-    /// Only of this compartment.
-    #[serde(default)]
-    pub compartment: Option<String>,
-    /// Only what this query finds; everything if absent.
-    #[serde(default)]
-    pub query: Option<String>,
-    /// Absolute path of the file to fill.
-    pub out: PathBuf,
-}
-
 /// Arguments of [`Request::Search`].
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Search {
     /// Words and `field:value` terms, all of which must match.
     pub query: String,
+    /// A STIX pattern: of what matches, only what was observed as it says.
+    #[serde(default)]
+    pub pattern: Option<String>,
     /// Most rows; [`PAGE_ROWS_DEFAULT`] if absent, [`PAGE_ROWS_MAX`] at most.
     #[serde(default)]
     pub limit: Option<u32>,

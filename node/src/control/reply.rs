@@ -478,6 +478,17 @@ Written {
     entry: Option<String>,
     /// The entry's class.
     class: String,
+    /// What of it was probably misread, and is kept as it was given.
+    doubts: Vec<Doubt>,
+});
+
+shape!(
+/// A number of a record whose form or check digit is wrong.
+Doubt {
+    /// The property; "mrz" for what of a machine-readable zone became none.
+    field: String,
+    /// What is wrong with it.
+    reason: String,
 });
 
 shape!(
@@ -664,6 +675,12 @@ Imported {
     problems: Vec<Problem>,
     /// Which records kept edits: the first of them.
     kept_edits: Vec<KeptEdit>,
+    /// Objects that say nothing for a record.
+    passed_over: u64,
+    /// Objects or rows with a number that was probably misread; they are kept as they came.
+    doubtful: u64,
+    /// Which, and why: the first of them.
+    doubts: Vec<Problem>,
 });
 
 shape!(
@@ -676,7 +693,7 @@ KeptEdit {
 });
 
 shape!(
-/// An object or row that could not be imported.
+/// An object or row that could not be imported, or is in doubt.
 Problem {
     /// The file.
     file: String,

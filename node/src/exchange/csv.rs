@@ -344,7 +344,7 @@ fn row(
     match unfit(&fields).or_else(|| off_globe(&fields)).or_else(|| unsound(kind, mapping, &fields))
     {
         Some(reason) => Item::Bad(Problem { place, reason }),
-        None => Item::Draft(Draft { kind, fields, tlp: None, place }),
+        None => Item::Draft(Draft { kind, fields, marking: None, place, partial: false }),
     }
 }
 
@@ -670,7 +670,7 @@ mod tests {
             .unwrap();
             let speed = match found.unwrap() {
                 Item::Draft(draft) => Some(draft.fields["speed"].to_string()),
-                Item::Bad(_) => None,
+                _ => None,
             };
             assert_eq!(speed.as_deref(), kept, "{text}");
         }

@@ -46,7 +46,7 @@ fn item(source: &str, place: String, value: Value) -> Item {
     match draft(source, &value) {
         Ok((kind, fields)) => match unfit(&fields).or_else(|| unsound(kind, &fields)) {
             Some(reason) => Item::Bad(Problem { place, reason }),
-            None => Item::Draft(Draft { kind, fields, tlp: None, place }),
+            None => Item::Draft(Draft { kind, fields, marking: None, place, partial: false }),
         },
         Err(reason) => Item::Bad(Problem { place, reason }),
     }

@@ -155,14 +155,24 @@ impl<'de> Visitor<'de> for Elements<'_, '_> {
 
 /// Reads a file that is one JSON object, as strictly as the objects of an import.
 pub fn read_object(file: impl Read) -> Result<Map<String, Value>, ReadError> {
-    let mut text = String::new();
-    Utf8::new(without_mark(file)?).read_to_string(&mut text)?;
-    match strict(&text, Positions::Nowhere) {
-        Ok(Value::Object(fields)) => Ok(fields),
-        Ok(_) => Err(ReadError::Shape { expected: "JSON object", hint: OBJECT_HINT }),
-        Err(Unkept::NoJson(error)) => Err(error.into()),
-        Err(Unkept::Value(reason)) => Err(ReadError::Value(reason)),
+    match read_value(file, usize::MAX)? {
+        Value::Object(fields) => Ok(fields),
+        _ => Err(ReadError::Shape { expected: "JSON object", hint: OBJECT_HINT }),
     }
+}
+
+/// Reads a file of one JSON value, of so many bytes at most, as strictly.
+pub(super) fn read_value(file: impl Read, bytes_max: usize) -> Result<Value, ReadError> {
+    let mut text = String::new();
+    let mut file = Utf8::new(without_mark(file)?).take((bytes_max as u64).saturating_add(1));
+    file.read_to_string(&mut text)?;
+    if text.len() > bytes_max {
+        return Err(ReadError::Value(format!("it has over {bytes_max} bytes; split it")));
+    }
+    strict(&text, Positions::Nowhere).map_err(|why| match why {
+        Unkept::NoJson(error) => error.into(),
+        Unkept::Value(reason) => ReadError::Value(reason),
+    })
 }
 
 /// What an object of a record's fields looks like.

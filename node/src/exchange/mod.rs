@@ -3,9 +3,11 @@
 //! A reader goes through a file object by object, so that memory does not grow with the file, and
 //! hands out a [`Draft`] for each good one and a [`Problem`] for each bad one.
 
+pub mod ais;
 pub mod csv;
 pub mod geojson;
 mod json;
+pub mod misp;
 mod number;
 mod quotes;
 pub mod stix;
@@ -34,10 +36,12 @@ pub struct Draft {
     pub kind: Kind,
     /// Its properties, all of them.
     pub fields: Map<String, Value>,
-    /// The marking found in it: "TLP:AMBER".
-    pub tlp: Option<&'static str>,
+    /// The label found in it: "TLP:AMBER".
+    pub marking: Option<String>,
     /// Where it stands: `objects[17] (indicator--8e2e...)`.
     pub place: String,
+    /// Whether its source has more to say of it than this: then what it does not say is not gone.
+    pub partial: bool,
 }
 
 /// An object that cannot.
@@ -56,6 +60,8 @@ pub enum Item {
     Draft(Draft),
     /// A bad one.
     Bad(Problem),
+    /// A good one that says nothing for a record.
+    PassedOver,
 }
 
 /// Takes items until it breaks.

@@ -60,7 +60,13 @@ fn item(place: String, value: Value) -> Item {
     }
     let stix_type = fields.get("type").and_then(Value::as_str).unwrap_or_default();
     let kind = Kind::from_stix_type(stix_type, &fields);
-    Item::Draft(Draft { kind, tlp: marking(&fields), fields, place })
+    Item::Draft(Draft {
+        kind,
+        marking: marking(&fields).map(str::to_owned),
+        fields,
+        place,
+        partial: false,
+    })
 }
 
 /// Whether STIX 2.1 has a type of this name (sections 4 to 7).
@@ -124,8 +130,7 @@ fn fault(object: &Map<String, Value>) -> Option<String> {
     let Some(id) = text("id") else {
         return Some("it has no `id`; STIX objects are named `type--uuid`".into());
     };
-    let uuid = id.strip_prefix(stix_type).and_then(|rest| rest.strip_prefix("--"));
-    if !uuid.is_some_and(is_uuid) {
+    if !is_id(stix_type, id) {
         return Some(format!("its id {:?} is not `{stix_type}--` and a UUID", clip(id)));
     }
     if let Some(version) = object.get("spec_version")
@@ -139,6 +144,12 @@ fn fault(object: &Map<String, Value>) -> Option<String> {
         time.is_none()
             .then(|| format!("`{name}` is {value}; write a time as \"2024-05-01T10:00:00.000Z\""))
     })
+}
+
+/// Whether a text names an object of a type (section 2.9).
+pub(super) fn is_id(stix_type: &str, id: &str) -> bool {
+    let uuid = id.strip_prefix(stix_type).and_then(|rest| rest.strip_prefix("--"));
+    uuid.is_some_and(is_uuid)
 }
 
 fn is_uuid(text: &str) -> bool {
@@ -223,7 +234,11 @@ impl<W: Write> BundleWriter<W> {
         let mut object = record.fields;
         object.insert("type".into(), stix_type.into());
         object.insert("spec_version".into(), "2.1".into());
-        object.insert("id".into(), format!("{stix_type}--{}", uuid(record.record.0)).into());
+        // One that another program knows already keeps its name: others refer to it by that.
+        let named = object.get("id").and_then(Value::as_str).is_some_and(|id| is_id(stix_type, id));
+        if !named {
+            object.insert("id".into(), format!("{stix_type}--{}", uuid(record.record.0)).into());
+        }
         let category = record.kind.stix_category();
         let extension = match category {
             Some(StixCategory::NewDomain) => Some("new-sdo"),
@@ -342,6 +357,7 @@ mod tests {
             for (n, item) in items.iter().enumerate() {
                 match item {
                     Item::Draft(_) => assert_eq!(n % 2, 1),
+                    Item::PassedOver => panic!("{n}"),
                     Item::Bad(problem) => {
                         let (object, said) = bad[n / 2];
                         assert_eq!(problem.place, format!("objects[{n}]"));
@@ -404,7 +420,7 @@ mod tests {
             .iter()
             .filter_map(|item| match item {
                 Item::Bad(problem) => Some(problem.reason.as_str()),
-                Item::Draft(_) => None,
+                _ => None,
             })
             .collect();
         assert_eq!(bad.len(), 5, "{bad:?}");

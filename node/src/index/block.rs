@@ -116,7 +116,7 @@ impl Summary {
         Ok(Self { kinds, classes, tlps, event, received, bloom })
     }
 
-    pub(super) fn may_match(&self, query: &Query, terms: &[String]) -> bool {
+    pub(super) fn may_match(&self, query: &Query) -> bool {
         let any = |wanted: &BTreeSet<u8>, held: u64| {
             wanted.is_empty() || wanted.iter().any(|n| held & 1 << n != 0)
         };
@@ -126,7 +126,7 @@ impl Summary {
             && any(&query.tlps, u64::from(self.tlps))
             && (!asks_event || self.event.meets(query.event_from, query.event_to))
             && self.received.meets(query.received_from, query.received_to)
-            && terms.iter().all(|term| self.may_hold(term))
+            && query.may_have_words(&|word| self.may_hold(word))
     }
 
     fn may_hold(&self, word: &str) -> bool {

@@ -164,12 +164,7 @@ impl Index {
         query: &Query,
         admit: &mut Admit<'_>,
     ) -> Result<Page, StoreError> {
-        let mut search = Search {
-            query,
-            terms: query.bloom_terms(),
-            seen: BTreeSet::new(),
-            page: Page::default(),
-        };
+        let mut search = Search { query, seen: BTreeSet::new(), page: Page::default() };
         let mut below = self.last.saturating_add(1);
         let mut outcome = Ok(ControlFlow::Continue(()));
         let scanned = store.scan_back(Space::Summaries, &[], &mut |key, value| {
@@ -197,7 +192,6 @@ impl Index {
 /// A search under way.
 struct Search<'a> {
     query: &'a Query,
-    terms: Vec<String>,
     seen: BTreeSet<RecordId>,
     page: Page,
 }
@@ -225,9 +219,9 @@ impl Search<'_> {
         summary: Option<Summary>,
         admit: &mut Admit<'_>,
     ) -> Result<ControlFlow<()>, StoreError> {
-        let Self { query, terms, seen, page } = self;
+        let Self { query, seen, page } = self;
         if query.after.is_some_and(|cursor| number > cursor.block)
-            || summary.is_some_and(|summary| !summary.may_match(query, terms))
+            || summary.is_some_and(|summary| !summary.may_match(query))
         {
             return Ok(ControlFlow::Continue(()));
         }

@@ -2,10 +2,12 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::ops::Range;
 use std::str::FromStr;
 
 use tearline_crdt::id::{Class, CompartmentId};
 use tearline_crdt::record::kind::Kind;
+use tearline_crdt::record::writing::bare;
 use tearline_crdt::time::WallTime;
 
 use super::block::searchable;
@@ -19,12 +21,18 @@ const FIELDS: [&str; 9] =
     ["kind", "class", "tlp", "label", "since", "until", "received-since", "received-until", "near"];
 /// Rows of a page, if the query does not say.
 const LIMIT_DEFAULT: usize = 50;
+/// Most words that one number is written in: a plate, or a telephone number in pairs.
+const NUMBER_WORDS_MAX: usize = 8;
+/// Longest number, in characters of its bare form.
+const NUMBER_CHARS_MAX: usize = 40;
 
 /// What is looked for. An empty set or `None` restricts nothing.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Query {
     /// Whole words, folded.
     pub words: Vec<String>,
+    /// Numbers that neighbours among them may be: what a record has of one in any writing, it has of them.
+    pub numbers: Vec<Number>,
     /// Beginnings of words, folded.
     pub prefixes: Vec<String>,
     /// Texts that occur as they are, folded.
@@ -61,6 +69,7 @@ impl Default for Query {
     fn default() -> Self {
         Self {
             words: Vec::new(),
+            numbers: Vec::new(),
             prefixes: Vec::new(),
             phrases: Vec::new(),
             kinds: BTreeSet::new(),
@@ -78,6 +87,13 @@ impl Default for Query {
             after: None,
         }
     }
+}
+
+/// Neighbouring words of a query that may be one number: `CSQU 305438 3`.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Number {
+    words: Range<usize>,
+    bare: String,
 }
 
 /// A place in the index. Opaque to people: it says nothing of what lies between.
@@ -163,6 +179,7 @@ impl Query {
             query.add(term)?;
             rest = tail.trim_start();
         }
+        query.numbers = numbers(&query.words);
         Ok(query)
     }
 
@@ -249,13 +266,21 @@ impl Query {
                 || self.types.contains(row.kind_name()))
     }
 
-    /// The words that a block's filter can be asked for.
-    pub(super) fn bloom_terms(&self) -> Vec<String> {
-        let plain = |word: &&String| !word.contains(char::is_whitespace);
-        let parts = self.words.iter().filter(plain).flat_map(|word| {
-            word.split(|c: char| !c.is_alphanumeric()).filter(|part| !part.is_empty())
-        });
-        parts.map(str::to_owned).collect()
+    /// Whether what has these words may match: all that its rows have together, or what one has.
+    pub(super) fn may_have_words(&self, has: &dyn Fn(&str) -> bool) -> bool {
+        self.has_words(
+            &|word| word.split(|c: char| !c.is_alphanumeric()).all(|p| p.is_empty() || has(p)),
+            has,
+        )
+    }
+
+    /// Whether each word is there, alone or as a part of a number.
+    fn has_words(&self, word: &dyn Fn(&str) -> bool, number: &dyn Fn(&str) -> bool) -> bool {
+        let there = |(at, wanted): (usize, &String)| {
+            let holds = |one: &&Number| one.words.contains(&at);
+            word(wanted) || self.numbers.iter().filter(holds).any(|one| number(&one.bare))
+        };
+        self.words.iter().enumerate().all(there)
     }
 
     /// Whether a row is what is looked for.
@@ -284,11 +309,27 @@ impl Query {
             return true;
         }
         let text = searchable(row);
-        let has = |wanted: &String| words(&text).any(|word| word == wanted);
-        self.words.iter().all(has)
+        let has = |wanted: &str| words(&text).any(|word| word == wanted);
+        self.has_words(&has, &has)
             && self.prefixes.iter().all(|p| words(&text).any(|word| word.starts_with(p.as_str())))
             && self.phrases.iter().all(|phrase| text.contains(phrase.as_str()))
     }
+}
+
+/// What each word, and some neighbours together, are if they are a number: it has a digit, and is not the
+/// word itself.
+fn numbers(words: &[String]) -> Vec<Number> {
+    let ends = |from: usize| from + 1..=words.len().min(from + NUMBER_WORDS_MAX);
+    let runs = (0..words.len()).flat_map(|from| ends(from).map(move |to| from..to));
+    runs.filter_map(|run| {
+        let written = words.get(run.clone())?;
+        let bare = bare(&written.concat());
+        let number = bare.contains(|c: char| c.is_ascii_digit())
+            && bare.len() <= NUMBER_CHARS_MAX
+            && (written.len() > 1 || written.first() != Some(&bare));
+        number.then_some(Number { words: run, bare })
+    })
+    .collect()
 }
 
 /// Whether a label's text form has a part; of a list (`purpose=A,B`) one item is asked for.
@@ -322,6 +363,7 @@ fn distance_km((a_lat, a_lon, _): (f64, f64, f64), (b_lat, b_lon): (f64, f64)) -
 
 #[cfg(test)]
 mod tests {
+    use super::super::block::Summary;
     use super::*;
 
     #[test]
@@ -371,6 +413,50 @@ mod tests {
             let found = [&malware, &tool, &vehicle].map(|row| matches(text, row));
             assert_eq!(found, expected, "{text}");
         }
+    }
+
+    #[test]
+    fn a_number_is_found_in_any_writing() {
+        let row =
+            |kind, fields: serde_json::Value| Row::describe(kind, fields.as_object().unwrap());
+        let plate = |plate: &str| {
+            row(Kind::Vehicle, serde_json::json!({ "plate": plate, "colour": "white" }))
+        };
+        let vessel =
+            row(Kind::Vessel, serde_json::json!({ "imo": "9074729", "mmsi": "636 092 297" }));
+        let container =
+            |number: &str| row(Kind::Container, serde_json::json!({ "container_number": number }));
+        let cases = [
+            (
+                plate("CT 1234 A"),
+                &[
+                    "ct1234a",
+                    "CT-1234-A",
+                    "CT 1234 A",
+                    "ct 1234a white",
+                    "white CT1234 A",
+                    "СТ 1234 А",
+                ][..],
+            ),
+            (plate("СТ1234А"), &["CT 1234 A"]),
+            (vessel, &["9074729", "IMO9074729", "IMO 9074729", "636092297", "MMSI 636 09 2297"]),
+            (container("CSQU3054383"), &["CSQU 305438 3", "csqu 305438/3", "csqu-3054383"]),
+            (container("CSQU 305438-3"), &["CSQU3054383", "305438"]),
+        ];
+        for (row, queries) in &cases {
+            let summary = Summary::of(std::slice::from_ref(row));
+            for text in *queries {
+                let query = Query::parse(text).unwrap();
+                assert!(query.matches(row), "{text} of {}", row.text);
+                assert!(summary.may_match(&query), "{text} of {}", row.text);
+            }
+        }
+        for text in ["CT 1234 B", "1234ct", "white A CT1234B", "c t"] {
+            assert!(!Query::parse(text).unwrap().matches(&cases[0].0), "{text}");
+        }
+        // Without a digit words are words.
+        let pickup = row(Kind::Vehicle, serde_json::json!({ "description": "pickup" }));
+        assert!(!Query::parse("pick up").unwrap().matches(&pickup));
     }
 
     #[test]

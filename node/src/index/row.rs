@@ -6,8 +6,10 @@ use tearline_crdt::codec::{DecodeError, Reader, Write as _};
 use tearline_crdt::id::{AgencyNo, Class, CompartmentId, DeviceId, RecordId};
 use tearline_crdt::record::kind::Kind;
 use tearline_crdt::record::shelf::RecordView;
+use tearline_crdt::record::writing::bare;
 use tearline_crdt::time::WallTime;
 
+use super::text::fold;
 use crate::exchange::geojson::{FEATURE_ID, FEATURE_SOURCE};
 
 /// Longest title, label and text of a row, in bytes; longer ones are cut.
@@ -295,7 +297,7 @@ fn gather(name: &str, value: &Value, depth: usize, out: &mut String) {
             out.push_str(text);
             out.push(' ');
             if is_identifier(name) {
-                out.extend(text.chars().filter(|c| c.is_alphanumeric()));
+                out.push_str(&bare(&fold(text)));
                 out.push(' ');
             }
         }
@@ -312,9 +314,23 @@ fn gather(name: &str, value: &Value, depth: usize, out: &mut String) {
 }
 
 fn is_identifier(name: &str) -> bool {
-    ["plate", "number", "vin", "imo", "mmsi", "registration", "call_sign", "serial", "code"]
-        .iter()
-        .any(|part| name.contains(part))
+    [
+        "plate",
+        "number",
+        "vin",
+        "imo",
+        "mmsi",
+        "imei",
+        "imsi",
+        "icao24",
+        "registration",
+        "call_sign",
+        "serial",
+        "seals",
+        "code",
+    ]
+    .iter()
+    .any(|part| name.contains(part))
 }
 
 fn place(fields: &Map<String, Value>) -> Option<(f64, f64)> {

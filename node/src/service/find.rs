@@ -171,27 +171,32 @@ impl Core {
         let (page, unread) = self.find(query)?;
         let mut records = Vec::with_capacity(page.rows.len());
         for row in &page.rows {
-            // Few records are hidden: what asks to destroy them is looked up.
-            let detail = if row.restricted { self.visible(row.record).ok() } else { None };
-            let due = detail.and_then(|detail| self.erasure_due(&detail));
-            let mut flags = flags(row);
-            flags.extend(due.map(|_| ERASURE_DUE.to_owned()));
-            records.push(reply::Row {
-                record: row.record.to_string(),
-                kind: row.kind_name().into(),
-                title: row.title.clone(),
-                label: row.label.clone(),
-                class: row.class.name().into(),
-                compartment: row.compartment.to_string(),
-                compartment_name: self.compartment_name(&row.compartment),
-                originator: self.agency_ref(Some(row.origin)),
-                received: WallTime(row.received_ms).to_string(),
-                flags,
-                erasure_due: due.map(|due| due.to_string()),
-            });
+            records.push(self.row_shape(row));
         }
         let next = page.next.map(|next| next.to_string());
         json(&reply::Rows { records, next, unread: unread.shape() })
+    }
+
+    /// A row as it is answered.
+    pub(super) fn row_shape(&mut self, row: &Row) -> reply::Row {
+        // Few records are hidden: what asks to destroy them is looked up.
+        let detail = if row.restricted { self.visible(row.record).ok() } else { None };
+        let due = detail.and_then(|detail| self.erasure_due(&detail));
+        let mut flags = flags(row);
+        flags.extend(due.map(|_| ERASURE_DUE.to_owned()));
+        reply::Row {
+            record: row.record.to_string(),
+            kind: row.kind_name().into(),
+            title: row.title.clone(),
+            label: row.label.clone(),
+            class: row.class.name().into(),
+            compartment: row.compartment.to_string(),
+            compartment_name: self.compartment_name(&row.compartment),
+            originator: self.agency_ref(Some(row.origin)),
+            received: WallTime(row.received_ms).to_string(),
+            flags,
+            erasure_due: due.map(|due| due.to_string()),
+        }
     }
 }
 

@@ -14,6 +14,7 @@ use serde_json::{Map, Value};
 use tearline_crdt::id::{Class, CompartmentId, LogId, RecordId};
 use tearline_crdt::record::label::Label;
 use tearline_crdt::record::shelf::{Beginning, Detail, Draft, DraftError};
+use tearline_crdt::record::validate::doubts;
 use tearline_crdt::time::WallTime;
 use tearline_mesh::replica::{ActError, Ticket};
 
@@ -22,7 +23,7 @@ use super::merge::{Merge, merge};
 use super::names::{class, label};
 use super::overview::store_failure;
 use super::{SystemEntropy, json};
-use crate::control::{self, Format, Progress, Report, reply};
+use crate::control::{self, Progress, Report, Source, reply};
 use crate::exchange::csv::Mapping;
 use crate::exchange::{self, Item};
 use crate::failure::{Failure, Kind};
@@ -59,6 +60,8 @@ struct Read {
     named: Option<Label>,
     file: Arc<str>,
     place: String,
+    /// Whether its source has more to say of it.
+    partial: bool,
 }
 
 impl Read {
@@ -179,6 +182,7 @@ impl Intake<'_, '_> {
         let done = Cell::new(0);
         let file = Counted { file, done: &done };
         let format = import.format.unwrap_or_else(|| format_of(path));
+        let target = self.target;
         let mut failure = None;
         let mut written_to = 0;
         let mut sink = |item: Item| {
@@ -198,10 +202,12 @@ impl Intake<'_, '_> {
             }
         };
         let outcome = match (format, mapping) {
-            (Format::Stix, _) => exchange::stix::read(file, &mut sink),
-            (Format::Geojson, _) => exchange::geojson::read(file, last_part(name), &mut sink),
-            (Format::Csv, Some(mapping)) => exchange::csv::read(file, mapping, &mut sink),
-            (Format::Csv, None) => {
+            (Source::Stix, _) => exchange::stix::read(file, &mut sink),
+            (Source::Geojson, _) => exchange::geojson::read(file, last_part(name), &mut sink),
+            (Source::Ais, _) => exchange::ais::read(file, &target.log.compartment.0, &mut sink),
+            (Source::Misp, _) => exchange::misp::read(file, &mut sink),
+            (Source::Csv, Some(mapping)) => exchange::csv::read(file, mapping, &mut sink),
+            (Source::Csv, None) => {
                 let failure = Failure::usage(format!("{name}: a table needs a mapping file"));
                 let hint = "name one: --map MAP.toml; docs/import.md shows one";
                 return Err(Broken::File(failure.hint(hint)));
@@ -216,8 +222,15 @@ impl Intake<'_, '_> {
     fn take(&mut self, item: Item, file: &Arc<str>) {
         self.tally.report.read += 1;
         let read = match item {
-            Item::Draft(draft) => self.build(draft, file),
+            Item::Draft(draft) => {
+                self.tally.doubt(&draft, file);
+                self.build(draft, file)
+            }
             Item::Bad(problem) => Err((problem.place, problem.reason)),
+            Item::PassedOver => {
+                self.tally.report.passed_over += 1;
+                return;
+            }
         };
         match read {
             Ok(read) => self.tally.waiting.push(read),
@@ -230,7 +243,7 @@ impl Intake<'_, '_> {
     /// Builds the record that an object is if it is new here; or says where it is and why it is none.
     fn build(&self, draft: exchange::Draft, file: &Arc<str>) -> Result<Read, (String, String)> {
         let Target { log, default, named, clock } = self.target;
-        let marking = draft.tlp.and_then(|tlp| tlp.parse::<Label>().ok());
+        let marking = draft.marking.and_then(|marking| marking.parse::<Label>().ok());
         let label = named.as_ref().unwrap_or(default);
         let label = marking.as_ref().map_or_else(|| label.clone(), |m| label.join(m));
         let named = (named.is_some() || marking.is_some()).then(|| label.clone());
@@ -241,6 +254,7 @@ impl Intake<'_, '_> {
                 named,
                 file: Arc::clone(file),
                 place: draft.place,
+                partial: draft.partial,
             }),
             Err(error) => Err((draft.place, error.to_string())),
         }
@@ -323,6 +337,23 @@ impl Tally {
         written.rejected.into_iter().for_each(|problem| self.reject(problem));
         self.last = written.ticket.or(self.last);
         written.failure.map_or(Ok(written.left), Err)
+    }
+
+    /// Notes what of an object was probably misread.
+    fn doubt(&mut self, draft: &exchange::Draft, file: &Arc<str>) {
+        let found = doubts(draft.kind, &draft.fields);
+        if found.is_empty() {
+            return;
+        }
+        self.report.doubtful += 1;
+        if self.report.doubts.len() < PROBLEMS_MAX {
+            let reason: Vec<String> = found.iter().map(ToString::to_string).collect();
+            self.report.doubts.push(reply::Problem {
+                file: file.as_ref().into(),
+                place: draft.place.clone(),
+                reason: reason.join("; "),
+            });
+        }
     }
 
     fn reject(&mut self, problem: reply::Problem) {
@@ -426,8 +457,10 @@ impl Core {
         again: Read,
         done: &mut Imported,
     ) -> Result<(), Failure> {
-        let fields = again.beginning.fields();
         let Known { detail, brought } = known;
+        let mut whole = if again.partial { brought.clone() } else { Map::new() };
+        whole.extend(again.beginning.fields().clone());
+        let fields = &whole;
         let (record, hidden) = (detail.record, detail.state.hides());
         let Merge { patch, news, kept } = merge(brought, &detail.fields, fields);
         if !kept.is_empty() && !hidden {
@@ -557,20 +590,29 @@ fn hidden_record(record: RecordId, due: Option<WallTime>, news: &[String]) -> St
     }
 }
 
-fn format_of(path: &Path) -> Format {
+fn format_of(path: &Path) -> Source {
     match path.extension().and_then(|end| end.to_str()) {
-        Some("csv" | "tsv") => Format::Csv,
-        Some("geojson") => Format::Geojson,
+        Some("csv" | "tsv") => Source::Csv,
+        Some("geojson") => Source::Geojson,
+        Some("nmea" | "ais") => Source::Ais,
         _ => {
-            // GeoJSON files are often called .json, too: the first bytes tell.
+            // Most formats are called .json: the first bytes tell.
             let mut head = vec![0; 4_096];
             let opened = regular(File::options().read(true), path);
             let read = opened.and_then(|mut file| file.read(&mut head)).unwrap_or(0);
             let head = String::from_utf8_lossy(head.get(..read).unwrap_or_default()).into_owned();
+            if head.trim_start().starts_with(['!', '\\']) {
+                return Source::Ais;
+            }
             let head: String = head.chars().filter(|c| !c.is_whitespace()).collect();
-            let types = ["\"type\":\"FeatureCollection\"", "\"type\":\"Feature\""];
-            let geo = types.iter().any(|name| head.contains(name));
-            if geo { Format::Geojson } else { Format::Stix }
+            let has = |names: &[&str]| names.iter().any(|name| head.contains(name));
+            if has(&["\"type\":\"FeatureCollection\"", "\"type\":\"Feature\""]) {
+                Source::Geojson
+            } else if has(&["\"Event\":{", "\"Attribute\":["]) && !has(&["\"type\":\"bundle\""]) {
+                Source::Misp
+            } else {
+                Source::Stix
+            }
         }
     }
 }

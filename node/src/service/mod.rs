@@ -13,6 +13,7 @@ mod merge;
 mod names;
 mod overview;
 mod passes;
+mod pattern;
 mod peers;
 mod ports;
 mod quarantine;
@@ -250,7 +251,10 @@ impl Service for Tearline {
             Request::BundleImport(named) => {
                 bundle::import(&self.core, &self.keys, &named.file, progress)
             }
-            Request::Search(search) => self.core.ask(move |core| core.search(&search)),
+            Request::Search(mut search) => match search.pattern.take() {
+                Some(text) => pattern::search(&self.core, &search, &text, progress),
+                None => self.core.ask(move |core| core.search(&search)),
+            },
             Request::CoalitionPropose(act) => self.answer(move |core| core.propose(&act)),
             Request::CoalitionApprove(named) => self.answer(move |core| core.approve(&named.id)),
             Request::CoalitionProposals(_) => self.core.ask(|core| core.proposals()),

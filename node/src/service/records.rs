@@ -4,13 +4,16 @@ use serde_json::{Map, Value};
 
 use tearline_crdt::document::{Patch, Segment};
 use tearline_crdt::id::{AgencyNo, Class, CompartmentId, RecordId};
+use tearline_crdt::record::day::Day;
 use tearline_crdt::record::edge;
 use tearline_crdt::record::kind::Kind as RecordKind;
 use tearline_crdt::record::label::Label;
+use tearline_crdt::record::mrz::Zone;
+use tearline_crdt::record::pattern::Pattern;
 use tearline_crdt::record::schema::{Field, Shape};
 use tearline_crdt::record::shelf::{Detail, Draft, DraftError, EntryView, Quarantine};
 use tearline_crdt::record::shelf::{Verdict, Written};
-use tearline_crdt::record::validate::validate;
+use tearline_crdt::record::validate::{doubts, validate};
 use tearline_mesh::replica::{ActError, Done, Room, Ticket};
 
 use super::core::Core;
@@ -58,11 +61,42 @@ impl Core {
             let value = self.whole_references(kind, path, typed(kind, path, text)?)?;
             set_path(&mut fields, path, value)?;
         }
+        let unread = match &new.mrz {
+            Some(text) => self.fill_from_zone(kind, &mut fields, text)?,
+            None => Vec::new(),
+        };
         no_edges(fields.keys())?;
         check_fields(kind, &fields)?;
+        check_pattern(&fields)?;
+        let mut doubts = doubts_of(kind, &fields);
+        doubts
+            .extend(unread.into_iter().map(|reason| reply::Doubt { field: "mrz".into(), reason }));
         let (id, _) = self.destination(new.compartment.as_deref(), &new.rel)?;
         let act = self.write(id, class, vec![Draft::New { kind, fields, label }])?;
-        self.written(id, class, &act)
+        self.written(id, class, &act, doubts)
+    }
+
+    /// Fills what is not there yet with what a document's zone says; returns what of that cannot be read.
+    fn fill_from_zone(
+        &self,
+        kind: RecordKind,
+        fields: &mut Map<String, Value>,
+        text: &str,
+    ) -> Result<Vec<String>, Failure> {
+        if kind != RecordKind::TravelDocument {
+            return Err(Failure::usage(
+                "a machine-readable zone is of a record of kind travel-document",
+            ));
+        }
+        let zone = Zone::read(text).map_err(|reason| {
+            Failure::usage(format!("this is no machine-readable zone: {reason}"))
+                .hint("type all its lines, < for each filler; or the fields, with --set")
+        })?;
+        let (read, unread) = zone.properties(Day::of(self.now().wall));
+        for (name, value) in read {
+            fields.entry(name).or_insert(value);
+        }
+        Ok(unread)
     }
 
     /// A value with the whole ids of the records that it names by the beginnings of theirs. By the names
@@ -180,7 +214,13 @@ impl Core {
         .hint(FORKED_FIX)
     }
 
-    fn written(&self, id: CompartmentId, class: Class, act: &Done<Vec<Written>>) -> Answer {
+    fn written(
+        &self,
+        id: CompartmentId,
+        class: Class,
+        act: &Done<Vec<Written>>,
+        doubts: Vec<reply::Doubt>,
+    ) -> Answer {
         let Some(written) = act.value.first() else {
             return Err(Failure::bug("a write wrote nothing"));
         };
@@ -190,6 +230,7 @@ impl Core {
             compartment: id.to_string(),
             entry,
             class: class.name().into(),
+            doubts,
         })?;
         Ok((value, Some(act.ticket)))
     }
@@ -324,12 +365,18 @@ impl Core {
                 compartment: detail.compartment.to_string(),
                 entry: None,
                 class: class.name().into(),
+                doubts: Vec::new(),
             })?;
             return Ok((value, None));
         }
         check_fields(detail.kind, &after)?;
+        // What was imported may have another's mistake, which is no reason to leave all else as it is.
+        if edit.set.contains_key("pattern") {
+            check_pattern(&after)?;
+        }
+        let doubts = doubts_of(detail.kind, &after);
         let act = self.write(detail.compartment, class, vec![Draft::Edit { record: id, patch }])?;
-        self.written(detail.compartment, class, &act)
+        self.written(detail.compartment, class, &act, doubts)
     }
 
     pub(super) fn record_resolve(&mut self, resolve: &control::RecordResolve) -> Answer {
@@ -447,7 +494,7 @@ fn typed(kind: RecordKind, path: &str, text: &str) -> Result<Value, Failure> {
         },
         Some(Shape::Group(_)) => serde_json::from_str(text)
             .map_err(|_| Failure::usage(format!("{path}: write a JSON object")))?,
-        Some(Shape::Text | Shape::Ruled(_) | Shape::Word { .. }) | None => {
+        Some(Shape::Text | Shape::Ruled(_) | Shape::Seen(_) | Shape::Word { .. }) | None => {
             Value::String(text.into())
         }
     })
@@ -511,6 +558,12 @@ fn no_edges<'a>(mut paths: impl Iterator<Item = &'a String>) -> Result<(), Failu
     })
 }
 
+/// What of a record was probably misread.
+fn doubts_of(kind: RecordKind, fields: &Map<String, Value>) -> Vec<reply::Doubt> {
+    let found = doubts(kind, fields).into_iter();
+    found.map(|doubt| reply::Doubt { field: doubt.path, reason: doubt.reason }).collect()
+}
+
 fn check_fields(kind: RecordKind, fields: &Map<String, Value>) -> Result<(), Failure> {
     let problems = validate(kind, fields);
     if problems.is_empty() {
@@ -519,6 +572,18 @@ fn check_fields(kind: RecordKind, fields: &Map<String, Value>) -> Result<(), Fai
     let list: Vec<String> =
         problems.iter().map(|problem| format!("{}: {}", problem.path, problem.reason)).collect();
     Err(Failure::usage(format!("this is no valid {kind}: {}", list.join("; "))))
+}
+
+/// An indicator says what to look for: with a pattern that cannot be read nobody finds anything, or is told.
+fn check_pattern(fields: &Map<String, Value>) -> Result<(), Failure> {
+    let text = |name| fields.get(name).and_then(Value::as_str);
+    let of_stix = text("pattern_type").is_none_or(|of| of == "stix");
+    match text("pattern").filter(|_| of_stix && text("type") == Some("indicator")) {
+        Some(pattern) => Pattern::parse(pattern)
+            .map(drop)
+            .map_err(|fault| Failure::usage(format!("pattern: this is no STIX pattern: {fault}"))),
+        None => Ok(()),
+    }
 }
 
 /// An act's error, at the edge.

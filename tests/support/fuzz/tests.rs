@@ -401,7 +401,7 @@ fn files() -> Vec<Vec<u8>> {
             "id": "indicator--8e2e2d2b-17d4-4cbf-938f-98ee46b3cd3f",
             "created": "2016-04-06T20:03:48.000Z",
             "valid_from": "2016-01-01T00:00:00+01:00",
-            "pattern": "[ipv4-addr:value = '198.51.100.1/32']",
+            "pattern": "([ipv4-addr:value ISSUBSET '198.51.100.1/32'] AND [NOT EXISTS a:b[*].c OR a:b MATCHES '^(x|[y-z]{2,3})+$']) REPEATS 2 TIMES WITHIN 5 SECONDS",
             "labels": ["tlp:amber"]
         }, {
             "type": "identity",

@@ -137,7 +137,7 @@ fn of_shape(shape: &'static Shape) -> BoxedStrategy<Value> {
     let text = |pattern: &'static str| pattern.prop_map(Value::from).boxed();
     match shape {
         Shape::Text => prop_oneof![text(".{1,40}"), text("[A-Z]{2} [0-9]{4} [A-Z]{1,2}")].boxed(),
-        Shape::Ruled(_) => prop_oneof![
+        Shape::Ruled(_) | Shape::Seen(_) => prop_oneof![
             text("20[0-9]{2}-0[1-9]-1[0-9]T1[0-9]:[0-5][0-9]:[0-5][0-9](\\.[0-9]{1,3})?Z"),
             text("20[0-9]{2}-0[1-9]-[012X][0-9X]"),
             text("(vehicle|alert|other)--[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"),

@@ -124,7 +124,7 @@ impl Drop for Daemon {
 }
 
 fn search(query: &str) -> Request {
-    Request::Search(Search { query: query.into(), limit: None, after: None })
+    Request::Search(Search { query: query.into(), pattern: None, limit: None, after: None })
 }
 
 /// A request without arguments.

@@ -81,7 +81,8 @@ fn nothing_left(story: &Story<'_>, step: &mut Step, report: &str) -> Result<(), 
         for record in [&story.alert, report] {
             shown += usize::from(if_there(show(story, actor, record))?.is_some());
         }
-        let search = Search { query: story.canary.clone(), limit: None, after: None };
+        let search =
+            Search { query: story.canary.clone(), pattern: None, limit: None, after: None };
         let rows: Rows = story.stage.ask(actor, Request::Search(search))?;
         hits += rows.records.len();
     }

@@ -225,7 +225,7 @@ fn show(story: &Story<'_>, actor: &Actor) -> Result<Record, Failure> {
 
 /// How many records an actor finds by the code word.
 fn finds(story: &Story<'_>, actor: &Actor) -> Result<u64, Failure> {
-    let search = Search { query: story.canary.clone(), limit: None, after: None };
+    let search = Search { query: story.canary.clone(), pattern: None, limit: None, after: None };
     let rows: Rows = story.stage.ask(actor, Request::Search(search))?;
     Ok(rows.records.len() as u64)
 }
