@@ -51,6 +51,12 @@ impl LogKey {
         Self::of_class(Class::Authority, &Domain::Strays.hash(&[&compartment.0]))
     }
 
+    /// The key under which it is named that the branch is here which a mark chooses of a forked log.
+    #[must_use]
+    pub fn of_branch(log: &LogId) -> Self {
+        Self::of_class(log.class, &Domain::ChosenBranch.hash(&[&log.digest()]))
+    }
+
     fn of_class(class: Class, digest: &Digest) -> Self {
         let mut key = truncate(digest);
         if let Some(first) = key.first_mut() {
@@ -224,6 +230,16 @@ impl Frontier {
         self.set(key, Head { next, id, epoch: NO_EPOCH });
     }
 
+    /// Says that of a forked log the branch is here that a mark chooses: so many of its entries, the last
+    /// of which is this one; or that none is.
+    pub fn set_branch(&mut self, log: &LogId, chosen: Option<(u64, EntryId)>) {
+        let key = LogKey::of_branch(log);
+        match chosen {
+            Some((next, id)) => self.set(key, Head { next, id, epoch: NO_EPOCH }),
+            None => self.remove(&key),
+        }
+    }
+
     /// Whether a log is said to be forked.
     #[must_use]
     pub fn is_forked(&self, key: &LogKey) -> bool {
@@ -366,7 +382,7 @@ fn truncate(digest: &Digest) -> NodeHash {
 mod tests {
     use super::*;
     use crate::hash::sha256;
-    use crate::id::EpochId;
+    use crate::id::{DeviceId, EpochId, Incarnation};
     use proptest::prelude::*;
 
     fn key(n: u16) -> LogKey {
@@ -443,6 +459,27 @@ mod tests {
         assert_eq!(frontier.head(&LogKey::of_strays(&id)).next, 1);
         assert!(Prefix::default().child(0).holds(&LogKey::of_strays(&id)));
         frontier.set_strays(&id, [].iter());
+        assert_eq!(frontier.root(), before);
+    }
+
+    #[test]
+    fn a_chosen_branch_is_one_leaf_of_its_class() {
+        let log = LogId {
+            compartment: CompartmentId([1; 32]),
+            class: Class::Priority,
+            device: DeviceId([2; 32]),
+            incarnation: Incarnation(3),
+        };
+        let mut frontier = frontier(&[(1, 9)]);
+        let before = frontier.root();
+        frontier.set_branch(&log, Some((7, EntryId([1; 32]))));
+        let leaf = frontier.leaf(&LogKey::of_branch(&log));
+        assert_eq!((leaf.next, leaf.head), (7, [1; 8]));
+        assert!(Prefix::default().child(Class::Priority as u8).holds(&leaf.key));
+        let named = frontier.root();
+        frontier.set_branch(&log, Some((7, EntryId([2; 32]))));
+        assert!(frontier.root() != named && named != before);
+        frontier.set_branch(&log, None);
         assert_eq!(frontier.root(), before);
     }
 

@@ -54,6 +54,8 @@ pub enum Domain {
     Excess,
     /// The authority entries of an area that travel alone.
     Strays,
+    /// The branch of a forked log that a mark chooses, as frontiers name it.
+    ChosenBranch,
     /// What two peers compare when they meet.
     PairDigest,
     /// The authority logs that decide what is erased in a compartment.
@@ -106,6 +108,7 @@ impl Domain {
             Self::FrontierNode => b"tearline/1/frontier-node",
             Self::Excess => b"tearline/1/excess",
             Self::Strays => b"tearline/1/strays",
+            Self::ChosenBranch => b"tearline/1/chosen-branch",
             Self::PairDigest => b"tearline/1/pair-digest",
             Self::KnownAuthority => b"tearline/1/known-authority",
             Self::SessionTag => b"tearline/1/session-tag",

@@ -35,6 +35,9 @@ pub enum PeerFault {
     /// A run of a log whose key is not that of the log it names.
     #[error("named a log by another log's key")]
     LogKey,
+    /// Entries that do not lead to the one that it was asked for.
+    #[error("sent another branch of a log than it was asked for")]
+    OtherBranch,
     /// A fork proof that proves none.
     #[error("sent a fork proof that proves nothing")]
     ForkProof,
@@ -109,6 +112,7 @@ impl PeerFault {
             Self::Run(_) => "bad-run",
             Self::Stripped => "stripped-run",
             Self::LogKey => "bad-log-key",
+            Self::OtherBranch => "other-branch",
             Self::ForkProof => "bad-fork-proof",
             Self::Stray => "bad-stray",
             Self::Introduction => "bad-introduction",

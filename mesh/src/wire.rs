@@ -7,9 +7,10 @@ use tearline_crdt::bounds::{
     FORMAT_VERSION, PAYLOAD_BYTES_MAX, SEGMENT_BYTES_MAX, SEGMENT_ENTRIES_MAX, STATEMENT_BYTES_MAX,
 };
 use tearline_crdt::codec::{DecodeError, Reader, Write as _};
+use tearline_crdt::entry::run::Head;
 use tearline_crdt::epoch::KEY_BOX_BYTES;
 use tearline_crdt::frontier::{DEPTH_MAX, LEAVES_MAX, Leaf, LogKey, NodeHash, Prefix, Subtree};
-use tearline_crdt::id::{DeviceId, EntryId, Incarnation};
+use tearline_crdt::id::{DeviceId, EntryId, EpochId, Incarnation};
 
 use crate::gossip::Message;
 use crate::gossip::wire::MESSAGE_BYTES_MAX;
@@ -172,6 +173,36 @@ pub enum Frame {
         /// The message.
         message: Message,
     },
+    /// 19: I lack what leads to an entry of a forked log that a mark names.
+    Ask {
+        /// Of which compartment.
+        area: Tag,
+        /// Of which log the branch is, by the key under which it is named.
+        key: LogKey,
+        /// Where what I hold of the log ends that all its branches share.
+        first: u64,
+        /// The position after the entry.
+        end: u64,
+        /// The entry.
+        head: EntryId,
+    },
+    /// 20: entries that lead to the one that you asked for.
+    Piece {
+        /// Of which compartment.
+        area: Tag,
+        /// As in [`Frame::Ask`].
+        key: LogKey,
+        /// As in [`Frame::Run`].
+        knows: Option<NodeHash>,
+        /// What they continue.
+        from: Head,
+        /// How many entries.
+        count: usize,
+        /// In short form.
+        entries: Vec<u8>,
+        /// Their key boxes.
+        boxes: Vec<u8>,
+    },
 }
 
 impl Frame {
@@ -197,6 +228,8 @@ impl Frame {
             Self::Stray { .. } => "stray",
             Self::After { .. } => "after",
             Self::Gossip { .. } => "gossip",
+            Self::Ask { .. } => "ask",
+            Self::Piece { .. } => "piece",
         }
     }
 
@@ -291,6 +324,16 @@ impl Frame {
             Self::Gossip { area, message } => {
                 out.raw(&[18]).raw(area).raw(&message.encode());
             }
+            Self::Ask { area, key, first, end, head } => {
+                out.raw(&[19]).raw(area).raw(&key.0).number(*first).number(*end).raw(&head.0);
+            }
+            Self::Piece { area, key, knows, from, count, entries, boxes } => {
+                let flags = if knows.is_some() { KNOWS } else { 0 };
+                out.raw(&[20]).raw(area).raw(&key.0).raw(&[flags]);
+                out.raw(knows.as_ref().map_or(&[], |hash| hash.as_slice()));
+                out.number(from.next).raw(&from.id.0).raw(&from.epoch.0);
+                out.number(*count as u64).bytes(boxes).raw(entries);
+            }
         }
         out
     }
@@ -326,6 +369,14 @@ impl Frame {
             },
             17 => Self::After { head: reader.array("head")? },
             18 => decode_gossip(&mut reader)?,
+            19 => Self::Ask {
+                area: reader.array("area")?,
+                key: LogKey(reader.array("log key")?),
+                first: reader.number("first seq")?,
+                end: reader.number("end")?,
+                head: EntryId(reader.array("entry id")?),
+            },
+            20 => decode_piece(&mut reader)?,
             _ => return reader.invalid(0, "frame type"),
         };
         reader.finish()?;
@@ -463,6 +514,26 @@ fn decode_run(reader: &mut Reader<'_>) -> Result<Frame, DecodeError> {
     Ok(Frame::Run { area, key, author, knows, hops, first, count, entries, boxes })
 }
 
+fn decode_piece(reader: &mut Reader<'_>) -> Result<Frame, DecodeError> {
+    let area = reader.array("area")?;
+    let key = LogKey(reader.array("log key")?);
+    let at = reader.at();
+    let knows = match reader.u8("piece flags")? {
+        0 => None,
+        KNOWS => Some(reader.array("what is known")?),
+        _ => return reader.invalid(at, "piece flags"),
+    };
+    let from = Head {
+        next: reader.number("first seq")?,
+        id: EntryId(reader.array("entry before")?),
+        epoch: EpochId(reader.array("epoch before")?),
+    };
+    let count = reader.count(RUN_ENTRIES_MAX, "entries")?;
+    let boxes = reader.bytes(RUN_ENTRIES_MAX * KEY_BOX_BYTES, "key boxes")?.to_vec();
+    let entries = reader.take(reader.left(), "entries")?.to_vec();
+    Ok(Frame::Piece { area, key, knows, from, count, entries, boxes })
+}
+
 /// Flags of a run: its author is named.
 const AUTHOR: u8 = 1;
 /// What the sender knows is said.
@@ -576,6 +647,22 @@ mod tests {
             Frame::Stray { area: [1; 8], stray: vec![1] },
             Frame::After { head: [1; 8] },
             Frame::Gossip { area: [1; 8], message: Message::Tree(TreeMessage::Graft) },
+            Frame::Ask {
+                area: [1; 8],
+                key: LogKey([2; 16]),
+                first: 3,
+                end: 300,
+                head: EntryId([4; 32]),
+            },
+            Frame::Piece {
+                area: [1; 8],
+                key: LogKey([2; 16]),
+                knows: Some([7; 16]),
+                from: Head { next: 300, id: EntryId([3; 32]), epoch: EpochId([4; 32]) },
+                count: 2,
+                entries: vec![5; 100],
+                boxes: vec![6; 32],
+            },
         ]
     }
 
@@ -586,7 +673,7 @@ mod tests {
             assert_eq!(Frame::decode(&bytes), Ok(frame.clone()));
             // The entries of a run end with their frame.
             let open = match &frame {
-                Frame::Run { entries, .. } => entries.len(),
+                Frame::Run { entries, .. } | Frame::Piece { entries, .. } => entries.len(),
                 _ => 0,
             };
             for len in 0..bytes.len() - open {

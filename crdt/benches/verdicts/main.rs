@@ -84,6 +84,10 @@ impl Logs for Held<'_> {
     fn forked_at(&self, log: &LogId) -> Option<u64> {
         self.fork.filter(|(of, _)| of == log).map(|(_, at)| at)
     }
+
+    fn proven_at(&self, log: &LogId) -> Option<u64> {
+        self.forked_at(log)
+    }
 }
 
 fn device(n: u64) -> DeviceKeys {

@@ -336,6 +336,39 @@ impl Limits {
         if self.closures_of(&log.device).next().is_none() && fork.is_none() {
             return Limit::ALL;
         }
+        let sides = self.sides(log, standing, logs.proven_at(log), supposed);
+        let mut limit = Limit::ALL;
+        if let Some(fork) = fork {
+            let (next, cause) = chosen(log, logs, fork, sides.choices(&log.device));
+            limit.lower(next, cause);
+        }
+        for Closed { closure, next, .. } in sides.closed {
+            limit.lower(next, Cause::Closed(closure.id));
+        }
+        limit
+    }
+
+    /// The greatest of the marks that choose a branch of a forked log. `standing` is that of its device by
+    /// what counts; without one nothing of it counts, whatever is chosen.
+    pub(super) fn choice(
+        &self,
+        log: &LogId,
+        standing: Option<&Standing>,
+        logs: &dyn Logs,
+    ) -> Option<(u64, EntryId)> {
+        let standing = standing.filter(|s| s.writes(log.class) && log.class != Class::Authority)?;
+        let sides = self.sides(log, standing, Some(logs.proven_at(log)?), None);
+        sides.choices(&log.device).map(|choice| (choice.count, choice.head)).max()
+    }
+
+    /// Who says what of a log, of which a fork is proven at a position, or none.
+    fn sides(
+        &self,
+        log: &LogId,
+        standing: &Standing,
+        fork: Option<u64>,
+        supposed: Option<Adopted>,
+    ) -> Sides<'_> {
         let digest = log.digest();
         let speaks = |(author, ..): &&Adopted| match author {
             Author::Whole => true,
@@ -351,19 +384,29 @@ impl Limits {
         let life = (log.device, log.incarnation);
         let active = self.closures_of(&log.device).filter(|c| !self.is_reopened(&life, c));
         let closed = active.map(|closure| Closed::new(closure, &digest, fork, &adopted));
-        let closed: Vec<Closed<'_>> = closed.collect();
-        let mut limit = Limit::ALL;
-        if let Some(fork) = fork {
-            let adopts = adopted.iter().map(|(_, count, head)| Choice::new(*count, *head, false));
-            let keeps = closed.iter().filter_map(|c| c.choice(&log.device));
-            let choices = adopts.chain(keeps).filter(|choice| choice.count > fork);
-            let (next, cause) = chosen(log, logs, fork, choices);
-            limit.lower(next, cause);
-        }
-        for Closed { closure, next, .. } in closed {
-            limit.lower(next, Cause::Closed(closure.id));
-        }
-        limit
+        let closed = closed.collect();
+        Sides { fork, closed, adopted }
+    }
+}
+
+/// What bears on one log.
+struct Sides<'a> {
+    /// The lowest position at which it is proven to be forked.
+    fork: Option<u64>,
+    /// The active closures.
+    closed: Vec<Closed<'a>>,
+    /// The marks of the adopts that speak of it.
+    adopted: BTreeSet<Adopted>,
+}
+
+impl Sides<'_> {
+    /// The marks that choose a branch of a log of this device.
+    fn choices(&self, device: &DeviceId) -> impl Iterator<Item = Choice> {
+        let beyond = |choice: &Choice| self.fork.is_some_and(|fork| choice.count > fork);
+        let adopts = self.adopted.iter();
+        let adopts = adopts.map(|(_, count, head)| Choice::new(*count, *head, false));
+        let keeps = self.closed.iter().filter_map(|closed| closed.choice(device));
+        adopts.chain(keeps).filter(beyond)
     }
 }
 

@@ -379,6 +379,13 @@ impl Compartment {
         self.limits.of(log, self.counting.devices.get(&log.device), &logs, false, None)
     }
 
+    /// The greatest of the marks that choose a branch of a forked log: how many of its entries, and the last
+    /// of them. Only where that one is held anything counts beyond the fork.
+    #[must_use]
+    pub fn choice(&self, log: &LogId, logs: &dyn Logs) -> Option<(u64, EntryId)> {
+        self.limits.choice(log, self.counting.devices.get(&log.device), logs)
+    }
+
     /// How far it would count if an adopt on this one's word named a mark of it, too.
     #[must_use]
     pub fn if_adopted(&self, log: &LogId, (by, mark): (Author, &Mark), logs: &dyn Logs) -> Limit {

@@ -27,8 +27,11 @@ pub trait Logs {
     fn held(&self, log: &LogId) -> u64;
     /// The id of the entry at a position of the branch that is held.
     fn id_at(&self, log: &LogId, seq: u64) -> Option<EntryId>;
-    /// The lowest position that is proven to be forked.
+    /// From where on entries do not count because the log is proven to be forked: where the segment
+    /// begins that holds the lowest proven position, as far as that is held.
     fn forked_at(&self, log: &LogId) -> Option<u64>;
+    /// The lowest position that is proven to be forked.
+    fn proven_at(&self, log: &LogId) -> Option<u64>;
 }
 
 /// Logs that are asked once for each position.
@@ -59,6 +62,10 @@ impl Logs for Remembered<'_> {
 
     fn forked_at(&self, log: &LogId) -> Option<u64> {
         self.logs.forked_at(log)
+    }
+
+    fn proven_at(&self, log: &LogId) -> Option<u64> {
+        self.logs.proven_at(log)
     }
 }
 

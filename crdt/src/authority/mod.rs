@@ -563,6 +563,10 @@ impl Logs for NoLogs {
     fn forked_at(&self, _log: &LogId) -> Option<u64> {
         None
     }
+
+    fn proven_at(&self, _log: &LogId) -> Option<u64> {
+        None
+    }
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
-use super::{Chunk, Logbook};
+use super::{Chunk, LogNo, Logbook, scan_chunks};
 use crate::codec::{Reader, Write as _};
 use crate::entry::run::ShortEntry;
 use crate::epoch::{KEY_BOX_BYTES, KeyBox};
@@ -25,20 +25,36 @@ impl Logbook {
         seqs: &BTreeSet<u64>,
     ) -> Result<u64, StoreError> {
         let Some(state) = self.logs.get(log) else { return Ok(0) };
-        let mut detached = 0;
-        let mut next = seqs.first().copied();
-        while let Some(seq) = next.filter(|seq| *seq < state.head.next) {
-            let mut beyond = None;
-            self.chunks(store, state.no, seq, &mut |chunk| {
-                detached += rewrite(store, batch, &chunk, seqs)?;
-                beyond = chunk.end();
-                Ok(ControlFlow::Break(()))
-            })?;
-            next =
-                beyond.and_then(|end| seqs.range(end.max(seq.saturating_add(1))..).next()).copied();
+        let line = self.line(log, state);
+        let at = line.then.map_or(line.end, |(at, _)| at);
+        let (before, beyond) = (seqs.range(..at), seqs.range(at..line.end.max(at)));
+        let mut detached = detach_in(store, batch, line.no, &before.copied().collect())?;
+        if let Some((_, no)) = line.then {
+            detached += detach_in(store, batch, no, &beyond.copied().collect())?;
         }
         Ok(detached)
     }
+}
+
+/// The same in the chunks of a number.
+pub(super) fn detach_in(
+    store: &dyn Store,
+    batch: &mut Batch,
+    no: LogNo,
+    seqs: &BTreeSet<u64>,
+) -> Result<u64, StoreError> {
+    let mut detached = 0;
+    let mut next = seqs.first().copied();
+    while let Some(seq) = next {
+        let mut beyond = None;
+        scan_chunks(store, no, seq, &mut |chunk| {
+            detached += rewrite(store, batch, &chunk, seqs)?;
+            beyond = chunk.end();
+            Ok(ControlFlow::Break(()))
+        })?;
+        next = beyond.and_then(|end| seqs.range(end.max(seq.saturating_add(1))..).next()).copied();
+    }
+    Ok(detached)
 }
 
 /// Writes a chunk anew, if any of these entries is in it and has anything to lose. Returns how many.

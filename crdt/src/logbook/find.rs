@@ -26,6 +26,8 @@ pub(super) fn beginning(id: &EntryId) -> impl Iterator<Item = u8> {
 #[derive(Clone, Debug)]
 pub struct Search {
     wanted: BTreeSet<EntryId>,
+    /// What is of a branch that is kept aside, and of which log.
+    aside: BTreeMap<EntryId, LogId>,
     /// The key from which it goes on; `None` when it is over.
     from: Option<Vec<u8>>,
 }
@@ -34,7 +36,7 @@ impl Search {
     /// A search for entries of a compartment.
     #[must_use]
     pub const fn new(wanted: BTreeSet<EntryId>) -> Self {
-        Self { wanted, from: Some(Vec::new()) }
+        Self { wanted, aside: BTreeMap::new(), from: Some(Vec::new()) }
     }
 
     /// Whether there is nothing more to look for or to look through.
@@ -47,6 +49,12 @@ impl Search {
     #[must_use]
     pub const fn missing(&self) -> &BTreeSet<EntryId> {
         &self.wanted
+    }
+
+    /// What was found in branches that are kept aside, and of which log each is.
+    #[must_use]
+    pub fn take_aside(&mut self) -> BTreeMap<EntryId, LogId> {
+        std::mem::take(&mut self.aside)
     }
 
     /// Looks through up to `chunks_max` chunks of the compartment's logs.
@@ -107,8 +115,10 @@ impl Search {
         let Some(log) = logbook.log(no) else { return Ok(()) };
         let value = store.get(Space::Entries, key)?.ok_or_else(damaged)?;
         let chunk = Chunk::decode(key, &value).map_err(|_| damaged())?;
-        let passed = chunk.walk(store, log, no, &mut |seq, entry| {
-            if self.wanted.remove(&entry.id) {
+        let passed = chunk.walk(store, log, &mut |seq, entry| {
+            if self.wanted.contains(&entry.id) && !logbook.is_followed(log, no, seq) {
+                self.aside.insert(entry.id, *log);
+            } else if self.wanted.remove(&entry.id) {
                 found.insert(entry.id, (*log, seq));
             }
             ControlFlow::Continue(())

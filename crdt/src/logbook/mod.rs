@@ -8,9 +8,11 @@
 //! - [`find`]: from an entry's id to its place, by the beginnings of all ids.
 //! - `excess`: devices with too many incarnations.
 //! - `detach`: entries lose payload and key box, and stay in their chain.
+//! - [`fetched`]: a second branch of a forked log, and which of the two the log goes on along.
 
 mod detach;
 mod excess;
+pub mod fetched;
 pub mod find;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -26,6 +28,8 @@ use crate::epoch::{KEY_BOX_BYTES, KeyBox};
 use crate::hash::Digest;
 use crate::id::{CompartmentId, DeviceId, EntryId, EpochId, LogId};
 use crate::store::{Batch, Space, Store, StoreError};
+
+use fetched::Fetched;
 
 /// Where a chunk is closed. Small enough that one read is cheap, large enough that a store's cost
 /// per value is shared by a dozen entries.
@@ -65,6 +69,16 @@ pub struct Logbook {
     ids: BTreeMap<LogNo, LogId>,
     /// Devices with too many incarnations, and where.
     excesses: BTreeSet<(CompartmentId, DeviceId)>,
+    /// Second branches of forked logs.
+    fetched: BTreeMap<LogId, Fetched>,
+}
+
+/// Where the chunks of one branch of a log lie: those of a number, from a position on those of another.
+#[derive(Clone, Copy, Debug)]
+struct Line {
+    no: LogNo,
+    then: Option<(u64, LogNo)>,
+    end: u64,
 }
 
 /// A stretch of a log, as a sender forwards it.
@@ -120,6 +134,7 @@ impl Logbook {
             }
         })?;
         book.load_excesses(store)?;
+        book.load_fetched(store)?;
         damaged.map_or(Ok(book), Err)
     }
 
@@ -193,16 +208,27 @@ impl Logbook {
         if state.proven_at.is_some_and(|known| known <= at) {
             return Ok(false);
         }
-        let (forked_at, shared) = if state.head.next <= at {
-            (at, state.head)
-        } else {
-            let shared = self.segment_end(store, log, at)?;
-            (shared.next, shared)
-        };
+        let (forked_at, shared) = self.shared_before(store, log, &state, at)?;
         batch.put(Space::Proofs, log.encode(), proof.encode());
         let forked = LogState { forked_at: Some(forked_at), proven_at: Some(at), shared, ..state };
         self.set(batch, *log, forked);
         Ok(true)
+    }
+
+    /// From where on entries do not count that are forked at a position, and where what all branches share
+    /// ends.
+    fn shared_before(
+        &self,
+        store: &dyn Store,
+        log: &LogId,
+        state: &LogState,
+        at: u64,
+    ) -> Result<(u64, Head), StoreError> {
+        if state.head.next <= at {
+            return Ok((at, state.head));
+        }
+        let shared = self.segment_end(store, log, at)?;
+        Ok((shared.next, shared))
     }
 
     /// Where the last whole segment ends that lies before a position that is held.
@@ -261,18 +287,8 @@ impl Logbook {
             return Ok(None);
         };
         let end = span.end.min(state.head.next);
-        let mut reading = Reading::new(from..end, bytes_max);
-        let mut ended = false;
-        self.chunks(store, state.no, from, &mut |chunk| {
-            let flow = reading.take(store, &chunk)?;
-            ended = flow.is_break();
-            Ok(flow)
-        })?;
-        if !ended && reading.next() < end {
-            let key = chunk_key(state.no, reading.next());
-            return Err(crate::store::damaged(Space::Entries, &key));
-        }
-        Ok(reading.finish())
+        let line = self.line(log, state);
+        read_line(store, &line, from..end, bytes_max)
     }
 
     /// One entry.
@@ -285,17 +301,7 @@ impl Logbook {
         let Some(state) = self.logs.get(log).filter(|state| seq < state.head.next) else {
             return Ok(None);
         };
-        let mut found = None;
-        self.walk(store, log, seq, &mut |at, entry| {
-            if at < seq {
-                return ControlFlow::Continue(());
-            }
-            found = (at == seq).then(|| entry.stored());
-            ControlFlow::Break(())
-        })?;
-        found
-            .ok_or_else(|| crate::store::damaged(Space::Entries, &chunk_key(state.no, seq)))
-            .map(Some)
+        entry_on(store, log, &self.line(log, state), seq).map(Some)
     }
 
     /// Visits the entries of a log in order, from a position on, as they are stored.
@@ -336,7 +342,8 @@ impl Logbook {
         let Some(state) = self.logs.get(log).filter(|state| from < state.head.next) else {
             return Ok(());
         };
-        self.chunks(store, state.no, from, &mut |chunk| chunk.walk(store, log, state.no, visit))
+        let line = self.line(log, state);
+        chunks(store, &line, from, &mut |chunk| chunk.walk(store, log, visit))
     }
 
     /// What proves which entry a log has at a position; `None` beyond its end.
@@ -372,31 +379,99 @@ impl Logbook {
         let index = seq.checked_sub(first).and_then(|index| usize::try_from(index).ok());
         Ok(index.and_then(|index| Branch::covered(signed, &ids, index)))
     }
+}
 
-    /// Visits the chunks of a log from the one that holds `from` on.
-    fn chunks(
-        &self,
-        store: &dyn Store,
-        no: LogNo,
-        from: u64,
-        visit: &mut dyn FnMut(Chunk<'_>) -> Result<ControlFlow<()>, StoreError>,
-    ) -> Result<(), StoreError> {
-        let mut outcome = Ok(());
-        let prefix = no.0.to_be_bytes();
-        store.scan(Space::Entries, &prefix, &chunk_key(no, from), &mut |key, value| {
-            let result = Chunk::decode(key, value)
-                .map_err(|_| crate::store::damaged(Space::Entries, key))
-                .and_then(&mut *visit);
-            match result {
-                Ok(flow) => flow,
-                Err(error) => {
-                    outcome = Err(error);
-                    ControlFlow::Break(())
-                }
+/// One entry of a branch.
+fn entry_on(
+    store: &dyn Store,
+    log: &LogId,
+    line: &Line,
+    seq: u64,
+) -> Result<StoredEntry, StoreError> {
+    let mut found = None;
+    chunks(store, line, seq, &mut |chunk| {
+        chunk.walk(store, log, &mut |at, entry| {
+            if at < seq {
+                return ControlFlow::Continue(());
             }
-        })?;
-        outcome
+            found = (at == seq).then(|| entry.stored());
+            ControlFlow::Break(())
+        })
+    })?;
+    found.ok_or_else(|| crate::store::damaged(Space::Entries, &chunk_key(line.no, seq)))
+}
+
+/// Entries of a branch within a span of positions, as [`Logbook::read`] gives them.
+fn read_line(
+    store: &dyn Store,
+    line: &Line,
+    span: Range<u64>,
+    bytes_max: usize,
+) -> Result<Option<Stretch>, StoreError> {
+    let (from, end) = (span.start, span.end);
+    let mut reading = Reading::new(span, bytes_max);
+    let mut ended = false;
+    chunks(store, line, from, &mut |chunk| {
+        let flow = reading.take(store, &chunk)?;
+        ended = flow.is_break();
+        Ok(flow)
+    })?;
+    if !ended && reading.next() < end {
+        let key = chunk_key(line.no, reading.next());
+        return Err(crate::store::damaged(Space::Entries, &key));
     }
+    Ok(reading.finish())
+}
+
+/// Visits the chunks of a branch from the one that holds `from` on. The last before another number
+/// goes on is cut where that begins.
+fn chunks(
+    store: &dyn Store,
+    line: &Line,
+    from: u64,
+    visit: &mut dyn FnMut(Chunk<'_>) -> Result<ControlFlow<()>, StoreError>,
+) -> Result<(), StoreError> {
+    let at = line.then.map_or(u64::MAX, |(at, _)| at);
+    if from < at {
+        let mut over = false;
+        scan_chunks(store, line.no, from, &mut |chunk| {
+            if chunk.head.next >= at {
+                return Ok(ControlFlow::Break(()));
+            }
+            let flow = visit(chunk.cut_at(at))?;
+            over = flow.is_break();
+            Ok(flow)
+        })?;
+        if over {
+            return Ok(());
+        }
+    }
+    let Some((at, no)) = line.then else { return Ok(()) };
+    scan_chunks(store, no, from.max(at), visit)
+}
+
+/// Visits the chunks of a number from the one that holds `from` on.
+fn scan_chunks(
+    store: &dyn Store,
+    no: LogNo,
+    from: u64,
+    visit: &mut dyn FnMut(Chunk<'_>) -> Result<ControlFlow<()>, StoreError>,
+) -> Result<(), StoreError> {
+    let mut outcome = Ok(());
+    let prefix = no.0.to_be_bytes();
+    store.scan(Space::Entries, &prefix, &chunk_key(no, from), &mut |key, value| {
+        let result = Chunk::decode(key, value)
+            .map_err(|_| crate::store::damaged(Space::Entries, key))
+            .and_then(&mut *visit);
+        match result {
+            Ok(flow) => flow,
+            Err(error) => {
+                outcome = Err(error);
+                ControlFlow::Break(())
+            }
+        }
+    })?;
+    outcome
 }
 
 /// `log number (4, big-endian) || seq of the chunk's last entry (8, big-endian)`.
@@ -423,7 +498,7 @@ fn write_chunks(batch: &mut Batch, no: LogNo, run: &VerifiedRun) {
         }
         let key = chunk_key(no, entry.seq);
         let bytes = run.bytes().get(start..entry.end).unwrap_or_default();
-        let mut value = Chunk { key: &key, head, count, entries: bytes }.preamble();
+        let mut value = Chunk { key: &key, head, count, entries: bytes, cut: false }.preamble();
         value.raw(bytes);
         if !boxes.is_empty() {
             batch.put(Space::Boxes, key.clone(), std::mem::take(&mut boxes));
@@ -436,6 +511,9 @@ fn write_chunks(batch: &mut Batch, no: LogNo, run: &VerifiedRun) {
     }
 }
 
+/// What an entry in short form has beside its sealed header and payload, at most: flags, epoch, lengths,
+/// hashes of what is gone, what the signature covers and the signature, and its key box.
+const SHORT_BYTES: usize = 1 + 32 + 2 * 5 + 2 * 32 + 33 + 64 + KEY_BOX_BYTES;
 /// Room for what stands before a chunk's entries.
 const PREAMBLE_BYTES_MAX: usize = 10 + 32 + 32 + 10;
 
@@ -446,6 +524,8 @@ struct Chunk<'a> {
     head: Head,
     count: u64,
     entries: &'a [u8],
+    /// Whether more lies behind the entries that are looked at.
+    cut: bool,
 }
 
 impl<'a> Chunk<'a> {
@@ -456,7 +536,13 @@ impl<'a> Chunk<'a> {
         let epoch = EpochId(reader.array("previous epoch")?);
         let count = reader.number("entry count")?;
         let entries = reader.take(reader.left(), "entries")?;
-        Ok(Self { key, head: Head { next, id, epoch }, count, entries })
+        Ok(Self { key, head: Head { next, id, epoch }, count, entries, cut: false })
+    }
+
+    /// Of its entries those before a position.
+    const fn cut_at(self, at: u64) -> Self {
+        let count = at.saturating_sub(self.head.next);
+        if self.count > count { Self { count, cut: true, ..self } } else { self }
     }
 
     /// The position after its last entry.
@@ -480,15 +566,14 @@ impl<'a> Chunk<'a> {
         &self,
         store: &dyn Store,
         log: &LogId,
-        no: LogNo,
         visit: &mut dyn FnMut(u64, Walked<'_>) -> ControlFlow<()>,
     ) -> Result<ControlFlow<()>, StoreError> {
-        let damaged = || crate::store::damaged(Space::Entries, &chunk_key(no, self.head.next));
+        let damaged = || crate::store::damaged(Space::Entries, self.key);
         let boxes = self.boxes(store)?;
         let mut boxes = boxes.chunks_exact(KEY_BOX_BYTES);
         let mut reader = Reader::new(self.entries);
         let mut head = self.head;
-        while reader.left() > 0 {
+        for _ in 0..self.count {
             let short = ShortEntry::decode(&mut reader).map_err(|_| damaged())?;
             let key_box: Option<KeyBox> = if short.has_box {
                 let salt = boxes.next().ok_or_else(damaged)?;
@@ -504,7 +589,14 @@ impl<'a> Chunk<'a> {
             let next = head.next.checked_add(1).ok_or_else(damaged)?;
             head = Head { next, id, epoch };
         }
+        self.finish(reader)?;
         Ok(ControlFlow::Continue(()))
+    }
+
+    /// Nothing is left behind the last entry, unless that was cut off.
+    fn finish(&self, reader: Reader<'_>) -> Result<(), StoreError> {
+        let whole = self.cut || reader.finish().is_ok();
+        if whole { Ok(()) } else { Err(crate::store::damaged(Space::Entries, self.key)) }
     }
 }
 
@@ -524,6 +616,11 @@ pub(crate) struct Passed<'a> {
 }
 
 impl Passed<'_> {
+    /// Its id.
+    pub(crate) const fn id(&self) -> EntryId {
+        self.walked.id
+    }
+
     /// The sealed header, or the statement.
     pub(crate) const fn sealed(&self) -> &[u8] {
         self.walked.short.sealed
@@ -541,6 +638,11 @@ impl Passed<'_> {
 }
 
 impl Walked<'_> {
+    /// About how many bytes it takes in a stretch.
+    fn stored_bytes(&self) -> usize {
+        self.short.sealed.len() + self.short.payload.map_or(0, <[u8]>::len) + SHORT_BYTES
+    }
+
     fn signed(&self) -> Option<SignedHeader> {
         let signature = self.short.signature?;
         Some(SignedHeader { header: self.header.clone(), signature })
@@ -621,7 +723,7 @@ impl Reading {
                 self.stretch.detached = self.detached;
             }
         }
-        reader.finish().map_err(|_| damaged())?;
+        chunk.finish(reader)?;
         Ok(ControlFlow::Continue(()))
     }
 

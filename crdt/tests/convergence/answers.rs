@@ -31,6 +31,8 @@ pub(crate) struct AreaAnswers {
     pub(crate) closures: BTreeSet<ClosureAnswers>,
     /// For each log held: how many entries count, and why the next does not.
     pub(crate) logs: BTreeMap<LogId, (u64, Option<Reason>)>,
+    /// For each forked log of which anything may count: the mark that says which branch is to be held.
+    pub(crate) chosen: BTreeMap<LogId, (u64, EntryId)>,
     /// Widening statements that count.
     pub(crate) statements: BTreeSet<EntryId>,
     /// For each record whose originator is known, what holds for a peer of each agency.

@@ -289,6 +289,7 @@ pub(crate) fn difference(right: &Answers, other: &Answers) -> Option<Difference>
                 said.push(format!("{log:?}: {right:?} or {:?}", others.logs.get(log)));
             }
         }
+        say(&mut said, &of("branches chosen"), &area.chosen, &others.chosen);
         say(&mut said, &of("statements"), &area.statements, &others.statements);
         for (record, right) in &area.records {
             if others.records.get(record) != Some(right) {

@@ -33,6 +33,10 @@ impl Logs for Held {
     fn forked_at(&self, log: &LogId) -> Option<u64> {
         self.forks.get(log).copied()
     }
+
+    fn proven_at(&self, log: &LogId) -> Option<u64> {
+        self.forked_at(log)
+    }
 }
 
 impl Real {
@@ -109,8 +113,11 @@ impl Real {
                 .filter(|(entry, of)| compartment.erasures_of(entry, **of, *peer).next().is_some());
             destroyed.insert(*peer, gone.map(|(entry, _)| *entry).collect());
         }
+        let forked = self.logs.forks.keys().filter(|log| log.compartment == compartment.id());
+        let chosen = forked.filter_map(|log| Some((*log, compartment.choice(log, &self.logs)?)));
         AreaAnswers {
             devices: devices(compartment.devices(), |id| compartment.live(id).is_some()),
+            chosen: chosen.collect(),
             logs: asked.logs.keys().map(|log| (*log, limit(log))).collect(),
             records,
             destroyed,

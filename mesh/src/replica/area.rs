@@ -19,6 +19,7 @@ use tearline_crdt::record::receipt::Outcome;
 use tearline_crdt::statement::{Audience, Opening, Right, Statement};
 use tearline_crdt::store::{Batch, Space, Store, StoreError};
 
+use super::branch::Choice;
 use super::lag::lag_key;
 use super::stray::KeptStray;
 use super::words::Spoken;
@@ -58,6 +59,10 @@ pub struct Area {
     pub(super) spoken: BTreeMap<EntryId, Spoken>,
     /// Entries that erasures list, with their places until they are destroyed.
     pub(super) listed: BTreeMap<EntryId, Option<(LogId, u64)>>,
+    /// Those of them that are of branches kept aside, with their logs.
+    pub(super) listed_aside: BTreeMap<EntryId, LogId>,
+    /// Which branches marks choose of forked logs, by the keys under which frontiers name that.
+    pub(super) choices: BTreeMap<LogKey, Choice>,
     /// The search for what statements name, while it goes on.
     pub(super) search: Option<Search>,
     /// What was answered to statements about records, of those that were looked up since the start.
@@ -155,6 +160,8 @@ impl<S: Store> Replica<S> {
             drawn: BTreeMap::new(),
             spoken: BTreeMap::new(),
             listed: BTreeMap::new(),
+            listed_aside: BTreeMap::new(),
+            choices: BTreeMap::new(),
             search: None,
             answered: BTreeMap::new(),
             closed: BTreeMap::new(),
@@ -383,6 +390,7 @@ impl<S: Store> Replica<S> {
             self.redraw_limits(id)?;
             self.name_logs(id);
             self.name_strays(id);
+            self.choose_branches(id)?;
         }
         self.lay_table();
         if changed.is_empty() {
@@ -431,7 +439,7 @@ impl<S: Store> Replica<S> {
 
     /// Compares how far each log of an area counts, and what its routes allow, with how the records
     /// here were judged; what differs is judged again.
-    fn redraw_limits(&mut self, id: CompartmentId) -> Result<(), StoreError> {
+    pub(super) fn redraw_limits(&mut self, id: CompartmentId) -> Result<(), StoreError> {
         let logs: Vec<(LogId, LogNo)> = self
             .logbook
             .logs_of(id)
@@ -697,5 +705,9 @@ impl Logs for HeldLogs<'_> {
 
     fn forked_at(&self, log: &LogId) -> Option<u64> {
         self.logbook.state(log).and_then(|state| state.forked_at)
+    }
+
+    fn proven_at(&self, log: &LogId) -> Option<u64> {
+        self.logbook.state(log).and_then(|state| state.proven_at)
     }
 }

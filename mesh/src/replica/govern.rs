@@ -427,6 +427,10 @@ impl Logs for Supposed<'_> {
     fn forked_at(&self, log: &LogId) -> Option<u64> {
         self.held.forked_at(log)
     }
+
+    fn proven_at(&self, log: &LogId) -> Option<u64> {
+        self.held.proven_at(log)
+    }
 }
 
 #[cfg(test)]

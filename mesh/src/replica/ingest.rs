@@ -24,7 +24,7 @@ use crate::wire::{Frame, Tag};
 
 /// Most work of opening, judging and destroying that one input causes, in operations of documents:
 /// about a second, and what the last piece takes. What is left is gone on with after the next flush.
-const WORK_PER_INPUT_MAX: usize = 128 * 1024;
+pub(super) const WORK_PER_INPUT_MAX: usize = 128 * 1024;
 /// What a batch of entries takes that are destroyed.
 const ERASURE_WORK: usize = 8 * 1024;
 
@@ -320,7 +320,7 @@ impl<S: Store> Replica<S> {
 
     /// Goes on with what earlier inputs left.
     pub(super) fn go_on(&mut self, now: Now) -> Result<(), StoreError> {
-        if self.shelf.has_opened_epochs() || self.shelf.has_moved() {
+        if self.shelf.has_opened_epochs() || self.shelf.has_moved() || self.shelf.has_turns() {
             self.open_waiting(now)
         } else {
             self.erase_more(now)
@@ -331,7 +331,8 @@ impl<S: Store> Replica<S> {
     pub(super) fn has_left(&self) -> bool {
         let now = self.shelf.has_opened_epochs()
             || self.shelf.has_moved()
-            || self.shelf.has_erasures()
+            || self.shelf.has_turns()
+            || self.shelf.has_erasures(&self.logbook)
             || !self.said.is_empty();
         self.room > Room::Nothing && now
             || self.room == Room::Everything && (self.shelf.has_later() || self.is_reauthoring())
@@ -354,6 +355,7 @@ impl<S: Store> Replica<S> {
             self.apply(batch)?;
         }
         self.erase_more(now)?;
+        self.turn_more(now)?;
         self.look_at_awaiting();
         self.obey(now)
     }
@@ -381,7 +383,10 @@ impl<S: Store> Replica<S> {
 
     /// Destroys what is queued to be, as much as one input may.
     pub(super) fn erase_more(&mut self, now: Now) -> Result<(), StoreError> {
-        while self.spent < WORK_PER_INPUT_MAX && self.shelf.has_erasures() && !self.hiding {
+        while self.spent < WORK_PER_INPUT_MAX
+            && self.shelf.has_erasures(&self.logbook)
+            && !self.hiding
+        {
             self.spent += ERASURE_WORK;
             let mut batch = Batch::default();
             self.at_desk(now, |shelf, desk| shelf.erase_more(desk, &mut batch))?;
@@ -419,6 +424,7 @@ impl<S: Store> Replica<S> {
         }
         let forked = self.spread_forks(barrier)?;
         let exceeded = self.spread_excesses(barrier)?;
+        self.spread_branches(barrier)?;
         let strayed = self.spread_strays(barrier)?;
         if authority || forked || exceeded || strayed {
             self.on_authority_changed()?;
@@ -475,7 +481,6 @@ impl<S: Store> Replica<S> {
             self.tell_endings(link);
         }
         self.renamed.clear();
-        self.ask_again();
-        Ok(())
+        self.ask_again()
     }
 }

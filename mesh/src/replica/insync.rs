@@ -50,18 +50,23 @@ impl Session {
         self.phase == Phase::Live
             && self.lag.is_empty()
             && self.strays.is_empty()
+            && self.asked.is_empty()
             && self.open.is_settled()
     }
 
     /// Whether something of an area, or of any, waits for the peer or is on its way to it.
     fn owes(&self, area: Option<CompartmentId>) -> bool {
-        let Some(id) = area else { return !(self.lag.is_empty() && self.strays.is_empty()) };
+        let Some(id) = area else {
+            return !(self.lag.is_empty() && self.strays.is_empty() && self.asked.is_empty());
+        };
         let lags = |class: Class| {
             let class = class as u8;
             let span = (class, id, LogKey([0; 16]))..=(class, id, LogKey([0xff; 16]));
             self.lag.range(span).next().is_some()
         };
-        Class::ALL.into_iter().any(lags) || self.strays.iter().any(|(area, _)| *area == id)
+        Class::ALL.into_iter().any(lags)
+            || self.strays.iter().any(|(area, _)| *area == id)
+            || self.asked.keys().any(|(_, area, _)| *area == id)
     }
 }
 

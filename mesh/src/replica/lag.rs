@@ -108,6 +108,8 @@ impl Session {
         self.open.wanted.retain(|key, _| key.1 != id);
         self.open.awaited.remove(&id);
         self.strays.retain(|(area, _)| *area != id);
+        self.asked.retain(|key, _| key.1 != id);
+        self.asking.retain(|key, _| key.1 != id);
         self.owed.retain(|(area, _)| *area != id);
     }
 

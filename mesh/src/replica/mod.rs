@@ -24,6 +24,7 @@ mod area;
 mod asking;
 mod author;
 mod basis;
+mod branch;
 mod bundle;
 mod ending;
 mod epochs;
@@ -271,6 +272,8 @@ pub struct Replica<S> {
     tickets: Vec<(Barrier, Ticket)>,
     arrivals: Vec<(Barrier, ingest::Arrival)>,
     forks: Vec<(Barrier, LogId)>,
+    /// Chosen branches that are here, of which that is not durable yet.
+    branches: Vec<(Barrier, LogId)>,
     /// Devices with too many incarnations, and where, of which that is not durable yet.
     excesses: Vec<(Barrier, CompartmentId, DeviceId)>,
     strays: Vec<stray::NewStray>,
@@ -383,6 +386,7 @@ impl<S: Store> Replica<S> {
             tickets: Vec::new(),
             arrivals: Vec::new(),
             forks: Vec::new(),
+            branches: Vec::new(),
             excesses: Vec::new(),
             strays: Vec::new(),
             renamed: BTreeSet::new(),

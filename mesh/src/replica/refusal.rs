@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 
 use tearline_crdt::frontier::LogKey;
 use tearline_crdt::id::CompartmentId;
-use tearline_crdt::store::Store;
+use tearline_crdt::store::{Store, StoreError};
 
 use super::ingest::Incoming;
 use super::{Link, Replica};
@@ -94,7 +94,7 @@ impl<S: Store> Replica<S> {
     }
 
     /// Asks for what was refused: what is known here has changed.
-    pub(super) fn ask_again(&mut self) {
+    pub(super) fn ask_again(&mut self) -> Result<(), StoreError> {
         let links: Vec<Link> = self.sessions.keys().copied().collect();
         for link in links {
             let Some(session) = self.sessions.get_mut(&link) else { continue };
@@ -105,7 +105,9 @@ impl<S: Store> Replica<S> {
             for id in more.into_iter().filter(|id| self.may_hear(link, *id)).collect::<Vec<_>>() {
                 self.start_comparison(link, id);
             }
+            self.ask_branches(link)?;
         }
+        Ok(())
     }
 }
 

@@ -46,6 +46,7 @@ impl Room {
                     | Frame::Fork { .. }
                     | Frame::Evidence { .. }
                     | Frame::Stray { .. }
+                    | Frame::Piece { .. }
             )
     }
 }
@@ -65,7 +66,7 @@ impl<S: Store> Replica<S> {
                 self.outputs.push_back(Output::Close { link, fault: None });
             }
         }
-        self.ask_again();
+        self.ask_again()?;
         self.judge_later(now)
     }
 

@@ -6,6 +6,7 @@
 //! holds and they descend the frontiers that differ ([`super::sync`]).
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::ops::Range;
 
 use tearline_crdt::authority::{Coalition, Place, Seat};
 use tearline_crdt::frontier::{LogKey, NodeHash};
@@ -97,6 +98,11 @@ pub(super) struct Session {
     pub(super) accused: BTreeMap<LagKey, u8>,
     /// Logs of which they hold another branch, while the first entry that differs is looked for.
     pub(super) disputed: BTreeSet<LagKey>,
+    /// What they asked for of branches that are chosen, to be given to them: where what they hold of the
+    /// log ends, the end of what they lack, and its last entry.
+    pub(super) asked: BTreeMap<LagKey, (Range<u64>, EntryId)>,
+    /// What they were asked for, and have not answered.
+    pub(super) asking: BTreeMap<LagKey, (u64, EntryId)>,
     /// Logs whose position they are to hear when what is stored of them is durable.
     pub(super) owed: BTreeSet<(CompartmentId, LogKey)>,
     /// Whether the driver was told that the device has a standing.
@@ -193,6 +199,8 @@ impl Session {
             declined: BTreeSet::new(),
             accused: BTreeMap::new(),
             disputed: BTreeSet::new(),
+            asked: BTreeMap::new(),
+            asking: BTreeMap::new(),
             owed: BTreeSet::new(),
             vouched: false,
             refusals: 0,
@@ -356,6 +364,13 @@ impl<S: Store> Replica<S> {
             }
             (Phase::Live, Frame::Evidence { area, branches }) => {
                 return self.on_evidence(now, link, area, &branches);
+            }
+            (Phase::Live, Frame::Ask { area, key, first, end, head }) => {
+                return Ok(self.on_ask(link, area, key, (first..end, head)));
+            }
+            (Phase::Live, Frame::Piece { area, key, knows, from, count, entries, boxes }) => {
+                let piece = super::branch::Incoming { key, knows, from, count, entries, boxes };
+                return self.on_piece(now, link, area, &piece);
             }
             (Phase::Live, Frame::Strays { area, answer, span, ids }) => {
                 return self.on_strays(link, area, answer, span, &ids);

@@ -196,6 +196,9 @@ impl<S: Store> Replica<S> {
             if let Some(device) = self.excess_at(id, &theirs.key) {
                 return self.say_excess(link, id, device);
             }
+            if let Some(choice) = area.choices.get(&theirs.key).copied() {
+                return self.compare_branch(link, id, (&choice, theirs), positions);
+            }
             if theirs.next > own.next {
                 self.want(link, lag_key(id, theirs.key), theirs.next);
             }
@@ -270,18 +273,19 @@ impl<S: Store> Replica<S> {
             let Some(area) = self.areas.get(&id) else { break };
             let own = area.frontier.head(&leaf.key).next;
             let forked = area.frontier.is_forked(&leaf.key);
+            let chosen = area.choices.contains_key(&leaf.key);
             if leaf.next >= own
                 && let Some(session) = self.sessions.get_mut(&link)
             {
                 session.forget_log(&lag_key(id, leaf.key));
             }
-            if leaf.next > own && !forked {
+            if leaf.next > own && !(forked || chosen) {
                 // They got ahead meanwhile; they know where we are from what we sent.
                 continue;
             }
             let mut ahead = Vec::new();
             self.compare_log(link, id, *leaf, &mut ahead)?;
-            if forked {
+            if forked || chosen {
                 positions.append(&mut ahead);
             }
         }
@@ -354,7 +358,11 @@ impl<S: Store> Replica<S> {
     pub(super) fn on_decline(&mut self, link: Link, tag: Tag, logs: &[(LogKey, u64)]) {
         let Some(id) = self.area_of(link, tag) else { return };
         let Some(session) = self.sessions.get_mut(&link) else { return };
-        logs.iter().for_each(|(key, first)| session.declines(&lag_key(id, *key), *first));
+        for (key, first) in logs {
+            let key = lag_key(id, *key);
+            session.asking.remove(&key);
+            session.declines(&key, *first);
+        }
     }
 
     /// Gives each idle lane of a link its next frame: what was said first, then the most urgent runs.
@@ -379,7 +387,7 @@ impl<S: Store> Replica<S> {
             if !session.control.is_empty() {
                 return Ok(None);
             }
-            return self.next_run(link);
+            return self.next_run_or_piece(link);
         }
         let said = match session.unqueue() {
             Some(frame) => Some(frame),
@@ -387,8 +395,13 @@ impl<S: Store> Replica<S> {
         };
         match said {
             Some(frame) => Ok(Some((Urgency::Control, frame))),
-            None => self.next_run(link),
+            None => self.next_run_or_piece(link),
         }
+    }
+
+    fn next_run_or_piece(&mut self, link: Link) -> Result<Option<(Urgency, Vec<u8>)>, StoreError> {
+        let run = self.next_run(link)?;
+        if run.is_some() { Ok(run) } else { self.next_piece(link) }
     }
 
     fn next_run(&mut self, link: Link) -> Result<Option<(Urgency, Vec<u8>)>, StoreError> {

@@ -170,7 +170,7 @@ impl<S: Store> Replica<S> {
         }
         self.destroy_listed(id)?;
         self.erase_more(now)?;
-        if self.shelf.has_erasures() {
+        if self.shelf.has_erasures(&self.logbook) {
             // Nobody is told that all is destroyed before it is.
             return Ok(false);
         }
@@ -181,8 +181,14 @@ impl<S: Store> Replica<S> {
     /// Looks once for the entries that statements of a compartment name, in pieces; whether that is
     /// over. Statements that come meanwhile are looked at afterwards.
     fn seek(&mut self, id: CompartmentId) -> Result<bool, StoreError> {
-        let Some(Area { body: Body::Compartment(compartment), spoken, listed, search, .. }) =
-            self.areas.get_mut(&id)
+        let Some(Area {
+            body: Body::Compartment(compartment),
+            spoken,
+            listed,
+            listed_aside,
+            search,
+            ..
+        }) = self.areas.get_mut(&id)
         else {
             return Ok(true);
         };
@@ -211,6 +217,8 @@ impl<S: Store> Replica<S> {
             listed.entry(entry).and_modify(|listed| *listed = Some(place));
         }
         let over = going.is_over();
+        let aside = going.take_aside();
+        listed_aside.extend(aside.into_iter().filter(|(entry, _)| listed.contains_key(entry)));
         if over {
             *search = None;
         }
@@ -266,7 +274,7 @@ impl<S: Store> Replica<S> {
         self.apply(batch)?;
         if state.erased.is_some() {
             // Entries of it that came without their content are explained now.
-            self.ask_again();
+            self.ask_again()?;
         }
         Ok(())
     }
@@ -350,6 +358,17 @@ impl<S: Store> Replica<S> {
             }
             gone.push(*entry);
         }
+        let mut aside = Vec::new();
+        for (entry, log) in &area.listed_aside {
+            match standings.entry_due(log, entry) {
+                Some(due) if due <= standings.now => aside.push(*entry),
+                Some(due) => next = Some(next.map_or(due, |other| other.min(due))),
+                None => {}
+            }
+        }
+        if !aside.is_empty() {
+            self.shelf.look_aside();
+        }
         next.into_iter().for_each(|due| self.destroy_at(due));
         let mut batch = Batch::default();
         self.shelf.erase_entries(&self.logbook, &mut batch, places);
@@ -358,6 +377,7 @@ impl<S: Store> Replica<S> {
             gone.iter().for_each(|entry| {
                 area.listed.insert(*entry, None);
             });
+            area.listed_aside.retain(|entry, _| !aside.contains(entry));
         }
         self.apply(batch)
     }

@@ -2,7 +2,8 @@
 
 use tearline_crdt::entry::run::{Head, write_segment};
 use tearline_crdt::frontier::LogKey;
-use tearline_crdt::id::{AgencyNo, Class, CompartmentId};
+use tearline_crdt::id::{AgencyNo, Class, CompartmentId, LogId};
+use tearline_crdt::statement::{Act, Mark, Marks};
 use tearline_crdt::store::{Batch, Space, Store as _};
 use tearline_mesh::invitation::Invited;
 use tearline_mesh::replica::{ActError, NotTaken};
@@ -198,5 +199,57 @@ fn what_is_found_done_is_acknowledged_when_it_is_durable() {
     for done in [first, again] {
         let ticket = done.ticket;
         assert_eq!(world.peers[0].count(|event| *event == Event::Durable(ticket)), 1);
+    }
+}
+
+/// A revocation and then what the revoked device wrote, from somebody who heard it before, come while a flush takes long. Whatever of it a
+/// power cut leaves, nothing of what came after is there, or shown, without the revocation.
+#[test]
+fn what_comes_behind_a_revocation_that_is_not_durable_is_judged_by_it() {
+    for kept in 0.. {
+        let (mut world, all) = shared(3);
+        let before = world.write(2, all, Class::Routine, &["before"])[0];
+        world.settle();
+        world.meet(1, 2);
+        let log = world.peers[2].replica.own_log(all, Class::Routine);
+        let head = world.peers[1].replica.logbook().head(&log);
+        let after = world.write(2, all, Class::Routine, &["after"])[0];
+        world.settle();
+        world.meet(0, 2);
+        let mark = Mark { log: log.digest(), count: head.next, head: head.id };
+        let (keep, marks) = Marks::of(vec![mark]).unwrap();
+        let coalition = world.peers[0].replica.compartment(all).unwrap().opening().coalition;
+        let (now, act) = (world.now(), Act::Revoke { device: keys(3).id(), keep });
+        world.peers[0].replica.propose(now, coalition, act, marks).unwrap();
+        world.drain(0);
+        world.settle();
+
+        let said = LogId { compartment: CompartmentId(coalition.0), ..log };
+        let said = LogId { class: Class::Authority, device: keys(1).id(), ..said };
+        let held = |world: &World, log: &LogId| world.peers[1].replica.logbook().head(log).next;
+        let revoked = world.peers[0].replica.logbook().head(&said).next;
+        world.flush_ms = 600_000;
+        world.connect(1, 0);
+        while held(&world, &said) < revoked {
+            assert!(world.step());
+        }
+        while held(&world, &log) == head.next {
+            assert!(world.step());
+        }
+        let waiting = world.peers[1].replica.store().batches_unflushed();
+        assert!(waiting >= 2, "{waiting}");
+        assert!(world.show(1, after).is_none() && world.show(1, before).is_some());
+        if kept > waiting {
+            return;
+        }
+        world.flush_ms = 2;
+        world.crash_keeping(1, kept);
+        assert!(held(&world, &log) == head.next || held(&world, &said) == revoked, "{kept}");
+        assert!(held(&world, &log) == head.next || world.show(1, after).is_none(), "{kept}");
+        world.settle();
+        world.meet(1, 0);
+        world.meet(1, 0);
+        assert!(held(&world, &log) > head.next, "it is stored");
+        assert!(world.show(1, after).is_none() && world.show(1, before).is_some(), "{kept}");
     }
 }

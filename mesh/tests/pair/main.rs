@@ -9,6 +9,7 @@
 mod alert;
 mod asking;
 mod boxes;
+mod branches;
 mod bundles;
 mod delay;
 mod durable;

@@ -52,6 +52,8 @@ pub(crate) struct World {
     now_ms: u64,
     /// By how much every wall clock is wrong.
     pub(crate) clock_error_ms: i64,
+    /// How long a flush takes.
+    pub(crate) flush_ms: u64,
     order: u64,
     next_link: u64,
     /// Which frames of a peer, over which link, are lost on the way.
@@ -78,6 +80,7 @@ impl World {
             queue: BinaryHeap::new(),
             now_ms: 1_700_000_000_000,
             clock_error_ms: 0,
+            flush_ms: 2,
             order: 0,
             next_link: 0,
             loses: None,
@@ -151,7 +154,7 @@ impl World {
                 }
                 Output::Vouch { link } => self.peers[peer].vouched.push(link),
                 Output::Flush { barrier } => {
-                    self.at(2, Happening::Flushed { to: peer, barrier: barrier.0 });
+                    self.at(self.flush_ms, Happening::Flushed { to: peer, barrier: barrier.0 });
                 }
                 Output::Event(event) => self.peers[peer].events.push(event),
             }
@@ -425,6 +428,11 @@ impl World {
 
     /// The peer loses power: what was not flushed is gone. It starts again.
     pub(crate) fn crash(&mut self, peer: usize) {
+        self.crash_keeping(peer, 0);
+    }
+
+    /// The same, and so many batches that were not flushed are on its disk.
+    pub(crate) fn crash_keeping(&mut self, peer: usize, batches: usize) {
         let links: Vec<Link> = self
             .links
             .iter()
@@ -442,7 +450,7 @@ impl World {
         });
         let old = &mut self.peers[peer];
         let mut store = std::mem::take(old.replica.store_mut());
-        store.crash();
+        store.crash_keeping(batches);
         old.replica = replica(store, old.seed, old.incarnation);
         self.drain(peer);
     }

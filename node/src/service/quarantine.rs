@@ -178,7 +178,12 @@ impl Core {
                 "one branch of a forked log counts at most: who named the other is ended first \
                  (docs/operating.md, \"Devices, and when one is lost\")"
             }
-            Some(Cause::Fork) => "statements beyond a fork are said again, in another log",
+            Some(Cause::Fork) if found.log.class == Class::Authority => {
+                "statements beyond a fork are said again, in another log"
+            }
+            Some(Cause::Fork) => {
+                "it says nothing of which branch counts: adopt an entry beyond the fork"
+            }
             Some(Cause::Closed(_)) => {
                 "who stands higher can: `tearline root draft adopt ENTRY`, or the founders: \
                  `tearline coalition propose adopt ENTRY`"

@@ -181,6 +181,16 @@ fn frames() -> Vec<Vec<u8>> {
         Frame::Evidence { area, branches: vec![1] },
         Frame::Join { request: vec![1] },
         Frame::JoinAnswer { answer: vec![1] },
+        Frame::Ask { area, key: LogKey([2; 16]), first: 3, end: 300, head: EntryId([4; 32]) },
+        Frame::Piece {
+            area,
+            key: LogKey([2; 16]),
+            knows: Some([7; 16]),
+            from: Head { next: 300, id: EntryId([3; 32]), epoch: EpochId([4; 32]) },
+            count: 1,
+            entries: vec![5; 100],
+            boxes: vec![6; 16],
+        },
     ];
     frames.iter().map(Frame::encode).collect()
 }

@@ -30,6 +30,10 @@ impl Logs for Counting<'_> {
     fn forked_at(&self, log: &LogId) -> Option<u64> {
         self.held.forked_at(log)
     }
+
+    fn proven_at(&self, log: &LogId) -> Option<u64> {
+        self.held.proven_at(log)
+    }
 }
 
 impl World {

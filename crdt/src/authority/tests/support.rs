@@ -64,6 +64,10 @@ impl Logs for Held {
     fn forked_at(&self, log: &LogId) -> Option<u64> {
         self.forks.get(log).copied()
     }
+
+    fn proven_at(&self, log: &LogId) -> Option<u64> {
+        self.forked_at(log)
+    }
 }
 
 impl World {

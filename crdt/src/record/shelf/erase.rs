@@ -123,6 +123,8 @@ impl Shelf {
             shelf.erasing = true;
             ControlFlow::Break(())
         })?;
+        shelf.load_turns(store)?;
+        shelf.look_aside();
         shelf.moved = moved::load(store)?;
         shelf.later = later::load(store)?;
         damaged.map_or(Ok(shelf), Err)
@@ -245,13 +247,18 @@ impl Shelf {
     /// Whether [`Shelf::erase_more`] has work. Once it has none, and the batches until then are
     /// flushed, all that was to be destroyed is.
     #[must_use]
-    pub const fn has_erasures(&self) -> bool {
-        self.erasing
+    pub fn has_erasures(&self, logbook: &Logbook) -> bool {
+        self.erasing || self.aside.is_some() && logbook.is_branching()
     }
 
     /// Destroys what a bounded number of entries of one log hold. To be called, each time with a
     /// batch of its own that is applied, until [`Shelf::has_erasures`] says no.
     pub fn erase_more(&mut self, desk: &mut Desk<'_>, batch: &mut Batch) -> Result<(), StoreError> {
+        // The last of what is queued is what asks the store to forget.
+        if desk.logbook.is_branching() && self.aside.is_some() {
+            return self.erase_aside(desk, batch);
+        }
+        self.aside = None;
         let (jobs, more) = next_jobs(desk.store)?;
         self.erasing = more;
         let mut seqs = BTreeSet::new();
@@ -312,6 +319,7 @@ impl Shelf {
     fn queue(&mut self, batch: &mut Batch, place: Place) {
         batch.put(Space::Erasing, Job { place, record: None }.encode(), Vec::new());
         self.erasing = true;
+        self.look_aside();
     }
 }
 

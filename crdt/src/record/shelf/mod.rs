@@ -30,6 +30,7 @@ mod restate;
 #[cfg(test)]
 mod tests;
 mod thread;
+mod turn;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::{ControlFlow, Range};
@@ -64,6 +65,8 @@ use open::{Source, entry_of};
 pub use prepare::{Draft, DraftError, Prepared, Writing, Written};
 pub use read::{AsIf, Detail, EntryView, Quarantine, Reader, Verdict};
 use thread::{Place, Thread};
+use turn::Turn;
+pub use turn::Turned;
 
 /// What a record came to, after one of its entries arrived. For indexes and inboxes.
 #[derive(Debug)]
@@ -209,6 +212,10 @@ pub struct Shelf {
     /// Positions that runs left for later, by log.
     later: BTreeMap<LogNo, Range<u64>>,
     stuck: reauthor::Stuck,
+    /// Logs that go on along another branch.
+    turns: BTreeMap<LogNo, Turn>,
+    /// Where to go on through the branches that are kept aside, if they are to be gone through.
+    aside: Option<Option<(LogId, u64)>>,
 }
 
 /// Most waiting entries opened in one batch.
@@ -245,6 +252,7 @@ impl Shelf {
     /// An epoch's keys came: its waiting entries can be opened now.
     pub fn epoch_opened(&mut self, epoch: EpochId) {
         self.opened.push(epoch);
+        self.look_aside();
     }
 
     /// Whether [`Shelf::open_waiting`] has work.

@@ -161,7 +161,8 @@ impl Source<'_> {
         let mut thread = Thread::new(record);
         let mut rebases = Vec::new();
         for place in places {
-            let Some(opened) = self.open(place)? else { continue };
+            let opened = self.open(place)?.filter(|opened| opened.header.record == record);
+            let Some(opened) = opened else { continue };
             if counts(&opened.log, place.seq) {
                 rebases.extend(disclosures(&opened).map(|all| (place, opened.id, all)));
             }

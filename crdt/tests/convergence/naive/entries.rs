@@ -39,7 +39,7 @@ impl Naive<'_> {
     }
 
     /// §6, rule 1.
-    fn has_standing(&self, log: &LogId, ground: &Ground) -> bool {
+    pub(super) fn has_standing(&self, log: &LogId, ground: &Ground) -> bool {
         let Some(device) = ground.counting.devices.get(&log.device) else { return false };
         device.routes.iter().any(|route| {
             let class = route.limits().classes.is_none_or(|set| set & 1 << (log.class as u8) != 0);

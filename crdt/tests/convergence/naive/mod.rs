@@ -14,7 +14,7 @@ mod records;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
-use tearline_crdt::id::{AgencyNo, CompartmentId, DeviceId, EntryId, LogId, StatementId};
+use tearline_crdt::id::{AgencyNo, Class, CompartmentId, DeviceId, EntryId, LogId, StatementId};
 use tearline_crdt::keys::{DeviceCard, RootKey};
 use tearline_crdt::statement::{Act, DeskCertificate, Mark, RootAct};
 
@@ -274,6 +274,9 @@ impl Naive<'_> {
         }
         answers.closures = ground.closures.iter().map(closure_answers).collect();
         answers.logs = self.limits(ground);
+        let counts = |log: &LogId| log.class != Class::Authority && self.has_standing(log, ground);
+        let leads = self.leads_to(ground).into_iter().filter(|(log, _)| counts(log));
+        answers.chosen = leads.map(|(log, mark)| (log, (mark.count, mark.head))).collect();
         answers.statements = counting.clone();
         answers
     }

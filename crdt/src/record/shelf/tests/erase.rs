@@ -47,7 +47,7 @@ fn check(
     whole: &BTreeMap<(LogId, u64), (StoredEntry, Option<RecordId>)>,
     erased: RecordId,
 ) {
-    assert!(!peer.shelf.has_erasures());
+    assert!(!peer.shelf.has_erasures(&peer.logbook));
     for (place, (before, record)) in whole {
         let after = peer.logbook.entry(&peer.store, &place.0, place.1).unwrap().unwrap();
         let mut expected = before.clone();
@@ -115,7 +115,7 @@ proptest! {
             }
             if name == "interrupted" {
                 peer.restart();
-                prop_assert!(peer.shelf.has_erasures());
+                prop_assert!(peer.shelf.has_erasures(&peer.logbook));
             }
             peer.destroy();
             check(&mut peer, &whole, record);
@@ -176,7 +176,7 @@ fn what_is_not_listed_is_found() {
     let peer = &mut world.archive;
     assert!(peer.erase(record, genesis, STATEMENT));
     let mut batches = 0;
-    while peer.shelf.has_erasures() {
+    while peer.shelf.has_erasures(&peer.logbook) {
         peer.destroy_some();
         peer.restart();
         batches += 1;
@@ -195,7 +195,7 @@ fn the_last_batch_forgets() {
     let (mut world, record, genesis) = play(&history, 0).unwrap();
     assert!(world.archive.erase(record, genesis, STATEMENT));
     let mut forgets = Vec::new();
-    while world.archive.shelf.has_erasures() {
+    while world.archive.shelf.has_erasures(&world.archive.logbook) {
         forgets.push(world.archive.destroy_some());
     }
     assert_eq!(forgets, [false, false, true], "three logs");

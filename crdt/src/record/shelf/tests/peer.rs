@@ -179,7 +179,7 @@ impl Peer {
 
     /// Destroys what is queued.
     pub(super) fn destroy(&mut self) {
-        while self.shelf.has_erasures() {
+        while self.shelf.has_erasures(&self.logbook) {
             self.destroy_some();
         }
     }
