@@ -458,11 +458,15 @@ impl Core {
         done: &mut Imported,
     ) -> Result<(), Failure> {
         let Known { detail, brought } = known;
-        let mut whole = if again.partial { brought.clone() } else { Map::new() };
-        whole.extend(again.beginning.fields().clone());
-        let fields = &whole;
         let (record, hidden) = (detail.record, detail.state.hides());
-        let Merge { patch, news, kept } = merge(brought, &detail.fields, fields);
+        let said = again.beginning.fields();
+        let Merge { patch, news, kept } = if again.partial {
+            let mut whole = brought.clone();
+            whole.extend(said.clone());
+            merge(brought, &detail.fields, &whole)
+        } else {
+            merge(brought, &detail.fields, said)
+        };
         if !kept.is_empty() && !hidden {
             done.kept.push(reply::KeptEdit { record: record.to_string(), fields: kept });
         }
