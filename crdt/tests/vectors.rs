@@ -91,8 +91,8 @@ fn an_alert_has_these_bytes() -> Result<(), Box<dyn std::error::Error>> {
     assert_eq!(hex(&payload), ALERT);
     let change = Genesis::decode(&payload)?.change;
     let expected = Expected { actor: implied.actor, seq: 1, deps: &[], start_op: 1 };
-    assert_eq!(change.admit(&implied, &expected)?.bytes(), built.bytes);
-    assert_eq!(hex(&built.hash), ALERT_CHANGE);
+    assert_eq!(change.admit(&implied, &expected)?.bytes(), built.bytes());
+    assert_eq!(hex(&built.hash()), ALERT_CHANGE);
     Ok(())
 }
 

@@ -4,6 +4,7 @@
 //! object's operations stand together, which is what the columns' runs are good at. A record too
 //! large for one change becomes a chain of them.
 
+use std::cell::OnceCell;
 use std::collections::VecDeque;
 
 use serde_json::{Map, Value};
@@ -17,15 +18,31 @@ use crate::hash::Digest;
 use super::encode::encode_hashed;
 use super::{Action, Actor, Change, Elem, Key, ObjId, Op, OpId, Scalar};
 
-/// A change, ready to be sealed.
+/// A change, ready to be sealed. Its chunk is written when it is asked for: most changes are sealed in a
+/// form that needs none.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Built {
     /// What it does.
     pub change: Change,
+    chunk: OnceCell<(Vec<u8>, Digest)>,
+}
+
+impl Built {
     /// The chunk.
-    pub bytes: Vec<u8>,
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        &self.chunk().0
+    }
+
     /// Its hash.
-    pub hash: Digest,
+    #[must_use]
+    pub fn hash(&self) -> Digest {
+        self.chunk().1
+    }
+
+    fn chunk(&self) -> &(Vec<u8>, Digest) {
+        self.chunk.get_or_init(|| encode_hashed(&self.change))
+    }
 }
 
 /// Why fields are no record.
@@ -90,7 +107,8 @@ pub fn first_change(
         return Err(BuildError::Empty);
     }
     let built = split(actor, time, walk.ops);
-    let bytes = built.iter().map(|built| built.bytes.len()).sum();
+    // One alone is within the limit of a change, which is less.
+    let bytes = if built.len() == 1 { 0 } else { built.iter().map(|b| b.bytes().len()).sum() };
     if bytes > RECORD_BYTES_MAX { Err(BuildError::TooLarge { bytes }) } else { Ok(built) }
 }
 
@@ -201,11 +219,10 @@ fn split(actor: Actor, time: i64, ops: Vec<Op>) -> Vec<Built> {
     let mut part = Vec::new();
     let mut bytes = CHANGE_OVERHEAD_BYTES;
     let mut finish = |ops: Vec<Op>| {
-        let deps = built.last().map(|last| last.hash).into_iter().collect();
+        let deps = built.last().map(Built::hash).into_iter().collect();
         let (seq, count) = (built.len() as u64 + 1, ops.len());
         let change = Change { actor, seq, start_op, time, deps, ops, ..Change::default() };
-        let (bytes, hash) = encode_hashed(&change);
-        built.push(Built { change, bytes, hash });
+        built.push(Built { change, chunk: OnceCell::new() });
         start_op += count as u64;
     };
     if ops.len() <= CHANGE_OPS_MAX

@@ -46,6 +46,27 @@ pub(crate) fn encode_hashed(change: &Change) -> (Vec<u8>, Digest) {
     chunk(&data)
 }
 
+impl Change {
+    /// What its chunk takes at least: a header of 34 bytes, and names and texts, which no column packs
+    /// but a name that is the same as the one before it.
+    pub(crate) fn chunk_bytes_min(&self) -> usize {
+        let mut before = None;
+        let ops = self.ops.iter().map(|op| {
+            let name = match &op.key {
+                Key::Map(name) => Some(name.as_str()),
+                Key::Seq(_) => None,
+            };
+            let said = if before == name { 0 } else { name.map_or(0, str::len) };
+            before = name;
+            match &op.action {
+                Action::Put(Scalar::Str(text)) => said + text.len(),
+                _ => said,
+            }
+        });
+        34 + ops.sum::<usize>()
+    }
+}
+
 /// Puts the header before a chunk's data.
 pub(super) fn chunk(data: &[u8]) -> (Vec<u8>, Digest) {
     let mut hashed = Vec::with_capacity(data.len() + 8);

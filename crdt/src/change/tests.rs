@@ -236,6 +236,7 @@ proptest! {
             let bytes = change.raw_bytes();
             let read = decode(bytes).unwrap();
             prop_assert_eq!(&encode(&read)[..], bytes);
+            prop_assert!(read.chunk_bytes_min() <= bytes.len());
             prop_assert_eq!(hash(bytes), change.hash().0);
             prop_assert_eq!(read.seq, change.seq());
             prop_assert_eq!(read.start_op, change.start_op().get());
@@ -250,8 +251,8 @@ proptest! {
     fn what_we_build_is_what_automerge_has(fields in records(), time in 0..=CHANGE_TIME_MAX) {
         let built = first_change([9; 16], time, &fields).unwrap();
         prop_assert_eq!(built.len(), 1);
-        let change = automerge::Change::from_bytes(built[0].bytes.clone()).unwrap();
-        prop_assert_eq!(change.hash().0, built[0].hash);
+        let change = automerge::Change::from_bytes(built[0].bytes().to_vec()).unwrap();
+        prop_assert_eq!(change.hash().0, built[0].hash());
         prop_assert_eq!(change.actor_id().to_bytes(), &[9; 16][..]);
         prop_assert_eq!((change.seq(), change.start_op().get()), (1, 1));
         prop_assert_eq!((change.timestamp(), change.deps().len()), (time, 0));
@@ -259,11 +260,11 @@ proptest! {
         let mut doc = Automerge::new();
         doc.apply_changes([change]).unwrap();
         let there = doc.get_changes(&[]);
-        prop_assert_eq!(there[0].raw_bytes(), &built[0].bytes[..]);
+        prop_assert_eq!(there[0].raw_bytes(), built[0].bytes());
         prop_assert_eq!(hydrated(&doc.hydrate(None)), Value::Object(fields.clone()));
 
-        let read = decode(&built[0].bytes).unwrap();
-        prop_assert_eq!(&encode(&read), &built[0].bytes);
+        let read = decode(built[0].bytes()).unwrap();
+        prop_assert_eq!(&encode(&read), built[0].bytes());
         prop_assert_eq!(to_json(&read), Some(fields));
     }
 
@@ -307,17 +308,17 @@ fn check_chain(fields: &Map<String, Value>, length: usize) {
     let mut doc = Automerge::new();
     let mut start_op = 1;
     for (index, part) in built.iter().enumerate() {
-        assert!(part.bytes.len() <= CHANGE_BYTES_MAX && part.change.ops.len() <= CHANGE_OPS_MAX);
+        assert!(part.bytes().len() <= CHANGE_BYTES_MAX && part.change.ops.len() <= CHANGE_OPS_MAX);
         assert_eq!((part.change.seq, part.change.start_op), (index as u64 + 1, start_op));
         start_op += part.change.ops.len() as u64;
-        let read = decode(&part.bytes).unwrap();
-        let last = index.checked_sub(1).map(|last| built[last].hash);
+        let read = decode(part.bytes()).unwrap();
+        let last = index.checked_sub(1).map(|last| built[last].hash());
         assert_eq!(read.deps, last.into_iter().collect::<Vec<_>>());
-        let change = automerge::Change::from_bytes(part.bytes.clone()).unwrap();
+        let change = automerge::Change::from_bytes(part.bytes().to_vec()).unwrap();
         doc.apply_changes([change]).unwrap();
     }
     assert_eq!(hydrated(&doc.hydrate(None)), Value::Object(fields.clone()));
-    assert!(to_json(&decode(&built[1].bytes).unwrap()).is_none());
+    assert!(to_json(&decode(built[1].bytes()).unwrap()).is_none());
 }
 
 fn build(value: Value) -> Result<Vec<Built>, BuildError> {
@@ -352,7 +353,7 @@ fn a_record_is_built_up_to_each_limit_and_no_further() {
     let longest = CHANGE_BYTES_MAX - 1_024 - 192;
     let built = build(json!({ "t": "x".repeat(longest) })).unwrap();
     assert_eq!(built.len(), 1);
-    assert!(decode(&built[0].bytes).is_ok());
+    assert!(decode(built[0].bytes()).is_ok());
     let bytes = longest + 1;
     let long = json!({ "t": "x".repeat(bytes) });
     assert_eq!(build(long), Err(BuildError::ValueTooLong { bytes }));

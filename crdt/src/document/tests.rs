@@ -28,7 +28,7 @@ fn through(change: &Change) -> Admitted {
 }
 
 fn admitted(built: &Built) -> Admitted {
-    through_gate(&built.bytes).unwrap()
+    through_gate(built.bytes()).unwrap()
 }
 
 fn record(value: Value) -> Document {
@@ -264,7 +264,7 @@ fn twenty_thousand_mutations_with_their_checksum_put_right_do_no_harm() {
         json!({"l": vec![1; 30], "t": "long text ".repeat(20)}),
     ]
     .iter()
-    .map(|value| first_change([1; 16], 3, value.as_object().unwrap()).unwrap()[0].bytes.clone())
+    .map(|value| first_change([1; 16], 3, value.as_object().unwrap()).unwrap()[0].bytes().to_vec())
     .collect();
     let mut numbers = Numbers(7);
     let (mut admitted_count, mut merged) = (0, 0);

@@ -71,7 +71,7 @@ mod tests {
         }
         fields.insert("name".into(), Value::from("released_to_ in a text"));
         let built = change::first_change([3; 16], 0, &fields).unwrap();
-        assert_eq!(releases(&read(&built[0].bytes)), [one, two]);
+        assert_eq!(releases(&read(built[0].bytes())), [one, two]);
         assert!(is_edge(RELEASED_FROM) && !is_edge("name"));
     }
 
@@ -82,9 +82,9 @@ mod tests {
         fields.insert("name".into(), Value::from("EXERCISE"));
         fields.insert(RELEASED_FROM.into(), Value::from(source.to_string()));
         let built = change::first_change([3; 16], 0, &fields).unwrap();
-        assert_eq!(released_from(&read(&built[0].bytes)), Some(source));
+        assert_eq!(released_from(&read(built[0].bytes())), Some(source));
         fields.insert(RELEASED_FROM.into(), Value::from("elsewhere"));
         let built = change::first_change([3; 16], 0, &fields).unwrap();
-        assert_eq!(released_from(&read(&built[0].bytes)), None);
+        assert_eq!(released_from(&read(built[0].bytes())), None);
     }
 }

@@ -53,21 +53,23 @@ impl<'a> Carried<'a> {
     /// same.
     #[must_use]
     pub fn of(built: &'a Built, implied: &Implied) -> Self {
-        Self::shorter(&built.change, &built.bytes, implied)
+        match stripped(&built.change, implied) {
+            Some(bytes) if bytes.len() < built.change.chunk_bytes_min() => {
+                Self::Stripped(bytes.into())
+            }
+            Some(bytes) if bytes.len() < built.bytes().len() => Self::Stripped(bytes.into()),
+            _ => Self::Plain(built.bytes()),
+        }
     }
 
     /// The shortest form of a chunk.
     #[must_use]
     pub fn of_chunk(chunk: &'a [u8], implied: &Implied) -> Self {
         match decode(chunk) {
-            Ok(change) if encode(&change) == chunk => Self::shorter(&change, chunk, implied),
-            _ => Self::Plain(chunk),
-        }
-    }
-
-    fn shorter(change: &Change, chunk: &'a [u8], implied: &Implied) -> Self {
-        match stripped(change, implied) {
-            Some(bytes) if bytes.len() < chunk.len() => Self::Stripped(bytes.into()),
+            Ok(change) if encode(&change) == chunk => match stripped(&change, implied) {
+                Some(bytes) if bytes.len() < chunk.len() => Self::Stripped(bytes.into()),
+                _ => Self::Plain(chunk),
+            },
             _ => Self::Plain(chunk),
         }
     }

@@ -64,6 +64,16 @@ impl Shape {
     pub const fn word<V: Vocabulary>() -> Self {
         Self::Word { what: V::WHAT, words: V::WORDS }
     }
+
+    /// Whether a number stands in it that was read off a thing.
+    pub(super) fn is_seen(&self) -> bool {
+        match self {
+            Self::Seen(_) => true,
+            Self::List(shape) => shape.is_seen(),
+            Self::Group(fields) => fields.iter().any(|field| field.shape.is_seen()),
+            _ => false,
+        }
+    }
 }
 
 /// A value that a property, or an item of a list, can have.

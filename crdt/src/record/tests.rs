@@ -514,7 +514,7 @@ fn real_stix_objects_are_smaller_stripped() {
                 let implied = Implied { first: n == 0, ..implied };
                 let change = Carried::of(built, &implied);
                 assert!(matches!(change, Carried::Stripped(_)), "{object}");
-                plain += 1 + built.bytes.len();
+                plain += 1 + built.bytes().len();
                 stripped += encode_change(&change).len();
             }
         }

@@ -38,17 +38,6 @@ impl fmt::Display for Problem {
 /// Everything that is wrong with a native record, up to [`PROBLEMS_MAX`]; nothing if it is sound.
 #[must_use]
 pub fn validate(kind: Kind, record: &Map<String, Value>) -> Vec<Problem> {
-    examine(kind, record).found
-}
-
-/// What of a record, native or not, is probably misread: numbers of things whose form or check digit is
-/// wrong. Whoever saw them so must be able to say so; up to [`PROBLEMS_MAX`].
-#[must_use]
-pub fn doubts(kind: Kind, record: &Map<String, Value>) -> Vec<Problem> {
-    examine(kind, record).doubts
-}
-
-fn examine(kind: Kind, record: &Map<String, Value>) -> Problems {
     let mut found = Problems::default();
     found.group(Common::FIELDS, record, "");
     found.group(kind.fields(), record, "");
@@ -66,13 +55,27 @@ fn examine(kind: Kind, record: &Map<String, Value>) -> Problems {
         Kind::Location => found.location(record),
         Kind::Route => found.route(record),
         Kind::Person => found.person(record),
-        Kind::TravelDocument => found.travel_document(record),
         Kind::Sighting => found.sighting(record),
         Kind::Alert => found.alert(record),
         Kind::Request => found.request(record),
         _ => {}
     }
-    found
+    found.found
+}
+
+/// What of a record, native or not, is probably misread: numbers of things whose form or check digit is
+/// wrong. Whoever saw them so must be able to say so; up to [`PROBLEMS_MAX`].
+#[must_use]
+pub fn doubts(kind: Kind, record: &Map<String, Value>) -> Vec<Problem> {
+    let mut found = Problems::default();
+    let fields = Common::FIELDS.iter().chain(kind.fields());
+    for field in fields.filter(|field| field.shape.is_seen()) {
+        found.field(field, record, "");
+    }
+    if kind == Kind::TravelDocument {
+        found.travel_document(record);
+    }
+    found.doubts
 }
 
 /// What, and two times of which the second must not be before the first.
@@ -106,9 +109,13 @@ impl Problems {
 
     fn group(&mut self, fields: &[Field], map: &Map<String, Value>, prefix: &str) {
         for field in fields {
-            if let Some(value) = map.get(field.name) {
-                self.value(&field.shape, value, &format!("{prefix}{}", field.name));
-            }
+            self.field(field, map, prefix);
+        }
+    }
+
+    fn field(&mut self, field: &Field, map: &Map<String, Value>, prefix: &str) {
+        if let Some(value) = map.get(field.name) {
+            self.value(&field.shape, value, &format!("{prefix}{}", field.name));
         }
     }
 

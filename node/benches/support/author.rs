@@ -41,12 +41,13 @@ pub(crate) fn author(file: &Path, folder: &Path) -> Result<(Stages, Vec<Verified
         })
     })?;
     let label: Label = "TLP:AMBER".parse()?;
+    let log = stages::log().digest();
     let mut acts = vec![Vec::new()];
     let (mut bytes, mut objects, mut failed) = (0, 0, None);
     stix::read(File::open(file)?, &mut |item| {
         let Item::Draft(draft) = item else { return ControlFlow::Continue(()) };
         bytes += serde_json::to_string(&draft.fields).map_or(0, |text| text.len());
-        let (log, mut entropy) = (stages::log(), SeededEntropy::new(objects));
+        let mut entropy = SeededEntropy::new(objects);
         objects += 1;
         let beginning = stages.time("build", || {
             Beginning::build(&log, draft.kind, draft.fields, label.clone(), NOW, &mut entropy)

@@ -151,8 +151,12 @@ const OBJECT_BYTES_MAX: usize = 1024 * 1024;
 
 /// Why an object is no record, in general; `None` if it may be one.
 fn unfit(object: &Map<String, Value>) -> Option<String> {
-    if depth(object) > RECORD_DEPTH_MAX {
+    let size = Size::of_all(object.iter());
+    if size.depth > RECORD_DEPTH_MAX {
         return Some(format!("it is nested deeper than {RECORD_DEPTH_MAX} levels; flatten it"));
+    }
+    if size.bytes_max <= OBJECT_BYTES_MAX {
+        return None;
     }
     let bytes = serde_json::to_vec(object).map_or(usize::MAX, |text| text.len());
     (bytes > OBJECT_BYTES_MAX).then(|| {
@@ -178,15 +182,44 @@ fn edges(fields: &Map<String, Value>) -> impl Iterator<Item = validate::Problem>
     })
 }
 
-fn depth(object: &Map<String, Value>) -> usize {
-    fn of(value: &Value) -> usize {
+/// How large an object is, without writing it.
+struct Size {
+    /// Levels of nesting.
+    depth: usize,
+    /// Bytes that its text has at most.
+    bytes_max: usize,
+}
+
+impl Size {
+    fn of_all<'a>(items: impl Iterator<Item = (&'a String, &'a Value)>) -> Self {
+        items.fold(Self { depth: 1, bytes_max: 2 }, |all, (name, value)| {
+            all.with(&Self::of(value), text_bytes_max(name) + 2)
+        })
+    }
+
+    fn of(value: &Value) -> Self {
         match value {
-            Value::Array(items) => 1 + items.iter().map(of).max().unwrap_or(0),
-            Value::Object(fields) => 1 + fields.values().map(of).max().unwrap_or(0),
-            _ => 0,
+            Value::Array(items) => items
+                .iter()
+                .fold(Self { depth: 1, bytes_max: 2 }, |all, item| all.with(&Self::of(item), 1)),
+            Value::Object(fields) => Self::of_all(fields.iter()),
+            Value::String(text) => Self { depth: 0, bytes_max: text_bytes_max(text) },
+            // The longest numbers are floating-point: -2.2250738585072014e-308.
+            Value::Number(_) | Value::Bool(_) | Value::Null => Self { depth: 0, bytes_max: 24 },
         }
     }
-    1 + object.values().map(of).max().unwrap_or(0)
+
+    fn with(self, inner: &Self, bytes: usize) -> Self {
+        Self {
+            depth: self.depth.max(inner.depth + 1),
+            bytes_max: self.bytes_max.saturating_add(inner.bytes_max).saturating_add(bytes),
+        }
+    }
+}
+
+/// What a text takes in JSON at most: a character of one byte becomes six where it is escaped.
+fn text_bytes_max(text: &str) -> usize {
+    text.len().saturating_mul(6).saturating_add(2)
 }
 
 /// What one object may take of a file, as text with its blanks: what is in memory at once has a

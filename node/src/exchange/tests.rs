@@ -5,11 +5,12 @@ use std::ops::ControlFlow;
 
 use proptest::prelude::*;
 use proptest::sample::Index;
+use serde_json::json;
 
 use std::path::Path;
 
 use super::csv::Mapping;
-use super::{Item, ReadError, csv, geojson, stix};
+use super::{Item, ReadError, Size, csv, geojson, stix};
 use crate::files::open_named;
 
 const MAPPING: &str = r#"
@@ -84,6 +85,15 @@ fn damaged(mut file: Vec<u8>, all: &[Damage]) -> Vec<u8> {
 }
 
 proptest! {
+    #[test]
+    fn no_object_has_more_bytes_than_it_may_have(name in "\\PC{0,8}", text in any::<String>(), n in any::<f64>()) {
+        let object = json!({ name: [text, n, u64::MAX, i64::MIN, true, null, { "a": {} }] });
+        let object = object.as_object().unwrap();
+        let size = Size::of_all(object.iter());
+        prop_assert!(serde_json::to_vec(object).unwrap().len() <= size.bytes_max);
+        prop_assert_eq!(size.depth, 4);
+    }
+
     #[test]
     fn no_damage_makes_a_reader_panic(
         seed in 0..SEEDS.len(),

@@ -158,7 +158,7 @@ impl Row {
         let text_of = |name: &&str| fields.get(*name).and_then(Value::as_str);
         let title = TITLES.iter().find_map(text_of).filter(|title| !title.is_empty());
         let title = title.map_or_else(|| kind.name().to_owned(), |title| title.replace('\n', " "));
-        let mut text = String::new();
+        let mut text = String::with_capacity(TEXT_BYTES_MAX / 4);
         for (name, value) in fields {
             gather(name, value, DEPTH_MAX, &mut text);
         }
@@ -313,24 +313,24 @@ fn gather(name: &str, value: &Value, depth: usize, out: &mut String) {
     }
 }
 
+/// Whether a name has one of the words in it that identifiers are called by.
 fn is_identifier(name: &str) -> bool {
-    [
-        "plate",
-        "number",
-        "vin",
-        "imo",
-        "mmsi",
-        "imei",
-        "imsi",
-        "icao24",
-        "registration",
-        "call_sign",
-        "serial",
-        "seals",
-        "code",
-    ]
-    .iter()
-    .any(|part| name.contains(part))
+    let words = |first| -> &[&str] {
+        match first {
+            b'c' => &["call_sign", "code"],
+            b'i' => &["imo", "imei", "imsi", "icao24"],
+            b'm' => &["mmsi"],
+            b'n' => &["number"],
+            b'p' => &["plate"],
+            b'r' => &["registration"],
+            b's' => &["serial", "seals"],
+            b'v' => &["vin"],
+            _ => &[],
+        }
+    };
+    name.bytes().enumerate().any(|(at, first)| {
+        words(first).iter().any(|word| name.get(at..).is_some_and(|rest| rest.starts_with(word)))
+    })
 }
 
 fn place(fields: &Map<String, Value>) -> Option<(f64, f64)> {

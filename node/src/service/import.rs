@@ -1,16 +1,18 @@
 //! Import: records of files, many in one act.
 
 use std::cell::Cell;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value};
 
+use tearline_crdt::hash::Digest;
 use tearline_crdt::id::{Class, CompartmentId, LogId, RecordId};
 use tearline_crdt::record::label::Label;
 use tearline_crdt::record::shelf::{Beginning, Detail, Draft, DraftError};
@@ -30,8 +32,13 @@ use crate::failure::{Failure, Kind};
 use crate::files::{open_named, read_text, regular};
 use crate::index::external_id;
 
-/// Drafts that are written in one act of an import.
+/// Drafts that are written in one act of an import. The first acts are shorter, so that the core begins
+/// early.
 const DRAFTS_PER_ACT: usize = 256;
+const DRAFTS_FIRST: usize = 32;
+/// Most acts that wait for the core or are under way: one in hand and one at hand, so that it never waits for
+/// a thread to wake.
+const ACTS_MAX: usize = 2;
 /// Bytes of the file whose drafts are written in one act: bounds what waits in memory.
 const FILE_BYTES_PER_ACT: u64 = 256 * 1024;
 /// Longest that an act takes the core's thread, but for its last object: what is left is the next act.
@@ -49,8 +56,13 @@ struct Tally {
     report: reply::Imported,
     waiting: Vec<Read>,
     last: Option<Ticket>,
-    /// The act that the core is at while the next is read, so that neither waits for the other.
-    under_way: Option<Pending<Imported>>,
+    /// The acts that the core is at while the next is read, in order.
+    under_way: VecDeque<Pending<Imported>>,
+    /// Set when an act leaves something: those behind it then leave all, so that what stands later in a
+    /// file is written later.
+    broken_off: Arc<AtomicBool>,
+    /// Acts so far.
+    acts: u32,
 }
 
 /// An object that was read and built, and where.
@@ -92,7 +104,8 @@ pub(super) fn import(
     let target = core.ask(move |core| {
         let id = core.named_compartment(&named)?;
         let (log, clock) = (core.replica.own_log(id, class), core.clock());
-        Ok(Target { log, default: core.label_or_default(None)?, named: least, clock })
+        let (digest, default) = (log.digest(), core.label_or_default(None)?);
+        Ok(Target { log, digest, default, named: least, clock })
     })?;
     let mut tally = Tally::default();
     let mut failed = None;
@@ -123,7 +136,7 @@ pub(super) fn import(
     }
     let mut told = || progress(Progress { note: "the last objects".into(), ..Progress::default() });
     let written = tally.flush(core, &target, &mut told);
-    let written = written.and_then(|()| tally.settle(core, &target, &mut told));
+    let written = written.and_then(|()| tally.settle(0, core, &target, &mut told));
     if tally.last.is_some() {
         core.act(|core| Ok(((), core.replica.settled())))?;
     }
@@ -149,6 +162,7 @@ pub(super) fn import(
 /// Where to an import writes.
 struct Target {
     log: LogId,
+    digest: Digest,
     /// The label of what names none.
     default: Label,
     /// The label that the command names.
@@ -187,7 +201,7 @@ impl Intake<'_, '_> {
         let mut written_to = 0;
         let mut sink = |item: Item| {
             self.take(item, name);
-            let full = self.tally.waiting.len() >= DRAFTS_PER_ACT
+            let full = self.tally.waiting.len() >= self.tally.act_drafts()
                 || done.get().saturating_sub(written_to) >= FILE_BYTES_PER_ACT;
             if !full {
                 return ControlFlow::Continue(());
@@ -242,13 +256,13 @@ impl Intake<'_, '_> {
 
     /// Builds the record that an object is if it is new here; or says where it is and why it is none.
     fn build(&self, draft: exchange::Draft, file: &Arc<str>) -> Result<Read, (String, String)> {
-        let Target { log, default, named, clock } = self.target;
+        let Target { digest, default, named, clock, .. } = self.target;
         let marking = draft.marking.and_then(|marking| marking.parse::<Label>().ok());
         let label = named.as_ref().unwrap_or(default);
         let label = marking.as_ref().map_or_else(|| label.clone(), |m| label.join(m));
         let named = (named.is_some() || marking.is_some()).then(|| label.clone());
         let (kind, fields, wall) = (draft.kind, draft.fields, clock.now().wall);
-        match Beginning::build(log, kind, fields, label, wall, &mut SystemEntropy) {
+        match Beginning::build(digest, kind, fields, label, wall, &mut SystemEntropy) {
             Ok(beginning) => Ok(Read {
                 beginning: Arc::new(beginning),
                 named,
@@ -291,6 +305,11 @@ impl io::Read for Counted<'_> {
 }
 
 impl Tally {
+    /// Drafts of the next act.
+    fn act_drafts(&self) -> usize {
+        DRAFTS_FIRST.checked_shl(self.acts).unwrap_or(DRAFTS_PER_ACT).min(DRAFTS_PER_ACT)
+    }
+
     /// Has the objects that wait written, after those before them; does not wait for the disk. `told` says how
     /// far it is, and hears whether anybody still waits for it.
     fn flush(
@@ -299,30 +318,58 @@ impl Tally {
         target: &Target,
         told: &mut dyn FnMut() -> ControlFlow<()>,
     ) -> Result<(), Failure> {
-        self.settle(core, target, told)?;
+        self.settle(ACTS_MAX - 1, core, target, told)?;
         let read = std::mem::take(&mut self.waiting);
         if !read.is_empty() {
-            self.under_way = Some(begin(core, target, read)?);
+            self.acts += 1;
+            self.begin(core, target, read)?;
         }
         Ok(())
     }
 
-    /// Waits for the act under way and what it left, and counts what that came to.
+    /// Waits until no more than `most` acts are under way, and counts what the others came to. What one
+    /// left is begun again, with all that was to come after it.
     fn settle(
         &mut self,
+        most: usize,
         core: &CoreHandle,
         target: &Target,
         told: &mut dyn FnMut() -> ControlFlow<()>,
     ) -> Result<(), Failure> {
         let mut interrupted = told().is_break();
-        while let Some(act) = self.under_way.take() {
-            let left = self.count(act)?;
+        loop {
+            self.broken_off.fetch_or(interrupted, Ordering::Relaxed);
+            if self.under_way.len() <= if interrupted { 0 } else { most } {
+                break;
+            }
+            let Some(act) = self.under_way.pop_front() else { break };
+            let mut left = self.count(act)?;
             interrupted |= told().is_break();
-            if !left.is_empty() && !interrupted {
-                self.under_way = Some(begin(core, target, left)?);
+            if left.is_empty() {
+                continue;
+            }
+            for act in std::mem::take(&mut self.under_way) {
+                left.extend(self.count(act)?);
+            }
+            if !interrupted {
+                self.broken_off = Arc::default();
+                self.begin(core, target, left)?;
             }
         }
         if interrupted { Err(Failure::failed("the import was interrupted")) } else { Ok(()) }
+    }
+
+    fn begin(
+        &mut self,
+        core: &CoreHandle,
+        target: &Target,
+        read: Vec<Read>,
+    ) -> Result<(), Failure> {
+        let (id, class) = (target.log.compartment, target.log.class);
+        let broken_off = Arc::clone(&self.broken_off);
+        let act = core.begin(move |core| Ok(core.import(id, class, read, &broken_off)))?;
+        self.under_way.push_back(act);
+        Ok(())
     }
 
     /// Waits for an act and counts what it came to. Returns what it left.
@@ -364,15 +411,6 @@ impl Tally {
     }
 }
 
-fn begin(
-    core: &CoreHandle,
-    target: &Target,
-    read: Vec<Read>,
-) -> Result<Pending<Imported>, Failure> {
-    let (id, class) = (target.log.compartment, target.log.class);
-    core.begin(move |core| Ok(core.import(id, class, read)))
-}
-
 /// What one act of an import came to.
 #[derive(Default)]
 struct Imported {
@@ -398,10 +436,19 @@ struct Known {
 impl Core {
     /// Writes what was read, as far as there is time. An object that is here already changes its record,
     /// unless it is an older version of it.
-    fn import(&mut self, id: CompartmentId, class: Class, read: Vec<Read>) -> Imported {
+    fn import(
+        &mut self,
+        id: CompartmentId,
+        class: Class,
+        read: Vec<Read>,
+        broken_off: &AtomicBool,
+    ) -> Imported {
         let mut done = Imported::default();
-        let written = self.import_until(id, class, read, &mut done);
-        done.failure = written.err();
+        if broken_off.load(Ordering::Relaxed) {
+            return Imported { left: read, ..done };
+        }
+        done.failure = self.import_until(id, class, read, &mut done).err();
+        broken_off.fetch_or(done.failure.is_some() || !done.left.is_empty(), Ordering::Relaxed);
         done
     }
 

@@ -36,7 +36,7 @@ fn round_trip(change: &Change, implied: &Implied) -> Vec<u8> {
 }
 
 fn first(fields: &Value) -> Vec<u8> {
-    first_change(ACTOR, TIME, fields.as_object().unwrap()).unwrap().remove(0).bytes
+    first_change(ACTOR, TIME, fields.as_object().unwrap()).unwrap().remove(0).bytes().to_vec()
 }
 
 proptest! {
@@ -65,7 +65,7 @@ proptest! {
     fn what_we_build_comes_back(fields in records(), time in 0..=CHANGE_TIME_MAX) {
         let mut is_first = true;
         for built in first_change(ACTOR, time, &fields).unwrap() {
-            let change = decode(&built.bytes).unwrap();
+            let change = decode(built.bytes()).unwrap();
             round_trip(&change, &Implied { actor: ACTOR, time, first: is_first });
             is_first = false;
         }

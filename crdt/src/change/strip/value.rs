@@ -294,15 +294,32 @@ fn show(form: Form, ms: i64) -> Option<String> {
 }
 
 fn id(text: &str) -> Option<RecordId> {
-    let id: RecordId = text.parse().ok()?;
-    (id.to_string() == text).then_some(id)
+    digits(text.bytes().map(Some))
 }
 
 fn reference(text: &str) -> Option<(usize, RecordId)> {
-    let (of, name) = text.split_once("--").filter(|(_, name)| name.len() == UUID_CHARACTERS)?;
-    let place = word_index(of)?;
-    let id: RecordId = name.replace('-', "").parse().ok()?;
-    (uuid(&id) == name).then_some((place, id))
+    let (of, name) = text.split_at_checked(text.len().checked_sub(UUID_CHARACTERS)?)?;
+    let of = of.strip_suffix("--")?;
+    let id = digits(name.bytes().enumerate().filter_map(|(at, byte)| match (at, byte) {
+        (8 | 13 | 18 | 23, b'-') => None,
+        (8 | 13 | 18 | 23, _) => Some(None),
+        _ => Some(Some(byte)),
+    }))?;
+    Some((word_index(of)?, id))
+}
+
+/// 32 hexadecimal digits, the letters small.
+fn digits(mut text: impl Iterator<Item = Option<u8>>) -> Option<RecordId> {
+    let mut digit = || match text.next()?? {
+        byte @ b'0'..=b'9' => Some(byte - b'0'),
+        byte @ b'a'..=b'f' => Some(byte - b'a' + 10),
+        _ => None,
+    };
+    let mut id = RecordId::default();
+    for byte in &mut id.0 {
+        *byte = digit()? << 4 | digit()?;
+    }
+    text.next().is_none().then_some(id)
 }
 
 /// `8-4-4-4-12` digits.

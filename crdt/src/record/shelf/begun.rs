@@ -50,16 +50,17 @@ pub(super) struct Content {
 }
 
 impl Beginning {
-    /// Builds a record for a log of this device. `wall` is the time at which its author begins it.
+    /// Builds a record for a log of this device, given by its digest. `wall` is the time at which its
+    /// author begins it.
     pub fn build(
-        log: &LogId,
+        log: &Digest,
         kind: Kind,
         fields: Map<String, Value>,
         label: Label,
         wall: WallTime,
         entropy: &mut dyn Entropy,
     ) -> Result<Self, BuildError> {
-        let log = log.digest();
+        let log = *log;
         let mut key_box = KeyBox::default();
         entropy.fill(&mut key_box);
         let record = record_id(&log, &sha256(&key_box));

@@ -175,8 +175,8 @@ impl Shelf {
             let at = |error: DraftError| (index, error);
             match draft {
                 Draft::New { kind, fields, label } => {
-                    let (log, now) = (writing.cipher.log(), writing.now);
-                    Beginning::build(log, kind, fields, label, now, writing.entropy)
+                    let now = writing.now;
+                    Beginning::build(&digest, kind, fields, label, now, writing.entropy)
                         .map_err(DraftError::from)
                         .and_then(|beginning| writing.prepare_new(beginning.into(), &mut prepared))
                         .map_err(at)?;
