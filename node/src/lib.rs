@@ -1,5 +1,10 @@
 //! Tearline's daemon and command line.
 
+/// Records are built on one thread and dropped on another: the system's allocator spends a quarter of the
+/// core's thread on that (docs/adr/0019-mimalloc.md).
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 pub mod anew;
 pub mod backup;
 pub mod cli;

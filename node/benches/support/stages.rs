@@ -49,6 +49,20 @@ impl Stages {
         self
     }
 
+    /// The median of several measurements of each stage, to stand beside the median of several wholes.
+    pub(crate) fn median(all: &[Self]) -> Self {
+        let mut times: BTreeMap<_, Vec<Duration>> = BTreeMap::new();
+        for (stage, time) in all.iter().flat_map(|one| &one.times) {
+            times.entry(*stage).or_default().push(*time);
+        }
+        let middle = |mut times: Vec<Duration>| {
+            times.sort_unstable();
+            times.get(times.len().saturating_sub(1) / 2).copied().unwrap_or_default()
+        };
+        let times = times.into_iter().map(|(stage, times)| (stage, middle(times))).collect();
+        Self { times, objects: all.first().map_or(0, |one| one.objects) }
+    }
+
     pub(crate) fn add(&mut self, stage: &'static str, spent: Duration) {
         *self.times.entry(stage).or_default() += spent;
     }
