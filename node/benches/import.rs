@@ -61,7 +61,8 @@ fn main() -> Result<(), Broken> {
     let records = sightings::count(RECORDS);
     let bytes = sightings::write(&generated, records)?;
     let title = format!("{records} generated sightings of {bytes} bytes, median of 3");
-    let (mut table, daemon) = import(&folder.path().join("generated"), &generated, GENERATED_ROUNDS, &title)?;
+    let (mut table, daemon) =
+        import(&folder.path().join("generated"), &generated, GENERATED_ROUNDS, &title)?;
     let memory = daemon.memory()?;
     let mib = |bytes: u64| bytes as f64 / 1024.0 / 1024.0;
     let bound = Bound::AtMost(MEMORY_MIB_MAX);

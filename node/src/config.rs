@@ -13,6 +13,7 @@ use crate::files::{read_text, write_atomically};
 use crate::home::Home;
 use crate::length;
 use crate::logging;
+use crate::typo;
 
 /// What a device is told to do.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
@@ -349,33 +350,7 @@ fn keys() -> Vec<String> {
 /// The setting whose name, or last part of it, is closest to what was written.
 fn nearest(written: &str) -> Option<String> {
     let last = |key: &str| key.rsplit('.').next().unwrap_or_default().to_owned();
-    keys()
-        .into_iter()
-        .map(|key| (distance(&last(&key), &last(written)), key))
-        .filter(|(distance, _)| *distance <= TYPO_EDITS_MAX)
-        .min()
-        .map(|(_, key)| key)
-}
-
-/// How many characters must be added, removed or replaced to get from one word to another
-/// (Levenshtein's distance).
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().take(WORD_CHARS_MAX).collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, from) in a.chars().take(WORD_CHARS_MAX).enumerate() {
-        let mut diagonal = i;
-        let mut left = i + 1;
-        if let Some(first) = row.first_mut() {
-            *first = left;
-        }
-        for (to, above) in b.iter().zip(row.iter_mut().skip(1)) {
-            let replaced = diagonal + usize::from(from != *to);
-            diagonal = *above;
-            left = replaced.min(left + 1).min(diagonal + 1);
-            *above = left;
-        }
-    }
-    row.last().copied().unwrap_or_default()
+    typo::nearest(&last(written), keys().into_iter().map(|key| (last(&key), key)))
 }
 
 fn line_of(text: &str, at: usize) -> usize {
@@ -396,10 +371,6 @@ const DISK_RESERVE_MIB_MIN: u32 = 16;
 pub(crate) const THIN_LINKS_MAX: usize = 32;
 /// Largest value of a limit.
 const LIMIT_MAX: u32 = 4_096;
-/// Most edits between what was written and what was probably meant.
-const TYPO_EDITS_MAX: usize = 2;
-/// Longest word compared.
-const WORD_CHARS_MAX: usize = 64;
 
 const TEMPLATE: &str = r#"
 # Where to listen for peers. The default is this machine alone, on free ports. To be reached by
@@ -589,15 +560,5 @@ mod tests {
         fs::write(home.config(), "x y").unwrap();
         let failure = Config::read(&home).unwrap_err();
         assert!(failure.what.contains("config.toml: line 1"), "{}", failure.what);
-    }
-
-    #[test]
-    fn edit_distance() {
-        for (a, b, expected) in
-            [("", "", 0), ("", "ab", 2), ("listen", "lisen", 1), ("abc", "cba", 2)]
-        {
-            assert_eq!(distance(a, b), expected, "{a} {b}");
-            assert_eq!(distance(b, a), expected, "{b} {a}");
-        }
     }
 }

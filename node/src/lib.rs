@@ -29,3 +29,4 @@ pub mod protection;
 pub mod service;
 pub mod shares;
 pub mod store;
+mod typo;

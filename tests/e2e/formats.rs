@@ -38,6 +38,12 @@ fn a_number_is_written_as_it_was_seen_and_found_in_any_writing() -> io::Result<(
     let record = written.document["record"].as_str().unwrap_or_default().to_owned();
     let right = ["record", "edit", &record, "--set", "container_number=CSQU3054383"];
     assert_eq!(daemon.command(&right)?.document["doubts"], json!([]));
+    let misspelt = daemon.command(&["record", "edit", &record, "--set", "tpye=x"])?;
+    let doubts = &misspelt.document["doubts"];
+    assert_eq!(doubts[0]["field"], "tpye", "{doubts}");
+    assert!(doubts[0]["reason"].to_string().contains("perhaps `type`"), "{doubts}");
+    let own = ["record", "edit", &record, "--set", "x_ours=1", "--unset", "tpye"];
+    assert_eq!(daemon.command(&own)?.document["doubts"], json!([]));
     let plate = daemon.command(&[&new[..], &["vehicle", "--set", "plate=CT 1234 A"]].concat())?;
     assert_eq!(plate.document["doubts"], json!([]));
     let one = json!([record]);

@@ -483,7 +483,8 @@ Written {
 });
 
 shape!(
-/// A number of a record whose form or check digit is wrong.
+/// What of a record is probably a mistake: a number whose form or check digit is wrong, a property that its
+/// kind does not have.
 Doubt {
     /// The property; "mrz" for what of a machine-readable zone became none.
     field: String,

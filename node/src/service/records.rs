@@ -1,9 +1,12 @@
 //! Records, one at a time: new, show, edit, history, resolve.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Map, Value};
 
 use tearline_crdt::document::{Patch, Segment};
 use tearline_crdt::id::{AgencyNo, Class, CompartmentId, RecordId};
+use tearline_crdt::record::common::Common;
 use tearline_crdt::record::day::Day;
 use tearline_crdt::record::edge;
 use tearline_crdt::record::kind::Kind as RecordKind;
@@ -23,6 +26,7 @@ use super::{Answer, json};
 use crate::control::{self, reply};
 use crate::failure::{Failure, Kind};
 use crate::index::Row;
+use crate::typo;
 
 impl Core {
     /// A record that this device may see; otherwise the one answer for all cases.
@@ -71,6 +75,7 @@ impl Core {
         let mut doubts = doubts_of(kind, &fields);
         doubts
             .extend(unread.into_iter().map(|reason| reply::Doubt { field: "mrz".into(), reason }));
+        doubts.extend(strange(kind, fields.keys()));
         let (id, _) = self.destination(new.compartment.as_deref(), &new.rel)?;
         let act = self.write(id, class, vec![Draft::New { kind, fields, label }])?;
         self.written(id, class, &act, doubts)
@@ -374,7 +379,8 @@ impl Core {
         if edit.set.contains_key("pattern") {
             check_pattern(&after)?;
         }
-        let doubts = doubts_of(detail.kind, &after);
+        let mut doubts = doubts_of(detail.kind, &after);
+        doubts.extend(strange(detail.kind, edit.set.keys()));
         let act = self.write(detail.compartment, class, vec![Draft::Edit { record: id, patch }])?;
         self.written(detail.compartment, class, &act, doubts)
     }
@@ -562,6 +568,31 @@ fn no_edges<'a>(mut paths: impl Iterator<Item = &'a String>) -> Result<(), Failu
 fn doubts_of(kind: RecordKind, fields: &Map<String, Value>) -> Vec<reply::Doubt> {
     let found = doubts(kind, fields).into_iter();
     found.map(|doubt| reply::Doubt { field: doubt.path, reason: doubt.reason }).collect()
+}
+
+/// The properties that the kind does not have. They may be said, since others may know them, but most are
+/// misspelt, and nobody would find what they say.
+fn strange<'a>(
+    kind: RecordKind,
+    paths: impl Iterator<Item = &'a String>,
+) -> impl Iterator<Item = reply::Doubt> {
+    let known = move || Common::FIELDS.iter().chain(kind.fields()).map(|field| field.name);
+    let names = paths.filter_map(|path| path.split(['.', '[']).next());
+    let names: BTreeSet<&str> = names
+        .filter(|name| kind != RecordKind::Object && !name.starts_with("x_"))
+        .filter(|name| *name != "extensions" && !known().any(|known| known == *name))
+        .collect();
+    names.into_iter().map(move |name| {
+        let reason = match typo::nearest(name, known().map(|name| (name, name))) {
+            Some(near) => {
+                format!("is no property of a record of kind {kind}; perhaps `{near}` is meant")
+            }
+            None => {
+                format!("is no property of a record of kind {kind}; one of your own begins with x_")
+            }
+        };
+        reply::Doubt { field: name.to_owned(), reason }
+    })
 }
 
 fn check_fields(kind: RecordKind, fields: &Map<String, Value>) -> Result<(), Failure> {
