@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use futures::StreamExt as _;
 use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
 use libp2p::swarm::{ConnectionId, SwarmEvent};
-use libp2p::{Multiaddr, Swarm, SwarmBuilder, connection_limits, memory_connection_limits};
+use libp2p::{Multiaddr, PeerId, Swarm, SwarmBuilder, connection_limits, memory_connection_limits};
 use libp2p::{identity, noise, tcp, yamux};
 use tearline_crdt::id::DeviceId;
 use tokio::sync::mpsc;
@@ -85,6 +85,8 @@ const KNOWN_MAX: usize = 65_536;
 const IDLE: Duration = Duration::from_secs(10);
 /// How long shutdown waits for frames on their way.
 const SHUTDOWN_MAX: Duration = Duration::from_secs(2);
+/// How long closing the connections may take.
+const CLOSE_MAX: Duration = Duration::from_millis(500);
 /// Windows of a QUIC connection and of a stream; per connection this much may be buffered.
 const QUIC_CONNECTION_BYTES: u32 = 8 * 1024 * 1024;
 const QUIC_STREAM_BYTES: u32 = 4 * 1024 * 1024;
@@ -160,7 +162,8 @@ impl Driver {
         self.shut_down().await;
     }
 
-    /// Lets every link hand over its last frame, then closes.
+    /// Lets every link hand over its last frame, then closes them all, so that the other side does not wait
+    /// for who is gone.
     async fn shut_down(mut self) {
         self.links.clear();
         self.thin.clear();
@@ -174,6 +177,16 @@ impl Driver {
             _ = tokio::time::timeout(SHUTDOWN_MAX, all) => {}
             () = swarm => {}
         }
+        let peers: Vec<PeerId> = self.swarm.connected_peers().copied().collect();
+        for peer in peers {
+            let _ = self.swarm.disconnect_peer_id(peer);
+        }
+        let closed = async {
+            while self.swarm.connected_peers().next().is_some() {
+                self.swarm.select_next_some().await;
+            }
+        };
+        let _ = tokio::time::timeout(CLOSE_MAX, closed).await;
     }
 
     fn on_command(&mut self, command: NetCommand) {

@@ -41,15 +41,8 @@ impl Stages {
         1e6 / self.micros(stages)
     }
 
-    /// The quicker of two measurements of each stage: what else the machine does comes and goes.
-    pub(crate) fn quicker(mut self, other: &Self) -> Self {
-        for (stage, time) in &mut self.times {
-            *time = other.times.get(stage).copied().unwrap_or(*time).min(*time);
-        }
-        self
-    }
-
-    /// The median of several measurements of each stage, to stand beside the median of several wholes.
+    /// The median of several measurements of each stage, of two the quicker: what else the machine does
+    /// comes and goes.
     pub(crate) fn median(all: &[Self]) -> Self {
         let mut times: BTreeMap<_, Vec<Duration>> = BTreeMap::new();
         for (stage, time) in all.iter().flat_map(|one| &one.times) {

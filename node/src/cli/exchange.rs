@@ -215,6 +215,7 @@ impl Export {
             "records": done.records,
             "bytes": done.bytes,
             "hidden": done.hidden,
+            "coming": done.coming,
             "unread": data(&done.unread)?,
             "out": null,
             "content": null,
@@ -247,7 +248,7 @@ impl Export {
 
 /// Says what is not in the file.
 fn left_out(outcome: Outcome, done: &Exported) -> Outcome {
-    let outcome = outcome.without(&done.unread);
+    let outcome = outcome.before(done.coming).without(&done.unread);
     match done.hidden {
         0 => outcome,
         1 => outcome.hint("1 record is left out: it is restricted or erased"),

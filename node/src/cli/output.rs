@@ -51,6 +51,18 @@ impl Outcome {
         self
     }
 
+    /// The same, of a device that has not all yet.
+    pub(super) fn before(self, coming: u64) -> Self {
+        match coming {
+            0 => self,
+            1 => self
+                .hint("1 entry is still to come, see `tearline status`: what it says is not here"),
+            many => self.hint(format!(
+                "{many} entries are still to come, see `tearline status`: what they say is not here"
+            )),
+        }
+    }
+
     /// The same, with what of it cannot be read: then it is incomplete.
     pub(super) fn without(mut self, unread: &Unread) -> Self {
         let Unread { records, more, index_parts } = unread;

@@ -425,9 +425,11 @@ pub(super) fn paged(data: Value, rows: &Rows, none: &str) -> Outcome {
             &notes(&row.flags, row.erasure_due.as_deref()),
         ]);
     }
-    let outcome = Outcome::new(data, table.text(none)).without(&rows.unread);
+    let outcome = Outcome::new(data, table.text(none)).before(rows.coming).without(&rows.unread);
     match &rows.next {
-        Some(next) => outcome.hint(format!("there is more: --after {}", clean(next))),
+        Some(next) => {
+            outcome.hint(format!("there is more: --after {}, or a greater --limit", clean(next)))
+        }
         None => outcome,
     }
 }

@@ -5,7 +5,8 @@
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
@@ -74,8 +75,8 @@ fn call_within(
     }
     let path = home.socket()?;
     let mut stage = Stage::Unsent;
-    let exchanged =
-        dial(&path, silence_max).and_then(|stream| exchange(&stream, &line, &mut stage, progress));
+    let exchanged = reach(home, &path, silence_max)
+        .and_then(|stream| exchange(&stream, &line, &mut stage, progress));
     exchanged.unwrap_or_else(|error| {
         Err(if is_nobody(&error) {
             let nobody = format!("no daemon is running for {shown}");
@@ -86,6 +87,28 @@ fn call_within(
             lost(home, verb, stage, silence_max, &error)
         })
     })
+}
+
+/// How long a command waits for a daemon that holds its home and does not listen yet, and for one that may have
+/// been started just before it.
+const START_MAX: Duration = Duration::from_secs(10);
+const APPEAR_MAX: Duration = Duration::from_secs(1);
+/// How often it tries.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+
+/// Dials the daemon; waits for one that is starting.
+fn reach(home: &Home, path: &Path, silence_max: Duration) -> io::Result<UnixStream> {
+    let began = Instant::now();
+    loop {
+        let dialled = dial(path, silence_max);
+        let nobody = dialled.as_ref().is_err_and(is_nobody);
+        let starting = nobody && home.is_held().unwrap_or(false);
+        let patience = if starting { START_MAX } else { APPEAR_MAX };
+        if !nobody || began.elapsed() >= patience {
+            return dialled;
+        }
+        thread::sleep(LOOK_EVERY);
+    }
 }
 
 /// What is known of a request whose daemon was lost, and what to do.

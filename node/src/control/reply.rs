@@ -561,6 +561,8 @@ Rows {
     records: Vec<Row>,
     /// Where the next page begins; null after the last.
     next: Option<String>,
+    /// Entries that linked peers are known to have and this device has not yet.
+    coming: u64,
     /// What is missing on this page.
     unread: Unread,
 });
@@ -713,6 +715,8 @@ Exported {
     bytes: u64,
     /// Records left out because their content is hidden: they are restricted or erased.
     hidden: u64,
+    /// Entries that linked peers are known to have and this device has not yet.
+    coming: u64,
     /// What is missing.
     unread: Unread,
 });

@@ -60,7 +60,8 @@ pub fn play(plan: &Plan) -> Result<Report, Failure> {
             story::tell(&actors, seed, &mut |text| tell(quiet, text))
         });
         tokio::pin!(interrupt);
-        let report = tokio::select! {
+        // The links stay while somebody looks around.
+        let (report, _links) = tokio::select! {
             told = told => told.map_err(|_| Failure::bug("the exercise broke off"))?,
             () = &mut interrupt => return Err(Failure::failed("the exercise was interrupted")),
         };

@@ -46,8 +46,11 @@ const STEPS: [(&str, Play); 6] = [
     ("5. An order to erase", erasure::play),
 ];
 
-/// Plays all steps, until one cannot be played to its end.
-pub(super) fn tell(stage: &Stage, seed: u64, narrate: &mut dyn FnMut(&str)) -> Report {
+/// The links to NE, by who is at the other end; what they carry ends with them.
+pub(super) type Links = BTreeMap<&'static str, Link>;
+
+/// Plays all steps, until one cannot be played to its end. Returns the links, too.
+pub(super) fn tell(stage: &Stage, seed: u64, narrate: &mut dyn FnMut(&str)) -> (Report, Links) {
     let mut chance = Chance(seed);
     let canary = format!("canary{:016x}", chance.next());
     let mut story = Story {
@@ -82,7 +85,7 @@ pub(super) fn tell(stage: &Stage, seed: u64, narrate: &mut dyn FnMut(&str)) -> R
             break;
         }
     }
-    Report::new(seed, steps)
+    (Report::new(seed, steps), story.links)
 }
 
 /// What the steps hand on.
@@ -91,8 +94,7 @@ struct Story<'a> {
     chance: Chance,
     /// A word that stands in the alert and nowhere else.
     canary: String,
-    /// The links to NE, by who is at the other end.
-    links: BTreeMap<&'static str, Link>,
+    links: Links,
     /// The compartment of all agencies.
     watch: String,
     /// The compartment of NE and TD.

@@ -12,7 +12,7 @@ use tearline_crdt::time::WallTime;
 
 use super::block::searchable;
 use super::row::Row;
-use super::text::{fold, words};
+use super::text::{fold, stands_in, words};
 
 /// Longest name of a type (STIX 2.1, section 3.1).
 const TYPE_BYTES_MAX: usize = 250;
@@ -309,7 +309,7 @@ impl Query {
             return true;
         }
         let text = searchable(row);
-        let has = |wanted: &str| words(&text).any(|word| word == wanted);
+        let has = |wanted: &str| stands_in(&text, wanted);
         self.has_words(&has, &has)
             && self.prefixes.iter().all(|p| words(&text).any(|word| word.starts_with(p.as_str())))
             && self.phrases.iter().all(|phrase| text.contains(phrase.as_str()))

@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value};
 
+use tearline_crdt::bounds::RECORD_DEPTH_MAX;
 use tearline_crdt::codec::{DecodeError, Reader, Write as _};
 use tearline_crdt::id::{AgencyNo, Class, CompartmentId, DeviceId, RecordId};
 use tearline_crdt::record::kind::Kind;
@@ -15,9 +16,9 @@ use crate::exchange::geojson::{FEATURE_ID, FEATURE_SOURCE};
 /// Longest title, label and text of a row, in bytes; longer ones are cut.
 const TITLE_BYTES_MAX: usize = 160;
 const LABEL_BYTES_MAX: usize = 512;
-const TEXT_BYTES_MAX: usize = 2 * 1024;
-/// Deepest nesting that is searched for text.
-const DEPTH_MAX: usize = 6;
+const TEXT_BYTES_MAX: usize = 16 * 1024;
+/// What most have less of.
+const TEXT_BYTES_TYPICAL: usize = 512;
 
 /// A record in the index.
 #[derive(Clone, Debug, PartialEq)]
@@ -158,9 +159,9 @@ impl Row {
         let text_of = |name: &&str| fields.get(*name).and_then(Value::as_str);
         let title = TITLES.iter().find_map(text_of).filter(|title| !title.is_empty());
         let title = title.map_or_else(|| kind.name().to_owned(), |title| title.replace('\n', " "));
-        let mut text = String::with_capacity(TEXT_BYTES_MAX / 4);
+        let mut text = String::with_capacity(TEXT_BYTES_TYPICAL);
         for (name, value) in fields {
-            gather(name, value, DEPTH_MAX, &mut text);
+            gather(name, value, RECORD_DEPTH_MAX, &mut text);
         }
         Self {
             kind,

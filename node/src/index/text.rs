@@ -43,12 +43,55 @@ pub(super) fn words(folded: &str) -> impl Iterator<Item = &str> {
     })
 }
 
+/// Whether a word stands in a folded text, and not as a part of a longer one: an address in brackets, at
+/// the end of a sentence or in a URL stands there.
+pub(super) fn stands_in(text: &str, word: &str) -> bool {
+    let parts = |left: Option<char>, right: Option<char>| {
+        ![left, right].into_iter().all(|side| side.is_some_and(char::is_alphanumeric))
+    };
+    let mut rest = text;
+    let mut before = None;
+    while let Some((skipped, found)) = rest.find(word).and_then(|at| rest.split_at_checked(at)) {
+        before = skipped.chars().next_back().or(before);
+        let after = found.get(word.len()..).and_then(|after| after.chars().next());
+        if parts(before, word.chars().next()) && parts(word.chars().next_back(), after) {
+            return true;
+        }
+        let mut behind = found.chars();
+        before = behind.next();
+        if before.is_none() {
+            return false;
+        }
+        rest = behind.as_str();
+    }
+    false
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn a_word_stands_beside_punctuation_and_in_no_longer_word() {
+        let text = "beacon to (evil.example.org), then 10.9.8.7. plate xk-204. see https://x.example/y. xa.a.a";
+        for word in [
+            "evil.example.org",
+            "example.org",
+            "10.9.8.7",
+            "xk-204",
+            "https://x.example/y",
+            "a.a",
+            "y",
+        ] {
+            assert!(stands_in(text, word), "{word}");
+        }
+        for part in ["vil.example.org", "0.9.8.7", "xk-20", "xa.a.aa", "beac", "eacon"] {
+            assert!(!stands_in(text, part), "{part}");
+        }
+    }
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(256))]
@@ -57,6 +100,11 @@ mod tests {
         fn plain_letters_fold_as_all_others_do(text in "[ -~]{0,40}") {
             let one_by_one: String = text.chars().flat_map(char::to_lowercase).map(bare).collect();
             prop_assert_eq!(fold(&text), one_by_one);
+        }
+
+        #[test]
+        fn a_plain_word_stands_where_it_is_one_of_the_words(text in "[ab1é.\\- ]{0,20}", word in "[ab1é]{1,3}") {
+            prop_assert_eq!(stands_in(&text, &word), words(&text).any(|one| one == word));
         }
 
         #[test]

@@ -82,7 +82,8 @@ pub(super) fn export(
     out.flush().map_err(io)?;
     let bytes = out.get_ref().metadata().map_or(0, |found| found.len());
     let Walk { hidden, unread, .. } = walked;
-    json(&reply::Exported { records, bytes, hidden, unread: unread.shape() })
+    let coming = core.ask(|core| Ok(core.coming()))?;
+    json(&reply::Exported { records, bytes, hidden, coming, unread: unread.shape() })
 }
 
 /// Goes through all records that match and show their content, page by page; says which could not be read.

@@ -174,7 +174,7 @@ impl Core {
             records.push(self.row_shape(row));
         }
         let next = page.next.map(|next| next.to_string());
-        json(&reply::Rows { records, next, unread: unread.shape() })
+        json(&reply::Rows { records, next, coming: self.coming(), unread: unread.shape() })
     }
 
     /// A row as it is answered.

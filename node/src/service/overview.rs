@@ -120,6 +120,13 @@ impl Core {
         peers
     }
 
+    /// Entries that linked peers are known to have and this device has not yet: of which peer they are most.
+    pub(super) fn coming(&self) -> u64 {
+        let peers = self.replica.peers().into_iter();
+        let standing = peers.filter(|peer| !self.standing_of(&peer.device).has_ended());
+        standing.map(|peer| peer.entries_behind).max().unwrap_or_default()
+    }
+
     pub(super) fn peer(&self, device: &DeviceId) -> reply::Peer {
         let live = self.replica.peers().into_iter().find(|peer| peer.device == *device);
         self.described(device, live.as_ref(), &self.replica.faults(), self.now().mono)

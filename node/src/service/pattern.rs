@@ -60,7 +60,7 @@ pub(super) fn search(
     let unread = found.unread.shape();
     core.ask(move |core| {
         let records = page.iter().map(|row| core.row_shape(row)).collect();
-        json(&reply::Rows { records, next, unread })
+        json(&reply::Rows { records, next, coming: core.coming(), unread })
     })
 }
 

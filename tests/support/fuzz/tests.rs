@@ -375,7 +375,7 @@ fn bomb() -> Vec<u8> {
 fn change(fields: Value) -> Vec<u8> {
     let Value::Object(fields) = fields else { unreachable!("fields are an object") };
     let fields: Map<String, Value> = fields;
-    first_change(GATE_ACTOR, GATE_TIME, &fields).unwrap().remove(0).bytes
+    first_change(GATE_ACTOR, GATE_TIME, &fields).unwrap().remove(0).bytes().to_vec()
 }
 
 /// Those changes and an alert in their stripped form, each as a first change and as a later one.
