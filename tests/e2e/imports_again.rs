@@ -296,6 +296,36 @@ fn a_missing_file_stops_no_other() -> io::Result<()> {
     Ok(())
 }
 
+/// What the core has no time for waits, and reading waits for it: the daemon's build here asserts how much.
+#[test]
+fn more_than_can_be_brought_in_time_is_brought_in_order() -> io::Result<()> {
+    const OBJECTS: usize = 1_000;
+    let scene = Scene::set()?;
+    let version = |n: usize, name: &str, second: u32| {
+        let mut object = indicator(&[("name", name)]);
+        object["id"] = json!(format!("indicator--8e2e2d2b-17d4-4cbf-938f-{n:012x}"));
+        object["modified"] = json!(format!("2026-01-01T00:00:{second:02}Z"));
+        object
+    };
+    let import = |objects: &[Value]| -> io::Result<Value> {
+        let path = scene.folder.path().join("many.json");
+        fs::write(&path, json!(objects).to_string())?;
+        let path = path.display().to_string();
+        let outcome = scene.desk.command(&["import", &path, "--compartment", "all"])?;
+        assert_eq!(outcome.code, DONE, "{}", outcome.document);
+        Ok(outcome.document)
+    };
+    let all = |name: &str, second| -> Vec<Value> {
+        (0..OBJECTS).map(|n| version(n, name, second)).collect()
+    };
+    assert_eq!(counts(&import(&all("first", 1))?), [OBJECTS as u64, 0, 0, 0, 0]);
+    let twice = [all("second", 2), all("third", 3)].concat();
+    assert_eq!(counts(&import(&twice)?), [0, 2 * OBJECTS as u64, 0, 0, 0]);
+    let thirds = done(scene.desk.command(&["search", "third", "--limit", "1000"])?);
+    assert_eq!(thirds["records"].as_array().map(Vec::len), Some(OBJECTS));
+    Ok(())
+}
+
 /// Each is compared with what all before it brought.
 #[test]
 fn many_versions_in_one_file_come_to_the_last() -> io::Result<()> {

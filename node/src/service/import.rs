@@ -41,7 +41,8 @@ const DRAFTS_FIRST: usize = 32;
 const ACTS_MAX: usize = 2;
 /// Bytes of the file whose drafts are written in one act: bounds what waits in memory.
 const FILE_BYTES_PER_ACT: u64 = 256 * 1024;
-/// Longest that an act takes the core's thread, but for its last object: what is left is the next act.
+/// Longest that an act takes the core's thread, but for its last object and for writing those that are new: what
+/// is left is the next act.
 const ACT_TIME_MAX: Duration = Duration::from_millis(100);
 /// Most bytes of a mapping file.
 const MAPPING_BYTES_MAX: usize = 64 * 1024;
@@ -134,13 +135,20 @@ pub(super) fn import(
             }
         }
     }
-    let mut told = || progress(Progress { note: "the last objects".into(), ..Progress::default() });
-    let written = tally.flush(core, &target, &mut told);
-    let written = written.and_then(|()| tally.settle(0, core, &target, &mut told));
-    if tally.last.is_some() {
-        core.act(|core| Ok(((), core.replica.settled())))?;
+    if failed.is_none() {
+        let mut told =
+            || progress(Progress { note: "the last objects".into(), ..Progress::default() });
+        let written = tally.flush(core, &target, &mut told);
+        failed = written.and_then(|()| tally.settle(0, core, &target, &mut told)).err();
     }
-    if let Some(failure) = failed.or(written.err()) {
+    if failed.is_some() {
+        tally.abandon();
+    }
+    let durable = match tally.last {
+        Some(_) => core.act(|core| Ok(((), core.replica.settled()))),
+        None => Ok(()),
+    };
+    if let Some(failure) = failed.or(durable.err()) {
         return Err(Failure {
             what: format!(
                 "{} ({} records were written before it)",
@@ -307,7 +315,7 @@ impl io::Read for Counted<'_> {
 impl Tally {
     /// Drafts of the next act.
     fn act_drafts(&self) -> usize {
-        DRAFTS_FIRST.checked_shl(self.acts).unwrap_or(DRAFTS_PER_ACT).min(DRAFTS_PER_ACT)
+        (DRAFTS_FIRST << self.acts.min(DRAFTS_PER_ACT.ilog2())).min(DRAFTS_PER_ACT)
     }
 
     /// Has the objects that wait written, after those before them; does not wait for the disk. `told` says how
@@ -328,10 +336,11 @@ impl Tally {
     }
 
     /// Waits until no more than `most` acts are under way, and counts what the others came to. What one
-    /// left is begun again, with all that was to come after it.
+    /// left is begun again, with all that was to come after it, and waited for: who reads must not be faster
+    /// than who writes.
     fn settle(
         &mut self,
-        most: usize,
+        mut most: usize,
         core: &CoreHandle,
         target: &Target,
         told: &mut dyn FnMut() -> ControlFlow<()>,
@@ -352,6 +361,7 @@ impl Tally {
                 left.extend(self.count(act)?);
             }
             if !interrupted {
+                most = 0;
                 self.broken_off = Arc::default();
                 self.begin(core, target, left)?;
             }
@@ -365,11 +375,21 @@ impl Tally {
         target: &Target,
         read: Vec<Read>,
     ) -> Result<(), Failure> {
+        debug_assert!(read.len() <= ACTS_MAX * DRAFTS_PER_ACT, "what waits has a bound");
         let (id, class) = (target.log.compartment, target.log.class);
         let broken_off = Arc::clone(&self.broken_off);
         let act = core.begin(move |core| Ok(core.import(id, class, read, &broken_off)))?;
         self.under_way.push_back(act);
         Ok(())
+    }
+
+    /// Gives up what is not begun, and counts what the acts under way come to.
+    fn abandon(&mut self) {
+        self.waiting.clear();
+        self.broken_off.store(true, Ordering::Relaxed);
+        for act in std::mem::take(&mut self.under_way) {
+            let _ = self.count(act);
+        }
     }
 
     /// Waits for an act and counts what it came to. Returns what it left.
@@ -462,10 +482,12 @@ impl Core {
         let began = Instant::now();
         let mut fresh = Vec::new();
         let mut fresh_names = BTreeSet::new();
-        for one in read {
+        let mut read = read.into_iter();
+        while let Some(one) = read.next() {
             if began.elapsed() > ACT_TIME_MAX {
                 done.left.push(one);
-                continue;
+                done.left.extend(read);
+                break;
             }
             let fields = one.beginning.fields();
             let name = external_id(fields);
