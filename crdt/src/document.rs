@@ -7,15 +7,20 @@
 //! document stays as it was, and the operator is told. That is an alarm of this peer, not a
 //! verdict: the change still counts, and others may build on it.
 //!
+//! A history in which nothing is concurrent may be so plain that it reads itself (`flat`). Then Automerge is
+//! asked when somebody edits the record, or comes with more; in debug builds at once, to compare.
+//!
 //! Making an empty document draws a random actor inside Automerge; it is never written with.
 
 mod edit;
+mod flat;
 mod history;
 mod replay;
 #[cfg(test)]
 mod tests;
 mod view;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -31,6 +36,7 @@ use crate::gate::{Admitted, GateFault};
 use crate::hash::{Digest, Domain};
 use crate::id::RecordId;
 
+use flat::{FLAT_CHANGES_MAX, Flat};
 use history::History;
 pub(crate) use replay::Replay;
 use view::View;
@@ -39,6 +45,9 @@ use view::View;
 #[derive(Clone, Debug)]
 pub struct Document {
     automerge: Automerge,
+    /// Changes that the view has and Automerge has not, while the whole history is plain.
+    unmerged: Vec<Admitted>,
+    flat: Option<Flat>,
     history: History,
     view: View,
     /// Changes of the history that Automerge does not have.
@@ -95,6 +104,8 @@ impl Document {
     pub fn empty() -> Self {
         Self {
             automerge: Automerge::new(),
+            unmerged: Vec::new(),
+            flat: Some(Flat::default()),
             history: History::default(),
             view: View::default(),
             held: BTreeMap::new(),
@@ -119,8 +130,9 @@ impl Document {
             }
         }
         let batch: Vec<&Admitted> = fresh.iter().map(|(_, change)| *change).collect();
-        for (index, held) in self.merge_accepted(&batch) {
-            let index = fresh.get(index).map_or(index, |(index, _)| *index);
+        for (hash, held) in self.merge_accepted(&batch) {
+            let of = fresh.iter().find(|(_, change)| change.hash() == hash);
+            let Some((index, _)) = of.copied() else { continue };
             first = match first {
                 Err((earlier, held)) if earlier < index => Err((earlier, held)),
                 _ => Err((index, held)),
@@ -139,19 +151,62 @@ impl Document {
         }
     }
 
-    /// Merges changes that were accepted, in their order. Returns which are held back, and why.
-    pub(crate) fn merge_accepted(&mut self, changes: &[&Admitted]) -> Vec<(usize, Held)> {
-        if changes.is_empty() || self.merge(changes).is_ok() {
+    /// Merges changes that were accepted, in their order. Returns which are held back, and why; of those
+    /// before as well that were not asked Automerge about.
+    pub(crate) fn merge_accepted(&mut self, changes: &[&Admitted]) -> Vec<(Digest, Held)> {
+        if changes.is_empty() || self.read(changes) {
+            return Vec::new();
+        }
+        let unmerged = std::mem::take(&mut self.unmerged);
+        let all: Vec<&Admitted> = unmerged.iter().chain(changes.iter().copied()).collect();
+        if self.merge(&all).is_ok() {
             return Vec::new();
         }
         let mut held_back = Vec::new();
-        for (index, change) in changes.iter().enumerate() {
+        for change in all {
             if let Err(held) = self.merge(&[change]) {
                 self.held.insert(change.hash(), held);
-                held_back.push((index, held));
+                held_back.push((change.hash(), held));
             }
         }
         held_back
+    }
+
+    /// Takes changes into the view if the history is plain with them, too.
+    fn read(&mut self, changes: &[&Admitted]) -> bool {
+        let few = self.unmerged.len() + changes.len() <= FLAT_CHANGES_MAX;
+        let Some(flat) = self.flat.take().filter(|_| few) else { return false };
+        let mut changed = changes.iter();
+        let begin = (flat, self.view.fields.clone());
+        let read = changed.try_fold(begin, |(flat, fields), change| flat.with(fields, change));
+        let Some((flat, fields)) = read else { return false };
+        self.flat = Some(flat);
+        self.unmerged.extend(changes.iter().copied().cloned());
+        self.view = View { fields, conflicts: Conflicts::new() };
+        debug_assert!(self.is_as_merged());
+        true
+    }
+
+    /// Whether Automerge, if it merges what was only read, shows the same.
+    fn is_as_merged(&self) -> bool {
+        let unmerged: Vec<&Admitted> = self.unmerged.iter().collect();
+        let copy = self.automerge.clone();
+        let merged = catch_unwind(AssertUnwindSafe(|| merge_into(copy, &unmerged)));
+        match merged {
+            Ok(Ok((_, view))) => {
+                view.fields == self.view.fields && view.conflicts == self.view.conflicts
+            }
+            _ => true,
+        }
+    }
+
+    /// Automerge's document with all that is shown. May panic.
+    fn merged(&self) -> Result<Cow<'_, Automerge>, Held> {
+        if self.unmerged.is_empty() {
+            return Ok(Cow::Borrowed(&self.automerge));
+        }
+        let unmerged: Vec<&Admitted> = self.unmerged.iter().collect();
+        merge_into(self.automerge.clone(), &unmerged).map(|(merged, _)| Cow::Owned(merged))
     }
 
     /// Whether all its sound changes are merged. If not, it cannot be edited here.
@@ -163,6 +218,9 @@ impl Document {
     /// Hashes of the merged changes that no other builds on, ascending.
     #[must_use]
     pub fn heads(&self) -> Vec<Digest> {
+        if let Some(head) = self.flat.as_ref().and_then(Flat::head) {
+            return vec![head];
+        }
         let mut heads: Vec<Digest> =
             self.automerge.get_heads().into_iter().map(|head| head.0).collect();
         heads.sort_unstable();
@@ -226,8 +284,13 @@ impl Document {
 
     /// The record as a type.
     pub fn hydrate<T: Hydrate>(&self) -> Result<T, ReadError> {
-        let read = catch_unwind(AssertUnwindSafe(|| autosurgeon::hydrate(&self.automerge)));
-        Ok(read.map_err(|_| ReadError::Panicked)??)
+        let read = catch_unwind(AssertUnwindSafe(|| {
+            self.merged().map(|merged| autosurgeon::hydrate(merged.as_ref()))
+        }));
+        match read {
+            Ok(Ok(read)) => Ok(read?),
+            Ok(Err(_)) | Err(_) => Err(ReadError::Panicked),
+        }
     }
 
     /// Merges sound changes, on a copy and under the guard.

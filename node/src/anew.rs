@@ -43,6 +43,8 @@ struct OldKey([u8; 32]);
 
 impl Kept for OldKey {
     const HEADER: &[u8] = b"tearline store key 1 - secret, opens the store beside it\n";
+    const WAY_BACK: &str = "put a copy of this very file back; without one, move the folder that it is in \
+        out of the home: what is in it opens to nobody any more";
 
     fn write_fields(&self, out: &mut Vec<u8>) {
         out.raw(&self.0);
@@ -84,6 +86,9 @@ impl Home {
             return Ok(Condition::HalfMoved);
         }
         match store::check_folder(&self.store(), &StoreKey::new(identity.store_key)) {
+            Ok(checked) if checked.damaged() > 0 => Ok(Condition::Damaged(OpenError::Damaged {
+                what: "values do not match their seals",
+            })),
             Ok(Checked { values: 0, .. }) => Ok(Condition::Empty),
             Ok(checked) => Ok(Condition::Whole(checked)),
             Err(error @ (OpenError::Damaged { .. } | OpenError::Version { .. })) => {

@@ -53,11 +53,14 @@ pub(crate) fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
+/// Ends the names of files in the making, and those of no others.
+const PART_SUFFIX: &str = ".tearline";
+
 /// A name beside a file's place that nobody else uses.
 pub(crate) fn beside(path: &Path) -> Result<PathBuf, Failure> {
     let mut name = OsString::from(".");
     name.push(path.file_name().unwrap_or_default());
-    name.push(format!(".{}", random_name()?));
+    name.push(format!(".{}{PART_SUFFIX}", random_name()?));
     Ok(path.with_file_name(name))
 }
 
@@ -65,7 +68,8 @@ pub(crate) fn beside(path: &Path) -> Result<PathBuf, Failure> {
 pub(crate) fn is_beside(found: &OsStr, name: &OsStr) -> bool {
     let rest = found.as_bytes().strip_prefix(b".");
     let rest = rest.and_then(|rest| rest.strip_prefix(name.as_bytes()));
-    rest.and_then(|rest| rest.strip_prefix(b".")).is_some_and(|digits| {
+    let digits = rest.and_then(|rest| rest.strip_prefix(b"."));
+    digits.and_then(|digits| digits.strip_suffix(PART_SUFFIX.as_bytes())).is_some_and(|digits| {
         digits.len() == RANDOM_NAME_DIGITS && digits.iter().all(u8::is_ascii_hexdigit)
     })
 }

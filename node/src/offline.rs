@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! prefix || hexadecimal digits of: version (1) || kind (1) || fields || first 4 bytes of their SHA-256
-//!   request 1, an act:   coalition (32) || act (bytes) || list of marks (bytes)
+//!   request 1, an act:   coalition (32) || root (32) || act (bytes) || list of marks (bytes)
 //!   request 2, a desk:   card || ML-KEM-768 key (1,184)
 //!   word 1, an act:      coalition (32) || root's act (bytes) || list of marks (bytes)
 //!   word 2, a desk:      name (bytes) || country (bytes) || certificate || ML-KEM-768 key (1,184)
@@ -27,6 +27,8 @@ pub enum RootRequest {
     Act {
         /// Which coalition.
         coalition: CoalitionId,
+        /// Which root: that of the agency whose device it is about.
+        root: RootKey,
         /// What it does.
         act: Act,
         /// The list of its marks, where they do not stand in it.
@@ -92,8 +94,8 @@ pub enum SignError {
     /// A root alone revokes devices of its agency and adopts what they wrote, and nothing more.
     #[error("an agency's root does not do this alone")]
     NotForRoots,
-    /// The device asks to be a desk under another root.
-    #[error("the device asks to be a desk under another root")]
+    /// It is about a device of another root's agency, or of one that asks to be a desk under another.
+    #[error("this is for another root")]
     OtherRoot(RootKey),
     /// The card is not the device's own word, or names another ML-KEM key.
     #[error("the device did not sign this request")]
@@ -102,7 +104,7 @@ pub enum SignError {
 
 const REQUEST: &str = "tearline-root-request:";
 const WORD: &str = "tearline-root-word:";
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 const CHECKSUM_BYTES: usize = 4;
 /// Hexadecimal digits of a line.
 const LINE_DIGITS: usize = 64;
@@ -114,7 +116,8 @@ impl RootRequest {
     pub fn sign(self, agency: &Agency) -> Result<RootWord, SignError> {
         let root = Signer::from_seed(&agency.root_seed);
         match self {
-            Self::Act { coalition, act, marks } => {
+            Self::Act { root: of, .. } if of != root.public() => Err(SignError::OtherRoot(of)),
+            Self::Act { coalition, act, marks, .. } => {
                 let act = RootAct::sign(&root, &coalition, act).ok_or(SignError::NotForRoots)?;
                 Ok(RootWord::Act { coalition, act, marks })
             }
@@ -137,8 +140,8 @@ impl RootRequest {
     pub fn to_text(&self) -> String {
         let mut out = vec![VERSION];
         match self {
-            Self::Act { coalition, act, marks } => {
-                out.raw(&[1]).raw(&coalition.0).bytes(&act.encode());
+            Self::Act { coalition, root, act, marks } => {
+                out.raw(&[1]).raw(&coalition.0).raw(root).bytes(&act.encode());
                 out.bytes(marks.as_deref().unwrap_or_default());
             }
             Self::Desk { card, kem } => {
@@ -157,10 +160,11 @@ impl RootRequest {
         let request = match kind(&mut reader)? {
             1 => {
                 let coalition = CoalitionId(reader.array("coalition id")?);
+                let root = reader.array("root")?;
                 let mut act = Reader::new(reader.bytes(STATEMENT_BYTES_MAX, "act")?);
                 let decoded = Act::decode(&mut act)?;
                 act.finish()?;
-                Self::Act { coalition, act: decoded, marks: marks(&mut reader)? }
+                Self::Act { coalition, root, act: decoded, marks: marks(&mut reader)? }
             }
             _ => {
                 let card = DeviceCard::decode(&mut reader)?;
@@ -283,16 +287,16 @@ mod tests {
         RootRequest::Desk { card: keys.card(root), kem: keys.kem_key().clone() }
     }
 
-    fn revocation() -> RootRequest {
+    fn revocation(root: RootKey) -> RootRequest {
         let act = Act::Revoke { device: DeviceId([3; 32]), keep: Marks::NONE };
-        RootRequest::Act { coalition: CoalitionId([4; 32]), act, marks: Some(vec![5; 900]) }
+        RootRequest::Act { coalition: CoalitionId([4; 32]), root, act, marks: Some(vec![5; 900]) }
     }
 
     #[test]
     fn requests_and_words_read_back() {
         let agency = agency();
         let root = Signer::from_seed(&agency.root_seed).public();
-        for request in [desk(root), revocation()] {
+        for request in [desk(root), revocation(root)] {
             assert_eq!(RootRequest::from_text(&request.to_text()), Ok(request.clone()));
             let word = request.sign(&agency).unwrap();
             let text = word.to_text();
@@ -308,7 +312,7 @@ mod tests {
 
     #[test]
     fn every_damage_is_noticed() {
-        let text = revocation().to_text();
+        let text = revocation([9; 32]).to_text();
         let digits: Vec<usize> = text
             .char_indices()
             .skip(REQUEST.len())
@@ -327,13 +331,15 @@ mod tests {
     #[test]
     fn a_root_signs_for_itself_alone_and_no_act_of_the_whole() {
         let agency = agency();
-        assert_eq!(desk([9; 32]).sign(&agency), Err(SignError::OtherRoot([9; 32])));
+        for request in [desk([9; 32]), revocation([9; 32])] {
+            assert_eq!(request.sign(&agency), Err(SignError::OtherRoot([9; 32])));
+        }
         let root = Signer::from_seed(&agency.root_seed).public();
         let RootRequest::Desk { card, kem } = desk(root) else { panic!("a desk's") };
         let card = DeviceCard { agreement: [1; 32], ..card };
         assert_eq!(RootRequest::Desk { card, kem }.sign(&agency), Err(SignError::Card));
         let act = Act::Hold { genesis: tearline_crdt::id::EntryId([1; 32]) };
-        let request = RootRequest::Act { coalition: CoalitionId([4; 32]), act, marks: None };
+        let request = RootRequest::Act { coalition: CoalitionId([4; 32]), root, act, marks: None };
         assert_eq!(request.sign(&agency), Err(SignError::NotForRoots));
     }
 }

@@ -1,5 +1,5 @@
-//! A file in the making. What takes long to write lies beside its place, as `.NAME.` and random digits,
-//! and takes that place when it is whole; until then what was there stays, and after a failure, too.
+//! A file in the making. What takes long to write lies beside its place, as `.NAME.DIGITS.tearline`, random
+//! digits, and takes that place when it is whole; until then what was there stays, and after a failure, too.
 //!
 //! Whoever writes such a file holds its lock. A command that is killed leaves its file behind, which nobody
 //! locks any more: so the next command that makes the same file knows it, and removes it. A medium without locks
@@ -134,8 +134,14 @@ mod tests {
         fs::write(&left, "left").unwrap();
         // Of another file, of none, and what is no file.
         let other = beside(&folder.path().join("outer")).unwrap();
-        let alike =
-            [".out.0123456789abcde", ".out.0123456789abcdeg", ".out.", "out.0123456789abcdef"];
+        let alike = [
+            ".out.0123456789abcdef",
+            ".out.0123456789abcde.tearline",
+            ".out.0123456789abcdeg.tearline",
+            ".out.",
+            ".out..tearline",
+            "out.0123456789abcdef.tearline",
+        ];
         let kept: Vec<PathBuf> = alike
             .iter()
             .map(|name| folder.path().join(name))

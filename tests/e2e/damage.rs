@@ -18,6 +18,15 @@ const RECORDS: usize = 90;
 const FILLS_A_BLOCK: usize = 64;
 /// Places that are tried in what each of two records took, until a record and the index were hurt.
 const PLACES: usize = 24;
+/// Records of which the keys take several pages, and places that are tried in these.
+const SIGHTED: usize = 1_500;
+const PAGES_TRIED: usize = 16;
+const MAPPING: &str = "\
+kind = \"vehicle\"
+[fields]
+plate = \"plate\"
+colour = \"colour\"
+";
 
 #[test]
 fn a_rotten_byte_hides_no_more_than_what_it_is_in() -> io::Result<()> {
@@ -91,6 +100,13 @@ fn a_rotten_byte_hides_no_more_than_what_it_is_in() -> io::Result<()> {
             assert_eq!(said.status.code(), Some(INCOMPLETE));
             let errors = String::from_utf8_lossy(&said.stderr).into_owned();
             assert!(errors.contains(record) && errors.contains("cannot be read"), "{errors}");
+            let counted = format!("in all, {lost} records cannot be read");
+            assert!(errors.contains(&counted) && errors.contains("tearline doctor"), "{errors}");
+            let doctor = daemon.command(&["doctor"])?;
+            assert_eq!(doctor.code, INTEGRITY, "{}", doctor.document);
+            let checks = doctor.document["checks"].as_array().cloned().unwrap_or_default();
+            let named = |check: &&Value| check["name"] == "value" && check["status"] == "damaged";
+            assert_eq!(checks.iter().filter(named).count(), 1, "{}", doctor.document);
             // What is written meanwhile rests on nothing that is damaged.
             let fresh = write(&daemon, RECORDS)?;
             assert_eq!(daemon.command(&["record", "show", &fresh])?.code, DONE);
@@ -98,6 +114,92 @@ fn a_rotten_byte_hides_no_more_than_what_it_is_in() -> io::Result<()> {
         daemon.kill()?;
     }
     assert!(hurt > 0 && gaps > 0, "no byte hurt a record ({hurt}) or the index ({gaps})");
+    Ok(())
+}
+
+/// A page of keys says what there is. Where one is rotten no answer is given as if it were all, by no
+/// command: all that need it end alike.
+#[test]
+fn a_rotten_page_of_keys_ends_what_needs_it_with_what_to_do() -> io::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let mut daemon = Daemon::init(folder.path(), "Border Guard", "NE")?;
+    daemon.start()?;
+    daemon.ask("coalition.create", &json!({ "name": "Drill", "erasure_delay_hours": 0 }))?;
+    let mut rows = String::from("plate,colour\n");
+    (0..SIGHTED).for_each(|n| rows += &format!("XK-{n},white\n"));
+    let (table, mapping) = (folder.path().join("seen.csv"), folder.path().join("map.toml"));
+    fs::write(&table, rows)?;
+    fs::write(&mapping, MAPPING)?;
+    let import = ["import", &table.display().to_string(), "--map", &mapping.display().to_string()];
+    let imported = daemon.command(&[&import[..], &["--compartment", "home"]].concat())?;
+    assert_eq!(imported.code, DONE, "{}", imported.document);
+    let (record, erased) = (write(&daemon, 0)?, write(&daemon, 1)?);
+    let values = daemon.home().join("store/values");
+    let before = fs::read(&values)?;
+    // To forget what it held, the store writes all keys into pages.
+    let erase = daemon.command(&["record", "erase", &erased, "--basis", "Article 17"])?;
+    assert_eq!(erase.code, DONE, "{}", erase.document);
+    while daemon.command(&["record", "receipts", &erased])?.code != DONE {
+        std::thread::yield_now();
+    }
+    daemon.stop()?;
+    let (store, kept) = (daemon.home().join("store"), folder.path().join("kept"));
+    copy(&store, &kept)?;
+    let sound = fs::read(&values)?;
+    let written =
+        (0..sound.len()).filter(|at| sound[*at] != 0 && before.get(*at) != sound.get(*at));
+    let written: Vec<usize> = written.collect();
+    let out = folder.path().join("backup");
+    let (out, stick) =
+        (out.display().to_string(), folder.path().join("stick").display().to_string());
+    let backup = ["backup", "create", &out, "--new-key-file", &stick];
+    let asked: [&[&str]; 5] = [
+        &["record", "list", "--limit", "1000"],
+        &["search", "white"],
+        &["export", "--format", "csv"],
+        &["record", "show", &record],
+        &["record", "new", "--kind", "vehicle", "--compartment", "home", "--set", "plate=XK"],
+    ];
+    let (mut refused, mut met) = (0, 0);
+    for place in 0..PAGES_TRIED {
+        fs::remove_dir_all(&store)?;
+        copy(&kept, &store)?;
+        let at = written[written.len() * (2 * place + 1) / (2 * PAGES_TRIED)];
+        let file = fs::File::options().write(true).open(&values)?;
+        file.write_all_at(&[sound[at] ^ 1], at as u64)?;
+        let doctor = daemon.command(&["doctor"])?;
+        let whole = doctor.code == DONE;
+        let keys = doctor.document.to_string().contains("a page of keys");
+        assert!(whole || doctor.code == INTEGRITY, "at {at}: {}", doctor.document);
+        let saved = daemon.command(&backup)?;
+        assert_eq!(saved.code, if whole { DONE } else { INTEGRITY }, "{}", saved.document);
+        let _ = fs::remove_file(&out);
+        let _ = fs::remove_file(&stick);
+        if !keys {
+            continue;
+        }
+        let ends_well = |ended: &Outcome| {
+            let said = ended.document.to_string();
+            assert_eq!(ended.code, INTEGRITY, "at {at}: {said}");
+            assert!(said.contains("is damaged") && said.contains("doctor --rebuild"), "{said}");
+        };
+        if daemon.start().is_err() {
+            refused += 1;
+            ends_well(&daemon.command(&["run"])?);
+            continue;
+        }
+        for arguments in asked {
+            let ended = daemon.command(arguments)?;
+            if ended.code != DONE {
+                met += 1;
+                ends_well(&ended);
+            }
+        }
+        assert_eq!(daemon.command(&["doctor"])?.code, INTEGRITY);
+        assert_eq!(daemon.command(&["status"])?.code, DONE, "the daemon is there to be asked");
+        daemon.kill()?;
+    }
+    assert!(refused > 0 && met > 0, "refused at the start {refused}, met by a command {met}");
     Ok(())
 }
 

@@ -8,6 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use tearline_crdt::hash::sha256;
 use tearline_tests::daemon::{self, Daemon, Outcome};
 
 /// Exit codes of the program.
@@ -328,7 +329,16 @@ fn what_is_said_of_a_record_reaches_its_releases() -> io::Result<()> {
     })?;
     let erased = done(guard.command(&["record", "erase", &record, "--basis", "Article 17"])?);
     assert_eq!(erased["also"], serde_json::json!([released]));
+    // Said again, hidden or destroyed, it says nothing.
+    let length = || -> io::Result<Value> {
+        Ok(done(guard.command(&["compartment", "show", "home"])?)["logs"].take())
+    };
     until(|| Ok(customs.command(&["record", "show", &released])?.code == NOT_FOUND))?;
+    let before = length()?;
+    let again = done(guard.command(&["record", "erase", &record, "--basis", "Article 18"])?);
+    assert_eq!((&again["already"], &erased["already"]), (&Value::Bool(true), &Value::Bool(false)));
+    assert_eq!(again["statement"], erased["statement"], "{again}");
+    assert_eq!((&again["also"], length()?), (&serde_json::json!([]), before));
     until(|| {
         let receipts = guard.command(&["record", "receipts", &released])?;
         assert!([DONE, INCOMPLETE].contains(&receipts.code), "{}", receipts.document);
@@ -417,6 +427,23 @@ fn why_names_the_statements_that_decided() -> io::Result<()> {
     Ok(())
 }
 
+/// A request to a root as it would be if it were for this one.
+fn for_another_root(draft: &str, root: &str) -> io::Result<String> {
+    let bytes = |digits: &str| -> io::Result<Vec<u8>> {
+        let pairs = (0..digits.len()).step_by(2).map(|at| digits.get(at..at + 2).unwrap_or("?"));
+        pairs.map(|pair| u8::from_str_radix(pair, 16).map_err(io::Error::other)).collect()
+    };
+    let (prefix, digits) = draft.split_once('\n').unwrap_or_default();
+    let mut body = bytes(&digits.replace('\n', ""))?;
+    body.truncate(body.len() - 4);
+    // Behind version, kind and coalition.
+    body[34..66].copy_from_slice(&bytes(root)?);
+    let checksum = sha256(&body);
+    body.extend_from_slice(&checksum[..4]);
+    let digits: String = body.iter().map(|byte| format!("{byte:02x}")).collect();
+    Ok(format!("{prefix}\n{digits}\n"))
+}
+
 #[test]
 fn a_seized_desk_is_revoked_by_its_root_and_another_goes_on() -> io::Result<()> {
     let folder = tempfile::tempdir()?;
@@ -441,10 +468,16 @@ fn a_seized_desk_is_revoked_by_its_root_and_another_goes_on() -> io::Result<()> 
     assert!(void.contains("seal epoch ") && void.contains("compartment rotate"), "{void}");
     let drafted = done(customs.command(&["root", "draft", "revoke", &seized, "--out", &draft])?);
     assert_eq!(drafted["void"], serde_json::json!([]));
-    // Another agency's root may sign it, and nothing comes of it.
+    // Another agency's root does not sign it; and if it were made to, nothing comes of it.
     let foreign = path(folder.path(), "foreign.txt");
-    let other = customs.home().join("agency.key");
-    done(sign(&draft, &other.to_string_lossy(), &foreign)?);
+    let other = customs.home().join("agency.key").display().to_string();
+    let refused = sign(&draft, &other, &foreign)?;
+    assert_eq!(refused.code, DENIED, "{}", refused.document);
+    assert!(refused.document.to_string().contains(&root) && !Path::new(&foreign).exists());
+    let readdressed = path(folder.path(), "readdressed.txt");
+    let other_root = text(&done(customs.command(&["id"])?)["root"]).to_owned();
+    fs::write(&readdressed, for_another_root(&fs::read_to_string(&draft)?, &other_root)?)?;
+    done(sign(&readdressed, &other, &foreign)?);
     let refused = customs.command(&["root", "apply", &foreign])?;
     assert_eq!(refused.code, DENIED, "{}", refused.document);
     let signed = path(folder.path(), "signed.txt");
@@ -472,7 +505,7 @@ fn a_seized_desk_is_revoked_by_its_root_and_another_goes_on() -> io::Result<()> 
     second.start()?;
     let draft = path(folder.path(), "desk.txt");
     done(second.command(&["root", "draft", "desk", "--root", &root, "--out", &draft])?);
-    let refused = sign(&draft, &other.to_string_lossy(), &path(folder.path(), "no.txt"))?;
+    let refused = sign(&draft, &other, &path(folder.path(), "no.txt"))?;
     assert_eq!(refused.code, DENIED, "{}", refused.document);
     let certificate = path(folder.path(), "certificate.txt");
     done(sign(&draft, &safe, &certificate)?);

@@ -149,11 +149,12 @@ impl Document {
             return Err(EditError::Seq { found: seq, expected: due });
         }
         let written = catch_unwind(AssertUnwindSafe(|| {
+            let merged = self.merged().map_err(|_| EditError::Failed)?;
             let mut copy = match heads {
-                None => self.automerge.clone(),
+                None => merged.into_owned(),
                 Some(heads) => {
                     let heads: Vec<ChangeHash> = heads.iter().copied().map(ChangeHash).collect();
-                    self.automerge.fork_at(&heads)?
+                    merged.fork_at(&heads)?
                 }
             };
             copy.set_actor(ActorId::from(actor));

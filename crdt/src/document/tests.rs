@@ -505,6 +505,8 @@ fn a_panic_in_automerge_does_not_get_out() {
     // Past our own judgement on purpose: objects, places and counters that are none.
     let outcome = catch_unwind(AssertUnwindSafe(|| {
         let (mut document, first) = base();
+        document.automerge = document.merged().unwrap().into_owned();
+        (document.unmerged, document.flat) = (Vec::new(), None);
         let mut numbers = Numbers(3);
         for round in 0..=u8::MAX {
             let id = OpId { counter: 1 + numbers.below(7) as u64, actor: 1 };
@@ -522,6 +524,53 @@ fn a_panic_in_automerge_does_not_get_out() {
         }
     }));
     assert!(outcome.is_ok());
+}
+
+/// Debug builds compare what is read with what Automerge shows, here and in every other test.
+#[test]
+fn a_plain_history_reads_itself_and_automerge_is_asked_about_any_other() {
+    let is_plain = |document: &Document| document.flat.is_some() && document.is_as_merged();
+    let (mut plain, _) = base();
+    let mut patch = set("n", json!("two"));
+    patch.unset(path("l"));
+    patch.set(path("new"), json!(null));
+    edited(&mut plain, [2; 16], 1, &patch);
+    assert!(is_plain(&plain) && plain.unmerged.len() == 2);
+    assert_eq!(shown(&plain), json!({"a": 1, "m": {"x": 1}, "n": "two", "new": null}));
+    for n in 1..=FLAT_CHANGES_MAX as u64 {
+        edited(&mut plain, [2; 16], n + 1, &set("n", json!(n)));
+        assert_eq!(is_plain(&plain), n + 2 <= FLAT_CHANGES_MAX as u64);
+        assert_eq!(plain.to_json()["n"], json!(n));
+    }
+    assert!(plain.unmerged.is_empty() && plain.is_whole());
+
+    // Not all that is there is replaced; something deeper changes; two write at once.
+    let (document, first) = base();
+    let of_own = OpId { counter: 1, actor: 1 };
+    for (ops, conflicts) in [
+        (vec![root("n", put(2), vec![])], 1),
+        (vec![root("m", put(2), vec![of_own]), root("m", put(3), vec![])], 2),
+    ] {
+        let Ok(change) = judged(&after(&first, [2; 16], ops, vec![[1; 16]])) else { continue };
+        let mut document = document.clone();
+        if document.apply(&change).is_ok() {
+            assert!(document.flat.is_none() && document.conflicts().len() <= conflicts);
+            assert!(document.has_conflicts());
+        }
+    }
+    let mut deep = document.clone();
+    edited(&mut deep, [2; 16], 1, &set("m.x", json!(2)));
+    assert!(deep.flat.is_none() && shown(&deep)["m"]["x"] == json!(2));
+    let mut twice = document.clone();
+    let one = edited(&mut twice, [2; 16], 1, &set("n", json!(2)));
+    let mut other = document;
+    let beside = edited(&mut other, [3; 16], 1, &set("n", json!(3)));
+    assert!(is_plain(&twice) && is_plain(&other));
+    twice.apply(&beside).unwrap();
+    other.apply(&one).unwrap();
+    assert!(twice.flat.is_none() && twice.has_conflicts());
+    assert_eq!((twice.to_json(), twice.conflicts()), (other.to_json(), other.conflicts()));
+    assert_eq!(twice.heads(), other.heads());
 }
 
 #[test]

@@ -9,7 +9,8 @@
 //! other is kept *aside*: for peers that ask for it, and for the day a mark names it.
 //!
 //! There is at most one such branch of a log. The one that came first is never given up: somebody was
-//! told that it is stored here.
+//! told that it is stored here. Of one that is given up the chunks are removed in pieces; the number that
+//! they lie under is written down in the batch that gives it up, and is nobody else's until they are gone.
 
 use std::collections::BTreeSet;
 use std::ops::{ControlFlow, Range};
@@ -18,18 +19,18 @@ use crate::bounds::SEGMENT_ENTRIES_MAX;
 use crate::codec::{DecodeError, Reader, Write as _};
 use crate::entry::run::{Head, VerifiedRun};
 use crate::id::{EntryId, LogId};
-use crate::store::{Batch, Space, Store, StoreError, damaged};
+use crate::store::{Batch, Scan, Space, Store, StoreError, damaged, scan_past_damage};
 
 use super::{
-    Line, LogNo, LogState, Logbook, Passed, Stretch, chunks, detach, entry_on, read_head,
-    read_line, write_chunks,
+    Line, LogNo, LogState, Logbook, Passed, StoredEntry, Stretch, chunks, detach, entry_on,
+    read_head, read_line, write_chunks,
 };
 
 /// What is resident of a second branch.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct Fetched {
     /// The number of its chunks.
-    no: LogNo,
+    pub(super) no: LogNo,
     /// What it continues: what lies before is not fetched.
     from: Head,
     /// Where it ends.
@@ -218,27 +219,69 @@ impl Logbook {
         Ok(Some(fetched.from.next))
     }
 
-    /// Gives up what was fetched of a log, if that is not followed.
-    pub fn give_up(
+    /// Gives up what was fetched of a log, if that is not followed: it is not here any more.
+    /// [`Logbook::clear_given_up`] removes it.
+    pub fn give_up(&mut self, batch: &mut Batch, log: &LogId) {
+        let fetched = self.fetched.get(log).filter(|fetched| fetched.first_ends.is_none());
+        let (Some(Fetched { no, .. }), Some(state)) = (fetched.copied(), self.logs.get(log)) else {
+            return;
+        };
+        batch.remove(Space::Meta, key(state.no));
+        batch.put(Space::Meta, given_up_key(no), Vec::new());
+        self.fetched.remove(log);
+        self.ids.remove(&no);
+        self.given_up.insert(no);
+    }
+
+    /// Whether [`Logbook::clear_given_up`] has work.
+    #[must_use]
+    pub fn has_given_up(&self) -> bool {
+        !self.given_up.is_empty()
+    }
+
+    /// Removes a bounded number of chunks of branches that were given up. To be called, each time with a
+    /// batch that is applied, until [`Logbook::has_given_up`] says no.
+    pub fn clear_given_up(
         &mut self,
         store: &dyn Store,
         batch: &mut Batch,
-        log: &LogId,
     ) -> Result<(), StoreError> {
-        let fetched = self.fetched.get(log).filter(|fetched| fetched.first_ends.is_none());
-        let (Some(Fetched { no, .. }), Some(state)) = (fetched.copied(), self.logs.get(log)) else {
-            return Ok(());
-        };
-        for space in [Space::Entries, Space::Boxes, Space::Ids] {
-            store.scan(space, &no.0.to_be_bytes(), &[], &mut |key, _| {
+        let Some(no) = self.given_up.first().copied() else { return Ok(()) };
+        let mut chunks = 0;
+        let prefix = no.0.to_be_bytes();
+        let scan: &Scan<'_> = &|from, visit| store.scan(Space::Entries, &prefix, from, visit);
+        scan_past_damage(scan, &[], &mut |key, _| {
+            for space in [Space::Entries, Space::Boxes, Space::Ids] {
                 batch.remove(space, key.to_vec());
+            }
+            chunks += 1;
+            if chunks < CLEARED_PER_BATCH {
                 ControlFlow::Continue(())
-            })?;
+            } else {
+                ControlFlow::Break(())
+            }
+        })?;
+        if chunks < CLEARED_PER_BATCH {
+            batch.remove(Space::Meta, given_up_key(no));
+            self.given_up.remove(&no);
         }
-        batch.remove(Space::Meta, key(state.no));
-        self.fetched.remove(log);
-        self.ids.remove(&no);
         Ok(())
+    }
+
+    /// An entry of the branch that is not followed; `None` where that is not held, or shares the position
+    /// with the other.
+    pub fn entry_aside(
+        &self,
+        store: &dyn Store,
+        log: &LogId,
+        seq: u64,
+    ) -> Result<Option<StoredEntry>, StoreError> {
+        match self.line_aside(log) {
+            Some((line, parts)) if (parts..line.end).contains(&seq) => {
+                entry_on(store, log, &line, seq).map(Some)
+            }
+            _ => Ok(None),
+        }
     }
 
     /// Visits the entries of the branch that is not followed, from a position on that lies beyond where
@@ -323,7 +366,7 @@ impl Logbook {
     pub(super) fn load_fetched(&mut self, store: &dyn Store) -> Result<(), StoreError> {
         let mut outcome = Ok(());
         store.scan(Space::Meta, PREFIX, &[], &mut |key, value| {
-            let log = read_key(key).and_then(|no| self.ids.get(&no)).copied();
+            let log = read_key(PREFIX, key).and_then(|no| self.ids.get(&no)).copied();
             match (log, read(value)) {
                 (Some(log), Ok(fetched)) => {
                     self.ids.insert(fetched.no, log);
@@ -336,9 +379,20 @@ impl Logbook {
                 }
             }
         })?;
+        store.scan(Space::Meta, GIVEN_UP_PREFIX, &[], &mut |key, _| {
+            match read_key(GIVEN_UP_PREFIX, key) {
+                Some(no) => drop(self.given_up.insert(no)),
+                None => outcome = Err(damaged(Space::Meta, key)),
+            }
+            ControlFlow::Continue(())
+        })?;
         outcome
     }
 }
+
+/// Most chunks of a branch that was given up which one batch removes: about 2 MiB of entries, which are
+/// read for it.
+pub(super) const CLEARED_PER_BATCH: usize = 256;
 
 /// A segment of a branch.
 struct Segment {
@@ -392,8 +446,15 @@ fn key(no: LogNo) -> Vec<u8> {
     [PREFIX, &no.0.to_be_bytes()].concat()
 }
 
-fn read_key(key: &[u8]) -> Option<LogNo> {
-    let no = key.get(PREFIX.len()..)?.try_into().ok()?;
+/// Before the numbers of branches that were given up, in [`Space::Meta`].
+const GIVEN_UP_PREFIX: &[u8] = b"given-up/";
+
+fn given_up_key(no: LogNo) -> Vec<u8> {
+    [GIVEN_UP_PREFIX, &no.0.to_be_bytes()].concat()
+}
+
+fn read_key(prefix: &[u8], key: &[u8]) -> Option<LogNo> {
+    let no = key.get(prefix.len()..)?.try_into().ok()?;
     Some(LogNo(u32::from_be_bytes(no)))
 }
 

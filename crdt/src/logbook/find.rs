@@ -26,8 +26,8 @@ pub(super) fn beginning(id: &EntryId) -> impl Iterator<Item = u8> {
 #[derive(Clone, Debug)]
 pub struct Search {
     wanted: BTreeSet<EntryId>,
-    /// What is of a branch that is kept aside, and of which log.
-    aside: BTreeMap<EntryId, LogId>,
+    /// What is of a branch that is kept aside, and where in it.
+    aside: BTreeMap<EntryId, (LogId, u64)>,
     /// The key from which it goes on; `None` when it is over.
     from: Option<Vec<u8>>,
 }
@@ -51,9 +51,9 @@ impl Search {
         &self.wanted
     }
 
-    /// What was found in branches that are kept aside, and of which log each is.
+    /// What was found in branches that are kept aside, and where in them.
     #[must_use]
-    pub fn take_aside(&mut self) -> BTreeMap<EntryId, LogId> {
+    pub fn take_aside(&mut self) -> BTreeMap<EntryId, (LogId, u64)> {
         std::mem::take(&mut self.aside)
     }
 
@@ -117,7 +117,7 @@ impl Search {
         let chunk = Chunk::decode(key, &value).map_err(|_| damaged())?;
         let passed = chunk.walk(store, log, &mut |seq, entry| {
             if self.wanted.contains(&entry.id) && !logbook.is_followed(log, no, seq) {
-                self.aside.insert(entry.id, *log);
+                self.aside.insert(entry.id, (*log, seq));
             } else if self.wanted.remove(&entry.id) {
                 found.insert(entry.id, (*log, seq));
             }

@@ -8,12 +8,14 @@
 //! - [`find`]: from an entry's id to its place, by the beginnings of all ids.
 //! - `excess`: devices with too many incarnations.
 //! - `detach`: entries lose payload and key box, and stay in their chain.
+//! - [`visit`]: by the chunk, and past what is damaged.
 //! - [`fetched`]: a second branch of a forked log, and which of the two the log goes on along.
 
 mod detach;
 mod excess;
 pub mod fetched;
 pub mod find;
+pub mod visit;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::{ControlFlow, Range};
@@ -71,6 +73,8 @@ pub struct Logbook {
     excesses: BTreeSet<(CompartmentId, DeviceId)>,
     /// Second branches of forked logs.
     fetched: BTreeMap<LogId, Fetched>,
+    /// The numbers of branches that were given up and are not removed yet.
+    given_up: BTreeSet<LogNo>,
 }
 
 /// Where the chunks of one branch of a log lie: those of a number, from a position on those of another.
@@ -250,7 +254,7 @@ impl Logbook {
 
     /// The number of a new log; `None` if there is none left.
     fn next_no(&self) -> Option<LogNo> {
-        let last = self.ids.keys().next_back();
+        let last = self.ids.keys().next_back().max(self.given_up.last());
         last.map_or(Some(0), |no| no.0.checked_add(1)).map(LogNo)
     }
 

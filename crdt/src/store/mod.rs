@@ -101,13 +101,22 @@ pub enum StoreError {
         /// What the operating system or the engine said.
         cause: String,
     },
-    /// A value does not match its checksum or cannot be unsealed.
-    #[error("the store is damaged: {space:?} value under key {key} does not match its seal")]
+    /// A value does not match its checksum or cannot be unsealed. All others are as before.
+    #[error("the store is damaged: {space:?} value under key {} does not match its seal", hex(.key))]
     Damaged {
         /// The space.
         space: Space,
-        /// The key, in hex.
-        key: String,
+        /// The key.
+        key: Vec<u8>,
+    },
+    /// What says where values are does not match its seal: which keys there are in that part of the store
+    /// is not known, and so nothing that needs one of them can be answered or written.
+    #[error("the store is damaged: {what} does not match its seal ({during})")]
+    KeysDamaged {
+        /// What.
+        what: &'static str,
+        /// What was looked for, or done.
+        during: String,
     },
     /// A key or value above its bound: an error of the caller.
     #[error(
@@ -121,6 +130,14 @@ pub enum StoreError {
         /// Bytes of the value.
         value_bytes: usize,
     },
+}
+
+impl StoreError {
+    /// Whether bytes are not what was written; else the medium or the caller is at fault.
+    #[must_use]
+    pub const fn is_damage(&self) -> bool {
+        matches!(self, Self::Damaged { .. } | Self::KeysDamaged { .. })
+    }
 }
 
 /// Writes that happen together or not at all. A later write to a key wins over an earlier one.
@@ -199,9 +216,41 @@ pub trait Store {
     fn flush(&mut self) -> Result<(), StoreError>;
 }
 
+/// A scan of some space that begins at a key.
+pub type Scan<'a> = dyn Fn(&[u8], &mut Visit<'_>) -> Result<(), StoreError> + 'a;
+
+/// Called with each key, and its value or what is wrong with that, until it breaks.
+pub type VisitAll<'a> = dyn FnMut(&[u8], Result<&[u8], StoreError>) -> ControlFlow<()> + 'a;
+
+/// Visits what a scan visits from a key on, and does not end where a value is damaged: the error is in its
+/// place.
+pub fn scan_past_damage(
+    scan: &Scan<'_>,
+    from: &[u8],
+    visit: &mut VisitAll<'_>,
+) -> Result<(), StoreError> {
+    let mut from = from.to_vec();
+    loop {
+        let (space, key) = match scan(&from, &mut |key, value| visit(key, Ok(value))) {
+            Err(StoreError::Damaged { space, key }) if key >= from => (space, key),
+            scanned => return scanned,
+        };
+        if visit(&key, Err(damaged(space, &key))).is_break() {
+            return Ok(());
+        }
+        from = key;
+        // The first key after it.
+        from.push(0);
+    }
+}
+
 /// The error for a value that passed its seal but does not decode: written by another version, or
 /// by a hand that held the store's key.
 #[must_use]
 pub fn damaged(space: Space, key: &[u8]) -> StoreError {
-    StoreError::Damaged { space, key: key.iter().map(|b| format!("{b:02x}")).collect() }
+    StoreError::Damaged { space, key: key.to_vec() }
+}
+
+fn hex(key: &[u8]) -> String {
+    key.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -28,7 +28,7 @@ use super::area::HeldLogs;
 use super::ingest::WORK_PER_INPUT_MAX;
 use super::lag::{LagKey, lag_key};
 use super::stripped::Content;
-use super::sync::{Outcome, RUN_BYTES};
+use super::sync::{Outcome, RUN_BYTES, unless_damaged};
 use super::{Barrier, Link, Replica, Room};
 use crate::fault::PeerFault;
 use crate::urgency::Urgency;
@@ -151,9 +151,12 @@ impl<S: Store> Replica<S> {
             None if turning => {}
             None if self.logbook.follows_fetched(&log) => self.begin_turn(&log)?,
             None if !self.logbook.leads_to(&self.store, &log, (count, head))? => {
-                let mut batch = Batch::default();
-                self.logbook.give_up(&self.store, &mut batch, &log)?;
-                self.apply(batch)?;
+                if let Some(from) = self.logbook.parts_at(&log) {
+                    let mut batch = Batch::default();
+                    self.logbook.give_up(&mut batch, &log);
+                    self.apply(batch)?;
+                    self.look_again(&log, from);
+                }
             }
             None => {}
         }
@@ -300,7 +303,7 @@ impl<S: Store> Replica<S> {
         let choice = named.and_then(|area| area.choices.get(&key)).copied();
         let piece = match choice.filter(|_| self.right(id, &device).is_some()) {
             Some(Choice { log, .. }) => {
-                self.logbook.piece(&self.store, &log, (span, head), bytes_max)?
+                unless_damaged(self.logbook.piece(&self.store, &log, (span, head), bytes_max))?
             }
             None => None,
         };
@@ -379,9 +382,15 @@ impl<S: Store> Replica<S> {
             return Ok(false);
         }
         if let Some(area) = self.areas.get_mut(&choice.log.compartment) {
-            let ids = run.entries().iter().map(|entry| entry.id);
-            let listed = ids.filter(|id| area.listed.contains_key(id));
-            area.listed_aside.extend(listed.map(|id| (id, choice.log)));
+            for entry in run.entries() {
+                if let Some(spoken) = area.spoken.get_mut(&entry.id) {
+                    (spoken.place, spoken.aside) = (Some((choice.log, entry.seq)), true);
+                    self.said.insert(choice.log.compartment);
+                }
+                if area.listed.contains_key(&entry.id) {
+                    area.listed_aside.insert(entry.id, choice.log);
+                }
+            }
         }
         self.apply(batch)?;
         Ok(true)
@@ -397,10 +406,7 @@ impl<S: Store> Replica<S> {
 
     /// Goes on with logs that turn to another branch, as far as one input may.
     pub(super) fn turn_more(&mut self, now: Now) -> Result<(), StoreError> {
-        while self.spent < WORK_PER_INPUT_MAX
-            && self.shelf.has_turns()
-            && !self.shelf.has_erasures(&self.logbook)
-        {
+        while self.spent < WORK_PER_INPUT_MAX && self.shelf.has_turns() && !self.has_erasures() {
             let mut batch = Batch::default();
             let Turned { no, work, left } =
                 self.at_desk(now, |shelf, desk| shelf.turn_more(desk, &mut batch))?;

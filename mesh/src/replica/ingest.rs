@@ -27,6 +27,8 @@ use crate::wire::{Frame, Tag};
 pub(super) const WORK_PER_INPUT_MAX: usize = 128 * 1024;
 /// What a batch of entries takes that are destroyed.
 const ERASURE_WORK: usize = 8 * 1024;
+/// What it costs to remove a piece of a branch that was given up.
+const GIVEN_UP_WORK: usize = 4 * 1024;
 
 /// A run frame, taken apart.
 #[derive(Debug)]
@@ -332,7 +334,7 @@ impl<S: Store> Replica<S> {
         let now = self.shelf.has_opened_epochs()
             || self.shelf.has_moved()
             || self.shelf.has_turns()
-            || self.shelf.has_erasures(&self.logbook)
+            || self.has_erasures()
             || !self.said.is_empty();
         self.room > Room::Nothing && now
             || self.room == Room::Everything && (self.shelf.has_later() || self.is_reauthoring())
@@ -381,8 +383,21 @@ impl<S: Store> Replica<S> {
         self.apply(batch)
     }
 
-    /// Destroys what is queued to be, as much as one input may.
+    /// Whether something is left to be destroyed, or of a branch that was given up: what is erased may
+    /// be in that.
+    pub(super) fn has_erasures(&self) -> bool {
+        self.logbook.has_given_up() || self.shelf.has_erasures(&self.logbook)
+    }
+
+    /// Destroys what is queued to be, as much as one input may. What was given up goes first: the last of
+    /// what is erased asks the store to forget all that was removed.
     pub(super) fn erase_more(&mut self, now: Now) -> Result<(), StoreError> {
+        while self.spent < WORK_PER_INPUT_MAX && self.logbook.has_given_up() {
+            self.spent += GIVEN_UP_WORK;
+            let mut batch = Batch::default();
+            self.logbook.clear_given_up(&self.store, &mut batch)?;
+            self.apply(batch)?;
+        }
         while self.spent < WORK_PER_INPUT_MAX
             && self.shelf.has_erasures(&self.logbook)
             && !self.hiding

@@ -67,7 +67,7 @@ use tearline_crdt::id::{
 use tearline_crdt::keys::DeviceKeys;
 use tearline_crdt::logbook::Logbook;
 use tearline_crdt::record::shelf::{Census, Projection, Shelf};
-use tearline_crdt::store::{Batch, Space, Store, StoreError};
+use tearline_crdt::store::{Batch, Scan, Space, Store, StoreError, scan_past_damage};
 use tearline_crdt::time::{MonoTime, Now, WallTime};
 
 use crate::fault::PeerFault;
@@ -85,7 +85,7 @@ pub use refusals::{Misdeeds, STRANGERS_MAX};
 pub use room::Room;
 pub use schedule::EpochAge;
 pub use session::PeerState;
-pub use trace::{Exposure, Kept, QuarantinedEntry};
+pub use trace::{Exposure, Kept, QuarantinedEntry, UnreadEntries};
 
 use reckoning::{Reckoned, Reckoning};
 use session::{PeerMemory, Session};
@@ -418,6 +418,7 @@ impl<S: Store> Replica<S> {
         replica.load_epoch_keys()?;
         replica.load_ages()?;
         replica.load_reckoning()?;
+        replica.load_reauthoring()?;
         replica.load_words()?;
         replica.load_areas()?;
         replica.load_exchanged()?;
@@ -659,7 +660,8 @@ impl<S: Store> Replica<S> {
         tearline_crdt::record::shelf::version(&self.store, record)
     }
 
-    /// Up to `most` records whose ids begin with these hexadecimal digits.
+    /// Up to `most` records whose ids begin with these hexadecimal digits, also those whose listing is
+    /// damaged.
     pub fn records_from(&self, digits: &str, most: usize) -> Result<Vec<RecordId>, StoreError> {
         if !digits.bytes().all(|digit| digit.is_ascii_hexdigit()) {
             return Ok(Vec::new());
@@ -670,7 +672,8 @@ impl<S: Store> Replica<S> {
             .collect();
         let Some(prefix) = prefix else { return Ok(Vec::new()) };
         let mut found = Vec::new();
-        self.store.scan(Space::Records, &prefix, &[], &mut |key, _| {
+        let scan: &Scan<'_> = &|from, visit| self.store.scan(Space::Records, &prefix, from, visit);
+        scan_past_damage(scan, &[], &mut |key, _| {
             if let Ok(id) = <[u8; 16]>::try_from(key) {
                 let id = RecordId(id);
                 if id.to_string().starts_with(&digits.to_ascii_lowercase()) {

@@ -422,7 +422,8 @@ impl<S: Store> Replica<S> {
         let Some(session) = self.sessions.get_mut(&link) else { return Ok(None) };
         session.cursor = Some(key);
         let Some(Outgoing { mut frame, end, bytes }) = run else {
-            // The position is inside a segment: no honest peer is there. It gets no more of it.
+            // The position is inside a segment, and no honest peer is there; or what follows is damaged
+            // here. It gets no more of it.
             session.drop_lag(&key);
             return Ok(None);
         };
@@ -438,7 +439,8 @@ impl<S: Store> Replica<S> {
         Ok(Some((urgency, frame.encode())))
     }
 
-    /// The run of a log from a position on that is durable and fits, for a peer who calls the area so.
+    /// The run of a log from a position on that is durable and fits, for a peer who calls the area so;
+    /// `None` also where that is damaged.
     pub(super) fn run_from(
         &self,
         area: Tag,
@@ -450,8 +452,8 @@ impl<S: Store> Replica<S> {
         let Some(held) = self.areas.get(&id) else { return Ok(None) };
         let Some(log) = held.logs.get(&key) else { return Ok(None) };
         let durable = held.frontier.head(&key).next;
-        let stretch = self.logbook.read(&self.store, log, from..durable, bytes_max)?;
-        let Some(stretch) = stretch else { return Ok(None) };
+        let stretch = self.logbook.read(&self.store, log, from..durable, bytes_max);
+        let Some(stretch) = unless_damaged(stretch)? else { return Ok(None) };
         let end = from + stretch.count as u64;
         let bytes = stretch.entries.len() + stretch.boxes.len();
         let frame = Frame::Run {
@@ -497,3 +499,13 @@ impl<S: Store> Replica<S> {
 
 /// The least urgent classes, which wait for the window.
 const PRIORITY: u8 = tearline_crdt::id::Class::Priority as u8;
+
+/// What was read to be sent; nothing where a value of the store is damaged: others have it, too.
+pub(super) fn unless_damaged<T>(
+    read: Result<Option<T>, StoreError>,
+) -> Result<Option<T>, StoreError> {
+    match read {
+        Err(StoreError::Damaged { .. }) => Ok(None),
+        read => read,
+    }
+}

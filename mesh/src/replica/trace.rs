@@ -2,7 +2,7 @@
 //! who has heard that its standing ended.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 
 use tearline_crdt::authority::{Author, Cause};
 use tearline_crdt::entry::NO_EPOCH;
@@ -48,7 +48,7 @@ impl Kept {
 }
 
 /// What a device could read of a compartment.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Debug)]
 pub struct Exposure {
     /// The compartment.
     pub compartment: CompartmentId,
@@ -56,6 +56,19 @@ pub struct Exposure {
     pub epochs: Vec<EpochId>,
     /// The records with entries in one of these epochs.
     pub records: BTreeSet<RecordId>,
+    /// Entries whose records are not known, because they cannot be read.
+    pub unread: Vec<UnreadEntries>,
+}
+
+/// Entries of a log that cannot be read, because a value of the store is damaged.
+#[derive(Debug)]
+pub struct UnreadEntries {
+    /// The log.
+    pub log: LogId,
+    /// Their positions.
+    pub seqs: Range<u64>,
+    /// What is damaged.
+    pub error: StoreError,
 }
 
 /// An entry that does not count.
@@ -76,7 +89,7 @@ pub struct QuarantinedEntry {
 impl<S: Store> Replica<S> {
     /// How far each log of a device was written before a time, by its own clock; as far as it is held,
     /// without a time. Statements have no time, and what cannot be read has none either: of a log that
-    /// begins with such nothing was written before any.
+    /// begins with such nothing was written before any. The same goes for what is damaged here.
     pub fn kept_before(
         &self,
         coalition: CoalitionId,
@@ -88,14 +101,19 @@ impl<S: Store> Replica<S> {
             let held = self.logbook.head(&log).next;
             let mut one = Kept { log, held, count: 0, last: None, next: None };
             let mut ciphers = BTreeMap::new();
-            self.logbook.entries(&self.store, &log, 0, &mut |seq, entry| {
-                let wall = self.wall_of(&mut ciphers, &log, seq, &entry);
+            self.logbook.entries_past_damage(&self.store, &log, 0, &mut |seqs, entry| {
+                let entry = entry.ok();
+                let wall = entry
+                    .as_ref()
+                    .and_then(|entry| self.wall_of(&mut ciphers, &log, seqs.start, entry));
                 if since.is_some_and(|since| wall.is_none_or(|wall| wall >= since)) {
                     one.next = wall;
                     return ControlFlow::Break(());
                 }
-                one.count = seq + 1;
-                one.last = Some((entry.id, wall));
+                if let Some(entry) = entry {
+                    one.count = seqs.end;
+                    one.last = Some((entry.id, wall));
+                }
                 ControlFlow::Continue(())
             })?;
             kept.push(one);
@@ -200,26 +218,33 @@ impl<S: Store> Replica<S> {
         let mut exposed = Vec::new();
         for (id, epochs) in self.sealed_to(device) {
             let Some(area) = self.areas.get(&id) else { continue };
-            let mut records = BTreeSet::new();
+            let (mut records, mut unread) = (BTreeSet::new(), Vec::new());
             for log in area.logs.values().filter(|log| log.class != Class::Authority) {
                 let mut ciphers = BTreeMap::new();
-                self.logbook.entries(&self.store, log, 0, &mut |seq, entry| {
-                    if epochs.contains(&entry.epoch) {
-                        let header = self.header_of(&mut ciphers, log, seq, &entry);
-                        records.extend(header.map(|header| header.record));
+                self.logbook.entries_past_damage(&self.store, log, 0, &mut |seqs, entry| {
+                    match entry {
+                        Ok(entry) if epochs.contains(&entry.epoch) => {
+                            let header = self.header_of(&mut ciphers, log, seqs.start, &entry);
+                            records.extend(header.map(|header| header.record));
+                        }
+                        Ok(_) => {}
+                        Err(error) => unread.push(UnreadEntries { log: *log, seqs, error }),
                     }
                     ControlFlow::Continue(())
                 })?;
             }
-            exposed.push(Exposure { compartment: id, epochs, records });
+            exposed.push(Exposure { compartment: id, epochs, records, unread });
         }
         Ok(exposed)
     }
 
     /// Entries of others and of our own that do not count, in compartments that this device may read;
-    /// up to a number.
-    pub fn quarantined(&self, most: usize) -> Result<Vec<QuarantinedEntry>, StoreError> {
-        let mut found = Vec::new();
+    /// up to a number. And those that cannot be read, which may be among them.
+    pub fn quarantined(
+        &self,
+        most: usize,
+    ) -> Result<(Vec<QuarantinedEntry>, Vec<UnreadEntries>), StoreError> {
+        let (mut found, mut unread) = (Vec::new(), Vec::new());
         let own = self.device();
         let logs = HeldLogs::new(&self.logbook, &self.store);
         for area in self.areas.values() {
@@ -231,20 +256,28 @@ impl<S: Store> Replica<S> {
                 let limit = compartment.limit(log, &logs);
                 let (Some(cause), true) = (limit.cause, found.len() < most) else { continue };
                 let mut ciphers = BTreeMap::new();
-                self.logbook.entries(&self.store, log, limit.next, &mut |seq, entry| {
-                    let header = self.header_of(&mut ciphers, log, seq, &entry);
-                    let header = header.map(|header| (header.kind, header.record, header.wall));
-                    found.push(QuarantinedEntry { log: *log, seq, id: entry.id, cause, header });
+                let visit = &mut |seqs: Range<u64>, entry: Result<StoredEntry, StoreError>| {
+                    let seq = seqs.start;
+                    match entry {
+                        Ok(entry) => {
+                            let id = entry.id;
+                            let header = self.header_of(&mut ciphers, log, seq, &entry);
+                            let header = header.map(|one| (one.kind, one.record, one.wall));
+                            found.push(QuarantinedEntry { log: *log, seq, id, cause, header });
+                        }
+                        Err(error) => unread.push(UnreadEntries { log: *log, seqs, error }),
+                    }
                     if found.len() < most {
                         ControlFlow::Continue(())
                     } else {
                         ControlFlow::Break(())
                     }
-                })?;
+                };
+                self.logbook.entries_past_damage(&self.store, log, limit.next, visit)?;
             }
         }
         logs.outcome()?;
-        Ok(found)
+        Ok((found, unread))
     }
 
     /// Why an entry would not count either if it were adopted on this one's word; `None` if it would.

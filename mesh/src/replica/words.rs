@@ -22,7 +22,9 @@ use tearline_crdt::entry::run::VerifiedRun;
 use tearline_crdt::id::{Class, CompartmentId, EntryId, LogId, RecordId, StatementId};
 use tearline_crdt::logbook::find::Search;
 use tearline_crdt::record::receipt::{self, Outcome, Receipt, Receipts, Refusal};
-use tearline_crdt::record::shelf::{self, Begun, RecordState, Stewardship as _, record_at};
+use tearline_crdt::record::shelf::{
+    self, Begun, RecordState, Stewardship as _, record_aside, record_at,
+};
 use tearline_crdt::statement::{Right, Statement};
 use tearline_crdt::store::{Batch, Space, Store, StoreError};
 use tearline_crdt::time::Now;
@@ -40,6 +42,8 @@ pub(super) struct Spoken {
     pub(super) seen: Option<Reckoned>,
     /// Where its genesis is.
     pub(super) place: Option<(LogId, u64)>,
+    /// Whether that is in the branch of the log which is kept aside: it is not shown, and held all the same.
+    pub(super) aside: bool,
     /// What was carried out.
     done: Done,
 }
@@ -68,6 +72,8 @@ struct Task {
     genesis: EntryId,
     /// Which it is, if its genesis can be opened.
     record: Option<RecordId>,
+    /// Whether that is kept aside.
+    aside: bool,
     state: RecordState,
     /// What is carried out then.
     asked: Done,
@@ -107,7 +113,7 @@ impl<S: Store> Replica<S> {
         }
         for entry in run.entries() {
             if let Some(spoken) = area.spoken.get_mut(&entry.id) {
-                spoken.place = Some((log, entry.seq));
+                (spoken.place, spoken.aside) = (Some((log, entry.seq)), false);
                 self.said.insert(log.compartment);
             }
             if let Some(place) = area.listed.get_mut(&entry.id) {
@@ -170,7 +176,7 @@ impl<S: Store> Replica<S> {
         }
         self.destroy_listed(id)?;
         self.erase_more(now)?;
-        if self.shelf.has_erasures(&self.logbook) {
+        if self.has_erasures() {
             // Nobody is told that all is destroyed before it is.
             return Ok(false);
         }
@@ -213,12 +219,20 @@ impl<S: Store> Replica<S> {
         let Some(going) = search else { return Ok(true) };
         let found = going.go_on(&self.store, &self.logbook, &id, CHUNKS_PER_INPUT_MAX)?;
         for (entry, place) in found {
-            spoken.entry(entry).and_modify(|spoken| spoken.place = Some(place));
+            spoken.entry(entry).and_modify(|spoken| {
+                (spoken.place, spoken.aside) = (Some(place), false);
+            });
             listed.entry(entry).and_modify(|listed| *listed = Some(place));
         }
         let over = going.is_over();
-        let aside = going.take_aside();
-        listed_aside.extend(aside.into_iter().filter(|(entry, _)| listed.contains_key(entry)));
+        for (entry, place) in going.take_aside() {
+            if let Some(spoken) = spoken.get_mut(&entry) {
+                (spoken.place, spoken.aside) = (Some(place), true);
+            }
+            if listed.contains_key(&entry) {
+                listed_aside.insert(entry, place.0);
+            }
+        }
         if over {
             *search = None;
         }
@@ -237,7 +251,9 @@ impl<S: Store> Replica<S> {
         genesis: EntryId,
     ) -> Result<Option<Task>, StoreError> {
         let spoken = self.areas.get(&id).and_then(|area| area.spoken.get(&genesis)).copied();
-        let Some(Spoken { place: Some((log, seq)), done, .. }) = spoken else { return Ok(None) };
+        let Some(Spoken { place: Some((log, seq)), aside, done, .. }) = spoken else {
+            return Ok(None);
+        };
         let standings =
             Standings { areas: &self.areas, own: self.keys.id(), now: self.reckoning.now() };
         let state = standings.state(&log, &genesis);
@@ -251,15 +267,20 @@ impl<S: Store> Replica<S> {
         if asked == done {
             return Ok(None);
         }
-        let record = self.at_desk(now, |_, desk| record_at(desk, &log, seq))?;
-        Ok(Some(Task { genesis, record, state, asked }))
+        let record = self.at_desk(now, |_, desk| {
+            if aside { record_aside(desk, &log, seq) } else { record_at(desk, &log, seq) }
+        })?;
+        Ok(Some(Task { genesis, record, aside, state, asked }))
     }
 
     /// Shows, hides or destroys a record.
     fn carry_out(&mut self, now: Now, id: CompartmentId, task: &Task) -> Result<(), StoreError> {
-        let Task { genesis, record, state, asked } = *task;
+        let Task { genesis, record, aside, state, asked } = *task;
         let mut batch = Batch::default();
         self.at_desk(now, |shelf, desk| match (state.erased, record) {
+            (Some(statement), Some(record)) if aside => {
+                shelf.erase_aside_record(desk, &mut batch, record, genesis, statement)
+            }
             (Some(statement), Some(record)) => {
                 shelf.erase(desk, &mut batch, record, genesis, statement).map(|_| ())
             }
@@ -501,5 +522,5 @@ fn read_word(key: &[u8], value: &[u8]) -> Result<(EntryId, Spoken), DecodeError>
     let seen = Some(Reckoned(reader.number("first heard")?));
     let done = Done(reader.u8("carried out")?);
     reader.finish()?;
-    Ok((genesis, Spoken { seen, place: None, done }))
+    Ok((genesis, Spoken { seen, done, ..Spoken::default() }))
 }

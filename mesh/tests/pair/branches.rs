@@ -6,6 +6,7 @@ use tearline_crdt::document::{Patch, Segment};
 use tearline_crdt::entry::run::Head;
 use tearline_crdt::frontier::{Leaf, LogKey, head_tag};
 use tearline_crdt::id::{Class, CompartmentId, EntryId, LogId, RecordId};
+use tearline_crdt::record::receipt::{self, Outcome};
 use tearline_crdt::record::shelf::Draft;
 use tearline_crdt::statement::{Act, Mark, Marks};
 use tearline_crdt::store::Space;
@@ -411,6 +412,57 @@ fn what_is_erased_is_destroyed_in_the_branch_that_is_kept_aside_too() {
     assert_eq!(others, shown_before);
 }
 
+/// A record that begins in the branch which is kept aside is not shown. It is held all the same, and nobody
+/// is told that it is not.
+#[test]
+fn receipts_speak_of_what_is_kept_aside_too() {
+    for heard_before in [true, false] {
+        let mut forked = forked([3, 3]);
+        let log = forked.log;
+        let [first, mark] = HOLDS.map(|peer| last(&forked.world, peer, &log));
+        let [hidden, destroyed, kept] = forked.records[1][..] else { panic!("three records") };
+        let now = forked.world.now();
+        let erase = Word::Erase { basis: "Article 17".into() };
+        let said = [(hidden, Word::Restrict), (destroyed, erase)].map(|(record, word)| {
+            let said = forked.world.peers[3].replica.speak(now, record, &word).unwrap().value;
+            forked.world.drain(3);
+            said
+        });
+        let answers = |world: &World| {
+            let replica = &world.peers[1].replica;
+            let answer = |said| receipt::answer(replica.store(), said, &replica.device()).unwrap();
+            said.each_ref().map(|said| answer(said).map(|answer| answer.outcome))
+        };
+        let expected = [Some(Outcome::Hidden), Some(Outcome::Destroyed)];
+        if heard_before {
+            forked.world.meet(1, 3);
+            assert_eq!(answers(&forked.world), expected);
+        }
+        forked.world.meet(1, 2);
+        adopt(&mut forked, mark);
+        forked.world.meet(0, 3);
+        for _ in 0..2 {
+            forked.world.meet(1, 0);
+            forked.world.meet(1, 2);
+        }
+        assert_eq!(last(&forked.world, 1, &log), mark, "it turned");
+        assert!([hidden, destroyed, kept].iter().all(|r| forked.world.show(1, *r).is_none()));
+        assert_eq!(answers(&forked.world), expected, "heard before: {heard_before}");
+        // And so it is: of the one all is gone, of the others nothing.
+        let replica = &forked.world.peers[1].replica;
+        let wants = (0..first.count, first.head);
+        let piece = replica.logbook().piece(replica.store(), &log, wants, 1 << 20);
+        let piece = piece.unwrap().unwrap();
+        let run = piece.stretch.run(log).verify(&piece.from).unwrap();
+        let gone: Vec<u64> = run.entries().iter().filter(|e| e.detached).map(|e| e.seq).collect();
+        assert_eq!(gone, [4]);
+        forked.world.crash(1);
+        forked.world.meet(1, 0);
+        assert_eq!(answers(&forked.world), expected);
+        no_faults(&forked.world);
+    }
+}
+
 #[test]
 fn where_nothing_is_chosen_any_more_each_follows_what_came_to_it_first() {
     let mut forked = forked([3, 5]);
@@ -435,7 +487,7 @@ fn where_nothing_is_chosen_any_more_each_follows_what_came_to_it_first() {
     assert!(forked.world.digests_equal(1, 2));
     // It is there to be read by whoever chooses again.
     let read = |world: &World, mark: &Mark| {
-        let found = world.peers[1].replica.quarantined(99).unwrap();
+        let found = world.peers[1].replica.quarantined(99).unwrap().0;
         found.into_iter().any(|one| one.id == mark.head && one.header.is_some())
     };
     assert!(read(&forked.world, &first) && !read(&forked.world, &second));

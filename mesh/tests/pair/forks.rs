@@ -130,7 +130,7 @@ fn who_holds_another_branch_than_the_chosen_one_says_so_and_adopts_no_other() {
         world.meet(1, 2);
     }
     let last = |world: &World, peer: usize| {
-        let found = world.peers[peer].replica.quarantined(10).unwrap();
+        let found = world.peers[peer].replica.quarantined(10).unwrap().0;
         found.into_iter().rfind(|one| one.log == log)
     };
     let [other, chosen] = [1, 2].map(|peer| last(&world, peer).unwrap());

@@ -4,12 +4,13 @@ use tearline_crdt::authority::Cause;
 use tearline_crdt::bounds::NAME_BYTES_MAX;
 use tearline_crdt::charter::Member;
 use tearline_crdt::document::{Patch, Segment};
-use tearline_crdt::id::{AgencyNo, Class, CoalitionId, CompartmentId, EpochId};
+use tearline_crdt::id::{AgencyNo, Class, CoalitionId, CompartmentId, EpochId, LogId};
 use tearline_crdt::record::receipt::{self, Outcome};
 use tearline_crdt::record::shelf::Draft;
 use tearline_crdt::statement::{
     Act, Audience, Caveats, DeskCertificate, Marks, Right, RootAct, Statement,
 };
+use tearline_crdt::store::{Batch, Space, Store as _};
 use tearline_crdt::time::{Now, WallTime};
 use tearline_mesh::invitation::{Applicant, Invited, JoinRequest};
 use tearline_mesh::replica::{ActError, Word};
@@ -43,6 +44,78 @@ fn area(coalition: CoalitionId) -> CompartmentId {
     CompartmentId(coalition.0)
 }
 
+/// Puts something else in the place of a chunk: the one of a log that ends with this entry.
+fn rot(world: &mut World, peer: usize, log: &LogId, last: u64) {
+    let replica = &mut world.peers[peer].replica;
+    let no = replica.logbook().state(log).unwrap().no;
+    let key = [&no.0.to_be_bytes()[..], &last.to_be_bytes()].concat();
+    assert!(replica.store().get(Space::Entries, &key).unwrap().is_some(), "there is no such chunk");
+    let mut rotten = Batch::default();
+    rotten.put(Space::Entries, key, b"rotten".to_vec());
+    replica.store_mut().apply(rotten).unwrap();
+}
+
+/// Who lacks what is damaged here gets all else, and asks others for it.
+#[test]
+fn what_is_damaged_is_not_sent_and_ends_nothing() {
+    let Stage { mut world, shared, .. } = stage();
+    (1..9).for_each(|n| world.cut(Link(n)));
+    let priority = world.write(2, shared, Class::Priority, &["priority"])[0];
+    let routine = world.write(2, shared, Class::Routine, &["routine"])[0];
+    world.meet(0, 2);
+    let log = world.peers[2].replica.own_log(shared, Class::Routine);
+    rot(&mut world, 0, &log, 0);
+    world.meet(1, 0);
+    assert!(world.show(1, priority).is_some() && world.show(1, routine).is_none());
+    world.meet(1, 2);
+    assert!(world.show(1, routine).is_some());
+}
+
+/// A value of the store that rotted takes the entries in it, and no more: neither the act that ends a
+/// device nor the list of what it could read.
+#[test]
+fn a_damaged_value_is_named_in_the_traces_of_a_lost_device() {
+    let Stage { mut world, coalition, shared } = stage();
+    // Each comes by itself, and so lies in a chunk of its own.
+    let records = ["one", "two", "three"].map(|name| {
+        let record = world.write(2, shared, Class::Routine, &[name])[0];
+        world.settle();
+        record
+    });
+    let unit = world.peers[2].replica.device();
+    let log = world.peers[2].replica.own_log(shared, Class::Routine);
+    rot(&mut world, 0, &log, 1);
+    let replica = &world.peers[0].replica;
+    // Up to there it counts if a time is named, and all of it without one.
+    let kept = |since| {
+        let kept = replica.kept_before(coalition, &unit, since).unwrap();
+        kept.into_iter().find(|kept| kept.log == log).unwrap().count
+    };
+    assert_eq!((kept(Some(WallTime(u64::MAX))), kept(None)), (1, 3));
+    let now = world.now();
+    let lost = world.peers[0].replica.lost(now, coalition, unit, now.wall).unwrap().value;
+    assert_eq!(lost.kept.iter().find(|kept| kept.log == log).unwrap().count, 1);
+    let replica = &world.peers[0].replica;
+    let exposed = replica.exposure(&unit).unwrap();
+    let exposed = exposed.iter().find(|exposed| exposed.compartment == shared).unwrap();
+    assert!(exposed.records.contains(&records[0]) && exposed.records.contains(&records[2]));
+    assert!(!exposed.records.contains(&records[1]));
+    let [unread] = &exposed.unread[..] else { panic!("{:?}", exposed.unread) };
+    assert_eq!((unread.log, unread.seqs.clone()), (log, 1..2));
+    let (quarantined, unread) = replica.quarantined(10).unwrap();
+    let of: Vec<_> = quarantined.iter().map(|one| (one.log, one.seq)).collect();
+    assert_eq!(of, [(log, 2)]);
+    assert!(unread.len() == 1 && unread[0].seqs == (1..2), "{unread:?}");
+    // What cannot be judged is shown no more, and the peer goes on.
+    world.drain(0);
+    let counts = world.peers[0].replica.counts(shared).unwrap();
+    assert_eq!(counts.records.shown, 1, "{:?}", counts.records);
+    assert!(world.show(0, records[0]).is_some() && world.show(0, records[2]).is_none());
+    let after = world.write(1, shared, Class::Routine, &["after"])[0];
+    world.settle();
+    assert!(world.show(0, after).is_some());
+}
+
 #[test]
 fn a_lost_device_is_quarantined_alike_and_reads_nothing_new() {
     let Stage { mut world, coalition, shared } = stage();
@@ -69,7 +142,7 @@ fn a_lost_device_is_quarantined_alike_and_reads_nothing_new() {
     for peer in 0..2 {
         assert!(world.show(peer, genuine).is_some(), "{peer}");
         assert!(world.show(peer, forged).is_none(), "{peer}");
-        let quarantined = world.peers[peer].replica.quarantined(10).unwrap();
+        let quarantined = world.peers[peer].replica.quarantined(10).unwrap().0;
         assert_eq!(quarantined.len(), 1);
         assert_eq!(quarantined[0].cause, Cause::Closed(lost.statement));
         assert_eq!(quarantined[0].header.unwrap().1, forged);
@@ -108,7 +181,7 @@ fn what_was_quarantined_wrongly_is_adopted_by_its_agency_alone() {
     world.drain(0);
     world.settle();
     assert!(world.show(1, record).is_none());
-    let held = world.peers[1].replica.quarantined(10).unwrap();
+    let held = world.peers[1].replica.quarantined(10).unwrap().0;
     let mark = tearline_crdt::statement::Mark {
         log: held[0].log.digest(),
         count: held[0].seq + 1,

@@ -135,7 +135,7 @@ fn what_is_adopted_in_time_is_not_said_again_and_later_not_shown_twice() {
             stage.tick(1);
             assert_eq!(stage.shown(0), (json!("barge"), json!(7)));
         }
-        let held = stage.world.peers[0].replica.quarantined(10).unwrap();
+        let held = stage.world.peers[0].replica.quarantined(10).unwrap().0;
         let mark = Mark { log: held[0].log.digest(), count: held[0].seq + 1, head: held[0].id };
         let now = stage.world.now();
         stage.world.peers[0].replica.adopt(now, stage.shared, vec![mark]).unwrap();
@@ -161,14 +161,48 @@ fn what_waits_is_noted_through_a_restart() {
     stage.link = stage.world.connect(1, 0);
     stage.world.settle();
     stage.tick(1);
-    // The delay counts from the start.
-    stage.world.wait(REAUTHOR_AFTER_MS - 1_000);
+    // What was waited before counts up to the end of a step.
+    stage.world.wait(REAUTHOR_AFTER_MS - 120_000);
     stage.tick(1);
     assert_eq!(stage.said_again(1), 0);
-    stage.world.wait(1_000);
+    stage.world.wait(60_000);
     stage.tick(1);
     assert_eq!(stage.shown(0), (json!("barge"), json!(7)));
     assert_eq!(stage.said_again(0), 1);
+}
+
+/// A unit in the field: it runs for seconds or minutes, and is off for hours.
+#[test]
+fn who_is_started_again_and_again_says_it_again_all_the_same() {
+    for (runs_ms, lives_min) in [(5_000, 9), (180_000, 3)] {
+        let mut stage = stage();
+        stage.lose_the_unit();
+        let mut lives = 0;
+        while stage.said_again(1) == 0 {
+            lives += 1;
+            assert!(lives <= 11, "it waits for ever, {runs_ms} ms at a time");
+            stage.world.crash(1);
+            stage.world.wait(5 * 3_600_000);
+            stage.link = stage.world.connect(1, 0);
+            stage.world.settle();
+            stage.tick(1);
+            for _ in 0..runs_ms / 5_000 {
+                stage.world.wait(5_000);
+                stage.tick(1);
+            }
+        }
+        assert!(lives >= lives_min, "what it was off for was counted: {lives} lives");
+        for peer in 0..2 {
+            assert_eq!(stage.shown(peer), (json!("barge"), json!(7)), "{peer}");
+            assert_eq!(stage.said_again(peer), 1, "{peer}");
+        }
+        // And of what waits the next time it waits from the beginning.
+        let log = stage.world.peers[1].replica.own_log(stage.shared, Class::Routine);
+        let next = stage.world.peers[1].replica.logbook().head(&log).next;
+        stage.world.crash(1);
+        stage.tick(1);
+        assert_eq!(stage.world.peers[1].replica.logbook().head(&log).next, next);
+    }
 }
 
 #[test]

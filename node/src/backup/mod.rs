@@ -365,10 +365,7 @@ fn read_config(home: &Home) -> Result<Zeroizing<Vec<u8>>, Failure> {
 }
 
 fn store_failure(error: &StoreError) -> Failure {
-    let kind = match error {
-        StoreError::Damaged { .. } => Kind::Integrity,
-        _ => Kind::Failed,
-    };
+    let kind = if error.is_damage() { Kind::Integrity } else { Kind::Failed };
     Failure::new(kind, error.to_string())
 }
 

@@ -298,7 +298,8 @@ impl Device {
                 let answer = context.ask::<Lost>(request)?;
                 let text = lost_text(&answer.typed);
                 let short = answer.typed.unlisted.is_some();
-                Ok(Outcome::new(answer.data, text).short_of(Kind::Incomplete, short))
+                let outcome = Outcome::new(answer.data, text).without(&answer.typed.unread);
+                Ok(outcome.short_of(Kind::Incomplete, short))
             }
         }
     }

@@ -288,7 +288,15 @@ pub(super) fn begin(path: &Path) -> Result<Part, Failure> {
     };
     // A symbolic link goes on pointing where it does.
     let path = match fs::canonicalize(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => absolute(path)?,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => match fs::read_link(path) {
+            // A disk may not be mounted: what is meant to be there is not to lie somewhere else.
+            Ok(target) => {
+                let what = format!("{shown} points to {}, which is not there", target.display());
+                return Err(Failure::failed(what)
+                    .hint("make that first, or mount what it is on; or name another file"));
+            }
+            Err(_) => absolute(path)?,
+        },
         found => found.map_err(failure)?,
     };
     let before = match regular(OpenOptions::new().write(true), &path) {
@@ -324,6 +332,10 @@ mod tests {
         assert_eq!((fs::read(&path).unwrap(), names()), (b"after".to_vec(), 2));
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o640);
         assert!(link.is_symlink());
+        fs::remove_file(&path).unwrap();
+        let refused = begin(&link).err().unwrap();
+        assert!(refused.what.ends_with("out, which is not there"), "{}", refused.what);
+        assert!(link.is_symlink() && !path.exists() && names() == 1);
 
         let pipe = folder.path().join("pipe");
         // Neither file nor folder, as a pipe is, and to be had without a command.

@@ -267,7 +267,12 @@ impl Issue {
 pub(super) fn declared(context: &Context, request: Request) -> Result<Outcome, Failure> {
     let answer = context.ask::<Declared>(request)?;
     let said = &answer.typed;
-    let mut lines = vec![("said", said.what.clone()), ("statement", said.statement.clone())];
+    let what = if said.already {
+        format!("nothing: {} was said before", said.what)
+    } else {
+        said.what.clone()
+    };
+    let mut lines = vec![("said", what), ("statement", said.statement.clone())];
     lines.extend(said.due.as_deref().map(|due| ("destroyed here", time(due))));
     if !said.also.is_empty() {
         let also: Vec<String> = said.also.iter().map(|id| short(id)).collect();

@@ -87,7 +87,7 @@ fn list(context: &Context) -> Result<Outcome, Failure> {
     let text = table.text("nothing is quarantined here");
     let more = answer.typed.more;
     let none = answer.typed.entries.is_empty();
-    let mut outcome = Outcome::new(answer.data, text);
+    let mut outcome = Outcome::new(answer.data, text).without(&answer.typed.unread);
     if more {
         outcome = outcome.hint("there are more than are listed");
     }

@@ -191,13 +191,13 @@ fn desk(context: &Context, root: &str, out: Option<&Path>) -> Result<Outcome, Fa
 fn describe(request: &RootRequest) -> String {
     let count = |marks: &Marks, list: &Option<Vec<u8>>| marks.resolve(list.as_deref()).len();
     match request {
-        RootRequest::Act { coalition, act: Act::Revoke { device, keep }, marks } => format!(
+        RootRequest::Act { coalition, act: Act::Revoke { device, keep }, marks, .. } => format!(
             "revoke device {device} in coalition {}; of its logs {} are kept up to a mark, of others \
              nothing",
             short(&coalition.to_string()),
             count(keep, marks)
         ),
-        RootRequest::Act { coalition, act: Act::Adopt { marks: adopted }, marks } => format!(
+        RootRequest::Act { coalition, act: Act::Adopt { marks: adopted }, marks, .. } => format!(
             "adopt {} logs up to a mark in coalition {}",
             count(adopted, marks),
             short(&coalition.to_string())

@@ -9,10 +9,11 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::Flags;
-use super::render::{clean, escape, scrub};
-use crate::control::reply::{Unread, UnreadRecord};
+use super::render::{clean, escape, scrub, short};
+use crate::control::unread::{Unread, UnreadEntries, UnreadRecord};
 use crate::failure::{Failure, Kind};
 use crate::home::ScratchFile;
+use crate::store::VALUES_DAMAGED_FIX;
 
 /// What a verb came to.
 #[derive(Debug)]
@@ -65,12 +66,24 @@ impl Outcome {
 
     /// The same, with what of it cannot be read: then it is incomplete.
     pub(super) fn without(mut self, unread: &Unread) -> Self {
-        let Unread { records, more, index_parts } = unread;
+        let before = self.warnings.len();
+        let Unread { records, more, entries, more_entries, index_parts } = unread;
         for UnreadRecord { record, reason } in records {
             self.warnings.push(format!("record {record} cannot be read: {reason}"));
         }
-        if *more > 0 {
-            self.warnings.push(format!("{more} further records cannot be read"));
+        for UnreadEntries { device, compartment, class, first, count, reason } in entries {
+            let device = device.name.clone().unwrap_or_else(|| short(&device.device));
+            self.warnings.push(format!(
+                "{count} entries from {first} on of {device}'s {class} log in {compartment:?} cannot be \
+                 read, and what they are about is not known: {reason}"
+            ));
+        }
+        if *more_entries > 0 {
+            self.warnings.push(format!("entries in {more_entries} further places cannot be read"));
+        }
+        let count = records.len() as u64 + more;
+        if count > 0 {
+            self.warnings.push(format!("in all, {count} records cannot be read"));
         }
         if *index_parts > 0 {
             self.warnings.push(format!(
@@ -78,10 +91,10 @@ impl Outcome {
                  `tearline export` finds them"
             ));
         }
-        if self.warnings.is_empty() {
+        if self.warnings.len() == before {
             return self;
         }
-        self.hint(DAMAGED_FIX).short_of(Kind::Incomplete, true)
+        self.hint(VALUES_DAMAGED_FIX).short_of(Kind::Incomplete, true)
     }
 
     /// The same, with what may be wrong in it, which is no reason to fail.
@@ -104,10 +117,6 @@ pub(super) fn data(value: &impl Serialize) -> Result<Value, Failure> {
     serde_json::to_value(value)
         .map_err(|error| Failure::bug(format!("cannot encode the answer: {error}")))
 }
-
-/// What to do about a damaged store.
-pub(super) const DAMAGED_FIX: &str = "the store is damaged: export what is needed, stop the daemon, \
-    then `tearline doctor --rebuild`: the peers refill the store";
 
 /// Prints what a verb came to.
 pub(super) fn print_outcome(verb: &str, outcome: Outcome, flags: &Flags) -> ExitCode {

@@ -295,6 +295,7 @@ impl Check {
 /// What a pass says, and whether this device's key is behind it, where there is one to compare.
 fn inspect(context: &Context, pass: &UnverifiedPass) -> Result<Outcome, Failure> {
     let (signed, signed_text) = match context.home.read_identity(&mut context.opener()) {
+        Err(failure) if failure.kind == Kind::Integrity => return Err(failure),
         Err(_) => ("not-checked", "not checked: only the device that minted it can"),
         Ok(identity) => {
             let key = PassKey::derive(&identity.device_seed, identity.incarnation);

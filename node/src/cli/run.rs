@@ -7,17 +7,17 @@ use serde_json::json;
 
 use super::anew::Anew;
 use super::context::Context;
-use super::output::{DAMAGED_FIX, Outcome, data};
+use super::output::{Outcome, data};
 use super::render::{Table, agency, bytes, clean, facts, short, time};
 use super::{compartment, keys, peer};
 use crate::config::Config;
 use crate::control::reply::{Check, CheckStatus, Doctor as Report, Fork, Status as Shown};
-use crate::control::{Empty, Request, client};
+use crate::control::{Empty, Request, client, unread};
 use crate::daemon::{self, Options};
 use crate::failure::{Failure, Kind};
 use crate::home::{Home, Identity};
 use crate::logging;
-use crate::store::{self, OpenError, StoreKey};
+use crate::store::{self, OpenError, StoreKey, VALUES_DAMAGED_FIX};
 
 /// Run this device's daemon, until it is interrupted
 #[derive(Args, Debug)]
@@ -97,7 +97,7 @@ impl Status {
             outcome = outcome.hint(end.fix.clone());
         }
         if status.damage.is_some() {
-            outcome = outcome.hint(DAMAGED_FIX);
+            outcome = outcome.hint(VALUES_DAMAGED_FIX);
         }
         if let Some(why) = &status.store_failure {
             outcome = outcome.hint(format!(
@@ -140,7 +140,7 @@ Example:
   tearline doctor
   tearline doctor --rebuild        looks first, and asks
 
-Exit code 1 when a check fails.")]
+Exit code 1 when a check fails, and 9 when one finds damage.")]
 pub(super) struct Doctor {
     #[command(flatten)]
     act: Anew,
@@ -162,7 +162,7 @@ impl Doctor {
                 let status = if silent { CheckStatus::Fail } else { CheckStatus::Warn };
                 checks.push(Check { status, ..failed("daemon", failure) });
                 checks.extend(check_disk(&context.home));
-                checks.push(check_store(&context.home, identity.as_ref()));
+                checks.extend(check_store(&context.home, identity.as_ref()));
             }
             Err(failure) => checks.push(failed("daemon", failure)),
         }
@@ -173,16 +173,18 @@ impl Doctor {
                 CheckStatus::Pass => "pass",
                 CheckStatus::Warn => "warn",
                 CheckStatus::Fail => "FAIL",
+                CheckStatus::Damaged => "DAMAGED",
                 CheckStatus::Skip => "skip",
             };
             table.row([mark, &check.name, &check.message]);
             fixes.extend(check.fix.clone());
         }
-        let fails = checks.iter().any(|check| check.status == CheckStatus::Fail);
+        let any = |status| checks.iter().any(|check| check.status == status);
+        let (fails, damaged) = (any(CheckStatus::Fail), any(CheckStatus::Damaged));
         let text = table.text("nothing was checked");
         let mut outcome = Outcome::new(data(&Report { checks })?, text);
         outcome.hints = fixes;
-        Ok(outcome.short_of(Kind::Failed, fails))
+        Ok(outcome.short_of(Kind::Failed, fails).short_of(Kind::Integrity, damaged))
     }
 }
 
@@ -199,7 +201,7 @@ fn check_home(context: &Context) -> Result<(Vec<Check>, Option<Opened>), Failure
         Ok(()) => pass("home", &format!("{place}, for its owner alone")),
         Err(failure) => failed("home", failure),
     }];
-    if checks.iter().any(|check| check.status == CheckStatus::Fail) {
+    if checks.iter().any(|check| check.status != CheckStatus::Pass) {
         return Ok((checks, None));
     }
     let read = home.read_identity(&mut opener);
@@ -264,21 +266,23 @@ fn check_disk(home: &Home) -> Option<Check> {
 }
 
 /// Reads the store through, which no daemon has open.
-fn check_store(home: &Home, opened: Option<&Opened>) -> Check {
+fn check_store(home: &Home, opened: Option<&Opened>) -> Vec<Check> {
     let skip = |message: &str| Check { status: CheckStatus::Skip, ..pass("store", message) };
-    let Some((key, incarnation)) = opened else { return skip("the device key did not open") };
+    let Some((key, incarnation)) = opened else {
+        return vec![skip("the device key did not open")];
+    };
     if let Err(failure) = home.expect_store(*incarnation) {
-        return failed("store", failure);
+        return vec![failed("store", failure)];
     }
     if !home.store().exists() {
-        return skip("there is none yet");
+        return vec![skip("there is none yet")];
     }
     match store::check_folder(&home.store(), key) {
-        Ok(checked) => pass("store", &format!("{} values, each as it was written", checked.values)),
+        Ok(checked) => unread::checks(&checked),
         Err(OpenError::InUse { .. }) => {
-            skip("another process has it open: a daemon that begins, ends or stands still")
+            vec![skip("another process has it open: a daemon that begins, ends or stands still")]
         }
-        Err(error) => failed("store", error.into()),
+        Err(error) => vec![failed("store", error.into())],
     }
 }
 
@@ -308,5 +312,7 @@ fn pass(name: &str, message: &str) -> Check {
 }
 
 fn failed(name: &str, failure: Failure) -> Check {
-    Check { name: name.into(), status: CheckStatus::Fail, message: failure.what, fix: failure.hint }
+    let damaged = failure.kind == Kind::Integrity;
+    let status = if damaged { CheckStatus::Damaged } else { CheckStatus::Fail };
+    Check { name: name.into(), status, message: failure.what, fix: failure.hint }
 }

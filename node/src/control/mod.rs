@@ -30,6 +30,7 @@ pub mod pass;
 pub mod reply;
 pub mod server;
 pub mod trust;
+pub mod unread;
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;

@@ -7,6 +7,8 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::unread::Unread;
+
 macro_rules! shape {
     ($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident: $type:ty,)* }) => {
         $(#[$doc])*
@@ -316,6 +318,8 @@ pub enum CheckStatus {
     Warn,
     /// It does not work.
     Fail,
+    /// What is there is not what was written.
+    Damaged,
     /// Not made, because something before it failed.
     #[default]
     Skip,
@@ -565,26 +569,6 @@ Rows {
     coming: u64,
     /// What is missing on this page.
     unread: Unread,
-});
-
-shape!(
-/// What is missing because the store is damaged.
-Unread {
-    /// Records that cannot be read.
-    records: Vec<UnreadRecord>,
-    /// How many there are beside those.
-    more: u64,
-    /// Parts of the index that cannot be read; their records are not in the list, and in an export are.
-    index_parts: u64,
-});
-
-shape!(
-/// A record that cannot be read.
-UnreadRecord {
-    /// Its id.
-    record: String,
-    /// What is wrong.
-    reason: String,
 });
 
 shape!(

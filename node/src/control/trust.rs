@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::reply::{AgencyRef, Standing};
+use super::unread::Unread;
 
 macro_rules! shapes {
     ($($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident: $type:ty,)* })*) => {$(
@@ -35,8 +36,8 @@ pub struct Limits {
 impl Declared {
     /// A statement that reaches nothing beside what it names.
     #[must_use]
-    pub const fn alone(statement: String, what: String) -> Self {
-        Self { statement, what, record: None, due: None, also: Vec::new(), unreached: Vec::new() }
+    pub fn alone(statement: String, what: String) -> Self {
+        Self { statement, what, ..Self::default() }
     }
 }
 
@@ -275,6 +276,8 @@ shapes! {
         statement: String,
         /// What it says.
         what: String,
+        /// Whether it was said before, and so nothing was said now.
+        already: bool,
         /// The record that it is about, in full; null where it is about none.
         record: Option<String>,
         /// When this peer destroys what it asks to; null where it destroys nothing.
@@ -369,6 +372,8 @@ shapes! {
         unnamed: u64,
         /// What it could read.
         exposed: Vec<Exposed>,
+        /// What of that is missing because it cannot be read.
+        unread: Unread,
         /// Why that is not listed, if it could not be. The rest is done.
         unlisted: Option<String>,
         /// What it said that does not count any more.
@@ -431,6 +436,8 @@ shapes! {
         entries: Vec<Quarantined>,
         /// Whether there are more.
         more: bool,
+        /// What is missing because it cannot be read.
+        unread: Unread,
     }
 
     /// An entry that does not count.

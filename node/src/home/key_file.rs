@@ -60,6 +60,8 @@ pub enum KeyFileError {
 pub(crate) trait Kept: Sized {
     /// Its first line.
     const HEADER: &[u8];
+    /// What to do when it is damaged.
+    const WAY_BACK: &str;
 
     /// Appends its fields.
     fn write_fields(&self, out: &mut Vec<u8>);
@@ -107,7 +109,7 @@ pub(crate) trait Kept: Sized {
     /// What a file holds, and how it is protected; nothing if there is no file.
     fn read(path: &Path, opener: &mut Opener) -> Result<Option<(Self, Protection)>, Failure> {
         let Some(file) = read_secret(path, FILE_BYTES_MAX)? else { return Ok(None) };
-        let damaged = |error: KeyFileError| damaged(path, &error);
+        let damaged = |error: KeyFileError| Self::damaged(path, &error);
         let (protection, fields) = match Parts::of(Self::HEADER, &file).map_err(damaged)? {
             Parts::Clear { fields } => (Protection::Clear, Zeroizing::new(fields.to_vec())),
             Parts::Sealed { head, before, sealed } => {
@@ -123,10 +125,15 @@ pub(crate) trait Kept: Sized {
     /// What it takes to open a file: nothing when it is in clear. `None` if there is no file.
     fn method(path: &Path) -> Result<Option<Option<Method>>, Failure> {
         let Some(file) = read_secret(path, FILE_BYTES_MAX)? else { return Ok(None) };
-        match Parts::of(Self::HEADER, &file).map_err(|error| damaged(path, &error))? {
+        match Parts::of(Self::HEADER, &file).map_err(|error| Self::damaged(path, &error))? {
             Parts::Clear { .. } => Ok(Some(None)),
             Parts::Sealed { head, .. } => Ok(Some(Some(head.method))),
         }
+    }
+
+    /// The failure of whoever opens a damaged file.
+    fn damaged(path: &Path, error: &KeyFileError) -> Failure {
+        Failure::new(Kind::Integrity, format!("{}: {error}", path.display())).hint(Self::WAY_BACK)
     }
 }
 
@@ -164,6 +171,9 @@ impl<'a> Parts<'a> {
 
 impl Kept for Identity {
     const HEADER: &[u8] = b"tearline device key 2 - secret, for this machine alone\n";
+    const WAY_BACK: &str = "put a copy of this very file back, or restore a backup of this device: \
+        `tearline backup restore`. If there is neither, its keys are lost: make another home, have it \
+        enrolled, and say `tearline device lost` of this one";
 
     fn write_fields(&self, out: &mut Vec<u8>) {
         out.raw(&self.device_seed)
@@ -184,6 +194,9 @@ impl Kept for Identity {
 
 impl Kept for Agency {
     const HEADER: &[u8] = b"tearline agency root 2 - secret, belongs offline\n";
+    const WAY_BACK: &str = "put a copy of this very file back, or move it away and rebuild the root from \
+        its recovery shares: `tearline root join`; or restore a backup of this device: \
+        `tearline backup restore`";
 
     fn write_fields(&self, out: &mut Vec<u8>) {
         out.raw(&self.root_seed).bytes(self.name.as_bytes()).bytes(self.country.as_bytes());
@@ -278,11 +291,6 @@ pub(crate) fn check_name(what: &str, name: &str) -> Result<(), Failure> {
     };
     Err(Failure::usage(format!("{what} {problem}"))
         .hint(format!("1 to {NAME_BYTES_MAX} bytes of text on one line")))
-}
-
-fn damaged(path: &Path, error: &KeyFileError) -> Failure {
-    Failure::new(Kind::Integrity, format!("{}: {error}", path.display()))
-        .hint("restore the file from a backup of this very device")
 }
 
 const CLEAR: u8 = 0;

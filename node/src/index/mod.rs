@@ -60,8 +60,7 @@ impl Index {
         });
         match scanned {
             Err(StoreError::Damaged { space: Space::Rows, key }) => {
-                let last = u64::from_str_radix(&key, 16).map_err(|_| damaged(Space::Rows, &[]))?;
-                index.last = last.saturating_add(1);
+                index.last = number(&key)?.saturating_add(1);
             }
             scanned => scanned?,
         }

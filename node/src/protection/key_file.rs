@@ -1,11 +1,13 @@
 //! A key file: 32 random bytes in a file of their own, to be kept on a medium apart from what they
 //! open. Behind a line that says what it is, in hexadecimal digits, so that it can be copied like
-//! any other text.
+//! any other text; and behind them the beginning of their hash, so that a file that rotted is told from
+//! the key file of something else.
 
 use std::fmt;
 use std::io::{self, Write as _};
 use std::path::Path;
 
+use tearline_crdt::hash::sha256;
 use tearline_crdt::seal::Key;
 use zeroize::Zeroizing;
 
@@ -49,8 +51,10 @@ impl KeyFile {
     pub fn read(path: &Path) -> Result<Self, Failure> {
         let file = read_named_secret(path, FILE_BYTES_MAX)?;
         Self::decode(&file).ok_or_else(|| {
-            Failure::new(Kind::Integrity, format!("{} is no key file", path.display()))
-                .hint("a key file is made with --new-key-file; this one is cut or another file")
+            Failure::new(Kind::Integrity, format!("{} is no whole key file", path.display())).hint(
+                "a key file is made with --new-key-file; this one is another file, or was cut or \
+                 changed: put a copy of it back. Without it nothing opens that is sealed under it",
+            )
         })
     }
 
@@ -62,26 +66,32 @@ impl KeyFile {
 
     fn digits(&self) -> Zeroizing<Vec<u8>> {
         let mut digits = Zeroizing::new(Vec::with_capacity(DIGITS));
-        for byte in self.0.iter() {
+        for byte in self.0.iter().chain(&self.check()) {
             digits.push(digit(byte >> 4));
             digits.push(digit(byte & 15));
         }
         digits
     }
 
+    fn check(&self) -> [u8; CHECK_BYTES] {
+        let hash = Zeroizing::new([HEADER, self.0.as_slice()].concat());
+        sha256(&hash).first_chunk().copied().unwrap_or_default()
+    }
+
     fn decode(file: &[u8]) -> Option<Self> {
         let digits = file.strip_prefix(HEADER)?.trim_ascii_end();
         let mut key = Self(Key::default());
+        let mut check = [0; CHECK_BYTES];
         if digits.len() != DIGITS {
             return None;
         }
-        for (byte, pair) in key.0.iter_mut().zip(digits.chunks_exact(2)) {
+        for (byte, pair) in key.0.iter_mut().chain(&mut check).zip(digits.chunks_exact(2)) {
             for digit in pair {
                 let value = char::from(*digit).to_digit(16)?;
                 *byte = *byte << 4 | u8::try_from(value).ok()?;
             }
         }
-        Some(key)
+        (key.check() == check).then_some(key)
     }
 }
 
@@ -95,8 +105,10 @@ const fn digit(value: u8) -> u8 {
     if value < 10 { b'0' + value } else { b'a' + value - 10 }
 }
 
-const HEADER: &[u8] = b"tearline key file 1 - secret, keep it apart from what it opens\n";
-const DIGITS: usize = 64;
+const HEADER: &[u8] = b"tearline key file 2 - secret, keep it apart from what it opens\n";
+/// Bytes of the hash of the header and the key: a file that rotted passes once in 2^64 times.
+const CHECK_BYTES: usize = 8;
+const DIGITS: usize = 2 * (32 + CHECK_BYTES);
 const FILE_BYTES_MAX: usize = 256;
 
 #[cfg(test)]
@@ -129,6 +141,15 @@ mod tests {
             assert!(KeyFile::decode(&good[..end]).is_none(), "cut at {end}");
         }
         assert!(KeyFile::decode(&[&good[..], b"0"].concat()).is_none());
+        for (at, bit) in (0..good.len()).flat_map(|at| (0..8).map(move |bit| (at, bit))) {
+            let mut rotten = good.clone();
+            rotten[at] ^= 1 << bit;
+            // What is not noticed is no harm: the case of a digit, or white space at the end.
+            let read = KeyFile::decode(&rotten);
+            assert!(read.is_none_or(|key| key.bytes() == &[0x5a; 32]), "bit {bit} of byte {at}");
+        }
+        let other = [HEADER, &KeyFile::new([0x5b; 32]).digits()[..DIGITS - 2]].concat();
+        assert!(KeyFile::decode(&[&other[..], b"00"].concat()).is_none());
         assert!(KeyFile::decode(&[HEADER, &[b'g'; DIGITS]].concat()).is_none());
     }
 }

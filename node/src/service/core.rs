@@ -80,7 +80,8 @@ pub struct Core {
     flushing: Option<Barrier>,
     flushes: SyncSender<Barrier>,
     clock: Clock,
-    broken: Option<String>,
+    /// Why nothing more is taken or sent, when the store failed.
+    broken: Option<Failure>,
     /// What damage was met.
     pub(super) damage: Damage,
     join: Option<JoinWaiter>,
@@ -365,12 +366,12 @@ impl Core {
 
     /// Why nothing more is taken or sent, when the store failed.
     #[must_use]
-    pub fn broken(&self) -> Option<&str> {
-        self.broken.as_deref()
+    pub const fn broken(&self) -> Option<&Failure> {
+        self.broken.as_ref()
     }
 
     fn check(&self) -> Result<(), Failure> {
-        self.broken.as_deref().map_or(Ok(()), |why| Err(store_failed(why)))
+        self.broken.as_ref().map_or(Ok(()), |why| Err(refused(why)))
     }
 
     /// Runs until told to stop.
@@ -424,7 +425,7 @@ impl Core {
         // The channel has room for one, and none is under way.
         match self.flushes.try_send(barrier) {
             Ok(()) => self.flushing = Some(barrier),
-            Err(_) => self.break_down("its thread for flushing has ended"),
+            Err(_) => self.break_down(failed("its thread for flushing has ended")),
         }
     }
 
@@ -439,7 +440,7 @@ impl Core {
         self.flushing = None;
         match outcome {
             Ok(()) => self.input(Input::Flushed { barrier }),
-            Err(error) => self.break_down(&error),
+            Err(error) => self.break_down_by(&error),
         }
     }
 
@@ -454,7 +455,7 @@ impl Core {
                 let mut batch = Batch::default();
                 ports::remember(&mut batch, &self.addresses);
                 if let Err(error) = self.replica.put(batch) {
-                    self.break_down(&error);
+                    self.break_down_by(&error);
                 }
             }
             NetEvent::ListenFailed { address, reason } => {
@@ -534,15 +535,19 @@ impl Core {
         }
         let now = self.clock.now();
         if let Err(error) = self.replica.handle(now, input) {
-            self.break_down(&error);
+            self.break_down_by(&error);
         }
     }
 
-    fn break_down(&mut self, error: impl std::fmt::Display) {
-        tracing::error!(%error, "the store failed; nothing more is taken or sent");
-        let why = error.to_string();
+    fn break_down_by(&mut self, error: &StoreError) {
+        let why = if error.is_damage() { self.met(error) } else { failed(error) };
+        self.break_down(why);
+    }
+
+    fn break_down(&mut self, why: Failure) {
+        tracing::error!(error = %why, "the store failed; nothing more is taken or sent");
         for (_, answer) in std::mem::take(&mut self.waiting) {
-            answer(Err(store_failed(&why)));
+            answer(Err(refused(&why)));
         }
         self.broken = Some(why);
         self.command(NetCommand::Shutdown);
@@ -552,7 +557,7 @@ impl Core {
         self.carry_out_once();
         if std::mem::take(&mut self.standings_moved) && self.broken.is_none() {
             if let Err(error) = self.note_standings() {
-                self.break_down(&error);
+                self.break_down_by(&error);
             }
             self.tend_thin_links();
             self.carry_out_once();
@@ -623,9 +628,15 @@ impl Core {
     }
 }
 
-fn store_failed(why: &str) -> Failure {
-    Failure::failed(format!("the store failed: {why}"))
+/// Why a store failed that is not damaged.
+fn failed(why: impl std::fmt::Display) -> Failure {
+    Failure::failed(why.to_string())
         .hint("free disk space or repair the disk, then start the daemon again")
+}
+
+/// What a command is told whose daemon takes nothing more.
+fn refused(why: &Failure) -> Failure {
+    Failure { what: format!("the store failed: {}", why.what), ..why.clone() }
 }
 
 /// The flushing thread: it ends with the core.

@@ -5,11 +5,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use tearline_crdt::id::RecordId;
+use tearline_crdt::record::shelf::Detail;
 use tearline_crdt::store::StoreError;
+use tearline_mesh::replica::UnreadEntries;
 
 use super::core::Core;
 use super::overview::store_failure;
-use crate::control::reply;
+use crate::control::unread;
 use crate::failure::Failure;
 
 /// What an answer leaves out.
@@ -17,28 +19,75 @@ use crate::failure::Failure;
 pub(super) struct Unread {
     /// The records, and why.
     pub(super) records: BTreeMap<RecordId, String>,
+    /// Entries of which it is not known what they are about.
+    pub(super) entries: Vec<unread::UnreadEntries>,
     /// Parts of the index, whose records may be missing.
     pub(super) blocks: usize,
 }
 
 impl Unread {
     /// The same, for the answer.
-    pub(super) fn shape(self) -> reply::Unread {
-        let more = self.records.len().saturating_sub(RECORDS_NAMED_MAX) as u64;
-        let records = self.records.into_iter().take(RECORDS_NAMED_MAX);
+    pub(super) fn shape(self) -> unread::Unread {
+        let Self { records, mut entries, blocks } = self;
+        let more = records.len().saturating_sub(RECORDS_NAMED_MAX) as u64;
+        let more_entries = entries.len().saturating_sub(ENTRIES_NAMED_MAX) as u64;
+        entries.truncate(ENTRIES_NAMED_MAX);
+        let records = records.into_iter().take(RECORDS_NAMED_MAX);
         let records = records
-            .map(|(record, reason)| reply::UnreadRecord { record: record.to_string(), reason });
-        reply::Unread { records: records.collect(), more, index_parts: self.blocks as u64 }
+            .map(|(record, reason)| unread::UnreadRecord { record: record.to_string(), reason });
+        let index_parts = blocks as u64;
+        unread::Unread { records: records.collect(), more, entries, more_entries, index_parts }
     }
 }
 
 impl Core {
     /// The failure of a store's error; damage is remembered.
     pub(super) fn met(&mut self, error: &StoreError) -> Failure {
-        if matches!(error, StoreError::Damaged { .. }) && self.damage.len() < VALUES_NAMED_MAX {
+        if error.is_damage() && self.damage.len() < VALUES_NAMED_MAX {
             self.damage.insert(error.to_string());
         }
         store_failure(error)
+    }
+
+    /// A failure that takes one record out of an answer and not the answer away: damage of a value. It is
+    /// remembered; another is the answer.
+    pub(super) fn leave_out(
+        &mut self,
+        record: RecordId,
+        error: &StoreError,
+        unread: &mut Unread,
+    ) -> Result<(), Failure> {
+        let failure = self.met(error);
+        if !matches!(error, StoreError::Damaged { .. }) {
+            return Err(failure);
+        }
+        unread.records.insert(record, failure.what);
+        Ok(())
+    }
+
+    /// A record that this device may see, if there is one; one that cannot be read is left out.
+    pub(super) fn visible_if_whole(
+        &mut self,
+        record: RecordId,
+        unread: &mut Unread,
+    ) -> Result<Option<Detail>, Failure> {
+        match self.visible_or_not(record) {
+            Ok(detail) => Ok(detail),
+            Err(error) => self.leave_out(record, &error, unread).map(|()| None),
+        }
+    }
+
+    /// Entries that cannot be read, for the answer; remembered.
+    pub(super) fn unread_entries(&mut self, these: &UnreadEntries) -> unread::UnreadEntries {
+        let UnreadEntries { log, seqs, error } = these;
+        unread::UnreadEntries {
+            device: self.device(&log.device),
+            compartment: self.compartment_name(&log.compartment),
+            class: log.class.name().into(),
+            first: seqs.start,
+            count: seqs.end.saturating_sub(seqs.start),
+            reason: self.met(error).what,
+        }
     }
 
     /// What damage was met since the daemon started.
@@ -59,3 +108,5 @@ pub(super) type Damage = BTreeSet<String>;
 const VALUES_NAMED_MAX: usize = 1_000;
 /// Most records that an answer names as unreadable; of further ones it says how many.
 const RECORDS_NAMED_MAX: usize = 10_000;
+/// Most places with unreadable entries that an answer names.
+const ENTRIES_NAMED_MAX: usize = 1_000;

@@ -17,7 +17,7 @@ use crate::control::{self, Format, Progress, Report, reply};
 use crate::exchange::csv::TableWriter;
 use crate::exchange::geojson::CollectionWriter;
 use crate::exchange::stix;
-use crate::failure::{Failure, Kind};
+use crate::failure::Failure;
 use crate::files::regular;
 use crate::index::{Query, Row};
 
@@ -127,14 +127,7 @@ struct Part {
 impl Core {
     /// Reads a record, if it may be seen.
     fn read(&mut self, record: RecordId, part: &mut Part) -> Result<(), Failure> {
-        match self.visible(record) {
-            Ok(detail) => part.details.push(detail),
-            Err(Failure { kind: Kind::Integrity, what, .. }) => {
-                part.unread.records.insert(record, what);
-            }
-            Err(Failure { kind: Kind::NotFound, .. }) => {}
-            Err(failure) => return Err(failure),
-        }
+        part.details.extend(self.visible_if_whole(record, &mut part.unread)?);
         Ok(())
     }
 }

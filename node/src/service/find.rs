@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use tearline_crdt::id::RecordId;
 use tearline_crdt::record::kind::Kind as RecordKind;
-use tearline_crdt::store::{Space, Store as _, StoreError};
+use tearline_crdt::store::{Scan, Space, Store as _, StoreError, scan_past_damage};
 use tearline_crdt::time::WallTime;
 
 use super::core::Core;
@@ -102,29 +102,18 @@ impl Core {
             let next = u128::from_be_bytes(id.0).checked_add(1)?;
             Some(RecordId(next.to_be_bytes()))
         };
-        let mut ids = Vec::new();
-        let mut next = Some(from);
-        while let Some(from) = next.filter(|_| ids.len() < most) {
-            next = None;
-            let store = self.replica.store();
-            let scanned = store.scan(Space::Records, &[], &from.0, &mut |key, _| {
-                let Ok(id) = key.try_into().map(RecordId) else { return ControlFlow::Continue(()) };
-                ids.push(id);
-                if ids.len() < most {
-                    return ControlFlow::Continue(());
-                }
-                next = after(id);
-                ControlFlow::Break(())
-            });
-            match scanned {
-                Err(StoreError::Damaged { space: Space::Records, key }) => {
-                    let Ok(id) = key.parse::<RecordId>() else { continue };
-                    ids.push(id);
-                    next = after(id);
-                }
-                scanned => scanned?,
+        let (mut ids, mut next) = (Vec::new(), None);
+        let store = self.replica.store();
+        let scan: &Scan<'_> = &|from, visit| store.scan(Space::Records, &[], from, visit);
+        scan_past_damage(scan, &from.0, &mut |key, _| {
+            let Ok(id) = key.try_into().map(RecordId) else { return ControlFlow::Continue(()) };
+            ids.push(id);
+            if ids.len() < most {
+                return ControlFlow::Continue(());
             }
-        }
+            next = after(id);
+            ControlFlow::Break(())
+        })?;
         Ok((ids, next))
     }
 

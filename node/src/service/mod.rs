@@ -338,7 +338,7 @@ impl Tearline {
     fn device_lost(&self, lost: control::trust::DeviceLost) -> Result<Value, Failure> {
         let (device, mut done) = self.core.act(move |core| core.device_lost(&lost))?;
         match self.core.ask(move |core| core.exposed(&device)) {
-            Ok(exposed) => done.exposed = exposed,
+            Ok((exposed, unread)) => (done.exposed, done.unread) = (exposed, unread.shape()),
             Err(failure) => done.unlisted = Some(failure.what),
         }
         json(&done)
@@ -364,8 +364,7 @@ impl Tearline {
                 note: "reading the store through".into(),
             });
         });
-        let check = self.core.ask_even_if_broken(move |core| Ok(core.check_store(read)))?;
-        checks.push(check);
+        checks.extend(self.core.ask_even_if_broken(move |core| Ok(core.check_store(read)))?);
         json(&reply::Doctor { checks })
     }
 

@@ -15,8 +15,9 @@ use super::json;
 use super::room::MAKE_ROOM;
 use super::standing::REFUSED;
 use crate::control::reply::{self, Check, CheckStatus};
+use crate::control::unread;
 use crate::failure::{Failure, Kind};
-use crate::store::{Checked, Checker};
+use crate::store::{Checked, Checker, DAMAGED_FIX, VALUES_DAMAGED_FIX};
 
 impl Core {
     pub(super) fn status(&mut self, agency: Option<(&str, &str)>) -> Result<Value, Failure> {
@@ -53,7 +54,7 @@ impl Core {
             store_bytes: self.replica.store().size_on_disk_bytes().unwrap_or(0),
             carried_bytes: self.replica.carried().bytes,
             again_bytes: self.replica.carried().again_bytes,
-            store_failure: self.broken().map(str::to_owned),
+            store_failure: self.broken().map(|why| why.what.clone()),
             damage: self.damage_met(),
             shortage: self.shortage(),
             forks: self.forks(),
@@ -323,8 +324,9 @@ impl Core {
     pub(super) fn checks(&mut self) -> Result<Vec<Check>, Failure> {
         if let Some(why) = self.broken() {
             let message = format!("nothing more is taken or sent: {why}");
-            let fix = "free disk space or repair the disk, then start the daemon again";
-            return Ok(vec![check("writing", CheckStatus::Fail, message, Some(fix))]);
+            let damaged = why.kind == Kind::Integrity;
+            let status = if damaged { CheckStatus::Damaged } else { CheckStatus::Fail };
+            return Ok(vec![check("writing", status, message, why.hint.as_deref())]);
         }
         let ended = self.own_end().map(|end| {
             let message = end.to_string();
@@ -339,7 +341,14 @@ impl Core {
             self.check_disk(),
             self.check_listening(),
             self.check_peers(),
-            self.check_waiting()?,
+            self.check_waiting().unwrap_or_else(|failure| {
+                let status = if failure.kind == Kind::Integrity {
+                    CheckStatus::Damaged
+                } else {
+                    CheckStatus::Fail
+                };
+                check("keys", status, failure.what, failure.hint.as_deref())
+            }),
             self.check_faults(),
             check_forks(&self.forks()),
             self.check_followed(),
@@ -352,15 +361,19 @@ impl Core {
     }
 
     /// What reading the store through came to.
-    pub(super) fn check_store(&mut self, read: Result<Checked, StoreError>) -> Check {
+    pub(super) fn check_store(&mut self, read: Result<Checked, StoreError>) -> Vec<Check> {
         match read {
             Ok(checked) => {
-                let message = format!("{} values, each as it was written", checked.values);
-                check("store", CheckStatus::Pass, message, None)
+                for error in &checked.damaged {
+                    let _ = self.met(error);
+                }
+                unread::checks(&checked)
             }
             Err(error) => {
+                let status =
+                    if error.is_damage() { CheckStatus::Damaged } else { CheckStatus::Fail };
                 let failure = self.met(&error);
-                check("store", CheckStatus::Fail, failure.what, failure.hint.as_deref())
+                vec![check("store", status, failure.what, failure.hint.as_deref())]
             }
         }
     }
@@ -517,8 +530,11 @@ fn check(name: &str, status: CheckStatus, message: String, fix: Option<&str>) ->
 /// The store's error, at the edge.
 pub(super) fn store_failure(error: &StoreError) -> Failure {
     match error {
-        StoreError::Damaged { .. } => Failure::new(Kind::Integrity, error.to_string())
-            .hint("stop the daemon, then `tearline doctor --rebuild`: the peers refill the store"),
+        StoreError::Damaged { .. } => {
+            Failure::new(Kind::Integrity, error.to_string()).hint(VALUES_DAMAGED_FIX)
+        }
+        StoreError::KeysDamaged { .. } => Failure::new(Kind::Integrity, error.to_string())
+            .hint(format!("stop the daemon if it runs; {DAMAGED_FIX}")),
         _ => Failure::failed(error.to_string()),
     }
 }

@@ -20,7 +20,7 @@ use super::json;
 use super::names::record_id;
 use super::overview::store_failure;
 use crate::control::{self, PAGE_ROWS_DEFAULT, PAGE_ROWS_MAX, Progress, Report, reply};
-use crate::failure::{Failure, Kind};
+use crate::failure::Failure;
 use crate::index::{Query, Row};
 
 /// Records looked at in one act.
@@ -137,16 +137,8 @@ impl Core {
         let looked_at = page.rows.len() as u64;
         let mut act = Act { unread, looked_at, next: page.next, ..Act::default() };
         for row in page.rows {
-            let detail = match self.visible(row.record) {
-                Ok(detail) if !detail.state.hides() => detail,
-                Ok(_) => continue,
-                Err(Failure { kind: Kind::Integrity, what, .. }) => {
-                    act.unread.records.insert(row.record, what);
-                    continue;
-                }
-                Err(Failure { kind: Kind::NotFound, .. }) => continue,
-                Err(failure) => return Err(failure),
-            };
+            let detail = self.visible_if_whole(row.record, &mut act.unread)?;
+            let Some(detail) = detail.filter(|detail| !detail.state.hides()) else { continue };
             let stix_type = stix_type(&detail).to_owned();
             let collected = stix_type == OBSERVED_DATA;
             if !collected && !types.contains(stix_type.as_str()) {
@@ -218,11 +210,8 @@ impl Core {
                 .map_err(|error| store_failure(&error))?,
         };
         let Some(record) = record else { return Ok(None) };
-        match self.visible(record) {
-            Ok(detail) if !detail.state.hides() => Ok(Some(detail)),
-            Ok(_) | Err(Failure { kind: Kind::NotFound | Kind::Integrity, .. }) => Ok(None),
-            Err(failure) => Err(failure),
-        }
+        let detail = self.visible_if_whole(record, &mut Unread::default())?;
+        Ok(detail.filter(|detail| !detail.state.hides()))
     }
 }
 

@@ -10,12 +10,14 @@ use serde_json::{Map, Value};
 
 use tearline_crdt::authority::{Author, Cause};
 use tearline_crdt::entry::sealed::EntryKind;
-use tearline_crdt::id::{Class, RecordId};
+use tearline_crdt::id::Class;
 use tearline_crdt::record::shelf::{AsIf, Detail, EntryView, Verdict};
 use tearline_crdt::statement::Mark;
+use tearline_crdt::store::StoreError;
 use tearline_mesh::replica::QuarantinedEntry;
 
 use super::core::Core;
+use super::damage::Unread;
 use super::names::is_prefix;
 use super::overview::store_failure;
 use super::records::{act_failure, verdict};
@@ -41,21 +43,30 @@ struct Supposed {
 impl Core {
     pub(super) fn quarantine(&mut self) -> Result<Value, Failure> {
         let found = self.replica.quarantined(QUARANTINED_MAX + 1);
-        let found = found.map_err(|error| store_failure(&error))?;
+        let (found, unread) = found.map_err(|error| self.met(&error))?;
+        let entries = unread.iter().map(|these| self.unread_entries(these)).collect();
+        let mut unread = Unread { entries, ..Unread::default() };
         let more = found.len() > QUARANTINED_MAX;
         let mut opened = 0;
         let mut entries = Vec::new();
         for one in found.iter().take(QUARANTINED_MAX) {
-            let supposed = if opened < OPENED_MAX { self.supposed(one)? } else { None };
+            let supposed = if opened < OPENED_MAX { self.supposed(one) } else { Ok(None) };
+            let supposed = match (supposed, one.header) {
+                (Err(error), Some((_, record, _))) => {
+                    self.leave_out(record, &error, &mut unread)?;
+                    None
+                }
+                (supposed, _) => supposed.map_err(|error| self.met(&error))?,
+            };
             opened += supposed.as_ref().map_or(0, |supposed| supposed.opened);
             entries.push(self.quarantined(one, supposed.as_ref()));
         }
-        json(&shape::Quarantine { entries, more })
+        json(&shape::Quarantine { entries, more, unread: unread.shape() })
     }
 
     pub(super) fn quarantine_show(&mut self, text: &str) -> Result<Value, Failure> {
         let one = self.quarantined_entry(text)?;
-        let supposed = self.supposed(&one)?;
+        let supposed = self.supposed(&one).map_err(|error| self.met(&error))?;
         let entry = self.quarantined(&one, supposed.as_ref());
         let Some(supposed) = supposed else {
             return json(&shape::QuarantinedInFull { entry, ..Default::default() });
@@ -78,12 +89,13 @@ impl Core {
 
     /// The record of a quarantined entry as an adoption of the entry would make it. Where the entry
     /// builds on quarantined entries of other logs, as it would be if those counted, too.
-    fn supposed(&mut self, one: &QuarantinedEntry) -> Result<Option<Supposed>, Failure> {
+    fn supposed(&mut self, one: &QuarantinedEntry) -> Result<Option<Supposed>, StoreError> {
         let Some((_, record, _)) = one.header else { return Ok(None) };
         let mut opened = 0;
         let ways = [AsIf::Upto(one.log, one.seq), AsIf::UptoBesideAll(one.log, one.seq)];
         for (way, beside_others) in ways.into_iter().zip([false, true]) {
-            let Some(detail) = self.as_if(record, way)? else { continue };
+            let detail = self.replica.records(|reader| reader.as_if(record, way))?;
+            let Some(detail) = detail else { continue };
             opened += detail.entries.len();
             let waits = view_of(&detail, one).is_none_or(|view| view.verdict == Verdict::Waiting);
             if beside_others || !waits {
@@ -91,16 +103,6 @@ impl Core {
             }
         }
         Ok(None)
-    }
-
-    /// A record as it would be if quarantined entries of it counted.
-    pub(super) fn as_if(
-        &mut self,
-        record: RecordId,
-        counts: AsIf,
-    ) -> Result<Option<Detail>, Failure> {
-        let detail = self.replica.records(|reader| reader.as_if(record, counts));
-        detail.map_err(|error| store_failure(&error))
     }
 
     fn quarantined(
@@ -195,7 +197,8 @@ impl Core {
     }
 
     pub(super) fn quarantined_entry(&self, text: &str) -> Result<QuarantinedEntry, Failure> {
-        let found = self.replica.quarantined(usize::MAX).map_err(|error| store_failure(&error))?;
+        let found = self.replica.quarantined(usize::MAX);
+        let (found, _) = found.map_err(|error| store_failure(&error))?;
         let mut hits = found.into_iter().filter(|one| is_prefix(text, &one.id.to_string()));
         match (hits.next(), hits.next()) {
             (Some(hit), None) => Ok(hit),

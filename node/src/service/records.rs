@@ -17,6 +17,7 @@ use tearline_crdt::record::schema::{Field, Shape};
 use tearline_crdt::record::shelf::{Detail, Draft, DraftError, EntryView, Quarantine};
 use tearline_crdt::record::shelf::{Verdict, Written};
 use tearline_crdt::record::validate::{doubts, validate};
+use tearline_crdt::store::StoreError;
 use tearline_mesh::replica::{ActError, Done, Room, Ticket};
 
 use super::core::Core;
@@ -31,12 +32,15 @@ use crate::typo;
 impl Core {
     /// A record that this device may see; otherwise the one answer for all cases.
     pub(super) fn visible(&mut self, id: RecordId) -> Result<Detail, Failure> {
-        let own = self.replica.device();
-        let shown = self.replica.records(|reader| reader.show(id));
-        let detail = shown
-            .map_err(|error| self.met(&error))?
-            .filter(|detail| self.replica.right(detail.compartment, &own).is_some());
+        let detail = self.visible_or_not(id).map_err(|error| self.met(&error))?;
         detail.ok_or_else(|| Failure::not_found("record", &id.to_string()))
+    }
+
+    /// The same; `None` where there is none that it may see.
+    pub(super) fn visible_or_not(&mut self, id: RecordId) -> Result<Option<Detail>, StoreError> {
+        let own = self.replica.device();
+        let shown = self.replica.records(|reader| reader.show(id))?;
+        Ok(shown.filter(|detail| self.replica.right(detail.compartment, &own).is_some()))
     }
 
     /// A record named by its id or the beginning of it.

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use tearline_crdt::authority::StatementVerdict;
 use tearline_crdt::id::{CompartmentId, DeviceId, EntryId};
+use tearline_crdt::keys::RootKey;
 use tearline_crdt::statement::{Act, Audience, DeskCertificate, RootAct, Statement};
 use tearline_mesh::replica::ActError;
 
@@ -22,6 +23,7 @@ use crate::offline::{RootRequest, RootWord};
 impl Core {
     pub(super) fn root_draft(&mut self, act: &shape::Proposed) -> Result<Value, Failure> {
         let coalition = self.coalition()?.id();
+        let root = self.root_for(act)?;
         let all = matches!(act, shape::Proposed::Revoke { since: None, .. });
         let (act, marks) = self.act_of(act)?;
         let void = match &act {
@@ -30,8 +32,23 @@ impl Core {
             _ => return Err(not_by_root()),
         };
         let what = self.act_text(&act);
-        let request = RootRequest::Act { coalition, act, marks }.to_text();
+        let request = RootRequest::Act { coalition, root, act, marks }.to_text();
         json(&shape::RootDraft { request, what, void })
+    }
+
+    /// The root that alone has a say in this: that of the agency whose device it is about.
+    fn root_for(&self, act: &shape::Proposed) -> Result<RootKey, Failure> {
+        let device = match act {
+            shape::Proposed::Revoke { device, .. } => self.named_device(device)?,
+            shape::Proposed::Adopt { entry } => self.quarantined_entry(entry)?.log.device,
+            _ => return Err(not_by_root()),
+        };
+        let agency = self.agency_of(&device);
+        let member = self.coalition()?.members().find(|member| Some(member.no) == agency);
+        member.map(|member| member.root).ok_or_else(|| {
+            let what = format!("device {} is of no agency of the coalition", device.short());
+            Failure::denied(what).hint("the founders can: `tearline coalition propose`")
+        })
     }
 
     pub(super) fn root_apply(&mut self, text: &str) -> Answer {

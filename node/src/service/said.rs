@@ -26,6 +26,9 @@ use crate::failure::{Failure, Kind};
 impl Core {
     pub(super) fn record_say(&mut self, text: &str, said: &shape::Said) -> Answer {
         let id = self.find_record(text)?;
+        if let (shape::Said::Erase { .. }, Some(destroyed)) = (said, self.destroyed(id)) {
+            return Ok((json(&destroyed)?, Some(self.replica.settled())));
+        }
         let word = match said {
             shape::Said::Erase { basis } => Word::Erase { basis: basis.clone() },
             shape::Said::Restrict => Word::Restrict,
@@ -34,12 +37,17 @@ impl Core {
         };
         let detail = self.visible(id)?;
         self.replica.may_speak(&detail, &word).map_err(|error| self.refused(error))?;
+        let erases = matches!(word, Word::Erase { .. });
+        let before = if erases { self.erased_by(&detail) } else { None };
         let (genesis, begun) = (detail.genesis, log_of(&detail));
         let (releases, mut unreached) = self.releases_of(detail)?;
         // Releases go first, those of releases before them: once a record is destroyed, nobody knows of
         // what was released of it.
         let mut also = Vec::new();
         for release in releases.into_iter().rev() {
+            if erases && self.visible(release).is_ok_and(|of| self.erased_by(&of).is_some()) {
+                continue;
+            }
             let now = self.now();
             match self.replica.speak(now, release, &word) {
                 Ok(_) => also.push(release.to_string()),
@@ -47,15 +55,23 @@ impl Core {
                 Err(_) => unreached.push(release.to_string()),
             }
         }
-        let now = self.now();
-        let done = self.replica.speak(now, id, &word).map_err(|error| self.refused(error))?;
+        let (statement, ticket) = match before {
+            Some(statement) => (statement, self.replica.settled()),
+            None => {
+                let now = self.now();
+                let done = self.replica.speak(now, id, &word);
+                let done = done.map_err(|error| self.refused(error))?;
+                (done.value, done.ticket)
+            }
+        };
+        let already = before.is_some() && also.is_empty();
         let what = match word {
             Word::Erase { .. } => "erase",
             Word::Restrict => "restrict",
             Word::Hold => "hold",
             Word::Recall => "recall",
         };
-        let statement = done.value.to_string();
+        let statement = statement.to_string();
         let what = what.into();
         let due = match word {
             Word::Erase { .. } => self.due(id, begun, &genesis),
@@ -63,8 +79,30 @@ impl Core {
         };
         let due = due.map(|due| due.to_string());
         let record = Some(id.to_string());
-        let said = shape::Declared { statement, what, record, due, also, unreached };
-        Ok((json(&said)?, Some(done.ticket)))
+        let said = shape::Declared { statement, what, already, record, due, also, unreached };
+        Ok((json(&said)?, Some(ticket)))
+    }
+
+    /// What is answered to who erases a record that is destroyed here; `None` of others, and of those in
+    /// compartments that this device may not see.
+    fn destroyed(&self, record: RecordId) -> Option<shape::Declared> {
+        let (compartment, stone) = self.replica.tombstone(&record)?;
+        self.replica.right(compartment, &self.replica.device())?;
+        Some(shape::Declared {
+            statement: stone.statement.to_string(),
+            what: "erase".into(),
+            already: true,
+            record: Some(record.to_string()),
+            due: Some(stone.at.to_string()),
+            ..shape::Declared::default()
+        })
+    }
+
+    /// A statement that erases a record and counts.
+    fn erased_by(&self, detail: &Detail) -> Option<StatementId> {
+        let compartment = self.replica.compartment(detail.compartment)?;
+        let mut asked = compartment.asked_of(&detail.genesis, Some(detail.origin));
+        asked.find(|(_, asks)| *asks == Asked::Erase).map(|(statement, _)| statement)
     }
 
     /// The failure of what is said of a record, with whose it is.

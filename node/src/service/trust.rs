@@ -5,24 +5,25 @@ use serde_json::Value;
 use tearline_crdt::authority::{Author, Proposal, Standing, StatementVerdict};
 use tearline_crdt::charter::Member;
 use tearline_crdt::id::{
-    AgencyNo, CompartmentId, DeviceId, EntryId, EpochId, Incarnation, LogId, StatementId,
+    AgencyNo, CompartmentId, DeviceId, EntryId, EpochId, Incarnation, LogId, RecordId, StatementId,
 };
 use tearline_crdt::keys::RootKey;
 use tearline_crdt::record::kind::Kind as RecordKind;
-use tearline_crdt::record::shelf::{AsIf, Detail};
+use tearline_crdt::record::shelf::{AsIf, Detail, Reader};
 use tearline_crdt::statement::{Act, Audience, Caveats, Mark, Marks, Reopening, Right, Statement};
-use tearline_crdt::store::{Batch, Space, Store as _};
+use tearline_crdt::store::{Batch, Space, Store as _, StoreError};
 use tearline_crdt::time::WallTime;
 use tearline_mesh::replica::{self, Body, Exposure, Kept, Ticket};
 
 use super::core::Core;
+use super::damage::Unread;
 use super::explain::limits_text;
 use super::names::{self, is_prefix};
 use super::overview::store_failure;
 use super::quarantine::mark;
 use super::records::act_failure;
 use super::{Answer, json};
-use crate::control::{reply, trust as shape};
+use crate::control::{reply, trust as shape, unread};
 use crate::country;
 use crate::failure::Failure;
 use crate::index::Row;
@@ -371,12 +372,17 @@ impl Core {
         Ok(((device, self.lost_shape(&device, lost)?), done.ticket))
     }
 
-    /// What a device could read, as far as an answer has room.
-    pub(super) fn exposed(&mut self, device: &DeviceId) -> Result<Vec<shape::Exposed>, Failure> {
-        let exposed = self.replica.exposure(device).map_err(|error| store_failure(&error))?;
+    /// What a device could read, as far as an answer has room and the store can be read.
+    pub(super) fn exposed(
+        &mut self,
+        device: &DeviceId,
+    ) -> Result<(Vec<shape::Exposed>, Unread), Failure> {
+        let exposed = self.replica.exposure(device).map_err(|error| self.met(&error))?;
         let mut listed = 0;
         let mut shown = Vec::new();
-        for Exposure { compartment, epochs, records } in exposed {
+        let mut left_out = Unread::default();
+        for Exposure { compartment, epochs, records, unread } in exposed {
+            left_out.entries.extend(unread.iter().map(|these| self.unread_entries(these)));
             let mut exposed = shape::Exposed {
                 compartment: compartment.to_string(),
                 name: self.compartment_name(&compartment),
@@ -386,17 +392,17 @@ impl Core {
             };
             for record in records.iter().take(EXPOSED_MAX.saturating_sub(listed)) {
                 listed += 1;
-                let shown = if listed > EXPOSED_TITLES_MAX {
-                    None
+                let read = if listed > EXPOSED_TITLES_MAX {
+                    Ok((None, false))
                 } else {
-                    let detail = self.replica.records(|reader| reader.show(*record));
-                    detail.map_err(|error| store_failure(&error))?
+                    self.replica.records(|reader| as_exposed(reader, *record))
                 };
-                // What the device itself wrote is quarantined by now, and was exposed all the same.
-                let counts = shown.is_some();
-                let detail = match shown {
-                    None if listed <= EXPOSED_TITLES_MAX => self.as_if(*record, AsIf::All)?,
-                    shown => shown,
+                let (detail, counts) = match read {
+                    Ok(read) => read,
+                    Err(error) => {
+                        self.leave_out(*record, &error, &mut left_out)?;
+                        (None, false)
+                    }
                 };
                 exposed.records.push(shape::ExposedRecord {
                     record: record.to_string(),
@@ -409,7 +415,7 @@ impl Core {
             }
             shown.push(exposed);
         }
-        Ok(shown)
+        Ok((shown, left_out))
     }
 
     fn lost_shape(&self, device: &DeviceId, lost: Lost) -> Result<shape::Lost, Failure> {
@@ -432,6 +438,7 @@ impl Core {
             more_logs,
             unnamed: unnamed as u64,
             exposed: Vec::new(),
+            unread: unread::Unread::default(),
             unlisted: None,
             void,
             rotated: rotated.iter().map(|id| self.compartment_name(id)).collect(),
@@ -619,6 +626,18 @@ impl Core {
             }
             Audience::Agency(agency) => self.agency_ref(Some(*agency)).name,
         }
+    }
+}
+
+/// A record that a device could read, and whether it counts. What the device itself wrote is quarantined by
+/// now, and was exposed all the same.
+fn as_exposed(
+    reader: &mut Reader<'_>,
+    record: RecordId,
+) -> Result<(Option<Detail>, bool), StoreError> {
+    match reader.show(record)? {
+        Some(detail) => Ok((Some(detail), true)),
+        None => Ok((reader.as_if(record, AsIf::All)?, false)),
     }
 }
 

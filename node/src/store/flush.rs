@@ -118,7 +118,7 @@ impl Flush<'_> {
         done.map_err(|failure| {
             let mut layers = self.layers();
             layers.failed = Some(failure.clone());
-            failure.at(&[])
+            failure.during(|| "writing".into())
         })
     }
 

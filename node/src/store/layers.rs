@@ -7,7 +7,7 @@ use std::ops::{Bound, ControlFlow};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tearline_crdt::store::memory::first_after_prefix;
-use tearline_crdt::store::{Space, StoreError, Visit};
+use tearline_crdt::store::{Space, StoreError, Visit, damaged};
 
 use super::Failure;
 use super::index::PageEntry;
@@ -310,8 +310,8 @@ impl Reading<'_> {
 
     fn read(&self, full: &[u8], extent: &Extent) -> Result<Vec<u8>, StoreError> {
         let read = self.pages.values.read(&self.pages.sealer, Kind::Value, full, extent);
-        read.and_then(|value| value.ok_or(Failure::Damaged { what: "a value" }))
-            .map_err(|failure| failure.at(full))
+        let (space, key) = split_key(full);
+        read.map_err(|failure| failure.at(full))?.ok_or_else(|| damaged(space, key))
     }
 
     fn visit(

@@ -120,9 +120,12 @@ pub enum OpenError {
     },
 }
 
-/// What to do about a damaged store.
-const DAMAGED_FIX: &str = "`tearline doctor --rebuild` says what is lost, asks, and moves it aside: the \
-    peers refill an empty one";
+/// What to do about a store that is damaged as a whole.
+pub(crate) const DAMAGED_FIX: &str = "`tearline doctor --rebuild` says what is lost, asks, and moves it \
+    aside: the peers refill an empty one; or put a backup back: `tearline backup restore`";
+/// What to do about a store of which some values are damaged.
+pub(crate) const VALUES_DAMAGED_FIX: &str = "`tearline doctor` names what is damaged; export what is \
+    needed, stop the daemon, then `tearline doctor --rebuild`: the peers refill the store";
 /// What to do about a store of another key.
 const WRONG_KEY_FIX: &str = "nothing was changed; put the device.key back that belongs to this store. If \
     `tearline doctor --rebuild` broke off, say it again. A store whose key is lost opens to nobody: \
@@ -180,28 +183,36 @@ impl Failure {
         Self::Medium { during, cause: cause.to_string() }
     }
 
-    /// The error of the operation that failed, at this full key.
+    /// The error of a read that was looking for this full key.
     fn at(self, full: &[u8]) -> StoreError {
+        let (space, key) = split_key(full);
+        let digits: String = key.iter().map(|byte| format!("{byte:02x}")).collect();
+        self.during(|| match key {
+            [] => format!("looking for {space:?} keys"),
+            _ => format!("looking for {space:?} keys from {digits} on"),
+        })
+    }
+
+    /// The error of the operation that failed.
+    fn during(self, doing: impl FnOnce() -> String) -> StoreError {
         match self {
             Self::Medium { during, cause } => StoreError::Medium { during, cause },
-            Self::Damaged { what } if full.is_empty() => {
-                StoreError::Medium { during: "reading what the store wrote", cause: what.into() }
-            }
-            Self::Damaged { .. } => {
-                let (space, key) = split_key(full);
-                let key = key.iter().map(|byte| format!("{byte:02x}")).collect();
-                StoreError::Damaged { space, key }
-            }
+            Self::Damaged { what } => StoreError::KeysDamaged { what, during: doing() },
         }
     }
 
     /// The error of every write after it.
     fn refusal(&self) -> StoreError {
-        let cause = match self {
-            Self::Medium { during, cause } => format!("earlier, {during}: {cause}"),
-            Self::Damaged { what } => format!("earlier, damage was found: {what}"),
-        };
-        StoreError::Medium { during: "refusing writes until the store is opened again", cause }
+        match self {
+            Self::Medium { during, cause } => StoreError::Medium {
+                during: "refusing writes until the store is opened again",
+                cause: format!("earlier, {during}: {cause}"),
+            },
+            Self::Damaged { what } => {
+                let during = "found by an earlier write: none is taken any more".into();
+                StoreError::KeysDamaged { what, during }
+            }
+        }
     }
 }
 
@@ -302,8 +313,9 @@ impl Flusher {
 }
 
 impl Checker {
-    /// Reads every value. Those that change meanwhile are read as they were or as they are.
-    pub fn check(&self, progress: &mut dyn FnMut(Checked)) -> Result<Checked, StoreError> {
+    /// Reads every value, and goes on where one is damaged. Those that change meanwhile are read as they
+    /// were or as they are.
+    pub fn check(&self, progress: &mut dyn FnMut(&Checked)) -> Result<Checked, StoreError> {
         open::check_values(&self.shared.reading(), progress)
     }
 }

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::{Arc, RwLock};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use tearline_crdt::store::{Space, StoreError};
+use tearline_crdt::store::{Scan, Space, StoreError, scan_past_damage};
 
 use super::flush::{Limits, Writer};
 use super::index::{self, Contents, Delta, Index, Rehearsal, Stretches};
@@ -18,13 +18,25 @@ use super::seal::{Kind, Sealer, StoreKey};
 use super::values::{HEADER_BYTES, StoreId, ValuesFile};
 use super::{Failure, OpenError};
 
-/// How much a check has read and found whole.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+/// What a check has read.
+#[derive(Debug, Default)]
 pub struct Checked {
-    /// Values.
+    /// Values that are whole.
     pub values: u64,
     /// Bytes of their keys and texts.
     pub bytes: u64,
+    /// What is wrong with the others: of the first so many.
+    pub damaged: Vec<StoreError>,
+    /// How many further ones are damaged.
+    pub more_damaged: u64,
+}
+
+impl Checked {
+    /// How many values are damaged.
+    #[must_use]
+    pub const fn damaged(&self) -> u64 {
+        self.damaged.len() as u64 + self.more_damaged
+    }
 }
 
 /// Looks at every value of a store that nobody has open, and changes nothing.
@@ -39,7 +51,7 @@ pub fn check_folder(dir: &Path, key: &StoreKey) -> Result<Checked, OpenError> {
     let lock = RwLock::new(layers);
     check_values(&Reading { lock: &lock, pages: &pages }, &mut |_| {}).map_err(
         |error| match error {
-            StoreError::Damaged { .. } => OpenError::damaged("a value does not match its seal"),
+            StoreError::KeysDamaged { what, .. } => OpenError::damaged(what),
             error => Failure::medium("checking the store", error).into(),
         },
     )
@@ -50,18 +62,27 @@ pub(crate) fn check_clock(now: SystemTime) -> Result<(), OpenError> {
     now.duration_since(UNIX_EPOCH).map(drop).map_err(|_| OpenError::Clock)
 }
 
-/// Reads every value there is.
+/// Reads every value there is, past those that are damaged.
 pub(super) fn check_values(
     reading: &Reading<'_>,
-    progress: &mut dyn FnMut(Checked),
+    progress: &mut dyn FnMut(&Checked),
 ) -> Result<Checked, StoreError> {
     let mut checked = Checked::default();
     for space in Space::ALL {
-        layers::scan(reading, space, &[], &[], &mut |key, value| {
-            checked.values += 1;
-            checked.bytes += (key.len() + value.len()) as u64;
-            if checked.values.is_multiple_of(PROGRESS_VALUES) {
-                progress(checked);
+        let scan: &Scan<'_> = &|from, visit| layers::scan(reading, space, &[], from, visit);
+        scan_past_damage(scan, &[], &mut |key, value| {
+            match value {
+                Ok(value) => {
+                    checked.values += 1;
+                    checked.bytes += (key.len() + value.len()) as u64;
+                    if checked.values.is_multiple_of(PROGRESS_VALUES) {
+                        progress(&checked);
+                    }
+                }
+                Err(error) if checked.damaged.len() < DAMAGED_NAMED_MAX => {
+                    checked.damaged.push(error);
+                }
+                Err(_) => checked.more_damaged += 1,
             }
             ControlFlow::Continue(())
         })?;
@@ -227,6 +248,8 @@ pub(super) const VALUES: &str = "values";
 pub(super) const INDEX: &str = "index";
 /// A check says how far it is each time it has read so many values.
 const PROGRESS_VALUES: u64 = 4_096;
+/// Most damaged values that a check names.
+const DAMAGED_NAMED_MAX: usize = 1_000;
 
 #[cfg(test)]
 mod tests {

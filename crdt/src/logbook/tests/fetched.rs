@@ -1,7 +1,7 @@
 //! Second branches of forked logs: fetched from the mark backwards, followed from where they join.
 
 use super::*;
-use crate::logbook::fetched::{Branching, Piece};
+use crate::logbook::fetched::{Branching, CLEARED_PER_BATCH, Piece};
 
 /// One branch in a book: this many entries in segments of one to three, the first `common` as every
 /// other branch has them.
@@ -178,18 +178,85 @@ fn what_is_fetched_waits_for_the_log_to_come_up_to_it_and_can_be_given_up() {
     assert_eq!(here.book.fetching(&here.store, &log).unwrap(), None);
     let aside = here.book.branch_with(&here.store, &log, mark).unwrap();
     assert_eq!(aside, Some(Branching::Aside));
-    let mut batch = Batch::default();
-    here.book.give_up(&here.store, &mut batch, &log).unwrap();
-    here.store.apply(batch).unwrap();
+    give_up(&mut here, &log);
     assert_eq!(here.book.branch_with(&here.store, &log, mark).unwrap(), None);
     assert!(here.book.fetched.is_empty() && reload(&here).fetched.is_empty());
+    while here.book.has_given_up() {
+        clear(&mut here);
+    }
     assert_eq!(here.store.keys(Space::Entries), 6, "one chunk for each segment of the log");
     // What is followed is not given up.
     fetch(&there, &mut here, &log, mark, usize::MAX);
     turn(&mut here, &log);
     let mut batch = Batch::default();
-    here.book.give_up(&here.store, &mut batch, &log).unwrap();
+    here.book.give_up(&mut batch, &log);
     assert!(batch.is_empty());
+}
+
+fn give_up(book: &mut Book, log: &LogId) {
+    let mut batch = Batch::default();
+    book.book.give_up(&mut batch, log);
+    assert_eq!(batch.writes.len(), 2, "however long the branch is");
+    book.store.apply(batch).unwrap();
+}
+
+/// Removes a piece of what was given up; how many chunks it had.
+fn clear(book: &mut Book) -> usize {
+    let before = book.store.keys(Space::Entries);
+    let mut batch = Batch::default();
+    book.book.clear_given_up(&book.store, &mut batch).unwrap();
+    book.store.apply(batch).unwrap();
+    before - book.store.keys(Space::Entries)
+}
+
+/// However long it is, however often the peer stops, and whatever is damaged in it.
+#[test]
+fn what_is_given_up_is_removed_in_pieces_and_its_number_is_nobody_elses_until_then() {
+    let log = log(Class::Routine, 1);
+    let (mut here, _) = branch(log, 2, 1, 60);
+    let (mut there, _) = branch(log, 2, 1, 130);
+    for n in 0..2 * CLEARED_PER_BATCH {
+        there.write(log, &[new(n as u8, 10)]);
+    }
+    let proof = proof(&here, &there, &log, 2);
+    here.fork(&proof);
+    there.fork(&proof);
+    let kept = here.all(Space::Entries);
+    let theirs = ids(&there, &log);
+    let mark = (theirs.len() as u64, *theirs.last().unwrap());
+    fetch(&there, &mut here, &log, mark, 0);
+    let second = here.book.fetched[&log].no;
+    let chunks = here.store.keys(Space::Entries) - kept.len();
+    assert!(chunks > CLEARED_PER_BATCH, "{chunks}");
+    let (key, _) = here.all(Space::Entries).into_iter().next_back().unwrap();
+    here.put(Space::Entries, &key, Some(b"rotten".to_vec()));
+    give_up(&mut here, &log);
+    assert_eq!(here.book.branch_with(&here.store, &log, mark).unwrap(), None);
+    // It is chosen again before it is gone: what comes lies elsewhere.
+    fetch(&there, &mut here, &log, mark, 0);
+    assert_ne!(here.book.fetched[&log].no, second);
+    let mut pieces = Vec::new();
+    while here.book.has_given_up() {
+        here.book = reload(&here);
+        assert_ne!(here.book.next_no(), Some(second));
+        pieces.push(clear(&mut here));
+    }
+    assert!(
+        pieces.len() > 1 && pieces.iter().all(|piece| *piece <= CLEARED_PER_BATCH),
+        "{pieces:?}"
+    );
+    assert_eq!(pieces.iter().sum::<usize>(), chunks);
+    assert!(!reload(&here).has_given_up());
+    let aside = here.book.branch_with(&here.store, &log, mark).unwrap();
+    assert_eq!(aside, Some(Branching::Aside), "what came the second time is whole");
+    give_up(&mut here, &log);
+    while here.book.has_given_up() {
+        clear(&mut here);
+    }
+    assert_eq!(here.all(Space::Entries), kept);
+    let boxes = |book: &Book| book.all(Space::Boxes).into_iter().map(|(key, _)| key);
+    assert!(boxes(&here).all(|key| kept.iter().any(|(of, _)| *of == key)));
+    assert_eq!(here.store.keys(Space::Ids), kept.len());
 }
 
 #[test]
@@ -236,4 +303,53 @@ fn each_branch_is_detached_and_searched_by_itself() {
     turn(&mut here, &log);
     assert_eq!(gone(&here), [vec![1, 3], vec![2]]);
     assert_eq!((ids(&here, &log), ids(&there, &log)), (second.clone(), second));
+}
+
+/// What a visit past damage shows: the entries, and the spans of those that cannot be read.
+fn past_damage(book: &Book, log: &LogId) -> (BTreeMap<u64, EntryId>, Vec<Range<u64>>) {
+    let (mut shown, mut unread) = (BTreeMap::new(), Vec::new());
+    book.book
+        .entries_past_damage(&book.store, log, 0, &mut |seqs, entry| {
+            match entry {
+                Ok(entry) => drop(shown.insert(seqs.start, entry.id)),
+                Err(error) => {
+                    assert!(error.is_damage());
+                    unread.push(seqs);
+                }
+            }
+            ControlFlow::Continue(())
+        })
+        .unwrap();
+    (shown, unread)
+}
+
+#[test]
+fn what_is_damaged_hides_its_own_entries_and_no_others() {
+    let log = log(Class::Routine, 1);
+    let (mut here, _) = branch(log, 7, 6, 60);
+    let (mut there, _) = branch(log, 7, 9, 130);
+    let proof = proof(&here, &there, &log, 7);
+    here.fork(&proof);
+    there.fork(&proof);
+    let theirs = ids(&there, &log);
+    fetch(&there, &mut here, &log, (theirs.len() as u64, *theirs.last().unwrap()), 20_000);
+    for turned in [false, true] {
+        if turned {
+            assert!(turn(&mut here, &log).is_some());
+        }
+        let all: BTreeMap<u64, EntryId> = (0..).zip(ids(&here, &log)).collect();
+        assert_eq!(past_damage(&here, &log), (all.clone(), vec![]));
+        let mut hidden = BTreeSet::new();
+        for (key, value) in here.all(Space::Entries) {
+            here.put(Space::Entries, &key, Some(value[..9].to_vec()));
+            let (shown, unread) = past_damage(&here, &log);
+            assert!(unread.len() <= 1, "one chunk is damaged: {unread:?}");
+            let missing: BTreeSet<u64> = unread.into_iter().flatten().collect();
+            let expected = all.iter().filter(|(seq, _)| !missing.contains(seq));
+            assert_eq!(shown, expected.map(|(seq, id)| (*seq, *id)).collect());
+            hidden.extend(missing);
+            here.put(Space::Entries, &key, Some(value));
+        }
+        assert_eq!(hidden, all.keys().copied().collect(), "each entry is in a chunk");
+    }
 }

@@ -212,7 +212,7 @@ impl Shelf {
         let Some(mut listing) = Listing::load(desk.store, &record)? else { return Ok(false) };
         let tombstone = Tombstone { genesis, statement, at: desk.now };
         let Desk { store, logbook, keys, .. } = *desk;
-        let source = Source { store, logbook, keys, run: None };
+        let source = Source { store, logbook, keys, run: None, recall: None };
         // What is disclosed is destroyed whether or not the rebase counts now.
         let thread = source.thread(record, listing.places.iter().copied(), &|_, _| true)?;
         let places = listing.places.iter().copied().chain(thread.places());
@@ -226,6 +226,24 @@ impl Shelf {
         desk.projection.erased(desk.store, batch, &record)?;
         desk.projection.finish(batch);
         Ok(true)
+    }
+
+    /// The same of a record that begins in a branch which is kept aside: what is there is gone through, and
+    /// nothing of it needs to be listed here.
+    pub fn erase_aside_record(
+        &mut self,
+        desk: &mut Desk<'_>,
+        batch: &mut Batch,
+        record: RecordId,
+        genesis: EntryId,
+        statement: StatementId,
+    ) -> Result<(), StoreError> {
+        let listed = self.erase(desk, batch, record, genesis, statement)?;
+        if !listed && !self.erased.contains_key(&record) {
+            let stone = Tombstone { genesis, statement, at: desk.now };
+            self.bury(batch, record, BTreeSet::new(), stone);
+        }
+        Ok(())
     }
 
     /// Begins to destroy what these entries hold, of which no more may be known here than that they
@@ -301,6 +319,7 @@ impl Shelf {
         drop(self.threads.take(&record));
         batch.put(Space::Erased, record.0, stone.encode());
         self.erased.insert(record, stone);
+        self.look_aside();
         let mut of_log: BTreeMap<LogNo, (usize, u64)> = BTreeMap::new();
         for place in &places {
             let (count, last) = of_log.entry(place.no).or_default();
@@ -377,6 +396,20 @@ pub fn record_at(desk: &Desk<'_>, log: &LogId, seq: u64) -> Result<Option<Record
         return Ok(bound.filter(|record| records.contains(record)));
     };
     Ok((header.kind == EntryKind::GENESIS).then_some(header.record))
+}
+
+/// The record that begins at a place of the branch of a log that is kept aside, if one does and this device
+/// has the keys.
+pub fn record_aside(
+    desk: &Desk<'_>,
+    log: &LogId,
+    seq: u64,
+) -> Result<Option<RecordId>, StoreError> {
+    let Some(entry) = desk.logbook.entry_aside(desk.store, log, seq)? else { return Ok(None) };
+    let Some(keys) = desk.keys.get(&entry.epoch) else { return Ok(None) };
+    let cipher = LogCipher::new(*log, entry.epoch, keys.clone());
+    let header = cipher.open_header(seq, &entry.sealed, entry.box_hash.as_ref()).ok();
+    Ok(header.filter(|header| header.kind == EntryKind::GENESIS).map(|header| header.record))
 }
 
 /// Where the entries of a record are that are listed here, whether or not it can be shown.

@@ -10,6 +10,7 @@ use crate::id::RecordId;
 use crate::logbook::LogNo;
 use crate::store::{Batch, Space, Store, StoreError, damaged};
 
+use super::hurt::past_damage;
 use super::{Desk, Opened, Shelf, Work, moved};
 
 /// How much work one pass does before it leaves the rest: operations of the documents that it builds,
@@ -44,7 +45,7 @@ impl Shelf {
         let rest = loop {
             let (next, records) = work.walk(&(from..span.end), ENTRIES_PER_LOOK)?;
             for (record, found) in records {
-                work.judge_again(self, record, found.genesis)?;
+                work.judge_again(self, record, found.genesis).or_else(past_damage)?;
             }
             match next {
                 Some(next) if work.spent < PASS_WORK_MAX => from = next,

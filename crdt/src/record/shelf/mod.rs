@@ -18,6 +18,7 @@ mod cache;
 mod census;
 mod disclosed;
 mod erase;
+mod hurt;
 mod later;
 mod listing;
 mod moved;
@@ -32,6 +33,7 @@ mod tests;
 mod thread;
 mod turn;
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::{ControlFlow, Range};
 
@@ -57,11 +59,11 @@ pub use begun::{Beginning, Begun};
 use cache::Cache;
 pub use census::Census;
 pub use erase::{RecordState, Stewardship, Tombstone};
-pub use erase::{genesis_of, holds_waiting, places_of, record_at};
+pub use erase::{genesis_of, holds_waiting, places_of, record_aside, record_at};
 pub(crate) use listing::Listing;
 use listing::{ENTRIES_PER_LOG_MAX, Listed};
 pub(crate) use open::Opened;
-use open::{Source, entry_of};
+use open::{Recall, Source, entry_of};
 pub use prepare::{Draft, DraftError, Prepared, Writing, Written};
 pub use read::{AsIf, Detail, EntryView, Quarantine, Reader, Verdict};
 use thread::{Place, Thread};
@@ -343,6 +345,7 @@ struct Work<'w, 'd> {
     stale: BTreeSet<RecordId>,
     /// Where entries came, or were opened, of which rebases may have disclosed something.
     disclosable: Option<Range<u64>>,
+    recall: RefCell<Recall>,
 }
 
 /// Bytes of payloads that wait in a pass before they are judged. A frame has less.
@@ -374,6 +377,7 @@ impl<'w, 'd> Work<'w, 'd> {
             deferred: None,
             stale: BTreeSet::new(),
             disclosable: None,
+            recall: RefCell::default(),
         }
     }
 
@@ -582,8 +586,9 @@ impl<'w, 'd> Work<'w, 'd> {
                 continue;
             }
             if let Some(mut listing) = self.listings.remove(&record) {
-                self.judge_thread(shelf, record, &mut listing, fresh)?;
+                let judged = self.judge_thread(shelf, record, &mut listing, fresh);
                 self.listings.insert(record, listing);
+                judged.or_else(hurt::past_damage)?;
             }
         }
         Ok(())
@@ -628,23 +633,31 @@ impl<'w, 'd> Work<'w, 'd> {
     /// Builds a thread anew, once all of this pass is listed; shows the record, or removes it.
     fn rebuild(&mut self, shelf: &mut Shelf, record: RecordId) -> Result<(), StoreError> {
         let Some(mut listing) = self.listings.remove(&record) else { return Ok(()) };
-        if !shelf.erased.contains_key(&record) {
-            let mut thread = self.load_thread(record, &listing, &BTreeSet::new())?;
-            self.evaluate(&mut thread)?;
-            self.spent += thread.work();
-            if let Some(stone) = self.erasure_of(&thread) {
-                let places = listing.places.iter().copied().chain(thread.places());
-                shelf.bury(self.batch, record, places.collect(), stone);
-                self.turn(&mut listing, false);
-                self.desk.projection.erased(self.desk.store, self.batch, &record)?;
-            } else {
-                if !self.show_thread(&thread, &mut listing)? {
-                    self.remove(record, &mut listing)?;
-                }
-                shelf.keep_noting_stuck(self.batch, thread);
-            }
-        }
+        let erased = shelf.erased.contains_key(&record);
+        let built = if erased { Ok(()) } else { self.rebuild_listed(shelf, record, &mut listing) };
         self.listings.insert(record, listing);
+        built
+    }
+
+    fn rebuild_listed(
+        &mut self,
+        shelf: &mut Shelf,
+        record: RecordId,
+        listing: &mut Listing,
+    ) -> Result<(), StoreError> {
+        let mut thread = self.load_thread(record, listing, &BTreeSet::new())?;
+        self.evaluate(&mut thread)?;
+        self.spent += thread.work();
+        if let Some(stone) = self.erasure_of(&thread) {
+            let places = listing.places.iter().copied().chain(thread.places());
+            shelf.bury(self.batch, record, places.collect(), stone);
+            self.turn(listing, false);
+            return self.desk.projection.erased(self.desk.store, self.batch, &record);
+        }
+        if !self.show_thread(&thread, listing)? {
+            self.remove(record, listing)?;
+        }
+        shelf.keep_noting_stuck(self.batch, thread);
         Ok(())
     }
 
@@ -696,7 +709,7 @@ impl<'w, 'd> Work<'w, 'd> {
             Some(run) => Some((self.no, run)),
             None => None,
         };
-        Source { store, logbook, keys, run }
+        Source { store, logbook, keys, run, recall: Some(&self.recall) }
     }
 
     /// Writes what follows; returns the work that was done.
@@ -715,7 +728,7 @@ impl<'w, 'd> Work<'w, 'd> {
         }
         for record in std::mem::take(&mut self.stale) {
             if self.spent < later::PASS_WORK_MAX {
-                self.rebuild(shelf, record)?;
+                self.rebuild(shelf, record).or_else(hurt::past_damage)?;
             } else {
                 self.defer_stale(shelf, &record, disclosable.as_ref());
             }

@@ -88,7 +88,8 @@ impl Shelf {
                 next = Some(first);
                 break;
             }
-            work.judge_again(self, record, genesis)?;
+            let judged = work.judge_again(self, record, genesis);
+            work.hide_if_damaged(record, judged)?;
             if remembers {
                 self.judged.insert(record);
             }
@@ -146,11 +147,17 @@ impl Work<'_, '_> {
     ) -> Result<(Option<u64>, BTreeMap<RecordId, Found>), StoreError> {
         let mut records: BTreeMap<RecordId, Found> = BTreeMap::new();
         let (mut next, mut entries, mut bytes) = (None, 0, 0);
+        let mut unread = Vec::new();
         let (store, logbook, log) = (self.desk.store, self.desk.logbook, self.log);
-        logbook.visit(store, &log, span.start, &mut |seq, entry| {
+        logbook.visit_past_damage(store, &log, span.start, &mut |seqs, entry| {
+            let seq = seqs.start;
             if seq >= span.end {
                 return ControlFlow::Break(());
             }
+            let Ok(entry) = entry else {
+                unread.push(seqs);
+                return ControlFlow::Continue(());
+            };
             if entries >= entries_max || bytes >= MOVED_BYTES_PER_BATCH {
                 next = Some(seq);
                 return ControlFlow::Break(());
@@ -168,6 +175,11 @@ impl Work<'_, '_> {
             ControlFlow::Continue(())
         })?;
         self.spent += entries * PASSED_WORK;
+        if !unread.is_empty() {
+            for record in self.listed_in(&unread)? {
+                records.entry(record).or_insert(Found { first: span.start, genesis: None });
+            }
+        }
         let walked = span.start..next.unwrap_or(span.end);
         for record in disclosed::records(store, &log, walked)? {
             records.entry(record).or_insert(Found { first: span.start, genesis: None });

@@ -5,7 +5,9 @@
 //! that is follows from the entries that are held alone. One fits if its key opens the payload beside
 //! its header, which names the record; a genesis is of the record that its key box makes.
 
-use std::collections::BTreeMap;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, VecDeque};
+use std::rc::Rc;
 
 use crate::change::strip::Implied;
 use crate::document;
@@ -58,13 +60,66 @@ pub(super) struct Source<'a> {
     pub(super) logbook: &'a Logbook,
     pub(super) keys: &'a BTreeMap<EpochId, EpochKeys>,
     pub(super) run: Option<(LogNo, &'a VerifiedRun)>,
+    /// What a pass over many records has read; `None` where one is looked at.
+    pub(super) recall: Option<&'a RefCell<Recall>>,
+}
+
+/// What a pass has read last. Entries of records that are judged one after the other lie side by side, and a
+/// chunk is read, and its headers hashed, as a whole.
+#[derive(Default)]
+pub(super) struct Recall {
+    /// Chunks, the latest last.
+    chunks: VecDeque<(LogId, Vec<(u64, StoredEntry)>)>,
+    ciphers: BTreeMap<(LogId, EpochId), Rc<LogCipher>>,
+}
+
+/// Most chunks that a pass recalls, and most ciphers.
+const RECALLED_CHUNKS: usize = 16;
+const RECALLED_CIPHERS: usize = 64;
+
+impl Recall {
+    fn entry(
+        &mut self,
+        source: &Source<'_>,
+        log: &LogId,
+        seq: u64,
+    ) -> Result<Option<StoredEntry>, StoreError> {
+        let within = |(of, entries): &&(LogId, Vec<(u64, StoredEntry)>)| {
+            let first = entries.first().map_or(u64::MAX, |(first, _)| *first);
+            of == log && entries.last().is_some_and(|(last, _)| (first..=*last).contains(&seq))
+        };
+        if !self.chunks.iter().rev().any(|chunk| within(&chunk)) {
+            let entries = source.logbook.entries_around(source.store, log, seq)?;
+            if self.chunks.len() >= RECALLED_CHUNKS {
+                self.chunks.pop_front();
+            }
+            self.chunks.push_back((*log, entries));
+        }
+        let chunk = self.chunks.iter().rev().find(within);
+        let found = chunk.and_then(|(_, entries)| {
+            let at = entries.binary_search_by_key(&seq, |(seq, _)| *seq).ok()?;
+            Some(entries.get(at)?.1.clone())
+        });
+        Ok(found)
+    }
+
+    fn cipher(&mut self, log: &LogId, epoch: EpochId, keys: &EpochKeys) -> Rc<LogCipher> {
+        if self.ciphers.len() >= RECALLED_CIPHERS {
+            self.ciphers.clear();
+        }
+        let known = self.ciphers.entry((*log, epoch));
+        Rc::clone(known.or_insert_with(|| Rc::new(LogCipher::new(*log, epoch, keys.clone()))))
+    }
 }
 
 impl Source<'_> {
     fn entry(&self, log: &LogId, place: Place) -> Result<Option<StoredEntry>, StoreError> {
         let in_run = self.run.filter(|(no, run)| *no == place.no && place.seq >= run.from().next);
         let Some((_, run)) = in_run else {
-            return self.logbook.entry(self.store, log, place.seq);
+            return match self.recall {
+                Some(recall) => recall.borrow_mut().entry(self, log, place.seq),
+                None => self.logbook.entry(self.store, log, place.seq),
+            };
         };
         Ok(entry_of(run, place.seq).map(|entry| StoredEntry {
             detached: entry.detached,
@@ -95,7 +150,10 @@ impl Source<'_> {
         let Some(log) = self.logbook.log(place.no).copied() else { return Ok(None) };
         let Some(entry) = self.entry(&log, place)? else { return Ok(None) };
         let Some(keys) = self.keys.get(&entry.epoch) else { return Ok(None) };
-        let cipher = LogCipher::new(log, entry.epoch, keys.clone());
+        let cipher = match self.recall {
+            Some(recall) => recall.borrow_mut().cipher(&log, entry.epoch, keys),
+            None => Rc::new(LogCipher::new(log, entry.epoch, keys.clone())),
+        };
         let Ok(header) = cipher.open_header(place.seq, &entry.sealed, entry.box_hash.as_ref())
         else {
             return Ok(None);

@@ -160,7 +160,7 @@ impl<'a> Reader<'a> {
         standings: &dyn Standings,
     ) -> Result<Thread, StoreError> {
         let (store, logbook, keys) = (self.store, self.logbook, self.keys);
-        let source = Source { store, logbook, keys, run: None };
+        let source = Source { store, logbook, keys, run: None, recall: None };
         let counts = |log: &LogId, seq| standings.limit(log) > seq;
         let mut thread = source.thread(record, listing.places.iter().copied(), &counts)?;
         thread.evaluate(standings, &mut |opened| source.payload(opened))?;

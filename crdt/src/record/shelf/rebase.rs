@@ -20,7 +20,13 @@ use super::{ENTRIES_PER_LOG_MAX, Opened, Verdict};
 impl Writing<'_> {
     /// Entries as they are in the store.
     pub(super) const fn source(&self) -> Source<'_> {
-        Source { store: self.store, logbook: self.logbook, keys: self.keys, run: None }
+        Source {
+            store: self.store,
+            logbook: self.logbook,
+            keys: self.keys,
+            run: None,
+            recall: None,
+        }
     }
 
     pub(super) fn prepare_rebase(

@@ -417,10 +417,10 @@ impl Thread {
         self.superseded = superseded;
         let meant = unmerged.iter().filter(|(place, _)| !self.superseded.contains(place));
         let batch: Vec<&Admitted> = meant.map(|(_, change)| change).collect();
-        for (index, _) in self.document.merge_accepted(&batch) {
-            let hash = batch.get(index).map(|change| change.hash());
+        for (hash, _) in self.document.merge_accepted(&batch) {
             let mut slots = self.slots.values_mut();
-            if let Some(slot) = slots.find(|slot| slot.change.map(|change| change.hash) == hash) {
+            let is_it = |slot: &&mut Slot| slot.change.is_some_and(|change| change.hash == hash);
+            if let Some(slot) = slots.find(is_it) {
                 slot.verdict = Verdict::HeldBack;
             }
         }

@@ -3,6 +3,8 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use tearline_crdt::store::{Scan, scan_past_damage};
+
 use super::*;
 
 /// A store with pages, deltas and scrubbed values, and its files.
@@ -39,13 +41,13 @@ fn examine(dir: &Path, expected: &Model) -> &'static str {
     for ((space, key), value) in expected {
         match store.get(*space, key) {
             Ok(found) => assert_eq!(found.as_ref(), Some(value), "a wrong value"),
-            Err(StoreError::Damaged { .. }) => damaged = true,
+            Err(error) if error.is_damage() => damaged = true,
             Err(other) => panic!("{other}"),
         }
     }
     match contents(&store) {
         Ok(found) => assert!(found == *expected, "a scan sees something else"),
-        Err(StoreError::Damaged { .. }) => damaged = true,
+        Err(error) if error.is_damage() => damaged = true,
         Err(other) => panic!("{other}"),
     }
     // Writing may find the damage too; it must not spread.
@@ -212,40 +214,126 @@ fn a_flipped_bit_loses_no_change_and_a_refused_store_stays_as_it_was() {
 #[test]
 fn a_check_reads_every_value_and_changes_nothing() {
     let dir = tempfile::tempdir().unwrap();
-    assert_eq!(check_folder(dir.path(), &StoreKey::new(KEY)).unwrap(), Checked::default());
+    assert_eq!(check_folder(dir.path(), &StoreKey::new(KEY)).unwrap().values, 0);
     let (dir, expected, images) = sample();
     let key = StoreKey::new(KEY);
     let counted = check_folder(dir.path(), &key).unwrap();
-    assert_eq!(counted.values, expected.len() as u64);
+    assert_eq!((counted.values, counted.damaged()), (expected.len() as u64, 0));
     let after = files(dir.path()).into_iter().map(|path| (path.clone(), fs::read(path).unwrap()));
     assert!(after.collect::<Vec<_>>() == images, "a check changed a file");
 
     let store = open(dir.path());
-    assert_eq!(store.checker().check(&mut |_| {}).unwrap(), counted);
+    assert_eq!(store.checker().check(&mut |_| {}).unwrap().bytes, counted.bytes);
     assert!(matches!(check_folder(dir.path(), &key), Err(OpenError::InUse { .. })));
-    let extent = stored_extent(&store);
+    let stored = stored(&store);
     drop(store);
-    let values = dir.path().join("values");
-    let mut bytes = fs::read(&values).unwrap();
-    bytes[extent.offset as usize] ^= 1;
-    fs::write(&values, bytes).unwrap();
-    assert!(matches!(check_folder(dir.path(), &key), Err(OpenError::Damaged { .. })));
-    // The rest of it can be read, so it opens; reading it through says what is wrong.
-    let failed = open(dir.path()).checker().check(&mut |_| {});
-    assert!(matches!(failed, Err(StoreError::Damaged { .. })), "{failed:?}");
+    // Every other one: the rest can be read, so it opens; reading it through names what cannot.
+    let hurt: Vec<_> = stored.into_iter().step_by(2).collect();
+    hurt.iter().for_each(|(_, extent)| flip(dir.path(), extent.offset));
+    let checked = check_folder(dir.path(), &key).unwrap();
+    let beside = open(dir.path()).checker().check(&mut |_| {}).unwrap();
+    for checked in [checked, beside] {
+        let named: Vec<_> = checked
+            .damaged
+            .iter()
+            .map(|error| match error {
+                StoreError::Damaged { space, key } => (*space, key.clone()),
+                other => panic!("{other}"),
+            })
+            .collect();
+        assert!(named.iter().eq(hurt.iter().map(|(key, _)| key)), "{named:?}");
+        assert_eq!(checked.values + checked.damaged(), expected.len() as u64);
+    }
 }
 
-/// Where one of the sample's values is.
-fn stored_extent(store: &SledStore) -> run::Extent {
+/// The sample's values that are in the values file, and where.
+fn stored(store: &SledStore) -> Vec<((Space, Vec<u8>), run::Extent)> {
     let layers = store.shared.layers.read().unwrap();
-    let found = model(39).into_keys().find_map(|(space, key)| {
+    let found = model(39).into_keys().filter_map(|(space, key)| {
         let slot = layers.find_durable(&store.shared.pages, &full_key(space, &key)).unwrap();
         match slot {
-            Some(run::Slot::Stored(extent)) => Some(extent),
+            Some(run::Slot::Stored(extent)) => Some(((space, key), extent)),
             _ => None,
         }
     });
-    found.unwrap()
+    found.collect()
+}
+
+/// Changes a bit of the values file.
+fn flip(dir: &Path, at: u64) {
+    let values = dir.join("values");
+    let mut bytes = fs::read(&values).unwrap();
+    bytes[at as usize] ^= 1;
+    fs::write(&values, bytes).unwrap();
+}
+
+#[test]
+fn a_scan_past_damage_names_what_is_damaged_and_goes_on() {
+    let (dir, expected, _) = sample();
+    let store = open(dir.path());
+    let hurt: Vec<_> = stored(&store).into_iter().step_by(3).collect();
+    drop(store);
+    hurt.iter().for_each(|(_, extent)| flip(dir.path(), extent.offset));
+    let store = open(dir.path());
+    let (mut found, mut damaged) = (Model::new(), Vec::new());
+    for space in Space::ALL {
+        let scan: &Scan<'_> = &|from, visit| store.scan(space, b"", from, visit);
+        scan_past_damage(scan, b"", &mut |key, value| {
+            match value {
+                Ok(value) => drop(found.insert((space, key.to_vec()), value.to_vec())),
+                Err(error) => {
+                    assert!(matches!(&error, StoreError::Damaged { key: of, .. } if of == key));
+                    damaged.push((space, key.to_vec()));
+                }
+            }
+            ControlFlow::Continue(())
+        })
+        .unwrap();
+    }
+    assert!(damaged.len() > 3 && damaged.iter().eq(hurt.iter().map(|(key, _)| key)), "{damaged:?}");
+    let rest = expected.into_iter().filter(|(key, _)| !damaged.contains(key));
+    assert!(found == rest.collect::<Model>(), "what is whole was not all found");
+}
+
+/// Without a page of keys nobody knows what there is: nothing goes on as if it were less.
+#[test]
+fn a_rotten_page_of_keys_is_told_from_a_rotten_value_wherever_it_is_met() {
+    let (dir, expected, images) = sample();
+    let store = open(dir.path());
+    let pages: Vec<_> = store.shared.layers.read().unwrap().pages.clone().into_iter().collect();
+    drop(store);
+    assert!(pages.len() > 1, "one page has all keys");
+    let keys_damaged = |error: &StoreError| matches!(error, StoreError::KeysDamaged { .. });
+    for (nth, (_, page)) in pages.iter().enumerate() {
+        for part in 0..4 {
+            restore(dir.path(), &images);
+            flip(dir.path(), page.extent.offset + u64::from(page.extent.len) * part / 4);
+            let checked = check_folder(dir.path(), &StoreKey::new(KEY));
+            assert!(matches!(checked, Err(OpenError::Damaged { .. })), "{checked:?}");
+            let mut store = open(dir.path());
+            let read = store.checker().check(&mut |_| {}).unwrap_err();
+            assert!(keys_damaged(&read), "{read}");
+            let mut hidden = 0;
+            for ((space, key), value) in &expected {
+                match store.get(*space, key) {
+                    Ok(found) => assert_eq!(found.as_ref(), Some(value)),
+                    Err(error) => {
+                        assert!(keys_damaged(&error), "{error}");
+                        hidden += 1;
+                    }
+                }
+            }
+            assert!(hidden > 0 || nth > 0, "the page holds nothing");
+            let scanned = contents(&store).unwrap_err();
+            assert!(keys_damaged(&scanned), "{scanned}");
+            let refused = (40..200)
+                .find_map(|n| store.apply(step(n)).and_then(|()| store.flush()).err())
+                .unwrap();
+            assert!(keys_damaged(&refused), "{refused}");
+            let again = store.apply(step(0)).unwrap_err();
+            assert!(keys_damaged(&again), "{again}");
+        }
+    }
 }
 
 /// Places at which a bit is flipped.

@@ -319,7 +319,7 @@ impl World {
         let mut all = Vec::new();
         for entry in entries.iter().filter(|entry| entry.kind != EntryKind::REBASE) {
             let Peer { store, logbook, keys, .. } = &device.peer;
-            let source = Source { store, logbook, keys, run: None };
+            let source = Source { store, logbook, keys, run: None, recall: None };
             let place = Place { no: logbook.state(&entry.log).unwrap().no, seq: entry.seq };
             let opened = source.open(place).unwrap().unwrap();
             let key = source.record_key(&opened).unwrap().unwrap();
