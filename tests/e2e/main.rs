@@ -17,6 +17,7 @@ mod join;
 mod kill_rounds;
 mod passes;
 mod pause;
+mod readmission;
 mod reauthor;
 mod rebuild;
 mod screens;

@@ -540,7 +540,7 @@ pub(crate) fn path(folder: &Path, name: &str) -> String {
 }
 
 /// The ground of an answer of `why` that has this rule.
-fn reason(why: &Value, rule: &str) -> Value {
+pub(crate) fn reason(why: &Value, rule: &str) -> Value {
     let because = why["because"].as_array().cloned().unwrap_or_default();
     let found = because.into_iter().find(|reason| reason["rule"] == rule);
     assert!(found.is_some(), "no {rule}: {why}");
@@ -552,7 +552,7 @@ pub(crate) fn sighting(daemon: &Daemon, name: &str) -> io::Result<String> {
     Ok(text(&done(new)["record"]).to_owned())
 }
 
-fn new_sighting(daemon: &Daemon, name: &str) -> io::Result<Outcome> {
+pub(crate) fn new_sighting(daemon: &Daemon, name: &str) -> io::Result<Outcome> {
     let name = format!("name={name}");
     daemon.command(&["record", "new", "--kind", "object", "--compartment", "all", "--set", &name])
 }

@@ -4,10 +4,10 @@
 
 use tearline_crdt::authority::Compartment;
 use tearline_crdt::hash::sha256;
-use tearline_crdt::id::{AgencyNo, Class, EntryId, Incarnation, LogId};
+use tearline_crdt::id::{AgencyNo, Class, EntryId, Incarnation, LogId, StatementId};
 use tearline_crdt::keys::DeviceKeys;
 use tearline_crdt::statement::{
-    Audience, Caveats, EpochStatement, Mark, Marks, Opening, Right, Statement,
+    Audience, Caveats, EpochStatement, Mark, Marks, Opening, Reopening, Right, Statement,
 };
 
 use super::{Author, Peer, device};
@@ -24,10 +24,11 @@ type Row = (&'static str, u64, u64, fn(u64, u64) -> f64, f64);
 
 /// Prints all rows; whether none costs a product.
 pub(crate) fn all() -> bool {
-    let rows: [Row; 7] = [
+    let rows: [Row; 8] = [
         ("grants to an agency x its devices", 10_000, 1_000, agency_grants, SUM),
         ("closures x adoptions of a forked log", 1_000, 1_000, marks, SUM),
         ("devices that revoke x grants", 500, 500, revokers, SUM),
+        ("lives that are named x closures of their device", 1_000, 1_000, lives, SUM),
         ("statements x rounds, all judged before", 2_000, 1, judged, SUM),
         ("epochs that wait x epochs that come", 5_000, 5_000, waiting, SUM),
         ("lists of 500 entries x words about a record", 100, 5_000, lists, SUM),
@@ -118,6 +119,30 @@ fn revokers(devices: u64, grants: u64) -> f64 {
     }
     peer.evaluate();
     least(|| peer.evaluate())
+}
+
+fn lives(named: u64, closures: u64) -> f64 {
+    let mut peer = Peer::with_writers(1);
+    let unit = device(0);
+    for _ in 0..closures {
+        peer.say(&desk(), false, Statement::Revoke { device: unit.id(), keep: Marks::NONE });
+    }
+    for n in 0..named {
+        let (card, caveats) = (unit.card(desk().id().0), Caveats::default());
+        let audience = Audience::Device { agency: AgencyNo(1), card };
+        let cites = vec![StatementId(sha256(&n.to_be_bytes()))];
+        let reopening = Some(Reopening { incarnation: Incarnation(n), cites });
+        peer.say(
+            &desk(),
+            false,
+            Statement::Grant { audience, right: Right::Read, caveats, reopening },
+        );
+    }
+    peer.evaluate();
+    least(|| {
+        peer.evaluate();
+        let _ = peer.compartment.right(&unit.id());
+    })
 }
 
 fn judged(statements: u64, _: u64) -> f64 {

@@ -14,6 +14,7 @@ use super::fact::{Fact, Logs, MarkSet};
 use super::gathered::{Adopted, Gathered};
 use super::positive::{Devices, Part, Positive};
 use super::reach::Standing;
+use super::route::Route;
 
 /// On whose word a closure or an adoption stands.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -164,10 +165,7 @@ fn revoker(
     cuts: &mut BTreeMap<DeviceId, BTreeSet<DeviceId>>,
 ) -> Option<Author> {
     let shared = |(no, _): &(AgencyNo, &Part)| devices.of(device, *no).is_some();
-    let own_desk = |(no, part): &(AgencyNo, &Part)| {
-        part.desk && devices.of(device, *no).is_some_and(|closed| !closed.desk)
-    };
-    if let Some((no, _)) = devices.parts(&issuer).find(own_desk) {
+    if let Some(no) = desk_above(&issuer, device, devices) {
         return Some(Author::Desk(no));
     }
     let mut parts = devices.parts(&issuer);
@@ -175,6 +173,18 @@ fn revoker(
     let above = issuer == *device
         || cuts.entry(*device).or_insert_with(|| devices.cut(device)).contains(&issuer);
     above.then(|| part.author(no))
+}
+
+/// The smallest agency of a device as whose desk an issuer is above it: one that it is no desk of.
+pub(super) fn desk_above(
+    issuer: &DeviceId,
+    device: &DeviceId,
+    devices: &Devices,
+) -> Option<AgencyNo> {
+    let own_desk = |(no, part): &(AgencyNo, &Part)| {
+        part.desk && devices.of(device, *no).is_some_and(|closed| !closed.desk)
+    };
+    devices.parts(issuer).find(own_desk).map(|(no, _)| no)
 }
 
 /// What decides how far each log counts.
@@ -241,6 +251,9 @@ pub enum Cause {
     Branch(EntryId),
     /// The device's standing was ended.
     Closed(StatementId),
+    /// The device was readmitted in this incarnation by that statement, and what names the incarnation
+    /// lets it write no such log.
+    Readmitted(StatementId),
 }
 
 impl fmt::Display for Cause {
@@ -252,6 +265,11 @@ impl fmt::Display for Cause {
                 write!(f, "its log is forked, and the branch that ends with {head} was chosen")
             }
             Self::Closed(id) => write!(f, "its device's standing was ended by {id}"),
+            Self::Readmitted(id) => write!(
+                f,
+                "its device was readmitted by {id}, and no statement that names this life of it lets \
+                 it write such a log"
+            ),
         }
     }
 }
@@ -308,15 +326,30 @@ impl Limits {
         layers.any(|layer| layer.reopened.get(life).is_some_and(|c| c.contains(&closure.key())))
     }
 
+    /// The routes of the incarnations of a device for which no closure is active.
+    pub(super) fn open<'a>(
+        &'a self,
+        device: &'a DeviceId,
+        standing: &'a Standing,
+    ) -> impl Iterator<Item = &'a Route> {
+        let closed = self.closures_of(device).next().is_some();
+        let every = (!closed).then_some(&standing.routes).into_iter().flatten();
+        let is_open = move |life: &&Incarnation| self.is_open(&(*device, **life));
+        let named = standing.lives.keys().filter(is_open);
+        every.chain(named.flat_map(move |life| standing.routes_in(*life)))
+    }
+
+    /// Whether no closure of a device is active for one life of it.
+    pub(super) fn is_open(&self, life: &(DeviceId, Incarnation)) -> bool {
+        self.closures_of(&life.0).all(|closure| self.is_reopened(life, closure))
+    }
+
     /// Whether a device's standing is open, for some incarnation.
     pub(super) fn is_live(&self, device: &DeviceId) -> bool {
         let lives = (*device, Incarnation(0))..=(*device, Incarnation(u64::MAX));
         let layers = [&self.above, &self.own].into_iter();
         let mut cited = layers.flat_map(|layer| layer.reopened.range(lives.clone()));
-        self.closures_of(device).next().is_none()
-            || cited.any(|(life, _)| {
-                self.closures_of(device).all(|closure| self.is_reopened(life, closure))
-            })
+        self.closures_of(device).next().is_none() || cited.any(|(life, _)| self.is_open(life))
     }
 
     /// How far a log counts (`docs/protocol/authority.md`, section 6), if what is `supposed` were
@@ -329,9 +362,12 @@ impl Limits {
         any_right: bool,
         supposed: Option<Adopted>,
     ) -> Limit {
-        let Some(standing) = standing.filter(|s| any_right || s.writes(log.class)) else {
-            return Limit::none(Cause::Standing);
-        };
+        let Some(standing) = standing else { return Limit::none(Cause::Standing) };
+        let mut routes = standing.routes_in(log.incarnation);
+        if !routes.any(|route| any_right || route.writes(log.class)) {
+            let by = standing.readmitted_by(log.incarnation);
+            return Limit::none(by.map_or(Cause::Standing, |by| Cause::Readmitted(by.into())));
+        }
         let fork = logs.forked_at(log);
         if self.closures_of(&log.device).next().is_none() && fork.is_none() {
             return Limit::ALL;
@@ -356,7 +392,8 @@ impl Limits {
         standing: Option<&Standing>,
         logs: &dyn Logs,
     ) -> Option<(u64, EntryId)> {
-        let standing = standing.filter(|s| s.writes(log.class) && log.class != Class::Authority)?;
+        let writes = |route: &Route| route.writes(log.class) && log.class != Class::Authority;
+        let standing = standing.filter(|s| s.routes_in(log.incarnation).any(writes))?;
         let sides = self.sides(log, standing, Some(logs.proven_at(log)?), None);
         sides.choices(&log.device).map(|choice| (choice.count, choice.head)).max()
     }

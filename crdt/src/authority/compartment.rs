@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::entry::merkle_root;
 use crate::epoch::decode_boxes;
-use crate::id::{AgencyNo, CompartmentId, DeviceId, EntryId, EpochId, LogId};
+use crate::id::{AgencyNo, CompartmentId, DeviceId, EntryId, EpochId, Incarnation, LogId};
 use crate::seal::SecretBox;
 use crate::statement::{Audience, EpochStatement, Mark, Opening, Right, Statement};
 
@@ -15,6 +15,8 @@ use super::fact::{Fact, Logs, Place, Remembered};
 use super::gathered::Gathered;
 use super::positive::Devices;
 use super::reach::{Reach, Standing, audience};
+use super::readmitted::Readmitted;
+use super::route::Route;
 use super::steward::Words;
 use super::{Coalition, Scope, StatementFault, StatementVerdict, is_before_fork};
 
@@ -141,7 +143,20 @@ impl Compartment {
     /// The highest right of a live device.
     #[must_use]
     pub fn right(&self, device: &DeviceId) -> Option<Right> {
-        self.live(device).map(Standing::right)
+        self.open(device).map(|route| route.right).max()
+    }
+
+    /// The highest right that a device has in one incarnation, if no closure is active for that.
+    #[must_use]
+    pub fn right_in(&self, device: &DeviceId, life: Incarnation) -> Option<Right> {
+        let standing = self.counting.devices.get(device);
+        standing.filter(|_| self.limits.is_open(&(*device, life)))?.right_in(life)
+    }
+
+    /// The routes of the incarnations of a device for which no closure is active.
+    pub(super) fn open<'a>(&'a self, device: &'a DeviceId) -> impl Iterator<Item = &'a Route> {
+        let standing = self.counting.devices.get(device).into_iter();
+        standing.flat_map(move |standing| self.limits.open(device, standing))
     }
 
     /// The closures of a device here, the coalition's among them.
@@ -151,15 +166,13 @@ impl Compartment {
 
     /// The devices that may hold the keys.
     pub fn readers(&self) -> impl Iterator<Item = (&DeviceId, &Standing)> {
-        self.counting.devices.iter().filter(|(device, standing)| {
-            standing.right() >= Right::Read && self.limits.is_live(device)
-        })
+        self.counting.devices.iter().filter(|(device, _)| self.is_reader(device))
     }
 
     /// Whether a device may read here now.
     #[must_use]
     pub fn is_reader(&self, device: &DeviceId) -> bool {
-        self.live(device).is_some_and(|standing| standing.right() >= Right::Read)
+        self.right(device) >= Some(Right::Read)
     }
 
     /// Whether a log's entries are worth storing: whether its device could ever have written here.
@@ -254,18 +267,21 @@ impl Compartment {
             facts.iter().copied().filter(|fact| is_before_fork(fact, logs)).collect();
         let above = &coalition.positive;
         let positive = above.devices.compartment(&above.roots, &self.opening, &early);
+        let readmitted = Readmitted::new(&early, &positive, above).with(&coalition.readmitted);
         let mut own = closures(&facts, &positive, above, &coalition.id());
         own.extend(coalition.closures().iter().cloned());
         let above = coalition.limits.gathered();
         let mut limits = Limits::new(own.iter().cloned(), Some(above));
         let mut counted = BTreeSet::new();
         let counting = loop {
-            let counting =
-                Reach::compartment(&coalition.counting, &self.opening, &facts, &|fact| {
-                    counted.contains(&fact.place.id)
-                });
-            let (seats, id) = (&coalition.counting, coalition.id());
-            limits.count(Gathered::new(&facts, &counted, &counting, seats, &id));
+            let counting = Reach::compartment(
+                (&coalition.counting, &readmitted),
+                &self.opening,
+                &facts,
+                &|fact| counted.contains(&fact.place.id),
+            );
+            let (above, id) = ((&coalition.counting, &readmitted), coalition.id());
+            limits.count(Gathered::new(&facts, &counted, &counting, above, &id));
             let mut more = BTreeSet::new();
             let area = Scope { reach: &counting, limits: &limits, logs, coalition: false };
             let mut places: BTreeMap<LogId, Limit> = BTreeMap::new();

@@ -14,6 +14,7 @@ use crate::statement::{Act, Audience, Reopening, Statement};
 use super::closure::Author;
 use super::fact::{Fact, MarkSet};
 use super::reach::Reach;
+use super::readmitted::Readmitted;
 
 /// A prefix that an adoption lets count: by whom, how many entries, and the last of them.
 pub(super) type Adopted = (Author, u64, EntryId);
@@ -30,22 +31,27 @@ pub(super) struct Gathered {
 }
 
 impl Gathered {
-    /// Gathers from the facts that counted. `seats` is the coalition's reach.
+    /// Gathers from the facts that counted. `seats` is the coalition's reach; `readmitted` the area's.
     pub(super) fn new(
         facts: &[&Fact],
         counted: &BTreeSet<EntryId>,
         reach: &Reach,
-        seats: &Reach,
+        (seats, readmitted): (&Reach, &Readmitted),
         coalition: &CoalitionId,
     ) -> Self {
         let mut gathered = Self::default();
+        let opens =
+            |of: DeviceId, reopening: &Reopening| readmitted.contains(&of, reopening.incarnation);
         let mut by_roots = BTreeMap::new();
         for fact in facts.iter().filter(|fact| counted.contains(&fact.place.id)) {
             let by = reach.devices.get(&fact.issuer()).filter(|by| by.desk);
             match &fact.statement {
                 Statement::Desk(certificate) => {
-                    let Some(reopening) = &certificate.reopening else { continue };
                     let desk = certificate.desk.device;
+                    let reopening = certificate.reopening.as_ref();
+                    let Some(reopening) = reopening.filter(|one| opens(desk, one)) else {
+                        continue;
+                    };
                     let held = reach.devices.get(&desk);
                     let Some(agency) = held.map(|held| held.agency) else { continue };
                     if seats.seats.get(&agency).is_some_and(|s| s.is_standing(&certificate.root)) {
@@ -56,7 +62,7 @@ impl Gathered {
                     audience: Audience::Device { agency, card },
                     reopening: Some(reopening),
                     ..
-                } => {
+                } if opens(card.device, reopening) => {
                     let held = reach.devices.get(&card.device);
                     let held = held.filter(|held| held.agency == *agency);
                     if held.is_some() && by.is_some_and(|by| by.agency == *agency) {

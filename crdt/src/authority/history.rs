@@ -8,13 +8,13 @@ use std::collections::BTreeSet;
 
 use crate::id::{DeviceId, EpochId};
 
-use super::{Compartment, Standing};
+use super::{Compartment, Route};
 
 impl Compartment {
     /// Whether a device is to be sealed epochs that exist.
     #[must_use]
     pub fn reads_history(&self, device: &DeviceId) -> bool {
-        self.live(device).is_some_and(Standing::reads_history)
+        self.open(device).any(Route::reads_history)
     }
 
     /// Whether an epoch is closed to a reader for good: it has no history, and no box by a statement

@@ -20,6 +20,7 @@ mod gathered;
 mod history;
 mod positive;
 mod reach;
+mod readmitted;
 mod refusal;
 mod route;
 mod steward;
@@ -30,7 +31,8 @@ use std::sync::Arc;
 
 use crate::charter::{Charter, Member};
 use crate::id::{
-    AgencyNo, CoalitionId, CompartmentId, DeviceId, EntryId, EpochId, LogId, StatementId,
+    AgencyNo, CoalitionId, CompartmentId, DeviceId, EntryId, EpochId, Incarnation, LogId,
+    StatementId,
 };
 use crate::statement::{Act, Audience, Mark, Right, Statement};
 
@@ -38,7 +40,7 @@ pub use closure::{Author, Cause, Closure, Limit};
 pub use compartment::{Compartment, EpochState, Unclean};
 pub use fact::{Logs, Place};
 pub use fault::StatementFault;
-pub use reach::{Seat, Standing};
+pub use reach::{Life, Seat, Standing};
 pub use refusal::Refusal;
 pub use route::{Route, Uncovered};
 pub use steward::{Asked, RecordState};
@@ -47,7 +49,8 @@ use closure::{Limits, closures, closures_by_acts};
 use fact::{Fact, Remembered};
 use gathered::Gathered;
 use positive::{Devices, Positive};
-use reach::{Reach, Source};
+use reach::{Reach, Source, named};
+use readmitted::Readmitted;
 
 /// What became of a statement, for those who ask why.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -77,6 +80,8 @@ pub enum StatementVerdict {
     Lifted,
     /// It counts, and nobody writes under the epoch that it makes or seals.
     Unclean(Unclean),
+    /// A grant that names an incarnation, by who is no desk.
+    NoDesk,
 }
 
 impl fmt::Display for StatementVerdict {
@@ -98,6 +103,7 @@ impl fmt::Display for StatementVerdict {
             Self::NoRecord => f.write_str("the record that it is about is not here"),
             Self::Lifted => f.write_str("it counted until it was lifted"),
             Self::Unclean(why) => write!(f, "nobody writes under its epoch: {why}"),
+            Self::NoDesk => f.write_str("it names a life of a device, which only desks do"),
         }
     }
 }
@@ -109,6 +115,7 @@ pub struct Coalition {
     charter: Charter,
     facts: BTreeMap<EntryId, Fact>,
     positive: Positive,
+    readmitted: Readmitted,
     counting: Reach,
     closures: Vec<Arc<Closure>>,
     limits: Limits,
@@ -124,6 +131,7 @@ impl Coalition {
             charter,
             facts: BTreeMap::new(),
             positive: Positive::default(),
+            readmitted: Readmitted::default(),
             counting: Reach::default(),
             closures: Vec::new(),
             limits: Limits::default(),
@@ -200,6 +208,20 @@ impl Coalition {
         self.counting.devices.get(device).filter(|_| self.limits.is_live(device))
     }
 
+    /// The highest right that a live device has in an incarnation for which no closure is active.
+    #[must_use]
+    pub fn right(&self, device: &DeviceId) -> Option<Right> {
+        let standing = self.counting.devices.get(device)?;
+        self.limits.open(device, standing).map(|route| route.right).max()
+    }
+
+    /// The highest right that a device has in one incarnation, if no closure is active for that.
+    #[must_use]
+    pub fn right_in(&self, device: &DeviceId, life: Incarnation) -> Option<Right> {
+        let standing = self.counting.devices.get(device);
+        standing.filter(|_| self.limits.is_open(&(*device, life)))?.right_in(life)
+    }
+
     /// The closures of a device.
     pub fn closures_of(&self, device: &DeviceId) -> impl Iterator<Item = &Closure> {
         self.limits.closures_of(device)
@@ -257,6 +279,9 @@ impl Coalition {
         let facts: Vec<&Fact> = self.facts.values().collect();
         let source = Source { id: self.id, charter: &self.charter, facts: &facts };
         let positive = Positive::new(&source, &|fact| is_before_fork(fact, logs));
+        let early: Vec<&Fact> =
+            facts.iter().copied().filter(|fact| is_before_fork(fact, logs)).collect();
+        let readmitted = Readmitted::new(&early, &positive.devices, &positive);
         let orphans = |agency| orphans(&facts, &positive, agency, logs);
         let mut closures = closures(&facts, &positive.devices, &positive, &self.id);
         closures.extend(closures_by_acts(&positive, &orphans));
@@ -265,10 +290,12 @@ impl Coalition {
         let mut counted: BTreeSet<EntryId> = proven.map(|fact| fact.place.id).collect();
         let mut before = Reach::default();
         let counting = loop {
-            let counting = Reach::next_round(&source, &positive, &before, &|fact| {
+            let drawn = (&positive, &readmitted);
+            let counting = Reach::next_round(&source, drawn, &before, &|fact| {
                 counted.contains(&fact.place.id)
             });
-            limits.count(Gathered::new(&facts, &counted, &counting, &counting, &self.id));
+            let own = (&counting, &readmitted);
+            limits.count(Gathered::new(&facts, &counted, &counting, own, &self.id));
             let mut more = BTreeSet::new();
             let area = Scope { reach: &counting, limits: &limits, logs, coalition: true };
             let mut places: BTreeMap<LogId, Limit> = BTreeMap::new();
@@ -284,10 +311,12 @@ impl Coalition {
             before = counting;
         };
         let changed = positive != self.positive
+            || readmitted != self.readmitted
             || counting != self.counting
             || closures != self.closures
             || counted != self.counted;
         self.positive = positive;
+        self.readmitted = readmitted;
         self.counting = counting;
         self.closures = closures;
         self.limits = limits;
@@ -468,7 +497,7 @@ impl Scope<'_> {
         let limit = *places
             .entry(log)
             .or_insert_with(|| self.limits.of(&log, standing, self.logs, self.coalition, None));
-        Self::stands(fact, limit) && self.may_say(fact, standing).is_ok()
+        Self::stands(fact, limit) && Self::may_say(fact, standing).is_ok()
     }
 
     /// Whether a place counts: it is below the limit of the branch that is held, and of no other.
@@ -476,11 +505,17 @@ impl Scope<'_> {
         fact.held && fact.place.seq < limit.next
     }
 
-    fn may_say(&self, fact: &Fact, standing: Option<&Standing>) -> Result<(), StatementVerdict> {
+    fn may_say(fact: &Fact, standing: Option<&Standing>) -> Result<(), StatementVerdict> {
         let standing = standing.ok_or(StatementVerdict::NoStanding)?;
+        let life = fact.place.log.incarnation;
         match &fact.statement {
+            Statement::Grant { audience, reopening, .. }
+                if !standing.desk && named(audience, reopening.as_ref()).is_some() =>
+            {
+                Err(StatementVerdict::NoDesk)
+            }
             Statement::Grant { right, caveats, .. } => {
-                let routes = standing.routes.iter().map(|route| route.grant(*right, caveats));
+                let routes = standing.routes_in(life).map(|route| route.grant(*right, caveats));
                 let refusals: Result<Vec<Uncovered>, ()> =
                     routes.map(|route| route.err().ok_or(())).collect();
                 match refusals {
@@ -493,7 +528,7 @@ impl Scope<'_> {
             }
             Statement::Adopt { .. } if !standing.desk => Err(StatementVerdict::NoStanding),
             Statement::Epoch(_) | Statement::Seal { .. } | Statement::Describe { .. }
-                if standing.right() < Right::Write =>
+                if standing.right_in(life) < Some(Right::Write) =>
             {
                 Err(StatementVerdict::NoStanding)
             }
@@ -510,7 +545,7 @@ impl Scope<'_> {
         match limit.cause {
             Some(Cause::Standing) => StatementVerdict::NoStanding,
             Some(cause) if !Self::stands(fact, limit) => StatementVerdict::Quarantined(cause),
-            _ => self.may_say(fact, standing).err().unwrap_or(StatementVerdict::NotAbove),
+            _ => Self::may_say(fact, standing).err().unwrap_or(StatementVerdict::NotAbove),
         }
     }
 }

@@ -5,12 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::bounds::{ROUTE_DEPTH_MAX, ROUTES_PER_DEVICE_MAX};
 use crate::charter::{Charter, Member};
-use crate::id::{AgencyNo, Class, CoalitionId, DeviceId, StatementId};
+use crate::id::{AgencyNo, CoalitionId, DeviceId, EntryId, Incarnation, StatementId};
 use crate::keys::{DeviceCard, RootKey};
-use crate::statement::{Act, Audience, Caveats, Opening, Right, Statement};
+use crate::statement::{Act, Audience, Caveats, Opening, Reopening, Right, Statement};
 
 use super::fact::{Fact, MarkSet};
 use super::positive::Positive;
+use super::readmitted::Readmitted;
 use super::route::Route;
 
 /// A member of a coalition and the roots that have stood for it.
@@ -42,27 +43,63 @@ pub struct Standing {
     pub card: DeviceCard,
     /// Whether a root of its agency named it a desk.
     pub desk: bool,
-    /// Its routes, in order; at least one.
+    /// The routes of all its incarnations but those that were readmitted, in order.
     pub routes: Vec<Route>,
+    /// The incarnations of which a statement speaks that counts or readmits.
+    pub lives: BTreeMap<Incarnation, Life>,
+}
+
+/// What is said of one incarnation of a device by name.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Life {
+    /// The routes that it has and others have not, in order.
+    pub routes: Vec<Route>,
+    /// The statement that readmitted it: it has no other routes then.
+    pub readmitted: Option<EntryId>,
 }
 
 impl Standing {
-    /// The highest right that a route gives.
-    #[must_use]
-    pub fn right(&self) -> Right {
-        self.routes.iter().map(|route| route.right).max().unwrap_or(Right::Relay)
+    /// A standing without routes yet.
+    fn new(agency: AgencyNo, card: DeviceCard, desk: bool, readmitted: &Readmitted) -> Self {
+        let (routes, lives) = (Vec::new(), BTreeMap::new());
+        let mut standing = Self { agency, card, desk, routes, lives };
+        standing.readmit(readmitted);
+        standing
     }
 
-    /// Whether a route lets it write logs of a class.
-    #[must_use]
-    pub fn writes(&self, class: Class) -> bool {
-        self.routes.iter().any(|route| route.writes(class))
+    /// Notes which of its incarnations were readmitted.
+    fn readmit(&mut self, readmitted: &Readmitted) {
+        for (life, by) in readmitted.of(&self.card.device) {
+            self.lives.entry(life).or_default().readmitted = Some(by);
+        }
     }
 
-    /// Whether the epochs that were there before the device are sealed to it.
+    /// The routes of an incarnation.
+    pub fn routes_in(&self, life: Incarnation) -> impl Iterator<Item = &Route> {
+        let named = self.lives.get(&life);
+        let every =
+            self.routes.iter().filter(move |_| named.is_none_or(|life| life.readmitted.is_none()));
+        every.chain(named.into_iter().flat_map(|life| &life.routes))
+    }
+
+    /// The highest right that a route of an incarnation gives.
     #[must_use]
-    pub fn reads_history(&self) -> bool {
-        self.routes.iter().any(Route::reads_history)
+    pub fn right_in(&self, life: Incarnation) -> Option<Right> {
+        self.routes_in(life).map(|route| route.right).max()
+    }
+
+    /// The statement that readmitted an incarnation.
+    #[must_use]
+    pub fn readmitted_by(&self, life: Incarnation) -> Option<EntryId> {
+        self.lives.get(&life)?.readmitted
+    }
+
+    /// The routes that name an incarnation, or none.
+    fn routes_of(&mut self, life: Option<Incarnation>) -> &mut Vec<Route> {
+        match life {
+            None => &mut self.routes,
+            Some(life) => &mut self.lives.entry(life).or_default().routes,
+        }
     }
 }
 
@@ -95,7 +132,7 @@ impl Reach {
     /// one. Narrowing acts are in force as positive reach says.
     pub(super) fn next_round(
         source: &Source<'_>,
-        positive: &Positive,
+        (positive, readmitted): (&Positive, &Readmitted),
         before: &Self,
         counts: &dyn Fn(&Fact) -> bool,
     ) -> Self {
@@ -107,13 +144,15 @@ impl Reach {
         });
         let seats = seats(source, &acts);
         let grants: Vec<&Fact> = source.facts.iter().copied().filter(|fact| counts(fact)).collect();
-        let devices = with_grants(desks(source.facts, &seats), &grants);
+        let desks = desks(source.facts, &seats, readmitted);
+        let within = Within::Coalition { desks: &desks };
+        let devices = extend(desks.clone(), &grants, &within, readmitted);
         Self { seats, devices, acts }
     }
 
     /// Draws a compartment's reach on top of its coalition's.
     pub(super) fn compartment(
-        coalition: &Self,
+        (coalition, readmitted): (&Self, &Readmitted),
         opening: &Opening,
         facts: &[&Fact],
         counts: &dyn Fn(&Fact) -> bool,
@@ -123,13 +162,17 @@ impl Reach {
             .devices
             .iter()
             .filter(|(_, standing)| audience.contains(&standing.agency))
-            .map(|(device, standing)| (*device, standing.clone()))
+            .map(|(device, standing)| {
+                let mut standing = standing.clone();
+                standing.readmit(readmitted);
+                (*device, standing)
+            })
             .collect();
         let grants: Vec<&Fact> = facts.iter().copied().filter(|fact| counts(fact)).collect();
         let within = Within::Compartment { coalition, audience: &audience };
         Self {
             seats: BTreeMap::new(),
-            devices: extend(devices, &grants, &within),
+            devices: extend(devices, &grants, &within, readmitted),
             acts: BTreeMap::new(),
         }
     }
@@ -272,28 +315,37 @@ pub(super) fn audience(coalition: &Reach, opening: &Opening) -> BTreeSet<AgencyN
 }
 
 /// The desks. Of several certificates for one device that of the smallest agency, then card, counts.
-fn desks(facts: &[&Fact], seats: &BTreeMap<AgencyNo, Seat>) -> BTreeMap<DeviceId, Standing> {
-    let mut desks: BTreeMap<DeviceId, Standing> = BTreeMap::new();
-    for fact in facts {
-        let Statement::Desk(certificate) = &fact.statement else { continue };
-        let Some(agency) = root_of(seats, &certificate.root) else { continue };
-        let card = certificate.desk.clone();
-        let standing = Standing { agency, card, desk: true, routes: vec![Route::desk()] };
-        let held = desks.entry(certificate.desk.device).or_insert_with(|| standing.clone());
-        if (standing.agency, &standing.card) < (held.agency, &held.card) {
-            *held = standing;
+fn desks(
+    facts: &[&Fact],
+    seats: &BTreeMap<AgencyNo, Seat>,
+    readmitted: &Readmitted,
+) -> BTreeMap<DeviceId, Standing> {
+    let certificates = || {
+        facts.iter().filter_map(|fact| {
+            let Statement::Desk(certificate) = &fact.statement else { return None };
+            Some((root_of(seats, &certificate.root)?, certificate))
+        })
+    };
+    let mut chosen: BTreeMap<DeviceId, (AgencyNo, &DeviceCard)> = BTreeMap::new();
+    for (agency, certificate) in certificates() {
+        let one = (agency, &certificate.desk);
+        let least = chosen.entry(certificate.desk.device).or_insert(one);
+        *least = one.min(*least);
+    }
+    let desk = |(device, (agency, card)): (DeviceId, (AgencyNo, &DeviceCard))| {
+        let mut standing = Standing::new(agency, card.clone(), true, readmitted);
+        standing.routes.push(Route::desk());
+        (device, standing)
+    };
+    let mut desks: BTreeMap<DeviceId, Standing> = chosen.into_iter().map(desk).collect();
+    for (agency, certificate) in certificates() {
+        let Some(Reopening { incarnation, .. }) = certificate.reopening else { continue };
+        let held = desks.get_mut(&certificate.desk.device);
+        if let Some(held) = held.filter(|held| held.agency == agency) {
+            *held.routes_of(Some(incarnation)) = vec![Route::desk()];
         }
     }
     desks
-}
-
-/// The devices that grants in the coalition give a standing, beside the desks.
-fn with_grants(
-    desks: BTreeMap<DeviceId, Standing>,
-    grants: &[&Fact],
-) -> BTreeMap<DeviceId, Standing> {
-    let within = Within::Coalition { desks: &desks.clone() };
-    extend(desks, grants, &within)
 }
 
 /// Where routes are drawn.
@@ -302,8 +354,17 @@ enum Within<'a> {
     Compartment { coalition: &'a Reach, audience: &'a BTreeSet<AgencyNo> },
 }
 
-/// What grants say, by issuer. Equal ones give no more than one.
-type ByIssuer<'a> = BTreeMap<DeviceId, BTreeSet<(&'a Audience, Right, &'a Caveats)>>;
+/// What grants say, by issuer, and in which incarnation he says it. Equal ones give no more than one.
+type ByIssuer<'a> = BTreeMap<(DeviceId, Incarnation), BTreeSet<Gift<'a>>>;
+
+/// To whom, what, and the incarnation that is named.
+type Gift<'a> = (&'a Audience, Right, &'a Caveats, Option<Incarnation>);
+
+/// The incarnation of a device that a grant names.
+pub(super) fn named(audience: &Audience, reopening: Option<&Reopening>) -> Option<Incarnation> {
+    let to_device = matches!(audience, Audience::Device { .. });
+    reopening.filter(|_| to_device).map(|reopening| reopening.incarnation)
+}
 
 /// Follows grants from the devices that have routes, depth by depth, so that the routes of a device
 /// that are kept do not depend on the order of the grants. Whose a device is, and under which card,
@@ -312,17 +373,26 @@ fn extend(
     mut devices: BTreeMap<DeviceId, Standing>,
     facts: &[&Fact],
     within: &Within<'_>,
+    readmitted: &Readmitted,
 ) -> BTreeMap<DeviceId, Standing> {
-    let mut by_issuer = ByIssuer::new();
-    for fact in facts {
-        if let Statement::Grant { audience, right, caveats, .. } = &fact.statement {
-            by_issuer.entry(fact.issuer()).or_default().insert((audience, *right, caveats));
-        }
-    }
+    let by_issuer = by_issuer(facts);
     for depth in 1..ROUTE_DEPTH_MAX {
-        Found::new(&devices, &by_issuer, within, depth).spread(&mut devices, within);
+        let found = Found::new(&devices, &by_issuer, within, depth);
+        found.spread(&mut devices, within, readmitted);
     }
     devices
+}
+
+fn by_issuer<'a>(facts: &[&'a Fact]) -> ByIssuer<'a> {
+    let mut by_issuer = ByIssuer::new();
+    for fact in facts {
+        if let Statement::Grant { audience, right, caveats, reopening } = &fact.statement {
+            let gift = (audience, *right, caveats, named(audience, reopening.as_ref()));
+            let issuer = (fact.issuer(), fact.place.log.incarnation);
+            by_issuer.entry(issuer).or_default().insert(gift);
+        }
+    }
+    by_issuer
 }
 
 /// What the grants of one depth give: for each whom they go to no more than he keeps. One to an agency
@@ -330,9 +400,17 @@ fn extend(
 /// for.
 #[derive(Default)]
 struct Found {
-    /// By device and agency, with the smallest card and whether it is a desk.
-    devices: BTreeMap<DeviceId, BTreeMap<AgencyNo, (DeviceCard, bool, Kept)>>,
+    devices: BTreeMap<DeviceId, BTreeMap<AgencyNo, AsOne>>,
     agencies: BTreeMap<AgencyNo, Kept>,
+}
+
+/// What a device is given as one agency's.
+struct AsOne {
+    /// The smallest card.
+    card: DeviceCard,
+    desk: bool,
+    /// By the incarnation that is named.
+    routes: BTreeMap<Option<Incarnation>, Kept>,
 }
 
 impl Found {
@@ -343,13 +421,13 @@ impl Found {
         depth: u8,
     ) -> Self {
         let mut found = Self::default();
-        for (issuer, grants) in by_issuer {
+        for ((issuer, life), grants) in by_issuer {
             let Some(by) = devices.get(issuer) else { continue };
-            let routes: Vec<&Route> = by.routes.iter().filter(|r| r.depth == depth).collect();
-            for (audience, right, caveats) in grants {
+            let routes: Vec<&Route> = by.routes_in(*life).filter(|r| r.depth == depth).collect();
+            for (audience, right, caveats, named) in grants {
                 let mut given = routes.iter().filter_map(|r| r.grant(*right, caveats).ok());
                 let Some(first) = given.next() else { continue };
-                let Some((no, kept)) = found.of(audience, by, within) else { continue };
+                let Some((no, kept)) = found.of((audience, *named), by, within) else { continue };
                 [first].into_iter().chain(given).for_each(|route| kept.add(within.clip(no, route)));
             }
         }
@@ -359,7 +437,7 @@ impl Found {
     /// Where what a grant gives is to be kept, if the issuer's standing lets it reach anybody.
     fn of(
         &mut self,
-        audience: &Audience,
+        (audience, named): (&Audience, Option<Incarnation>),
         by: &Standing,
         within: &Within<'_>,
     ) -> Option<(AgencyNo, &mut Kept)> {
@@ -384,21 +462,30 @@ impl Found {
                 return Some((*no, self.agencies.entry(*no).or_default()));
             }
         };
-        let as_one = self.devices.entry(device).or_default();
-        let (held, _, kept) =
-            as_one.entry(no).or_insert_with(|| (card.clone(), desk, Kept::default()));
-        if card < held {
-            *held = card.clone();
+        let as_one = self.devices.entry(device).or_default().entry(no).or_insert_with(|| {
+            let (card, routes) = (card.clone(), BTreeMap::new());
+            AsOne { card, desk, routes }
+        });
+        if *card < as_one.card {
+            as_one.card = card.clone();
         }
-        Some((no, kept))
+        Some((no, as_one.routes.entry(named).or_default()))
     }
 
     /// Gives it to the devices.
-    fn spread(self, devices: &mut BTreeMap<DeviceId, Standing>, within: &Within<'_>) {
+    fn spread(
+        self,
+        devices: &mut BTreeMap<DeviceId, Standing>,
+        within: &Within<'_>,
+        readmitted: &Readmitted,
+    ) {
         for (device, as_agencies) in self.devices {
-            for (agency, (card, desk, kept)) in as_agencies {
-                let none = || Standing { agency, card, desk, routes: Vec::new() };
-                kept.give(devices.entry(device).or_insert_with(none), agency);
+            for (agency, AsOne { card, desk, routes }) in as_agencies {
+                let none = || Standing::new(agency, card, desk, readmitted);
+                let to = devices.entry(device).or_insert_with(none);
+                if to.agency == agency {
+                    routes.iter().for_each(|(named, kept)| kept.give(to.routes_of(*named)));
+                }
             }
         }
         let Within::Compartment { coalition, .. } = within else { return };
@@ -407,15 +494,16 @@ impl Found {
         }
         for (device, held) in &coalition.devices {
             let Some(kept) = self.agencies.get(&held.agency) else { continue };
-            let none = || Standing { routes: Vec::new(), ..held.clone() };
-            kept.give(devices.entry(*device).or_insert_with(none), held.agency);
+            let none = || Standing::new(held.agency, held.card.clone(), held.desk, readmitted);
+            kept.give(&mut devices.entry(*device).or_insert_with(none).routes);
         }
     }
 
     /// How many routes it has.
     #[cfg(test)]
     fn routes(&self) -> usize {
-        let devices = self.devices.values().flat_map(BTreeMap::values).map(|(_, _, kept)| kept);
+        let as_agencies = self.devices.values().flat_map(BTreeMap::values);
+        let devices = as_agencies.flat_map(|as_one| as_one.routes.values());
         devices.chain(self.agencies.values()).map(|kept| kept.0.len()).sum()
     }
 }
@@ -436,14 +524,12 @@ impl Kept {
         }
     }
 
-    /// Adds them to a device's, if it is the agency's.
-    fn give(&self, to: &mut Standing, agency: AgencyNo) {
-        if to.agency == agency {
-            to.routes.extend(self.0.iter().cloned());
-            to.routes.sort_unstable();
-            to.routes.dedup();
-            to.routes.truncate(ROUTES_PER_DEVICE_MAX);
-        }
+    /// Adds them to a device's.
+    fn give(&self, to: &mut Vec<Route>) {
+        to.extend(self.0.iter().cloned());
+        to.sort_unstable();
+        to.dedup();
+        to.truncate(ROUTES_PER_DEVICE_MAX);
     }
 }
 

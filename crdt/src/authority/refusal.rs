@@ -16,7 +16,8 @@ use crate::statement::{Audience, Statement};
 use super::closure::Closure;
 use super::fact::Fact;
 use super::positive::Devices;
-use super::reach::{Reach, Source};
+use super::reach::{Reach, Source, named};
+use super::readmitted::Readmitted;
 use super::route::Uncovered;
 use super::{Coalition, Compartment, is_self_proving};
 
@@ -26,7 +27,7 @@ pub enum Refusal {
     /// Its issuer never had a standing in the area.
     #[error("its issuer has no standing")]
     NoStanding,
-    /// Its issuer may not grant, or not adopt.
+    /// Its issuer may not grant, not adopt, or not name a life of a device.
     #[error("its issuer lacks the right to say it")]
     NoRight,
     /// A grant for a device of another agency than its issuer's, or whose card no desk of the agency
@@ -95,7 +96,8 @@ impl Coalition {
         let source = Source { id: self.id, charter: &self.charter, facts: &facts };
         let mut before = Reach::default();
         loop {
-            let reach = Reach::next_round(&source, &self.positive, &before, &|_| true);
+            let drawn = (&self.positive, &Readmitted::default());
+            let reach = Reach::next_round(&source, drawn, &before, &|_| true);
             if reach.acts == before.acts {
                 return reach;
             }
@@ -109,9 +111,10 @@ impl Compartment {
     #[must_use]
     pub fn refused(&self, coalition: &Coalition) -> Refused {
         let facts: Vec<&Fact> = self.facts.values().collect();
+        let above = (&coalition.widest(), &Readmitted::default());
         let judge = Judge {
             devices: &self.positive,
-            reach: &Reach::compartment(&coalition.widest(), &self.opening, &facts, &|_| true),
+            reach: &Reach::compartment(above, &self.opening, &facts, &|_| true),
             closed: ids(&self.closures),
             here: Some(self),
         };
@@ -147,10 +150,15 @@ impl Judge<'_> {
             return Some(Refusal::NoStanding);
         }
         match &fact.statement {
+            Statement::Grant { audience, reopening, .. }
+                if named(audience, reopening.as_ref()).is_some() && !self.is_desk(&issuer) =>
+            {
+                Some(Refusal::NoRight)
+            }
             Statement::Grant { audience, right, caveats, .. } => {
-                let routes = &self.reach.devices.get(&issuer)?.routes;
-                let tried: Result<Vec<Uncovered>, ()> = routes
-                    .iter()
+                let standing = self.reach.devices.get(&issuer)?;
+                let tried: Result<Vec<Uncovered>, ()> = standing
+                    .routes_in(fact.place.log.incarnation)
                     .map(|route| route.grant(*right, caveats).err().ok_or(()))
                     .collect();
                 match (tried, audience) {
@@ -161,10 +169,7 @@ impl Judge<'_> {
                     (Err(()), _) => None,
                 }
             }
-            Statement::Adopt { .. } => {
-                let is_desk = self.devices.parts(&issuer).any(|(_, part)| part.desk);
-                (!is_desk).then_some(Refusal::NoRight)
-            }
+            Statement::Adopt { .. } => (!self.is_desk(&issuer)).then_some(Refusal::NoRight),
             Statement::Revoke { .. } => {
                 (!self.closed.contains(&fact.id())).then_some(Refusal::NotAbove)
             }
@@ -176,6 +181,10 @@ impl Judge<'_> {
             }
             _ => None,
         }
+    }
+
+    fn is_desk(&self, device: &DeviceId) -> bool {
+        self.devices.parts(device).any(|(_, part)| part.desk)
     }
 
     /// Whether the issuer, and a desk as the card's sponsor, are of an agency.

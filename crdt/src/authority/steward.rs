@@ -162,7 +162,8 @@ impl Compartment {
             return None;
         }
         let by = self.counting.devices.get(&fact.issuer())?;
-        let by = (by.right() >= Right::Admin).then_some(by.agency)?;
+        let is_admin = by.right_in(fact.place.log.incarnation) >= Some(Right::Admin);
+        let by = is_admin.then_some(by.agency)?;
         let of = self.facts.get(&EntryId(lifted.0))?.issuer();
         self.positive.of(&of, by).map(|_| *lifted)
     }

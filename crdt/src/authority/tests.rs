@@ -9,6 +9,7 @@ mod crowd;
 mod entries;
 mod epochs;
 mod reach;
+mod readmission;
 mod records;
 mod refusals;
 pub(super) mod support;

@@ -3,7 +3,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use tearline_crdt::id::{AgencyNo, CompartmentId, DeviceId, EntryId, EpochId, LogId, StatementId};
+use tearline_crdt::id::{
+    AgencyNo, CompartmentId, DeviceId, EntryId, EpochId, Incarnation, LogId, StatementId,
+};
 use tearline_crdt::keys::{DeviceCard, RootKey};
 use tearline_crdt::statement::{Caveats, Mark, Right};
 
@@ -57,7 +59,10 @@ pub(crate) struct DeviceAnswers {
     pub(crate) agency: Option<AgencyNo>,
     pub(crate) card: Option<DeviceCard>,
     pub(crate) desk: bool,
-    pub(crate) counting: BTreeSet<Route>,
+    /// Its routes: of every incarnation, and those that name one.
+    pub(crate) counting: BTreeMap<Option<Incarnation>, BTreeSet<Route>>,
+    /// Its incarnations that have no others than those that name them.
+    pub(crate) readmitted: BTreeSet<Incarnation>,
     /// The agencies as whose it has positive reach.
     pub(crate) reach: BTreeSet<AgencyNo>,
     pub(crate) live: bool,

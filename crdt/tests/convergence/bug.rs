@@ -21,6 +21,16 @@ pub(crate) enum Bug {
     AnySponsor,
     /// §3: an issuer may grant to another agency's device in the coalition.
     AnyIssuer,
+    /// §3: a device that comes back has all that it had before.
+    OldRoutesReturn,
+    /// §3: whoever names an incarnation leaves it no other routes.
+    AnybodyReadmits,
+    /// §3: what a readmission gives, all incarnations have.
+    NamesNobody,
+    /// §3: a readmitted incarnation grants by routes that it has not.
+    OldRoutesGrant,
+    /// §7: who is no desk names incarnations.
+    AnybodyNames,
     /// §3: routes may be deeper than 8.
     AnyDepth,
     /// §3: a grant may go beyond its issuer's limits.
@@ -124,6 +134,11 @@ impl Bug {
         Self::GreatestCard,
         Self::AnySponsor,
         Self::AnyIssuer,
+        Self::OldRoutesReturn,
+        Self::AnybodyReadmits,
+        Self::NamesNobody,
+        Self::OldRoutesGrant,
+        Self::AnybodyNames,
         Self::AnyDepth,
         Self::WiderLimits,
         Self::ForgottenLimits,

@@ -56,6 +56,11 @@ fn what_is_quarantined_widens() {
 }
 
 #[test]
+fn the_old_routes_of_who_is_readmitted_return() {
+    assert!(caught::<NaiveReplica<{ number(Bug::OldRoutesReturn) }>>().is_some());
+}
+
+#[test]
 fn the_naive_evaluator_itself_is_not_caught() {
     converges::<NaiveReplica<NO_BUG>>();
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
-use tearline_crdt::authority::{Cause, Coalition, Compartment, Limit, Logs, Place, Standing};
+use tearline_crdt::authority::{self, Cause, Coalition, Compartment, Limit, Logs, Place, Standing};
 use tearline_crdt::id::{AgencyNo, CompartmentId, DeviceId, EntryId, EpochId, LogId};
 use tearline_crdt::statement::Opening;
 
@@ -129,21 +129,26 @@ impl Real {
     }
 }
 
+fn route(route: &authority::Route) -> Route {
+    Route { depth: route.depth, right: route.right, limits: route.caveats.clone() }
+}
+
 fn devices(
     standings: &BTreeMap<DeviceId, Standing>,
     live: impl Fn(&DeviceId) -> bool,
 ) -> BTreeMap<DeviceId, DeviceAnswers> {
     let answers = standings.iter().map(|(id, standing)| {
-        let routes = standing.routes.iter().map(|route| Route {
-            depth: route.depth,
-            right: route.right,
-            limits: route.caveats.clone(),
-        });
+        let every = std::iter::once((None, &standing.routes));
+        let named = standing.lives.iter().map(|(life, of)| (Some(*life), &of.routes));
+        let routes = every.chain(named).filter(|(_, routes)| !routes.is_empty());
+        let routes = routes.map(|(named, routes)| (named, routes.iter().map(route).collect()));
+        let readmitted = standing.lives.iter().filter(|(_, life)| life.readmitted.is_some());
         let answers = DeviceAnswers {
             agency: Some(standing.agency),
             card: Some(standing.card.clone()),
             desk: standing.desk,
             counting: routes.collect(),
+            readmitted: readmitted.map(|(life, _)| *life).collect(),
             live: live(id),
             ..DeviceAnswers::default()
         };
@@ -155,7 +160,7 @@ fn devices(
 /// The limit of a log of which so much is held.
 fn limit(limit: &Limit, held: u64) -> (u64, Option<Reason>) {
     let reason = limit.cause.as_ref().map(|cause| match cause {
-        Cause::Standing => Reason::Standing,
+        Cause::Standing | Cause::Readmitted(_) => Reason::Standing,
         Cause::Fork | Cause::Branch(_) => Reason::Branch,
         Cause::Closed(_) => Reason::Closure,
     });

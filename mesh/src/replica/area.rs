@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
-use tearline_crdt::authority::{Coalition, Compartment, Logs, Place, Standing};
+use tearline_crdt::authority::{Coalition, Compartment, Logs, Place};
 use tearline_crdt::bounds::NAME_BYTES_MAX;
 use tearline_crdt::charter::Charter;
 use tearline_crdt::codec::{DecodeError, Reader, Write as _};
@@ -254,8 +254,24 @@ impl<S: Store> Replica<S> {
             return None;
         }
         match &self.areas.get(&id)?.body {
-            Body::Coalition(coalition) => coalition.live(device).map(Standing::right),
+            Body::Coalition(coalition) => coalition.right(device),
             Body::Compartment(compartment) => compartment.right(device),
+        }
+    }
+
+    /// Whether this device has a right to write logs of a class in a compartment, in its present incarnation.
+    #[must_use]
+    pub fn may_write(&self, id: CompartmentId, class: Class) -> bool {
+        let own = self.compartment(id).and_then(|known| known.live(&self.device()));
+        own.is_some_and(|own| own.routes_in(self.incarnation).any(|route| route.writes(class)))
+    }
+
+    /// What this device may do in an area in its present incarnation.
+    pub(super) fn own_right(&self, id: CompartmentId) -> Option<Right> {
+        let (own, life) = (self.device(), self.incarnation);
+        match &self.areas.get(&id)?.body {
+            Body::Coalition(coalition) => coalition.right_in(&own, life),
+            Body::Compartment(compartment) => compartment.right_in(&own, life),
         }
     }
 
@@ -492,7 +508,8 @@ impl<S: Store> Replica<S> {
         logs.outcome()?;
         let mut allowed = Vec::new();
         if let Some(standing) = compartment.devices().get(&log.device) {
-            for route in standing.routes.iter().filter(|route| route.writes(log.class)) {
+            let routes = standing.routes_in(log.incarnation);
+            for route in routes.filter(|route| route.writes(log.class)) {
                 route.caveats.encode(&mut allowed);
             }
         }

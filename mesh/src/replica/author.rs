@@ -256,8 +256,7 @@ impl<S: Store> Replica<S> {
         if let Some(no) = audience.iter().find(|no| coalition.member(**no).is_none()) {
             return Err(ActError::NoAgency(*no));
         }
-        let standing = coalition.live(&self.device());
-        if standing.is_none_or(|s| s.right() < Right::Write) {
+        if coalition.right_in(&self.device(), self.incarnation) < Some(Right::Write) {
             return Err(ActError::Denied { needed: Right::Write });
         }
         if let Some(value) = self.compartment_for(coalition_id, &audience) {
@@ -326,10 +325,9 @@ impl<S: Store> Replica<S> {
         self.needs(Room::Everything)?;
         self.conclude(now)?;
         let log = self.own_log(id, class);
-        let compartment = self.compartment(id).ok_or(ActError::NoCompartment)?;
+        self.compartment(id).ok_or(ActError::NoCompartment)?;
         self.needs_followed(&id)?;
-        let own = self.device();
-        if class == Class::Authority || !compartment.live(&own).is_some_and(|s| s.writes(class)) {
+        if class == Class::Authority || !self.may_write(id, class) {
             return Err(ActError::Denied { needed: Right::Write });
         }
         let state = self.logbook.state(&log);

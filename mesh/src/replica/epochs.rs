@@ -27,7 +27,7 @@ impl<S: Store> Replica<S> {
     pub fn rotate(&mut self, now: Now, id: CompartmentId) -> Result<Done<EpochId>, ActError> {
         self.conclude(now)?;
         self.compartment(id).ok_or(ActError::NoCompartment)?;
-        if self.right(id, &self.device()).is_none_or(|right| right < Right::Write) {
+        if self.own_right(id) < Some(Right::Write) {
             return Err(ActError::Denied { needed: Right::Write });
         }
         self.wall = now.wall;
@@ -152,13 +152,13 @@ impl<S: Store> Replica<S> {
             let (desk, agency) = (standing.desk, standing.agency);
             let opener = compartment.opening().opener;
             let opener = opener == own || desk && compartment.live(&opener).is_none();
-            if standing.right() < Right::Write {
+            if self.own_right(id) < Some(Right::Write) {
                 continue;
             }
             let wanted = compartment.readers().filter(|(device, other)| {
                 **device != own
                     && (opener || desk && other.agency == agency)
-                    && other.reads_history()
+                    && compartment.reads_history(device)
             });
             let wanted: Vec<DeviceCard> = wanted.map(|(_, other)| other.card.clone()).collect();
             let mut statements = Vec::new();

@@ -200,7 +200,8 @@ impl<S: Store> Replica<S> {
         let compartment = self.compartment(detail.compartment).ok_or(ActError::NoCompartment)?;
         let own = compartment.live(&self.device());
         let needed = if *word == Word::Recall { Right::Write } else { Right::Admin };
-        let own = own.filter(|own| own.right() >= needed).ok_or(ActError::Denied { needed })?;
+        let own = own.filter(|_| self.own_right(detail.compartment) >= Some(needed));
+        let own = own.ok_or(ActError::Denied { needed })?;
         // Anybody's admin may hold a record, for his own agency's peers.
         if own.agency != detail.origin && *word != Word::Hold {
             return Err(ActError::NotOriginator(detail.origin));

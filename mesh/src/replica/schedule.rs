@@ -90,7 +90,9 @@ impl<S: Store> Replica<S> {
             return false;
         };
         let desk = compartment.live(&self.device()).filter(|own| own.desk);
-        let Some(desk) = desk.filter(|own| own.right() >= Right::Write) else { return false };
+        let Some(desk) = desk.filter(|_| self.own_right(id) >= Some(Right::Write)) else {
+            return false;
+        };
         let opener = compartment.devices().get(&compartment.opening().opener);
         let period = if opener.is_some_and(|opener| opener.agency == desk.agency) {
             period

@@ -125,6 +125,9 @@ impl shelf::Standings for Standings<'_> {
             return false;
         };
         let standing = compartment.devices().get(&log.device);
-        standing.is_some_and(|s| s.routes.iter().any(|r| r.allows(log.class, kind as u8, wall)))
+        standing.is_some_and(|standing| {
+            let mut routes = standing.routes_in(log.incarnation);
+            routes.any(|route| route.allows(log.class, kind as u8, wall))
+        })
     }
 }

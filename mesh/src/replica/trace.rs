@@ -138,8 +138,7 @@ impl<S: Store> Replica<S> {
             let compartment = self.compartment(*id);
             compartment.is_some_and(|c| c.current_epoch(|epoch| self.can_open(epoch)).is_some())
         };
-        let may_write =
-            |id: &&CompartmentId| self.right(**id, &self.device()) >= Some(Right::Write);
+        let may_write = |id: &&CompartmentId| self.own_right(**id) >= Some(Right::Write);
         if !self.sealed_to(device).keys().filter(may_write).all(written_under) {
             return Ok(false);
         }

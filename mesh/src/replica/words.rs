@@ -334,7 +334,7 @@ impl<S: Store> Replica<S> {
         let Some(standing) = self.compartment(id).and_then(|c| c.live(&own)) else {
             return Vec::new();
         };
-        if standing.right() < Right::Write {
+        if self.own_right(id) < Some(Right::Write) {
             return Vec::new();
         }
         let (desk, agency) = (standing.desk, standing.agency);

@@ -12,13 +12,13 @@ use tearline_crdt::epoch::{EpochKeys, box_context, encode_boxes};
 use tearline_crdt::frontier::LogKey;
 use tearline_crdt::hash::Domain;
 use tearline_crdt::id::{
-    AgencyNo, Class, CoalitionId, CompartmentId, DeviceId, EntryId, EpochId, LogId,
+    AgencyNo, Class, CoalitionId, CompartmentId, DeviceId, EntryId, EpochId, Incarnation, LogId,
 };
 use tearline_crdt::keys::{DeviceCard, DeviceKeys};
 use tearline_crdt::seal::SecretBox;
 use tearline_crdt::statement::{
-    Act, Audience, Caveats, DeskCertificate, EpochStatement, Marks, Opening, Right, RootAct,
-    Statement,
+    Act, Audience, Caveats, DeskCertificate, EpochStatement, Marks, Opening, Reopening, Right,
+    RootAct, Statement,
 };
 use tearline_mesh::Link;
 use tearline_mesh::replica::STRANGERS_MAX;
@@ -508,7 +508,7 @@ fn an_old_statement_in_a_new_place_is_refused() {
     let places = [
         log(stage.whole(), Class::Authority, HOSTILE, 2),
         LogId { compartment: other, device: keys(2).id(), ..theirs },
-        LogId { incarnation: tearline_crdt::id::Incarnation(9), ..theirs },
+        LogId { incarnation: Incarnation(9), ..theirs },
     ];
     for (n, place) in (1..).zip(places) {
         let link = stage.link();
@@ -700,4 +700,25 @@ fn an_adoption_by_who_is_no_desk_adopts_nothing() {
     assert!(stage.devices().contains(&own));
     stage.goes_on();
     stage.only(1, 20, "no-right", 1);
+}
+
+#[test]
+fn a_life_that_is_named_by_who_is_no_desk_is_given_nothing() {
+    let mut stage = stage();
+    let area = stage.whole();
+    stage.say(HOSTILE, area, vec![grant(20, Right::Admin, delegating())]);
+    // For a life to come it grants itself what it has, and its neighbour.
+    let named = |to: u8, n: u64| {
+        let (mut statement, payload) = grant(to, Right::Admin, delegating());
+        if let Statement::Grant { reopening, .. } = &mut statement {
+            let (incarnation, cites) = (Incarnation(n), vec![EntryId([3; 32]).into()]);
+            *reopening = Some(Reopening { incarnation, cites });
+        }
+        (statement, payload)
+    };
+    assert!(stage.say(20, area, vec![named(20, 3), named(21, 4)]));
+    stage.only(0, 20, "no-right", 2);
+    assert_eq!((stage.right(20), stage.right(21)), (Some(Right::Admin), None));
+    stage.goes_on();
+    stage.only(1, 20, "no-right", 2);
 }

@@ -8,7 +8,7 @@ use tearline_crdt::authority::{Cause, Proposal, StatementVerdict};
 use tearline_crdt::hash::Digest;
 use tearline_crdt::id::{AgencyNo, Class, CompartmentId, EntryId, LogId, StatementId};
 use tearline_crdt::record::kind::Kind as RecordKind;
-use tearline_crdt::statement::{Act, Caveats, Mark, Marks, Statement};
+use tearline_crdt::statement::{Act, Caveats, Mark, Marks, Reopening, Statement};
 use tearline_crdt::time::WallTime;
 use tearline_mesh::replica::{Area, Body};
 
@@ -46,6 +46,13 @@ impl Core {
             }
             StatementVerdict::Quarantined(Cause::Standing) | StatementVerdict::NoStanding => {
                 ("authority.md §6.1: its device has no counting route that allows it", vec![])
+            }
+            StatementVerdict::Quarantined(Cause::Readmitted(by)) => (
+                "authority.md §3: a readmitted incarnation has the routes alone that name it",
+                vec![by.to_string()],
+            ),
+            StatementVerdict::NoDesk => {
+                ("authority.md §7: a grant that names an incarnation is a desk's", vec![])
             }
             StatementVerdict::Uncovered(_) => {
                 ("authority.md §3: a grant is narrowed along its route, never widened", vec![])
@@ -186,9 +193,10 @@ impl Core {
         match statement {
             Statement::Found(charter) => format!("found {:?}", charter.name),
             Statement::Desk(certificate) => format!("desk {}", certificate.desk.device.short()),
-            Statement::Grant { audience, right, caveats, .. } => {
-                let limits = limits_text(caveats);
-                format!("{} for {} {limits}", right.name(), self.audience_text(audience))
+            Statement::Grant { audience, right, caveats, reopening } => {
+                let (right, limits) = (right.name(), limits_text(caveats));
+                let life = life_text(reopening.as_ref());
+                format!("{right} for {}{life} {limits}", self.audience_text(audience))
             }
             Statement::Propose { act, .. } => format!("propose to {}", self.act_text(act)),
             Statement::Approve { act } => format!("approve {}", act.short()),
@@ -220,6 +228,11 @@ impl Core {
             Statement::Unknown { .. } => "something that this version does not know".into(),
         }
     }
+}
+
+/// The one life of a device that a grant is for.
+pub(super) fn life_text(reopening: Option<&Reopening>) -> String {
+    reopening.map(|one| format!(" in its life {:016x}", one.incarnation.0)).unwrap_or_default()
 }
 
 fn hex(bytes: &[u8]) -> String {

@@ -175,7 +175,7 @@ impl Core {
         let cause = self.replica.if_adopted(found, by).map_err(|error| store_failure(&error))?;
         let hint = match cause {
             // A standing may still be given, and what was adopted counts then.
-            None | Some(Cause::Standing) => return Ok(()),
+            None | Some(Cause::Standing | Cause::Readmitted(_)) => return Ok(()),
             Some(Cause::Branch(_)) => {
                 "one branch of a forked log counts at most: who named the other is ended first \
                  (docs/operating.md, \"Devices, and when one is lost\")"

@@ -226,9 +226,7 @@ impl Core {
                 "the record is restricted: what it says is released nowhere",
             ));
         }
-        let place = self.replica.compartment(detail.compartment);
-        let own = place.and_then(|place| place.live(&self.replica.device()));
-        if !own.is_some_and(|own| own.writes(Class::Routine)) {
+        if !self.replica.may_write(detail.compartment, Class::Routine) {
             return Err(Failure::denied(
                 "a release is noted in the record, where this device may not write",
             ));

@@ -1,8 +1,10 @@
 //! Trust: acts of the whole, grants, devices, and words about records.
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 
-use tearline_crdt::authority::{Author, Proposal, Standing, StatementVerdict};
+use tearline_crdt::authority::{Author, Closure, Proposal, Standing, StatementVerdict};
 use tearline_crdt::charter::Member;
 use tearline_crdt::id::{
     AgencyNo, CompartmentId, DeviceId, EntryId, EpochId, Incarnation, LogId, RecordId, StatementId,
@@ -17,7 +19,7 @@ use tearline_mesh::replica::{self, Body, Exposure, Kept, Ticket};
 
 use super::core::Core;
 use super::damage::Unread;
-use super::explain::limits_text;
+use super::explain::{life_text, limits_text};
 use super::names::{self, is_prefix};
 use super::overview::store_failure;
 use super::quarantine::mark;
@@ -208,22 +210,7 @@ impl Core {
                 let standing = coalition.devices().get(&device);
                 let standing =
                     standing.ok_or_else(|| Failure::not_found("device", &device.to_string()))?;
-                if !issue.readmit && coalition.live(&device).is_none() {
-                    return Err(Failure::denied("the device's standing has ended; a grant alone reopens nothing")
-                        .hint("readmit one life of it: --readmit --incarnation HEX; `tearline id` there shows it"));
-                }
-                if issue.readmit {
-                    let text = issue.incarnation.as_deref().unwrap_or_default();
-                    let incarnation = u64::from_str_radix(text, 16).map_err(|_| {
-                        Failure::usage("a device is readmitted for one incarnation")
-                            .hint("`tearline id` on the device shows it")
-                    })?;
-                    let mut cites: Vec<StatementId> =
-                        coalition.closures_of(&device).map(|closure| closure.id).collect();
-                    cites.sort_unstable();
-                    cites.dedup();
-                    reopening = Some(Reopening { incarnation: Incarnation(incarnation), cites });
-                }
+                reopening = self.reopening(&device, area, issue)?;
                 Audience::Device { agency: standing.agency, card: standing.card.clone() }
             }
             (None, Some(agency)) => {
@@ -246,7 +233,8 @@ impl Core {
             _ => return Err(Failure::usage("name a device or an agency")),
         };
         let caveats = caveats(&issue.limits)?;
-        let what = format!("{} for {}", right.name(), self.audience_text(&audience));
+        let life = life_text(reopening.as_ref());
+        let what = format!("{} for {}{life}", right.name(), self.audience_text(&audience));
         let now = self.now();
         let done = self
             .replica
@@ -254,6 +242,62 @@ impl Core {
             .map_err(act_failure)?;
         let statement = done.value.to_string();
         Ok((json(&shape::Declared::alone(statement, what))?, Some(done.ticket)))
+    }
+
+    /// What a grant opens again, and for which life of the device. Where the device's standing ended, a
+    /// grant that names no life would give nothing.
+    fn reopening(
+        &self,
+        device: &DeviceId,
+        area: CompartmentId,
+        issue: &shape::GrantIssue,
+    ) -> Result<Option<Reopening>, Failure> {
+        let coalition = self.coalition()?;
+        let place = self.replica.compartment(area);
+        let closures = match place {
+            Some(place) => ids(place.closures_of(device)),
+            None => ids(coalition.closures_of(device)),
+        };
+        if !issue.readmit {
+            let ended = coalition.live(device).is_none();
+            let why = match (closures.is_empty(), ended) {
+                (true, _) => return Ok(None),
+                (false, true) => "the device's standing has ended; a grant alone reopens nothing",
+                (false, false) => {
+                    "the device's standing has ended but for a life of it that was readmitted, which a \
+                     grant that does not name it does not reach"
+                }
+            };
+            return Err(Failure::denied(why).hint(
+                "readmit one life of it: --readmit --incarnation HEX; `tearline id` there shows it",
+            ));
+        }
+        let text = issue.incarnation.as_deref().unwrap_or_default();
+        let incarnation = u64::from_str_radix(text, 16).map(Incarnation).map_err(|_| {
+            Failure::usage("a device is readmitted for one incarnation")
+                .hint("`tearline id` on the device shows it")
+        })?;
+        let (standing, open) = match place {
+            Some(place) => (place.devices().get(device), place.right_in(device, incarnation)),
+            None => (coalition.devices().get(device), coalition.right_in(device, incarnation)),
+        };
+        let named = standing.and_then(|standing| standing.readmitted_by(incarnation));
+        if named.is_some() && open.is_none() && !closures.is_empty() {
+            return Err(Failure::denied(
+                "that life was readmitted before, and what it had then would come back",
+            )
+            .hint("begin another: `tearline doctor --new-life` on the device"));
+        }
+        // A life that was named is given more by naming it again, whether or not anything ended it.
+        let named = named.map(StatementId::from).filter(|_| closures.is_empty());
+        let cites: Vec<StatementId> = closures.into_iter().chain(named).collect();
+        if cites.is_empty() {
+            return Err(Failure::denied(
+                "the device's standing holds, and nothing is to be reopened",
+            )
+            .hint("grant it without --readmit"));
+        }
+        Ok(Some(Reopening { incarnation, cites }))
     }
 
     pub(super) fn grant_list(&self, compartment: Option<&str>) -> Result<Value, Failure> {
@@ -266,12 +310,13 @@ impl Core {
                     let agency = self.agency_of(&device);
                     (Some(device), agency, "desk".to_owned(), String::new())
                 }
-                Statement::Grant { audience, right, caveats, .. } => {
+                Statement::Grant { audience, right, caveats, reopening } => {
                     let (device, agency) = match audience {
                         Audience::Device { agency, card } => (Some(card.device), *agency),
                         Audience::Agency(agency) => (None, *agency),
                     };
-                    (device, Some(agency), right.name().to_owned(), limits_text(caveats))
+                    let limits = limits_text(caveats) + &life_text(reopening.as_ref());
+                    (device, Some(agency), right.name().to_owned(), limits.trim_start().to_owned())
                 }
                 _ => continue,
             };
@@ -504,7 +549,11 @@ impl Core {
             name: text(name_key(device)).or_else(|| own_name().cloned()),
             agency: self.agency_ref(standing.map(|standing| standing.agency)),
             right: standing.map_or_else(String::new, |standing: &Standing| {
-                if standing.desk { "desk".into() } else { standing.right().name().into() }
+                let right = coalition.and_then(|coalition| coalition.right(device));
+                // Of one that has ended, what it had.
+                let had = || standing.routes.iter().map(|route| route.right).max();
+                let right = right.or_else(had).map_or("", Right::name);
+                if standing.desk { "desk".into() } else { right.into() }
             }),
             standing: self.standing_of(device),
             check: text(check_key(device)),
@@ -675,6 +724,10 @@ pub(super) fn right(text: &str) -> Result<Right, Failure> {
             Failure::usage(format!("{text:?} is no right"))
                 .hint("the rights are relay, read, write, admit and admin")
         })
+}
+
+fn ids<'a>(closures: impl Iterator<Item = &'a Closure>) -> BTreeSet<StatementId> {
+    closures.map(|closure| closure.id).collect()
 }
 
 /// The caveats that people name.

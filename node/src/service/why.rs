@@ -245,6 +245,11 @@ impl Core {
                     ("on a branch of a log of its that was not chosen", "6.2", vec![])
                 }
                 Cause::Standing => ("of a device that may not write such a log", "6.1", Vec::new()),
+                Cause::Readmitted(by) => (
+                    "of a life that was readmitted with no right to write such a log",
+                    "6.1",
+                    self.decided(by),
+                ),
             };
             let whose = self.device(&device).name.unwrap_or_else(|| device.short());
             Reason {

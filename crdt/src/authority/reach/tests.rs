@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use super::{ByIssuer, Found, Within, audience};
+use super::{Found, Within, audience, by_issuer};
+use crate::authority::fact::Fact;
 use crate::authority::tests::support::{World, agency};
 use crate::bounds::ROUTES_PER_DEVICE_MAX;
-use crate::statement::Statement;
 
 /// How many routes grants to an agency are, before its devices have them.
 fn found(grants: u64, devices: u64) -> usize {
@@ -13,16 +13,11 @@ fn found(grants: u64, devices: u64) -> usize {
     world.crowd(devices);
     world.grant_agency(agency(1), grants, false);
     world.judge();
-    let mut by_issuer = ByIssuer::new();
-    for fact in world.compartment.facts.values() {
-        if let Statement::Grant { audience, right, caveats, .. } = &fact.statement {
-            by_issuer.entry(fact.issuer()).or_default().insert((audience, *right, caveats));
-        }
-    }
+    let facts: Vec<&Fact> = world.compartment.facts.values().collect();
     let coalition = &world.coalition.counting;
     let audience: BTreeSet<_> = audience(coalition, &world.compartment.opening);
     let within = Within::Compartment { coalition, audience: &audience };
-    Found::new(&coalition.devices, &by_issuer, &within, 1).routes()
+    Found::new(&coalition.devices, &by_issuer(&facts), &within, 1).routes()
 }
 
 #[test]

@@ -227,10 +227,22 @@ impl World {
         cites: Vec<StatementId>,
         incarnation: Incarnation,
     ) -> EntryId {
+        let reopening = Reopening { incarnation, cites };
+        self.readmit(by, Whole, to, Right::Write, reopening)
+    }
+
+    /// A grant that names a life of a device.
+    pub(super) fn readmit(
+        &mut self,
+        by: Who,
+        area: Area,
+        to: Who,
+        right: Right,
+        reopening: Reopening,
+    ) -> EntryId {
         let audience = Audience::Device { agency: agency(to.0), card: card(to, (to.0, 0)) };
-        let reopening = Some(Reopening { incarnation, cites });
-        let (right, caveats) = (Right::Write, delegating());
-        self.say(by, Whole, Statement::Grant { audience, right, caveats, reopening })
+        let (caveats, reopening) = (delegating(), Some(reopening));
+        self.say(by, area, Statement::Grant { audience, right, caveats, reopening })
     }
 
     pub(super) fn revoke(&mut self, by: Who, area: Area, target: Who, keep: Marks) -> EntryId {
@@ -303,7 +315,7 @@ impl World {
 
     /// The right of a live device in the coalition.
     pub(super) fn right(&self, who: Who) -> Option<Right> {
-        self.coalition.live(&device(who)).map(super::super::Standing::right)
+        self.coalition.right(&device(who))
     }
 
     /// The right of a live device in the compartment.

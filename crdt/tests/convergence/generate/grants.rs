@@ -164,7 +164,8 @@ impl Draft {
             let by = self.desk_of(device.agency);
             let by = if self.rng.chance(80) { by } else { self.anybody() };
             let area = if self.rng.chance(75) { self.whole() } else { self.compartment() };
-            self.grant(by, area, device, Right::Write, reopening);
+            let right = if self.rng.chance(60) { Right::Write } else { self.right() };
+            self.grant(by, area, device, right, reopening);
         }
         let area = self.compartment();
         self.write(device, area);

@@ -14,7 +14,7 @@ use crate::cast;
 impl Draft {
     /// One of the scenes.
     pub(super) fn scene(&mut self) {
-        match self.rng.below(11) {
+        match self.rng.below(15) {
             0 => self.wider_limits(),
             1 => self.two_of_one_number(),
             2 => self.take_back(),
@@ -23,6 +23,8 @@ impl Draft {
             5 => self.old_root_adopts(),
             6 => self.foreign_desk_adopts(),
             7..=9 => self.branches_are_chosen(),
+            10 | 11 => self.comes_back_with_less(),
+            12 | 13 => self.names_somebodys_life(),
             _ => self.second_card(),
         }
     }
@@ -78,6 +80,71 @@ impl Draft {
         let reopening = Some(Reopening { incarnation, cites });
         self.grant_with(one, self.whole(), two, Right::Write, may, reopening);
         self.write(two, area);
+    }
+
+    /// A device with several rights is revoked and comes back with one of them, which it uses and gives
+    /// on; it may be given more, and who brought it back may be closed.
+    fn comes_back_with_less(&mut self) {
+        let agency = self.agency();
+        let (desk, one, two) = (self.desk_of(agency), self.unit_of(agency), Actor { agency, n: 5 });
+        let may = Caveats { may_delegate: true, ..Caveats::default() };
+        let (whole, area) = (self.whole(), self.compartment());
+        self.grant_with(desk, whole, one, Right::Admin, may.clone(), None);
+        if self.rng.chance(30) {
+            self.grant_with(desk, area, one, Right::Write, may.clone(), None);
+        }
+        self.write(one, area);
+        let back_in = if self.rng.chance(70) { whole } else { area };
+        self.revoke_by(desk, back_in, one);
+        let cites: Vec<StatementId> = self.closings.last().map(|one| one.id).into_iter().collect();
+        let incarnation = self.new_life(one);
+        let reopening = Some(Reopening { incarnation, cites });
+        for _ in 0..self.rng.within(1, 2) {
+            let right = self.right();
+            self.grant(desk, back_in, one, right, reopening.clone());
+        }
+        self.write(one, area);
+        let given = self.right();
+        self.grant(one, whole, two, given, None);
+        self.write(two, area);
+        if self.rng.chance(30) {
+            let caveats = Caveats { may_delegate: true, ..Caveats::default() };
+            self.grant_with(desk, area, one, Right::Write, caveats, None);
+        }
+        if self.rng.chance(30) {
+            let act = Act::Revoke { device: desk.id(), keep: Marks::NONE };
+            if let Some(act) = cast::root_act(agency, &self.coalition, act) {
+                self.say(one, whole, Statement::RootAct(act));
+            }
+        }
+    }
+
+    /// Somebody names the life that another device writes in, whether or not it was ever revoked: a
+    /// desk, or a device that may grant on, or whoever.
+    fn names_somebodys_life(&mut self) {
+        let agency = self.agency();
+        let (desk, one, two) = (self.desk_of(agency), self.unit_of(agency), Actor { agency, n: 5 });
+        let (whole, area) = (self.whole(), self.compartment());
+        let may = Caveats { may_delegate: true, ..Caveats::default() };
+        self.grant_with(desk, whole, one, Right::Admit, may.clone(), None);
+        self.grant_with(desk, whole, two, Right::Admit, may, None);
+        self.write(two, area);
+        let lives: Vec<_> = self.logs_of(two.id()).iter().map(|log| log.incarnation).collect();
+        let incarnation = self.rng.pick(&lives);
+        let cites = vec![self.closings.last().map_or(StatementId([0xcc; 32]), |one| one.id)];
+        let reopening = Some(Reopening { incarnation, cites });
+        let by = match self.rng.below(4) {
+            0 => desk,
+            1 => self.desk(),
+            2 => self.anybody(),
+            _ => one,
+        };
+        let right = self.right();
+        let place = if self.rng.chance(60) { whole } else { area };
+        self.grant(by, place, two, right, reopening);
+        self.write(two, area);
+        let to = self.unit_of(agency);
+        self.grant(two, whole, to, right, None);
     }
 
     /// Several agencies write to one record, its originator erases it, and others add their own.

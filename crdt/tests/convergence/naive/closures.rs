@@ -11,7 +11,7 @@ use tearline_crdt::statement::{
 use super::Naive;
 use super::adoption::outranks;
 use super::positive::Positive;
-use super::reach::{Drawing, Grant};
+use super::reach::{Drawing, Grant, Lives};
 use crate::bug::Bug;
 use crate::world::Placed;
 
@@ -181,15 +181,15 @@ impl Naive<'_> {
         acts
     }
 
-    /// §4: the citations in an area's logs that work. "If the certificate is by a standing root, or
-    /// the grant counts and is by a desk of the device's agency; if it names the agency that
+    /// §4: the citations in an area's logs that work. "If the incarnation is readmitted; if the
+    /// certificate is by a standing root, or the grant counts and is by a desk of the device's agency; if it names the agency that
     /// the device is of by what counts; and for each closure if its author would be overridden by an
     /// adopt of that root or desk, or is an act that is cited by an admission of the device's
     /// agency in force."
     pub(super) fn reopened(
         &self,
         area: CompartmentId,
-        coalition: &Drawing,
+        (coalition, readmitted): (&Drawing, &Lives),
         closures: &BTreeSet<Closure>,
         in_force: &BTreeSet<StatementId>,
         counts: &dyn Fn(&Placed) -> bool,
@@ -230,6 +230,12 @@ impl Naive<'_> {
                 continue;
             }
             let Reopening { incarnation, cites } = reopening;
+            if !readmitted.contains(&(card.device, *incarnation))
+                && !self.has(Bug::AnybodyReopens)
+                && !self.has(Bug::OldRoutesReturn)
+            {
+                continue;
+            }
             for closure in closures {
                 let permitted = in_force.iter().filter_map(|id| self.acts.get(id)).any(|known| {
                     matches!(&known.act, Act::Admit { member, cites }
@@ -246,6 +252,43 @@ impl Naive<'_> {
             }
         }
         all
+    }
+
+    /// §3: the incarnations that are readmitted by what stands in an area's logs: by certificates of
+    /// members' roots, and before forks by grants of who is above the device as its agency's desk.
+    pub(super) fn readmitted(&self, area: CompartmentId, positive: &Positive) -> Lives {
+        let mut lives = Lives::new();
+        for placed in self.statements_in(area) {
+            let (device, reopening) = match placed.item.statement() {
+                Statement::Desk(certificate)
+                    if area == self.coalition
+                        && self.certificate_holds(certificate)
+                        && !positive.agencies_of_root(&certificate.root).is_empty() =>
+                {
+                    (certificate.desk.device, &certificate.reopening)
+                }
+                Statement::Grant { audience: Audience::Device { card, .. }, reopening, .. }
+                    if self.card_holds(card) && self.is_before_fork(placed) =>
+                {
+                    let (by, of) = (placed.log.device, card.device);
+                    let agencies = positive.agencies(&by);
+                    let above = agencies
+                        .intersection(&positive.agencies(&of))
+                        .any(|no| positive.is_desk(&by, *no) && !positive.is_desk(&of, *no));
+                    if !above && !self.has(Bug::AnybodyReadmits) {
+                        continue;
+                    }
+                    (of, reopening)
+                }
+                _ => continue,
+            };
+            if let Some(Reopening { incarnation, .. }) = reopening
+                && !self.has(Bug::OldRoutesReturn)
+            {
+                lives.insert((device, *incarnation));
+            }
+        }
+        lives
     }
 
     /// §4: whether a closure of a device is active for an incarnation.

@@ -40,8 +40,8 @@ impl Naive<'_> {
 
     /// §6, rule 1.
     pub(super) fn has_standing(&self, log: &LogId, ground: &Ground) -> bool {
-        let Some(device) = ground.counting.devices.get(&log.device) else { return false };
-        device.routes.iter().any(|route| {
+        let routes = ground.counting.routes(&log.device, log.incarnation);
+        routes.iter().any(|route| {
             let class = route.limits().classes.is_none_or(|set| set & 1 << (log.class as u8) != 0);
             ground.area == self.coalition
                 || route.right() >= Right::Write && (class || log.class == Class::Authority)
@@ -154,15 +154,20 @@ impl Naive<'_> {
         let mut counting = BTreeSet::new();
         for placed in self.statements_in(ground.area) {
             let issuer = ground.counting.devices.get(&placed.log.device);
-            let may = |right| issuer.is_some_and(|issuer| issuer.may(right));
+            let desk = issuer.is_some_and(|issuer| issuer.desk);
+            let mut routes = ground.counting.routes(&placed.log.device, placed.log.incarnation);
+            if self.has(Bug::OldRoutesGrant) {
+                routes = issuer.into_iter().flat_map(|of| of.routes.values().flatten()).collect();
+            }
+            let may = |right| ground.counting.may(&placed.log, right);
             let good = match placed.item.statement() {
                 Statement::Grant { .. } => grant_of(placed).is_some_and(|grant| {
-                    issuer.is_some_and(|issuer| {
-                        let mut routes = issuer.routes.iter();
-                        routes.any(|route| self.covers(route, grant.right, grant.caveats))
-                    })
+                    let anybody = self.has(Bug::AnybodyNames) || self.has(Bug::AnybodyReopens);
+                    let may_name = desk || grant.names.is_none() || anybody;
+                    let mut routes = routes.iter();
+                    may_name && routes.any(|route| self.covers(route, grant.right, grant.caveats))
                 }),
-                Statement::Adopt { .. } => issuer.is_some_and(|issuer| issuer.desk),
+                Statement::Adopt { .. } => desk,
                 Statement::Epoch(_) | Statement::Seal { .. } | Statement::Describe { .. } => {
                     ground.area != self.coalition && may(Right::Write)
                 }

@@ -2,11 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use tearline_crdt::id::{DeviceId, EntryId, EpochId, StatementId};
+use tearline_crdt::id::{DeviceId, EntryId, EpochId, Incarnation, StatementId};
 use tearline_crdt::statement::{Act, EpochStatement, Right, Statement};
 
 use super::Naive;
+use super::closures::Closure;
 use super::entries::Ground;
+use super::reach::Key;
 use crate::answers::EpochAnswers;
 use crate::bug::Bug;
 
@@ -97,11 +99,24 @@ impl Naive<'_> {
         seals.flat_map(|placed| placed.item.boxes.iter().copied()).collect()
     }
 
-    /// §9: "a device with a counting route with right read in the compartment, that is live there".
+    /// §9: "a device with a counting route with right read in the compartment, of an incarnation for
+    /// which no closure of it is active there". One that nothing names stands for all such.
     fn is_live_reader(&self, reader: &DeviceId, ground: &Ground) -> bool {
-        let device = ground.counting.devices.get(reader);
-        device.is_some_and(|device| device.may(Right::Read))
-            && self.is_live(reader, &ground.closures, &ground.reopened)
+        let Some(device) = ground.counting.devices.get(reader) else { return false };
+        let reads = |routes: &BTreeSet<Key>| routes.iter().any(|r| r.right() >= Right::Read);
+        let is_open = |life: Incarnation| {
+            let active = |c: &&Closure| self.is_active(c, reader, life, &ground.reopened);
+            !ground.closures.iter().any(|closure| active(&closure))
+        };
+        let closed = ground.closures.iter().any(|closure| closure.devices.contains(reader));
+        let nameless = !closed && device.routes.get(&None).is_some_and(reads);
+        let reopened = ground.reopened.iter().filter(|reopened| reopened.device == *reader);
+        let named = device.routes.keys().copied().flatten();
+        let mut lives = named.chain(reopened.map(|reopened| reopened.incarnation));
+        let may = |life| {
+            ground.counting.routes(reader, life).iter().any(|route| route.right() >= Right::Read)
+        };
+        nameless || lives.any(|life| is_open(life) && may(life))
     }
 
     /// The live readers of a compartment.

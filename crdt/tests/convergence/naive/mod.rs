@@ -26,7 +26,7 @@ use adoption::Adopt;
 use closures::{Author, Closure};
 use entries::Ground;
 use positive::Positive;
-use reach::Roots;
+use reach::{Lives, Roots};
 
 /// The evaluator, with what it holds.
 pub(crate) struct Naive<'a> {
@@ -42,6 +42,8 @@ struct Whole {
     /// Acts in force.
     in_force: BTreeSet<StatementId>,
     positive: Positive,
+    /// Incarnations that are readmitted.
+    readmitted: Lives,
     ground: Ground,
     counting: BTreeSet<EntryId>,
 }
@@ -123,6 +125,7 @@ impl Naive<'_> {
         let members = self.all_members(&reached);
         let grants = self.grants(self.coalition, &before_fork);
         let positive = self.positive(&members, &certificates, &grants);
+        let readmitted = self.readmitted(self.coalition, &positive);
 
         // §2: "For a narrowing act all approvals count."
         let founders = self.founders(&reached);
@@ -152,14 +155,15 @@ impl Naive<'_> {
             let counts = |placed: &Placed| counting.contains(&placed.item.id);
             let members = self.members(&in_force, &giving);
             let grants = self.grants(self.coalition, &counts);
-            let drawing = self.draw_coalition(&members, &certificates, &grants);
+            let drawing = self.draw_coalition(&members, &certificates, &grants, &readmitted);
             let mut adopts = self.adopts(self.coalition, &drawing, &counts);
             for known in in_force.iter().filter_map(|id| self.acts.get(id)) {
                 if matches!(known.act, Act::Adopt { .. }) {
                     adopts.insert(Adopt { author: Author::Act, marks: known.marks.clone() });
                 }
             }
-            let reopened = self.reopened(self.coalition, &drawing, &closures, &in_force, &counts);
+            let drawn = (&drawing, &readmitted);
+            let reopened = self.reopened(self.coalition, drawn, &closures, &in_force, &counts);
             let mut ground = Ground {
                 area: self.coalition,
                 counting: drawing,
@@ -188,7 +192,7 @@ impl Naive<'_> {
             }
             counting.extend(more);
             if before == (counting.len(), in_force.len(), giving.len()) {
-                return Whole { in_force, positive, ground, counting };
+                return Whole { in_force, positive, readmitted, ground, counting };
             }
         }
     }
@@ -216,18 +220,22 @@ impl Naive<'_> {
         let mut closures = whole.ground.closures.clone();
         closures.extend(self.closures_by_devices(area, &positive, &without, &every_place));
 
+        let mut readmitted = self.readmitted(area, &positive);
+        readmitted.extend(&whole.readmitted);
+
         let mut counting: BTreeSet<EntryId> = BTreeSet::new();
         loop {
             let counts = |placed: &Placed| counting.contains(&placed.item.id);
             let grants = self.grants(area, &counts);
             let coalition = &whole.ground.counting;
-            let drawing = self.draw_compartment(area, coalition, &grants);
+            let drawing = self.draw_compartment(area, coalition, &grants, &readmitted);
             // "In a compartment those of the coalition and those of the compartment work." Those of
             // the coalition cite what is closed here alone too.
             let in_coalition = |placed: &Placed| whole.counting.contains(&placed.item.id);
+            let drawn = (coalition, &readmitted);
             let mut reopened =
-                self.reopened(self.coalition, coalition, &closures, &whole.in_force, &in_coalition);
-            reopened.extend(self.reopened(area, coalition, &closures, &whole.in_force, &counts));
+                self.reopened(self.coalition, drawn, &closures, &whole.in_force, &in_coalition);
+            reopened.extend(self.reopened(area, drawn, &closures, &whole.in_force, &counts));
             let mut adopts = whole.ground.adopts.clone();
             adopts.extend(self.adopts(area, &drawing, &counts));
             let closures = closures.clone();
@@ -267,7 +275,12 @@ impl Naive<'_> {
             entry.agency = Some(device.agency);
             entry.card = Some(device.card.clone());
             entry.desk = device.desk;
-            entry.counting = device.routes.iter().map(reach::Key::answer).collect();
+            let routes = device.routes.iter();
+            entry.counting = routes
+                .map(|(named, routes)| (*named, routes.iter().map(reach::Key::answer).collect()))
+                .collect();
+            let readmitted = ground.counting.readmitted.iter().filter(|(of, _)| of == id);
+            entry.readmitted = readmitted.map(|(_, life)| *life).collect();
         }
         for (id, entry) in &mut answers.devices {
             entry.live = self.is_live(id, &ground.closures, &ground.reopened);

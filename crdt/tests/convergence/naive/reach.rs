@@ -4,9 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use tearline_crdt::bounds::{ROUTE_DEPTH_MAX, ROUTES_PER_DEVICE_MAX};
 use tearline_crdt::charter::Member;
-use tearline_crdt::id::{AgencyNo, CompartmentId, DeviceId, StatementId};
+use tearline_crdt::id::{AgencyNo, CompartmentId, DeviceId, Incarnation, LogId, StatementId};
 use tearline_crdt::keys::{DeviceCard, RootKey};
-use tearline_crdt::statement::{Act, Audience, Caveats, DeskCertificate, Right, Statement};
+use tearline_crdt::statement::{
+    Act, Audience, Caveats, DeskCertificate, Reopening, Right, Statement,
+};
 
 use super::Naive;
 use crate::answers::Route;
@@ -19,7 +21,17 @@ pub(crate) struct Drawing {
     /// Roots by member.
     pub(crate) members: BTreeMap<AgencyNo, Roots>,
     pub(crate) devices: BTreeMap<DeviceId, Device>,
+    pub(crate) readmitted: Lives,
 }
+
+/// Incarnations of devices.
+pub(crate) type Lives = BTreeSet<(DeviceId, Incarnation)>;
+
+/// Whose a route is: a device's, in every incarnation or in one that is named.
+type Holder = (DeviceId, Option<Incarnation>);
+
+/// Routes of devices.
+type Routes = BTreeMap<Holder, BTreeSet<Key>>;
 
 /// The roots of a member.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -43,8 +55,8 @@ pub(crate) struct Device {
     pub(crate) agency: AgencyNo,
     pub(crate) card: DeviceCard,
     pub(crate) desk: bool,
-    /// In the order in which they are kept.
-    pub(crate) routes: BTreeSet<Key>,
+    /// In the order in which they are kept, by the incarnation that is named.
+    pub(crate) routes: BTreeMap<Option<Incarnation>, BTreeSet<Key>>,
 }
 
 /// A route, in the order of §3: depth ascending, right descending, encoded limits ascending.
@@ -60,15 +72,21 @@ pub(crate) struct Key {
 #[derive(Clone, Debug)]
 pub(crate) struct Grant<'a> {
     pub(crate) issuer: DeviceId,
+    /// The incarnation in whose log it stands.
+    pub(crate) life: Incarnation,
     pub(crate) audience: &'a Audience,
     pub(crate) right: Right,
     pub(crate) caveats: &'a Caveats,
+    /// The incarnation that it names.
+    pub(crate) names: Option<Incarnation>,
 }
 
 /// One grant to one device that is admissible but for the issuer's routes.
 struct Gift {
     issuer: DeviceId,
+    life: Incarnation,
     to: DeviceId,
+    names: Option<Incarnation>,
     right: Right,
     caveats: Caveats,
     /// What the route gives at the most.
@@ -103,14 +121,23 @@ impl Key {
     }
 }
 
-impl Device {
-    /// Whether it has a route with at least this right.
-    pub(crate) fn may(&self, right: Right) -> bool {
-        self.routes.iter().any(|route| route.right() >= right)
-    }
-}
-
 impl Drawing {
+    /// §3: the routes of an incarnation of a device: those that name it, and if it was not readmitted
+    /// those of every incarnation.
+    pub(crate) fn routes(&self, device: &DeviceId, life: Incarnation) -> Vec<&Key> {
+        let Some(of) = self.devices.get(device) else { return Vec::new() };
+        let every = !self.readmitted.contains(&(*device, life));
+        let named =
+            of.routes.iter().filter(|(named, _)| **named == Some(life) || named.is_none() && every);
+        named.flat_map(|(_, routes)| routes).collect()
+    }
+
+    /// Whether the incarnation of a log has a route with at least this right.
+    pub(crate) fn may(&self, log: &LogId, right: Right) -> bool {
+        let routes = self.routes(&log.device, log.incarnation);
+        routes.iter().any(|route| route.right() >= right)
+    }
+
     /// The agency of a device.
     pub(crate) fn agency(&self, device: &DeviceId) -> Option<AgencyNo> {
         self.devices.get(device).map(|device| device.agency)
@@ -176,9 +203,11 @@ impl Naive<'_> {
         members: &BTreeMap<AgencyNo, Roots>,
         certificates: &[&DeskCertificate],
         grants: &[Grant<'_>],
+        readmitted: &Lives,
     ) -> Drawing {
-        let mut drawing = Drawing { members: members.clone(), devices: BTreeMap::new() };
-        let mut base: BTreeMap<DeviceId, BTreeSet<Key>> = BTreeMap::new();
+        let (members, readmitted) = (members.clone(), readmitted.clone());
+        let mut drawing = Drawing { members, devices: BTreeMap::new(), readmitted };
+        let mut base = Routes::new();
         // "Of several certificates for it the smallest agency's, then card's, counts."
         let mut desks: BTreeMap<DeviceId, (AgencyNo, &DeviceCard)> = BTreeMap::new();
         for certificate in certificates {
@@ -189,7 +218,18 @@ impl Naive<'_> {
             }
         }
         for id in desks.keys() {
-            base.insert(*id, BTreeSet::from([Key::new(1, Right::Admin, full())]));
+            base.insert((*id, None), BTreeSet::from([Key::new(1, Right::Admin, full())]));
+        }
+        // "A certificate by a root of its device's agency gives it a desk's."
+        for certificate in certificates {
+            let (agency, id) = (drawing.agency_of_root(&certificate.root), certificate.desk.device);
+            let own = agency.is_some() && desks.get(&id).map(|(no, _)| *no) == agency;
+            if let Some(Reopening { incarnation, .. }) =
+                certificate.reopening.as_ref().filter(|_| own)
+            {
+                let route = Key::new(1, Right::Admin, full());
+                base.insert((id, Some(*incarnation)), BTreeSet::from([route]));
+            }
         }
         let mut gifts = Vec::new();
         for grant in grants {
@@ -199,7 +239,9 @@ impl Naive<'_> {
             if sponsored && !desks.contains_key(&card.device) && self.card_holds(card) {
                 gifts.push(Gift {
                     issuer: grant.issuer,
+                    life: grant.life,
                     to: card.device,
+                    names: grant.names,
                     right: grant.right,
                     caveats: grant.caveats.clone(),
                     at_most: Right::Admin,
@@ -209,12 +251,13 @@ impl Naive<'_> {
         }
         let mut cards: Cards =
             desks.iter().map(|(id, (agency, card))| (*id, (*agency, (*card).clone()))).collect();
-        for (id, routes) in self.spread(base, &gifts, &mut cards) {
+        for ((id, named), routes) in self.spread(base, &gifts, &mut cards, &drawing.readmitted) {
             let Some((agency, card)) = cards.get(&id).cloned() else { continue };
-            let desk = desks.contains_key(&id);
-            drawing.devices.insert(id, Device { agency, card, desk, routes });
+            let none =
+                Device { agency, card, desk: desks.contains_key(&id), routes: BTreeMap::new() };
+            let device = drawing.devices.entry(id).or_insert(none);
+            device.routes.insert(named, routes);
         }
-        drawing.devices.retain(|_, device| !device.routes.is_empty());
         drawing
     }
 
@@ -224,6 +267,7 @@ impl Naive<'_> {
         area: CompartmentId,
         coalition: &Drawing,
         grants: &[Grant<'_>],
+        readmitted: &Lives,
     ) -> Drawing {
         let audience = self.audience(area);
         let is_in = |device: &Device| {
@@ -245,7 +289,9 @@ impl Naive<'_> {
                     let inside = is_in(device) || self.has(Bug::OpenAudience);
                     gifts.push(Gift {
                         issuer: grant.issuer,
+                        life: grant.life,
                         to: *id,
+                        names: grant.names,
                         right: grant.right,
                         caveats: grant.caveats.clone(),
                         at_most: if inside { Right::Admin } else { Right::Relay },
@@ -255,13 +301,18 @@ impl Naive<'_> {
             }
         }
         let base = coalition.devices.iter().filter(|(_, device)| is_in(device));
-        let base = base.map(|(id, device)| (*id, device.routes.clone())).collect();
-        let mut drawing = Drawing { members: coalition.members.clone(), devices: BTreeMap::new() };
-        for (id, routes) in self.spread(base, &gifts, &mut Cards::new()) {
-            if let Some(device) = coalition.devices.get(&id)
-                && !routes.is_empty()
-            {
-                drawing.devices.insert(id, Device { routes, ..device.clone() });
+        let base = base.flat_map(|(id, device)| {
+            device.routes.iter().map(|(named, routes)| ((*id, *named), routes.clone()))
+        });
+        let (members, readmitted) = (coalition.members.clone(), readmitted.clone());
+        let mut drawing = Drawing { members, devices: BTreeMap::new(), readmitted };
+        let base: Routes = base.collect();
+        let drawn = self.spread(base, &gifts, &mut Cards::new(), &drawing.readmitted);
+        for ((id, named), routes) in drawn {
+            if let Some(above) = coalition.devices.get(&id) {
+                let none = || Device { routes: BTreeMap::new(), ..above.clone() };
+                let device = drawing.devices.entry(id).or_insert_with(none);
+                device.routes.insert(named, routes);
             }
         }
         drawing
@@ -272,32 +323,43 @@ impl Naive<'_> {
     /// its shortest routes decide: of several the smallest."
     fn spread(
         &self,
-        base: BTreeMap<DeviceId, BTreeSet<Key>>,
+        base: Routes,
         gifts: &[Gift],
         cards: &mut Cards,
-    ) -> BTreeMap<DeviceId, BTreeSet<Key>> {
-        let mut kept: BTreeMap<DeviceId, BTreeSet<Key>> = BTreeMap::new();
+        readmitted: &Lives,
+    ) -> Routes {
+        let mut kept = Routes::new();
         let deepest = if self.has(Bug::AnyDepth) { 3 * ROUTE_DEPTH_MAX } else { ROUTE_DEPTH_MAX };
         for depth in 1..=deepest {
-            let mut new: Vec<(DeviceId, Key, Option<&Own>)> = Vec::new();
-            for (device, routes) in &base {
+            let mut new: Vec<(Holder, Key, Option<&Own>)> = Vec::new();
+            for (to, routes) in &base {
                 let here = routes.iter().filter(|route| route.depth == depth);
-                new.extend(here.map(|route| (*device, route.clone(), None)));
+                new.extend(here.map(|route| (*to, route.clone(), None)));
             }
             for gift in gifts {
                 let agency = cards.get(&gift.issuer).map(|(agency, _)| *agency);
                 let may = gift.of.as_ref().is_none_or(|(of, _)| agency == Some(*of));
-                let issuer = kept.get(&gift.issuer).filter(|_| may || self.has(Bug::AnyIssuer));
-                for route in issuer.into_iter().flatten().filter(|r| r.depth + 1 == depth) {
+                if !may && !self.has(Bug::AnyIssuer) {
+                    continue;
+                }
+                let names = gift.names.filter(|_| !self.has(Bug::NamesNobody));
+                // "The routes of a grant's issuer are those of the incarnation in whose log it stands."
+                let life = (gift.issuer, gift.life);
+                let every = !readmitted.contains(&life) || self.has(Bug::OldRoutesGrant);
+                let named = kept.get(&(gift.issuer, Some(gift.life)));
+                let other = kept.get(&(gift.issuer, None)).filter(|_| every);
+                let issuer = named.into_iter().chain(other).flatten();
+                for route in issuer.filter(|r| r.depth + 1 == depth) {
                     if self.covers(route, gift.right, &gift.caveats) {
                         let right = gift.right.min(gift.at_most);
                         let limits = self.inherited(route, &gift.caveats);
-                        new.push((gift.to, Key::new(depth, right, limits), gift.of.as_ref()));
+                        let key = Key::new(depth, right, limits);
+                        new.push(((gift.to, names), key, gift.of.as_ref()));
                     }
                 }
             }
             let mut first = Cards::new();
-            for (device, _, of) in &new {
+            for ((device, _), _, of) in &new {
                 let Some(of) = of.filter(|_| !cards.contains_key(device)) else { continue };
                 let chosen = first.entry(*device).or_insert_with(|| of.clone());
                 let better =
@@ -307,10 +369,10 @@ impl Naive<'_> {
                 }
             }
             cards.extend(first);
-            for (device, route, of) in new {
-                let own = cards.get(&device).map(|(agency, _)| *agency);
+            for (to, route, of) in new {
+                let own = cards.get(&to.0).map(|(agency, _)| *agency);
                 if of.is_none_or(|(agency, _)| own == Some(*agency)) {
-                    kept.entry(device).or_default().insert(route);
+                    kept.entry(to).or_default().insert(route);
                 }
             }
             for routes in kept.values_mut() {
@@ -388,11 +450,22 @@ impl Naive<'_> {
 /// The statement as a grant.
 pub(super) fn grant_of(placed: &Placed) -> Option<Grant<'_>> {
     match placed.item.statement() {
-        Statement::Grant { audience, right, caveats, .. } => {
-            Some(Grant { issuer: placed.log.device, audience, right: *right, caveats })
-        }
+        Statement::Grant { audience, right, caveats, reopening } => Some(Grant {
+            issuer: placed.log.device,
+            life: placed.log.incarnation,
+            audience,
+            right: *right,
+            caveats,
+            names: names(audience, reopening.as_ref()),
+        }),
         _ => None,
     }
+}
+
+/// §3: the incarnation that a grant names, if it is one to a device.
+fn names(audience: &Audience, reopening: Option<&Reopening>) -> Option<Incarnation> {
+    let reopening = reopening.filter(|_| matches!(audience, Audience::Device { .. }));
+    reopening.map(|reopening| reopening.incarnation)
 }
 
 fn within<T>(stated: &Option<T>, own: &Option<T>, good: impl Fn(&T, &T) -> bool) -> bool {

@@ -228,7 +228,7 @@ impl Naive<'_> {
             let admin = counting.devices.get(&placed.log.device).is_some_and(|device| {
                 let same =
                     word.issuer.is_some_and(|of| positive.agencies(&of).contains(&device.agency));
-                device.may(Right::Admin) && same
+                counting.may(&placed.log, Right::Admin) && same
             });
             names && admin && lifts.contains(&placed.item.id)
         });
