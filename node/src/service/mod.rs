@@ -67,10 +67,15 @@ pub(crate) use trust::root_key;
 /// The answer to a request: its value, and the ticket that must be durable before it is given.
 type Answer = Result<(Value, Option<Ticket>), Failure>;
 
+/// How long the network may take to close its links.
+const CLOSE_MAX: Duration = Duration::from_secs(5);
+
 /// The daemon's inside.
 pub struct Tearline {
     core: CoreHandle,
     thread: Mutex<Option<JoinHandle<()>>>,
+    /// Closed once the driver of the network has ended.
+    carried: Mutex<std::sync::mpsc::Receiver<()>>,
     announce: Vec<String>,
     agency: Option<AgencyRoot>,
     keys: DeviceKeys,
@@ -124,15 +129,17 @@ pub fn start(opening: Opening) -> Result<Arc<dyn Service>, Failure> {
         .map_err(|error| Failure::failed(error.to_string()))?;
     let (handle, queue) = core::channel();
     let to_core = handle.clone();
-    // Frames wait in the transport while the core is busy; this thread only carries them over.
+    let (carrying, carried) = std::sync::mpsc::sync_channel::<()>(0);
+    // Frames wait in the transport while the core is busy; this thread only carries them over. It ends with
+    // the driver, which goes on for a moment after the core to close its links.
     std::thread::Builder::new()
         .name("net-events".into())
         .spawn(move || {
+            let mut taken = true;
             while let Some(event) = events.blocking_recv() {
-                if !to_core.net(event) {
-                    return;
-                }
+                taken = taken && to_core.net(event);
             }
+            drop(carrying);
         })
         .map_err(|error| Failure::io("cannot start a thread", &error))?;
     let gauge = Gauge::new(home.store(), config.limits.disk_reserve_bytes());
@@ -153,6 +160,7 @@ pub fn start(opening: Opening) -> Result<Arc<dyn Service>, Failure> {
     let service = Tearline {
         core: handle,
         thread: Mutex::new(Some(thread)),
+        carried: Mutex::new(carried),
         announce: config.announce,
         agency: agency.map(|agency| AgencyRoot {
             signer: Signer::from_seed(&agency.root_seed),
@@ -297,6 +305,8 @@ impl Service for Tearline {
         if let Some(thread) = thread {
             let _ = thread.join();
         }
+        let carried = self.carried.lock().unwrap_or_else(PoisonError::into_inner);
+        let _ = carried.recv_timeout(CLOSE_MAX);
     }
 }
 
