@@ -4,21 +4,16 @@
 use std::io;
 
 use serde_json::Value;
-use tearline_tests::daemon::{self, Daemon};
 
-use crate::trust::{DENIED, DONE, Pair, done, new_sighting, pair, reason, sighting, text, until};
+use crate::trust::{
+    DENIED, DONE, Pair, done, enrolled, new_sighting, pair, reason, sighting, text, until,
+};
 
 #[test]
 fn a_device_that_is_readmitted_with_less_does_no_more_than_that() -> io::Result<()> {
     let folder = tempfile::tempdir()?;
     let Pair { guard, customs } = pair(folder.path())?;
-    let home = folder.path().join("kilo");
-    done(daemon::command(&home, &["init", "--unit", "KILO"])?);
-    let mut kilo = Daemon::at(home)?;
-    kilo.start()?;
-    let invited = done(guard.command(&["device", "enrol", "KILO"])?);
-    done(kilo.command(&["join", text(&invited["invitation"])])?);
-    until(|| Ok(kilo.command(&["compartment", "show", "all"])?.code == DONE))?;
+    let mut kilo = enrolled(folder.path(), &guard, "KILO", &[])?;
     let before = sighting(&kilo, "before")?;
     until(|| Ok(customs.command(&["record", "show", &before])?.code == DONE))?;
 

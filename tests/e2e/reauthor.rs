@@ -3,9 +3,9 @@
 use std::io;
 
 use serde_json::{Value, json};
-use tearline_tests::daemon::{self, Daemon};
+use tearline_tests::daemon::Daemon;
 
-use crate::trust::{DONE, Pair, done, pair, sighting, text, until};
+use crate::trust::{Pair, done, enrolled, pair, sighting, text, until};
 
 #[test]
 fn an_honest_edit_on_top_of_a_lost_devices_is_written_anew() -> io::Result<()> {
@@ -14,13 +14,7 @@ fn an_honest_edit_on_top_of_a_lost_devices_is_written_anew() -> io::Result<()> {
     customs.kill()?;
     done(customs.command(&["config", "set", "records.reauthor_after", "1s"])?);
     customs.start()?;
-    let home = folder.path().join("kilo");
-    done(daemon::command(&home, &["init", "--unit", "KILO"])?);
-    let mut kilo = Daemon::at(home)?;
-    kilo.start()?;
-    let invited = done(guard.command(&["device", "enrol", "KILO"])?);
-    done(kilo.command(&["join", text(&invited["invitation"])])?);
-    until(|| Ok(kilo.command(&["compartment", "show", "all"])?.code == DONE))?;
+    let kilo = enrolled(folder.path(), &guard, "KILO", &[])?;
 
     // The unit begins a case; it, or who has it by then, renames it; another agency adds to that.
     let new = ["record", "new", "--kind", "case", "--compartment", "all", "--set", "name=barge"];

@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 use tearline_tests::daemon::{self, Daemon};
 
 use crate::trust::{
-    DENIED, DONE, NOT_FOUND, Pair, WAITS, done, pair, pair_with_delay, sighting, text, until,
+    DENIED, DONE, NOT_FOUND, Pair, WAITS, done, enrolled, pair, pair_with_delay, sighting, text,
+    until,
 };
 
 #[test]
@@ -70,13 +71,7 @@ fn counts(daemon: &Daemon) -> io::Result<(u64, u64)> {
 fn records_are_counted_as_they_are_listed_and_came_when_they_came() -> io::Result<()> {
     let folder = tempfile::tempdir()?;
     let Pair { guard, customs } = pair(folder.path())?;
-    let home = folder.path().join("kilo");
-    done(daemon::command(&home, &["init", "--unit", "KILO"])?);
-    let mut kilo = Daemon::at(home)?;
-    kilo.start()?;
-    let invited = done(guard.command(&["device", "enrol", "KILO"])?);
-    done(kilo.command(&["join", text(&invited["invitation"])])?);
-    until(|| Ok(kilo.command(&["compartment", "show", "all"])?.code == DONE))?;
+    let kilo = enrolled(folder.path(), &guard, "KILO", &[])?;
     let kept = sighting(&guard, "kept")?;
     until(|| Ok(customs.command(&["record", "show", &kept])?.code == DONE))?;
     let arrived = |record: &str| -> io::Result<Value> {
@@ -183,14 +178,8 @@ fn who_will_not_hear_is_named() -> io::Result<()> {
 fn who_was_ended_by_others_is_told() -> io::Result<()> {
     let folder = tempfile::tempdir()?;
     let Pair { guard, customs } = pair(folder.path())?;
-    let home = folder.path().join("kilo");
-    done(daemon::command(&home, &["init", "--unit", "KILO"])?);
-    let mut kilo = Daemon::at(home)?;
-    kilo.start()?;
     sighting(&guard, "from before")?;
-    let invited = done(guard.command(&["device", "enrol", "KILO"])?);
-    done(kilo.command(&["join", text(&invited["invitation"])])?);
-    until(|| Ok(kilo.command(&["compartment", "show", "all"])?.code == DONE))?;
+    let kilo = enrolled(folder.path(), &guard, "KILO", &[])?;
     // What it is not to read is no fault of it.
     until(|| {
         let shown = kilo.command(&["compartment", "show", "all"])?.document;

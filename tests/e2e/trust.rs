@@ -46,6 +46,23 @@ pub(crate) fn pair_with_delay(folder: &Path, hours: &str) -> io::Result<Pair> {
     Ok(Pair { guard, customs })
 }
 
+/// A further device of a desk's agency, on these terms, that has the compartment `all`.
+pub(crate) fn enrolled(
+    folder: &Path,
+    desk: &Daemon,
+    name: &str,
+    terms: &[&str],
+) -> io::Result<Daemon> {
+    let home = folder.join(name);
+    done(daemon::command(&home, &["init", "--unit", name])?);
+    let mut unit = Daemon::at(home)?;
+    unit.start()?;
+    let invited = done(desk.command(&[&["device", "enrol", name][..], terms].concat())?);
+    done(unit.command(&["join", text(&invited["invitation"])])?);
+    until(|| Ok(unit.command(&["compartment", "show", "all"])?.code == DONE))?;
+    Ok(unit)
+}
+
 #[test]
 fn founders_decide_together() -> io::Result<()> {
     let folder = tempfile::tempdir()?;
@@ -246,16 +263,7 @@ fn a_device_has_what_it_was_enrolled_with() -> io::Result<()> {
     let Pair { guard, customs } = pair(folder.path())?;
     let refused = guard.command(&["device", "enrol", "X", "--right", "relay", "--history"])?;
     assert_eq!(refused.code, USAGE, "{}", refused.document);
-    let enrol = |name: &str, terms: &[&str]| -> io::Result<Daemon> {
-        let home = folder.path().join(name);
-        done(daemon::command(&home, &["init", "--unit", name])?);
-        let mut unit = Daemon::at(home)?;
-        unit.start()?;
-        let invited = done(guard.command(&[&["device", "enrol", name][..], terms].concat())?);
-        done(unit.command(&["join", text(&invited["invitation"])])?);
-        until(|| Ok(unit.command(&["compartment", "show", "all"])?.code == DONE))?;
-        Ok(unit)
-    };
+    let enrol = |name: &str, terms: &[&str]| enrolled(folder.path(), &guard, name, terms);
 
     let reader = enrol("gate", &["--right", "read"])?;
     let record = sighting(&guard, "seen")?;

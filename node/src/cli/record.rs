@@ -445,9 +445,10 @@ fn notes(flags: &[String], due: Option<&str>) -> String {
 
 fn written(data: Value, written: &Written) -> Outcome {
     let entry = written.entry.as_deref().map_or("nothing to change".into(), short);
+    let compartment = format!("{} ({})", written.compartment_name, short(&written.compartment));
     let text = facts([
         ("record", written.record.clone()),
-        ("compartment", short(&written.compartment)),
+        ("compartment", compartment),
         ("entry", entry),
         ("class", written.class.clone()),
     ]);

@@ -478,6 +478,8 @@ Written {
     record: String,
     /// The compartment it is in.
     compartment: String,
+    /// What it is called here.
+    compartment_name: String,
     /// The entry that was written, durable now; null when nothing changed.
     entry: Option<String>,
     /// The entry's class.

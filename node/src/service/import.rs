@@ -17,13 +17,13 @@ use tearline_crdt::id::{Class, CompartmentId, LogId, RecordId};
 use tearline_crdt::record::label::Label;
 use tearline_crdt::record::shelf::{Beginning, Detail, Draft, DraftError};
 use tearline_crdt::record::validate::doubts;
+use tearline_crdt::store::StoreError;
 use tearline_crdt::time::WallTime;
 use tearline_mesh::replica::{ActError, Ticket};
 
 use super::core::{Clock, Core, CoreHandle, Pending};
 use super::merge::{Merge, merge};
 use super::names::{class, label};
-use super::overview::store_failure;
 use super::{SystemEntropy, json};
 use crate::control::{self, Progress, Report, Source, reply};
 use crate::exchange::csv::Mapping;
@@ -497,12 +497,13 @@ impl Core {
                 fresh_names.clear();
             }
             let known = match self.known(id, name.as_deref()) {
+                Ok(known) => known,
                 // What is here cannot be read: whether it is equal nobody can say.
-                Err(failure) if failure.kind == Kind::Integrity => {
-                    done.rejected.push(one.refused(failure.what));
+                Err(error @ StoreError::Damaged { .. }) => {
+                    done.rejected.push(one.refused(self.met(&error).what));
                     continue;
                 }
-                known => known?,
+                Err(error) => return Err(self.met(&error)),
             };
             match known {
                 Some(known) if is_older(fields, &known.brought) => done.unchanged += 1,
@@ -623,19 +624,20 @@ impl Core {
 
     /// Our agency's record of a compartment that an object with this external id became before. What
     /// others call their records is their affair: it neither keeps ours out nor changes theirs.
-    fn known(&mut self, id: CompartmentId, name: Option<&str>) -> Result<Option<Known>, Failure> {
+    fn known(
+        &mut self,
+        id: CompartmentId,
+        name: Option<&str>,
+    ) -> Result<Option<Known>, StoreError> {
         let own = self.agency_of(&self.replica.device());
         let (Some(name), Some(own)) = (name, own) else { return Ok(None) };
-        let found = crate::index::external(self.replica.store(), &id, own, name);
-        let Some(record) = found.map_err(|error| store_failure(&error))? else { return Ok(None) };
-        let detail = match self.visible(record) {
-            Ok(detail) if detail.origin == own => detail,
-            Ok(_) => return Ok(None),
-            Err(failure) if failure.kind == Kind::NotFound => return Ok(None),
-            Err(failure) => return Err(failure),
-        };
-        let brought = self.replica.records(|reader| reader.brought(record, own));
-        let brought = brought.map_err(|error| self.met(&error))?;
+        let store = self.replica.store();
+        let Some(record) = crate::index::external(store, &id, own, name)? else { return Ok(None) };
+        let Some(detail) = self.visible_or_not(record)? else { return Ok(None) };
+        if detail.origin != own {
+            return Ok(None);
+        }
+        let brought = self.replica.records(|reader| reader.brought(record, own))?;
         Ok(Some(Known { detail, brought }))
     }
 }

@@ -237,6 +237,7 @@ impl Core {
         let value = json(&reply::Written {
             record: written.record.to_string(),
             compartment: id.to_string(),
+            compartment_name: self.compartment_name(&id),
             entry,
             class: class.name().into(),
             doubts,
@@ -372,6 +373,7 @@ impl Core {
             let value = json(&reply::Written {
                 record: id.to_string(),
                 compartment: detail.compartment.to_string(),
+                compartment_name: self.compartment_name(&detail.compartment),
                 entry: None,
                 class: class.name().into(),
                 doubts: Vec::new(),
