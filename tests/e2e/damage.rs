@@ -133,6 +133,16 @@ fn a_rotten_page_of_keys_ends_what_needs_it_with_what_to_do() -> io::Result<()> 
     let import = ["import", &table.display().to_string(), "--map", &mapping.display().to_string()];
     let imported = daemon.command(&[&import[..], &["--compartment", "home"]].concat())?;
     assert_eq!(imported.code, DONE, "{}", imported.document);
+    let bundle = folder.path().join("bundle.json");
+    let id = "identity--7b82b010-b1c0-4dae-981f-7756374a17df";
+    let object = json!({ "type": "identity", "spec_version": "2.1", "id": id, "name": "Patrol" });
+    let objects =
+        json!({ "type": "bundle", "id": id.replace("identity", "bundle"), "objects": [object] });
+    fs::write(&bundle, objects.to_string())?;
+    let bundle = bundle.display().to_string();
+    let again = ["import", &bundle, "--compartment", "home"];
+    let imported = daemon.command(&again)?;
+    assert_eq!(imported.code, DONE, "{}", imported.document);
     let (record, erased) = (write(&daemon, 0)?, write(&daemon, 1)?);
     let values = daemon.home().join("store/values");
     let before = fs::read(&values)?;
@@ -153,7 +163,8 @@ fn a_rotten_page_of_keys_ends_what_needs_it_with_what_to_do() -> io::Result<()> 
     let (out, stick) =
         (out.display().to_string(), folder.path().join("stick").display().to_string());
     let backup = ["backup", "create", &out, "--new-key-file", &stick];
-    let asked: [&[&str]; 5] = [
+    let asked: [&[&str]; 6] = [
+        &again,
         &["record", "list", "--limit", "1000"],
         &["search", "white"],
         &["export", "--format", "csv"],
