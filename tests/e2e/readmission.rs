@@ -6,7 +6,7 @@ use std::io;
 use serde_json::Value;
 
 use crate::trust::{
-    DENIED, DONE, Pair, done, enrolled, new_sighting, pair, reason, sighting, text, until,
+    DENIED, DONE, Pair, USAGE, done, enrolled, new_sighting, pair, reason, sighting, text, until,
 };
 
 #[test]
@@ -39,6 +39,8 @@ fn a_device_that_is_readmitted_with_less_does_no_more_than_that() -> io::Result<
     let named = ["--readmit", "--incarnation", life.as_str()];
     let early = issue("read", &named)?;
     assert_eq!(early.code, DENIED, "nothing is to be reopened: {}", early.document);
+    // A life is named to readmit it; other grants are for all lives.
+    assert_eq!(issue("write", &["--incarnation", &life])?.code, USAGE);
     done(guard.command(&["grant", "revoke", "KILO"])?);
     assert_eq!(issue("write", &[])?.code, DENIED);
     let said = done(issue("read", &named)?);

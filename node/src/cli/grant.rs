@@ -118,7 +118,7 @@ pub(super) struct Issue {
     #[arg(long, requires = "incarnation", requires = "device")]
     readmit: bool,
     /// That life, as `tearline id` shows it on the device
-    #[arg(long, value_name = "HEX")]
+    #[arg(long, value_name = "HEX", requires = "readmit")]
     incarnation: Option<String>,
 }
 
