@@ -21,12 +21,6 @@ const PLACES: usize = 24;
 /// Records of which the keys take several pages, and places that are tried in these.
 const SIGHTED: usize = 1_500;
 const PAGES_TRIED: usize = 16;
-const MAPPING: &str = "\
-kind = \"vehicle\"
-[fields]
-plate = \"plate\"
-colour = \"colour\"
-";
 
 #[test]
 fn a_rotten_byte_hides_no_more_than_what_it_is_in() -> io::Result<()> {
@@ -125,23 +119,17 @@ fn a_rotten_page_of_keys_ends_what_needs_it_with_what_to_do() -> io::Result<()> 
     let mut daemon = Daemon::init(folder.path(), "Border Guard", "NE")?;
     daemon.start()?;
     daemon.ask("coalition.create", &json!({ "name": "Drill", "erasure_delay_hours": 0 }))?;
-    let mut rows = String::from("plate,colour\n");
-    (0..SIGHTED).for_each(|n| rows += &format!("XK-{n},white\n"));
-    let (table, mapping) = (folder.path().join("seen.csv"), folder.path().join("map.toml"));
-    fs::write(&table, rows)?;
-    fs::write(&mapping, MAPPING)?;
-    let import = ["import", &table.display().to_string(), "--map", &mapping.display().to_string()];
-    let imported = daemon.command(&[&import[..], &["--compartment", "home"]].concat())?;
-    assert_eq!(imported.code, DONE, "{}", imported.document);
-    let bundle = folder.path().join("bundle.json");
-    let id = "identity--7b82b010-b1c0-4dae-981f-7756374a17df";
-    let object = json!({ "type": "identity", "spec_version": "2.1", "id": id, "name": "Patrol" });
-    let objects =
-        json!({ "type": "bundle", "id": id.replace("identity", "bundle"), "objects": [object] });
-    fs::write(&bundle, objects.to_string())?;
+    let object = |n: usize| {
+        let id = format!("identity--00000000-0000-4000-8000-{n:012}");
+        json!({ "type": "identity", "spec_version": "2.1", "id": id, "name": format!("white {n}") })
+    };
+    let objects: Vec<Value> = (0..SIGHTED).map(object).collect();
+    let bundle = folder.path().join("seen.json");
+    let id = "bundle--7b82b010-b1c0-4dae-981f-7756374a17df";
+    fs::write(&bundle, json!({ "type": "bundle", "id": id, "objects": objects }).to_string())?;
     let bundle = bundle.display().to_string();
-    let again = ["import", &bundle, "--compartment", "home"];
-    let imported = daemon.command(&again)?;
+    let import = ["import", &bundle, "--compartment", "home"];
+    let imported = daemon.command(&import)?;
     assert_eq!(imported.code, DONE, "{}", imported.document);
     let (record, erased) = (write(&daemon, 0)?, write(&daemon, 1)?);
     let values = daemon.home().join("store/values");
@@ -164,7 +152,7 @@ fn a_rotten_page_of_keys_ends_what_needs_it_with_what_to_do() -> io::Result<()> 
         (out.display().to_string(), folder.path().join("stick").display().to_string());
     let backup = ["backup", "create", &out, "--new-key-file", &stick];
     let asked: [&[&str]; 6] = [
-        &again,
+        &import,
         &["record", "list", "--limit", "1000"],
         &["search", "white"],
         &["export", "--format", "csv"],

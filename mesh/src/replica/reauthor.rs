@@ -114,11 +114,11 @@ impl<S: Store> Replica<S> {
 
     /// Says again what is due, in a bounded number of records.
     pub(super) fn reauthor_due(&mut self, now: Now) -> Result<(), StoreError> {
-        if self.shelf.has_moved() || self.room < Room::Everything {
-            return Ok(());
-        }
         if !self.shelf.has_stuck() {
             return self.waited_enough();
+        }
+        if self.shelf.has_moved() || self.room < Room::Everything {
+            return Ok(());
         }
         if !self.reauthoring.is_due(now.mono) {
             return self.note_waited(now.mono);

@@ -256,8 +256,7 @@ impl Issue {
                 compartment: self.compartment,
                 right: self.right,
                 limits: self.limits.into(),
-                readmit: self.readmit,
-                incarnation: self.incarnation,
+                readmit: self.incarnation.filter(|_| self.readmit),
             }),
         )
     }

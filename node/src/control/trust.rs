@@ -148,10 +148,9 @@ shapes! {
         right: String,
         /// Within which limits.
         limits: Limits,
-        /// Lift what closed the device's standing, for the life that it has now.
-        readmit: bool,
-        /// That life: `tearline id` on the device shows it. 16 hexadecimal digits.
-        incarnation: Option<String>,
+        /// The life of the device for which what closed its standing is lifted: `tearline id` there shows
+        /// it. 16 hexadecimal digits.
+        readmit: Option<String>,
     }
 
     /// Arguments of `grant list`.

@@ -258,7 +258,7 @@ impl Core {
             Some(place) => ids(place.closures_of(device)),
             None => ids(coalition.closures_of(device)),
         };
-        if !issue.readmit {
+        let Some(life) = &issue.readmit else {
             let ended = coalition.live(device).is_none();
             let why = match (closures.is_empty(), ended) {
                 (true, _) => return Ok(None),
@@ -271,9 +271,8 @@ impl Core {
             return Err(Failure::denied(why).hint(
                 "readmit one life of it: --readmit --incarnation HEX; `tearline id` there shows it",
             ));
-        }
-        let text = issue.incarnation.as_deref().unwrap_or_default();
-        let incarnation = u64::from_str_radix(text, 16).map(Incarnation).map_err(|_| {
+        };
+        let incarnation = u64::from_str_radix(life, 16).map(Incarnation).map_err(|_| {
             Failure::usage("a device is readmitted for one incarnation")
                 .hint("`tearline id` on the device shows it")
         })?;
