@@ -334,6 +334,17 @@ fn sockets_that_say_nothing_shut_nobody_else_out() {
 }
 
 #[test]
+fn a_dial_needs_nothing_of_the_port_listened_on() {
+    run(async {
+        let (hub, mut guest) = (Node::start(1, TCP).await, Node::start(2, TCP).await);
+        let port: u16 = guest.address.rsplit('/').next().unwrap().parse().unwrap();
+        let _another = std::net::TcpListener::bind(("127.0.1.1", port)).unwrap();
+        guest.dial(&hub, hub.device).await;
+        assert_eq!(guest.up().await.1, hub.device);
+    });
+}
+
+#[test]
 fn a_stranger_for_whom_nobody_vouches_is_let_go() {
     run(async {
         let stranger_max = Duration::from_millis(400);

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures::StreamExt as _;
+use libp2p::multiaddr::Protocol;
 use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
 use libp2p::swarm::{ConnectionId, SwarmEvent};
 use libp2p::{Multiaddr, PeerId, Swarm, SwarmBuilder, connection_limits, memory_connection_limits};
@@ -286,13 +287,22 @@ impl Driver {
         }
     }
 
+    /// Over QUIC one socket serves all. Over TCP every dial has a port of its own: a socket that
+    /// dials from the port listened on must have it at every address of the machine, which fails
+    /// where any other program has it at one.
     fn dial(&mut self, address: Multiaddr, expect: Option<DeviceId>) {
+        let own_port = address.iter().any(|part| matches!(part, Protocol::Tcp(_)));
         let options = match expect.and_then(|device| peer_id(&device).get()) {
-            Some(peer) => DialOpts::peer_id(peer)
-                .addresses(vec![address.clone()])
-                .condition(PeerCondition::DisconnectedAndNotDialing)
-                .build(),
-            None => DialOpts::unknown_peer_id().address(address.clone()).build(),
+            Some(peer) => {
+                let options = DialOpts::peer_id(peer)
+                    .addresses(vec![address.clone()])
+                    .condition(PeerCondition::DisconnectedAndNotDialing);
+                if own_port { options.allocate_new_port().build() } else { options.build() }
+            }
+            None => {
+                let options = DialOpts::unknown_peer_id().address(address.clone());
+                if own_port { options.allocate_new_port().build() } else { options.build() }
+            }
         };
         let connection = options.connection_id();
         match self.swarm.dial(options) {
