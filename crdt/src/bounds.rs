@@ -56,5 +56,7 @@ pub const ROUTES_PER_DEVICE_MAX: usize = 16;
 pub const MARKS_MAX: usize = 900;
 /// Most closures that one grant or admission cites.
 pub const CITES_MAX: usize = 64;
+/// Most roots of an agency that one act replaces.
+pub const ROOTS_REPLACED_MAX: usize = 16;
 /// Most entries that one erasure names beside the genesis; an addition names more.
 pub const ERASED_ENTRIES_MAX: usize = 500;

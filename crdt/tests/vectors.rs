@@ -222,7 +222,15 @@ fn statements() -> Vec<(&'static str, Statement)> {
     let by_root = Act::Revoke { device: revoked, keep: keep() };
     let acts = [
         ("retire", Act::Retire { agency: AgencyNo(2), keep: keep() }),
-        ("replace-root", Act::ReplaceRoot { agency: AgencyNo(2), root: [15; 32], keep: keep() }),
+        (
+            "replace-root",
+            Act::ReplaceRoot {
+                agency: AgencyNo(2),
+                root: [15; 32],
+                replaced: vec![root.public()],
+                keep: keep(),
+            },
+        ),
         ("act-revoke", by_root.clone()),
         ("act-adopt", Act::Adopt { marks: Marks::Wide([16; 32]) }),
         ("act-erase", Act::Erase(Erasure { genesis, others: vec![EntryId([17; 32])] })),

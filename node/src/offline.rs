@@ -4,7 +4,7 @@
 //! ```text
 //! prefix || hexadecimal digits of: version (1) || kind (1) || fields || first 4 bytes of their SHA-256
 //!   request 1, an act:   coalition (32) || root (32) || act (bytes) || list of marks (bytes)
-//!   request 2, a desk:   card || ML-KEM-768 key (1,184)
+//!   request 2, a desk:   card || ML-KEM-768 key (1,184) || reopening
 //!   word 1, an act:      coalition (32) || root's act (bytes) || list of marks (bytes)
 //!   word 2, a desk:      name (bytes) || country (bytes) || certificate || ML-KEM-768 key (1,184)
 //! ```
@@ -16,7 +16,7 @@ use tearline_crdt::codec::{DecodeError, Reader, Write as _};
 use tearline_crdt::hash::sha256;
 use tearline_crdt::id::CoalitionId;
 use tearline_crdt::keys::{DeviceCard, KemKey, RootKey, Signer};
-use tearline_crdt::statement::{Act, DeskCertificate, RootAct};
+use tearline_crdt::statement::{Act, DeskCertificate, Reopening, RootAct};
 
 use crate::home::Agency;
 
@@ -40,6 +40,8 @@ pub enum RootRequest {
         card: DeviceCard,
         /// The key that the card names.
         kem: KemKey,
+        /// What ended its standing and is lifted, for which life of it.
+        reopening: Option<Reopening>,
     },
 }
 
@@ -104,7 +106,7 @@ pub enum SignError {
 
 const REQUEST: &str = "tearline-root-request:";
 const WORD: &str = "tearline-root-word:";
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
 const CHECKSUM_BYTES: usize = 4;
 /// Hexadecimal digits of a line.
 const LINE_DIGITS: usize = 64;
@@ -124,11 +126,11 @@ impl RootRequest {
             Self::Desk { card, .. } if card.sponsor != root.public() => {
                 Err(SignError::OtherRoot(card.sponsor))
             }
-            Self::Desk { card, kem } => {
+            Self::Desk { card, kem, reopening } => {
                 if !card.holds() || !card.matches(&kem) {
                     return Err(SignError::Card);
                 }
-                let certificate = DeskCertificate::of_card(&root, card, None);
+                let certificate = DeskCertificate::of_card(&root, card, reopening);
                 let (name, country) = (agency.name.clone(), agency.country.clone());
                 Ok(RootWord::Desk { name, country, certificate, kem })
             }
@@ -144,10 +146,11 @@ impl RootRequest {
                 out.raw(&[1]).raw(&coalition.0).raw(root).bytes(&act.encode());
                 out.bytes(marks.as_deref().unwrap_or_default());
             }
-            Self::Desk { card, kem } => {
+            Self::Desk { card, kem, reopening } => {
                 out.push(2);
                 card.encode(&mut out);
                 kem.encode(&mut out);
+                Reopening::encode(reopening.as_ref(), &mut out);
             }
         }
         to_text(REQUEST, out)
@@ -168,7 +171,8 @@ impl RootRequest {
             }
             _ => {
                 let card = DeviceCard::decode(&mut reader)?;
-                Self::Desk { card, kem: KemKey::decode(&mut reader)? }
+                let kem = KemKey::decode(&mut reader)?;
+                Self::Desk { card, kem, reopening: Reopening::decode(&mut reader)? }
             }
         };
         reader.finish()?;
@@ -274,7 +278,7 @@ fn from_text(prefix: &'static str, text: &str) -> Result<Vec<u8>, OfflineError> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tearline_crdt::id::DeviceId;
+    use tearline_crdt::id::{DeviceId, Incarnation, StatementId};
     use tearline_crdt::keys::DeviceKeys;
     use tearline_crdt::statement::Marks;
 
@@ -284,7 +288,10 @@ mod tests {
 
     fn desk(root: RootKey) -> RootRequest {
         let keys = DeviceKeys::from_seeds(&[1; 32], &[2; 32]);
-        RootRequest::Desk { card: keys.card(root), kem: keys.kem_key().clone() }
+        let (card, kem) = (keys.card(root), keys.kem_key().clone());
+        let cites = vec![StatementId([7; 32])];
+        let reopening = Some(Reopening { incarnation: Incarnation(5), cites });
+        RootRequest::Desk { card, kem, reopening }
     }
 
     fn revocation(root: RootKey) -> RootRequest {
@@ -335,9 +342,9 @@ mod tests {
             assert_eq!(request.sign(&agency), Err(SignError::OtherRoot([9; 32])));
         }
         let root = Signer::from_seed(&agency.root_seed).public();
-        let RootRequest::Desk { card, kem } = desk(root) else { panic!("a desk's") };
+        let RootRequest::Desk { card, kem, reopening } = desk(root) else { panic!("a desk's") };
         let card = DeviceCard { agreement: [1; 32], ..card };
-        assert_eq!(RootRequest::Desk { card, kem }.sign(&agency), Err(SignError::Card));
+        assert_eq!(RootRequest::Desk { card, kem, reopening }.sign(&agency), Err(SignError::Card));
         let act = Act::Hold { genesis: tearline_crdt::id::EntryId([1; 32]) };
         let request = RootRequest::Act { coalition: CoalitionId([4; 32]), root, act, marks: None };
         assert_eq!(request.sign(&agency), Err(SignError::NotForRoots));

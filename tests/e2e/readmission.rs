@@ -26,6 +26,7 @@ fn a_device_that_is_readmitted_with_less_does_no_more_than_that() -> io::Result<
         done(kilo.command(&["peer", "pause", peer])?);
     }
     kilo.kill()?;
+    let first = text(&done(kilo.command(&["id"])?)["incarnation"]).to_owned();
     done(kilo.command(&["doctor", "--new-life"])?);
     let life = text(&done(kilo.command(&["id"])?)["incarnation"]).to_owned();
     kilo.start()?;
@@ -41,8 +42,15 @@ fn a_device_that_is_readmitted_with_less_does_no_more_than_that() -> io::Result<
     assert_eq!(early.code, DENIED, "nothing is to be reopened: {}", early.document);
     // A life is named to readmit it; other grants are for all lives.
     assert_eq!(issue("write", &["--incarnation", &life])?.code, USAGE);
-    done(guard.command(&["grant", "revoke", "KILO"])?);
+    let ended = done(guard.command(&["grant", "revoke", "KILO"])?);
+    let again = done(guard.command(&["grant", "revoke", "KILO"])?);
+    assert_eq!((&ended["already"], &again["already"]), (&false.into(), &true.into()));
+    assert!(again["statement"].is_null() && again["kept"] == ended["kept"], "{again}");
     assert_eq!(issue("write", &[])?.code, DENIED);
+    // Not that which was ended: whoever had the device wrote on in it.
+    let lost = issue("read", &["--readmit", "--incarnation", &first])?;
+    assert_eq!(lost.code, DENIED, "{}", lost.document);
+    assert!(lost.document.to_string().contains("--new-life"), "{}", lost.document);
     let said = done(issue("read", &named)?);
     assert!(text(&said["what"]).contains(&life), "{said}");
     let statement = text(&said["statement"]);

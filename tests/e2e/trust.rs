@@ -100,6 +100,11 @@ fn founders_decide_together() -> io::Result<()> {
         Ok(known["proposals"][0]["in_force"] == true)
     })?;
     assert_eq!(customs.command(&["coalition", "approve", "ffffffff"])?.code, NOT_FOUND);
+    let explained = done(guard.command(&["grant", "explain", id])?);
+    assert_eq!(
+        (text(&explained["verdict"]), explained["by"].as_array().map(Vec::len)),
+        ("it counts", Some(2))
+    );
 
     // The hold of both stops the erasure of one.
     let basis = ["--basis", "Article 17"];

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use crate::hash::Digest;
 use crate::id::{AgencyNo, Class, CoalitionId, DeviceId, EntryId, Incarnation, LogId, StatementId};
+use crate::keys::RootKey;
 use crate::statement::{Act, Statement};
 
 use super::fact::{Fact, Logs, MarkSet};
@@ -66,6 +67,12 @@ pub struct Closure {
 }
 
 impl Closure {
+    /// Whether it says how far a log counts; else it keeps nothing of it.
+    #[must_use]
+    pub fn names(&self, log: &LogId) -> bool {
+        self.keep.get(&log.digest()).is_some()
+    }
+
     /// What tells closures apart: an act of the whole and one of a root may have one name.
     const fn key(&self) -> Key {
         let rank = match self.author {
@@ -129,16 +136,16 @@ pub(super) fn closures(
     found.into_values().map(Arc::new).collect()
 }
 
-/// The closures that acts in force make. `orphans` are the devices of an agency that stand behind
-/// replaced roots alone.
+/// The closures that acts in force make. `orphans` are the devices of an agency that stand behind these of
+/// its roots alone.
 pub(super) fn closures_by_acts(
     positive: &Positive,
-    orphans: &dyn Fn(AgencyNo) -> BTreeSet<DeviceId>,
+    orphans: &dyn Fn(AgencyNo, &[RootKey]) -> BTreeSet<DeviceId>,
 ) -> Vec<Arc<Closure>> {
     let closed = |act: &Act| match act {
         Act::Revoke { device, .. } => Some(BTreeSet::from([*device])),
         Act::Retire { agency, .. } => Some(positive.devices.of_agency(*agency)),
-        Act::ReplaceRoot { agency, .. } => Some(orphans(*agency)),
+        Act::ReplaceRoot { agency, replaced, .. } => Some(orphans(*agency, replaced)),
         _ => None,
     };
     positive
@@ -339,9 +346,19 @@ impl Limits {
         every.chain(named.flat_map(move |life| standing.routes_in(*life)))
     }
 
+    /// The closures of a device that are active for one life of it.
+    pub(super) fn active_in(
+        &self,
+        device: &DeviceId,
+        life: Incarnation,
+    ) -> impl Iterator<Item = &Closure> {
+        let life = (*device, life);
+        self.closures_of(device).filter(move |closure| !self.is_reopened(&life, closure))
+    }
+
     /// Whether no closure of a device is active for one life of it.
     pub(super) fn is_open(&self, life: &(DeviceId, Incarnation)) -> bool {
-        self.closures_of(&life.0).all(|closure| self.is_reopened(life, closure))
+        self.active_in(&life.0, life.1).next().is_none()
     }
 
     /// Whether a device's standing is open, for some incarnation.
@@ -418,8 +435,7 @@ impl Limits {
         let adopted = layers.filter_map(|layer| layer.gathered.adopted.get(&digest)).flatten();
         let adopted = adopted.chain(&supposed).filter(speaks);
         let adopted: BTreeSet<Adopted> = adopted.copied().collect();
-        let life = (log.device, log.incarnation);
-        let active = self.closures_of(&log.device).filter(|c| !self.is_reopened(&life, c));
+        let active = self.active_in(&log.device, log.incarnation);
         let closed = active.map(|closure| Closed::new(closure, &digest, fork, &adopted));
         let closed = closed.collect();
         Sides { fork, closed, adopted }

@@ -164,6 +164,15 @@ impl Compartment {
         self.limits.closures_of(device)
     }
 
+    /// Those of them that no citation lifts for one life of it here.
+    pub fn active_in(
+        &self,
+        device: &DeviceId,
+        life: Incarnation,
+    ) -> impl Iterator<Item = &Closure> {
+        self.limits.active_in(device, life)
+    }
+
     /// The devices that may hold the keys.
     pub fn readers(&self) -> impl Iterator<Item = (&DeviceId, &Standing)> {
         self.counting.devices.iter().filter(|(device, _)| self.is_reader(device))
@@ -375,17 +384,28 @@ impl Compartment {
             .map(|(id, _)| *id)
     }
 
-    /// The description that names the compartment, of those that count and that `is_open` says were
-    /// opened: the opener's last, else that of the deepest epoch, then the greatest id.
+    /// The description that names the compartment, of those that `is_open` says were opened: of those
+    /// that count the opener's last, else that of the deepest epoch, then the greatest id; where none
+    /// counts, the opener's first.
     pub fn description(&self, is_open: impl Fn(&EntryId) -> bool) -> Option<EntryId> {
-        let rank = |fact: &Fact| {
-            let Statement::Describe { epoch } = &fact.statement else { return None };
-            let Place { log, seq, id } = fact.place;
-            let depth = self.epochs.get(epoch)?.statement.depth;
-            let own = (log.device == self.opening.opener).then_some((depth, seq));
-            (self.counted.contains(&id) && is_open(&id)).then_some((own, depth, id))
+        let opened = || {
+            self.facts.values().filter_map(|fact| match &fact.statement {
+                Statement::Describe { epoch } if is_open(&fact.place.id) => {
+                    Some((fact.place, self.epochs.get(epoch)?.statement.depth))
+                }
+                _ => None,
+            })
         };
-        self.facts.values().filter_map(rank).max().map(|(.., id)| id)
+        let is_own = |place: &Place| place.log.device == self.opening.opener;
+        let counting = opened().filter(|(place, _)| self.counted.contains(&place.id));
+        let last = counting.max_by_key(|(place, depth)| {
+            (is_own(place).then_some((*depth, place.seq)), *depth, place.id)
+        });
+        let first = || {
+            let own = opened().filter(|(place, _)| is_own(place));
+            own.min_by_key(|(place, depth)| (*depth, place.seq, place.id))
+        };
+        last.or_else(first).map(|(place, _)| place.id)
     }
 
     /// How far a log of the compartment counts.

@@ -52,7 +52,10 @@ impl Coalition {
 
     /// When a statement is told: one may explain those after it.
     fn stage(&self, fact: &Fact) -> u8 {
-        let replacing = |root| self.positive.roots.values().any(|of| of.replacing.contains(root));
+        let acts = || self.positive.acts.values().map(|held| &held.act);
+        let replacing = |by: &RootKey| {
+            acts().any(|act| matches!(act, Act::ReplaceRoot { root, .. } if root == by))
+        };
         let replaces = |id: &StatementId| {
             let held = self.positive.acts.get(id);
             held.is_some_and(|held| matches!(held.act, Act::ReplaceRoot { .. }))

@@ -34,6 +34,7 @@ use crate::id::{
     AgencyNo, CoalitionId, CompartmentId, DeviceId, EntryId, EpochId, Incarnation, LogId,
     StatementId,
 };
+use crate::keys::RootKey;
 use crate::statement::{Act, Audience, Mark, Right, Statement};
 
 pub use closure::{Author, Cause, Closure, Limit};
@@ -49,7 +50,7 @@ use closure::{Limits, closures, closures_by_acts};
 use fact::{Fact, Remembered};
 use gathered::Gathered;
 use positive::{Devices, Positive};
-use reach::{Reach, Source, named};
+use reach::{Reach, Source, Voters, named};
 use readmitted::Readmitted;
 
 /// What became of a statement, for those who ask why.
@@ -227,21 +228,53 @@ impl Coalition {
         self.limits.closures_of(device)
     }
 
+    /// Those of them that no citation lifts for one life of it.
+    pub fn active_in(
+        &self,
+        device: &DeviceId,
+        life: Incarnation,
+    ) -> impl Iterator<Item = &Closure> {
+        self.limits.active_in(device, life)
+    }
+
     /// All closures.
     #[must_use]
     pub fn closures(&self) -> &[Arc<Closure>] {
         &self.closures
     }
 
-    /// The number for an agency that a founder lets in: above all that are taken, and of those the
-    /// founder's own, so that two founders who do not hear of each other give no number twice.
+    /// Whether a citation on this one's word lifts a closure, by what counts.
     #[must_use]
-    pub fn next_agency(&self, founder: AgencyNo) -> AgencyNo {
+    pub fn may_lift(&self, by: Author, closure: &Closure) -> bool {
+        let cited = |no| self.counting.permitted(no).contains(&closure.id);
+        by.overrides(closure.author)
+            || closure.author == Author::Whole && by.agency().is_some_and(cited)
+    }
+
+    /// Whether a device would lose its standing if these roots of an agency were replaced; what it says
+    /// after that was drawn up would not count then, its approval of the act among it.
+    #[must_use]
+    pub fn stands_behind(
+        &self,
+        device: &DeviceId,
+        agency: AgencyNo,
+        roots: &[RootKey],
+        logs: &dyn Logs,
+    ) -> bool {
+        let facts: Vec<&Fact> = self.facts.values().collect();
+        orphans(&facts, &self.positive, (agency, roots), logs).contains(device)
+    }
+
+    /// The number for an agency that a founder lets in: above all that are taken, and of those the
+    /// founder's own, so that two founders who do not hear of each other give no number twice. `None` if
+    /// none is left.
+    #[must_use]
+    pub fn next_agency(&self, founder: AgencyNo) -> Option<AgencyNo> {
         let founders = &self.charter.founders;
         let place = founders.iter().position(|member| member.no == founder).unwrap_or(0);
         let last = self.positive.roots.keys().next_back().map_or(0, |no| no.0);
         let own = |no: &u16| usize::from(*no) % founders.len().max(1) == place;
-        AgencyNo((last.saturating_add(1)..=u16::MAX).find(own).unwrap_or(u16::MAX))
+        (last.checked_add(1)?..=u16::MAX).find(own).map(AgencyNo)
     }
 
     /// Adds a statement. Returns whether it is new and may have consequences, which
@@ -282,7 +315,7 @@ impl Coalition {
         let early: Vec<&Fact> =
             facts.iter().copied().filter(|fact| is_before_fork(fact, logs)).collect();
         let readmitted = Readmitted::new(&early, &positive.devices, &positive);
-        let orphans = |agency| orphans(&facts, &positive, agency, logs);
+        let orphans = |agency, replaced: &[_]| orphans(&facts, &positive, (agency, replaced), logs);
         let mut closures = closures(&facts, &positive.devices, &positive, &self.id);
         closures.extend(closures_by_acts(&positive, &orphans));
         let mut limits = Limits::new(closures.iter().cloned(), None);
@@ -350,43 +383,39 @@ impl Coalition {
         !self.positive.devices.contains(device)
     }
 
-    /// The acts that are proposed, with the founders whose desks approved each, by what counts for
-    /// it, and whether it is in force.
+    /// The acts that are proposed, with the founders who approved each, by what counts for it, and
+    /// whether it is in force.
     #[must_use]
     pub fn proposals(&self) -> BTreeMap<StatementId, Proposal> {
+        let facts: Vec<&Fact> = self.facts.values().collect();
+        let source = Source { id: self.id, charter: &self.charter, facts: &facts };
+        let widely = Voters::new(&source, &self.counting.acts);
+        let ever = Voters::new(&source, &self.positive.acts);
         let mut proposals: BTreeMap<StatementId, Proposal> = BTreeMap::new();
         for fact in self.facts.values() {
             if let Statement::Propose { number, act } = &fact.statement {
                 let id = act.id(&self.id, *number);
-                let in_force = self.counting.acts.contains_key(&id);
-                let proposal = proposals.entry(id).or_insert_with(|| Proposal {
-                    act: act.clone(),
-                    proposers: BTreeSet::new(),
-                    marks: Vec::new(),
-                    approved: BTreeSet::new(),
-                    in_force,
+                let proposal = proposals.entry(id).or_insert_with(|| {
+                    let held = self.counting.acts.get(&id);
+                    let counting = widely.approved(&id, &|f| self.counted.contains(&f.place.id));
+                    let every = || ever.approved(&id, &|_| true);
+                    let approved = if act.is_narrowing() { every() } else { counting.clone() };
+                    let gives = matches!(act, Act::ReplaceRoot { .. });
+                    Proposal {
+                        act: act.clone(),
+                        proposers: BTreeSet::new(),
+                        marks: Vec::new(),
+                        approved,
+                        in_force: held.is_some(),
+                        gives_root: gives.then(|| held.is_some_and(|held| held.widely)),
+                        counting,
+                    }
                 });
                 proposal.proposers.insert(fact.issuer());
                 if proposal.marks.is_empty() {
                     proposal.marks.extend(fact.marks.iter());
                 }
             }
-        }
-        for fact in self.facts.values() {
-            let id = match &fact.statement {
-                Statement::Propose { number, act } => act.id(&self.id, *number),
-                Statement::Approve { act } => *act,
-                _ => continue,
-            };
-            let Some(proposal) = proposals.get_mut(&id) else { continue };
-            let counts = proposal.act.is_narrowing() || self.counted.contains(&fact.place.id);
-            if !counts {
-                continue;
-            }
-            let issuer = fact.issuer();
-            let parts = self.positive.devices.parts(&issuer).filter(|(_, part)| part.desk);
-            let is_founder = |no: &AgencyNo| self.charter.founders.iter().any(|f| f.no == *no);
-            proposal.approved.extend(parts.map(|(no, _)| no).filter(is_founder));
         }
         proposals
     }
@@ -474,8 +503,13 @@ pub struct Proposal {
     pub marks: Vec<Mark>,
     /// The founders whose desks approved.
     pub approved: BTreeSet<AgencyNo>,
+    /// Those whose approvals are at places that count.
+    pub counting: BTreeSet<AgencyNo>,
     /// Whether they are enough.
     pub in_force: bool,
+    /// Of an act that replaces roots, whether it gives the new one: it takes the others by all approvals,
+    /// and gives that one by those which count.
+    pub gives_root: Option<bool>,
 }
 
 /// What judges the widening statements of an area.
@@ -562,18 +596,15 @@ fn is_before_fork(fact: &Fact, logs: &dyn Logs) -> bool {
         || logs.forked_at(&fact.place.log).is_none_or(|fork| fact.place.seq < fork)
 }
 
-/// The devices of an agency that would have no route if its replaced roots had certified nothing.
+/// The devices of an agency that would have no route as its if these roots had certified nothing.
 fn orphans(
     facts: &[&Fact],
     positive: &Positive,
-    agency: AgencyNo,
+    (agency, roots): (AgencyNo, &[RootKey]),
     logs: &dyn Logs,
 ) -> BTreeSet<DeviceId> {
-    let Some(roots) = positive.roots.get(&agency) else { return BTreeSet::new() };
     let stays = |fact: &&&Fact| match &fact.statement {
-        Statement::Desk(certificate) => {
-            !roots.all.contains(&certificate.root) || roots.replacing.contains(&certificate.root)
-        }
+        Statement::Desk(certificate) => !roots.contains(&certificate.root),
         _ => is_before_fork(fact, logs),
     };
     let remaining: Vec<&Fact> = facts.iter().filter(stays).copied().collect();

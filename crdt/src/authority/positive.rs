@@ -20,18 +20,11 @@ use super::reach::{InForce, Source, Voters, proposed};
 /// A coalition's positive reach.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub(super) struct Positive {
-    pub(super) roots: BTreeMap<AgencyNo, Roots>,
+    /// All roots that each agency ever had: those that it came with, by whichever admission, and those that
+    /// replaced one.
+    pub(super) roots: BTreeMap<AgencyNo, BTreeSet<RootKey>>,
     pub(super) devices: Devices,
     pub(super) acts: BTreeMap<StatementId, InForce>,
-}
-
-/// All roots that an agency ever had.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub(super) struct Roots {
-    /// Those that it came with, by whichever admission, and those that replaced one.
-    pub(super) all: BTreeSet<RootKey>,
-    /// Those that replaced one.
-    pub(super) replacing: BTreeSet<RootKey>,
 }
 
 /// The devices that have reach, as each of the agencies that they are of.
@@ -104,30 +97,32 @@ impl Positive {
 
     /// The agencies that a root is of.
     pub(super) fn agencies_of(&self, root: &RootKey) -> impl Iterator<Item = AgencyNo> {
-        let of = self.roots.iter().filter(move |(_, roots)| roots.all.contains(root));
+        let of = self.roots.iter().filter(move |(_, roots)| roots.contains(root));
         of.map(|(no, _)| *no)
     }
 }
 
-fn roots(source: &Source<'_>, acts: &BTreeMap<StatementId, InForce>) -> BTreeMap<AgencyNo, Roots> {
+fn roots(
+    source: &Source<'_>,
+    acts: &BTreeMap<StatementId, InForce>,
+) -> BTreeMap<AgencyNo, BTreeSet<RootKey>> {
     let founders = &source.charter.founders;
-    let mut roots: BTreeMap<AgencyNo, Roots> = BTreeMap::new();
+    let mut roots: BTreeMap<AgencyNo, BTreeSet<RootKey>> = BTreeMap::new();
     for founder in founders {
-        roots.entry(founder.no).or_default().all.insert(founder.root);
+        roots.entry(founder.no).or_default().insert(founder.root);
     }
     for held in acts.values().filter(|held| held.widely) {
         if let Act::Admit { member, .. } = &held.act
             && !founders.iter().any(|founder| founder.no == member.no)
         {
-            roots.entry(member.no).or_default().all.insert(member.root);
+            roots.entry(member.no).or_default().insert(member.root);
         }
     }
     for held in acts.values().filter(|held| held.widely) {
         if let Act::ReplaceRoot { agency, root, .. } = &held.act
             && let Some(of) = roots.get_mut(agency)
         {
-            of.all.insert(*root);
-            of.replacing.insert(*root);
+            of.insert(*root);
         }
     }
     roots
@@ -135,12 +130,15 @@ fn roots(source: &Source<'_>, acts: &BTreeMap<StatementId, InForce>) -> BTreeMap
 
 impl Devices {
     /// Those that certificates and grants give reach in a coalition.
-    pub(super) fn coalition(roots: &BTreeMap<AgencyNo, Roots>, facts: &[&Fact]) -> Self {
+    pub(super) fn coalition(
+        roots: &BTreeMap<AgencyNo, BTreeSet<RootKey>>,
+        facts: &[&Fact],
+    ) -> Self {
         let mut devices = Self::default();
         for fact in facts {
             let Statement::Desk(certificate) = &fact.statement else { continue };
             for (no, of) in roots {
-                if of.all.contains(&certificate.root) {
+                if of.contains(&certificate.root) {
                     let part = devices.part((certificate.desk.device, *no));
                     *part = Part { desk: true, steps: BTreeMap::from([(DESK, Cut::new())]) };
                 }
@@ -176,12 +174,12 @@ impl Devices {
     /// Those that have reach in a compartment, where `self` is the coalition's.
     pub(super) fn compartment(
         &self,
-        roots: &BTreeMap<AgencyNo, Roots>,
+        roots: &BTreeMap<AgencyNo, BTreeSet<RootKey>>,
         opening: &Opening,
         facts: &[&Fact],
     ) -> Self {
         let is_in = |(no, root): &&(AgencyNo, RootKey)| {
-            roots.get(no).is_some_and(|roots| roots.all.contains(root))
+            roots.get(no).is_some_and(|roots| roots.contains(root))
         };
         let audience: BTreeSet<AgencyNo> =
             opening.audience.iter().filter(is_in).map(|(no, _)| *no).collect();

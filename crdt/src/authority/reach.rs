@@ -21,16 +21,21 @@ pub struct Seat {
     pub member: Member,
     /// Its roots: the first, and those that replaced one.
     pub roots: BTreeSet<RootKey>,
-    /// Those that replaced one: if there are any, they alone adopt and reopen.
-    pub replacing: BTreeSet<RootKey>,
+    /// Those of them, and others, that were replaced: they adopt and reopen nothing.
+    pub replaced: BTreeSet<RootKey>,
 }
 
 impl Seat {
     /// Whether a root was not replaced.
     #[must_use]
     pub fn is_standing(&self, root: &RootKey) -> bool {
-        let standing = if self.replacing.is_empty() { &self.roots } else { &self.replacing };
-        standing.contains(root)
+        self.roots.contains(root) && !self.replaced.contains(root)
+    }
+
+    /// The roots that were not replaced, ascending. There are several where acts that did not know of each
+    /// other gave some, and none where an act took one and had not enough approvals that count to give one.
+    pub fn standing(&self) -> impl Iterator<Item = &RootKey> {
+        self.roots.difference(&self.replaced)
     }
 }
 
@@ -212,23 +217,30 @@ fn seats(source: &Source<'_>, acts: &BTreeMap<StatementId, InForce>) -> BTreeMap
         }
     }
     let with_roots = |(no, member): (AgencyNo, Member)| {
-        let mut seat =
-            Seat { roots: BTreeSet::from([member.root]), replacing: BTreeSet::new(), member };
-        seat.replacing = replacing(acts, no);
-        seat.roots.extend(seat.replacing.iter().copied());
-        (no, seat)
+        let roots = given(acts, no).chain([member.root]).collect();
+        (no, Seat { roots, replaced: replaced(acts, no), member })
     };
     members.into_iter().map(with_roots).collect()
 }
 
-/// The roots that acts put in the place of an agency's, by approvals that count.
-fn replacing(acts: &BTreeMap<StatementId, InForce>, no: AgencyNo) -> BTreeSet<RootKey> {
-    acts.values()
-        .filter_map(|held| match &held.act {
-            Act::ReplaceRoot { agency, root, .. } if *agency == no && held.widely => Some(*root),
-            _ => None,
-        })
-        .collect()
+/// The roots that acts gave an agency in the place of others, by approvals that count.
+fn given(
+    acts: &BTreeMap<StatementId, InForce>,
+    no: AgencyNo,
+) -> impl Iterator<Item = RootKey> + use<'_> {
+    acts.values().filter_map(move |held| match &held.act {
+        Act::ReplaceRoot { agency, root, .. } if *agency == no && held.widely => Some(*root),
+        _ => None,
+    })
+}
+
+/// The roots of an agency that acts in force replaced.
+fn replaced(acts: &BTreeMap<StatementId, InForce>, no: AgencyNo) -> BTreeSet<RootKey> {
+    let replaced = acts.values().filter_map(|held| match &held.act {
+        Act::ReplaceRoot { agency, replaced, .. } if *agency == no => Some(replaced),
+        _ => None,
+    });
+    replaced.flatten().copied().collect()
 }
 
 /// Who approved which act, and for whom.
@@ -243,7 +255,7 @@ impl<'a> Voters<'a> {
     pub(super) fn new(source: &Source<'a>, acts: &BTreeMap<StatementId, InForce>) -> Self {
         let mut roots: BTreeMap<RootKey, BTreeSet<AgencyNo>> = BTreeMap::new();
         for founder in &source.charter.founders {
-            for root in replacing(acts, founder.no).into_iter().chain([founder.root]) {
+            for root in given(acts, founder.no).chain([founder.root]) {
                 roots.entry(root).or_default().insert(founder.no);
             }
         }
@@ -266,16 +278,24 @@ impl<'a> Voters<'a> {
         Self { founders, approvals, quorum: usize::from(source.charter.quorum) }
     }
 
-    /// Whether enough founders approved an act by approvals that count.
-    pub(super) fn are_enough(&self, id: &StatementId, counts: &dyn Fn(&Fact) -> bool) -> bool {
+    /// The founders that approved an act by approvals that count.
+    pub(super) fn approved(
+        &self,
+        id: &StatementId,
+        counts: &dyn Fn(&Fact) -> bool,
+    ) -> BTreeSet<AgencyNo> {
         let approvals = self.approvals.get(id).into_iter().flatten();
-        let approved: BTreeSet<AgencyNo> = approvals
+        approvals
             .filter(|fact| counts(fact))
             .filter_map(|fact| self.founders.get(&fact.issuer()))
             .flatten()
             .copied()
-            .collect();
-        approved.len() >= self.quorum
+            .collect()
+    }
+
+    /// Whether they are enough.
+    pub(super) fn are_enough(&self, id: &StatementId, counts: &dyn Fn(&Fact) -> bool) -> bool {
+        self.approved(id, counts).len() >= self.quorum
     }
 }
 

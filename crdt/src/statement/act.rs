@@ -2,7 +2,7 @@
 //! act, others approve it by its hash; each is an entry in its own authority log, so that the
 //! signatures gather over whatever links there are.
 
-use crate::bounds::{CITES_MAX, ERASED_ENTRIES_MAX};
+use crate::bounds::{CITES_MAX, ERASED_ENTRIES_MAX, ROOTS_REPLACED_MAX};
 use crate::charter::Member;
 use crate::codec::{DecodeError, Reader, Write as _};
 use crate::hash::Domain;
@@ -28,13 +28,15 @@ pub enum Act {
         /// What of its devices' logs still counts.
         keep: Marks,
     },
-    /// 3: an agency's root is lost or stolen; another takes its place.
+    /// 3: roots of an agency are lost or stolen; another takes their place.
     ReplaceRoot {
         /// Whose.
         agency: AgencyNo,
         /// The new root.
         root: RootKey,
-        /// What still counts of the logs of devices that only older roots stand behind.
+        /// Those that it replaces: ascending.
+        replaced: Vec<RootKey>,
+        /// What still counts of the logs of devices that those alone stand behind.
         keep: Marks,
     },
     /// 4: a device's standing ends.
@@ -139,8 +141,12 @@ impl Act {
                 out.raw(&[2]).number(u64::from(agency.0));
                 keep.encode(&mut out);
             }
-            Self::ReplaceRoot { agency, root, keep } => {
+            Self::ReplaceRoot { agency, root, replaced, keep } => {
                 out.raw(&[3]).number(u64::from(agency.0)).raw(root);
+                out.number(replaced.len() as u64);
+                for root in replaced {
+                    out.raw(root);
+                }
                 keep.encode(&mut out);
             }
             Self::Revoke { device, keep } => {
@@ -186,6 +192,7 @@ impl Act {
             3 => Self::ReplaceRoot {
                 agency: super::agency(reader)?,
                 root: reader.array("new root")?,
+                replaced: super::decode_ids(reader, ROOTS_REPLACED_MAX, "replaced roots")?,
                 keep: Marks::decode(reader)?,
             },
             4 => Self::Revoke {

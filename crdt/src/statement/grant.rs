@@ -118,7 +118,9 @@ impl Audience {
 }
 
 impl Reopening {
-    pub(super) fn encode(reopening: Option<&Self>, out: &mut Vec<u8>) {
+    /// Appends `count (number)`, and unless it is 0 the cited ids (32 each) and the incarnation (8,
+    /// big-endian).
+    pub fn encode(reopening: Option<&Self>, out: &mut Vec<u8>) {
         let Some(Self { incarnation, cites }) = reopening else {
             out.number(0);
             return;
@@ -130,9 +132,8 @@ impl Reopening {
         out.raw(&incarnation.0.to_be_bytes());
     }
 
-    /// `count (number)`, and unless it is 0 the cited ids (32 each) and the incarnation (8,
-    /// big-endian).
-    pub(super) fn decode(reader: &mut Reader<'_>) -> Result<Option<Self>, DecodeError> {
+    /// Reads what [`Reopening::encode`] wrote.
+    pub fn decode(reader: &mut Reader<'_>) -> Result<Option<Self>, DecodeError> {
         let cites = super::decode_cites(reader, CITES_MAX)?;
         if cites.is_empty() {
             return Ok(None);

@@ -109,7 +109,12 @@ fn acts() -> impl Iterator<Item = Act> {
     let genesis = EntryId([1; 32]);
     [
         Act::Retire { agency: AgencyNo(3), keep: keep() },
-        Act::ReplaceRoot { agency: AgencyNo(3), root: [4; 32], keep: Marks::NONE },
+        Act::ReplaceRoot {
+            agency: AgencyNo(3),
+            root: [4; 32],
+            replaced: vec![[5; 32], [6; 32]],
+            keep: Marks::NONE,
+        },
         Act::Revoke { device: DeviceId([3; 32]), keep: keep() },
         Act::Adopt { marks: keep() },
         Act::Erase(Erasure { genesis, others: vec![] }),

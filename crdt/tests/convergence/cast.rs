@@ -73,7 +73,7 @@ pub(crate) fn reopening_certificate(
     keys(agency, n, |keys| DeskCertificate::sign(&root_signer(root), keys, reopening))
 }
 
-/// The public key of a root. Agency n begins with root n; n + 100 may replace it.
+/// The public key of a root. Agency n begins with root n; n + 100 and n + 200 may replace it.
 pub(crate) fn root(n: u8) -> RootKey {
     thread_local! {
         static ROOTS: RefCell<BTreeMap<u8, RootKey>> = const { RefCell::new(BTreeMap::new()) };

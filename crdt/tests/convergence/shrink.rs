@@ -169,8 +169,9 @@ fn said(history: &History, item: &Item) -> String {
 fn act_said(act: &Act) -> String {
     match act {
         Act::Retire { agency, keep } => format!("retire {} keep {}", agency.0, marks_said(keep)),
-        Act::ReplaceRoot { agency, root, keep } => format!(
-            "replace root of {} by {} keep {}",
+        Act::ReplaceRoot { agency, root, replaced, keep } => format!(
+            "replace roots {} of {} by {} keep {}",
+            replaced.iter().map(|root| EntryId(*root).short()).collect::<Vec<_>>().join(" "),
             agency.0,
             EntryId(*root).short(),
             marks_said(keep)

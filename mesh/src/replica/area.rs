@@ -371,15 +371,37 @@ impl<S: Store> Replica<S> {
                 self.outputs.push_back(Output::Event(event));
             }
         }
-        let coalitions: BTreeMap<CompartmentId, Area> =
-            self.areas.extract_if(.., |_, area| matches!(area.body, Body::Coalition(_))).collect();
-        for (id, area) in &mut self.areas {
-            let Body::Compartment(compartment) = &mut area.body else { continue };
-            let above = CompartmentId(compartment.opening().coalition.0);
+        let above = |area: &Area| match &area.body {
+            Body::Compartment(compartment) => {
+                Some(CompartmentId(compartment.opening().coalition.0))
+            }
+            Body::Coalition(_) => None,
+        };
+        // All of a coalition follow from it; there may be thousands, which a compartment's own statements
+        // leave alone.
+        let is_coalition = |id: &CompartmentId| {
+            self.areas.get(id).is_some_and(|area| matches!(area.body, Body::Coalition(_)))
+        };
+        let moved: Vec<CompartmentId> = if stale.iter().any(is_coalition) {
+            let moved = |(id, area): &(&CompartmentId, &Area)| {
+                stale.contains(*id) || above(area).is_some_and(|above| stale.contains(&above))
+            };
+            self.areas.iter().filter(moved).map(|(id, _)| *id).collect()
+        } else {
+            stale.iter().filter(|id| self.areas.contains_key(id)).copied().collect()
+        };
+        let mut coalitions: BTreeMap<CompartmentId, Area> = BTreeMap::new();
+        for id in &moved {
+            let Some(above) = self.areas.get(id).and_then(above) else { continue };
             if !stale.contains(id) && !changed.contains(&above) {
                 continue;
             }
+            if let Some(area) = self.areas.remove(&above) {
+                coalitions.insert(above, area);
+            }
             if let Some(Area { body: Body::Coalition(coalition), .. }) = coalitions.get(&above)
+                && let Some(Area { body: Body::Compartment(compartment), .. }) =
+                    self.areas.get_mut(id)
                 && compartment.evaluate(coalition, &logs)
             {
                 changed.insert(*id);
@@ -388,20 +410,11 @@ impl<S: Store> Replica<S> {
         let outcome = logs.outcome();
         self.areas.extend(coalitions);
         outcome?;
-        let drawn = self.areas.iter_mut();
-        let drawn = drawn.filter(|(id, _)| stale.contains(*id) || changed.contains(*id));
-        drawn.for_each(|(_, area)| area.rename());
-        let above = |area: &Area| match &area.body {
-            Body::Compartment(compartment) => {
-                Some(CompartmentId(compartment.opening().coalition.0))
+        for id in moved.iter().filter(|id| stale.contains(*id) || changed.contains(*id)) {
+            if let Some(area) = self.areas.get_mut(id) {
+                area.rename();
             }
-            Body::Coalition(_) => None,
-        };
-        let moved = |(id, area): &(&CompartmentId, &Area)| {
-            stale.contains(*id) || above(area).is_some_and(|above| stale.contains(&above))
-        };
-        let moved: Vec<CompartmentId> =
-            self.areas.iter().filter(moved).map(|(id, _)| *id).collect();
+        }
         for id in moved {
             self.redraw_limits(id)?;
             self.name_logs(id);

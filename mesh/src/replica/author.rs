@@ -35,7 +35,7 @@ pub enum ActError {
     #[error("no such compartment")]
     NoCompartment,
     /// The device may not do this here.
-    #[error("this device lacks the right `{needed:?}` here")]
+    #[error("this device lacks the right to {} here", needed.name())]
     Denied {
         /// The right it would need.
         needed: Right,
@@ -91,6 +91,11 @@ pub enum ActError {
     /// The same was proposed and done as often as can be told apart.
     #[error("the same was done too often")]
     Repeated,
+    /// It replaces the root by which this device is a desk.
+    #[error(
+        "it ends the standing of this very desk, and with that this desk's approval would not count"
+    )]
+    EndsItself,
     /// More logs than one statement can name.
     #[error("more than {} logs", tearline_crdt::bounds::MARKS_MAX)]
     Marks,

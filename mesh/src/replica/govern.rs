@@ -64,6 +64,7 @@ impl<S: Store> Replica<S> {
         act: Act,
         marks: Option<Vec<u8>>,
     ) -> Result<Done<StatementId>, ActError> {
+        self.stays_by(coalition, &act)?;
         let known = self.coalition(coalition).ok_or(ActError::NoCoalition)?;
         let proposals = known.proposals();
         let fresh = |number: &u64| {
@@ -90,13 +91,30 @@ impl<S: Store> Replica<S> {
         let agency = known.live(&self.device()).filter(|own| own.desk).map(|own| own.agency);
         let proposals = known.proposals();
         let proposal = proposals.get(&act).ok_or(ActError::NoProposal)?;
-        if agency.is_some_and(|own| proposal.approved.contains(&own)) {
+        // A root is given by approvals that count: one of a desk that has ended since is said again.
+        let approved = match proposal.gives_root {
+            Some(_) => &proposal.counting,
+            None => &proposal.approved,
+        };
+        if agency.is_some_and(|own| approved.contains(&own)) {
             let ticket = self.nothing_to_do()?;
             return Ok(Done { value: act, ticket });
         }
+        self.stays_by(coalition, &proposal.act)?;
         let statement = Statement::Approve { act };
         let done = self.declare(now, CompartmentId(coalition.0), statement, None)?;
         Ok(Done { value: act, ticket: done.ticket })
+    }
+
+    /// Refuses an act that replaces the root by which this device is a desk: it would be in force by this
+    /// desk's approval, too, and the new root would not be given by it.
+    fn stays_by(&self, coalition: CoalitionId, act: &Act) -> Result<(), ActError> {
+        let Act::ReplaceRoot { agency, replaced, .. } = act else { return Ok(()) };
+        let known = self.coalition(coalition).ok_or(ActError::NoCoalition)?;
+        let logs = HeldLogs::new(&self.logbook, &self.store);
+        let ends = known.stands_behind(&self.device(), *agency, replaced, &logs);
+        logs.outcome()?;
+        if ends { Err(ActError::EndsItself) } else { Ok(()) }
     }
 
     /// Gives rights. In a coalition it makes the device one of the agency that the audience names; in

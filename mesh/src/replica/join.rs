@@ -242,8 +242,11 @@ impl<S: Store> Replica<S> {
                         matches!(&proposal.act, Act::Admit { member, .. } if member.root == desk.root)
                             && !proposal.approved.is_empty()
                     });
+                    let Some(no) = coalition.next_agency(own.agency) else {
+                        return Ok(Err(Refusal::NotAllowed));
+                    };
                     let member = Member {
-                        no: coalition.next_agency(own.agency),
+                        no,
                         name: name.clone(),
                         country: country.iter().map(|b| char::from(*b)).collect(),
                         root: desk.root,

@@ -130,10 +130,6 @@ impl<S: Store> Replica<S> {
         device: &DeviceId,
         kept: &[Kept],
     ) -> Result<bool, StoreError> {
-        let Some(known) = self.coalition(coalition) else { return Ok(false) };
-        if known.live(device).is_some() || !known.devices().contains_key(device) {
-            return Ok(false);
-        }
         let written_under = |id: &CompartmentId| {
             let compartment = self.compartment(*id);
             compartment.is_some_and(|c| c.current_epoch(|epoch| self.can_open(epoch)).is_some())
@@ -142,17 +138,69 @@ impl<S: Store> Replica<S> {
         if !self.sealed_to(device).keys().filter(may_write).all(written_under) {
             return Ok(false);
         }
-        let logs = HeldLogs::new(&self.logbook, &self.store);
-        let counts = |kept: &Kept| {
-            let limit = match self.compartment(kept.log.compartment) {
-                Some(compartment) => compartment.limit(&kept.log, &logs),
-                None => known.limit(&kept.log, &logs),
-            };
-            limit.next.min(kept.held) > kept.count
+        self.is_ended(CompartmentId(coalition.0), device, kept)
+    }
+
+    /// Whether to end a device's standing in an area again, and to keep no more than this of its logs, would
+    /// change nothing.
+    pub fn is_ended(
+        &self,
+        area: CompartmentId,
+        device: &DeviceId,
+        kept: &[Kept],
+    ) -> Result<bool, StoreError> {
+        let ended = match self.areas.get(&area).map(|area| &area.body) {
+            Some(Body::Coalition(known)) => {
+                known.live(device).is_none() && known.devices().contains_key(device)
+            }
+            Some(Body::Compartment(known)) => {
+                known.live(device).is_none() && known.devices().contains_key(device)
+            }
+            None => false,
         };
-        let more = kept.iter().any(counts);
-        logs.outcome()?;
-        Ok(!more)
+        if !ended {
+            return Ok(false);
+        }
+        for one in kept {
+            if self.counting(&one.log)?.min(one.held) > one.count {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// How many entries of a log count, from its first.
+    fn counting(&self, log: &LogId) -> Result<u64, StoreError> {
+        let logs = HeldLogs::new(&self.logbook, &self.store);
+        let limit = match self.areas.get(&log.compartment).map(|area| &area.body) {
+            Some(Body::Coalition(coalition)) => coalition.limit(log, &logs).next,
+            Some(Body::Compartment(compartment)) => compartment.limit(log, &logs).next,
+            None => 0,
+        };
+        logs.outcome().map(|()| limit)
+    }
+
+    /// Lowers what is kept of logs to what of that counts: an earlier end may have kept less.
+    pub fn lower_to_counting(&self, kept: &mut [Kept]) -> Result<(), StoreError> {
+        for one in kept {
+            let counts = self.counting(&one.log)?;
+            if counts >= one.count {
+                continue;
+            }
+            let mut ciphers = BTreeMap::new();
+            let mut at = |seq: u64| -> Result<_, StoreError> {
+                let entry = self.logbook.entry(&self.store, &one.log, seq)?;
+                let wall = |entry| self.wall_of(&mut ciphers, &one.log, seq, entry);
+                Ok(entry.as_ref().map(|entry| entry.id).zip(Some(entry.as_ref().and_then(wall))))
+            };
+            one.next = at(counts)?.and_then(|(_, wall)| wall);
+            one.last = match counts.checked_sub(1) {
+                Some(last) => at(last)?,
+                None => None,
+            };
+            one.count = counts;
+        }
+        Ok(())
     }
 
     /// A device's logs in a coalition and its compartments.

@@ -113,8 +113,12 @@ fn who_was_ended_by_whom_it_never_heard_of_is_told_why_that_one_could() {
     let (unit, next) = (keys(5).id(), keys(9));
     let now = world.now();
     let (keep, _) = Marks::of(vec![]).unwrap();
-    let replaced =
-        Act::ReplaceRoot { agency: AgencyNo(3), root: root(9).public(), keep: keep.clone() };
+    let replaced = Act::ReplaceRoot {
+        agency: AgencyNo(3),
+        root: root(9).public(),
+        replaced: vec![root(3).public()],
+        keep: keep.clone(),
+    };
     let desk = DeskCertificate::sign(&root(9), &next, None);
     let ends = Act::Revoke { device: unit, keep };
     let ends = RootAct::sign(&root(9), &coalition, ends).unwrap();

@@ -18,6 +18,7 @@ mod excess;
 mod flow;
 mod forger;
 mod forks;
+mod frames;
 mod gossip;
 mod govern;
 mod greeting;

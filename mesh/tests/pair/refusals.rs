@@ -28,12 +28,12 @@ use crate::forger::{link_as, log, run_frame, shared, tag};
 use crate::world::{World, keys, root};
 
 /// The seed of the hostile member, a desk of agency 3.
-const HOSTILE: u8 = 3;
+pub(crate) const HOSTILE: u8 = 3;
 
-struct Stage {
-    world: World,
+pub(crate) struct Stage {
+    pub(crate) world: World,
     coalition: CoalitionId,
-    all: CompartmentId,
+    pub(crate) all: CompartmentId,
     heads: BTreeMap<LogId, Head>,
     links: u64,
 }
@@ -43,19 +43,19 @@ type Said = (Statement, Option<Vec<u8>>);
 /// Boxes of an epoch, from what they are bound to and its secret.
 type Sealing<'a, T> = dyn Fn(&[u8], &[u8; 32]) -> T + 'a;
 
-fn stage() -> Stage {
+pub(crate) fn stage() -> Stage {
     let (world, all) = shared(3);
     let coalition = world.peers[0].replica.compartment(all).unwrap().opening().coalition;
     Stage { world, coalition, all, heads: BTreeMap::new(), links: 900 }
 }
 
 impl Stage {
-    fn whole(&self) -> CompartmentId {
+    pub(crate) fn whole(&self) -> CompartmentId {
         CompartmentId(self.coalition.0)
     }
 
     /// A new link of the hostile member to peer 0.
-    fn link(&mut self) -> Link {
+    pub(crate) fn link(&mut self) -> Link {
         self.links += 1;
         let link = Link(self.links);
         link_as(&mut self.world, 0, HOSTILE, link);
@@ -63,7 +63,12 @@ impl Stage {
     }
 
     /// What a device writes next in an authority log of a life of its own.
-    fn written(&mut self, seed: u8, area: CompartmentId, said: Vec<Said>) -> VerifiedRun {
+    pub(crate) fn written(
+        &mut self,
+        seed: u8,
+        area: CompartmentId,
+        said: Vec<Said>,
+    ) -> VerifiedRun {
         let log = log(area, Class::Authority, seed, 2);
         let entries: Vec<NewEntry> = said
             .into_iter()
@@ -95,14 +100,14 @@ impl Stage {
     }
 
     /// Peer 0 holds this against a device, and nothing against anybody else.
-    fn only(&self, peer: usize, seed: u8, name: &'static str, times: u64) {
+    pub(crate) fn only(&self, peer: usize, seed: u8, name: &'static str, times: u64) {
         let faults = self.world.peers[peer].replica.faults();
         let expected = BTreeMap::from([(keys(seed).id(), BTreeMap::from([(name, times)]))]);
         assert_eq!(faults, expected, "peer {peer}");
     }
 
     /// Peers 0 and 1 go on as if nothing had been.
-    fn goes_on(&mut self) {
+    pub(crate) fn goes_on(&mut self) {
         let record = self.world.write(1, self.all, Class::Routine, &["honest"])[0];
         self.world.settle();
         self.world.meet(1, 0);

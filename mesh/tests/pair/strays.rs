@@ -161,7 +161,7 @@ fn what_does_not_travel_alone_or_does_not_hold_is_a_fault() {
 }
 
 /// What proves which entry a log begins with.
-fn first_of(run: &VerifiedRun) -> Branch {
+pub(crate) fn first_of(run: &VerifiedRun) -> Branch {
     let (mut logbook, mut store) = (Logbook::default(), MemoryStore::default());
     let mut batch = Batch::default();
     logbook.append(&mut batch, run).unwrap();

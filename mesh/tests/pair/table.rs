@@ -1,18 +1,19 @@
 //! More compartments than a peer follows.
 
 use tearline_crdt::id::{AgencyNo, Class, CoalitionId};
+use tearline_crdt::keys::Signer;
 use tearline_crdt::statement::{Opening, Statement};
 use tearline_mesh::Input;
 use tearline_mesh::wire::{AREAS_MAX, Frame};
 
 use crate::world::{World, keys, root};
 
-/// The opening of a compartment of all three agencies, by a peer's device.
-fn opening(coalition: CoalitionId, peer: u8, n: u16) -> Vec<u8> {
+/// The opening of a compartment of all three agencies, by a device.
+fn opening(coalition: CoalitionId, by: &Signer, n: u16) -> Vec<u8> {
     let audience = (1..=3).map(|no| (AgencyNo(no), root(no as u8).public())).collect();
     let mut nonce = [0; 16];
     nonce[..2].copy_from_slice(&n.to_be_bytes());
-    let opening = Opening::sign(keys(peer + 1).signer(), coalition, audience, nonce);
+    let opening = Opening::sign(by, coalition, audience, nonce);
     Statement::Open(opening).encode()
 }
 
@@ -27,8 +28,9 @@ fn a_members_flood_of_compartments_leaves_the_others_theirs() {
     world.meet(2, 0);
     let link = world.connect(1, 0);
     world.settle();
+    let flooder = keys(2);
     for n in 0..AREAS_MAX as u16 + 10 {
-        let bytes = Frame::Intro { opening: opening(coalition, 1, n) }.encode();
+        let bytes = Frame::Intro { opening: opening(coalition, flooder.signer(), n) }.encode();
         world.input(0, Input::Frame { link, bytes });
     }
     world.settle();

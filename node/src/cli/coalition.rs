@@ -291,7 +291,7 @@ fn decide(context: &Context, request: Request) -> Result<Outcome, Failure> {
         ("proposal", one.proposal.clone()),
         ("state", state(one)),
     ]) + &terms(one);
-    let waits = !one.in_force;
+    let waits = !one.in_force || one.root_given == Some(false);
     let hint = format!("tearline coalition approve {}", short(&one.proposal));
     let outcome = Outcome::new(answer.data, text).short_of(Kind::Waits, waits);
     Ok(if waits { outcome.hint(format!("at a desk of another founder: {hint}")) } else { outcome })
@@ -315,6 +315,13 @@ const TERMS_SHOWN_MAX: usize = 20;
 
 /// "3 of 4 signed, waiting for NG".
 fn state(one: &Proposal) -> String {
+    if one.in_force && one.root_given == Some(false) {
+        return format!(
+            "in force, and gives no root yet: {} of {} signatures count",
+            one.counting.len(),
+            one.needed
+        );
+    }
     if one.in_force {
         return "in force".into();
     }

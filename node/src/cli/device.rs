@@ -351,12 +351,19 @@ pub(super) fn void_text(void: &[Void]) -> String {
         return String::new();
     }
     let mut table = Table::new(&["what", "times", "compartment", "how to say it again"]);
-    for one in void {
+    for one in void.iter().take(VOID_SHOWN_MAX) {
         let times = one.times.to_string();
         table.row([one.what.clone(), times, one.compartment.clone(), one.again.clone()]);
     }
-    format!("\nWhat it said that does not count without it\n{}", table.text(""))
+    let more = match void.len().saturating_sub(VOID_SHOWN_MAX) {
+        0 => String::new(),
+        more => format!("and {more} more; --json has them all\n"),
+    };
+    format!("\nWhat it said that does not count without it\n{}{more}", table.text(""))
 }
+
+/// Most of it that is shown to people.
+const VOID_SHOWN_MAX: usize = 40;
 
 fn statement(lost: &Lost) -> String {
     match &lost.statement {

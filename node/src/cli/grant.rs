@@ -9,7 +9,7 @@ use super::device::{device_label, lost_text};
 use super::offline::by_root;
 use super::output::Outcome;
 use super::render::{Table, agency, facts, short, standing, time};
-use super::when::since;
+use super::when::{When, now, since};
 use crate::control::Request;
 use crate::control::trust::{
     Declared, Explained, GrantIssue, GrantList, GrantRevoke, Grants, Limits, Lost, Named, Proposed,
@@ -134,12 +134,12 @@ pub(super) struct LimitArgs {
     /// Only entries of these classes
     #[arg(long, value_name = "CLASSES", value_delimiter = ',')]
     class: Vec<String>,
-    /// Not before this time, by the author's clock
-    #[arg(long, value_name = "TIME")]
-    from: Option<String>,
-    /// Not from this time on, by the author's clock
-    #[arg(long, value_name = "TIME")]
-    until: Option<String>,
+    /// Not before this, by the author's clock: a time, or a length of time from now
+    #[arg(long, value_name = "TIME", value_parser = When::parse)]
+    from: Option<When>,
+    /// Not from this on, by the author's clock: a time, or a length of time from now
+    #[arg(long, value_name = "TIME", value_parser = When::parse)]
+    until: Option<When>,
     /// It may be granted on, within what is given
     #[arg(long)]
     delegate: bool,
@@ -150,11 +150,13 @@ pub(super) struct LimitArgs {
 
 impl From<LimitArgs> for Limits {
     fn from(args: LimitArgs) -> Self {
+        let now = now();
+        let time = |when: When| when.after(now).to_string();
         Self {
             kinds: args.kind,
             classes: args.class,
-            not_before: args.from,
-            not_after: args.until,
+            not_before: args.from.map(time),
+            not_after: args.until.map(time),
             delegate: args.delegate,
             history: args.history,
         }

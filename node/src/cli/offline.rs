@@ -4,16 +4,17 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use serde_json::json;
+use tearline_crdt::id::{Incarnation, StatementId};
 use tearline_crdt::keys::DeviceKeys;
-use tearline_crdt::statement::{Act, Marks};
+use tearline_crdt::statement::{Act, Marks, Reopening};
 
 use super::context::Context;
 use super::device::void_text;
 use super::output::{self, Outcome};
 use super::render::{facts, short};
 use super::when::since;
-use crate::control::Request;
-use crate::control::trust::{Proposed, RootApplied, RootApply, RootDraft, Void};
+use crate::control::trust::{Proposed, RootApplied, RootApply, RootDraft, RootReopening, Void};
+use crate::control::{Empty, Request};
 use crate::failure::{Failure, Kind};
 use crate::files::{read_text, write_atomically};
 use crate::home::{Agency, Kept as _};
@@ -58,11 +59,22 @@ Example:
   tearline join INVITATION --certificate signed.txt        on the device
 
 The root's key is what `tearline id` shows as `root` at the agency, and `coalition show --json` at
-every peer. A device that is in the coalition already becomes a desk by `root apply`.")]
+every peer. A device that is in the coalition already becomes a desk by `root apply`.
+
+A desk whose standing has ended comes back in a new life, if what ended it is lifted: its root's word, or
+a desk's, by its root; its agency's retirement, once the founders have admitted the agency again.
+  tearline doctor --new-life                               on the device, its daemon stopped
+  tearline run &
+  tearline root draft desk --root 5f0c... --readmit --out desk.txt
+  tearline root sign desk.txt --root agency.key --out signed.txt     where the root is
+  tearline root apply signed.txt                           on another peer of the coalition")]
     Desk {
         /// The root's key
         #[arg(long, value_name = "HEX")]
         root: String,
+        /// Lift what ended this device's standing, for the life that it has now; asks its daemon
+        #[arg(long)]
+        readmit: bool,
         /// Write it to this file, instead of printing it
         #[arg(long, value_name = "FILE")]
         out: Option<PathBuf>,
@@ -102,13 +114,19 @@ impl Draft {
         let (act, out) = match self {
             Self::Revoke { device, since, out } => (Proposed::Revoke { device, since }, out),
             Self::Adopt { entry, out } => (Proposed::Adopt { entry }, out),
-            Self::Desk { root, out } => return desk(context, &root, out.as_deref()),
+            Self::Desk { root, readmit, out } => {
+                return desk(context, &root, readmit, out.as_deref());
+            }
         };
         let answer = context.ask::<RootDraft>(Request::RootDraft(act))?;
         let draft = &answer.typed;
         let text = handed_over("request", &draft.request, out.as_deref())?;
-        let text =
-            format!("{}{text}{}", facts([("asks", draft.what.clone())]), void_text(&draft.void));
+        let unnamed = (draft.unnamed > 0).then(|| {
+            let what = "of which it keeps nothing; what was honest there can be adopted";
+            ("logs", format!("{} {what}", draft.unnamed))
+        });
+        let asks = facts([("asks", draft.what.clone())].into_iter().chain(unnamed));
+        let text = format!("{asks}{text}{}", void_text(&draft.void));
         Ok(Outcome::new(answer.data, text).hint("sign it where the root is: tearline root sign"))
     }
 }
@@ -174,17 +192,34 @@ fn apply(context: &Context, word: String, void: &[Void]) -> Result<Outcome, Fail
 }
 
 /// The request of this device to be a desk.
-fn desk(context: &Context, root: &str, out: Option<&Path>) -> Result<Outcome, Failure> {
+fn desk(
+    context: &Context,
+    root: &str,
+    readmit: bool,
+    out: Option<&Path>,
+) -> Result<Outcome, Failure> {
     let root = root_key(root)?;
     let identity = context.home.read_identity(&mut context.opener())?;
     let keys = DeviceKeys::from_seeds(&identity.device_seed, &identity.agreement_seed);
-    let request = RootRequest::Desk { card: keys.card(root), kem: keys.kem_key().clone() };
+    let reopening = if readmit { Some(reopening(context)?) } else { None };
+    let (card, kem) = (keys.card(root), keys.kem_key().clone());
+    let request = RootRequest::Desk { card, kem, reopening };
     let what = describe(&request);
     let request = request.to_text();
     let text = handed_over("request", &request, out)?;
     let data = json!({ "request": request, "what": what, "void": [] });
     let text = format!("{}{text}", facts([("asks", what)]));
     Ok(Outcome::new(data, text).hint("sign it where the root is: tearline root sign"))
+}
+
+/// What ended this device's standing, and the life for which that is to be lifted.
+fn reopening(context: &Context) -> Result<Reopening, Failure> {
+    let answer = context.ask::<RootReopening>(Request::RootReopening(Empty {}))?;
+    let malformed = || Failure::bug("the daemon names no life or no statement");
+    let life = u64::from_str_radix(&answer.typed.incarnation, 16).map_err(|_| malformed())?;
+    let cites = answer.typed.cites.iter().map(|id| id.parse());
+    let cites = cites.collect::<Result<Vec<StatementId>, _>>().map_err(|_| malformed())?;
+    Ok(Reopening { incarnation: Incarnation(life), cites })
 }
 
 /// What a root is asked to sign, without the names that only a peer knows.
@@ -203,7 +238,18 @@ fn describe(request: &RootRequest) -> String {
             short(&coalition.to_string())
         ),
         RootRequest::Act { .. } => "an act that a root does not do alone".into(),
-        RootRequest::Desk { card, .. } => format!("device {} is a desk", card.device),
+        RootRequest::Desk { card, reopening: None, .. } => {
+            format!("device {} is a desk", card.device)
+        }
+        RootRequest::Desk { card, reopening: Some(reopening), .. } => {
+            let ends: Vec<String> = reopening.cites.iter().map(ToString::to_string).collect();
+            format!(
+                "device {} is a desk again, in its life {:016x}; of what ended it is lifted: {}",
+                card.device,
+                reopening.incarnation.0,
+                ends.join(", ")
+            )
+        }
     }
 }
 

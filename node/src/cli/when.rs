@@ -43,7 +43,10 @@ pub(super) fn since(text: &str) -> Result<String, String> {
 
 fn past(text: &str, now: WallTime) -> Result<WallTime, String> {
     if let Some(time) = WallTime::parse(text) {
-        return Ok(time);
+        return match time <= now {
+            true => Ok(time),
+            false => Err(format!("that is to come: this machine's clock shows {now}")),
+        };
     }
     let day_ms = DAY_S * 1_000;
     if let Some((hours, minutes)) = text.split_once(':')
@@ -83,7 +86,7 @@ mod tests {
         ] {
             assert_eq!(past(text, now).unwrap().to_string(), expected, "{text}");
         }
-        for bad in ["", "24:00", "1:60", "yesterday", "-2h"] {
+        for bad in ["", "24:00", "1:60", "yesterday", "-2h", "2026-03-01T12:00:00.001Z"] {
             assert!(past(bad, now).is_err(), "{bad}");
         }
     }

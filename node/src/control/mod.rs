@@ -371,6 +371,12 @@ pub enum Request {
     #[serde(rename = "root.draft")]
     RootDraft(trust::Proposed),
 
+    /// What ended this device's standing, for its agency's root to lift. `Denied` in a life that it had then.
+    ///
+    /// -> [`trust::RootReopening`]
+    #[serde(rename = "root.reopening")]
+    RootReopening(Empty),
+
     /// Writes down what an agency's root signed.
     ///
     /// -> [`trust::RootApplied`]
@@ -488,6 +494,7 @@ impl Request {
             Self::GrantRevoke(_) => "grant.revoke",
             Self::GrantAdopt(_) => "grant.adopt",
             Self::RootDraft(_) => "root.draft",
+            Self::RootReopening(_) => "root.reopening",
             Self::RootApply(_) => "root.apply",
             Self::Quarantine(_) => "inbox",
             Self::QuarantineShow(_) => "inbox.show",

@@ -394,8 +394,8 @@ Member {
     name: String,
     /// Its country's code.
     country: String,
-    /// Its root's public key.
-    root: String,
+    /// The public keys of its standing roots: several where founders gave several at once.
+    roots: Vec<String>,
     /// Whether it is named in the charter.
     founder: bool,
     /// Whether it is in the coalition still.

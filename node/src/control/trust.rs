@@ -213,8 +213,18 @@ shapes! {
         request: String,
         /// What it does.
         what: String,
+        /// How many logs of the device are here of which it keeps nothing.
+        unnamed: u64,
         /// What the device said that will not count any more.
         void: Vec<Void>,
+    }
+
+    /// What ended this device's standing, for a certificate that lifts it.
+    RootReopening {
+        /// The life that it has: 16 hexadecimal digits.
+        incarnation: String,
+        /// The statements that ended it, ascending.
+        cites: Vec<String>,
     }
 
     /// `root apply`: what an agency's root signed, written down.
@@ -261,6 +271,11 @@ shapes! {
         waiting_for: Vec<AgencyRef>,
         /// Whether it is in force.
         in_force: bool,
+        /// Of one that replaces a root: whether the new one is given. It takes the others by all
+        /// signatures, and gives that one by those which count; null of other acts.
+        root_given: Option<bool>,
+        /// The founders whose signatures count: those of desks whose standing has not ended before them.
+        counting: Vec<AgencyRef>,
     }
 
     /// `coalition proposals`.

@@ -16,6 +16,7 @@ use tearline_mesh::wire::{Frame, Tag};
 use tearline_mesh::{Input, Link};
 
 use super::core::{Core, CoreHandle};
+use super::explain::hex;
 use super::overview::store_failure;
 use super::{SystemEntropy, json};
 use crate::control::bundle::{self as shape, BundleExport, BundleInspected, BundleMade};
@@ -298,10 +299,6 @@ fn report(
 
 fn by_class(entries: &BTreeMap<Class, u64>) -> BTreeMap<String, u64> {
     entries.iter().map(|(class, count)| (class.name().to_owned(), *count)).collect()
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 impl Core {

@@ -14,6 +14,7 @@ use tearline_mesh::replica::{Area, Body};
 
 use super::core::Core;
 use super::json;
+use super::names::is_prefix;
 use super::overview::store_failure;
 use crate::control::reply::AgencyRef;
 use crate::control::trust as shape;
@@ -21,6 +22,9 @@ use crate::failure::Failure;
 
 impl Core {
     pub(super) fn explain(&self, text: &str) -> Result<Value, Failure> {
+        if let Some(explained) = self.explain_proposal(text)? {
+            return json(&explained);
+        }
         let (area, id) = self.named_statement(text)?;
         let (log, said) = self
             .statements(area)
@@ -83,6 +87,40 @@ impl Core {
             by,
             basis: self.basis_of(area, &EntryId(id.0))?,
         })
+    }
+
+    /// An act by its own id, which names no entry: all its approvals together.
+    fn explain_proposal(&self, text: &str) -> Result<Option<shape::Explained>, Failure> {
+        let proposals = self.coalition()?.proposals();
+        let mut hits = proposals.iter().filter(|(id, _)| is_prefix(text, &id.to_string()));
+        let (Some((id, one)), None) = (hits.next(), hits.next()) else { return Ok(None) };
+        let needed = usize::from(self.coalition()?.charter().quorum);
+        let waits = StatementVerdict::Waits { approved: one.approved.len(), needed };
+        let verdict = if one.in_force { StatementVerdict::Counts } else { waits };
+        let issuer = one.proposers.first().map(|device| self.device(device));
+        Ok(Some(shape::Explained {
+            statement: id.to_string(),
+            what: format!("{}, as an act of the founders", self.act_text(&one.act)),
+            issuer: issuer.unwrap_or_default(),
+            verdict: verdict.to_string(),
+            rule: "authority.md §2: an act is in force when a quorum of founders approved it"
+                .into(),
+            by: self.approvals_of(id),
+            basis: self.bases(id).into_iter().next(),
+        }))
+    }
+
+    /// The statements that propose and approve an act.
+    fn approvals_of(&self, act: &StatementId) -> Vec<String> {
+        let Ok(coalition) = self.coalition() else { return Vec::new() };
+        let id = coalition.id();
+        let says = |statement: &Statement| match statement {
+            Statement::Propose { number, act: proposed } => proposed.id(&id, *number) == *act,
+            Statement::Approve { act: approved } => approved == act,
+            _ => false,
+        };
+        let said = coalition.statements().filter(|(_, statement)| says(statement));
+        said.map(|(place, _)| place.id.to_string()).collect()
     }
 
     pub(super) fn act_text(&self, act: &Act) -> String {
@@ -150,9 +188,10 @@ impl Core {
                 terms.extend(cites.iter().map(|id| format!("lifts the retirement {id}")));
             }
             Act::Retire { agency, .. } => terms.push(format!("number {}", agency.0)),
-            Act::ReplaceRoot { agency, root, .. } => {
+            Act::ReplaceRoot { agency, root, replaced, .. } => {
                 terms.push(format!("number {}", agency.0));
                 terms.push(format!("the new root {}", hex(root)));
+                terms.extend(replaced.iter().map(|root| format!("in the place of {}", hex(root))));
             }
             Act::Revoke { device, .. } => terms.push(format!("device {device}")),
             Act::Erase(erasure) => {
@@ -186,6 +225,10 @@ impl Core {
             ),
             None => format!("{verb} {count} entries of a log that is not here, the last {head}"),
         }));
+        match self.unnamed(&proposal.act, &proposal.marks) {
+            0 => {}
+            logs => terms.push(format!("keeps nothing of {logs} logs that are here")),
+        }
         terms
     }
 
@@ -235,7 +278,8 @@ pub(super) fn life_text(reopening: Option<&Reopening>) -> String {
     reopening.map(|one| format!(" in its life {:016x}", one.incarnation.0)).unwrap_or_default()
 }
 
-fn hex(bytes: &[u8]) -> String {
+/// Bytes in hexadecimal digits.
+pub(super) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 

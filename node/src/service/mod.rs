@@ -8,6 +8,7 @@ mod dialer;
 mod explain;
 mod export;
 mod find;
+mod grants;
 mod import;
 mod merge;
 mod names;
@@ -274,6 +275,7 @@ impl Service for Tearline {
             Request::GrantRevoke(revoke) => self.answer(move |core| core.grant_revoke(&revoke)),
             Request::GrantAdopt(named) => self.answer(move |core| core.adopt(&named.id)),
             Request::RootDraft(act) => self.core.ask(move |core| core.root_draft(&act)),
+            Request::RootReopening(_) => self.core.ask(|core| core.root_reopening()),
             Request::RootApply(apply) => self.answer(move |core| core.root_apply(&apply.word)),
             Request::Quarantine(_) => self.core.ask(|core| core.quarantine()),
             Request::QuarantineShow(named) => {
@@ -456,12 +458,12 @@ impl Tearline {
             let (replica, named) = (&mut core.replica, addresses.clone());
             let mut granted = None;
             let act = if invite.device {
-                let right = trust::right(invite.right.as_deref().unwrap_or(Right::Write.name()))?;
+                let right = grants::right(invite.right.as_deref().unwrap_or(Right::Write.name()))?;
                 if right < Right::Read && invite.limits.history {
                     return Err(Failure::usage("a device with the right relay reads nothing")
                         .hint("leave out --history, or give it read"));
                 }
-                let terms = Terms { right, caveats: trust::caveats(&invite.limits)? };
+                let terms = Terms { right, caveats: grants::caveats(&invite.limits)? };
                 granted = Some((right.name().to_owned(), explain::limits_text(&terms.caveats)));
                 replica.enrol(coalition, terms, expires, named, &name)
             } else {

@@ -11,6 +11,7 @@ use tearline_crdt::time::MonoTime;
 use tearline_mesh::replica::{Misdeeds, PeerState, Way};
 
 use super::core::Core;
+use super::explain::hex;
 use super::json;
 use super::room::MAKE_ROOM;
 use super::standing::REFUSED;
@@ -294,8 +295,10 @@ impl Core {
         let coalition = self.coalition()?;
         let founders = &coalition.charter().founders;
         let mut agencies: Vec<reply::Member> = coalition
-            .members()
-            .map(|member| {
+            .seats()
+            .values()
+            .map(|seat| {
+                let member = &seat.member;
                 let devices = coalition.devices().iter();
                 let devices = devices.filter(|(_, standing)| standing.agency == member.no);
                 let mut devices: Vec<_> = devices.map(|(device, _)| self.device(device)).collect();
@@ -304,7 +307,7 @@ impl Core {
                     no: member.no.0,
                     name: member.name.clone(),
                     country: member.country.clone(),
-                    root: member.root.iter().map(|b| format!("{b:02x}")).collect(),
+                    roots: seat.standing().map(|root| hex(root)).collect(),
                     founder: founders.iter().any(|founder| founder.no == member.no),
                     standing: self.standing_of_agency(member.no),
                     devices,

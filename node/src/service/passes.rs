@@ -12,6 +12,7 @@ use tearline_crdt::store::{Batch, StoreError};
 use tearline_crdt::time::WallTime;
 
 use super::core::Core;
+use super::explain::hex;
 use super::names::is_prefix;
 use super::overview::store_failure;
 use super::{SystemEntropy, Tearline, json};
@@ -281,8 +282,4 @@ fn second(text: &str) -> Result<Second, Failure> {
     WallTime::parse(text).map(Second::of).ok_or_else(|| {
         Failure::usage(format!("{text:?} is no time")).hint("write 2026-03-01T12:00:00Z")
     })
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"))
 }

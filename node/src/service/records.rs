@@ -636,6 +636,10 @@ pub(super) fn act_failure(error: ActError) -> Failure {
         | ActError::Draft { error: DraftError::NotGranted { .. }, .. } => {
             Failure::denied(error.to_string())
         }
+        ActError::EndsItself => Failure::denied(error.to_string()).hint(
+            "desks of the other founders propose and approve it; without them, as many as the quorum needs, \
+             no root of this agency is replaced",
+        ),
         ActError::Closed => Failure::denied(error.to_string()).hint(
             "`tearline grant list` shows what this device was granted; its desk can readmit it",
         ),

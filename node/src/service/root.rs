@@ -1,23 +1,26 @@
 //! What an agency's root does without the others: drawn up here, signed where the root is, written down
 //! here. And what a device said that ends with its standing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use tearline_crdt::authority::StatementVerdict;
-use tearline_crdt::id::{CompartmentId, DeviceId, EntryId};
+use tearline_crdt::authority::{Author, Closure, StatementVerdict};
+use tearline_crdt::bounds::CITES_MAX;
+use tearline_crdt::id::{Class, CompartmentId, DeviceId, EntryId, StatementId};
 use tearline_crdt::keys::RootKey;
 use tearline_crdt::statement::{Act, Audience, DeskCertificate, RootAct, Statement};
 use tearline_mesh::replica::ActError;
 
 use super::core::Core;
+use super::grants::{ANOTHER_LIFE, options};
 use super::overview::store_failure;
 use super::records::act_failure;
 use super::trust::not_by_root;
 use super::{Answer, json};
 use crate::control::trust as shape;
 use crate::failure::{Failure, Kind};
+use crate::home::quoted;
 use crate::offline::{RootRequest, RootWord};
 
 impl Core {
@@ -32,11 +35,41 @@ impl Core {
             _ => return Err(not_by_root()),
         };
         let what = self.act_text(&act);
+        let kept = act.marks().map(|keep| keep.resolve(marks.as_deref())).unwrap_or_default();
+        let unnamed = self.unnamed(&act, &kept) as u64;
         let request = RootRequest::Act { coalition, root, act, marks }.to_text();
-        json(&shape::RootDraft { request, what, void })
+        json(&shape::RootDraft { request, what, unnamed, void })
     }
 
-    /// The root that alone has a say in this: that of the agency whose device it is about.
+    /// What ended the standing of this device, which has begun a new life since.
+    pub(super) fn root_reopening(&self) -> Result<Value, Failure> {
+        let coalition = self.coalition()?;
+        let log = self.replica.own_log(coalition.compartment(), Class::Authority);
+        let (own, life) = (log.device, log.incarnation);
+        let cites: Vec<StatementId> = coalition.active_in(&own, life).map(|one| one.id).collect();
+        if cites.is_empty() {
+            let what = "this device has not heard that its standing has ended";
+            return Err(Failure::denied(what)
+                .hint("it hears so from the next peer of the coalition that it meets"));
+        }
+        if cites.len() > CITES_MAX {
+            let what =
+                format!("{} statements ended it, and a certificate lifts {CITES_MAX}", cites.len());
+            return Err(Failure::failed(what)
+                .hint("the agency goes on with a desk on another device: `tearline root draft desk` there"));
+        }
+        let closures: Vec<&Closure> = coalition.closures_of(&own).collect();
+        if self.was_there(&own, life, &closures) {
+            let what = "this is a life that the device had when its standing ended";
+            return Err(Failure::denied(what).hint(ANOTHER_LIFE));
+        }
+        let cites: BTreeSet<StatementId> = cites.into_iter().collect();
+        let cites = cites.iter().map(ToString::to_string).collect();
+        json(&shape::RootReopening { incarnation: format!("{:016x}", life.0), cites })
+    }
+
+    /// The root that alone has a say in this: that of the agency whose device it is about. Of several that
+    /// stand the smallest; each may act.
     fn root_for(&self, act: &shape::Proposed) -> Result<RootKey, Failure> {
         let device = match act {
             shape::Proposed::Revoke { device, .. } => self.named_device(device)?,
@@ -44,10 +77,15 @@ impl Core {
             _ => return Err(not_by_root()),
         };
         let agency = self.agency_of(&device);
-        let member = self.coalition()?.members().find(|member| Some(member.no) == agency);
-        member.map(|member| member.root).ok_or_else(|| {
+        let founders = "the founders can: `tearline coalition propose`";
+        let seat = agency.and_then(|no| self.coalition().ok()?.seats().get(&no));
+        let seat = seat.ok_or_else(|| {
             let what = format!("device {} is of no agency of the coalition", device.short());
-            Failure::denied(what).hint("the founders can: `tearline coalition propose`")
+            Failure::denied(what).hint(founders)
+        })?;
+        seat.standing().next().copied().ok_or_else(|| {
+            let what = format!("the root of {} was replaced, and none was given", seat.member.name);
+            Failure::denied(what).hint(founders)
         })
     }
 
@@ -105,6 +143,7 @@ impl Core {
                 let statement = match known {
                     Some(id) => id,
                     None => {
+                        self.check_reopening(&certificate)?;
                         let done = self.replica.certify(now, coalition, certificate, &kem);
                         done.map_err(root_failure)?.value
                     }
@@ -121,11 +160,19 @@ impl Core {
     /// name whoever signed it: one by another root would pass for the right one that is here.
     fn check_root(&self, act: &RootAct) -> Result<(), Failure> {
         let coalition = self.coalition()?;
-        let whose = coalition.members().find(|member| member.root == act.root);
-        let whose = whose.ok_or_else(|| {
+        let of = coalition.seats().values().find(|seat| seat.roots.contains(&act.root));
+        let seat = of.ok_or_else(|| {
             Failure::denied("the root that signed this is of no agency of the coalition")
                 .hint("`coalition show --json` shows the roots")
         })?;
+        let whose = &seat.member;
+        if !seat.is_standing(&act.root) {
+            let name = &whose.name;
+            return Err(Failure::denied(format!(
+                "the root of {name} that signed this was replaced"
+            ))
+            .hint("sign it with the new one: `coalition show --json` shows it"));
+        }
         let Act::Revoke { device, .. } = &act.act else { return Ok(()) };
         match self.agency_of(device) {
             Some(agency) if agency != whose.no => Err(Failure::denied(format!(
@@ -135,6 +182,17 @@ impl Core {
             ))),
             _ => Ok(()),
         }
+    }
+
+    /// Whether a certificate lifts what it cites: what an act of the whole ended, the founders let in again.
+    fn check_reopening(&self, certificate: &DeskCertificate) -> Result<(), Failure> {
+        let Some(reopening) = &certificate.reopening else { return Ok(()) };
+        let coalition = self.coalition()?;
+        let device = &certificate.desk.device;
+        let Some(agency) = self.agency_of(device) else { return Ok(()) };
+        let cited = coalition.closures_of(device).filter(|one| reopening.cites.contains(&one.id));
+        let mut above = cited.filter(|one| !coalition.may_lift(Author::Root(agency), one));
+        above.next().map_or(Ok(()), |closure| Err(self.not_lifted(closure)))
     }
 
     /// Such a statement that is here and counts.
@@ -170,7 +228,7 @@ impl Core {
                 None => String::new(),
             };
             for (log, id, statement) in self.statements(*area) {
-                if log.device != *device || statement.is_narrowing() {
+                if log.device != *device || self.stays(statement) {
                     continue;
                 }
                 let Some(again) = self.again(statement, &compartment) else { continue };
@@ -187,28 +245,52 @@ impl Core {
         Ok(void.into_values().collect())
     }
 
+    /// Whether a statement does what it does wherever it is. Of an act that replaces roots the new one is
+    /// given by approvals that count alone.
+    fn stays(&self, statement: &Statement) -> bool {
+        let stays = |act: &Act| act.is_narrowing() && !matches!(act, Act::ReplaceRoot { .. });
+        match statement {
+            Statement::Propose { act, .. } => stays(act),
+            Statement::Approve { act } => {
+                let known = self.coalition().ok().map(|coalition| coalition.proposals());
+                known.and_then(|known| known.get(act).map(|one| stays(&one.act))).unwrap_or(true)
+            }
+            _ => statement.is_narrowing(),
+        }
+    }
+
     /// How a statement is said again by another device; `None` if it proves itself and stays.
     fn again(&self, statement: &Statement, compartment: &str) -> Option<String> {
-        let place = if compartment.is_empty() {
-            String::new()
-        } else {
-            format!(" --compartment {compartment:?}")
-        };
+        let compartment = quoted(compartment);
         Some(match statement {
-            Statement::Grant { audience, right, .. } => {
+            Statement::Grant { audience, right, caveats, reopening } => {
                 let whom = match audience {
                     Audience::Device { .. } => "--device",
                     Audience::Agency(_) => "--agency",
                 };
-                let name = self.audience_text(audience);
-                format!("grant issue {whom} {name:?} --right {}{place}", right.name())
+                let name = quoted(&self.audience_text(audience));
+                let mut again = format!("grant issue {whom} {name} --right {}", right.name());
+                again += &options(caveats);
+                if let Some(reopening) = reopening {
+                    again += &format!(" --readmit --incarnation {:016x}", reopening.incarnation.0);
+                }
+                if compartment != quoted("") {
+                    again += &format!(" --compartment {compartment}");
+                }
+                again
             }
-            Statement::Propose { act, .. } => format!("coalition propose: {}", self.act_text(act)),
+            Statement::Propose { act, number } => {
+                let id = self.coalition().ok()?.id();
+                format!("coalition approve {}", act.id(&id, *number).short())
+            }
+            Statement::Approve { act } => format!("coalition approve {}", act.short()),
             Statement::Adopt { .. } => "grant adopt ENTRY, for what is quarantined again".into(),
             Statement::Lift { lifted } => format!("record lift {}", lifted.short()),
-            Statement::Epoch(_) => format!("compartment rotate {compartment:?}, or the next write"),
+            Statement::Epoch(_) => format!("compartment rotate {compartment}, or the next write"),
             Statement::Seal { .. } => "by itself: those who hold the keys seal them again".into(),
-            Statement::Describe { .. } => "nothing: the name stays where it was read".into(),
+            Statement::Describe { .. } => {
+                "by itself: whoever begins the next epoch names it again".into()
+            }
             _ => return None,
         })
     }

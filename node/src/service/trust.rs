@@ -1,31 +1,31 @@
-//! Trust: acts of the whole, grants, devices, and words about records.
+//! Trust: acts of the whole, and devices, their loss too.
 
 use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use tearline_crdt::authority::{Author, Closure, Proposal, Standing, StatementVerdict};
+use tearline_crdt::authority::{Author, Proposal, Standing, StatementVerdict};
+use tearline_crdt::bounds::ROOTS_REPLACED_MAX;
 use tearline_crdt::charter::Member;
+use tearline_crdt::hash::Digest;
 use tearline_crdt::id::{
-    AgencyNo, CompartmentId, DeviceId, EntryId, EpochId, Incarnation, LogId, RecordId, StatementId,
+    AgencyNo, CompartmentId, DeviceId, EntryId, EpochId, LogId, RecordId, StatementId,
 };
 use tearline_crdt::keys::RootKey;
-use tearline_crdt::record::kind::Kind as RecordKind;
 use tearline_crdt::record::shelf::{AsIf, Detail, Reader};
-use tearline_crdt::statement::{Act, Audience, Caveats, Mark, Marks, Reopening, Right, Statement};
+use tearline_crdt::statement::{Act, Audience, Mark, Marks, Right, Statement};
 use tearline_crdt::store::{Batch, Space, Store as _, StoreError};
 use tearline_crdt::time::WallTime;
 use tearline_mesh::replica::{self, Body, Exposure, Kept, Ticket};
 
 use super::core::Core;
 use super::damage::Unread;
-use super::explain::{life_text, limits_text};
-use super::names::{self, is_prefix};
+use super::names::is_prefix;
 use super::overview::store_failure;
 use super::quarantine::mark;
 use super::records::act_failure;
 use super::{Answer, json};
-use crate::control::{reply, trust as shape, unread};
+use crate::control::{trust as shape, unread};
 use crate::country;
 use crate::failure::Failure;
 use crate::index::Row;
@@ -38,16 +38,16 @@ const KEPT_MAX: usize = 10_000;
 
 /// What is told of a device whose standing ended, or would.
 #[derive(Default)]
-struct Lost {
+pub(super) struct Lost {
     /// The statement that ended it, if one did.
-    statement: Option<StatementId>,
-    since: WallTime,
-    kept: Vec<Kept>,
-    unnamed: usize,
-    void: Vec<shape::Void>,
-    rotated: Vec<CompartmentId>,
+    pub(super) statement: Option<StatementId>,
+    pub(super) since: WallTime,
+    pub(super) kept: Vec<Kept>,
+    pub(super) unnamed: usize,
+    pub(super) void: Vec<shape::Void>,
+    pub(super) rotated: Vec<CompartmentId>,
     /// Whether nothing was left to do.
-    already: bool,
+    pub(super) already: bool,
 }
 
 impl Core {
@@ -71,16 +71,14 @@ impl Core {
         let proposals = coalition.proposals();
         let hits: Vec<StatementId> =
             proposals.keys().filter(|known| is_prefix(id, &known.to_string())).copied().collect();
-        let [act] = hits.as_slice() else {
-            return Err(Failure::not_found("proposal", id)
-                .hint("`tearline coalition proposals` shows those there are"));
-        };
+        let act = one_of(&hits, "proposal", id)
+            .map_err(|error| error.hint("`tearline coalition proposals` shows those there are"))?;
         let own = coalition.live(&self.replica.device()).filter(|own| own.desk);
         let founders = &coalition.charter().founders;
         if !own.is_some_and(|own| founders.iter().any(|founder| founder.no == own.agency)) {
             return Err(Failure::denied("only a desk of a founder signs for it"));
         }
-        let (coalition, act) = (coalition.id(), *act);
+        let coalition = coalition.id();
         let now = self.now();
         let done = self.replica.approve(now, coalition, act).map_err(act_failure)?;
         Ok((json(&self.proposal(&act)?)?, Some(done.ticket)))
@@ -111,7 +109,26 @@ impl Core {
             needed: charter.map_or(1, |charter| charter.quorum),
             waiting_for: missing.map(|founder| self.agency_ref(Some(founder.no))).collect(),
             in_force: one.in_force,
+            root_given: one.gives_root,
+            counting: one.counting.iter().map(|no| self.agency_ref(Some(*no))).collect(),
         }
+    }
+
+    /// How many logs are held of the devices whose standing an act ends, of which it keeps nothing.
+    pub(super) fn unnamed(&self, act: &Act, kept: &[Mark]) -> usize {
+        let Ok(coalition) = self.coalition() else { return 0 };
+        let of = |device: &DeviceId| coalition.devices().get(device).map(|one| one.agency);
+        let ends = |device: &DeviceId| match act {
+            Act::Revoke { device: one, .. } => device == one,
+            Act::Retire { agency, .. } | Act::ReplaceRoot { agency, .. } => {
+                of(device) == Some(*agency)
+            }
+            _ => false,
+        };
+        let named: BTreeSet<Digest> = kept.iter().map(|mark| mark.log).collect();
+        let logs = self.replica.logbook().logs();
+        let ended = logs.filter(|(log, state)| ends(&log.device) && state.head.next > 0);
+        ended.filter(|(log, _)| !named.contains(&log.digest())).count()
     }
 
     /// An act but an erasure, and the payload of its marks.
@@ -131,15 +148,24 @@ impl Core {
                 let own = coalition.live(&self.replica.device()).map(|own| own.agency);
                 let own = own.ok_or_else(|| Failure::denied("this device has no standing"))?;
                 let back = coalition.seats().values().find(|seat| seat.roots.contains(&root));
-                let no = back.map_or_else(|| coalition.next_agency(own), |seat| seat.member.no);
-                let cites = coalition
-                    .proposals()
-                    .into_iter()
-                    .filter(|(_, p)| p.in_force)
-                    .filter(|(_, p)| matches!(&p.act, Act::Retire { agency, .. } if *agency == no))
-                    .map(|(id, _)| id)
-                    .collect();
-                let member = Member { no, name: name.clone(), country: country::read(code)?, root };
+                let member = match back {
+                    Some(seat) => seat.member.clone(),
+                    None => {
+                        let no = coalition.next_agency(own).ok_or_else(|| {
+                            Failure::failed("no number is left that this founder could give")
+                        })?;
+                        Member { no, name: name.clone(), country: country::read(code)?, root }
+                    }
+                };
+                let closes = |act: &Act| match act {
+                    Act::Retire { agency, .. } | Act::ReplaceRoot { agency, .. } => {
+                        *agency == member.no
+                    }
+                    _ => false,
+                };
+                let known = coalition.proposals().into_iter();
+                let known = known.filter(|(_, one)| one.in_force && closes(&one.act));
+                let cites = known.map(|(id, _)| id).collect();
                 Act::Admit { member, cites }
             }
             Proposed::Retire { agency } => {
@@ -150,13 +176,16 @@ impl Core {
             Proposed::ReplaceRoot { agency, root } => {
                 let agency = self.one_agency(agency)?;
                 let root = root_key(root)?;
+                let replaced = self.roots_before(agency, &root)?;
                 let (keep, payload) = self.keep_all(agency)?;
-                return Ok((Act::ReplaceRoot { agency, root, keep }, payload));
+                return Ok((Act::ReplaceRoot { agency, root, replaced, keep }, payload));
             }
             Proposed::Revoke { device, since } => {
                 let device = self.named_device(device)?;
                 let since = Self::since(since.as_deref())?;
-                let (keep, payload) = marks(self.kept(&device, since)?.iter())?;
+                let mut kept = self.kept(&device, since)?;
+                replica::keep_what_fits(&mut kept);
+                let (keep, payload) = marks(kept.iter())?;
                 return Ok((Act::Revoke { device, keep }, payload));
             }
             Proposed::Adopt { entry } => {
@@ -181,7 +210,28 @@ impl Core {
         Ok((act, None))
     }
 
-    /// Marks that keep all that an agency's devices wrote, as it is held here.
+    /// The roots that another one takes the place of: all that the agency had.
+    fn roots_before(&self, agency: AgencyNo, root: &RootKey) -> Result<Vec<RootKey>, Failure> {
+        let seat = self.coalition()?.seats().get(&agency);
+        let seat = seat.ok_or_else(|| Failure::bug("an agency has no seat"))?;
+        if seat.replaced.contains(root) {
+            return Err(Failure::denied("that root was replaced, and does not come back")
+                .hint("make another: `tearline init --agency NAME` in an empty folder"));
+        }
+        if seat.roots.contains(root) {
+            return Err(Failure::denied("that is the agency's root already"));
+        }
+        if seat.roots.len() > ROOTS_REPLACED_MAX {
+            return Err(Failure::failed(format!(
+                "the agency has had {} roots, and one act replaces {ROOTS_REPLACED_MAX}",
+                seat.roots.len()
+            ))
+            .hint("retire it, and admit it with a new root: `tearline coalition amend`"));
+        }
+        Ok(seat.roots.iter().copied().collect())
+    }
+
+    /// Marks that keep all that an agency's devices wrote, as it is held here and as many as fit.
     fn keep_all(&self, agency: AgencyNo) -> Result<(Marks, Option<Vec<u8>>), Failure> {
         let coalition = self.coalition()?;
         let devices = coalition.devices().iter().filter(|(_, s)| s.agency == agency);
@@ -193,179 +243,21 @@ impl Core {
                 let entry = logbook.entry(self.replica.store(), log, last);
                 let entry = entry.map_err(|error| store_failure(&error))?;
                 let head = entry.ok_or_else(|| Failure::bug("a log has no last entry"))?.id;
-                kept.push(Mark { log: log.digest(), count: state.head.next, head });
+                let (held, count) = (state.head.next, state.head.next);
+                kept.push(Kept { log: *log, held, count, last: Some((head, None)), next: None });
             }
         }
-        Marks::of(kept).ok_or_else(too_many)
-    }
-
-    pub(super) fn grant_issue(&mut self, issue: &shape::GrantIssue) -> Answer {
-        let area = self.area(issue.compartment.as_deref())?;
-        let right = right(&issue.right)?;
-        let mut reopening = None;
-        let audience = match (&issue.device, &issue.agency) {
-            (Some(device), None) => {
-                let device = self.named_device(device)?;
-                let coalition = self.coalition()?;
-                let standing = coalition.devices().get(&device);
-                let standing =
-                    standing.ok_or_else(|| Failure::not_found("device", &device.to_string()))?;
-                reopening = self.reopening(&device, area, issue)?;
-                Audience::Device { agency: standing.agency, card: standing.card.clone() }
-            }
-            (None, Some(agency)) => {
-                if issue.compartment.is_none() {
-                    return Err(Failure::usage("a grant to an agency names a compartment"));
-                }
-                let no = self.one_agency(agency)?;
-                let place = self.replica.compartment(area);
-                let meant = place.is_some_and(|place| {
-                    place.opening().audience.iter().any(|(member, _)| *member == no)
-                });
-                if right > Right::Relay && !meant {
-                    return Err(Failure::denied(
-                        "the agency is not in the compartment's audience, which stays as it is",
-                    )
-                    .hint("open another compartment with it, or grant it relay"));
-                }
-                Audience::Agency(no)
-            }
-            _ => return Err(Failure::usage("name a device or an agency")),
-        };
-        let caveats = caveats(&issue.limits)?;
-        let life = life_text(reopening.as_ref());
-        let what = format!("{} for {}{life}", right.name(), self.audience_text(&audience));
-        let now = self.now();
-        let done = self
-            .replica
-            .grant(now, area, audience, right, caveats, reopening)
-            .map_err(act_failure)?;
-        let statement = done.value.to_string();
-        Ok((json(&shape::Declared::alone(statement, what))?, Some(done.ticket)))
-    }
-
-    /// What a grant opens again, and for which life of the device. Where the device's standing ended, a
-    /// grant that names no life would give nothing.
-    fn reopening(
-        &self,
-        device: &DeviceId,
-        area: CompartmentId,
-        issue: &shape::GrantIssue,
-    ) -> Result<Option<Reopening>, Failure> {
-        let coalition = self.coalition()?;
-        let place = self.replica.compartment(area);
-        let closures = match place {
-            Some(place) => ids(place.closures_of(device)),
-            None => ids(coalition.closures_of(device)),
-        };
-        let Some(life) = &issue.readmit else {
-            let ended = coalition.live(device).is_none();
-            let why = match (closures.is_empty(), ended) {
-                (true, _) => return Ok(None),
-                (false, true) => "the device's standing has ended; a grant alone reopens nothing",
-                (false, false) => {
-                    "the device's standing has ended but for a life of it that was readmitted, which a \
-                     grant that does not name it does not reach"
-                }
-            };
-            return Err(Failure::denied(why).hint(
-                "readmit one life of it: --readmit --incarnation HEX; `tearline id` there shows it",
-            ));
-        };
-        let incarnation = u64::from_str_radix(life, 16).map(Incarnation).map_err(|_| {
-            Failure::usage("a device is readmitted for one incarnation")
-                .hint("`tearline id` on the device shows it")
-        })?;
-        let (standing, open) = match place {
-            Some(place) => (place.devices().get(device), place.right_in(device, incarnation)),
-            None => (coalition.devices().get(device), coalition.right_in(device, incarnation)),
-        };
-        let named = standing.and_then(|standing| standing.readmitted_by(incarnation));
-        if named.is_some() && open.is_none() && !closures.is_empty() {
-            return Err(Failure::denied(
-                "that life was readmitted before, and what it had then would come back",
-            )
-            .hint("begin another: `tearline doctor --new-life` on the device"));
-        }
-        // A life that was named is given more by naming it again, whether or not anything ended it.
-        let named = named.map(StatementId::from).filter(|_| closures.is_empty());
-        let cites: Vec<StatementId> = closures.into_iter().chain(named).collect();
-        if cites.is_empty() {
-            return Err(Failure::denied(
-                "the device's standing holds, and nothing is to be reopened",
-            )
-            .hint("grant it without --readmit"));
-        }
-        Ok(Some(Reopening { incarnation, cites }))
-    }
-
-    pub(super) fn grant_list(&self, compartment: Option<&str>) -> Result<Value, Failure> {
-        let area = self.area(compartment)?;
-        let mut grants = Vec::new();
-        for (log, id, statement) in self.statements(area) {
-            let (device, agency, right, limits) = match statement {
-                Statement::Desk(certificate) => {
-                    let device = certificate.desk.device;
-                    let agency = self.agency_of(&device);
-                    (Some(device), agency, "desk".to_owned(), String::new())
-                }
-                Statement::Grant { audience, right, caveats, reopening } => {
-                    let (device, agency) = match audience {
-                        Audience::Device { agency, card } => (Some(card.device), *agency),
-                        Audience::Agency(agency) => (None, *agency),
-                    };
-                    let limits = limits_text(caveats) + &life_text(reopening.as_ref());
-                    (device, Some(agency), right.name().to_owned(), limits.trim_start().to_owned())
-                }
-                _ => continue,
-            };
-            grants.push(shape::Grant {
-                statement: id.to_string(),
-                issuer: self.device(&log.device),
-                device: device.map(|device| self.device(&device)),
-                agency: self.agency_ref(agency),
-                right,
-                limits,
-                verdict: self.verdict(&area, &id)?.to_string(),
-                standing: match (device, agency) {
-                    (Some(device), _) => self.standing_of(&device),
-                    (None, Some(agency)) => self.standing_of_agency(agency),
-                    (None, None) => reply::Standing::default(),
-                },
-            });
-        }
-        grants.sort_by_key(|grant: &shape::Grant| grant.standing.has_ended());
-        json(&shape::Grants { grants })
+        replica::keep_what_fits(&mut kept);
+        marks(kept.iter())
     }
 
     /// A device that ends its own standing cannot take it back, and nobody means it.
-    fn not_itself(&self, device: &DeviceId) -> Result<(), Failure> {
+    pub(super) fn not_itself(&self, device: &DeviceId) -> Result<(), Failure> {
         if *device != self.replica.device() {
             return Ok(());
         }
         Err(Failure::denied("this is the device itself, whose end would end all that it said")
             .hint("its agency's root or the founders end a desk: `tearline root draft`, `tearline coalition propose`"))
-    }
-
-    pub(super) fn grant_revoke(&mut self, revoke: &shape::GrantRevoke) -> Answer {
-        let device = self.named_device(&revoke.device)?;
-        self.not_itself(&device)?;
-        let area = self.area(revoke.compartment.as_deref())?;
-        let since = Self::since(revoke.since.as_deref())?;
-        let kept = self.kept(&device, since)?;
-        let within = |kept: &&Kept| area.0 == self.coalition_id() || kept.log.compartment == area;
-        let mut kept: Vec<Kept> = kept.iter().filter(within).copied().collect();
-        let unnamed = replica::keep_what_fits(&mut kept);
-        let marks: Vec<Mark> = kept.iter().filter_map(Kept::mark).collect();
-        let now = self.now();
-        let only = Some(area).filter(|area| area.0 != self.coalition_id());
-        let void = if since.is_some() { self.void_of(&device, only)? } else { Vec::new() };
-        let since = since.unwrap_or(now.wall);
-        let done = self.replica.revoke(now, area, device, marks).map_err(act_failure)?;
-        let lost =
-            Lost { statement: Some(done.value), since, kept, unnamed, void, ..Lost::default() };
-        let lost = self.lost_shape(&device, lost)?;
-        Ok((json(&lost)?, Some(done.ticket)))
     }
 
     pub(super) fn device_list(&self) -> Result<Value, Failure> {
@@ -462,7 +354,7 @@ impl Core {
         Ok((shown, left_out))
     }
 
-    fn lost_shape(&self, device: &DeviceId, lost: Lost) -> Result<shape::Lost, Failure> {
+    pub(super) fn lost_shape(&self, device: &DeviceId, lost: Lost) -> Result<shape::Lost, Failure> {
         let Lost { statement, since, mut kept, unnamed, void, rotated, already } = lost;
         let (heard, not_heard) = match statement {
             Some(statement) => self.who_heard(statement)?,
@@ -473,6 +365,8 @@ impl Core {
             kept.sort_by_key(|kept| std::cmp::Reverse((kept.count, kept.held)));
             kept.truncate(KEPT_MAX);
         }
+        let lowered = self.replica.lower_to_counting(&mut kept);
+        lowered.map_err(|error| store_failure(&error))?;
         Ok(shape::Lost {
             device: self.device(device),
             statement: statement.map(|id| id.to_string()),
@@ -582,17 +476,17 @@ impl Core {
         }
     }
 
-    fn one_agency(&self, text: &str) -> Result<AgencyNo, Failure> {
+    pub(super) fn one_agency(&self, text: &str) -> Result<AgencyNo, Failure> {
         let found = self.named_agencies(&[text.to_owned()])?;
         found.first().copied().ok_or_else(|| Failure::usage("name an agency"))
     }
 
-    fn coalition_id(&self) -> [u8; 32] {
+    pub(super) fn coalition_id(&self) -> [u8; 32] {
         self.coalition().map_or([0; 32], |coalition| coalition.id().0)
     }
 
     /// The coalition's own area, or that of a compartment.
-    fn area(&self, compartment: Option<&str>) -> Result<CompartmentId, Failure> {
+    pub(super) fn area(&self, compartment: Option<&str>) -> Result<CompartmentId, Failure> {
         match compartment {
             Some(name) => self.named_compartment(name),
             None => Ok(self.coalition()?.compartment()),
@@ -636,21 +530,22 @@ impl Core {
         let epochs = self.compartments().into_iter().flat_map(|(c, _)| c.epochs().keys());
         let hits: Vec<EpochId> =
             epochs.filter(|epoch| is_prefix(text, &epoch.to_string())).copied().collect();
-        match hits.as_slice() {
-            [epoch] => Ok(*epoch),
-            _ => Err(Failure::not_found("epoch", text)
-                .hint("`tearline compartment show` names the current one")),
-        }
+        one_of(&hits, "epoch", text)
+            .map_err(|error| error.hint("`tearline compartment show` names the current one"))
     }
 
-    fn kept(&self, device: &DeviceId, since: Option<WallTime>) -> Result<Vec<Kept>, Failure> {
+    pub(super) fn kept(
+        &self,
+        device: &DeviceId,
+        since: Option<WallTime>,
+    ) -> Result<Vec<Kept>, Failure> {
         let coalition = self.coalition()?.id();
         let kept = self.replica.kept_before(coalition, device, since);
         kept.map_err(|error| store_failure(&error))
     }
 
     /// A time as it is asked for; without one all that is held is kept.
-    fn since(text: Option<&str>) -> Result<Option<WallTime>, Failure> {
+    pub(super) fn since(text: Option<&str>) -> Result<Option<WallTime>, Failure> {
         let time = |text: &str| {
             WallTime::parse(text).ok_or_else(|| Failure::usage(format!("{text:?} is no time")))
         };
@@ -697,6 +592,15 @@ fn too_many() -> Failure {
     Failure::failed("more logs than one statement can name")
 }
 
+/// The one that a text names, of those that it fits.
+fn one_of<T: Copy>(hits: &[T], what: &str, text: &str) -> Result<T, Failure> {
+    match hits {
+        [one] => Ok(*one),
+        [] => Err(Failure::not_found(what, text)),
+        _ => Err(Failure::usage(format!("{text:?} fits several {what}s; write more digits"))),
+    }
+}
+
 /// What an agency's root is asked that it may not do alone.
 pub(super) fn not_by_root() -> Failure {
     Failure::usage("an agency's root does not do this alone")
@@ -711,54 +615,6 @@ pub(crate) fn root_key(text: &str) -> Result<RootKey, Failure> {
     key.filter(|_| digits.len() == 64).and_then(|key| key.try_into().ok()).ok_or_else(|| {
         Failure::usage(format!("{text:?} is no root key"))
             .hint("it has 64 hexadecimal digits; `tearline id` at the agency shows it as `root`")
-    })
-}
-
-/// A country's code.
-pub(super) fn right(text: &str) -> Result<Right, Failure> {
-    [Right::Relay, Right::Read, Right::Write, Right::Admit, Right::Admin]
-        .into_iter()
-        .find(|right| right.name() == text)
-        .ok_or_else(|| {
-            Failure::usage(format!("{text:?} is no right"))
-                .hint("the rights are relay, read, write, admit and admin")
-        })
-}
-
-fn ids<'a>(closures: impl Iterator<Item = &'a Closure>) -> BTreeSet<StatementId> {
-    closures.map(|closure| closure.id).collect()
-}
-
-/// The caveats that people name.
-pub(super) fn caveats(limits: &shape::Limits) -> Result<Caveats, Failure> {
-    let mut kinds = Vec::new();
-    for name in &limits.kinds {
-        let kind: RecordKind =
-            name.parse().map_err(|_| Failure::usage(format!("{name:?} is no kind of record")))?;
-        kinds.push(kind as u8);
-    }
-    kinds.sort_unstable();
-    kinds.dedup();
-    let mut classes = 0;
-    for name in &limits.classes {
-        classes |= 1 << names::class(Some(name))? as u8;
-    }
-    let time = |text: &Option<String>| {
-        let read = |text: &String| {
-            WallTime::parse(text)
-                .map(|wall| wall.0)
-                .ok_or_else(|| Failure::usage(format!("{text:?} is no time")))
-        };
-        text.as_ref().map(read).transpose()
-    };
-    Ok(Caveats {
-        kinds: (!kinds.is_empty()).then_some(kinds),
-        classes: (classes != 0).then_some(classes),
-        not_before_ms: time(&limits.not_before)?,
-        not_after_ms: time(&limits.not_after)?,
-        quota_bytes: None,
-        may_delegate: limits.delegate,
-        history: limits.history,
     })
 }
 

@@ -1,6 +1,6 @@
 //! §2: acts of the whole.
 
-use super::support::{Whole, World, agency, device, member, root_key};
+use super::support::{Whole, World, agency, device, member, replace_root};
 use crate::authority::StatementVerdict;
 use crate::statement::{Act, Marks, Right, Statement};
 
@@ -59,7 +59,7 @@ fn a_narrowing_act_takes_approvals_at_every_place() {
 fn a_root_that_replaces_one_needs_approvals_that_count() {
     let mut world = World::of(3, 2);
     world.root_act(2, revoke((2, 0)));
-    let act = Act::ReplaceRoot { agency: agency(3), root: root_key(33), keep: Marks::NONE };
+    let act = replace_root(3, &[3], 33, Marks::NONE);
     let id = world.propose((1, 0), act);
     world.say((2, 0), Whole, Statement::Approve { act: id });
     // It closes what stands behind the old root, and gives no new one.
@@ -69,7 +69,7 @@ fn a_root_that_replaces_one_needs_approvals_that_count() {
     // What two founders approve at places that count gives it.
     world.say((3, 1), Whole, Statement::Approve { act: id });
     let mut world = World::of(3, 2);
-    let act = Act::ReplaceRoot { agency: agency(3), root: root_key(33), keep: Marks::NONE };
+    let act = replace_root(3, &[3], 33, Marks::NONE);
     world.act(act);
     world.certify(33, (3, 1));
     assert_eq!(world.right((3, 1)), Some(Right::Admin));

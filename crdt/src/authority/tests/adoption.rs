@@ -102,8 +102,7 @@ fn logs_of_statements_are_adopted_by_acts_alone() {
 fn a_replaced_root_adopts_nothing() {
     let (mut world, log) = closed_by(by_desk);
     let desks = world.marks(world.log((1, 0), Whole, Class::Authority), 3);
-    let root = super::support::root_key(33);
-    let act = Act::ReplaceRoot { agency: super::support::agency(1), root, keep: desks };
+    let act = super::support::replace_root(1, &[1], 33, desks);
     world.certify(33, (1, 1));
     world.certify(33, (1, 0));
     world.act(act);

@@ -1,6 +1,8 @@
 //! §4: closures, and what opens a standing again.
 
-use super::support::{LIFE, Part, Whole, World, agency, device, member, root, root_key};
+use super::support::{
+    LIFE, Part, Whole, World, agency, device, member, replace_root, root, root_key,
+};
 use crate::authority::{Cause, StatementVerdict};
 use crate::id::{Class, Incarnation, LogId, StatementId};
 use crate::statement::{Act, Marks, Reopening, Right, RootAct, Statement};
@@ -157,9 +159,37 @@ fn a_replaced_root_takes_with_it_what_stands_behind_it_alone() {
     let (mut world, _) = writer();
     world.certify(1, (1, 1));
     world.certify(33, (1, 1));
-    world.act(Act::ReplaceRoot { agency: agency(1), root: root_key(33), keep: Marks::NONE });
+    world.act(replace_root(1, &[1], 33, Marks::NONE));
     assert_eq!((world.right((1, 0)), world.right((1, 4))), (None, None));
     assert_eq!(world.right((1, 1)), Some(Right::Admin));
+}
+
+#[test]
+fn a_root_that_replaced_another_is_replaced_in_turn() {
+    let (mut world, _) = writer();
+    world.certify(33, (1, 1));
+    world.act(replace_root(1, &[1], 33, Marks::NONE));
+    world.certify(34, (1, 2));
+    world.act(replace_root(1, &[1, 33], 34, Marks::NONE));
+    assert_eq!((world.right((1, 1)), world.right((1, 2))), (None, Some(Right::Admin)));
+    let seat = &world.coalition.seats()[&agency(1)];
+    assert_eq!(seat.standing().collect::<Vec<_>>(), [&root_key(34)]);
+    // None of the old roots comes back by being given again.
+    world.act(replace_root(1, &[34], 1, Marks::NONE));
+    assert_eq!(world.coalition.seats()[&agency(1)].standing().count(), 0);
+}
+
+#[test]
+fn who_stands_behind_two_roots_ends_when_both_are_replaced() {
+    let (mut world, _) = writer();
+    world.certify(33, (1, 1));
+    world.certify(1, (1, 1));
+    world.act(replace_root(1, &[1], 33, Marks::NONE));
+    assert_eq!(world.right((1, 1)), Some(Right::Admin));
+    world.act(replace_root(1, &[33], 34, Marks::NONE));
+    assert_eq!(world.right((1, 1)), Some(Right::Admin), "the first act named another root");
+    world.act(replace_root(1, &[1, 33], 34, Marks::NONE));
+    assert_eq!(world.right((1, 1)), None);
 }
 
 #[test]

@@ -187,6 +187,23 @@ fn who_is_removed_spoils_no_epoch() {
 }
 
 #[test]
+fn a_compartment_keeps_its_first_name_when_nothing_counts_that_its_opener_said() {
+    let mut world = World::new();
+    let name = |world: &World| world.compartment.description(|_| true);
+    let epoch = world.epoch((1, 0), &[], &[(1, 0), (2, 0)]);
+    let describe = |world: &mut World, who| world.say(who, Part, Statement::Describe { epoch });
+    let first = describe(&mut world, (1, 0));
+    let second = describe(&mut world, (1, 0));
+    assert_eq!(name(&world), Some(second));
+    world.root_act(1, Act::Revoke { device: device((1, 0)), keep: Marks::NONE });
+    assert_eq!(name(&world), Some(first));
+    describe(&mut world, (1, 0));
+    assert_eq!(name(&world), Some(first), "who is removed renames nothing");
+    let by_another = describe(&mut world, (2, 0));
+    assert_eq!(name(&world), Some(by_another));
+}
+
+#[test]
 fn a_compartment_is_called_what_its_opener_said_last_else_what_counts_deepest() {
     let mut world = World::new();
     let name = |world: &World| world.compartment.description(|_| true);

@@ -343,6 +343,13 @@ pub(super) fn root_key(n: u8) -> RootKey {
     root(n).public()
 }
 
+/// Puts one root of an agency in the place of others.
+pub(super) fn replace_root(no: u8, replaced: &[u8], by: u8, keep: Marks) -> Act {
+    let mut replaced: Vec<RootKey> = replaced.iter().map(|n| root_key(*n)).collect();
+    replaced.sort_unstable();
+    Act::ReplaceRoot { agency: agency(no), root: root_key(by), replaced, keep }
+}
+
 pub(super) fn device(who: Who) -> DeviceId {
     keys(who, DeviceKeys::id)
 }

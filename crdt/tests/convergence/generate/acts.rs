@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use tearline_crdt::id::{AgencyNo, Class, CompartmentId, StatementId};
+use tearline_crdt::keys::RootKey;
 use tearline_crdt::statement::{Act, Erasure, Marks, Statement};
 
 use super::{AGENCIES, Actor, Closing, Draft};
@@ -211,12 +212,20 @@ impl Draft {
         let devices: Vec<Actor> = (0..cast::DEVICES).map(|n| Actor { agency, n }).collect();
         let marks = self.marks(&devices);
         let (keep, payload) = self.state(marks);
-        let root = cast::root(agency + 100);
-        let act = Act::ReplaceRoot { agency: AgencyNo(u16::from(agency)), root, keep };
+        // Mostly the first root, by another; and that one, or both, by a third.
+        let next = agency + if self.rng.chance(70) { 100 } else { 200 };
+        let mut replaced: Vec<RootKey> = [agency, agency + 100, agency + 200]
+            .into_iter()
+            .filter(|one| *one != next && self.rng.chance(if *one == agency { 85 } else { 35 }))
+            .map(cast::root)
+            .collect();
+        replaced.sort_unstable();
+        let root = cast::root(next);
+        let act = Act::ReplaceRoot { agency: AgencyNo(u16::from(agency)), root, replaced, keep };
         self.closings.push(Closing { id: act.id(&self.coalition, 0), devices });
         self.act_with(0, act, payload);
         // The new root certifies a desk, which grants again.
-        let certificate = cast::certificate(agency + 100, agency, 1);
+        let certificate = cast::certificate(next, agency, 1);
         let desk = Actor { agency, n: 1 };
         self.say(desk, self.whole(), Statement::Desk(certificate));
         let to = self.unit_of(agency);

@@ -211,7 +211,8 @@ impl Draft {
         let devices: Vec<Actor> = (0..cast::DEVICES).map(|n| Actor { agency, n }).collect();
         let marks = self.exact_marks(&devices);
         let keep = Marks::Inline(marks);
-        let act = Act::ReplaceRoot { agency: number, root, keep };
+        let replaced = vec![cast::root(agency)];
+        let act = Act::ReplaceRoot { agency: number, root, replaced, keep };
         self.closings.push(Closing { id: act.id(&self.coalition, 0), devices });
         self.approved_act(0, act, None);
         let desk = self.desk_of(agency);
@@ -257,6 +258,10 @@ impl Draft {
         let log = logs.into_iter().find(|l| l.compartment == area && l.class != Class::Authority);
         let Some(log) = log else { return };
         self.fork_log(log);
+        // Then one branch is longer than the other.
+        for _ in 0..self.rng.below(3) {
+            self.write(unit, area);
+        }
         let mut cites: Vec<StatementId> = Vec::new();
         for _ in 0..2 {
             let keep = Marks::Inline(self.branch_mark(log).into_iter().collect());

@@ -59,8 +59,10 @@ impl Naive<'_> {
                 Act::Retire { agency, .. } if !self.has(Bug::RetireClosesNothing) => {
                     positive.devices_of(*agency)
                 }
-                Act::ReplaceRoot { agency, .. } if !self.has(Bug::ReplaceClosesNothing) => {
-                    self.devices_of_older_roots(*agency, grants, positive)
+                Act::ReplaceRoot { agency, replaced, .. }
+                    if !self.has(Bug::ReplaceClosesNothing) =>
+                {
+                    self.devices_behind(*agency, replaced, grants, positive)
                 }
                 _ => continue,
             };
@@ -70,21 +72,17 @@ impl Naive<'_> {
         closures
     }
 
-    /// §4, replace root: "the devices of the agency that would have no reach as its in the coalition if,
-    /// members and roots being what they are, certificates by its roots other than those that
-    /// replaced one did not exist".
-    fn devices_of_older_roots(
+    /// §4, replace root: "the agency's devices that would have no route as such in the coalition if,
+    /// members and roots being what they are, certificates by the roots that it replaces did not exist".
+    fn devices_behind(
         &self,
         agency: AgencyNo,
+        roots: &[RootKey],
         grants: &[Grant<'_>],
         positive: &Positive,
     ) -> BTreeSet<DeviceId> {
-        let of = positive.members.get(&agency);
-        let is_older = |root: &RootKey| {
-            of.is_some_and(|of| of.all.contains(root) && !of.replaced_one.contains(root))
-        };
         let mut certificates = self.certificates();
-        certificates.retain(|certificate| !is_older(&certificate.root));
+        certificates.retain(|certificate| !roots.contains(&certificate.root));
         let left = self.positive(&positive.members, &certificates, grants).devices_of(agency);
         positive.devices_of(agency).difference(&left).copied().collect()
     }

@@ -108,7 +108,6 @@ impl Naive<'_> {
                 && !self.has(Bug::OldRootsOnly)
             {
                 of.all.insert(*root);
-                of.replaced_one.insert(*root);
             }
         }
         members

@@ -37,15 +37,14 @@ type Routes = BTreeMap<Holder, BTreeSet<Key>>;
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub(crate) struct Roots {
     pub(crate) all: BTreeSet<RootKey>,
-    /// Those that replaced one.
-    pub(crate) replaced_one: BTreeSet<RootKey>,
+    /// Those that acts in force name as replaced.
+    pub(crate) replaced: BTreeSet<RootKey>,
 }
 
 impl Roots {
-    /// §3: "If any replaced it, those alone are its standing roots."
+    /// §3: "Those of them are standing that no replace-root act in force for the number names as replaced."
     pub(crate) fn is_standing(&self, root: &RootKey) -> bool {
-        let newer = self.all.intersection(&self.replaced_one).next().is_some();
-        self.all.contains(root) && (!newer || self.replaced_one.contains(root))
+        self.all.contains(root) && !self.replaced.contains(root)
     }
 }
 
@@ -186,7 +185,13 @@ impl Naive<'_> {
                 && !self.has(Bug::OldRootsOnly)
             {
                 of.all.insert(*root);
-                of.replaced_one.insert(*root);
+            }
+        }
+        for known in in_force.iter().filter_map(|id| self.acts.get(id)) {
+            if let Act::ReplaceRoot { agency, replaced, .. } = &known.act
+                && let Some(of) = members.get_mut(agency)
+            {
+                of.replaced.extend(replaced);
             }
         }
         // "A root of several members is that of the smallest number."

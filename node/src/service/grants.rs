@@ -1,0 +1,369 @@
+//! Grants: giving rights, giving them to a device that comes back, listing them, and ending them.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+use tearline_crdt::authority::{Author, Closure};
+use tearline_crdt::bounds::CITES_MAX;
+use tearline_crdt::id::{Class, CompartmentId, DeviceId, Incarnation, StatementId};
+use tearline_crdt::record::kind::Kind as RecordKind;
+use tearline_crdt::statement::{Audience, Caveats, Mark, Reopening, Right, Statement};
+use tearline_crdt::time::WallTime;
+use tearline_mesh::replica::{self, Kept};
+
+use super::core::Core;
+use super::explain::{life_text, limits_text};
+use super::names;
+use super::overview::store_failure;
+use super::records::act_failure;
+use super::trust::Lost;
+use super::{Answer, json};
+use crate::control::{reply, trust as shape};
+use crate::failure::Failure;
+
+impl Core {
+    pub(super) fn grant_issue(&mut self, issue: &shape::GrantIssue) -> Answer {
+        let area = self.area(issue.compartment.as_deref())?;
+        let right = right(&issue.right)?;
+        let mut reopenings = vec![None];
+        let audience = match (&issue.device, &issue.agency) {
+            (Some(device), None) => {
+                let device = self.named_device(device)?;
+                let coalition = self.coalition()?;
+                let standing = coalition.devices().get(&device);
+                let standing =
+                    standing.ok_or_else(|| Failure::not_found("device", &device.to_string()))?;
+                reopenings = self.reopenings(&device, area, issue)?;
+                Audience::Device { agency: standing.agency, card: standing.card.clone() }
+            }
+            (None, Some(agency)) => {
+                if issue.compartment.is_none() {
+                    return Err(Failure::usage("a grant to an agency names a compartment"));
+                }
+                let no = self.one_agency(agency)?;
+                let place = self.replica.compartment(area);
+                let meant = place.is_some_and(|place| {
+                    place.opening().audience.iter().any(|(member, _)| *member == no)
+                });
+                if right > Right::Relay && !meant {
+                    return Err(Failure::denied(
+                        "the agency is not in the compartment's audience, which stays as it is",
+                    )
+                    .hint("open another compartment with it, or grant it relay"));
+                }
+                Audience::Agency(no)
+            }
+            _ => return Err(Failure::usage("name a device or an agency")),
+        };
+        let caveats = caveats(&issue.limits)?;
+        let life = life_text(reopenings.first().and_then(Option::as_ref));
+        let what = format!("{} for {}{life}", right.name(), self.audience_text(&audience));
+        let mut said = None;
+        for reopening in reopenings {
+            let now = self.now();
+            let (audience, caveats) = (audience.clone(), caveats.clone());
+            let done = self.replica.grant(now, area, audience, right, caveats, reopening);
+            said = Some(done.map_err(act_failure)?);
+        }
+        let done = said.ok_or_else(|| Failure::bug("a grant without a statement"))?;
+        Ok((json(&shape::Declared::alone(done.value.to_string(), what))?, Some(done.ticket)))
+    }
+
+    /// What grants open again, and for which life of the device; one grant for as many closures as it can
+    /// name. Where the device's standing ended, a grant that names no life would give nothing.
+    fn reopenings(
+        &self,
+        device: &DeviceId,
+        area: CompartmentId,
+        issue: &shape::GrantIssue,
+    ) -> Result<Vec<Option<Reopening>>, Failure> {
+        let coalition = self.coalition()?;
+        let place = self.replica.compartment(area);
+        let closures: Vec<&Closure> = match place {
+            Some(place) => place.closures_of(device).collect(),
+            None => coalition.closures_of(device).collect(),
+        };
+        let Some(life) = &issue.readmit else {
+            let ended = coalition.live(device).is_none();
+            let why = match (closures.is_empty(), ended) {
+                (true, _) => return Ok(vec![None]),
+                (false, true) => "the device's standing has ended; a grant alone reopens nothing",
+                (false, false) => {
+                    "the device's standing has ended but for a life of it that was readmitted, which a \
+                     grant that does not name it does not reach"
+                }
+            };
+            return Err(Failure::denied(why).hint(
+                "readmit one life of it: --readmit --incarnation HEX; `tearline id` there shows it",
+            ));
+        };
+        let incarnation = u64::from_str_radix(life, 16).map(Incarnation).map_err(|_| {
+            Failure::usage("a device is readmitted for one incarnation")
+                .hint("`tearline id` on the device shows it")
+        })?;
+        let (standing, open) = match place {
+            Some(place) => (place.devices().get(device), place.right_in(device, incarnation)),
+            None => (coalition.devices().get(device), coalition.right_in(device, incarnation)),
+        };
+        let named = standing.and_then(|standing| standing.readmitted_by(incarnation));
+        if named.is_some() && open.is_none() && !closures.is_empty() {
+            return Err(Failure::denied(
+                "that life was readmitted before, and what it had then would come back",
+            )
+            .hint(ANOTHER_LIFE));
+        }
+        if named.is_none() && self.was_there(device, incarnation, &closures) {
+            return Err(Failure::denied(
+                "that is a life which the device had when its standing ended: all that was written in it \
+                 since, by whoever had the device, would count",
+            )
+            .hint(ANOTHER_LIFE));
+        }
+        let active: BTreeSet<StatementId> = match place {
+            Some(place) => place.active_in(device, incarnation).map(|one| one.id).collect(),
+            None => coalition.active_in(device, incarnation).map(|one| one.id).collect(),
+        };
+        let above = closures.iter().find(|one| {
+            let by = coalition.devices().get(&self.replica.device()).map(|own| own.agency);
+            active.contains(&one.id)
+                && !by.is_some_and(|no| coalition.may_lift(Author::Desk(no), one))
+        });
+        if let Some(closure) = above {
+            return Err(self.not_lifted(closure));
+        }
+        // A life that was named is given more by naming it again, whether or not anything ended it.
+        let cites: Vec<StatementId> = match named.map(StatementId::from) {
+            Some(named) if active.is_empty() => vec![named],
+            _ => active.into_iter().collect(),
+        };
+        if cites.is_empty() {
+            return Err(Failure::denied(
+                "the device's standing holds, and nothing is to be reopened",
+            )
+            .hint("grant it without --readmit"));
+        }
+        let by_grant = cites.chunks(CITES_MAX);
+        Ok(by_grant.map(|cites| Some(Reopening { incarnation, cites: cites.to_vec() })).collect())
+    }
+
+    /// Why what ended a standing is not lifted by who would.
+    pub(super) fn not_lifted(&self, closure: &Closure) -> Failure {
+        let id = closure.id.short();
+        match closure.author {
+            Author::Whole => Failure::denied(format!("an act of the founders ended it: {id}")).hint(
+                "they let it in again: `tearline coalition amend admit` for its agency lifts what retired it or \
+                 replaced its root",
+            ),
+            Author::Root(_) => Failure::denied(format!("its agency's root ended it: {id}"))
+                .hint("the root lets it in again, as a desk: `tearline root draft desk --readmit` there"),
+            Author::Desk(_) | Author::Device(_) => {
+                Failure::denied(format!("a device that this one is not above ended it: {id}"))
+                    .hint("a desk of its agency lets it in again")
+            }
+        }
+    }
+
+    /// Whether what ended a device's standing says how far logs count that it wrote in a life.
+    pub(super) fn was_there(
+        &self,
+        device: &DeviceId,
+        life: Incarnation,
+        closures: &[&Closure],
+    ) -> bool {
+        let logs = self.replica.logbook().logs().map(|(log, _)| log);
+        let mut of_life = logs.filter(|log| log.device == *device && log.incarnation == life);
+        of_life.any(|log| closures.iter().any(|closure| closure.names(log)))
+    }
+
+    pub(super) fn grant_list(&self, compartment: Option<&str>) -> Result<Value, Failure> {
+        let area = self.area(compartment)?;
+        let mut grants = Vec::new();
+        for (log, id, statement) in self.statements(area) {
+            let (device, agency, right, limits) = match statement {
+                Statement::Desk(certificate) => {
+                    let device = certificate.desk.device;
+                    let agency = self.agency_of(&device);
+                    (Some(device), agency, "desk".to_owned(), String::new())
+                }
+                Statement::Grant { audience, right, caveats, reopening } => {
+                    let (device, agency) = match audience {
+                        Audience::Device { agency, card } => (Some(card.device), *agency),
+                        Audience::Agency(agency) => (None, *agency),
+                    };
+                    let limits = limits_text(caveats) + &life_text(reopening.as_ref());
+                    (device, Some(agency), right.name().to_owned(), limits.trim_start().to_owned())
+                }
+                _ => continue,
+            };
+            grants.push(shape::Grant {
+                statement: id.to_string(),
+                issuer: self.device(&log.device),
+                device: device.map(|device| self.device(&device)),
+                agency: self.agency_ref(agency),
+                right,
+                limits,
+                verdict: self.verdict(&area, &id)?.to_string(),
+                standing: match (device, agency) {
+                    (Some(device), _) => self.standing_of(&device),
+                    (None, Some(agency)) => self.standing_of_agency(agency),
+                    (None, None) => reply::Standing::default(),
+                },
+            });
+        }
+        grants.sort_by_key(|grant: &shape::Grant| grant.standing.has_ended());
+        json(&shape::Grants { grants })
+    }
+
+    pub(super) fn grant_revoke(&mut self, revoke: &shape::GrantRevoke) -> Answer {
+        let device = self.named_device(&revoke.device)?;
+        self.not_itself(&device)?;
+        let area = self.area(revoke.compartment.as_deref())?;
+        let since = Self::since(revoke.since.as_deref())?;
+        let kept = self.kept(&device, since)?;
+        let within = |kept: &&Kept| area.0 == self.coalition_id() || kept.log.compartment == area;
+        let mut kept: Vec<Kept> = kept.iter().filter(within).copied().collect();
+        let unnamed = replica::keep_what_fits(&mut kept);
+        let now = self.now();
+        let only = Some(area).filter(|area| area.0 != self.coalition_id());
+        let void = if since.is_some() { self.void_of(&device, only)? } else { Vec::new() };
+        let since = since.unwrap_or(now.wall);
+        let already = self.replica.is_ended(area, &device, &kept);
+        if already.map_err(|error| store_failure(&error))? {
+            let lost = Lost { since, kept, unnamed, void, already: true, ..Lost::default() };
+            return Ok((json(&self.lost_shape(&device, lost)?)?, Some(self.replica.settled())));
+        }
+        let marks: Vec<Mark> = kept.iter().filter_map(Kept::mark).collect();
+        let done = self.replica.revoke(now, area, device, marks).map_err(act_failure)?;
+        let lost =
+            Lost { statement: Some(done.value), since, kept, unnamed, void, ..Lost::default() };
+        let lost = self.lost_shape(&device, lost)?;
+        Ok((json(&lost)?, Some(done.ticket)))
+    }
+}
+
+/// What to do about a life that cannot come back.
+pub(super) const ANOTHER_LIFE: &str = "begin another: `tearline doctor --new-life` on the device";
+
+/// A right by its name.
+pub(super) fn right(text: &str) -> Result<Right, Failure> {
+    [Right::Relay, Right::Read, Right::Write, Right::Admit, Right::Admin]
+        .into_iter()
+        .find(|right| right.name() == text)
+        .ok_or_else(|| {
+            Failure::usage(format!("{text:?} is no right"))
+                .hint("the rights are relay, read, write, admit and admin")
+        })
+}
+
+/// The caveats that people name.
+pub(super) fn caveats(limits: &shape::Limits) -> Result<Caveats, Failure> {
+    let mut kinds = Vec::new();
+    for name in &limits.kinds {
+        let kind: RecordKind =
+            name.parse().map_err(|_| Failure::usage(format!("{name:?} is no kind of record")))?;
+        kinds.push(kind as u8);
+    }
+    kinds.sort_unstable();
+    kinds.dedup();
+    let mut classes = 0;
+    for name in &limits.classes {
+        classes |= 1 << names::class(Some(name))? as u8;
+    }
+    let time = |text: &Option<String>| {
+        let read = |text: &String| {
+            WallTime::parse(text)
+                .map(|wall| wall.0)
+                .ok_or_else(|| Failure::usage(format!("{text:?} is no time")))
+        };
+        text.as_ref().map(read).transpose()
+    };
+    let (not_before_ms, not_after_ms) = (time(&limits.not_before)?, time(&limits.not_after)?);
+    if let (Some(from), Some(until)) = (not_before_ms, not_after_ms)
+        && from >= until
+    {
+        return Err(Failure::usage(format!(
+            "from {} until {} there is no time",
+            WallTime(from),
+            WallTime(until)
+        )));
+    }
+    Ok(Caveats {
+        kinds: (!kinds.is_empty()).then_some(kinds),
+        classes: (classes != 0).then_some(classes),
+        not_before_ms,
+        not_after_ms,
+        quota_bytes: None,
+        may_delegate: limits.delegate,
+        history: limits.history,
+    })
+}
+
+/// The options of `grant issue` that ask for these caveats.
+pub(super) fn options(caveats: &Caveats) -> String {
+    let mut options = String::new();
+    let mut add = |option: &str, values: Vec<String>| {
+        if !values.is_empty() {
+            options += &format!(" --{option} {}", values.join(","));
+        }
+    };
+    let kinds = caveats.kinds.iter().flatten().filter_map(|kind| RecordKind::from_u8(*kind));
+    add("kind", kinds.map(|kind| kind.name().to_owned()).collect());
+    let classes = Class::ALL.into_iter().filter(|class| {
+        *class != Class::Authority
+            && caveats.classes.is_some_and(|all| all & (1 << *class as u8) != 0)
+    });
+    add("class", classes.map(|class| class.name().to_owned()).collect());
+    add("from", caveats.not_before_ms.iter().map(|ms| WallTime(*ms).to_string()).collect());
+    add("until", caveats.not_after_ms.iter().map(|ms| WallTime(*ms).to_string()).collect());
+    for (option, is_set) in [("delegate", caveats.may_delegate), ("history", caveats.history)] {
+        if is_set {
+            options += &format!(" --{option}");
+        }
+    }
+    options
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_grant_is_said_again_with_all_that_limits_it() {
+        let limits = shape::Limits {
+            kinds: vec!["sighting".into(), "alert".into()],
+            classes: vec!["flash".into()],
+            not_before: Some("2026-03-01".into()),
+            not_after: Some("2026-03-02T01:40:00Z".into()),
+            delegate: true,
+            history: true,
+        };
+        let said = options(&caveats(&limits).unwrap());
+        let mut words = said.split_whitespace();
+        let mut value = |option: &str| {
+            assert_eq!(words.next(), Some(option), "{said}");
+            words.next().unwrap_or_default().to_owned()
+        };
+        let list = |text: String| text.split(',').map(str::to_owned).collect::<Vec<_>>();
+        let again = shape::Limits {
+            kinds: list(value("--kind")),
+            classes: list(value("--class")),
+            not_before: Some(value("--from")),
+            not_after: Some(value("--until")),
+            ..limits.clone()
+        };
+        assert_eq!(caveats(&again).unwrap(), caveats(&limits).unwrap());
+        assert!(said.ends_with(" --delegate --history"), "{said}");
+        assert_eq!(options(&Caveats::default()), "");
+    }
+
+    #[test]
+    fn a_grant_lasts_some_time() {
+        let limits = shape::Limits {
+            not_before: Some("2026-03-02".into()),
+            not_after: Some("2026-03-01".into()),
+            ..shape::Limits::default()
+        };
+        assert_eq!(caveats(&limits).unwrap_err().kind, crate::failure::Kind::Usage);
+    }
+}
