@@ -1,8 +1,6 @@
 //! Sweeps: one scenario under many seeds, each a run of its own, some at a time.
 
-use std::ops::RangeInclusive;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use crate::oracle::Violation;
@@ -45,21 +43,19 @@ pub enum Broke {
 #[must_use]
 pub fn sweep(
     scenario: &Scenario,
-    seeds: RangeInclusive<u64>,
+    seeds: impl Iterator<Item = u64> + Send,
     changes: Changes,
     jobs: usize,
     sabotage: Option<Sabotage>,
 ) -> Vec<Swept> {
-    let next = AtomicU64::new(*seeds.start());
+    let seeds = Mutex::new(seeds);
     let done = Mutex::new(Vec::new());
     std::thread::scope(|scope| {
         for _ in 0..jobs.max(1) {
             scope.spawn(|| {
                 loop {
-                    let seed = next.fetch_add(1, Ordering::Relaxed);
-                    if !seeds.contains(&seed) {
-                        break;
-                    }
+                    let next = seeds.lock().unwrap_or_else(PoisonError::into_inner).next();
+                    let Some(seed) = next else { break };
                     let plan = Plan::of(scenario, seed, changes);
                     let swept = Swept { seed, result: attempt(&plan, sabotage) };
                     done.lock().unwrap_or_else(PoisonError::into_inner).push(swept);

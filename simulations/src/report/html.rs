@@ -7,7 +7,7 @@ use crate::quantity::short;
 /// Most links that are listed; the report says so.
 const LINKS_MAX: usize = 60;
 
-const STYLE: &str = "body{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;\
+pub(super) const STYLE: &str = "body{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;\
 color:#1b1f24;background:#fff}h1{font-size:1.5rem}h2{font-size:1.15rem;margin-top:2rem}h3{font-size:1rem}\
 table{border-collapse:collapse;width:100%}th,td{text-align:right;padding:.25rem .6rem;\
 border-bottom:1px solid #d8dee4}th:first-child,td:first-child{text-align:left}code{font-size:.85em;\
@@ -175,6 +175,6 @@ fn links(out: &mut String, outcome: &Outcome) {
     put(out, format_args!("</table>"));
 }
 
-fn escape(text: &str) -> String {
+pub(super) fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }

@@ -2,6 +2,7 @@
 
 mod curve;
 mod html;
+mod side;
 
 use std::fmt::Write as _;
 
@@ -12,6 +13,7 @@ use crate::oracle::Violation;
 use crate::outcome::{LineOutcome, Of, Outcome, at_percent};
 use crate::quantity::short;
 pub use html::page;
+pub use side::page as comparison;
 
 /// How long a run took on this machine: the one thing that differs from run to run.
 #[derive(Clone, Copy, Debug)]
@@ -196,6 +198,6 @@ fn seconds(nanos: Nanos) -> f64 {
 }
 
 /// Appends a line. To text that cannot fail.
-fn put(out: &mut String, line: std::fmt::Arguments<'_>) {
+pub(crate) fn put(out: &mut String, line: std::fmt::Arguments<'_>) {
     let _ = writeln!(out, "{line}");
 }

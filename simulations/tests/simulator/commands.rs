@@ -8,16 +8,16 @@ use serde_json::Value;
 
 use crate::SMALL;
 
-fn sim(arguments: &[&str]) -> Output {
+pub(crate) fn sim(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_tearline-sim")).args(arguments).output().unwrap()
 }
 
-fn document(output: &Output) -> Value {
+pub(crate) fn document(output: &Output) -> Value {
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
 /// The small scenario as a file, in a folder of the test's own.
-fn file(test: &str, text: &str) -> PathBuf {
+pub(crate) fn file(test: &str, text: &str) -> PathBuf {
     let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(test);
     std::fs::create_dir_all(&folder).unwrap();
     let path = folder.join("small.toml");
@@ -120,4 +120,40 @@ fn sweep_replay_list_and_validate_say_what_they_did() {
     assert_eq!(document(&output)["data"]["peers"], 3);
     let output = sim(&["shrink", path, "--seed", "3", "--hours", "1"]);
     assert_eq!(output.status.code(), Some(1), "nothing breaks");
+}
+
+#[test]
+fn two_runs_are_shown_side_by_side() {
+    let path = file("compare", SMALL);
+    let folder = |name: &str| path.with_file_name(name).display().to_string();
+    let (a, b, out) = (folder("a"), folder("b"), folder("compared"));
+    for (seed, out) in [("1", &a), ("2", &b)] {
+        let path = path.to_str().unwrap();
+        let run = sim(&["run", path, "--seed", seed, "--hours", "1", "--out", out]);
+        assert_eq!(run.status.code(), Some(0), "{}", String::from_utf8_lossy(&run.stdout));
+    }
+    let (a, b) = (format!("{a}/run.json"), format!("{b}/run.json"));
+    let output = sim(&["compare", &a, &b, "--json", "--out", &out]);
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stdout));
+    let said = document(&output);
+    assert_eq!(said["schema"], "tearline-sim.compare/1");
+    let run =
+        |file: &str| -> Value { serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap() };
+    let (first, second) = (run(&a), run(&b));
+    let p50 = said["data"]["latency"]["flash"].as_array().unwrap();
+    let p50 = p50.iter().find(|pair| pair["what"] == "p50").unwrap();
+    assert_eq!(p50["a"], first["data"]["latency"]["flash"]["seconds"]["p50"]);
+    assert_eq!(p50["b"], second["data"]["latency"]["flash"]["seconds"]["p50"]);
+    let goals = said["data"]["goals"].as_array().unwrap();
+    assert!(goals.len() == 2 && goals.iter().all(|goal| goal["b"]["verdict"] == "PASS"));
+    let page = std::fs::read_to_string(format!("{out}/index.html")).unwrap();
+    assert!(page.contains("B: small, seed 2") && page.contains("PASS"));
+    for other in ["<script", "http:", "https:", "src=", "url(", "@import", "<link"] {
+        assert!(!page.contains(other), "{other}");
+    }
+    let itself = sim(&["compare", &a, &a]);
+    assert!(String::from_utf8_lossy(&itself.stdout).contains("went the same way"));
+    let output = sim(&["compare", &a, path.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("no result of run"));
 }

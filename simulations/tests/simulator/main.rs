@@ -6,6 +6,7 @@ mod epidemic;
 mod planted;
 mod refused;
 mod repeated;
+mod scheduled;
 mod shrunk;
 
 use tearline_simulations::plan::{Changes, Plan};

@@ -9,9 +9,10 @@
     reason = "the program reads scenarios, writes reports and says how long it took; the simulator does not"
 )]
 
+mod results;
+
 use std::ffi::OsString;
 use std::io::Write as _;
-use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
@@ -26,8 +27,8 @@ use crate::plan::{Changes, Plan};
 use crate::quantity::HOUR;
 use crate::report::{self, Took};
 use crate::scenario::Scenario;
+use crate::shards::what_broke;
 use crate::shrink::{Shrunk, shrink};
-use crate::sweep::{Broke, Swept, sweep};
 use crate::{Outcome, run};
 
 /// Simulate a mesh before it is built: the code that ships, in virtual time.
@@ -42,6 +43,7 @@ Examples:
   tearline-sim show lake-chad > mine.toml              to begin a scenario of your own
   tearline-sim sweep chaos --seeds 1..200 --jobs 2
   tearline-sim shrink chaos --seed 13 --out small.toml
+  tearline-sim compare before/run.json after/run.json --out compared
 
 A SCENARIO is a name that `list` shows, or a file that ends in .toml.
 
@@ -62,7 +64,26 @@ enum Verb {
     /// Carry out the same run twice; it must go the same way, event by event
     Replay(Which),
     /// Carry out a run for each of many seeds; no oracle may find anything
-    Sweep(SweepArgs),
+    Sweep(results::SweepArgs),
+    /// Put the parts of a sweep together
+    Merge {
+        /// What `sweep --shard I/N --out FILE` left, one file for each part
+        #[arg(required = true, value_name = "FILE")]
+        files: Vec<PathBuf>,
+        /// Write the whole there, as JSON
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+    },
+    /// Show two runs side by side
+    Compare {
+        /// The run.json that `run --out DIR` left
+        a: PathBuf,
+        /// The run.json of the other
+        b: PathBuf,
+        /// Write a page there: index.html and compare.json
+        #[arg(long, value_name = "DIR")]
+        out: Option<PathBuf>,
+    },
     /// Make a run that breaks small
     Shrink(ShrinkArgs),
     /// The scenarios that come with the program
@@ -117,21 +138,6 @@ struct RunArgs {
 }
 
 #[derive(Args, Debug)]
-struct SweepArgs {
-    /// A name that `list` shows, or a .toml file
-    #[arg(value_name = "SCENARIO")]
-    scenario: String,
-    /// The seeds, first and last
-    #[arg(long, value_name = "A..B", default_value = "1..20", value_parser = seeds)]
-    seeds: RangeInclusive<u64>,
-    /// How many runs go on at a time
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=64))]
-    jobs: u8,
-    #[command(flatten)]
-    changes: ChangeArgs,
-}
-
-#[derive(Args, Debug)]
 struct ShrinkArgs {
     #[command(flatten)]
     which: Which,
@@ -167,7 +173,9 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let said = match &cli.verb {
         Verb::Run(args) => carry_out(args),
         Verb::Replay(which) => replay(which),
-        Verb::Sweep(args) => sweep_seeds(args),
+        Verb::Sweep(args) => results::sweep_seeds(args),
+        Verb::Merge { files, out } => results::merge_parts(files, out.as_deref()),
+        Verb::Compare { a, b, out } => results::compare(a, b, out.as_deref()),
         Verb::Shrink(args) => make_small(args),
         Verb::List => Ok(list()),
         Verb::Show { name } => show(name),
@@ -201,6 +209,8 @@ impl Verb {
             Self::Run(_) => "run",
             Self::Replay(_) => "replay",
             Self::Sweep(_) => "sweep",
+            Self::Merge { .. } => "merge",
+            Self::Compare { .. } => "compare",
             Self::Shrink(_) => "shrink",
             Self::List => "list",
             Self::Show { .. } => "show",
@@ -226,8 +236,8 @@ fn carry_out(args: &RunArgs) -> Result<Said, Failure> {
     let data = report::data(&outcome, took);
     let mut text = report::text(&outcome, took);
     if let Some(folder) = &args.out {
-        let document = json!({ "schema": schema("run"), "data": data });
-        write_report(folder, &report::page(&outcome, &plan.about, took), &document)?;
+        let page = report::page(&outcome, &plan.about, took);
+        write_report(folder, &page, "run", &data)?;
         text.push_str(&format!("report {}\n", folder.join("index.html").display()));
     }
     Ok(Said { data, text, good: outcome.is_good() })
@@ -254,57 +264,6 @@ fn replay(which: &Which) -> Result<Said, Failure> {
         "parted_after_event": (!equal).then_some(from),
     });
     Ok(Said { data, text, good: equal })
-}
-
-fn sweep_seeds(args: &SweepArgs) -> Result<Said, Failure> {
-    let scenario = scenario_of(&args.scenario)?;
-    let changes = args.changes.changes();
-    joined(&Plan::of(&scenario, *args.seeds.start(), changes), &args.scenario)?;
-    let began = Instant::now();
-    let swept = sweep(&scenario, args.seeds.clone(), changes, usize::from(args.jobs), None);
-    let seconds = began.elapsed().as_secs_f64();
-    let broken: Vec<(&Swept, &Broke)> =
-        swept.iter().filter_map(|one| Some((one, one.result.as_ref().err()?))).collect();
-    let mut text = String::new();
-    for (one, broke) in &broken {
-        text.push_str(&format!("seed {}: {broke}\n", one.seed));
-    }
-    let count = broken.len();
-    text.push_str(&format!("{} seeds, {count} violations, {seconds:.1} s\n", swept.len()));
-    if let Some((one, _)) = broken.first() {
-        let again = format!("tearline-sim shrink {} --seed {}", args.scenario, one.seed);
-        text.push_str(&format!("to make the first small: {again}\n"));
-    }
-    let runs: Vec<Value> = swept.iter().map(one_seed).collect();
-    let data = json!({
-        "scenario": scenario.name.get_ref(),
-        "seeds": [args.seeds.start(), args.seeds.end()],
-        "violations": count,
-        "runs": runs,
-        "machine": { "seconds": seconds },
-    });
-    Ok(Said { data, text, good: broken.is_empty() })
-}
-
-fn one_seed(swept: &Swept) -> Value {
-    match &swept.result {
-        Ok(ran) => json!({
-            "seed": swept.seed,
-            "trace_hash": ran.trace_hash,
-            "events": ran.events,
-            "goals_missed": ran.goals_missed,
-            "violation": null,
-        }),
-        Err(broke) => json!({ "seed": swept.seed, "violation": what_broke(broke) }),
-    }
-}
-
-fn what_broke(broke: &Broke) -> Value {
-    match broke {
-        Broke::Violated(violation) => report::violation(violation),
-        Broke::Panicked => json!({ "oracle": "panic", "what": "a panic: stderr says where" }),
-        Broke::Failed(why) => json!({ "oracle": "failed", "what": why }),
-    }
 }
 
 fn make_small(args: &ShrinkArgs) -> Result<Said, Failure> {
@@ -395,27 +354,35 @@ fn plan_of(which: &Which) -> Result<Plan, Failure> {
 }
 
 fn scenario_of(name: &str) -> Result<Scenario, Failure> {
+    parsed(&scenario_text(name)?, name)
+}
+
+fn parsed(text: &str, name: &str) -> Result<Scenario, Failure> {
+    Scenario::parse(text, name).map_err(|error| Failure::usage(error.to_string()))
+}
+
+/// The text of a scenario that comes with the program, or of a file.
+fn scenario_text(name: &str) -> Result<String, Failure> {
     let is_file = Path::new(name).extension().is_some_and(|extension| extension == "toml");
-    if !is_file {
-        return library::named(name).ok_or_else(|| unknown(name));
+    if is_file {
+        return text_of(name);
     }
-    let text = text_of(name)?;
-    Scenario::parse(&text, name).map_err(|error| Failure::usage(error.to_string()))
+    library::text_of(name).map(str::to_owned).ok_or_else(|| unknown(name))
 }
 
 /// A file's text.
 fn text_of(name: &str) -> Result<String, Failure> {
     let text = std::fs::read(name)
         .map_err(|error| Failure::usage(format!("{name} cannot be read: {error}")))?;
-    if text.len() > SCENARIO_BYTES_MAX {
-        let most = SCENARIO_BYTES_MAX / 1_000_000;
+    if text.len() > FILE_BYTES_MAX {
+        let most = FILE_BYTES_MAX / 1_000_000;
         return Err(Failure::usage(format!("{name} is larger than {most} MB")));
     }
     String::from_utf8(text).map_err(|_| Failure::usage(format!("{name} is no text in UTF-8")))
 }
 
-/// Largest file: a plan with a million contacts.
-const SCENARIO_BYTES_MAX: usize = 64_000_000;
+/// Largest file: a plan with a million contacts, or what half a million runs came to.
+const FILE_BYTES_MAX: usize = 64_000_000;
 
 /// Refuses a plan in which some can never hold the same.
 fn joined(plan: &Plan, name: &str) -> Result<(), Failure> {
@@ -434,13 +401,17 @@ fn unknown(name: &str) -> Failure {
     ))
 }
 
-fn write_report(folder: &Path, page: &str, document: &Value) -> Result<(), Failure> {
+/// A page for people and a document for programs.
+fn write_report(folder: &Path, page: &str, verb: &str, data: &Value) -> Result<(), Failure> {
     std::fs::create_dir_all(folder).map_err(|error| cannot_write(folder, &error))?;
-    for (name, text) in [("index.html", page), ("run.json", &document.to_string())] {
-        let file = folder.join(name);
-        std::fs::write(&file, text).map_err(|error| cannot_write(&file, &error))?;
-    }
-    Ok(())
+    let file = folder.join("index.html");
+    std::fs::write(&file, page).map_err(|error| cannot_write(&file, &error))?;
+    write_document(&folder.join(format!("{verb}.json")), verb, data)
+}
+
+fn write_document(file: &Path, verb: &str, data: &Value) -> Result<(), Failure> {
+    let document = json!({ "schema": schema(verb), "data": data });
+    std::fs::write(file, format!("{document}\n")).map_err(|error| cannot_write(file, &error))
 }
 
 fn cannot_write(path: &Path, error: &std::io::Error) -> Failure {
@@ -452,22 +423,6 @@ impl ChangeArgs {
         Changes { length: self.hours.map(|hours| hours * HOUR), peers: self.peers }
     }
 }
-
-/// `1..200`: both belong to it.
-fn seeds(text: &str) -> Result<RangeInclusive<u64>, String> {
-    let (from, to) = text.split_once("..").ok_or("seeds are said as 1..200")?;
-    let number = |text: &str| text.parse::<u64>().map_err(|_| format!("{text:?} is no seed"));
-    let (from, to) = (number(from)?, number(to)?);
-    if from > to || to - from >= SEEDS_MAX {
-        return Err(format!(
-            "the first seed comes before the last, and there are at most {SEEDS_MAX}"
-        ));
-    }
-    Ok(from..=to)
-}
-
-/// Most seeds of one sweep.
-const SEEDS_MAX: u64 = 1_000_000;
 
 fn schema(verb: &str) -> String {
     format!("tearline-sim.{verb}/1")
