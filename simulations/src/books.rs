@@ -23,8 +23,10 @@ pub(crate) struct Record {
     pub(crate) had: Vec<Nanos>,
     /// Which posts have it on their disks.
     pub(crate) has: Vec<bool>,
-    /// Whether all disks that held it were lost: nobody can be asked for it.
+    /// Whether nobody can be asked for it: all disks that held it were lost, or it does not count.
     pub(crate) gone: bool,
+    /// Posts whose standing had ended as far as its author knew.
+    pub(crate) closed_to: Vec<u32>,
 }
 
 /// All records.
@@ -75,10 +77,31 @@ impl Books {
         }
     }
 
-    /// Whose record it is.
-    pub(crate) fn compartment_of(&self, id: &RecordId) -> Option<u32> {
-        let number = *self.numbers.get(id)?;
-        self.records.get(number as usize).map(|record| record.compartment)
+    /// A post's disk is as it was: what came since is not on it.
+    pub(crate) fn rolled_back(&mut self, post: u32, to: Nanos) {
+        for record in &mut self.records {
+            if record.had.get(post as usize).is_some_and(|had| *had >= to)
+                && let Some(has) = record.has.get_mut(post as usize)
+            {
+                *has = false;
+                record.gone |= !record.has.contains(&true);
+            }
+        }
+    }
+
+    /// What is not owed to anybody of a post's records: it was written since a moment, or is not at another
+    /// post.
+    pub(crate) fn not_owed(&mut self, by: u32, since: Nanos, at: Option<u32>) {
+        let elsewhere =
+            |record: &Record| at.is_some_and(|post| record.has.get(post as usize) != Some(&true));
+        for record in self.records.iter_mut().filter(|record| record.by == by) {
+            record.gone |= record.at >= since || elsewhere(record);
+        }
+    }
+
+    /// The record with an id.
+    pub(crate) fn record(&self, id: &RecordId) -> Option<&Record> {
+        self.records.get(*self.numbers.get(id)? as usize)
     }
 }
 
@@ -96,6 +119,7 @@ impl Record {
             had: vec![NEVER; posts],
             has: vec![false; posts],
             gone: false,
+            closed_to: Vec::new(),
         }
     }
 }

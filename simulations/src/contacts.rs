@@ -29,7 +29,14 @@ pub fn scenario(text: &str, source_name: &str, name: &str) -> Result<String, Sce
     let number: BTreeMap<&String, u32> = hosts.iter().copied().zip(0..).collect();
     let at = |host: &String| number.get(host).copied().unwrap_or(0);
     let ends = meetings.values().flatten().map(|(_, to)| *to).max().unwrap_or(0);
-    let post = |host: &&String| Post { name: (*host).clone(), agency: 0, relay: false, clock: 0 };
+    let post = |host: &&String| Post {
+        name: (*host).clone(),
+        agency: 0,
+        relay: false,
+        clock: 0,
+        hostile: None,
+        copies: None,
+    };
     let plan = Plan {
         name: name.to_owned(),
         about: format!("The contacts of {source_name}."),

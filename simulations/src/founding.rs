@@ -19,7 +19,6 @@ use tearline_crdt::id::{AgencyNo, CoalitionId, CompartmentId};
 use tearline_crdt::keys::Signer;
 use tearline_crdt::record::label::Label;
 use tearline_crdt::statement::{Audience, Caveats, DeskCertificate, Right};
-use tearline_crdt::store::memory::MemoryStore;
 use tearline_crdt::store::{Batch, Space, Store as _, StoreError};
 use tearline_crdt::time::{Now, WallTime};
 use tearline_mesh::invitation::{Applicant, Invited, JoinRequest};
@@ -27,6 +26,7 @@ use tearline_mesh::replica::ActError;
 use tearline_mesh::wire::Frame;
 use tearline_mesh::{Input, Link, Output, Replica};
 
+use crate::disk::Disk;
 use crate::draws::Draws;
 use crate::peer::{Peer, keys};
 use crate::plan::Plan;
@@ -55,7 +55,7 @@ pub(crate) fn found(plan: &Plan, sabotage: Option<Sabotage>) -> Result<Founded, 
 
 /// What brings a device in again that is known already: the answer is the charter.
 pub(crate) fn request_of(plan: &Plan, post: u32, coalition: CoalitionId) -> JoinRequest {
-    let keys = keys(plan.seed, post);
+    let keys = keys(plan.seed, plan.original(post));
     let card = keys.card(keys.id().0);
     JoinRequest {
         coalition,
@@ -77,15 +77,11 @@ struct Desks {
 impl Desks {
     fn found(plan: &Plan) -> Result<Self, RunError> {
         let count = plan.agencies.len() as u32;
-        let desk = |agency: u32| {
-            let is_desk = |post: &crate::plan::Post| post.agency == agency && !post.relay;
-            plan.posts.iter().position(is_desk).map(|post| post as u32)
-        };
-        let posts: Vec<u32> = (0..count).filter_map(desk).collect();
+        let posts: Vec<u32> = (0..count).filter_map(|agency| plan.desk(agency)).collect();
         if posts.len() != plan.agencies.len() {
             return Err(RunError::Founding("an agency without a post that may read"));
         }
-        let peers = posts.iter().map(|post| Peer::new(plan.seed, *post, 0, MemoryStore::new()));
+        let peers = posts.iter().map(|post| Peer::new(plan.seed, *post, *post, Disk::default()));
         let mut peers = peers.collect::<Result<Vec<Peer>, StoreError>>()?;
         let founders = plan.agencies.iter().enumerate().map(|(agency, known)| Member {
             no: number(agency as u32),
@@ -130,7 +126,7 @@ impl Desks {
     fn enrol(&mut self, plan: &Plan) -> Result<(), RunError> {
         for (number, post) in plan.posts.iter().enumerate() {
             let (agency, number) = (post.agency as usize, number as u32);
-            if self.posts[agency] == number {
+            if self.posts[agency] == number || post.copies.is_some() {
                 continue;
             }
             let keys = keys(plan.seed, number);
@@ -252,7 +248,11 @@ impl Desks {
             let desk = desks[agency].take_if(|_| is_desk);
             let mut peer = match desk {
                 Some(desk) => desk,
-                None => Peer::new(plan.seed, number as u32, 0, copies[agency].clone())?,
+                None => {
+                    let number = number as u32;
+                    let disk = copies[agency].clone();
+                    Peer::new(plan.seed, number, plan.original(number), disk)?
+                }
             };
             peer.clock = post.clock;
             let replica = replica(&mut peer)?;
@@ -266,7 +266,7 @@ impl Desks {
 }
 
 /// Carries out what a replica owes when nobody is connected.
-fn settle(replica: &mut Replica<MemoryStore>, now: Now) -> Result<(), StoreError> {
+fn settle(replica: &mut Replica<Disk>, now: Now) -> Result<(), StoreError> {
     while let Some(output) = replica.poll_output() {
         match output {
             Output::Flush { barrier } => {
@@ -283,7 +283,7 @@ fn settle(replica: &mut Replica<MemoryStore>, now: Now) -> Result<(), StoreError
 }
 
 /// Takes out of a copied store what its own device alone holds.
-fn forget_secrets(store: &mut MemoryStore) -> Result<(), StoreError> {
+fn forget_secrets(store: &mut Disk) -> Result<(), StoreError> {
     let mut batch = Batch::default();
     store.scan(Space::Secrets, &[], &[], &mut |key, _| {
         batch.remove(Space::Secrets, key);
@@ -293,7 +293,7 @@ fn forget_secrets(store: &mut MemoryStore) -> Result<(), StoreError> {
     store.flush()
 }
 
-fn replica(peer: &mut Peer) -> Result<&mut Replica<MemoryStore>, RunError> {
+fn replica(peer: &mut Peer) -> Result<&mut Replica<Disk>, RunError> {
     peer.replica.as_mut().ok_or(RunError::Founding("a peer that is down"))
 }
 

@@ -15,6 +15,7 @@ mod books;
 pub mod cli;
 pub mod compare;
 pub mod contacts;
+mod disk;
 pub mod draws;
 mod founding;
 pub mod goal;

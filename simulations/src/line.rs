@@ -23,6 +23,8 @@ pub const PACKET_BYTES: u64 = 1_200;
 pub const PACKET_OVERHEAD_BYTES: u64 = 60;
 /// How much later than a round trip a sender finds out that a packet was lost.
 const RETRY_AFTER: Nanos = SECOND / 20;
+/// How long an end waits for anything to come through, as the transports do.
+const IDLE: Nanos = 30 * SECOND;
 /// How often one packet is lost at the most; then it is let through, so that every frame ends.
 const LOSSES_MAX: u32 = 64;
 
@@ -85,6 +87,8 @@ pub struct Line {
     /// When the connection is made.
     pub connects: Nanos,
     directions: [Direction; 2],
+    /// When the ends give up a connection over which nothing comes through.
+    gives_up: Nanos,
     /// Its place in the agenda.
     pub due: Nanos,
     /// Frames since either end had news, and what the two ends had then.
@@ -96,6 +100,8 @@ pub struct Line {
 
 #[derive(Debug, Default)]
 struct Direction {
+    /// Whether nothing comes through.
+    stopped: bool,
     /// By urgency: the replica gives one of each at the most.
     waiting: [Option<Vec<u8>>; 5],
     sending: Option<Sending>,
@@ -133,6 +139,7 @@ impl Line {
             open,
             connects: NEVER,
             directions: Default::default(),
+            gives_up: NEVER,
             due: NEVER,
             idle_frames: 0,
             news: 0,
@@ -150,11 +157,14 @@ impl Line {
     #[must_use]
     pub fn next(&self) -> Nanos {
         let of = |direction: &Direction| {
+            if direction.stopped {
+                return NEVER;
+            }
             let sent = direction.sending.as_ref().map_or(NEVER, |sending| sending.until);
             direction.flying.front().map_or(NEVER, |flight| flight.at).min(sent)
         };
         let [a, b] = &self.directions;
-        of(a).min(of(b)).min(self.connects).min(self.next_edge())
+        of(a).min(of(b)).min(self.connects).min(self.next_edge()).min(self.gives_up)
     }
 
     fn next_edge(&self) -> Nanos {
@@ -175,6 +185,38 @@ impl Line {
         self.plan.windows = None;
         self.plan.loss = 0.0;
         self.open = true;
+    }
+
+    /// Stops directions, from each end, or lets them go: what was under way comes then, at once and in order.
+    pub fn stop(&mut self, stopped: [bool; 2], now: Nanos) {
+        for (direction, stopped) in self.directions.iter_mut().zip(stopped) {
+            if direction.stopped && !stopped {
+                if let Some(sending) = &mut direction.sending {
+                    sending.until = sending.until.max(now);
+                }
+                direction.flying.iter_mut().for_each(|flight| flight.at = flight.at.max(now));
+            }
+            direction.stopped = stopped;
+        }
+        self.gives_up = match stopped {
+            [false, false] => NEVER,
+            _ => self.gives_up.min(now.saturating_add(IDLE)),
+        };
+    }
+
+    /// Whether nothing comes through in one direction, or in both.
+    #[must_use]
+    pub fn is_stopped(&self) -> bool {
+        self.directions.iter().any(|direction| direction.stopped)
+    }
+
+    /// Whether the ends give up the connection now, because they have waited for something to come through.
+    pub fn given_up(&mut self, now: Nanos) -> bool {
+        let gives_up = self.gives_up <= now;
+        if gives_up {
+            self.gives_up = NEVER;
+        }
+        gives_up
     }
 
     /// Takes a frame from an end's replica. False where there was one of its urgency: the replica owes
@@ -199,9 +241,11 @@ impl Line {
         let order = if self.draws.chance(0.5) { [0, 1] } else { [1, 0] };
         for end in order {
             let taken = self.directions.iter().enumerate().any(|(at, direction)| {
-                direction.sending.is_some() && (at == end || self.plan.half_duplex)
+                let waits = self.plan.half_duplex && !direction.stopped;
+                direction.sending.is_some() && (at == end || waits)
             });
-            if !taken {
+            let stopped = self.directions.get(end).is_some_and(|direction| direction.stopped);
+            if !taken && !stopped {
                 self.send_from(now, end);
             }
         }
@@ -239,8 +283,9 @@ impl Line {
     /// The frame of an end that is through now, if there is one: it flies.
     pub fn sent(&mut self, now: Nanos, end: usize) -> Option<Urgency> {
         let direction = self.directions.get_mut(end)?;
+        let stopped = direction.stopped;
         let Sending { late, urgency, bytes, .. } =
-            direction.sending.take_if(|sending| sending.until <= now)?;
+            direction.sending.take_if(|sending| sending.until <= now && !stopped)?;
         let jitter = self.draws.below(self.plan.jitter.saturating_add(1));
         let [control, ..] = direction.last;
         let last = direction.last.get_mut(urgency as usize)?;
@@ -254,7 +299,8 @@ impl Line {
     /// A frame that has arrived by now.
     pub fn arrived(&mut self, now: Nanos) -> Option<Arrival> {
         for (end, direction) in self.directions.iter_mut().enumerate() {
-            if direction.flying.front().is_some_and(|flight| flight.at <= now) {
+            let comes = |flight: &Flight| flight.at <= now && !direction.stopped;
+            if direction.flying.front().is_some_and(comes) {
                 let Flight { bytes, .. } = direction.flying.pop_front()?;
                 direction.counts.delivered += wire_bytes(bytes.len());
                 return Some(Arrival { end: 1 - end, bytes });
@@ -369,6 +415,27 @@ mod tests {
             (counts.sent, counts.delivered, counts.lost, counts.frames),
             (1_500, 1_500, 0, 2)
         );
+    }
+
+    #[test]
+    fn a_direction_that_is_stopped_loses_nothing_and_gives_all_when_it_is_let_go() {
+        let mut line = line(8_000, SECOND);
+        assert!(line.give(0, Urgency::Routine, vec![1; 940]));
+        assert!(line.give(1, Urgency::Routine, vec![2; 940]));
+        line.send(0);
+        line.stop([true, false], 0);
+        let goes_on = |line: &mut Line| {
+            let now = line.next();
+            line.sent(now, 1).map(|_| line.next()).and_then(|now| line.arrived(now))
+        };
+        assert!(goes_on(&mut line).is_some_and(|arrival| arrival.end == 0));
+        assert!(line.is_stopped() && line.given_up(IDLE));
+        assert_eq!(line.next(), NEVER);
+        assert!(line.sent(9 * SECOND, 0).is_none() && line.arrived(9 * SECOND).is_none());
+        line.stop([false, false], 10 * SECOND);
+        assert_eq!(run(&mut line), [(11 * SECOND, 1)]);
+        let counts = line.counts();
+        assert_eq!((counts.sent, counts.delivered, counts.lost), (2_000, 2_000, 0));
     }
 
     #[test]

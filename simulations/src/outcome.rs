@@ -118,7 +118,7 @@ impl Outcome {
             counts: line.counts(),
         });
         let lines = lines.collect();
-        let bytes: Vec<u64> = world.peers.iter().map(|peer| peer.store().bytes()).collect();
+        let bytes: Vec<u64> = world.peers.iter().map(|peer| peer.store().memory.bytes()).collect();
         let records = world.books.records.len() as u64;
         let events = world.trace.events();
         let (trace_hash, marks) = world.trace.finish();
@@ -161,12 +161,14 @@ impl Latencies {
         let horizon = world.plan.horizon();
         let mut contacts = Contacts::of(&world.plan);
         let mut classes: BTreeMap<Class, Vec<Delivery>> = BTreeMap::new();
-        for record in &world.books.records {
+        let honest = |post: u32| world.honest.get(post as usize) == Some(&true);
+        for record in world.books.records.iter().filter(|record| honest(record.by)) {
             let earliest =
                 contacts.earliest(record.by, record.at, record.bytes, record.compartment);
             let deliveries = classes.entry(record.class).or_default();
             for ((post, had), earliest) in (0..).zip(&record.had).zip(earliest) {
-                if post == record.by || !world.plan.reads(post, record.compartment) {
+                if post == record.by || !honest(post) || !world.plan.reads(post, record.compartment)
+                {
                     continue;
                 }
                 let since = |at: Nanos| if at <= horizon { at - record.at } else { NEVER };

@@ -6,12 +6,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tearline_crdt::id::{CompartmentId, DeviceId, Incarnation, RecordId};
 use tearline_crdt::keys::DeviceKeys;
 use tearline_crdt::record::shelf::{Projection, RecordView};
-use tearline_crdt::store::memory::MemoryStore;
 use tearline_crdt::store::{Batch, Store, StoreError};
 use tearline_mesh::Replica;
 use tearline_mesh::replica::{Barrier, Setup, Ticket};
 
 use crate::agenda::{NEVER, Nanos};
+use crate::disk::Disk;
 use crate::draws::Draws;
 use crate::quantity::MILLISECOND;
 use crate::world::at_clock;
@@ -22,10 +22,14 @@ pub(crate) struct Peer {
     /// Its number among the posts.
     pub(crate) number: u32,
     seed: u64,
+    /// The post whose keys it has.
+    original: u32,
     /// `None` while it is down.
-    pub(crate) replica: Option<Replica<MemoryStore>>,
+    pub(crate) replica: Option<Replica<Disk>>,
     /// What is on the disk while it is down.
-    disk: MemoryStore,
+    disk: Disk,
+    /// What was on the disk when a fault that rolls it back began to count.
+    kept: Option<Disk>,
     pub(crate) device: DeviceId,
     /// Rises when the disk is lost.
     lives: u64,
@@ -41,6 +45,10 @@ pub(crate) struct Peer {
     pub(crate) flushes: VecDeque<(Nanos, Barrier)>,
     /// When it starts again.
     pub(crate) starts_at: Nanos,
+    /// Until when its disk is full.
+    pub(crate) full_until: Nanos,
+    /// Whether it ended by itself, and its links are not told yet.
+    pub(crate) fell: bool,
     sink: Sink,
     /// Records that were shown and are not flushed yet.
     pub(crate) unflushed: Vec<RecordId>,
@@ -68,23 +76,27 @@ impl Peer {
     pub(crate) fn new(
         seed: u64,
         number: u32,
-        clock: i64,
-        disk: MemoryStore,
+        original: u32,
+        disk: Disk,
     ) -> Result<Self, StoreError> {
         let mut peer = Self {
             number,
             seed,
+            original,
             replica: None,
             disk,
-            device: keys(seed, number).id(),
+            kept: None,
+            device: keys(seed, original).id(),
             lives: 0,
             starts: 0,
-            clock,
+            clock: 0,
             due: NEVER,
             next_tick: NEVER,
             told: 0,
             flushes: VecDeque::new(),
             starts_at: NEVER,
+            full_until: 0,
+            fell: false,
             sink: Sink::default(),
             unflushed: Vec::new(),
             tickets: BTreeMap::new(),
@@ -101,7 +113,7 @@ impl Peer {
         let entropy =
             Draws::of(self.seed, &format!("replica {}", self.starts), u64::from(self.number));
         let setup = Setup {
-            keys: keys(self.seed, self.number),
+            keys: keys(self.seed, self.original),
             incarnation: Incarnation(1 + self.lives),
             entropy: Box::new(entropy),
             projection: Box::new(self.sink.clone()),
@@ -118,7 +130,8 @@ impl Peer {
     pub(crate) fn crash(&mut self, draws: &mut Draws) {
         let Some(mut replica) = self.replica.take() else { return };
         let mut disk = std::mem::take(replica.store_mut());
-        disk.crash_keeping(draws.below(disk.batches_unflushed() as u64 + 1) as usize);
+        let unflushed = disk.memory.batches_unflushed() as u64;
+        disk.memory.crash_keeping(draws.below(unflushed + 1) as usize);
         self.disk = disk;
         self.flushes.clear();
         self.unflushed.clear();
@@ -129,18 +142,48 @@ impl Peer {
 
     /// The disk is gone; the device will come back in a new life.
     pub(crate) fn lose_disk(&mut self) {
-        self.disk = MemoryStore::new();
+        self.disk = Disk { full: self.disk.full, ..Disk::default() };
+        // Nobody rolls back what is gone.
+        self.kept = None;
         self.lives += 1;
     }
 
+    /// Keeps what is flushed of the disk, for [`Self::roll_back`].
+    pub(crate) fn keep_disk(&mut self) {
+        let mut disk = self.store().clone();
+        disk.memory.crash();
+        self.kept = Some(disk);
+    }
+
+    /// The disk is again what it was, and the device does not know. Only where it lost no disk since: then
+    /// it has another life.
+    pub(crate) fn roll_back(&mut self) {
+        if let Some(kept) = self.kept.take() {
+            self.disk = Disk { full: self.disk.full, ..kept };
+        }
+    }
+
+    /// The disk is full, or is not any more.
+    pub(crate) fn fill_disk(&mut self, full: bool) {
+        self.disk.full = full;
+        if let Some(replica) = self.replica.as_mut() {
+            replica.store_mut().full = full;
+        }
+    }
+
     /// The store, wherever it is now.
-    pub(crate) fn store(&self) -> &MemoryStore {
+    pub(crate) fn store(&self) -> &Disk {
         self.replica.as_ref().map_or(&self.disk, Replica::store)
     }
 
     /// What was shown since the last time.
     pub(crate) fn seen(&self) -> Vec<Seen> {
         self.sink.take()
+    }
+
+    /// A planted bug: something is shown here that is another's.
+    pub(crate) fn show(&self, seen: Seen) {
+        self.sink.0.lock().unwrap_or_else(PoisonError::into_inner).push(seen);
     }
 
     /// When it has something to do.

@@ -65,7 +65,8 @@ impl Offset {
 }
 
 impl Rate {
-    fn parse(text: &str) -> Result<Self, String> {
+    /// Reads `64 kbit/s`.
+    pub fn parse(text: &str) -> Result<Self, String> {
         let value = parse(text, &RATES)?;
         if !(1.0..=1e12).contains(&value) {
             return Err(format!("{text:?} is no rate of a link: from 1 bit/s to 1,000,000 Mbit/s"));
@@ -110,6 +111,13 @@ macro_rules! read_from_text {
 }
 read_from_text!(Length Rate Size Offset);
 
+impl fmt::Display for Offset {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let sign = if self.0 < 0 { "-" } else { "" };
+        write!(f, "{sign}{}", Length(self.0.unsigned_abs()))
+    }
+}
+
 impl fmt::Display for Length {
     /// In the largest unit that leaves no fraction, so that it reads back as it was.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -117,6 +125,16 @@ impl fmt::Display for Length {
         let (name, unit) =
             units.into_iter().find(|(_, unit)| self.0.is_multiple_of(*unit)).unwrap_or(("ns", 1));
         write!(f, "{} {name}", self.0 / unit)
+    }
+}
+
+impl fmt::Display for Rate {
+    /// In the largest unit that leaves at least 1.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let bits = self.0 as f64;
+        let units = RATES.iter().rev().find(|(_, unit)| bits >= *unit);
+        let (name, unit) = units.copied().unwrap_or(("bit/s", 1.0));
+        write!(f, "{} {name}", bits / unit)
     }
 }
 
@@ -149,6 +167,7 @@ mod tests {
         for bad in ["", "15", "min", "15 parsecs", "1.2.3 s", "-1 s", "4000 d"] {
             assert!(Length::parse(bad).is_err(), "{bad}");
         }
+        assert_eq!(Rate(9_600).to_string(), "9.6 kbit/s");
         assert!(Rate::parse("0 bit/s").is_err() && Size::parse("1 MB").is_err());
     }
 

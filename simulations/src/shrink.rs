@@ -6,7 +6,7 @@
 //! jitter and wrong clocks is set right. That is repeated until nothing more can go.
 
 use crate::agenda::Nanos;
-use crate::plan::{Fault, Line, Plan, Write};
+use crate::plan::{Fault, Line, Plan, Post, Write};
 use crate::quantity::MINUTE;
 use crate::sweep::{Broke, attempt};
 use crate::world::Sabotage;
@@ -135,7 +135,8 @@ impl Search {
     }
 
     fn set_right(&mut self) {
-        let changes: [fn(&mut Plan); 4] = [
+        let changes: [fn(&mut Plan); 5] = [
+            |plan| plan.posts.iter_mut().for_each(|post| post.hostile = None),
             |plan| plan.lines.iter_mut().for_each(|line| line.loss = 0.0),
             |plan| plan.lines.iter_mut().for_each(|line| line.jitter = 0),
             |plan| plan.lines.iter_mut().for_each(|line| line.windows = None),
@@ -175,13 +176,15 @@ fn without(plan: &Plan, gone: u32) -> Option<Plan> {
     let agency = plan.posts.get(gone as usize)?.agency;
     let others = (0..).zip(&plan.posts).filter(|(at, post)| *at != gone && post.agency == agency);
     let mut smaller = plan.clone();
-    let posts_gone: Vec<u32> = if others.clone().any(|(_, post)| !post.relay) {
-        vec![gone]
+    let copies = (0..).zip(&plan.posts).filter(|(_, post)| post.copies == Some(gone));
+    let mut posts_gone: Vec<u32> = copies.map(|(at, _)| at).collect();
+    let reads = |(_, post): (u32, &Post)| !post.relay && post.copies.is_none();
+    if others.clone().any(reads) {
+        posts_gone.push(gone);
     } else {
         // Only relays are left of it; a compartment without readers goes, too.
         let mut all: Vec<u32> = others.map(|(at, _)| at).collect();
         all.push(gone);
-        all.sort_unstable();
         let lower = |number: &u32| number - u32::from(*number > agency);
         smaller.agencies.remove(agency as usize);
         for compartment in &mut smaller.compartments {
@@ -193,11 +196,12 @@ fn without(plan: &Plan, gone: u32) -> Option<Plan> {
         {
             return None;
         }
-        all
-    };
+        posts_gone = all;
+    }
     let lower = |post: u32| post - posts_gone.iter().filter(|other| **other < post).count() as u32;
     let stays = |post: &u32| !posts_gone.contains(post);
     smaller.posts = kept(&smaller.posts, &|at| stays(&(at as u32)));
+    smaller.posts.iter_mut().for_each(|post| post.copies = post.copies.map(lower));
     smaller.lines.retain(|Line { between, .. }| between.iter().all(stays));
     smaller.lines.iter_mut().for_each(|line| line.between = line.between.map(lower));
     smaller.writes.retain(|Write { by, .. }| stays(by));

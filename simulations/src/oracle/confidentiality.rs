@@ -23,13 +23,19 @@ const PREFIX: &str = "canary-";
 
 /// A peer was shown a record.
 pub(crate) fn shown(world: &World, post: u32, seen: &Seen) -> Option<Found> {
-    let meant = world.books.compartment_of(&seen.record);
+    let record = world.books.record(&seen.record);
+    let name = world.plan.posts.get(post as usize).map_or("", |p| p.name.as_str());
+    if record.is_some_and(|record| record.closed_to.contains(&post)) {
+        return Some(Found(format!(
+            "{name} was shown a record that was written when its author knew that {name} had no standing any more"
+        )));
+    }
+    let meant = record.map(|record| record.compartment);
     let number = meant.or_else(|| world.numbers.get(&seen.compartment).copied());
     let readable = number.is_some_and(|number| world.plan.reads(post, number));
     if readable {
         return None;
     }
-    let name = world.plan.posts.get(post as usize).map_or("", |p| p.name.as_str());
     Some(Found(format!("{name} was shown a record of a compartment that it may not read")))
 }
 

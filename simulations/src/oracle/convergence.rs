@@ -1,5 +1,5 @@
-//! Convergence: once nothing fails and every link is up, all that read or carry a compartment hold the
-//! same logs, all that read it show as many records, and nothing waits for keys that are to come.
+//! Convergence: once nothing fails and every link is up, all honest posts that read or carry a compartment
+//! hold the same logs, and nothing waits for keys that are to come.
 
 use tearline_crdt::frontier::NodeHash;
 use tearline_crdt::id::CompartmentId;
@@ -9,7 +9,8 @@ use crate::plan::{Fault, FaultKind};
 use crate::world::World;
 
 pub(crate) fn differing(world: &World) -> Option<Found> {
-    let members = 0..world.plan.posts.len() as u32;
+    let posts = 0..world.plan.posts.len() as u32;
+    let members = posts.filter(|post| world.is_honest(*post));
     let common = CompartmentId(world.coalition.0);
     if let Some(found) = compare(world, common, "the coalition", members.clone()) {
         return Some(found);
@@ -18,7 +19,7 @@ pub(crate) fn differing(world: &World) -> Option<Found> {
         let name = world.plan.compartments.get(number as usize).map_or("", |c| c.name.as_str());
         let holders = members.clone().filter(|post| world.plan.carries(*post, number));
         compare(world, *id, name, holders).or_else(|| {
-            shown(world, *id, name, members.clone().filter(|p| world.plan.reads(*p, number)))
+            waiting(world, *id, name, members.clone().filter(|p| world.plan.reads(*p, number)))
         })
     })
 }
@@ -35,16 +36,16 @@ fn compare(
     } as Option<NodeHash>)
 }
 
-fn shown(
+fn waiting(
     world: &World,
     id: CompartmentId,
     name: &str,
     posts: impl Iterator<Item = u32>,
 ) -> Option<Found> {
-    same(world, name, "records", posts, |post| {
+    same(world, name, "what waits for keys", posts, |post| {
         let replica = world.peers.get(post as usize)?.replica.as_ref()?;
         let counts = replica.counts(id).ok()?;
-        Some((counts.records.shown, counts.waiting))
+        Some(counts.waiting)
     })
 }
 

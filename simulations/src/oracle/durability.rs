@@ -6,11 +6,18 @@ use crate::agenda::NEVER;
 use crate::world::World;
 
 pub(crate) fn missing(world: &World) -> Option<Found> {
-    let acknowledged =
-        |record: &&crate::books::Record| record.acknowledged != NEVER && !record.gone;
+    // A post that passes nothing on is owed nothing; what a seized device wrote before, is.
+    let owed = |record: &crate::books::Record| {
+        world.plan.posts.get(record.by as usize).is_some_and(|p| p.hostile.is_none())
+            && !world.is_copied(record.by)
+    };
+    let acknowledged = |record: &&crate::books::Record| {
+        record.acknowledged != NEVER && !record.gone && owed(record)
+    };
     for record in world.books.records.iter().filter(acknowledged) {
-        let readers =
-            world.peers.iter().filter(|peer| world.plan.reads(peer.number, record.compartment));
+        let readers = world.peers.iter().filter(|peer| {
+            world.is_honest(peer.number) && world.plan.reads(peer.number, record.compartment)
+        });
         for peer in readers {
             let replica = peer.replica.as_ref();
             let there = replica.and_then(|r| r.record_version(&record.id).ok().flatten());

@@ -14,7 +14,8 @@ const FRAMES_PER_LOG_MAX: usize = 4;
 
 pub(crate) fn check(world: &World, line: u32) -> Option<Found> {
     let line = world.lines.get(line as usize)?;
-    if (line.idle_frames as usize) < FRAMES_MAX {
+    let honest = line.plan.between.iter().all(|post| world.is_honest(*post));
+    if (line.idle_frames as usize) < FRAMES_MAX || !honest {
         return None;
     }
     let posts = line.plan.between.iter().filter_map(|post| world.peers.get(*post as usize));

@@ -14,7 +14,7 @@ const TEXT_COPIES: u64 = 4;
 
 pub(crate) fn check(world: &World, post: u32) -> Option<Found> {
     let peer = world.peers.get(post as usize)?;
-    let bytes = peer.store().bytes();
+    let bytes = peer.store().memory.bytes();
     let devices = world.plan.posts.len() as u64;
     // A post in a new life makes compartments begin new epochs, sealed to all.
     let lives = 1 + world.plan.faults.len() as u64;

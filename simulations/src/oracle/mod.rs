@@ -11,6 +11,7 @@ pub mod durability;
 pub mod haste;
 pub mod livelock;
 pub mod memory;
+pub mod verdicts;
 
 use std::fmt;
 
@@ -32,8 +33,10 @@ pub enum Oracle {
     Conservation,
     /// A store and a link hold what they must, and not much more.
     Memory,
-    /// No honest peer is held to have misbehaved.
+    /// No honest peer is held to have misbehaved, and hostile ones are where it can be known.
     Blame,
+    /// What does not count does not count at any honest reader.
+    Verdicts,
     /// Nothing arrives before the contacts allow.
     Haste,
 }
@@ -50,6 +53,7 @@ impl Oracle {
             Self::Conservation => "conservation",
             Self::Memory => "memory",
             Self::Blame => "blame",
+            Self::Verdicts => "verdicts",
             Self::Haste => "haste",
         }
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Agency, Changes, Compartment, Fault, FaultKind, Line, Plan, Post, Write};
+use super::{Agency, Changes, Compartment, Fault, FaultKind, Hostile, Line, Plan, Post, Write};
 use crate::agenda::Nanos;
 use crate::draws::Draws;
 use crate::quantity::{HOUR, MINUTE, SECOND};
@@ -148,7 +148,8 @@ impl Plan {
             posts.sort_unstable();
             posts.dedup();
             let (at, lasts, kind) = (single.at.0, single.lasts.0, single.kind);
-            self.faults.push(Fault { at, lasts, kind, posts });
+            let by = single.by.as_ref().map_or(0, |by| by.get_ref().0);
+            self.faults.push(Fault { at, lasts, kind, posts, by });
         }
         for family in &scenario.families {
             let mut draws = Draws::of(self.seed, "family", *family as u64);
@@ -207,18 +208,130 @@ impl Plan {
                 }
             }
             Family::Clocks => {
-                let day = 24 * HOUR;
                 for post in &mut self.posts {
-                    post.clock = draws.below(2 * day) as i64 - day as i64;
+                    post.clock = up_to_a_day(draws);
+                }
+            }
+            Family::Clogs => {
+                for _ in 0..draws.between(1, 3) {
+                    let mut at = draws.below(self.length);
+                    let kind = if draws.chance(0.5) { FaultKind::Clog } else { FaultKind::OneWay };
+                    // One after the other, and in the same order they are free again.
+                    for post in self.some_posts(draws) {
+                        let lasts = draws.between(SECOND, HOUR);
+                        self.fault(at, lasts, kind, vec![post]);
+                        at += draws.between(SECOND, 10 * MINUTE);
+                    }
+                }
+            }
+            Family::ClockJumps => {
+                for _ in 0..draws.between(1, 6) {
+                    let (at, post) = (draws.below(self.length), self.a_post(draws));
+                    let (lasts, by) = (draws.between(SECOND, 2 * HOUR), up_to_a_day(draws));
+                    self.fault_by(at, lasts, FaultKind::ClockJump, post, by);
+                }
+            }
+            Family::FullDisks => {
+                for _ in 0..draws.between(1, 6) {
+                    let (at, post) = (draws.below(self.length), self.a_post(draws));
+                    let lasts = draws.between(SECOND, HOUR);
+                    self.fault(at, lasts, FaultKind::FullDisk, vec![post]);
+                }
+            }
+            Family::RolledBack => {
+                let (at, lasts) = (draws.below(self.length), draws.between(SECOND, HOUR));
+                let by = draws.between(MINUTE, 3 * HOUR) as i64;
+                if let Some(post) = self.an_officer(draws) {
+                    self.fault_by(at, lasts, FaultKind::RolledBack, post, by);
+                }
+            }
+            Family::Droppers => self.draw_hostile(Hostile::Dropper, draws),
+            Family::Withholders => self.draw_hostile(Hostile::Withholder, draws),
+            Family::Replayers => self.draw_hostile(Hostile::Replayer, draws),
+            Family::Flooders => self.draw_hostile(Hostile::Flooder, draws),
+            Family::Liars => self.draw_hostile(Hostile::Liar, draws),
+            Family::Equivocators => self.draw_copy(draws),
+            Family::Seizures => {
+                for _ in 0..draws.between(1, 2) {
+                    let (at, lasts) = (draws.below(self.length), draws.between(MINUTE, HOUR));
+                    let Some(post) = self.an_officer(draws) else { continue };
+                    self.fault(at, lasts, FaultKind::Seized, vec![post]);
+                    if self.island().is_some() {
+                        self.faults.pop();
+                    }
                 }
             }
         }
     }
 
+    /// Makes a post hostile, unless honest ones would not be joined without it.
+    fn draw_hostile(&mut self, hostile: Hostile, draws: &mut Draws) {
+        let Some(number) = self.a_member(draws) else { return };
+        if let Some(post) = self.posts.get_mut(number as usize) {
+            post.hostile = Some(hostile);
+        }
+        if self.island().is_some()
+            && let Some(post) = self.posts.get_mut(number as usize)
+        {
+            post.hostile = None;
+        }
+    }
+
+    /// Adds a copy of a post, with links to some of those with whom the post has some, and writes for it.
+    fn draw_copy(&mut self, draws: &mut Draws) {
+        let before = (self.posts.clone(), self.lines.clone(), self.writes.clone());
+        let Some(original) = self.an_officer(draws) else { return };
+        let Some(mut copy) = self.posts.get(original as usize).cloned() else { return };
+        let number = self.posts.len() as u32;
+        copy.name = format!("{}-copy", copy.name);
+        (copy.copies, copy.hostile) = (Some(original), None);
+        self.posts.push(copy);
+        for line in &mut self.lines {
+            // At least one of them goes to the copy.
+            let there = line.between.contains(&original);
+            if there && draws.chance(0.5) {
+                let other = |post: u32| if post == original { number } else { post };
+                line.between = line.between.map(other);
+            }
+        }
+        for write in self.writes.iter_mut().filter(|write| write.by == original) {
+            if draws.chance(0.5) {
+                write.by = number;
+            }
+        }
+        let has_links = |post: u32| self.lines.iter().any(|line| line.between.contains(&post));
+        if !has_links(original) || !has_links(number) || self.island().is_some() {
+            (self.posts, self.lines, self.writes) = before;
+        }
+    }
+
     fn fault(&mut self, at: Nanos, lasts: Nanos, kind: FaultKind, posts: Vec<u32>) {
         if at < self.length {
-            self.faults.push(Fault { at, lasts, kind, posts });
+            self.faults.push(Fault { at, lasts, kind, posts, by: 0 });
         }
+    }
+
+    fn fault_by(&mut self, at: Nanos, lasts: Nanos, kind: FaultKind, post: u32, by: i64) {
+        if at < self.length && by != 0 {
+            self.faults.push(Fault { at, lasts, kind, posts: vec![post], by });
+        }
+    }
+
+    /// A post that is honest until now and no desk.
+    fn a_member(&self, draws: &mut Draws) -> Option<u32> {
+        let is_desk = |post: u32| {
+            let agency = self.posts.get(post as usize).map(|post| post.agency);
+            agency.and_then(|agency| self.desk(agency)) == Some(post)
+        };
+        let all = 0..self.posts.len() as u32;
+        let members: Vec<u32> = all.filter(|p| self.is_honest(*p) && !is_desk(*p)).collect();
+        members.get(draws.below(members.len() as u64) as usize).copied()
+    }
+
+    /// The same, and no relay, so that it writes.
+    fn an_officer(&self, draws: &mut Draws) -> Option<u32> {
+        let post = self.a_member(draws)?;
+        self.posts.get(post as usize).filter(|post| !post.relay).map(|_| post)
     }
 
     fn a_post(&self, draws: &mut Draws) -> u32 {
@@ -236,6 +349,11 @@ impl Plan {
         side.sort_unstable();
         side
     }
+}
+
+fn up_to_a_day(draws: &mut Draws) -> i64 {
+    let day = 24 * HOUR;
+    draws.below(2 * day) as i64 - day as i64
 }
 
 /// Which posts a name means.
@@ -266,10 +384,21 @@ fn people(
                 agency: number(group.agency.get_ref()),
                 relay: group.relay,
                 clock: group.clock.0,
+                hostile: group.hostile,
+                copies: None,
             });
             groups.0.entry(own.clone()).or_default().push(at);
             if name != *own {
                 groups.0.entry(name).or_default().push(at);
+            }
+        }
+    }
+    for group in &scenario.posts {
+        let Some(copied) = &group.copies else { continue };
+        let original = groups.of(copied.get_ref()).first().copied();
+        for copy in groups.of(group.name.get_ref()) {
+            if let Some(post) = posts.get_mut(*copy as usize) {
+                post.copies = original;
             }
         }
     }

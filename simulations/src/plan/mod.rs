@@ -14,7 +14,7 @@ use tearline_crdt::id::Class;
 
 use crate::agenda::Nanos;
 use crate::goal::Goal;
-pub use crate::scenario::FaultKind;
+pub use crate::scenario::{FaultKind, Hostile};
 
 /// What a run carries out.
 #[derive(Clone, Debug)]
@@ -67,6 +67,10 @@ pub struct Post {
     pub relay: bool,
     /// By how many ns its wall clock is wrong.
     pub clock: i64,
+    /// What it does that it must not.
+    pub hostile: Option<Hostile>,
+    /// The post whose device it copies.
+    pub copies: Option<u32>,
 }
 
 /// A compartment.
@@ -125,6 +129,8 @@ pub struct Fault {
     pub kind: FaultKind,
     /// Whom it hits.
     pub posts: Vec<u32>,
+    /// By how many ns a clock jumps or a disk is rolled back; 0 of others.
+    pub by: i64,
 }
 
 /// What the command line changes of a scenario.
@@ -153,12 +159,38 @@ impl Plan {
         post.zip(compartment).is_some_and(|(p, c)| c.audience.contains(&p.agency))
     }
 
-    /// Two posts that carry a compartment, or of the coalition, and that no chain of links joins over posts
-    /// that carry it, too; with the compartment's name.
+    /// Whether a post does as it should from the first moment to the last. Of the others nothing is asked,
+    /// and nothing is owed to them: those that are hostile, are there twice, or come into other hands.
+    #[must_use]
+    pub fn is_honest(&self, post: u32) -> bool {
+        let is_copied = |other: &Post| other.copies == Some(post);
+        let is_seized =
+            |fault: &Fault| fault.kind == FaultKind::Seized && fault.posts.contains(&post);
+        self.posts.get(post as usize).is_some_and(|p| p.hostile.is_none() && p.copies.is_none())
+            && !self.posts.iter().any(is_copied)
+            && !self.faults.iter().any(is_seized)
+    }
+
+    /// The post whose device a post has.
+    #[must_use]
+    pub fn original(&self, post: u32) -> u32 {
+        self.posts.get(post as usize).and_then(|p| p.copies).unwrap_or(post)
+    }
+
+    /// The desk of an agency: its first post that is no relay and no copy.
+    #[must_use]
+    pub fn desk(&self, agency: u32) -> Option<u32> {
+        let is_desk = |post: &Post| post.agency == agency && !post.relay && post.copies.is_none();
+        self.posts.iter().position(is_desk).map(|post| post as u32)
+    }
+
+    /// Two honest posts that carry a compartment, or of the coalition, and that no chain of links joins over
+    /// honest posts that carry it, too; with the compartment's name.
     #[must_use]
     pub fn island(&self) -> Option<(&str, &str, &str)> {
         let name = |post: u32| self.posts.get(post as usize).map_or("", |post| post.name.as_str());
-        let all: BTreeSet<u32> = (0..self.posts.len() as u32).collect();
+        let posts = 0..self.posts.len() as u32;
+        let all: BTreeSet<u32> = posts.filter(|post| self.is_honest(*post)).collect();
         let mut groups = vec![("the coalition", all.clone())];
         for (number, compartment) in (0..).zip(&self.compartments) {
             let carriers = all.iter().copied().filter(|post| self.carries(*post, number));

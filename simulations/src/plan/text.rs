@@ -2,8 +2,8 @@
 
 use std::fmt::Write as _;
 
-use super::{Fault, FaultKind, Line, Plan, Post, Write};
-use crate::quantity::Length;
+use super::{Fault, Line, Plan, Post, Write};
+use crate::quantity::{Length, Offset};
 
 impl Plan {
     /// The plan as a scenario file that makes the same plan with the same seed.
@@ -29,16 +29,20 @@ impl Plan {
             let (country, name) = (text(&agency.country), text(&agency.name));
             put(&mut out, format_args!("\n[[agency]]\ncountry = {country}\nname = {name}"));
         }
-        for Post { name, agency, relay, clock } in &self.posts {
-            let (name, agency) = (text(name), text(country(agency)));
-            put(&mut out, format_args!("\n[[post]]\nname = {name}\nagency = {agency}"));
+        for Post { name: own, agency, relay, clock, hostile, copies } in &self.posts {
+            let (own, agency) = (text(own), text(country(agency)));
+            put(&mut out, format_args!("\n[[post]]\nname = {own}\nagency = {agency}"));
             if *relay {
                 put(&mut out, format_args!("relay = true"));
             }
             if *clock != 0 {
-                let sign = if *clock < 0 { "-" } else { "" };
-                let length = Length(clock.unsigned_abs());
-                put(&mut out, format_args!("clock = \"{sign}{length}\""));
+                put(&mut out, format_args!("clock = \"{}\"", Offset(*clock)));
+            }
+            if let Some(hostile) = hostile {
+                put(&mut out, format_args!("hostile = \"{}\"", hostile.name()));
+            }
+            if let Some(copied) = copies {
+                put(&mut out, format_args!("copies = {}", text(name(copied))));
             }
         }
         for known in &self.compartments {
@@ -78,15 +82,13 @@ impl Plan {
                 put(&mut out, format_args!("edit = true"));
             }
         }
-        for Fault { at, lasts, kind, posts } in &self.faults {
-            let kind = match kind {
-                FaultKind::Partition => "partition",
-                FaultKind::Crash => "crash",
-                FaultKind::LostDisk => "lost-disk",
-            };
-            let posts = list(posts.iter().map(name).collect());
+        for Fault { at, lasts, kind, posts, by } in &self.faults {
+            let (kind, posts) = (kind.name(), list(posts.iter().map(name).collect()));
             put(&mut out, format_args!("\n[[fault]]\nat = \"{}\"\nkind = \"{kind}\"", Length(*at)));
             put(&mut out, format_args!("posts = {posts}\nlasts = \"{}\"", Length(*lasts)));
+            if *by != 0 {
+                put(&mut out, format_args!("by = \"{}\"", Offset(*by)));
+            }
         }
         out
     }

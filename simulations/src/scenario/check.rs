@@ -2,14 +2,13 @@
 
 use std::collections::BTreeSet;
 
+use tearline_crdt::bounds::AGENCIES_MAX;
 use tearline_crdt::id::Class;
 use toml::Spanned;
 
-use super::{Links, Scenario};
+use super::{FaultKind, Links, Posts, Scenario};
 use crate::quantity::{HOUR, Length};
 
-/// Most agencies.
-const AGENCIES_MAX: usize = 64;
 /// Most posts.
 pub(crate) const POSTS_MAX: u32 = 20_000;
 /// Most compartments.
@@ -64,6 +63,9 @@ impl Scenario {
             if post.count == 0 {
                 return wrong(&post.name, "a group has at least one post");
             }
+            if let Some(copied) = &post.copies {
+                self.check_copy(post, copied)?;
+            }
         }
         let count: u64 = self.posts.iter().map(|post| u64::from(post.count)).sum();
         if count > u64::from(POSTS_MAX) {
@@ -71,8 +73,9 @@ impl Scenario {
         }
         for agency in &self.agencies {
             let has = |relay: bool| {
-                let mut own =
-                    self.posts.iter().filter(|p| p.agency.get_ref() == agency.country.get_ref());
+                let country = agency.country.get_ref();
+                let originals = self.posts.iter().filter(|post| post.copies.is_none());
+                let mut own = originals.filter(|post| post.agency.get_ref() == country);
                 own.any(|post| post.relay == relay)
             };
             if !has(false) {
@@ -167,8 +170,46 @@ impl Scenario {
         Ok(())
     }
 
+    /// A copy is of one device, which is there, and of the same agency.
+    fn check_copy(&self, post: &Posts, copied: &Spanned<String>) -> Result<(), Wrong> {
+        self.needs_posts(copied)?;
+        let original = self.posts.iter().find(|group| group.means(copied.get_ref()));
+        let Some(original) = original else { return Ok(()) };
+        let many = original.count > 1 && original.name.get_ref() == copied.get_ref();
+        if post.count > 1 || many {
+            return wrong(copied, "one post copies one other");
+        }
+        if original.copies.is_some() || original.name.get_ref() == post.name.get_ref() {
+            return wrong(copied, "a post copies one that is no copy");
+        }
+        if original.agency.get_ref() != post.agency.get_ref() || original.relay != post.relay {
+            return wrong(copied, "a copy is of the same agency, and a relay if the other is one");
+        }
+        Ok(())
+    }
+
     fn check_faults(&self) -> Result<(), Wrong> {
         for fault in &self.faults {
+            let needs_by = matches!(fault.kind, FaultKind::ClockJump | FaultKind::RolledBack);
+            match &fault.by {
+                None if needs_by => {
+                    let what = "say by how much: by (of a clock-jump, may be negative)";
+                    return wrong(&fault.posts, what);
+                }
+                Some(by) if !needs_by => {
+                    return wrong(by, "by is for clock-jump and rolled-back alone");
+                }
+                Some(by) if fault.kind == FaultKind::RolledBack && by.get_ref().0 <= 0 => {
+                    return wrong(by, "a disk is rolled back by more than nothing");
+                }
+                _ => {}
+            }
+            if fault.kind == FaultKind::Seized
+                && fault.posts.get_ref().iter().any(|name| self.is_desk(name))
+            {
+                let what = "a desk is told when a device is seized, so it is not seized itself";
+                return wrong(&fault.posts, what);
+            }
             if fault.posts.get_ref().is_empty() {
                 return wrong(&fault.posts, "a fault hits at least one post");
             }
@@ -177,6 +218,18 @@ impl Scenario {
             }
         }
         Ok(())
+    }
+
+    /// Whether a name means a desk: the first post of an agency that is no relay and no copy.
+    fn is_desk(&self, name: &str) -> bool {
+        let Some(group) = self.posts.iter().find(|posts| posts.means(name)) else { return false };
+        let agency = group.agency.get_ref();
+        let mut own = self.posts.iter().filter(|posts| posts.agency.get_ref() == agency);
+        let first = own.find(|posts| !posts.relay && posts.copies.is_none());
+        let first = first.map(|posts| (posts.name.get_ref(), posts.count));
+        first.is_some_and(|(own, count)| {
+            group.name.get_ref() == own && (name == own || count > 1 && name == format!("{own}-1"))
+        })
     }
 
     fn needs_agency(&self, at: usize, country: &str) -> Result<(), Wrong> {
@@ -223,7 +276,7 @@ impl Scenario {
     }
 }
 
-impl super::Posts {
+impl Posts {
     /// Whether a name means this group or one of it.
     pub(crate) fn means(&self, name: &str) -> bool {
         let own = self.name.get_ref();

@@ -84,6 +84,10 @@ pub struct Posts {
     /// By how much its clock is wrong.
     #[serde(default)]
     pub clock: Offset,
+    /// What it does that it must not, from the first moment to the last.
+    pub hostile: Option<Hostile>,
+    /// The post whose device it copies, with its keys and its disk.
+    pub copies: Option<Spanned<String>>,
 }
 
 /// A compartment.
@@ -198,10 +202,12 @@ pub struct SingleFault {
     pub at: Length,
     /// What.
     pub kind: FaultKind,
-    /// Whom it hits: of a partition, one side.
+    /// Whom it hits: of what befalls links, one side.
     pub posts: Spanned<Vec<String>>,
-    /// How long.
+    /// How long; of a seizure, until the desk hears of it.
     pub lasts: Length,
+    /// Of a clock, by how much it jumps; of a disk that is rolled back, how far.
+    pub by: Option<Spanned<Offset>>,
 }
 
 /// What can go wrong at a moment.
@@ -214,6 +220,70 @@ pub enum FaultKind {
     Crash,
     /// The same, and the disk is gone, too. The device comes back in a new life.
     LostDisk,
+    /// Links between these posts and the others are up, and nothing comes through until it is over.
+    Clog,
+    /// The same in one direction: nothing that these posts send comes through to others.
+    OneWay,
+    /// The clock jumps, and jumps back when it is over.
+    ClockJump,
+    /// The disk takes nothing more: the peer ends with the first write, and starts when it is over.
+    FullDisk,
+    /// The power is cut, and the disk comes back as it was some time ago, in the same life.
+    RolledBack,
+    /// The device is in other hands, and writes on, until its desk hears of it and ends its standing.
+    Seized,
+}
+
+impl FaultKind {
+    /// How a scenario calls it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Partition => "partition",
+            Self::Crash => "crash",
+            Self::LostDisk => "lost-disk",
+            Self::Clog => "clog",
+            Self::OneWay => "one-way",
+            Self::ClockJump => "clock-jump",
+            Self::FullDisk => "full-disk",
+            Self::RolledBack => "rolled-back",
+            Self::Seized => "seized",
+        }
+    }
+}
+
+/// What a hostile post does. It holds its keys and is a member as all others are.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd)]
+#[serde(rename_all = "kebab-case")]
+pub enum Hostile {
+    /// It takes entries and passes none on, not even its own.
+    Dropper,
+    /// It passes on some logs and keeps others back.
+    Withholder,
+    /// It sends again what it sent some time ago, over whatever link.
+    Replayer,
+    /// It sends everything many times, and noise.
+    Flooder,
+    /// It says that it holds what it does not.
+    Liar,
+}
+
+impl Hostile {
+    /// All of them.
+    pub const ALL: [Self; 5] =
+        [Self::Dropper, Self::Withholder, Self::Replayer, Self::Flooder, Self::Liar];
+
+    /// How a scenario calls it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Dropper => "dropper",
+            Self::Withholder => "withholder",
+            Self::Replayer => "replayer",
+            Self::Flooder => "flooder",
+            Self::Liar => "liar",
+        }
+    }
 }
 
 /// Kinds of faults, of which a seed has each wholly or not at all.
@@ -234,11 +304,33 @@ pub enum Family {
     LostDisks,
     /// Clocks are wrong by up to a day.
     Clocks,
+    /// Links stay up, and nothing comes through in both directions or in one: one after the other.
+    Clogs,
+    /// Clocks jump by up to a day, and back.
+    ClockJumps,
+    /// Disks are full.
+    FullDisks,
+    /// A disk comes back as it was.
+    RolledBack,
+    /// A post takes and does not pass on.
+    Droppers,
+    /// A post passes on some logs and keeps others back.
+    Withholders,
+    /// A post sends again what it sent before.
+    Replayers,
+    /// A post sends everything many times, and noise.
+    Flooders,
+    /// A post says that it holds what it does not.
+    Liars,
+    /// A device is there twice, and both write.
+    Equivocators,
+    /// Devices are in other hands, and their standing ends while others write.
+    Seizures,
 }
 
 impl Family {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 18] = [
         Self::Loss,
         Self::Double,
         Self::Reordering,
@@ -246,6 +338,17 @@ impl Family {
         Self::Crashes,
         Self::LostDisks,
         Self::Clocks,
+        Self::Clogs,
+        Self::ClockJumps,
+        Self::FullDisks,
+        Self::RolledBack,
+        Self::Droppers,
+        Self::Withholders,
+        Self::Replayers,
+        Self::Flooders,
+        Self::Liars,
+        Self::Equivocators,
+        Self::Seizures,
     ];
 }
 

@@ -7,6 +7,7 @@ use super::{RunError, Sabotage, World};
 use crate::agenda::{NEVER, Nanos, Who};
 use crate::founding::{LINKS_OF_FOUNDING, request_of};
 use crate::oracle::{self, Oracle};
+use crate::plan::FaultKind;
 use crate::quantity::SECOND;
 
 /// How soon a connection that one end closed is made again.
@@ -25,6 +26,9 @@ impl World {
         self.lines[number as usize].due = NEVER;
         self.lines[number as usize].pass_edges(now);
         self.refresh(number)?;
+        if self.lines[number as usize].given_up(now) {
+            self.disconnect(number, None)?;
+        }
         if self.lines[number as usize].connects <= now {
             self.connect(number)?;
         }
@@ -37,7 +41,14 @@ impl World {
             }
         }
         while let Some(arrival) = self.lines[number as usize].arrived(now) {
-            self.deliver(number, arrival.end, arrival.bytes)?;
+            let line = &self.lines[number as usize];
+            let (link, from) = (line.link, line.plan.between[1 - arrival.end]);
+            for bytes in self.hostiles.instead(from, now, arrival.bytes) {
+                // What was sent in its place may have ended the connection.
+                if self.lines[number as usize].link == link {
+                    self.deliver(number, arrival.end, bytes)?;
+                }
+            }
         }
         self.lines[number as usize].send(now);
         self.reschedule(number);
@@ -78,7 +89,9 @@ impl World {
     /// Connects or disconnects where that should be otherwise now.
     pub(super) fn refresh(&mut self, number: u32) -> Result<(), RunError> {
         let line = &self.lines[number as usize];
-        let wanted = line.open && !self.is_cut(number);
+        // A connection that is there waits for a while, and none is made.
+        let made = line.link.is_some() || !line.is_stopped();
+        let wanted = line.open && made && !self.is_cut(number);
         let there = line.link.is_some() || line.connects != NEVER;
         if wanted && !there {
             // A connection takes a round trip.
@@ -94,6 +107,26 @@ impl World {
     pub(super) fn refresh_of(&mut self, post: u32) -> Result<(), RunError> {
         for index in 0..self.lines_of[post as usize].len() {
             self.refresh(self.lines_of[post as usize][index])?;
+        }
+        Ok(())
+    }
+
+    /// Stops and lets go what clogs stop now.
+    pub(super) fn clog_all(&mut self) -> Result<(), RunError> {
+        for number in 0..self.lines.len() as u32 {
+            let posts = self.lines[number as usize].plan.between;
+            let stops = |from: u32, to: u32| {
+                self.clogs.iter().map(|clog| &self.plan.faults[*clog as usize]).any(|fault| {
+                    let (sends, takes) = (fault.posts.contains(&from), fault.posts.contains(&to));
+                    match fault.kind {
+                        FaultKind::OneWay => sends && !takes,
+                        _ => sends != takes,
+                    }
+                })
+            };
+            let stopped = [stops(posts[0], posts[1]), stops(posts[1], posts[0])];
+            self.lines[number as usize].stop(stopped, self.now);
+            self.refresh(number)?;
         }
         Ok(())
     }

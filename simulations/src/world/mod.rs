@@ -14,15 +14,17 @@
     reason = "posts, lines and records are numbered by the run, whose numbers are its own"
 )]
 
+mod hostile;
 mod links;
 mod script;
+mod standing;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use tearline_crdt::id::{CoalitionId, CompartmentId, RecordId};
+use tearline_crdt::id::{CoalitionId, CompartmentId, DeviceId, RecordId};
 use tearline_crdt::store::StoreError;
 use tearline_crdt::time::{MonoTime, Now, WallTime};
-use tearline_mesh::{Event, Input, Link, Output};
+use tearline_mesh::{Event, Input, Link, Output, PeerFault};
 
 use crate::agenda::{Agenda, NEVER, Nanos, Who};
 use crate::books::Books;
@@ -35,6 +37,7 @@ use crate::peer::Peer;
 use crate::plan::Plan;
 use crate::quantity::{MINUTE, SECOND};
 use crate::trace::Trace;
+use hostile::Hostiles;
 use script::Scripted;
 
 /// A bug that is planted, to see that an oracle finds it. None is in what ships: each is in the simulator,
@@ -57,6 +60,12 @@ pub enum Sabotage {
     FlippedBit,
     /// Frames arrive before light would.
     Haste,
+    /// A peer lets everything count.
+    Lenient,
+    /// A driver does not hear of what others do wrong.
+    DeafDriver,
+    /// A driver shows what it writes to devices whose standing has ended, too.
+    WrongScreen,
 }
 
 /// Why a run could not be carried out. That is never a finding about the mesh.
@@ -122,6 +131,15 @@ pub(crate) struct World {
     script: VecDeque<(Nanos, Scripted)>,
     /// Partitions that are on.
     cuts: BTreeSet<u32>,
+    /// Clogs that are on.
+    clogs: BTreeSet<u32>,
+    pub(crate) hostiles: Hostiles,
+    /// Of each post, whether it does as it should.
+    pub(crate) honest: Vec<bool>,
+    /// Posts of whose later records it is not known whether they will count.
+    unsure: BTreeSet<u32>,
+    /// Posts whose standing was ended by their desk.
+    ended_standings: BTreeSet<u32>,
     /// Writes that a post could not carry out.
     pub(crate) not_written: u64,
     /// When all held the same.
@@ -162,6 +180,11 @@ impl World {
             books: Books::default(),
             own: BTreeMap::new(),
             cuts: BTreeSet::new(),
+            clogs: BTreeSet::new(),
+            hostiles: Hostiles::of(&plan),
+            honest: (0..plan.posts.len() as u32).map(|post| plan.is_honest(post)).collect(),
+            unsure: BTreeSet::new(),
+            ended_standings: BTreeSet::new(),
             not_written: 0,
             agreed: None,
             ended: false,
@@ -173,6 +196,7 @@ impl World {
         for peer in 0..world.peers.len() as u32 {
             world.first_tick(peer);
         }
+        world.plant(0);
         for line in 0..world.lines.len() as u32 {
             world.refresh(line)?;
         }
@@ -203,8 +227,18 @@ impl World {
             return Ok(());
         }
         peer.due = NEVER;
+        if std::mem::take(&mut peer.fell) {
+            self.refresh_of(number)?;
+        }
+        let peer = &mut self.peers[number as usize];
+        if peer.starts_at <= now && peer.full_until > now {
+            // It would not start on a full disk.
+            peer.starts_at = peer.full_until;
+        }
         if peer.starts_at <= now {
+            peer.fill_disk(false);
             peer.start()?;
+            self.plant(number);
             self.trace.note(now, b's', number, &[]);
             self.first_tick(number);
             self.drain(number)?;
@@ -214,6 +248,9 @@ impl World {
             self.peers[number as usize].flushes.pop_front_if(|(at, _)| *at <= now)
         {
             self.flushed(number)?;
+            if self.peers[number as usize].replica.is_none() {
+                break;
+            }
             self.trace.note(now, b'f', number, &barrier.0.to_be_bytes());
             self.input(number, Input::Flushed { barrier })?;
         }
@@ -228,7 +265,7 @@ impl World {
         }
         if ticks {
             self.hoard(number)?;
-            let found = oracle::memory::check(self, number);
+            let found = oracle::memory::check(self, number).filter(|_| self.is_honest(number));
             self.judge(Oracle::Memory, found);
         }
         self.schedule(number);
@@ -242,8 +279,11 @@ impl World {
         let peer = &mut self.peers[number as usize];
         if let Some(replica) = peer.replica.as_mut().filter(|_| !early) {
             use tearline_crdt::store::Store as _;
-            replica.store_mut().flush()?;
+            if let Err(error) = replica.store_mut().flush() {
+                return self.fall(number, error);
+            }
         }
+        let peer = &mut self.peers[number as usize];
         for record in std::mem::take(&mut peer.unflushed) {
             self.books.arrived(number, &record, now);
         }
@@ -267,8 +307,28 @@ impl World {
         let peer = &mut self.peers[number as usize];
         let now = moment(self.now, peer.clock);
         let Some(replica) = peer.replica.as_mut() else { return Ok(()) };
-        replica.handle(now, input)?;
+        if let Err(error) = replica.handle(now, input) {
+            return self.fall(number, error);
+        }
         self.drain(number)
+    }
+
+    /// A store failed. Where its disk is full the peer ends, as the daemon does, and starts when there is room;
+    /// elsewhere stores do not fail.
+    fn fall(&mut self, number: u32, error: StoreError) -> Result<(), RunError> {
+        let now = self.now;
+        let peer = &mut self.peers[number as usize];
+        if peer.full_until <= now {
+            return Err(RunError::Store(error));
+        }
+        self.trace.note(now, b'd', number, &[]);
+        peer.crash(&mut Draws::of(self.plan.seed, "full disk", now));
+        peer.starts_at = peer.full_until;
+        // Its links are told in a moment: this may be amid one of them.
+        peer.fell = true;
+        (peer.next_tick, peer.due) = (now + 1, NEVER);
+        self.schedule(number);
+        Ok(())
     }
 
     /// Carries out what a peer owes.
@@ -292,9 +352,14 @@ impl World {
                     }
                 }
                 Output::Close { link, fault } => {
-                    let found = oracle::blame::check(self, number, fault);
-                    self.judge(Oracle::Blame, found);
-                    closed.extend(self.line_with(link));
+                    let line = self.line_with(link);
+                    if let (Some(line), Some(fault)) = (line, fault) {
+                        let line = &self.lines[line as usize];
+                        let other = line.plan.between[1 - line.end_of(number)];
+                        let device = self.peers[other as usize].device;
+                        self.blamed(number, &device, fault);
+                    }
+                    closed.extend(line);
                 }
                 Output::Flush { barrier } => {
                     let takes = self.draws.between(FLUSH.0, FLUSH.1);
@@ -336,15 +401,45 @@ impl World {
             Event::Received { .. } | Event::Opened(_) | Event::StandingsChanged(_) => {
                 peer.news += 1;
             }
-            Event::Fault { fault, .. } => {
-                let found = oracle::blame::check(self, number, Some(fault));
+            Event::Fault { device, fault } => self.blamed(number, &device, fault),
+            Event::Forked(log) => {
+                peer.news += 1;
+                let found = oracle::blame::forked(self, &log);
                 self.judge(Oracle::Blame, found);
             }
-            Event::Forked(_) => {
-                let found = Found::plain("a log was forked, and no peer writes twice");
-                self.judge(Oracle::Blame, Some(found));
-            }
             Event::InSync(_) | Event::JoinRefused { .. } => {}
+        }
+    }
+
+    /// A peer holds a fault against a device.
+    fn blamed(&mut self, number: u32, device: &DeviceId, fault: PeerFault) {
+        if self.sabotage == Some(Sabotage::DeafDriver) {
+            return;
+        }
+        let found = oracle::blame::check(self, number, device, fault);
+        self.judge(Oracle::Blame, found);
+        let posts = self.peers.iter().filter(|peer| peer.device == *device);
+        self.hostiles.named.extend(posts.map(|peer| peer.number));
+    }
+
+    /// Whether a post does as it should.
+    pub(crate) fn is_honest(&self, post: u32) -> bool {
+        self.honest.get(post as usize) == Some(&true)
+    }
+
+    /// Whether a device is there twice.
+    pub(crate) fn is_copied(&self, post: u32) -> bool {
+        let device = self.peers.get(post as usize).map(|peer| peer.device);
+        self.peers.iter().filter(|peer| Some(peer.device) == device).count() > 1
+    }
+
+    /// A planted bug: a peer that lets everything count.
+    fn plant(&mut self, number: u32) {
+        if self.sabotage == Some(Sabotage::Lenient)
+            && number == 0
+            && let Some(replica) = self.peers[0].replica.as_mut()
+        {
+            replica.quarantine_nothing();
         }
     }
 
@@ -364,10 +459,12 @@ impl World {
                 return Ok(());
             }
         } else {
-            match oracle::convergence::differing(self) {
+            match self.differing() {
                 None => self.agreed = Some(self.now),
-                differing if self.now >= self.plan.horizon().saturating_add(self.plan.settle) => {
-                    self.judge(Oracle::Convergence, differing);
+                Some((oracle, found))
+                    if self.now >= self.plan.horizon().saturating_add(self.plan.settle) =>
+                {
+                    self.judge(oracle, Some(found));
                 }
                 Some(_) => {}
             }
@@ -376,9 +473,16 @@ impl World {
         Ok(())
     }
 
+    /// In what the peers differ that should hold and show the same.
+    fn differing(&self) -> Option<(Oracle, Found)> {
+        let held = oracle::convergence::differing(self).map(|found| (Oracle::Convergence, found));
+        held.or_else(|| Some((Oracle::Verdicts, oracle::verdicts::differing(self)?)))
+    }
+
     fn last_look(&mut self) {
-        let found = oracle::convergence::differing(self);
-        self.judge(Oracle::Convergence, found);
+        if let Some((oracle, found)) = self.differing() {
+            self.judge(oracle, Some(found));
+        }
         let found = oracle::durability::missing(self);
         self.judge(Oracle::Durability, found);
         let found = oracle::confidentiality::on_disks(self);
@@ -387,6 +491,8 @@ impl World {
             let found = oracle::conservation::check(&self.lines[line]);
             self.judge(Oracle::Conservation, found);
         }
+        let found = oracle::blame::unnamed(self);
+        self.judge(Oracle::Blame, found);
         let found = oracle::haste::check(self);
         self.judge(Oracle::Haste, found);
         self.ended = true;

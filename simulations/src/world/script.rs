@@ -15,13 +15,16 @@ use crate::books::Record;
 use crate::draws::Draws;
 use crate::founding::label;
 use crate::oracle::confidentiality::canary;
+use crate::peer::Seen;
 use crate::plan::{FaultKind, Plan};
 
 /// Something that the plan says.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(super) enum Scripted {
-    /// A fault ends.
+    /// A fault ends; of a seizure, the desk hears of it.
     Over(u32),
+    /// What is on a disk is kept, for a fault that rolls it back.
+    Keep(u32),
     /// A fault begins.
     Fault(u32),
     /// Something is written.
@@ -37,8 +40,15 @@ pub(super) fn of(plan: &Plan) -> VecDeque<(Nanos, Scripted)> {
     script.extend((0..).zip(&plan.writes).map(|(n, write)| (write.at, Scripted::Write(n))));
     for (number, fault) in (0..).zip(&plan.faults) {
         script.push((fault.at, Scripted::Fault(number)));
-        if fault.kind == FaultKind::Partition {
-            script.push((fault.at.saturating_add(fault.lasts), Scripted::Over(number)));
+        match fault.kind {
+            FaultKind::Crash | FaultKind::LostDisk => {}
+            FaultKind::RolledBack => {
+                script.push((
+                    fault.at.saturating_sub(fault.by.unsigned_abs()),
+                    Scripted::Keep(number),
+                ));
+            }
+            _ => script.push((fault.at.saturating_add(fault.lasts), Scripted::Over(number))),
         }
     }
     script.retain(|(at, _)| *at <= horizon);
@@ -52,9 +62,14 @@ impl World {
             match scripted {
                 Scripted::Write(number) => self.write(number)?,
                 Scripted::Fault(number) => self.begin_fault(number)?,
-                Scripted::Over(number) => {
-                    self.cuts.remove(&number);
-                    self.refresh_all()?;
+                Scripted::Over(number) => self.end_fault(number)?,
+                Scripted::Keep(number) => {
+                    for post in self.plan.faults[number as usize].posts.clone() {
+                        self.peers[post as usize].keep_disk();
+                        // What is written from now on is not there any more afterwards.
+                        self.books.not_owed(post, self.now, None);
+                        self.unsure.insert(post);
+                    }
                 }
                 Scripted::Heal => self.heal()?,
             }
@@ -95,7 +110,7 @@ impl World {
         };
         let done = match replica.write(now, id, write.class, vec![draft]) {
             Ok(done) => done,
-            Err(ActError::Store(error)) => return Err(RunError::Store(error)),
+            Err(ActError::Store(error)) => return self.fall(write.by, error),
             // A post that lost its disk does not know the compartment or its own record yet.
             Err(_) => {
                 self.not_written += 1;
@@ -106,12 +121,20 @@ impl World {
         self.books.entries += 1;
         self.books.text_bytes += write.bytes;
         if let (None, Some(written)) = (earlier, done.value.first()) {
-            let record = Record::new(written.record, self.now, &write, self.plan.posts.len());
+            let mut record = Record::new(written.record, self.now, &write, self.plan.posts.len());
+            record.gone = self.unsure.contains(&write.by);
+            record.closed_to = self.closed_to(write.by, id);
+            let shown = self.sabotage == Some(super::Sabotage::WrongScreen);
+            let screens = if shown { record.closed_to.clone() } else { Vec::new() };
             let record = self.books.add(record);
             self.peers[write.by as usize].tickets.insert(done.ticket, vec![record]);
             if write.class != Class::Flash {
                 let own = self.own.entry((write.by, write.compartment)).or_default();
                 own.push(written.record);
+            }
+            for post in screens {
+                self.peers[post as usize].show(Seen { record: written.record, compartment: id });
+                self.drain(post)?;
             }
         }
         self.drain(write.by)
@@ -137,7 +160,32 @@ impl World {
                 self.cuts.insert(number);
                 return self.refresh_all();
             }
-            FaultKind::Crash | FaultKind::LostDisk => {}
+            FaultKind::Clog | FaultKind::OneWay => {
+                self.clogs.insert(number);
+                return self.clog_all();
+            }
+            FaultKind::ClockJump => {
+                for post in fault.posts {
+                    self.peers[post as usize].clock += fault.by;
+                }
+                return Ok(());
+            }
+            FaultKind::FullDisk => {
+                for post in fault.posts {
+                    let peer = &mut self.peers[post as usize];
+                    peer.full_until = peer.full_until.max(until);
+                    peer.fill_disk(true);
+                }
+                return Ok(());
+            }
+            FaultKind::Seized => {
+                for post in fault.posts {
+                    self.books.not_owed(post, self.now, None);
+                    self.unsure.insert(post);
+                }
+                return Ok(());
+            }
+            FaultKind::Crash | FaultKind::LostDisk | FaultKind::RolledBack => {}
         }
         // What a crash leaves hangs on the crash alone, so that it stays as it is when a run is made smaller.
         let mut draws = Draws::of(self.plan.seed, "crash", fault.at);
@@ -150,6 +198,10 @@ impl World {
                 self.books.lost_disk(post);
                 self.own.retain(|(by, _), _| *by != post);
             }
+            if fault.kind == FaultKind::RolledBack {
+                self.peers[post as usize].roll_back();
+                self.books.rolled_back(post, fault.at.saturating_sub(fault.by.unsigned_abs()));
+            }
             let peer = &mut self.peers[post as usize];
             peer.starts_at = if was_up { until } else { peer.starts_at.max(until) };
             peer.due = crate::agenda::NEVER;
@@ -159,10 +211,50 @@ impl World {
         Ok(())
     }
 
+    fn end_fault(&mut self, number: u32) -> Result<(), RunError> {
+        let fault = self.plan.faults[number as usize].clone();
+        match fault.kind {
+            FaultKind::Partition => {
+                self.cuts.remove(&number);
+                return self.refresh_all();
+            }
+            FaultKind::Clog | FaultKind::OneWay => {
+                self.clogs.remove(&number);
+                return self.clog_all();
+            }
+            FaultKind::ClockJump => {
+                for post in fault.posts {
+                    self.peers[post as usize].clock -= fault.by;
+                }
+            }
+            FaultKind::FullDisk => {
+                for post in fault.posts {
+                    let peer = &mut self.peers[post as usize];
+                    if peer.full_until <= self.now {
+                        peer.fill_disk(false);
+                    }
+                }
+            }
+            FaultKind::Seized => {
+                for post in fault.posts {
+                    self.end_standing(number, post, fault.at)?;
+                }
+            }
+            FaultKind::Crash | FaultKind::LostDisk | FaultKind::RolledBack => {}
+        }
+        Ok(())
+    }
+
     /// Nothing fails any more, every link is up, and who is down starts.
     fn heal(&mut self) -> Result<(), RunError> {
         self.trace.note(self.now, b'H', 0, &[]);
         self.cuts.clear();
+        self.clogs.clear();
+        self.clog_all()?;
+        for peer in &mut self.peers {
+            peer.full_until = 0;
+            peer.fill_disk(false);
+        }
         self.lines.iter_mut().for_each(crate::line::Line::heal);
         for peer in 0..self.peers.len() as u32 {
             if self.peers[peer as usize].replica.is_none() {

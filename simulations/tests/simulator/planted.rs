@@ -1,9 +1,11 @@
 //! Each oracle finds the bug that is planted for it, and nothing without one.
 
 use tearline_simulations::oracle::Oracle;
+use tearline_simulations::plan::{Changes, Plan};
+use tearline_simulations::scenario::Scenario;
 use tearline_simulations::{Sabotage, run};
 
-use crate::small;
+use crate::{SMALL, small};
 
 /// What is found of seeds 1 to 3 with a bug.
 fn found(sabotage: Sabotage) -> Vec<Oracle> {
@@ -53,6 +55,88 @@ fn memory_finds_a_disk_that_fills_by_itself() {
 #[test]
 fn blame_finds_a_transport_that_changes_a_bit() {
     assert_eq!(found(Sabotage::FlippedBit), [Oracle::Blame; 3]);
+}
+
+/// The small mesh with something more in it.
+fn with(more: &str, seed: u64) -> Plan {
+    let text = format!("{SMALL}{more}");
+    let scenario = Scenario::parse(&text, "small").unwrap_or_else(|error| panic!("{error}"));
+    Plan::of(&scenario, seed, Changes::default())
+}
+
+/// A device in other hands, of which its desk hears after a while.
+const SEIZED: &str = r#"
+[[fault]]
+at = "40 min"
+kind = "seized"
+posts = ["ne-2"]
+lasts = "20 min"
+"#;
+
+fn hostile(what: &str) -> String {
+    format!(
+        "[[post]]\nname = \"other\"\nagency = \"TD\"\nhostile = \"{what}\"\n\
+         [[link]]\nfrom = \"other\"\nto = \"td\"\nrate = \"1 Mbit/s\"\n\
+         [[link]]\nfrom = \"other\"\nto = \"relay\"\nrate = \"1 Mbit/s\"\n\
+         [[work]]\nby = \"other\"\ncompartment = \"both\"\nclass = \"routine\"\nper_day = 100\nsize = \"300 B\"\n"
+    )
+}
+
+#[test]
+fn nothing_is_found_where_posts_are_hostile_seized_or_there_twice() {
+    let kinds = ["dropper", "withholder", "replayer", "flooder", "liar"];
+    let mut all: Vec<(&str, String)> = kinds.iter().map(|kind| (*kind, hostile(kind))).collect();
+    all.push(("seized", SEIZED.to_owned()));
+    let copy = "[[post]]\nname = \"copy\"\nagency = \"NE\"\ncopies = \"ne-2\"\n\
+                [[link]]\nfrom = \"copy\"\nto = \"relay\"\nrate = \"1 Mbit/s\"\n\
+                [[work]]\nby = \"copy\"\ncompartment = \"both\"\nclass = \"routine\"\nper_day = 100\nsize = \"300 B\"\n";
+    all.push(("copy", copy.to_owned()));
+    let fault = |kind: &str, by: &str| {
+        format!(
+            "[[fault]]\nat = \"50 min\"\nkind = \"{kind}\"\nposts = [\"ne-2\"]\nlasts = \"10 min\"\n{by}\n"
+        )
+    };
+    for kind in ["clog", "one-way", "full-disk"] {
+        all.push((kind, fault(kind, "")));
+    }
+    all.push(("clock-jump", fault("clock-jump", "by = \"-3 h\"")));
+    all.push(("rolled-back", fault("rolled-back", "by = \"30 min\"")));
+    for (name, more) in all {
+        for seed in 1..=2 {
+            let violation = run(&with(&more, seed), None).unwrap().violation;
+            assert_eq!(violation, None, "{name}, seed {seed}");
+        }
+    }
+}
+
+#[test]
+fn verdicts_finds_a_peer_that_lets_everything_count() {
+    let found = |seed| run(&with(SEIZED, seed), Some(Sabotage::Lenient)).unwrap().violation;
+    // Where the desk has all that was written by then, nothing is quarantined.
+    let found: Vec<Oracle> = (1..=3).filter_map(found).map(|violation| violation.oracle).collect();
+    assert!(
+        found.len() >= 2 && found.iter().all(|oracle| *oracle == Oracle::Verdicts),
+        "{found:?}"
+    );
+}
+
+#[test]
+fn confidentiality_finds_what_is_shown_to_a_device_whose_standing_has_ended() {
+    let found = |seed| run(&with(SEIZED, seed), Some(Sabotage::WrongScreen)).unwrap().violation;
+    for violation in (1..=3).map(|seed| found(seed).unwrap()) {
+        assert_eq!(violation.oracle, Oracle::Confidentiality);
+        assert!(violation.what.contains("no standing any more"), "{violation}");
+    }
+}
+
+#[test]
+fn blame_finds_that_nobody_names_who_sends_noise() {
+    let plan = |seed| with(&hostile("flooder"), seed);
+    for seed in 1..=3 {
+        let violation = run(&plan(seed), Some(Sabotage::DeafDriver)).unwrap().violation.unwrap();
+        assert_eq!(violation.oracle, Oracle::Blame);
+        assert!(violation.what.contains("nobody holds it"), "{violation}");
+    }
 }
 
 #[test]
