@@ -9,6 +9,7 @@
     reason = "the program reads scenarios, writes reports and says how long it took; the simulator does not"
 )]
 
+mod planning;
 mod results;
 
 use std::ffi::OsString;
@@ -43,6 +44,8 @@ Examples:
   tearline-sim show lake-chad > mine.toml              to begin a scenario of your own
   tearline-sim sweep chaos --seeds 1..200 --jobs 2
   tearline-sim shrink chaos --seed 13 --out small.toml
+  tearline-sim new --posts posts.csv > mine.toml
+  tearline-sim size lake-chad --goal \"flash p95 < 12 h\" --vary links.rate --link post-ne
   tearline-sim compare before/run.json after/run.json --out compared
 
 A SCENARIO is a name that `list` shows, or a file that ends in .toml.
@@ -93,6 +96,14 @@ enum Verb {
         /// Its name
         name: String,
     },
+    /// Begin a scenario with a table of posts: CSV of name,agency,lat,lon,kind,link
+    New {
+        /// The table
+        #[arg(long, value_name = "FILE")]
+        posts: PathBuf,
+    },
+    /// Search for the least rate or the fewest relays with which a goal is met
+    Size(planning::SizeArgs),
     /// Make a scenario of a contact trace: the ONE's events, or CSV of HOST,HOST,FROM,TO in seconds
     Contacts {
         /// The trace
@@ -179,7 +190,9 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Verb::Shrink(args) => make_small(args),
         Verb::List => Ok(list()),
         Verb::Show { name } => show(name),
-        Verb::Contacts { file } => contacts(file),
+        Verb::New { posts } => planning::new(posts),
+        Verb::Size(args) => planning::size(args),
+        Verb::Contacts { file } => planning::contacts(file),
         Verb::Validate { scenarios } => validate(scenarios),
     };
     match said {
@@ -214,6 +227,8 @@ impl Verb {
             Self::Shrink(_) => "shrink",
             Self::List => "list",
             Self::Show { .. } => "show",
+            Self::New { .. } => "new",
+            Self::Size(_) => "size",
             Self::Contacts { .. } => "contacts",
             Self::Validate { .. } => "validate",
         }
@@ -311,17 +326,6 @@ fn list() -> Said {
 fn show(name: &str) -> Result<Said, Failure> {
     let text = library::text_of(name).ok_or_else(|| unknown(name))?;
     Ok(Said { data: json!({ "name": name, "toml": text }), text: text.to_owned(), good: true })
-}
-
-fn contacts(file: &Path) -> Result<Said, Failure> {
-    let source = file.display().to_string();
-    let text = text_of(&source)?;
-    let stem = file.file_stem().map(|stem| stem.to_string_lossy().to_lowercase());
-    let plain = |c: char| if c.is_ascii_lowercase() || c.is_ascii_digit() { c } else { '-' };
-    let name: String = stem.unwrap_or_default().chars().map(plain).collect();
-    let toml = crate::contacts::scenario(&text, &source, &name)
-        .map_err(|error| Failure::usage(error.to_string()))?;
-    Ok(Said { data: json!({ "name": name, "toml": toml }), text: toml, good: true })
 }
 
 fn validate(names: &[String]) -> Result<Said, Failure> {

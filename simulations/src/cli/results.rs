@@ -115,7 +115,7 @@ fn document<T: DeserializeOwned>(file: &Path, verb: &str) -> Result<T, Failure> 
 }
 
 /// `1..200`: both belong to it.
-fn seeds(text: &str) -> Result<RangeInclusive<u64>, String> {
+pub(super) fn seeds(text: &str) -> Result<RangeInclusive<u64>, String> {
     let (from, to) = text.split_once("..").ok_or("seeds are said as 1..200")?;
     let number = |text: &str| text.parse::<u64>().map_err(|_| format!("{text:?} is no seed"));
     let (from, to) = (number(from)?, number(to)?);

@@ -69,7 +69,7 @@ fn a_goal_that_is_missed_ends_with_1_and_nonsense_with_2() {
     let apart = file("apart", &SMALL.replace("from = \"td\"", "from = \"ne\""));
     let apart = apart.to_str().unwrap();
     for (arguments, says) in [
-        (&["run", "nowhere"][..], "chaos, lake-chad"),
+        (&["run", "nowhere"][..], "alliance, chaos"),
         (&["run", "nowhere.toml"], "cannot be read"),
         (&["run"], "SCENARIO"),
         (&["run", path, "--peers", "0"], "0 is not in 1..=20000"),
@@ -129,7 +129,7 @@ fn two_runs_are_shown_side_by_side() {
     let (a, b, out) = (folder("a"), folder("b"), folder("compared"));
     for (seed, out) in [("1", &a), ("2", &b)] {
         let path = path.to_str().unwrap();
-        let run = sim(&["run", path, "--seed", seed, "--hours", "1", "--out", out]);
+        let run = sim(&["run", path, "--seed", seed, "--out", out]);
         assert_eq!(run.status.code(), Some(0), "{}", String::from_utf8_lossy(&run.stdout));
     }
     let (a, b) = (format!("{a}/run.json"), format!("{b}/run.json"));
@@ -156,4 +156,63 @@ fn two_runs_are_shown_side_by_side() {
     let output = sim(&["compare", &a, path.to_str().unwrap()]);
     assert_eq!(output.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&output.stderr).contains("no result of run"));
+}
+
+#[test]
+fn a_scenario_begins_with_a_table_of_posts() {
+    let path = file("new", SMALL);
+    let (table, toml) = (path.with_file_name("posts.csv"), path.with_file_name("mine.toml"));
+    let text = "name,agency,lat,lon,kind,link\nNiamey,NE,13.51,2.11,headquarters,line\n\
+                Diffa,NE,13.32,12.61,sector,mobile\nBosso,NE,13.70,13.31,post,mobile\n";
+    std::fs::write(&table, text).unwrap();
+    let output = sim(&["new", "--posts", table.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    std::fs::write(&toml, &output.stdout).unwrap();
+    let output = sim(&["run", toml.to_str().unwrap(), "--hours", "4", "--json"]);
+    let said = document(&output);
+    assert_eq!((&said["data"]["peers"], &said["data"]["violation"]), (&3.into(), &Value::Null));
+    std::fs::write(&table, text.replace("mobile", "pigeon")).unwrap();
+    let output = sim(&["new", "--posts", table.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(2));
+    let says = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(says.contains("posts.csv:3: \"pigeon\" is no kind of link"), "{says}");
+}
+
+#[test]
+fn the_least_that_meets_a_goal_is_found_and_every_probe_is_said() {
+    let path = file("size", SMALL);
+    let path = path.to_str().unwrap();
+    let goal = ["--goal", "flash p95 < 30 min", "--seeds", "1..2", "--json"];
+    let least = |vary: &[&str]| {
+        let output = sim(&[&["size", path], vary, &goal[..]].concat());
+        assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+        let data = document(&output)["data"].clone();
+        let probes = data["probes"].as_array().unwrap();
+        let least = data["least"].as_u64().unwrap();
+        for probe in probes {
+            let enough = probe["value"].as_u64().unwrap() >= least;
+            assert_eq!(probe["meets"], enough, "{data}");
+        }
+        let said = String::from_utf8_lossy(&output.stderr).lines().count();
+        assert_eq!(said, probes.len());
+        least
+    };
+    // Nothing joins the two agencies without a relay.
+    assert_eq!(least(&["--vary", "relays"]), 1);
+    assert!(least(&["--vary", "links.rate", "--link", "td"]) <= 64_000);
+    for (arguments, code, says) in [
+        (&["--vary", "links.rate"][..], 2, "--link"),
+        (&["--vary", "links.rate", "--link", "nobody"], 2, "no [[link]] is from"),
+        (&["--vary", "luck"], 2, "links.rate"),
+    ] {
+        let output = sim(&[&["size", path, "--goal", "flash p95 < 1 s"], arguments].concat());
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(code), "{text}");
+        assert!(text.contains(says), "{says:?}: {text}");
+    }
+    let never =
+        ["size", path, "--goal", "flash p95 < 1 ms", "--vary", "links.rate", "--link", "td"];
+    let output = sim(&[&never[..], &["--seeds", "1..1"]].concat());
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stdout).contains("nothing that was tried meets"));
 }
