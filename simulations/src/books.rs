@@ -67,24 +67,24 @@ impl Books {
         }
     }
 
-    /// A post's disk is gone, and with it what nobody else has.
-    pub(crate) fn lost_disk(&mut self, post: u32) {
+    /// A post's disk is gone, and with it what no other honest post has.
+    pub(crate) fn lost_disk(&mut self, post: u32, honest: &[bool]) {
         for record in &mut self.records {
             let had = record.has.get_mut(post as usize).is_some_and(std::mem::take);
-            if (had || record.by == post) && !record.has.contains(&true) {
+            if (had || record.by == post) && !record.is_somewhere(honest) {
                 record.gone = true;
             }
         }
     }
 
     /// A post's disk is as it was: what came since is not on it.
-    pub(crate) fn rolled_back(&mut self, post: u32, to: Nanos) {
+    pub(crate) fn rolled_back(&mut self, post: u32, to: Nanos, honest: &[bool]) {
         for record in &mut self.records {
             if record.had.get(post as usize).is_some_and(|had| *had >= to)
                 && let Some(has) = record.has.get_mut(post as usize)
             {
                 *has = false;
-                record.gone |= !record.has.contains(&true);
+                record.gone |= !record.is_somewhere(honest);
             }
         }
     }
@@ -106,6 +106,11 @@ impl Books {
 }
 
 impl Record {
+    /// Whether it is on the disk of a post that passes it on.
+    fn is_somewhere(&self, honest: &[bool]) -> bool {
+        self.has.iter().zip(honest).any(|(has, honest)| *has && *honest)
+    }
+
     /// A record that its author has just written.
     pub(crate) fn new(id: RecordId, at: Nanos, write: &crate::plan::Write, posts: usize) -> Self {
         Self {

@@ -195,12 +195,13 @@ impl World {
             peer.crash(&mut draws);
             if fault.kind == FaultKind::LostDisk {
                 peer.lose_disk();
-                self.books.lost_disk(post);
+                self.books.lost_disk(post, &self.honest);
                 self.own.retain(|(by, _), _| *by != post);
             }
             if fault.kind == FaultKind::RolledBack {
                 self.peers[post as usize].roll_back();
-                self.books.rolled_back(post, fault.at.saturating_sub(fault.by.unsigned_abs()));
+                let kept_at = fault.at.saturating_sub(fault.by.unsigned_abs());
+                self.books.rolled_back(post, kept_at, &self.honest);
             }
             let peer = &mut self.peers[post as usize];
             peer.starts_at = if was_up { until } else { peer.starts_at.max(until) };

@@ -3,6 +3,7 @@
 
 mod commands;
 mod epidemic;
+mod found;
 mod planted;
 mod refused;
 mod repeated;
