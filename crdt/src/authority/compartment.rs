@@ -153,6 +153,17 @@ impl Compartment {
         standing.filter(|_| self.limits.is_open(&(*device, life)))?.right_in(life)
     }
 
+    /// How many bytes of records an incarnation of a device may write here: the widest limit of the
+    /// routes that let it write. `None` if one has no limit, or none is known.
+    #[must_use]
+    pub fn quota(&self, device: &DeviceId, life: Incarnation) -> Option<u64> {
+        let routes = self.counting.devices.get(device)?.routes_in(life);
+        let quotas = routes
+            .filter(|route| route.right >= Right::Write)
+            .map(|route| route.caveats.quota_bytes);
+        quotas.reduce(|a, b| Some(a?.max(b?))).flatten()
+    }
+
     /// The routes of the incarnations of a device for which no closure is active.
     pub(super) fn open<'a>(&'a self, device: &'a DeviceId) -> impl Iterator<Item = &'a Route> {
         let standing = self.counting.devices.get(device).into_iter();

@@ -9,6 +9,7 @@
 //! - `excess`: devices with too many incarnations.
 //! - `detach`: entries lose payload and key box, and stay in their chain.
 //! - [`visit`]: by the chunk, and past what is damaged.
+//! - `written`: how much each device wrote.
 //! - [`fetched`]: a second branch of a forked log, and which of the two the log goes on along.
 
 mod detach;
@@ -16,6 +17,7 @@ mod excess;
 pub mod fetched;
 pub mod find;
 pub mod visit;
+mod written;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::{ControlFlow, Range};
@@ -28,7 +30,7 @@ use crate::entry::run::detach::SEGMENT_GROWTH_BYTES_MAX;
 use crate::entry::run::{Head, ShortEntry, UnverifiedRun, VerifiedRun};
 use crate::epoch::{KEY_BOX_BYTES, KeyBox};
 use crate::hash::Digest;
-use crate::id::{CompartmentId, DeviceId, EntryId, EpochId, LogId};
+use crate::id::{Class, CompartmentId, DeviceId, EntryId, EpochId, Incarnation, LogId};
 use crate::store::{Batch, Space, Store, StoreError};
 
 use fetched::Fetched;
@@ -56,11 +58,15 @@ pub struct LogState {
     /// Where what all its branches share ends, as far as it is held; the head while no fork is
     /// proven.
     pub shared: Head,
+    /// How many bytes its author wrote of what was appended here, whatever is gone of it since
+    /// ([`VerifiedRun::written`]).
+    pub written: u64,
 }
 
 impl LogState {
     const fn new(no: LogNo) -> Self {
-        Self { no, head: Head::EMPTY, forked_at: None, proven_at: None, shared: Head::EMPTY }
+        let (head, shared) = (Head::EMPTY, Head::EMPTY);
+        Self { no, head, forked_at: None, proven_at: None, shared, written: 0 }
     }
 }
 
@@ -75,6 +81,8 @@ pub struct Logbook {
     fetched: BTreeMap<LogId, Fetched>,
     /// The numbers of branches that were given up and are not removed yet.
     given_up: BTreeSet<LogNo>,
+    /// Bytes that each incarnation of a device wrote to logs of records in a compartment.
+    written: BTreeMap<(CompartmentId, DeviceId, Incarnation), u64>,
 }
 
 /// Where the chunks of one branch of a log lie: those of a number, from a position on those of another.
@@ -128,6 +136,7 @@ impl Logbook {
         let mut damaged = None;
         store.scan(Space::Logs, &[], &[], &mut |key, value| match read_state(key, value) {
             Ok((log, state)) => {
+                book.count_written(&log, state.written);
                 book.ids.insert(state.no, log);
                 book.logs.insert(log, state);
                 ControlFlow::Continue(())
@@ -167,7 +176,6 @@ impl Logbook {
 
     /// The logs of a compartment, most urgent class first.
     pub fn logs_of(&self, id: CompartmentId) -> impl Iterator<Item = (&LogId, &LogState)> {
-        use crate::id::{Class, DeviceId, Incarnation};
         let first = LogId {
             compartment: id,
             class: Class::Authority,
@@ -191,7 +199,9 @@ impl Logbook {
             return None;
         }
         write_chunks(batch, state.no, run);
-        self.set(batch, *run.log(), LogState { head: *run.to(), shared: *run.to(), ..state });
+        let written = state.written.saturating_add(run.written());
+        let state = LogState { head: *run.to(), shared: *run.to(), written, ..state };
+        self.set(batch, *run.log(), state);
         Some(state.no)
     }
 
@@ -266,12 +276,15 @@ impl Logbook {
     fn set(&mut self, batch: &mut Batch, log: LogId, state: LogState) {
         let mut value = log.encode().to_vec();
         value.number(state.head.next).raw(&state.head.id.0).raw(&state.head.epoch.0);
+        value.number(state.written);
         value.number(state.proven_at.map_or(0, |at| at.saturating_add(1)));
         if let Some(at) = state.forked_at {
             let Head { next, id, epoch } = &state.shared;
             value.number(at).number(*next).raw(&id.0).raw(&epoch.0);
         }
         batch.put(Space::Logs, state.no.0.to_be_bytes(), value);
+        let before = self.logs.get(&log).map_or(0, |state| state.written);
+        self.count_written(&log, state.written.saturating_sub(before));
         self.ids.insert(state.no, log);
         self.logs.insert(log, state);
     }
@@ -760,8 +773,9 @@ fn read_state(key: &[u8], value: &[u8]) -> Result<(LogId, LogState), DecodeError
     let mut reader = Reader::new(value);
     let log = LogId::decode(&mut reader)?;
     let head = read_head(&mut reader)?;
+    let written = reader.number("bytes written")?;
     let proven_at = reader.number("fork position")?.checked_sub(1);
-    let mut state = LogState { no, head, forked_at: None, proven_at, shared: head };
+    let mut state = LogState { no, head, forked_at: None, proven_at, shared: head, written };
     if proven_at.is_some() {
         state.forked_at = Some(reader.number("forked from")?);
         state.shared = read_head(&mut reader)?;

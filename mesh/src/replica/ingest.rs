@@ -167,6 +167,12 @@ impl<S: Store> Replica<S> {
             Content::Unexplained => return Ok(self.refuse(link, tag, id, &run, run.count)),
             Content::Stripped => return Ok(Err(PeerFault::Stripped)),
         }
+        if self.exceeds_quota(&verified) {
+            self.conclude(now)?;
+            if self.exceeds_quota(&verified) {
+                return Ok(self.refuse(link, tag, id, &run, run.count));
+            }
+        }
         if let Some(session) = self.sessions.get_mut(&link) {
             session.refused.remove(id, run.key);
         }

@@ -28,6 +28,7 @@ mod insync;
 mod joining;
 mod member;
 mod pieces;
+mod quota;
 mod reauthor;
 mod receipts;
 mod refusals;
