@@ -122,7 +122,7 @@ Example:
         /// The device: its name here, its id, or the beginning of it
         device: String,
         /// Since when what it wrote does not count: a time, a time of day, or so long ago [default: now]
-        #[arg(long, value_name = "TIME", value_parser = since)]
+        #[arg(long, value_name = "TIME", value_parser = since, allow_hyphen_values = true)]
         since: Option<String>,
     },
     /// Let a quarantined entry count, and those before it in its log

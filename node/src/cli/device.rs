@@ -234,7 +234,7 @@ Example:
         /// The device: its name here, its id, or the beginning of it
         device: String,
         /// Since when: a time, a time of day in UTC, or so long ago
-        #[arg(long, value_name = "TIME", value_parser = since)]
+        #[arg(long, value_name = "TIME", value_parser = since, allow_hyphen_values = true)]
         since: String,
         /// Say what would be done, and do nothing
         #[arg(long)]

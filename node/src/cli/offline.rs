@@ -34,7 +34,7 @@ Example:
         /// The device: its name here, its id, or the beginning of it
         device: String,
         /// Since when what it wrote does not count; from now on, if absent
-        #[arg(long, value_name = "TIME", value_parser = since)]
+        #[arg(long, value_name = "TIME", value_parser = since, allow_hyphen_values = true)]
         since: Option<String>,
         /// Write it to this file, instead of printing it
         #[arg(long, value_name = "FILE")]

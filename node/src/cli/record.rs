@@ -543,7 +543,7 @@ fn read_fields(context: &Context, path: &Path) -> Result<Map<String, Value>, Fai
         read_text(path, FIELDS_BYTES_MAX)?.into_bytes()
     };
     read_object(bytes.as_slice())
-        .map_err(|error| Failure::failed(format!("{}: {error}", path.display())))
+        .map_err(|error| Failure::usage(format!("{}: {error}", path.display())))
 }
 
 fn read_zone(context: &Context, path: &Path) -> Result<String, Failure> {
