@@ -28,5 +28,6 @@ pub mod pass;
 pub mod protection;
 pub mod service;
 pub mod shares;
+mod size;
 pub mod store;
 mod typo;

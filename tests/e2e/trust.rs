@@ -213,7 +213,7 @@ fn a_device_is_enrolled_lost_and_read_back_from_quarantine() -> io::Result<()> {
     until(|| Ok(customs.command(&["record", "show", &record])?.code == NOT_FOUND))?;
     let explained = done(customs.command(&["grant", "explain", &statement[..12]])?);
     assert_eq!(explained["verdict"], "it counts");
-    let why = done(customs.command(&["why", &record])?);
+    let why = done(customs.command(&["why", &record[..8]])?);
     assert_eq!(why["state"], "quarantined");
     let by = &reason(&why, "quarantine")["by"][0];
     assert_eq!(by["statement"], statement);
@@ -241,8 +241,15 @@ fn a_device_is_enrolled_lost_and_read_back_from_quarantine() -> io::Result<()> {
 
     // The other agency's word does not bring it back; its own agency's does.
     let _ = customs.command(&["grant", "adopt", &entry])?;
-    done(guard.command(&["grant", "adopt", &entry])?);
+    let adopted = done(guard.command(&["grant", "adopt", &entry])?);
+    assert!(adopted["entries"].to_string().contains(&entry), "{adopted}");
     until(|| Ok(customs.command(&["record", "show", &record])?.code == DONE))?;
+    // Who asks is told of both: what ended the standing, and what lets the record count.
+    let by = reason(&done(customs.command(&["why", &record])?), "adoption")["by"].clone();
+    let named = by.as_array().into_iter().flatten().map(|one| text(&one["statement"]));
+    assert_eq!(named.collect::<Vec<_>>(), [statement, text(&adopted["statement"])]);
+    let explained = done(customs.command(&["grant", "explain", text(&adopted["statement"])])?);
+    assert_eq!(explained["by"].as_array().map(Vec::len), Some(1), "{explained}");
 
     // It comes back in a new life, if the desk says so.
     kilo.kill()?;
@@ -251,6 +258,13 @@ fn a_device_is_enrolled_lost_and_read_back_from_quarantine() -> io::Result<()> {
     kilo.start()?;
     let issue = ["grant", "issue", "--device", "KILO", "--right", "write"];
     done(guard.command(&[&issue[..], &["--readmit", "--incarnation", &life]].concat())?);
+    let granted = done(guard.command(&["grant", "list"])?);
+    let grants = granted["grants"].as_array().into_iter().flatten();
+    let former = |grant: &&Value| text(&grant["verdict"]).contains("for a former life");
+    let device = &lost["device"]["device"];
+    let (old, new): (Vec<_>, Vec<_>) =
+        grants.filter(|grant| grant["device"]["device"] == *device).partition(former);
+    assert_eq!((old.len(), new.len()), (1, 1), "{granted}");
     until(|| Ok(kilo.command(&["compartment", "show", "all"])?.code == DONE))?;
     let mut written = String::new();
     until(|| {
@@ -297,6 +311,44 @@ fn a_device_has_what_it_was_enrolled_with() -> io::Result<()> {
         let listed = done(customs.command(&["record", "list"])?);
         Ok(listed["records"].as_array().is_some_and(|records| records.len() == 2))
     })
+}
+
+#[test]
+fn a_quota_is_said_where_it_ends_what_is_written() -> io::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let Pair { guard, customs } = pair(folder.path())?;
+    let refused = guard.command(&["device", "enrol", "X", "--quota", "4KB"])?;
+    assert_eq!(refused.code, USAGE, "{}", refused.document);
+    let unit = enrolled(folder.path(), &guard, "patrol", &["--quota", "4KiB"])?;
+    let granted = done(guard.command(&["grant", "list"])?);
+    let grants = granted["grants"].as_array().cloned().unwrap_or_default();
+    assert!(grants.iter().any(|grant| grant["limits"] == "at most 4KiB"), "{granted}");
+    // Its keys may come after the compartment.
+    until(|| Ok(new_sighting(&unit, "first")?.code == DONE))?;
+    let mut written = 1;
+    let ended = loop {
+        let new = new_sighting(&unit, "more")?;
+        if new.code != DONE {
+            break new;
+        }
+        written += 1;
+        assert!(written < 40, "4 KiB hold no 40 records");
+    };
+    assert_eq!(ended.code, DENIED, "{}", ended.document);
+    let said = ended.document.to_string();
+    for part in ["at most 4KiB of records in", "all", "are left", "tearline grant issue"] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    let there = |count: usize| {
+        let listed = done(customs.command(&["record", "list"])?);
+        Ok(listed["records"].as_array().is_some_and(|records| records.len() == count))
+    };
+    until(|| there(written))?;
+
+    let issue = ["grant", "issue", "--device", "patrol", "--right", "write", "--quota", "1MiB"];
+    done(guard.command(&issue)?);
+    until(|| Ok(new_sighting(&unit, "on")?.code == DONE))?;
+    until(|| there(written + 1))
 }
 
 #[test]
@@ -426,7 +478,7 @@ fn why_names_the_statements_that_decided() -> io::Result<()> {
     assert!(said.iter().all(|one| one["issuer"]["device"] == desk.as_str()), "{said:?}");
     let erased = done(guard.command(&["record", "erase", &record, "--basis", "Article 17"])?);
     until(|| Ok(customs.command(&["why", &record])?.document["state"] == "erased"))?;
-    let why = done(customs.command(&["why", &record])?);
+    let why = done(customs.command(&["why", &record[..8]])?);
     assert_eq!(reason(&why, "said")["by"][0]["statement"], erased["statement"]);
 
     // What may not be known is not there.

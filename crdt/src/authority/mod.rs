@@ -11,6 +11,7 @@
 //! [`Coalition`] and [`Compartment`] take statements by `insert`, which checks what can be checked
 //! of one alone, and draw their answers in `evaluate`, to be called once after a batch.
 
+mod adopting;
 mod closure;
 mod compartment;
 mod ending;
@@ -37,6 +38,7 @@ use crate::id::{
 use crate::keys::RootKey;
 use crate::statement::{Act, Audience, Mark, Right, Statement};
 
+pub use adopting::Adoption;
 pub use closure::{Author, Cause, Closure, Limit};
 pub use compartment::{Compartment, EpochState, Unclean};
 pub use fact::{Logs, Place};

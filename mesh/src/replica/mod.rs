@@ -663,7 +663,7 @@ impl<S: Store> Replica<S> {
     }
 
     /// Up to `most` records whose ids begin with these hexadecimal digits, also those whose listing is
-    /// damaged.
+    /// damaged, and those of which nothing is left.
     pub fn records_from(&self, digits: &str, most: usize) -> Result<Vec<RecordId>, StoreError> {
         if !digits.bytes().all(|digit| digit.is_ascii_hexdigit()) {
             return Ok(Vec::new());
@@ -673,18 +673,20 @@ impl<S: Store> Replica<S> {
             .map(|n| u8::from_str_radix(even.get(n * 2..n * 2 + 2)?, 16).ok())
             .collect();
         let Some(prefix) = prefix else { return Ok(Vec::new()) };
-        let mut found = Vec::new();
-        let scan: &Scan<'_> = &|from, visit| self.store.scan(Space::Records, &prefix, from, visit);
-        scan_past_damage(scan, &[], &mut |key, _| {
-            if let Ok(id) = <[u8; 16]>::try_from(key) {
-                let id = RecordId(id);
-                if id.to_string().starts_with(&digits.to_ascii_lowercase()) {
-                    found.push(id);
+        let mut found = BTreeSet::new();
+        for space in [Space::Records, Space::Erased] {
+            let scan: &Scan<'_> = &|from, visit| self.store.scan(space, &prefix, from, visit);
+            scan_past_damage(scan, &[], &mut |key, _| {
+                if let Ok(id) = <[u8; 16]>::try_from(key) {
+                    let id = RecordId(id);
+                    if id.to_string().starts_with(&digits.to_ascii_lowercase()) {
+                        found.insert(id);
+                    }
                 }
-            }
-            if found.len() < most { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
-        })?;
-        Ok(found)
+                if found.len() < most { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+            })?;
+        }
+        Ok(found.into_iter().collect())
     }
 
     /// Runs a question about records, with the store and the documents' cache.

@@ -27,6 +27,8 @@ pub struct Limits {
     pub not_before: Option<String>,
     /// Until when.
     pub not_after: Option<String>,
+    /// How many bytes of records may be written in each compartment.
+    pub quota_bytes: Option<u64>,
     /// Whether it may be granted on.
     pub delegate: bool,
     /// Whether it reads what was there before it, too.
@@ -300,6 +302,8 @@ shapes! {
         also: Vec<String>,
         /// Releases that it did not reach: this device cannot see them, or has no say where they are.
         unreached: Vec<String>,
+        /// Entries that count by it and did not before, the first 1,000 of them.
+        entries: Vec<String>,
     }
 
     /// `grant list`.

@@ -199,7 +199,7 @@ fn flags(row: &Row) -> Vec<String> {
 /// Most types of objects that are named to who asks for one that is none.
 const TYPES_MAX: usize = 100;
 /// Most records looked at for an abbreviated id.
-const PREFIX_HITS_MAX: usize = 16;
+pub(super) const PREFIX_HITS_MAX: usize = 16;
 
 fn limit(asked: Option<u32>) -> Result<usize, Failure> {
     match asked.unwrap_or(PAGE_ROWS_DEFAULT) {

@@ -158,15 +158,25 @@ impl Core {
                 .hint("the founders can: `tearline coalition propose adopt ENTRY`"));
         }
         self.would_count(&found, of.map_or(Author::Whole, Author::Desk))?;
+        let held = self.replica.quarantined(usize::MAX);
+        let (mut taken, _) = held.map_err(|error| store_failure(&error))?;
+        taken.retain(|one| one.log == found.log && one.seq <= found.seq);
         let now = self.now();
         let done = self
             .replica
             .adopt(now, found.log.compartment, vec![mark(&found)])
             .map_err(act_failure)?;
-        let device = found.log.device.short();
-        let what = format!("what {device} wrote in that log counts up to its entry {}", found.seq);
-        let statement = done.value.to_string();
-        Ok((json(&shape::Declared::alone(statement, what))?, Some(done.ticket)))
+        let device = found.log.device;
+        let what = format!(
+            "what {} wrote in its {} log in {} counts up to its entry {}",
+            self.device(&device).name.unwrap_or_else(|| device.short()),
+            found.log.class.name(),
+            self.compartment_name(&found.log.compartment),
+            found.seq
+        );
+        let entries = taken.iter().take(QUARANTINED_MAX).map(|one| one.id.to_string()).collect();
+        let said = shape::Declared::alone(done.value.to_string(), what);
+        Ok((json(&shape::Declared { entries, ..said })?, Some(done.ticket)))
     }
 
     /// Refuses an adoption that would change nothing: what says so stands above whoever adopts, or

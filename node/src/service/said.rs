@@ -79,7 +79,9 @@ impl Core {
         };
         let due = due.map(|due| due.to_string());
         let record = Some(id.to_string());
-        let said = shape::Declared { statement, what, already, record, due, also, unreached };
+        let entries = Vec::new();
+        let said =
+            shape::Declared { statement, what, already, record, due, also, unreached, entries };
         Ok((json(&said)?, Some(ticket)))
     }
 
