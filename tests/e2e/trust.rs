@@ -344,6 +344,15 @@ fn a_quota_is_said_where_it_ends_what_is_written() -> io::Result<()> {
         Ok(listed["records"].as_array().is_some_and(|records| records.len() == count))
     };
     until(|| there(written))?;
+    let shown = done(unit.command(&["compartment", "show", "all"])?);
+    let [quota] = shown["quotas"].as_array().map_or(&[][..], Vec::as_slice) else {
+        return Err(io::Error::other(format!("one quota: {shown}")));
+    };
+    assert_eq!((&quota["device"]["name"], &quota["quota_bytes"]), (&"patrol".into(), &4096.into()));
+    assert!(
+        quota["used_bytes"].as_u64().is_some_and(|used| (1..=4_096).contains(&used)),
+        "{quota}"
+    );
 
     let issue = ["grant", "issue", "--device", "patrol", "--right", "write", "--quota", "1MiB"];
     done(guard.command(&issue)?);

@@ -12,6 +12,8 @@
 //! The incarnations of a device have their routes together, and share their quota, so that a device does
 //! not begin it anew with a new life; one that was readmitted has its own of both.
 
+use std::collections::BTreeSet;
+
 use tearline_crdt::entry::run::{NewEntry, VerifiedRun};
 use tearline_crdt::epoch::KEY_BOX_BYTES;
 use tearline_crdt::id::{Class, CompartmentId, DeviceId, Incarnation};
@@ -25,7 +27,7 @@ use super::author::{ActError, ENTRY_OVERHEAD_BYTES};
 pub const QUOTA_RECEIPTS_BYTES: u64 = 1_000_000;
 
 /// A quota, and how much of it is used, as far as that is known here.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub struct Quota {
     /// Bytes that may be written.
     pub bytes: u64,
@@ -55,6 +57,22 @@ impl<S: Store> Replica<S> {
         let written = self.logbook.written(id, *device).filter(|(other, _)| shares(other));
         let used_bytes = written.fold(0, |sum: u64, (_, bytes)| sum.saturating_add(bytes));
         Some(Quota { bytes, used_bytes })
+    }
+
+    /// The quotas of a compartment's devices: one for all lives that have it together, and one for each
+    /// that was readmitted; of lives that wrote something, and of this device's own.
+    #[must_use]
+    pub fn quotas(&self, id: CompartmentId) -> BTreeSet<(DeviceId, Quota)> {
+        let Some(compartment) = self.compartment(id) else { return BTreeSet::new() };
+        let own = self.device();
+        let of = |device: &DeviceId| {
+            let written = self.logbook.written(id, *device).map(|(life, _)| life);
+            let lives: Vec<Incarnation> =
+                written.chain((*device == own).then_some(self.incarnation)).collect();
+            let quotas = lives.into_iter().filter_map(|life| self.quota(id, device, life));
+            quotas.map(|quota| (*device, quota)).collect::<Vec<_>>()
+        };
+        compartment.devices().keys().flat_map(of).collect()
     }
 
     /// Fails if entries of records would go beyond this device's quota in a compartment.

@@ -1,13 +1,20 @@
 //! A device that may write so many bytes of records: it stops there, and peers store no more of it.
 
+use serde_json::{Value, json};
+use tearline_crdt::document::{Patch, Segment};
 use tearline_crdt::entry::run::{Head, NewEntry, VerifiedRun, write_segment};
 use tearline_crdt::frontier::LogKey;
 use tearline_crdt::id::{AgencyNo, Class, CompartmentId, EpochId, Incarnation, LogId, RecordId};
+use tearline_crdt::record::kind::Kind;
+use tearline_crdt::record::shelf::Draft;
 use tearline_crdt::statement::{Audience, Caveats, Right};
 use tearline_crdt::time::WallTime;
-use tearline_mesh::Link;
-use tearline_mesh::replica::{ActError, QUOTA_RECEIPTS_BYTES, Quota, Terms, Word};
+use tearline_mesh::invitation::Invited;
+use tearline_mesh::replica::{
+    ActError, QUOTA_RECEIPTS_BYTES, Quota, REAUTHOR_AFTER_MS, Terms, Word,
+};
 use tearline_mesh::wire::Frame;
+use tearline_mesh::{Input, Link};
 
 use crate::forger::{link_as, log, run_frame, tag};
 use crate::world::{World, draft, keys};
@@ -17,13 +24,18 @@ const QUOTA: u64 = 4_000;
 /// The seed of its keys.
 const UNIT: u8 = 3;
 
-/// A desk, one of another agency, and a unit of the first with a quota; all are in touch with the first.
-fn stage() -> (World, CompartmentId) {
-    let mut world = World::new(3);
-    let unit = world.peers.pop().unwrap();
+/// A desk, one of another agency, a unit of the first with a quota, and perhaps further ones without; all
+/// are in touch with the first.
+fn stage(peers: usize) -> (World, CompartmentId) {
+    let mut world = World::new(peers);
+    let units = world.peers.split_off(2);
     let coalition = world.coalition();
-    world.peers.push(unit);
+    world.peers.extend(units);
     world.connect(1, 0);
+    for peer in 3..peers {
+        world.join(coalition, peer, Invited::Device { history: false });
+        world.settle();
+    }
     let expires = WallTime(world.now().wall.0 + 3_600_000);
     let terms = Terms { right: Right::Write, caveats: limited(QUOTA) };
     let desk = &mut world.peers[0].replica;
@@ -76,7 +88,7 @@ fn write_all(world: &mut World, shared: CompartmentId) -> (Vec<RecordId>, ActErr
 
 #[test]
 fn a_device_writes_no_record_past_its_quota_and_answers_for_what_is_said_all_the_same() {
-    let (mut world, shared) = stage();
+    let (mut world, shared) = stage(3);
     let (written, error) = write_all(&mut world, shared);
     let ActError::Quota { quota: of, left, needed } = error else { panic!("{error}") };
     assert!(written.len() > 2 && of == QUOTA && left < needed, "{error}");
@@ -114,13 +126,50 @@ fn a_device_writes_no_record_past_its_quota_and_answers_for_what_is_said_all_the
 
 #[test]
 fn a_quota_goes_on_through_a_restart_and_in_a_further_life() {
-    let (mut world, shared) = stage();
+    let (mut world, shared) = stage(3);
     write_all(&mut world, shared);
     let before = quota(&world, 2, shared);
     world.crash(2);
     assert_eq!(quota(&world, 2, shared), before);
     let life = |n| world.peers[0].replica.quota(shared, &keys(UNIT).id(), Incarnation(n));
     assert_eq!((life(1), life(7)), (before, before));
+}
+
+fn edit(world: &mut World, peer: usize, (shared, case): (CompartmentId, RecordId), to: &Value) {
+    let mut patch = Patch::default();
+    patch.set(vec![Segment::Name("name".into())], to.clone());
+    world.act(peer, shared, Class::Routine, vec![Draft::Edit { record: case, patch }]);
+    world.settle();
+}
+
+#[test]
+fn what_is_to_be_said_again_waits_for_a_wider_quota() {
+    let (mut world, shared) = stage(4);
+    let coalition = world.peers[0].replica.compartment(shared).unwrap().opening().coalition;
+    let Draft::New { fields, label, .. } = draft("barge") else { unreachable!() };
+    let case = Draft::New { kind: Kind::Case, fields, label };
+    let case = world.act(0, shared, Class::Routine, vec![case])[0];
+    world.settle();
+    world.wait(60_000);
+    let since = world.now().wall;
+    edit(&mut world, 3, (shared, case), &json!("by the lost one"));
+    edit(&mut world, 2, (shared, case), &json!("by the unit"));
+    write_all(&mut world, shared);
+    let (now, lost) = (world.now(), world.peers[3].replica.device());
+    world.peers[0].replica.lost(now, coalition, lost, since).unwrap();
+    world.drain(0);
+    world.settle();
+    let later = |world: &mut World| {
+        world.input(2, Input::Tick);
+        world.wait(REAUTHOR_AFTER_MS);
+        world.input(2, Input::Tick);
+        world.settle();
+        world.show(1, case).unwrap().fields["name"].clone()
+    };
+    assert_eq!(later(&mut world), json!("barge"));
+    assert_eq!(later(&mut world), json!("barge"), "there is no room in its quota");
+    widen(&mut world, shared, Caveats::default());
+    assert_eq!(later(&mut world), json!("by the unit"));
 }
 
 /// What the unit writes in a life in which it heeds nothing, in runs of 200,000 bytes.
@@ -155,7 +204,7 @@ fn held(world: &World, peer: usize, log: &LogId) -> u64 {
 
 #[test]
 fn peers_store_no_more_than_a_quota_of_who_heeds_none_until_it_is_widened() {
-    let (mut world, shared) = stage();
+    let (mut world, shared) = stage(3);
     let area = tag(&world, 0, UNIT, shared);
     let link = Link(900);
     link_as(&mut world, 0, UNIT, link);

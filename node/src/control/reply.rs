@@ -435,6 +435,8 @@ CompartmentDetail {
     summary: Compartment,
     /// Its current epoch; null while no epoch can be opened.
     epoch: Option<Epoch>,
+    /// How much devices may write in it, of those that a quota limits.
+    quotas: Vec<super::trust::Quota>,
     /// Its logs.
     logs: Vec<Log>,
 });

@@ -306,6 +306,16 @@ shapes! {
         entries: Vec<String>,
     }
 
+    /// A quota of a device in a compartment.
+    Quota {
+        /// Whose.
+        device: Device,
+        /// How many bytes of records it may write.
+        quota_bytes: u64,
+        /// How many of them this peer holds or held; peers may lack the last.
+        used_bytes: u64,
+    }
+
     /// `grant list`.
     Grants {
         /// In the order of their ids, those to devices and agencies whose standing has ended last.

@@ -16,7 +16,7 @@ use super::json;
 use super::room::MAKE_ROOM;
 use super::standing::REFUSED;
 use crate::control::reply::{self, Check, CheckStatus};
-use crate::control::unread;
+use crate::control::{trust, unread};
 use crate::failure::{Failure, Kind};
 use crate::store::{Checked, Checker, DAMAGED_FIX, VALUES_DAMAGED_FIX};
 
@@ -288,7 +288,14 @@ impl Core {
                 forked_at: state.forked_at,
             })
             .collect();
-        json(&reply::CompartmentDetail { summary, epoch, logs })
+        let quotas = self.replica.quotas(id).into_iter();
+        let quotas = quotas.map(|(device, quota)| trust::Quota {
+            device: self.device(&device),
+            quota_bytes: quota.bytes,
+            used_bytes: quota.used_bytes,
+        });
+        let quotas = quotas.collect();
+        json(&reply::CompartmentDetail { summary, epoch, quotas, logs })
     }
 
     pub(super) fn coalition_show(&self) -> Result<Value, Failure> {
