@@ -21,7 +21,6 @@ use tearline_crdt::time::WallTime;
 use super::Replica;
 use super::area::{Body, HeldLogs};
 use super::lag::lag_key;
-use super::standings::Standings;
 
 /// How far a log is kept.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -353,9 +352,7 @@ impl<S: Store> Replica<S> {
     /// have it destroyed.
     #[must_use]
     pub fn destroyed_from(&self, log: &LogId, genesis: &EntryId) -> Option<WallTime> {
-        let standings =
-            Standings { areas: &self.areas, own: self.keys.id(), now: self.reckoning.now() };
-        let due = standings.due(log, genesis)?;
+        let due = self.standings().due(log, genesis)?;
         Some(self.reckoning.shown(due))
     }
 
