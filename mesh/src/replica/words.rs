@@ -274,15 +274,19 @@ impl<S: Store> Replica<S> {
         }
         let record = self.at_desk(now, |_, desk| {
             if aside { record_aside(desk, &log, seq) } else { record_at(desk, &log, seq) }
-        })?;
+        });
+        let record = match record {
+            Err(StoreError::Damaged { .. }) => return Ok(None),
+            record => record?,
+        };
         Ok(Some(Task { genesis, record, aside, state, asked }))
     }
 
-    /// Shows, hides or destroys a record.
+    /// Shows, hides or destroys a record. One that cannot be read is not shown as it is, and stays to be done.
     fn carry_out(&mut self, now: Now, task: &Task) -> Result<(), StoreError> {
         let Task { genesis, record, aside, state, asked } = *task;
         let mut batch = Batch::default();
-        self.at_desk(now, |shelf, desk| match (state.erased, record) {
+        let carried_out = self.at_desk(now, |shelf, desk| match (state.erased, record) {
             (Some(statement), Some(record)) if aside => {
                 shelf.erase_aside_record(desk, &mut batch, record, genesis, statement)
             }
@@ -291,7 +295,11 @@ impl<S: Store> Replica<S> {
             }
             (None, Some(record)) => shelf.restate(desk, &mut batch, record),
             (_, None) => Ok(()),
-        })?;
+        });
+        match carried_out {
+            Err(StoreError::Damaged { .. }) => return Ok(()),
+            carried_out => carried_out?,
+        }
         if let Some(heard) = self.heard.get_mut(&genesis) {
             heard.done = asked;
             batch.put(Space::Meta, word_key(&genesis), write_word(heard));
@@ -381,7 +389,10 @@ impl<S: Store> Replica<S> {
                 next = Some(next.map_or(due, |other| other.min(due)));
                 continue;
             }
-            let stored = self.logbook.entry(&self.store, log, *seq)?;
+            let stored = match self.logbook.entry(&self.store, log, *seq) {
+                Err(StoreError::Damaged { .. }) => continue,
+                stored => stored?,
+            };
             if stored.is_some_and(|stored| stored.payload.is_some() || stored.key_box.is_some()) {
                 places.push((*log, *seq));
             }
