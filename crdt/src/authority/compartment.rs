@@ -437,6 +437,12 @@ impl Compartment {
         self.limits.of(log, self.counting.devices.get(&log.device), &logs, false, None)
     }
 
+    /// Entries of a log below this position an adoption lets count, whatever `closer` ends.
+    #[must_use]
+    pub fn adopted_over(&self, log: &LogId, closer: Author) -> u64 {
+        self.limits.adopted_over(log, self.counting.devices.get(&log.device), closer)
+    }
+
     /// The greatest of the marks that choose a branch of a forked log: how many of its entries, and the last
     /// of them. Only where that one is held anything counts beyond the fork.
     #[must_use]
