@@ -366,6 +366,12 @@ impl Coalition {
         self.limits.of(log, self.counting.devices.get(&log.device), &logs, true, None)
     }
 
+    /// Entries of a log of the coalition below this position an adoption lets count, whatever `closer` ends.
+    #[must_use]
+    pub fn adopted_over(&self, log: &LogId, closer: Author) -> u64 {
+        self.limits.adopted_over(log, self.counting.devices.get(&log.device), closer)
+    }
+
     /// Whether entries of a device's coalition log are worth storing: whether it could ever count. A
     /// desk that the set does not know yet introduces itself by the certificate in its first entry.
     #[must_use]

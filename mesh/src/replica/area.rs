@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
-use tearline_crdt::authority::{Coalition, Compartment, Logs, Place};
+use tearline_crdt::authority::{Coalition, Compartment, Logs, Place, StatementFault};
 use tearline_crdt::bounds::NAME_BYTES_MAX;
 use tearline_crdt::charter::Charter;
 use tearline_crdt::codec::{DecodeError, Reader, Write as _};
@@ -314,6 +314,13 @@ impl<S: Store> Replica<S> {
                 _ => compartment.insert(place, statement.clone(), fact.payload),
             },
         };
+        let misled = match &mut area.body {
+            Body::Compartment(compartment) => compartment.take_misled(),
+            Body::Coalition(_) => Vec::new(),
+        };
+        for author in misled {
+            self.blame_author(author, PeerFault::Statement(StatementFault::Depth));
+        }
         match taken {
             Ok(true) => {
                 self.stale.insert(id);

@@ -366,7 +366,7 @@ impl<S: Store> Replica<S> {
         let cipher = LogCipher::new(log, epoch, keys);
         let head = self.logbook.head(&log);
         let standings =
-            super::Standings { areas: &self.areas, own: self.keys.id(), now: self.reckoning.now() };
+            super::Standings::new(&self.areas, &self.heard, self.keys.id(), self.reckoning.now());
         let mut desk = tearline_crdt::record::shelf::Writing {
             store: &self.store,
             logbook: &self.logbook,

@@ -259,7 +259,7 @@ impl<S: Store> Replica<S> {
         };
         let log = *run.log();
         let standings =
-            super::Standings { areas: &self.areas, own: self.keys.id(), now: self.reckoning.now() };
+            super::Standings::new(&self.areas, &self.heard, self.keys.id(), self.reckoning.now());
         let screened = if log.class == Class::Authority {
             self.without_retired(run)
         } else {
@@ -376,7 +376,7 @@ impl<S: Store> Replica<S> {
         }
         let mut batch = Batch::default();
         let standings =
-            super::Standings { areas: &self.areas, own: self.keys.id(), now: self.reckoning.now() };
+            super::Standings::new(&self.areas, &self.heard, self.keys.id(), self.reckoning.now());
         let mut desk = tearline_crdt::record::shelf::Desk {
             store: &self.store,
             logbook: &self.logbook,

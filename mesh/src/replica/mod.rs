@@ -289,8 +289,8 @@ pub struct Replica<S> {
     said: BTreeSet<CompartmentId>,
     /// Those where receipts are open because entries wait for keys.
     awaiting: BTreeSet<CompartmentId>,
-    /// What was carried out, of records of which nothing was heard since the start.
-    heard: BTreeMap<EntryId, words::Spoken>,
+    /// What became of the words about records.
+    heard: BTreeMap<EntryId, words::Heard>,
     /// When the next record is to be destroyed.
     next_due: Option<Reckoned>,
     /// The time that delays count.
@@ -695,7 +695,7 @@ impl<S: Store> Replica<S> {
         ask: impl FnOnce(&mut tearline_crdt::record::shelf::Reader<'_>) -> T,
     ) -> T {
         let standings =
-            Standings { areas: &self.areas, own: self.keys.id(), now: self.reckoning.now() };
+            Standings::new(&self.areas, &self.heard, self.keys.id(), self.reckoning.now());
         let mut reader =
             self.shelf.reader(&self.store, &self.logbook, &self.epoch_keys, &standings);
         ask(&mut reader)

@@ -275,7 +275,10 @@ pub(super) fn declared(context: &Context, request: Request) -> Result<Outcome, F
     let answer = context.ask::<Declared>(request)?;
     let said = &answer.typed;
     let what = if said.already {
-        format!("nothing: {} was said before", said.what)
+        let by = said.by.iter().map(|one| {
+            format!(", by {} of {}", device_label(&one.issuer), agency(&one.issuer.agency))
+        });
+        format!("nothing: {} was said before{}", said.what, by.collect::<String>())
     } else {
         said.what.clone()
     };

@@ -166,7 +166,7 @@ impl Doctor {
             }
             Err(failure) => checks.push(failed("daemon", failure)),
         }
-        let mut table = Table::new(&["", "check", "found"]).with_whole_ends();
+        let mut table = Table::new(&["verdict", "check", "found"]).with_whole_ends();
         let mut fixes = Vec::new();
         for check in &checks {
             let mark = match check.status {

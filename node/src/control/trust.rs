@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::reply::{AgencyRef, Standing};
+use super::reply::{AgencyRef, Decided, Standing};
 use super::unread::Unread;
 
 macro_rules! shapes {
@@ -278,6 +278,8 @@ shapes! {
         root_given: Option<bool>,
         /// The founders whose signatures count: those of desks whose standing has not ended before them.
         counting: Vec<AgencyRef>,
+        /// Whether it was in force or signed by this agency before, and so nothing was signed now.
+        already: bool,
     }
 
     /// `coalition proposals`.
@@ -294,6 +296,8 @@ shapes! {
         what: String,
         /// Whether it was said before, and so nothing was said now.
         already: bool,
+        /// Who said it then.
+        by: Vec<Decided>,
         /// The record that it is about, in full; null where it is about none.
         record: Option<String>,
         /// When this peer destroys what it asks to; null where it destroys nothing.
@@ -480,6 +484,8 @@ shapes! {
         class: String,
         /// What it does.
         what: String,
+        /// The command that lets it count at this device; null where this device's word would not.
+        adopt: Option<String>,
         /// The record, where its header opens.
         record: Option<String>,
         /// That record's kind, if the entry counted.
@@ -555,6 +561,8 @@ shapes! {
         record: String,
         /// The statements about it.
         statements: Vec<StatementReceipts>,
+        /// What lifted holds and restrictions of it.
+        lifted: Vec<Decided>,
     }
 
     /// What became of a statement.

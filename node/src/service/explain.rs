@@ -249,6 +249,7 @@ impl Core {
         }));
         match self.unnamed(&proposal.act, &proposal.marks) {
             0 => {}
+            1 => terms.push("keeps nothing of one log that is here".into()),
             logs => terms.push(format!("keeps nothing of {logs} logs that are here")),
         }
         terms

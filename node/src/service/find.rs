@@ -158,6 +158,10 @@ impl Core {
 
     fn rows(&mut self, query: &Query) -> Result<Value, Failure> {
         let (page, unread) = self.find(query)?;
+        if page.rows.is_empty() {
+            // A device whose standing ended sees nothing, which says nothing of what there is.
+            self.stands()?;
+        }
         let mut records = Vec::with_capacity(page.rows.len());
         for row in &page.rows {
             records.push(self.row_shape(row));

@@ -60,15 +60,44 @@ impl Core {
         let caveats = caveats(&issue.limits)?;
         let life = life_text(reopenings.first().and_then(Option::as_ref));
         let what = format!("{} for {}{life}", right.name(), self.audience_text(&audience));
-        let mut said = None;
-        for reopening in reopenings {
-            let now = self.now();
+        let grants = reopenings.into_iter().map(|reopening| {
             let (audience, caveats) = (audience.clone(), caveats.clone());
+            Statement::Grant { audience, right, caveats, reopening }
+        });
+        let (mut said, mut before) = (None, None);
+        for grant in grants {
+            let named = self.named_life(area, &grant);
+            before = self.granted_before(area, &grant, named);
+            let Statement::Grant { audience, right, caveats, reopening } = grant else { continue };
+            if before.is_some() {
+                continue;
+            }
+            let now = self.now();
             let done = self.replica.grant(now, area, audience, right, caveats, reopening);
             said = Some(done.map_err(act_failure)?);
         }
+        if let (None, Some(before)) = (&said, before) {
+            return self.said_already(before, what);
+        }
         let done = said.ok_or_else(|| Failure::bug("a grant without a statement"))?;
         Ok((json(&shape::Declared::alone(done.value.to_string(), what))?, Some(done.ticket)))
+    }
+
+    /// The statement that readmitted the life of a device that a grant names.
+    fn named_life(&self, area: CompartmentId, grant: &Statement) -> Option<StatementId> {
+        let Statement::Grant {
+            audience: Audience::Device { card, .. },
+            reopening: Some(reopening),
+            ..
+        } = grant
+        else {
+            return None;
+        };
+        let standing = match self.replica.compartment(area) {
+            Some(place) => place.devices().get(&card.device),
+            None => self.coalition().ok()?.devices().get(&card.device),
+        };
+        standing?.readmitted_by(reopening.incarnation).map(StatementId::from)
     }
 
     /// What grants open again, and for which life of the device; one grant for as many closures as it can
@@ -250,13 +279,15 @@ impl Core {
         let only = Some(area).filter(|area| area.0 != self.coalition_id());
         let void = if since.is_some() { self.void_of(&device, only)? } else { Vec::new() };
         let since = since.unwrap_or(now.wall);
-        let already = self.replica.is_ended(area, &device, &kept);
+        let by = self.replica.word(self.coalition()?.id());
+        let already = self.replica.is_ended(area, &device, &kept, by);
         if already.map_err(|error| store_failure(&error))? {
             let lost = Lost { since, kept, unnamed, void, already: true, ..Lost::default() };
             return Ok((json(&self.lost_shape(&device, lost)?)?, Some(self.replica.settled())));
         }
         let marks: Vec<Mark> = kept.iter().filter_map(Kept::mark).collect();
-        let done = self.replica.revoke(now, area, device, marks).map_err(act_failure)?;
+        let done = self.replica.revoke(now, area, device, marks);
+        let done = done.map_err(|error| self.not_ended(&device, error))?;
         let lost =
             Lost { statement: Some(done.value), since, kept, unnamed, void, ..Lost::default() };
         let lost = self.lost_shape(&device, lost)?;

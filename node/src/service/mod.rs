@@ -1,6 +1,7 @@
 //! The service: what the daemon answers. It opens the store, the replica and the network, runs the
 //! core's thread, and turns each request into a question or an act on it.
 
+mod again;
 mod bundle;
 pub mod core;
 mod damage;
@@ -59,6 +60,7 @@ use crate::control::{self, Progress, Report, Request, Service, reply};
 use crate::country;
 use crate::daemon::Opening;
 use crate::failure::{Failure, Kind};
+use crate::home::check_name;
 use crate::index::{Index, Indexing};
 use crate::pass::PassKey;
 use crate::store::{SledStore, StoreKey};
@@ -208,7 +210,7 @@ fn json(value: &impl Serialize) -> Result<Value, Failure> {
 impl Service for Tearline {
     fn call(&self, request: Request, progress: &mut Report<'_>) -> Result<Value, Failure> {
         if needs_standing(&request) {
-            self.core.ask(|core| core.may_write())?;
+            self.core.ask(|core| core.stands())?;
         }
         match request {
             Request::Status(_) => self.status(),
@@ -389,6 +391,7 @@ impl Tearline {
     }
 
     fn coalition_create(&self, create: &control::CoalitionCreate) -> Result<Value, Failure> {
+        check_name("a coalition's name", &create.name)?;
         let (certificate, root) = self.certificate()?;
         let founder = Member {
             no: AgencyNo(1),
@@ -398,6 +401,7 @@ impl Tearline {
         };
         let mut founders = vec![founder];
         for (other, no) in create.founders.iter().zip(2..) {
+            check_name("an agency's name", &other.name)?;
             founders.push(Member {
                 no: AgencyNo(no),
                 name: other.name.clone(),
@@ -418,9 +422,6 @@ impl Tearline {
             agreement: None,
             founders,
         };
-        if create.name.is_empty() || create.name.len() > tearline_crdt::bounds::NAME_BYTES_MAX {
-            return Err(Failure::usage("a coalition's name has 1 to 128 bytes"));
-        }
         let founders = charter.founders.len();
         if !(1..=founders).contains(&usize::from(charter.quorum)) {
             return Err(Failure::usage(match founders {
@@ -445,6 +446,9 @@ impl Tearline {
         let announce = self.announce.clone();
         self.core.act(move |core| {
             let coalition = core.coalition()?.id();
+            if let Some(name) = &invite.name {
+                core.free_name(name, None)?;
+            }
             let name = invite.name.unwrap_or_default();
             invite.addresses.iter().try_for_each(|address| check_address(address))?;
             let named = if invite.addresses.is_empty() { announce } else { invite.addresses };
@@ -577,6 +581,7 @@ impl Tearline {
     }
 
     fn compartment_open(&self, open: control::CompartmentOpen) -> Result<Value, Failure> {
+        check_name("a compartment's name", &open.name)?;
         self.answer(move |core| {
             let (id, opened, ticket) = core.audience_compartment(&open.rel, Some(&open.name))?;
             let compartment = core

@@ -165,7 +165,13 @@ impl Core {
         if let Some(id) = self.replica.compartment_for(coalition, &audience) {
             return Ok((id, false, None));
         }
-        let called = name.map_or_else(|| self.audience_name(&audience), str::to_owned);
+        let called = match name {
+            Some(name) => {
+                self.free_compartment_name(name)?;
+                name.to_owned()
+            }
+            None => self.audience_name(&audience),
+        };
         let now = self.now();
         let act = self
             .replica

@@ -500,7 +500,10 @@ impl<'w, 'd> Work<'w, 'd> {
         let record = opened.header.record;
         let listing = match self.listings.remove(&record) {
             Some(listing) => Some(listing),
-            None => Listing::load(self.desk.store, &record)?,
+            None => match Listing::load(self.desk.store, &record) {
+                Err(error) => return self.take_unlisted(shelf, &opened, error),
+                loaded => loaded?,
+            },
         };
         let fresh = listing.is_none();
         self.fresh += u64::from(fresh);
@@ -720,7 +723,7 @@ impl<'w, 'd> Work<'w, 'd> {
             for record in disclosed::records(self.desk.store, &self.log, span)? {
                 self.stale.insert(record);
                 if !self.listings.contains_key(&record)
-                    && let Some(listing) = Listing::load(self.desk.store, &record)?
+                    && let Some(listing) = hurt::listing(self.desk.store, &record)?
                 {
                     self.listings.insert(record, listing);
                 }
