@@ -178,7 +178,8 @@ impl<S: Store> Replica<S> {
     #[must_use]
     pub fn deadline(&self) -> Option<MonoTime> {
         let trees = self.gossip.trees.values().map(|grown| grown.tree.deadline());
-        trees.chain(self.gossip.next_sweep).chain(self.next_turn()).min()
+        let timed = [self.gossip.next_sweep, self.next_turn(), self.next_overdue()];
+        trees.chain(timed.into_iter().flatten()).min()
     }
 
     /// What runs brought since the start.

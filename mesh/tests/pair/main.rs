@@ -27,6 +27,7 @@ mod hostile;
 mod insync;
 mod joining;
 mod member;
+mod owing;
 mod pieces;
 mod reauthor;
 mod receipts;
