@@ -18,6 +18,7 @@ mod imports_again;
 mod join;
 mod kill_rounds;
 mod load;
+mod namespaces;
 mod passes;
 mod pause;
 mod readmission;
