@@ -177,5 +177,5 @@ fn a_desk_that_is_known_by_its_own_logs_alone_is_proven_to_whoever_holds_none_of
         world.inject(2, link, Frame::Fork { area: name, proof }.encode());
         assert_eq!(world.peers[2].replica.logbook().has_excess(area, thief), kept);
     }
-    assert!(world.peers[2].replica.faults().is_empty());
+    assert!(world.peers[2].replica.counted_faults().is_empty());
 }
