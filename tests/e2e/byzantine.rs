@@ -100,7 +100,7 @@ fn whatever_hostile_members_do_the_honest_converge_and_name_them() -> io::Result
     let folder = tempfile::tempdir()?;
     let runtime = Runtime::new()?;
     let mut daemons = Vec::new();
-    for country in ["AA", "AB", "AC"] {
+    for country in ["XA", "XB", "XC"] {
         let mut daemon = Daemon::init(folder.path(), &format!("Agency {country}"), country)?;
         done(daemon.command(&["config", "set", "limits.withheld_after_s", WITHHELD_AFTER_S])?);
         daemon.start()?;
@@ -114,11 +114,11 @@ fn whatever_hostile_members_do_the_honest_converge_and_name_them() -> io::Result
     daemons[2].ask("peer.add", &json!({ "address": second }))?;
     let attackers: BTreeMap<Deed, Hostile> =
         Deed::ALL.into_iter().zip(50..).map(|(deed, seed)| (deed, Hostile::new(seed))).collect();
-    let mut countries = vec!["AA".to_owned(), "AB".to_owned(), "AC".to_owned()];
+    let mut countries = vec!["XA".to_owned(), "XB".to_owned(), "XC".to_owned()];
     let at = victim(&daemons[0])?.at;
-    for (letter, hostile) in ('A'..).zip(attackers.values()) {
-        let country = format!("H{letter}");
-        let code = [b'H', letter as u8];
+    for (letter, hostile) in ('D'..).zip(attackers.values()) {
+        let country = format!("X{letter}");
+        let code = [b'X', letter as u8];
         runtime.block_on(hostile.join(&at, &invitation(&daemons[0])?, code))?;
         countries.push(country);
     }
