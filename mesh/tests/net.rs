@@ -9,6 +9,7 @@ use std::time::Duration;
 use tearline_crdt::id::DeviceId;
 use tearline_crdt::keys::Signer;
 use tearline_mesh::Urgency;
+use tearline_mesh::fault::LinkFault;
 use tearline_mesh::net::{self, DownReason, Link, NetCommand, NetConfig, NetEvent, NetHandle};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc::Receiver;
@@ -132,7 +133,7 @@ fn a_frame_above_the_limit_closes_the_link_and_blames_the_sender() {
     run(async {
         let (a, mut b, at_a, _) = connected(QUIC).await;
         a.send(at_a, vec![0; FRAME_MAX + 1]).await;
-        assert_eq!(b.down().await, DownReason::Oversize(FRAME_MAX as u64 + 1));
+        assert_eq!(b.down().await, DownReason::Broke(LinkFault::Oversize(FRAME_MAX as u64 + 1)));
     });
 }
 

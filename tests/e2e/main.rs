@@ -4,6 +4,7 @@
 
 mod backup;
 mod bundles;
+mod byzantine;
 mod control;
 mod damage;
 mod first_steps;
@@ -11,10 +12,13 @@ mod fork;
 mod formats;
 mod full_disk;
 mod gossip;
+mod hostile;
 mod imports;
 mod imports_again;
 mod join;
 mod kill_rounds;
+mod load;
+mod namespaces;
 mod passes;
 mod pause;
 mod readmission;

@@ -79,6 +79,16 @@ impl Daemon {
         self.start_as(shell)
     }
 
+    /// Starts the daemon in a network namespace.
+    ///
+    /// # Errors
+    /// When it ends, or does not answer in time.
+    pub fn start_in(&mut self, namespace: &str) -> io::Result<()> {
+        let mut ip = Command::new("ip");
+        ip.args(["netns", "exec", namespace]).arg(&self.program);
+        self.start_as(ip)
+    }
+
     fn start_as(&mut self, mut command: Command) -> io::Result<()> {
         let child = command
             .arg("--home")

@@ -4,3 +4,4 @@ pub mod daemon;
 pub mod fuzz;
 pub mod line;
 pub mod modem;
+pub mod proxy;

@@ -32,6 +32,7 @@ pub use libp2p::multiaddr::Multiaddr;
 use tearline_crdt::id::DeviceId;
 use tokio::sync::mpsc;
 
+use crate::fault::{LinkFault, PeerFault};
 use crate::thin::ThinFault;
 use crate::urgency::Urgency;
 use thin::{MakeMachine, Meter, ThinAddress};
@@ -123,6 +124,11 @@ pub enum NetEvent {
         /// The frame.
         bytes: Vec<u8>,
     },
+    /// A frame is under way and not whole yet. Said at intervals, and not while the core is busy.
+    Coming {
+        /// Over which link.
+        link: Link,
+    },
     /// The frame last given to `Send` in this lane was handed to the transport: there is room for the
     /// next.
     Sent {
@@ -168,12 +174,9 @@ pub enum DownReason {
     /// A newer link to the same device took its place.
     #[error("replaced by another link")]
     Replaced,
-    /// The other side announced a frame above the limit.
-    #[error("the other side announced a frame of {0} bytes")]
-    Oversize(u64),
-    /// The other side's frame length is malformed.
-    #[error("the other side sent a malformed length")]
-    Malformed,
+    /// The other side did what no honest one does.
+    #[error("the other side {0}")]
+    Broke(LinkFault),
     /// Nothing came for too long, or a frame stopped half-way.
     #[error("nothing came for {0} seconds")]
     Silent(u64),
@@ -189,6 +192,18 @@ pub enum DownReason {
     /// The other side of a thin link did what no honest one does.
     #[error("the other side misbehaved on the thin link: {0}")]
     Thin(ThinFault),
+}
+
+impl DownReason {
+    /// What the other side did wrong, if that is why.
+    #[must_use]
+    pub const fn fault(&self) -> Option<PeerFault> {
+        match self {
+            Self::Broke(fault) => Some(PeerFault::Link(*fault)),
+            Self::Thin(fault) => Some(PeerFault::Thin(*fault)),
+            _ => None,
+        }
+    }
 }
 
 /// What the driver is told to do.

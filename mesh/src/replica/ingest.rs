@@ -181,6 +181,9 @@ impl<S: Store> Replica<S> {
             return Ok(self.refuse(link, tag, id, &run, run.count));
         }
         self.give_back(link, run.count);
+        if let Some(session) = self.sessions.get_mut(&link) {
+            session.gives(self.clock);
+        }
         Ok(Ok(()))
     }
 

@@ -38,6 +38,7 @@ mod insync;
 mod join;
 mod lag;
 mod names;
+mod owing;
 mod pack;
 mod quota;
 mod reauthor;
@@ -128,6 +129,18 @@ pub enum Input {
         link: Link,
         /// The frame.
         bytes: Vec<u8>,
+    },
+    /// A frame is coming over a link and is not whole yet.
+    Coming {
+        /// The link.
+        link: Link,
+    },
+    /// A link is down because the transport saw the peer break its rules.
+    Broke {
+        /// The link.
+        link: Link,
+        /// How.
+        fault: PeerFault,
     },
     /// The last frame for a lane of a link was handed to the transport; there is room for the next.
     Sent {
@@ -238,9 +251,6 @@ pub struct Counts {
     pub closed: u64,
 }
 
-/// Most devices against which faults are counted; those of further ones are in the log alone.
-const FAULTY_DEVICES_MAX: usize = 4_096;
-
 /// One peer's replication. See the module's documentation for how to drive it.
 pub struct Replica<S> {
     store: S,
@@ -299,6 +309,8 @@ pub struct Replica<S> {
     table: Table,
     /// Whether records whose day has come are still to be hidden: then nothing is destroyed yet.
     hiding: bool,
+    /// How long who claims entries may give none, in ms.
+    withheld_after_ms: u64,
     /// Whether words are being carried out.
     obeying: bool,
     /// The work that the input at hand, or acts since the last, caused beside their own.
@@ -401,6 +413,7 @@ impl<S: Store> Replica<S> {
             reckoning: Reckoning::default(),
             table: Table::default(),
             hiding: false,
+            withheld_after_ms: owing::WITHHELD_AFTER_MS,
             obeying: false,
             spent: 0,
             room: Room::default(),
@@ -435,7 +448,7 @@ impl<S: Store> Replica<S> {
         self.wall = now.wall;
         self.reckon(now);
         self.spent = 0;
-        if !matches!(input, Input::Frame { .. } | Input::Sent { .. }) {
+        if !matches!(input, Input::Frame { .. } | Input::Sent { .. } | Input::Coming { .. }) {
             self.conclude(now)?;
         }
         if self.room > Room::Nothing && self.stale.is_empty() {
@@ -444,6 +457,17 @@ impl<S: Store> Replica<S> {
         match input {
             Input::Up { link, device, dialer, thin } => self.on_up(link, device, dialer, thin),
             Input::Down { link } => self.on_down(link),
+            Input::Coming { link } => {
+                if let Some(session) = self.sessions.get_mut(&link) {
+                    session.owing.moves(self.clock);
+                }
+            }
+            Input::Broke { link, fault } => {
+                if let Some(session) = self.sessions.get(&link) {
+                    self.count(session.device, fault);
+                }
+                self.on_down(link);
+            }
             Input::Frame { link, bytes } => self.on_frame(now, link, &bytes)?,
             Input::Sent { link, urgency } => {
                 if let Some(session) = self.sessions.get_mut(&link) {
@@ -486,6 +510,7 @@ impl<S: Store> Replica<S> {
             links.iter().for_each(|link| self.vouch(*link));
         }
         self.give_turns();
+        self.dun();
         self.tend_trees(standings_changed)?;
         links.into_iter().try_for_each(|link| self.pump(link))
     }
@@ -519,9 +544,7 @@ impl<S: Store> Replica<S> {
 
     /// Counts a fault.
     fn count(&mut self, device: DeviceId, fault: PeerFault) {
-        if self.faults.len() < FAULTY_DEVICES_MAX || self.faults.contains_key(&device) {
-            *self.faults.entry(device).or_default().entry(fault.name()).or_default() += 1;
-        }
+        self.note_fault(device, fault.name());
         self.outputs.push_back(Output::Event(Event::Fault { device, fault }));
     }
 

@@ -21,6 +21,7 @@ use super::gossip::Gossiped;
 use super::greeting::Turn;
 use super::insync::Open;
 use super::lag::{Lag, LagKey, Window, lag_key};
+use super::owing::Owing;
 use super::refusal::Refused;
 use super::{Link, Output, Replica};
 use crate::fault::PeerFault;
@@ -78,6 +79,8 @@ pub(super) struct Session {
     pub(super) ended_in: BTreeSet<CompartmentId>,
     /// What each has said it holds, until the other answers.
     pub(super) open: Open,
+    /// Since when it owes what it owes.
+    pub(super) owing: Owing,
     /// Bytes sent and not acknowledged.
     pub(super) unacked: usize,
     /// How many there may be.
@@ -189,6 +192,7 @@ impl Session {
             endings: VecDeque::new(),
             ended_in: BTreeSet::new(),
             open: Open::default(),
+            owing: Owing::default(),
             unacked: 0,
             window: Window::START,
             cursor: None,
@@ -238,6 +242,7 @@ impl<S: Store> Replica<S> {
         self.entropy.fill(&mut nonce);
         let mut session = Session::new(device, dialer, nonce);
         session.thin = thin;
+        session.owing = Owing::since(self.clock);
         if let (true, Some(request)) = (dialer, self.joining.get(&device)) {
             session.phase = Phase::Joining;
             session.queue(Frame::Join { request: request.encode() }.encode());

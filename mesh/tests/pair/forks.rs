@@ -17,7 +17,7 @@ fn held(world: &World, peer: usize, log: &LogId) -> (u64, Option<u64>, Option<u6
 
 fn no_faults(world: &World) {
     for peer in &world.peers {
-        assert!(peer.replica.faults().is_empty(), "{:?}", peer.replica.faults());
+        assert!(peer.replica.counted_faults().is_empty(), "{:?}", peer.replica.faults());
     }
 }
 
@@ -73,6 +73,8 @@ fn peers_with_two_branches_find_where_they_part_and_are_in_sync() {
             }
         }
         no_faults(&world);
+        let named = world.peers[1].replica.faults();
+        assert_eq!(named[&keys(4).id()], [("forked-log", 1)].into());
         // In sync again costs no more than ever.
         world.peers.iter_mut().for_each(|peer| peer.sent.clear());
         world.meet(1, 2);

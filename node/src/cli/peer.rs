@@ -216,7 +216,11 @@ pub(super) fn table(peers: &[Known], known: u64) -> String {
         });
         let again = peer.again_ms.map(|ms| format!("again in {} s", ms.div_ceil(1_000)));
         let why = [peer.reason.clone(), again].into_iter().flatten().collect::<Vec<_>>().join(", ");
-        let state = if why.is_empty() { state.to_owned() } else { format!("{state}: {why}") };
+        let state = match peer.state {
+            _ if why.is_empty() => state.to_owned(),
+            PeerState::Blocked => format!("{state} ({why})"),
+            _ => format!("{state}: {why}"),
+        };
         let mut row = vec![
             short(&peer.device),
             peer.agency.as_ref().map(agency).unwrap_or_default(),

@@ -257,7 +257,8 @@ pub enum PeerState {
     /// Not connected; dialled again by and by.
     #[default]
     Waiting,
-    /// Refused: it broke the protocol or holds no right here.
+    /// It misbehaved and gets no link until its time is over or `peer resume`; or nothing is taken from
+    /// it, because the disk is full.
     Blocked,
     /// No link to it is wanted until `peer resume`.
     Paused,

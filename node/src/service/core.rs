@@ -22,6 +22,7 @@ use tearline_mesh::{Event, Input, Link, Output, Replica};
 
 use super::damage::Damage;
 use super::dialer::Dialer;
+use super::penalty::Penalties;
 use super::ports;
 use super::room::{Gauge, LOOK_AGAIN_MS};
 use super::thin::ThinLinks;
@@ -63,6 +64,8 @@ pub struct Core {
     pub started: WallTime,
     /// Whom to dial, and when.
     pub(super) dialer: Dialer,
+    /// Who gets no link for a while.
+    pub(super) penalties: Penalties,
     /// The thin links that the transport keeps up.
     pub(super) thin: ThinLinks,
     /// How much room there is on the disk.
@@ -274,6 +277,7 @@ impl Core {
             deaf: Vec::new(),
             started: clock.now().wall,
             dialer,
+            penalties: Penalties::default(),
             thin,
             gauge,
             last_heard: BTreeMap::new(),
@@ -384,7 +388,9 @@ impl Core {
             let full = self.replica.room() < Room::Everything;
             let now = self.clock.now().mono;
             let due = self.replica.deadline().map(|at| at.0.saturating_sub(now.0));
-            let wait = due.map_or(wait, |ms| wait.min(Duration::from_millis(ms)));
+            let due = [due, self.penalties.next_end(now).map(|at| at.0.saturating_sub(now.0))];
+            let wait =
+                due.into_iter().flatten().map(Duration::from_millis).fold(wait, Duration::min);
             let wait = if full { wait.min(Duration::from_millis(LOOK_AGAIN_MS)) } else { wait };
             let message = queue.0.recv_timeout(wait);
             if matches!(message, Ok(Message::Job(_))) {
@@ -398,7 +404,10 @@ impl Core {
                 Ok(Message::Net(event)) => self.on_net(event),
                 Ok(Message::Job(job)) => job(&mut self),
                 Ok(Message::Flushed(barrier, outcome)) => self.on_flushed(barrier, outcome),
-                Err(RecvTimeoutError::Timeout) => self.input(Input::Tick),
+                Err(RecvTimeoutError::Timeout) => {
+                    self.input(Input::Tick);
+                    self.tend_thin_links();
+                }
                 Ok(Message::Stop) | Err(RecvTimeoutError::Disconnected) => break,
             }
         }
@@ -463,7 +472,7 @@ impl Core {
                 self.deaf.push(format!("{address} ({reason})"));
             }
             NetEvent::LinkUp { link, device, dialer, thin, .. }
-                if !self.dialer.wants(&device, dialer && !thin) =>
+                if !self.dialer.wants(&device, dialer && !thin) || self.is_penalised(&device) =>
             {
                 self.command(NetCommand::Close { link });
             }
@@ -488,7 +497,15 @@ impl Core {
                     let now = self.clock.now().mono;
                     self.dialer.disconnected(&device, now, reason.to_string());
                 }
-                self.input(Input::Down { link: Link(link.0) });
+                let link = Link(link.0);
+                match reason.fault() {
+                    Some(fault) => {
+                        tracing::warn!(device = %device.short(), %fault, "a peer misbehaved");
+                        self.penalise(device);
+                        self.input(Input::Broke { link, fault });
+                    }
+                    None => self.input(Input::Down { link }),
+                }
                 self.tend_thin_links();
             }
             NetEvent::Frame { link, bytes } => {
@@ -499,6 +516,7 @@ impl Core {
                 }
                 self.input(Input::Frame { link, bytes });
             }
+            NetEvent::Coming { link } => self.input(Input::Coming { link: Link(link.0) }),
             NetEvent::Sent { link, urgency } => {
                 self.input(Input::Sent { link: Link(link.0), urgency });
             }
@@ -515,6 +533,19 @@ impl Core {
                 self.thin.failed(&device, reason, again);
             }
         }
+    }
+
+    /// Who misbehaved on a link gets none for a while.
+    fn penalise(&mut self, device: DeviceId) {
+        if self.replica.is_of_a_coalition(&device) || self.dialer.targets().contains_key(&device) {
+            let until = self.penalties.blame(device, self.clock.now().mono);
+            self.dialer.bar(&device, until);
+        }
+    }
+
+    /// Whether a device gets no link now.
+    pub(super) fn is_penalised(&self, device: &DeviceId) -> bool {
+        self.penalties.until(device, self.clock.now().mono).is_some()
     }
 
     /// Notes when a device was heard; of strangers, of whom there may be many, only while linked.
@@ -572,8 +603,10 @@ impl Core {
                     self.command(NetCommand::Send { link, urgency, bytes });
                 }
                 Output::Close { link, fault } => {
-                    if let Some(fault) = fault {
-                        tracing::warn!(%fault, "a peer misbehaved");
+                    let device = self.links.get(&link).map(|linked| linked.device);
+                    if let (Some(fault), Some(device)) = (fault, device) {
+                        tracing::warn!(device = %device.short(), %fault, "a peer misbehaved");
+                        self.penalise(device);
                     }
                     let link = tearline_mesh::net::Link(link.0);
                     self.command(NetCommand::Close { link });

@@ -36,6 +36,8 @@ pub struct Target {
     /// Since a frame came of it.
     attempts: u32,
     at: MonoTime,
+    /// It misbehaved and is not dialled before then.
+    barred: MonoTime,
     out: bool,
 }
 
@@ -173,6 +175,13 @@ impl Dialer {
         }
     }
 
+    /// A peer is not dialled before then.
+    pub fn bar(&mut self, device: &DeviceId, until: MonoTime) {
+        if let Some(target) = self.targets.get_mut(device) {
+            target.barred = until;
+        }
+    }
+
     /// A frame of a peer came: it wants to be linked, so that the next attempt need not wait long.
     pub fn heard(&mut self, device: &DeviceId) {
         if let Some(target) = self.targets.get_mut(device) {
@@ -210,7 +219,7 @@ impl Dialer {
     pub fn due(&mut self, now: MonoTime) -> Vec<(DeviceId, String)> {
         let mut due = Vec::new();
         for (device, target) in &mut self.targets {
-            if !target.waits() || target.at > now {
+            if !target.waits() || target.due_at() > now {
                 continue;
             }
             let n = target.next_address % target.addresses.len();
@@ -233,7 +242,11 @@ impl Target {
     /// How long until it is dialled; `None` while it is not to be, or is being.
     #[must_use]
     pub fn wait(&self, now: MonoTime) -> Option<Duration> {
-        self.waits().then(|| Duration::from_millis(self.at.0.saturating_sub(now.0)))
+        self.waits().then(|| Duration::from_millis(self.due_at().0.saturating_sub(now.0)))
+    }
+
+    fn due_at(&self) -> MonoTime {
+        self.at.max(self.barred)
     }
 
     /// Whether it is dialled when its time comes.
@@ -251,6 +264,7 @@ impl Target {
         self.next_address = 0;
         self.attempts = 0;
         self.at = MonoTime(0);
+        self.barred = MonoTime(0);
     }
 
     fn put_off(&mut self, now: MonoTime, reason: String) {

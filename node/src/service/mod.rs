@@ -17,6 +17,7 @@ mod overview;
 mod passes;
 mod pattern;
 mod peers;
+mod penalty;
 mod ports;
 mod quarantine;
 mod records;
@@ -115,6 +116,7 @@ pub fn start(opening: Opening) -> Result<Arc<dyn Service>, Failure> {
     let mut replica = Replica::open(store, setup).map_err(|e| overview::store_failure(&e))?;
     replica.rotate_after(config.epochs.rotate_after_ms()?);
     replica.reauthor_after(config.records.reauthor_after_ms()?);
+    replica.withheld_after(u64::from(config.limits.withheld_after_s) * 1_000);
     if sabotage {
         tracing::error!("SABOTAGE: this daemon quarantines nothing; it is for an exercise alone");
         replica.quarantine_nothing();

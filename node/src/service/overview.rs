@@ -1,6 +1,7 @@
 //! Answers about the whole: status, doctor, peers, coalition, compartments.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -109,12 +110,13 @@ impl Core {
     pub(super) fn peers(&self) -> Vec<reply::Peer> {
         let live: BTreeMap<DeviceId, PeerState> =
             self.replica.peers().into_iter().map(|state| (state.device, state)).collect();
-        let mut devices: Vec<DeviceId> =
+        let faults = self.replica.faults();
+        let mut devices: BTreeSet<DeviceId> =
             live.keys().chain(self.dialer.targets().keys()).copied().collect();
         devices.extend(self.replica.exchanged().keys());
-        devices.sort_unstable();
-        devices.dedup();
-        let faults = self.replica.faults();
+        let (named, strangers): (Vec<&DeviceId>, Vec<&DeviceId>) =
+            faults.keys().partition(|device| self.replica.is_of_a_coalition(device));
+        devices.extend(named.into_iter().chain(strangers.into_iter().take(STRANGERS_SHOWN_MAX)));
         let now = self.now().mono;
         let peer = |device: &DeviceId| self.described(device, live.get(device), &faults, now);
         let mut peers: Vec<reply::Peer> = devices.iter().map(peer).collect();
@@ -146,17 +148,19 @@ impl Core {
         let broken = line.as_ref().is_some_and(|line| line.broken);
         let is_tried = live.is_none() || broken;
         let faults = faults.get(device);
-        let counted = self.replica.counted_faults().contains_key(device);
+        let barred = self.penalties.until(device, now);
+        let is_stranger = !self.replica.is_of_a_coalition(device);
+        let counted = is_stranger && self.replica.counted_faults().contains_key(device);
         let full = self.shortage().is_some() && live.is_some_and(|state| state.refused);
         let standing = self.standing_of(device);
         let state = match live {
             _ if target.is_some_and(|target| target.paused) => reply::PeerState::Paused,
+            None if barred.is_some() || counted => reply::PeerState::Blocked,
             Some(_) if broken => reply::PeerState::Waiting,
             Some(_) if standing.has_ended() => reply::PeerState::Ended,
             Some(_) if full => reply::PeerState::Blocked,
             Some(state) if state.live && state.in_sync => reply::PeerState::Live,
             Some(_) => reply::PeerState::CatchingUp,
-            None if counted => reply::PeerState::Blocked,
             None => reply::PeerState::Waiting,
         };
         let blamed = faults.map(|faults| {
@@ -171,7 +175,8 @@ impl Core {
             dialled.and_then(|target| target.wait(now)),
             line.as_ref().filter(|_| is_tried).and_then(|line| line.again),
         ];
-        let again = again.into_iter().flatten().min();
+        let barred = barred.map(|until| Duration::from_millis(until.0.saturating_sub(now.0)));
+        let again = barred.or_else(|| again.into_iter().flatten().min());
         let agency = self.agency_of(device);
         let bundles = self.replica.exchanged().get(device).copied().unwrap_or_default();
         reply::Peer {
@@ -525,6 +530,8 @@ fn check_forks(forks: &[reply::Fork]) -> Check {
 const UNFOLLOWED_FIX: &str = "`compartment list` says which: say there what is needed in one that is \
                               followed; if a device opened them that should not, its agency or the \
                               founders end its standing, and what it opened comes last";
+/// Strangers that misbehaved and have no link, that are shown.
+const STRANGERS_SHOWN_MAX: usize = 16;
 /// Why nothing is taken from a peer.
 const DISK_FULL: &str = "disk full";
 

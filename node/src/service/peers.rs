@@ -65,6 +65,9 @@ impl Tearline {
             if device == core.replica.device() {
                 return Err(Failure::usage("that is this device itself"));
             }
+            if !paused {
+                core.penalties.release(&device);
+            }
             let answer =
                 core.change_peer(device, |core, batch| core.dialer.pause(batch, device, paused))?;
             if paused {
