@@ -1,7 +1,7 @@
 //! Acts on standings and records, on replicas that meet.
 
 use tearline_crdt::authority::Cause;
-use tearline_crdt::bounds::NAME_BYTES_MAX;
+use tearline_crdt::bounds::{MARKS_MAX, NAME_BYTES_MAX};
 use tearline_crdt::charter::Member;
 use tearline_crdt::document::{Patch, Segment};
 use tearline_crdt::id::{AgencyNo, Class, CoalitionId, CompartmentId, EpochId, LogId};
@@ -13,7 +13,7 @@ use tearline_crdt::statement::{
 use tearline_crdt::store::{Batch, Space, Store as _};
 use tearline_crdt::time::{Now, WallTime};
 use tearline_mesh::invitation::{Applicant, Invited, JoinRequest};
-use tearline_mesh::replica::{ActError, Word};
+use tearline_mesh::replica::{ActError, Word, keep_what_fits};
 use tearline_mesh::{Input, Link};
 
 use crate::forger::{link_as, runs, tag};
@@ -220,6 +220,47 @@ fn a_lost_device_is_quarantined_alike_and_reads_nothing_new() {
             assert!(world.show(0, done.value[0].record).is_none());
         }
     }
+}
+
+/// Of a device with more logs than one statement names the longest count, at all peers and after a restart.
+#[test]
+fn a_device_with_more_logs_than_a_statement_names_is_lost_alike() {
+    const LIVES: usize = 57;
+    const CLASSES: [Class; 4] = [Class::Flash, Class::Immediate, Class::Priority, Class::Routine];
+    let Stage { mut world, coalition, shared } = stage();
+    let mut areas = vec![shared];
+    areas.extend((1..4).map(|n| world.open_named(0, coalition, &[1, 2], n)));
+    world.settle();
+    for life in 0..LIVES {
+        for area in &areas {
+            for class in CLASSES {
+                world.write(2, *area, class, if life == 0 { &["one", "two"] } else { &["one"] });
+            }
+        }
+        world.settle();
+        world.begin_anew(2);
+    }
+    world.meet(2, 0);
+    world.meet(1, 0);
+    let unit = world.peers[2].replica.device();
+    let now = world.now();
+    let since = WallTime(now.wall.0 + 1);
+    let lost = world.peers[0].replica.lost(now, coalition, unit, since).unwrap().value;
+    world.drain(0);
+    world.settle();
+    world.meet(1, 0);
+    world.crash(0);
+    assert_eq!(lost.unnamed, LIVES * areas.len() * CLASSES.len() - MARKS_MAX);
+    for peer in 0..2 {
+        let (quarantined, unread) = world.peers[peer].replica.quarantined(usize::MAX).unwrap();
+        assert_eq!((quarantined.len(), unread.len()), (lost.unnamed, 0), "{peer}");
+        // None of them is of the life in which it wrote more.
+        assert!(quarantined.iter().all(|one| one.seq == 0 && one.log.incarnation.0 > 1));
+    }
+    let replica = &world.peers[0].replica;
+    let mut again = replica.kept_before(coalition, &unit, Some(since)).unwrap();
+    assert_eq!(keep_what_fits(&mut again), lost.unnamed);
+    assert!(replica.is_lost(coalition, &unit, &again).unwrap());
 }
 
 #[test]

@@ -89,6 +89,7 @@ impl Core {
             statement: stone.statement.to_string(),
             what: "erase".into(),
             already: true,
+            by: self.decided(stone.statement),
             record: Some(record.to_string()),
             due: Some(stone.at.to_string()),
             ..shape::Declared::default()
