@@ -10,6 +10,7 @@ mod first_steps;
 mod fork;
 mod formats;
 mod full_disk;
+mod gateway;
 mod gossip;
 mod imports;
 mod imports_again;

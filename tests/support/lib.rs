@@ -2,5 +2,6 @@
 
 pub mod daemon;
 pub mod fuzz;
+pub mod http;
 pub mod line;
 pub mod modem;
