@@ -176,7 +176,8 @@ pub(super) fn is_id(stix_type: &str, id: &str) -> bool {
     uuid.is_some_and(is_uuid)
 }
 
-fn is_uuid(text: &str) -> bool {
+/// Whether a text is a UUID (RFC 9562, section 4).
+pub(crate) fn is_uuid(text: &str) -> bool {
     text.len() == 36
         && text.bytes().enumerate().all(|(n, b)| match n {
             8 | 13 | 18 | 23 => b == b'-',

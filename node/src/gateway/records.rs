@@ -19,7 +19,7 @@ use super::place::List;
 use super::problem::Problem;
 use super::rooms::{collection_id, room, rooms};
 use super::time;
-use crate::exchange::{Draft, faults};
+use crate::exchange::{Draft, faults, stix};
 use crate::index::{Query, Row};
 use crate::pass::Operation;
 use crate::service::edge::{Walk, properties};
@@ -81,6 +81,7 @@ struct Brought {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct One {
+    id: String,
     kind: String,
     #[serde(default)]
     label: Option<String>,
@@ -125,29 +126,28 @@ pub(super) fn add(call: &Call<'_>) -> Result<Response, Problem> {
 }
 
 impl One {
+    /// The record has the id by which its sender knows it, as a STIX object has.
     fn draft(self, n: usize) -> Result<Draft, String> {
-        let kind: Kind =
-            self.kind.parse().map_err(|_| format!("{:?} is no kind of record", self.kind))?;
-        let id = self.fields.get("id").and_then(Value::as_str).unwrap_or_default();
-        if !(1..=ID_BYTES_MAX).contains(&id.len()) {
-            return Err(format!(
-                "fields.id is to be your own id for it, of 1 to {ID_BYTES_MAX} bytes"
-            ));
+        let Self { id, kind, label, mut fields } = self;
+        let kind: Kind = kind.parse().map_err(|_| format!("{kind:?} is no kind of record"))?;
+        if kind == Kind::Object {
+            return Err("objects of other types come in by TAXII".into());
         }
-        if let Some(label) = &self.label {
+        if !stix::is_uuid(&id) {
+            return Err("id is to be a UUID of your own for it, drawn at random".into());
+        }
+        let stix_id = format!("{}--{}", stix::native_type(kind), id.to_ascii_lowercase());
+        if fields.insert("id".into(), stix_id.into()).is_some() {
+            return Err("fields.id is made of the record's id; leave it out".into());
+        }
+        if let Some(label) = &label {
             label.parse::<Label>().map_err(|error| format!("label: {error}"))?;
         }
-        let faults = faults(kind, &self.fields);
+        let faults = faults(kind, &fields);
         if let Some(fault) = faults.first() {
             return Err(format!("{}: {}", fault.path, fault.reason));
         }
-        Ok(Draft {
-            kind,
-            fields: self.fields,
-            marking: self.label,
-            place: n.to_string(),
-            partial: false,
-        })
+        Ok(Draft { kind, fields, marking: label, place: n.to_string(), partial: false })
     }
 }
 
@@ -181,5 +181,3 @@ const PAGE_DEFAULT: usize = 100;
 const PAGE_MAX: usize = 1_000;
 /// Most records of one request.
 const RECORDS_MAX: usize = 20_000;
-/// Longest id of a sender's.
-const ID_BYTES_MAX: usize = 200;

@@ -105,7 +105,8 @@ fn programs_find_follow_and_bring_in_records() -> io::Result<()> {
     let stage = Stage::new(folder.path())?;
     let client = Client::new(&stage.guard, &WRITE)?;
     let records = format!("/api/compartments/{}/records", client.collection("shared")?);
-    let vehicle = |n: u32, colour: &str| json!({ "kind": "vehicle", "fields": { "id": format!("gate-7/{n}"), "plate": format!("NE {n}"), "colour": colour } });
+    let uuid = |n: u32| format!("00000000-0000-4000-8000-{n:012x}");
+    let vehicle = |n: u32, colour: &str| json!({ "kind": "vehicle", "id": uuid(n), "fields": { "plate": format!("NE {n}"), "colour": colour } });
     let bring = |records_sent: Vec<Value>| {
         let body = json!({ "records": records_sent }).to_string();
         client.send("POST", &records, &[("Content-Type", "application/json")], body.as_bytes())
@@ -142,10 +143,10 @@ fn programs_find_follow_and_bring_in_records() -> io::Result<()> {
     assert_eq!(client.get(&format!("/api/records/{id}"))?.json()["fields"], news[0]["fields"]);
     // What is no record is named, and the rest goes in.
     let mixed = bring(vec![
-        json!({ "kind": "ship", "fields": { "id": "a" } }),
-        json!({ "kind": "vehicle", "fields": {} }),
-        json!({ "kind": "vehicle", "label": "TLP:PINK", "fields": { "id": "b" } }),
-        json!({ "kind": "vehicle", "fields": { "id": "c", "released_from": "00" } }),
+        json!({ "id": uuid(30), "kind": "ship", "fields": {} }),
+        json!({ "id": "gate-7", "kind": "vehicle", "fields": {} }),
+        json!({ "id": uuid(31), "kind": "vehicle", "label": "TLP:PINK", "fields": {} }),
+        json!({ "id": uuid(32), "kind": "vehicle", "fields": { "released_from": "00" } }),
         vehicle(99, "green"),
     ])?;
     let body = mixed.json();

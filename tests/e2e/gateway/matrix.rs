@@ -278,7 +278,7 @@ fn what_a_pass_may_not_see_is_not_there_on_any_route() -> io::Result<()> {
                         let places = Places { room, object: word, status: known };
                         let (code, words) = expected((method, path), case, &places);
                         let answer = if path.starts_with("/api/") && method == "POST" {
-                            let red = json!({ "kind": "vehicle", "label": "TLP:RED", "fields": { "id": "mine" } });
+                            let red = json!({ "kind": "vehicle", "label": "TLP:RED", "fields": {}, "id": UNKNOWN });
                             let body = json!({ "records": [red] }).to_string();
                             client.send(
                                 method,
