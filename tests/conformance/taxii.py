@@ -55,7 +55,7 @@ def indicator(n):
 
 
 def collection(password=PASS):
-    server = taxii.Server(API + "/taxii2/", user="", password=password)
+    server = taxii.Server(API + "/taxii2/", user="tearline", password=password)
     [found] = server.default.collections
     return found
 
@@ -81,7 +81,7 @@ def discovery():
 def add():
     status = collection().add_objects(envelope([indicator(n) for n in range(250)]))
     same((status.status, status.success_count, len(status.successes)), ("complete", 250, 250))
-    root = taxii.Server(API + "/taxii2/", user="", password=PASS).default
+    root = taxii.Server(API + "/taxii2/", user="tearline", password=PASS).default
     same(root.get_status(status.id)._raw, status._raw)
 
 
@@ -128,7 +128,7 @@ def delete():
 @check("taxii2-client", "a pass that does not hold, and a narrow one")
 def passes():
     try:
-        taxii.Server(API + "/taxii2/", user="", password="x").title
+        taxii.Server(API + "/taxii2/", user="tearline", password="x").title
         raise AssertionError("it was let in")
     except requests.HTTPError as error:
         same(error.response.status_code, 401)
@@ -178,46 +178,11 @@ def valid():
     return f"({len(found)})"
 
 
-@check("medallion", "the same requests get the same answers")
-def medallion():
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    there = f"http://127.0.0.1:{port}"
-    title, cid = "A collection", "52892447-4d7e-4f70-b94d-d7f22742ff63"
-    data = {
-        "/discovery": {"title": title, "default": f"{there}/mesh/", "api_roots": [f"{there}/mesh/"]},
-        "mesh": {
-            "information": {"title": title, "versions": [MEDIA], "max_content_length": 9765625},
-            "status": [],
-            "collections": [{"id": cid, "title": title, "can_read": True, "can_write": True,
-                             "media_types": ["application/stix+json;version=2.1"], "objects": [], "manifest": []}],
-        },
-    }
-    config = {
-        "backend": {"module": "medallion.backends.memory_backend", "module_class": "MemoryBackend",
-                    "filename": f"{WORK}/medallion-data.json"},
-        "users": {"": PASS},
-        "taxii": {"max_page_size": 100},
-    }
-    with open(f"{WORK}/medallion-data.json", "w") as file:
-        json.dump(data, file)
-    with open(f"{WORK}/medallion.json", "w") as file:
-        json.dump(config, file)
-    with open(f"{WORK}/medallion.log", "w") as log:
-        server = subprocess.Popen([MEDALLION, "--port", str(port), f"{WORK}/medallion.json"], stdout=log, stderr=log)
-    try:
-        compare(f"{there}/mesh/collections/{cid}/", collection().url, there)
-    finally:
-        server.terminate()
-        server.wait()
-
-
 def compare(theirs, ours, there):
     deadline = time.monotonic() + WAIT_S
     while True:
         try:
-            requests.get(there + "/taxii2/", auth=("", PASS), headers={"Accept": MEDIA})
+            requests.get(there + "/taxii2/", auth=("tearline", PASS), headers={"Accept": MEDIA})
             break
         except requests.ConnectionError:
             if time.monotonic() > deadline:
@@ -258,7 +223,7 @@ def compare(theirs, ours, there):
 
 def answer(base, method, path, parameters, headers, body):
     """What must be the same in both answers; ids of their own and times are left out."""
-    found = requests.request(method, base + path, params=parameters, headers=headers, data=body, auth=("", PASS))
+    found = requests.request(method, base + path, params=parameters, headers=headers, data=body, auth=("tearline", PASS))
     said = [found.status_code, found.headers["Content-Type"].replace(" ", "")]
     if found.status_code >= 400:
         return said[:1]
@@ -269,6 +234,41 @@ def answer(base, method, path, parameters, headers, body):
     said += [whole.get(name) for name in ("success_count", "failure_count", "can_read", "can_write")]
     said.append("X-TAXII-Date-Added-First" in found.headers)
     return said
+
+
+@check("medallion", "the same requests get the same answers")
+def medallion():
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    there = f"http://127.0.0.1:{port}"
+    title, cid = "A collection", "52892447-4d7e-4f70-b94d-d7f22742ff63"
+    data = {
+        "/discovery": {"title": title, "default": f"{there}/mesh/", "api_roots": [f"{there}/mesh/"]},
+        "mesh": {
+            "information": {"title": title, "versions": [MEDIA], "max_content_length": 9765625},
+            "status": [],
+            "collections": [{"id": cid, "title": title, "can_read": True, "can_write": True,
+                             "media_types": ["application/stix+json;version=2.1"], "objects": [], "manifest": []}],
+        },
+    }
+    config = {
+        "backend": {"module": "medallion.backends.memory_backend", "module_class": "MemoryBackend",
+                    "filename": f"{WORK}/medallion-data.json"},
+        "users": {"tearline": PASS},
+        "taxii": {"max_page_size": 100},
+    }
+    with open(f"{WORK}/medallion-data.json", "w") as file:
+        json.dump(data, file)
+    with open(f"{WORK}/medallion.json", "w") as file:
+        json.dump(config, file)
+    with open(f"{WORK}/medallion.log", "w") as log:
+        server = subprocess.Popen([MEDALLION, "--port", str(port), f"{WORK}/medallion.json"], stdout=log, stderr=log)
+    try:
+        compare(f"{there}/mesh/collections/{cid}/", collection().url, there)
+    finally:
+        server.terminate()
+        server.wait()
 
 
 rows = [("client", "version", "check", "result"), *results]

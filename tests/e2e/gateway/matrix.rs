@@ -162,16 +162,17 @@ struct Places<'a> {
     status: bool,
 }
 
-/// What a route answers: the status, and the words of the records that are in it.
+/// What a route answers: the status, and the words of the records that are in it. `None` for a route that has no
+/// row here.
 fn expected(
     route: (&str, &str),
     case: &Case,
     places: &Places<'_>,
-) -> (u16, BTreeSet<&'static str>) {
+) -> Option<(u16, BTreeSet<&'static str>)> {
     let none = BTreeSet::new();
     let (seen, words) = (case.sees_room(places.room), case.words(places.room));
     let one = places.object.and_then(|word| words.get(word).copied());
-    match (route.0, route.1.trim_start_matches("/taxii2/")) {
+    Some(match (route.0, route.1.trim_start_matches("/taxii2/")) {
         (
             "GET",
             "" | "mesh/" | "mesh/collections/" | "/ogc/" | "/ogc/conformance" | "/ogc/collections",
@@ -213,8 +214,8 @@ fn expected(
             | "mesh/collections/{collection}/objects/{object}/"
             | "mesh/collections/{collection}/objects/{object}/versions/",
         ) => one.map_or((404, BTreeSet::new()), |word| (200, [word].into())),
-        (method, path) => panic!("the route {method} {path} has no row in this matrix"),
-    }
+        _ => return None,
+    })
 }
 
 #[test]
@@ -276,7 +277,11 @@ fn what_a_pass_may_not_see_is_not_there_on_any_route() -> io::Result<()> {
                             .replace("{feature}", word.map_or(UNKNOWN, |word| &features[word]))
                             .replace("{status}", if known { &status } else { UNKNOWN });
                         let places = Places { room, object: word, status: known };
-                        let (code, words) = expected((method, path), case, &places);
+                        let Some((code, words)) = expected((method, path), case, &places) else {
+                            return Err(io::Error::other(format!(
+                                "{method} {path} has no row here"
+                            )));
+                        };
                         let answer = if path.starts_with("/api/") && method == "POST" {
                             let red = json!({ "kind": "vehicle", "label": "TLP:RED", "fields": {}, "id": UNKNOWN });
                             let body = json!({ "records": [red] }).to_string();
