@@ -1,7 +1,7 @@
 //! A client of HTTP/1.1 for tests, which sends what it is told and nothing else: one request for each
 //! connection.
 
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::time::Duration;
 
@@ -59,6 +59,33 @@ pub fn request(
         head += &format!("Content-Length: {}\r\n", body.len());
     }
     exchange(address, &[head.as_bytes(), b"\r\n", body].concat())
+}
+
+/// Asks for a stream that does not end by itself, and reads its head.
+///
+/// # Errors
+/// When there is no answer.
+pub fn open(
+    address: &str,
+    target: &str,
+    headers: &[(&str, &str)],
+) -> io::Result<(u16, BufReader<TcpStream>)> {
+    let mut stream = TcpStream::connect(address)?;
+    stream.set_read_timeout(Some(ANSWER_MAX))?;
+    let mut head = format!("GET {target} HTTP/1.1\r\nConnection: close\r\nHost: {address}\r\n");
+    for (name, value) in headers {
+        head += &format!("{name}: {value}\r\n");
+    }
+    stream.write_all(format!("{head}\r\n").as_bytes())?;
+    let mut reader = BufReader::new(stream);
+    let mut line = String::new();
+    reader.read_line(&mut line)?;
+    let status = line.split(' ').nth(1).and_then(|code| code.parse().ok()).unwrap_or_default();
+    while !line.trim().is_empty() {
+        line.clear();
+        reader.read_line(&mut line)?;
+    }
+    Ok((status, reader))
 }
 
 /// Sends bytes as they are, and reads an answer.

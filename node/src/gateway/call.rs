@@ -1,5 +1,7 @@
 //! A request that was let in, with its parts read.
 
+use std::sync::Arc;
+
 use axum::body::Bytes;
 use axum::http::HeaderMap;
 
@@ -9,7 +11,7 @@ use crate::service::edge::{Edge, Guest};
 
 /// A request of the holder of a pass.
 pub(super) struct Call<'a> {
-    pub(super) state: &'a State,
+    pub(super) state: &'a Arc<State>,
     pub(super) guest: Guest,
     pub(super) headers: HeaderMap,
     pub(super) query: Query,
@@ -19,7 +21,7 @@ pub(super) struct Call<'a> {
 }
 
 impl Call<'_> {
-    pub(super) const fn edge(&self) -> &Edge {
+    pub(super) fn edge(&self) -> &Edge {
         &self.state.edge
     }
 

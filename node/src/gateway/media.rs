@@ -15,6 +15,8 @@ pub(super) const PROBLEM: &str = "application/problem+json";
 pub(super) const GEOJSON: &str = "application/geo+json";
 /// RFC 8259.
 pub(super) const JSON: &str = "application/json";
+/// HTML Living Standard, section 9.2.
+pub(super) const EVENTS: &str = "text/event-stream";
 /// Prometheus' text format.
 pub(super) const TEXT: &str = "text/plain; version=0.0.4";
 

@@ -10,6 +10,7 @@
 //! router is made, and which the tests go through.
 
 mod call;
+mod events;
 mod guard;
 mod media;
 mod metrics;
@@ -26,7 +27,9 @@ mod taxii;
 mod time;
 
 use std::net::SocketAddr;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
+
+use tokio::sync::Semaphore;
 
 pub(crate) use self::ogc::may_be_located;
 pub(crate) use self::server::{Gateway, start};
@@ -103,6 +106,12 @@ struct State {
     rates: Mutex<rate::Rates>,
     statuses: Mutex<taxii::status::Statuses>,
     counts: Mutex<metrics::Counts>,
+    /// Turns for what waits for the core.
+    calls: Arc<Semaphore>,
+    /// Places for bodies.
+    bodies: Arc<Semaphore>,
+    /// Places for streams of events.
+    streams: Arc<Semaphore>,
 }
 
 #[cfg(test)]

@@ -61,7 +61,8 @@ fn operation(route: &Route) -> Value {
     };
     let refused = content(problem_type, json!({ "$ref": "#/components/schemas/Problem" }));
     let mut responses = Map::new();
-    let answered = if route.answers == media::TEXT { "string" } else { "object" };
+    let answered =
+        if matches!(route.answers, media::TEXT | media::EVENTS) { "string" } else { "object" };
     let answer = content(route.answers, json!({ "type": answered }));
     responses.insert(good.into(), json!({ "description": route.summary, "content": answer }));
     responses.insert("default".into(), json!({ "description": "why not", "content": refused }));

@@ -22,11 +22,11 @@ use super::time;
 use crate::exchange::{Draft, faults, stix};
 use crate::index::{Query, Row};
 use crate::pass::Operation;
-use crate::service::edge::{Walk, properties};
+use crate::service::edge::{Edge, Guest, Room, Walk, properties};
 
 /// `GET /api/compartments`
 pub(super) fn compartments(call: &Call<'_>) -> Result<Response, Problem> {
-    let shape = |room: &crate::service::edge::Room| {
+    let shape = |room: &Room| {
         json!({
             "id": collection_id(room), "name": room.name,
             "can_read": room.readable, "can_write": room.writable,
@@ -39,10 +39,35 @@ pub(super) fn compartments(call: &Call<'_>) -> Result<Response, Problem> {
 /// `GET /api/records`
 pub(super) fn list(call: &Call<'_>) -> Result<Response, Problem> {
     call.query.only(&["q", "since", "limit"])?;
-    let text = call.query.one("q")?.unwrap_or_default();
-    let query = Query::parse(text).map_err(|error| Problem::bad(error.to_string()))?;
-    let list = List::of(&format!("records\n{text}"));
-    let since = call.query.one("since")?;
+    let q = call.query.one("q")?.unwrap_or_default();
+    let limit = call.query.limit(PAGE_DEFAULT, PAGE_MAX)?;
+    let found = find(call.edge(), &call.guest, q, call.query.one("since")?, limit)?;
+    let records: Vec<Value> = found.records.into_iter().map(|(_, record)| record).collect();
+    Ok(answer(&json!({ "records": records, "more": found.more, "cursor": found.cursor })))
+}
+
+/// Records that were found.
+pub(super) struct Found {
+    /// The records, each with the cursor after it.
+    pub(super) records: Vec<(String, Value)>,
+    /// Whether there are more.
+    pub(super) more: bool,
+    /// The cursor after the last of them.
+    pub(super) cursor: String,
+    /// The cursor before the first of all.
+    pub(super) begins: String,
+}
+
+/// What matches, after a cursor.
+pub(super) fn find(
+    edge: &Edge,
+    guest: &Guest,
+    q: &str,
+    since: Option<&str>,
+    limit: usize,
+) -> Result<Found, Problem> {
+    let query = Query::parse(q).map_err(|error| Problem::bad(error.to_string()))?;
+    let list = List::of(&format!("records\n{q}"));
     let after_us = since.map_or(Some(0), |text| list.stamp(text)).ok_or_else(|| {
         Problem::bad("since is no cursor of this list: it goes with the q that it came with")
     })?;
@@ -51,15 +76,18 @@ pub(super) fn list(call: &Call<'_>) -> Result<Response, Problem> {
         query,
         records: None,
         after_us,
-        limit: call.query.limit(PAGE_DEFAULT, PAGE_MAX)?,
+        limit,
         recalled: true,
         located: false,
     };
-    let walked =
-        call.edge().walk(&call.guest, &walk, &mut |row, detail| Some(shape(&row, detail)))?;
-    let cursor = walked.kept.last().map_or(after_us, |(stamp_us, _)| *stamp_us);
-    let records: Vec<Value> = walked.kept.into_iter().map(|(_, record)| record).collect();
-    Ok(answer(&json!({ "records": records, "more": walked.more, "cursor": list.next(cursor) })))
+    let walked = edge.walk(guest, &walk, &mut |row, detail| Some(shape(&row, detail)))?;
+    let last_us = walked.kept.last().map_or(after_us, |(stamp_us, _)| *stamp_us);
+    Ok(Found {
+        records: walked.kept.into_iter().map(|(us, record)| (list.next(us), record)).collect(),
+        more: walked.more,
+        cursor: list.next(last_us),
+        begins: list.next(0),
+    })
 }
 
 /// `GET /api/records/{record}`

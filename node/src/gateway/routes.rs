@@ -4,7 +4,7 @@ use axum::response::Response;
 
 use super::call::Call;
 use super::problem::Problem;
-use super::{media, metrics, ogc, openapi, records, taxii};
+use super::{events, media, metrics, ogc, openapi, records, taxii};
 
 /// A route.
 pub(super) struct Route {
@@ -174,6 +174,8 @@ pub(super) const ROUTES: &[Route] = &[
         "Find records, and follow what is new and what changes",
     )
     .with(&["q", "since", "limit"]),
+    Route::get("/api/events", media::EVENTS, events::stream, "Records as they come and change")
+        .with(&["q", "since"]),
     Route::get("/api/records/{record}", media::JSON, records::show, "One record"),
     Route::get("/api/openapi.json", media::JSON, openapi::document, "This description"),
     Route::get("/metrics", media::TEXT, metrics::text, "How the gateway is used"),

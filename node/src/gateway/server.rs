@@ -26,6 +26,7 @@ use tokio::time::timeout;
 use tracing::{debug, info, warn};
 
 use super::call::{Call, Query};
+use super::events::STREAMS_MAX;
 use super::guard::{self, Guard};
 use super::metrics::{Counts, NO_ROUTE};
 use super::problem::Problem;
@@ -93,19 +94,18 @@ impl Gateway {
     pub(crate) fn answer(&self, runtime: &Handle, options: &Options, edge: Edge) {
         let listener = self.listener.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some(listener) = listener else { return };
-        let server = Arc::new(Server {
-            state: State {
-                edge,
-                guard: Guard::new(options, self.address),
-                rates: Mutex::new(Rates::default()),
-                statuses: Mutex::new(Statuses::default()),
-                counts: Mutex::new(Counts::default()),
-            },
-            bodies: Arc::new(Semaphore::new(BODIES_MAX)),
+        let state = Arc::new(State {
+            edge,
+            guard: Guard::new(options, self.address),
+            rates: Mutex::new(Rates::default()),
+            statuses: Mutex::new(Statuses::default()),
+            counts: Mutex::new(Counts::default()),
             calls: Arc::new(Semaphore::new(CALLS_MAX)),
+            bodies: Arc::new(Semaphore::new(BODIES_MAX)),
+            streams: Arc::new(Semaphore::new(STREAMS_MAX)),
         });
         info!(address = %self.address, "the API is served");
-        runtime.spawn(serve(listener, server, self.stop.subscribe()));
+        runtime.spawn(serve(listener, state, self.stop.subscribe()));
     }
 
     /// Asks it to end.
@@ -114,15 +114,8 @@ impl Gateway {
     }
 }
 
-/// What connections share.
-struct Server {
-    state: State,
-    bodies: Arc<Semaphore>,
-    calls: Arc<Semaphore>,
-}
-
-async fn serve(listener: TcpListener, server: Arc<Server>, mut stop: watch::Receiver<bool>) {
-    let router = router(&server);
+async fn serve(listener: TcpListener, state: Arc<State>, mut stop: watch::Receiver<bool>) {
+    let router = router(&state);
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let mut connections = JoinSet::new();
     loop {
@@ -137,10 +130,10 @@ async fn serve(listener: TcpListener, server: Arc<Server>, mut stop: watch::Rece
         };
         match accepted {
             Ok((stream, _)) => {
-                let (router, server) = (router.clone(), Arc::clone(&server));
+                let (router, state) = (router.clone(), Arc::clone(&state));
                 connections.spawn(async move {
                     let _place = place;
-                    converse(stream, router, server).await;
+                    converse(stream, router, state).await;
                 });
             }
             Err(error) => {
@@ -154,10 +147,10 @@ async fn serve(listener: TcpListener, server: Arc<Server>, mut stop: watch::Rece
     let _ = timeout(STOP_WAIT, ended).await;
 }
 
-async fn converse(stream: TcpStream, router: Router, server: Arc<Server>) {
+async fn converse(stream: TcpStream, router: Router, state: Arc<State>) {
     let service = service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
-        let (router, server) = (router.clone(), Arc::clone(&server));
-        async move { Ok::<_, Infallible>(respond(&server, router, request.map(Body::new)).await) }
+        let (router, state) = (router.clone(), Arc::clone(&state));
+        async move { Ok::<_, Infallible>(respond(&state, router, request.map(Body::new)).await) }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -175,21 +168,21 @@ async fn converse(stream: TcpStream, router: Router, server: Arc<Server>) {
 struct Routed(&'static str, &'static str);
 
 /// Answers a request, and counts it.
-async fn respond(server: &Arc<Server>, router: Router, request: Request) -> Response {
+async fn respond(state: &Arc<State>, router: Router, request: Request) -> Response {
     let began = Instant::now();
-    let response = route(server, router, request).await;
+    let response = route(state, router, request).await;
     let routed = response.extensions().get::<Routed>().map_or(NO_ROUTE, |by| (by.0, by.1));
-    let mut counts = server.state.counts.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut counts = state.counts.lock().unwrap_or_else(PoisonError::into_inner);
     counts.count(routed, response.status(), began.elapsed());
     drop(counts);
     response
 }
 
 /// Lets a request in, or says why not; then has it routed.
-async fn route(server: &Arc<Server>, router: Router, mut request: Request) -> Response {
+async fn route(state: &Arc<State>, router: Router, mut request: Request) -> Response {
     let area = Area::of(request.uri().path());
-    let shown = shown(server, &request);
-    match admit(server, shown).await {
+    let shown = shown(state, &request);
+    match admit(state, shown).await {
         Ok(guest) => request.extensions_mut().insert(guest),
         Err(problem) => return problem.into_response(area),
     };
@@ -200,23 +193,23 @@ async fn route(server: &Arc<Server>, router: Router, mut request: Request) -> Re
 }
 
 /// The token that a request shows, if it was sent to us.
-fn shown(server: &Server, request: &Request) -> Result<Option<String>, Problem> {
-    server.state.guard.check_origin(request.uri(), request.headers())?;
+fn shown(state: &State, request: &Request) -> Result<Option<String>, Problem> {
+    state.guard.check_origin(request.uri(), request.headers())?;
     guard::token(request.headers())
 }
 
 async fn admit(
-    server: &Arc<Server>,
+    state: &Arc<State>,
     shown: Result<Option<String>, Problem>,
 ) -> Result<Guest, Problem> {
     let guest = match shown? {
         Some(token) => {
-            in_turn(server, move |state| state.edge.admit(&token).map_err(Problem::from)).await?
+            in_turn(state, move |state| state.edge.admit(&token).map_err(Problem::from)).await?
         }
         None => None,
     };
     let now = Instant::now();
-    let mut rates = server.state.rates.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut rates = state.rates.lock().unwrap_or_else(PoisonError::into_inner);
     let slower =
         || Problem::new(StatusCode::TOO_MANY_REQUESTS, "too many requests; ask again later");
     match guest {
@@ -230,9 +223,9 @@ async fn admit(
 }
 
 /// Runs a piece of work that may wait for the core, when it is its turn.
-async fn in_turn<T: Send + 'static>(
-    server: &Arc<Server>,
-    work: impl FnOnce(&State) -> Result<T, Problem> + Send + 'static,
+pub(super) async fn in_turn<T: Send + 'static>(
+    state: &Arc<State>,
+    work: impl FnOnce(&Arc<State>) -> Result<T, Problem> + Send + 'static,
 ) -> Result<T, Problem> {
     let busy =
         || Problem::new(StatusCode::SERVICE_UNAVAILABLE, "the daemon is busy; ask again later");
@@ -242,19 +235,19 @@ async fn in_turn<T: Send + 'static>(
             "the daemon could not do it; its log says why",
         )
     };
-    let turn = timeout(CALL_WAIT, Arc::clone(&server.calls).acquire_owned()).await;
+    let turn = timeout(CALL_WAIT, Arc::clone(&state.calls).acquire_owned()).await;
     let turn = turn.map_err(|_| busy())?.map_err(|_| busy())?;
-    let server = Arc::clone(server);
+    let state = Arc::clone(state);
     let worked = spawn_blocking(move || {
         // Its turn ends with the work, also when nobody waits for that any more.
         let _turn = turn;
-        work(&server.state)
+        work(&state)
     });
     let worked = timeout(CALL_WAIT, worked).await.map_err(|_| busy())?;
     worked.map_err(|_| broken())?
 }
 
-fn router(server: &Arc<Server>) -> Router {
+fn router(state: &Arc<State>) -> Router {
     let mut router = Router::new();
     for route in ROUTES {
         let filter = match route.method {
@@ -262,10 +255,10 @@ fn router(server: &Arc<Server>) -> Router {
             "DELETE" => MethodFilter::DELETE,
             _ => MethodFilter::GET,
         };
-        let server = Arc::clone(server);
+        let state = Arc::clone(state);
         let handler = move |places: Places, request: Request| async move {
             let area = Area::of(route.path);
-            let done = carry_out(&server, route, places, request).await;
+            let done = carry_out(&state, route, places, request).await;
             let mut response = done.unwrap_or_else(|problem| problem.into_response(area));
             response.extensions_mut().insert(Routed(route.method, route.path));
             response
@@ -289,7 +282,7 @@ fn router(server: &Arc<Server>) -> Router {
 type Places = Result<RawPathParams, RawPathParamsRejection>;
 
 async fn carry_out(
-    server: &Arc<Server>,
+    state: &Arc<State>,
     route: &'static Route,
     places: Places,
     request: Request,
@@ -302,7 +295,7 @@ async fn carry_out(
     let query = Query::parse(parts.uri.query().unwrap_or_default())?;
     let mut body_place = None;
     let body = if route.body.is_some() {
-        let place = timeout(CALL_WAIT, Arc::clone(&server.bodies).acquire_owned()).await;
+        let place = timeout(CALL_WAIT, Arc::clone(&state.bodies).acquire_owned()).await;
         let busy =
             || Problem::new(StatusCode::SERVICE_UNAVAILABLE, "the daemon is busy; ask again later");
         body_place = Some(place.map_err(|_| busy())?.map_err(|_| busy())?);
@@ -316,7 +309,7 @@ async fn carry_out(
     } else {
         Bytes::new()
     };
-    in_turn(server, move |state| {
+    in_turn(state, move |state| {
         let _body_place = body_place;
         (route.run)(&Call { state, guest, headers: parts.headers, query, body, places })
     })

@@ -22,6 +22,7 @@ use std::ops::ControlFlow;
 use tearline_crdt::hash::Domain;
 use tearline_crdt::id::{AgencyNo, CompartmentId, RecordId};
 use tearline_crdt::store::{Batch, Space, Store, StoreError, damaged};
+use tokio::sync::watch;
 
 pub(crate) use arrivals::now_us;
 pub use arrivals::{Arrivals, Asked, Place};
@@ -40,6 +41,8 @@ pub struct Index {
     rows: Vec<Row>,
     bytes: usize,
     dirty: bool,
+    /// Told the latest stamp when rows are written.
+    news: watch::Sender<u64>,
 }
 
 /// What a search asks its caller: whether a row is the record's current state, and whether the
@@ -151,12 +154,19 @@ impl Index {
         }
     }
 
+    /// Changes whenever rows are written: to the stamp of the latest.
+    #[must_use]
+    pub fn news(&self) -> watch::Receiver<u64> {
+        self.news.subscribe()
+    }
+
     /// Writes the block being filled.
     pub fn finish(&mut self, batch: &mut Batch) {
         if !self.dirty {
             return;
         }
         self.dirty = false;
+        self.news.send_replace(self.stamp_us);
         let key = self.last.to_be_bytes();
         batch.put(Space::Rows, key, encode_block(&self.rows));
         batch.put(Space::Summaries, key, Summary::of(&self.rows).encode());

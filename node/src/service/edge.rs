@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use serde_json::{Map, Value};
+use tokio::sync::watch;
 
 use tearline_crdt::id::{CompartmentId, RecordId};
 use tearline_crdt::record::edge;
@@ -27,6 +28,7 @@ use crate::pass::{Operation, PassKey};
 pub(crate) struct Edge {
     core: CoreHandle,
     key: PassKey,
+    news: watch::Receiver<u64>,
 }
 
 /// Records in order of arrival.
@@ -61,8 +63,19 @@ pub(crate) struct Walked<T> {
 const RECORDS_PER_CALL_MAX: usize = 128;
 
 impl Edge {
-    pub(super) const fn new(core: CoreHandle, key: PassKey) -> Self {
-        Self { core, key }
+    pub(super) const fn new(core: CoreHandle, key: PassKey, news: watch::Receiver<u64>) -> Self {
+        Self { core, key, news }
+    }
+
+    /// Changes whenever a record comes or changes.
+    pub(crate) fn news(&self) -> watch::Receiver<u64> {
+        self.news.clone()
+    }
+
+    /// The same guest for a request more, if the pass still holds: what it sees is asked anew.
+    pub(crate) fn admit_again(&self, guest: &Guest) -> Result<Option<Guest>, Failure> {
+        let guest = guest.again();
+        self.core.ask(move |core| Ok(core.holds(&guest)?.then_some(guest)))
     }
 
     /// The holder of a pass; `None` if it is none that holds here and now.

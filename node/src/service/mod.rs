@@ -107,6 +107,7 @@ pub fn start(opening: Opening) -> Result<Arc<dyn Service>, Failure> {
         tracing::warn!(%failure, "cannot note that this home has a store");
     }
     let index = Arc::new(Mutex::new(Index::open(&store).map_err(|e| overview::store_failure(&e))?));
+    let news = index.lock().unwrap_or_else(PoisonError::into_inner).news();
     let mut dialer = Dialer::load(&store).map_err(|e| overview::store_failure(&e))?;
     dialer.add_configured(&config.peers);
     let setup = Setup {
@@ -167,7 +168,7 @@ pub fn start(opening: Opening) -> Result<Arc<dyn Service>, Failure> {
         .map_err(|error| Failure::io("cannot start a thread", &error))?;
     let pass_key = PassKey::derive(&identity.device_seed, identity.incarnation);
     if let (Some(gateway), Some(api)) = (&gateway, &api) {
-        gateway.answer(&runtime, api, Edge::new(handle.clone(), pass_key.clone()));
+        gateway.answer(&runtime, api, Edge::new(handle.clone(), pass_key.clone(), news));
     }
     let service = Tearline {
         core: handle,

@@ -57,6 +57,11 @@ impl Guest {
         Ok(Self { pass: Arc::new(pass), verdicts: Arc::default() })
     }
 
+    /// The same, of whom nothing is known yet.
+    pub(super) fn again(&self) -> Self {
+        Self { pass: Arc::clone(&self.pass), verdicts: Arc::default() }
+    }
+
     /// Which pass it is; narrower ones have the same.
     pub(crate) fn pass_id(&self) -> PassId {
         self.pass.said().terms().id

@@ -1,9 +1,10 @@
 //! What programs bring in and take out: once, in order, durable, and at other agencies too.
 
 use std::collections::BTreeSet;
-use std::io;
+use std::io::{self, BufRead as _};
 
 use serde_json::{Value, json};
+use tearline_tests::http;
 
 use super::{API, Client, Stage, at, indicator};
 use crate::trust::{done, text, until};
@@ -182,6 +183,46 @@ fn programs_find_follow_and_bring_in_records() -> io::Result<()> {
     let counted =
         "tearline_api_requests_total{method=\"GET\",path=\"/api/openapi.json\",status=\"200\"} 1";
     assert!(metrics.body.lines().any(|line| line == counted), "{}", metrics.body);
+    Ok(())
+}
+
+#[test]
+fn a_stream_brings_what_is_new_and_ends_with_its_pass() -> io::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let stage = Stage::new(folder.path())?;
+    let client = Client::new(&stage.guard, &WRITE)?;
+    let shared = client.collection("shared")?;
+    client.post(&shared, &(0..150).map(indicator).collect::<Vec<_>>().into())?;
+    let target = "/api/events?q=kind:indicator";
+    let backlog = client.events(target, &[])?.body;
+    let ids: Vec<&str> = backlog.lines().filter_map(|line| line.strip_prefix("id: ")).collect();
+    assert_eq!(
+        (ids.len(), backlog.lines().filter(|line| line.starts_with("data: ")).count()),
+        (150, 150)
+    );
+    // Who comes back goes on where it was, and hears what comes while it listens.
+    let bearer = format!("Bearer {}", client.token);
+    let headers = [("Authorization", bearer.as_str()), ("Last-Event-ID", ids[147])];
+    let (status, reader) = http::open(&client.address, target, &headers)?;
+    assert_eq!(status, 200);
+    let mut heard = Vec::new();
+    for line in reader.lines() {
+        let line = line?;
+        if let Some(data) = line.strip_prefix("data: ") {
+            let record: Value = serde_json::from_str(data)?;
+            heard.push(text(&record["title"]).to_owned());
+        }
+        match heard.len() {
+            2 if line.starts_with(':') => drop(client.post(&shared, &json!([indicator(500)]))?),
+            3 if line.starts_with("data") => {
+                drop(stage.guard.command(&["pass", "revoke", &client.token])?)
+            }
+            _ => {}
+        }
+    }
+    // The revocation ended it.
+    assert_eq!(heard, ["indicator 148", "indicator 149", "indicator 500"]);
+    assert_eq!(client.get(&format!("{target}&limit=1"))?.status, 401);
     Ok(())
 }
 

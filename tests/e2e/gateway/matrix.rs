@@ -181,7 +181,7 @@ fn expected(
             (if places.status && case.name == "everything" { 200 } else { 404 }, none)
         }
         ("GET", "/api/compartments" | "/api/openapi.json" | "/metrics") => (200, none),
-        ("GET", "/api/records") => {
+        ("GET", "/api/records" | "/api/events") => {
             (200, case.covered().filter(|_| case.finds).map(|(.., word)| *word).collect())
         }
         ("GET", "/api/records/{record}") => {
@@ -282,7 +282,9 @@ fn what_a_pass_may_not_see_is_not_there_on_any_route() -> io::Result<()> {
                                 "{method} {path} has no row here"
                             )));
                         };
-                        let answer = if path.starts_with("/api/") && method == "POST" {
+                        let answer = if path == "/api/events" {
+                            client.events(path, &[])?
+                        } else if path.starts_with("/api/") && method == "POST" {
                             let red = json!({ "kind": "vehicle", "label": "TLP:RED", "fields": {}, "id": UNKNOWN });
                             let body = json!({ "records": [red] }).to_string();
                             client.send(

@@ -5,7 +5,7 @@ mod exchange;
 mod hostile;
 mod matrix;
 
-use std::io;
+use std::io::{self, BufRead as _};
 use std::path::Path;
 
 use serde_json::{Value, json};
@@ -86,6 +86,27 @@ impl Client {
     fn post(&self, collection: &str, objects: &Value) -> io::Result<Answer> {
         let body = json!({ "objects": objects }).to_string();
         self.send("POST", &at(collection, "objects/"), &[("Content-Type", TAXII)], body.as_bytes())
+    }
+
+    /// What a stream of events begins with, until nothing is new.
+    fn events(&self, target: &str, headers: &[(&str, &str)]) -> io::Result<Answer> {
+        let bearer = format!("Bearer {}", self.token);
+        let all = [&[("Authorization", bearer.as_str())], headers].concat();
+        loop {
+            let (status, reader) = http::open(&self.address, target, &all)?;
+            if matches!(status, 429 | 503) {
+                continue;
+            }
+            let mut body = String::new();
+            for line in reader.lines() {
+                let line = line?;
+                if line.starts_with(':') || status != 200 {
+                    break;
+                }
+                body += &(line + "\n");
+            }
+            return Ok(Answer { status, headers: Vec::new(), body });
+        }
     }
 
     /// The id of a collection of this title.
