@@ -20,6 +20,7 @@ use crate::config::Config;
 use crate::control::Service;
 use crate::control::server::{Bounds, Listener, serve};
 use crate::failure::Failure;
+use crate::gateway;
 use crate::home::{Agency, Home, Identity};
 use crate::protection::Opener;
 
@@ -36,6 +37,8 @@ pub struct Opening {
     pub agency: Option<Agency>,
     /// Where it runs its tasks. They end when the runtime is dropped, after [`Service::close`].
     pub runtime: Handle,
+    /// How it serves other programs over HTTP, if it does.
+    pub api: Option<gateway::Options>,
     /// Whether nothing is quarantined.
     pub sabotage: bool,
     /// Told when the daemon shall end.
@@ -53,6 +56,8 @@ pub type Start = fn(Opening) -> Result<Arc<dyn Service>, Failure>;
 pub struct Options {
     /// Addresses to listen on, instead of those in the settings.
     pub listen: Vec<String>,
+    /// How it serves other programs over HTTP, if it does.
+    pub api: Option<gateway::Options>,
     /// Whether the end of stdin ends the daemon.
     pub until_stdin_ends: bool,
     /// Whether nothing is quarantined: for the exercise that must fail.
@@ -92,6 +97,7 @@ pub fn run(
         identity,
         agency,
         runtime: runtime.handle().clone(),
+        api: options.api,
         sabotage: options.sabotage,
         stop: asked,
         broke,

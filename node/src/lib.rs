@@ -17,6 +17,7 @@ pub mod demo;
 pub mod exchange;
 pub mod failure;
 pub mod files;
+pub mod gateway;
 pub mod home;
 pub mod index;
 mod leftovers;

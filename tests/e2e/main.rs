@@ -11,6 +11,7 @@ mod first_steps;
 mod fork;
 mod formats;
 mod full_disk;
+mod gateway;
 mod gossip;
 mod hostile;
 mod imports;

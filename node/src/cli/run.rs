@@ -15,6 +15,7 @@ use crate::control::reply::{Check, CheckStatus, Doctor as Report, Fork, Status a
 use crate::control::{Empty, Request, client, unread};
 use crate::daemon::{self, Options};
 use crate::failure::{Failure, Kind};
+use crate::gateway;
 use crate::home::{Home, Identity};
 use crate::logging;
 use crate::store::{self, OpenError, StoreKey, VALUES_DAMAGED_FIX};
@@ -24,11 +25,21 @@ use crate::store::{self, OpenError, StoreKey, VALUES_DAMAGED_FIX};
 #[command(after_help = "\
 Example:
   tearline run
-  tearline run --listen /ip4/0.0.0.0/udp/4001/quic-v1 --listen /ip4/0.0.0.0/tcp/4001")]
+  tearline run --listen /ip4/0.0.0.0/udp/4001/quic-v1 --listen /ip4/0.0.0.0/tcp/4001
+  tearline run --api 127.0.0.1:8100        (docs/gateway.md)")]
 pub(super) struct Run {
     /// Where to listen for peers, instead of where the settings say
     #[arg(long, value_name = "MULTIADDR", num_args = 1..)]
     listen: Vec<String>,
+    /// Serve other programs over HTTP there (TAXII 2.1, OGC API Features, JSON); each shows a pass
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    api: Option<String>,
+    /// The URL that clients reach it by, where a proxy stands before it
+    #[arg(long, value_name = "URL", requires = "api")]
+    api_url: Option<String>,
+    /// Serve it to the network without TLS: passes and records can be read on the way
+    #[arg(long, requires = "api")]
+    api_plain: bool,
     /// Stop when stdin ends, so that the daemon does not outlive the program that started it
     #[arg(long, hide = true)]
     until_stdin_ends: bool,
@@ -43,8 +54,12 @@ impl Run {
         home.check_root()?;
         let config = Config::read(home)?;
         logging::start(&logging::filter(&config.log, context.flags.quiet, context.flags.verbose));
+        let (url, plain) = (self.api_url.as_deref(), self.api_plain);
+        let api =
+            self.api.map(|address| gateway::Options::new(&address, url, plain)).transpose()?;
         let options = Options {
             listen: self.listen,
+            api,
             until_stdin_ends: self.until_stdin_ends,
             sabotage: self.sabotage,
         };
@@ -78,6 +93,7 @@ impl Status {
                 format!("{}, pid {}, since {}", status.version, status.pid, time(&status.started)),
             ),
             ("listens on", status.addresses.join(" ")),
+            ("API", status.api.clone().unwrap_or_else(|| "not served".into())),
             ("store", bytes(status.store_bytes)),
         ]);
         let ended = status.ended.as_ref().map(|end| format!("{}\n\n", clean(&end.to_string())));

@@ -40,6 +40,8 @@ Status {
     started: String,
     /// What it listens on: multiaddresses that end in `/p2p/PEER`, ready for `peer add`.
     addresses: Vec<String>,
+    /// Where it serves other programs over HTTP; null if it does not.
+    api: Option<String>,
     /// Its peers, connected or not, those whose standing has ended last.
     peers: Vec<Peer>,
     /// How many other devices have a standing in the coalition, linked or not.

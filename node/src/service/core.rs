@@ -8,6 +8,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
+use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
@@ -60,6 +61,8 @@ pub struct Core {
     pub addresses: Vec<String>,
     /// Where we cannot, and why.
     pub deaf: Vec<String>,
+    /// Where other programs are served over HTTP, if they are.
+    pub(super) api: Option<SocketAddr>,
     /// When the daemon started.
     pub started: WallTime,
     /// Whom to dial, and when.
@@ -275,6 +278,7 @@ impl Core {
             index,
             addresses: Vec::new(),
             deaf: Vec::new(),
+            api: None,
             started: clock.now().wall,
             dialer,
             penalties: Penalties::default(),
@@ -300,6 +304,13 @@ impl Core {
     #[must_use]
     pub fn called(mut self, name: String) -> Self {
         self.name = name;
+        self
+    }
+
+    /// The core of a device that serves other programs there.
+    #[must_use]
+    pub fn serving(mut self, api: Option<SocketAddr>) -> Self {
+        self.api = api;
         self
     }
 

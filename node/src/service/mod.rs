@@ -6,6 +6,7 @@ mod bundle;
 pub mod core;
 mod damage;
 mod dialer;
+pub(crate) mod edge;
 mod explain;
 mod export;
 mod find;
@@ -24,6 +25,7 @@ mod records;
 mod room;
 mod root;
 mod said;
+pub(crate) mod sight;
 mod standing;
 mod thin;
 mod trust;
@@ -54,6 +56,7 @@ use tearline_mesh::{Event, Replica};
 
 use self::core::{Core, CoreHandle};
 use self::dialer::Dialer;
+use self::edge::Edge;
 use self::room::Gauge;
 use self::thin::ThinLinks;
 use crate::config::check_address;
@@ -61,6 +64,7 @@ use crate::control::{self, Progress, Report, Request, Service, reply};
 use crate::country;
 use crate::daemon::Opening;
 use crate::failure::{Failure, Kind};
+use crate::gateway::{self, Gateway};
 use crate::home::check_name;
 use crate::index::{Index, Indexing};
 use crate::pass::PassKey;
@@ -77,6 +81,7 @@ const CLOSE_MAX: Duration = Duration::from_secs(5);
 /// The daemon's inside.
 pub struct Tearline {
     core: CoreHandle,
+    gateway: Option<Gateway>,
     thread: Mutex<Option<JoinHandle<()>>>,
     /// Closed once the driver of the network has ended.
     carried: Mutex<std::sync::mpsc::Receiver<()>>,
@@ -96,7 +101,7 @@ struct AgencyRoot {
 
 /// Opens the daemon's inside. It listens when this returns.
 pub fn start(opening: Opening) -> Result<Arc<dyn Service>, Failure> {
-    let Opening { home, config, identity, agency, runtime, sabotage, stop, broke } = opening;
+    let Opening { home, config, identity, agency, runtime, api, sabotage, stop, broke } = opening;
     let keys = DeviceKeys::from_seeds(&identity.device_seed, &identity.agreement_seed);
     home.expect_store(identity.incarnation)?;
     let store = SledStore::open(&home.store(), &StoreKey::new(identity.store_key))?;
@@ -105,6 +110,7 @@ pub fn start(opening: Opening) -> Result<Arc<dyn Service>, Failure> {
         tracing::warn!(%failure, "cannot note that this home has a store");
     }
     let index = Arc::new(Mutex::new(Index::open(&store).map_err(|e| overview::store_failure(&e))?));
+    let news = index.lock().unwrap_or_else(PoisonError::into_inner).news();
     let mut dialer = Dialer::load(&store).map_err(|e| overview::store_failure(&e))?;
     dialer.add_configured(&config.peers);
     let setup = Setup {
@@ -150,9 +156,11 @@ pub fn start(opening: Opening) -> Result<Arc<dyn Service>, Failure> {
     let gauge = Gauge::new(home.store(), config.limits.disk_reserve_bytes());
     let thin =
         ThinLinks::new(DeviceKeys::from_seeds(&identity.device_seed, &identity.agreement_seed));
+    let gateway = api.as_ref().map(|api| gateway::start(&runtime, api)).transpose()?;
     let core = Core::new(replica, index, net, dialer, thin, gauge, handle.clone())
         .map_err(|error| Failure::io("cannot start a thread", &error))?
-        .called(config.name);
+        .called(config.name)
+        .serving(gateway.as_ref().map(Gateway::address));
     let thread = std::thread::Builder::new()
         .name("core".into())
         .spawn(move || {
@@ -162,8 +170,13 @@ pub fn start(opening: Opening) -> Result<Arc<dyn Service>, Failure> {
             }
         })
         .map_err(|error| Failure::io("cannot start a thread", &error))?;
+    let pass_key = PassKey::derive(&identity.device_seed, identity.incarnation);
+    if let (Some(gateway), Some(api)) = (&gateway, &api) {
+        gateway.answer(&runtime, api, Edge::new(handle.clone(), pass_key.clone(), news));
+    }
     let service = Tearline {
         core: handle,
+        gateway,
         thread: Mutex::new(Some(thread)),
         carried: Mutex::new(carried),
         announce: config.announce,
@@ -173,7 +186,7 @@ pub fn start(opening: Opening) -> Result<Arc<dyn Service>, Failure> {
             country: agency.country.clone(),
         }),
         keys,
-        pass_key: PassKey::derive(&identity.device_seed, identity.incarnation),
+        pass_key,
         stop,
     };
     Ok(Arc::new(service))
@@ -192,7 +205,7 @@ fn parse_listen(texts: &[String]) -> Result<Vec<net::Multiaddr>, Failure> {
 }
 
 /// The operating system's randomness.
-struct SystemEntropy;
+pub(crate) struct SystemEntropy;
 
 impl Entropy for SystemEntropy {
     fn fill(&mut self, bytes: &mut [u8]) {
@@ -306,6 +319,9 @@ impl Service for Tearline {
     }
 
     fn close(&self) {
+        if let Some(gateway) = &self.gateway {
+            gateway.stop();
+        }
         self.core.stop();
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(thread) = thread {

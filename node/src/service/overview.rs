@@ -46,6 +46,7 @@ impl Core {
             version: env!("CARGO_PKG_VERSION").into(),
             started: self.started.to_string(),
             addresses: self.full_addresses(),
+            api: self.api.map(|address| format!("http://{address}")),
             peers: self.peers(),
             known: self.other_devices(),
             // A store that failed may not tell, and the rest is worth knowing all the more then.

@@ -77,17 +77,8 @@ impl Core {
         let due = due.map(|due| due.to_string());
         let record = Some(id.to_string());
         let entries = Vec::new();
-        let said = shape::Declared {
-            statement,
-            what,
-            already,
-            by,
-            record,
-            due,
-            also,
-            unreached,
-            entries,
-        };
+        let said =
+            shape::Declared { statement, what, already, by, record, due, also, unreached, entries };
         Ok((json(&said)?, Some(ticket)))
     }
 
