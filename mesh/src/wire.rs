@@ -203,6 +203,13 @@ pub enum Frame {
         /// Their key boxes.
         boxes: Vec<u8>,
     },
+    /// 21: in the place of entries that you lack: of these logs nothing before a position is here any more.
+    Gone {
+        /// Of which compartment.
+        area: Tag,
+        /// Log and seq of the first entry that is here.
+        logs: Vec<(LogKey, u64)>,
+    },
 }
 
 impl Frame {
@@ -230,6 +237,7 @@ impl Frame {
             Self::Gossip { .. } => "gossip",
             Self::Ask { .. } => "ask",
             Self::Piece { .. } => "piece",
+            Self::Gone { .. } => "gone",
         }
     }
 
@@ -334,6 +342,10 @@ impl Frame {
                 out.number(from.next).raw(&from.id.0).raw(&from.epoch.0);
                 out.number(*count as u64).bytes(boxes).raw(entries);
             }
+            Self::Gone { area, logs } => {
+                out.raw(&[21]).raw(area);
+                encode_logs(logs, &mut out);
+            }
         }
         out
     }
@@ -377,6 +389,7 @@ impl Frame {
                 head: EntryId(reader.array("entry id")?),
             },
             20 => decode_piece(&mut reader)?,
+            21 => Self::Gone { area: reader.array("area")?, logs: decode_logs(&mut reader)? },
             _ => return reader.invalid(0, "frame type"),
         };
         reader.finish()?;
@@ -638,6 +651,7 @@ mod tests {
             Frame::Join { request: vec![1] },
             Frame::JoinAnswer { answer: vec![1] },
             Frame::Decline { area: [1; 8], logs: vec![(LogKey([2; 16]), 3)] },
+            Frame::Gone { area: [1; 8], logs: vec![(LogKey([2; 16]), 3)] },
             Frame::Strays {
                 area: [1; 8],
                 answer: true,

@@ -39,10 +39,12 @@ mod join;
 mod lag;
 mod names;
 mod pack;
+mod peers;
 mod reauthor;
 mod reckoning;
 mod refusal;
 mod refusals;
+mod relay;
 mod retired;
 mod room;
 mod schedule;
@@ -80,11 +82,12 @@ pub use govern::{Lost, Word, keep_what_fits};
 pub use ingest::NotTaken;
 pub use join::Terms;
 pub use pack::{Packed, Packing, Since};
+pub use peers::PeerState;
 pub use reauthor::REAUTHOR_AFTER_MS;
 pub use refusals::{Misdeeds, STRANGERS_MAX};
+pub use relay::{RelayState, RelayTerms};
 pub use room::Room;
 pub use schedule::EpochAge;
-pub use session::PeerState;
 pub use trace::{Exposure, Kept, QuarantinedEntry, UnreadEntries};
 
 use reckoning::{Reckoned, Reckoning};
@@ -303,6 +306,8 @@ pub struct Replica<S> {
     spent: usize,
     /// How much room there is on the disk.
     room: Room,
+    /// How a relay keeps house.
+    relay: Option<relay::Relay>,
     /// Whether nothing is quarantined, for an exercise.
     lenient: bool,
     /// Whether somebody may lack boxes that this device seals.
@@ -402,6 +407,7 @@ impl<S: Store> Replica<S> {
             obeying: false,
             spent: 0,
             room: Room::default(),
+            relay: None,
             lenient: false,
             seals_wanted: false,
             replaying: false,
@@ -458,6 +464,7 @@ impl<S: Store> Replica<S> {
         // What is done here of itself is done by what was drawn.
         if self.room > Room::Nothing && self.stale.is_empty() {
             self.obey(now)?;
+            self.evict_due()?;
             self.note_reckoned_if_due()?;
             self.seal_missing(now)?;
             self.rotate_due(now)?;

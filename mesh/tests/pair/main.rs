@@ -31,6 +31,7 @@ mod pieces;
 mod reauthor;
 mod receipts;
 mod refusals;
+mod relay;
 mod room;
 mod scattered;
 mod schedule;
