@@ -16,6 +16,8 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
 use tracing::info;
 
+use tearline_mesh::replica::RelayTerms;
+
 use crate::config::Config;
 use crate::control::Service;
 use crate::control::server::{Bounds, Listener, serve};
@@ -38,6 +40,8 @@ pub struct Opening {
     pub runtime: Handle,
     /// Whether nothing is quarantined.
     pub sabotage: bool,
+    /// What it holds as a blind relay, if it is to be one.
+    pub relay: Option<RelayTerms>,
     /// Told when the daemon shall end.
     pub stop: mpsc::Sender<()>,
     /// Told when the inside broke down by a fault of the program: the daemon then ends, so that
@@ -57,6 +61,8 @@ pub struct Options {
     pub until_stdin_ends: bool,
     /// Whether nothing is quarantined: for the exercise that must fail.
     pub sabotage: bool,
+    /// What it holds as a blind relay, if it is to be one.
+    pub relay: Option<RelayTerms>,
 }
 
 /// Runs a daemon until it is told to stop; returns why it stopped. What opens its secrets is
@@ -93,6 +99,7 @@ pub fn run(
         agency,
         runtime: runtime.handle().clone(),
         sabotage: options.sabotage,
+        relay: options.relay,
         stop: asked,
         broke,
     };

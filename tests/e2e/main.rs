@@ -20,6 +20,7 @@ mod pause;
 mod readmission;
 mod reauthor;
 mod rebuild;
+mod relay;
 mod roots;
 mod screens;
 mod thin;

@@ -616,7 +616,7 @@ impl<S: Store> Replica<S> {
         let mut counts = Counts::default();
         let mut numbers = BTreeSet::new();
         for (_, state) in self.logbook.logs_of(id) {
-            counts.entries += state.head.next;
+            counts.entries += state.head.next - state.begins.next;
             numbers.insert(state.no);
         }
         // For the keys of a retired epoch nothing waits any more.

@@ -237,7 +237,7 @@ fn while_all_that_is_held_is_more_urgent_the_less_urgent_waits_with_its_sender()
 #[test]
 fn what_was_here_before_a_peer_became_a_relay_is_counted() {
     let (mut world, shared) = relayed(WIDE);
-    let (now, author) = (world.now(), world.peers[0].replica.device());
+    let author = world.peers[0].replica.device();
     write(&mut world, shared, Class::Routine, 20);
     world.meet(0, RELAY);
     let held = world.peers[RELAY].replica.relay_state().unwrap().held_bytes;
@@ -245,8 +245,7 @@ fn what_was_here_before_a_peer_became_a_relay_is_counted() {
     let terms = RelayTerms { quota_bytes: held / 2, ..WIDE };
     world.peers[RELAY].replica.relay(terms).unwrap();
     assert_eq!(world.peers[RELAY].replica.relay_state().unwrap().held_bytes, held);
-    world.peers[RELAY].replica.handle(now, tearline_mesh::Input::Tick).unwrap();
-    world.drain(RELAY);
+    world.input(RELAY, tearline_mesh::Input::Tick);
     world.settle();
     assert!(world.peers[RELAY].replica.relay_state().unwrap().held_bytes <= held / 2);
     assert!(begins(&world, shared, Class::Routine, author).0 > 0);

@@ -28,6 +28,7 @@ mod run;
 mod search;
 mod secrets;
 mod settings;
+mod size;
 mod stop;
 mod when;
 

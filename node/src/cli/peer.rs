@@ -220,7 +220,11 @@ pub(super) fn table(peers: &[Known], known: u64) -> String {
         let mut row = vec![
             short(&peer.device),
             peer.agency.as_ref().map(agency).unwrap_or_default(),
-            standing(&peer.standing),
+            if peer.relay {
+                format!("{}, relay", standing(&peer.standing))
+            } else {
+                standing(&peer.standing)
+            },
             peer.by.clone().unwrap_or_default(),
             state,
             peer.missing.map_or("?".into(), |missing| missing.to_string()),

@@ -58,8 +58,25 @@ Status {
     damage: Option<String>,
     /// What is not written and not taken because the disk is nearly full; null while there is room.
     shortage: Option<String>,
+    /// What it holds as a blind relay; null if it is none.
+    relay: Option<Relay>,
     /// The logs that were proven to have two histories, this device's first.
     forks: Vec<Fork>,
+});
+
+shape!(
+/// A blind relay.
+Relay {
+    /// How much it holds at most; null where that is not bounded.
+    quota_bytes: Option<u64>,
+    /// For how many seconds it keeps an entry; null where that is not bounded.
+    kept_s: Option<u64>,
+    /// Bytes of entries that it holds of what may go; 0 where nothing is bounded.
+    held_bytes: u64,
+    /// Bytes of entries that went since the daemon started.
+    evicted_bytes: u64,
+    /// Whether runs are declined because all that is held is more urgent.
+    full: bool,
 });
 
 shape!(
@@ -187,6 +204,8 @@ Peer {
     agency: Option<AgencyRef>,
     /// Whether its standing holds.
     standing: Standing,
+    /// Whether it is a blind relay: it may relay in the coalition, and do nothing else.
+    relay: bool,
     /// Where it is dialled. Empty for one that dials us.
     addresses: Vec<String>,
     /// Its thin link; null if none is set.
@@ -204,6 +223,8 @@ Peer {
     last_heard: Option<String>,
     /// Entries that it announced and that have not arrived; null until it is known.
     missing: Option<u64>,
+    /// Logs whose beginnings it has let go of and this device lacks: they have to come from another.
+    gone: u64,
     /// Bytes sent to it since the daemon started.
     sent_bytes: u64,
     /// Bytes received from it since the daemon started.

@@ -47,7 +47,7 @@ use tearline_crdt::store::Batch;
 use tearline_crdt::time::WallTime;
 use tearline_mesh::invitation::{Applicant, Invitation, Invited, JoinRequest, check_code};
 use tearline_mesh::net::{self, NetConfig};
-use tearline_mesh::replica::{Setup, Terms, Ticket};
+use tearline_mesh::replica::{RelayTerms, Setup, Terms, Ticket};
 use tearline_mesh::{Event, Replica};
 
 use self::core::{Core, CoreHandle};
@@ -93,7 +93,7 @@ struct AgencyRoot {
 
 /// Opens the daemon's inside. It listens when this returns.
 pub fn start(opening: Opening) -> Result<Arc<dyn Service>, Failure> {
-    let Opening { home, config, identity, agency, runtime, sabotage, stop, broke } = opening;
+    let Opening { home, config, identity, agency, runtime, sabotage, relay, stop, broke } = opening;
     let keys = DeviceKeys::from_seeds(&identity.device_seed, &identity.agreement_seed);
     home.expect_store(identity.incarnation)?;
     let store = SledStore::open(&home.store(), &StoreKey::new(identity.store_key))?;
@@ -116,6 +116,9 @@ pub fn start(opening: Opening) -> Result<Arc<dyn Service>, Failure> {
     if sabotage {
         tracing::error!("SABOTAGE: this daemon quarantines nothing; it is for an exercise alone");
         replica.quarantine_nothing();
+    }
+    if let Some(terms) = relay {
+        begin_relay(&mut replica, terms)?;
     }
     let listen = ports::as_before(replica.store(), &config.listen)
         .map_err(|e| overview::store_failure(&e))?;
@@ -173,6 +176,17 @@ pub fn start(opening: Opening) -> Result<Arc<dyn Service>, Failure> {
         stop,
     };
     Ok(Arc::new(service))
+}
+
+/// Makes a relay of a device that may read nothing.
+fn begin_relay(replica: &mut Replica<SledStore>, terms: RelayTerms) -> Result<(), Failure> {
+    if replica.may_read() {
+        return Err(Failure::denied("this device may read: it is no blind relay").hint(
+            "enrol a device of its own for that, from another home: `tearline device enrol NAME \
+             --right relay`",
+        ));
+    }
+    replica.relay(terms).map_err(|error| overview::store_failure(&error))
 }
 
 fn parse_listen(texts: &[String]) -> Result<Vec<net::Multiaddr>, Failure> {

@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use tearline_crdt::authority::Compartment;
 use tearline_crdt::id::{AgencyNo, CompartmentId, DeviceId};
+use tearline_crdt::statement::Right;
 use tearline_crdt::store::StoreError;
 use tearline_crdt::time::MonoTime;
 use tearline_mesh::replica::{Misdeeds, PeerState, Way};
@@ -58,9 +59,23 @@ impl Core {
             store_failure: self.broken().map(|why| why.what.clone()),
             damage: self.damage_met(),
             shortage: self.shortage(),
+            relay: self.relay(),
             forks: self.forks(),
         };
         json(&status)
+    }
+
+    fn relay(&self) -> Option<reply::Relay> {
+        let Some(house) = self.replica.relay_state() else {
+            return self.replica.only_relays().then(reply::Relay::default);
+        };
+        Some(reply::Relay {
+            quota_bytes: Some(house.terms.quota_bytes),
+            kept_s: Some(house.terms.retention_ms / 1_000),
+            held_bytes: house.held_bytes,
+            evicted_bytes: house.evicted_bytes,
+            full: house.is_full,
+        })
     }
 
     /// The logs that were proven to be forked, ours first.
@@ -179,6 +194,7 @@ impl Core {
             agency: agency.map(|no| self.agency_ref(Some(no))),
             missing: live.filter(|_| !standing.has_ended()).map(|state| state.entries_behind),
             standing,
+            relay: self.is_relay(device),
             addresses: target.map(|t| t.addresses.clone()).unwrap_or_default(),
             thin: target.and_then(|target| target.thin.as_ref()).map(|address| {
                 let reading = self.thin.reading(device);
@@ -195,15 +211,23 @@ impl Core {
             // Why the last attempt failed is no news of a peer that is there.
             reason: blamed
                 .or_else(|| full.then(|| DISK_FULL.into()))
+                .or_else(|| live.filter(|state| state.gone > 0).map(|state| gone(state.gone)))
                 .or_else(|| (!tried.is_empty()).then(|| tried.join("; "))),
             again_ms: again.and_then(|wait| u64::try_from(wait.as_millis()).ok()),
             last_heard: self.last_heard.get(device).map(ToString::to_string),
+            gone: live.map_or(0, |state| state.gone),
             sent_bytes: live.map_or(0, |state| state.bytes_out),
             received_bytes: live.map_or(0, |state| state.bytes_in),
             gossip: self.gossip_with(device),
             bundle_made: bundles.sent.map(|time| time.to_string()),
             bundle_read: bundles.received.map(|time| time.to_string()),
         }
+    }
+
+    /// Whether a device may relay in the coalition, and do nothing else.
+    fn is_relay(&self, device: &DeviceId) -> bool {
+        let coalition = self.coalition().ok();
+        coalition.and_then(|known| known.right(device)) == Some(Right::Relay)
     }
 
     /// In whose gossip a peer is a neighbour.
@@ -518,6 +542,14 @@ fn check_forks(forks: &[reply::Fork]) -> Check {
 const UNFOLLOWED_FIX: &str = "`compartment list` says which: say there what is needed in one that is \
                               followed; if a device opened them that should not, its agency or the \
                               founders end its standing, and what it opened comes last";
+/// What a relay does not have any more.
+fn gone(logs: u64) -> String {
+    let logs = if logs == 1 { "1 log".into() } else { format!("{logs} logs") };
+    format!(
+        "it has let go of the beginning of {logs} that this device lacks; they come from others"
+    )
+}
+
 /// Why nothing is taken from a peer.
 const DISK_FULL: &str = "disk full";
 
