@@ -42,6 +42,8 @@ pub struct Opening {
     pub sabotage: bool,
     /// What it holds as a blind relay, if it is to be one.
     pub relay: Option<RelayTerms>,
+    /// Whether it looks for peers on the local network.
+    pub mdns: bool,
     /// Told when the daemon shall end.
     pub stop: mpsc::Sender<()>,
     /// Told when the inside broke down by a fault of the program: the daemon then ends, so that
@@ -63,6 +65,8 @@ pub struct Options {
     pub sabotage: bool,
     /// What it holds as a blind relay, if it is to be one.
     pub relay: Option<RelayTerms>,
+    /// Whether it looks for peers on the local network.
+    pub mdns: bool,
 }
 
 /// Runs a daemon until it is told to stop; returns why it stopped. What opens its secrets is
@@ -100,6 +104,7 @@ pub fn run(
         runtime: runtime.handle().clone(),
         sabotage: options.sabotage,
         relay: options.relay,
+        mdns: options.mdns,
         stop: asked,
         broke,
     };

@@ -44,6 +44,9 @@ pub(super) struct Run {
     /// For how long a relay keeps an entry: a number and s, m, h or d
     #[arg(long, value_name = "TIME", default_value = "30d", value_parser = keep, requires = "relay")]
     relay_keep: u64,
+    /// Look for members on the local network, by multicast DNS, and answer those who look
+    #[arg(long)]
+    mdns: bool,
     /// Stop when stdin ends, so that the daemon does not outlive the program that started it
     #[arg(long, hide = true)]
     until_stdin_ends: bool,
@@ -62,6 +65,7 @@ impl Run {
             listen: self.listen,
             until_stdin_ends: self.until_stdin_ends,
             sabotage: self.sabotage,
+            mdns: self.mdns,
             relay: self.relay.then(|| RelayTerms {
                 quota_bytes: self.relay_quota,
                 retention_ms: self.relay_keep * 1_000,

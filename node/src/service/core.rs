@@ -13,6 +13,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use tearline_crdt::authority::Coalition;
 use tearline_crdt::id::DeviceId;
 use tearline_crdt::store::{Batch, Store, StoreError};
 use tearline_crdt::time::{MonoTime, Now, WallTime};
@@ -58,7 +59,7 @@ pub struct Core {
     /// Where we listen.
     pub addresses: Vec<String>,
     /// Where we cannot, and why.
-    pub deaf: Vec<String>,
+    pub deaf: Vec<(String, String)>,
     /// When the daemon started.
     pub started: WallTime,
     /// Whom to dial, and when.
@@ -311,6 +312,12 @@ impl Core {
         self.clock
     }
 
+    /// Whether another device has a standing in the coalition.
+    fn is_member(&self, device: &DeviceId) -> bool {
+        let live = |known: &Coalition| known.live(device).is_some();
+        *device != self.replica.device() && self.coalition().is_ok_and(live)
+    }
+
     /// Whether a device has a link.
     #[must_use]
     pub fn linked(&self, device: &DeviceId) -> bool {
@@ -448,7 +455,10 @@ impl Core {
         match event {
             NetEvent::Listening(address) => {
                 tracing::info!(%address, "listening");
-                self.addresses.push(address.to_string());
+                let address = address.to_string();
+                self.deaf.retain(|(deaf, _)| *deaf != address);
+                self.addresses.retain(|known| *known != address);
+                self.addresses.push(address);
                 if self.check_room().is_err() {
                     return;
                 }
@@ -460,7 +470,15 @@ impl Core {
             }
             NetEvent::ListenFailed { address, reason } => {
                 tracing::error!(%address, %reason, "cannot listen");
-                self.deaf.push(format!("{address} ({reason})"));
+                let address = address.to_string();
+                self.addresses.retain(|known| *known != address);
+                self.deaf.retain(|(deaf, _)| *deaf != address);
+                self.deaf.push((address, reason));
+            }
+            NetEvent::Found { device, address } => {
+                if self.is_member(&device) {
+                    self.dialer.found(device, &address.to_string(), self.is_connected(&device));
+                }
             }
             NetEvent::LinkUp { link, device, dialer, thin, .. }
                 if !self.dialer.wants(&device, dialer && !thin) =>

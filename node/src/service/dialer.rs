@@ -16,6 +16,8 @@ use tearline_mesh::net::{self, thin::ThinAddress};
 /// First and longest wait between two attempts.
 const WAIT_MS_MIN: u64 = 250;
 const WAIT_MS_MAX: u64 = 60_000;
+/// Most peers while some of them were found.
+const FOUND_PEERS_MAX: usize = 256;
 /// Most addresses of one peer.
 const ADDRESSES_PER_PEER_MAX: usize = 16;
 
@@ -24,6 +26,8 @@ const ADDRESSES_PER_PEER_MAX: usize = 16;
 pub struct Target {
     /// Where it is dialled.
     pub addresses: Vec<String>,
+    /// Where it is dialled that nobody here named: what was found on the local network. Not kept.
+    pub found: Vec<String>,
     /// The thin link to it.
     pub thin: Option<ThinAddress>,
     /// Whether no link to it is wanted.
@@ -99,6 +103,20 @@ impl Dialer {
         self.keep(batch, &device);
     }
 
+    /// A member says that it can be reached at an address: it is dialled there, too, in this run.
+    pub fn found(&mut self, device: DeviceId, address: &str, connected: bool) {
+        if !self.targets.contains_key(&device) && self.targets.len() >= FOUND_PEERS_MAX {
+            return;
+        }
+        let target = self.targets.entry(device).or_default();
+        let is_known = target.addresses.iter().chain(&target.found).any(|known| known == address);
+        if is_known || target.found.len() >= ADDRESSES_PER_PEER_MAX {
+            return;
+        }
+        target.connected = connected;
+        target.found.push(address.to_owned());
+    }
+
     /// Sets the thin link to a peer, in place of the one that it had.
     pub fn set_thin(&mut self, batch: &mut Batch, address: ThinAddress) {
         let device = address.device;
@@ -160,7 +178,7 @@ impl Dialer {
     pub fn wants(&self, device: &DeviceId, dialled: bool) -> bool {
         let target = self.targets.get(device);
         let paused = target.is_some_and(|target| target.paused);
-        let known = target.is_some_and(|target| !target.addresses.is_empty());
+        let known = target.is_some_and(|target| target.count() > 0);
         !paused && (known || !dialled)
     }
 
@@ -198,7 +216,7 @@ impl Dialer {
     ) {
         let target = match device {
             Some(device) => self.targets.get_mut(device),
-            None => self.targets.values_mut().find(|t| t.addresses.iter().any(|a| a == address)),
+            None => self.targets.values_mut().find(|t| t.all().any(|a| a == address)),
         };
         if let Some(target) = target.filter(|target| !target.connected) {
             target.next_address = target.next_address.wrapping_add(1);
@@ -213,10 +231,11 @@ impl Dialer {
             if !target.waits() || target.at > now {
                 continue;
             }
-            let n = target.next_address % target.addresses.len();
-            if let Some(address) = target.addresses.get(n) {
+            let n = target.next_address % target.count();
+            let address = target.all().nth(n).cloned();
+            if let Some(address) = address {
                 target.out = true;
-                due.push((*device, address.clone()));
+                due.push((*device, address));
             }
         }
         due
@@ -238,7 +257,16 @@ impl Target {
 
     /// Whether it is dialled when its time comes.
     const fn waits(&self) -> bool {
-        !self.paused && !self.connected && !self.out && !self.addresses.is_empty()
+        !self.paused && !self.connected && !self.out && self.count() > 0
+    }
+
+    /// Where it is dialled: first where the operator said.
+    fn all(&self) -> impl Iterator<Item = &String> {
+        self.addresses.iter().chain(&self.found)
+    }
+
+    const fn count(&self) -> usize {
+        self.addresses.len() + self.found.len()
     }
 
     const fn says_anything(&self) -> bool {
@@ -314,6 +342,29 @@ mod tests {
         assert!(dialer.due(MonoTime(0)).is_empty() && dialer.wait(MonoTime(0)).is_none());
         let target = &dialer.targets()[&DEVICE];
         assert!(target.connected && target.reason.is_none());
+    }
+
+    #[test]
+    fn what_was_found_is_dialled_after_what_was_said_and_not_kept() {
+        let mut store = MemoryStore::default();
+        let (mut dialer, mut batch) = (Dialer::default(), Batch::default());
+        dialer.add(&mut batch, DEVICE, "/a", false);
+        let found = DeviceId([2; 32]);
+        for device in [DEVICE, found] {
+            (0..2).for_each(|_| dialer.found(device, "/found", false));
+        }
+        assert_eq!(dialer.due(MonoTime(0)), [(DEVICE, "/a".into()), (found, "/found".into())]);
+        dialer.failed(Some(&DEVICE), "/a", MonoTime(0), "refused".into());
+        assert_eq!(dialer.due(MonoTime(1_000)), [(DEVICE, "/found".into())]);
+        assert!(dialer.wants(&found, true));
+        let again = reopened(&mut store, &mut batch);
+        assert_eq!(again.targets().keys().collect::<Vec<_>>(), [&DEVICE]);
+        for n in 0..2 * FOUND_PEERS_MAX {
+            let mut id = [7; 32];
+            id[..8].copy_from_slice(&n.to_be_bytes());
+            dialer.found(DeviceId(id), "/far", false);
+        }
+        assert_eq!(dialer.targets().len(), FOUND_PEERS_MAX);
     }
 
     #[test]

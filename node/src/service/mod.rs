@@ -93,7 +93,8 @@ struct AgencyRoot {
 
 /// Opens the daemon's inside. It listens when this returns.
 pub fn start(opening: Opening) -> Result<Arc<dyn Service>, Failure> {
-    let Opening { home, config, identity, agency, runtime, sabotage, relay, stop, broke } = opening;
+    let Opening { home, config, identity, agency, runtime, sabotage, relay, mdns, stop, broke } =
+        opening;
     let keys = DeviceKeys::from_seeds(&identity.device_seed, &identity.agreement_seed);
     home.expect_store(identity.incarnation)?;
     let store = SledStore::open(&home.store(), &StoreKey::new(identity.store_key))?;
@@ -127,6 +128,9 @@ pub fn start(opening: Opening) -> Result<Arc<dyn Service>, Failure> {
         listen,
         connections_max: config.limits.peers_max,
         known: replica.devices_with_standing(),
+        carries_circuits: relay.is_some(),
+        announce: parse_listen(&config.announce)?,
+        looks_around: mdns,
         ..NetConfig::default()
     };
     let (net, mut events) = net::spawn(&runtime, identity.device_seed, net_config)

@@ -415,7 +415,8 @@ impl Core {
     fn check_listening(&self) -> Check {
         let count = self.addresses.len();
         let fix = "check `listen` in the configuration, and what else listens there";
-        match (count, self.deaf.join(", ")) {
+        let deaf = self.deaf.iter().map(|(address, why)| format!("{address} ({why})"));
+        match (count, deaf.collect::<Vec<_>>().join(", ")) {
             (0, deaf) if deaf.is_empty() => {
                 check("listening", CheckStatus::Fail, "on no address".into(), Some(fix))
             }
