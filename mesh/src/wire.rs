@@ -14,6 +14,7 @@ use tearline_crdt::id::{DeviceId, EntryId, EpochId, Incarnation};
 
 use crate::gossip::Message;
 use crate::gossip::wire::MESSAGE_BYTES_MAX;
+use crate::replica::whereabouts::{CARD_BYTES_MAX, CARDS_MAX, Known};
 
 /// Largest frame: the largest segment, its boxes, and the frame's own fields, rounded up.
 pub const FRAME_BYTES_MAX: usize = 512 * 1024;
@@ -210,6 +211,13 @@ pub enum Frame {
         /// Log and seq of the first entry that is here.
         logs: Vec<(LogKey, u64)>,
     },
+    /// 22: where devices can be reached.
+    Whereabouts {
+        /// What I hold of that, briefly.
+        known: Known,
+        /// Some of it, each encoded.
+        cards: Vec<Vec<u8>>,
+    },
 }
 
 impl Frame {
@@ -238,6 +246,7 @@ impl Frame {
             Self::Ask { .. } => "ask",
             Self::Piece { .. } => "piece",
             Self::Gone { .. } => "gone",
+            Self::Whereabouts { .. } => "whereabouts",
         }
     }
 
@@ -346,6 +355,12 @@ impl Frame {
                 out.raw(&[21]).raw(area);
                 encode_logs(logs, &mut out);
             }
+            Self::Whereabouts { known, cards } => {
+                out.raw(&[22]).raw(known).number(cards.len() as u64);
+                cards.iter().for_each(|card| {
+                    out.bytes(card);
+                });
+            }
         }
         out
     }
@@ -389,6 +404,7 @@ impl Frame {
                 head: EntryId(reader.array("entry id")?),
             },
             20 => decode_piece(&mut reader)?,
+            22 => decode_whereabouts(&mut reader)?,
             21 => Self::Gone { area: reader.array("area")?, logs: decode_logs(&mut reader)? },
             _ => return reader.invalid(0, "frame type"),
         };
@@ -527,6 +543,16 @@ fn decode_run(reader: &mut Reader<'_>) -> Result<Frame, DecodeError> {
     Ok(Frame::Run { area, key, author, knows, hops, first, count, entries, boxes })
 }
 
+fn decode_whereabouts(reader: &mut Reader<'_>) -> Result<Frame, DecodeError> {
+    let known = reader.array("what is known")?;
+    let count = reader.count(CARDS_MAX, "whereabouts")?;
+    let mut cards = Vec::with_capacity(count);
+    for _ in 0..count {
+        cards.push(reader.bytes(CARD_BYTES_MAX, "whereabouts")?.to_vec());
+    }
+    Ok(Frame::Whereabouts { known, cards })
+}
+
 fn decode_piece(reader: &mut Reader<'_>) -> Result<Frame, DecodeError> {
     let area = reader.array("area")?;
     let key = LogKey(reader.array("log key")?);
@@ -652,6 +678,7 @@ mod tests {
             Frame::JoinAnswer { answer: vec![1] },
             Frame::Decline { area: [1; 8], logs: vec![(LogKey([2; 16]), 3)] },
             Frame::Gone { area: [1; 8], logs: vec![(LogKey([2; 16]), 3)] },
+            Frame::Whereabouts { known: [1; 8], cards: vec![vec![2; 3], vec![]] },
             Frame::Strays {
                 area: [1; 8],
                 answer: true,

@@ -25,3 +25,4 @@ mod roots;
 mod screens;
 mod thin;
 mod trust;
+mod whereabouts;

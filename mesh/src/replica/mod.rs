@@ -55,6 +55,7 @@ mod stripped;
 mod sync;
 mod table;
 mod trace;
+pub(crate) mod whereabouts;
 mod words;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -95,6 +96,7 @@ use session::{PeerMemory, Session};
 use standings::Standings;
 use table::Table;
 pub use table::Unfollowed;
+pub use whereabouts::Whereabouts;
 
 /// One connection to a device, numbered by the driver and never used twice.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -220,6 +222,8 @@ pub enum Event {
         /// Why.
         refusal: crate::invitation::Refusal,
     },
+    /// A member says where it can be reached.
+    Whereabouts(DeviceId),
     /// A compartment was opened here, by us or by another.
     Opened(CompartmentId),
     /// The device came into or out of a coalition, or its standing changed.
@@ -306,6 +310,7 @@ pub struct Replica<S> {
     spent: usize,
     /// How much room there is on the disk.
     room: Room,
+    directory: whereabouts::Directory,
     /// How a relay keeps house.
     relay: Option<relay::Relay>,
     /// Whether nothing is quarantined, for an exercise.
@@ -407,6 +412,7 @@ impl<S: Store> Replica<S> {
             obeying: false,
             spent: 0,
             room: Room::default(),
+            directory: whereabouts::Directory::default(),
             relay: None,
             lenient: false,
             seals_wanted: false,
@@ -429,6 +435,7 @@ impl<S: Store> Replica<S> {
         replica.load_areas()?;
         replica.load_exchanged()?;
         replica.load_excesses()?;
+        replica.load_whereabouts()?;
         Ok(replica)
     }
 

@@ -229,6 +229,7 @@ impl<S: Store> Replica<S> {
     }
 
     pub(super) fn on_down(&mut self, link: Link) {
+        self.forget_told(link);
         let Some(session) = self.sessions.remove(&link) else { return };
         // What is still unacknowledged, or was refused, joins what moved since we were in sync.
         let Some(memory) = self.memories.get_mut(&session.device) else { return };
@@ -337,6 +338,9 @@ impl<S: Store> Replica<S> {
                 Ok(())
             }
             (Phase::Live, Frame::Gone { area, logs }) => return self.on_gone(link, area, &logs),
+            (Phase::Live, Frame::Whereabouts { known, cards }) => {
+                return self.on_whereabouts(link, known, &cards);
+            }
             (Phase::Live, Frame::Fork { area, proof }) => {
                 return self.on_fork(now, link, area, &proof);
             }
@@ -601,7 +605,7 @@ impl<S: Store> Replica<S> {
     pub(super) fn go_live(&mut self, link: Link) {
         let Some(session) = self.sessions.get_mut(&link) else { return };
         session.phase = Phase::Live;
-        let device = session.device;
+        let (device, was_vouched) = (session.device, session.vouched);
         let early = std::mem::take(&mut session.early);
         for (key, from) in early {
             if self.right(key.1, &device).is_none() {
@@ -612,7 +616,11 @@ impl<S: Store> Replica<S> {
                 session.lag.entry(key).or_insert_with(|| Lag::at(from));
             }
         }
-        self.vouch(link);
+        if was_vouched {
+            self.compare_whereabouts(link);
+        } else {
+            self.vouch(link);
+        }
     }
 
     /// Tells the driver, once, that a link is with a device that has a standing.
@@ -626,6 +634,7 @@ impl<S: Store> Replica<S> {
             session.vouched = true;
         }
         self.outputs.push_back(Output::Vouch { link });
+        self.compare_whereabouts(link);
     }
 
     /// Whether a link is with a device that has a standing in a coalition.
@@ -633,7 +642,7 @@ impl<S: Store> Replica<S> {
         self.sessions.get(&link).is_some_and(|session| self.has_standing(&session.device))
     }
 
-    fn has_standing(&self, device: &DeviceId) -> bool {
+    pub(super) fn has_standing(&self, device: &DeviceId) -> bool {
         self.coalitions().any(|coalition| coalition.live(device).is_some())
     }
 

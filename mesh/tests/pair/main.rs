@@ -40,6 +40,7 @@ mod strays;
 mod stripped;
 mod table;
 mod thin;
+mod whereabouts;
 mod world;
 
 use tearline_crdt::frontier::LogKey;

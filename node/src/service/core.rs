@@ -58,6 +58,8 @@ pub struct Core {
     pub index: Arc<Mutex<Index>>,
     /// Where we listen.
     pub addresses: Vec<String>,
+    /// Where others reach this device, where the operator says so.
+    pub announce: Vec<String>,
     /// Where we cannot, and why.
     pub deaf: Vec<(String, String)>,
     /// When the daemon started.
@@ -272,6 +274,7 @@ impl Core {
             name: String::new(),
             index,
             addresses: Vec::new(),
+            announce: Vec::new(),
             deaf: Vec::new(),
             started: clock.now().wall,
             dialer,
@@ -291,6 +294,13 @@ impl Core {
             join: None,
             standings_moved: true,
         })
+    }
+
+    /// The core of a device that others reach at these addresses.
+    #[must_use]
+    pub fn reached_at(mut self, announce: Vec<String>) -> Self {
+        self.announce = announce;
+        self
     }
 
     /// The core of a device that calls itself so.
@@ -464,7 +474,9 @@ impl Core {
                 }
                 let mut batch = Batch::default();
                 ports::remember(&mut batch, &self.addresses);
-                if let Err(error) = self.replica.put(batch) {
+                if let Err(error) =
+                    self.replica.put(batch).map(|_| ()).and_then(|()| self.announce())
+                {
                     self.break_down_by(&error);
                 }
             }
@@ -497,6 +509,7 @@ impl Core {
                 self.heard(device);
                 self.input(Input::Up { link, device, dialer, thin });
                 self.tend_thin_links();
+                self.dial_members();
             }
             NetEvent::LinkDown { link, device, reason } => {
                 let Some(linked) = self.links.remove(&Link(link.0)) else { return };
@@ -618,7 +631,10 @@ impl Core {
             tracing::warn!(inviter = %inviter.short(), %refusal, "the inviter refused");
         }
         tracing::debug!(?event, "replica");
-        self.standings_moved |= matches!(event, Event::StandingsChanged(_));
+        self.standings_moved |= matches!(event, Event::StandingsChanged(_) | Event::Joined(_));
+        if let Event::Whereabouts(device) = &event {
+            self.dial_where_said(*device);
+        }
         if let Some(mut waiter) = self.join.take()
             && !waiter(&event, &mut self.replica)
         {
@@ -631,6 +647,33 @@ impl Core {
         if self.recent.len() > RECENT_EVENTS_MAX {
             self.recent.pop_front();
         }
+    }
+
+    /// Dials a member where it says that it is.
+    fn dial_where_said(&mut self, device: DeviceId) {
+        let card = self.replica.whereabouts().find(|card| card.device == device);
+        let addresses = card.map(|card| card.addresses.clone()).unwrap_or_default();
+        if device != self.replica.device() {
+            let connected = self.is_connected(&device);
+            self.dialer.said(device, addresses, connected);
+        }
+    }
+
+    /// Dials all members that say where they are, as far as links to them are wanted.
+    fn dial_members(&mut self) {
+        let devices: Vec<DeviceId> = self.replica.whereabouts().map(|card| card.device).collect();
+        devices.into_iter().for_each(|device| self.dial_where_said(device));
+    }
+
+    /// Says where this device can be reached: where the settings say so, else where it listens, but not on
+    /// loopback.
+    fn announce(&mut self) -> Result<(), StoreError> {
+        let told = if self.announce.is_empty() { &self.addresses } else { &self.announce };
+        let is_far = |address: &&String| {
+            !self.announce.is_empty() || address.parse().is_ok_and(|a| !super::doctor::is_near(&a))
+        };
+        let told: Vec<String> = told.iter().filter(is_far).cloned().collect();
+        self.replica.announce(self.now(), &told)
     }
 
     fn dial_due(&mut self) {

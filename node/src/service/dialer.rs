@@ -16,6 +16,8 @@ use tearline_mesh::net::{self, thin::ThinAddress};
 /// First and longest wait between two attempts.
 const WAIT_MS_MIN: u64 = 250;
 const WAIT_MS_MAX: u64 = 60_000;
+/// Members that nobody here named are dialled while fewer peers are linked.
+const LINKS_WANTED: usize = 8;
 /// Most peers while some of them were found.
 const FOUND_PEERS_MAX: usize = 256;
 /// Most addresses of one peer.
@@ -115,6 +117,14 @@ impl Dialer {
         }
         target.connected = connected;
         target.found.push(address.to_owned());
+    }
+
+    /// A member signed that it can be reached at these addresses, and at none that it said before.
+    pub fn said(&mut self, device: DeviceId, addresses: Vec<String>, connected: bool) {
+        if let Some(target) = self.targets.get_mut(&device) {
+            target.found.clear();
+        }
+        addresses.iter().for_each(|address| self.found(device, address, connected));
     }
 
     /// Sets the thin link to a peer, in place of the one that it had.
@@ -227,10 +237,18 @@ impl Dialer {
     /// Whom to dial now.
     pub fn due(&mut self, now: MonoTime) -> Vec<(DeviceId, String)> {
         let mut due = Vec::new();
+        let mut linked =
+            self.targets.values().filter(|target| target.connected || target.out).count();
         for (device, target) in &mut self.targets {
             if !target.waits() || target.at > now {
                 continue;
             }
+            // The operator's peers are linked however many there are; of others so many as keep the mesh together.
+            if target.addresses.is_empty() && linked >= LINKS_WANTED {
+                target.at = now.plus_ms(WAIT_MS_MAX);
+                continue;
+            }
+            linked += 1;
             let n = target.next_address % target.count();
             let address = target.all().nth(n).cloned();
             if let Some(address) = address {

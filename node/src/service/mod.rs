@@ -5,6 +5,7 @@ mod bundle;
 pub mod core;
 mod damage;
 mod dialer;
+mod doctor;
 mod explain;
 mod export;
 mod find;
@@ -155,7 +156,8 @@ pub fn start(opening: Opening) -> Result<Arc<dyn Service>, Failure> {
         ThinLinks::new(DeviceKeys::from_seeds(&identity.device_seed, &identity.agreement_seed));
     let core = Core::new(replica, index, net, dialer, thin, gauge, handle.clone())
         .map_err(|error| Failure::io("cannot start a thread", &error))?
-        .called(config.name);
+        .called(config.name)
+        .reached_at(config.announce.clone());
     let thread = std::thread::Builder::new()
         .name("core".into())
         .spawn(move || {
