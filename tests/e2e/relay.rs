@@ -76,6 +76,14 @@ fn agencies_that_are_never_up_together_share_records_by_a_relay() -> io::Result<
     guard.start()?;
     until(|| Ok(guard.command(&["record", "show", &answer])?.code == DONE))?;
 
+    // `doctor` looks at its room, at clocks and at what ends.
+    let doctor = done(relay.command(&["doctor"])?);
+    let checks = doctor["checks"].as_array().cloned().unwrap_or_default();
+    for name in ["relay", "clock", "expiry", "addresses", "disk"] {
+        let check = checks.iter().find(|check| check["name"] == name);
+        assert!(check.is_some_and(|check| check["status"] == "pass"), "{name}: {doctor}");
+    }
+
     // The relay holds it, and has nothing of it to show.
     let house = done(relay.command(&["status"])?)["relay"].take();
     assert!(house["held_bytes"].as_u64() > Some(0) && house["evicted_bytes"] == 0, "{house}");

@@ -470,6 +470,9 @@ impl<S: Store> Replica<S> {
         let Arrival { log, from, to, bytes, source, ticket } = arrival;
         let device = source.and_then(|link| self.sessions.get(&link)).map(|s| s.device);
         self.advertise(log, *to);
+        if log.class == Class::Flash {
+            self.flashes.note(lag_key(log.compartment, key), to.next, self.wall);
+        }
         self.arrived_here(&lag_key(log.compartment, key), to.next);
         self.ask_behind_gone(log.compartment, key, to.next);
         if !self.logbook.has_excess(log.compartment, log.device) {

@@ -83,7 +83,7 @@ pub use govern::{Lost, Word, keep_what_fits};
 pub use ingest::NotTaken;
 pub use join::Terms;
 pub use pack::{Packed, Packing, Since};
-pub use peers::PeerState;
+pub use peers::{Lacks, PeerState};
 pub use reauthor::REAUTHOR_AFTER_MS;
 pub use refusals::{Misdeeds, STRANGERS_MAX};
 pub use relay::{RelayState, RelayTerms};
@@ -311,6 +311,8 @@ pub struct Replica<S> {
     /// How much room there is on the disk.
     room: Room,
     directory: whereabouts::Directory,
+    /// Since when the latest flashes are here.
+    flashes: peers::Flashes,
     /// How a relay keeps house.
     relay: Option<relay::Relay>,
     /// Whether nothing is quarantined, for an exercise.
@@ -413,6 +415,7 @@ impl<S: Store> Replica<S> {
             spent: 0,
             room: Room::default(),
             directory: whereabouts::Directory::default(),
+            flashes: peers::Flashes::default(),
             relay: None,
             lenient: false,
             seals_wanted: false,

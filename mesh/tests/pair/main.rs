@@ -26,6 +26,7 @@ mod history;
 mod hostile;
 mod insync;
 mod joining;
+mod lacks;
 mod member;
 mod pieces;
 mod reauthor;

@@ -221,8 +221,13 @@ Peer {
     again_ms: Option<u64>,
     /// When it was last heard; null if never.
     last_heard: Option<String>,
-    /// Entries that it announced and that have not arrived; null until it is known.
+    /// Entries that it said it has and that are not here; null until it is known.
     missing: Option<u64>,
+    /// Entries that it lacks, linked or not; null if nothing is known of it since the daemon started.
+    lacks: Option<u64>,
+    /// Since when the oldest flash that it lacks is here; null if it lacks none that came since the daemon
+    /// started.
+    flash_since: Option<String>,
     /// Logs whose beginnings it has let go of and this device lacks: they have to come from another.
     gone: u64,
     /// Bytes sent to it since the daemon started.
@@ -278,6 +283,8 @@ pub enum PeerState {
     /// Not connected; dialled again by and by.
     #[default]
     Waiting,
+    /// Heard since the daemon started, and not for an hour, while something is to go to it or it has no link.
+    Stale,
     /// Refused: it broke the protocol or holds no right here.
     Blocked,
     /// No link to it is wanted until `peer resume`.

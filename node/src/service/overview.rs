@@ -141,7 +141,7 @@ impl Core {
     pub(super) fn coming(&self) -> u64 {
         let peers = self.replica.peers().into_iter();
         let standing = peers.filter(|peer| !self.standing_of(&peer.device).has_ended());
-        standing.map(|peer| peer.entries_behind).max().unwrap_or_default()
+        standing.map(|peer| peer.entries_ahead).max().unwrap_or_default()
     }
 
     pub(super) fn peer(&self, device: &DeviceId) -> reply::Peer {
@@ -170,10 +170,13 @@ impl Core {
             Some(_) if standing.has_ended() => reply::PeerState::Ended,
             Some(_) if full => reply::PeerState::Blocked,
             Some(state) if state.live && state.in_sync => reply::PeerState::Live,
+            Some(_) if self.is_stale(device) => reply::PeerState::Stale,
             Some(_) => reply::PeerState::CatchingUp,
             None if counted => reply::PeerState::Blocked,
+            None if self.is_stale(device) => reply::PeerState::Stale,
             None => reply::PeerState::Waiting,
         };
+        let lacks = self.replica.lacks(device).filter(|_| !standing.has_ended());
         let blamed = faults.map(|faults| {
             let list: Vec<String> = faults.iter().map(|(name, n)| format!("{name} x{n}")).collect();
             format!("misbehaved: {}", list.join(", "))
@@ -192,7 +195,9 @@ impl Core {
         reply::Peer {
             device: device.to_string(),
             agency: agency.map(|no| self.agency_ref(Some(no))),
-            missing: live.filter(|_| !standing.has_ended()).map(|state| state.entries_behind),
+            missing: live.filter(|_| !standing.has_ended()).map(|state| state.entries_ahead),
+            lacks: lacks.map(|lacks| lacks.entries),
+            flash_since: lacks.and_then(|lacks| lacks.flash_since).map(|at| at.to_string()),
             standing,
             relay: self.is_relay(device),
             addresses: target.map(|t| t.addresses.clone()).unwrap_or_default(),
@@ -222,6 +227,13 @@ impl Core {
             bundle_made: bundles.sent.map(|time| time.to_string()),
             bundle_read: bundles.received.map(|time| time.to_string()),
         }
+    }
+
+    /// Whether a device was heard, and not for long.
+    fn is_stale(&self, device: &DeviceId) -> bool {
+        let now = self.now().wall;
+        let heard = self.last_heard.get(device);
+        heard.is_some_and(|heard| now.0.saturating_sub(heard.0) > STALE_AFTER_MS)
     }
 
     /// Whether a device may relay in the coalition, and do nothing else.
@@ -363,10 +375,13 @@ impl Core {
         });
         let standing =
             ended.unwrap_or_else(|| check("standing", CheckStatus::Pass, "it holds".into(), None));
-        Ok(vec![
+        let mut checks = vec![
             standing,
             self.check_disk(),
+            self.check_clock(),
+            self.check_expiry(),
             self.check_listening(),
+            self.check_reach(),
             self.check_peers(),
             self.check_waiting().unwrap_or_else(|failure| {
                 let status = if failure.kind == Kind::Integrity {
@@ -379,7 +394,9 @@ impl Core {
             self.check_faults(),
             check_forks(&self.forks()),
             self.check_followed(),
-        ])
+        ];
+        checks.extend(self.check_relay());
+        Ok(checks)
     }
 
     /// Reads the store through.
@@ -551,6 +568,8 @@ fn gone(logs: u64) -> String {
     )
 }
 
+/// After so long without a word a peer is stale.
+const STALE_AFTER_MS: u64 = 3_600_000;
 /// Why nothing is taken from a peer.
 const DISK_FULL: &str = "disk full";
 
@@ -559,7 +578,7 @@ pub(super) const FORKED_FIX: &str = "another copy of this home writes, too: stop
     good; then begin a new incarnation here, with `tearline doctor --new-life`, or with \
     `tearline backup restore` of a backup";
 
-fn check(name: &str, status: CheckStatus, message: String, fix: Option<&str>) -> Check {
+pub(super) fn check(name: &str, status: CheckStatus, message: String, fix: Option<&str>) -> Check {
     Check { name: name.into(), status, message, fix: fix.map(Into::into) }
 }
 
