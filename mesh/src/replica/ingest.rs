@@ -474,11 +474,11 @@ impl<S: Store> Replica<S> {
             self.flashes.note(lag_key(log.compartment, key), to.next, self.wall);
         }
         self.arrived_here(&lag_key(log.compartment, key), to.next);
-        self.ask_behind_gone(log.compartment, key, to.next);
         if !self.logbook.has_excess(log.compartment, log.device) {
             self.note_moved(log.compartment, key, *from, to.next, device);
             self.spread(log.compartment, key, *from, to.next, *bytes)?;
         }
+        self.ask_behind_gone(log.compartment, key, to.next);
         if let Some(link) = source {
             haves.entry((*link, log.compartment)).or_default().insert(key, to.next);
             let entries = to.next.saturating_sub(*from);

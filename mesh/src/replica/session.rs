@@ -730,7 +730,8 @@ impl<S: Store> Replica<S> {
                 session.arrived(&lag_key, to, to);
                 continue;
             }
-            if session.declined.contains(&lag_key) {
+            // Who has let go of a log's beginning has that log, and further.
+            if session.declined.contains(&lag_key) || session.gone.contains_key(&lag_key) {
                 continue;
             }
             session.in_sync = false;

@@ -297,6 +297,10 @@ impl<S: Store> Replica<S> {
             }
         }
         self.say_positions(link, tag, positions);
+        if self.sessions.get(&link).is_some_and(|session| !session.in_sync) {
+            // It may have been the last that was open.
+            self.mark_in_sync(link);
+        }
         Ok(Ok(()))
     }
 

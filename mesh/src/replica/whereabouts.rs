@@ -96,6 +96,8 @@ pub(super) struct Directory {
     cards: BTreeMap<DeviceId, Whereabouts>,
     /// The links over which all was said.
     told: BTreeSet<Link>,
+    /// What was last said over a link that is held here.
+    said: BTreeMap<Link, Known>,
     /// What was held when a device held the same.
     agreed: BTreeMap<DeviceId, Known>,
 }
@@ -161,7 +163,7 @@ impl<S: Store> Replica<S> {
         self.directory.cards.insert(device, card);
         let known = self.known_whereabouts();
         for link in self.hearers().into_iter().filter(|link| Some(*link) != source) {
-            self.say(link, Frame::Whereabouts { known, cards: cards.clone() });
+            self.say_whereabouts(link, known, cards.clone());
         }
         if device != self.device() {
             self.outputs.push_back(Output::Event(Event::Whereabouts(device)));
@@ -188,7 +190,12 @@ impl<S: Store> Replica<S> {
             return;
         }
         let own = self.directory.cards.get(&self.device()).map(Whereabouts::encode);
-        self.say(link, Frame::Whereabouts { known, cards: own.into_iter().collect() });
+        self.say_whereabouts(link, known, own.into_iter().collect());
+    }
+
+    fn say_whereabouts(&mut self, link: Link, known: Known, cards: Vec<Vec<u8>>) {
+        self.directory.said.insert(link, known);
+        self.say(link, Frame::Whereabouts { known, cards });
     }
 
     pub(super) fn on_whereabouts(
@@ -224,10 +231,14 @@ impl<S: Store> Replica<S> {
         };
         if known == theirs {
             self.directory.agreed.insert(device, known);
+            if self.directory.said.get(&link) != Some(&known) {
+                // It is to know that, too.
+                self.say_whereabouts(link, known, Vec::new());
+            }
         } else if self.directory.told.insert(link) {
             let all: Vec<Vec<u8>> = self.whereabouts().map(Whereabouts::encode).collect();
             for part in all.chunks(CARDS_MAX) {
-                self.say(link, Frame::Whereabouts { known, cards: part.to_vec() });
+                self.say_whereabouts(link, known, part.to_vec());
             }
         }
         Ok(Ok(()))
@@ -236,6 +247,7 @@ impl<S: Store> Replica<S> {
     /// A link is down.
     pub(super) fn forget_told(&mut self, link: Link) {
         self.directory.told.remove(&link);
+        self.directory.said.remove(&link);
     }
 }
 

@@ -39,7 +39,7 @@ fn what_a_peer_lacks_is_known_also_while_it_is_away() {
     world.write(0, all, Class::Routine, &["fourth"]);
     world.settle();
     // Whoever compares hears how much is to come before it comes.
-    let link = world.connect(1, 0);
+    let link = world.connect(0, 1);
     let mut ahead = 0;
     while world.step() {
         let peers = world.peers[1].replica.peers();

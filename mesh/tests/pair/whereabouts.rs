@@ -35,10 +35,8 @@ fn members_learn_of_each_other_over_a_third_and_say_nothing_twice() {
     let heard = Event::Whereabouts(keys(3).id());
     assert_eq!(world.peers[1].count(|event| *event == heard), 1);
     // What both know is not said again, and is there after a start.
-    for peer in 0..3 {
-        world.meet(1, 0);
-        world.peers[peer].sent.clear();
-    }
+    (0..3).for_each(|_| world.meet(1, 0));
+    world.peers.iter_mut().for_each(|peer| peer.sent.clear());
     world.meet(1, 0);
     let sent: usize = world.peers.iter().flat_map(|peer| &peer.sent).map(Vec::len).sum();
     assert!(sent <= 40, "{sent}");
