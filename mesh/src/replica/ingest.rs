@@ -502,6 +502,7 @@ impl<S: Store> Replica<S> {
             self.tell_endings(link);
         }
         self.renamed.clear();
+        self.keep_early_whereabouts()?;
         self.ask_again()
     }
 }

@@ -94,6 +94,8 @@ impl Whereabouts {
 #[derive(Debug, Default)]
 pub(super) struct Directory {
     cards: BTreeMap<DeviceId, Whereabouts>,
+    /// What came of devices whose standing is not known here yet: their admission follows.
+    early: BTreeMap<DeviceId, Whereabouts>,
     /// The links over which all was said.
     told: BTreeSet<Link>,
     /// What was last said over a link that is held here.
@@ -214,7 +216,7 @@ impl<S: Store> Replica<S> {
             };
             let held = self.directory.cards.get(&card.device);
             let is_news = held.is_none_or(|held| held.written < card.written);
-            if !is_news || card.device == self.device() || !self.has_standing(&card.device) {
+            if !is_news || card.device == self.device() {
                 if let Err(fault) = self.charge(link, 1) {
                     return Ok(Err(fault));
                 }
@@ -223,7 +225,17 @@ impl<S: Store> Replica<S> {
             if !card.holds() {
                 return Ok(Err(PeerFault::Whereabouts));
             }
-            self.keep_whereabouts(card, Some(link))?;
+            if self.has_standing(&card.device) {
+                self.keep_whereabouts(card, Some(link))?;
+                continue;
+            }
+            if let Err(fault) = self.charge(link, 1) {
+                return Ok(Err(fault));
+            }
+            self.directory.early.insert(card.device, card);
+            if self.directory.early.len() > EARLY_MAX {
+                self.directory.early.pop_first();
+            }
         }
         let known = self.known_whereabouts();
         let Some(device) = self.sessions.get(&link).map(|session| session.device) else {
@@ -244,6 +256,20 @@ impl<S: Store> Replica<S> {
         Ok(Ok(()))
     }
 
+    /// Keeps what came early of devices whose standing is known now.
+    pub(super) fn keep_early_whereabouts(&mut self) -> Result<(), StoreError> {
+        let early = std::mem::take(&mut self.directory.early);
+        for (device, card) in early {
+            let held = self.directory.cards.get(&device);
+            if !self.has_standing(&device) {
+                self.directory.early.insert(device, card);
+            } else if held.is_none_or(|held| held.written < card.written) {
+                self.keep_whereabouts(card, None)?;
+            }
+        }
+        Ok(())
+    }
+
     /// A link is down.
     pub(super) fn forget_told(&mut self, link: Link) {
         self.directory.told.remove(&link);
@@ -251,6 +277,8 @@ impl<S: Store> Replica<S> {
     }
 }
 
+/// Most devices of which that is kept before their standing is known.
+const EARLY_MAX: usize = 256;
 /// Before a device's id, in [`Space::Meta`].
 const PREFIX: &[u8] = b"whereabouts/";
 

@@ -1,6 +1,7 @@
 //! Whereabouts: each member comes to know where all others say that they are, and nobody else.
 
 use tearline_mesh::Event;
+use tearline_mesh::invitation::Invited;
 use tearline_mesh::replica::Whereabouts;
 
 use crate::world::{World, keys};
@@ -49,4 +50,19 @@ fn members_learn_of_each_other_over_a_third_and_say_nothing_twice() {
     announce(&mut world, 2, "/elsewhere");
     assert!((0..3).all(|peer| known(&world, peer) == ["/0", "/1", "/elsewhere"]));
     assert!(world.peers.iter().all(|peer| peer.replica.faults().is_empty()));
+}
+
+#[test]
+fn who_comes_in_is_known_to_all_that_are_linked() {
+    let mut world = World::new(3);
+    let late = world.peers.pop().unwrap();
+    let coalition = world.coalition();
+    world.connect(1, 0);
+    world.settle();
+    world.peers.push(late);
+    announce(&mut world, 2, "/late");
+    world.join(coalition, 2, Invited::Agency);
+    world.settle();
+    // The word of where it is may come before that it is in.
+    assert_eq!(known(&world, 1), ["/late"]);
 }

@@ -18,6 +18,8 @@ const WAIT_MS_MIN: u64 = 250;
 const WAIT_MS_MAX: u64 = 60_000;
 /// Members that nobody here named are dialled while fewer peers are linked.
 const LINKS_WANTED: usize = 8;
+/// Why a member is not dialled.
+const ENOUGH: &str = "enough other peers are linked";
 /// Most peers while some of them were found.
 const FOUND_PEERS_MAX: usize = 256;
 /// Most addresses of one peer.
@@ -125,6 +127,7 @@ impl Dialer {
             target.found.clear();
         }
         addresses.iter().for_each(|address| self.found(device, address, connected));
+        self.targets.retain(|_, target| target.says_anything() || !target.found.is_empty());
     }
 
     /// Sets the thin link to a peer, in place of the one that it had.
@@ -163,7 +166,9 @@ impl Dialer {
     fn keep(&mut self, batch: &mut Batch, device: &DeviceId) {
         let target = self.targets.get(device);
         let Some(target) = target.filter(|target| target.says_anything()) else {
-            self.targets.remove(device);
+            if target.is_some_and(|target| target.found.is_empty()) {
+                self.targets.remove(device);
+            }
             return batch.remove(Space::Peers, device.0);
         };
         let kept = Kept {
@@ -246,6 +251,7 @@ impl Dialer {
             // The operator's peers are linked however many there are; of others so many as keep the mesh together.
             if target.addresses.is_empty() && linked >= LINKS_WANTED {
                 target.at = now.plus_ms(WAIT_MS_MAX);
+                target.reason = Some(ENOUGH.into());
                 continue;
             }
             linked += 1;
@@ -285,6 +291,12 @@ impl Target {
 
     const fn count(&self) -> usize {
         self.addresses.len() + self.found.len()
+    }
+
+    /// Whether the operator wants a link to it.
+    #[must_use]
+    pub const fn is_configured(&self) -> bool {
+        self.thin.is_some() || !self.addresses.is_empty()
     }
 
     const fn says_anything(&self) -> bool {

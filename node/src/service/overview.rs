@@ -458,7 +458,9 @@ impl Core {
             targets.partition(|(device, _)| self.standing_of(device).has_ended());
         let missing: Vec<String> = targets
             .iter()
-            .filter(|(device, target)| !target.paused && !self.linked(device))
+            .filter(|(device, target)| {
+                target.is_configured() && !target.paused && !self.linked(device)
+            })
             .map(|(device, _)| {
                 let why = self.peer(device).reason.unwrap_or_else(|| "not tried yet".into());
                 format!("{} ({why})", device.short())
