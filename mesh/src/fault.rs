@@ -48,6 +48,9 @@ pub enum PeerFault {
     /// An introduction to a compartment that is not what it claims, or not for us.
     #[error("introduced a compartment that is not for us")]
     Introduction,
+    /// Whereabouts that their device did not sign.
+    #[error("whereabouts that their device did not sign")]
+    Whereabouts,
     /// Acknowledged entries that it was never sent.
     #[error("acknowledged entries that it was not sent")]
     Acknowledged,
@@ -146,6 +149,7 @@ impl PeerFault {
             Self::ForkProof => "bad-fork-proof",
             Self::Stray => "bad-stray",
             Self::Introduction => "bad-introduction",
+            Self::Whereabouts => "bad-whereabouts",
             Self::Acknowledged => "false-acknowledgement",
             Self::Join => "bad-join",
             Self::Statement(fault) => fault.name(),

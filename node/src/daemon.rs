@@ -16,6 +16,8 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
 use tracing::info;
 
+use tearline_mesh::replica::RelayTerms;
+
 use crate::config::Config;
 use crate::control::Service;
 use crate::control::server::{Bounds, Listener, serve};
@@ -41,6 +43,10 @@ pub struct Opening {
     pub api: Option<gateway::Options>,
     /// Whether nothing is quarantined.
     pub sabotage: bool,
+    /// What it holds as a blind relay, if it is to be one.
+    pub relay: Option<RelayTerms>,
+    /// Whether it looks for peers on the local network.
+    pub mdns: bool,
     /// Told when the daemon shall end.
     pub stop: mpsc::Sender<()>,
     /// Told when the inside broke down by a fault of the program: the daemon then ends, so that
@@ -62,6 +68,10 @@ pub struct Options {
     pub until_stdin_ends: bool,
     /// Whether nothing is quarantined: for the exercise that must fail.
     pub sabotage: bool,
+    /// What it holds as a blind relay, if it is to be one.
+    pub relay: Option<RelayTerms>,
+    /// Whether it looks for peers on the local network.
+    pub mdns: bool,
 }
 
 /// Runs a daemon until it is told to stop; returns why it stopped. What opens its secrets is
@@ -99,6 +109,8 @@ pub fn run(
         runtime: runtime.handle().clone(),
         api: options.api,
         sabotage: options.sabotage,
+        relay: options.relay,
+        mdns: options.mdns,
         stop: asked,
         broke,
     };

@@ -64,10 +64,10 @@ impl Daemon {
     /// # Errors
     /// When it ends, or does not answer in time.
     pub fn start(&mut self) -> io::Result<()> {
-        self.start_as(Command::new(&self.program), &[])
+        self.start_with(&[])
     }
 
-    /// Starts the daemon with further arguments of `run`, and waits until it answers.
+    /// Starts the daemon with further arguments, and waits until it answers.
     ///
     /// # Errors
     /// When it ends, or does not answer in time.

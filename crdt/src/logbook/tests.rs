@@ -2,6 +2,7 @@
 //! and what is damaged is said to be damaged.
 
 mod detach;
+mod evict;
 mod fetched;
 
 use proptest::prelude::*;

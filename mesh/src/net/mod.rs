@@ -13,9 +13,13 @@
 //! not for long (`pending`); of those who shake hands and then ask for no link the newest few stay
 //! (`lobby`).
 //!
+//! Who cannot be dialled is reached by circuits over a relay (`circuits`); on request, who is on the same
+//! local network is found by multicast DNS.
+//!
 //! Thin links are apart from libp2p, each with a machine and a task of its own ([`thin`]).
 
 mod behaviour;
+mod circuits;
 mod driver;
 mod link;
 mod lobby;
@@ -28,7 +32,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use libp2p::identity::{self, PeerId};
-pub use libp2p::multiaddr::Multiaddr;
+pub use libp2p::multiaddr::{Multiaddr, Protocol};
 use tearline_crdt::id::DeviceId;
 use tokio::sync::mpsc;
 
@@ -56,6 +60,12 @@ pub struct NetConfig {
     /// Devices that make room for no stranger, also before they are vouched for. Those for which that
     /// was done are remembered.
     pub known: BTreeSet<DeviceId>,
+    /// Whether circuits are carried for those that are known: what a relay does.
+    pub carries_circuits: bool,
+    /// Where others reach this device beside where it listens: what circuits name.
+    pub announce: Vec<Multiaddr>,
+    /// Whether devices are looked for on the local network, and answered.
+    pub looks_around: bool,
 }
 
 /// Most connections of one device: the old one, and the one that replaces it.
@@ -79,6 +89,9 @@ impl Default for NetConfig {
             connections_max: 96,
             stranger_max: STRANGER_MAX,
             known: BTreeSet::new(),
+            carries_circuits: false,
+            announce: Vec::new(),
+            looks_around: false,
         }
     }
 }
@@ -94,6 +107,13 @@ pub enum NetEvent {
         address: Multiaddr,
         /// What the system says.
         reason: String,
+    },
+    /// A device on the local network says that it can be reached here. Nothing is proven by that.
+    Found {
+        /// The device.
+        device: DeviceId,
+        /// Where.
+        address: Multiaddr,
     },
     /// A link is up.
     LinkUp {
@@ -320,7 +340,7 @@ pub fn device_of(peer: &PeerId) -> Option<DeviceId> {
 pub fn split_address(text: &str) -> Option<(DeviceId, Multiaddr)> {
     let mut address: Multiaddr = text.parse().ok()?;
     match address.pop()? {
-        libp2p::multiaddr::Protocol::P2p(peer) => Some((device_of(&peer)?, address)),
+        Protocol::P2p(peer) => Some((device_of(&peer)?, address)),
         _ => None,
     }
 }

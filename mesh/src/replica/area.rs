@@ -18,6 +18,7 @@ use tearline_crdt::logbook::{LogNo, Logbook};
 use tearline_crdt::record::receipt::Outcome;
 use tearline_crdt::statement::{Audience, Opening, Right, Statement};
 use tearline_crdt::store::{Batch, Space, Store, StoreError};
+use tearline_crdt::time::WallTime;
 
 use super::branch::Choice;
 use super::lag::lag_key;
@@ -264,6 +265,18 @@ impl<S: Store> Replica<S> {
     pub fn may_write(&self, id: CompartmentId, class: Class) -> bool {
         let own = self.compartment(id).and_then(|known| known.live(&self.device()));
         own.is_some_and(|own| own.routes_in(self.incarnation).any(|route| route.writes(class)))
+    }
+
+    /// When the last of this device's rights in an area ends; `None` if it has none, or one that does not.
+    #[must_use]
+    pub fn rights_end(&self, id: CompartmentId) -> Option<WallTime> {
+        let own = match &self.areas.get(&id)?.body {
+            Body::Coalition(coalition) => coalition.live(&self.device()),
+            Body::Compartment(compartment) => compartment.live(&self.device()),
+        };
+        let ends: Option<Vec<u64>> =
+            own?.routes_in(self.incarnation).map(|route| route.caveats.not_after_ms).collect();
+        ends?.into_iter().max().map(WallTime)
     }
 
     /// What this device may do in an area in its present incarnation.

@@ -96,7 +96,7 @@ impl<S: Store> Replica<S> {
             }
             return Ok(self.charge(link, 1));
         };
-        if !self.room.takes(&run.key) {
+        if !self.room.takes(&run.key) || !self.relay_takes(&run)? {
             // That there is no room is not its sender's doing.
             self.put_off(link, tag, id, &run, 0);
             return Ok(Ok(()));
@@ -283,6 +283,7 @@ impl<S: Store> Replica<S> {
         if run.from().next == 0 {
             self.draw_new(&mut batch, &log, no)?;
         }
+        self.note_arrived(&mut batch, run, no)?;
         self.notice(run);
         let mut disputed = Vec::new();
         if log.class == Class::Authority {
@@ -344,6 +345,7 @@ impl<S: Store> Replica<S> {
             || self.shelf.has_moved()
             || self.shelf.has_turns()
             || self.has_erasures()
+            || self.is_over_quota()
             || !self.said.is_empty();
         self.room > Room::Nothing && now
             || self.room == Room::Everything && (self.shelf.has_later() || self.is_reauthoring())
@@ -477,11 +479,15 @@ impl<S: Store> Replica<S> {
         let Arrival { log, from, to, bytes, source, ticket } = arrival;
         let device = source.and_then(|link| self.sessions.get(&link)).map(|s| s.device);
         self.advertise(log, *to);
+        if log.class == Class::Flash {
+            self.flashes.note(lag_key(log.compartment, key), to.next, self.wall);
+        }
         self.arrived_here(&lag_key(log.compartment, key), to.next);
         if !self.logbook.has_excess(log.compartment, log.device) {
             self.note_moved(log.compartment, key, *from, to.next, device);
             self.spread(log.compartment, key, *from, to.next, *bytes)?;
         }
+        self.ask_behind_gone(log.compartment, key, to.next);
         if let Some(link) = source {
             haves.entry((*link, log.compartment)).or_default().insert(key, to.next);
             let entries = to.next.saturating_sub(*from);
@@ -505,6 +511,7 @@ impl<S: Store> Replica<S> {
             self.tell_endings(link);
         }
         self.renamed.clear();
+        self.keep_early_whereabouts()?;
         self.ask_again()
     }
 }

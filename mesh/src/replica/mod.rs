@@ -40,11 +40,13 @@ mod lag;
 mod names;
 mod owing;
 mod pack;
+mod peers;
 mod quota;
 mod reauthor;
 mod reckoning;
 mod refusal;
 mod refusals;
+mod relay;
 mod retired;
 mod room;
 mod schedule;
@@ -55,6 +57,7 @@ mod stripped;
 mod sync;
 mod table;
 mod trace;
+pub(crate) mod whereabouts;
 mod words;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -82,12 +85,13 @@ pub use govern::{Lost, Word, keep_what_fits};
 pub use ingest::NotTaken;
 pub use join::Terms;
 pub use pack::{Packed, Packing, Since};
+pub use peers::{Lacks, PeerState};
 pub use quota::{QUOTA_RECEIPTS_BYTES, Quota};
 pub use reauthor::REAUTHOR_AFTER_MS;
 pub use refusals::{Misdeeds, STRANGERS_MAX};
+pub use relay::{RelayState, RelayTerms};
 pub use room::Room;
 pub use schedule::EpochAge;
-pub use session::PeerState;
 pub use trace::{Exposure, Kept, QuarantinedEntry, UnreadEntries};
 
 use reckoning::{Reckoned, Reckoning};
@@ -95,6 +99,7 @@ use session::{PeerMemory, Session};
 use standings::Standings;
 use table::Table;
 pub use table::Unfollowed;
+pub use whereabouts::Whereabouts;
 
 /// One connection to a device, numbered by the driver and never used twice.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -232,6 +237,8 @@ pub enum Event {
         /// Why.
         refusal: crate::invitation::Refusal,
     },
+    /// A member says where it can be reached.
+    Whereabouts(DeviceId),
     /// A compartment was opened here, by us or by another.
     Opened(CompartmentId),
     /// The device came into or out of a coalition, or its standing changed.
@@ -317,6 +324,11 @@ pub struct Replica<S> {
     spent: usize,
     /// How much room there is on the disk.
     room: Room,
+    directory: whereabouts::Directory,
+    /// Since when the latest flashes are here.
+    flashes: peers::Flashes,
+    /// How a relay keeps house.
+    relay: Option<relay::Relay>,
     /// Whether nothing is quarantined, for an exercise.
     lenient: bool,
     /// Whether somebody may lack boxes that this device seals.
@@ -417,6 +429,9 @@ impl<S: Store> Replica<S> {
             obeying: false,
             spent: 0,
             room: Room::default(),
+            directory: whereabouts::Directory::default(),
+            flashes: peers::Flashes::default(),
+            relay: None,
             lenient: false,
             seals_wanted: false,
             replaying: false,
@@ -438,6 +453,7 @@ impl<S: Store> Replica<S> {
         replica.load_areas()?;
         replica.load_exchanged()?;
         replica.load_excesses()?;
+        replica.load_whereabouts()?;
         Ok(replica)
     }
 
@@ -484,6 +500,7 @@ impl<S: Store> Replica<S> {
         // What is done here of itself is done by what was drawn.
         if self.room > Room::Nothing && self.stale.is_empty() {
             self.obey(now)?;
+            self.evict_due()?;
             self.note_reckoned_if_due()?;
             self.seal_missing(now)?;
             self.rotate_due(now)?;
@@ -634,7 +651,7 @@ impl<S: Store> Replica<S> {
         let mut counts = Counts::default();
         let mut numbers = BTreeSet::new();
         for (_, state) in self.logbook.logs_of(id) {
-            counts.entries += state.head.next;
+            counts.entries += state.head.next - state.begins.next;
             numbers.insert(state.no);
         }
         // For the keys of a retired epoch nothing waits any more.

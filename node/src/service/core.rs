@@ -14,6 +14,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use tearline_crdt::authority::Coalition;
 use tearline_crdt::id::DeviceId;
 use tearline_crdt::store::{Batch, Store, StoreError};
 use tearline_crdt::time::{MonoTime, Now, WallTime};
@@ -59,8 +60,10 @@ pub struct Core {
     pub index: Arc<Mutex<Index>>,
     /// Where we listen.
     pub addresses: Vec<String>,
+    /// Where others reach this device, where the operator says so.
+    pub announce: Vec<String>,
     /// Where we cannot, and why.
-    pub deaf: Vec<String>,
+    pub deaf: Vec<(String, String)>,
     /// Where other programs are served over HTTP, if they are.
     pub(super) api: Option<SocketAddr>,
     /// When the daemon started.
@@ -277,6 +280,7 @@ impl Core {
             name: String::new(),
             index,
             addresses: Vec::new(),
+            announce: Vec::new(),
             deaf: Vec::new(),
             api: None,
             started: clock.now().wall,
@@ -298,6 +302,13 @@ impl Core {
             join: None,
             standings_moved: true,
         })
+    }
+
+    /// The core of a device that others reach at these addresses.
+    #[must_use]
+    pub fn reached_at(mut self, announce: Vec<String>) -> Self {
+        self.announce = announce;
+        self
     }
 
     /// The core of a device that calls itself so.
@@ -324,6 +335,12 @@ impl Core {
     #[must_use]
     pub const fn clock(&self) -> Clock {
         self.clock
+    }
+
+    /// Whether another device has a standing in the coalition.
+    fn is_member(&self, device: &DeviceId) -> bool {
+        let live = |known: &Coalition| known.live(device).is_some();
+        *device != self.replica.device() && self.coalition().is_ok_and(live)
     }
 
     /// Whether a device has a link.
@@ -468,19 +485,32 @@ impl Core {
         match event {
             NetEvent::Listening(address) => {
                 tracing::info!(%address, "listening");
-                self.addresses.push(address.to_string());
+                let address = address.to_string();
+                self.deaf.retain(|(deaf, _)| *deaf != address);
+                self.addresses.retain(|known| *known != address);
+                self.addresses.push(address);
                 if self.check_room().is_err() {
                     return;
                 }
                 let mut batch = Batch::default();
                 ports::remember(&mut batch, &self.addresses);
-                if let Err(error) = self.replica.put(batch) {
+                if let Err(error) =
+                    self.replica.put(batch).map(|_| ()).and_then(|()| self.announce())
+                {
                     self.break_down_by(&error);
                 }
             }
             NetEvent::ListenFailed { address, reason } => {
                 tracing::error!(%address, %reason, "cannot listen");
-                self.deaf.push(format!("{address} ({reason})"));
+                let address = address.to_string();
+                self.addresses.retain(|known| *known != address);
+                self.deaf.retain(|(deaf, _)| *deaf != address);
+                self.deaf.push((address, reason));
+            }
+            NetEvent::Found { device, address } => {
+                if self.is_member(&device) {
+                    self.dialer.found(device, &address.to_string(), self.is_connected(&device));
+                }
             }
             NetEvent::LinkUp { link, device, dialer, thin, .. }
                 if !self.dialer.wants(&device, dialer && !thin) || self.is_penalised(&device) =>
@@ -499,6 +529,7 @@ impl Core {
                 self.heard(device);
                 self.input(Input::Up { link, device, dialer, thin });
                 self.tend_thin_links();
+                self.dial_members();
             }
             NetEvent::LinkDown { link, device, reason } => {
                 let Some(linked) = self.links.remove(&Link(link.0)) else { return };
@@ -644,7 +675,10 @@ impl Core {
             tracing::warn!(inviter = %inviter.short(), %refusal, "the inviter refused");
         }
         tracing::debug!(?event, "replica");
-        self.standings_moved |= matches!(event, Event::StandingsChanged(_));
+        self.standings_moved |= matches!(event, Event::StandingsChanged(_) | Event::Joined(_));
+        if let Event::Whereabouts(device) = &event {
+            self.dial_where_said(*device);
+        }
         if let Some(mut waiter) = self.join.take()
             && !waiter(&event, &mut self.replica)
         {
@@ -657,6 +691,33 @@ impl Core {
         if self.recent.len() > RECENT_EVENTS_MAX {
             self.recent.pop_front();
         }
+    }
+
+    /// Dials a member where it says that it is.
+    fn dial_where_said(&mut self, device: DeviceId) {
+        let card = self.replica.whereabouts().find(|card| card.device == device);
+        let addresses = card.map(|card| card.addresses.clone()).unwrap_or_default();
+        if device != self.replica.device() {
+            let connected = self.is_connected(&device);
+            self.dialer.said(device, addresses, connected);
+        }
+    }
+
+    /// Dials all members that say where they are, as far as links to them are wanted.
+    fn dial_members(&mut self) {
+        let devices: Vec<DeviceId> = self.replica.whereabouts().map(|card| card.device).collect();
+        devices.into_iter().for_each(|device| self.dial_where_said(device));
+    }
+
+    /// Says where this device can be reached: where the settings say so, else where it listens, but not on
+    /// loopback.
+    fn announce(&mut self) -> Result<(), StoreError> {
+        let told = if self.announce.is_empty() { &self.addresses } else { &self.announce };
+        let is_far = |address: &&String| {
+            !self.announce.is_empty() || address.parse().is_ok_and(|a| !super::doctor::is_near(&a))
+        };
+        let told: Vec<String> = told.iter().filter(is_far).cloned().collect();
+        self.replica.announce(self.now(), &told)
     }
 
     fn dial_due(&mut self) {

@@ -197,7 +197,7 @@ impl Edge {
     ) -> Result<(), Failure> {
         let guest = guest.clone();
         self.core.act(move |core| {
-            core.may_write()?;
+            core.stands()?;
             let mut ticket = None;
             for record in core.records_called(compartment, &id)? {
                 let seen = core.seen_record(&guest, Operation::Export, record)?;

@@ -184,7 +184,7 @@ pub(super) fn take(
 ) -> Result<Vec<reply::Problem>, Failure> {
     let class = Class::Routine;
     let target = core.ask(move |core| {
-        core.may_write()?;
+        core.stands()?;
         core.check_room()?;
         Target::of(core, compartment, class, None)
     })?;

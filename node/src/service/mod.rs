@@ -6,6 +6,7 @@ mod bundle;
 pub mod core;
 mod damage;
 mod dialer;
+mod doctor;
 pub(crate) mod edge;
 mod explain;
 mod export;
@@ -51,7 +52,7 @@ use tearline_crdt::store::Batch;
 use tearline_crdt::time::WallTime;
 use tearline_mesh::invitation::{Applicant, Invitation, Invited, JoinRequest, check_code};
 use tearline_mesh::net::{self, NetConfig};
-use tearline_mesh::replica::{Setup, Terms, Ticket};
+use tearline_mesh::replica::{RelayTerms, Setup, Terms, Ticket};
 use tearline_mesh::{Event, Replica};
 
 use self::core::{Core, CoreHandle};
@@ -101,7 +102,19 @@ struct AgencyRoot {
 
 /// Opens the daemon's inside. It listens when this returns.
 pub fn start(opening: Opening) -> Result<Arc<dyn Service>, Failure> {
-    let Opening { home, config, identity, agency, runtime, api, sabotage, stop, broke } = opening;
+    let Opening {
+        home,
+        config,
+        identity,
+        agency,
+        runtime,
+        api,
+        sabotage,
+        relay,
+        mdns,
+        stop,
+        broke,
+    } = opening;
     let keys = DeviceKeys::from_seeds(&identity.device_seed, &identity.agreement_seed);
     home.expect_store(identity.incarnation)?;
     let store = SledStore::open(&home.store(), &StoreKey::new(identity.store_key))?;
@@ -127,6 +140,9 @@ pub fn start(opening: Opening) -> Result<Arc<dyn Service>, Failure> {
         tracing::error!("SABOTAGE: this daemon quarantines nothing; it is for an exercise alone");
         replica.quarantine_nothing();
     }
+    if let Some(terms) = relay {
+        begin_relay(&mut replica, terms)?;
+    }
     let listen = ports::as_before(replica.store(), &config.listen)
         .map_err(|e| overview::store_failure(&e))?;
     let listen = parse_listen(&listen)?;
@@ -134,6 +150,9 @@ pub fn start(opening: Opening) -> Result<Arc<dyn Service>, Failure> {
         listen,
         connections_max: config.limits.peers_max,
         known: replica.devices_with_standing(),
+        carries_circuits: relay.is_some(),
+        announce: parse_listen(&config.announce)?,
+        looks_around: mdns,
         ..NetConfig::default()
     };
     let (net, mut events) = net::spawn(&runtime, identity.device_seed, net_config)
@@ -160,7 +179,8 @@ pub fn start(opening: Opening) -> Result<Arc<dyn Service>, Failure> {
     let core = Core::new(replica, index, net, dialer, thin, gauge, handle.clone())
         .map_err(|error| Failure::io("cannot start a thread", &error))?
         .called(config.name)
-        .serving(gateway.as_ref().map(Gateway::address));
+        .serving(gateway.as_ref().map(Gateway::address))
+        .reached_at(config.announce.clone());
     let thread = std::thread::Builder::new()
         .name("core".into())
         .spawn(move || {
@@ -190,6 +210,17 @@ pub fn start(opening: Opening) -> Result<Arc<dyn Service>, Failure> {
         stop,
     };
     Ok(Arc::new(service))
+}
+
+/// Makes a relay of a device that may read nothing.
+fn begin_relay(replica: &mut Replica<SledStore>, terms: RelayTerms) -> Result<(), Failure> {
+    if replica.may_read() {
+        return Err(Failure::denied("this device may read: it is no blind relay").hint(
+            "enrol a device of its own for that, from another home: `tearline device enrol NAME \
+             --right relay`",
+        ));
+    }
+    replica.relay(terms).map_err(|error| overview::store_failure(&error))
 }
 
 fn parse_listen(texts: &[String]) -> Result<Vec<net::Multiaddr>, Failure> {

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use tearline_crdt::authority::Compartment;
 use tearline_crdt::id::{AgencyNo, CompartmentId, DeviceId};
+use tearline_crdt::statement::Right;
 use tearline_crdt::store::StoreError;
 use tearline_crdt::time::MonoTime;
 use tearline_mesh::replica::{Misdeeds, PeerState, Way};
@@ -60,9 +61,23 @@ impl Core {
             store_failure: self.broken().map(|why| why.what.clone()),
             damage: self.damage_met(),
             shortage: self.shortage(),
+            relay: self.relay(),
             forks: self.forks(),
         };
         json(&status)
+    }
+
+    fn relay(&self) -> Option<reply::Relay> {
+        let Some(house) = self.replica.relay_state() else {
+            return self.replica.only_relays().then(reply::Relay::default);
+        };
+        Some(reply::Relay {
+            quota_bytes: Some(house.terms.quota_bytes),
+            kept_s: Some(house.terms.retention_ms / 1_000),
+            held_bytes: house.held_bytes,
+            evicted_bytes: house.evicted_bytes,
+            full: house.is_full,
+        })
     }
 
     /// The logs that were proven to be forked, ours first.
@@ -129,7 +144,7 @@ impl Core {
     pub(super) fn coming(&self) -> u64 {
         let peers = self.replica.peers().into_iter();
         let standing = peers.filter(|peer| !self.standing_of(&peer.device).has_ended());
-        standing.map(|peer| peer.entries_behind).max().unwrap_or_default()
+        standing.map(|peer| peer.entries_ahead).max().unwrap_or_default()
     }
 
     pub(super) fn peer(&self, device: &DeviceId) -> reply::Peer {
@@ -161,9 +176,12 @@ impl Core {
             Some(_) if standing.has_ended() => reply::PeerState::Ended,
             Some(_) if full => reply::PeerState::Blocked,
             Some(state) if state.live && state.in_sync => reply::PeerState::Live,
+            Some(_) if self.is_stale(device) => reply::PeerState::Stale,
             Some(_) => reply::PeerState::CatchingUp,
+            None if self.is_stale(device) => reply::PeerState::Stale,
             None => reply::PeerState::Waiting,
         };
+        let lacks = self.replica.lacks(device).filter(|_| !standing.has_ended());
         let blamed = faults.map(|faults| {
             let list: Vec<String> = faults.iter().map(|(name, n)| format!("{name} x{n}")).collect();
             format!("misbehaved: {}", list.join(", "))
@@ -183,8 +201,11 @@ impl Core {
         reply::Peer {
             device: device.to_string(),
             agency: agency.map(|no| self.agency_ref(Some(no))),
-            missing: live.filter(|_| !standing.has_ended()).map(|state| state.entries_behind),
+            missing: live.filter(|_| !standing.has_ended()).map(|state| state.entries_ahead),
+            lacks: lacks.map(|lacks| lacks.entries),
+            flash_since: lacks.and_then(|lacks| lacks.flash_since).map(|at| at.to_string()),
             standing,
+            relay: self.is_relay(device),
             addresses: target.map(|t| t.addresses.clone()).unwrap_or_default(),
             thin: target.and_then(|target| target.thin.as_ref()).map(|address| {
                 let reading = self.thin.reading(device);
@@ -201,15 +222,30 @@ impl Core {
             // Why the last attempt failed is no news of a peer that is there.
             reason: blamed
                 .or_else(|| full.then(|| DISK_FULL.into()))
+                .or_else(|| live.filter(|state| state.gone > 0).map(|state| gone(state.gone)))
                 .or_else(|| (!tried.is_empty()).then(|| tried.join("; "))),
             again_ms: again.and_then(|wait| u64::try_from(wait.as_millis()).ok()),
             last_heard: self.last_heard.get(device).map(ToString::to_string),
+            gone: live.map_or(0, |state| state.gone),
             sent_bytes: live.map_or(0, |state| state.bytes_out),
             received_bytes: live.map_or(0, |state| state.bytes_in),
             gossip: self.gossip_with(device),
             bundle_made: bundles.sent.map(|time| time.to_string()),
             bundle_read: bundles.received.map(|time| time.to_string()),
         }
+    }
+
+    /// Whether a device was heard, and not for long.
+    fn is_stale(&self, device: &DeviceId) -> bool {
+        let now = self.now().wall;
+        let heard = self.last_heard.get(device);
+        heard.is_some_and(|heard| now.0.saturating_sub(heard.0) > STALE_AFTER_MS)
+    }
+
+    /// Whether a device may relay in the coalition, and do nothing else.
+    fn is_relay(&self, device: &DeviceId) -> bool {
+        let coalition = self.coalition().ok();
+        coalition.and_then(|known| known.right(device)) == Some(Right::Relay)
     }
 
     /// In whose gossip a peer is a neighbour.
@@ -352,10 +388,13 @@ impl Core {
         });
         let standing =
             ended.unwrap_or_else(|| check("standing", CheckStatus::Pass, "it holds".into(), None));
-        Ok(vec![
+        let mut checks = vec![
             standing,
             self.check_disk(),
+            self.check_clock(),
+            self.check_expiry(),
             self.check_listening(),
+            self.check_reach(),
             self.check_peers(),
             self.check_waiting().unwrap_or_else(|failure| {
                 let status = if failure.kind == Kind::Integrity {
@@ -368,7 +407,9 @@ impl Core {
             self.check_faults(),
             check_forks(&self.forks()),
             self.check_followed(),
-        ])
+        ];
+        checks.extend(self.check_relay());
+        Ok(checks)
     }
 
     /// Reads the store through.
@@ -404,7 +445,8 @@ impl Core {
     fn check_listening(&self) -> Check {
         let count = self.addresses.len();
         let fix = "check `listen` in the configuration, and what else listens there";
-        match (count, self.deaf.join(", ")) {
+        let deaf = self.deaf.iter().map(|(address, why)| format!("{address} ({why})"));
+        match (count, deaf.collect::<Vec<_>>().join(", ")) {
             (0, deaf) if deaf.is_empty() => {
                 check("listening", CheckStatus::Fail, "on no address".into(), Some(fix))
             }
@@ -429,7 +471,9 @@ impl Core {
             targets.partition(|(device, _)| self.standing_of(device).has_ended());
         let missing: Vec<String> = targets
             .iter()
-            .filter(|(device, target)| !target.paused && !self.linked(device))
+            .filter(|(device, target)| {
+                target.is_configured() && !target.paused && !self.linked(device)
+            })
             .map(|(device, _)| {
                 let why = self.peer(device).reason.unwrap_or_else(|| "not tried yet".into());
                 format!("{} ({why})", device.short())
@@ -533,6 +577,16 @@ const UNFOLLOWED_FIX: &str = "`compartment list` says which: say there what is n
                               founders end its standing, and what it opened comes last";
 /// Strangers that misbehaved and have no link, that are shown.
 const STRANGERS_SHOWN_MAX: usize = 16;
+/// What a relay does not have any more.
+fn gone(logs: u64) -> String {
+    let logs = if logs == 1 { "1 log".into() } else { format!("{logs} logs") };
+    format!(
+        "it has let go of the beginning of {logs} that this device lacks; they come from others"
+    )
+}
+
+/// After so long without a word a peer is stale.
+const STALE_AFTER_MS: u64 = 3_600_000;
 /// Why nothing is taken from a peer.
 const DISK_FULL: &str = "disk full";
 
@@ -541,7 +595,7 @@ pub(super) const FORKED_FIX: &str = "another copy of this home writes, too: stop
     good; then begin a new incarnation here, with `tearline doctor --new-life`, or with \
     `tearline backup restore` of a backup";
 
-fn check(name: &str, status: CheckStatus, message: String, fix: Option<&str>) -> Check {
+pub(super) fn check(name: &str, status: CheckStatus, message: String, fix: Option<&str>) -> Check {
     Check { name: name.into(), status, message, fix: fix.map(Into::into) }
 }
 

@@ -66,7 +66,8 @@ pub(crate) use open::Opened;
 use open::{Recall, Source, entry_of};
 pub use prepare::{Draft, DraftError, Prepared, Writing, Written};
 pub use read::{AsIf, Detail, EntryView, Quarantine, Reader, Verdict};
-use thread::{Place, Thread};
+pub(crate) use thread::Place;
+use thread::Thread;
 use turn::Turn;
 pub use turn::Turned;
 
@@ -749,7 +750,7 @@ impl<'w, 'd> Work<'w, 'd> {
 }
 
 /// `epoch (32) || log number (4, big-endian) || seq (8, big-endian)`.
-fn waiting_key(epoch: &EpochId, place: Place) -> Vec<u8> {
+pub(crate) fn waiting_key(epoch: &EpochId, place: Place) -> Vec<u8> {
     let mut key = epoch.0.to_vec();
     key.extend(place.no.0.to_be_bytes());
     key.extend(place.seq.to_be_bytes());
