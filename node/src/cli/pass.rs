@@ -301,13 +301,13 @@ fn asked(scope: &Scope, by: &Narrowing, limit: Limit) -> (String, bool, String) 
     match limit {
         Limit::NotBefore => {
             let asked = by.not_before.unwrap_or_default();
-            let has = format!("begins at {}", scope.not_before);
-            (format!("--from {asked}"), asked < scope.not_before, has)
+            let has = format!("begins at {}", time(&scope.not_before.to_string()));
+            (format!("--from {}", time(&asked.to_string())), asked < scope.not_before, has)
         }
         Limit::NotAfter => {
             let asked = by.not_after.unwrap_or_default();
-            let has = format!("ends at {}", scope.not_after);
-            (format!("--until {asked}"), asked > scope.not_after, has)
+            let has = format!("ends at {}", time(&scope.not_after.to_string()));
+            (format!("--until {}", time(&asked.to_string())), asked > scope.not_after, has)
         }
         Limit::Right => {
             let asked = by.right.unwrap_or(scope.right);

@@ -230,8 +230,8 @@ impl Query {
             "received-since" => self.received_from = Some(time("received-since")?),
             "received-until" => self.received_to = Some(time("received-until")?),
             "near" => {
-                const FORM: &str = "near:13.1,14.5,20km, a latitude from -90 to 90, a longitude from -180 to 180 \
-                                    and a distance";
+                const FORM: &str = "near:13.1,14.5,20km (latitude from -90 to 90, longitude from -180 to 180, \
+                                    distance)";
                 self.near = Some(near(value).ok_or_else(|| bad("near", FORM))?);
             }
             other => return Err(ParseQueryError::Field(other.into())),
