@@ -57,7 +57,7 @@ pub(super) fn stream(call: &Call<'_>) -> Result<Response, Problem> {
         Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail)
     })?;
     let (batches, taken) = mpsc::channel(BATCHES_MAX);
-    let since = since.unwrap_or_else(|| found.begins);
+    let since = since.unwrap_or(found.begins);
     let follow = Follow { state: Arc::clone(call.state), guest: call.guest.clone(), q, since };
     Handle::current().spawn(follow.run(batches, place));
     let mut response = media::reply(StatusCode::OK, media::EVENTS, String::new());
