@@ -38,8 +38,8 @@ const HEARTBEAT: Duration = Duration::from_secs(15);
 const TAKE_WAIT: Duration = Duration::from_secs(60);
 /// How long news are gathered before they are looked at.
 const PAUSE: Duration = Duration::from_millis(200);
-/// What is sent when nothing is new.
-const NOTHING_NEW: &[u8] = b": nothing new\n\n";
+/// What is sent once nothing more is new.
+const NOTHING_NEW: &str = ": nothing new\n\n";
 
 /// The route.
 pub(super) fn stream(call: &Call<'_>) -> Result<Response, Problem> {
@@ -103,11 +103,11 @@ impl Follow {
         });
         let Some(Found { records, more, cursor, .. }) = found.await? else { return Ok(None) };
         self.since = cursor;
-        let bytes = match records.as_slice() {
-            [] => Bytes::from_static(NOTHING_NEW),
-            records => Bytes::from(text(records)),
-        };
-        Ok(Some((bytes, more)))
+        let mut batch = text(&records);
+        if !more {
+            batch.push_str(NOTHING_NEW);
+        }
+        Ok(Some((Bytes::from(batch), more)))
     }
 }
 
