@@ -326,7 +326,7 @@ const fn extension(kind: Kind) -> Option<&'static str> {
 
 /// The records of ours that may have been given a version 4 UUID as [`uuid`] writes it: six of the 128
 /// bits are not the record's.
-pub fn records_of_uuid(text: &str) -> Option<impl Iterator<Item = RecordId>> {
+pub fn records_of_uuid(text: &str) -> Option<impl Iterator<Item = RecordId> + use<>> {
     let digits: String = text.chars().filter(|c| *c != '-').collect();
     if !is_uuid(text) {
         return None;
@@ -386,6 +386,23 @@ mod tests {
         format!(
             "{{\"type\":\"indicator\",\"id\":\"{ID}\",\"n\":1,\"f\":1.0,\"x\":[{{\"y\":null}}]{extra}}}"
         )
+    }
+
+    #[test]
+    fn a_record_is_found_by_the_uuid_that_it_was_given() {
+        for n in 0..=u8::MAX {
+            let id = [n; 16];
+            let mut records = records_of_uuid(&uuid(id)).unwrap();
+            assert!(records.any(|record| record == RecordId(id)));
+        }
+        for other in [
+            "",
+            "x",
+            "8e2e2d2b-17d4-1cbf-938f-98ee46b3cd3f",
+            "8E2E2D2B-17D4-4CBF-938F-98EE46B3CD3F",
+        ] {
+            assert!(records_of_uuid(other).is_none(), "{other}");
+        }
     }
 
     #[test]

@@ -38,8 +38,8 @@ const HEARTBEAT: Duration = Duration::from_secs(15);
 const TAKE_WAIT: Duration = Duration::from_secs(60);
 /// How long news are gathered before they are looked at.
 const PAUSE: Duration = Duration::from_millis(200);
-/// What is sent when nothing is new.
-const NOTHING_NEW: &[u8] = b": nothing new\n\n";
+/// What is sent once nothing more is new.
+const NOTHING_NEW: &str = ": nothing new\n\n";
 
 /// The route.
 pub(super) fn stream(call: &Call<'_>) -> Result<Response, Problem> {
@@ -57,7 +57,7 @@ pub(super) fn stream(call: &Call<'_>) -> Result<Response, Problem> {
         Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail)
     })?;
     let (batches, taken) = mpsc::channel(BATCHES_MAX);
-    let since = since.unwrap_or_else(|| found.begins);
+    let since = since.unwrap_or(found.begins);
     let follow = Follow { state: Arc::clone(call.state), guest: call.guest.clone(), q, since };
     Handle::current().spawn(follow.run(batches, place));
     let mut response = media::reply(StatusCode::OK, media::EVENTS, String::new());
@@ -103,11 +103,11 @@ impl Follow {
         });
         let Some(Found { records, more, cursor, .. }) = found.await? else { return Ok(None) };
         self.since = cursor;
-        let bytes = match records.as_slice() {
-            [] => Bytes::from_static(NOTHING_NEW),
-            records => Bytes::from(text(records)),
-        };
-        Ok(Some((bytes, more)))
+        let mut batch = text(&records);
+        if !more {
+            batch.push_str(NOTHING_NEW);
+        }
+        Ok(Some((Bytes::from(batch), more)))
     }
 }
 

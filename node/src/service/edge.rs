@@ -1,6 +1,7 @@
 //! What the gateway asks of the core, each time for the holder of a pass.
 
 use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value};
 use tokio::sync::watch;
@@ -17,7 +18,7 @@ pub(crate) use super::sight::{Guest, Room};
 use crate::control::reply;
 use crate::control::trust::Said;
 use crate::exchange::{Draft, stix};
-use crate::failure::Failure;
+use crate::failure::{Failure, Kind};
 use crate::gateway::may_be_located;
 use crate::index::{Asked, Place, Query, Row, external};
 use crate::pass::{Operation, PassKey};
@@ -59,6 +60,8 @@ pub(crate) struct Walked<T> {
     pub(crate) more: bool,
 }
 
+/// Longest that a walk goes on: less than who asked waits.
+const WALK_MAX: Duration = Duration::from_secs(45);
 /// Most records opened in one piece of work for the core: bounds how long others wait.
 const RECORDS_PER_CALL_MAX: usize = 128;
 
@@ -112,7 +115,15 @@ impl Edge {
     ) -> Result<Walked<T>, Failure> {
         let mut place = Place::after(walk.after_us);
         let mut kept: Vec<(u64, T)> = Vec::new();
+        let began = Instant::now();
         loop {
+            if began.elapsed() > WALK_MAX {
+                // Nobody waits any longer, and others have had to.
+                return Err(Failure::new(
+                    Kind::Unreachable,
+                    "so few records match that it took too long",
+                ));
+            }
             let asked = Asked {
                 query: walk.query.clone(),
                 records: walk.records.clone(),

@@ -215,7 +215,7 @@ fn a_stream_brings_what_is_new_and_ends_with_its_pass() -> io::Result<()> {
         match heard.len() {
             2 if line.starts_with(':') => drop(client.post(&shared, &json!([indicator(500)]))?),
             3 if line.starts_with("data") => {
-                drop(stage.guard.command(&["pass", "revoke", &client.token])?)
+                drop(stage.guard.command(&["pass", "revoke", &client.token])?);
             }
             _ => {}
         }

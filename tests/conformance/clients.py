@@ -1,8 +1,9 @@
-"""TAXII 2.1 with clients that others wrote, and the same requests to a server that others wrote."""
+"""The gateway with clients that others wrote, and the same requests to a server that others wrote."""
 
 import importlib.metadata
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -271,6 +272,24 @@ def medallion():
         server.wait()
 
 
+def gdal():
+    """What QGIS reads OGC API Features with; Debian has it, PyPI does not."""
+    name = "OGC API Features: layers and features"
+    if shutil.which("ogrinfo") is None:
+        results.append(("gdal", "-", name, "SKIPPED: there is no ogrinfo (Debian: gdal-bin)"))
+        return
+    said = subprocess.run(["ogrinfo", "--version"], capture_output=True, text=True).stdout
+    version = said.split(",")[0].removeprefix("GDAL ")
+    found = subprocess.run(
+        ["ogrinfo", "-ro", "-al", f"OAPIF:{API}/ogc/"], capture_output=True, text=True,
+        env={**os.environ, "GDAL_HTTP_AUTH": "BASIC", "GDAL_HTTP_USERPWD": f"tearline:{PASS}"})
+    good = "POINT (14.5 13.1)" in found.stdout and "Feature Count: 1" in found.stdout
+    results.append(("gdal", version, name, "pass" if good else "FAIL"))
+    if not good:
+        print(found.stdout, found.stderr, file=sys.stderr)
+
+
+gdal()
 rows = [("client", "version", "check", "result"), *results]
 widths = [max(len(row[n]) for row in rows) for n in range(4)]
 for row in rows:
