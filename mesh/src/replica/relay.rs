@@ -24,7 +24,7 @@ use tearline_crdt::codec::{DecodeError, Reader, Write as _};
 use tearline_crdt::entry::run::VerifiedRun;
 use tearline_crdt::epoch::KEY_BOX_BYTES;
 use tearline_crdt::frontier::LogKey;
-use tearline_crdt::id::{Class, CompartmentId, LogId};
+use tearline_crdt::id::{Class, CoalitionId, CompartmentId, DeviceId, LogId};
 use tearline_crdt::logbook::LogNo;
 use tearline_crdt::statement::Right;
 use tearline_crdt::store::{Batch, Space, Store, StoreError, damaged};
@@ -83,9 +83,7 @@ struct Arrived {
 }
 
 impl<S: Store> Replica<S> {
-    /// From now on keeps house as a blind relay, and follows compartments of which its agency is not in
-    /// the audience, where a member that is names them to it. What is here already counts as if it came
-    /// now.
+    /// From now on keeps house as a blind relay. What is here already counts as if it came now.
     pub fn relay(&mut self, terms: RelayTerms) -> Result<(), StoreError> {
         let mut held_bytes = 0;
         let mut ends: BTreeMap<LogNo, u64> = BTreeMap::new();
@@ -141,9 +139,10 @@ impl<S: Store> Replica<S> {
         self.areas.keys().filter_map(|id| self.own_right(*id)).any(|right| right > Right::Relay)
     }
 
-    /// Whether openings are taken of compartments that are not for this device's agency.
-    pub(super) const fn is_relay(&self) -> bool {
-        self.relay.is_some()
+    /// Whether a device may relay in a coalition, and do nothing else: then it is told also of
+    /// compartments that are not for its agency.
+    pub(super) fn only_relays_in(&self, id: CoalitionId, device: &DeviceId) -> bool {
+        self.coalition(id).and_then(|known| known.right(device)) == Some(Right::Relay)
     }
 
     /// Whether a relay has room for a run, or makes some.

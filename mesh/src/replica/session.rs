@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Range;
 
-use tearline_crdt::authority::{Coalition, Place, Seat};
+use tearline_crdt::authority::{Coalition, Compartment, Place, Seat};
 use tearline_crdt::frontier::{LogKey, NodeHash};
 use tearline_crdt::hash::Digest;
 use tearline_crdt::id::{AgencyNo, CoalitionId, CompartmentId, DeviceId, EntryId};
@@ -479,7 +479,7 @@ impl<S: Store> Replica<S> {
             .areas
             .iter()
             .filter(|(id, area)| {
-                matches!(area.body, Body::Compartment(_))
+                matches!(&area.body, Body::Compartment(known) if self.is_told_of(known, &device))
                     && !session.shared.contains(*id)
                     && self.right(**id, &device).is_some()
             })
@@ -491,6 +491,15 @@ impl<S: Store> Replica<S> {
             self.say(link, Frame::Intro { opening });
             self.share(link, id);
         }
+    }
+
+    /// Whether a device takes the opening of a compartment: it is for its agency, or it is a relay.
+    fn is_told_of(&self, compartment: &Compartment, device: &DeviceId) -> bool {
+        let opening = compartment.opening();
+        let Some(coalition) = self.coalition(opening.coalition) else { return false };
+        let agency = coalition.live(device).map(|standing| standing.agency);
+        let is_meant = opening.audience.iter().any(|(no, _)| Some(*no) == agency);
+        is_meant || self.only_relays_in(opening.coalition, device)
     }
 
     /// A compartment that we may hold. What it claims is checked: its id is its hash, its opener
@@ -553,7 +562,8 @@ impl<S: Store> Replica<S> {
             seat.is_some_and(meant)
         };
         // A relay holds for others; that it may is said where only the audience's statements are.
-        if !(meant(own) || self.is_relay()) || !meant(sender) {
+        let relays = self.only_relays_in(opening.coalition, &self.device());
+        if !(meant(own) || relays) || !meant(sender) {
             return Ok(Err(PeerFault::Introduction));
         }
         if !self.take_opening(opening)? {

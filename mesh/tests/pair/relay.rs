@@ -21,17 +21,7 @@ const WIDE: RelayTerms = RelayTerms { quota_bytes: u64::MAX, retention_ms: 30 * 
 fn relayed(terms: RelayTerms) -> (World, CompartmentId) {
     let mut world = World::new(3);
     let coalition = founded(&mut world);
-    let now = world.now();
-    let expires = WallTime(now.wall.0 + HOUR_MS);
-    let grant = Terms { right: Right::Relay, caveats: Caveats::default() };
-    let act = world.peers[0].replica.enrol(coalition, grant, expires, vec![], "").unwrap();
-    world.drain(0);
-    world.settle();
-    let request = world.request(&act.value, RELAY);
-    world.peers[RELAY].replica.join(act.value.inviter, request);
-    let link = world.connect(RELAY, 0);
-    world.settle();
-    world.cut(link);
+    enrol(&mut world, coalition, 0, RELAY);
     let shared = world.open(0, coalition, &[1, 2]);
     world.peers[RELAY].replica.relay(terms).unwrap();
     for _ in 0..2 {
@@ -40,6 +30,18 @@ fn relayed(terms: RelayTerms) -> (World, CompartmentId) {
     }
     assert!(world.peers[RELAY].replica.only_relays());
     (world, shared)
+}
+
+/// A desk takes a device in that may relay.
+fn enrol(world: &mut World, coalition: CoalitionId, desk: usize, device: usize) {
+    let expires = WallTime(world.now().wall.0 + HOUR_MS);
+    let grant = Terms { right: Right::Relay, caveats: Caveats::default() };
+    let act = world.peers[desk].replica.enrol(coalition, grant, expires, vec![], "").unwrap();
+    world.drain(desk);
+    world.settle();
+    let request = world.request(&act.value, device);
+    world.peers[device].replica.join(act.value.inviter, request);
+    world.meet(device, desk);
 }
 
 /// Peers 0 and 1 are agencies of a coalition.
@@ -108,22 +110,31 @@ fn peers_that_never_meet_share_records_through_a_relay_that_reads_none() {
 
 #[test]
 fn a_relay_of_another_agency_serves_a_compartment_that_names_it() {
-    let mut world = World::new(3);
+    let mut world = World::new(4);
+    let device = world.peers.pop().unwrap();
     let coalition = world.coalition();
+    world.peers.push(device);
     (1..3).for_each(|peer| world.meet(peer, 0));
+    enrol(&mut world, coalition, 2, 3);
+    for _ in 0..2 {
+        (1..4).for_each(|peer| world.meet(peer, 0));
+    }
     let shared = world.open(0, coalition, &[1, 2]);
+    // All devices of that agency may relay it now; those that may do more are not told of it.
     let (now, to) = (world.now(), Audience::Agency(AgencyNo(3)));
     let replica = &mut world.peers[0].replica;
     replica.grant(now, shared, to, Right::Relay, Caveats::default(), None).unwrap();
     world.drain(0);
     world.settle();
-    world.meet(1, 0);
-    world.peers[RELAY].replica.relay(WIDE).unwrap();
+    (1..4).for_each(|peer| world.meet(peer, 0));
     let records = write(&mut world, shared, Class::Priority, 2);
-    world.meet(0, RELAY);
-    world.meet(1, RELAY);
+    world.meet(0, 3);
+    world.meet(1, 3);
+    world.meet(2, 3);
     assert!(world.peers.iter().all(|peer| peer.replica.faults().is_empty()));
-    assert_eq!((shown(&mut world, 1, &records), shown(&mut world, RELAY, &records)), (2, 0));
+    assert_eq!((shown(&mut world, 1, &records), shown(&mut world, 3, &records)), (2, 0));
+    assert!(world.peers[2].replica.compartment(shared).is_none());
+    assert!(world.peers[3].replica.compartment(shared).is_some());
 }
 
 #[test]

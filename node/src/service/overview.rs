@@ -108,8 +108,11 @@ impl Core {
     /// Our addresses, each with our own id at its end.
     pub(super) fn full_addresses(&self) -> Vec<String> {
         let id = tearline_mesh::net::peer_id(&self.replica.device());
-        let mut all: Vec<String> =
-            self.addresses.iter().map(|address| format!("{address}/p2p/{id}")).collect();
+        let own = format!("/p2p/{id}");
+        // Over a relay it stands there already.
+        let full =
+            |address: &String| format!("{}{own}", address.strip_suffix(&own).unwrap_or(address));
+        let mut all: Vec<String> = self.addresses.iter().map(full).collect();
         // QUIC before TCP: what others dial first.
         all.sort_by_key(|address| !address.contains("quic"));
         all
