@@ -27,8 +27,13 @@ const WITHHELD_AFTER_S: &str = "4";
 /// How often it is looked whether a record has come, and for how long.
 const LOOK_EVERY: Duration = Duration::from_millis(2);
 const LATENCY_MAX: Duration = Duration::from_secs(60);
+/// How often the honest write meanwhile, and how long it may take until everybody is named.
+const WRITE_EVERY: Duration = Duration::from_millis(100);
+const NAMED_MAX: Duration = Duration::from_secs(120);
 /// More than anybody may ask for in vain, whatever it costs.
 const TIMES: usize = 60_000;
+/// When who was not let in tries again.
+const DIAL_AGAIN: Duration = Duration::from_millis(200);
 /// A frame of which a byte comes every so often, sooner than a silent link is given up.
 const TRICKLE_EVERY: Duration = Duration::from_secs(5);
 
@@ -135,14 +140,14 @@ fn whatever_hostile_members_do_the_honest_converge_and_name_them() -> io::Result
     let attacked = mesh.median_latency("attacked")?;
     let mut open: Vec<(Deed, String)> =
         Deed::ALL.into_iter().zip(50..).map(|(deed, seed)| (deed, id(seed))).collect();
-    let mut written = Vec::new();
-    until(|| {
+    let (mut written, begun) = (Vec::new(), Instant::now());
+    while !open.is_empty() {
         written.push(mesh.write(written.len() % 3, "meanwhile")?);
         let peers = mesh.daemons[0].ask("peer.list", &json!({}))?;
         open.retain(|(deed, device)| !is_named(&peers, device, *deed));
-        Ok(open.is_empty())
-    })
-    .inspect_err(|_| println!("not named: {open:?}"))?;
+        assert!(begun.elapsed() < NAMED_MAX, "not named: {open:?} in {peers}");
+        thread::sleep(WRITE_EVERY);
+    }
     runtime.shutdown_background();
     until(|| mesh.agrees())?;
     for daemon in &mesh.daemons {
@@ -267,7 +272,13 @@ impl Honest {
 /// Does it until the connection ends, or all is done that can be.
 async fn attack(deed: Deed, hostile: Hostile, field: Field) -> io::Result<()> {
     let [first, second] = &field.victims;
-    let mut wire = hostile.dial(&first.at, first.device).await?;
+    // Of one address only a few may shake hands at once.
+    let mut wire = loop {
+        match hostile.dial(&first.at, first.device).await {
+            Ok(wire) => break wire,
+            Err(_) => tokio::time::sleep(DIAL_AGAIN).await,
+        }
+    };
     match deed {
         Deed::Oversize => wire.write(&[0xff, 0xff, 0x7f]).await?,
         Deed::Garbage => wire.write(&[100; 101]).await?,

@@ -52,10 +52,6 @@ pub const WAIT_MS: u64 = 1_000;
 pub const WAIT_SPREAD_MS: u64 = 1_024;
 /// How long a neighbour that was asked may take before another is.
 pub const AGAIN_MS: u64 = 3_000;
-/// Where runs come late, because the peers on their way are busy, there is more time before somebody is asked:
-/// twice what they were late by of late, up to this. Else a mesh that is busy would send everything
-/// twice, and be busier.
-pub const PATIENCE_MS_MAX: u64 = 4_000;
 /// News are pushed over all links up to this many hops from their writer, in large meshes
 /// ([`everywhere_hops`]).
 pub const EVERYWHERE_HOPS_MAX: u8 = 4;
@@ -174,8 +170,6 @@ pub struct Tree {
     rooted: bool,
     arrivals: Arrivals,
     wanted: Wanted,
-    /// By how much runs come later than their announcements.
-    late_ms: u64,
     everywhere_hops: u8,
     next_announce: Option<MonoTime>,
     outputs: VecDeque<Output>,
@@ -209,8 +203,6 @@ struct Arrival {
     /// From whom; `None` for what was written here, or found by comparing.
     from: Option<DeviceId>,
     hops: u8,
-    /// Since when they had been announced.
-    since: Option<MonoTime>,
     /// Who announced or pushed them before they were passed on.
     holders: Vec<DeviceId>,
 }
@@ -246,7 +238,6 @@ impl Tree {
             rooted: false,
             arrivals: Arrivals::default(),
             wanted: Wanted::default(),
-            late_ms: 0,
             everywhere_hops: 0,
             next_announce: None,
             outputs: VecDeque::new(),
@@ -424,8 +415,8 @@ impl Tree {
         let Some(neighbour) = self.neighbours.get(&from) else { return };
         let news = announced.news;
         if holdings.next(&news.log) < news.next && neighbour.muted_until <= now {
-            let wait_ms = if announced.pushed { self.waits_ms(&from, &news) } else { 0 };
-            self.wanted.announced(from, announced, now, now.plus_ms(wait_ms));
+            let wait_ms = if announced.pushed { waits_ms(&from, &news) } else { 0 };
+            self.wanted.announced(from, announced, now.plus_ms(wait_ms));
         }
     }
 
@@ -437,12 +428,8 @@ impl Tree {
             self.on_came_again(now, from, &news, hops);
             return;
         }
-        let since = self.wanted.since(&news.log);
-        let (holders, answered) = self.wanted.came(&news, now, now.plus_ms(self.patience(WAIT_MS)));
-        self.arrivals.add(news, Arrival { from: Some(from), hops, since, holders });
-        if answered.is_none() {
-            self.note_late(now, since);
-        }
+        let (holders, answered) = self.wanted.came(&news, now.plus_ms(WAIT_MS));
+        self.arrivals.add(news, Arrival { from: Some(from), hops, holders });
         // Whoever was asked is credited, although another may have been faster.
         for device in answered.map(|(device, _)| device).into_iter().chain([from]) {
             if let Some(neighbour) = self.neighbours.get_mut(&device) {
@@ -464,11 +451,6 @@ impl Tree {
         if !arrival.holders.contains(&from) {
             arrival.holders.push(from);
         }
-        let since = arrival.since;
-        if self.neighbours.get(&from).is_some_and(|n| n.is_of_the_tree(&from, self.parent)) {
-            // It would have come, had we waited.
-            self.note_late(now, since);
-        }
         let Some(neighbour) = self.neighbours.get(&from) else { return };
         let keeps = !self.rooted || neighbour.is_of_the_tree(&from, self.parent);
         if keeps || hops <= self.everywhere_hops || neighbour.prune_at > now {
@@ -488,8 +470,7 @@ impl Tree {
             Arrival::default()
         });
         let hops = arrival.hops.saturating_add(1);
-        let due = now.plus_ms(self.patience(WAIT_MS));
-        let (mut holders, _) = self.wanted.came(&news, now, due);
+        let (mut holders, _) = self.wanted.came(&news, now.plus_ms(WAIT_MS));
         holders.extend(&arrival.holders);
         let everywhere = hops <= self.everywhere_hops || !self.rooted;
         let mut push_to = Vec::new();
@@ -550,8 +531,7 @@ impl Tree {
                 let broken = self.neighbours.get(device).map_or(u32::MAX, |n| n.broken);
                 (broken, announced.hops, *device)
             };
-            let again = now.plus_ms(self.patience(AGAIN_MS));
-            let due = self.wanted.take_due(now, again, rank);
+            let due = self.wanted.take_due(now, now.plus_ms(AGAIN_MS), rank);
             let Some(Due { failed, ask }) = due else { return };
             if let Some(neighbour) = failed.and_then(|device| self.neighbours.get_mut(&device)) {
                 neighbour.broken = neighbour.broken.saturating_add(1);
@@ -563,7 +543,7 @@ impl Tree {
             let Some((to, Announcement { news, pushed, .. })) = ask else { continue };
             let held = holdings.next(&news.log);
             if held >= news.next {
-                self.wanted.came(&news, now, now.plus_ms(self.patience(WAIT_MS)));
+                self.wanted.came(&news, now.plus_ms(WAIT_MS));
                 continue;
             }
             if let Some(neighbour) = self.neighbours.get_mut(&to) {
@@ -574,28 +554,16 @@ impl Tree {
         }
     }
 
-    /// How long a run may come later than its announcement.
-    fn waits_ms(&self, from: &DeviceId, news: &News) -> u64 {
-        let drawn =
-            from.0.iter().chain(&news.log.0).fold(0, |drawn: u8, byte| drawn.rotate_left(1) ^ byte);
-        self.patience(WAIT_MS) + WAIT_SPREAD_MS / 256 * u64::from(drawn)
-    }
-
-    /// This time, or more where runs come late.
-    fn patience(&self, ms: u64) -> u64 {
-        ms.max((2 * self.late_ms).min(PATIENCE_MS_MAX))
-    }
-
-    /// A run that had been announced came by the tree. What was late of late is forgotten by and by.
-    fn note_late(&mut self, now: MonoTime, since: Option<MonoTime>) {
-        let Some(since) = since else { return };
-        let late = now.0.saturating_sub(since.0).min(PATIENCE_MS_MAX);
-        self.late_ms = late.max((7 * self.late_ms + late) / 8);
-    }
-
     fn send(&mut self, to: DeviceId, message: Message) {
         self.outputs.push_back(Output::Send { to, message });
     }
+}
+
+/// How long a run may come later than its announcement.
+fn waits_ms(from: &DeviceId, news: &News) -> u64 {
+    let drawn =
+        from.0.iter().chain(&news.log.0).fold(0, |drawn: u8, byte| drawn.rotate_left(1) ^ byte);
+    WAIT_MS + WAIT_SPREAD_MS / 256 * u64::from(drawn)
 }
 
 impl Neighbour {

@@ -31,8 +31,6 @@ struct Want {
     sources: Vec<Source>,
     /// Who was asked last, and for what.
     asked: Option<(DeviceId, Announcement)>,
-    /// Since when something is lacking that was announced.
-    since: MonoTime,
     due: MonoTime,
 }
 
@@ -65,13 +63,7 @@ impl Wanted {
 
     /// A neighbour announced news that are not held. Somebody is asked at `due`, unless that is settled
     /// already.
-    pub(super) fn announced(
-        &mut self,
-        device: DeviceId,
-        announced: Announcement,
-        since: MonoTime,
-        due: MonoTime,
-    ) {
+    pub(super) fn announced(&mut self, device: DeviceId, announced: Announcement, due: MonoTime) {
         let log = announced.news.log;
         let listed = self.listed.entry(device).or_default();
         let want = self.wants.get_mut(&log);
@@ -85,21 +77,15 @@ impl Wanted {
         *listed += 1;
         let want = self.wants.entry(log).or_insert_with(|| {
             self.due.insert((due, log));
-            Want { sources: Vec::new(), asked: None, since, due }
+            Want { sources: Vec::new(), asked: None, due }
         });
         want.sources.push(Source { device, announced });
-    }
-
-    /// Since when a log is wanted.
-    pub(super) fn since(&self, log: &LogKey) -> Option<MonoTime> {
-        self.wants.get(log).map(|want| want.since)
     }
 
     /// A log goes up to here now. Returns who had announced that much, and who was asked for it.
     pub(super) fn came(
         &mut self,
         news: &News,
-        now: MonoTime,
         due: MonoTime,
     ) -> (Vec<DeviceId>, Option<(DeviceId, Announcement)>) {
         let Some(want) = self.wants.get_mut(&news.log) else { return (Vec::new(), None) };
@@ -118,7 +104,6 @@ impl Wanted {
         if want.sources.is_empty() && want.asked.is_none() {
             self.remove(&news.log);
         } else {
-            want.since = now;
             self.set_due(&news.log, due);
         }
         (holders, answered)
@@ -210,8 +195,8 @@ mod tests {
     fn each_source_is_asked_once_until_none_is_left() {
         let mut wanted = Wanted::default();
         let news = announcement(1, 5);
-        wanted.announced(device(2), news, MonoTime(0), MonoTime(10));
-        wanted.announced(device(1), news, MonoTime(0), MonoTime(99));
+        wanted.announced(device(2), news, MonoTime(10));
+        wanted.announced(device(1), news, MonoTime(99));
         assert_eq!(ask(&mut wanted, 9), None);
         assert_eq!(ask(&mut wanted, 10), Some(Due { failed: None, ask: Some((device(1), news)) }));
         assert_eq!(ask(&mut wanted, 109), None);
@@ -224,20 +209,17 @@ mod tests {
     #[test]
     fn what_came_is_wanted_no_more_and_a_larger_claim_stays() {
         let mut wanted = Wanted::default();
-        wanted.announced(device(1), announcement(1, 5), MonoTime(0), MonoTime(10));
-        wanted.announced(device(2), announcement(1, u64::MAX), MonoTime(0), MonoTime(10));
-        let came = wanted.came(&announcement(1, 5).news, MonoTime(0), MonoTime(50));
+        wanted.announced(device(1), announcement(1, 5), MonoTime(10));
+        wanted.announced(device(2), announcement(1, u64::MAX), MonoTime(10));
+        let came = wanted.came(&announcement(1, 5).news, MonoTime(50));
         assert_eq!(came, (vec![device(1), device(2)], None));
         assert_eq!(wanted.next_due(), Some(MonoTime(50)));
         assert_eq!(ask(&mut wanted, 50).unwrap().ask.unwrap().0, device(2));
         assert_eq!(ask(&mut wanted, 150), Some(Due { failed: Some(device(2)), ask: None }));
-        wanted.announced(device(1), announcement(1, 9), MonoTime(0), MonoTime(200));
+        wanted.announced(device(1), announcement(1, 9), MonoTime(200));
         ask(&mut wanted, 200);
         let answered = Some((device(1), announcement(1, 9)));
-        assert_eq!(
-            wanted.came(&announcement(1, 9).news, MonoTime(0), MonoTime(0)),
-            (vec![], answered)
-        );
+        assert_eq!(wanted.came(&announcement(1, 9).news, MonoTime(0)), (vec![], answered));
         assert_eq!(wanted.len(), 0);
     }
 
@@ -245,17 +227,17 @@ mod tests {
     fn one_neighbour_lists_as_many_logs_as_it_may_and_others_still_can() {
         let mut wanted = Wanted::default();
         for log in 0..2 * WANTED_PER_NEIGHBOUR_MAX as u64 {
-            wanted.announced(device(1), announcement(log, 5), MonoTime(0), MonoTime(10));
+            wanted.announced(device(1), announcement(log, 5), MonoTime(10));
         }
         assert_eq!(wanted.len(), WANTED_PER_NEIGHBOUR_MAX);
-        wanted.announced(device(2), announcement(u64::MAX, 5), MonoTime(0), MonoTime(10));
+        wanted.announced(device(2), announcement(u64::MAX, 5), MonoTime(10));
         assert_eq!(wanted.len(), WANTED_PER_NEIGHBOUR_MAX + 1);
         wanted.lost(&device(1), MonoTime(5));
         while let Some(due) = ask(&mut wanted, 5) {
             assert_eq!(due.ask, None, "nobody is left to ask");
         }
         assert_eq!(wanted.len(), 1);
-        wanted.announced(device(1), announcement(7, 5), MonoTime(0), MonoTime(10));
+        wanted.announced(device(1), announcement(7, 5), MonoTime(10));
         assert_eq!(wanted.len(), 2, "what is settled counts no more");
     }
 }

@@ -45,8 +45,7 @@ const CARRIES_MAX: usize = 4 * TREES_MAX;
 /// Runs up to this size are pushed along the tree; longer ones are announced, and fetched by who lacks them.
 const PUSHED_BYTES_MAX: usize = 16 * 1024;
 /// What is held back is sent after this time, if the neighbour has neither announced it nor asked for it:
-/// longer than an announcement takes with all questions that it can cause, among peers that are busy (200 ms,
-/// 5 s, 4 s, again 4 s).
+/// longer than an announcement takes with all questions that it can cause (200 ms, 2 s, 3 s, again 3 s).
 const HELD_MS: u64 = 15_000;
 /// What is held back is looked through so often at most.
 const SWEEP_MS: u64 = 1_000;

@@ -324,8 +324,8 @@ impl<S: Store> Replica<S> {
     pub(super) fn push_from(&mut self, link: Link, id: CompartmentId, key: LogKey, next: u64) {
         let Some(session) = self.sessions.get_mut(&link) else { return };
         let lag_key = lag_key(id, key);
-        let lag = session.lag.get(&lag_key);
-        if lag.is_some_and(|lag| lag.flight.iter().any(|flight| flight.first == next)) {
+        let sent = session.lag.get(&lag_key).and_then(|lag| lag.flight.front());
+        if sent.is_some_and(|flight| flight.first == next) {
             // What continues it there is on its way, and will be answered.
             return;
         }
