@@ -153,6 +153,11 @@ impl<S: Store> Replica<S> {
         }
         let verified = match unverified.verify(&head) {
             Ok(verified) => verified,
+            Err(RunFault::Signature { .. }) if run.first > 0 => {
+                // The position names the last entry here, and who holds another shows that.
+                self.say_position(link, id, run.key);
+                return Ok(self.charge(link, run.count));
+            }
             Err(fault) => return Ok(Err(PeerFault::Run(fault))),
         };
         let content = match self.content_of(&verified, run.knows) {
