@@ -16,6 +16,7 @@ use tearline_crdt::store::{Batch, Store, StoreError};
 use tearline_crdt::time::Now;
 
 use super::area::Fact;
+use super::gossip::IN_VAIN;
 use super::lag::lag_key;
 use super::stripped::Content;
 use super::{Barrier, Event, Link, Output, Replica, Room, Ticket};
@@ -156,7 +157,7 @@ impl<S: Store> Replica<S> {
             Err(RunFault::Signature { .. }) if run.first > 0 => {
                 // The position names the last entry here, and who holds another shows that.
                 self.say_position(link, id, run.key);
-                return Ok(self.charge(link, run.count));
+                return Ok(self.charge(link, IN_VAIN));
             }
             Err(fault) => return Ok(Err(PeerFault::Run(fault))),
         };
