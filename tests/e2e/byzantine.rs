@@ -382,7 +382,7 @@ fn written(hostile: &Hostile, field: &Field, life: u64, n: u8) -> VerifiedRun {
         payload: Some(vec![n; 60]),
     };
     let log = log(hostile, field, life);
-    write_segment(&log, &Head::EMPTY, hostile.keys.signer(), &[entry]).expect("a small segment")
+    write_segment(&log, &Head::EMPTY, hostile.keys.signer(), &[entry]).expect("a sound entry")
 }
 
 fn run_frame(area: Tag, run: &VerifiedRun) -> Frame {

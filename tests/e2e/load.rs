@@ -4,8 +4,8 @@
 //! `TEARLINE_LOAD_SECONDS=120 cargo test -p tearline-tests --test e2e -- load --nocapture` for longer.
 
 use std::io;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -75,7 +75,7 @@ fn load_with_kills_and_partitions_loses_nothing_that_was_acknowledged() -> io::R
                     // Of one that is killed nothing was acknowledged.
                     if let Ok(record) = daemon::ask(&sockets[by], "record.new", &draft) {
                         let record = (by, text(&record["record"]).to_owned());
-                        written.lock().unwrap().push(record);
+                        written.lock().unwrap_or_else(PoisonError::into_inner).push(record);
                     }
                     due += pace;
                     thread::sleep(due.saturating_duration_since(Instant::now()));
