@@ -68,19 +68,24 @@ pub enum Domain {
     BundleArea,
     /// A bundle's maker's signature under a chunk.
     BundleChunk,
+    /// A device's signature under where it can be reached.
+    Whereabouts,
+    /// What a peer holds of where devices can be reached.
+    KnownWhereabouts,
     /// A local index key.
     Index,
 }
 
 impl Domain {
     /// Those under which something is signed.
-    pub const SIGNED: [Self; 6] = [
+    pub const SIGNED: [Self; 7] = [
         Self::Entry,
         Self::Opening,
         Self::DeviceCard,
         Self::DeskCertificate,
         Self::RootAct,
         Self::BundleChunk,
+        Self::Whereabouts,
     ];
 
     /// The tag's bytes.
@@ -115,6 +120,8 @@ impl Domain {
             Self::SessionRoot => b"tearline/1/session-root",
             Self::BundleArea => b"tearline/1/bundle-area",
             Self::BundleChunk => b"tearline/1/bundle-chunk",
+            Self::Whereabouts => b"tearline/1/whereabouts",
+            Self::KnownWhereabouts => b"tearline/1/known-whereabouts",
             Self::Index => b"tearline/1/index",
         }
     }

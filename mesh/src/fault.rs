@@ -8,6 +8,7 @@ use tearline_crdt::entry::run::RunFault;
 use tearline_crdt::seal::BoxError;
 
 use crate::gossip::GossipFault;
+use crate::thin::ThinFault;
 
 /// A misdeed of the peer at the other end of a link.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
@@ -47,6 +48,9 @@ pub enum PeerFault {
     /// An introduction to a compartment that is not what it claims, or not for us.
     #[error("introduced a compartment that is not for us")]
     Introduction,
+    /// Whereabouts that their device did not sign.
+    #[error("whereabouts that their device did not sign")]
+    Whereabouts,
     /// Acknowledged entries that it was never sent.
     #[error("acknowledged entries that it was not sent")]
     Acknowledged,
@@ -65,6 +69,35 @@ pub enum PeerFault {
     /// More frames of one kind than an honest peer sends.
     #[error("repeats itself without end")]
     Endless,
+    /// Said that it has entries, and gave none of them however often it was asked.
+    #[error("announced entries and did not give them")]
+    Withheld,
+    /// Made a link and did not begin to converse.
+    #[error("made a link and said nothing on it")]
+    NoGreeting,
+    /// Broke the rules below the frames.
+    #[error(transparent)]
+    Link(#[from] LinkFault),
+    /// Broke those of a thin link.
+    #[error("on the thin link it {0}")]
+    Thin(#[from] ThinFault),
+}
+
+/// What a transport sees that no honest peer does.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum LinkFault {
+    /// A length above the limit.
+    #[error("announced a frame of {0} bytes")]
+    Oversize(u64),
+    /// A length that is none.
+    #[error("sent a malformed frame length")]
+    Length,
+    /// A frame that is not whole when the slowest line would have carried it.
+    #[error("did not finish a frame in {0} seconds")]
+    Trickle(u64),
+    /// Signs of life more often than they are due.
+    #[error("sent signs of life without end")]
+    Babble,
 }
 
 /// What is wrong with a box that names us. That it does not open tells nothing of why: it may have been
@@ -116,6 +149,7 @@ impl PeerFault {
             Self::ForkProof => "bad-fork-proof",
             Self::Stray => "bad-stray",
             Self::Introduction => "bad-introduction",
+            Self::Whereabouts => "bad-whereabouts",
             Self::Acknowledged => "false-acknowledgement",
             Self::Join => "bad-join",
             Self::Statement(fault) => fault.name(),
@@ -124,6 +158,13 @@ impl PeerFault {
             Self::Box(BoxFault::OtherSecret) => "false-box",
             Self::Gossip(fault) => fault.name(),
             Self::Endless => "endless",
+            Self::Withheld => "withheld",
+            Self::NoGreeting => "no-greeting",
+            Self::Link(LinkFault::Oversize(_)) => "oversize-frame",
+            Self::Link(LinkFault::Length) => "bad-frame-length",
+            Self::Link(LinkFault::Trickle(_)) => "trickle",
+            Self::Link(LinkFault::Babble) => "babble",
+            Self::Thin(fault) => fault.name(),
         }
     }
 }

@@ -14,6 +14,7 @@ use tearline_crdt::id::{DeviceId, EntryId, EpochId, Incarnation};
 
 use crate::gossip::Message;
 use crate::gossip::wire::MESSAGE_BYTES_MAX;
+use crate::replica::whereabouts::{CARD_BYTES_MAX, CARDS_MAX, Known};
 
 /// Largest frame: the largest segment, its boxes, and the frame's own fields, rounded up.
 pub const FRAME_BYTES_MAX: usize = 512 * 1024;
@@ -203,6 +204,20 @@ pub enum Frame {
         /// Their key boxes.
         boxes: Vec<u8>,
     },
+    /// 21: in the place of entries that you lack: of these logs nothing before a position is here any more.
+    Gone {
+        /// Of which compartment.
+        area: Tag,
+        /// Log and seq of the first entry that is here.
+        logs: Vec<(LogKey, u64)>,
+    },
+    /// 22: where devices can be reached.
+    Whereabouts {
+        /// What I hold of that, briefly.
+        known: Known,
+        /// Some of it, each encoded.
+        cards: Vec<Vec<u8>>,
+    },
 }
 
 impl Frame {
@@ -230,6 +245,8 @@ impl Frame {
             Self::Gossip { .. } => "gossip",
             Self::Ask { .. } => "ask",
             Self::Piece { .. } => "piece",
+            Self::Gone { .. } => "gone",
+            Self::Whereabouts { .. } => "whereabouts",
         }
     }
 
@@ -334,6 +351,16 @@ impl Frame {
                 out.number(from.next).raw(&from.id.0).raw(&from.epoch.0);
                 out.number(*count as u64).bytes(boxes).raw(entries);
             }
+            Self::Gone { area, logs } => {
+                out.raw(&[21]).raw(area);
+                encode_logs(logs, &mut out);
+            }
+            Self::Whereabouts { known, cards } => {
+                out.raw(&[22]).raw(known).number(cards.len() as u64);
+                cards.iter().for_each(|card| {
+                    out.bytes(card);
+                });
+            }
         }
         out
     }
@@ -377,6 +404,8 @@ impl Frame {
                 head: EntryId(reader.array("entry id")?),
             },
             20 => decode_piece(&mut reader)?,
+            22 => decode_whereabouts(&mut reader)?,
+            21 => Self::Gone { area: reader.array("area")?, logs: decode_logs(&mut reader)? },
             _ => return reader.invalid(0, "frame type"),
         };
         reader.finish()?;
@@ -514,6 +543,16 @@ fn decode_run(reader: &mut Reader<'_>) -> Result<Frame, DecodeError> {
     Ok(Frame::Run { area, key, author, knows, hops, first, count, entries, boxes })
 }
 
+fn decode_whereabouts(reader: &mut Reader<'_>) -> Result<Frame, DecodeError> {
+    let known = reader.array("what is known")?;
+    let count = reader.count(CARDS_MAX, "whereabouts")?;
+    let mut cards = Vec::with_capacity(count);
+    for _ in 0..count {
+        cards.push(reader.bytes(CARD_BYTES_MAX, "whereabouts")?.to_vec());
+    }
+    Ok(Frame::Whereabouts { known, cards })
+}
+
 fn decode_piece(reader: &mut Reader<'_>) -> Result<Frame, DecodeError> {
     let area = reader.array("area")?;
     let key = LogKey(reader.array("log key")?);
@@ -638,6 +677,8 @@ mod tests {
             Frame::Join { request: vec![1] },
             Frame::JoinAnswer { answer: vec![1] },
             Frame::Decline { area: [1; 8], logs: vec![(LogKey([2; 16]), 3)] },
+            Frame::Gone { area: [1; 8], logs: vec![(LogKey([2; 16]), 3)] },
+            Frame::Whereabouts { known: [1; 8], cards: vec![vec![2; 3], vec![]] },
             Frame::Strays {
                 area: [1; 8],
                 answer: true,

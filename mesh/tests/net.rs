@@ -9,6 +9,7 @@ use std::time::Duration;
 use tearline_crdt::id::DeviceId;
 use tearline_crdt::keys::Signer;
 use tearline_mesh::Urgency;
+use tearline_mesh::fault::LinkFault;
 use tearline_mesh::net::{self, DownReason, Link, NetCommand, NetConfig, NetEvent, NetHandle};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc::Receiver;
@@ -132,7 +133,7 @@ fn a_frame_above_the_limit_closes_the_link_and_blames_the_sender() {
     run(async {
         let (a, mut b, at_a, _) = connected(QUIC).await;
         a.send(at_a, vec![0; FRAME_MAX + 1]).await;
-        assert_eq!(b.down().await, DownReason::Oversize(FRAME_MAX as u64 + 1));
+        assert_eq!(b.down().await, DownReason::Broke(LinkFault::Oversize(FRAME_MAX as u64 + 1)));
     });
 }
 
@@ -393,4 +394,82 @@ async fn where_nobody_can_listen_the_system_says_why() {
         assert_eq!(address.to_string(), taken);
         assert!(reason.contains("in use"), "{reason:?}");
     }
+}
+
+fn device(seed: u8) -> DeviceId {
+    DeviceId(Signer::from_seed(&[seed; 32]).public())
+}
+
+/// The address over a relay of whoever listens there.
+fn over(relay: &Node) -> String {
+    format!("{}/p2p/{}/p2p-circuit", relay.address, net::peer_id(&relay.device))
+}
+
+#[test]
+fn who_listens_over_a_relay_that_knows_it_is_reached_there() {
+    run(async {
+        for listen in [QUIC, TCP] {
+            let known = [device(2), device(3)].into_iter().collect();
+            let config = NetConfig { carries_circuits: true, known, ..NetConfig::default() };
+            let relay = Node::start_with(1, listen, config).await;
+            let listens = vec![over(&relay).parse().unwrap()];
+            let config = NetConfig { listen: listens, ..NetConfig::default() };
+            let (_hidden, mut events) = net::spawn(&Handle::current(), [2; 32], config).unwrap();
+            let reserved = async {
+                loop {
+                    match events.recv().await.unwrap() {
+                        NetEvent::Listening(address) => return address,
+                        NetEvent::ListenFailed { reason, .. } => panic!("{reason}"),
+                        _ => {}
+                    }
+                }
+            };
+            let address = reserved.await;
+            assert!(address.to_string().contains("p2p-circuit"), "{address}");
+            let mut caller = Node::start(3, listen).await;
+            let expect = Some(device(2));
+            caller.handle.command_async(NetCommand::Dial { address, expect }).await;
+            // The link may go over to a direct one meanwhile.
+            let calling = async {
+                loop {
+                    match caller.next().await {
+                        NetEvent::LinkUp { link, device: who, .. } if who == device(2) => {
+                            caller.send(link, b"over a relay".to_vec()).await;
+                        }
+                        NetEvent::DialFailed { reason, .. } => panic!("{reason}"),
+                        _ => {}
+                    }
+                }
+            };
+            let hearing = async {
+                loop {
+                    if let NetEvent::Frame { bytes, .. } = events.recv().await.unwrap() {
+                        return bytes;
+                    }
+                }
+            };
+            tokio::select! {
+                () = calling => {}
+                heard = hearing => assert_eq!(heard, b"over a relay"),
+            }
+        }
+    });
+}
+
+#[test]
+fn a_relay_has_no_reservation_for_strangers() {
+    run(async {
+        let config = NetConfig { carries_circuits: true, ..NetConfig::default() };
+        let relay = Node::start_with(1, QUIC, config).await;
+        let config =
+            NetConfig { listen: vec![over(&relay).parse().unwrap()], ..NetConfig::default() };
+        let (_stranger, mut events) = net::spawn(&Handle::current(), [2; 32], config).unwrap();
+        loop {
+            match events.recv().await.unwrap() {
+                NetEvent::Listening(address) => panic!("{address}"),
+                NetEvent::ListenFailed { .. } => return,
+                _ => {}
+            }
+        }
+    });
 }

@@ -68,6 +68,8 @@ pub struct Limits {
     /// What stays free of the store's disk, in MiB: below it no records are written or taken, and
     /// below a quarter of it nothing.
     pub disk_reserve_mib: u32,
+    /// How long a peer may say that it has entries and give none, in seconds, before its link is ended.
+    pub withheld_after_s: u32,
 }
 
 impl Default for Config {
@@ -130,7 +132,7 @@ impl Records {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { commands_max: 32, peers_max: 128, disk_reserve_mib: 256 }
+        Self { commands_max: 32, peers_max: 128, disk_reserve_mib: 256, withheld_after_s: 600 }
     }
 }
 
@@ -232,6 +234,7 @@ impl Config {
             ("limits.commands_max", self.limits.commands_max, 1),
             ("limits.peers_max", self.limits.peers_max, 1),
             ("limits.disk_reserve_mib", self.limits.disk_reserve_mib, DISK_RESERVE_MIB_MIN),
+            ("limits.withheld_after_s", self.limits.withheld_after_s, WITHHELD_AFTER_S_MIN),
         ] {
             if !(least..=LIMIT_MAX).contains(&value) {
                 return Err(Failure::usage(format!("{key} = {value} makes no sense"))
@@ -364,6 +367,8 @@ const ROTATE_AFTER_S_MIN: u64 = 3_600;
 const ROTATE_AFTER_S_MAX: u64 = 3_650 * 86_400;
 /// Longest that a change waits before it is written anew.
 const REAUTHOR_AFTER_S_MAX: u64 = 30 * length::DAY_S;
+/// Least of [`Limits::withheld_after_s`]: a peer is asked four times in it.
+const WITHHELD_AFTER_S_MIN: u32 = 4;
 /// Least reserve, in MiB: a few flushes and what they leave behind.
 const DISK_RESERVE_MIB_MIN: u32 = 16;
 /// Most thin links of a daemon. Each keeps a socket or a line open, a task, and a machine of some KiB, and
@@ -399,6 +404,8 @@ const TEMPLATE: &str = r#"
 # peers_max = 128
 # What stays free of the disk, in MiB: below it no records are written or taken.
 # disk_reserve_mib = 256
+# How long a peer may say that it has entries and give none, in seconds, before it is blocked.
+# withheld_after_s = 600
 "#;
 
 #[cfg(test)]

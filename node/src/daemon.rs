@@ -16,10 +16,13 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
 use tracing::info;
 
+use tearline_mesh::replica::RelayTerms;
+
 use crate::config::Config;
 use crate::control::Service;
 use crate::control::server::{Bounds, Listener, serve};
 use crate::failure::Failure;
+use crate::gateway;
 use crate::home::{Agency, Home, Identity};
 use crate::protection::Opener;
 
@@ -36,8 +39,14 @@ pub struct Opening {
     pub agency: Option<Agency>,
     /// Where it runs its tasks. They end when the runtime is dropped, after [`Service::close`].
     pub runtime: Handle,
+    /// How it serves other programs over HTTP, if it does.
+    pub api: Option<gateway::Options>,
     /// Whether nothing is quarantined.
     pub sabotage: bool,
+    /// What it holds as a blind relay, if it is to be one.
+    pub relay: Option<RelayTerms>,
+    /// Whether it looks for peers on the local network.
+    pub mdns: bool,
     /// Told when the daemon shall end.
     pub stop: mpsc::Sender<()>,
     /// Told when the inside broke down by a fault of the program: the daemon then ends, so that
@@ -53,10 +62,16 @@ pub type Start = fn(Opening) -> Result<Arc<dyn Service>, Failure>;
 pub struct Options {
     /// Addresses to listen on, instead of those in the settings.
     pub listen: Vec<String>,
+    /// How it serves other programs over HTTP, if it does.
+    pub api: Option<gateway::Options>,
     /// Whether the end of stdin ends the daemon.
     pub until_stdin_ends: bool,
     /// Whether nothing is quarantined: for the exercise that must fail.
     pub sabotage: bool,
+    /// What it holds as a blind relay, if it is to be one.
+    pub relay: Option<RelayTerms>,
+    /// Whether it looks for peers on the local network.
+    pub mdns: bool,
 }
 
 /// Runs a daemon until it is told to stop; returns why it stopped. What opens its secrets is
@@ -92,7 +107,10 @@ pub fn run(
         identity,
         agency,
         runtime: runtime.handle().clone(),
+        api: options.api,
         sabotage: options.sabotage,
+        relay: options.relay,
+        mdns: options.mdns,
         stop: asked,
         broke,
     };

@@ -8,6 +8,8 @@ use std::process::ExitCode;
 
 use serde::{Deserialize, Serialize};
 
+use crate::control::ID_PREFIX_DIGITS_MIN;
+
 /// What sort of failure it is. Scripts decide on this; the text is for people.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -102,7 +104,12 @@ impl Failure {
     /// There is no such `thing`, or it may not be seen: one text for both.
     #[must_use]
     pub fn not_found(thing: &str, id: &str) -> Self {
-        Self::new(Kind::NotFound, format!("no {thing} you can see is called {id:?}"))
+        let failure = Self::new(Kind::NotFound, format!("no {thing} you can see is called {id:?}"));
+        let is_short = (1..ID_PREFIX_DIGITS_MIN).contains(&id.len());
+        if is_short && id.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+            return failure.hint(format!("of an id write {ID_PREFIX_DIGITS_MIN} digits at least"));
+        }
+        failure
     }
 
     /// Policy forbids it.
@@ -151,6 +158,9 @@ mod tests {
 
     #[test]
     fn a_failure_reads_back() {
+        let hint = Failure::not_found("record", "ab").hint;
+        assert_eq!(hint.as_deref(), Some("of an id write 4 digits at least"));
+        assert_eq!(Failure::not_found("compartment", "xyz").hint, None);
         let failure = Failure::not_found("record", "abcd").hint("ask its originator");
         let text = serde_json::to_string(&failure).unwrap();
         assert!(text.contains("\"not-found\""));

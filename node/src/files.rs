@@ -226,7 +226,7 @@ pub(crate) fn read_text(path: &Path, bytes_max: usize) -> Result<String, Failure
     let bytes = read_whole(path, bytes_max)?
         .ok_or_else(|| Failure::failed(format!("there is no file {shown}")))?;
     String::from_utf8(bytes).map_err(|error| {
-        Failure::failed(format!(
+        Failure::usage(format!(
             "{shown} is no text: byte {} is not UTF-8",
             error.utf8_error().valid_up_to()
         ))
@@ -379,7 +379,8 @@ mod tests {
         assert!(refused.what.contains("more than 9 bytes"), "{refused}");
         assert!(refused.what.contains(&path.display().to_string()), "{refused}");
         fs::write(&path, b"ab\xff").unwrap();
-        assert!(read_text(&path, 10).unwrap_err().what.contains("byte 2"));
+        let no_text = read_text(&path, 10).unwrap_err();
+        assert!(no_text.what.contains("byte 2") && no_text.kind == crate::failure::Kind::Usage);
         // As long as the medium lets it be, and read no further than the bound.
         File::create(&path).unwrap().set_len(1 << 40).unwrap();
         assert!(read_whole(&path, 10).is_err());

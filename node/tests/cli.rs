@@ -142,6 +142,8 @@ fn what_makes_no_sense_is_a_usage_failure_in_either_form() {
         &["record", "new", "--kind", "vehicel"],
         &["search"],
         &["peer", "invite", "--expires", "soon"],
+        &["grant", "revoke", "KILO", "--since", "-1h"],
+        &["device", "enrol", "KILO", "--quota", "-1MiB"],
         &["demo", "--port", "80"],
         &[],
     ] {
@@ -156,6 +158,20 @@ fn what_makes_no_sense_is_a_usage_failure_in_either_form() {
         assert!(!document["error"]["what"].as_str().unwrap().contains('\n'));
     }
     assert!(fs::read_dir(folder.path()).unwrap().next().is_none());
+}
+
+#[test]
+fn what_makes_no_sense_is_named_and_what_would_is_said() {
+    let folder = folder();
+    let since = tearline(folder.path(), &["device", "lost", "KILO", "--since", "-1h"]);
+    let said = stderr(&since);
+    assert!(said.contains("'-1h'") && said.contains("as in 24h; or a time"), "{said}");
+    let draft = folder.path().join("draft");
+    fs::write(&draft, b"tearline\xff").unwrap();
+    let draft = draft.display().to_string();
+    let no_text = tearline(folder.path(), &["root", "sign", &draft]);
+    let said = stderr(&no_text);
+    assert!(code(&no_text) == 2 && said.contains("byte 8 is not UTF-8"), "{said}");
 }
 
 #[test]

@@ -34,6 +34,9 @@ fn a_restored_device_forks_nothing_and_catches_up() -> io::Result<()> {
     guard.ask("compartment.open", &json!({ "name": "all", "rel": ["NE", "TD"] }))?;
     let kept = write(&guard, "XK-1")?;
     arrives(&customs, &kept, "XK-1")?;
+    let mint = ["pass", "mint", "--holder", "x", "--purpose", "Security", "--compartments", "all"];
+    let minted = guard.command(&mint)?;
+    assert_eq!(minted.code, DONE, "{}", minted.document);
 
     guard.kill()?;
     let file = folder.path().join("guard.backup").display().to_string();
@@ -72,6 +75,8 @@ fn a_restored_device_forks_nothing_and_catches_up() -> io::Result<()> {
 
     // It writes before it may have heard from its peer, in every log that it wrote in before.
     restored.start()?;
+    let listed = restored.command(&["pass", "list"])?.document;
+    assert_eq!(listed["passes"][0]["state"], "former-life", "{listed}");
     let after = write(&restored, "XK-3")?;
     edit(&restored, &kept, "XK-1C")?;
     arrives(&customs, &after, "XK-3")?;

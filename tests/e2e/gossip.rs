@@ -10,19 +10,19 @@ use tearline_tests::daemon::Daemon;
 
 use crate::trust::{text, until};
 
-const SIZE: usize = 20;
+pub(crate) const SIZE: usize = 20;
 /// Each daemon dials the ones that are so far behind it in the ring.
 const STEPS: [usize; 2] = [1, 6];
 
 /// Daemons in one compartment, as neighbours only.
-struct Mesh {
-    daemons: Vec<Daemon>,
+pub(crate) struct Mesh {
+    pub(crate) daemons: Vec<Daemon>,
     devices: Vec<Value>,
-    compartment: Value,
+    pub(crate) compartment: Value,
     /// What runs had brought to each when its counts were last added up.
-    counted: Vec<[u64; 2]>,
+    pub(crate) counted: Vec<[u64; 2]>,
     /// Bytes of entries that came, and those of them that were there already.
-    carried: [u64; 2],
+    pub(crate) carried: [u64; 2],
     /// Records whose writing was acknowledged.
     written: Vec<String>,
 }
@@ -30,7 +30,7 @@ struct Mesh {
 #[test]
 fn twenty_daemons_get_everything_about_once_through_kills_and_partitions() -> io::Result<()> {
     let folder = tempfile::tempdir()?;
-    let mut mesh = Mesh::new(folder.path())?;
+    let mut mesh = Mesh::new(folder.path(), |_, state| Ok(state["addresses"][0].clone()))?;
     mesh.takes_shape()?;
     let begun = Instant::now();
     mesh.write(7)?;
@@ -64,7 +64,11 @@ fn twenty_daemons_get_everything_about_once_through_kills_and_partitions() -> io
 }
 
 impl Mesh {
-    fn new(folder: &Path) -> io::Result<Self> {
+    /// Daemons of which each is dialled where `reach` says, by who dials and what the other says of itself.
+    pub(crate) fn new(
+        folder: &Path,
+        mut reach: impl FnMut([usize; 2], &Value) -> io::Result<Value>,
+    ) -> io::Result<Self> {
         let countries: Vec<String> = ('A'..='T').map(|letter| format!("X{letter}")).collect();
         let mut daemons = Vec::new();
         for country in &countries {
@@ -82,12 +86,12 @@ impl Mesh {
         let compartment = founder.ask("compartment.open", &opening)?["compartment"].clone();
         let states: Vec<Value> = daemons.iter().map(status).collect::<io::Result<_>>()?;
         for (peer, daemon) in daemons.iter().enumerate() {
-            let dials = STEPS.map(|step| (peer + step) % SIZE);
-            for to in dials {
-                daemon.ask("peer.add", &json!({ "address": states[to]["addresses"][0] }))?;
-            }
-            if peer > 0 && !dials.contains(&0) {
+            if peer > 0 {
+                // By the address of its invitation.
                 daemon.ask("peer.remove", &json!({ "peer": states[0]["device"] }))?;
+            }
+            for to in STEPS.map(|step| (peer + step) % SIZE) {
+                daemon.ask("peer.add", &json!({ "address": reach([peer, to], &states[to])? }))?;
             }
         }
         let devices = states.iter().map(|state| state["device"].clone()).collect();
@@ -96,7 +100,7 @@ impl Mesh {
     }
 
     /// Waits until everybody has joined the tree: all but the root have a parent in it.
-    fn takes_shape(&mut self) -> io::Result<()> {
+    pub(crate) fn takes_shape(&mut self) -> io::Result<()> {
         until(|| self.agrees())?;
         until(|| {
             let mut parents = 0;
@@ -116,7 +120,7 @@ impl Mesh {
     }
 
     /// Adds up what came to a daemon.
-    fn count(&mut self, peer: usize) -> io::Result<()> {
+    pub(crate) fn count(&mut self, peer: usize) -> io::Result<()> {
         let state = status(&self.daemons[peer])?;
         let now = ["carried_bytes", "again_bytes"].map(|name| state[name].as_u64().unwrap_or(0));
         for (of, now) in now.into_iter().enumerate() {
@@ -155,7 +159,7 @@ impl Mesh {
         Ok(())
     }
 
-    fn agrees(&self) -> io::Result<bool> {
+    pub(crate) fn agrees(&self) -> io::Result<bool> {
         let mut first = None;
         for daemon in &self.daemons {
             let digest = status(daemon)?["compartments"][0]["digest"].take();

@@ -35,6 +35,8 @@ fn a_pass_is_minted_narrowed_checked_and_ended() -> io::Result<()> {
     assert_eq!(inspected["narrowings"].as_array().map(Vec::len), Some(1));
     assert_eq!(inspected["signed"], "not-checked");
     assert_eq!(holder(&["pass", "narrow", token])?.code, USAGE, "it limits nothing");
+    let same = done(holder(&["pass", "narrow", "--label-max", "RED", "--right", "write", token])?);
+    assert_eq!((&same["token"], &same["blocks"]), (&minted["token"], &1.into()));
     assert_eq!(holder(&["pass", "inspect", "hello"])?.code, USAGE);
     assert_eq!(holder(&["pass", "list"])?.code, UNREACHABLE);
     assert!(!nowhere.exists());
@@ -96,7 +98,9 @@ fn a_pass_is_no_good_at_another_device_or_in_another_life() -> io::Result<()> {
     first.kill()?;
     done(first.command(&["doctor", "--new-life"])?);
     first.start()?;
-    denied(&verdict(&first, "read", "sighting", token)?, "signature");
+    denied(&verdict(&first, "read", "sighting", token)?, "former-life");
+    let listed = done(first.command(&["pass", "list"])?);
+    assert_eq!(listed["passes"][0]["state"], "former-life");
     Ok(())
 }
 

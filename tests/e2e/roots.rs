@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tearline_tests::daemon::{self, Daemon};
 
 use crate::trust::{
-    DENIED, DONE, WAITS, done, enrolled, new_sighting, path, sighting, text, until,
+    DENIED, DONE, USAGE, WAITS, done, enrolled, new_sighting, path, sighting, text, until,
 };
 
 /// Three agencies that founded a coalition in which two decide, and a compartment of theirs.
@@ -36,6 +36,8 @@ fn trio(folder: &Path) -> io::Result<Trio> {
         done(peer.command(&["join", text(&invited["invitation"])])?);
     }
     done(guard.command(&["compartment", "open", "--name", "all", "--rel", "NE,TD,NG"])?);
+    let taken = guard.command(&["compartment", "open", "--name", "all", "--rel", "NE,TD"])?;
+    assert_eq!(taken.code, USAGE, "{}", taken.document);
     for peer in [&customs, &police] {
         until(|| Ok(peer.command(&["compartment", "show", "all"])?.code == DONE))?;
     }

@@ -81,7 +81,9 @@ fn founders_decide_together() -> io::Result<()> {
     assert_eq!(proposed.document["needed"], 2);
     // To say it again changes nothing.
     let again = guard.command(&["coalition", "propose", "hold", &record])?;
-    assert_eq!((again.code, &again.document), (WAITS, &proposed.document));
+    let mut same = proposed.document.clone();
+    same["already"] = true.into();
+    assert_eq!((again.code, &again.document), (WAITS, &same));
     // What is signed is shown in full, and who asks for it.
     let genesis =
         text(&done(guard.command(&["record", "history", &record])?)["entries"][0]["entry"])
@@ -99,6 +101,10 @@ fn founders_decide_together() -> io::Result<()> {
         let known = done(guard.command(&["coalition", "proposals"])?);
         Ok(known["proposals"][0]["in_force"] == true)
     })?;
+    for again in [&["coalition", "propose", "hold", &record][..], &["coalition", "approve", id]] {
+        let again = done(guard.command(again)?);
+        assert_eq!((text(&again["proposal"]), &again["already"]), (id, &true.into()));
+    }
     assert_eq!(customs.command(&["coalition", "approve", "ffffffff"])?.code, NOT_FOUND);
     let explained = done(guard.command(&["grant", "explain", id])?);
     assert_eq!(
@@ -153,6 +159,18 @@ fn a_device_is_enrolled_lost_and_read_back_from_quarantine() -> io::Result<()> {
     let devices = listed["devices"].as_array().cloned().unwrap_or_default();
     let elsewhere = devices.iter().find(|device| device["device"] == own["device"]);
     assert_eq!(elsewhere.map(|device| &device["name"]), Some(&Value::Null));
+    // A name is for one, so that who says it is understood.
+    let other = own["device"].as_str().unwrap_or_default();
+    for taken in [
+        &["device", "enrol", "kilo"][..],
+        &["device", "enrol", " "],
+        &["device", "name", other, "KILO"],
+        &["device", "name", other, "LIMA\n"],
+        &["compartment", "open", "--name", "", "--rel", "NE"],
+    ] {
+        let taken = guard.command(taken)?;
+        assert_eq!(taken.code, USAGE, "{}", taken.document);
+    }
     until(|| Ok(kilo.command(&["compartment", "show", "all"])?.code == DONE))?;
     let record = sighting(&kilo, "honest")?;
     until(|| Ok(customs.command(&["record", "show", &record])?.code == DONE))?;
@@ -169,6 +187,7 @@ fn a_device_is_enrolled_lost_and_read_back_from_quarantine() -> io::Result<()> {
     let device = text(&done(kilo.command(&["id"])?)["device"]).to_owned();
     let foreign = customs.command(&["device", "lost", &device, "--since", "1h"])?;
     assert_eq!(foreign.code, DENIED, "{}", foreign.document);
+    assert!(text(&foreign.document["hint"]).contains("coalition propose revoke"));
     let rehearsed =
         done(guard.command(&["device", "lost", "KILO", "--since", "1h", "--dry-run"])?);
     assert!(rehearsed["statement"].is_null());
@@ -189,6 +208,8 @@ fn a_device_is_enrolled_lost_and_read_back_from_quarantine() -> io::Result<()> {
             && last["standing"]["since"].is_string()
     };
     until(|| Ok(ended(&done(guard.command(&["device", "list"])?)["devices"])))?;
+    // Its own lists are empty because of that, and say so.
+    until(|| Ok(kilo.command(&["record", "list"])?.code == DENIED))?;
     // Its link was closed, and it came again: it is told so, and nothing more is waited for.
     let told = |peers: &Value| {
         let last = peers.as_array().and_then(|all| all.last());
@@ -213,7 +234,7 @@ fn a_device_is_enrolled_lost_and_read_back_from_quarantine() -> io::Result<()> {
     until(|| Ok(customs.command(&["record", "show", &record])?.code == NOT_FOUND))?;
     let explained = done(customs.command(&["grant", "explain", &statement[..12]])?);
     assert_eq!(explained["verdict"], "it counts");
-    let why = done(customs.command(&["why", &record])?);
+    let why = done(customs.command(&["why", &record[..8]])?);
     assert_eq!(why["state"], "quarantined");
     let by = &reason(&why, "quarantine")["by"][0];
     assert_eq!(by["statement"], statement);
@@ -226,6 +247,13 @@ fn a_device_is_enrolled_lost_and_read_back_from_quarantine() -> io::Result<()> {
     let one = held.iter().find(of_record).cloned().unwrap_or_default();
     let entry = text(&one["entry"]).to_owned();
     assert!(text(&one["why"]).contains(statement), "{one}");
+    assert_eq!(one["adopt"], "grant adopt");
+    until(|| {
+        let held = done(customs.command(&["inbox"])?);
+        let mut held = held["entries"].as_array().cloned().unwrap_or_default().into_iter();
+        let one = held.find(|one| of_record(&one)).unwrap_or_default();
+        Ok(one["adopt"] == "coalition propose adopt")
+    })?;
     assert_eq!([&one["kind"], &one["title"]], ["object", "honest"], "{one}");
     assert_eq!(one["fields"], serde_json::json!(["name"]));
     let full = done(guard.command(&["inbox", "show", &entry[..8]])?);
@@ -241,8 +269,24 @@ fn a_device_is_enrolled_lost_and_read_back_from_quarantine() -> io::Result<()> {
 
     // The other agency's word does not bring it back; its own agency's does.
     let _ = customs.command(&["grant", "adopt", &entry])?;
-    done(guard.command(&["grant", "adopt", &entry])?);
+    let adopted = done(guard.command(&["grant", "adopt", &entry])?);
+    assert!(adopted["entries"].to_string().contains(&entry), "{adopted}");
     until(|| Ok(customs.command(&["record", "show", &record])?.code == DONE))?;
+    // Who asks is told of both: what ended the standing, and what lets the record count.
+    let by = reason(&done(customs.command(&["why", &record])?), "adoption")["by"].clone();
+    let named = by.as_array().into_iter().flatten().map(|one| text(&one["statement"]));
+    assert_eq!(named.collect::<Vec<_>>(), [statement, text(&adopted["statement"])]);
+    let explained = done(customs.command(&["grant", "explain", text(&adopted["statement"])])?);
+    assert_eq!(explained["by"].as_array().map(Vec::len), Some(1), "{explained}");
+    let again = done(guard.command(&["grant", "adopt", &entry])?);
+    assert_eq!([&again["already"], &again["statement"]], [&true.into(), &adopted["statement"]]);
+    // What was adopted counts whatever else this agency says of the device.
+    let again = done(guard.command(&["device", "lost", "KILO", "--since", "1h"])?);
+    assert_eq!([&again["statement"], &again["already"]], [&Value::Null, &Value::Bool(true)]);
+    assert_eq!(
+        again["kept"].as_array().map(|logs| logs.iter().any(|log| log["kept"] == 1)),
+        Some(true)
+    );
 
     // It comes back in a new life, if the desk says so.
     kilo.kill()?;
@@ -250,7 +294,17 @@ fn a_device_is_enrolled_lost_and_read_back_from_quarantine() -> io::Result<()> {
     let life = text(&done(kilo.command(&["id"])?)["incarnation"]).to_owned();
     kilo.start()?;
     let issue = ["grant", "issue", "--device", "KILO", "--right", "write"];
-    done(guard.command(&[&issue[..], &["--readmit", "--incarnation", &life]].concat())?);
+    let readmit = [&issue[..], &["--readmit", "--incarnation", &life]].concat();
+    let readmitted = done(guard.command(&readmit)?);
+    let again = done(guard.command(&readmit)?);
+    assert_eq!([&again["already"], &again["statement"]], [&true.into(), &readmitted["statement"]]);
+    let granted = done(guard.command(&["grant", "list"])?);
+    let grants = granted["grants"].as_array().into_iter().flatten();
+    let former = |grant: &&Value| text(&grant["verdict"]).contains("for a former life");
+    let device = &lost["device"]["device"];
+    let (old, new): (Vec<_>, Vec<_>) =
+        grants.filter(|grant| grant["device"]["device"] == *device).partition(former);
+    assert_eq!((old.len(), new.len()), (1, 1), "{granted}");
     until(|| Ok(kilo.command(&["compartment", "show", "all"])?.code == DONE))?;
     let mut written = String::new();
     until(|| {
@@ -300,6 +354,53 @@ fn a_device_has_what_it_was_enrolled_with() -> io::Result<()> {
 }
 
 #[test]
+fn a_quota_is_said_where_it_ends_what_is_written() -> io::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let Pair { guard, customs } = pair(folder.path())?;
+    let refused = guard.command(&["device", "enrol", "X", "--quota", "4KB"])?;
+    assert_eq!(refused.code, USAGE, "{}", refused.document);
+    let unit = enrolled(folder.path(), &guard, "patrol", &["--quota", "4KiB"])?;
+    let granted = done(guard.command(&["grant", "list"])?);
+    let grants = granted["grants"].as_array().cloned().unwrap_or_default();
+    assert!(grants.iter().any(|grant| grant["limits"] == "at most 4KiB"), "{granted}");
+    // Its keys may come after the compartment.
+    until(|| Ok(new_sighting(&unit, "first")?.code == DONE))?;
+    let mut written = 1;
+    let ended = loop {
+        let new = new_sighting(&unit, "more")?;
+        if new.code != DONE {
+            break new;
+        }
+        written += 1;
+        assert!(written < 40, "4 KiB hold no 40 records");
+    };
+    assert_eq!(ended.code, DENIED, "{}", ended.document);
+    let said = ended.document.to_string();
+    for part in ["at most 4KiB of records in", "all", "are left", "tearline grant issue"] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    let there = |count: usize| {
+        let listed = done(customs.command(&["record", "list"])?);
+        Ok(listed["records"].as_array().is_some_and(|records| records.len() == count))
+    };
+    until(|| there(written))?;
+    let shown = done(unit.command(&["compartment", "show", "all"])?);
+    let [quota] = shown["quotas"].as_array().map_or(&[][..], Vec::as_slice) else {
+        return Err(io::Error::other(format!("one quota: {shown}")));
+    };
+    assert_eq!((&quota["device"]["name"], &quota["quota_bytes"]), (&"patrol".into(), &4096.into()));
+    assert!(
+        quota["used_bytes"].as_u64().is_some_and(|used| (1..=4_096).contains(&used)),
+        "{quota}"
+    );
+
+    let issue = ["grant", "issue", "--device", "patrol", "--right", "write", "--quota", "1MiB"];
+    done(guard.command(&issue)?);
+    until(|| Ok(new_sighting(&unit, "on")?.code == DONE))?;
+    until(|| there(written + 1))
+}
+
+#[test]
 fn what_is_said_of_a_record_reaches_its_releases() -> io::Result<()> {
     let folder = tempfile::tempdir()?;
     let Pair { guard, customs } = pair(folder.path())?;
@@ -331,11 +432,18 @@ fn what_is_said_of_a_record_reaches_its_releases() -> io::Result<()> {
         let shown = done(customs.command(&["record", "show", &released])?);
         Ok(shown["fields"].as_object().is_some_and(serde_json::Map::is_empty))
     })?;
+    let again = done(guard.command(&["record", "restrict", &released])?);
+    assert_eq!([&again["already"], &again["statement"]], [&true.into(), &restricted["statement"]]);
     let lift = ["record", "lift", text(&restricted["statement"])];
     assert_eq!(customs.command(&lift)?.code, DENIED, "another agency's word");
     done(guard.command(&["record", "lift", &released])?);
-    let again = guard.command(&["record", "lift", &released])?;
-    assert_eq!(again.code, DENIED, "{}", again.document);
+    let again = done(guard.command(&["record", "lift", &released])?);
+    assert_eq!(
+        (&again["already"], text(&again["by"][0]["issuer"]["agency"]["country"])),
+        (&true.into(), "NE")
+    );
+    let receipts = done(guard.command(&["record", "receipts", &released])?);
+    assert_eq!(receipts["lifted"].as_array().map(Vec::len), Some(1), "{receipts}");
     until(|| {
         let shown = done(customs.command(&["record", "show", &released])?);
         Ok(shown["fields"]["name"] == "Source")
@@ -426,7 +534,7 @@ fn why_names_the_statements_that_decided() -> io::Result<()> {
     assert!(said.iter().all(|one| one["issuer"]["device"] == desk.as_str()), "{said:?}");
     let erased = done(guard.command(&["record", "erase", &record, "--basis", "Article 17"])?);
     until(|| Ok(customs.command(&["why", &record])?.document["state"] == "erased"))?;
-    let why = done(customs.command(&["why", &record])?);
+    let why = done(customs.command(&["why", &record[..8]])?);
     assert_eq!(reason(&why, "said")["by"][0]["statement"], erased["statement"]);
 
     // What may not be known is not there.

@@ -64,7 +64,15 @@ impl Daemon {
     /// # Errors
     /// When it ends, or does not answer in time.
     pub fn start(&mut self) -> io::Result<()> {
-        self.start_as(Command::new(&self.program))
+        self.start_with(&[])
+    }
+
+    /// Starts the daemon with further arguments, and waits until it answers.
+    ///
+    /// # Errors
+    /// When it ends, or does not answer in time.
+    pub fn start_with(&mut self, arguments: &[&str]) -> io::Result<()> {
+        self.start_as(Command::new(&self.program), arguments)
     }
 
     /// Starts the daemon with a bound on the length of the files it writes, in blocks of 512 bytes.
@@ -76,14 +84,25 @@ impl Daemon {
         // Without the signal, a write beyond the bound fails as one to a full disk does.
         let script = format!("trap '' XFSZ; ulimit -f {file_blocks_max}; exec \"$0\" \"$@\"");
         shell.arg("-c").arg(script).arg(&self.program);
-        self.start_as(shell)
+        self.start_as(shell, &[])
     }
 
-    fn start_as(&mut self, mut command: Command) -> io::Result<()> {
+    /// Starts the daemon in a network namespace.
+    ///
+    /// # Errors
+    /// When it ends, or does not answer in time.
+    pub fn start_in(&mut self, namespace: &str) -> io::Result<()> {
+        let mut ip = Command::new("ip");
+        ip.args(["netns", "exec", namespace]).arg(&self.program);
+        self.start_as(ip, &[])
+    }
+
+    fn start_as(&mut self, mut command: Command, arguments: &[&str]) -> io::Result<()> {
         let child = command
             .arg("--home")
             .arg(&self.home)
             .arg("run")
+            .args(arguments)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null())

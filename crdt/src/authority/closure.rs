@@ -423,6 +423,30 @@ impl Limits {
         fork: Option<u64>,
         supposed: Option<Adopted>,
     ) -> Sides<'_> {
+        let adopted = self.adopted(log, standing, supposed);
+        let active = self.active_in(&log.device, log.incarnation);
+        let closed = active.map(|closure| Closed::new(closure, &log.digest(), fork, &adopted));
+        let closed = closed.collect();
+        Sides { fork, closed, adopted }
+    }
+
+    /// Entries of a log below this position an adoption lets count, whatever that one ends.
+    pub(super) fn adopted_over(
+        &self,
+        log: &LogId,
+        standing: Option<&Standing>,
+        closer: Author,
+    ) -> u64 {
+        standing.map_or(0, |standing| most_adopted(&self.adopted(log, standing, None), closer))
+    }
+
+    /// The marks of the adopts that speak of a log.
+    fn adopted(
+        &self,
+        log: &LogId,
+        standing: &Standing,
+        supposed: Option<Adopted>,
+    ) -> BTreeSet<Adopted> {
         let digest = log.digest();
         let speaks = |(author, ..): &&Adopted| match author {
             Author::Whole => true,
@@ -433,13 +457,14 @@ impl Limits {
         };
         let layers = [&self.above, &self.own].into_iter();
         let adopted = layers.filter_map(|layer| layer.gathered.adopted.get(&digest)).flatten();
-        let adopted = adopted.chain(&supposed).filter(speaks);
-        let adopted: BTreeSet<Adopted> = adopted.copied().collect();
-        let active = self.active_in(&log.device, log.incarnation);
-        let closed = active.map(|closure| Closed::new(closure, &digest, fork, &adopted));
-        let closed = closed.collect();
-        Sides { fork, closed, adopted }
+        adopted.chain(&supposed).filter(speaks).copied().collect()
     }
+}
+
+/// Up to where adoptions let a log count over what that one says.
+fn most_adopted(adopted: &BTreeSet<Adopted>, closer: Author) -> u64 {
+    let over = adopted.iter().filter(|(author, ..)| author.overrides(closer));
+    over.map(|(_, count, _)| *count).max().unwrap_or(0)
 }
 
 /// What bears on one log.
@@ -479,8 +504,7 @@ impl<'a> Closed<'a> {
         fork: Option<u64>,
         adopted: &BTreeSet<Adopted>,
     ) -> Self {
-        let over = adopted.iter().filter(|(author, ..)| author.overrides(closure.author));
-        let adopted = over.map(|(_, count, _)| *count).max().unwrap_or(0);
+        let adopted = most_adopted(adopted, closure.author);
         // Who is overridden chooses no branch.
         let overridden = fork.is_some_and(|fork| adopted > fork);
         let kept = closure.keep.get(digest);

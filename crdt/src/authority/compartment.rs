@@ -35,6 +35,8 @@ pub struct Compartment {
     epochs: BTreeMap<EpochId, EpochState>,
     /// Epochs whose parents have not all come, by one that has not.
     orphans: BTreeMap<EpochId, BTreeMap<EpochId, EpochStatement>>,
+    /// Who said epochs of another depth than that of the parents which came afterwards.
+    misled: Vec<DeviceId>,
     /// For whom each seal of an epoch has boxes.
     pub(super) seals: BTreeMap<EpochId, BTreeMap<EntryId, Seal>>,
     /// Epochs of which boxes are gone: who could read them is not known any more.
@@ -104,6 +106,7 @@ impl Compartment {
             counted: BTreeSet::new(),
             epochs: BTreeMap::new(),
             orphans: BTreeMap::new(),
+            misled: Vec::new(),
             seals: BTreeMap::new(),
             bare: BTreeSet::new(),
             words: Words::default(),
@@ -151,6 +154,17 @@ impl Compartment {
     pub fn right_in(&self, device: &DeviceId, life: Incarnation) -> Option<Right> {
         let standing = self.counting.devices.get(device);
         standing.filter(|_| self.limits.is_open(&(*device, life)))?.right_in(life)
+    }
+
+    /// How many bytes of records an incarnation of a device may write here: the widest limit of the
+    /// routes that let it write. `None` if one has no limit, or none is known.
+    #[must_use]
+    pub fn quota(&self, device: &DeviceId, life: Incarnation) -> Option<u64> {
+        let routes = self.counting.devices.get(device)?.routes_in(life);
+        let quotas = routes
+            .filter(|route| route.right >= Right::Write)
+            .map(|route| route.caveats.quota_bytes);
+        quotas.reduce(|a, b| Some(a?.max(b?))).flatten()
     }
 
     /// The routes of the incarnations of a device for which no closure is active.
@@ -236,6 +250,12 @@ impl Compartment {
         Fact::new(place, statement, None).join(&mut self.facts)
     }
 
+    /// The authors of statements that were taken, and that what came since shows to be of another depth than
+    /// their parents: [`StatementFault::Depth`] is held against each. They are forgotten, as if they had come last.
+    pub fn take_misled(&mut self) -> Vec<DeviceId> {
+        std::mem::take(&mut self.misled)
+    }
+
     /// Takes an epoch if its parents are known, and those that waited for it.
     fn insert_epoch(&mut self, statement: EpochStatement) -> Result<(), StatementFault> {
         let id = statement.id(&self.id);
@@ -255,9 +275,22 @@ impl Compartment {
                 ready.extend(self.orphans.remove(&next).unwrap_or_default());
             } else if next == id {
                 outcome = Err(StatementFault::Depth);
+            } else {
+                self.forget_epoch(&next);
             }
         }
         outcome
+    }
+
+    fn forget_epoch(&mut self, id: &EpochId) {
+        let (area, misled) = (self.id, &mut self.misled);
+        self.facts.retain(|_, fact| match &fact.statement {
+            Statement::Epoch(epoch) if epoch.id(&area) == *id => {
+                misled.push(fact.issuer());
+                false
+            }
+            _ => true,
+        });
     }
 
     /// How many epochs wait for one.
@@ -413,6 +446,12 @@ impl Compartment {
     pub fn limit(&self, log: &LogId, logs: &dyn Logs) -> Limit {
         let logs = Remembered::new(logs);
         self.limits.of(log, self.counting.devices.get(&log.device), &logs, false, None)
+    }
+
+    /// Entries of a log below this position an adoption lets count, whatever `closer` ends.
+    #[must_use]
+    pub fn adopted_over(&self, log: &LogId, closer: Author) -> u64 {
+        self.limits.adopted_over(log, self.counting.devices.get(&log.device), closer)
     }
 
     /// The greatest of the marks that choose a branch of a forked log: how many of its entries, and the last

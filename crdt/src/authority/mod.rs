@@ -11,6 +11,7 @@
 //! [`Coalition`] and [`Compartment`] take statements by `insert`, which checks what can be checked
 //! of one alone, and draw their answers in `evaluate`, to be called once after a batch.
 
+mod adopting;
 mod closure;
 mod compartment;
 mod ending;
@@ -37,6 +38,7 @@ use crate::id::{
 use crate::keys::RootKey;
 use crate::statement::{Act, Audience, Mark, Right, Statement};
 
+pub use adopting::Adoption;
 pub use closure::{Author, Cause, Closure, Limit};
 pub use compartment::{Compartment, EpochState, Unclean};
 pub use fact::{Logs, Place};
@@ -362,6 +364,12 @@ impl Coalition {
     pub fn limit(&self, log: &LogId, logs: &dyn Logs) -> Limit {
         let logs = Remembered::new(logs);
         self.limits.of(log, self.counting.devices.get(&log.device), &logs, true, None)
+    }
+
+    /// Entries of a log of the coalition below this position an adoption lets count, whatever `closer` ends.
+    #[must_use]
+    pub fn adopted_over(&self, log: &LogId, closer: Author) -> u64 {
+        self.limits.adopted_over(log, self.counting.devices.get(&log.device), closer)
     }
 
     /// Whether entries of a device's coalition log are worth storing: whether it could ever count. A

@@ -258,15 +258,17 @@ impl Compartment {
     }
 
     /// What is asked of those who hold a record that `origin` began: every erasure, restriction and
-    /// recall by a steward that is not lifted. Where the originator is not known, by whomever: so who
-    /// holds nothing of it can say so.
+    /// recall by a steward that is not lifted. Where the originator is not known, by any agency: so who
+    /// holds nothing of it can say so. Acts are not among those: they name no compartment, and are heard in
+    /// each, of which one has the record.
     pub fn asked_of(
         &self,
         genesis: &EntryId,
         origin: Option<AgencyNo>,
     ) -> impl Iterator<Item = (StatementId, Asked)> {
         let said = self.words.records.get(genesis).into_iter().flatten();
-        said.filter(move |((_, by), _)| origin.is_none() || is_steward(*by, origin))
+        let asks = move |by: By| origin.map_or(by.is_some(), |origin| is_steward(by, Some(origin)));
+        said.filter(move |((_, by), _)| asks(*by))
             .filter_map(|((word, _), ids)| Some((word.asks()?, ids)))
             .flat_map(|(asked, ids)| ids.iter().map(move |id| (*id, asked)))
     }

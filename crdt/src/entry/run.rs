@@ -270,6 +270,7 @@ pub struct VerifiedRun {
     to: Head,
     bytes: Vec<u8>,
     entries: Vec<VerifiedEntry>,
+    written: u64,
 }
 
 impl VerifiedRun {
@@ -295,6 +296,13 @@ impl VerifiedRun {
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
+    }
+
+    /// How many bytes its author wrote: the entries in short form with their key boxes, whether payloads
+    /// and boxes are here or gone. So it is the same wherever it is counted.
+    #[must_use]
+    pub const fn written(&self) -> u64 {
+        self.written
     }
 
     /// The entries.
@@ -353,7 +361,7 @@ impl UnverifiedRun<'_> {
         let mut at = *head;
         let mut entries = Vec::with_capacity(self.count.min(SEGMENT_ENTRIES_MAX));
         let mut unsigned: Vec<EntryId> = Vec::new();
-        let mut segment_bytes = 0;
+        let (mut segment_bytes, mut written) = (0, 0);
         for _ in 0..self.count {
             let (seq, start) = (at.next, reader.at());
             let short = ShortEntry::decode(&mut reader)?;
@@ -363,7 +371,9 @@ impl UnverifiedRun<'_> {
             let bytes = header.encode();
             let id = EntryId(Domain::Entry.hash(&[&bytes]));
             let end = reader.at();
-            segment_bytes += short.written_len(end - start);
+            let len = short.written_len(end - start);
+            segment_bytes += len;
+            written += len as u64 + written_box(&header);
             if segment_bytes > SEGMENT_BYTES_MAX || unsigned.len() >= SEGMENT_ENTRIES_MAX {
                 return Err(RunFault::SegmentTooLarge { seq });
             }
@@ -410,7 +420,7 @@ impl UnverifiedRun<'_> {
             return Err(RunFault::Unsigned { seq: at.next - 1 });
         }
         let bytes = self.entries.to_vec();
-        Ok(VerifiedRun { log: self.log, from: *head, to: at, bytes, entries })
+        Ok(VerifiedRun { log: self.log, from: *head, to: at, bytes, entries, written })
     }
 
     fn next_box(
@@ -494,6 +504,7 @@ pub fn write_segment(
     let mut bytes = Vec::new();
     let mut entries = Vec::with_capacity(new.len());
     let mut unsigned = Vec::new();
+    let mut boxes = 0;
     let mut at = *head;
     for (n, entry) in new.iter().enumerate() {
         let sign = n == last || log.class.signs_every_entry();
@@ -522,6 +533,7 @@ pub fn write_segment(
         let start = bytes.len();
         short.encode(&mut bytes);
         entries.push(placed(&bytes, start, at.next, id, &header, entry, signed)?);
+        boxes += written_box(&header);
         if sign {
             unsigned.clear();
         } else {
@@ -532,7 +544,13 @@ pub fn write_segment(
     if bytes.len() > SEGMENT_BYTES_MAX && new.len() > 1 {
         return Err(WriteFault::SegmentTooLarge);
     }
-    Ok(VerifiedRun { log: *log, from: *head, to: at, bytes, entries })
+    let written = bytes.len() as u64 + boxes;
+    Ok(VerifiedRun { log: *log, from: *head, to: at, bytes, entries, written })
+}
+
+/// How many bytes the key box took that its author wrote beside an entry.
+const fn written_box(header: &Header) -> u64 {
+    if header.key_box.is_some() { KEY_BOX_BYTES as u64 } else { 0 }
 }
 
 /// The verified form of the entry whose short form was just written at `start`.

@@ -226,10 +226,27 @@ impl Logbook {
         let (Some(Fetched { no, .. }), Some(state)) = (fetched.copied(), self.logs.get(log)) else {
             return;
         };
-        batch.remove(Space::Meta, key(state.no));
-        batch.put(Space::Meta, given_up_key(no), Vec::new());
-        self.fetched.remove(log);
+        let first = state.no;
+        self.part_with_fetched(batch, log, first);
+        self.note_given_up(batch, no);
+    }
+
+    /// Forgets that a second branch of a log is held; returns the number of its chunks.
+    pub(super) fn part_with_fetched(
+        &mut self,
+        batch: &mut Batch,
+        log: &LogId,
+        first: LogNo,
+    ) -> Option<LogNo> {
+        let Fetched { no, .. } = self.fetched.remove(log)?;
+        batch.remove(Space::Meta, key(first));
         self.ids.remove(&no);
+        Some(no)
+    }
+
+    /// Writes down that the chunks of a number are to be removed.
+    pub(super) fn note_given_up(&mut self, batch: &mut Batch, no: LogNo) {
+        batch.put(Space::Meta, given_up_key(no), Vec::new());
         self.given_up.insert(no);
     }
 

@@ -9,13 +9,18 @@
 //! - `excess`: devices with too many incarnations.
 //! - `detach`: entries lose payload and key box, and stay in their chain.
 //! - [`visit`]: by the chunk, and past what is damaged.
+//! - [`evict`]: the beginnings of logs are let go of.
+//! - `written`: how much each device wrote.
 //! - [`fetched`]: a second branch of a forked log, and which of the two the log goes on along.
 
 mod detach;
+pub mod evict;
 mod excess;
 pub mod fetched;
 pub mod find;
+mod state;
 pub mod visit;
+mod written;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::{ControlFlow, Range};
@@ -28,41 +33,16 @@ use crate::entry::run::detach::SEGMENT_GROWTH_BYTES_MAX;
 use crate::entry::run::{Head, ShortEntry, UnverifiedRun, VerifiedRun};
 use crate::epoch::{KEY_BOX_BYTES, KeyBox};
 use crate::hash::Digest;
-use crate::id::{CompartmentId, DeviceId, EntryId, EpochId, LogId};
+use crate::id::{Class, CompartmentId, DeviceId, EntryId, EpochId, Incarnation, LogId};
 use crate::store::{Batch, Space, Store, StoreError};
 
 use fetched::Fetched;
+pub use state::{LogNo, LogState};
+use state::{read_head, read_state};
 
 /// Where a chunk is closed. Small enough that one read is cheap, large enough that a store's cost
 /// per value is shared by a dozen entries.
 const CHUNK_BYTES: usize = 8 * 1024;
-
-/// A log's number in this store.
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub struct LogNo(pub u32);
-
-/// What is resident of a log.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct LogState {
-    /// Its number in this store.
-    pub no: LogNo,
-    /// Where it ends here.
-    pub head: Head,
-    /// From where on its entries do not count: where the segment begins in which its lowest proven
-    /// fork is, because no signature covers less. While that segment is not held, the fork itself.
-    pub forked_at: Option<u64>,
-    /// Position of the lowest proven fork. Entries from there on are not taken any more.
-    pub proven_at: Option<u64>,
-    /// Where what all its branches share ends, as far as it is held; the head while no fork is
-    /// proven.
-    pub shared: Head,
-}
-
-impl LogState {
-    const fn new(no: LogNo) -> Self {
-        Self { no, head: Head::EMPTY, forked_at: None, proven_at: None, shared: Head::EMPTY }
-    }
-}
 
 /// All logs of a peer.
 #[derive(Debug, Default)]
@@ -75,6 +55,8 @@ pub struct Logbook {
     fetched: BTreeMap<LogId, Fetched>,
     /// The numbers of branches that were given up and are not removed yet.
     given_up: BTreeSet<LogNo>,
+    /// Bytes that each incarnation of a device wrote to logs of records in a compartment.
+    written: BTreeMap<(CompartmentId, DeviceId, Incarnation), u64>,
 }
 
 /// Where the chunks of one branch of a log lie: those of a number, from a position on those of another.
@@ -128,6 +110,7 @@ impl Logbook {
         let mut damaged = None;
         store.scan(Space::Logs, &[], &[], &mut |key, value| match read_state(key, value) {
             Ok((log, state)) => {
+                book.count_written(&log, state.written);
                 book.ids.insert(state.no, log);
                 book.logs.insert(log, state);
                 ControlFlow::Continue(())
@@ -167,7 +150,6 @@ impl Logbook {
 
     /// The logs of a compartment, most urgent class first.
     pub fn logs_of(&self, id: CompartmentId) -> impl Iterator<Item = (&LogId, &LogState)> {
-        use crate::id::{Class, DeviceId, Incarnation};
         let first = LogId {
             compartment: id,
             class: Class::Authority,
@@ -191,7 +173,9 @@ impl Logbook {
             return None;
         }
         write_chunks(batch, state.no, run);
-        self.set(batch, *run.log(), LogState { head: *run.to(), shared: *run.to(), ..state });
+        let written = state.written.saturating_add(run.written());
+        let state = LogState { head: *run.to(), shared: *run.to(), written, ..state };
+        self.set(batch, *run.log(), state);
         Some(state.no)
     }
 
@@ -204,14 +188,22 @@ impl Logbook {
         proof: &ForkProof,
     ) -> Result<bool, StoreError> {
         let log = proof.log();
-        let state = self.logs.get(log).copied();
+        let at = proof.seq();
+        let mut state = self.logs.get(log).copied();
+        if state.and_then(|state| state.proven_at).is_some_and(|known| known <= at) {
+            return Ok(false);
+        }
+        if let Some(LogState { no, .. }) = state.filter(|state| at < state.begins.next) {
+            // What the branches share is not here to be found.
+            if self.next_no().is_none() {
+                return Ok(false);
+            }
+            self.give_up_all(batch, log, no);
+            state = None;
+        }
         let Some(state) = state.or_else(|| self.next_no().map(LogState::new)) else {
             return Ok(false);
         };
-        let at = proof.seq();
-        if state.proven_at.is_some_and(|known| known <= at) {
-            return Ok(false);
-        }
         let (forked_at, shared) = self.shared_before(store, log, &state, at)?;
         batch.put(Space::Proofs, log.encode(), proof.encode());
         let forked = LogState { forked_at: Some(forked_at), proven_at: Some(at), shared, ..state };
@@ -231,13 +223,19 @@ impl Logbook {
         if state.head.next <= at {
             return Ok((at, state.head));
         }
-        let shared = self.segment_end(store, log, at)?;
+        let shared = self.segment_end(store, log, state.begins, at)?;
         Ok((shared.next, shared))
     }
 
     /// Where the last whole segment ends that lies before a position that is held.
-    fn segment_end(&self, store: &dyn Store, log: &LogId, at: u64) -> Result<Head, StoreError> {
-        let mut end = Head::EMPTY;
+    fn segment_end(
+        &self,
+        store: &dyn Store,
+        log: &LogId,
+        begins: Head,
+        at: u64,
+    ) -> Result<Head, StoreError> {
+        let mut end = begins;
         let from = at.saturating_sub(SEGMENT_ENTRIES_MAX as u64);
         self.walk(store, log, from, &mut |seq, entry| {
             if seq >= at {
@@ -264,21 +262,16 @@ impl Logbook {
     }
 
     fn set(&mut self, batch: &mut Batch, log: LogId, state: LogState) {
-        let mut value = log.encode().to_vec();
-        value.number(state.head.next).raw(&state.head.id.0).raw(&state.head.epoch.0);
-        value.number(state.proven_at.map_or(0, |at| at.saturating_add(1)));
-        if let Some(at) = state.forked_at {
-            let Head { next, id, epoch } = &state.shared;
-            value.number(at).number(*next).raw(&id.0).raw(&epoch.0);
-        }
-        batch.put(Space::Logs, state.no.0.to_be_bytes(), value);
+        batch.put(Space::Logs, state.no.0.to_be_bytes(), state.encode(&log));
+        let before = self.logs.get(&log).map_or(0, |state| state.written);
+        self.count_written(&log, state.written.saturating_sub(before));
         self.ids.insert(state.no, log);
         self.logs.insert(log, state);
     }
 
     /// Entries of a log from `from` within a span of positions, in whole segments: as many as fit
-    /// `bytes_max`, at least one segment. `None` if there are none. The span must begin where a
-    /// segment does.
+    /// `bytes_max`, at least one segment. `None` if there are none, or not any more. The span must begin
+    /// where a segment does.
     pub fn read(
         &self,
         store: &dyn Store,
@@ -287,7 +280,7 @@ impl Logbook {
         bytes_max: usize,
     ) -> Result<Option<Stretch>, StoreError> {
         let from = span.start;
-        let Some(state) = self.logs.get(log).filter(|state| from < state.head.next) else {
+        let Some(state) = self.logs.get(log).filter(|state| state.holds(from)) else {
             return Ok(None);
         };
         let end = span.end.min(state.head.next);
@@ -295,14 +288,14 @@ impl Logbook {
         read_line(store, &line, from..end, bytes_max)
     }
 
-    /// One entry.
+    /// One entry; `None` beyond the log's end, and before where it begins here.
     pub fn entry(
         &self,
         store: &dyn Store,
         log: &LogId,
         seq: u64,
     ) -> Result<Option<StoredEntry>, StoreError> {
-        let Some(state) = self.logs.get(log).filter(|state| seq < state.head.next) else {
+        let Some(state) = self.logs.get(log).filter(|state| state.holds(seq)) else {
             return Ok(None);
         };
         entry_on(store, log, &self.line(log, state), seq).map(Some)
@@ -350,13 +343,16 @@ impl Logbook {
         chunks(store, &line, from, &mut |chunk| chunk.walk(store, log, visit))
     }
 
-    /// What proves which entry a log has at a position; `None` beyond its end.
+    /// What proves which entry a log has at a position; `None` where that is not here.
     pub fn branch(
         &self,
         store: &dyn Store,
         log: &LogId,
         seq: u64,
     ) -> Result<Option<Branch>, StoreError> {
+        if self.logs.get(log).is_none_or(|state| !state.holds(seq)) {
+            return Ok(None);
+        }
         let mut signed = None;
         self.walk(store, log, seq, &mut |at, entry| {
             signed = entry.signed().filter(|_| at >= seq).map(|signed| (at, signed));
@@ -751,31 +747,6 @@ impl Stretch {
     pub fn run(&self, log: LogId) -> UnverifiedRun<'_> {
         UnverifiedRun { log, count: self.count, entries: &self.entries, boxes: &self.boxes }
     }
-}
-
-fn read_state(key: &[u8], value: &[u8]) -> Result<(LogId, LogState), DecodeError> {
-    let mut reader = Reader::new(key);
-    let no = LogNo(u32::from_be_bytes(reader.array("log number")?));
-    reader.finish()?;
-    let mut reader = Reader::new(value);
-    let log = LogId::decode(&mut reader)?;
-    let head = read_head(&mut reader)?;
-    let proven_at = reader.number("fork position")?.checked_sub(1);
-    let mut state = LogState { no, head, forked_at: None, proven_at, shared: head };
-    if proven_at.is_some() {
-        state.forked_at = Some(reader.number("forked from")?);
-        state.shared = read_head(&mut reader)?;
-    }
-    reader.finish()?;
-    Ok((log, state))
-}
-
-fn read_head(reader: &mut Reader<'_>) -> Result<Head, DecodeError> {
-    Ok(Head {
-        next: reader.number("next seq")?,
-        id: EntryId(reader.array("head id")?),
-        epoch: EpochId(reader.array("head epoch")?),
-    })
 }
 
 #[cfg(test)]

@@ -2,11 +2,13 @@
 //! and what is damaged is said to be damaged.
 
 mod detach;
+mod evict;
 mod fetched;
 
 use proptest::prelude::*;
 
 use super::*;
+use crate::entry::NO_EPOCH;
 use crate::entry::run::{NewEntry, write_segment};
 use crate::id::{Class, DeviceId, Incarnation};
 use crate::keys::Signer;
@@ -497,4 +499,38 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn what_a_device_wrote_is_counted_by_its_lives_and_stays_counted() {
+    let (mut book, runs) = Book::of(log(Class::Routine, 1), &[vec![300, 20], vec![9_000]]);
+    let other = book.write(log(Class::Flash, 1), &[new(9, 50)]).written();
+    let later = book.write(log(Class::Routine, 2), &[new(10, 70)]).written();
+    let statement =
+        NewEntry { epoch: NO_EPOCH, sealed: vec![11; 40], key_box: None, payload: None };
+    book.write(log(Class::Authority, 1), &[statement]);
+    let first: u64 = runs.iter().map(VerifiedRun::written).sum::<u64>() + other;
+    let boxes = runs.iter().map(|run| boxes(run).len() + run.bytes().len()).sum::<usize>() as u64;
+    assert_eq!(first - other, boxes, "entries in short form, and their key boxes");
+    let of = log(Class::Routine, 1);
+    let count = |book: &Logbook| {
+        book.written(of.compartment, of.device)
+            .map(|(life, bytes)| (life.0, bytes))
+            .collect::<Vec<_>>()
+    };
+    let expected = vec![(1, first), (2, later)];
+    assert_eq!(count(&book.book), expected);
+    assert_eq!(count(&Logbook::load(&book.store).unwrap()), expected);
+    // Whoever gets it without what was erased since counts the same.
+    let bare = runs[0].detached(|_| true).unwrap().unwrap();
+    assert!(bare.bytes().len() < runs[0].bytes().len());
+    let stretch = Stretch {
+        first: 0,
+        count: bare.entries().len(),
+        entries: bare.bytes().to_vec(),
+        boxes: bare.boxes(),
+        detached: true,
+    };
+    let received = stretch.run(of).verify(&Head::EMPTY).unwrap();
+    assert_eq!((bare.written(), received.written()), (runs[0].written(), runs[0].written()));
 }

@@ -20,7 +20,7 @@ pub(crate) type VisitPassed<'a> =
     dyn FnMut(Range<u64>, Result<Passed<'_>, StoreError>) -> ControlFlow<()> + 'a;
 
 impl Logbook {
-    /// The entries of the chunk that holds a position, with theirs; of no log, and beyond its end, none.
+    /// The entries of the chunk that holds a position, with theirs; of no log, and where it is not here, none.
     pub(crate) fn entries_around(
         &self,
         store: &dyn Store,
@@ -28,7 +28,7 @@ impl Logbook {
         seq: u64,
     ) -> Result<Vec<(u64, StoredEntry)>, StoreError> {
         let mut found = Vec::new();
-        let Some(state) = self.logs.get(log).filter(|state| seq < state.head.next) else {
+        let Some(state) = self.logs.get(log).filter(|state| state.holds(seq)) else {
             return Ok(found);
         };
         let line = self.line(log, state);

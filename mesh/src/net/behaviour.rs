@@ -7,18 +7,20 @@ use std::task::{Context, Poll};
 use libp2p::core::transport::PortUse;
 use libp2p::core::upgrade::ReadyUpgrade;
 use libp2p::core::{Endpoint, Multiaddr};
+use libp2p::swarm::behaviour::toggle::Toggle;
 use libp2p::swarm::handler::{ConnectionEvent, FullyNegotiatedInbound, FullyNegotiatedOutbound};
 use libp2p::swarm::{
     ConnectionDenied, ConnectionHandler, ConnectionHandlerEvent, ConnectionId, FromSwarm,
     NetworkBehaviour, Stream, StreamProtocol, SubstreamProtocol, THandler, THandlerInEvent,
     THandlerOutEvent, ToSwarm,
 };
-use libp2p::{PeerId, connection_limits, memory_connection_limits};
+use libp2p::{PeerId, connection_limits, dcutr, identify, mdns, memory_connection_limits, relay};
 
+use super::circuits::ForMembers;
 use super::pending::Pending;
 
 /// The protocol's name; another version is another name.
-const PROTOCOL: StreamProtocol = StreamProtocol::new("/tearline/1");
+pub(super) const PROTOCOL: StreamProtocol = StreamProtocol::new("/tearline/1");
 
 /// All behaviours of the swarm.
 #[derive(NetworkBehaviour)]
@@ -27,6 +29,12 @@ pub(super) struct Behaviour {
     pub(super) limits: connection_limits::Behaviour,
     pub(super) memory: memory_connection_limits::Behaviour,
     pub(super) frames: Frames,
+    /// Tells others at which address they are seen: what DCUtR needs.
+    pub(super) seen: identify::Behaviour,
+    pub(super) by_circuit: relay::client::Behaviour,
+    pub(super) circuits: Toggle<ForMembers<relay::Behaviour>>,
+    pub(super) directly: dcutr::Behaviour,
+    pub(super) around: Toggle<mdns::tokio::Behaviour>,
 }
 
 /// Hands out one substream for each connection.
@@ -65,10 +73,11 @@ impl NetworkBehaviour for Frames {
         _connection: ConnectionId,
         _peer: PeerId,
         address: &Multiaddr,
-        _role: Endpoint,
+        role: Endpoint,
         _port_use: PortUse,
     ) -> Result<THandler<Self>, ConnectionDenied> {
-        Ok(Handler::new(true, address.clone()))
+        // Where both dial at once to meet half-way, one of them is the listener.
+        Ok(Handler::new(role.is_dialer(), address.clone()))
     }
 
     fn on_swarm_event(&mut self, _event: FromSwarm<'_>) {}

@@ -8,16 +8,18 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures::StreamExt as _;
+use libp2p::core::transport::ListenerId;
 use libp2p::multiaddr::Protocol;
 use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
 use libp2p::swarm::{ConnectionId, SwarmEvent};
 use libp2p::{Multiaddr, PeerId, Swarm, SwarmBuilder, connection_limits, memory_connection_limits};
-use libp2p::{identity, noise, tcp, yamux};
+use libp2p::{dcutr, identify, identity, mdns, noise, tcp, yamux};
 use tearline_crdt::id::DeviceId;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use super::behaviour::{Behaviour, BehaviourEvent, Frames, Opened};
+use super::behaviour::{Behaviour, BehaviourEvent, Frames, Opened, PROTOCOL};
+use super::circuits::ForMembers;
 use super::lobby::{LOBBY_MAX, Lobby};
 use super::pending::{HANDSHAKE_MAX, Pending};
 use super::thin::{Happened, MakeMachine, Meter, Thin, ThinAddress};
@@ -49,6 +51,8 @@ pub(super) struct Driver {
     carried: JoinSet<(Link, DownReason)>,
     dialing: BTreeMap<ConnectionId, (Option<DeviceId>, Multiaddr)>,
     lobby: Lobby,
+    /// Where to listen by way of a relay, and the reservation, while there is one.
+    reserved: BTreeMap<Multiaddr, Reserved>,
     /// Links that begin when the core has taken the events that wait.
     held: Vec<tokio::sync::oneshot::Sender<()>>,
     next_link: u64,
@@ -71,6 +75,18 @@ struct ThinUp {
     link: Option<Link>,
 }
 
+/// A listener by way of a relay.
+#[derive(Default)]
+struct Reserved {
+    listener: Option<ListenerId>,
+    /// Why there was none when that was said last.
+    failed: Option<String>,
+}
+
+/// Devices of one answer that are looked at.
+const FOUND_MAX: usize = 64;
+/// How often what others see of us is asked again.
+const SEEN_EVERY: Duration = Duration::from_secs(3_600);
 /// Events that wait here before the swarm is no longer polled.
 const WAITING_MAX: usize = 256;
 /// Events of thin links that wait beside these.
@@ -91,8 +107,9 @@ const CLOSE_MAX: Duration = Duration::from_millis(500);
 /// Windows of a QUIC connection and of a stream; per connection this much may be buffered.
 const QUIC_CONNECTION_BYTES: u32 = 8 * 1024 * 1024;
 const QUIC_STREAM_BYTES: u32 = 4 * 1024 * 1024;
-/// Substreams of one connection: ours, and room for a second during negotiation.
-const STREAMS_MAX: u32 = 8;
+/// Substreams of one connection: ours, what each side sees of the other, a reservation, and circuits over a
+/// relay; and room for as many that are being negotiated.
+const STREAMS_MAX: u32 = 16;
 
 impl Driver {
     pub(super) fn new(
@@ -110,6 +127,7 @@ impl Driver {
             carried: JoinSet::new(),
             dialing: BTreeMap::new(),
             lobby: Lobby::default(),
+            reserved: BTreeMap::new(),
             held: Vec::new(),
             next_link: 0,
             thin: BTreeMap::new(),
@@ -118,12 +136,20 @@ impl Driver {
             to_thin_events,
             thin_tasks: JoinSet::new(),
         };
+        for address in driver.config.announce.clone() {
+            driver.swarm.add_external_address(address);
+        }
         for address in driver.config.listen.clone() {
+            if is_circuit(&address) {
+                driver.reserved.insert(address, Reserved::default());
+                continue;
+            }
             if let Err(error) = driver.swarm.listen_on(address.clone()) {
                 let reason = said(&error);
                 driver.waiting.push_back(NetEvent::ListenFailed { address, reason });
             }
         }
+        driver.reserve();
         Ok(driver)
     }
 
@@ -156,7 +182,10 @@ impl Driver {
                     self.on_thin(number, device, event);
                 }
                 Some(_) = self.thin_tasks.join_next() => {}
-                _ = rounds.tick() => self.close_old_strangers(),
+                _ = rounds.tick() => {
+                    self.close_old_strangers();
+                    self.reserve();
+                }
                 event = self.swarm.select_next_some(), if !full => self.on_swarm(event),
             }
         }
@@ -207,6 +236,10 @@ impl Driver {
             NetCommand::Vouch { link } => {
                 if let Some(up) = self.links.get_mut(&link) {
                     up.vouched = true;
+                    let circuits = self.swarm.behaviour_mut().circuits.as_mut();
+                    if let (Some(circuits), Some(peer)) = (circuits, peer_id(&up.device).get()) {
+                        circuits.admit(peer);
+                    }
                     if self.config.known.len() < KNOWN_MAX {
                         self.config.known.insert(up.device);
                     }
@@ -322,10 +355,15 @@ impl Driver {
     fn on_swarm(&mut self, event: SwarmEvent<BehaviourEvent>) {
         match event {
             SwarmEvent::NewListenAddr { address, .. } => {
+                if self.config.carries_circuits && !is_circuit(&address) {
+                    self.swarm.add_external_address(address.clone());
+                }
                 self.waiting.push_back(NetEvent::Listening(address));
             }
-            SwarmEvent::ListenerClosed { addresses, reason: Err(error), .. } => {
-                for address in addresses {
+            SwarmEvent::ListenerClosed { listener_id, addresses, reason } => {
+                self.lost_reservation(listener_id, reason.as_ref().err());
+                let Err(error) = reason else { return };
+                for address in addresses.into_iter().filter(|address| !is_circuit(address)) {
                     let reason = said(&error);
                     self.waiting.push_back(NetEvent::ListenFailed { address, reason });
                 }
@@ -353,7 +391,50 @@ impl Driver {
                 }
             }
             SwarmEvent::Behaviour(BehaviourEvent::Frames(opened)) => self.on_opened(opened),
+            SwarmEvent::Behaviour(BehaviourEvent::Around(mdns::Event::Discovered(found))) => {
+                let found = found.into_iter().take(FOUND_MAX);
+                let found = found.filter_map(|(peer, address)| Some((device_of(&peer)?, address)));
+                for (device, address) in found {
+                    self.waiting.push_back(NetEvent::Found { device, address });
+                }
+            }
             _ => {}
+        }
+    }
+
+    /// Asks relays for the reservations that are lacking.
+    fn reserve(&mut self) {
+        let lacking: Vec<Multiaddr> = self
+            .reserved
+            .iter()
+            .filter(|(_, reserved)| reserved.listener.is_none())
+            .map(|(address, _)| address.clone())
+            .collect();
+        for address in lacking {
+            let listener = self.swarm.listen_on(address.clone());
+            match (listener, self.reserved.get_mut(&address)) {
+                (Ok(listener), Some(reserved)) => reserved.listener = Some(listener),
+                (Err(error), _) => self.not_reserved(&address, said(&error)),
+                (Ok(_), None) => {}
+            }
+        }
+    }
+
+    fn lost_reservation(&mut self, listener: ListenerId, error: Option<&std::io::Error>) {
+        let lost = self.reserved.iter_mut().find(|(_, r)| r.listener == Some(listener));
+        let Some((address, reserved)) = lost else { return };
+        reserved.listener = None;
+        let address = address.clone();
+        let reason = error.map_or_else(|| "the relay closed it".into(), |error| said(error));
+        self.not_reserved(&address, reason);
+    }
+
+    /// Says why there is no reservation, unless that was the last that was said of it.
+    fn not_reserved(&mut self, address: &Multiaddr, reason: String) {
+        let Some(reserved) = self.reserved.get_mut(address) else { return };
+        if reserved.failed.as_ref() != Some(&reason) {
+            reserved.failed = Some(reason.clone());
+            self.waiting.push_back(NetEvent::ListenFailed { address: address.clone(), reason });
         }
     }
 
@@ -491,6 +572,11 @@ impl Driver {
     }
 }
 
+/// Whether an address leads over a relay.
+fn is_circuit(address: &Multiaddr) -> bool {
+    address.iter().any(|part| part == Protocol::P2pCircuit)
+}
+
 /// What an error says, and those behind it: libp2p's outermost often says nothing.
 fn said(error: &dyn std::error::Error) -> String {
     let mut texts: Vec<String> = Vec::new();
@@ -506,6 +592,13 @@ fn said(error: &dyn std::error::Error) -> String {
 
 fn swarm(keypair: identity::Keypair, config: &NetConfig) -> Result<Swarm<Behaviour>, NetError> {
     let failed = |error: &dyn std::fmt::Display| NetError::Transport(error.to_string());
+    let own = keypair.public().to_peer_id();
+    let members = config.known.iter().filter_map(|device| peer_id(device).get()).collect();
+    let around = config
+        .looks_around
+        .then(|| mdns::tokio::Behaviour::new(mdns::Config::default(), own))
+        .transpose()
+        .map_err(|error| failed(&error))?;
     let limits = connection_limits::ConnectionLimits::default()
         .with_max_pending_outgoing(Some(CONNECTIONS_PENDING_MAX))
         .with_max_established_incoming(Some(config.connections_max + CONNECTIONS_SPARE))
@@ -525,11 +618,27 @@ fn swarm(keypair: identity::Keypair, config: &NetConfig) -> Result<Swarm<Behavio
             quic.max_concurrent_stream_limit = STREAMS_MAX;
             quic
         })
-        .with_behaviour(|_| Behaviour {
+        .with_relay_client(noise::Config::new, || {
+            let mut yamux = yamux::Config::default();
+            yamux.set_max_num_streams(STREAMS_MAX as usize);
+            yamux
+        })
+        .map_err(|error| failed(&error))?
+        .with_behaviour(|keypair, by_circuit| Behaviour {
             pending: Pending::default(),
             limits: connection_limits::Behaviour::new(limits),
             memory: memory_connection_limits::Behaviour::with_max_percentage(MEMORY_SHARE_MAX),
             frames: Frames::default(),
+            seen: identify::Behaviour::new(
+                identify::Config::new(PROTOCOL.to_string(), keypair.public())
+                    .with_agent_version("tearline".into())
+                    .with_hide_listen_addrs(true)
+                    .with_interval(SEEN_EVERY),
+            ),
+            by_circuit,
+            circuits: config.carries_circuits.then(|| ForMembers::circuits(own, members)).into(),
+            directly: dcutr::Behaviour::new(own),
+            around: around.into(),
         })
         .map_err(|error| failed(&error))?
         .with_swarm_config(|swarm| swarm.with_idle_connection_timeout(IDLE))

@@ -3,7 +3,9 @@
 //! A frame is its length as canonical LEB128 (one byte up to 127, three up to 2 MiB) and its bytes.
 //! A length of 0 is a sign of life: a side that has said nothing for [`ALIVE_EVERY`] says it. A side
 //! from which nothing has come for [`SILENCE_MAX`], between frames or within one, is
-//! gone; so is one that takes nothing for [`STALL_MAX`].
+//! gone; so is one that takes nothing for [`STALL_MAX`]. A frame has a time in which it is whole
+//! ([`whole_within`]), and signs of life come no faster than they are due ([`Signs`]): who keeps a link
+//! busy by either misbehaves.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -11,15 +13,24 @@ use std::time::Duration;
 use futures::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use libp2p::swarm::Stream;
 use tokio::sync::mpsc;
-use tokio::time::timeout;
+use tokio::time::{Instant, interval_at, timeout};
 
 use super::{DownReason, Link, NetEvent};
+use crate::fault::LinkFault;
 use crate::urgency::Urgency;
 
 /// How often a side shows that it lives.
 const ALIVE_EVERY: Duration = Duration::from_secs(10);
 /// How long silence is borne.
 const SILENCE_MAX: Duration = Duration::from_secs(30);
+/// The slowest that a frame may come, a third of 2,400 bit/s, beside [`SILENCE_MAX`].
+const PACE_BYTES_PER_S: u64 = 100;
+/// How often it is said that a frame is coming.
+const COMING_EVERY: Duration = Duration::from_secs(5);
+/// Signs of life that may come at once: those of 20 minutes in which nothing was read here.
+const SIGNS_MAX: u32 = 128;
+/// How often another may come: twice as often as it is due.
+const SIGN_EVERY: Duration = Duration::from_secs(5);
 /// How long a side may take nothing of what is written to it. Credit comes back in steps of up to
 /// half a stream's window, 128 KiB over TCP: a line of 3,500 bit/s carries that.
 const STALL_MAX: Duration = Duration::from_secs(300);
@@ -99,13 +110,19 @@ async fn read_all(
     events: &mpsc::Sender<NetEvent>,
     frame_bytes_max: usize,
 ) -> DownReason {
+    let mut signs = Signs::new();
+    // Who is busy is told when there is something whole.
+    let coming = || drop(events.try_send(NetEvent::Coming { link }));
     loop {
-        let bytes = match read_frame(&mut reader, frame_bytes_max).await {
+        let bytes = match read_frame(&mut reader, frame_bytes_max, coming).await {
             Ok(bytes) => bytes,
             Err(reason) => return reason,
         };
         if bytes.is_empty() {
-            continue;
+            if signs.take() {
+                continue;
+            }
+            return DownReason::Broke(LinkFault::Babble);
         }
         // Waits while the core is busy: then nothing more is read, and the sender waits, too.
         if events.send(NetEvent::Frame { link, bytes }).await.is_err() {
@@ -114,41 +131,96 @@ async fn read_all(
     }
 }
 
+/// How many signs of life may still come: those that were due while the line stood still may come at once.
+struct Signs {
+    left: u32,
+    counted: Instant,
+}
+
+impl Signs {
+    fn new() -> Self {
+        Self { left: SIGNS_MAX, counted: Instant::now() }
+    }
+
+    /// One came; whether it may.
+    fn take(&mut self) -> bool {
+        let due = self.counted.elapsed().as_secs() / SIGN_EVERY.as_secs();
+        let due = u32::try_from(due).unwrap_or(u32::MAX);
+        if due > 0 {
+            self.counted = Instant::now();
+            self.left = self.left.saturating_add(due).min(SIGNS_MAX);
+        }
+        let may = self.left > 0;
+        self.left = self.left.saturating_sub(1);
+        may
+    }
+}
+
+/// Reads one frame; empty for a sign of life. Says now and then that one is coming.
 async fn read_frame(
     reader: &mut (impl AsyncRead + Unpin),
     max: usize,
+    coming: impl Fn(),
 ) -> Result<Vec<u8>, DownReason> {
+    let mut first = [0];
+    read(reader, &mut first).await?;
+    let trickle = |time: Duration| DownReason::Broke(LinkFault::Trickle(time.as_secs()));
+    let len = timeout(SILENCE_MAX, read_length(reader, first));
+    let len = len.await.map_err(|_| trickle(SILENCE_MAX))??;
+    if len > max as u64 {
+        return Err(DownReason::Broke(LinkFault::Oversize(len)));
+    }
+    let time = whole_within(len);
+    let body = timeout(time, read_body(reader, len as usize));
+    let mut told = interval_at(Instant::now() + COMING_EVERY, COMING_EVERY);
+    tokio::pin!(body);
+    loop {
+        tokio::select! {
+            biased;
+            whole = &mut body => return whole.map_err(|_| trickle(time))?,
+            _ = told.tick() => coming(),
+        }
+    }
+}
+
+/// How long a frame may take, once its length came.
+const fn whole_within(len: u64) -> Duration {
+    SILENCE_MAX.saturating_add(Duration::from_secs(len / PACE_BYTES_PER_S))
+}
+
+async fn read_length(
+    reader: &mut (impl AsyncRead + Unpin),
+    mut byte: [u8; 1],
+) -> Result<u64, DownReason> {
     let mut len = 0u64;
     for shift in [0, 7, 14, 21] {
-        let mut byte = [0];
-        read(reader, &mut byte).await?;
+        if shift > 0 {
+            read(reader, &mut byte).await?;
+        }
         let [byte] = byte;
         len |= u64::from(byte & 0x7f) << shift;
         if byte & 0x80 == 0 {
-            if byte == 0 && shift > 0 {
-                return Err(DownReason::Malformed);
-            }
-            break;
-        }
-        if shift == 21 {
-            return Err(DownReason::Malformed);
+            let canonical = byte != 0 || shift == 0;
+            return if canonical { Ok(len) } else { Err(DownReason::Broke(LinkFault::Length)) };
         }
     }
-    if len > max as u64 {
-        return Err(DownReason::Oversize(len));
-    }
-    let len = len as usize;
+    Err(DownReason::Broke(LinkFault::Length))
+}
+
+async fn read_body(
+    reader: &mut (impl AsyncRead + Unpin),
+    len: usize,
+) -> Result<Vec<u8>, DownReason> {
     let mut bytes = Vec::new();
     while bytes.len() < len {
         let at = bytes.len();
         bytes.resize(len.min(at + READ_STEP_BYTES), 0);
-        let Some(part) = bytes.get_mut(at..) else { return Err(DownReason::Malformed) };
-        read(reader, part).await?;
+        read(reader, bytes.get_mut(at..).unwrap_or_default()).await?;
     }
     Ok(bytes)
 }
 
-/// Reads all, however slowly, as long as it gets on.
+/// Reads all, as long as it gets on.
 async fn read(
     reader: &mut (impl AsyncRead + Unpin),
     mut into: &mut [u8],
@@ -176,7 +248,7 @@ mod tests {
     use futures::io::Cursor;
 
     async fn frame(bytes: &[u8]) -> Result<Vec<u8>, DownReason> {
-        read_frame(&mut Cursor::new(bytes), 1_000).await
+        read_frame(&mut Cursor::new(bytes), 1_000, || ()).await
     }
 
     /// Takes a part of what is written and then nothing more.
@@ -224,7 +296,7 @@ mod tests {
     impl Slow {
         async fn frame(left: usize, every: Duration) -> Result<Vec<u8>, DownReason> {
             let mut slow = Self { left, every: tokio::time::interval(every) };
-            read_frame(&mut Cursor::new(length(left)).chain(&mut slow), 1024 * 1024).await
+            read_frame(&mut Cursor::new(length(left)).chain(&mut slow), 1024 * 1024, || ()).await
         }
     }
 
@@ -243,13 +315,39 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_frame_may_take_as_long_as_it_takes_and_silence_may_not() {
+    async fn a_frame_may_take_its_time_and_neither_trickle_nor_stop() {
         const BYTES: usize = 256 * 1024;
-        let slow = SILENCE_MAX - Duration::from_secs(10);
-        assert!(Slow::frame(BYTES, slow).await == Ok(vec![7; BYTES]), "it gets on");
+        let at_pace = Duration::from_secs(1_000 / PACE_BYTES_PER_S);
+        assert!(Slow::frame(BYTES, at_pace).await == Ok(vec![7; BYTES]), "as slow as is allowed");
+        let trickles = DownReason::Broke(LinkFault::Trickle(whole_within(BYTES as u64).as_secs()));
+        assert_eq!(Slow::frame(BYTES, 2 * at_pace).await, Err(trickles));
         let silent = SILENCE_MAX + Duration::from_secs(1);
         let gone = Err(DownReason::Silent(SILENCE_MAX.as_secs()));
         assert_eq!(Slow::frame(BYTES, silent).await, gone);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_frame_that_is_coming_is_said_to_be() {
+        let said = std::cell::Cell::new(0);
+        let mut slow = Slow { left: 10_000, every: tokio::time::interval(2 * COMING_EVERY) };
+        let reader = &mut Cursor::new(length(10_000)).chain(&mut slow);
+        let frame = read_frame(reader, 10_000, || said.set(said.get() + 1)).await;
+        assert!(frame == Ok(vec![7; 10_000]) && (15..=20).contains(&said.get()), "{}", said.get());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn signs_of_life_may_be_late_and_not_without_end() {
+        let mut signs = Signs::new();
+        assert!((0..SIGNS_MAX).all(|_| signs.take()), "those of a line that stood still");
+        assert!(!signs.take());
+        for _ in 0..1_000 {
+            tokio::time::advance(ALIVE_EVERY).await;
+            assert!(signs.take(), "an honest one for as long as it likes");
+        }
+        let (events, _queue) = mpsc::channel(1);
+        let babble = vec![0; SIGNS_MAX as usize + 1];
+        let reason = read_all(Link(1), Cursor::new(babble), &events, 1_000).await;
+        assert_eq!(reason, DownReason::Broke(LinkFault::Babble));
     }
 
     #[tokio::test]
@@ -262,8 +360,8 @@ mod tests {
                 assert_eq!(frame(&bytes[..bytes.len() - 1]).await, Err(DownReason::Remote));
             }
         }
-        assert_eq!(frame(&length(1_001)).await, Err(DownReason::Oversize(1_001)));
-        assert_eq!(frame(&[0x80, 0x00]).await, Err(DownReason::Malformed));
-        assert_eq!(frame(&[0xff; 5]).await, Err(DownReason::Malformed));
+        assert_eq!(frame(&length(1_001)).await, Err(DownReason::Broke(LinkFault::Oversize(1_001))));
+        assert_eq!(frame(&[0x80, 0x00]).await, Err(DownReason::Broke(LinkFault::Length)));
+        assert_eq!(frame(&[0xff; 5]).await, Err(DownReason::Broke(LinkFault::Length)));
     }
 }

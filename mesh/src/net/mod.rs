@@ -13,9 +13,13 @@
 //! not for long (`pending`); of those who shake hands and then ask for no link the newest few stay
 //! (`lobby`).
 //!
+//! Who cannot be dialled is reached by circuits over a relay (`circuits`); on request, who is on the same
+//! local network is found by multicast DNS.
+//!
 //! Thin links are apart from libp2p, each with a machine and a task of its own ([`thin`]).
 
 mod behaviour;
+mod circuits;
 mod driver;
 mod link;
 mod lobby;
@@ -28,10 +32,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use libp2p::identity::{self, PeerId};
-pub use libp2p::multiaddr::Multiaddr;
+pub use libp2p::multiaddr::{Multiaddr, Protocol};
 use tearline_crdt::id::DeviceId;
 use tokio::sync::mpsc;
 
+use crate::fault::{LinkFault, PeerFault};
 use crate::thin::ThinFault;
 use crate::urgency::Urgency;
 use thin::{MakeMachine, Meter, ThinAddress};
@@ -55,6 +60,12 @@ pub struct NetConfig {
     /// Devices that make room for no stranger, also before they are vouched for. Those for which that
     /// was done are remembered.
     pub known: BTreeSet<DeviceId>,
+    /// Whether circuits are carried for those that are known: what a relay does.
+    pub carries_circuits: bool,
+    /// Where others reach this device beside where it listens: what circuits name.
+    pub announce: Vec<Multiaddr>,
+    /// Whether devices are looked for on the local network, and answered.
+    pub looks_around: bool,
 }
 
 /// Most connections of one device: the old one, and the one that replaces it.
@@ -78,6 +89,9 @@ impl Default for NetConfig {
             connections_max: 96,
             stranger_max: STRANGER_MAX,
             known: BTreeSet::new(),
+            carries_circuits: false,
+            announce: Vec::new(),
+            looks_around: false,
         }
     }
 }
@@ -93,6 +107,13 @@ pub enum NetEvent {
         address: Multiaddr,
         /// What the system says.
         reason: String,
+    },
+    /// A device on the local network says that it can be reached here. Nothing is proven by that.
+    Found {
+        /// The device.
+        device: DeviceId,
+        /// Where.
+        address: Multiaddr,
     },
     /// A link is up.
     LinkUp {
@@ -122,6 +143,11 @@ pub enum NetEvent {
         link: Link,
         /// The frame.
         bytes: Vec<u8>,
+    },
+    /// A frame is under way and not whole yet. Said at intervals, and not while the core is busy.
+    Coming {
+        /// Over which link.
+        link: Link,
     },
     /// The frame last given to `Send` in this lane was handed to the transport: there is room for the
     /// next.
@@ -168,12 +194,9 @@ pub enum DownReason {
     /// A newer link to the same device took its place.
     #[error("replaced by another link")]
     Replaced,
-    /// The other side announced a frame above the limit.
-    #[error("the other side announced a frame of {0} bytes")]
-    Oversize(u64),
-    /// The other side's frame length is malformed.
-    #[error("the other side sent a malformed length")]
-    Malformed,
+    /// The other side did what no honest one does.
+    #[error("the other side {0}")]
+    Broke(LinkFault),
     /// Nothing came for too long, or a frame stopped half-way.
     #[error("nothing came for {0} seconds")]
     Silent(u64),
@@ -189,6 +212,18 @@ pub enum DownReason {
     /// The other side of a thin link did what no honest one does.
     #[error("the other side misbehaved on the thin link: {0}")]
     Thin(ThinFault),
+}
+
+impl DownReason {
+    /// What the other side did wrong, if that is why.
+    #[must_use]
+    pub const fn fault(&self) -> Option<PeerFault> {
+        match self {
+            Self::Broke(fault) => Some(PeerFault::Link(*fault)),
+            Self::Thin(fault) => Some(PeerFault::Thin(*fault)),
+            _ => None,
+        }
+    }
 }
 
 /// What the driver is told to do.
@@ -305,7 +340,7 @@ pub fn device_of(peer: &PeerId) -> Option<DeviceId> {
 pub fn split_address(text: &str) -> Option<(DeviceId, Multiaddr)> {
     let mut address: Multiaddr = text.parse().ok()?;
     match address.pop()? {
-        libp2p::multiaddr::Protocol::P2p(peer) => Some((device_of(&peer)?, address)),
+        Protocol::P2p(peer) => Some((device_of(&peer)?, address)),
         _ => None,
     }
 }

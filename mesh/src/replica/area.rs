@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
-use tearline_crdt::authority::{Coalition, Compartment, Logs, Place};
+use tearline_crdt::authority::{Coalition, Compartment, Logs, Place, StatementFault};
 use tearline_crdt::bounds::NAME_BYTES_MAX;
 use tearline_crdt::charter::Charter;
 use tearline_crdt::codec::{DecodeError, Reader, Write as _};
@@ -18,6 +18,7 @@ use tearline_crdt::logbook::{LogNo, Logbook};
 use tearline_crdt::record::receipt::Outcome;
 use tearline_crdt::statement::{Audience, Opening, Right, Statement};
 use tearline_crdt::store::{Batch, Space, Store, StoreError};
+use tearline_crdt::time::WallTime;
 
 use super::branch::Choice;
 use super::lag::lag_key;
@@ -266,6 +267,18 @@ impl<S: Store> Replica<S> {
         own.is_some_and(|own| own.routes_in(self.incarnation).any(|route| route.writes(class)))
     }
 
+    /// When the last of this device's rights in an area ends; `None` if it has none, or one that does not.
+    #[must_use]
+    pub fn rights_end(&self, id: CompartmentId) -> Option<WallTime> {
+        let own = match &self.areas.get(&id)?.body {
+            Body::Coalition(coalition) => coalition.live(&self.device()),
+            Body::Compartment(compartment) => compartment.live(&self.device()),
+        };
+        let ends: Option<Vec<u64>> =
+            own?.routes_in(self.incarnation).map(|route| route.caveats.not_after_ms).collect();
+        ends?.into_iter().max().map(WallTime)
+    }
+
     /// What this device may do in an area in its present incarnation.
     pub(super) fn own_right(&self, id: CompartmentId) -> Option<Right> {
         let (own, life) = (self.device(), self.incarnation);
@@ -314,6 +327,13 @@ impl<S: Store> Replica<S> {
                 _ => compartment.insert(place, statement.clone(), fact.payload),
             },
         };
+        let misled = match &mut area.body {
+            Body::Compartment(compartment) => compartment.take_misled(),
+            Body::Coalition(_) => Vec::new(),
+        };
+        for author in misled {
+            self.blame_author(author, PeerFault::Statement(StatementFault::Depth));
+        }
         match taken {
             Ok(true) => {
                 self.stale.insert(id);

@@ -114,6 +114,19 @@ pub enum ActError {
     /// What was written was not stored.
     #[error("it was not stored: {0}")]
     NotTaken(#[from] NotTaken),
+    /// This device has written as many bytes of records here as its grants allow, or nearly.
+    #[error(
+        "this device's grants let it write {quota} bytes of records here: {left} are left, and this takes up to \
+         {needed}"
+    )]
+    Quota {
+        /// What they allow, in bytes.
+        quota: u64,
+        /// What is left of that.
+        left: u64,
+        /// What was to be written.
+        needed: u64,
+    },
     /// The disk is nearly full.
     #[error("the disk is nearly full: nothing was written")]
     NoRoom,
@@ -353,7 +366,7 @@ impl<S: Store> Replica<S> {
         let cipher = LogCipher::new(log, epoch, keys);
         let head = self.logbook.head(&log);
         let standings =
-            super::Standings { areas: &self.areas, own: self.keys.id(), now: self.reckoning.now() };
+            super::Standings::new(&self.areas, &self.heard, self.keys.id(), self.reckoning.now());
         let mut desk = tearline_crdt::record::shelf::Writing {
             store: &self.store,
             logbook: &self.logbook,
@@ -369,6 +382,7 @@ impl<S: Store> Replica<S> {
             .shelf
             .prepare(&mut desk, drafts)
             .map_err(|(index, error)| ActError::Draft { index, error })?;
+        self.needs_quota(id, &prepared.entries)?;
         let ticket = self.append_own(now, log, &prepared.entries, &prepared.begun)?;
         if prepared.entries.is_empty() {
             self.outputs.push_back(super::Output::Event(super::Event::Durable(ticket)));
@@ -394,7 +408,7 @@ fn segment_len(entries: &[NewEntry]) -> usize {
 
 /// Most bytes that the short form adds to an entry's parts: flags, epoch, lengths, coverage,
 /// signature.
-const ENTRY_OVERHEAD_BYTES: usize = 1 + 32 + 3 + 4 + 33 + 64;
+pub(super) const ENTRY_OVERHEAD_BYTES: usize = 1 + 32 + 3 + 4 + 33 + 64;
 
 /// Random bytes from a source behind a pointer.
 pub(super) fn random<const N: usize>(entropy: &mut dyn Entropy) -> [u8; N] {

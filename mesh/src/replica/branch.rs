@@ -372,7 +372,7 @@ impl<S: Store> Replica<S> {
     /// Stores a piece without what is erased; whether there was room.
     fn keep_piece(&mut self, choice: &Choice, run: &VerifiedRun) -> Result<bool, StoreError> {
         let standings =
-            super::Standings { areas: &self.areas, own: self.keys.id(), now: self.reckoning.now() };
+            super::Standings::new(&self.areas, &self.heard, self.keys.id(), self.reckoning.now());
         let Ok(screened) = self.shelf.screen(&self.epoch_keys, &standings, run) else {
             return Ok(false);
         };

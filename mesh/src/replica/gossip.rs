@@ -54,8 +54,8 @@ const AHEAD_MAX: usize = 1_024;
 /// Most logs of which a session remembers that the peer sent what was here.
 const AGAIN_MAX: usize = 1_024;
 /// What a peer is charged for gossip in vain, and for a run that it has sent before when it was here
-/// already: 3,000 of these are without end.
-const IN_VAIN: usize = 16;
+/// already, or continues another branch: 3,000 of these are without end.
+pub(super) const IN_VAIN: usize = 16;
 
 /// The trees, and the links that may take part in them.
 #[derive(Debug, Default)]
@@ -178,7 +178,8 @@ impl<S: Store> Replica<S> {
     #[must_use]
     pub fn deadline(&self) -> Option<MonoTime> {
         let trees = self.gossip.trees.values().map(|grown| grown.tree.deadline());
-        trees.chain(self.gossip.next_sweep).chain(self.next_turn()).min()
+        let timed = [self.gossip.next_sweep, self.next_turn(), self.next_overdue()];
+        trees.chain(timed.into_iter().flatten()).min()
     }
 
     /// What runs brought since the start.

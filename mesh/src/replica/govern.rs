@@ -3,7 +3,9 @@
 //! Each is one statement in this device's authority log. Before it is written it is judged as if it
 //! stood there: what would not count is refused with the verdict, and nothing is written.
 
-use tearline_crdt::authority::{Cause, Logs, Place, StatementVerdict};
+use std::collections::BTreeMap;
+
+use tearline_crdt::authority::{Cause, Coalition, Logs, Place, Proposal, StatementVerdict};
 use tearline_crdt::bounds::{ERASED_ENTRIES_MAX, MARKS_MAX};
 use tearline_crdt::id::{
     AgencyNo, Class, CoalitionId, CompartmentId, DeviceId, EntryId, EpochId, LogId, RecordId,
@@ -55,8 +57,8 @@ pub struct Lost {
 }
 
 impl<S: Store> Replica<S> {
-    /// Proposes an act of the whole, and by that approves it. The number tells it apart from earlier
-    /// acts of equal content: of those that are held the next one is taken.
+    /// Proposes an act of the whole, and by that approves it; nothing is said where an equal one is in effect. The
+    /// number tells it apart from earlier acts of equal content: of those that are held the next one is taken.
     pub fn propose(
         &mut self,
         now: Now,
@@ -67,6 +69,10 @@ impl<S: Store> Replica<S> {
         self.stays_by(coalition, &act)?;
         let known = self.coalition(coalition).ok_or(ActError::NoCoalition)?;
         let proposals = known.proposals();
+        if let Some(id) = in_effect(known, &proposals, &act) {
+            let ticket = self.nothing_to_do()?;
+            return Ok(Done { value: id, ticket });
+        }
         let fresh = |number: &u64| {
             proposals.get(&act.id(&coalition, *number)).is_none_or(|other| !other.in_force)
         };
@@ -414,6 +420,33 @@ impl<S: Store> Replica<S> {
     pub fn own_agency(&self, coalition: CoalitionId) -> Option<AgencyNo> {
         self.coalition(coalition)?.live(&self.device()).map(|own| own.agency)
     }
+}
+
+/// An act of equal content that is in force and was not undone since.
+fn in_effect(
+    known: &Coalition,
+    proposals: &BTreeMap<StatementId, Proposal>,
+    act: &Act,
+) -> Option<StatementId> {
+    let is_lifted = |id: &StatementId| {
+        let lifts = |other: &Act| matches!(other, Act::Lift { lifted } if lifted == id);
+        proposals.values().any(|one| one.in_force && lifts(&one.act))
+    };
+    let lasts = |id: &StatementId| match act {
+        Act::Erase(_)
+        | Act::Recall { .. }
+        | Act::RetireEpoch { .. }
+        | Act::Lift { .. }
+        | Act::Adopt { .. } => true,
+        Act::Restrict { .. } | Act::Hold { .. } => !is_lifted(id),
+        Act::Retire { agency, .. } => known.is_retired(*agency),
+        Act::Revoke { device, .. } => known.live(device).is_none(),
+        Act::Admit { member, .. } => known.member(member.no).is_some(),
+        // Its root may wait for signatures that count.
+        Act::ReplaceRoot { .. } => false,
+    };
+    let equal = proposals.iter().filter(|(_, one)| one.in_force && one.act == *act);
+    equal.map(|(id, _)| *id).find(lasts)
 }
 
 /// Keeps nothing of the logs with the fewest entries, where there are more than one statement can name;

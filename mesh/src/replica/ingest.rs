@@ -16,6 +16,7 @@ use tearline_crdt::store::{Batch, Store, StoreError};
 use tearline_crdt::time::Now;
 
 use super::area::Fact;
+use super::gossip::IN_VAIN;
 use super::lag::lag_key;
 use super::stripped::Content;
 use super::{Barrier, Event, Link, Output, Replica, Room, Ticket};
@@ -96,7 +97,7 @@ impl<S: Store> Replica<S> {
             }
             return Ok(self.charge(link, 1));
         };
-        if !self.room.takes(&run.key) {
+        if !self.room.takes(&run.key) || !self.relay_takes(&run)? {
             // That there is no room is not its sender's doing.
             self.put_off(link, tag, id, &run, 0);
             return Ok(Ok(()));
@@ -153,6 +154,11 @@ impl<S: Store> Replica<S> {
         }
         let verified = match unverified.verify(&head) {
             Ok(verified) => verified,
+            Err(RunFault::Signature { .. }) if run.first > 0 => {
+                // The position names the last entry here, and who holds another shows that.
+                self.say_position(link, id, run.key);
+                return Ok(self.charge(link, IN_VAIN));
+            }
             Err(fault) => return Ok(Err(PeerFault::Run(fault))),
         };
         let content = match self.content_of(&verified, run.knows) {
@@ -167,6 +173,12 @@ impl<S: Store> Replica<S> {
             Content::Unexplained => return Ok(self.refuse(link, tag, id, &run, run.count)),
             Content::Stripped => return Ok(Err(PeerFault::Stripped)),
         }
+        if self.exceeds_quota(&verified) {
+            self.conclude(now)?;
+            if self.exceeds_quota(&verified) {
+                return Ok(self.refuse(link, tag, id, &run, run.count));
+            }
+        }
         if let Some(session) = self.sessions.get_mut(&link) {
             session.refused.remove(id, run.key);
         }
@@ -175,6 +187,9 @@ impl<S: Store> Replica<S> {
             return Ok(self.refuse(link, tag, id, &run, run.count));
         }
         self.give_back(link, run.count);
+        if let Some(session) = self.sessions.get_mut(&link) {
+            session.gives(self.clock);
+        }
         Ok(Ok(()))
     }
 
@@ -253,7 +268,7 @@ impl<S: Store> Replica<S> {
         };
         let log = *run.log();
         let standings =
-            super::Standings { areas: &self.areas, own: self.keys.id(), now: self.reckoning.now() };
+            super::Standings::new(&self.areas, &self.heard, self.keys.id(), self.reckoning.now());
         let screened = if log.class == Class::Authority {
             self.without_retired(run)
         } else {
@@ -274,6 +289,7 @@ impl<S: Store> Replica<S> {
         if run.from().next == 0 {
             self.draw_new(&mut batch, &log, no)?;
         }
+        self.note_arrived(&mut batch, run, no)?;
         self.notice(run);
         let mut disputed = Vec::new();
         if log.class == Class::Authority {
@@ -335,6 +351,7 @@ impl<S: Store> Replica<S> {
             || self.shelf.has_moved()
             || self.shelf.has_turns()
             || self.has_erasures()
+            || self.is_over_quota()
             || !self.said.is_empty();
         self.room > Room::Nothing && now
             || self.room == Room::Everything && (self.shelf.has_later() || self.is_reauthoring())
@@ -370,7 +387,7 @@ impl<S: Store> Replica<S> {
         }
         let mut batch = Batch::default();
         let standings =
-            super::Standings { areas: &self.areas, own: self.keys.id(), now: self.reckoning.now() };
+            super::Standings::new(&self.areas, &self.heard, self.keys.id(), self.reckoning.now());
         let mut desk = tearline_crdt::record::shelf::Desk {
             store: &self.store,
             logbook: &self.logbook,
@@ -468,11 +485,15 @@ impl<S: Store> Replica<S> {
         let Arrival { log, from, to, bytes, source, ticket } = arrival;
         let device = source.and_then(|link| self.sessions.get(&link)).map(|s| s.device);
         self.advertise(log, *to);
+        if log.class == Class::Flash {
+            self.flashes.note(lag_key(log.compartment, key), to.next, self.wall);
+        }
         self.arrived_here(&lag_key(log.compartment, key), to.next);
         if !self.logbook.has_excess(log.compartment, log.device) {
             self.note_moved(log.compartment, key, *from, to.next, device);
             self.spread(log.compartment, key, *from, to.next, *bytes)?;
         }
+        self.ask_behind_gone(log.compartment, key, to.next);
         if let Some(link) = source {
             haves.entry((*link, log.compartment)).or_default().insert(key, to.next);
             let entries = to.next.saturating_sub(*from);
@@ -496,6 +517,7 @@ impl<S: Store> Replica<S> {
             self.tell_endings(link);
         }
         self.renamed.clear();
+        self.keep_early_whereabouts()?;
         self.ask_again()
     }
 }

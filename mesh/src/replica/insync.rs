@@ -30,11 +30,31 @@ pub(super) struct Open {
     owed: BTreeMap<Option<CompartmentId>, u32>,
     /// Logs that they said are longer there, and how long.
     pub(super) wanted: BTreeMap<LagKey, u64>,
+    /// Of these, what they have not said again since they were asked again ([`super::owing`]).
+    unsaid: BTreeSet<LagKey>,
     /// Areas that they are about to describe.
     pub(super) awaited: BTreeSet<CompartmentId>,
 }
 
 impl Open {
+    /// What they said of logs is to be said again. It counts until they have answered.
+    pub(super) fn ask_again(&mut self) {
+        self.unsaid = self.wanted.keys().copied().collect();
+    }
+
+    /// Forgets what they said of a log.
+    pub(super) fn forget(&mut self, key: &LagKey) {
+        self.wanted.remove(key);
+        self.unsaid.remove(key);
+    }
+
+    /// Forgets what they said of the logs of an area.
+    pub(super) fn part_with(&mut self, id: CompartmentId) {
+        self.wanted.retain(|key, _| key.1 != id);
+        self.unsaid.retain(|key| key.1 != id);
+        self.awaited.remove(&id);
+    }
+
     pub(super) fn is_settled(&self) -> bool {
         self.asked == 0 && self.wanted.is_empty() && self.awaited.is_empty()
     }
@@ -101,6 +121,7 @@ impl<S: Store> Replica<S> {
     pub(super) fn want(&mut self, link: Link, key: LagKey, next: u64) {
         if let Some(session) = self.sessions.get_mut(&link) {
             session.open.wanted.insert(key, next);
+            session.open.unsaid.remove(&key);
             session.in_sync = false;
         }
     }
@@ -109,7 +130,7 @@ impl<S: Store> Replica<S> {
     pub(super) fn arrived_here(&mut self, key: &LagKey, next: u64) {
         for session in self.sessions.values_mut() {
             if session.open.wanted.get(key).is_some_and(|wanted| *wanted <= next) {
-                session.open.wanted.remove(key);
+                session.open.forget(key);
             }
         }
     }
@@ -142,6 +163,10 @@ impl<S: Store> Replica<S> {
         match session.open.asked.checked_sub(1) {
             Some(asked) => session.open.asked = asked,
             None => return Err(PeerFault::OutOfTurn(Frame::Same.name())),
+        }
+        if session.open.asked == 0 {
+            let unsaid = std::mem::take(&mut session.open.unsaid);
+            session.open.wanted.retain(|key, _| !unsaid.contains(key));
         }
         self.mark_in_sync(link);
         Ok(())

@@ -93,7 +93,8 @@ impl Session {
     pub(super) fn forget_log(&mut self, key: &LagKey) {
         self.drop_lag(key);
         self.declined.remove(key);
-        self.open.wanted.remove(key);
+        self.gone.remove(key);
+        self.open.forget(key);
     }
 
     /// Forgets all of an area that is not followed any more.
@@ -105,8 +106,8 @@ impl Session {
         let lags: Vec<LagKey> = self.lag.keys().filter(|key| key.1 == id).copied().collect();
         lags.iter().for_each(|key| self.drop_lag(key));
         self.declined.retain(|key| key.1 != id);
-        self.open.wanted.retain(|key, _| key.1 != id);
-        self.open.awaited.remove(&id);
+        self.gone.retain(|key, _| key.1 != id);
+        self.open.part_with(id);
         self.strays.retain(|(area, _)| *area != id);
         self.asked.retain(|key, _| key.1 != id);
         self.asking.retain(|key, _| key.1 != id);

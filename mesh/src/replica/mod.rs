@@ -38,11 +38,15 @@ mod insync;
 mod join;
 mod lag;
 mod names;
+mod owing;
 mod pack;
+mod peers;
+mod quota;
 mod reauthor;
 mod reckoning;
 mod refusal;
 mod refusals;
+mod relay;
 mod retired;
 mod room;
 mod schedule;
@@ -53,6 +57,7 @@ mod stripped;
 mod sync;
 mod table;
 mod trace;
+pub(crate) mod whereabouts;
 mod words;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -80,11 +85,13 @@ pub use govern::{Lost, Word, keep_what_fits};
 pub use ingest::NotTaken;
 pub use join::Terms;
 pub use pack::{Packed, Packing, Since};
+pub use peers::{Lacks, PeerState};
+pub use quota::{QUOTA_RECEIPTS_BYTES, Quota};
 pub use reauthor::REAUTHOR_AFTER_MS;
 pub use refusals::{Misdeeds, STRANGERS_MAX};
+pub use relay::{RelayState, RelayTerms};
 pub use room::Room;
 pub use schedule::EpochAge;
-pub use session::PeerState;
 pub use trace::{Exposure, Kept, QuarantinedEntry, UnreadEntries};
 
 use reckoning::{Reckoned, Reckoning};
@@ -92,6 +99,7 @@ use session::{PeerMemory, Session};
 use standings::Standings;
 use table::Table;
 pub use table::Unfollowed;
+pub use whereabouts::Whereabouts;
 
 /// One connection to a device, numbered by the driver and never used twice.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -126,6 +134,18 @@ pub enum Input {
         link: Link,
         /// The frame.
         bytes: Vec<u8>,
+    },
+    /// A frame is coming over a link and is not whole yet.
+    Coming {
+        /// The link.
+        link: Link,
+    },
+    /// A link is down because the transport saw the peer break its rules.
+    Broke {
+        /// The link.
+        link: Link,
+        /// How.
+        fault: PeerFault,
     },
     /// The last frame for a lane of a link was handed to the transport; there is room for the next.
     Sent {
@@ -217,6 +237,8 @@ pub enum Event {
         /// Why.
         refusal: crate::invitation::Refusal,
     },
+    /// A member says where it can be reached.
+    Whereabouts(DeviceId),
     /// A compartment was opened here, by us or by another.
     Opened(CompartmentId),
     /// The device came into or out of a coalition, or its standing changed.
@@ -235,9 +257,6 @@ pub struct Counts {
     /// Entries of epochs that are closed to this device for good: it reads from a later one on.
     pub closed: u64,
 }
-
-/// Most devices against which faults are counted; those of further ones are in the log alone.
-const FAULTY_DEVICES_MAX: usize = 4_096;
 
 /// One peer's replication. See the module's documentation for how to drive it.
 pub struct Replica<S> {
@@ -287,8 +306,8 @@ pub struct Replica<S> {
     said: BTreeSet<CompartmentId>,
     /// Those where receipts are open because entries wait for keys.
     awaiting: BTreeSet<CompartmentId>,
-    /// What was carried out, of records of which nothing was heard since the start.
-    heard: BTreeMap<EntryId, words::Spoken>,
+    /// What became of the words about records.
+    heard: BTreeMap<EntryId, words::Heard>,
     /// When the next record is to be destroyed.
     next_due: Option<Reckoned>,
     /// The time that delays count.
@@ -297,12 +316,19 @@ pub struct Replica<S> {
     table: Table,
     /// Whether records whose day has come are still to be hidden: then nothing is destroyed yet.
     hiding: bool,
+    /// How long who claims entries may give none, in ms.
+    withheld_after_ms: u64,
     /// Whether words are being carried out.
     obeying: bool,
     /// The work that the input at hand, or acts since the last, caused beside their own.
     spent: usize,
     /// How much room there is on the disk.
     room: Room,
+    directory: whereabouts::Directory,
+    /// Since when the latest flashes are here.
+    flashes: peers::Flashes,
+    /// How a relay keeps house.
+    relay: Option<relay::Relay>,
     /// Whether nothing is quarantined, for an exercise.
     lenient: bool,
     /// Whether somebody may lack boxes that this device seals.
@@ -399,9 +425,13 @@ impl<S: Store> Replica<S> {
             reckoning: Reckoning::default(),
             table: Table::default(),
             hiding: false,
+            withheld_after_ms: owing::WITHHELD_AFTER_MS,
             obeying: false,
             spent: 0,
             room: Room::default(),
+            directory: whereabouts::Directory::default(),
+            flashes: peers::Flashes::default(),
+            relay: None,
             lenient: false,
             seals_wanted: false,
             replaying: false,
@@ -423,6 +453,7 @@ impl<S: Store> Replica<S> {
         replica.load_areas()?;
         replica.load_exchanged()?;
         replica.load_excesses()?;
+        replica.load_whereabouts()?;
         Ok(replica)
     }
 
@@ -433,7 +464,7 @@ impl<S: Store> Replica<S> {
         self.wall = now.wall;
         self.reckon(now);
         self.spent = 0;
-        if !matches!(input, Input::Frame { .. } | Input::Sent { .. }) {
+        if !matches!(input, Input::Frame { .. } | Input::Sent { .. } | Input::Coming { .. }) {
             self.conclude(now)?;
         }
         if self.room > Room::Nothing && self.stale.is_empty() {
@@ -442,6 +473,17 @@ impl<S: Store> Replica<S> {
         match input {
             Input::Up { link, device, dialer, thin } => self.on_up(link, device, dialer, thin),
             Input::Down { link } => self.on_down(link),
+            Input::Coming { link } => {
+                if let Some(session) = self.sessions.get_mut(&link) {
+                    session.owing.moves(self.clock);
+                }
+            }
+            Input::Broke { link, fault } => {
+                if let Some(session) = self.sessions.get(&link) {
+                    self.count(session.device, fault);
+                }
+                self.on_down(link);
+            }
             Input::Frame { link, bytes } => self.on_frame(now, link, &bytes)?,
             Input::Sent { link, urgency } => {
                 if let Some(session) = self.sessions.get_mut(&link) {
@@ -458,6 +500,7 @@ impl<S: Store> Replica<S> {
         // What is done here of itself is done by what was drawn.
         if self.room > Room::Nothing && self.stale.is_empty() {
             self.obey(now)?;
+            self.evict_due()?;
             self.note_reckoned_if_due()?;
             self.seal_missing(now)?;
             self.rotate_due(now)?;
@@ -484,6 +527,7 @@ impl<S: Store> Replica<S> {
             links.iter().for_each(|link| self.vouch(*link));
         }
         self.give_turns();
+        self.dun();
         self.tend_trees(standings_changed)?;
         links.into_iter().try_for_each(|link| self.pump(link))
     }
@@ -517,9 +561,7 @@ impl<S: Store> Replica<S> {
 
     /// Counts a fault.
     fn count(&mut self, device: DeviceId, fault: PeerFault) {
-        if self.faults.len() < FAULTY_DEVICES_MAX || self.faults.contains_key(&device) {
-            *self.faults.entry(device).or_default().entry(fault.name()).or_default() += 1;
-        }
+        self.note_fault(device, fault.name());
         self.outputs.push_back(Output::Event(Event::Fault { device, fault }));
     }
 
@@ -609,7 +651,7 @@ impl<S: Store> Replica<S> {
         let mut counts = Counts::default();
         let mut numbers = BTreeSet::new();
         for (_, state) in self.logbook.logs_of(id) {
-            counts.entries += state.head.next;
+            counts.entries += state.head.next - state.begins.next;
             numbers.insert(state.no);
         }
         // For the keys of a retired epoch nothing waits any more.
@@ -661,7 +703,7 @@ impl<S: Store> Replica<S> {
     }
 
     /// Up to `most` records whose ids begin with these hexadecimal digits, also those whose listing is
-    /// damaged.
+    /// damaged, and those of which nothing is left.
     pub fn records_from(&self, digits: &str, most: usize) -> Result<Vec<RecordId>, StoreError> {
         if !digits.bytes().all(|digit| digit.is_ascii_hexdigit()) {
             return Ok(Vec::new());
@@ -671,18 +713,20 @@ impl<S: Store> Replica<S> {
             .map(|n| u8::from_str_radix(even.get(n * 2..n * 2 + 2)?, 16).ok())
             .collect();
         let Some(prefix) = prefix else { return Ok(Vec::new()) };
-        let mut found = Vec::new();
-        let scan: &Scan<'_> = &|from, visit| self.store.scan(Space::Records, &prefix, from, visit);
-        scan_past_damage(scan, &[], &mut |key, _| {
-            if let Ok(id) = <[u8; 16]>::try_from(key) {
-                let id = RecordId(id);
-                if id.to_string().starts_with(&digits.to_ascii_lowercase()) {
-                    found.push(id);
+        let mut found = BTreeSet::new();
+        for space in [Space::Records, Space::Erased] {
+            let scan: &Scan<'_> = &|from, visit| self.store.scan(space, &prefix, from, visit);
+            scan_past_damage(scan, &[], &mut |key, _| {
+                if let Ok(id) = <[u8; 16]>::try_from(key) {
+                    let id = RecordId(id);
+                    if id.to_string().starts_with(&digits.to_ascii_lowercase()) {
+                        found.insert(id);
+                    }
                 }
-            }
-            if found.len() < most { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
-        })?;
-        Ok(found)
+                if found.len() < most { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+            })?;
+        }
+        Ok(found.into_iter().collect())
     }
 
     /// Runs a question about records, with the store and the documents' cache.
@@ -691,7 +735,7 @@ impl<S: Store> Replica<S> {
         ask: impl FnOnce(&mut tearline_crdt::record::shelf::Reader<'_>) -> T,
     ) -> T {
         let standings =
-            Standings { areas: &self.areas, own: self.keys.id(), now: self.reckoning.now() };
+            Standings::new(&self.areas, &self.heard, self.keys.id(), self.reckoning.now());
         let mut reader =
             self.shelf.reader(&self.store, &self.logbook, &self.epoch_keys, &standings);
         ask(&mut reader)

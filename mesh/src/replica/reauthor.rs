@@ -15,7 +15,7 @@
 //! it was said again stays replaced, and is not shown twice. Then a few records are taken at a time, each
 //! flush being the occasion for the next few.
 //!
-//! What fails for want of room or keys stays noted and is tried again. What this device may not write
+//! What fails for want of room, quota or keys stays noted and is tried again. What this device may not write
 //! any more is struck off: should it be allowed again, its log's limit or routes move, and its records
 //! are judged and noted again.
 
@@ -181,7 +181,7 @@ impl<S: Store> Replica<S> {
                 | Err(ActError::Draft { error: DraftError::Store(error), .. }) => {
                     return Err(error);
                 }
-                Err(ActError::NoKeys | ActError::NoRoom)
+                Err(ActError::NoKeys | ActError::NoRoom | ActError::Quota { .. })
                 | Err(ActError::Draft { error: DraftError::Retired, .. }) => done = false,
                 Err(_) => {}
             }

@@ -1,7 +1,8 @@
 //! Refusals: runs that are not taken now, and asking for them again.
 //!
 //! A run is refused where its author has no standing here, where it goes beyond a fork, where content
-//! is gone from it that nothing here erases, or where there is no room ([`super::room`]). Its log is remembered, and
+//! is gone from it that nothing here erases, where it goes beyond its author's quota ([`super::quota`]), or
+//! where there is no room ([`super::room`]). Its log is remembered, and
 //! what comes of it meanwhile is refused, too: the position would only bring the same run again. When
 //! what is known here has changed, the peer hears the position.
 

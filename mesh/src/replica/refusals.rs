@@ -18,10 +18,33 @@ use super::area::Body;
 /// How often each device did what, by the names of the misdeeds.
 pub type Misdeeds = BTreeMap<DeviceId, BTreeMap<&'static str, u64>>;
 
+/// Most devices against which faults are counted. A device of a coalition takes the place of a stranger;
+/// those of further strangers are in the log alone.
+const FAULTY_DEVICES_MAX: usize = 4_096;
 /// Most logs of strangers that are remembered, about 100 bytes each.
 pub const STRANGERS_MAX: usize = 1_024;
 
 impl<S: Store> Replica<S> {
+    /// Counts a fault of a device, if there is a place for it.
+    pub(super) fn note_fault(&mut self, device: DeviceId, name: &'static str) {
+        if self.faults.len() >= FAULTY_DEVICES_MAX && !self.faults.contains_key(&device) {
+            if !self.is_of_a_coalition(&device) {
+                return;
+            }
+            let stranger = self.faults.keys().find(|known| !self.is_of_a_coalition(known)).copied();
+            let Some(stranger) = stranger else { return };
+            self.faults.remove(&stranger);
+        }
+        let count = self.faults.entry(device).or_default().entry(name).or_default();
+        *count = count.saturating_add(1);
+    }
+
+    /// Whether a device has, or had, a standing in a coalition.
+    #[must_use]
+    pub fn is_of_a_coalition(&self, device: &DeviceId) -> bool {
+        self.coalitions().any(|coalition| coalition.devices().contains_key(device))
+    }
+
     /// What is held against each device: what was counted since the start, and what its statements
     /// lack by all that is held now.
     #[must_use]
@@ -42,7 +65,23 @@ impl<S: Store> Replica<S> {
         }
         let strangers = self.strangers.iter().filter(|log| self.is_stranger(log));
         strangers.for_each(|log| add(log.device, Refusal::NoStanding));
+        let own = self.device();
+        for (device, name) in self.proven().filter(|(device, _)| *device != own) {
+            *all.entry(device).or_default().entry(name).or_default() += 1;
+        }
         all
+    }
+
+    /// Who was proven to have written two histories of a log, or to have more lives than a device may.
+    fn proven(&self) -> impl Iterator<Item = (DeviceId, &'static str)> {
+        let exceeds = |log: &LogId| self.logbook.has_excess(log.compartment, log.device);
+        let forked = self
+            .logbook
+            .logs()
+            .filter(move |(log, state)| state.forked_at.is_some() && !exceeds(log))
+            .map(|(log, _)| (log.device, "forked-log"));
+        let excesses = self.areas.keys().flat_map(|id| self.logbook.excesses(*id));
+        forked.chain(excesses.map(|device| (*device, "too-many-lives")))
     }
 
     /// What was counted against each device since the start.

@@ -47,6 +47,7 @@ impl Room {
                     | Frame::Evidence { .. }
                     | Frame::Stray { .. }
                     | Frame::Piece { .. }
+                    | Frame::Whereabouts { .. }
             )
     }
 }

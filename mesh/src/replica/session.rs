@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Range;
 
-use tearline_crdt::authority::{Coalition, Place, Seat};
+use tearline_crdt::authority::{Coalition, Compartment, Place, Seat};
 use tearline_crdt::frontier::{LogKey, NodeHash};
 use tearline_crdt::hash::Digest;
 use tearline_crdt::id::{AgencyNo, CoalitionId, CompartmentId, DeviceId, EntryId};
@@ -21,6 +21,7 @@ use super::gossip::Gossiped;
 use super::greeting::Turn;
 use super::insync::Open;
 use super::lag::{Lag, LagKey, Window, lag_key};
+use super::owing::Owing;
 use super::refusal::Refused;
 use super::{Link, Output, Replica};
 use crate::fault::PeerFault;
@@ -78,6 +79,8 @@ pub(super) struct Session {
     pub(super) ended_in: BTreeSet<CompartmentId>,
     /// What each has said it holds, until the other answers.
     pub(super) open: Open,
+    /// Since when it owes what it owes.
+    pub(super) owing: Owing,
     /// Bytes sent and not acknowledged.
     pub(super) unacked: usize,
     /// How many there may be.
@@ -92,8 +95,10 @@ pub(super) struct Session {
     pub(super) busy: Busy,
     /// Runs that we refused.
     pub(super) refused: Refused,
-    /// Logs of which they take nothing now.
+    /// Logs of which they take nothing now, or lack a beginning that is gone here.
     pub(super) declined: BTreeSet<LagKey>,
+    /// Logs of which they do not hold the beginning any more that we lack, and where they begin there.
+    pub(super) gone: BTreeMap<LagKey, u64>,
     /// Logs of which they were told the fork's proof, and how often.
     pub(super) accused: BTreeMap<LagKey, u8>,
     /// Logs of which they hold another branch, while the first entry that differs is looked for.
@@ -144,32 +149,6 @@ const STRANGER_BYTES_MAX: usize = 256 * 1024;
 /// What a frame that waits takes beside its bytes: its place in the queue and its allocation.
 const FRAME_OVERHEAD_BYTES: usize = 64;
 
-/// How things stand with a device, for people.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct PeerState {
-    /// The device.
-    pub device: DeviceId,
-    /// The link.
-    pub link: Link,
-    /// Whether we dialed.
-    pub dialer: bool,
-    /// Whether news flow.
-    pub live: bool,
-    /// Whether all that is shared is known to be equal.
-    pub in_sync: bool,
-    /// Whether both have named a coalition's own log. A member that names none to this device knows of
-    /// no right of it, or of none any more.
-    pub in_coalition: bool,
-    /// Whether something that they brought was refused, and is to be asked for again.
-    pub refused: bool,
-    /// Entries that they lack, as far as known.
-    pub entries_behind: u64,
-    /// Bytes received in frames.
-    pub bytes_in: u64,
-    /// Bytes sent in frames.
-    pub bytes_out: u64,
-}
-
 impl Session {
     pub(super) fn new(device: DeviceId, dialer: bool, nonce: Nonce) -> Self {
         Self {
@@ -189,6 +168,7 @@ impl Session {
             endings: VecDeque::new(),
             ended_in: BTreeSet::new(),
             open: Open::default(),
+            owing: Owing::default(),
             unacked: 0,
             window: Window::START,
             cursor: None,
@@ -197,6 +177,7 @@ impl Session {
             busy: Busy::default(),
             refused: Refused::default(),
             declined: BTreeSet::new(),
+            gone: BTreeMap::new(),
             accused: BTreeMap::new(),
             disputed: BTreeSet::new(),
             asked: BTreeMap::new(),
@@ -238,6 +219,7 @@ impl<S: Store> Replica<S> {
         self.entropy.fill(&mut nonce);
         let mut session = Session::new(device, dialer, nonce);
         session.thin = thin;
+        session.owing = Owing::since(self.clock);
         if let (true, Some(request)) = (dialer, self.joining.get(&device)) {
             session.phase = Phase::Joining;
             session.queue(Frame::Join { request: request.encode() }.encode());
@@ -252,6 +234,7 @@ impl<S: Store> Replica<S> {
     }
 
     pub(super) fn on_down(&mut self, link: Link) {
+        self.forget_told(link);
         let Some(session) = self.sessions.remove(&link) else { return };
         // What is still unacknowledged, or was refused, joins what moved since we were in sync.
         let Some(memory) = self.memories.get_mut(&session.device) else { return };
@@ -358,6 +341,10 @@ impl<S: Store> Replica<S> {
             (Phase::Live, Frame::Decline { area, logs }) => {
                 self.on_decline(link, area, &logs);
                 Ok(())
+            }
+            (Phase::Live, Frame::Gone { area, logs }) => return self.on_gone(link, area, &logs),
+            (Phase::Live, Frame::Whereabouts { known, cards }) => {
+                return self.on_whereabouts(link, known, &cards);
             }
             (Phase::Live, Frame::Fork { area, proof }) => {
                 return self.on_fork(now, link, area, &proof);
@@ -492,7 +479,7 @@ impl<S: Store> Replica<S> {
             .areas
             .iter()
             .filter(|(id, area)| {
-                matches!(area.body, Body::Compartment(_))
+                matches!(&area.body, Body::Compartment(known) if self.is_told_of(known, &device))
                     && !session.shared.contains(*id)
                     && self.right(**id, &device).is_some()
             })
@@ -504,6 +491,15 @@ impl<S: Store> Replica<S> {
             self.say(link, Frame::Intro { opening });
             self.share(link, id);
         }
+    }
+
+    /// Whether a device takes the opening of a compartment: it is for its agency, or it is a relay.
+    fn is_told_of(&self, compartment: &Compartment, device: &DeviceId) -> bool {
+        let opening = compartment.opening();
+        let Some(coalition) = self.coalition(opening.coalition) else { return false };
+        let agency = coalition.live(device).map(|standing| standing.agency);
+        let is_meant = opening.audience.iter().any(|(no, _)| Some(*no) == agency);
+        is_meant || self.only_relays_in(opening.coalition, device)
     }
 
     /// A compartment that we may hold. What it claims is checked: its id is its hash, its opener
@@ -565,7 +561,9 @@ impl<S: Store> Replica<S> {
                 |seat: &Seat| seat.roots.iter().any(|r| opening.audience.contains(&(no, *r)));
             seat.is_some_and(meant)
         };
-        if !meant(own) || !meant(sender) {
+        // A relay holds for others; that it may is said where only the audience's statements are.
+        let relays = self.only_relays_in(opening.coalition, &self.device());
+        if !(meant(own) || relays) || !meant(sender) {
             return Ok(Err(PeerFault::Introduction));
         }
         if !self.take_opening(opening)? {
@@ -622,7 +620,7 @@ impl<S: Store> Replica<S> {
     pub(super) fn go_live(&mut self, link: Link) {
         let Some(session) = self.sessions.get_mut(&link) else { return };
         session.phase = Phase::Live;
-        let device = session.device;
+        let (device, was_vouched) = (session.device, session.vouched);
         let early = std::mem::take(&mut session.early);
         for (key, from) in early {
             if self.right(key.1, &device).is_none() {
@@ -633,7 +631,11 @@ impl<S: Store> Replica<S> {
                 session.lag.entry(key).or_insert_with(|| Lag::at(from));
             }
         }
-        self.vouch(link);
+        if was_vouched {
+            self.compare_whereabouts(link);
+        } else {
+            self.vouch(link);
+        }
     }
 
     /// Tells the driver, once, that a link is with a device that has a standing.
@@ -647,6 +649,7 @@ impl<S: Store> Replica<S> {
             session.vouched = true;
         }
         self.outputs.push_back(Output::Vouch { link });
+        self.compare_whereabouts(link);
     }
 
     /// Whether a link is with a device that has a standing in a coalition.
@@ -654,7 +657,7 @@ impl<S: Store> Replica<S> {
         self.sessions.get(&link).is_some_and(|session| self.has_standing(&session.device))
     }
 
-    fn has_standing(&self, device: &DeviceId) -> bool {
+    pub(super) fn has_standing(&self, device: &DeviceId) -> bool {
         self.coalitions().any(|coalition| coalition.live(device).is_some())
     }
 
@@ -742,7 +745,8 @@ impl<S: Store> Replica<S> {
                 session.arrived(&lag_key, to, to);
                 continue;
             }
-            if session.declined.contains(&lag_key) {
+            // Who has let go of a log's beginning has that log, and further.
+            if session.declined.contains(&lag_key) || session.gone.contains_key(&lag_key) {
                 continue;
             }
             session.in_sync = false;
@@ -756,39 +760,5 @@ impl<S: Store> Replica<S> {
             memory.digest = None;
             memory.moved.clear();
         }
-    }
-
-    /// The devices with a link, and how things stand with them.
-    #[must_use]
-    pub fn peers(&self) -> Vec<PeerState> {
-        self.sessions
-            .iter()
-            .filter(|(_, session)| session.is_heard())
-            .map(|(link, session)| PeerState {
-                device: session.device,
-                link: *link,
-                dialer: session.dialer,
-                live: session.phase == Phase::Live,
-                in_sync: session.is_in_sync()
-                    && session.declined.is_empty()
-                    && session.refused.is_empty(),
-                in_coalition: session
-                    .shared
-                    .iter()
-                    .any(|id| self.coalition(CoalitionId(id.0)).is_some()),
-                refused: !session.refused.is_empty(),
-                entries_behind: session
-                    .lag
-                    .iter()
-                    .map(|((_, area, key), lag)| {
-                        self.areas
-                            .get(area)
-                            .map_or(0, |a| a.frontier.head(key).next.saturating_sub(lag.acked))
-                    })
-                    .sum(),
-                bytes_in: session.bytes_in,
-                bytes_out: session.bytes_out,
-            })
-            .collect()
     }
 }

@@ -11,17 +11,24 @@ use tearline_crdt::time::{Now, WallTime};
 use super::Replica;
 use super::area::{Area, Body};
 use super::reckoning::{HOUR_MS, Reckoned};
+use super::words::Heard;
 
 /// The answers as they were last drawn, for a device at a time.
 pub(super) struct Standings<'a> {
-    pub(super) areas: &'a BTreeMap<CompartmentId, Area>,
+    areas: &'a BTreeMap<CompartmentId, Area>,
+    heard: &'a BTreeMap<EntryId, Heard>,
     /// The device of this peer: whose holds bind it.
-    pub(super) own: DeviceId,
+    own: DeviceId,
     /// Now, for the delay between hiding and destroying.
     pub(super) now: Reckoned,
 }
 
 impl<S: Store> Replica<S> {
+    /// The answers as they stand now.
+    pub(super) fn standings(&self) -> Standings<'_> {
+        Standings::new(&self.areas, &self.heard, self.keys.id(), self.reckoning.now())
+    }
+
     /// Has the shelf work, with all that it needs of the replica before it.
     pub(super) fn at_desk<T>(
         &mut self,
@@ -29,7 +36,7 @@ impl<S: Store> Replica<S> {
         work: impl FnOnce(&mut Shelf, &mut Desk<'_>) -> T,
     ) -> T {
         let standings =
-            Standings { areas: &self.areas, own: self.keys.id(), now: self.reckoning.now() };
+            Standings::new(&self.areas, &self.heard, self.keys.id(), self.reckoning.now());
         let mut desk = Desk {
             store: &self.store,
             logbook: &self.logbook,
@@ -42,7 +49,17 @@ impl<S: Store> Replica<S> {
     }
 }
 
-impl Standings<'_> {
+impl<'a> Standings<'a> {
+    /// The answers of these areas for a device at a time.
+    pub(super) const fn new(
+        areas: &'a BTreeMap<CompartmentId, Area>,
+        heard: &'a BTreeMap<EntryId, Heard>,
+        own: DeviceId,
+        now: Reckoned,
+    ) -> Self {
+        Self { areas, heard, own, now }
+    }
+
     /// A compartment's area and the agency of this peer in it.
     fn area(&self, id: &CompartmentId) -> Option<(&Area, AgencyNo)> {
         let area = self.areas.get(id)?;
@@ -73,8 +90,7 @@ impl Standings<'_> {
         let Body::Compartment(compartment) = &area.body else { return None };
         let origin = compartment.originator(log)?;
         compartment.record_state(genesis, origin, own).erased?;
-        let seen = area.spoken.get(genesis).and_then(|spoken| spoken.seen).unwrap_or(self.now);
-        Some(seen.plus_ms(self.delay_ms(area)))
+        Some(self.seen(genesis).plus_ms(self.delay_ms(area)))
     }
 
     /// When an entry that erasures list is to be destroyed; `None` where none does in effect.
@@ -82,10 +98,14 @@ impl Standings<'_> {
         let (area, own) = self.area(&log.compartment)?;
         let Body::Compartment(compartment) = &area.body else { return None };
         let author = compartment.originator(log)?;
-        let seen = |genesis| area.spoken.get(&genesis).and_then(|spoken| spoken.seen);
         let erasures = compartment.erasures_of(entry, author, own);
-        let first = erasures.map(|genesis| seen(genesis).unwrap_or(self.now)).min()?;
+        let first = erasures.map(|genesis| self.seen(&genesis)).min()?;
         Some(first.plus_ms(self.delay_ms(area)))
+    }
+
+    /// When this peer first heard of a record.
+    fn seen(&self, genesis: &EntryId) -> Reckoned {
+        self.heard.get(genesis).map_or(self.now, |heard| heard.seen)
     }
 }
 

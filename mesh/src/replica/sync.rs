@@ -213,6 +213,9 @@ impl<S: Store> Replica<S> {
             // It is as if nothing of it were here.
             return Ok(());
         }
+        if self.lacks_what_is_gone(link, &log, theirs.next) {
+            return if forked { self.say_fork(link, &log) } else { Ok(()) };
+        }
         let held = self.tag_at(&log, theirs.next)?;
         let same = held == Some(theirs.head);
         let they_know = held.map(forked_tag) == Some(theirs.head);
@@ -243,6 +246,10 @@ impl<S: Store> Replica<S> {
         let Some(last) = next.checked_sub(1).filter(|_| next != head.next) else {
             return Ok(Some(head_tag(if next == 0 { &Head::EMPTY.id } else { &head.id })));
         };
+        let begins = self.logbook.begins(log);
+        if next == begins.next {
+            return Ok(Some(head_tag(&begins.id)));
+        }
         let entry = self.logbook.entry(&self.store, log, last)?;
         Ok(entry.map(|entry| head_tag(&entry.id)))
     }
@@ -290,6 +297,10 @@ impl<S: Store> Replica<S> {
             }
         }
         self.say_positions(link, tag, positions);
+        if self.sessions.get(&link).is_some_and(|session| !session.in_sync) {
+            // It may have been the last that was open.
+            self.mark_in_sync(link);
+        }
         Ok(Ok(()))
     }
 
@@ -423,8 +434,12 @@ impl<S: Store> Replica<S> {
         session.cursor = Some(key);
         let Some(Outgoing { mut frame, end, bytes }) = run else {
             // The position is inside a segment, and no honest peer is there; or what follows is damaged
-            // here. It gets no more of it.
+            // here, or gone meanwhile. It gets no more of it.
             session.drop_lag(&key);
+            let log = self.areas.get(&id).and_then(|area| area.logs.get(&log_key)).copied();
+            if let Some(log) = log {
+                self.lacks_what_is_gone(link, &log, from);
+            }
             return Ok(None);
         };
         if let Some(lag) = session.lag.get_mut(&key) {

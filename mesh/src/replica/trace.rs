@@ -21,7 +21,6 @@ use tearline_crdt::time::WallTime;
 use super::Replica;
 use super::area::{Body, HeldLogs};
 use super::lag::lag_key;
-use super::standings::Standings;
 
 /// How far a log is kept.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -138,16 +137,17 @@ impl<S: Store> Replica<S> {
         if !self.sealed_to(device).keys().filter(may_write).all(written_under) {
             return Ok(false);
         }
-        self.is_ended(CompartmentId(coalition.0), device, kept)
+        self.is_ended(CompartmentId(coalition.0), device, kept, self.word(coalition))
     }
 
-    /// Whether to end a device's standing in an area again, and to keep no more than this of its logs, would
-    /// change nothing.
+    /// Whether to end a device's standing in an area again on this one's word, and to keep no more than this of its
+    /// logs, would change nothing.
     pub fn is_ended(
         &self,
         area: CompartmentId,
         device: &DeviceId,
         kept: &[Kept],
+        by: Author,
     ) -> Result<bool, StoreError> {
         let ended = match self.areas.get(&area).map(|area| &area.body) {
             Some(Body::Coalition(known)) => {
@@ -162,11 +162,28 @@ impl<S: Store> Replica<S> {
             return Ok(false);
         }
         for one in kept {
-            if self.counting(&one.log)?.min(one.held) > one.count {
+            if self.counting(&one.log)?.min(one.held) > self.would_count(one, by) {
                 return Ok(false);
             }
         }
         Ok(true)
+    }
+
+    /// On whose word this device, as a desk, ends a standing in a coalition.
+    #[must_use]
+    pub fn word(&self, coalition: CoalitionId) -> Author {
+        Author::Desk(self.own_agency(coalition).unwrap_or_default())
+    }
+
+    /// How many entries of a log count at most if this one ends its author's standing and keeps so much: what
+    /// was adopted over that one's word still counts.
+    fn would_count(&self, kept: &Kept, by: Author) -> u64 {
+        let adopted = match self.areas.get(&kept.log.compartment).map(|area| &area.body) {
+            Some(Body::Coalition(known)) => known.adopted_over(&kept.log, by),
+            Some(Body::Compartment(known)) => known.adopted_over(&kept.log, by),
+            None => 0,
+        };
+        kept.count.max(adopted)
     }
 
     /// How many entries of a log count, from its first.
@@ -180,11 +197,12 @@ impl<S: Store> Replica<S> {
         logs.outcome().map(|()| limit)
     }
 
-    /// Lowers what is kept of logs to what of that counts: an earlier end may have kept less.
-    pub fn lower_to_counting(&self, kept: &mut [Kept]) -> Result<(), StoreError> {
+    /// Moves what is kept of logs to what of them counts then: an earlier end may have kept less, and what was
+    /// adopted counts all the same.
+    pub fn move_to_counting(&self, kept: &mut [Kept], by: Author) -> Result<(), StoreError> {
         for one in kept {
-            let counts = self.counting(&one.log)?;
-            if counts >= one.count {
+            let counts = self.counting(&one.log)?.min(self.would_count(one, by)).min(one.held);
+            if counts == one.count {
                 continue;
             }
             let mut ciphers = BTreeMap::new();
@@ -285,7 +303,7 @@ impl<S: Store> Replica<S> {
         Ok(exposed)
     }
 
-    /// Entries of others and of our own that do not count, in compartments that this device may read;
+    /// Entries of others and of our own that do not count, but receipts, in compartments that this device may read;
     /// up to a number. And those that cannot be read, which may be among them.
     pub fn quarantined(
         &self,
@@ -306,6 +324,8 @@ impl<S: Store> Replica<S> {
                 let visit = &mut |seqs: Range<u64>, entry: Result<StoredEntry, StoreError>| {
                     let seq = seqs.start;
                     match entry {
+                        // A receipt is nobody's work: it is in clear, and whether it counts decides nothing.
+                        Ok(entry) if entry.epoch == NO_EPOCH && log.class != Class::Authority => {}
                         Ok(entry) => {
                             let id = entry.id;
                             let header = self.header_of(&mut ciphers, log, seq, &entry);
@@ -353,9 +373,7 @@ impl<S: Store> Replica<S> {
     /// have it destroyed.
     #[must_use]
     pub fn destroyed_from(&self, log: &LogId, genesis: &EntryId) -> Option<WallTime> {
-        let standings =
-            Standings { areas: &self.areas, own: self.keys.id(), now: self.reckoning.now() };
-        let due = standings.due(log, genesis)?;
+        let due = self.standings().due(log, genesis)?;
         Some(self.reckoning.shown(due))
     }
 

@@ -33,17 +33,22 @@ use super::Replica;
 use super::area::{Area, Body};
 use super::author::{ActError, Statements};
 use super::reckoning::Reckoned;
-use super::standings::Standings;
 
-/// A record of which something was said.
+/// Where a record is in a compartment of which something was said.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Spoken {
-    /// When this peer first heard of it; the delay before destroying counts from then.
-    pub(super) seen: Option<Reckoned>,
     /// Where its genesis is.
     pub(super) place: Option<(LogId, u64)>,
     /// Whether that is in the branch of the log which is kept aside: it is not shown, and held all the same.
     pub(super) aside: bool,
+}
+
+/// What became of the words about a record, which outlasts a restart. An act names no compartment and is heard
+/// in each of its coalition; the record is in one.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Heard {
+    /// When this peer first heard of it; the delay before destroying counts from then.
+    pub(super) seen: Reckoned,
     /// What was carried out.
     done: Done,
 }
@@ -92,8 +97,8 @@ impl<S: Store> Replica<S> {
         self.store.scan(Space::Meta, WORD_PREFIX, &[], &mut |key, value| match read_word(
             key, value,
         ) {
-            Ok((genesis, spoken)) => {
-                heard.insert(genesis, spoken);
+            Ok((genesis, word)) => {
+                heard.insert(genesis, word);
                 ControlFlow::Continue(())
             }
             Err(_) => {
@@ -169,7 +174,7 @@ impl<S: Store> Replica<S> {
         // What an erasure missed is read from the record, and so before that is destroyed.
         self.hiding = false;
         self.add_missed(now, id, &tasks)?;
-        tasks.iter().try_for_each(|task| self.carry_out(now, id, task))?;
+        tasks.iter().try_for_each(|task| self.carry_out(now, task))?;
         self.hiding = tasks.len() >= RECORDS_PER_INPUT_MAX;
         if self.hiding {
             return Ok(false);
@@ -209,10 +214,12 @@ impl<S: Store> Replica<S> {
             *search = Some(Search::new(geneses.iter().chain(&entries).copied().collect()));
             let at = self.reckoning.now();
             for genesis in geneses {
-                let known = self.heard.remove(&genesis).unwrap_or_default();
-                let fresh = Spoken { seen: known.seen.or(Some(at)), ..known };
-                batch.put(Space::Meta, word_key(&genesis), write_word(&fresh));
-                spoken.insert(genesis, fresh);
+                self.heard.entry(genesis).or_insert_with(|| {
+                    let fresh = Heard { seen: at, done: Done::default() };
+                    batch.put(Space::Meta, word_key(&genesis), write_word(&fresh));
+                    fresh
+                });
+                spoken.insert(genesis, Spoken::default());
             }
             listed.extend(entries.into_iter().map(|entry| (entry, None)));
         }
@@ -251,11 +258,9 @@ impl<S: Store> Replica<S> {
         genesis: EntryId,
     ) -> Result<Option<Task>, StoreError> {
         let spoken = self.areas.get(&id).and_then(|area| area.spoken.get(&genesis)).copied();
-        let Some(Spoken { place: Some((log, seq)), aside, done, .. }) = spoken else {
-            return Ok(None);
-        };
-        let standings =
-            Standings { areas: &self.areas, own: self.keys.id(), now: self.reckoning.now() };
+        let Some(Spoken { place: Some((log, seq)), aside }) = spoken else { return Ok(None) };
+        let done = self.done(&genesis);
+        let standings = self.standings();
         let state = standings.state(&log, &genesis);
         if state.erased.is_none()
             && let Some(due) = standings.due(&log, &genesis)
@@ -269,15 +274,19 @@ impl<S: Store> Replica<S> {
         }
         let record = self.at_desk(now, |_, desk| {
             if aside { record_aside(desk, &log, seq) } else { record_at(desk, &log, seq) }
-        })?;
+        });
+        let record = match record {
+            Err(StoreError::Damaged { .. }) => return Ok(None),
+            record => record?,
+        };
         Ok(Some(Task { genesis, record, aside, state, asked }))
     }
 
-    /// Shows, hides or destroys a record.
-    fn carry_out(&mut self, now: Now, id: CompartmentId, task: &Task) -> Result<(), StoreError> {
+    /// Shows, hides or destroys a record. One that cannot be read is not shown as it is, and stays to be done.
+    fn carry_out(&mut self, now: Now, task: &Task) -> Result<(), StoreError> {
         let Task { genesis, record, aside, state, asked } = *task;
         let mut batch = Batch::default();
-        self.at_desk(now, |shelf, desk| match (state.erased, record) {
+        let carried_out = self.at_desk(now, |shelf, desk| match (state.erased, record) {
             (Some(statement), Some(record)) if aside => {
                 shelf.erase_aside_record(desk, &mut batch, record, genesis, statement)
             }
@@ -286,11 +295,14 @@ impl<S: Store> Replica<S> {
             }
             (None, Some(record)) => shelf.restate(desk, &mut batch, record),
             (_, None) => Ok(()),
-        })?;
-        let spoken = self.areas.get_mut(&id).and_then(|area| area.spoken.get_mut(&genesis));
-        if let Some(spoken) = spoken {
-            spoken.done = asked;
-            batch.put(Space::Meta, word_key(&genesis), write_word(spoken));
+        });
+        match carried_out {
+            Err(StoreError::Damaged { .. }) => return Ok(()),
+            carried_out => carried_out?,
+        }
+        if let Some(heard) = self.heard.get_mut(&genesis) {
+            heard.done = asked;
+            batch.put(Space::Meta, word_key(&genesis), write_word(heard));
         }
         self.apply(batch)?;
         if state.erased.is_some() {
@@ -353,6 +365,11 @@ impl<S: Store> Replica<S> {
         missed.into_iter().collect()
     }
 
+    /// What was carried out of a record.
+    fn done(&self, genesis: &EntryId) -> Done {
+        self.heard.get(genesis).map_or(Done::default(), |heard| heard.done)
+    }
+
     /// Something is to be destroyed then.
     fn destroy_at(&mut self, due: Reckoned) {
         self.next_due = Some(self.next_due.map_or(due, |other| other.min(due)));
@@ -361,8 +378,7 @@ impl<S: Store> Replica<S> {
     /// Destroys what the entries hold that erasures list.
     fn destroy_listed(&mut self, id: CompartmentId) -> Result<(), StoreError> {
         let Some(area) = self.areas.get(&id) else { return Ok(()) };
-        let standings =
-            Standings { areas: &self.areas, own: self.keys.id(), now: self.reckoning.now() };
+        let standings = self.standings();
         let mut places = Vec::new();
         let mut gone = Vec::new();
         let mut next: Option<Reckoned> = None;
@@ -373,7 +389,10 @@ impl<S: Store> Replica<S> {
                 next = Some(next.map_or(due, |other| other.min(due)));
                 continue;
             }
-            let stored = self.logbook.entry(&self.store, log, *seq)?;
+            let stored = match self.logbook.entry(&self.store, log, *seq) {
+                Err(StoreError::Damaged { .. }) => continue,
+                stored => stored?,
+            };
             if stored.is_some_and(|stored| stored.payload.is_some() || stored.key_box.is_some()) {
                 places.push((*log, *seq));
             }
@@ -429,7 +448,7 @@ impl<S: Store> Replica<S> {
                     _ if spoken.place.is_none() => Outcome::NothingHere,
                     Asked::Recall => Outcome::Marked,
                     Asked::Restrict => Outcome::Hidden,
-                    Asked::Erase if spoken.done.0 & Done::ERASED != 0 => Outcome::Destroyed,
+                    Asked::Erase if self.done(genesis).0 & Done::ERASED != 0 => Outcome::Destroyed,
                     Asked::Erase if held => Outcome::Refused(Refusal::HOLD),
                     Asked::Erase => Outcome::Hidden,
                 };
@@ -508,19 +527,19 @@ fn word_key(genesis: &EntryId) -> Vec<u8> {
 }
 
 /// `first heard, ms (number) || carried out (1)`.
-fn write_word(spoken: &Spoken) -> Vec<u8> {
+fn write_word(heard: &Heard) -> Vec<u8> {
     let mut out = Vec::new();
-    out.number(spoken.seen.unwrap_or_default().0).raw(&[spoken.done.0]);
+    out.number(heard.seen.0).raw(&[heard.done.0]);
     out
 }
 
-fn read_word(key: &[u8], value: &[u8]) -> Result<(EntryId, Spoken), DecodeError> {
+fn read_word(key: &[u8], value: &[u8]) -> Result<(EntryId, Heard), DecodeError> {
     let mut reader = Reader::new(key.get(WORD_PREFIX.len()..).unwrap_or_default());
     let genesis = EntryId(reader.array("genesis")?);
     reader.finish()?;
     let mut reader = Reader::new(value);
-    let seen = Some(Reckoned(reader.number("first heard")?));
+    let seen = Reckoned(reader.number("first heard")?);
     let done = Done(reader.u8("carried out")?);
     reader.finish()?;
-    Ok((genesis, Spoken { seen, done, ..Spoken::default() }))
+    Ok((genesis, Heard { seen, done }))
 }

@@ -98,7 +98,7 @@ fn adopt(forked: &mut Forked, mark: Mark) {
 
 fn no_faults(world: &World) {
     for peer in &world.peers {
-        assert!(peer.replica.faults().is_empty(), "{:?}", peer.replica.faults());
+        assert!(peer.replica.counted_faults().is_empty(), "{:?}", peer.replica.faults());
     }
 }
 

@@ -344,7 +344,7 @@ fn posts_with_two_branches_of_a_log_learn_of_the_fork_by_bundles() {
             let state = world.peers[peer].replica.logbook().state(&forked).unwrap();
             assert_eq!(state.proven_at, Some(common as u64), "{common}");
             assert_eq!(world.peers[peer].count(|event| *event == Event::Forked(forked)), 1);
-            assert!(world.peers[peer].replica.faults().is_empty());
+            assert!(world.peers[peer].replica.counted_faults().is_empty());
         }
         assert!(world.digests_equal(1, 2), "{common}");
     }

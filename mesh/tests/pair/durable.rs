@@ -96,8 +96,8 @@ fn an_applicant_is_answered_when_its_own_admission_is_durable() {
 /// Leaves a peer's store without a number for one more log.
 fn fill_numbers(world: &mut World, peer: usize, all: CompartmentId) {
     let mut state = log(all, Class::Priority, 51, 1).encode().to_vec();
-    // No entries, no fork.
-    state.extend([0; 1 + 32 + 32 + 1]);
+    // No entries, nothing written, no fork.
+    state.extend([0; 1 + 32 + 32 + 1 + 1]);
     let mut batch = Batch::default();
     batch.put(Space::Logs, u32::MAX.to_be_bytes(), state);
     let store = world.peers[peer].replica.store_mut();

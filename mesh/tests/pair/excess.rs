@@ -79,7 +79,10 @@ fn peers_that_met_other_incarnations_of_a_device_come_in_sync_and_stay_so() {
         assert!(stored <= INCARNATIONS_MAX + 1, "{stored}");
         assert_eq!(named, 0);
         assert!(world.show(peer, record).is_none(), "it counts for nobody");
-        assert!(world.peers[peer].replica.faults().is_empty());
+        assert!(world.peers[peer].replica.counted_faults().is_empty());
+        // Who said too much is named, and pays with nothing but that.
+        let named = world.peers[peer].replica.faults();
+        assert_eq!(named[&keys(4).id()], [("too-many-lives", 1)].into());
     }
     // However many more it makes up, and over a restart.
     world.crash(0);
@@ -174,5 +177,5 @@ fn a_desk_that_is_known_by_its_own_logs_alone_is_proven_to_whoever_holds_none_of
         world.inject(2, link, Frame::Fork { area: name, proof }.encode());
         assert_eq!(world.peers[2].replica.logbook().has_excess(area, thief), kept);
     }
-    assert!(world.peers[2].replica.faults().is_empty());
+    assert!(world.peers[2].replica.counted_faults().is_empty());
 }

@@ -4,6 +4,7 @@ use tearline_crdt::authority::{Author, Cause};
 use tearline_crdt::entry::run::{Head, write_segment};
 use tearline_crdt::id::{Class, CompartmentId, LogId, RecordId};
 use tearline_crdt::statement::Mark;
+use tearline_mesh::wire::Frame;
 use tearline_mesh::{Event, Link};
 
 use crate::forger::{link_as, log, run_frame, sealed, shared, tag};
@@ -17,7 +18,7 @@ fn held(world: &World, peer: usize, log: &LogId) -> (u64, Option<u64>, Option<u6
 
 fn no_faults(world: &World) {
     for peer in &world.peers {
-        assert!(peer.replica.faults().is_empty(), "{:?}", peer.replica.faults());
+        assert!(peer.replica.counted_faults().is_empty(), "{:?}", peer.replica.faults());
     }
 }
 
@@ -73,6 +74,8 @@ fn peers_with_two_branches_find_where_they_part_and_are_in_sync() {
             }
         }
         no_faults(&world);
+        let named = world.peers[1].replica.faults();
+        assert_eq!(named[&keys(4).id()], [("forked-log", 1)].into());
         // In sync again costs no more than ever.
         world.peers.iter_mut().for_each(|peer| peer.sent.clear());
         world.meet(1, 2);
@@ -195,4 +198,30 @@ fn one_content_signed_in_two_ways_is_a_fork_of_its_author_and_nobody_elses_fault
     world.settle();
     world.meet(1, 0);
     assert!(world.show(0, honest).is_some());
+}
+
+#[test]
+fn what_continues_another_branch_is_asked_about_and_not_held_against_who_brings_it() {
+    let (mut world, all) = shared(2);
+    let log = log(all, Class::Routine, 2, 9);
+    let signer = keys(2);
+    let segment =
+        |head: &Head, n| write_segment(&log, head, signer.signer(), &[sealed(n)]).unwrap();
+    let [here, there] = [1, 2].map(|n| segment(&Head::EMPTY, n));
+    let area = tag(&world, 0, 2, all);
+    link_as(&mut world, 0, 2, Link(900));
+    world.inject(0, Link(900), run_frame(area, &here));
+    world.settle();
+    // Where it is put the previous entry is left out: only the signature shows that it is another.
+    let further = run_frame(area, &segment(there.to(), 3));
+    let before = world.peers[0].sent.len();
+    world.inject(0, Link(900), further.clone());
+    world.settle();
+    let position = |bytes: &Vec<u8>| matches!(Frame::decode(bytes), Ok(Frame::Positions { .. }));
+    assert!(world.peers[0].sent[before..].iter().any(position), "so its bearer sees the fork");
+    assert!(world.peers[0].replica.faults().is_empty());
+    assert_eq!(held(&world, 0, &log).0, 1);
+    // Whoever goes on with it pays.
+    (0..3_200).for_each(|_| world.inject(0, Link(900), further.clone()));
+    assert_eq!(world.peers[0].replica.faults()[&signer.id()], [("endless", 1)].into());
 }

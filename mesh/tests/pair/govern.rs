@@ -1,19 +1,19 @@
 //! Acts on standings and records, on replicas that meet.
 
 use tearline_crdt::authority::Cause;
-use tearline_crdt::bounds::NAME_BYTES_MAX;
+use tearline_crdt::bounds::{MARKS_MAX, NAME_BYTES_MAX};
 use tearline_crdt::charter::Member;
 use tearline_crdt::document::{Patch, Segment};
 use tearline_crdt::id::{AgencyNo, Class, CoalitionId, CompartmentId, EpochId, LogId};
 use tearline_crdt::record::receipt::{self, Outcome};
 use tearline_crdt::record::shelf::Draft;
 use tearline_crdt::statement::{
-    Act, Audience, Caveats, DeskCertificate, Marks, Right, RootAct, Statement,
+    Act, Audience, Caveats, DeskCertificate, Erasure, Marks, Right, RootAct, Statement,
 };
 use tearline_crdt::store::{Batch, Space, Store as _};
 use tearline_crdt::time::{Now, WallTime};
 use tearline_mesh::invitation::{Applicant, Invited, JoinRequest};
-use tearline_mesh::replica::{ActError, Word};
+use tearline_mesh::replica::{ActError, Word, keep_what_fits};
 use tearline_mesh::{Input, Link};
 
 use crate::forger::{link_as, runs, tag};
@@ -116,6 +116,51 @@ fn a_damaged_value_is_named_in_the_traces_of_a_lost_device() {
     assert!(world.show(0, after).is_some());
 }
 
+/// A record whose own listing rotted takes neither what comes of it nor what is said of it from the peer.
+#[test]
+fn a_record_whose_listing_is_damaged_stops_nothing() {
+    let Stage { mut world, coalition, shared } = stage();
+    let record = world.write(2, shared, Class::Routine, &["canary"])[0];
+    world.settle();
+    let mut rotten = Batch::default();
+    rotten.put(Space::Records, record.0, b"rotten".to_vec());
+    world.peers[0].replica.store_mut().apply(rotten).unwrap();
+    let mut patch = Patch::default();
+    patch.set(vec![Segment::Name("name".into())], "changed canary".into());
+    world.act(2, shared, Class::Routine, vec![Draft::Edit { record, patch }]);
+    let after = world.write(2, shared, Class::Routine, &["after"])[0];
+    world.settle();
+    assert!(world.show(0, after).is_some() && world.show(1, after).is_some());
+    let log = world.peers[2].replica.own_log(shared, Class::Routine);
+    let holds = |world: &World, peer: usize, seq| {
+        let replica = &world.peers[peer].replica;
+        let entry = replica.logbook().entry(replica.store(), &log, seq).unwrap().unwrap();
+        entry.payload.is_some()
+    };
+    assert!(holds(&world, 0, 1) && holds(&world, 1, 1));
+    assert!(world.peers[0].replica.records(|reader| reader.show(record)).is_err(), "it is named");
+    // Its entries are destroyed by the list of them, and that all of it is the peer does not say.
+    let detail = world.show(1, record).unwrap();
+    let mut others: Vec<_> = detail.entries.iter().map(|entry| entry.id).collect();
+    others.retain(|id| *id != detail.genesis);
+    others.sort_unstable();
+    let erasure = Erasure { genesis: detail.genesis, others };
+    let now = world.now();
+    let founder = &mut world.peers[0].replica;
+    let act = founder.propose(now, coalition, Act::Erase(erasure), None).unwrap().value;
+    world.drain(0);
+    world.settle();
+    for (peer, outcome) in [(0, Outcome::Hidden), (1, Outcome::Destroyed)] {
+        assert!(!holds(&world, peer, 0) && !holds(&world, peer, 1), "{peer}");
+        let replica = &world.peers[peer].replica;
+        let said = receipt::answer(replica.store(), &act, &replica.device()).unwrap();
+        assert_eq!(said.map(|said| said.outcome), Some(outcome), "{peer}");
+    }
+    world.input(0, Input::Tick);
+    world.settle();
+    assert!(world.show(0, after).is_some());
+}
+
 #[test]
 fn a_lost_device_is_quarantined_alike_and_reads_nothing_new() {
     let Stage { mut world, coalition, shared } = stage();
@@ -126,6 +171,13 @@ fn a_lost_device_is_quarantined_alike_and_reads_nothing_new() {
     let forged = world.write(2, shared, Class::Routine, &["forged"])[0];
     world.settle();
     assert!(world.show(1, forged).is_some());
+    // It answers what is said of a record: that is nobody's work, and waits for no decision.
+    let recalled = world.write(1, shared, Class::Routine, &["recalled"])[0];
+    world.settle();
+    let now = world.now();
+    world.peers[1].replica.speak(now, recalled, &Word::Recall).unwrap();
+    world.drain(1);
+    world.settle();
     let unit = world.peers[2].replica.device();
     let now = world.now();
     let lost = world.peers[0].replica.lost(now, coalition, unit, since).unwrap().value;
@@ -137,7 +189,7 @@ fn a_lost_device_is_quarantined_alike_and_reads_nothing_new() {
     assert!(exposed.records.contains(&genuine) && exposed.records.contains(&forged));
     assert_eq!(exposed.epochs.len(), 1);
     let kept = lost.kept.iter().find(|kept| kept.log.class == Class::Routine).unwrap();
-    assert_eq!((kept.held, kept.count), (2, 1));
+    assert_eq!((kept.held, kept.count), (3, 1));
     // Quarantined alike, the genuine one kept.
     for peer in 0..2 {
         assert!(world.show(peer, genuine).is_some(), "{peer}");
@@ -170,6 +222,47 @@ fn a_lost_device_is_quarantined_alike_and_reads_nothing_new() {
     }
 }
 
+/// Of a device with more logs than one statement names the longest count, at all peers and after a restart.
+#[test]
+fn a_device_with_more_logs_than_a_statement_names_is_lost_alike() {
+    const LIVES: usize = 57;
+    const CLASSES: [Class; 4] = [Class::Flash, Class::Immediate, Class::Priority, Class::Routine];
+    let Stage { mut world, coalition, shared } = stage();
+    let mut areas = vec![shared];
+    areas.extend((1..4).map(|n| world.open_named(0, coalition, &[1, 2], n)));
+    world.settle();
+    for life in 0..LIVES {
+        for area in &areas {
+            for class in CLASSES {
+                world.write(2, *area, class, if life == 0 { &["one", "two"] } else { &["one"] });
+            }
+        }
+        world.settle();
+        world.begin_anew(2);
+    }
+    world.meet(2, 0);
+    world.meet(1, 0);
+    let unit = world.peers[2].replica.device();
+    let now = world.now();
+    let since = WallTime(now.wall.0 + 1);
+    let lost = world.peers[0].replica.lost(now, coalition, unit, since).unwrap().value;
+    world.drain(0);
+    world.settle();
+    world.meet(1, 0);
+    world.crash(0);
+    assert_eq!(lost.unnamed, LIVES * areas.len() * CLASSES.len() - MARKS_MAX);
+    for peer in 0..2 {
+        let (quarantined, unread) = world.peers[peer].replica.quarantined(usize::MAX).unwrap();
+        assert_eq!((quarantined.len(), unread.len()), (lost.unnamed, 0), "{peer}");
+        // None of them is of the life in which it wrote more.
+        assert!(quarantined.iter().all(|one| one.seq == 0 && one.log.incarnation.0 > 1));
+    }
+    let replica = &world.peers[0].replica;
+    let mut again = replica.kept_before(coalition, &unit, Some(since)).unwrap();
+    assert_eq!(keep_what_fits(&mut again), lost.unnamed);
+    assert!(replica.is_lost(coalition, &unit, &again).unwrap());
+}
+
 #[test]
 fn what_was_quarantined_wrongly_is_adopted_by_its_agency_alone() {
     let Stage { mut world, coalition, shared } = stage();
@@ -198,6 +291,13 @@ fn what_was_quarantined_wrongly_is_adopted_by_its_agency_alone() {
     world.drain(0);
     world.settle();
     assert!(world.show(0, record).is_some() && world.show(1, record).is_some());
+    // To end it again would change nothing: what was adopted counts whatever this agency ends.
+    let replica = &world.peers[0].replica;
+    let mut kept = replica.kept_before(coalition, &unit, Some(WallTime(0))).unwrap();
+    assert!(replica.is_lost(coalition, &unit, &kept).unwrap());
+    replica.move_to_counting(&mut kept, replica.word(coalition)).unwrap();
+    let adopted = kept.iter().find(|kept| kept.log == held[0].log).unwrap();
+    assert_eq!(adopted.mark(), Some(mark));
     assert_eq!(lost.kept.iter().map(|kept| kept.count).sum::<u64>(), 0);
 }
 

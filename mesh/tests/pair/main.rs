@@ -26,11 +26,15 @@ mod history;
 mod hostile;
 mod insync;
 mod joining;
+mod lacks;
 mod member;
+mod owing;
 mod pieces;
+mod quota;
 mod reauthor;
 mod receipts;
 mod refusals;
+mod relay;
 mod room;
 mod scattered;
 mod schedule;
@@ -39,6 +43,7 @@ mod strays;
 mod stripped;
 mod table;
 mod thin;
+mod whereabouts;
 mod world;
 
 use tearline_crdt::frontier::LogKey;
@@ -510,7 +515,7 @@ fn a_fork_within_segments_of_any_lengths_is_proven_and_spread() {
             let forked = |event: &Event| *event == Event::Forked(log);
             assert_eq!(world.peers[peer].count(forked), 1, "peer {peer} of {ours}/{clones}");
             assert!(replica.logbook().state(&log).unwrap().forked_at.is_some());
-            assert!(replica.faults().is_empty(), "{:?}", replica.faults());
+            assert!(replica.counted_faults().is_empty(), "{:?}", replica.faults());
         }
     }
 }

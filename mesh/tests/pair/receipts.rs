@@ -188,3 +188,60 @@ fn who_holds_what_it_cannot_read_yet_does_not_say_that_it_destroyed() {
     assert!(!holds(&world), "its keys came");
     assert_eq!(said(&world), Some(Outcome::Destroyed));
 }
+
+/// An act names no compartment, so that who holds several hears it in each: it is answered where the record
+/// is, once for each thing that was done, however often a peer starts again.
+#[test]
+fn an_act_on_a_record_is_answered_once_and_its_delay_goes_on() {
+    const PEERS: usize = 3;
+    const HOUR_MS: u64 = 3_600_000;
+    for place in [0, 1] {
+        let mut world = World::new(PEERS);
+        let coalition = world.coalition_with_delay(72);
+        let areas = [1, 2].map(|n| world.open_named(0, coalition, &[1, 2, 3], n));
+        let record = world.write(0, areas[place], Class::Routine, &["canary"])[0];
+        world.settle();
+        let links = [world.connect(1, 0), world.connect(2, 0)];
+        world.settle();
+        let detail = world.show(0, record).unwrap();
+        let now = world.now();
+        let founder = &mut world.peers[0].replica;
+        let act = founder.propose_erasure(now, coalition, &detail, "order 7").unwrap().value;
+        world.drain(0);
+        world.settle();
+        links.into_iter().for_each(|link| world.cut(link));
+        // How much a peer wrote where its receipts stand, in each compartment, and its last answer.
+        let wrote = |world: &World, peer: usize| {
+            let replica = &world.peers[peer].replica;
+            let written =
+                |area| replica.logbook().head(&replica.own_log(area, Class::Routine)).next;
+            let said = receipt::answer(replica.store(), &act, &replica.device()).unwrap();
+            (areas.map(written), said.map(|said| said.outcome))
+        };
+        let pass = |world: &mut World, ms| {
+            world.wait(ms);
+            (0..PEERS).for_each(|peer| world.input(peer, tearline_mesh::Input::Tick));
+            world.settle();
+        };
+        let check = |world: &mut World, receipts: u64, outcome| {
+            for peer in 0..PEERS {
+                // One entry of the peer that wrote the record is the record.
+                let mut written = [0, 0];
+                written[place] = receipts + u64::from(peer == 0);
+                assert_eq!(wrote(world, peer), (written, Some(outcome)));
+                assert_eq!(world.show(peer, record).is_some(), outcome == Outcome::Hidden);
+            }
+        };
+        check(&mut world, 1, Outcome::Hidden);
+        for hours in 1..=75 {
+            pass(&mut world, HOUR_MS);
+            (0..PEERS).for_each(|peer| world.crash(peer));
+            pass(&mut world, 0);
+            match hours {
+                ..=71 => check(&mut world, 1, Outcome::Hidden),
+                72 => {}
+                _ => check(&mut world, 2, Outcome::Destroyed),
+            }
+        }
+    }
+}

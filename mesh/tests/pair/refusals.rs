@@ -248,6 +248,34 @@ fn a_card_certificate_or_act_signed_under_another_domain_is_refused() {
 }
 
 #[test]
+fn a_card_certificate_or_act_signed_by_another_key_is_refused() {
+    let mut stage = stage();
+    let before = stage.devices();
+    let (device, other) = (keys(20), keys(21));
+    let card = signed(device.card(keys(HOSTILE).id().0), &other, Domain::DeviceCard);
+    // In the name of another agency's root, as by its own.
+    let mut certificate = DeskCertificate::sign(&root(1), &device, None);
+    certificate.signature =
+        DeskCertificate::of_card(&root(HOSTILE), certificate.desk.clone(), None).signature;
+    let act = Act::Revoke { device: keys(1).id(), keep: Marks::NONE };
+    let mut root_act = RootAct::sign(&root(HOSTILE), &stage.coalition, act).unwrap();
+    root_act.root = root(1).public();
+    let said = vec![
+        grant_of(card, 3, Right::Write, delegating()),
+        (Statement::Desk(certificate), None),
+        (Statement::RootAct(root_act), None),
+    ];
+    let area = stage.whole();
+    assert!(stage.say(HOSTILE, area, said));
+    assert_eq!((stage.devices(), stage.right(1)), (before, Some(Right::Admin)));
+    stage.goes_on();
+    let named = ["bad-card", "bad-certificate", "bad-root-act"].map(|name| (name, 1));
+    for peer in 0..2 {
+        assert_eq!(stage.held_against(peer, HOSTILE), named.into(), "peer {peer}");
+    }
+}
+
+#[test]
 fn an_entry_signed_under_another_domain_is_refused() {
     let mut stage = stage();
     let area = stage.whole();
@@ -451,6 +479,29 @@ fn a_box_of_a_later_suite_is_left_closed_and_nobody_is_blamed() {
     assert!(stage.world.peers[0].replica.faults().is_empty());
     assert!(!stage.world.peers[0].replica.can_open(&epoch));
     stage.goes_on();
+}
+
+#[test]
+fn an_epoch_whose_depth_does_not_follow_from_its_parents_is_refused() {
+    let mut stage = stage();
+    let area = stage.all;
+    let known =
+        |stage: &Stage| stage.world.peers[0].replica.compartment(area).unwrap().epochs().clone();
+    let before = known(&stage);
+    let (parent, state) = before.first_key_value().unwrap();
+    let below = state.statement.depth;
+    let alone = [0, 2, u64::MAX].map(|depth| (vec![], depth));
+    let under = [0, below, below + 2].map(|depth| (vec![*parent], depth));
+    let made = alone.into_iter().chain(under).map(|(parents, depth)| {
+        let commitment = EpochKeys::commitment(&[40; 32]);
+        (Statement::Epoch(EpochStatement { parents, depth, commitment }), None)
+    });
+    let made: Vec<Said> = made.collect();
+    assert!(stage.say(HOSTILE, area, made));
+    stage.only(0, HOSTILE, "bad-epoch-depth", 6);
+    assert_eq!(known(&stage), before);
+    stage.goes_on();
+    stage.only(1, HOSTILE, "bad-epoch-depth", 6);
 }
 
 #[test]

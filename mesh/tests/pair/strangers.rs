@@ -201,9 +201,9 @@ fn who_has_no_right_is_told_no_position_and_no_proof() {
         let for_it: Vec<_> = told.iter().filter(for_it).collect();
         assert!(for_it.is_empty(), "{seed}: {for_it:?}");
         assert!(
-            world.peers[0].replica.faults().is_empty(),
+            world.peers[0].replica.counted_faults().is_empty(),
             "{:?}",
-            world.peers[0].replica.faults()
+            world.peers[0].replica.counted_faults()
         );
     }
 }

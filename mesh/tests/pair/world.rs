@@ -431,6 +431,12 @@ impl World {
         self.crash_keeping(peer, 0);
     }
 
+    /// The same, in a new life of its device.
+    pub(crate) fn begin_anew(&mut self, peer: usize) {
+        self.peers[peer].incarnation += 1;
+        self.crash(peer);
+    }
+
     /// The same, and so many batches that were not flushed are on its disk.
     pub(crate) fn crash_keeping(&mut self, peer: usize, batches: usize) {
         let links: Vec<Link> = self

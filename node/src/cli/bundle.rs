@@ -13,6 +13,7 @@ use crate::control::bundle::{
     self as shape, BundleExport, BundleFile, BundleInspected, BundleMade, BundleTaken, Post,
 };
 use crate::failure::{Failure, Kind};
+use crate::size;
 
 /// Carry entries in a file between posts without a link
 #[derive(Debug, Subcommand)]
@@ -34,8 +35,8 @@ Exit code 7: made, but there was no room for everything; the next bundle goes on
         /// them, if a bundle was lost; or the start
         #[arg(long, value_enum, default_value = "last")]
         since: Since,
-        /// How large it may be: a number and KiB, MiB or GiB
-        #[arg(long, value_name = "SIZE", default_value = "64MiB", value_parser = size)]
+        /// How large it may be: a number and B, KiB, MiB or GiB
+        #[arg(long, value_name = "SIZE", default_value = "64MiB", value_parser = size::read)]
         max: u64,
         /// The file to write; replaced if it is there
         #[arg(long, value_name = "FILE")]
@@ -212,32 +213,4 @@ fn post(post: &Post) -> String {
 
 fn classes(entries: &std::collections::BTreeMap<String, u64>) -> String {
     facts(entries.iter().map(|(class, count)| (class.as_str(), format!("{count} entries"))))
-}
-
-/// Reads a size: "64MiB".
-fn size(text: &str) -> Result<u64, String> {
-    let at = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    let (number, unit) = text.split_at(at);
-    let unit_bytes: u64 = match unit {
-        "KiB" => 1 << 10,
-        "MiB" => 1 << 20,
-        "GiB" => 1 << 30,
-        _ => return Err("a number and KiB, MiB or GiB, as in 64MiB".into()),
-    };
-    let number: u64 = number.parse().map_err(|_| "a number and KiB, MiB or GiB, as in 64MiB")?;
-    number.checked_mul(unit_bytes).ok_or_else(|| "smaller than that".into())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn sizes_are_read_and_nothing_else() {
-        let cases = [("64MiB", 64 << 20), ("1KiB", 1 << 10), ("2GiB", 2 << 30), ("0KiB", 0)];
-        cases.iter().for_each(|(text, expected)| assert_eq!(size(text), Ok(*expected), "{text}"));
-        for bad in ["", "64", "MiB", "64MB", "64 MiB", "-1MiB", "1.5GiB", "99999999999999GiB"] {
-            assert!(size(bad).is_err(), "{bad}");
-        }
-    }
 }

@@ -122,7 +122,7 @@ Example:
         /// The device: its name here, its id, or the beginning of it
         device: String,
         /// Since when what it wrote does not count: a time, a time of day, or so long ago [default: now]
-        #[arg(long, value_name = "TIME", value_parser = since)]
+        #[arg(long, value_name = "TIME", value_parser = since, allow_hyphen_values = true)]
         since: Option<String>,
     },
     /// Let a quarantined entry count, and those before it in its log
@@ -286,11 +286,10 @@ impl Propose {
 fn decide(context: &Context, request: Request) -> Result<Outcome, Failure> {
     let answer = context.ask::<Proposal>(request)?;
     let one = &answer.typed;
-    let text = facts([
-        ("act", one.what.clone()),
-        ("proposal", one.proposal.clone()),
-        ("state", state(one)),
-    ]) + &terms(one);
+    let again = one.already.then(|| ("signed", "nothing: it was signed before".to_owned()));
+    let lines =
+        [("act", one.what.clone()), ("proposal", one.proposal.clone()), ("state", state(one))];
+    let text = facts(lines.into_iter().chain(again)) + &terms(one);
     let waits = !one.in_force || one.root_given == Some(false);
     let hint = format!("tearline coalition approve {}", short(&one.proposal));
     let outcome = Outcome::new(answer.data, text).short_of(Kind::Waits, waits);
@@ -331,7 +330,7 @@ fn state(one: &Proposal) -> String {
 
 fn text(coalition: &Shown) -> String {
     let mut table =
-        Table::new(&["no", "agency", "country", "founder", "standing", "device", "right", ""]);
+        Table::new(&["no", "agency", "country", "founder", "standing", "device", "right", "ended"]);
     for member in &coalition.agencies {
         let founder = if member.founder { "yes" } else { "no" };
         let mut head = [

@@ -3,12 +3,14 @@
 use clap::Subcommand;
 
 use super::context::Context;
+use super::device::device_label;
 use super::output::Outcome;
 use super::render::{Table, agencies, agency, facts, short, time};
 use crate::control::reply::{Compartment as Shown, CompartmentDetail, Compartments, Epoch, Opened};
 use crate::control::trust::Rotated;
 use crate::control::{CompartmentOpen, CompartmentShow, Empty, Request};
 use crate::failure::Failure;
+use crate::size;
 
 /// Open and show compartments: audiences, each with its own keys
 #[derive(Debug, Subcommand)]
@@ -165,6 +167,10 @@ fn detail(detail: &CompartmentDetail) -> String {
             short(&log.head),
         ]);
     }
+    let quotas = detail.quotas.iter().map(|one| {
+        let (used, quota) = (size::text(one.used_bytes), size::text(one.quota_bytes));
+        ("quota", format!("{}: {used} of {quota} written", device_label(&one.device)))
+    });
     facts([
         ("compartment", summary.name.clone()),
         ("id", summary.compartment.clone()),
@@ -187,6 +193,7 @@ fn detail(detail: &CompartmentDetail) -> String {
         ("epoch", epoch.map_or_else(|| "none that opens".into(), |epoch| epoch.epoch.clone())),
         ("begun", epoch.map_or_else(String::new, |epoch| time(&epoch.since))),
         ("next epoch", epoch.map_or_else(String::new, next)),
-    ]) + "\n"
+    ]) + &facts(quotas)
+        + "\n"
         + &logs.text("no logs yet")
 }

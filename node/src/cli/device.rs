@@ -10,7 +10,7 @@ use super::context::Context;
 use super::grant::{LimitArgs, RIGHTS};
 use super::keys::{method_name, method_text, seal_hint};
 use super::output::Outcome;
-use super::render::{Table, agency, facts, short, standing, time};
+use super::render::{Table, agency, counted, facts, short, standing, time};
 use super::secrets::Seals;
 use super::when::since;
 use crate::config::Config;
@@ -234,7 +234,7 @@ Example:
         /// The device: its name here, its id, or the beginning of it
         device: String,
         /// Since when: a time, a time of day in UTC, or so long ago
-        #[arg(long, value_name = "TIME", value_parser = since)]
+        #[arg(long, value_name = "TIME", value_parser = since, allow_hyphen_values = true)]
         since: String,
         /// Say what would be done, and do nothing
         #[arg(long)]
@@ -407,18 +407,19 @@ pub(super) fn lost_text(lost: &Lost) -> String {
     }
     text += &format!("\nWhat it wrote\n{}", logs.text("nothing that is held here"));
     if lost.more_logs > 0 {
-        text += &format!("and {} further logs\n", lost.more_logs);
+        text += &format!("and {} more\n", counted(lost.more_logs, "log"));
     }
     if lost.unnamed > 0 {
         text += &format!(
-            "{} logs keep nothing: one statement cannot name more. What was honest there is adopted from\n\
+            "nothing is kept of {}: one statement cannot name more. What was honest there is adopted from\n\
              `tearline inbox`.\n",
-            lost.unnamed
+            counted(lost.unnamed, "log")
         );
     }
     text += &void_text(&lost.void);
     if !lost.exposed.is_empty() {
-        let mut records = Table::new(&["compartment", "epochs", "record", "label", "title", ""]);
+        let mut records =
+            Table::new(&["compartment", "epochs", "record", "label", "title", "flags"]);
         for exposed in &lost.exposed {
             for (n, record) in exposed.records.iter().enumerate() {
                 let first = n == 0;
@@ -453,7 +454,7 @@ pub(super) fn lost_text(lost: &Lost) -> String {
             .collect();
         names.join(", ")
     };
-    if lost.statement.is_some() {
+    if lost.statement.is_some() || lost.already {
         text += "\n";
         text += &facts([
             ("have heard", names(&lost.heard)),

@@ -15,6 +15,7 @@ use crate::control::trust::{
     Declared, Explained, GrantIssue, GrantList, GrantRevoke, Grants, Limits, Lost, Named, Proposed,
 };
 use crate::failure::{Failure, Kind};
+use crate::size;
 
 /// Give, show, explain and end rights
 #[derive(Debug, Subcommand)]
@@ -62,7 +63,7 @@ that is in other hands is `device lost`: that also begins new keys.")]
         #[arg(long, value_name = "C")]
         compartment: Option<String>,
         /// Since when what it wrote does not count: a time, a time of day, or so long ago [default: now]
-        #[arg(long, value_name = "TIME", value_parser = since)]
+        #[arg(long, value_name = "TIME", value_parser = since, allow_hyphen_values = true)]
         since: Option<String>,
         /// By the root of the device's agency, in this key file, which the daemon does not see
         #[arg(long, value_name = "FILE", conflicts_with = "compartment")]
@@ -96,6 +97,7 @@ root adopts.")]
 Example:
   tearline grant issue --device KILO --right read
   tearline grant issue --device KILO --right write --kind sighting,alert --until 2026-12-31T00:00:00Z
+  tearline grant issue --device KILO --right write --quota 20MiB
   tearline grant issue --agency NG --right relay --compartment 'Northern shore'
   tearline grant issue --device KILO --right read --history --compartment 'Northern shore'
   tearline grant issue --device KILO --right write --readmit --incarnation 00000000075bcd15")]
@@ -135,11 +137,14 @@ pub(super) struct LimitArgs {
     #[arg(long, value_name = "CLASSES", value_delimiter = ',')]
     class: Vec<String>,
     /// Not before this, by the author's clock: a time, or a length of time from now
-    #[arg(long, value_name = "TIME", value_parser = When::parse)]
+    #[arg(long, value_name = "TIME", value_parser = When::parse, allow_hyphen_values = true)]
     from: Option<When>,
     /// Not from this on, by the author's clock: a time, or a length of time from now
-    #[arg(long, value_name = "TIME", value_parser = When::parse)]
+    #[arg(long, value_name = "TIME", value_parser = When::parse, allow_hyphen_values = true)]
     until: Option<When>,
+    /// Records of at most so much in each compartment, as they are stored: a number and B, KiB, MiB or GiB
+    #[arg(long, value_name = "SIZE", value_parser = size::read)]
+    quota: Option<u64>,
     /// It may be granted on, within what is given
     #[arg(long)]
     delegate: bool,
@@ -157,6 +162,7 @@ impl From<LimitArgs> for Limits {
             classes: args.class,
             not_before: args.from.map(time),
             not_after: args.until.map(time),
+            quota_bytes: args.quota,
             delegate: args.delegate,
             history: args.history,
         }
@@ -269,7 +275,10 @@ pub(super) fn declared(context: &Context, request: Request) -> Result<Outcome, F
     let answer = context.ask::<Declared>(request)?;
     let said = &answer.typed;
     let what = if said.already {
-        format!("nothing: {} was said before", said.what)
+        let by = said.by.iter().map(|one| {
+            format!(", by {} of {}", device_label(&one.issuer), agency(&one.issuer.agency))
+        });
+        format!("nothing: {} was said before{}", said.what, by.collect::<String>())
     } else {
         said.what.clone()
     };
@@ -278,6 +287,10 @@ pub(super) fn declared(context: &Context, request: Request) -> Result<Outcome, F
     if !said.also.is_empty() {
         let also: Vec<String> = said.also.iter().map(|id| short(id)).collect();
         lines.push(("also", also.join(", ")));
+    }
+    if !said.entries.is_empty() {
+        let entries: Vec<String> = said.entries.iter().map(|id| short(id)).collect();
+        lines.push(("entries", entries.join(", ")));
     }
     let missed = said.unreached.clone();
     if !missed.is_empty() {

@@ -1,5 +1,7 @@
 //! `inbox`: what waits for a decision, and what it would come to.
 
+use std::collections::BTreeSet;
+
 use clap::{Args, Subcommand};
 use serde_json::Value;
 
@@ -86,15 +88,17 @@ fn list(context: &Context) -> Result<Outcome, Failure> {
     }
     let text = table.text("nothing is quarantined here");
     let more = answer.typed.more;
-    let none = answer.typed.entries.is_empty();
+    let entries = &answer.typed.entries;
+    let none = entries.is_empty();
+    let ways: BTreeSet<Option<String>> = entries.iter().map(|one| one.adopt.clone()).collect();
     let mut outcome = Outcome::new(answer.data, text).without(&answer.typed.unread);
     if more {
         outcome = outcome.hint("there are more than are listed");
     }
     if !none {
-        outcome = outcome
-            .hint(format!("read one: {}", context.home.command("inbox show ENTRY")))
-            .hint(format!("let one count: {}", context.home.command("grant adopt ENTRY")));
+        outcome = outcome.hint(format!("read one: {}", context.home.command("inbox show ENTRY")));
+        outcome =
+            ways.iter().fold(outcome, |outcome, way| outcome.hint(adoption(context, way, "ENTRY")));
     }
     Ok(outcome)
 }
@@ -102,9 +106,27 @@ fn list(context: &Context) -> Result<Outcome, Failure> {
 fn show(context: &Context, entry: String) -> Result<Outcome, Failure> {
     let answer = context.ask::<QuarantinedInFull>(Request::QuarantineShow(Named { id: entry }))?;
     let text = in_full(&answer.typed);
-    let adopt = format!("grant adopt {}", short(&answer.typed.entry.entry));
-    Ok(Outcome::new(answer.data, text)
-        .hint(format!("let it count: {}", context.home.command(&adopt))))
+    let Quarantined { entry, adopt, .. } = &answer.typed.entry;
+    let hint = adoption(context, adopt, &short(entry));
+    Ok(Outcome::new(answer.data, text).hint(hint))
+}
+
+/// How an entry comes to count.
+fn adoption(context: &Context, way: &Option<String>, entry: &str) -> String {
+    match way.as_deref() {
+        Some("grant adopt") => {
+            let command = context.home.command(&format!("grant adopt {entry}"));
+            format!("let what this agency's devices wrote count: {command}")
+        }
+        Some(way) => {
+            let command = context.home.command(&format!("{way} {entry}"));
+            format!("let it count together with the other founders: {command}")
+        }
+        None => {
+            "what this device has no command for, its author's agency or the founders let count"
+                .into()
+        }
+    }
 }
 
 fn in_full(one: &QuarantinedInFull) -> String {
@@ -142,7 +164,7 @@ fn in_full(one: &QuarantinedInFull) -> String {
 }
 
 fn changes(changes: &[Supposed]) -> Table {
-    let mut table = Table::new(&["field", "counts now", "if adopted", ""]);
+    let mut table = Table::new(&["field", "counts now", "if adopted", "note"]);
     let shown = |value: &Option<Value>| value.as_ref().map_or_else(String::new, render::value);
     for one in changes {
         let then = if one.concurrent.is_empty() {

@@ -11,7 +11,7 @@ use tearline_crdt::statement::{Act, Marks, Reopening};
 use super::context::Context;
 use super::device::void_text;
 use super::output::{self, Outcome};
-use super::render::{facts, short};
+use super::render::{counted, facts, short};
 use super::when::since;
 use crate::control::trust::{Proposed, RootApplied, RootApply, RootDraft, RootReopening, Void};
 use crate::control::{Empty, Request};
@@ -34,7 +34,7 @@ Example:
         /// The device: its name here, its id, or the beginning of it
         device: String,
         /// Since when what it wrote does not count; from now on, if absent
-        #[arg(long, value_name = "TIME", value_parser = since)]
+        #[arg(long, value_name = "TIME", value_parser = since, allow_hyphen_values = true)]
         since: Option<String>,
         /// Write it to this file, instead of printing it
         #[arg(long, value_name = "FILE")]
@@ -122,8 +122,8 @@ impl Draft {
         let draft = &answer.typed;
         let text = handed_over("request", &draft.request, out.as_deref())?;
         let unnamed = (draft.unnamed > 0).then(|| {
-            let what = "of which it keeps nothing; what was honest there can be adopted";
-            ("logs", format!("{} {what}", draft.unnamed))
+            let logs = counted(draft.unnamed, "log");
+            ("not kept", format!("{logs}; what was honest there can be adopted"))
         });
         let asks = facts([("asks", draft.what.clone())].into_iter().chain(unnamed));
         let text = format!("{asks}{text}{}", void_text(&draft.void));

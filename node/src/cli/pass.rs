@@ -18,8 +18,8 @@ use crate::control::pass::{
 use crate::control::{Empty, ID_PREFIX_DIGITS_MIN, Request};
 use crate::failure::{Failure, Kind};
 use crate::pass::{
-    NarrowError, Narrowing, NarrowingSummary, Operation, PassFault, PassKey, PassRight, Scope,
-    ScopeSummary, Second, Summary, TOKEN_BYTES_MAX, UnverifiedPass, narrow,
+    Limit, NarrowError, Narrowing, NarrowingSummary, Operation, PassFault, PassKey, PassRight,
+    Scope, ScopeSummary, Second, Summary, TOKEN_BYTES_MAX, UnverifiedPass, narrow,
 };
 
 /// Mint, narrow and revoke passes: tokens with which people and programs act through this device
@@ -224,13 +224,11 @@ impl Narrow {
     fn run(self, context: &Context) -> Result<Outcome, Failure> {
         let now = now();
         let pass = parse(&text(context, self.pass)?)?;
-        let Scope { compartments: held, label_max: held_label, .. } = pass.scope();
+        let scope = pass.scope();
         let mut compartments = BTreeSet::new();
         for name in &self.compartments {
-            compartments.insert(named(&held, name)?);
+            compartments.insert(named(&scope.compartments, name)?);
         }
-        // Whoever writes RED may mean that the pass shall reach so far.
-        let idle = self.label_max.filter(|label| *label >= held_label);
         let narrowing = Narrowing {
             right: self.right,
             compartments: some(compartments),
@@ -240,16 +238,13 @@ impl Narrow {
             not_before: self.from.map(|from| Second::of(from.after(now))),
             not_after: self.until.map(|until| Second::of(until.after(now))),
         };
-        let mut seed = zeroize::Zeroizing::new([0; 32]);
-        getrandom::fill(seed.as_mut_slice())
-            .map_err(|error| Failure::failed(format!("the system gives no randomness: {error}")))?;
-        let narrower = narrow(&pass, &narrowing, &seed).map_err(|error| match &error {
-            NarrowError::Scope(_) | NarrowError::Unreadable(_) => {
-                Failure::usage(format!("the pass was not narrowed: {error}"))
-                    .hint("tearline pass narrow --help")
-            }
-            NarrowError::Append(_) => Failure::bug(error.to_string()),
-        })?;
+        let idle = scope.idle(&narrowing);
+        let warnings = vain(&scope, &narrowing, &idle);
+        let narrowing = narrowing.of(|limit| !idle.contains(&limit));
+        let narrower = match narrowing.limits().next() {
+            None if !idle.is_empty() => pass,
+            _ => appended(&pass, &narrowing)?,
+        };
         let document = json!({
             "pass": narrower.terms().id.to_string(),
             "token": narrower.to_text(),
@@ -257,12 +252,10 @@ impl Narrow {
             "blocks": narrower.blocks().len(),
         });
         let mut outcome = Outcome::new(document, format!("{}\n", narrower.to_text()));
-        if let Some(label) = idle {
-            outcome.warnings.push(format!(
-                "--label-max TLP:{} limits nothing: the pass reaches up to TLP:{} as before",
-                label.word(),
-                held_label.word()
-            ));
+        outcome.warnings = warnings;
+        if narrowing.limits().next().is_none() {
+            outcome =
+                outcome.hint("the pass is the same: who revokes it revokes it for all who have it");
         }
         Ok(if nothing_left(&narrower.scope()) {
             outcome.hint("nothing is left: this pass allows nothing")
@@ -270,6 +263,85 @@ impl Narrow {
             outcome
         })
     }
+}
+
+/// A pass with a narrowing appended.
+fn appended(pass: &UnverifiedPass, narrowing: &Narrowing) -> Result<UnverifiedPass, Failure> {
+    let mut seed = zeroize::Zeroizing::new([0; 32]);
+    getrandom::fill(seed.as_mut_slice())
+        .map_err(|error| Failure::failed(format!("the system gives no randomness: {error}")))?;
+    narrow(pass, narrowing, &seed).map_err(|error| match &error {
+        NarrowError::Scope(_) | NarrowError::Unreadable(_) => {
+            Failure::usage(format!("the pass was not narrowed: {error}"))
+                .hint("tearline pass narrow --help")
+        }
+        NarrowError::Append(_) => Failure::bug(error.to_string()),
+    })
+}
+
+/// What of a narrowing is in vain: the limits that leave a scope as it is, and what others name beyond
+/// it. Whoever writes RED may mean that the pass shall reach so far.
+fn vain(scope: &Scope, by: &Narrowing, idle: &BTreeSet<Limit>) -> Vec<String> {
+    let mut warnings = Vec::new();
+    for limit in by.limits() {
+        let (asked, is_wider, has) = asked(scope, by, limit);
+        if is_wider {
+            warnings
+                .push(format!("{asked} is more than the pass has, and gives nothing: it {has}"));
+        } else if idle.contains(&limit) {
+            warnings.push(format!("{asked} limits nothing: the pass {has} as before"));
+        }
+    }
+    warnings
+}
+
+/// What a narrowing names of a limit, as an option; whether that goes beyond a scope; and what the scope
+/// has of it. Of kinds and operations those are named that go beyond it, if any do.
+fn asked(scope: &Scope, by: &Narrowing, limit: Limit) -> (String, bool, String) {
+    match limit {
+        Limit::NotBefore => {
+            let asked = by.not_before.unwrap_or_default();
+            let has = format!("begins at {}", time(&scope.not_before.to_string()));
+            (format!("--from {}", time(&asked.to_string())), asked < scope.not_before, has)
+        }
+        Limit::NotAfter => {
+            let asked = by.not_after.unwrap_or_default();
+            let has = format!("ends at {}", time(&scope.not_after.to_string()));
+            (format!("--until {}", time(&asked.to_string())), asked > scope.not_after, has)
+        }
+        Limit::Right => {
+            let asked = by.right.unwrap_or(scope.right);
+            let has = format!("may {}", scope.right.name());
+            (format!("--right {}", asked.name()), asked > scope.right, has)
+        }
+        Limit::Label => {
+            let asked = by.label_max.unwrap_or(scope.label_max);
+            let has = format!("reaches up to TLP:{}", scope.label_max.word());
+            (format!("--label-max TLP:{}", asked.word()), asked > scope.label_max, has)
+        }
+        // Those that it does not cover are refused before.
+        Limit::Compartment => ("--compartments".to_owned(), false, "covers no others".to_owned()),
+        Limit::Kind => {
+            let held = scope.kinds.iter().map(|kind| kind.name().to_owned()).collect::<Vec<_>>();
+            let beyond = by.kinds.iter().flatten().filter(|kind| !scope.kinds.contains(kind));
+            let (option, is_wider) = set("--kinds", beyond.map(|kind| kind.name()));
+            (option, is_wider, format!("covers kinds: {}", kinds(&held)))
+        }
+        Limit::Operation => {
+            let held: Vec<&str> = scope.operations.iter().map(|one| one.name()).collect();
+            let beyond = by.operations.iter().flatten();
+            let beyond = beyond.filter(|one| !scope.operations.contains(one));
+            let (option, is_wider) = set("--operations", beyond.map(|one| one.name()));
+            (option, is_wider, format!("covers operations: {}", held.join(", ")))
+        }
+    }
+}
+
+/// An option with what of its values goes beyond a scope, and whether any does.
+fn set<'a>(option: &str, beyond: impl Iterator<Item = &'a str>) -> (String, bool) {
+    let beyond: Vec<&str> = beyond.collect();
+    let text = format!("{option} {}", beyond.join(","));
+    (text.trim_end().to_owned(), !beyond.is_empty())
 }
 
 impl Check {
@@ -374,6 +446,7 @@ fn table(passes: &Passes) -> String {
     for row in &passes.passes {
         let scope = &row.terms.scope;
         let state = match row.state {
+            PassState::FormerLife => "ended with a former life",
             PassState::Valid => "valid",
             PassState::NotYet => "not yet",
             PassState::Expired => "expired",
@@ -462,3 +535,73 @@ fn label(text: &str) -> Result<Tlp, String> {
 
 /// Longest text of a pass that is read from stdin: the largest token in base64, and white space.
 const TEXT_BYTES_MAX: u64 = 2 * TOKEN_BYTES_MAX as u64;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn scope() -> Scope {
+        Scope {
+            right: PassRight::Read,
+            compartments: BTreeSet::from([CompartmentId([1; 32])]),
+            kinds: BTreeSet::from([RecordKind::Sighting, RecordKind::Report]),
+            label_max: Tlp::Amber,
+            operations: BTreeSet::from([Operation::Read, Operation::Search]),
+            not_before: Second(100),
+            not_after: Second(200),
+        }
+    }
+
+    fn warnings(by: &Narrowing) -> Vec<String> {
+        vain(&scope(), by, &scope().idle(by))
+    }
+
+    #[test]
+    fn each_limit_that_limits_nothing_is_said_and_each_that_would_widen() {
+        let equal = Narrowing {
+            right: Some(PassRight::Read),
+            compartments: Some(scope().compartments),
+            kinds: Some(scope().kinds),
+            label_max: Some(Tlp::Amber),
+            operations: Some(scope().operations),
+            not_before: Some(Second(100)),
+            not_after: Some(Second(200)),
+        };
+        let said = warnings(&equal);
+        assert_eq!(said.len(), Limit::ALL.len());
+        assert!(said.iter().all(|text| text.contains("limits nothing")), "{said:?}");
+        assert!(
+            said.contains(
+                &"--label-max TLP:AMBER limits nothing: the pass reaches up to TLP:AMBER as before"
+                    .into()
+            )
+        );
+
+        let mut wider = Narrowing {
+            right: Some(PassRight::Write),
+            compartments: None,
+            kinds: Some(BTreeSet::from([
+                RecordKind::Sighting,
+                RecordKind::Report,
+                RecordKind::Alert,
+            ])),
+            label_max: Some(Tlp::Red),
+            operations: Some(Operation::ALL.into()),
+            not_before: Some(Second(99)),
+            not_after: Some(Second(201)),
+        };
+        let said = warnings(&wider);
+        assert_eq!((said.len(), scope().idle(&wider).len()), (6, 6));
+        assert!(said.iter().all(|text| text.contains("gives nothing")), "{said:?}");
+        // One that limits something and names more.
+        wider.kinds = Some(BTreeSet::from([RecordKind::Sighting, RecordKind::Alert]));
+        let kinds = wider.of(|limit| limit == Limit::Kind);
+        assert!(scope().idle(&kinds).is_empty());
+        let said = warnings(&kinds);
+        assert!(said.len() == 1 && said[0].starts_with("--kinds alert is more than"), "{said:?}");
+        assert_eq!(
+            warnings(&Narrowing { label_max: Some(Tlp::Green), ..Narrowing::default() }),
+            Vec::<String>::new()
+        );
+    }
+}

@@ -188,8 +188,10 @@ fn changed(context: &Context, request: Request, done: &str) -> Result<Outcome, F
 
 /// The peers, for people.
 pub(super) fn table(peers: &[Known], known: u64) -> String {
-    let mut headings =
-        vec!["peer", "agency", "standing", "by", "state", "missing", "heard", "sent", "received"];
+    let mut headings = vec![
+        "peer", "agency", "standing", "by", "state", "missing", "lacks", "heard", "sent",
+        "received",
+    ];
     let by_hand = peers.iter().any(|p| p.bundle_made.is_some() || p.bundle_read.is_some());
     if by_hand {
         headings.extend(["last bundle out", "in"]);
@@ -200,30 +202,25 @@ pub(super) fn table(peers: &[Known], known: u64) -> String {
     }
     let mut table = Table::new(&headings);
     for peer in peers {
-        let state = match peer.state {
-            PeerState::Live => "live",
-            PeerState::CatchingUp => "catching up",
-            PeerState::Ended => "told of its end",
-            PeerState::Waiting => "waiting for link",
-            PeerState::Blocked => "blocked",
-            PeerState::Paused => "paused",
-        };
+        let state = state(peer);
         // On a thin link what counts is what took air time.
         let thin =
             peer.thin.as_ref().filter(|_| !matches!(peer.by.as_deref(), Some("quic" | "tcp")));
         let (sent, received) = thin.map_or((peer.sent_bytes, peer.received_bytes), |thin| {
             (thin.sent_bytes, thin.received_bytes)
         });
-        let again = peer.again_ms.map(|ms| format!("again in {} s", ms.div_ceil(1_000)));
-        let why = [peer.reason.clone(), again].into_iter().flatten().collect::<Vec<_>>().join(", ");
-        let state = if why.is_empty() { state.to_owned() } else { format!("{state}: {why}") };
         let mut row = vec![
             short(&peer.device),
             peer.agency.as_ref().map(agency).unwrap_or_default(),
-            standing(&peer.standing),
+            if peer.relay {
+                format!("{}, relay", standing(&peer.standing))
+            } else {
+                standing(&peer.standing)
+            },
             peer.by.clone().unwrap_or_default(),
             state,
             peer.missing.map_or("?".into(), |missing| missing.to_string()),
+            peer.lacks.map_or("?".into(), |lacks| lacks.to_string()),
             peer.last_heard.as_deref().map_or("never".into(), time),
             bytes(sent),
             bytes(received),
@@ -246,6 +243,31 @@ pub(super) fn table(peers: &[Known], known: u64) -> String {
         known => table.text(&format!(
             "no links now: {known} other devices are in the coalition (`tearline device list`)"
         )),
+    }
+}
+
+/// How a peer is: a word, what is left or since when, why, when it is dialled again, and what presses.
+fn state(peer: &Known) -> String {
+    let left = peer.missing.unwrap_or_default() + peer.lacks.unwrap_or_default();
+    let state = match peer.state {
+        PeerState::Live => "live".into(),
+        PeerState::CatchingUp if left > 0 => format!("catching up ({left} left)"),
+        PeerState::CatchingUp => "catching up".into(),
+        PeerState::Ended => "told of its end".into(),
+        PeerState::Waiting => "waiting for link".into(),
+        PeerState::Stale => {
+            format!("stale since {}", peer.last_heard.as_deref().map_or("?".into(), time))
+        }
+        PeerState::Blocked => "blocked".into(),
+        PeerState::Paused => "paused".into(),
+    };
+    let again = peer.again_ms.map(|ms| format!("again in {} s", ms.div_ceil(1_000)));
+    let flash = peer.flash_since.as_deref().map(|at| format!("a flash waits since {}", time(at)));
+    let why: Vec<String> = [peer.reason.clone(), again, flash].into_iter().flatten().collect();
+    match peer.state {
+        _ if why.is_empty() => state,
+        PeerState::Blocked => format!("{state} ({})", why.join(", ")),
+        _ => format!("{state}: {}", why.join(", ")),
     }
 }
 
@@ -278,3 +300,28 @@ const WAIT_S_MAX: u64 = length::DAY_S;
 const EXPIRES_S_MAX: u64 = 30 * 86_400;
 /// Longest text of an invitation.
 const INVITATION_BYTES_MAX: u64 = 16 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_peers_state_says_what_is_left_why_and_when_next() {
+        let peer = |state| Known { state, missing: Some(2), lacks: Some(3), ..Known::default() };
+        let since = Some("2026-03-01T01:40:00Z".to_owned());
+        let reason = Some("connection refused".to_owned());
+        let waits = Known { reason, again_ms: Some(3_200), ..peer(PeerState::Waiting) };
+        let presses = Known { flash_since: since.clone(), ..peer(PeerState::CatchingUp) };
+        let stale = Known { last_heard: since.clone(), ..peer(PeerState::Stale) };
+        let at = time(since.as_deref().unwrap_or_default());
+        for (peer, expected) in [
+            (peer(PeerState::Live), "live".to_owned()),
+            (peer(PeerState::CatchingUp), "catching up (5 left)".into()),
+            (presses, format!("catching up (5 left): a flash waits since {at}")),
+            (waits, "waiting for link: connection refused, again in 4 s".into()),
+            (stale, format!("stale since {at}")),
+        ] {
+            assert_eq!(state(&peer), expected);
+        }
+    }
+}

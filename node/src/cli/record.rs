@@ -257,7 +257,16 @@ fn receipts(context: &Context, record: String) -> Result<Outcome, Failure> {
         }
     }
     let open: usize = answer.typed.statements.iter().map(|statement| statement.open).sum();
-    let text = table.text("nothing was asked about this record");
+    let none = match answer.typed.lifted.last() {
+        Some(lift) => format!(
+            "nothing is asked about this record any more: {}, by {} of {}",
+            lift.what,
+            device_label(&lift.issuer),
+            agency(&lift.issuer.agency)
+        ),
+        None => "nothing was asked about this record".into(),
+    };
+    let text = table.text(&none);
     let outcome = Outcome::new(answer.data, text).short_of(Kind::Incomplete, open > 0);
     if open == 0 {
         return Ok(outcome);
@@ -409,7 +418,7 @@ pub(super) fn paged(data: Value, rows: &Rows, none: &str) -> Outcome {
         "from",
         "compartment",
         "arrived",
-        "",
+        "flags",
     ]);
     for row in &rows.records {
         let Row { record, kind, title, label, class, originator, compartment_name, .. } = row;
@@ -543,7 +552,7 @@ fn read_fields(context: &Context, path: &Path) -> Result<Map<String, Value>, Fai
         read_text(path, FIELDS_BYTES_MAX)?.into_bytes()
     };
     read_object(bytes.as_slice())
-        .map_err(|error| Failure::failed(format!("{}: {error}", path.display())))
+        .map_err(|error| Failure::usage(format!("{}: {error}", path.display())))
 }
 
 fn read_zone(context: &Context, path: &Path) -> Result<String, Failure> {

@@ -3,6 +3,8 @@
 
 use std::io::{self, IsTerminal as _};
 
+use rustix::termios::tcgetwinsize;
+
 use serde_json::Value;
 use unicode_width::UnicodeWidthStr as _;
 
@@ -37,34 +39,32 @@ impl Table {
     }
 
     /// The lines; `none` if there is no row. Where stdout is a terminal, each cell is cut to a readable
-    /// width; whatever else reads it gets all of it.
+    /// width, and the widest columns until a row fits a line; whatever else reads it gets all of it.
     #[must_use]
     pub fn text(&self, none: &str) -> String {
-        self.lines(none, io::stdout().is_terminal())
+        self.lines(none, terminal_columns())
     }
 
-    fn lines(&self, none: &str, cuts: bool) -> String {
+    fn lines(&self, none: &str, fits: Option<usize>) -> String {
         if self.rows.len() <= 1 {
             return format!("{none}\n");
         }
-        let shown = |row: &Vec<String>| {
-            let mut row = row.clone();
-            let cut_to = row.len().saturating_sub(usize::from(self.whole_ends));
-            let cut_to = if cuts { cut_to } else { 0 };
-            row.iter_mut().take(cut_to).for_each(|cell| *cell = cut(cell));
-            row
-        };
-        let rows: Vec<Vec<String>> = self.rows.iter().map(shown).collect();
-        let columns = rows.iter().map(Vec::len).max().unwrap_or_default();
-        let widths: Vec<usize> = (0..columns)
-            .map(|i| rows.iter().filter_map(|row| row.get(i)).map(|c| c.width()).max())
+        let columns = self.rows.iter().map(Vec::len).max().unwrap_or_default();
+        let mut widths: Vec<usize> = (0..columns)
+            .map(|i| self.rows.iter().filter_map(|row| row.get(i)).map(|c| c.width()).max())
             .map(Option::unwrap_or_default)
             .collect();
+        if let Some(fits) = fits {
+            let cut_to = columns.saturating_sub(usize::from(self.whole_ends));
+            narrow(widths.get_mut(..cut_to).unwrap_or_default(), fits);
+        }
+        let whole = |i: usize| fits.is_none() || self.whole_ends && i + 1 == columns;
         let mut text = String::new();
-        for row in &rows {
+        for row in &self.rows {
             let mut line = String::new();
-            for (cell, width) in row.iter().zip(&widths) {
-                line += cell;
+            for (i, (cell, width)) in row.iter().zip(&widths).enumerate() {
+                let cell = if whole(i) { cell.clone() } else { cut(cell, *width) };
+                line += &cell;
                 line.extend(std::iter::repeat_n(' ', width - cell.width() + GAP));
             }
             text += line.trim_end();
@@ -185,6 +185,12 @@ pub fn agencies(agencies: &[AgencyRef]) -> String {
     agencies.iter().map(|agency| agency.name.as_str()).collect::<Vec<_>>().join(", ")
 }
 
+/// So many of a thing.
+#[must_use]
+pub fn counted(count: u64, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+}
+
 /// A number of bytes, to three digits.
 #[must_use]
 pub fn bytes(bytes: u64) -> String {
@@ -199,15 +205,37 @@ pub fn bytes(bytes: u64) -> String {
     format!("{amount:.1} TB")
 }
 
-/// Cuts a cell to [`CELL_COLUMNS_MAX`], and says so by an ellipsis.
-fn cut(cell: &str) -> String {
-    if cell.width() <= CELL_COLUMNS_MAX {
+/// How many columns the terminal that is stdout has; [`None`] if it is none, and very many where it does not
+/// say.
+fn terminal_columns() -> Option<usize> {
+    let stdout = io::stdout();
+    let columns = || tcgetwinsize(&stdout).ok().map(|size| usize::from(size.ws_col));
+    stdout.is_terminal().then(|| columns().filter(|columns| *columns > 0).unwrap_or(usize::MAX))
+}
+
+/// Narrows columns to [`CELL_COLUMNS_MAX`], and the widest of them until all fit beside each other.
+fn narrow(widths: &mut [usize], fits: usize) {
+    for width in &mut *widths {
+        *width = CELL_COLUMNS_MAX.min(*width);
+    }
+    let gaps = GAP * widths.len().saturating_sub(1);
+    while gaps + widths.iter().sum::<usize>() > fits {
+        match widths.iter_mut().max() {
+            Some(widest) if *widest > CELL_COLUMNS_MIN => *widest -= 1,
+            _ => break,
+        }
+    }
+}
+
+/// Cuts a cell to so many columns, and says so by an ellipsis.
+fn cut(cell: &str, columns: usize) -> String {
+    if cell.width() <= columns {
         return cell.to_owned();
     }
     let mut kept = String::new();
     for c in cell.chars() {
         kept.push(c);
-        if kept.width() >= CELL_COLUMNS_MAX {
+        if kept.width() >= columns {
             kept.pop();
             break;
         }
@@ -221,6 +249,8 @@ const GAP: usize = 2;
 const SHORT_ID_DIGITS: usize = 8;
 /// Widest cell of a table.
 const CELL_COLUMNS_MAX: usize = 64;
+/// Narrowest that a column is made: an id stays one.
+const CELL_COLUMNS_MIN: usize = SHORT_ID_DIGITS;
 
 #[cfg(test)]
 mod tests {
@@ -269,15 +299,25 @@ mod tests {
     #[test]
     fn long_cells_are_cut_at_the_bound() {
         let longest = "x".repeat(CELL_COLUMNS_MAX);
-        assert_eq!(cut(&longest), longest);
-        let shortened = cut(&(longest + "x"));
+        assert_eq!(cut(&longest, CELL_COLUMNS_MAX), longest);
+        let shortened = cut(&(longest + "x"), CELL_COLUMNS_MAX);
         assert_eq!((shortened.width(), shortened.ends_with('…')), (CELL_COLUMNS_MAX, true));
-        assert!(cut(&"界".repeat(CELL_COLUMNS_MAX)).width() <= CELL_COLUMNS_MAX);
+        assert!(cut(&"界".repeat(CELL_COLUMNS_MAX), CELL_COLUMNS_MAX).width() <= CELL_COLUMNS_MAX);
         let mut table = Table::new(&["place", "reason"]).with_whole_ends();
         table.row(["x".repeat(CELL_COLUMNS_MAX + 1), "x".repeat(CELL_COLUMNS_MAX) + "xy"]);
-        let text = table.lines("", true);
+        let text = table.lines("", Some(usize::MAX));
         assert!(text.contains("…  ") && text.ends_with("xy\n"), "{text}");
-        assert!(!table.lines("", false).contains('…'));
+        assert!(!table.lines("", None).contains('…'));
+    }
+
+    #[test]
+    fn a_row_fits_the_terminal_as_far_as_its_ids_can_be_read() {
+        let mut table = Table::new(&["entry", "title", "why"]);
+        table.row(["4be1a09c", &"t".repeat(40), &"w".repeat(30)]);
+        let widest = |fits| table.lines("", Some(fits)).lines().map(|line| line.width()).max();
+        assert_eq!((widest(82), widest(81), widest(60)), (Some(82), Some(81), Some(60)));
+        assert!(table.lines("", Some(60)).contains("4be1a09c"));
+        assert_eq!(widest(1), Some(3 * CELL_COLUMNS_MIN + 2 * GAP));
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use serde_json::json;
+use tearline_mesh::replica::RelayTerms;
 
 use super::anew::Anew;
 use super::context::Context;
@@ -11,12 +12,15 @@ use super::output::{Outcome, data};
 use super::render::{Table, agency, bytes, clean, facts, short, time};
 use super::{compartment, keys, peer};
 use crate::config::Config;
-use crate::control::reply::{Check, CheckStatus, Doctor as Report, Fork, Status as Shown};
+use crate::control::reply::{Check, CheckStatus, Doctor as Report, Fork, Relay, Status as Shown};
 use crate::control::{Empty, Request, client, unread};
 use crate::daemon::{self, Options};
 use crate::failure::{Failure, Kind};
+use crate::gateway;
 use crate::home::{Home, Identity};
+use crate::length;
 use crate::logging;
+use crate::size;
 use crate::store::{self, OpenError, StoreKey, VALUES_DAMAGED_FIX};
 
 /// Run this device's daemon, until it is interrupted
@@ -24,11 +28,37 @@ use crate::store::{self, OpenError, StoreKey, VALUES_DAMAGED_FIX};
 #[command(after_help = "\
 Example:
   tearline run
-  tearline run --listen /ip4/0.0.0.0/udp/4001/quic-v1 --listen /ip4/0.0.0.0/tcp/4001")]
+  tearline run --listen /ip4/0.0.0.0/udp/4001/quic-v1 --listen /ip4/0.0.0.0/tcp/4001
+  tearline run --api 127.0.0.1:8100        (docs/gateway.md)
+  tearline run --relay --relay-quota 20GiB --relay-keep 14d
+
+A relay holds sealed entries for others and can read none. Over its quota, or past the time that it
+keeps them, it lets go of the least urgent first, and of those of the oldest; never of statements.")]
 pub(super) struct Run {
     /// Where to listen for peers, instead of where the settings say
     #[arg(long, value_name = "MULTIADDR", num_args = 1..)]
     listen: Vec<String>,
+    /// Serve other programs over HTTP there (TAXII 2.1, OGC API Features, JSON); each shows a pass
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    api: Option<String>,
+    /// The URL that clients reach it by, where a proxy stands before it
+    #[arg(long, value_name = "URL", requires = "api")]
+    api_url: Option<String>,
+    /// Serve it to the network without TLS: passes and records can be read on the way
+    #[arg(long, requires = "api")]
+    api_plain: bool,
+    /// Be a blind relay: a device that may read is refused
+    #[arg(long)]
+    relay: bool,
+    /// How much a relay holds: a number and B, KiB, MiB or GiB
+    #[arg(long, value_name = "SIZE", default_value = "4GiB", value_parser = size::read, requires = "relay")]
+    relay_quota: u64,
+    /// For how long a relay keeps an entry: a number and s, m, h or d
+    #[arg(long, value_name = "TIME", default_value = "30d", value_parser = keep, requires = "relay")]
+    relay_keep: u64,
+    /// Look for members on the local network, by multicast DNS, and answer those who look
+    #[arg(long)]
+    mdns: bool,
     /// Stop when stdin ends, so that the daemon does not outlive the program that started it
     #[arg(long, hide = true)]
     until_stdin_ends: bool,
@@ -43,15 +73,32 @@ impl Run {
         home.check_root()?;
         let config = Config::read(home)?;
         logging::start(&logging::filter(&config.log, context.flags.quiet, context.flags.verbose));
+        let (url, plain) = (self.api_url.as_deref(), self.api_plain);
+        let api =
+            self.api.map(|address| gateway::Options::new(&address, url, plain)).transpose()?;
         let options = Options {
             listen: self.listen,
+            api,
             until_stdin_ends: self.until_stdin_ends,
             sabotage: self.sabotage,
+            mdns: self.mdns,
+            relay: self.relay.then(|| RelayTerms {
+                quota_bytes: self.relay_quota,
+                retention_ms: self.relay_keep * 1_000,
+            }),
         };
         let reason = daemon::run(home, options, context.opener(), context.start)?;
         Ok(Outcome::new(json!({ "stopped": reason }), String::new()))
     }
 }
+
+/// Reads how long a relay keeps what it holds.
+fn keep(text: &str) -> Result<u64, String> {
+    length::read(text, RELAY_KEEP_S_MAX)
+}
+
+/// Longest time that a relay keeps an entry: ten years.
+const RELAY_KEEP_S_MAX: u64 = 3_650 * length::DAY_S;
 
 /// Show how this device, its peers and its compartments are
 #[derive(Args, Debug)]
@@ -78,14 +125,17 @@ impl Status {
                 format!("{}, pid {}, since {}", status.version, status.pid, time(&status.started)),
             ),
             ("listens on", status.addresses.join(" ")),
+            ("API", status.api.clone().unwrap_or_else(|| "not served".into())),
             ("store", bytes(status.store_bytes)),
         ]);
+        let relays = status.relay.as_ref().map(|relay| facts([("relay", house(relay))]));
         let ended = status.ended.as_ref().map(|end| format!("{}\n\n", clean(&end.to_string())));
         let damage = status.damage.as_ref().map(|what| format!("DAMAGE: {}\n\n", clean(what)));
         let mut text = format!(
-            "{}{}{head}\n{}\n{}",
+            "{}{}{head}{}\n{}\n{}",
             damage.unwrap_or_default(),
             ended.unwrap_or_default(),
+            relays.unwrap_or_default(),
             peer::table(&status.peers, status.known),
             compartment::table(&status.compartments)
         );
@@ -115,6 +165,23 @@ impl Status {
         }
         Ok(outcome)
     }
+}
+
+/// How a relay's house is kept, for people.
+fn house(relay: &Relay) -> String {
+    let Some(quota) = relay.quota_bytes else {
+        return "stores and forwards, reads nothing, holds all; a bound is set by `run --relay`"
+            .into();
+    };
+    let mut text = format!("reads nothing; holds {} of {}", bytes(relay.held_bytes), bytes(quota));
+    text += &relay.kept_s.map(|s| format!(", for up to {} h", s / 3_600)).unwrap_or_default();
+    if relay.evicted_bytes > 0 {
+        text += &format!("; let go of {} since it started", bytes(relay.evicted_bytes));
+    }
+    if relay.full {
+        text += "; full of what is more urgent than what comes";
+    }
+    text
 }
 
 /// The logs with two histories, for people.
@@ -166,7 +233,7 @@ impl Doctor {
             }
             Err(failure) => checks.push(failed("daemon", failure)),
         }
-        let mut table = Table::new(&["", "check", "found"]).with_whole_ends();
+        let mut table = Table::new(&["verdict", "check", "found"]).with_whole_ends();
         let mut fixes = Vec::new();
         for check in &checks {
             let mark = match check.status {

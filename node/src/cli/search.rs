@@ -59,7 +59,7 @@ impl Why {
         let request = Request::Why(control::Why { record: self.record });
         let answer = context.ask::<Grounds>(request)?;
         let why = &answer.typed;
-        let mut grounds = Table::new(&["because", "", "authority.md"]);
+        let mut grounds = Table::new(&["because", "in full", "authority.md"]);
         let mut decided = Table::new(&["of", "statement", "what", "by", "agency"]);
         for reason in &why.because {
             let section = match reason.section.as_str() {

@@ -100,6 +100,8 @@ pub enum PassState {
     Expired,
     /// It was revoked.
     Revoked,
+    /// It ended with a former life of the device.
+    FormerLife,
 }
 
 /// `pass revoke`.

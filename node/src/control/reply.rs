@@ -40,6 +40,8 @@ Status {
     started: String,
     /// What it listens on: multiaddresses that end in `/p2p/PEER`, ready for `peer add`.
     addresses: Vec<String>,
+    /// Where it serves other programs over HTTP; null if it does not.
+    api: Option<String>,
     /// Its peers, connected or not, those whose standing has ended last.
     peers: Vec<Peer>,
     /// How many other devices have a standing in the coalition, linked or not.
@@ -58,8 +60,25 @@ Status {
     damage: Option<String>,
     /// What is not written and not taken because the disk is nearly full; null while there is room.
     shortage: Option<String>,
+    /// What it holds as a blind relay; null if it is none.
+    relay: Option<Relay>,
     /// The logs that were proven to have two histories, this device's first.
     forks: Vec<Fork>,
+});
+
+shape!(
+/// A blind relay.
+Relay {
+    /// How much it holds at most; null where that is not bounded.
+    quota_bytes: Option<u64>,
+    /// For how many seconds it keeps an entry; null where that is not bounded.
+    kept_s: Option<u64>,
+    /// Bytes of entries that it holds of what may go; 0 where nothing is bounded.
+    held_bytes: u64,
+    /// Bytes of entries that went since the daemon started.
+    evicted_bytes: u64,
+    /// Whether runs are declined because all that is held is more urgent.
+    full: bool,
 });
 
 shape!(
@@ -187,6 +206,8 @@ Peer {
     agency: Option<AgencyRef>,
     /// Whether its standing holds.
     standing: Standing,
+    /// Whether it is a blind relay: it may relay in the coalition, and do nothing else.
+    relay: bool,
     /// Where it is dialled. Empty for one that dials us.
     addresses: Vec<String>,
     /// Its thin link; null if none is set.
@@ -202,8 +223,15 @@ Peer {
     again_ms: Option<u64>,
     /// When it was last heard; null if never.
     last_heard: Option<String>,
-    /// Entries that it announced and that have not arrived; null until it is known.
+    /// Entries that it said it has and that are not here; null until it is known.
     missing: Option<u64>,
+    /// Entries that it lacks, linked or not; null if nothing is known of it since the daemon started.
+    lacks: Option<u64>,
+    /// Since when the oldest flash that it lacks is here; null if it lacks none that came since the daemon
+    /// started.
+    flash_since: Option<String>,
+    /// Logs whose beginnings it has let go of and this device lacks: they have to come from another.
+    gone: u64,
     /// Bytes sent to it since the daemon started.
     sent_bytes: u64,
     /// Bytes received from it since the daemon started.
@@ -257,7 +285,10 @@ pub enum PeerState {
     /// Not connected; dialled again by and by.
     #[default]
     Waiting,
-    /// Refused: it broke the protocol or holds no right here.
+    /// Heard since the daemon started, and not for an hour, while something is to go to it or it has no link.
+    Stale,
+    /// It misbehaved and gets no link until its time is over or `peer resume`; or nothing is taken from
+    /// it, because the disk is full.
     Blocked,
     /// No link to it is wanted until `peer resume`.
     Paused,
@@ -435,6 +466,8 @@ CompartmentDetail {
     summary: Compartment,
     /// Its current epoch; null while no epoch can be opened.
     epoch: Option<Epoch>,
+    /// How much devices may write in it, of those that a quota limits.
+    quotas: Vec<super::trust::Quota>,
     /// Its logs.
     logs: Vec<Log>,
 });

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::reply::{AgencyRef, Standing};
+use super::reply::{AgencyRef, Decided, Standing};
 use super::unread::Unread;
 
 macro_rules! shapes {
@@ -27,6 +27,8 @@ pub struct Limits {
     pub not_before: Option<String>,
     /// Until when.
     pub not_after: Option<String>,
+    /// How many bytes of records may be written in each compartment.
+    pub quota_bytes: Option<u64>,
     /// Whether it may be granted on.
     pub delegate: bool,
     /// Whether it reads what was there before it, too.
@@ -276,6 +278,8 @@ shapes! {
         root_given: Option<bool>,
         /// The founders whose signatures count: those of desks whose standing has not ended before them.
         counting: Vec<AgencyRef>,
+        /// Whether it was in force or signed by this agency before, and so nothing was signed now.
+        already: bool,
     }
 
     /// `coalition proposals`.
@@ -292,6 +296,8 @@ shapes! {
         what: String,
         /// Whether it was said before, and so nothing was said now.
         already: bool,
+        /// Who said it then.
+        by: Vec<Decided>,
         /// The record that it is about, in full; null where it is about none.
         record: Option<String>,
         /// When this peer destroys what it asks to; null where it destroys nothing.
@@ -300,6 +306,18 @@ shapes! {
         also: Vec<String>,
         /// Releases that it did not reach: this device cannot see them, or has no say where they are.
         unreached: Vec<String>,
+        /// Entries that count by it and did not before, the first 1,000 of them.
+        entries: Vec<String>,
+    }
+
+    /// A quota of a device in a compartment.
+    Quota {
+        /// Whose.
+        device: Device,
+        /// How many bytes of records it may write.
+        quota_bytes: u64,
+        /// How many of them this peer holds or held; peers may lack the last.
+        used_bytes: u64,
     }
 
     /// `grant list`.
@@ -466,6 +484,8 @@ shapes! {
         class: String,
         /// What it does.
         what: String,
+        /// The command that lets it count at this device; null where this device's word would not.
+        adopt: Option<String>,
         /// The record, where its header opens.
         record: Option<String>,
         /// That record's kind, if the entry counted.
@@ -541,6 +561,8 @@ shapes! {
         record: String,
         /// The statements about it.
         statements: Vec<StatementReceipts>,
+        /// What lifted holds and restrictions of it.
+        lifted: Vec<Decided>,
     }
 
     /// What became of a statement.

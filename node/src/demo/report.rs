@@ -65,7 +65,7 @@ impl Report {
     /// The report of these steps.
     #[must_use]
     pub fn new(seed: u64, steps: Vec<Step>) -> Self {
-        let fails = steps.iter().flat_map(|step| &step.rows).any(|r| r.verdict == Verdict::Fail);
+        let fails = steps.iter().any(Step::fails);
         let empty = steps.iter().all(|step| step.rows.is_empty());
         let verdict = if fails || empty { Verdict::Fail } else { Verdict::Pass };
         Self { exercise: "LAKE", banner: "EXERCISE EXERCISE EXERCISE", seed, steps, verdict }
@@ -98,6 +98,11 @@ impl Step {
     /// A step that has shown nothing yet.
     pub fn new(title: impl Into<String>) -> Self {
         Self { title: title.into(), rows: Vec::new() }
+    }
+
+    /// Whether a claim of it does not hold.
+    pub fn fails(&self) -> bool {
+        self.rows.iter().any(|row| row.verdict == Verdict::Fail)
     }
 
     /// Adds a claim that holds if `holds`.

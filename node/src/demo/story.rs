@@ -72,12 +72,13 @@ pub(super) fn tell(stage: &Stage, seed: u64, narrate: &mut dyn FnMut(&str)) -> (
         let broken = played.is_err();
         if let Err(failure) = played {
             let hint = failure.hint.map(|hint| format!(" ({hint})")).unwrap_or_default();
-            step.check(
-                "the step can be played to its end",
-                format!("{}{hint}", failure.what),
-                "no failure",
-                false,
-            );
+            let why = format!("{}{hint}", failure.what);
+            // What follows from a claim that does not hold is no claim of its own.
+            if step.fails() {
+                step.note("the rest of the step is not played", why);
+            } else {
+                step.check("the step can be played to its end", why, "no failure", false);
+            }
         }
         narrate(&step.text());
         steps.push(step);

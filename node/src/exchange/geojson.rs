@@ -203,23 +203,11 @@ impl<W: Write> CollectionWriter<W> {
         &mut self,
         id: &str,
         place: Option<(f64, f64)>,
-        mut properties: Map<String, Value>,
+        properties: Map<String, Value>,
     ) -> io::Result<()> {
-        let geometry = match (properties.remove("geometry"), place) {
-            (Some(geometry), _) => geometry,
-            (None, Some((latitude, longitude))) => {
-                json!({ "type": "Point", "coordinates": [longitude, latitude] })
-            }
-            (None, None) => match line(&properties) {
-                Some(geometry) => geometry,
-                None => return Ok(()),
-            },
-        };
+        let Some(feature) = feature(id, place, properties) else { return Ok(()) };
         self.out.write_all(if self.count == 0 { b"\n" } else { b",\n" })?;
         self.count += 1;
-        let feature = json!({
-            "type": "Feature", "id": id, "geometry": geometry, "properties": properties,
-        });
         Ok(serde_json::to_writer(&mut self.out, &feature)?)
     }
 
@@ -229,6 +217,23 @@ impl<W: Write> CollectionWriter<W> {
         self.out.flush()?;
         Ok(self.count)
     }
+}
+
+/// A record as a feature, if it has a geometry, a place or a line.
+#[must_use]
+pub fn feature(
+    id: &str,
+    place: Option<(f64, f64)>,
+    mut properties: Map<String, Value>,
+) -> Option<Value> {
+    let geometry = match (properties.remove("geometry"), place) {
+        (Some(geometry), _) => geometry,
+        (None, Some((latitude, longitude))) => {
+            json!({ "type": "Point", "coordinates": [longitude, latitude] })
+        }
+        (None, None) => line(&properties)?,
+    };
+    Some(json!({ "type": "Feature", "id": id, "geometry": geometry, "properties": properties }))
 }
 
 fn line(properties: &Map<String, Value>) -> Option<Value> {

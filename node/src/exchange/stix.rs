@@ -47,6 +47,30 @@ pub fn read(reader: impl Read, sink: &mut Sink<'_>) -> Result<(), ReadError> {
     })
 }
 
+/// Reads the objects of a TAXII 2.1 envelope (section 3.7): an object with a list of objects. A bundle is
+/// taken as one: some clients send that.
+pub fn read_envelope(text: &[u8], sink: &mut Sink<'_>) -> Result<(), ReadError> {
+    let shape = ReadError::Shape {
+        expected: "TAXII envelope",
+        hint: "expected {\"objects\": [...]} with at least one object",
+    };
+    if !text.trim_ascii_start().starts_with(b"{") {
+        return Err(shape);
+    }
+    let mut each = |n: usize, value: Result<Value, String>| {
+        let place = format!("objects[{n}]");
+        sink(match value {
+            Ok(value) => item(place, value),
+            Err(reason) => Item::Bad(Problem { place, reason }),
+        })
+    };
+    let outline = read_elements(text, "objects", Positions::Nowhere, &mut each)?;
+    let sound = outline.found
+        && outline.fault.is_none()
+        && outline.others.get("type").is_none_or(|name| name == "bundle");
+    if sound { Ok(()) } else { Err(shape) }
+}
+
 fn item(place: String, value: Value) -> Item {
     let bad = |place: String, reason: String| Item::Bad(Problem { place, reason });
     let Value::Object(fields) = value else {
@@ -152,7 +176,8 @@ pub(super) fn is_id(stix_type: &str, id: &str) -> bool {
     uuid.is_some_and(is_uuid)
 }
 
-fn is_uuid(text: &str) -> bool {
+/// Whether a text is a UUID (RFC 9562, section 4).
+pub(crate) fn is_uuid(text: &str) -> bool {
     text.len() == 36
         && text.bytes().enumerate().all(|(n, b)| match n {
             8 | 13 | 18 | 23 => b == b'-',
@@ -207,10 +232,12 @@ impl<W: Write> BundleWriter<W> {
         Ok(Self { out, any: false, extended: false })
     }
 
-    /// Writes one record. One that came as a STIX object goes out as it came.
+    /// Writes one record, as [`object`] has it.
     pub fn write(&mut self, record: Outgoing) -> io::Result<()> {
-        let object = if is_stix(&record.fields) { record.fields } else { self.native(record)? };
-        self.put(&Value::Object(object))
+        if !is_stix(&record.fields) && extension(record.kind).is_some() {
+            self.define_extension()?;
+        }
+        self.put(&Value::Object(object(record)))
     }
 
     /// Ends the bundle.
@@ -225,39 +252,6 @@ impl<W: Write> BundleWriter<W> {
         self.any = true;
         serde_json::to_writer(&mut self.out, object)?;
         Ok(())
-    }
-
-    /// A record of ours as a STIX object: common properties, and, for types that STIX does not
-    /// have, the extension that says so (section 7.3).
-    fn native(&mut self, record: Outgoing) -> io::Result<Map<String, Value>> {
-        let stix_type = record.kind.stix_type().unwrap_or("note");
-        let mut object = record.fields;
-        object.insert("type".into(), stix_type.into());
-        object.insert("spec_version".into(), "2.1".into());
-        // One that another program knows already keeps its name: others refer to it by that.
-        let named = object.get("id").and_then(Value::as_str).is_some_and(|id| is_id(stix_type, id));
-        if !named {
-            object.insert("id".into(), format!("{stix_type}--{}", uuid(record.record.0)).into());
-        }
-        let category = record.kind.stix_category();
-        let extension = match category {
-            Some(StixCategory::NewDomain) => Some("new-sdo"),
-            Some(StixCategory::NewObservable) => Some("new-sco"),
-            _ => None,
-        };
-        if category != Some(StixCategory::NewObservable) {
-            for (name, time) in [("created", record.created), ("modified", record.modified)] {
-                object.entry(name).or_insert_with(|| time.to_string().into());
-            }
-        }
-        if let Some(extension) = extension {
-            self.define_extension()?;
-            object.insert(
-                "extensions".into(),
-                json!({ EXTENSION_ID: { "extension_type": extension } }),
-            );
-        }
-        Ok(object)
     }
 
     fn define_extension(&mut self) -> io::Result<()> {
@@ -278,6 +272,74 @@ impl<W: Write> BundleWriter<W> {
             "schema": "docs/import.md", "version": "1.0.0", "extension_types": ["new-sdo", "new-sco"],
         }))
     }
+}
+
+/// A record as a STIX object. One that came as one goes out as it came; of ours the common properties are
+/// filled in and, for types that STIX does not have, the extension that says so (section 7.3).
+#[must_use]
+pub fn object(record: Outgoing) -> Map<String, Value> {
+    if is_stix(&record.fields) {
+        return record.fields;
+    }
+    let (created, modified) = (record.created, record.modified);
+    let id = native_id(&record);
+    let mut object = record.fields;
+    object.insert("type".into(), native_type(record.kind).into());
+    object.insert("spec_version".into(), "2.1".into());
+    object.insert("id".into(), id.into());
+    if record.kind.stix_category() != Some(StixCategory::NewObservable) {
+        for (name, time) in [("created", created), ("modified", modified)] {
+            object.entry(name).or_insert_with(|| time.to_string().into());
+        }
+    }
+    if let Some(extension) = extension(record.kind) {
+        object
+            .insert("extensions".into(), json!({ EXTENSION_ID: { "extension_type": extension } }));
+    }
+    object
+}
+
+/// The STIX type of a record of ours.
+#[must_use]
+pub fn native_type(kind: Kind) -> &'static str {
+    kind.stix_type().unwrap_or("note")
+}
+
+/// One that another program knows already keeps its name: others refer to it by that.
+fn native_id(record: &Outgoing) -> String {
+    let stix_type = native_type(record.kind);
+    let named = record.fields.get("id").and_then(Value::as_str);
+    match named.filter(|id| is_id(stix_type, id)) {
+        Some(id) => id.to_owned(),
+        None => format!("{stix_type}--{}", uuid(record.record.0)),
+    }
+}
+
+/// What the extension makes of a kind, for types that STIX does not have.
+const fn extension(kind: Kind) -> Option<&'static str> {
+    match kind.stix_category() {
+        Some(StixCategory::NewDomain) => Some("new-sdo"),
+        Some(StixCategory::NewObservable) => Some("new-sco"),
+        _ => None,
+    }
+}
+
+/// The records of ours that may have been given a version 4 UUID as [`uuid`] writes it: six of the 128
+/// bits are not the record's.
+pub fn records_of_uuid(text: &str) -> Option<impl Iterator<Item = RecordId> + use<>> {
+    let digits: String = text.chars().filter(|c| *c != '-').collect();
+    if !is_uuid(text) {
+        return None;
+    }
+    let bytes = u128::from_str_radix(&digits, 16).ok()?.to_be_bytes();
+    (uuid(bytes) == text).then(|| {
+        (0..64u8).map(move |free| {
+            let mut id = bytes;
+            id[6] = id[6] & 0x0f | free << 4;
+            id[8] = id[8] & 0x3f | free >> 4 << 6;
+            RecordId(id)
+        })
+    })
 }
 
 fn is_stix(fields: &Map<String, Value>) -> bool {
@@ -324,6 +386,23 @@ mod tests {
         format!(
             "{{\"type\":\"indicator\",\"id\":\"{ID}\",\"n\":1,\"f\":1.0,\"x\":[{{\"y\":null}}]{extra}}}"
         )
+    }
+
+    #[test]
+    fn a_record_is_found_by_the_uuid_that_it_was_given() {
+        for n in 0..=u8::MAX {
+            let id = [n; 16];
+            let mut records = records_of_uuid(&uuid(id)).unwrap();
+            assert!(records.any(|record| record == RecordId(id)));
+        }
+        for other in [
+            "",
+            "x",
+            "8e2e2d2b-17d4-1cbf-938f-98ee46b3cd3f",
+            "8E2E2D2B-17D4-4CBF-938F-98EE46B3CD3F",
+        ] {
+            assert!(records_of_uuid(other).is_none(), "{other}");
+        }
     }
 
     #[test]

@@ -278,7 +278,8 @@ impl fmt::Debug for Agency {
     }
 }
 
-/// Fails when a name is empty, too long, or holds characters that a terminal acts on.
+/// Fails when a name is empty, too long, begins or ends with a space, or holds characters that a terminal acts
+/// on.
 pub(crate) fn check_name(what: &str, name: &str) -> Result<(), Failure> {
     let problem = if name.trim().is_empty() {
         "is empty"
@@ -286,6 +287,8 @@ pub(crate) fn check_name(what: &str, name: &str) -> Result<(), Failure> {
         "is too long"
     } else if name.chars().any(char::is_control) {
         "holds control characters"
+    } else if name.trim() != name {
+        "begins or ends with a space"
     } else {
         return Ok(());
     };

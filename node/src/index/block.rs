@@ -44,6 +44,7 @@ pub(super) struct Summary {
     tlps: u8,
     event: Span,
     received: Span,
+    stamps: Span,
     bloom: Vec<u8>,
 }
 
@@ -89,6 +90,7 @@ impl Summary {
             tlps: rows.iter().fold(0, |map, row| map | 1 << row.tlp.min(7)),
             event: Span::of(rows.iter().filter_map(|row| row.event_ms)),
             received: Span::of(rows.iter().map(|row| row.received_ms)),
+            stamps: Span::of(rows.iter().map(|row| row.stamp_us)),
             bloom,
         }
     }
@@ -96,7 +98,7 @@ impl Summary {
     pub(super) fn encode(&self) -> Vec<u8> {
         let mut out = Vec::new();
         out.number(self.kinds).raw(&[self.classes, self.tlps]);
-        for span in [self.event, self.received] {
+        for span in [self.event, self.received, self.stamps] {
             out.number(span.from).number(span.to);
         }
         out.bytes(&self.bloom);
@@ -110,10 +112,10 @@ impl Summary {
         let mut span = || -> Result<Span, DecodeError> {
             Ok(Span { from: reader.number("from")?, to: reader.number("to")? })
         };
-        let (event, received) = (span()?, span()?);
+        let (event, received, stamps) = (span()?, span()?, span()?);
         let bloom = reader.bytes(BLOOM_BYTES_MAX, "filter")?.to_vec();
         reader.finish()?;
-        Ok(Self { kinds, classes, tlps, event, received, bloom })
+        Ok(Self { kinds, classes, tlps, event, received, stamps, bloom })
     }
 
     pub(super) fn may_match(&self, query: &Query) -> bool {
@@ -127,6 +129,11 @@ impl Summary {
             && (!asks_event || self.event.meets(query.event_from, query.event_to))
             && self.received.meets(query.received_from, query.received_to)
             && query.may_have_words(&|word| self.may_hold(word))
+    }
+
+    /// The greatest stamp of its rows; `None` if it has none.
+    pub(super) fn last_stamp(&self) -> Option<u64> {
+        (self.stamps.from <= self.stamps.to).then_some(self.stamps.to)
     }
 
     fn may_hold(&self, word: &str) -> bool {

@@ -9,6 +9,7 @@
 //! A record that changes gets a new row; the old one stays where it is and is passed over, because
 //! its version is no longer the record's. A record that is erased loses all its rows.
 
+mod arrivals;
 mod block;
 mod projection;
 mod query;
@@ -21,7 +22,10 @@ use std::ops::ControlFlow;
 use tearline_crdt::hash::Domain;
 use tearline_crdt::id::{AgencyNo, CompartmentId, RecordId};
 use tearline_crdt::store::{Batch, Space, Store, StoreError, damaged};
+use tokio::sync::watch;
 
+pub(crate) use arrivals::now_us;
+pub use arrivals::{Arrivals, Asked, Place};
 use block::{BLOCK_BYTES, BLOCK_ROWS_MAX, Summary, decode_block, encode_block};
 pub use projection::Indexing;
 pub use query::{Cursor, Page, ParseQueryError, Query};
@@ -32,9 +36,13 @@ pub use row::{Row, external_id};
 pub struct Index {
     /// The number of the block being filled.
     last: u64,
+    /// The stamp of the latest row.
+    stamp_us: u64,
     rows: Vec<Row>,
     bytes: usize,
     dirty: bool,
+    /// Told the latest stamp when rows are written.
+    news: watch::Sender<u64>,
 }
 
 /// What a search asks its caller: whether a row is the record's current state, and whether the
@@ -58,6 +66,7 @@ impl Index {
             });
             ControlFlow::Break(())
         });
+        index.stamp_us = arrivals::last_stamp(store);
         match scanned {
             Err(StoreError::Damaged { space: Space::Rows, key }) => {
                 index.last = number(&key)?.saturating_add(1);
@@ -68,7 +77,9 @@ impl Index {
     }
 
     /// Appends a row. It is in the batch after [`Index::finish`], or when its block is full.
-    pub fn put(&mut self, batch: &mut Batch, row: Row) {
+    pub fn put(&mut self, batch: &mut Batch, mut row: Row) {
+        self.stamp_us = now_us().max(self.stamp_us.saturating_add(1));
+        row.stamp_us = self.stamp_us;
         let size = row.encoded_len();
         if self.rows.len() >= BLOCK_ROWS_MAX
             || self.bytes + size > BLOCK_BYTES && !self.rows.is_empty()
@@ -143,12 +154,19 @@ impl Index {
         }
     }
 
+    /// Changes whenever rows are written: to the stamp of the latest.
+    #[must_use]
+    pub fn news(&self) -> watch::Receiver<u64> {
+        self.news.subscribe()
+    }
+
     /// Writes the block being filled.
     pub fn finish(&mut self, batch: &mut Batch) {
         if !self.dirty {
             return;
         }
         self.dirty = false;
+        self.news.send_replace(self.stamp_us);
         let key = self.last.to_be_bytes();
         batch.put(Space::Rows, key, encode_block(&self.rows));
         batch.put(Space::Summaries, key, Summary::of(&self.rows).encode());
@@ -450,7 +468,8 @@ mod tests {
                     })
                     .unwrap();
                 prop_assert!(page.rows.len() <= limit);
-                found.extend(page.rows);
+                // The stamp is the index's own.
+                found.extend(page.rows.into_iter().map(|row| Row { stamp_us: 0, ..row }));
                 match page.next {
                     Some(next) => query.after = Some(next),
                     None => break,
@@ -554,7 +573,7 @@ mod tests {
                 let rows = decode_block(value).unwrap();
                 let summary = store.get(Space::Summaries, key).unwrap().unwrap();
                 assert_eq!(summary, Summary::of(&rows).encode());
-                kept.extend(rows);
+                kept.extend(rows.into_iter().map(|row| Row { stamp_us: 0, ..row }));
                 ControlFlow::Continue(())
             }).unwrap();
             prop_assert_eq!(&kept, &expected);
@@ -565,7 +584,8 @@ mod tests {
             index.finish(&mut batch);
             store.apply(batch).unwrap();
             let page = index.search(&store, &Query::default(), &mut |_| Ok(true)).unwrap();
-            prop_assert_eq!(page.rows.first(), Some(&again));
+            let first = page.rows.into_iter().next().map(|row| Row { stamp_us: 0, ..row });
+            prop_assert_eq!(first, Some(again));
         }
 
         #[test]

@@ -230,7 +230,9 @@ impl Query {
             "received-since" => self.received_from = Some(time("received-since")?),
             "received-until" => self.received_to = Some(time("received-until")?),
             "near" => {
-                self.near = Some(near(value).ok_or_else(|| bad("near", "near:13.1,14.5,20km"))?);
+                const FORM: &str = "near:13.1,14.5,20km (latitude from -90 to 90, longitude from -180 to 180, \
+                                    distance)";
+                self.near = Some(near(value).ok_or_else(|| bad("near", FORM))?);
             }
             other => return Err(ParseQueryError::Field(other.into())),
         }

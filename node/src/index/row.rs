@@ -47,6 +47,9 @@ pub struct Row {
     pub created_ms: u64,
     /// When it came here first, in ms.
     pub received_ms: u64,
+    /// When this state of it came into the index, in µs: no two rows have the same, and later ones have
+    /// greater ones, whatever the clock does.
+    pub stamp_us: u64,
     /// Whether a field has concurrent values.
     pub conflicted: bool,
     /// Whether its content is hidden: then it has no title, text or place of its own.
@@ -78,6 +81,7 @@ impl Default for Row {
             event_ms: None,
             created_ms: 0,
             received_ms: 0,
+            stamp_us: 0,
             conflicted: false,
             restricted: false,
             recalled: false,
@@ -188,7 +192,8 @@ impl Row {
             .bytes(self.label.as_bytes())
             .number(self.event_ms.map_or(0, |ms| ms.saturating_add(1)))
             .number(self.created_ms)
-            .number(self.received_ms);
+            .number(self.received_ms)
+            .number(self.stamp_us);
         let flags = [
             (PLACED, self.place.is_some()),
             (CONFLICTED, self.conflicted),
@@ -205,7 +210,7 @@ impl Row {
     }
 
     pub(super) fn encoded_len(&self) -> usize {
-        180 + self.label.len()
+        188 + self.label.len()
             + self.title.len()
             + self.text.len()
             + self.external_id.as_ref().map_or(0, String::len)
@@ -226,6 +231,7 @@ impl Row {
         let event_ms = reader.number("event")?.checked_sub(1);
         let created_ms = reader.number("created")?;
         let received_ms = reader.number("received")?;
+        let stamp_us = reader.number("stamp")?;
         let flags = reader.u8("flags")?;
         let place = if flags & PLACED == 0 {
             None
@@ -250,6 +256,7 @@ impl Row {
             event_ms,
             created_ms,
             received_ms,
+            stamp_us,
             conflicted: flags & CONFLICTED != 0,
             restricted: flags & RESTRICTED != 0,
             recalled: flags & RECALLED != 0,

@@ -31,6 +31,9 @@ pub struct Minted {
     pub block: BlockId,
     /// What it says.
     pub summary: Summary,
+    /// The public half of the pass key that minted it, in hexadecimal digits: another one than the device's
+    /// is that of a former life, and the pass ended with that.
+    pub key: String,
     /// From when on it is no more valid.
     pub not_after: Second,
     /// Whether the whole pass is revoked.
@@ -50,6 +53,7 @@ pub enum RegisterError {
 
 #[derive(Deserialize, Serialize)]
 struct MintedValue {
+    key: String,
     not_after_s: u64,
     summary: Summary,
 }
@@ -68,6 +72,7 @@ pub fn minted(store: &dyn Store) -> Result<Vec<Minted>, StoreError> {
         .into_iter()
         .map(|(block, value)| Minted {
             block,
+            key: value.key,
             summary: value.summary,
             not_after: Second(value.not_after_s),
             revoked: revoked.contains(&block),
@@ -75,11 +80,11 @@ pub fn minted(store: &dyn Store) -> Result<Vec<Minted>, StoreError> {
         .collect())
 }
 
-/// Keeps a pass that was minted.
+/// Keeps a pass that was minted under a key.
 pub fn add(
     store: &dyn Store,
     batch: &mut Batch,
-    pass: &UnverifiedPass,
+    (pass, key): (&UnverifiedPass, &str),
     now: Second,
 ) -> Result<(), RegisterError> {
     let kept = drop_ended::<MintedValue>(store, batch, MINTED, now, |value| value.not_after_s)?;
@@ -87,7 +92,7 @@ pub fn add(
         return Err(RegisterError::Full("1,024 passes"));
     }
     let not_after_s = pass.terms().scope.not_after.0;
-    let value = MintedValue { not_after_s, summary: pass.terms().into() };
+    let value = MintedValue { key: key.into(), not_after_s, summary: pass.terms().into() };
     if let Some(block) = pass.blocks().first() {
         put(batch, MINTED, block, &value);
     }
@@ -193,6 +198,7 @@ mod tests {
     use super::*;
 
     const NOW: Second = sample::MINTED;
+    const KEY: &str = "0c";
 
     fn apply(store: &mut MemoryStore, write: impl FnOnce(&MemoryStore, &mut Batch)) {
         let mut batch = Batch::default();
@@ -205,11 +211,12 @@ mod tests {
         let mut store = MemoryStore::default();
         let pass = sample::minted();
         let block = *pass.blocks().first().unwrap();
-        apply(&mut store, |store, batch| add(store, batch, &pass, NOW).unwrap());
+        apply(&mut store, |store, batch| add(store, batch, (&pass, KEY), NOW).unwrap());
         let listed = minted(&store).unwrap();
         assert_eq!(listed.len(), 1);
         assert_eq!(listed[0].summary, Summary::from(pass.terms()));
         assert_eq!((listed[0].block, listed[0].revoked), (block, false));
+        assert_eq!(listed[0].key, KEY);
         assert_eq!(listed[0].not_after, pass.terms().scope.not_after);
         let end = listed[0].not_after;
         for newly in [true, false] {
@@ -226,7 +233,7 @@ mod tests {
     fn no_token_can_be_read_out_of_the_register() {
         let mut store = MemoryStore::default();
         let pass = sample::minted();
-        apply(&mut store, |store, batch| add(store, batch, &pass, NOW).unwrap());
+        apply(&mut store, |store, batch| add(store, batch, (&pass, KEY), NOW).unwrap());
         let mut bytes = Vec::new();
         store
             .scan(Space::Meta, &[], &[], &mut |key, value| {
@@ -244,7 +251,7 @@ mod tests {
         let mut store = MemoryStore::default();
         let pass = sample::minted();
         let (block, end) = (*pass.blocks().first().unwrap(), pass.terms().scope.not_after);
-        apply(&mut store, |store, batch| add(store, batch, &pass, NOW).unwrap());
+        apply(&mut store, |store, batch| add(store, batch, (&pass, KEY), NOW).unwrap());
         let last = Second(end.0 + KEPT_DAYS * 86_400);
         for (now, left) in [(last, 1), (Second(last.0 + 1), 0)] {
             apply(&mut store, |store, batch| {
@@ -273,24 +280,25 @@ mod tests {
             BlockId(bytes)
         };
         let pass = sample::minted();
-        let value = MintedValue { not_after_s: NOW.0, summary: pass.terms().into() };
+        let value =
+            MintedValue { key: KEY.into(), not_after_s: NOW.0, summary: pass.terms().into() };
         apply(&mut store, |_, batch| {
             (1..MINTED_MAX).for_each(|n| put(batch, MINTED, &name(n), &value));
             let value = RevokedValue { not_after_s: NOW.0 };
             (1..REVOKED_MAX).for_each(|n| put(batch, REVOKED, &name(n), &value));
         });
         apply(&mut store, |store, batch| {
-            add(store, batch, &pass, NOW).unwrap();
+            add(store, batch, (&pass, KEY), NOW).unwrap();
             assert!(revoke(store, batch, &name(0), NOW, NOW).unwrap());
         });
         let batch = &mut Batch::default();
-        assert!(matches!(add(&store, batch, &pass, NOW), Err(RegisterError::Full(_))));
+        assert!(matches!(add(&store, batch, (&pass, KEY), NOW), Err(RegisterError::Full(_))));
         let more = revoke(&store, batch, &BlockId([9; 64]), NOW, NOW);
         assert!(matches!(more, Err(RegisterError::Full(_))));
         assert!(batch.is_empty());
         let later = Second(NOW.0 + KEPT_DAYS * 86_400 + 1);
         apply(&mut store, |store, batch| {
-            add(store, batch, &pass, later).unwrap();
+            add(store, batch, (&pass, KEY), later).unwrap();
             assert!(revoke(store, batch, &BlockId([9; 64]), later, later).unwrap());
         });
         assert_eq!(entries::<RevokedValue>(&store, REVOKED).unwrap().len(), 1, "room was made");

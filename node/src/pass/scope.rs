@@ -257,6 +257,17 @@ impl Scope {
         self.operations.retain(|operation| operation.needs() <= right);
         self
     }
+
+    /// Of what a narrowing names, the limits that leave it as it is: what they name is all there, and
+    /// nothing that lies beyond is given by them.
+    #[must_use]
+    pub fn idle(&self, by: &Narrowing) -> BTreeSet<Limit> {
+        let leaves_all = |limit: &Limit| {
+            let alone = by.of(|one| one == *limit);
+            self.clone().narrowed(&alone) == *self
+        };
+        by.limits().filter(leaves_all).collect()
+    }
 }
 
 impl Narrowing {
@@ -266,6 +277,21 @@ impl Narrowing {
             return Err(ScopeError::Nothing("limit"));
         }
         check_sets(self.compartments.as_ref(), self.kinds.as_ref(), self.operations.as_ref())
+    }
+
+    /// Of its limits those that are kept.
+    #[must_use]
+    pub fn of(&self, kept: impl Fn(Limit) -> bool) -> Self {
+        let sets = (&self.compartments, &self.kinds, &self.operations);
+        Self {
+            right: self.right.filter(|_| kept(Limit::Right)),
+            compartments: sets.0.clone().filter(|_| kept(Limit::Compartment)),
+            kinds: sets.1.clone().filter(|_| kept(Limit::Kind)),
+            label_max: self.label_max.filter(|_| kept(Limit::Label)),
+            operations: sets.2.clone().filter(|_| kept(Limit::Operation)),
+            not_before: self.not_before.filter(|_| kept(Limit::NotBefore)),
+            not_after: self.not_after.filter(|_| kept(Limit::NotAfter)),
+        }
     }
 
     /// What it limits, in the order of the checks of its block.

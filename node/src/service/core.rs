@@ -8,11 +8,13 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
+use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use tearline_crdt::authority::Coalition;
 use tearline_crdt::id::DeviceId;
 use tearline_crdt::store::{Batch, Store, StoreError};
 use tearline_crdt::time::{MonoTime, Now, WallTime};
@@ -22,6 +24,7 @@ use tearline_mesh::{Event, Input, Link, Output, Replica};
 
 use super::damage::Damage;
 use super::dialer::Dialer;
+use super::penalty::Penalties;
 use super::ports;
 use super::room::{Gauge, LOOK_AGAIN_MS};
 use super::thin::ThinLinks;
@@ -57,12 +60,18 @@ pub struct Core {
     pub index: Arc<Mutex<Index>>,
     /// Where we listen.
     pub addresses: Vec<String>,
+    /// Where others reach this device, where the operator says so.
+    pub announce: Vec<String>,
     /// Where we cannot, and why.
-    pub deaf: Vec<String>,
+    pub deaf: Vec<(String, String)>,
+    /// Where other programs are served over HTTP, if they are.
+    pub(super) api: Option<SocketAddr>,
     /// When the daemon started.
     pub started: WallTime,
     /// Whom to dial, and when.
     pub(super) dialer: Dialer,
+    /// Who gets no link for a while.
+    pub(super) penalties: Penalties,
     /// The thin links that the transport keeps up.
     pub(super) thin: ThinLinks,
     /// How much room there is on the disk.
@@ -271,9 +280,12 @@ impl Core {
             name: String::new(),
             index,
             addresses: Vec::new(),
+            announce: Vec::new(),
             deaf: Vec::new(),
+            api: None,
             started: clock.now().wall,
             dialer,
+            penalties: Penalties::default(),
             thin,
             gauge,
             last_heard: BTreeMap::new(),
@@ -292,10 +304,24 @@ impl Core {
         })
     }
 
+    /// The core of a device that others reach at these addresses.
+    #[must_use]
+    pub fn reached_at(mut self, announce: Vec<String>) -> Self {
+        self.announce = announce;
+        self
+    }
+
     /// The core of a device that calls itself so.
     #[must_use]
     pub fn called(mut self, name: String) -> Self {
         self.name = name;
+        self
+    }
+
+    /// The core of a device that serves other programs there.
+    #[must_use]
+    pub fn serving(mut self, api: Option<SocketAddr>) -> Self {
+        self.api = api;
         self
     }
 
@@ -309,6 +335,12 @@ impl Core {
     #[must_use]
     pub const fn clock(&self) -> Clock {
         self.clock
+    }
+
+    /// Whether another device has a standing in the coalition.
+    fn is_member(&self, device: &DeviceId) -> bool {
+        let live = |known: &Coalition| known.live(device).is_some();
+        *device != self.replica.device() && self.coalition().is_ok_and(live)
     }
 
     /// Whether a device has a link.
@@ -384,7 +416,9 @@ impl Core {
             let full = self.replica.room() < Room::Everything;
             let now = self.clock.now().mono;
             let due = self.replica.deadline().map(|at| at.0.saturating_sub(now.0));
-            let wait = due.map_or(wait, |ms| wait.min(Duration::from_millis(ms)));
+            let due = [due, self.penalties.next_end(now).map(|at| at.0.saturating_sub(now.0))];
+            let wait =
+                due.into_iter().flatten().map(Duration::from_millis).fold(wait, Duration::min);
             let wait = if full { wait.min(Duration::from_millis(LOOK_AGAIN_MS)) } else { wait };
             let message = queue.0.recv_timeout(wait);
             if matches!(message, Ok(Message::Job(_))) {
@@ -398,7 +432,10 @@ impl Core {
                 Ok(Message::Net(event)) => self.on_net(event),
                 Ok(Message::Job(job)) => job(&mut self),
                 Ok(Message::Flushed(barrier, outcome)) => self.on_flushed(barrier, outcome),
-                Err(RecvTimeoutError::Timeout) => self.input(Input::Tick),
+                Err(RecvTimeoutError::Timeout) => {
+                    self.input(Input::Tick);
+                    self.tend_thin_links();
+                }
                 Ok(Message::Stop) | Err(RecvTimeoutError::Disconnected) => break,
             }
         }
@@ -448,22 +485,35 @@ impl Core {
         match event {
             NetEvent::Listening(address) => {
                 tracing::info!(%address, "listening");
-                self.addresses.push(address.to_string());
+                let address = address.to_string();
+                self.deaf.retain(|(deaf, _)| *deaf != address);
+                self.addresses.retain(|known| *known != address);
+                self.addresses.push(address);
                 if self.check_room().is_err() {
                     return;
                 }
                 let mut batch = Batch::default();
                 ports::remember(&mut batch, &self.addresses);
-                if let Err(error) = self.replica.put(batch) {
+                if let Err(error) =
+                    self.replica.put(batch).map(|_| ()).and_then(|()| self.announce())
+                {
                     self.break_down_by(&error);
                 }
             }
             NetEvent::ListenFailed { address, reason } => {
                 tracing::error!(%address, %reason, "cannot listen");
-                self.deaf.push(format!("{address} ({reason})"));
+                let address = address.to_string();
+                self.addresses.retain(|known| *known != address);
+                self.deaf.retain(|(deaf, _)| *deaf != address);
+                self.deaf.push((address, reason));
+            }
+            NetEvent::Found { device, address } => {
+                if self.is_member(&device) {
+                    self.dialer.found(device, &address.to_string(), self.is_connected(&device));
+                }
             }
             NetEvent::LinkUp { link, device, dialer, thin, .. }
-                if !self.dialer.wants(&device, dialer && !thin) =>
+                if !self.dialer.wants(&device, dialer && !thin) || self.is_penalised(&device) =>
             {
                 self.command(NetCommand::Close { link });
             }
@@ -479,6 +529,7 @@ impl Core {
                 self.heard(device);
                 self.input(Input::Up { link, device, dialer, thin });
                 self.tend_thin_links();
+                self.dial_members();
             }
             NetEvent::LinkDown { link, device, reason } => {
                 let Some(linked) = self.links.remove(&Link(link.0)) else { return };
@@ -488,7 +539,15 @@ impl Core {
                     let now = self.clock.now().mono;
                     self.dialer.disconnected(&device, now, reason.to_string());
                 }
-                self.input(Input::Down { link: Link(link.0) });
+                let link = Link(link.0);
+                match reason.fault() {
+                    Some(fault) => {
+                        tracing::warn!(device = %device.short(), %fault, "a peer misbehaved");
+                        self.penalise(device);
+                        self.input(Input::Broke { link, fault });
+                    }
+                    None => self.input(Input::Down { link }),
+                }
                 self.tend_thin_links();
             }
             NetEvent::Frame { link, bytes } => {
@@ -499,6 +558,7 @@ impl Core {
                 }
                 self.input(Input::Frame { link, bytes });
             }
+            NetEvent::Coming { link } => self.input(Input::Coming { link: Link(link.0) }),
             NetEvent::Sent { link, urgency } => {
                 self.input(Input::Sent { link: Link(link.0), urgency });
             }
@@ -515,6 +575,19 @@ impl Core {
                 self.thin.failed(&device, reason, again);
             }
         }
+    }
+
+    /// Who misbehaved on a link gets none for a while.
+    fn penalise(&mut self, device: DeviceId) {
+        if self.replica.is_of_a_coalition(&device) || self.dialer.targets().contains_key(&device) {
+            let until = self.penalties.blame(device, self.clock.now().mono);
+            self.dialer.bar(&device, until);
+        }
+    }
+
+    /// Whether a device gets no link now.
+    pub(super) fn is_penalised(&self, device: &DeviceId) -> bool {
+        self.penalties.until(device, self.clock.now().mono).is_some()
     }
 
     /// Notes when a device was heard; of strangers, of whom there may be many, only while linked.
@@ -572,8 +645,10 @@ impl Core {
                     self.command(NetCommand::Send { link, urgency, bytes });
                 }
                 Output::Close { link, fault } => {
-                    if let Some(fault) = fault {
-                        tracing::warn!(%fault, "a peer misbehaved");
+                    let device = self.links.get(&link).map(|linked| linked.device);
+                    if let (Some(fault), Some(device)) = (fault, device) {
+                        tracing::warn!(device = %device.short(), %fault, "a peer misbehaved");
+                        self.penalise(device);
                     }
                     let link = tearline_mesh::net::Link(link.0);
                     self.command(NetCommand::Close { link });
@@ -600,7 +675,10 @@ impl Core {
             tracing::warn!(inviter = %inviter.short(), %refusal, "the inviter refused");
         }
         tracing::debug!(?event, "replica");
-        self.standings_moved |= matches!(event, Event::StandingsChanged(_));
+        self.standings_moved |= matches!(event, Event::StandingsChanged(_) | Event::Joined(_));
+        if let Event::Whereabouts(device) = &event {
+            self.dial_where_said(*device);
+        }
         if let Some(mut waiter) = self.join.take()
             && !waiter(&event, &mut self.replica)
         {
@@ -613,6 +691,33 @@ impl Core {
         if self.recent.len() > RECENT_EVENTS_MAX {
             self.recent.pop_front();
         }
+    }
+
+    /// Dials a member where it says that it is.
+    fn dial_where_said(&mut self, device: DeviceId) {
+        let card = self.replica.whereabouts().find(|card| card.device == device);
+        let addresses = card.map(|card| card.addresses.clone()).unwrap_or_default();
+        if device != self.replica.device() {
+            let connected = self.is_connected(&device);
+            self.dialer.said(device, addresses, connected);
+        }
+    }
+
+    /// Dials all members that say where they are, as far as links to them are wanted.
+    fn dial_members(&mut self) {
+        let devices: Vec<DeviceId> = self.replica.whereabouts().map(|card| card.device).collect();
+        devices.into_iter().for_each(|device| self.dial_where_said(device));
+    }
+
+    /// Says where this device can be reached: where the settings say so, else where it listens, but not on
+    /// loopback.
+    fn announce(&mut self) -> Result<(), StoreError> {
+        let told = if self.announce.is_empty() { &self.addresses } else { &self.announce };
+        let is_far = |address: &&String| {
+            !self.announce.is_empty() || address.parse().is_ok_and(|a| !super::doctor::is_near(&a))
+        };
+        let told: Vec<String> = told.iter().filter(is_far).cloned().collect();
+        self.replica.announce(self.now(), &told)
     }
 
     fn dial_due(&mut self) {

@@ -16,6 +16,12 @@ use tearline_mesh::net::{self, thin::ThinAddress};
 /// First and longest wait between two attempts.
 const WAIT_MS_MIN: u64 = 250;
 const WAIT_MS_MAX: u64 = 60_000;
+/// Members that nobody here named are dialled while fewer peers are linked.
+const LINKS_WANTED: usize = 8;
+/// Why a member is not dialled.
+const ENOUGH: &str = "enough other peers are linked";
+/// Most peers while some of them were found.
+const FOUND_PEERS_MAX: usize = 256;
 /// Most addresses of one peer.
 const ADDRESSES_PER_PEER_MAX: usize = 16;
 
@@ -24,6 +30,8 @@ const ADDRESSES_PER_PEER_MAX: usize = 16;
 pub struct Target {
     /// Where it is dialled.
     pub addresses: Vec<String>,
+    /// Where it is dialled that nobody here named: what was found on the local network. Not kept.
+    pub found: Vec<String>,
     /// The thin link to it.
     pub thin: Option<ThinAddress>,
     /// Whether no link to it is wanted.
@@ -36,6 +44,8 @@ pub struct Target {
     /// Since a frame came of it.
     attempts: u32,
     at: MonoTime,
+    /// It misbehaved and is not dialled before then.
+    barred: MonoTime,
     out: bool,
 }
 
@@ -99,6 +109,29 @@ impl Dialer {
         self.keep(batch, &device);
     }
 
+    /// A member says that it can be reached at an address: it is dialled there, too, in this run.
+    pub fn found(&mut self, device: DeviceId, address: &str, connected: bool) {
+        if !self.targets.contains_key(&device) && self.targets.len() >= FOUND_PEERS_MAX {
+            return;
+        }
+        let target = self.targets.entry(device).or_default();
+        let is_known = target.addresses.iter().chain(&target.found).any(|known| known == address);
+        if is_known || target.found.len() >= ADDRESSES_PER_PEER_MAX {
+            return;
+        }
+        target.connected = connected;
+        target.found.push(address.to_owned());
+    }
+
+    /// A member signed that it can be reached at these addresses, and at none that it said before.
+    pub fn said(&mut self, device: DeviceId, addresses: Vec<String>, connected: bool) {
+        if let Some(target) = self.targets.get_mut(&device) {
+            target.found.clear();
+        }
+        addresses.iter().for_each(|address| self.found(device, address, connected));
+        self.targets.retain(|_, target| target.says_anything() || !target.found.is_empty());
+    }
+
     /// Sets the thin link to a peer, in place of the one that it had.
     pub fn set_thin(&mut self, batch: &mut Batch, address: ThinAddress) {
         let device = address.device;
@@ -135,7 +168,9 @@ impl Dialer {
     fn keep(&mut self, batch: &mut Batch, device: &DeviceId) {
         let target = self.targets.get(device);
         let Some(target) = target.filter(|target| target.says_anything()) else {
-            self.targets.remove(device);
+            if target.is_some_and(|target| target.found.is_empty()) {
+                self.targets.remove(device);
+            }
             return batch.remove(Space::Peers, device.0);
         };
         let kept = Kept {
@@ -160,7 +195,7 @@ impl Dialer {
     pub fn wants(&self, device: &DeviceId, dialled: bool) -> bool {
         let target = self.targets.get(device);
         let paused = target.is_some_and(|target| target.paused);
-        let known = target.is_some_and(|target| !target.addresses.is_empty());
+        let known = target.is_some_and(|target| target.count() > 0);
         !paused && (known || !dialled)
     }
 
@@ -170,6 +205,13 @@ impl Dialer {
             target.connected = true;
             target.out = false;
             target.reason = None;
+        }
+    }
+
+    /// A peer is not dialled before then.
+    pub fn bar(&mut self, device: &DeviceId, until: MonoTime) {
+        if let Some(target) = self.targets.get_mut(device) {
+            target.barred = until;
         }
     }
 
@@ -198,7 +240,7 @@ impl Dialer {
     ) {
         let target = match device {
             Some(device) => self.targets.get_mut(device),
-            None => self.targets.values_mut().find(|t| t.addresses.iter().any(|a| a == address)),
+            None => self.targets.values_mut().find(|t| t.all().any(|a| a == address)),
         };
         if let Some(target) = target.filter(|target| !target.connected) {
             target.next_address = target.next_address.wrapping_add(1);
@@ -209,14 +251,24 @@ impl Dialer {
     /// Whom to dial now.
     pub fn due(&mut self, now: MonoTime) -> Vec<(DeviceId, String)> {
         let mut due = Vec::new();
+        let mut linked =
+            self.targets.values().filter(|target| target.connected || target.out).count();
         for (device, target) in &mut self.targets {
-            if !target.waits() || target.at > now {
+            if !target.waits() || target.due_at() > now {
                 continue;
             }
-            let n = target.next_address % target.addresses.len();
-            if let Some(address) = target.addresses.get(n) {
+            // The operator's peers are linked however many there are; of others so many as keep the mesh together.
+            if target.addresses.is_empty() && linked >= LINKS_WANTED {
+                target.at = now.plus_ms(WAIT_MS_MAX);
+                target.reason = Some(ENOUGH.into());
+                continue;
+            }
+            linked += 1;
+            let n = target.next_address % target.count();
+            let address = target.all().nth(n).cloned();
+            if let Some(address) = address {
                 target.out = true;
-                due.push((*device, address.clone()));
+                due.push((*device, address));
             }
         }
         due
@@ -233,12 +285,31 @@ impl Target {
     /// How long until it is dialled; `None` while it is not to be, or is being.
     #[must_use]
     pub fn wait(&self, now: MonoTime) -> Option<Duration> {
-        self.waits().then(|| Duration::from_millis(self.at.0.saturating_sub(now.0)))
+        self.waits().then(|| Duration::from_millis(self.due_at().0.saturating_sub(now.0)))
+    }
+
+    fn due_at(&self) -> MonoTime {
+        self.at.max(self.barred)
     }
 
     /// Whether it is dialled when its time comes.
     const fn waits(&self) -> bool {
-        !self.paused && !self.connected && !self.out && !self.addresses.is_empty()
+        !self.paused && !self.connected && !self.out && self.count() > 0
+    }
+
+    /// Where it is dialled: first where the operator said.
+    fn all(&self) -> impl Iterator<Item = &String> {
+        self.addresses.iter().chain(&self.found)
+    }
+
+    const fn count(&self) -> usize {
+        self.addresses.len() + self.found.len()
+    }
+
+    /// Whether the operator wants a link to it.
+    #[must_use]
+    pub const fn is_configured(&self) -> bool {
+        self.thin.is_some() || !self.addresses.is_empty()
     }
 
     const fn says_anything(&self) -> bool {
@@ -251,6 +322,7 @@ impl Target {
         self.next_address = 0;
         self.attempts = 0;
         self.at = MonoTime(0);
+        self.barred = MonoTime(0);
     }
 
     fn put_off(&mut self, now: MonoTime, reason: String) {
@@ -314,6 +386,29 @@ mod tests {
         assert!(dialer.due(MonoTime(0)).is_empty() && dialer.wait(MonoTime(0)).is_none());
         let target = &dialer.targets()[&DEVICE];
         assert!(target.connected && target.reason.is_none());
+    }
+
+    #[test]
+    fn what_was_found_is_dialled_after_what_was_said_and_not_kept() {
+        let mut store = MemoryStore::default();
+        let (mut dialer, mut batch) = (Dialer::default(), Batch::default());
+        dialer.add(&mut batch, DEVICE, "/a", false);
+        let found = DeviceId([2; 32]);
+        for device in [DEVICE, found] {
+            (0..2).for_each(|_| dialer.found(device, "/found", false));
+        }
+        assert_eq!(dialer.due(MonoTime(0)), [(DEVICE, "/a".into()), (found, "/found".into())]);
+        dialer.failed(Some(&DEVICE), "/a", MonoTime(0), "refused".into());
+        assert_eq!(dialer.due(MonoTime(1_000)), [(DEVICE, "/found".into())]);
+        assert!(dialer.wants(&found, true));
+        let again = reopened(&mut store, &mut batch);
+        assert_eq!(again.targets().keys().collect::<Vec<_>>(), [&DEVICE]);
+        for n in 0..2 * FOUND_PEERS_MAX {
+            let mut id = [7; 32];
+            id[..8].copy_from_slice(&n.to_be_bytes());
+            dialer.found(DeviceId(id), "/far", false);
+        }
+        assert_eq!(dialer.targets().len(), FOUND_PEERS_MAX);
     }
 
     #[test]

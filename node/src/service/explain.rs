@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use tearline_crdt::authority::{Cause, Proposal, StatementVerdict};
 use tearline_crdt::hash::Digest;
-use tearline_crdt::id::{AgencyNo, Class, CompartmentId, EntryId, LogId, StatementId};
+use tearline_crdt::id::{AgencyNo, Class, CompartmentId, DeviceId, EntryId, LogId, StatementId};
 use tearline_crdt::record::kind::Kind as RecordKind;
 use tearline_crdt::statement::{Act, Caveats, Mark, Marks, Reopening, Statement};
 use tearline_crdt::time::WallTime;
@@ -19,6 +19,7 @@ use super::overview::store_failure;
 use crate::control::reply::AgencyRef;
 use crate::control::trust as shape;
 use crate::failure::Failure;
+use crate::size;
 
 impl Core {
     pub(super) fn explain(&self, text: &str) -> Result<Value, Failure> {
@@ -34,13 +35,7 @@ impl Core {
             .ok_or_else(|| Failure::not_found("statement", text))?;
         let verdict = self.verdict(&area, &EntryId(id.0))?;
         let (rule, by) = match &verdict {
-            StatementVerdict::Counts if said.is_narrowing() => (
-                "authority.md §1: it takes away, and its issuer has positive reach over what it names",
-                vec![],
-            ),
-            StatementVerdict::Counts => {
-                ("authority.md §7: its issuer's counting routes cover it", vec![])
-            }
+            StatementVerdict::Counts => self.counts_by(&log.device, area, said)?,
             StatementVerdict::Quarantined(Cause::Closed(closure)) => (
                 "authority.md §6.3: it is beyond what the closure keeps",
                 vec![closure.to_string()],
@@ -87,6 +82,33 @@ impl Core {
             by,
             basis: self.basis_of(area, &EntryId(id.0))?,
         })
+    }
+
+    /// The rule by which a statement counts, and the certificates and grants that its issuer has its
+    /// standing by, where that decided.
+    fn counts_by(
+        &self,
+        issuer: &DeviceId,
+        area: CompartmentId,
+        said: &Statement,
+    ) -> Result<(&'static str, Vec<String>), Failure> {
+        let rule = match said {
+            Statement::Desk(_) => {
+                return Ok(("authority.md §3: a root of a member signed it", vec![]));
+            }
+            Statement::RootAct(_) => {
+                return Ok(("authority.md §4 and §5: a root of the agency signed it", vec![]));
+            }
+            Statement::Adopt { .. } => {
+                "authority.md §5: a desk adopts what devices of its own agency wrote"
+            }
+            said if said.is_narrowing() => {
+                "authority.md §1: it takes away, and its issuer has positive reach over what it names"
+            }
+            _ => "authority.md §7: its issuer's counting routes cover it",
+        };
+        let given = self.given_to(issuer, area)?;
+        Ok((rule, given.into_iter().map(|by| by.statement).collect()))
     }
 
     /// An act by its own id, which names no entry: all its approvals together.
@@ -227,6 +249,7 @@ impl Core {
         }));
         match self.unnamed(&proposal.act, &proposal.marks) {
             0 => {}
+            1 => terms.push("keeps nothing of one log that is here".into()),
             logs => terms.push(format!("keeps nothing of {logs} logs that are here")),
         }
         terms
@@ -298,6 +321,9 @@ pub(super) fn limits_text(caveats: &Caveats) -> String {
     }
     if let Some(until) = caveats.not_after_ms {
         parts.push(format!("until {}", WallTime(until)));
+    }
+    if let Some(bytes) = caveats.quota_bytes {
+        parts.push(format!("at most {}", size::text(bytes)));
     }
     if caveats.may_delegate {
         parts.push("may be granted on".into());

@@ -207,7 +207,7 @@ impl Walk {
 }
 
 /// The row that the index would have of a record.
-fn row_of(detail: &Detail) -> Row {
+pub(super) fn row_of(detail: &Detail) -> Row {
     let class = detail.entries.iter().map(|entry| entry.log.class).min();
     Row::of(&RecordView {
         record: detail.record,

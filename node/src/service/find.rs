@@ -158,6 +158,10 @@ impl Core {
 
     fn rows(&mut self, query: &Query) -> Result<Value, Failure> {
         let (page, unread) = self.find(query)?;
+        if page.rows.is_empty() {
+            // A device whose standing ended sees nothing, which says nothing of what there is.
+            self.stands()?;
+        }
         let mut records = Vec::with_capacity(page.rows.len());
         for row in &page.rows {
             records.push(self.row_shape(row));
@@ -199,7 +203,7 @@ fn flags(row: &Row) -> Vec<String> {
 /// Most types of objects that are named to who asks for one that is none.
 const TYPES_MAX: usize = 100;
 /// Most records looked at for an abbreviated id.
-const PREFIX_HITS_MAX: usize = 16;
+pub(super) const PREFIX_HITS_MAX: usize = 16;
 
 fn limit(asked: Option<u32>) -> Result<usize, Failure> {
     match asked.unwrap_or(PAGE_ROWS_DEFAULT) {

@@ -21,6 +21,7 @@ use super::trust::Lost;
 use super::{Answer, json};
 use crate::control::{reply, trust as shape};
 use crate::failure::Failure;
+use crate::size;
 
 impl Core {
     pub(super) fn grant_issue(&mut self, issue: &shape::GrantIssue) -> Answer {
@@ -59,15 +60,44 @@ impl Core {
         let caveats = caveats(&issue.limits)?;
         let life = life_text(reopenings.first().and_then(Option::as_ref));
         let what = format!("{} for {}{life}", right.name(), self.audience_text(&audience));
-        let mut said = None;
-        for reopening in reopenings {
-            let now = self.now();
+        let grants = reopenings.into_iter().map(|reopening| {
             let (audience, caveats) = (audience.clone(), caveats.clone());
+            Statement::Grant { audience, right, caveats, reopening }
+        });
+        let (mut said, mut before) = (None, None);
+        for grant in grants {
+            let named = self.named_life(area, &grant);
+            before = self.granted_before(area, &grant, named);
+            let Statement::Grant { audience, right, caveats, reopening } = grant else { continue };
+            if before.is_some() {
+                continue;
+            }
+            let now = self.now();
             let done = self.replica.grant(now, area, audience, right, caveats, reopening);
             said = Some(done.map_err(act_failure)?);
         }
+        if let (None, Some(before)) = (&said, before) {
+            return self.said_already(before, what);
+        }
         let done = said.ok_or_else(|| Failure::bug("a grant without a statement"))?;
         Ok((json(&shape::Declared::alone(done.value.to_string(), what))?, Some(done.ticket)))
+    }
+
+    /// The statement that readmitted the life of a device that a grant names.
+    fn named_life(&self, area: CompartmentId, grant: &Statement) -> Option<StatementId> {
+        let Statement::Grant {
+            audience: Audience::Device { card, .. },
+            reopening: Some(reopening),
+            ..
+        } = grant
+        else {
+            return None;
+        };
+        let standing = match self.replica.compartment(area) {
+            Some(place) => place.devices().get(&card.device),
+            None => self.coalition().ok()?.devices().get(&card.device),
+        };
+        standing?.readmitted_by(reopening.incarnation).map(StatementId::from)
     }
 
     /// What grants open again, and for which life of the device; one grant for as many closures as it can
@@ -180,11 +210,12 @@ impl Core {
         let area = self.area(compartment)?;
         let mut grants = Vec::new();
         for (log, id, statement) in self.statements(area) {
-            let (device, agency, right, limits) = match statement {
+            let (device, agency, right, limits, named) = match statement {
                 Statement::Desk(certificate) => {
                     let device = certificate.desk.device;
                     let agency = self.agency_of(&device);
-                    (Some(device), agency, "desk".to_owned(), String::new())
+                    let named = certificate.reopening.as_ref();
+                    (Some(device), agency, "desk".to_owned(), String::new(), named)
                 }
                 Statement::Grant { audience, right, caveats, reopening } => {
                     let (device, agency) = match audience {
@@ -192,10 +223,21 @@ impl Core {
                         Audience::Agency(agency) => (None, *agency),
                     };
                     let limits = limits_text(caveats) + &life_text(reopening.as_ref());
-                    (device, Some(agency), right.name().to_owned(), limits.trim_start().to_owned())
+                    let (right, limits) = (right.name().to_owned(), limits.trim_start().to_owned());
+                    (device, Some(agency), right, limits, reopening.as_ref())
                 }
                 _ => continue,
             };
+            let standing = match (device, agency) {
+                (Some(device), _) => self.standing_of(&device),
+                (None, Some(agency)) => self.standing_of_agency(agency),
+                (None, None) => reply::Standing::default(),
+            };
+            let mut verdict = self.verdict(&area, &id)?.to_string();
+            let former = device.is_some_and(|device| self.is_former(area, &device, named));
+            if former && !standing.has_ended() {
+                verdict += ", for a former life of the device";
+            }
             grants.push(shape::Grant {
                 statement: id.to_string(),
                 issuer: self.device(&log.device),
@@ -203,16 +245,25 @@ impl Core {
                 agency: self.agency_ref(agency),
                 right,
                 limits,
-                verdict: self.verdict(&area, &id)?.to_string(),
-                standing: match (device, agency) {
-                    (Some(device), _) => self.standing_of(&device),
-                    (None, Some(agency)) => self.standing_of_agency(agency),
-                    (None, None) => reply::Standing::default(),
-                },
+                verdict,
+                standing,
             });
         }
         grants.sort_by_key(|grant: &shape::Grant| grant.standing.has_ended());
         json(&shape::Grants { grants })
+    }
+
+    /// Whether all lives of a device are closed that a grant reaches: the one that it names, or those that
+    /// none names.
+    fn is_former(&self, area: CompartmentId, device: &DeviceId, named: Option<&Reopening>) -> bool {
+        let coalition = self.coalition().ok();
+        match (self.replica.compartment(area), coalition, named.map(|named| named.incarnation)) {
+            (Some(place), _, Some(life)) => place.active_in(device, life).next().is_some(),
+            (Some(place), _, None) => place.closures_of(device).next().is_some(),
+            (None, Some(all), Some(life)) => all.active_in(device, life).next().is_some(),
+            (None, Some(all), None) => all.closures_of(device).next().is_some(),
+            (None, None, _) => false,
+        }
     }
 
     pub(super) fn grant_revoke(&mut self, revoke: &shape::GrantRevoke) -> Answer {
@@ -228,13 +279,15 @@ impl Core {
         let only = Some(area).filter(|area| area.0 != self.coalition_id());
         let void = if since.is_some() { self.void_of(&device, only)? } else { Vec::new() };
         let since = since.unwrap_or(now.wall);
-        let already = self.replica.is_ended(area, &device, &kept);
+        let by = self.replica.word(self.coalition()?.id());
+        let already = self.replica.is_ended(area, &device, &kept, by);
         if already.map_err(|error| store_failure(&error))? {
             let lost = Lost { since, kept, unnamed, void, already: true, ..Lost::default() };
             return Ok((json(&self.lost_shape(&device, lost)?)?, Some(self.replica.settled())));
         }
         let marks: Vec<Mark> = kept.iter().filter_map(Kept::mark).collect();
-        let done = self.replica.revoke(now, area, device, marks).map_err(act_failure)?;
+        let done = self.replica.revoke(now, area, device, marks);
+        let done = done.map_err(|error| self.not_ended(&device, error))?;
         let lost =
             Lost { statement: Some(done.value), since, kept, unnamed, void, ..Lost::default() };
         let lost = self.lost_shape(&device, lost)?;
@@ -288,12 +341,16 @@ pub(super) fn caveats(limits: &shape::Limits) -> Result<Caveats, Failure> {
             WallTime(until)
         )));
     }
+    if limits.quota_bytes == Some(0) {
+        return Err(Failure::usage("with a quota of nothing no record is written")
+            .hint("grant `--right read`, which lets write none"));
+    }
     Ok(Caveats {
         kinds: (!kinds.is_empty()).then_some(kinds),
         classes: (classes != 0).then_some(classes),
         not_before_ms,
         not_after_ms,
-        quota_bytes: None,
+        quota_bytes: limits.quota_bytes,
         may_delegate: limits.delegate,
         history: limits.history,
     })
@@ -316,6 +373,7 @@ pub(super) fn options(caveats: &Caveats) -> String {
     add("class", classes.map(|class| class.name().to_owned()).collect());
     add("from", caveats.not_before_ms.iter().map(|ms| WallTime(*ms).to_string()).collect());
     add("until", caveats.not_after_ms.iter().map(|ms| WallTime(*ms).to_string()).collect());
+    add("quota", caveats.quota_bytes.iter().map(|bytes| size::text(*bytes)).collect());
     for (option, is_set) in [("delegate", caveats.may_delegate), ("history", caveats.history)] {
         if is_set {
             options += &format!(" --{option}");
@@ -335,6 +393,7 @@ mod tests {
             classes: vec!["flash".into()],
             not_before: Some("2026-03-01".into()),
             not_after: Some("2026-03-02T01:40:00Z".into()),
+            quota_bytes: Some(20 << 20),
             delegate: true,
             history: true,
         };
@@ -350,6 +409,7 @@ mod tests {
             classes: list(value("--class")),
             not_before: Some(value("--from")),
             not_after: Some(value("--until")),
+            quota_bytes: Some(size::read(&value("--quota")).unwrap()),
             ..limits.clone()
         };
         assert_eq!(caveats(&again).unwrap(), caveats(&limits).unwrap());

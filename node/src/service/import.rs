@@ -14,16 +14,20 @@ use serde_json::{Map, Value};
 
 use tearline_crdt::hash::Digest;
 use tearline_crdt::id::{Class, CompartmentId, LogId, RecordId};
+use tearline_crdt::record::kind::Kind as RecordKind;
 use tearline_crdt::record::label::Label;
 use tearline_crdt::record::shelf::{Beginning, Detail, Draft, DraftError};
 use tearline_crdt::record::validate::doubts;
+use tearline_crdt::record::vocabulary::Tlp;
 use tearline_crdt::store::StoreError;
 use tearline_crdt::time::WallTime;
 use tearline_mesh::replica::{ActError, Ticket};
 
 use super::core::{Clock, Core, CoreHandle, Pending};
+use super::export::row_of;
 use super::merge::{Merge, merge};
 use super::names::{class, label};
+use super::sight::Guest;
 use super::{SystemEntropy, json};
 use crate::control::{self, Progress, Report, Source, reply};
 use crate::exchange::csv::Mapping;
@@ -31,6 +35,7 @@ use crate::exchange::{self, Item};
 use crate::failure::{Failure, Kind};
 use crate::files::{open_named, read_text, regular};
 use crate::index::external_id;
+use crate::pass::Operation;
 
 /// Drafts that are written in one act of an import. The first acts are shorter, so that the core begins
 /// early.
@@ -69,6 +74,9 @@ struct Tally {
 /// An object that was read and built, and where.
 struct Read {
     beginning: Arc<Beginning>,
+    kind: RecordKind,
+    /// The colour of its label.
+    tlp: Tlp,
     /// The label that the command or the object names; `None` where only the default holds.
     named: Option<Label>,
     file: Arc<str>,
@@ -104,9 +112,7 @@ pub(super) fn import(
     let named = import.compartment.clone();
     let target = core.ask(move |core| {
         let id = core.named_compartment(&named)?;
-        let (log, clock) = (core.replica.own_log(id, class), core.clock());
-        let (digest, default) = (log.digest(), core.label_or_default(None)?);
-        Ok(Target { log, digest, default, named: least, clock })
+        Target::of(core, id, class, least)
     })?;
     let mut tally = Tally::default();
     let mut failed = None;
@@ -167,6 +173,51 @@ pub(super) fn import(
     }
 }
 
+/// Takes objects from the holder of a pass, and waits until they are durable; says which were refused, by
+/// their places. Objects that the pass does not cover, or that would change a record which it does not
+/// cover, are refused alike.
+pub(super) fn take(
+    core: &CoreHandle,
+    guest: &Guest,
+    compartment: CompartmentId,
+    drafts: Vec<exchange::Draft>,
+) -> Result<Vec<reply::Problem>, Failure> {
+    let class = Class::Routine;
+    let target = core.ask(move |core| {
+        core.stands()?;
+        core.check_room()?;
+        Target::of(core, compartment, class, None)
+    })?;
+    let file: Arc<str> = "the request".into();
+    let mut refused = Vec::new();
+    let mut waiting = VecDeque::new();
+    for draft in drafts {
+        match target.build(draft, &file) {
+            Ok(read) => waiting.push_back(read),
+            Err((place, reason)) => {
+                refused.push(reply::Problem { file: file.as_ref().into(), place, reason });
+            }
+        }
+    }
+    let mut failure = None;
+    while !waiting.is_empty() && failure.is_none() {
+        let read: Vec<Read> = waiting.drain(..waiting.len().min(DRAFTS_PER_ACT)).collect();
+        let guest = guest.clone();
+        let done = core.ask(move |core| {
+            let broken_off = AtomicBool::new(false);
+            Ok(core.import(compartment, class, read, &broken_off, Some(&guest)))
+        })?;
+        refused.extend(done.rejected);
+        done.left.into_iter().rev().for_each(|left| waiting.push_front(left));
+        failure = done.failure;
+    }
+    core.act(|core| Ok(((), core.replica.settled())))?;
+    failure.map_or(Ok(refused), Err)
+}
+
+/// What is said of an object that a pass does not cover, whether it would be new or change what is there.
+const NOT_COVERED: &str = "the pass does not cover it";
+
 /// Where to an import writes.
 struct Target {
     log: LogId,
@@ -176,6 +227,43 @@ struct Target {
     /// The label that the command names.
     named: Option<Label>,
     clock: Clock,
+}
+
+impl Target {
+    /// Where to a command or a program writes.
+    fn of(
+        core: &Core,
+        compartment: CompartmentId,
+        class: Class,
+        named: Option<Label>,
+    ) -> Result<Self, Failure> {
+        let log = core.replica.own_log(compartment, class);
+        let (digest, default) = (log.digest(), core.label_or_default(None)?);
+        Ok(Self { log, digest, default, named, clock: core.clock() })
+    }
+
+    /// Builds the record that an object is if it is new here; or says where it is and why it is none.
+    fn build(&self, draft: exchange::Draft, file: &Arc<str>) -> Result<Read, (String, String)> {
+        let Self { digest, default, named, clock, .. } = self;
+        let marking = draft.marking.and_then(|marking| marking.parse::<Label>().ok());
+        let label = named.as_ref().unwrap_or(default);
+        let label = marking.as_ref().map_or_else(|| label.clone(), |m| label.join(m));
+        let named = (named.is_some() || marking.is_some()).then(|| label.clone());
+        let (kind, fields, wall) = (draft.kind, draft.fields, clock.now().wall);
+        let tlp = label.tlp;
+        match Beginning::build(digest, kind, fields, label, wall, &mut SystemEntropy) {
+            Ok(beginning) => Ok(Read {
+                beginning: Arc::new(beginning),
+                kind,
+                tlp,
+                named,
+                file: Arc::clone(file),
+                place: draft.place,
+                partial: draft.partial,
+            }),
+            Err(error) => Err((draft.place, error.to_string())),
+        }
+    }
 }
 
 fn read_mapping(path: &Path) -> Result<Mapping, Failure> {
@@ -246,7 +334,7 @@ impl Intake<'_, '_> {
         let read = match item {
             Item::Draft(draft) => {
                 self.tally.doubt(&draft, file);
-                self.build(draft, file)
+                self.target.build(draft, file)
             }
             Item::Bad(problem) => Err((problem.place, problem.reason)),
             Item::PassedOver => {
@@ -259,26 +347,6 @@ impl Intake<'_, '_> {
             Err((place, reason)) => {
                 self.tally.reject(reply::Problem { file: file.as_ref().into(), place, reason });
             }
-        }
-    }
-
-    /// Builds the record that an object is if it is new here; or says where it is and why it is none.
-    fn build(&self, draft: exchange::Draft, file: &Arc<str>) -> Result<Read, (String, String)> {
-        let Target { digest, default, named, clock, .. } = self.target;
-        let marking = draft.marking.and_then(|marking| marking.parse::<Label>().ok());
-        let label = named.as_ref().unwrap_or(default);
-        let label = marking.as_ref().map_or_else(|| label.clone(), |m| label.join(m));
-        let named = (named.is_some() || marking.is_some()).then(|| label.clone());
-        let (kind, fields, wall) = (draft.kind, draft.fields, clock.now().wall);
-        match Beginning::build(digest, kind, fields, label, wall, &mut SystemEntropy) {
-            Ok(beginning) => Ok(Read {
-                beginning: Arc::new(beginning),
-                named,
-                file: Arc::clone(file),
-                place: draft.place,
-                partial: draft.partial,
-            }),
-            Err(error) => Err((draft.place, error.to_string())),
         }
     }
 
@@ -378,7 +446,7 @@ impl Tally {
         debug_assert!(read.len() <= ACTS_MAX * DRAFTS_PER_ACT, "what waits has a bound");
         let (id, class) = (target.log.compartment, target.log.class);
         let broken_off = Arc::clone(&self.broken_off);
-        let act = core.begin(move |core| Ok(core.import(id, class, read, &broken_off)))?;
+        let act = core.begin(move |core| Ok(core.import(id, class, read, &broken_off, None)))?;
         self.under_way.push_back(act);
         Ok(())
     }
@@ -462,12 +530,13 @@ impl Core {
         class: Class,
         read: Vec<Read>,
         broken_off: &AtomicBool,
+        guest: Option<&Guest>,
     ) -> Imported {
         let mut done = Imported::default();
         if broken_off.load(Ordering::Relaxed) {
             return Imported { left: read, ..done };
         }
-        done.failure = self.import_until(id, class, read, &mut done).err();
+        done.failure = self.import_until(id, class, read, &mut done, guest).err();
         broken_off.fetch_or(done.failure.is_some() || !done.left.is_empty(), Ordering::Relaxed);
         done
     }
@@ -478,6 +547,7 @@ impl Core {
         class: Class,
         read: Vec<Read>,
         done: &mut Imported,
+        guest: Option<&Guest>,
     ) -> Result<(), Failure> {
         let began = Instant::now();
         let mut fresh = Vec::new();
@@ -488,6 +558,12 @@ impl Core {
                 done.left.push(one);
                 done.left.extend(read);
                 break;
+            }
+            if let Some(guest) = guest
+                && !self.allows(guest, Operation::Import, id, one.kind, Some(one.tlp))?
+            {
+                done.rejected.push(one.refused(NOT_COVERED.into()));
+                continue;
             }
             let fields = one.beginning.fields();
             let name = external_id(fields);
@@ -505,6 +581,12 @@ impl Core {
                 }
                 Err(error) => return Err(self.met(&error)),
             };
+            if let (Some(guest), Some(known)) = (guest, &known)
+                && !self.sees(guest, Operation::Import, &row_of(&known.detail))?
+            {
+                done.rejected.push(one.refused(NOT_COVERED.into()));
+                continue;
+            }
             match known {
                 Some(known) if is_older(fields, &known.brought) => done.unchanged += 1,
                 Some(known) => self.import_again(id, class, &known, one, done)?,

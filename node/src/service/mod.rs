@@ -1,10 +1,13 @@
 //! The service: what the daemon answers. It opens the store, the replica and the network, runs the
 //! core's thread, and turns each request into a question or an act on it.
 
+mod again;
 mod bundle;
 pub mod core;
 mod damage;
 mod dialer;
+mod doctor;
+pub(crate) mod edge;
 mod explain;
 mod export;
 mod find;
@@ -16,12 +19,14 @@ mod overview;
 mod passes;
 mod pattern;
 mod peers;
+mod penalty;
 mod ports;
 mod quarantine;
 mod records;
 mod room;
 mod root;
 mod said;
+pub(crate) mod sight;
 mod standing;
 mod thin;
 mod trust;
@@ -47,11 +52,12 @@ use tearline_crdt::store::Batch;
 use tearline_crdt::time::WallTime;
 use tearline_mesh::invitation::{Applicant, Invitation, Invited, JoinRequest, check_code};
 use tearline_mesh::net::{self, NetConfig};
-use tearline_mesh::replica::{Setup, Terms, Ticket};
+use tearline_mesh::replica::{RelayTerms, Setup, Terms, Ticket};
 use tearline_mesh::{Event, Replica};
 
 use self::core::{Core, CoreHandle};
 use self::dialer::Dialer;
+use self::edge::Edge;
 use self::room::Gauge;
 use self::thin::ThinLinks;
 use crate::config::check_address;
@@ -59,6 +65,8 @@ use crate::control::{self, Progress, Report, Request, Service, reply};
 use crate::country;
 use crate::daemon::Opening;
 use crate::failure::{Failure, Kind};
+use crate::gateway::{self, Gateway};
+use crate::home::check_name;
 use crate::index::{Index, Indexing};
 use crate::pass::PassKey;
 use crate::store::{SledStore, StoreKey};
@@ -74,6 +82,7 @@ const CLOSE_MAX: Duration = Duration::from_secs(5);
 /// The daemon's inside.
 pub struct Tearline {
     core: CoreHandle,
+    gateway: Option<Gateway>,
     thread: Mutex<Option<JoinHandle<()>>>,
     /// Closed once the driver of the network has ended.
     carried: Mutex<std::sync::mpsc::Receiver<()>>,
@@ -93,7 +102,19 @@ struct AgencyRoot {
 
 /// Opens the daemon's inside. It listens when this returns.
 pub fn start(opening: Opening) -> Result<Arc<dyn Service>, Failure> {
-    let Opening { home, config, identity, agency, runtime, sabotage, stop, broke } = opening;
+    let Opening {
+        home,
+        config,
+        identity,
+        agency,
+        runtime,
+        api,
+        sabotage,
+        relay,
+        mdns,
+        stop,
+        broke,
+    } = opening;
     let keys = DeviceKeys::from_seeds(&identity.device_seed, &identity.agreement_seed);
     home.expect_store(identity.incarnation)?;
     let store = SledStore::open(&home.store(), &StoreKey::new(identity.store_key))?;
@@ -102,6 +123,7 @@ pub fn start(opening: Opening) -> Result<Arc<dyn Service>, Failure> {
         tracing::warn!(%failure, "cannot note that this home has a store");
     }
     let index = Arc::new(Mutex::new(Index::open(&store).map_err(|e| overview::store_failure(&e))?));
+    let news = index.lock().unwrap_or_else(PoisonError::into_inner).news();
     let mut dialer = Dialer::load(&store).map_err(|e| overview::store_failure(&e))?;
     dialer.add_configured(&config.peers);
     let setup = Setup {
@@ -113,9 +135,13 @@ pub fn start(opening: Opening) -> Result<Arc<dyn Service>, Failure> {
     let mut replica = Replica::open(store, setup).map_err(|e| overview::store_failure(&e))?;
     replica.rotate_after(config.epochs.rotate_after_ms()?);
     replica.reauthor_after(config.records.reauthor_after_ms()?);
+    replica.withheld_after(u64::from(config.limits.withheld_after_s) * 1_000);
     if sabotage {
         tracing::error!("SABOTAGE: this daemon quarantines nothing; it is for an exercise alone");
         replica.quarantine_nothing();
+    }
+    if let Some(terms) = relay {
+        begin_relay(&mut replica, terms)?;
     }
     let listen = ports::as_before(replica.store(), &config.listen)
         .map_err(|e| overview::store_failure(&e))?;
@@ -124,6 +150,9 @@ pub fn start(opening: Opening) -> Result<Arc<dyn Service>, Failure> {
         listen,
         connections_max: config.limits.peers_max,
         known: replica.devices_with_standing(),
+        carries_circuits: relay.is_some(),
+        announce: parse_listen(&config.announce)?,
+        looks_around: mdns,
         ..NetConfig::default()
     };
     let (net, mut events) = net::spawn(&runtime, identity.device_seed, net_config)
@@ -146,9 +175,12 @@ pub fn start(opening: Opening) -> Result<Arc<dyn Service>, Failure> {
     let gauge = Gauge::new(home.store(), config.limits.disk_reserve_bytes());
     let thin =
         ThinLinks::new(DeviceKeys::from_seeds(&identity.device_seed, &identity.agreement_seed));
+    let gateway = api.as_ref().map(|api| gateway::start(&runtime, api)).transpose()?;
     let core = Core::new(replica, index, net, dialer, thin, gauge, handle.clone())
         .map_err(|error| Failure::io("cannot start a thread", &error))?
-        .called(config.name);
+        .called(config.name)
+        .serving(gateway.as_ref().map(Gateway::address))
+        .reached_at(config.announce.clone());
     let thread = std::thread::Builder::new()
         .name("core".into())
         .spawn(move || {
@@ -158,8 +190,13 @@ pub fn start(opening: Opening) -> Result<Arc<dyn Service>, Failure> {
             }
         })
         .map_err(|error| Failure::io("cannot start a thread", &error))?;
+    let pass_key = PassKey::derive(&identity.device_seed, identity.incarnation);
+    if let (Some(gateway), Some(api)) = (&gateway, &api) {
+        gateway.answer(&runtime, api, Edge::new(handle.clone(), pass_key.clone(), news));
+    }
     let service = Tearline {
         core: handle,
+        gateway,
         thread: Mutex::new(Some(thread)),
         carried: Mutex::new(carried),
         announce: config.announce,
@@ -169,10 +206,21 @@ pub fn start(opening: Opening) -> Result<Arc<dyn Service>, Failure> {
             country: agency.country.clone(),
         }),
         keys,
-        pass_key: PassKey::derive(&identity.device_seed, identity.incarnation),
+        pass_key,
         stop,
     };
     Ok(Arc::new(service))
+}
+
+/// Makes a relay of a device that may read nothing.
+fn begin_relay(replica: &mut Replica<SledStore>, terms: RelayTerms) -> Result<(), Failure> {
+    if replica.may_read() {
+        return Err(Failure::denied("this device may read: it is no blind relay").hint(
+            "enrol a device of its own for that, from another home: `tearline device enrol NAME \
+             --right relay`",
+        ));
+    }
+    replica.relay(terms).map_err(|error| overview::store_failure(&error))
 }
 
 fn parse_listen(texts: &[String]) -> Result<Vec<net::Multiaddr>, Failure> {
@@ -188,7 +236,7 @@ fn parse_listen(texts: &[String]) -> Result<Vec<net::Multiaddr>, Failure> {
 }
 
 /// The operating system's randomness.
-struct SystemEntropy;
+pub(crate) struct SystemEntropy;
 
 impl Entropy for SystemEntropy {
     fn fill(&mut self, bytes: &mut [u8]) {
@@ -208,7 +256,7 @@ fn json(value: &impl Serialize) -> Result<Value, Failure> {
 impl Service for Tearline {
     fn call(&self, request: Request, progress: &mut Report<'_>) -> Result<Value, Failure> {
         if needs_standing(&request) {
-            self.core.ask(|core| core.may_write())?;
+            self.core.ask(|core| core.stands())?;
         }
         match request {
             Request::Status(_) => self.status(),
@@ -302,6 +350,9 @@ impl Service for Tearline {
     }
 
     fn close(&self) {
+        if let Some(gateway) = &self.gateway {
+            gateway.stop();
+        }
         self.core.stop();
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(thread) = thread {
@@ -389,6 +440,7 @@ impl Tearline {
     }
 
     fn coalition_create(&self, create: &control::CoalitionCreate) -> Result<Value, Failure> {
+        check_name("a coalition's name", &create.name)?;
         let (certificate, root) = self.certificate()?;
         let founder = Member {
             no: AgencyNo(1),
@@ -398,6 +450,7 @@ impl Tearline {
         };
         let mut founders = vec![founder];
         for (other, no) in create.founders.iter().zip(2..) {
+            check_name("an agency's name", &other.name)?;
             founders.push(Member {
                 no: AgencyNo(no),
                 name: other.name.clone(),
@@ -418,9 +471,6 @@ impl Tearline {
             agreement: None,
             founders,
         };
-        if create.name.is_empty() || create.name.len() > tearline_crdt::bounds::NAME_BYTES_MAX {
-            return Err(Failure::usage("a coalition's name has 1 to 128 bytes"));
-        }
         let founders = charter.founders.len();
         if !(1..=founders).contains(&usize::from(charter.quorum)) {
             return Err(Failure::usage(match founders {
@@ -445,6 +495,9 @@ impl Tearline {
         let announce = self.announce.clone();
         self.core.act(move |core| {
             let coalition = core.coalition()?.id();
+            if let Some(name) = &invite.name {
+                core.free_name(name, None)?;
+            }
             let name = invite.name.unwrap_or_default();
             invite.addresses.iter().try_for_each(|address| check_address(address))?;
             let named = if invite.addresses.is_empty() { announce } else { invite.addresses };
@@ -577,6 +630,7 @@ impl Tearline {
     }
 
     fn compartment_open(&self, open: control::CompartmentOpen) -> Result<Value, Failure> {
+        check_name("a compartment's name", &open.name)?;
         self.answer(move |core| {
             let (id, opened, ticket) = core.audience_compartment(&open.rel, Some(&open.name))?;
             let compartment = core

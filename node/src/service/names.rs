@@ -62,13 +62,32 @@ impl Core {
             [] => Err(Failure::not_found("compartment", name)
                 .hint("`tearline compartment list` shows those there are")),
             several => {
-                let ids: Vec<String> = several.iter().map(|(c, _)| c.id().short()).collect();
+                let which: Vec<String> = several.iter().map(|(c, _)| self.audience_of(c)).collect();
                 Err(Failure::usage(format!(
                     "{name:?} fits several compartments: {}",
-                    ids.join(", ")
-                )))
+                    which.join("; ")
+                ))
+                .hint("name one by its id"))
             }
         }
+    }
+
+    /// Fails when a compartment has a name here.
+    pub(super) fn free_compartment_name(&self, name: &str) -> Result<(), Failure> {
+        match self.compartments().into_iter().find(|(_, called)| called == name) {
+            Some((taken, _)) => {
+                Err(Failure::usage(format!("{name:?} is the name of {}", self.audience_of(taken)))
+                    .hint("choose another"))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Which compartment it is of several of a name.
+    fn audience_of(&self, compartment: &Compartment) -> String {
+        let agencies = self.audience(compartment);
+        let names: Vec<&str> = agencies.iter().map(|agency| agency.name.as_str()).collect();
+        format!("{} of {}", compartment.id().short(), names.join(", "))
     }
 
     /// The agencies of names, numbers or country codes.

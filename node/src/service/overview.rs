@@ -1,11 +1,13 @@
 //! Answers about the whole: status, doctor, peers, coalition, compartments.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use serde_json::Value;
 
 use tearline_crdt::authority::Compartment;
 use tearline_crdt::id::{AgencyNo, CompartmentId, DeviceId};
+use tearline_crdt::statement::Right;
 use tearline_crdt::store::StoreError;
 use tearline_crdt::time::MonoTime;
 use tearline_mesh::replica::{Misdeeds, PeerState, Way};
@@ -16,7 +18,7 @@ use super::json;
 use super::room::MAKE_ROOM;
 use super::standing::REFUSED;
 use crate::control::reply::{self, Check, CheckStatus};
-use crate::control::unread;
+use crate::control::{trust, unread};
 use crate::failure::{Failure, Kind};
 use crate::store::{Checked, Checker, DAMAGED_FIX, VALUES_DAMAGED_FIX};
 
@@ -45,6 +47,7 @@ impl Core {
             version: env!("CARGO_PKG_VERSION").into(),
             started: self.started.to_string(),
             addresses: self.full_addresses(),
+            api: self.api.map(|address| format!("http://{address}")),
             peers: self.peers(),
             known: self.other_devices(),
             // A store that failed may not tell, and the rest is worth knowing all the more then.
@@ -58,9 +61,23 @@ impl Core {
             store_failure: self.broken().map(|why| why.what.clone()),
             damage: self.damage_met(),
             shortage: self.shortage(),
+            relay: self.relay(),
             forks: self.forks(),
         };
         json(&status)
+    }
+
+    fn relay(&self) -> Option<reply::Relay> {
+        let Some(house) = self.replica.relay_state() else {
+            return self.replica.only_relays().then(reply::Relay::default);
+        };
+        Some(reply::Relay {
+            quota_bytes: Some(house.terms.quota_bytes),
+            kept_s: Some(house.terms.retention_ms / 1_000),
+            held_bytes: house.held_bytes,
+            evicted_bytes: house.evicted_bytes,
+            full: house.is_full,
+        })
     }
 
     /// The logs that were proven to be forked, ours first.
@@ -91,8 +108,11 @@ impl Core {
     /// Our addresses, each with our own id at its end.
     pub(super) fn full_addresses(&self) -> Vec<String> {
         let id = tearline_mesh::net::peer_id(&self.replica.device());
-        let mut all: Vec<String> =
-            self.addresses.iter().map(|address| format!("{address}/p2p/{id}")).collect();
+        let own = format!("/p2p/{id}");
+        // Over a relay it stands there already.
+        let full =
+            |address: &String| format!("{}{own}", address.strip_suffix(&own).unwrap_or(address));
+        let mut all: Vec<String> = self.addresses.iter().map(full).collect();
         // QUIC before TCP: what others dial first.
         all.sort_by_key(|address| !address.contains("quic"));
         all
@@ -109,12 +129,13 @@ impl Core {
     pub(super) fn peers(&self) -> Vec<reply::Peer> {
         let live: BTreeMap<DeviceId, PeerState> =
             self.replica.peers().into_iter().map(|state| (state.device, state)).collect();
-        let mut devices: Vec<DeviceId> =
+        let faults = self.replica.faults();
+        let mut devices: BTreeSet<DeviceId> =
             live.keys().chain(self.dialer.targets().keys()).copied().collect();
         devices.extend(self.replica.exchanged().keys());
-        devices.sort_unstable();
-        devices.dedup();
-        let faults = self.replica.faults();
+        let (named, strangers): (Vec<&DeviceId>, Vec<&DeviceId>) =
+            faults.keys().partition(|device| self.replica.is_of_a_coalition(device));
+        devices.extend(named.into_iter().chain(strangers.into_iter().take(STRANGERS_SHOWN_MAX)));
         let now = self.now().mono;
         let peer = |device: &DeviceId| self.described(device, live.get(device), &faults, now);
         let mut peers: Vec<reply::Peer> = devices.iter().map(peer).collect();
@@ -126,7 +147,7 @@ impl Core {
     pub(super) fn coming(&self) -> u64 {
         let peers = self.replica.peers().into_iter();
         let standing = peers.filter(|peer| !self.standing_of(&peer.device).has_ended());
-        standing.map(|peer| peer.entries_behind).max().unwrap_or_default()
+        standing.map(|peer| peer.entries_ahead).max().unwrap_or_default()
     }
 
     pub(super) fn peer(&self, device: &DeviceId) -> reply::Peer {
@@ -146,19 +167,24 @@ impl Core {
         let broken = line.as_ref().is_some_and(|line| line.broken);
         let is_tried = live.is_none() || broken;
         let faults = faults.get(device);
-        let counted = self.replica.counted_faults().contains_key(device);
+        let barred = self.penalties.until(device, now);
+        let is_stranger = !self.replica.is_of_a_coalition(device);
+        let counted = is_stranger && self.replica.counted_faults().contains_key(device);
         let full = self.shortage().is_some() && live.is_some_and(|state| state.refused);
         let standing = self.standing_of(device);
         let state = match live {
             _ if target.is_some_and(|target| target.paused) => reply::PeerState::Paused,
+            None if barred.is_some() || counted => reply::PeerState::Blocked,
             Some(_) if broken => reply::PeerState::Waiting,
             Some(_) if standing.has_ended() => reply::PeerState::Ended,
             Some(_) if full => reply::PeerState::Blocked,
             Some(state) if state.live && state.in_sync => reply::PeerState::Live,
+            Some(_) if self.is_stale(device) => reply::PeerState::Stale,
             Some(_) => reply::PeerState::CatchingUp,
-            None if counted => reply::PeerState::Blocked,
+            None if self.is_stale(device) => reply::PeerState::Stale,
             None => reply::PeerState::Waiting,
         };
+        let lacks = self.replica.lacks(device).filter(|_| !standing.has_ended());
         let blamed = faults.map(|faults| {
             let list: Vec<String> = faults.iter().map(|(name, n)| format!("{name} x{n}")).collect();
             format!("misbehaved: {}", list.join(", "))
@@ -171,14 +197,18 @@ impl Core {
             dialled.and_then(|target| target.wait(now)),
             line.as_ref().filter(|_| is_tried).and_then(|line| line.again),
         ];
-        let again = again.into_iter().flatten().min();
+        let barred = barred.map(|until| Duration::from_millis(until.0.saturating_sub(now.0)));
+        let again = barred.or_else(|| again.into_iter().flatten().min());
         let agency = self.agency_of(device);
         let bundles = self.replica.exchanged().get(device).copied().unwrap_or_default();
         reply::Peer {
             device: device.to_string(),
             agency: agency.map(|no| self.agency_ref(Some(no))),
-            missing: live.filter(|_| !standing.has_ended()).map(|state| state.entries_behind),
+            missing: live.filter(|_| !standing.has_ended()).map(|state| state.entries_ahead),
+            lacks: lacks.map(|lacks| lacks.entries),
+            flash_since: lacks.and_then(|lacks| lacks.flash_since).map(|at| at.to_string()),
             standing,
+            relay: self.is_relay(device),
             addresses: target.map(|t| t.addresses.clone()).unwrap_or_default(),
             thin: target.and_then(|target| target.thin.as_ref()).map(|address| {
                 let reading = self.thin.reading(device);
@@ -195,15 +225,30 @@ impl Core {
             // Why the last attempt failed is no news of a peer that is there.
             reason: blamed
                 .or_else(|| full.then(|| DISK_FULL.into()))
+                .or_else(|| live.filter(|state| state.gone > 0).map(|state| gone(state.gone)))
                 .or_else(|| (!tried.is_empty()).then(|| tried.join("; "))),
             again_ms: again.and_then(|wait| u64::try_from(wait.as_millis()).ok()),
             last_heard: self.last_heard.get(device).map(ToString::to_string),
+            gone: live.map_or(0, |state| state.gone),
             sent_bytes: live.map_or(0, |state| state.bytes_out),
             received_bytes: live.map_or(0, |state| state.bytes_in),
             gossip: self.gossip_with(device),
             bundle_made: bundles.sent.map(|time| time.to_string()),
             bundle_read: bundles.received.map(|time| time.to_string()),
         }
+    }
+
+    /// Whether a device was heard, and not for long.
+    fn is_stale(&self, device: &DeviceId) -> bool {
+        let now = self.now().wall;
+        let heard = self.last_heard.get(device);
+        heard.is_some_and(|heard| now.0.saturating_sub(heard.0) > STALE_AFTER_MS)
+    }
+
+    /// Whether a device may relay in the coalition, and do nothing else.
+    fn is_relay(&self, device: &DeviceId) -> bool {
+        let coalition = self.coalition().ok();
+        coalition.and_then(|known| known.right(device)) == Some(Right::Relay)
     }
 
     /// In whose gossip a peer is a neighbour.
@@ -288,7 +333,14 @@ impl Core {
                 forked_at: state.forked_at,
             })
             .collect();
-        json(&reply::CompartmentDetail { summary, epoch, logs })
+        let quotas = self.replica.quotas(id).into_iter();
+        let quotas = quotas.map(|(device, quota)| trust::Quota {
+            device: self.device(&device),
+            quota_bytes: quota.bytes,
+            used_bytes: quota.used_bytes,
+        });
+        let quotas = quotas.collect();
+        json(&reply::CompartmentDetail { summary, epoch, quotas, logs })
     }
 
     pub(super) fn coalition_show(&self) -> Result<Value, Failure> {
@@ -339,10 +391,13 @@ impl Core {
         });
         let standing =
             ended.unwrap_or_else(|| check("standing", CheckStatus::Pass, "it holds".into(), None));
-        Ok(vec![
+        let mut checks = vec![
             standing,
             self.check_disk(),
+            self.check_clock(),
+            self.check_expiry(),
             self.check_listening(),
+            self.check_reach(),
             self.check_peers(),
             self.check_waiting().unwrap_or_else(|failure| {
                 let status = if failure.kind == Kind::Integrity {
@@ -355,7 +410,9 @@ impl Core {
             self.check_faults(),
             check_forks(&self.forks()),
             self.check_followed(),
-        ])
+        ];
+        checks.extend(self.check_relay());
+        Ok(checks)
     }
 
     /// Reads the store through.
@@ -391,7 +448,8 @@ impl Core {
     fn check_listening(&self) -> Check {
         let count = self.addresses.len();
         let fix = "check `listen` in the configuration, and what else listens there";
-        match (count, self.deaf.join(", ")) {
+        let deaf = self.deaf.iter().map(|(address, why)| format!("{address} ({why})"));
+        match (count, deaf.collect::<Vec<_>>().join(", ")) {
             (0, deaf) if deaf.is_empty() => {
                 check("listening", CheckStatus::Fail, "on no address".into(), Some(fix))
             }
@@ -416,7 +474,9 @@ impl Core {
             targets.partition(|(device, _)| self.standing_of(device).has_ended());
         let missing: Vec<String> = targets
             .iter()
-            .filter(|(device, target)| !target.paused && !self.linked(device))
+            .filter(|(device, target)| {
+                target.is_configured() && !target.paused && !self.linked(device)
+            })
             .map(|(device, _)| {
                 let why = self.peer(device).reason.unwrap_or_else(|| "not tried yet".into());
                 format!("{} ({why})", device.short())
@@ -518,6 +578,18 @@ fn check_forks(forks: &[reply::Fork]) -> Check {
 const UNFOLLOWED_FIX: &str = "`compartment list` says which: say there what is needed in one that is \
                               followed; if a device opened them that should not, its agency or the \
                               founders end its standing, and what it opened comes last";
+/// Strangers that misbehaved and have no link, that are shown.
+const STRANGERS_SHOWN_MAX: usize = 16;
+/// What a relay does not have any more.
+fn gone(logs: u64) -> String {
+    let logs = if logs == 1 { "1 log".into() } else { format!("{logs} logs") };
+    format!(
+        "it has let go of the beginning of {logs} that this device lacks; they come from others"
+    )
+}
+
+/// After so long without a word a peer is stale.
+const STALE_AFTER_MS: u64 = 3_600_000;
 /// Why nothing is taken from a peer.
 const DISK_FULL: &str = "disk full";
 
@@ -526,7 +598,7 @@ pub(super) const FORKED_FIX: &str = "another copy of this home writes, too: stop
     good; then begin a new incarnation here, with `tearline doctor --new-life`, or with \
     `tearline backup restore` of a backup";
 
-fn check(name: &str, status: CheckStatus, message: String, fix: Option<&str>) -> Check {
+pub(super) fn check(name: &str, status: CheckStatus, message: String, fix: Option<&str>) -> Check {
     Check { name: name.into(), status, message, fix: fix.map(Into::into) }
 }
 

@@ -23,8 +23,8 @@ use crate::control::pass::{
 use crate::failure::Failure;
 use crate::pass::register::{self, Minted, RegisterError};
 use crate::pass::{
-    Denial, Limit, MintError, Operation, Pass, PassFault, PassId, PassRight, PassVerdict, Request,
-    RunBounds, Scope, Second, Standing, TEXT_PREFIX, Terms, UnverifiedPass, check, mint,
+    Denial, Limit, MintError, Operation, Pass, PassFault, PassId, PassKey, PassRight, PassVerdict,
+    Request, RunBounds, Scope, Second, Standing, TEXT_PREFIX, Terms, UnverifiedPass, check, mint,
 };
 
 impl Tearline {
@@ -43,7 +43,8 @@ impl Tearline {
             SystemEntropy.fill(seed.as_mut_slice());
             let pass = mint(&key, &terms, &standing, &seed).map_err(|e| mint_failure(core, &e))?;
             let mut batch = Batch::default();
-            register::add(core.replica.store(), &mut batch, &pass, now)
+            let kept = (&pass, &*hex(&key.public()));
+            register::add(core.replica.store(), &mut batch, kept, now)
                 .map_err(|error| register_failure(&error))?;
             let ticket = core.replica.put(batch).map_err(|error| store_failure(&error))?;
             let value = json(&PassMinted { terms: (&terms).into(), token: pass.to_text() })?;
@@ -59,7 +60,8 @@ impl Tearline {
             minted.sort_by(|a, b| {
                 b.summary.minted.cmp(&a.summary.minted).then(a.block.cmp(&b.block))
             });
-            let passes = minted.into_iter().map(|minted| core.pass_row(minted, now)).collect();
+            let row = |minted| core.pass_row(minted, &key, now);
+            let passes = minted.into_iter().map(row).collect();
             json(&Passes { key, passes })
         })
     }
@@ -100,6 +102,9 @@ impl Tearline {
             };
             let pass = UnverifiedPass::parse(&asked.token).and_then(|pass| pass.verify(&key));
             let (reason, detail) = match pass {
+                Err(PassFault::Signature) if core.minted_before(&asked.token, &key)? => {
+                    (FORMER_LIFE, "the pass ended with a former life of this device".into())
+                }
                 Err(fault) => (fault_word(&fault), fault.to_string()),
                 Ok(pass) => match core
                     .pass_verdict(&pass, &request)
@@ -179,6 +184,14 @@ impl Core {
         register::minted(self.replica.store()).map_err(|error| store_failure(&error))
     }
 
+    /// Whether a text begins with a pass that this device minted in a former life.
+    fn minted_before(&self, token: &str, key: &PassKey) -> Result<bool, Failure> {
+        let Ok(pass) = UnverifiedPass::parse(token) else { return Ok(false) };
+        let key = hex(&key.public());
+        let is_it = |one: &Minted| pass.blocks().first() == Some(&one.block) && one.key != key;
+        Ok(self.minted()?.iter().any(is_it))
+    }
+
     /// The pass of an id, or of the prefix of one.
     fn named_pass(&self, name: &str) -> Result<Minted, Failure> {
         let mut hits = self.minted()?;
@@ -196,7 +209,7 @@ impl Core {
         }
     }
 
-    fn pass_row(&self, minted: Minted, now: Second) -> PassRow {
+    fn pass_row(&self, minted: Minted, key: &str, now: Second) -> PassRow {
         let scope = &minted.summary.scope;
         let name =
             |id: &String| id.parse().map_or_else(|_| id.clone(), |id| self.compartment_name(&id));
@@ -204,6 +217,8 @@ impl Core {
         let begins = second(&scope.not_before).unwrap_or_default();
         let state = if minted.revoked {
             PassState::Revoked
+        } else if minted.key != key {
+            PassState::FormerLife
         } else if now >= minted.not_after {
             PassState::Expired
         } else if now < begins {
@@ -242,6 +257,9 @@ fn fault_failure(fault: &PassFault) -> Failure {
     };
     Failure::new(kind, fault.to_string())
 }
+
+/// Why a pass of a former life is none, as one word.
+const FORMER_LIFE: &str = "former-life";
 
 /// A fault as one word.
 const fn fault_word(fault: &PassFault) -> &'static str {

@@ -11,7 +11,7 @@ use super::names::is_prefix;
 use super::overview::store_failure;
 use super::thin::FORMS;
 use super::{Answer, Tearline, json};
-use crate::failure::Failure;
+use crate::failure::{Failure, Kind};
 
 impl Tearline {
     pub(super) fn peer_add(&self, address: String) -> Result<Value, Failure> {
@@ -58,10 +58,15 @@ impl Tearline {
             let device = match core.configured_peer(&name) {
                 Ok((device, _)) => device,
                 // Of one that dials us nothing is written down.
-                Err(unknown) => core.named_device(&name).map_err(|_| unknown)?,
+                Err(unknown) => core.named_device(&name).map_err(|failure| {
+                    if failure.kind == Kind::NotFound { unknown } else { failure }
+                })?,
             };
             if device == core.replica.device() {
                 return Err(Failure::usage("that is this device itself"));
+            }
+            if !paused {
+                core.penalties.release(&device);
             }
             let answer =
                 core.change_peer(device, |core, batch| core.dialer.pause(batch, device, paused))?;

@@ -23,7 +23,7 @@ use super::overview::store_failure;
 use super::records::{act_failure, verdict};
 use super::{Answer, json};
 use crate::control::trust as shape;
-use crate::failure::Failure;
+use crate::failure::{Failure, Kind};
 use crate::index::Row;
 
 /// Most quarantined entries of one answer.
@@ -119,6 +119,7 @@ impl Core {
             compartment: self.compartment_name(&one.log.compartment),
             class: one.log.class.name().into(),
             what: self.what_it_does(one),
+            adopt: self.adopts(one).map(Into::into),
             record: one.header.map(|(_, record, _)| record.to_string()),
             kind: row.as_ref().map(|row| row.kind_name().to_owned()),
             title: row.map(|row| row.title),
@@ -150,23 +151,57 @@ impl Core {
         .into()
     }
 
+    /// The command by which this device lets an entry count.
+    fn adopts(&self, one: &QuarantinedEntry) -> Option<&'static str> {
+        let coalition = self.coalition().ok()?;
+        let own = coalition.live(&self.replica.device()).filter(|own| own.desk)?.agency;
+        let counts = |by| {
+            let cause = self.replica.if_adopted(one, by);
+            matches!(cause, Ok(None | Some(Cause::Standing | Cause::Readmitted(_))))
+        };
+        let is_founder = coalition.charter().founders.iter().any(|founder| founder.no == own);
+        if self.agency_of(&one.log.device) == Some(own) && counts(Author::Desk(own)) {
+            Some("grant adopt")
+        } else if is_founder && counts(Author::Whole) {
+            Some("coalition propose adopt")
+        } else {
+            None
+        }
+    }
+
     pub(super) fn adopt(&mut self, text: &str) -> Answer {
-        let found = self.quarantined_entry(text)?;
+        let found = match self.quarantined_entry(text) {
+            Err(failure) if failure.kind == Kind::NotFound => {
+                let before = self.adopted_by(text)?.ok_or(failure)?;
+                return self.said_already(before, "adopt".into());
+            }
+            found => found?,
+        };
         let of = self.agency_of(&found.log.device);
         if of.is_none() || of != self.agency_of(&self.replica.device()) {
             return Err(Failure::denied("an agency adopts what its own devices wrote")
                 .hint("the founders can: `tearline coalition propose adopt ENTRY`"));
         }
         self.would_count(&found, of.map_or(Author::Whole, Author::Desk))?;
+        let held = self.replica.quarantined(usize::MAX);
+        let (mut taken, _) = held.map_err(|error| store_failure(&error))?;
+        taken.retain(|one| one.log == found.log && one.seq <= found.seq);
         let now = self.now();
         let done = self
             .replica
             .adopt(now, found.log.compartment, vec![mark(&found)])
             .map_err(act_failure)?;
-        let device = found.log.device.short();
-        let what = format!("what {device} wrote in that log counts up to its entry {}", found.seq);
-        let statement = done.value.to_string();
-        Ok((json(&shape::Declared::alone(statement, what))?, Some(done.ticket)))
+        let device = found.log.device;
+        let what = format!(
+            "what {} wrote in its {} log in {} counts up to its entry {}",
+            self.device(&device).name.unwrap_or_else(|| device.short()),
+            found.log.class.name(),
+            self.compartment_name(&found.log.compartment),
+            found.seq
+        );
+        let entries = taken.iter().take(QUARANTINED_MAX).map(|one| one.id.to_string()).collect();
+        let said = shape::Declared::alone(done.value.to_string(), what);
+        Ok((json(&shape::Declared { entries, ..said })?, Some(done.ticket)))
     }
 
     /// Refuses an adoption that would change nothing: what says so stands above whoever adopts, or

@@ -27,6 +27,7 @@ use super::{Answer, json};
 use crate::control::{self, reply};
 use crate::failure::{Failure, Kind};
 use crate::index::Row;
+use crate::size;
 use crate::typo;
 
 impl Core {
@@ -164,7 +165,13 @@ impl Core {
         if let Some(id) = self.replica.compartment_for(coalition, &audience) {
             return Ok((id, false, None));
         }
-        let called = name.map_or_else(|| self.audience_name(&audience), str::to_owned);
+        let called = match name {
+            Some(name) => {
+                self.free_compartment_name(name)?;
+                name.to_owned()
+            }
+            None => self.audience_name(&audience),
+        };
         let now = self.now();
         let act = self
             .replica
@@ -206,6 +213,18 @@ impl Core {
         match error {
             ActError::Forked => self.forked(id, class),
             ActError::NoRoom => self.no_room(Room::Everything),
+            ActError::Quota { quota, left, needed } => Failure::denied(format!(
+                "nothing was written: this device may write at most {} of records in {:?}; {} are left, and this \
+                 takes up to {}",
+                size::text(quota),
+                self.compartment_name(&id),
+                size::text(left),
+                size::text(needed),
+            ))
+            .hint(
+                "a desk of its agency grants it more: `tearline grant issue --device DEVICE --right write --quota \
+                 SIZE`, or without --quota no limit",
+            ),
             error => act_failure(error),
         }
     }
@@ -606,8 +625,7 @@ fn check_fields(kind: RecordKind, fields: &Map<String, Value>) -> Result<(), Fai
     if problems.is_empty() {
         return Ok(());
     }
-    let list: Vec<String> =
-        problems.iter().map(|problem| format!("{}: {}", problem.path, problem.reason)).collect();
+    let list: Vec<String> = problems.iter().map(ToString::to_string).collect();
     Err(Failure::usage(format!("this is no valid {kind}: {}", list.join("; "))))
 }
 
@@ -631,6 +649,7 @@ pub(super) fn act_failure(error: ActError) -> Failure {
             Failure::new(Kind::NotFound, error.to_string())
         }
         ActError::Denied { .. }
+        | ActError::Quota { .. }
         | ActError::WouldNotCount(_)
         | ActError::NotOriginator(_)
         | ActError::Draft { error: DraftError::NotGranted { .. }, .. } => {

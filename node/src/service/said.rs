@@ -1,17 +1,14 @@
 //! What is said of records: erase, restrict, hold, recall, lift, release; and who obeyed.
 
-use std::collections::BTreeSet;
-
 use serde_json::{Map, Value};
 
 use tearline_crdt::authority::Asked;
 use tearline_crdt::document::{Patch, Segment};
-use tearline_crdt::id::{Class, CompartmentId, DeviceId, EntryId, LogId, RecordId, StatementId};
+use tearline_crdt::id::{Class, DeviceId, EntryId, LogId, RecordId, StatementId};
 use tearline_crdt::record::edge;
 use tearline_crdt::record::kind::Kind as RecordKind;
 use tearline_crdt::record::receipt::{self, Outcome};
 use tearline_crdt::record::shelf::{Detail, Draft};
-use tearline_crdt::statement::Statement;
 use tearline_crdt::time::WallTime;
 use tearline_mesh::replica::{ActError, Word};
 
@@ -37,15 +34,14 @@ impl Core {
         };
         let detail = self.visible(id)?;
         self.replica.may_speak(&detail, &word).map_err(|error| self.refused(error))?;
-        let erases = matches!(word, Word::Erase { .. });
-        let before = if erases { self.erased_by(&detail) } else { None };
+        let before = self.said_before(&detail, &word);
         let (genesis, begun) = (detail.genesis, log_of(&detail));
         let (releases, mut unreached) = self.releases_of(detail)?;
         // Releases go first, those of releases before them: once a record is destroyed, nobody knows of
         // what was released of it.
         let mut also = Vec::new();
         for release in releases.into_iter().rev() {
-            if erases && self.visible(release).is_ok_and(|of| self.erased_by(&of).is_some()) {
+            if self.visible(release).is_ok_and(|of| self.said_before(&of, &word).is_some()) {
                 continue;
             }
             let now = self.now();
@@ -71,6 +67,7 @@ impl Core {
             Word::Hold => "hold",
             Word::Recall => "recall",
         };
+        let by = before.map_or_else(Vec::new, |before| self.decided(before));
         let statement = statement.to_string();
         let what = what.into();
         let due = match word {
@@ -79,7 +76,9 @@ impl Core {
         };
         let due = due.map(|due| due.to_string());
         let record = Some(id.to_string());
-        let said = shape::Declared { statement, what, already, record, due, also, unreached };
+        let entries = Vec::new();
+        let said =
+            shape::Declared { statement, what, already, by, record, due, also, unreached, entries };
         Ok((json(&said)?, Some(ticket)))
     }
 
@@ -92,17 +91,11 @@ impl Core {
             statement: stone.statement.to_string(),
             what: "erase".into(),
             already: true,
+            by: self.decided(stone.statement),
             record: Some(record.to_string()),
             due: Some(stone.at.to_string()),
             ..shape::Declared::default()
         })
-    }
-
-    /// A statement that erases a record and counts.
-    fn erased_by(&self, detail: &Detail) -> Option<StatementId> {
-        let compartment = self.replica.compartment(detail.compartment)?;
-        let mut asked = compartment.asked_of(&detail.genesis, Some(detail.origin));
-        asked.find(|(_, asks)| *asks == Asked::Erase).map(|(statement, _)| statement)
     }
 
     /// The failure of what is said of a record, with whose it is.
@@ -164,7 +157,19 @@ impl Core {
     pub(super) fn record_lift(&mut self, text: &str) -> Answer {
         let lifted = match self.named_statement(text) {
             Ok(statement) => vec![statement],
-            Err(failure) if failure.kind == Kind::NotFound => self.liftable(text)?,
+            Err(failure) if failure.kind == Kind::NotFound => {
+                let id = self.find_record(text)?;
+                let detail = self.visible(id)?;
+                let ours = self.binding_by_us(&detail);
+                if ours.is_empty() {
+                    let own = self.agency_of(&self.replica.device());
+                    let ours = |log: &LogId| self.agency_of(&log.device) == own;
+                    let lifts = self.lifts_of(detail.compartment, &detail.genesis, ours);
+                    let before = lifts.last().copied().ok_or_else(|| none_binds(id))?;
+                    return self.said_already(before, "lift".into());
+                }
+                ours.into_iter().map(|(id, _)| (detail.compartment, id)).collect()
+            }
             Err(failure) => return Err(failure),
         };
         let own = self.agency_of(&self.replica.device());
@@ -176,6 +181,11 @@ impl Core {
                     .hint("the founders can: `tearline coalition propose lift STATEMENT`"));
             }
         }
+        if let [(area, id)] = lifted[..]
+            && let Some(before) = self.lifted_by(area, id)
+        {
+            return self.said_already(before, format!("lift {id}"));
+        }
         let mut done = None;
         for (area, id) in &lifted {
             let now = self.now();
@@ -185,33 +195,6 @@ impl Core {
         let ids: Vec<String> = lifted.iter().map(|(_, id)| id.to_string()).collect();
         let what = format!("lift {}", ids.join(", "));
         Ok((json(&shape::Declared::alone(done.value.to_string(), what))?, Some(done.ticket)))
-    }
-
-    /// The holds and restrictions of a record that devices of our agency said and that bind.
-    fn liftable(&mut self, text: &str) -> Result<Vec<(CompartmentId, StatementId)>, Failure> {
-        let id = self.find_record(text)?;
-        let detail = self.visible(id)?;
-        let own = self.agency_of(&self.replica.device());
-        let area = detail.compartment;
-        let compartment = self.replica.compartment(area);
-        let binding: BTreeSet<StatementId> = compartment
-            .into_iter()
-            .flat_map(|c| c.binding(&detail.genesis, detail.origin, own.unwrap_or_default()))
-            .collect();
-        let ours = |(log, entry, statement): &(LogId, EntryId, &Statement)| {
-            matches!(statement, Statement::Hold { .. } | Statement::Restrict { .. })
-                && binding.contains(&StatementId(entry.0))
-                && self.agency_of(&log.device) == own
-        };
-        let said = self.statements(area).into_iter().filter(ours);
-        let found: Vec<_> = said.map(|(_, entry, _)| (area, StatementId(entry.0))).collect();
-        if found.is_empty() {
-            return Err(Failure::denied(format!(
-                "no hold or restriction by this agency binds record {id}"
-            ))
-            .hint(format!("`tearline why {id}` names what was said of it, and by whom")));
-        }
-        Ok(found)
     }
 
     pub(super) fn record_release(&mut self, release: shape::RecordRelease) -> Answer {
@@ -338,11 +321,18 @@ impl Core {
                 open,
             });
         }
-        json(&shape::Receipts { record: id.to_string(), statements })
+        let lifted = self.lifts_of(compartment, &genesis, |_| true).into_iter();
+        let lifted = lifted.flat_map(|lift| self.decided(lift)).collect();
+        json(&shape::Receipts { record: id.to_string(), statements, lifted })
     }
 }
 
 /// The log in which a record begins.
 fn log_of(detail: &Detail) -> Option<LogId> {
     detail.entries.iter().find(|entry| entry.id == detail.genesis).map(|entry| entry.log)
+}
+
+fn none_binds(record: RecordId) -> Failure {
+    Failure::denied(format!("no hold or restriction by this agency binds record {record}"))
+        .hint(format!("`tearline why {record}` names what was said of it, and by whom"))
 }

@@ -130,8 +130,8 @@ impl Core {
         })
     }
 
-    /// Refuses what a device writes whose own standing is known to have ended.
-    pub(super) fn may_write(&self) -> Result<(), Failure> {
+    /// Refuses what a device asks or writes whose own standing is known to have ended.
+    pub(super) fn stands(&self) -> Result<(), Failure> {
         let end = self.own_end().filter(|end| end.state != REFUSED);
         end.map_or(Ok(()), |end| Err(Failure::denied(end.to_string()).hint(end.fix)))
     }

@@ -174,6 +174,7 @@ impl Core {
         let targets = self.dialer.targets().iter();
         targets
             .filter(|(device, target)| !target.paused && !self.is_connected(device))
+            .filter(|(device, _)| !self.is_penalised(device))
             .filter_map(|(device, target)| {
                 let address = target.thin.clone()?;
                 let agreement = coalition.live(device)?.card.agreement;

@@ -16,7 +16,7 @@ use tearline_crdt::record::shelf::{AsIf, Detail, Reader};
 use tearline_crdt::statement::{Act, Audience, Mark, Marks, Right, Statement};
 use tearline_crdt::store::{Batch, Space, Store as _, StoreError};
 use tearline_crdt::time::WallTime;
-use tearline_mesh::replica::{self, Body, Exposure, Kept, Ticket};
+use tearline_mesh::replica::{self, ActError, Body, Exposure, Kept, Ticket};
 
 use super::core::Core;
 use super::damage::Unread;
@@ -27,7 +27,8 @@ use super::records::act_failure;
 use super::{Answer, json};
 use crate::control::{trust as shape, unread};
 use crate::country;
-use crate::failure::Failure;
+use crate::failure::{Failure, Kind};
+use crate::home::check_name;
 use crate::index::Row;
 
 /// Most records of an exposure that are listed with their titles, and in all; and most logs of a device.
@@ -54,6 +55,14 @@ impl Core {
     pub(super) fn propose(&mut self, act: &shape::Proposed) -> Answer {
         let coalition = self.coalition()?.id();
         let now = self.now();
+        if let shape::Proposed::Revoke { device, since } = act
+            && let Some(id) = self.ended_by_all(device, since.as_deref())?
+        {
+            let before = self.coalition()?.proposals();
+            let ticket = self.replica.settled();
+            return Ok((json(&self.signed(&id, before.get(&id))?)?, Some(ticket)));
+        }
+        let before = self.coalition()?.proposals();
         let done = if let shape::Proposed::Erase { record, basis } = act {
             let id = self.find_record(record)?;
             let detail = self.visible(id)?;
@@ -63,7 +72,27 @@ impl Core {
             self.replica.propose(now, coalition, act, marks)
         };
         let done = done.map_err(act_failure)?;
-        Ok((json(&self.proposal(&done.value)?)?, Some(done.ticket)))
+        Ok((json(&self.signed(&done.value, before.get(&done.value))?)?, Some(done.ticket)))
+    }
+
+    /// The act that ended a device's standing, where a further one would change nothing.
+    fn ended_by_all(
+        &self,
+        device: &str,
+        since: Option<&str>,
+    ) -> Result<Option<StatementId>, Failure> {
+        let device = self.named_device(device)?;
+        let mut kept = self.kept(&device, Self::since(since)?)?;
+        replica::keep_what_fits(&mut kept);
+        let coalition = self.coalition()?;
+        let mut acts = coalition.closures_of(&device).filter(|one| one.author == Author::Whole);
+        let revokes = |act: &Act| matches!(act, Act::Revoke { .. });
+        let proposals = coalition.proposals();
+        let act = acts.find(|one| proposals.get(&one.id).is_some_and(|one| revokes(&one.act)));
+        let Some(act) = act else { return Ok(None) };
+        let area = coalition.compartment();
+        let ended = self.replica.is_ended(area, &device, &kept, Author::Whole);
+        Ok(ended.map_err(|error| store_failure(&error))?.then_some(act.id))
     }
 
     pub(super) fn approve(&mut self, id: &str) -> Answer {
@@ -81,7 +110,7 @@ impl Core {
         let coalition = coalition.id();
         let now = self.now();
         let done = self.replica.approve(now, coalition, act).map_err(act_failure)?;
-        Ok((json(&self.proposal(&act)?)?, Some(done.ticket)))
+        Ok((json(&self.signed(&act, proposals.get(&act))?)?, Some(done.ticket)))
     }
 
     pub(super) fn proposals(&self) -> Result<Value, Failure> {
@@ -90,10 +119,18 @@ impl Core {
         json(&shape::Proposals { proposals })
     }
 
-    fn proposal(&self, id: &StatementId) -> Result<shape::Proposal, Failure> {
+    /// A proposal that was signed, and as it was before.
+    fn signed(
+        &self,
+        id: &StatementId,
+        before: Option<&Proposal>,
+    ) -> Result<shape::Proposal, Failure> {
         let proposals = self.coalition()?.proposals();
         let one = proposals.get(id).ok_or_else(|| Failure::bug("a proposal is not there"))?;
-        Ok(self.proposal_shape(id, one))
+        let already = before.is_some_and(|before| {
+            (&before.approved, &before.counting) == (&one.approved, &one.counting)
+        });
+        Ok(shape::Proposal { already, ..self.proposal_shape(id, one) })
     }
 
     fn proposal_shape(&self, id: &StatementId, one: &Proposal) -> shape::Proposal {
@@ -111,6 +148,7 @@ impl Core {
             in_force: one.in_force,
             root_given: one.gives_root,
             counting: one.counting.iter().map(|no| self.agency_ref(Some(*no))).collect(),
+            already: false,
         }
     }
 
@@ -151,6 +189,7 @@ impl Core {
                 let member = match back {
                     Some(seat) => seat.member.clone(),
                     None => {
+                        check_name("an agency's name", name)?;
                         let no = coalition.next_agency(own).ok_or_else(|| {
                             Failure::failed("no number is left that this founder could give")
                         })?;
@@ -202,9 +241,7 @@ impl Core {
             Proposed::Recall { record: text } => {
                 Act::Recall { genesis: record(self, text)?.genesis }
             }
-            Proposed::Lift { statement } => {
-                Act::Lift { lifted: self.named_statement(statement)?.1 }
-            }
+            Proposed::Lift { statement } => Act::Lift { lifted: self.named_hold(statement)? },
             Proposed::RetireEpoch { epoch } => Act::RetireEpoch { epoch: self.named_epoch(epoch)? },
         };
         Ok((act, None))
@@ -272,7 +309,7 @@ impl Core {
 
     pub(super) fn device_name(&mut self, name: &shape::DeviceName) -> Answer {
         let device = self.named_device(&name.device)?;
-        crate::home::check_name("a device's name", &name.name)?;
+        self.free_name(&name.name, Some(device))?;
         let mut batch = Batch::default();
         batch.put(Space::Meta, name_key(&device), name.name.as_bytes().to_vec());
         let ticket = self.replica.put(batch).map_err(|error| store_failure(&error))?;
@@ -300,12 +337,32 @@ impl Core {
             return Ok(((device, self.lost_shape(&device, lost)?), ticket));
         }
         let now = self.now();
-        let done = self.replica.lost(now, coalition, device, since).map_err(act_failure)?;
+        let done = self.replica.lost(now, coalition, device, since);
+        let done = done.map_err(|error| self.not_ended(&device, error))?;
         let replica::Lost { statement, kept, unnamed, rotated } = done.value;
         let rotated = rotated.into_iter().map(|(id, _)| id).collect();
         let statement = Some(statement);
         let lost = Lost { statement, since, kept, unnamed, void, rotated, already: false };
         Ok(((device, self.lost_shape(&device, lost)?), done.ticket))
+    }
+
+    /// The failure of the end of a device's standing, with who can end it.
+    pub(super) fn not_ended(&self, device: &DeviceId, error: ActError) -> Failure {
+        let above = matches!(error, ActError::WouldNotCount(StatementVerdict::NotAbove));
+        let failure = act_failure(error);
+        if !above {
+            return failure;
+        }
+        let shape::Device { agency, right, .. } = self.device(device);
+        let id = device.short();
+        let whose = agency.name;
+        let by = match (self.agency_of(device), right.as_str()) {
+            (of, "desk") if of == self.agency_of(&self.replica.device()) => {
+                format!("its agency's root: `tearline grant revoke {id} --root FILE`")
+            }
+            _ => format!("a desk of {whose}, or its root"),
+        };
+        failure.hint(format!("{by}; or the founders: `tearline coalition propose revoke {id}`"))
     }
 
     /// What a device could read, as far as an answer has room and the store can be read.
@@ -356,7 +413,11 @@ impl Core {
 
     pub(super) fn lost_shape(&self, device: &DeviceId, lost: Lost) -> Result<shape::Lost, Failure> {
         let Lost { statement, since, mut kept, unnamed, void, rotated, already } = lost;
-        let (heard, not_heard) = match statement {
+        let ended_by = || {
+            let closures = self.coalition().ok().map(|known| known.closures_of(device));
+            closures.into_iter().flatten().map(|one| one.id).next()
+        };
+        let (heard, not_heard) = match statement.or_else(|| ended_by().filter(|_| already)) {
             Some(statement) => self.who_heard(statement)?,
             None => (Vec::new(), Vec::new()),
         };
@@ -365,8 +426,9 @@ impl Core {
             kept.sort_by_key(|kept| std::cmp::Reverse((kept.count, kept.held)));
             kept.truncate(KEPT_MAX);
         }
-        let lowered = self.replica.lower_to_counting(&mut kept);
-        lowered.map_err(|error| store_failure(&error))?;
+        let by = self.replica.word(self.coalition()?.id());
+        let moved = self.replica.move_to_counting(&mut kept, by);
+        moved.map_err(|error| store_failure(&error))?;
         Ok(shape::Lost {
             device: self.device(device),
             statement: statement.map(|id| id.to_string()),
@@ -470,10 +532,37 @@ impl Core {
             [] => Err(Failure::not_found("device", text)
                 .hint("`tearline device list` shows those there are")),
             several => {
-                let ids: Vec<String> = several.iter().map(DeviceId::short).collect();
-                Err(Failure::usage(format!("{text:?} fits several devices: {}", ids.join(", "))))
+                let which: Vec<String> = several.iter().map(|one| self.which(one)).collect();
+                Err(Failure::usage(format!("{text:?} fits several devices: {}", which.join("; ")))
+                    .hint("name one by its id; `tearline device name ID NAME` calls one otherwise"))
             }
         }
+    }
+
+    /// Fails when a name cannot be given to a device, this one if there is one, because it is none or a live
+    /// device has it here.
+    pub(super) fn free_name(&self, name: &str, device: Option<DeviceId>) -> Result<(), Failure> {
+        check_name("a device's name", name)?;
+        let coalition = self.coalition()?;
+        let live = coalition.devices().keys().filter(|one| coalition.live(one).is_some());
+        let called = |one: &&DeviceId| {
+            let other = self.device(one).name.filter(|_| Some(**one) != device);
+            other.is_some_and(|other| other.eq_ignore_ascii_case(name))
+        };
+        match live.copied().find(|one| called(&one)) {
+            Some(one) => {
+                Err(Failure::usage(format!("{name:?} is the name of {}", self.which(&one)))
+                    .hint("choose another, or call that one otherwise: `tearline device name`"))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Which device it is of several of a name.
+    fn which(&self, device: &DeviceId) -> String {
+        let shape::Device { agency, standing, .. } = self.device(device);
+        let since = standing.since.map_or_else(String::new, |since| format!(" since {since}"));
+        format!("{} of {}, {}{since}", device.short(), agency.name, standing.state)
     }
 
     pub(super) fn one_agency(&self, text: &str) -> Result<AgencyNo, Failure> {
@@ -523,6 +612,24 @@ impl Core {
             _ => {
                 Err(Failure::usage(format!("{text:?} fits several statements; write more digits")))
             }
+        }
+    }
+
+    /// What an act lifts: an act of the whole, or what an agency said.
+    fn named_hold(&self, text: &str) -> Result<StatementId, Failure> {
+        let holds = |act: &Act| matches!(act, Act::Hold { .. } | Act::Restrict { .. });
+        let acts = self.coalition()?.proposals().into_iter();
+        let acts = acts.filter(|(id, one)| holds(&one.act) && is_prefix(text, &id.to_string()));
+        let hits: Vec<StatementId> = acts.map(|(id, _)| id).collect();
+        match self.named_statement(text) {
+            Err(failure) if failure.kind == Kind::NotFound => {
+                if hits.is_empty() {
+                    Err(failure)
+                } else {
+                    one_of(&hits, "act", text)
+                }
+            }
+            found => Ok(found?.1),
         }
     }
 

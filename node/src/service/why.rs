@@ -5,21 +5,23 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use tearline_crdt::authority::{Cause, Compartment, StatementVerdict};
+use tearline_crdt::authority::{Adoption, Cause, Compartment, StatementVerdict};
 use tearline_crdt::epoch::decode_boxes;
-use tearline_crdt::id::{CompartmentId, DeviceId, EntryId, EpochId, LogId, StatementId};
+use tearline_crdt::id::{CompartmentId, DeviceId, EntryId, EpochId, LogId, RecordId, StatementId};
 use tearline_crdt::record::shelf::{Detail, Quarantine, Tombstone, Verdict};
 use tearline_crdt::statement::{Act, Audience, Right, Statement};
 
 use super::core::Core;
+use super::find::PREFIX_HITS_MAX;
 use super::json;
 use super::overview::store_failure;
+use crate::control::ID_PREFIX_DIGITS_MIN;
 use crate::control::reply::{self, Decided, Reason};
-use crate::failure::Failure;
+use crate::failure::{Failure, Kind};
 
 impl Core {
     pub(super) fn why(&mut self, text: &str) -> Result<Value, Failure> {
-        let id = self.find_record(text)?;
+        let id = self.known_record(text)?;
         let shown = self.replica.records(|reader| reader.show(id));
         let shown = shown.map_err(|error| store_failure(&error))?;
         let erased = self.replica.tombstone(&id);
@@ -51,6 +53,31 @@ impl Core {
             because,
             holders: self.holders(compartment),
         })
+    }
+
+    /// A record named by its id or the beginning of it, also where nothing of it is shown.
+    fn known_record(&mut self, text: &str) -> Result<RecordId, Failure> {
+        let shown = self.find_record(text);
+        let is_unknown = matches!(&shown, Err(failure) if failure.kind == Kind::NotFound);
+        if !is_unknown || text.len() < ID_PREFIX_DIGITS_MIN {
+            return shown;
+        }
+        let ids = self.replica.records_from(text, PREFIX_HITS_MAX);
+        let mut hits = Vec::new();
+        for id in ids.map_err(|error| self.met(&error))? {
+            let places = self.replica.places_of(&id).map_err(|error| store_failure(&error))?;
+            let erased = self.replica.tombstone(&id).map(|(compartment, _)| compartment);
+            let of = erased.or_else(|| places.first().map(|(log, _)| log.compartment));
+            let compartment = of.and_then(|of| self.replica.compartment(of));
+            if compartment.is_some_and(|known| known.is_reader(&self.replica.device())) {
+                hits.push(id);
+            }
+        }
+        match hits.as_slice() {
+            [] => shown,
+            [id] => Ok(*id),
+            _ => Err(Failure::usage(format!("{text:?} fits several records; write more digits"))),
+        }
     }
 
     /// Why a record is shown, and what of it is not.
@@ -106,6 +133,7 @@ impl Core {
             _ => None,
         });
         because.extend(self.quarantines(not_shown)?);
+        because.extend(self.adoptions(compartment, detail)?);
         let count = |is: fn(&Verdict) -> bool| {
             detail.entries.iter().filter(|entry| is(&entry.verdict)).count()
         };
@@ -131,6 +159,35 @@ impl Core {
             }
         }
         Ok(because)
+    }
+
+    /// By what entries count that the end of their device's standing does not keep, those of one device
+    /// together.
+    fn adoptions(
+        &self,
+        compartment: &Compartment,
+        detail: &Detail,
+    ) -> Result<Vec<Reason>, Failure> {
+        let coalition = self.coalition()?;
+        let mut all: BTreeMap<(DeviceId, Adoption), usize> = BTreeMap::new();
+        for entry in &detail.entries {
+            let closed = matches!(&entry.verdict, Verdict::Quarantined(Quarantine::Closed));
+            let adoption = compartment.adoption(coalition, &entry.log, entry.seq);
+            if let Some(adoption) = adoption.filter(|_| !closed) {
+                *all.entry((entry.log.device, adoption)).or_default() += 1;
+            }
+        }
+        let reason = |((device, Adoption { closed, adopted }), count)| Reason {
+            rule: "adoption".into(),
+            detail: format!(
+                "{count} of its entries, by {}, count though that one's standing ended and kept them not: they were \
+                 adopted",
+                self.device(&device).name.unwrap_or_else(|| device.short()),
+            ),
+            section: "5".into(),
+            by: closed.into_iter().chain(adopted).flat_map(|id| self.decided(id)).collect(),
+        };
+        Ok(all.into_iter().map(reason).collect())
     }
 
     /// What stewards said of a record, if anything binds this peer.
@@ -295,16 +352,25 @@ impl Core {
 
     /// The certificates and grants by which this device may read a compartment, of those that count.
     fn given_to_us(&self, compartment: &Compartment) -> Result<Vec<Decided>, Failure> {
-        let own = self.replica.device();
-        let agency = self.agency_of(&own);
-        let coalition = CompartmentId(compartment.opening().coalition.0);
+        self.given_to(&self.replica.device(), compartment.id())
+    }
+
+    /// The certificates and grants by which a device has its standing in an area, of those that count.
+    pub(super) fn given_to(
+        &self,
+        device: &DeviceId,
+        area: CompartmentId,
+    ) -> Result<Vec<Decided>, Failure> {
+        let agency = self.agency_of(device);
+        let coalition = self.coalition()?.compartment();
+        let areas = [Some(coalition), Some(area).filter(|area| *area != coalition)];
         let mut given = Vec::new();
-        for area in [coalition, compartment.id()] {
+        for area in areas.into_iter().flatten() {
             for (log, id, statement) in self.statements(area) {
                 let ours = match statement {
-                    Statement::Desk(certificate) => certificate.desk.device == own,
+                    Statement::Desk(certificate) => certificate.desk.device == *device,
                     Statement::Grant { audience: Audience::Device { card, .. }, .. } => {
-                        card.device == own
+                        card.device == *device
                     }
                     Statement::Grant { audience: Audience::Agency(no), .. } => Some(*no) == agency,
                     _ => false,

@@ -398,7 +398,10 @@ impl World {
                 peer.news += 1;
                 peer.homeless = false;
             }
-            Event::Received { .. } | Event::Opened(_) | Event::StandingsChanged(_) => {
+            Event::Received { .. }
+            | Event::Opened(_)
+            | Event::StandingsChanged(_)
+            | Event::Whereabouts(_) => {
                 peer.news += 1;
             }
             Event::Fault { device, fault } => self.blamed(number, &device, fault),

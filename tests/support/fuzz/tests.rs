@@ -177,6 +177,8 @@ fn frames() -> Vec<Vec<u8>> {
             boxes: vec![6; 16],
         },
         Frame::Have { area, logs: vec![(LogKey([2; 16]), 3)] },
+        Frame::Gone { area, logs: vec![(LogKey([2; 16]), 3)] },
+        Frame::Whereabouts { known: [1; 8], cards: vec![vec![5; 110], vec![6; 300]] },
         Frame::Fork { area, proof: vec![1] },
         Frame::Evidence { area, branches: vec![1] },
         Frame::Join { request: vec![1] },

@@ -1,8 +1,10 @@
 //! §5: adoption.
 
+use std::collections::BTreeSet;
+
 use super::support::{Part, Whole, World, device};
-use crate::authority::StatementVerdict;
-use crate::id::{Class, LogId};
+use crate::authority::{Adoption, StatementVerdict};
+use crate::id::{Class, LogId, StatementId};
 use crate::statement::{Act, Marks, Right, Statement};
 
 /// A device of agency 1 that wrote two entries, and of which nothing is kept.
@@ -36,6 +38,32 @@ fn an_adopt_lets_count_what_it_names() {
     world.say((1, 0), Whole, Statement::Adopt { marks });
     assert_eq!(world.counting(log), 1);
     assert_eq!(world.right((1, 4)), None, "it opens no standing");
+}
+
+#[test]
+fn what_an_adopted_entry_counts_by_is_named() {
+    let adopts: [fn(&mut World, Marks) -> StatementId; 3] = [
+        |world, marks| world.say((1, 0), Part, Statement::Adopt { marks }).into(),
+        |world, marks| world.root_act(1, Act::Adopt { marks }),
+        |world, marks| world.act(Act::Adopt { marks }),
+    ];
+    for adopt in adopts {
+        let (mut world, log) = closed_by(by_desk);
+        let adoption = |world: &World, seq| world.compartment.adoption(&world.coalition, &log, seq);
+        let closed = adoption(&world, 0).unwrap().closed;
+        assert_eq!(closed.len(), 1);
+        // The word of another agency's desk adopts nothing here.
+        let marks = world.marks(log, 1);
+        world.say((2, 0), Part, Statement::Adopt { marks: marks.clone() });
+        assert_eq!(adoption(&world, 0).unwrap().adopted, BTreeSet::new());
+        let id = adopt(&mut world, marks);
+        assert_eq!(world.counting(log), 1);
+        let expected = Adoption { closed: closed.clone(), adopted: BTreeSet::from([id]) };
+        assert_eq!(adoption(&world, 0), Some(expected));
+        assert_eq!(adoption(&world, 1), Some(Adoption { closed, adopted: BTreeSet::new() }));
+        let own = world.record_log((1, 0));
+        assert_eq!(world.compartment.adoption(&world.coalition, &own, 0), None);
+    }
 }
 
 #[test]

@@ -214,3 +214,22 @@ fn positive_reach_ends_at_a_fork() {
     assert!(!world.coalition.admits(&device((1, 5)), None));
     assert_eq!(world.right((1, 5)), None);
 }
+
+#[test]
+fn a_quota_is_the_widest_of_the_routes_that_let_a_device_write() {
+    let mut world = World::new();
+    let unit = (1, 4);
+    let quota = |world: &World| world.compartment.quota(&device(unit), LIFE);
+    let limited = |bytes: u64| Caveats { quota_bytes: Some(bytes), ..Caveats::default() };
+    world.grant_with((1, 0), Whole, unit, Right::Write, limited(100));
+    assert_eq!(quota(&world), Some(100));
+    world.grant_with((2, 0), Part, unit, Right::Write, limited(300));
+    world.grant_with((1, 0), Part, unit, Right::Write, limited(200));
+    assert_eq!(quota(&world), Some(300));
+    world.grant_with((1, 0), Part, unit, Right::Read, Caveats::default());
+    assert_eq!(quota(&world), Some(300), "who only reads writes nothing by that");
+    world.grant_with((1, 0), Part, unit, Right::Write, Caveats::default());
+    assert_eq!(quota(&world), None);
+    assert_eq!(world.compartment.quota(&device((1, 0)), LIFE), None, "a desk has none");
+    assert_eq!(world.compartment.quota(&device((3, 9)), LIFE), None, "a stranger writes nothing");
+}

@@ -77,6 +77,35 @@ fn an_epoch_of_another_depth_is_refused() {
     assert!(world.compartment.epochs().is_empty());
 }
 
+/// Whose it is does not depend on which came first.
+#[test]
+fn an_epoch_of_another_depth_than_its_parents_is_refused_when_they_come() {
+    let parent = EpochStatement { parents: Vec::new(), depth: 1, commitment: [0; 32] };
+    let child = |world: &World| {
+        let parents = vec![parent.id(&world.compartment.id())];
+        Statement::Epoch(EpochStatement { parents, depth: 3, commitment: [1; 32] })
+    };
+    let mut late = World::new();
+    let (first, second) = (place(&mut late, (1, 0), Part), place(&mut late, (1, 0), Part));
+    let wrong = child(&late);
+    assert_eq!(late.take(Part, second, wrong, None), Ok(true));
+    assert!(late.compartment.take_misled().is_empty());
+    assert_eq!(late.take(Part, first, Statement::Epoch(parent.clone()), None), Ok(true));
+    assert_eq!(late.compartment.take_misled(), [device((1, 0))]);
+    assert!(late.compartment.take_misled().is_empty());
+
+    let mut world = World::new();
+    let (first, second) = (place(&mut world, (1, 0), Part), place(&mut world, (1, 0), Part));
+    assert_eq!(world.take(Part, first, Statement::Epoch(parent.clone()), None), Ok(true));
+    let wrong = child(&world);
+    assert_eq!(world.take(Part, second, wrong, None), Err(StatementFault::Depth));
+    let held = |world: &World| {
+        world.compartment.statements().map(|(place, _)| place.id).collect::<Vec<_>>()
+    };
+    assert_eq!(held(&late), held(&world));
+    assert_eq!(late.compartment.epochs(), world.compartment.epochs());
+}
+
 #[test]
 fn strangers_say_what_they_like_and_nothing_follows() {
     let mut world = World::new();

@@ -73,7 +73,14 @@ impl VerifiedRun {
             entry.payload = short.payload.map(|part| range_in(&bytes, part));
             entry.end = reader.at();
         }
-        Ok(Some(Self { log: self.log, from: self.from, to: self.to, bytes, entries }))
+        Ok(Some(Self {
+            log: self.log,
+            from: self.from,
+            to: self.to,
+            bytes,
+            entries,
+            written: self.written,
+        }))
     }
 
     /// The key boxes that travel beside the entries, in order.

@@ -335,7 +335,7 @@ impl Shelf {
         }
     }
 
-    fn queue(&mut self, batch: &mut Batch, place: Place) {
+    pub(super) fn queue(&mut self, batch: &mut Batch, place: Place) {
         batch.put(Space::Erasing, Job { place, record: None }.encode(), Vec::new());
         self.erasing = true;
         self.look_aside();

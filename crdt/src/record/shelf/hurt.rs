@@ -1,23 +1,46 @@
 //! Judging past damage: where a value of a record cannot be read, the record cannot be judged, and all
 //! others can.
 //!
-//! What arrives of such a record is listed, and what is shown of it stays as it was. If its standing
+//! What arrives of such a record is listed, and what is shown of it stays as it was; where the listing itself
+//! is damaged, it stays in its log, unlisted. If its standing
 //! changed it is shown no more: what was quarantined would stay in sight otherwise. Whoever asks for the
 //! record is told what is damaged.
 
 use std::ops::{ControlFlow, Range};
 
 use crate::id::RecordId;
-use crate::store::{Scan, Space, StoreError, scan_past_damage};
+use crate::store::{Scan, Space, Store, StoreError, scan_past_damage};
 
-use super::{Listing, Work};
+use super::{Listing, Opened, Shelf, Work};
 
 /// Passes over damage of a value; no other error.
 pub(super) fn past_damage(error: StoreError) -> Result<(), StoreError> {
     if matches!(error, StoreError::Damaged { .. }) { Ok(()) } else { Err(error) }
 }
 
+/// A record's listing; none where it is damaged.
+pub(super) fn listing(store: &dyn Store, record: &RecordId) -> Result<Option<Listing>, StoreError> {
+    match Listing::load(store, record) {
+        Err(StoreError::Damaged { .. }) => Ok(None),
+        loaded => loaded,
+    }
+}
+
 impl Work<'_, '_> {
+    /// Passes over an entry of a record whose listing cannot be read. What is erased is destroyed all the same.
+    pub(super) fn take_unlisted(
+        &mut self,
+        shelf: &mut Shelf,
+        opened: &Opened,
+        error: StoreError,
+    ) -> Result<(), StoreError> {
+        past_damage(error)?;
+        if self.erasure(opened).is_some() || shelf.erased.contains_key(&opened.header.record) {
+            shelf.queue(self.batch, opened.place);
+        }
+        Ok(())
+    }
+
     /// Of a record whose standing changed: shows it no more if it could not be judged because a value is
     /// damaged.
     pub(super) fn hide_if_damaged(
@@ -29,10 +52,7 @@ impl Work<'_, '_> {
         past_damage(error)?;
         let listing = match self.listings.remove(&record) {
             Some(listing) => Some(listing),
-            None => match Listing::load(self.desk.store, &record) {
-                Err(StoreError::Damaged { .. }) => None,
-                loaded => loaded?,
-            },
+            None => listing(self.desk.store, &record)?,
         };
         if let Some(mut listing) = listing {
             self.remove(record, &mut listing)?;

@@ -66,7 +66,8 @@ pub(crate) use open::Opened;
 use open::{Recall, Source, entry_of};
 pub use prepare::{Draft, DraftError, Prepared, Writing, Written};
 pub use read::{AsIf, Detail, EntryView, Quarantine, Reader, Verdict};
-use thread::{Place, Thread};
+pub(crate) use thread::Place;
+use thread::Thread;
 use turn::Turn;
 pub use turn::Turned;
 
@@ -500,7 +501,10 @@ impl<'w, 'd> Work<'w, 'd> {
         let record = opened.header.record;
         let listing = match self.listings.remove(&record) {
             Some(listing) => Some(listing),
-            None => Listing::load(self.desk.store, &record)?,
+            None => match Listing::load(self.desk.store, &record) {
+                Err(error) => return self.take_unlisted(shelf, &opened, error),
+                loaded => loaded?,
+            },
         };
         let fresh = listing.is_none();
         self.fresh += u64::from(fresh);
@@ -720,7 +724,7 @@ impl<'w, 'd> Work<'w, 'd> {
             for record in disclosed::records(self.desk.store, &self.log, span)? {
                 self.stale.insert(record);
                 if !self.listings.contains_key(&record)
-                    && let Some(listing) = Listing::load(self.desk.store, &record)?
+                    && let Some(listing) = hurt::listing(self.desk.store, &record)?
                 {
                     self.listings.insert(record, listing);
                 }
@@ -746,7 +750,7 @@ impl<'w, 'd> Work<'w, 'd> {
 }
 
 /// `epoch (32) || log number (4, big-endian) || seq (8, big-endian)`.
-fn waiting_key(epoch: &EpochId, place: Place) -> Vec<u8> {
+pub(crate) fn waiting_key(epoch: &EpochId, place: Place) -> Vec<u8> {
     let mut key = epoch.0.to_vec();
     key.extend(place.no.0.to_be_bytes());
     key.extend(place.seq.to_be_bytes());

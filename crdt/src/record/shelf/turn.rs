@@ -12,7 +12,7 @@ use std::ops::ControlFlow;
 use super::later::PASS_WORK_MAX;
 use super::moved::{MOVED_PER_BATCH, key_in};
 use super::thread::{ENTRY_WORK, Place};
-use super::{Desk, Listing, Shelf, Work, waiting_key};
+use super::{Desk, Shelf, Work, hurt, waiting_key};
 use crate::codec::{DecodeError, Reader, Write as _};
 use crate::entry::NO_EPOCH;
 use crate::entry::sealed::LogCipher;
@@ -217,7 +217,7 @@ impl Work<'_, '_> {
         record: RecordId,
         seqs: &BTreeSet<u64>,
     ) -> Result<(), StoreError> {
-        let Some(mut listing) = Listing::load(self.desk.store, &record)? else { return Ok(()) };
+        let Some(mut listing) = hurt::listing(self.desk.store, &record)? else { return Ok(()) };
         let listed = listing.places.len();
         let no = self.no;
         listing.places.retain(|place| place.no != no || !seqs.contains(&place.seq));

@@ -1,0 +1,330 @@
+//! Connections, and a bound on everything: how many there are, how long a request may take to come and
+//! an answer to be made, how large a body may be, how many are read and worked on at once.
+
+use std::convert::Infallible;
+use std::net::{SocketAddr, TcpListener as StdListener};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::rejection::RawPathParamsRejection;
+use axum::extract::{RawPathParams, Request};
+use axum::http::{StatusCode, header};
+use axum::response::Response;
+use axum::routing::{MethodFilter, on};
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use hyper::server::conn::http1;
+use hyper::service::{Service as _, service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::Handle;
+use tokio::sync::{Semaphore, watch};
+use tokio::task::{JoinSet, spawn_blocking};
+use tokio::time::timeout;
+use tracing::{debug, info, warn};
+
+use super::call::{Call, Query};
+use super::events::STREAMS_MAX;
+use super::guard::{self, Guard};
+use super::metrics::{Counts, NO_ROUTE};
+use super::problem::Problem;
+use super::rate::Rates;
+use super::routes::{Area, ROUTES, Route};
+use super::taxii::status::Statuses;
+use super::{Options, State};
+use crate::failure::Failure;
+use crate::service::edge::{Edge, Guest};
+
+/// Most connections at once; further ones wait to be taken.
+const CONNECTIONS_MAX: usize = 128;
+/// How long a client may take to send the head of a request, and to send the next one.
+const HEAD_WAIT: Duration = Duration::from_secs(15);
+/// Most bytes and lines of a head.
+const HEAD_BYTES_MAX: usize = 64 * 1024;
+const HEAD_LINES_MAX: usize = 64;
+/// How long a client may take to send a body.
+const BODY_WAIT: Duration = Duration::from_secs(30);
+/// Largest body.
+pub(super) const BODY_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Most bodies in memory at once, each with what is read from it.
+const BODIES_MAX: usize = 2;
+/// Most requests that are worked on at once. The core does one thing at a time.
+const CALLS_MAX: usize = 16;
+/// How long a request may wait to be worked on, and then for its answer.
+const CALL_WAIT: Duration = Duration::from_secs(60);
+/// How long a connection may last: a client that takes no answers does not keep its place.
+const CONNECTION_MAX: Duration = Duration::from_secs(3_600);
+/// How long open requests may take to end once the daemon is asked to stop.
+const STOP_WAIT: Duration = Duration::from_secs(1);
+/// How long to wait after the system refused to accept a connection.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
+
+/// A gateway that runs. It ends when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Gateway {
+    address: SocketAddr,
+    listener: Mutex<Option<TcpListener>>,
+    stop: watch::Sender<bool>,
+}
+
+/// Binds the gateway's address. It answers once it is told whom to ask.
+pub(crate) fn start(runtime: &Handle, options: &Options) -> Result<Gateway, Failure> {
+    let failed = |error: std::io::Error| {
+        Failure::io(format_args!("cannot serve the API at {}", options.address), &error)
+            .hint("another program may use that port; name another: --api 127.0.0.1:8101")
+    };
+    let listener = StdListener::bind(options.address).map_err(failed)?;
+    listener.set_nonblocking(true).map_err(failed)?;
+    let address = listener.local_addr().map_err(failed)?;
+    let _entered = runtime.enter();
+    let listener = TcpListener::from_std(listener).map_err(failed)?;
+    let (stop, _) = watch::channel(false);
+    Ok(Gateway { address, listener: Mutex::new(Some(listener)), stop })
+}
+
+impl Gateway {
+    /// Where it listens.
+    pub(crate) const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Begins to answer.
+    pub(crate) fn answer(&self, runtime: &Handle, options: &Options, edge: Edge) {
+        let listener = self.listener.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(listener) = listener else { return };
+        let state = Arc::new(State {
+            edge,
+            guard: Guard::new(options, self.address),
+            rates: Mutex::new(Rates::default()),
+            statuses: Mutex::new(Statuses::default()),
+            counts: Mutex::new(Counts::default()),
+            calls: Arc::new(Semaphore::new(CALLS_MAX)),
+            bodies: Arc::new(Semaphore::new(BODIES_MAX)),
+            streams: Arc::new(Semaphore::new(STREAMS_MAX)),
+        });
+        info!(address = %self.address, "the API is served");
+        runtime.spawn(serve(listener, state, self.stop.subscribe()));
+    }
+
+    /// Asks it to end.
+    pub(crate) fn stop(&self) {
+        let _ = self.stop.send(true);
+    }
+}
+
+async fn serve(listener: TcpListener, state: Arc<State>, mut stop: watch::Receiver<bool>) {
+    let router = router(&state);
+    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let mut connections = JoinSet::new();
+    loop {
+        while connections.try_join_next().is_some() {}
+        let next = async {
+            let place = Arc::clone(&places).acquire_owned().await;
+            (place, listener.accept().await)
+        };
+        let (place, accepted) = tokio::select! {
+            _ = stop.changed() => break,
+            next = next => next,
+        };
+        match accepted {
+            Ok((stream, _)) => {
+                let (router, state) = (router.clone(), Arc::clone(&state));
+                connections.spawn(async move {
+                    let _place = place;
+                    converse(stream, router, state).await;
+                });
+            }
+            Err(error) => {
+                warn!(%error, "cannot accept a connection to the API");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+    drop(listener);
+    let ended = async { while connections.join_next().await.is_some() {} };
+    let _ = timeout(STOP_WAIT, ended).await;
+}
+
+async fn converse(stream: TcpStream, router: Router, state: Arc<State>) {
+    let service = service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
+        let (router, state) = (router.clone(), Arc::clone(&state));
+        async move { Ok::<_, Infallible>(respond(&state, router, request.map(Body::new)).await) }
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_WAIT)
+        .max_buf_size(HEAD_BYTES_MAX)
+        .max_headers(HEAD_LINES_MAX)
+        .serve_connection(TokioIo::new(stream), service);
+    if let Ok(Err(error)) = timeout(CONNECTION_MAX, connection).await {
+        debug!(%error, "a connection to the API ended early");
+    }
+}
+
+/// The route that an answer came by.
+#[derive(Clone, Copy, Debug)]
+struct Routed(&'static str, &'static str);
+
+/// Answers a request, and counts it.
+async fn respond(state: &Arc<State>, router: Router, request: Request) -> Response {
+    let began = Instant::now();
+    let response = route(state, router, request).await;
+    let routed = response.extensions().get::<Routed>().map_or(NO_ROUTE, |by| (by.0, by.1));
+    let mut counts = state.counts.lock().unwrap_or_else(PoisonError::into_inner);
+    counts.count(routed, response.status(), began.elapsed());
+    drop(counts);
+    response
+}
+
+/// Lets a request in, or says why not; then has it routed.
+async fn route(state: &Arc<State>, router: Router, mut request: Request) -> Response {
+    let area = Area::of(request.uri().path());
+    let shown = shown(state, &request);
+    match admit(state, shown).await {
+        Ok(guest) => request.extensions_mut().insert(guest),
+        Err(problem) => return problem.into_response(area),
+    };
+    match TowerToHyperService::new(router).call(request).await {
+        Ok(response) => response,
+        Err(never) => match never {},
+    }
+}
+
+/// The token that a request shows, if it was sent to us.
+fn shown(state: &State, request: &Request) -> Result<Option<String>, Problem> {
+    state.guard.check_origin(request.uri(), request.headers())?;
+    guard::token(request.headers())
+}
+
+async fn admit(
+    state: &Arc<State>,
+    shown: Result<Option<String>, Problem>,
+) -> Result<Guest, Problem> {
+    let guest = match shown? {
+        Some(token) => {
+            in_turn(state, move |state| state.edge.admit(&token).map_err(Problem::from)).await?
+        }
+        None => None,
+    };
+    let now = Instant::now();
+    let mut rates = state.rates.lock().unwrap_or_else(PoisonError::into_inner);
+    let slower =
+        || Problem::new(StatusCode::TOO_MANY_REQUESTS, "too many requests; ask again later");
+    match guest {
+        Some(guest) if rates.pass(guest.pass_id(), now) => Ok(guest),
+        None if rates.stranger(now) => Err(Problem::new(
+            StatusCode::UNAUTHORIZED,
+            "show a pass that holds, as the password of Basic or as Bearer: `tearline pass mint`",
+        )),
+        _ => Err(slower()),
+    }
+}
+
+/// Runs a piece of work that may wait for the core, when it is its turn.
+pub(super) async fn in_turn<T: Send + 'static>(
+    state: &Arc<State>,
+    work: impl FnOnce(&Arc<State>) -> Result<T, Problem> + Send + 'static,
+) -> Result<T, Problem> {
+    let busy =
+        || Problem::new(StatusCode::SERVICE_UNAVAILABLE, "the daemon is busy; ask again later");
+    let broken = || {
+        Problem::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "the daemon could not do it; its log says why",
+        )
+    };
+    let turn = timeout(CALL_WAIT, Arc::clone(&state.calls).acquire_owned()).await;
+    let turn = turn.map_err(|_| busy())?.map_err(|_| busy())?;
+    let state = Arc::clone(state);
+    let worked = spawn_blocking(move || {
+        // Its turn ends with the work, also when nobody waits for that any more.
+        let _turn = turn;
+        work(&state)
+    });
+    let worked = timeout(CALL_WAIT, worked).await.map_err(|_| busy())?;
+    worked.map_err(|_| broken())?
+}
+
+fn router(state: &Arc<State>) -> Router {
+    let mut router = Router::new();
+    for route in ROUTES {
+        let filter = match route.method {
+            "POST" => MethodFilter::POST,
+            "DELETE" => MethodFilter::DELETE,
+            _ => MethodFilter::GET,
+        };
+        let state = Arc::clone(state);
+        let handler = move |places: Places, request: Request| async move {
+            let area = Area::of(route.path);
+            let done = carry_out(&state, route, places, request).await;
+            let mut response = done.unwrap_or_else(|problem| problem.into_response(area));
+            response.extensions_mut().insert(Routed(route.method, route.path));
+            response
+        };
+        router = router.route(route.path, on(filter, handler));
+    }
+    router
+        .fallback(|request: Request| async move {
+            Problem::not_found().into_response(Area::of(request.uri().path()))
+        })
+        .method_not_allowed_fallback(|request: Request| async move {
+            let problem = Problem::new(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "this is not done with that method here",
+            );
+            problem.into_response(Area::of(request.uri().path()))
+        })
+}
+
+/// What stands in the places of a path, if it can be read.
+type Places = Result<RawPathParams, RawPathParamsRejection>;
+
+async fn carry_out(
+    state: &Arc<State>,
+    route: &'static Route,
+    places: Places,
+    request: Request,
+) -> Result<Response, Problem> {
+    let places = places.map_err(|_| Problem::bad("the path is not of UTF-8"))?;
+    let places = places.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+    let (mut parts, body) = request.into_parts();
+    // Whoever is not a guest was not routed.
+    let guest = parts.extensions.remove::<Guest>().ok_or_else(Problem::not_found)?;
+    let query = Query::parse(parts.uri.query().unwrap_or_default())?;
+    let mut body_place = None;
+    let body = if route.body.is_some() {
+        let place = timeout(CALL_WAIT, Arc::clone(&state.bodies).acquire_owned()).await;
+        let busy =
+            || Problem::new(StatusCode::SERVICE_UNAVAILABLE, "the daemon is busy; ask again later");
+        body_place = Some(place.map_err(|_| busy())?.map_err(|_| busy())?);
+        if parts.headers.contains_key(header::CONTENT_ENCODING) {
+            return Err(Problem::new(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "send it without an encoding",
+            ));
+        }
+        read_body(body).await?
+    } else {
+        Bytes::new()
+    };
+    in_turn(state, move |state| {
+        let _body_place = body_place;
+        (route.run)(&Call { state, guest, headers: parts.headers, query, body, places })
+    })
+    .await
+}
+
+async fn read_body(body: Body) -> Result<Bytes, Problem> {
+    let read = timeout(BODY_WAIT, Limited::new(body, BODY_BYTES_MAX).collect()).await;
+    match read {
+        Err(_) => Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "the body did not come in time")),
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Problem::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            format!("the body has more than {BODY_BYTES_MAX} bytes; send it in parts"),
+        )),
+        Ok(Err(_)) => Err(Problem::bad("the body broke off")),
+    }
+}

@@ -1,0 +1,297 @@
+"""The gateway with clients that others wrote, and the same requests to a server that others wrote."""
+
+import importlib.metadata
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import traceback
+import uuid
+
+import requests
+import stix2
+import stix2validator
+import taxii2client.v21 as taxii
+from taxii2client.exceptions import TAXIIServiceException
+
+API = os.environ["TEARLINE_API"]
+PASS = os.environ["TEARLINE_PASS"]
+GREEN = os.environ["TEARLINE_PASS_GREEN"]
+MEDIA = "application/taxii+json;version=2.1"
+MEDALLION, WORK = sys.argv[1:3]
+WAIT_S = 60
+
+results = []
+
+
+def check(client, name):
+    def begin(function):
+        version = importlib.metadata.version(client)
+        try:
+            said = function() or ""
+            results.append((client, version, name, "pass " + said))
+        except Exception:
+            results.append((client, version, name, "FAIL"))
+            traceback.print_exc()
+        return function
+    return begin
+
+
+def same(found, wanted):
+    if found != wanted:
+        raise AssertionError(f"found {found!r}, wanted {wanted!r}")
+
+
+def indicator(n):
+    return {
+        "type": "indicator", "spec_version": "2.1", "id": f"indicator--{uuid.UUID(int=n, version=4)}",
+        "created": "2026-01-01T00:00:00.000Z", "modified": "2026-01-01T00:00:00.000Z",
+        "pattern": "[domain-name:value = 'example.com']", "pattern_type": "stix",
+        "valid_from": "2026-01-01T00:00:00Z", "indicator_types": ["malicious-activity"], "name": f"indicator {n}",
+        "object_marking_refs": [stix2.TLP_AMBER["id"]],
+    }
+
+
+def collection(password=PASS):
+    server = taxii.Server(API + "/taxii2/", user="tearline", password=password)
+    [found] = server.default.collections
+    return found
+
+
+def envelope(objects):
+    return json.dumps({"objects": objects})
+
+
+def pages(function, **filters):
+    return [one for page in taxii.as_pages(function, **filters) for one in page.get("objects", [])]
+
+
+@check("taxii2-client", "discovery, API root, collections")
+def discovery():
+    server = taxii.Server(API + "/taxii2/", user="anybody", password=PASS)
+    same((server.title, len(server.api_roots)), ("Tearline", 1))
+    same(server.default.versions, [MEDIA])
+    found = collection()
+    same((found.title, found.can_read, found.can_write), ("home", True, True))
+
+
+@check("taxii2-client", "add 250 objects, status")
+def add():
+    status = collection().add_objects(envelope([indicator(n) for n in range(250)]))
+    same((status.status, status.success_count, len(status.successes)), ("complete", 250, 250))
+    root = taxii.Server(API + "/taxii2/", user="tearline", password=PASS).default
+    same(root.get_status(status.id)._raw, status._raw)
+
+
+@check("taxii2-client", "add again: nothing changes")
+def again():
+    before = collection().get_manifest(limit=1000)["objects"]
+    same(collection().add_objects(envelope([indicator(n) for n in range(250)])).success_count, 250)
+    same(collection().get_manifest(limit=1000)["objects"], before)
+
+
+@check("taxii2-client", "pages of 60, and of the server's own size")
+def paging():
+    wanted = [indicator(n)["id"] for n in range(250)]
+    for per_request in (60, 7, 0):
+        found = pages(collection().get_objects, per_request=per_request, type="indicator")
+        same([one["id"] for one in found], wanted)
+        found = pages(collection().get_manifest, per_request=per_request, type="indicator")
+        same([one["id"] for one in found], wanted)
+
+
+@check("taxii2-client", "one object, its versions, filters")
+def one_object():
+    here, one = collection(), indicator(3)
+    [found] = here.get_object(one["id"])["objects"]
+    same(found, one)
+    same(here.object_versions(one["id"])["versions"], [one["modified"]])
+    same(len(here.get_objects(id=[one["id"], indicator(4)["id"]])["objects"]), 2)
+    same(here.get_objects(type="malware"), {})
+    [row] = here.get_manifest(id=one["id"])["objects"]
+    same(len(here.get_objects(added_after=row["date_added"], limit=1000, type="indicator")["objects"]), 246)
+
+
+@check("taxii2-client", "delete is a recall")
+def delete():
+    here, one = collection(), indicator(249)
+    here.delete_object(one["id"])
+    try:
+        here.get_object(one["id"])
+        raise AssertionError("it is still there")
+    except requests.HTTPError as error:
+        same(error.response.status_code, 404)
+
+
+@check("taxii2-client", "a pass that does not hold, and a narrow one")
+def passes():
+    try:
+        taxii.Server(API + "/taxii2/", user="tearline", password="x").title
+        raise AssertionError("it was let in")
+    except requests.HTTPError as error:
+        same(error.response.status_code, 401)
+    narrow = collection(GREEN)
+    same((narrow.can_read, narrow.can_write), (True, False))
+    same([one["type"] for one in narrow.get_objects()["objects"]], ["vehicle"])
+    try:
+        narrow.add_objects(envelope([indicator(999)]))
+        raise AssertionError("it was written")
+    except (requests.HTTPError, TAXIIServiceException):
+        pass
+
+
+@check("stix2", "TAXIICollectionSink and Source")
+def store():
+    sink, source = stix2.TAXIICollectionSink(collection()), stix2.TAXIICollectionSource(collection())
+    one = stix2.Indicator(name="By a sink", pattern="[ipv4-addr:value = '198.51.100.1']", pattern_type="stix",
+                          object_marking_refs=[stix2.TLP_GREEN])
+    sink.add(one)
+    found = source.get(one.id)
+    same((found.name, found.created), (one.name, one.created))
+    [found] = source.query([stix2.Filter("id", "=", one.id)])
+    same(found.id, one.id)
+    same(len(source.all_versions(one.id)), 1)
+
+
+def of_stix(objects):
+    """Those of types that STIX has: the library knows no others without their definitions."""
+    return [one for one in objects if "extensions" not in one]
+
+
+@check("stix2", "every object of STIX's own types parses")
+def parse():
+    found = of_stix(pages(collection().get_objects, per_request=1000))
+    for one in found:
+        stix2.parse(one, allow_custom=False)
+    return f"({len(found)})"
+
+
+@check("stix2-validator", "every object is valid")
+def valid():
+    found = pages(collection().get_objects, per_request=1000)
+    outcome = stix2validator.validate_instance(
+        {"type": "bundle", "id": f"bundle--{uuid.uuid4()}", "objects": found})
+    if not outcome.is_valid:
+        raise AssertionError([str(error) for error in outcome.errors])
+    return f"({len(found)})"
+
+
+def compare(theirs, ours, there):
+    deadline = time.monotonic() + WAIT_S
+    while True:
+        try:
+            requests.get(there + "/taxii2/", auth=("tearline", PASS), headers={"Accept": MEDIA})
+            break
+        except requests.ConnectionError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
+    objects = [indicator(n) for n in range(1000, 1025)]
+    ids = ",".join(one["id"] for one in objects)
+    send = {"Accept": MEDIA, "Content-Type": MEDIA}
+    asked = [
+        ("POST", "objects/", {}, send, envelope(objects)),
+        ("POST", "objects/", {}, {**send, "Content-Type": "application/json"}, envelope(objects)),
+        ("POST", "objects/", {}, {**send, "Accept": "text/html"}, envelope(objects)),
+        ("GET", "", {}, {"Accept": MEDIA}, None),
+        ("GET", "objects/", {"match[id]": ids}, {"Accept": "application/json"}, None),
+        ("GET", "objects/", {"match[id]": ids}, {"Accept": MEDIA}, None),
+        ("GET", "objects/", {"match[id]": ids, "limit": 10}, {"Accept": MEDIA}, None),
+        ("GET", "manifest/", {"match[id]": ids, "limit": 10}, {"Accept": MEDIA}, None),
+        ("GET", "manifest/", {"match[id]": ids, "match[version]": "all"}, {"Accept": MEDIA}, None),
+        ("GET", "objects/", {"match[id]": ids, "match[type]": "malware"}, {"Accept": MEDIA}, None),
+        ("GET", "objects/", {"match[id]": ids, "match[version]": "2026-01-01T00:00:00.000Z"}, {"Accept": MEDIA}, None),
+        ("GET", "objects/", {"match[id]": ids, "match[spec_version]": "2.1"}, {"Accept": MEDIA}, None),
+        ("GET", "objects/", {"match[id]": ids, "added_after": "2037-01-01T00:00:00.000000Z"}, {"Accept": MEDIA}, None),
+        ("GET", "objects/", {"limit": "x"}, {"Accept": MEDIA}, None),
+        ("GET", "objects/", {"limit": "0"}, {"Accept": MEDIA}, None),
+        ("GET", "objects/", {"next": "x"}, {"Accept": MEDIA}, None),
+        ("GET", f"objects/{objects[0]['id']}/", {}, {"Accept": MEDIA}, None),
+        ("GET", f"objects/{objects[0]['id']}/versions/", {}, {"Accept": MEDIA}, None),
+        ("GET", "objects/indicator--00000000-0000-4000-8000-ffffffffffff/", {}, {"Accept": MEDIA}, None),
+    ]
+    other = []
+    for request in asked:
+        answers = [answer(url, *request) for url in (theirs, ours)]
+        if answers[0] != answers[1]:
+            other.append((request[:3], *answers))
+    if other:
+        raise AssertionError("\n".join(map(str, other)))
+
+
+def answer(base, method, path, parameters, headers, body):
+    """What must be the same in both answers; ids of their own and times are left out."""
+    found = requests.request(method, base + path, params=parameters, headers=headers, data=body, auth=("tearline", PASS))
+    said = [found.status_code, found.headers["Content-Type"].replace(" ", "")]
+    if found.status_code >= 400:
+        return said[:1]
+    whole = found.json()
+    said.append(sorted(name for name in whole if name != "more" or whole[name]))
+    said.append([one["id"] for one in whole.get("objects", [])])
+    said.append(whole.get("versions"))
+    said += [whole.get(name) for name in ("success_count", "failure_count", "can_read", "can_write")]
+    said.append("X-TAXII-Date-Added-First" in found.headers)
+    return said
+
+
+@check("medallion", "the same requests get the same answers")
+def medallion():
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    there = f"http://127.0.0.1:{port}"
+    title, cid = "A collection", "52892447-4d7e-4f70-b94d-d7f22742ff63"
+    data = {
+        "/discovery": {"title": title, "default": f"{there}/mesh/", "api_roots": [f"{there}/mesh/"]},
+        "mesh": {
+            "information": {"title": title, "versions": [MEDIA], "max_content_length": 9765625},
+            "status": [],
+            "collections": [{"id": cid, "title": title, "can_read": True, "can_write": True,
+                             "media_types": ["application/stix+json;version=2.1"], "objects": [], "manifest": []}],
+        },
+    }
+    config = {
+        "backend": {"module": "medallion.backends.memory_backend", "module_class": "MemoryBackend",
+                    "filename": f"{WORK}/medallion-data.json"},
+        "users": {"tearline": PASS},
+        "taxii": {"max_page_size": 100},
+    }
+    with open(f"{WORK}/medallion-data.json", "w") as file:
+        json.dump(data, file)
+    with open(f"{WORK}/medallion.json", "w") as file:
+        json.dump(config, file)
+    with open(f"{WORK}/medallion.log", "w") as log:
+        server = subprocess.Popen([MEDALLION, "--port", str(port), f"{WORK}/medallion.json"], stdout=log, stderr=log)
+    try:
+        compare(f"{there}/mesh/collections/{cid}/", collection().url, there)
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def gdal():
+    """What QGIS reads OGC API Features with; Debian has it, PyPI does not."""
+    name = "OGC API Features: layers and features"
+    if shutil.which("ogrinfo") is None:
+        results.append(("gdal", "-", name, "SKIPPED: there is no ogrinfo (Debian: gdal-bin)"))
+        return
+    said = subprocess.run(["ogrinfo", "--version"], capture_output=True, text=True).stdout
+    version = said.split(",")[0].removeprefix("GDAL ")
+    found = subprocess.run(
+        ["ogrinfo", "-ro", "-al", f"OAPIF:{API}/ogc/"], capture_output=True, text=True,
+        env={**os.environ, "GDAL_HTTP_AUTH": "BASIC", "GDAL_HTTP_USERPWD": f"tearline:{PASS}"})
+    good = "POINT (14.5 13.1)" in found.stdout and "Feature Count: 1" in found.stdout
+    results.append(("gdal", version, name, "pass" if good else "FAIL"))
+    if not good:
+        print(found.stdout, found.stderr, file=sys.stderr)
+
+
+gdal()
+rows = [("client", "version", "check", "result"), *results]
+widths = [max(len(row[n]) for row in rows) for n in range(4)]
+for row in rows:
+    print("  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip())
+sys.exit(any(row[3] == "FAIL" for row in results))

@@ -1,0 +1,51 @@
+//! Members that dial each other by themselves: two who only ever knew the peer that invited them go on
+//! without it.
+
+use std::io;
+
+use serde_json::json;
+use tearline_tests::daemon::{self, Daemon};
+
+use crate::trust::{DONE, done, sighting, text, until};
+
+/// Starts a daemon that says to others where it listens, which is on loopback.
+fn said(folder: &std::path::Path, name: &str, country: &str) -> io::Result<Daemon> {
+    let mut daemon = Daemon::init(folder, name, country)?;
+    daemon.start()?;
+    let address = text(&done(daemon.command(&["status"])?)["addresses"][0]).to_owned();
+    let (address, _) = address.split_once("/p2p/").unwrap_or_default();
+    daemon.stop()?;
+    let announce = json!([address]).to_string();
+    done(daemon::command(daemon.home(), &["config", "set", "announce", &announce])?);
+    daemon.start()?;
+    Ok(daemon)
+}
+
+#[test]
+fn members_dial_each_other_where_they_say_that_they_are() -> io::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let mut guard = said(folder.path(), "Border Guard", "NE")?;
+    let mut customs = said(folder.path(), "Customs", "TD")?;
+    let police = said(folder.path(), "Police", "NG")?;
+    done(guard.command(&["coalition", "create", "--name", "Drill"])?);
+    for guest in [&customs, &police] {
+        let invited = done(guard.command(&["peer", "invite"])?);
+        done(guest.command(&["join", text(&invited["invitation"])])?);
+    }
+    done(guard.command(&["compartment", "open", "--name", "all", "--rel", "NE,TD,NG"])?);
+    until(|| Ok(customs.command(&["compartment", "show", "all"])?.code == DONE))?;
+    let device = text(&done(police.command(&["id"])?)["device"]).to_owned();
+    let linked = |daemon: &Daemon| -> io::Result<bool> {
+        let peers = done(daemon.command(&["peer", "list"])?)["peers"].take();
+        let peers = peers.as_array().cloned().unwrap_or_default();
+        Ok(peers.iter().any(|peer| peer["device"] == device && peer["by"].is_string()))
+    };
+    until(|| linked(&customs))?;
+    guard.stop()?;
+    // It is remembered who is where.
+    customs.stop()?;
+    customs.start()?;
+    until(|| linked(&customs))?;
+    let record = sighting(&customs, "without the inviter")?;
+    until(|| Ok(police.command(&["record", "show", &record])?.code == DONE))
+}
