@@ -269,10 +269,13 @@ fn latency(a: &Ran, b: &Ran) -> Vec<(String, Vec<Pair>)> {
     classes.into_iter().map(of_class).collect()
 }
 
+/// A figure of a run: what it is, its unit, and how it is read.
+type Figure<'a> = (&'a str, &'static str, &'a dyn Fn(&Ran) -> Option<f64>);
+
 fn totals(a: &Ran, b: &Ran) -> Vec<Pair> {
     let sum = |ran: &Ran, of: fn(&Link) -> u64| ran.links.iter().map(of).sum::<u64>() as f64;
     let sides = [Some(a), Some(b)];
-    let all: [(&str, &'static str, &dyn Fn(&Ran) -> Option<f64>); 11] = [
+    let all: [Figure<'_>; 11] = [
         ("peers", "", &|ran| Some(ran.peers as f64)),
         ("records", "", &|ran| Some(ran.written.records as f64)),
         ("text written", "B", &|ran| Some(ran.written.text_bytes as f64)),

@@ -16,8 +16,11 @@ const POSTS_MAX: usize = 2_000;
 const KM_PER_MS: f64 = 200.0;
 const EARTH_RADIUS_KM: f64 = 6_371.0;
 
+/// Records of a class in a day: its name, how many, and bytes of text in each.
+type Work = (&'static str, u32, u32);
+
 /// Kinds of posts, from the top; with how much of each class one writes a day.
-const KINDS: [(&str, &[(&str, u32, u32)]); 5] = [
+const KINDS: [(&str, &[Work]); 5] = [
     ("headquarters", &[("priority", 20, 800), ("flash", 1, 120)]),
     ("sector", &[("immediate", 10, 300), ("routine", 20, 300)]),
     ("post", &[("routine", 20, 300), ("flash", 1, 120)]),

@@ -18,7 +18,6 @@ fn what_is_on_the_disk_of_a_dropper_alone_is_gone() {
 /// A device is there twice. Who holds one branch pushes its next entry to who holds as much of the other, and
 /// the signature over a previous hash that is derived there does not hold.
 #[test]
-#[ignore = "open: the sender, which is honest, is blamed for it"]
 fn who_pushes_a_branch_to_who_holds_the_other_is_not_blamed() {
     holds(include_str!("found/other-branch.toml"), 101);
 }
