@@ -6,7 +6,7 @@
 //!
 //! Off unless `tearline run --api ADDRESS` asks for it. Every route needs a pass: there is no session, no
 //! cookie, and nothing that a program may do because it runs on this machine. What a pass may see is
-//! decided by `service::sight` alone. All routes stand in one table, [`routes::ROUTES`], from which the
+//! decided by `service::sight` alone. All routes stand in one table, `routes::ROUTES`, from which the
 //! router is made, and which the tests go through.
 
 mod call;

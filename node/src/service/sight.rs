@@ -2,8 +2,9 @@
 //! gateway asks here and nowhere else; what a pass does not cover is, to its holder, not there.
 //!
 //! A record is seen if this device may read its compartment now, if the row shows its present state, if
-//! its content is not hidden (restricted, erased), and if the pass allows the operation for its
-//! compartment, kind and colour. A label that is not known is above every colour.
+//! its content is not hidden (restricted, erased), if its label allows the purpose that the pass was minted
+//! for, and if the pass allows the operation for its compartment, kind and colour. A label that is not known is
+//! above every colour.
 //!
 //! A verdict that could not be reached, because the machine is too busy for the check's time limit, is an
 //! error of the whole request and never "not there": a page must not be short of what its reader may see.
@@ -13,6 +14,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tearline_crdt::id::{CompartmentId, RecordId};
 use tearline_crdt::record::kind::Kind as RecordKind;
+use tearline_crdt::record::label::Label;
 use tearline_crdt::record::shelf::Detail;
 use tearline_crdt::record::vocabulary::{Tlp, Vocabulary as _};
 use tearline_crdt::store::StoreError;
@@ -128,7 +130,9 @@ impl Core {
         operation: Operation,
         row: &Row,
     ) -> Result<bool, Failure> {
+        let purpose = guest.pass.said().terms().purpose;
         let here = !row.restricted
+            && row.label.parse().is_ok_and(|label: Label| label.allows(purpose))
             && self.replica.right(row.compartment, &self.replica.device()).is_some();
         Ok(here && self.allows(guest, operation, row.compartment, row.kind, colour(row.tlp))?)
     }

@@ -22,7 +22,11 @@ fn nothing_is_found_without_a_bug() {
 
 #[test]
 fn convergence_finds_a_transport_that_loses_entries() {
-    assert_eq!(found(Sabotage::LostRuns), [Oracle::Convergence; 3]);
+    // Where a receiver has asked often enough, it holds against the sender what the transport lost.
+    let found = found(Sabotage::LostRuns);
+    let expected = |oracle: &Oracle| matches!(oracle, Oracle::Convergence | Oracle::Blame);
+    assert!(found.len() == 3 && found.iter().all(expected), "{found:?}");
+    assert!(found.contains(&Oracle::Convergence), "{found:?}");
 }
 
 #[test]

@@ -142,6 +142,18 @@ fn programs_find_follow_and_bring_in_records() -> io::Result<()> {
     let id = text(&news[0]["record"]);
     assert!(all.iter().any(|one| one["record"] == id));
     assert_eq!(client.get(&format!("/api/records/{id}"))?.json()["fields"], news[0]["fields"]);
+    // A record is seen for a purpose that its label allows; this pass was minted for another.
+    let labelled =
+        |n, label| json!({ "id": uuid(n), "kind": "vehicle", "label": label, "fields": {} });
+    let purposes =
+        ["TLP:GREEN purpose=SAR", "TLP:GREEN purpose=SAR,Security", "TLP:GREEN purpose=none"];
+    let sent = bring((40..).zip(purposes).map(|(n, label)| labelled(n, label)).collect())?;
+    assert_eq!(sent.json()["taken"], 3, "{}", sent.body);
+    let (all, _) = follow("")?;
+    let seen: Vec<&str> = all.iter().map(|one| text(&one["label"])).collect();
+    let seen: Vec<&&str> = seen.iter().filter(|label| label.contains("purpose=")).collect();
+    assert_eq!(seen.len(), 1, "{seen:?}");
+    assert!(seen[0].contains("SAR") && seen[0].contains("Security"), "{seen:?}");
     // What is no record is named, and the rest goes in.
     let mixed = bring(vec![
         json!({ "id": uuid(30), "kind": "ship", "fields": {} }),
