@@ -3,7 +3,7 @@
 //! The table is CSV with a line of names first: `name,agency,lat,lon,kind,link`. Each post is joined to the
 //! nearest one above it in its agency, headquarters to each other by the shortest lines that join all of
 //! them, relays to the two nearest headquarters. What a kind of link carries, and when, is a guess to
-//! begin with ([`TECHNOLOGIES`]); the scenario says it in figures that are there to be changed.
+//! begin with (`TECHNOLOGIES`); the scenario says it in figures that are there to be changed.
 
 use std::collections::{BTreeMap, BTreeSet};
 

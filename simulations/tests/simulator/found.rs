@@ -5,7 +5,7 @@ use tearline_simulations::run;
 use tearline_simulations::scenario::Scenario;
 
 fn holds(text: &str, seed: u64) {
-    let scenario = Scenario::parse(text, "found").unwrap_or_else(|error| panic!("{error}"));
+    let scenario = Scenario::parse(text, "found").unwrap();
     let plan = Plan::of(&scenario, seed, Changes::default());
     assert_eq!(run(&plan, None).unwrap().violation, None);
 }

@@ -1,5 +1,10 @@
 //! The simulator as a whole: what it repeats, what it finds, and what it says.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
 
 mod commands;
 mod epidemic;

@@ -64,7 +64,7 @@ fn blame_finds_a_transport_that_changes_a_bit() {
 /// The small mesh with something more in it.
 fn with(more: &str, seed: u64) -> Plan {
     let text = format!("{SMALL}{more}");
-    let scenario = Scenario::parse(&text, "small").unwrap_or_else(|error| panic!("{error}"));
+    let scenario = Scenario::parse(&text, "small").unwrap();
     Plan::of(&scenario, seed, Changes::default())
 }
 

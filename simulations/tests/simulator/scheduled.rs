@@ -214,7 +214,7 @@ fn keys(text: &str) -> BTreeMap<String, String> {
         }
         let (at, path, _) = levels.last().unwrap();
         assert_eq!(*at, column, "{line:?}");
-        let (key, value) = rest.split_once(':').unwrap_or_else(|| panic!("{line:?}"));
+        let (key, value) = rest.split_once(':').expect("a key and a value");
         let path = join(path, key);
         match value.trim_start() {
             "" => levels.push((column + 2, path, 0)),
