@@ -125,6 +125,15 @@ pub enum Input {
         /// Whether it was new here.
         fresh: bool,
     },
+    /// A run was pushed to us before what precedes it, and is not kept.
+    Early {
+        /// By whom.
+        from: DeviceId,
+        /// Up to where it goes.
+        news: News,
+        /// Over how many hops it came.
+        hops: u8,
+    },
     /// A log is durable here up to this, be it written here, pushed, or found by comparing.
     Durable {
         /// Up to where.
@@ -282,6 +291,11 @@ impl Tree {
                 }
             }
             Input::Came { from, news, hops, fresh } => self.on_came(now, from, news, hops, fresh),
+            Input::Early { from, news, hops } => {
+                let head = HeadTag::default();
+                let announced = Announcement { news, head, hops, pushed: true };
+                self.on_announced(now, from, announced, holdings);
+            }
             Input::Durable { news, spread } => self.on_durable(now, news, spread),
             Input::Tick => {}
         }

@@ -460,6 +460,12 @@ impl<S: Store> Replica<S> {
         let next = first.saturating_add(run.count as u64);
         let id = self.sessions.get(&link).and_then(|session| session.names.get(&tag)).copied();
         let before = id.map_or(0, |id| self.held(id, &key));
+        if let Some((id, hops)) = id.zip(hops)
+            && self.is_early(link, id, key, (first, before))
+        {
+            self.gossip.carried.bytes = self.gossip.carried.bytes.saturating_add(bytes);
+            return self.hear_early(link, id, News { log: key, next }, hops);
+        }
         let outcome = self.on_run(now, link, tag, run)?;
         self.gossip.carried.bytes = self.gossip.carried.bytes.saturating_add(bytes);
         let Some(id) = id.filter(|_| outcome.is_ok()) else { return Ok(outcome) };
@@ -482,6 +488,32 @@ impl<S: Store> Replica<S> {
             self.tell_tree(id, tree::Input::Came { from, news, hops, fresh })?;
         }
         Ok(Ok(()))
+    }
+
+    /// Whether a run was pushed along the tree before what precedes it, which then is on its way over another
+    /// link: to say our position would bring that a second time.
+    fn is_early(
+        &self,
+        link: Link,
+        id: CompartmentId,
+        key: LogKey,
+        (first, held): (u64, u64),
+    ) -> bool {
+        let Some(area) = self.areas.get(&id) else { return false };
+        first > held
+            && area.logs.contains_key(&key)
+            && !area.frontier.is_forked(&key)
+            && self.gossip.goes_over(link, id)
+            && self.may_bring(link, id)
+    }
+
+    /// It is asked for when it is due. That it was sent is settled then, or when we say that it came.
+    fn hear_early(&mut self, link: Link, id: CompartmentId, news: News, hops: u8) -> Outcome {
+        let device = self.sessions.get(&link).map(|session| session.device);
+        if let Some(from) = device {
+            self.tell_tree(id, tree::Input::Early { from, news, hops })?;
+        }
+        Ok(self.charge(link, 1))
     }
 
     /// A run came whole that was here. Once that is nobody's fault: others were faster. Who goes on
