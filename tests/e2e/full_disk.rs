@@ -94,7 +94,7 @@ fn a_disk_that_fills_up_holds_up_content_alone_and_nothing_is_lost() -> io::Resu
     done(guard.command(&["config", "set", "limits.disk_reserve_mib", RESERVE_MIB])?);
     guard.start()?;
     customs.start()?;
-    done(guard.command(&["coalition", "create", "--name", "Drill", "--erasure-delay", "0"])?);
+    done(guard.command(&["coalition", "create", "--name", "Drill", "--erasure-delay", "0h"])?);
     let invited = done(guard.command(&["peer", "invite"])?);
     done(customs.command(&["join", text(&invited["invitation"])])?);
     done(guard.command(&["compartment", "open", "--name", "all", "--rel", "NE,TD"])?);

@@ -23,7 +23,7 @@ struct Scene {
 impl Scene {
     fn set() -> io::Result<Self> {
         let folder = tempfile::tempdir()?;
-        let Pair { guard, customs } = pair_with_delay(folder.path(), "72")?;
+        let Pair { guard, customs } = pair_with_delay(folder.path(), "72h")?;
         Ok(Self { folder, desk: guard, _other: customs })
     }
 

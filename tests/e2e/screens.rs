@@ -15,7 +15,7 @@ use crate::trust::{
 #[test]
 fn an_erasure_says_when_and_why() -> io::Result<()> {
     let folder = tempfile::tempdir()?;
-    let Pair { guard, customs } = pair_with_delay(folder.path(), "72")?;
+    let Pair { guard, customs } = pair_with_delay(folder.path(), "72h")?;
     let record = sighting(&guard, "seen")?;
     let other = sighting(&guard, "other")?;
     until(|| Ok(customs.command(&["record", "show", &other])?.code == DONE))?;

@@ -26,11 +26,11 @@ pub(crate) struct Pair {
 }
 
 pub(crate) fn pair(folder: &Path) -> io::Result<Pair> {
-    pair_with_delay(folder, "0")
+    pair_with_delay(folder, "0h")
 }
 
-/// The same, with so many hours from an erasure to the destruction.
-pub(crate) fn pair_with_delay(folder: &Path, hours: &str) -> io::Result<Pair> {
+/// The same, with so much time from an erasure to the destruction.
+pub(crate) fn pair_with_delay(folder: &Path, delay: &str) -> io::Result<Pair> {
     let mut guard = Daemon::init(folder, "Border Guard", "NE")?;
     let mut customs = Daemon::init(folder, "Customs", "TD")?;
     guard.start()?;
@@ -38,7 +38,7 @@ pub(crate) fn pair_with_delay(folder: &Path, hours: &str) -> io::Result<Pair> {
     let root = done(customs.command(&["id"])?)["root"].as_str().unwrap_or_default().to_owned();
     let founder = format!("Customs,TD,{root}");
     let create = ["coalition", "create", "--name", "Drill", "--quorum", "2", "--founder", &founder];
-    done(guard.command(&[&create[..], &["--erasure-delay", hours]].concat())?);
+    done(guard.command(&[&create[..], &["--erasure-delay", delay]].concat())?);
     let invited = done(guard.command(&["peer", "invite"])?);
     done(customs.command(&["join", text(&invited["invitation"])])?);
     done(guard.command(&["compartment", "open", "--name", "all", "--rel", "NE,TD"])?);

@@ -381,8 +381,10 @@ impl<S: Store> Replica<S> {
     #[must_use]
     pub fn tombstone(&self, record: &RecordId) -> Option<(CompartmentId, Tombstone)> {
         let stone = *self.shelf.tombstone(record)?;
-        let of = |area: &&super::Area| area.spoken.contains_key(&stone.genesis);
-        self.areas.values().find(of).map(|area| (area.id, stone))
+        // An act is heard in each compartment; the record began in one.
+        let place = |area: &super::Area| area.spoken.get(&stone.genesis)?.place;
+        let began = |area: &&super::Area| place(area).is_some();
+        self.areas.values().find(began).map(|area| (area.id, stone))
     }
 
     /// The devices of an area, without this one, of which it is known that they hold a log up to a

@@ -230,6 +230,9 @@ fn an_act_on_a_record_is_answered_once_and_its_delay_goes_on() {
                 written[place] = receipts + u64::from(peer == 0);
                 assert_eq!(wrote(world, peer), (written, Some(outcome)));
                 assert_eq!(world.show(peer, record).is_some(), outcome == Outcome::Hidden);
+                let stone = world.peers[peer].replica.tombstone(&record);
+                let erased = (outcome == Outcome::Destroyed).then_some(areas[place]);
+                assert_eq!(stone.map(|(area, _)| area), erased);
             }
         };
         check(&mut world, 1, Outcome::Hidden);

@@ -35,8 +35,8 @@ invitation like everybody; they differ by their voice in acts of the whole.")]
         /// A further founder: name, country and root key; may be given many times
         #[arg(long, value_name = "NAME,CC,ROOT", value_parser = founder)]
         founder: Vec<Founder>,
-        /// Hours between hiding an erased record and destroying it [default: 72]
-        #[arg(long, value_name = "HOURS")]
+        /// Time between hiding an erased record and destroying it: a number and h or d, or 0h for none [default: 72h]
+        #[arg(long, value_name = "TIME", value_parser = delay)]
         erasure_delay: Option<u32>,
     },
     /// Show the coalition's agencies and devices
@@ -359,4 +359,26 @@ fn text(coalition: &Shown) -> String {
         ("quorum", coalition.quorum.to_string()),
     ]) + "\n"
         + &table.text("no agencies")
+}
+
+/// Reads a delay in whole hours.
+fn delay(text: &str) -> Result<u32, String> {
+    const FORM: &str = "a number and h or d, as in 72h";
+    let days = text.strip_suffix('d').map(|days| (days, 24));
+    let (number, hours) = days.or_else(|| Some((text.strip_suffix('h')?, 1))).ok_or(FORM)?;
+    let number: u32 = number.parse().map_err(|_| FORM)?;
+    number.checked_mul(hours).ok_or_else(|| FORM.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn delays_are_whole_hours() {
+        assert_eq!(["0h", "72h", "3d"].map(delay), [Ok(0), Ok(72), Ok(72)]);
+        for bad in ["", "h", "72", "1m", "1.5h", "-1h", "4294967295d"] {
+            assert!(delay(bad).is_err(), "{bad}");
+        }
+    }
 }

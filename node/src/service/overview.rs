@@ -133,6 +133,9 @@ impl Core {
         let mut devices: BTreeSet<DeviceId> =
             live.keys().chain(self.dialer.targets().keys()).copied().collect();
         devices.extend(self.replica.exchanged().keys());
+        // Who dials us is no target of ours, and is off for a while.
+        let heard = self.last_heard.keys().filter(|device| self.is_member(device));
+        devices.extend(heard);
         let (named, strangers): (Vec<&DeviceId>, Vec<&DeviceId>) =
             faults.keys().partition(|device| self.replica.is_of_a_coalition(device));
         devices.extend(named.into_iter().chain(strangers.into_iter().take(STRANGERS_SHOWN_MAX)));
@@ -281,6 +284,8 @@ impl Core {
             .replica
             .compartment(id)
             .ok_or_else(|| Failure::not_found("compartment", &id.to_string()))?;
+        // To who may only relay a key never comes.
+        let opens = self.replica.right(id, &self.replica.device()) != Some(Right::Relay);
         let digest = area.map(|area| area.frontier.root()).unwrap_or_default();
         Ok(reply::Compartment {
             compartment: id.to_string(),
@@ -290,7 +295,7 @@ impl Core {
             entries: counts.entries,
             records: counts.records.shown,
             unshown: counts.records.begun.saturating_sub(counts.records.shown),
-            waiting: counts.waiting,
+            waiting: if opens { counts.waiting } else { 0 },
             closed: counts.closed,
             followed: self.replica.follows(&id),
         })
