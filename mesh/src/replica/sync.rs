@@ -216,7 +216,11 @@ impl<S: Store> Replica<S> {
         if self.lacks_what_is_gone(link, &log, theirs.next) {
             return if forked { self.say_fork(link, &log) } else { Ok(()) };
         }
-        let held = self.tag_at(&log, theirs.next)?;
+        let held = match self.tag_at(&log, theirs.next) {
+            // Nobody is told anything of what cannot be read here; others have it.
+            Err(StoreError::Damaged { .. }) => return Ok(()),
+            held => held?,
+        };
         let same = held == Some(theirs.head);
         let they_know = held.map(forked_tag) == Some(theirs.head);
         if forked {

@@ -69,6 +69,19 @@ fn what_is_damaged_is_not_sent_and_ends_nothing() {
     assert!(world.show(1, priority).is_some() && world.show(1, routine).is_none());
     world.meet(1, 2);
     assert!(world.show(1, routine).is_some());
+    // Nor does a peer end it that is no further than the damage, of which its position would tell.
+    let more = world.write(2, shared, Class::Routine, &["more"])[0];
+    world.settle();
+    world.meet(0, 2);
+    // What was known of the other's positions is not any more.
+    [0, 1].into_iter().for_each(|peer| world.crash(peer));
+    world.meet(1, 0);
+    let other = world.write(0, shared, Class::Flash, &["other"])[0];
+    world.settle();
+    world.meet(1, 0);
+    assert_eq!((world.show(1, other).is_some(), world.show(1, more).is_some()), (true, false));
+    world.meet(1, 2);
+    assert!(world.show(1, more).is_some());
 }
 
 /// A value of the store that rotted takes the entries in it, and no more: neither the act that ends a

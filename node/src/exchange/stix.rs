@@ -160,13 +160,14 @@ fn fault(object: &Map<String, Value>) -> Option<String> {
     if let Some(version) = object.get("spec_version")
         && !["2.0", "2.1"].iter().any(|known| version == known)
     {
+        let version = clip(&version.to_string());
         return Some(format!("its spec_version is {version}; 2.1 and 2.0 are understood"));
     }
     ["created", "modified"].into_iter().find_map(|name| {
         let value = object.get(name)?;
         let time = value.as_str().and_then(WallTime::parse);
-        time.is_none()
-            .then(|| format!("`{name}` is {value}; write a time as \"2024-05-01T10:00:00.000Z\""))
+        let value = time.is_none().then(|| clip(&value.to_string()))?;
+        Some(format!("`{name}` is {value}; write a time as \"2024-05-01T10:00:00.000Z\""))
     })
 }
 

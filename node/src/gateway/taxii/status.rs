@@ -33,20 +33,20 @@ pub(super) struct Outcome {
 #[derive(Debug, Default)]
 pub(in super::super) struct Statuses {
     kept: VecDeque<([u8; 64], Status)>,
-    outcomes: usize,
+    bytes: usize,
 }
 
-/// Most statuses that are kept, and most outcomes in them all.
+/// Most statuses that are kept, and most bytes of them all: their texts are the sender's.
 const KEPT_MAX: usize = 1_024;
-const OUTCOMES_MAX: usize = 100_000;
+const BYTES_MAX: usize = 16 * 1024 * 1024;
 
 impl Statuses {
     fn keep(&mut self, pass: [u8; 64], status: Status) {
-        self.outcomes += status.outcomes.len();
+        self.bytes += status.bytes();
         self.kept.push_back((pass, status));
-        while self.kept.len() > KEPT_MAX || self.outcomes > OUTCOMES_MAX {
+        while self.kept.len() > KEPT_MAX || self.bytes > BYTES_MAX {
             let Some((_, oldest)) = self.kept.pop_front() else { break };
-            self.outcomes -= oldest.outcomes.len();
+            self.bytes -= oldest.bytes();
         }
     }
 
@@ -73,6 +73,16 @@ pub(in super::super) fn get(call: &Call<'_>) -> Result<Response, Problem> {
 }
 
 impl Status {
+    /// What it takes in memory.
+    fn bytes(&self) -> usize {
+        let texts = |one: &Outcome| {
+            one.id.capacity()
+                + one.version.capacity()
+                + one.fault.as_ref().map_or(0, String::capacity)
+        };
+        self.outcomes.iter().map(|one| size_of::<Outcome>() + texts(one)).sum()
+    }
+
     pub(super) fn shape(&self) -> Value {
         let detail = |one: &Outcome| {
             let mut detail = json!({ "id": one.id, "version": one.version });
@@ -109,29 +119,32 @@ mod tests {
     use super::*;
 
     fn status(id: &str, outcomes: usize) -> Status {
-        let one = Outcome { id: "x--1".into(), version: "v".into(), fault: None };
+        let one = Outcome { id: "x--1".into(), version: "v".into(), fault: Some("?".repeat(1024)) };
         Status { id: id.into(), requested: 0, outcomes: vec![one; outcomes] }
     }
 
     #[test]
     fn a_status_is_its_pass_s_alone_and_they_have_a_bound() {
         let mut statuses = Statuses::default();
-        statuses.keep([1; 64], status("a", OUTCOMES_MAX / 2));
+        statuses.keep([1; 64], status("a", BYTES_MAX / 2_500));
         assert!(statuses.find([1; 64], "a").is_some());
         assert!(statuses.find([2; 64], "a").is_none());
-        statuses.keep([2; 64], status("b", OUTCOMES_MAX / 2 + 1));
-        assert!(statuses.find([1; 64], "a").is_none());
+        statuses.keep([2; 64], status("b", BYTES_MAX / 1_500));
+        assert!(statuses.find([1; 64], "a").is_none() && statuses.find([2; 64], "b").is_some());
+        statuses.keep([2; 64], status("c", BYTES_MAX / 1_000));
+        assert!(statuses.find([2; 64], "c").is_none(), "larger than all may be");
         for n in 0..=KEPT_MAX {
             statuses.keep([3; 64], status(&n.to_string(), 1));
         }
         assert!(statuses.kept.len() <= KEPT_MAX);
-        let counted: usize = statuses.kept.iter().map(|(_, kept)| kept.outcomes.len()).sum();
-        assert_eq!(statuses.outcomes, counted);
+        let counted: usize = statuses.kept.iter().map(|(_, kept)| kept.bytes()).sum();
+        assert_eq!(statuses.bytes, counted);
     }
 
     #[test]
     fn counts_add_up() {
         let mut status = status("a", 2);
+        status.outcomes[0].fault = None;
         status.outcomes[1].fault = Some("no".into());
         let shape = status.shape();
         assert_eq!((&shape["total_count"], &shape["success_count"]), (&json!(2), &json!(1)));
