@@ -338,7 +338,7 @@ impl Core {
     }
 
     /// Whether another device has a standing in the coalition.
-    pub(super) fn is_member(&self, device: &DeviceId) -> bool {
+    fn is_member(&self, device: &DeviceId) -> bool {
         let live = |known: &Coalition| known.live(device).is_some();
         *device != self.replica.device() && self.coalition().is_ok_and(live)
     }

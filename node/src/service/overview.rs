@@ -133,9 +133,6 @@ impl Core {
         let mut devices: BTreeSet<DeviceId> =
             live.keys().chain(self.dialer.targets().keys()).copied().collect();
         devices.extend(self.replica.exchanged().keys());
-        // Who dials us is no target of ours, and is off for a while.
-        let heard = self.last_heard.keys().filter(|device| self.is_member(device));
-        devices.extend(heard);
         let (named, strangers): (Vec<&DeviceId>, Vec<&DeviceId>) =
             faults.keys().partition(|device| self.replica.is_of_a_coalition(device));
         devices.extend(named.into_iter().chain(strangers.into_iter().take(STRANGERS_SHOWN_MAX)));
