@@ -297,8 +297,13 @@ async fn attack(deed: Deed, hostile: Hostile, field: Field) -> io::Result<()> {
     if deed == Deed::Equivocate {
         let mut other = hostile.dial(&second.at, second.device).await?;
         other.greet(&[field.all]).await?;
-        let run = written(&hostile, &field, 9, 2);
-        other.say(&run_frame(other.tag(&field.all), &run)).await?;
+        // Where one branch overtakes the other, nobody takes the second.
+        for life in 9..14 {
+            for (to, n) in [(&mut wire, 1), (&mut other, 2)] {
+                let run = written(&hostile, &field, life, n);
+                to.say(&run_frame(to.tag(&field.all), &run)).await?;
+            }
+        }
         tokio::join!(wire.hear_out(), other.hear_out());
     }
     wire.hear_out().await;
@@ -313,10 +318,7 @@ async fn converse(deed: Deed, hostile: &Hostile, field: &Field, wire: &mut Wire)
         Frame::Nodes { area, nodes: vec![(Prefix::default(), leaves)] }
     };
     match deed {
-        Deed::Equivocate => {
-            let run = written(hostile, field, 9, 1);
-            wire.say(&run_frame(area, &run)).await
-        }
+        Deed::Equivocate => Ok(()),
         Deed::TooManyLives => {
             for life in 1_000..1_080 {
                 wire.say(&run_frame(area, &written(hostile, field, life, 1))).await?;
