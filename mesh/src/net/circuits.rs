@@ -6,8 +6,9 @@
 //! shake hands with each other. When they are linked so, they try to open a direct connection, and the
 //! link goes over to that.
 //!
-//! A relay carries circuits for devices that it knows to have a standing, and for nobody else: to others
-//! it does not speak that protocol.
+//! A relay carries circuits for devices that it knew to have a standing since it started, and for nobody
+//! else: to others it does not speak that protocol. Whose standing ends meanwhile keeps that until the relay
+//! starts again.
 
 use std::collections::BTreeSet;
 use std::task::{Context, Poll};
