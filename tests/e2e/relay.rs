@@ -92,6 +92,13 @@ fn agencies_that_are_never_up_together_share_records_by_a_relay() -> io::Result<
         assert!(check.is_some_and(|check| check["status"] == "pass"), "{name}: {doctor}");
     }
 
+    // It is asked for no receipt, and named.
+    done(guard.command(&["record", "erase", &record, "--basis", "Article 17"])?);
+    let receipts = guard.command(&["record", "receipts", &record])?.document;
+    let devices = |of: &Value| of.as_array().map_or(0, Vec::len);
+    assert_eq!(devices(&receipts["statements"][0]["answers"]), 2, "{receipts}");
+    assert_eq!(receipts["relays"][0]["name"], "Relay", "{receipts}");
+
     // The relay holds it, and has nothing of it to show.
     let house = done(relay.command(&["status"])?)["relay"].take();
     assert!(house["held_bytes"].as_u64() > Some(0) && house["evicted_bytes"] == 0, "{house}");

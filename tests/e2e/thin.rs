@@ -8,8 +8,8 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+use tearline_node::demo::line::{Line, Weather};
 use tearline_tests::daemon::{self, Daemon};
-use tearline_tests::line::{Line, Weather};
 use tearline_tests::modem::Modems;
 
 use crate::trust::{DENIED, DONE, NOT_FOUND, Pair, USAGE, done, pair, text, until};

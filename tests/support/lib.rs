@@ -3,6 +3,5 @@
 pub mod daemon;
 pub mod fuzz;
 pub mod http;
-pub mod line;
 pub mod modem;
 pub mod proxy;

@@ -266,7 +266,14 @@ fn receipts(context: &Context, record: String) -> Result<Outcome, Failure> {
         ),
         None => "nothing was asked about this record".into(),
     };
-    let text = table.text(&none);
+    let mut text = table.text(&none);
+    if !answer.typed.statements.is_empty() && !answer.typed.relays.is_empty() {
+        let relays: Vec<String> = answer.typed.relays.iter().map(device_label).collect();
+        text += &format!(
+            "\nrelays that may hold it sealed, and give no receipts: {}\n",
+            relays.join(", ")
+        );
+    }
     let outcome = Outcome::new(answer.data, text).short_of(Kind::Incomplete, open > 0);
     if open == 0 {
         return Ok(outcome);

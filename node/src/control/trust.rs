@@ -563,6 +563,9 @@ shapes! {
         statements: Vec<StatementReceipts>,
         /// What lifted holds and restrictions of it.
         lifted: Vec<Decided>,
+        /// Blind relays of its compartment: they may hold it sealed, destroy what an erasure names, and give no
+        /// receipt.
+        relays: Vec<Device>,
     }
 
     /// What became of a statement.

@@ -4,7 +4,6 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -22,7 +21,6 @@ use crate::failure::Failure;
 pub(super) struct Link {
     address: SocketAddr,
     condition: watch::Sender<Condition>,
-    lanes: Arc<Lanes>,
     task: AbortHandle,
 }
 
@@ -32,7 +30,6 @@ struct Lanes {
     condition: watch::Receiver<Condition>,
     there: Lane,
     back: Lane,
-    carried_bytes: AtomicU64,
 }
 
 /// One direction: when it is free again.
@@ -58,10 +55,9 @@ impl Link {
             condition: seen,
             there: Mutex::new(Instant::now()),
             back: Mutex::new(Instant::now()),
-            carried_bytes: AtomicU64::new(0),
         });
-        let task = runtime.spawn(forward(listener, target, Arc::clone(&lanes))).abort_handle();
-        Ok(Self { address, condition, lanes, task })
+        let task = runtime.spawn(forward(listener, target, lanes)).abort_handle();
+        Ok(Self { address, condition, task })
     }
 
     /// Where to connect to in order to get to the target.
@@ -82,11 +78,6 @@ impl Link {
     /// Sets the speed of each direction.
     pub(super) fn limit(&self, bits_per_second: Option<u64>) {
         self.condition.send_modify(|condition| condition.bits_per_second = bits_per_second);
-    }
-
-    /// How many bytes it has carried, both directions together.
-    pub(super) fn carried_bytes(&self) -> u64 {
-        self.lanes.carried_bytes.load(Ordering::Relaxed)
     }
 }
 
@@ -134,7 +125,6 @@ async fn carry(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, lanes: &Lanes, l
             *free_at = free_at.max(Instant::now()) + Duration::from_micros(micros);
             sleep_until(*free_at).await;
         }
-        lanes.carried_bytes.fetch_add(count as u64, Ordering::Relaxed);
         let Some(chunk) = buffer.get(..count) else { return };
         if to.write_all(chunk).await.is_err() {
             return;
@@ -208,7 +198,6 @@ mod tests {
         link.heal();
         let mut stream = Stream::connect(link.address()).unwrap();
         assert_eq!(round_trip(&mut stream, b"again").unwrap(), b"again");
-        assert_eq!(link.carried_bytes(), 2 * (6 + 5));
     }
 
     #[test]

@@ -1,11 +1,12 @@
-//! *Exercise LAKE*: the demo. Five fictional agencies round Lake Chad and a patrol unit, each a
+//! *Exercise LAKE*: the demo. Five fictional agencies round Lake Chad, a patrol unit and a blind relay, each a
 //! real daemon in a process of its own, linked over real sockets through links that can be slowed
-//! and cut. The `story` is told in requests to those daemons; every row of the `report` is
+//! and cut, and over a radio `line`. The `story` is told in requests to those daemons; every row of the `report` is
 //! measured and stands beside its bound.
 //!
 //! Whatever happens (a failure, a panic, an interrupt, a killed terminal), no daemon outlives the
 //! exercise, and its folder is removed.
 
+pub mod line;
 mod link;
 pub mod report;
 mod stage;

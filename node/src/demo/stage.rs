@@ -33,6 +33,8 @@ pub(super) struct Actor {
     pub(super) name: &'static str,
     /// Its agency's name and country; none for a device of another's agency.
     pub(super) agency: Option<(&'static str, &'static str)>,
+    /// Whether its daemon is a blind relay.
+    pub(super) relay: bool,
 }
 
 /// The stage.
@@ -111,6 +113,7 @@ impl Stage {
                 .args(["run", "--until-stdin-ends", "--listen"])
                 .arg(format!("/ip4/127.0.0.1/tcp/{port}"))
                 .args(self.sabotage.then_some("--sabotage"))
+                .args(actor.relay.then_some("--relay"))
                 .stdin(Stdio::piped())
                 .stdout(Stdio::null())
                 .stderr(log)
@@ -336,7 +339,7 @@ mod tests {
         assert!(folder.is_dir());
         stage.strike();
         assert!(!folder.exists());
-        let actor = Actor { name: "NE", agency: None };
+        let actor = Actor { name: "NE", agency: None, relay: false };
         fs::create_dir(&folder).unwrap();
         assert!(stage.start(&actor).is_err());
         drop(stage);

@@ -5,52 +5,66 @@ mod erasure;
 mod flash;
 mod heal;
 mod peers;
+mod radio;
 mod seized;
 
 use std::collections::BTreeMap;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::line::Line;
 use super::link::Link;
 use super::report::{Report, Step};
 use super::stage::{Actor, Stage};
-use crate::control::reply::{CompartmentDetail, Written};
-use crate::control::{CompartmentShow, RecordNew, Request};
+use crate::control::reply::{CompartmentDetail, Status, Written};
+use crate::control::{CompartmentShow, Empty, RecordNew, Request};
 use crate::failure::{Failure, Kind};
 
 /// The Niger's agency: founds the coalition; everybody's link leads to it.
-const NE: Actor = Actor { name: "NE", agency: Some(("NE Border Guard (exercise)", "NE")) };
+const NE: Actor = agency("NE", "NE Border Guard (exercise)", "NE");
 /// Chad's agency: in the alert's audience.
-const TD: Actor = Actor { name: "TD", agency: Some(("TD Frontier Service (exercise)", "TD")) };
-const NG: Actor = Actor { name: "NG", agency: Some(("NG Lake Police (exercise)", "NG")) };
-const CM: Actor = Actor { name: "CM", agency: Some(("CM Customs (exercise)", "CM")) };
-/// The joint maritime unit. XL is a code that ISO 3166-1 leaves to its users.
-const LAKE: Actor = Actor { name: "LAKE", agency: Some(("Joint Maritime Unit (exercise)", "XL")) };
-/// The patrol unit: a device of the Niger's agency, behind a thin link.
-const KILO: Actor = Actor { name: "KILO", agency: None };
+const TD: Actor = agency("TD", "TD Frontier Service (exercise)", "TD");
+const NG: Actor = agency("NG", "NG Lake Police (exercise)", "NG");
+const CM: Actor = agency("CM", "CM Customs (exercise)", "CM");
+/// The joint maritime unit, to which the relay alone leads. XL is a code that ISO 3166-1 leaves to its users.
+const LAKE: Actor = agency("LAKE", "Joint Maritime Unit (exercise)", "XL");
+/// The patrol unit: a device of the Niger's agency, behind a radio.
+const KILO: Actor = Actor { name: "KILO", agency: None, relay: false };
+/// A blind relay of the Niger's agency, in a place that nobody trusts.
+const RELAY: Actor = Actor { name: "RELAY", agency: None, relay: true };
 
+/// Who works with records.
 static ALL: [Actor; 6] = [NE, TD, NG, CM, LAKE, KILO];
 /// Whose devices can read what is released to NE and TD.
 const AUDIENCE: [Actor; 3] = [NE, TD, KILO];
 /// Whose devices cannot.
 const OUTSIDERS: [Actor; 3] = [NG, CM, LAKE];
 
+/// Who plays an agency.
+const fn agency(name: &'static str, agency: &'static str, country: &'static str) -> Actor {
+    Actor { name, agency: Some((agency, country)), relay: false }
+}
+
 type Play = fn(&mut Story<'_>, &mut Step) -> Result<(), Failure>;
 
 const STEPS: [(&str, Play); 6] = [
-    ("1. Five agencies and a patrol unit come together", peers::play),
+    ("1. Five agencies, a patrol unit and a blind relay come together", peers::play),
     ("1b. A flash alert for one agency and KILO overtakes routine reports", flash::play),
     ("2. The link to TD is cut; both sides go on working", heal::cut),
     ("3. The link heals, and a peer dies in the middle of it", heal::heal),
     ("4. KILO is seized, and its real key forges a report", seized::play),
-    ("5. An order to erase", erasure::play),
+    ("5. An order to erase, and a stick that carries it", erasure::play),
 ];
 
-/// The links to NE, by who is at the other end; what they carry ends with them.
+/// The links to NE, and LAKE's to the relay, by who is at the other end; what they carry ends with them.
 pub(super) type Links = BTreeMap<&'static str, Link>;
 
 /// Plays all steps, until one cannot be played to its end. Returns the links, too.
-pub(super) fn tell(stage: &Stage, seed: u64, narrate: &mut dyn FnMut(&str)) -> (Report, Links) {
+pub(super) fn tell(
+    stage: &Stage,
+    seed: u64,
+    narrate: &mut dyn FnMut(&str),
+) -> (Report, (Links, Option<Line>)) {
     let mut chance = Chance(seed);
     let canary = format!("canary{:016x}", chance.next());
     let mut story = Story {
@@ -58,6 +72,7 @@ pub(super) fn tell(stage: &Stage, seed: u64, narrate: &mut dyn FnMut(&str)) -> (
         chance,
         canary,
         links: BTreeMap::new(),
+        radio: None,
         watch: String::new(),
         shore: String::new(),
         alert: String::new(),
@@ -86,7 +101,7 @@ pub(super) fn tell(stage: &Stage, seed: u64, narrate: &mut dyn FnMut(&str)) -> (
             break;
         }
     }
-    (Report::new(seed, steps), story.links)
+    (Report::new(seed, steps), (story.links, story.radio))
 }
 
 /// What the steps hand on.
@@ -96,6 +111,8 @@ struct Story<'a> {
     /// A word that stands in the alert and nowhere else.
     canary: String,
     links: Links,
+    /// The line between NE and KILO, while KILO is out on the lake.
+    radio: Option<Line>,
     /// The compartment of all agencies.
     watch: String,
     /// The compartment of NE and TD.
@@ -124,11 +141,32 @@ impl Story<'_> {
         self.stage.ask(actor, Request::CompartmentShow(request))
     }
 
+    /// Where somebody dials NE: over its own link.
+    fn address_of_ne(&self, actor: &Actor) -> Result<String, Failure> {
+        let port = self.link(actor)?.address().port();
+        let status: Status = self.stage.ask(&NE, Request::Status(Empty {}))?;
+        dialled_at(port, &status)
+    }
+
+    /// Frames and bytes that the radio carried, from NE and to it.
+    fn carried_by_radio(&self) -> [(u64, u64); 2] {
+        let carried =
+            |side| self.radio.as_ref().map(|radio| radio.carried(side)).unwrap_or_default();
+        [0, 1].map(carried).map(|carried| (carried.frames, carried.bytes))
+    }
+
     fn link(&self, actor: &Actor) -> Result<&Link, Failure> {
         self.links
             .get(actor.name)
             .ok_or_else(|| Failure::bug(format!("{} has no link", actor.name)))
     }
+}
+
+/// The address of a daemon behind a port of this machine.
+fn dialled_at(port: u16, of: &Status) -> Result<String, Failure> {
+    let peer = of.addresses.iter().find_map(|address| address.split_once("/p2p/"));
+    let (_, peer) = peer.ok_or_else(|| Failure::failed("a daemon listens at no address"))?;
+    Ok(format!("/ip4/127.0.0.1/tcp/{port}/p2p/{peer}"))
 }
 
 /// Looks until there is something to be seen, and says how long that took.

@@ -9,6 +9,7 @@ use tearline_crdt::record::edge;
 use tearline_crdt::record::kind::Kind as RecordKind;
 use tearline_crdt::record::receipt::{self, Outcome};
 use tearline_crdt::record::shelf::{Detail, Draft};
+use tearline_crdt::statement::Right;
 use tearline_crdt::time::WallTime;
 use tearline_mesh::replica::{ActError, Word};
 
@@ -279,12 +280,12 @@ impl Core {
             .ok_or_else(|| Failure::not_found("record", text))?;
         let asked: Vec<(StatementId, Asked)> =
             place.asked_of(&genesis, self.replica.origin(compartment, &genesis)).collect();
-        let devices: Vec<DeviceId> = place
+        // A blind relay destroys what an erasure lists, and writes nothing: no receipt either.
+        let (relays, devices): (Vec<DeviceId>, Vec<DeviceId>) = place
             .devices()
             .keys()
             .filter(|device| self.replica.right(compartment, device).is_some())
-            .copied()
-            .collect();
+            .partition(|device| self.replica.right(compartment, device) == Some(Right::Relay));
         let mut statements = Vec::new();
         for (statement, asks) in asked {
             let answers = receipt::answers(self.replica.store(), &statement);
@@ -323,7 +324,8 @@ impl Core {
         }
         let lifted = self.lifts_of(compartment, &genesis, |_| true).into_iter();
         let lifted = lifted.flat_map(|lift| self.decided(lift)).collect();
-        json(&shape::Receipts { record: id.to_string(), statements, lifted })
+        let relays = relays.iter().map(|relay| self.device(relay)).collect();
+        json(&shape::Receipts { record: id.to_string(), statements, lifted, relays })
     }
 }
 

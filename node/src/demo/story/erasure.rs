@@ -1,16 +1,20 @@
 //! Step 5: a court orders the alert to be erased, and a report that all agencies hold. One peer is out
-//! of reach; the others answer with signed receipts at once, it answers when it is back. What the
+//! of reach; the others answer with signed receipts at once. A bundle file carries the order to it, and another
+//! brings its receipts back. What the
 //! seized device holds, it goes on to hold: no order reaches who does not obey.
 
 use std::time::Instant;
 
+use super::radio::status;
 use super::{
     ALL, Actor, KILO, NE, SPREAD_WAIT, Step, Story, TD, called, if_there, lasted, record, until,
 };
+use crate::control::bundle::{BundleExport, BundleFile, BundleMade, BundleTaken, Since};
 use crate::control::reply::{PeerState, Record, Rows, Status};
 use crate::control::trust::{Declared, Receipts, Said, StatementReceipts};
 use crate::control::{Empty, RecordNew, RecordSay, RecordShow, Request, Search};
 use crate::failure::Failure;
+use crate::part::Part;
 
 pub(super) fn play(story: &mut Story<'_>, step: &mut Step) -> Result<(), Failure> {
     let watch = story.watch.clone();
@@ -56,7 +60,7 @@ pub(super) fn play(story: &mut Story<'_>, step: &mut Step) -> Result<(), Failure
         .collect();
     step.check("who has not answered", open.join(", "), "TD", open.len() == 1);
 
-    story.link(&TD)?.heal();
+    by_hand(story, step, &report)?;
     let begun = Instant::now();
     for (what, record, wanted) in [(REPORT, &report, 5), (ALERT, &story.alert, 2)] {
         let got = until("the last receipt", SPREAD_WAIT, || {
@@ -65,13 +69,54 @@ pub(super) fn play(story: &mut Story<'_>, step: &mut Step) -> Result<(), Failure
         });
         let (answered, of) = got.map_or_else(|_| destroyed(story, record), |(got, _)| Ok(got))?;
         step.check(
-            format!("{what}: receipts once TD is back"),
+            format!("{what}: receipts once TD's stick is back"),
             format!("{answered} of {of} after {}", lasted(begun.elapsed())),
             format!("{wanted} of {wanted}"),
             (answered, of) == (wanted, wanted),
         );
     }
-    nothing_left(story, step, &report)
+    nothing_left(story, step, &report)?;
+    story.link(&TD)?.heal();
+    Ok(())
+}
+
+/// A file goes to TD, which obeys, and one comes back.
+fn by_hand(story: &Story<'_>, step: &mut Step, report: &str) -> Result<(), Failure> {
+    let there = carry(story, &NE, &TD)?;
+    let (_, time) = until("TD's own receipts", SPREAD_WAIT, || {
+        let td = status(story, &TD)?.device;
+        for record in [report, &story.alert] {
+            let said = receipts_at(story, &TD, record)?;
+            let own = said.answers.iter().find(|answer| answer.device.device == td);
+            if own.and_then(|own| own.outcome.as_deref()) != Some(DESTROYED) {
+                return Ok(None);
+            }
+        }
+        Ok(Some(()))
+    })?;
+    let back = carry(story, &TD, &NE)?;
+    step.note("bundles on a stick, to TD and back", format!("{there} and {back} bytes"));
+    step.note("TD destroys what it was told to after", lasted(time));
+    Ok(())
+}
+
+/// Makes a bundle at one for another, and has it read there. Its size in bytes.
+fn carry(story: &Story<'_>, from: &Actor, to: &Actor) -> Result<u64, Failure> {
+    let stick = Part::begin(story.stage.file(&format!("{}-{}.bundle", from.name, to.name)))?;
+    let export = BundleExport {
+        to: vec![status(story, to)?.device],
+        since: Since::Last,
+        bytes_max: BUNDLE_BYTES_MAX,
+        part: stick.path().to_owned(),
+        out: stick.place().to_owned(),
+    };
+    let made: BundleMade = story.stage.ask(from, Request::BundleExport(export))?;
+    let file = BundleFile { file: stick.place().to_owned() };
+    let taken: BundleTaken = story.stage.ask(to, Request::BundleImport(file))?;
+    match taken.problem {
+        Some(problem) => Err(Failure::failed(format!("{} on the stick: {problem}", to.name))),
+        None => Ok(made.bytes),
+    }
 }
 
 fn nothing_left(story: &Story<'_>, step: &mut Step, report: &str) -> Result<(), Failure> {
@@ -114,13 +159,21 @@ fn cut(story: &Story<'_>) -> Result<(), Failure> {
 fn destroyed(story: &Story<'_>, record: &str) -> Result<(usize, usize), Failure> {
     let statement = receipts(story, record)?;
     let done =
-        |answer: &&crate::control::trust::ReceiptOf| answer.outcome.as_deref() == Some("destroyed");
+        |answer: &&crate::control::trust::ReceiptOf| answer.outcome.as_deref() == Some(DESTROYED);
     Ok((statement.answers.iter().filter(done).count(), statement.answers.len()))
 }
 
 fn receipts(story: &Story<'_>, record: &str) -> Result<StatementReceipts, Failure> {
+    receipts_at(story, &NE, record)
+}
+
+fn receipts_at(
+    story: &Story<'_>,
+    actor: &Actor,
+    record: &str,
+) -> Result<StatementReceipts, Failure> {
     let request = RecordShow { record: record.to_owned() };
-    let receipts: Receipts = story.stage.ask(&NE, Request::RecordReceipts(request))?;
+    let receipts: Receipts = story.stage.ask(actor, Request::RecordReceipts(request))?;
     let first = receipts.statements.into_iter().next();
     first.ok_or_else(|| Failure::failed("nothing was said of the record"))
 }
@@ -134,6 +187,10 @@ fn show(story: &Story<'_>, actor: &Actor, record: &str) -> Result<Record, Failur
     story.stage.ask(actor, Request::RecordShow(RecordShow { record: record.to_owned() }))
 }
 
+/// What a receipt says of what is gone.
+const DESTROYED: &str = "destroyed";
+/// How large a stick is.
+const BUNDLE_BYTES_MAX: u64 = 16 << 20;
 /// What is erased, by who holds it.
 const REPORT: &str = "the report for all";
 const ALERT: &str = "the alert for NE and TD";

@@ -1,14 +1,15 @@
-//! Step 1b: routine reports for everybody crowd KILO's link; a flash alert for NE and TD overtakes
-//! them. Everybody outside its audience gets the answer that they would get for a record that does
-//! not exist, and holds no trace of it.
+//! Step 1b: KILO goes out on the lake. Routine reports for everybody crowd its radio; a flash alert for NE and TD
+//! overtakes them. Everybody outside its audience gets the answer that they would get for a record that does
+//! not exist, and holds no trace of it; neither does the relay, through which LAKE has the reports.
 
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::time::{Duration, Instant};
 
+use super::radio::{self, RADIO, status};
 use super::{
-    ALL, AUDIENCE, Actor, KILO, NE, OUTSIDERS, SPREAD_WAIT, Step, Story, if_there, lasted, record,
-    until,
+    ALL, AUDIENCE, Actor, KILO, NE, OUTSIDERS, RELAY, SPREAD_WAIT, Step, Story, if_there, lasted,
+    record, until,
 };
 use crate::control::reply::{Exported, Opened, Record, Rows, Status};
 use crate::control::{
@@ -26,11 +27,9 @@ pub(super) fn play(story: &mut Story<'_>, step: &mut Step) -> Result<(), Failure
             })?;
         }
     }
+    radio::out(story, step)?;
     crowd(story)?;
-    step.note(
-        "routine reports for all, written while KILO was off the air",
-        format!("{REPORTS}; KILO's link then carries {KILO_BITS_PER_SECOND} bit/s"),
-    );
+    step.note("routine reports for all, waiting for KILO's radio", REPORTS.to_string());
     alert(story, step)?;
     audience(story, step)?;
     outsiders(story, step)?;
@@ -44,9 +43,9 @@ fn open(story: &Story<'_>, name: &str, rel: &[&str]) -> Result<String, Failure> 
     Ok(opened.compartment)
 }
 
-/// Writes the reports while KILO's link is down, and lets the first of their bytes onto the link.
+/// Writes the reports, and waits until some are on the air.
 fn crowd(story: &mut Story<'_>) -> Result<(), Failure> {
-    story.link(&KILO)?.cut();
+    let [(before, _), _] = story.carried_by_radio();
     for number in 1..=REPORTS {
         let name = format!("Situation report {number} (exercise)");
         let place = story.chance.one_of(&["Bol", "Baga Sola", "Darak", "Nguigmi", "Baga"]);
@@ -64,12 +63,9 @@ fn crowd(story: &mut Story<'_>) -> Result<(), Failure> {
         };
         story.write(&NE, report)?;
     }
-    let link = story.link(&KILO)?;
-    link.limit(Some(KILO_BITS_PER_SECOND));
-    link.heal();
-    let before = link.carried_bytes();
-    until("the first of the routine reports on KILO's link", SPREAD_WAIT, || {
-        Ok((link.carried_bytes() > before + UNDER_WAY_BYTES).then_some(()))
+    until("the first of the routine reports on KILO's radio", SPREAD_WAIT, || {
+        let [(now, _), _] = story.carried_by_radio();
+        Ok((now >= before + UNDER_WAY_FRAMES).then_some(()))
     })?;
     Ok(())
 }
@@ -91,8 +87,7 @@ fn alert(story: &mut Story<'_>, step: &mut Step) -> Result<(), Failure> {
             &[("name", &name), ("description", &description), ("action_to_take", "seize")],
         )
     };
-    let sent = sent_to_kilo(story)?;
-    let carried = story.link(&KILO)?.carried_bytes();
+    let [(frames, _), _] = story.carried_by_radio();
     let begun = Instant::now();
     let written = story.write(&NE, alert)?;
     step.note("flash alert, releasable to TD and KILO: durable at NE in", lasted(begun.elapsed()));
@@ -110,29 +105,22 @@ fn alert(story: &mut Story<'_>, step: &mut Step) -> Result<(), Failure> {
     step.check(
         "the alert is readable at KILO",
         lasted(time),
-        format!("at most {} s", FLASH_TIME_MAX.as_secs()),
-        time <= FLASH_TIME_MAX,
+        format!("at most {}", lasted(flash_time_max())),
+        time <= flash_time_max(),
     );
+    let [(now, _), _] = story.carried_by_radio();
     step.note(
-        "bytes over KILO's link when it was written, when it arrived",
-        format!("{carried}, {}", story.link(&KILO)?.carried_bytes()),
+        "frames that the radio carried to KILO from its writing to its arrival",
+        now.saturating_sub(frames).to_string(),
     );
-    step.note("bytes that NE had sent towards KILO when it was written", sent.to_string());
     let overtaken = REPORTS.saturating_sub(arrived);
     step.check(
-        "routine reports that it overtook on KILO's link",
+        "routine reports that it overtook on KILO's radio",
         format!("{overtaken} of {REPORTS}"),
         "at least 1",
         overtaken > 0,
     );
     Ok(())
-}
-
-fn sent_to_kilo(story: &Story<'_>) -> Result<u64, Failure> {
-    let kilo: Status = story.stage.ask(&KILO, Request::Status(Empty {}))?;
-    let status: Status = story.stage.ask(&NE, Request::Status(Empty {}))?;
-    let peer = status.peers.iter().find(|peer| peer.device == kilo.device);
-    Ok(peer.map(|peer| peer.sent_bytes).unwrap_or_default())
 }
 
 /// Those who may read it do: the searches below can find what is there.
@@ -204,6 +192,15 @@ pub(super) fn traces(story: &Story<'_>, step: &mut Step) -> Result<(), Failure> 
         hits == 0 && bytes > 0,
     );
     step.equal("code word in what NG, CM and LAKE can search and export", read, 0);
+    let (hits, bytes) = story.stage.search_files(&RELAY, &story.canary)?;
+    let held = status(story, &RELAY)?.compartments;
+    let held = held.iter().find(|one| one.compartment == story.shore).map_or(0, |one| one.entries);
+    step.check(
+        "code word at the relay, which holds sealed entries of the alert's compartment",
+        format!("{hits} hits in {bytes} bytes, {held} entries"),
+        "0 hits, at least 1 entry",
+        hits == 0 && held > 0,
+    );
     let (mut hits, mut bytes) = (0, 0);
     for actor in &AUDIENCE {
         let (found, searched) = story.stage.search_files(actor, &story.canary)?;
@@ -248,14 +245,23 @@ fn export_hits(story: &Story<'_>, actor: &Actor) -> Result<u64, Failure> {
     Ok(text.matches(&story.canary).count() as u64)
 }
 
-/// How many routine reports crowd the link: at this speed for about ten seconds.
-const REPORTS: u64 = 120;
-/// The speed of KILO's link: a satellite telephone's better days.
-const KILO_BITS_PER_SECOND: u64 = 64_000;
-/// What the link has carried when the reports are certainly on their way: more than greetings take.
-const UNDER_WAY_BYTES: u64 = 16 * 1024;
-/// How long the alert may take to KILO: a second for what is on the link already, which nothing can
-/// overtake, and a second for itself and for the daemons.
-const FLASH_TIME_MAX: Duration = Duration::from_secs(2);
+/// How many routine reports crowd the radio: for about half a minute.
+const REPORTS: u64 = 24;
+/// What the radio has carried when the reports are certainly on their way.
+const UNDER_WAY_FRAMES: u64 = 8;
+/// Frames of the alert, and one that was on the air when it was written.
+const FLASH_FRAMES: u32 = 4;
+/// Bytes of the largest frame.
+const FRAME_BYTES: u32 = 200;
+/// What the daemons may take.
+const FLASH_AT_DAEMONS: Duration = Duration::from_secs(1);
+
+/// How long the alert may take to KILO: its own frames, one that was on the air already, which nothing can
+/// overtake, the radio's delay, and a second for the daemons.
+fn flash_time_max() -> Duration {
+    let frame = Duration::from_secs(1) * (FRAME_BYTES * 8) / RADIO.bits_per_s;
+    frame * FLASH_FRAMES + RADIO.delay + FLASH_AT_DAEMONS
+}
+
 /// How long it is waited for.
 const FLASH_WAIT: Duration = Duration::from_secs(60);

@@ -1,12 +1,13 @@
-//! Steps 2 and 3: the link to TD is cut, both sides change the same case, KILO adds a sighting.
-//! The link heals, TD is killed in the middle of the exchange and starts again; nothing that was
+//! Steps 2 and 3: the link to TD is cut, both sides change the same case, KILO adds a sighting by radio.
+//! KILO comes into harbour, the link heals, TD is killed in the middle of the exchange and starts again; nothing that was
 //! acknowledged is lost, and both values stand side by side until somebody decides.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
 use super::{
-    AUDIENCE, Actor, KILO, NE, SPREAD_WAIT, Step, Story, TD, flash, if_there, lasted, record, until,
+    AUDIENCE, Actor, KILO, NE, SPREAD_WAIT, Step, Story, TD, flash, if_there, lasted, radio,
+    record, until,
 };
 use crate::control::reply::{History, PeerState, Record, Resolved, Status, Written};
 use crate::control::{
@@ -17,6 +18,7 @@ use crate::failure::{Failure, Kind};
 pub(super) fn cut(story: &mut Story<'_>, step: &mut Step) -> Result<(), Failure> {
     let shore = story.shore.clone();
     let case = record("case", &shore, &[("name", "Case SAND (exercise)"), ("state", "open")]);
+    let case = RecordNew { class: Some("immediate".into()), ..case };
     story.case = story.write(&NE, case)?.record;
     for actor in &AUDIENCE {
         until("the case", SPREAD_WAIT, || if_there(case_at(story, actor)))?;
@@ -68,6 +70,7 @@ pub(super) fn cut(story: &mut Story<'_>, step: &mut Step) -> Result<(), Failure>
 }
 
 pub(super) fn heal(story: &mut Story<'_>, step: &mut Step) -> Result<(), Failure> {
+    radio::back(story, step)?;
     die_in_mid_sync(story, step)?;
     converge(story, step)?;
     nothing_is_lost(story, step)?;

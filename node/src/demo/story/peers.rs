@@ -1,20 +1,24 @@
 //! Step 1: the daemons come up, NE founds a coalition, everybody else joins it by an invitation
-//! that names a link of its own.
+//! that names a link of its own. LAKE is then linked to the relay alone.
 
 use std::time::Instant;
 
-use super::{ALL, Actor, KILO, NE, SPREAD_WAIT, Step, Story, if_there, lasted, until};
-use crate::control::reply::{Coalition, Invitation, Joined};
-use crate::control::{CoalitionCreate, Empty, Join, PeerInvite, Request};
+use super::radio::status;
+use super::{
+    ALL, Actor, KILO, LAKE, NE, RELAY, SPREAD_WAIT, Step, Story, dialled_at, if_there, lasted,
+    until,
+};
+use crate::control::reply::{Coalition, Invitation, Joined, Peer, PeerState};
+use crate::control::{CoalitionCreate, Empty, Join, PeerAdd, PeerInvite, PeerNamed, Request};
 use crate::failure::Failure;
 
 pub(super) fn play(story: &mut Story<'_>, step: &mut Step) -> Result<(), Failure> {
     let begun = Instant::now();
-    for actor in &ALL {
+    for actor in ALL.iter().chain([&RELAY]) {
         story.stage.enter(actor)?;
     }
-    let measured = format!("{} in {}", ALL.len(), lasted(begun.elapsed()));
-    step.check("daemons up, each a process of its own", measured, "6", true);
+    let measured = format!("{} in {}", ALL.len() + 1, lasted(begun.elapsed()));
+    step.check("daemons up, each a process of its own", measured, "7", true);
 
     let create = CoalitionCreate {
         name: "Exercise LAKE".into(),
@@ -23,13 +27,13 @@ pub(super) fn play(story: &mut Story<'_>, step: &mut Step) -> Result<(), Failure
     };
     let founded: Coalition = story.stage.ask(&NE, Request::CoalitionCreate(create))?;
     let begun = Instant::now();
-    for actor in ALL.iter().filter(|actor| **actor != NE) {
+    for actor in ALL.iter().chain([&RELAY]).filter(|actor| **actor != NE) {
         join(story, actor, &founded)?;
     }
-    step.note("four agencies and KILO joined by invitation", lasted(begun.elapsed()));
+    step.note("four agencies, KILO and the relay joined by invitation", lasted(begun.elapsed()));
 
     let agencies = ALL.iter().filter(|actor| actor.agency.is_some()).count();
-    let kilo: crate::control::reply::Status = story.stage.ask(&KILO, Request::Status(Empty {}))?;
+    let kilo = status(story, &KILO)?;
     let mut seen = 0;
     for actor in &ALL {
         let complete = |coalition: &Coalition| {
@@ -45,6 +49,25 @@ pub(super) fn play(story: &mut Story<'_>, step: &mut Step) -> Result<(), Failure
         seen += 1;
     }
     step.equal("peers that see all five agencies, and KILO as a device of NE", seen, ALL.len());
+    behind_the_relay(story, step)
+}
+
+/// Takes LAKE's link to NE away, and gives it one to the relay.
+fn behind_the_relay(story: &mut Story<'_>, step: &mut Step) -> Result<(), Failure> {
+    let peer = story.address_of_ne(&LAKE)?;
+    let link = story.stage.link_to(&RELAY)?;
+    let address = dialled_at(link.address().port(), &status(story, &RELAY)?)?;
+    let _: Peer = story.stage.ask(&LAKE, Request::PeerAdd(PeerAdd { address }))?;
+    let _: Peer = story.stage.ask(&LAKE, Request::PeerRemove(PeerNamed { peer }))?;
+    story.link(&LAKE)?.cut();
+    let (peers, _) = until("LAKE's link to the relay", SPREAD_WAIT, || {
+        let linked = |peer: &Peer| matches!(peer.state, PeerState::Live | PeerState::CatchingUp);
+        let peers = status(story, &LAKE)?.peers;
+        let linked: Vec<Peer> = peers.into_iter().filter(linked).collect();
+        Ok(linked.iter().all(|peer| peer.relay).then_some(linked).filter(|l| !l.is_empty()))
+    })?;
+    story.links.insert(LAKE.name, link);
+    step.equal("links of LAKE, all of them to the blind relay", peers.len(), 1);
     Ok(())
 }
 
@@ -55,6 +78,7 @@ fn join(story: &mut Story<'_>, actor: &Actor, founded: &Coalition) -> Result<(),
     let invite = PeerInvite {
         name: actor.agency.is_none().then(|| actor.name.to_owned()),
         device: actor.agency.is_none(),
+        right: actor.relay.then(|| "relay".to_owned()),
         expires_s: INVITATION_S,
         addresses: vec![address],
         ..PeerInvite::default()

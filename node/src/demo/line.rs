@@ -6,7 +6,7 @@
 //! each other. Which are lost is drawn from a seed. The threads of a line sleep, as the line would;
 //! tests wait for what comes of it.
 
-#![expect(clippy::indexing_slicing, reason = "an end is 0 or 1, and a test fails by panicking")]
+#![expect(clippy::indexing_slicing, reason = "an end is 0 or 1")]
 
 use std::collections::VecDeque;
 use std::io;
