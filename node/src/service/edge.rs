@@ -17,10 +17,10 @@ use super::import;
 pub(crate) use super::sight::{Guest, Room};
 use crate::control::reply;
 use crate::control::trust::Said;
-use crate::exchange::{Draft, stix};
+use crate::exchange::{Draft, stix, weight};
 use crate::failure::{Failure, Kind};
 use crate::gateway::may_be_located;
-use crate::index::{Asked, Place, Query, Row, external};
+use crate::index::{Arrivals, Asked, Place, Query, Row, external};
 use crate::pass::{Operation, PassKey};
 
 /// The gateway's way to the core. Its calls wait for the core and must not be made by a task that others
@@ -62,8 +62,12 @@ pub(crate) struct Walked<T> {
 
 /// Longest that a walk goes on: less than who asked waits.
 const WALK_MAX: Duration = Duration::from_secs(45);
-/// Most records opened in one piece of work for the core: bounds how long others wait.
+/// Most records opened in one piece of work for the core, and bytes of them, as far as records are not larger
+/// alone: bounds how long others wait.
 const RECORDS_PER_CALL_MAX: usize = 128;
+const BYTES_PER_CALL_MAX: usize = 4 * 1024 * 1024;
+/// Most bytes of a walk's records, but for the last: bounds what answers take in memory.
+const BYTES_PER_WALK_MAX: usize = 16 * 1024 * 1024;
 
 impl Edge {
     pub(super) const fn new(core: CoreHandle, key: PassKey, news: watch::Receiver<u64>) -> Self {
@@ -115,6 +119,7 @@ impl Edge {
     ) -> Result<Walked<T>, Failure> {
         let mut place = Place::after(walk.after_us);
         let mut kept: Vec<(u64, T)> = Vec::new();
+        let mut bytes = 0;
         let began = Instant::now();
         loop {
             if began.elapsed() > WALK_MAX {
@@ -133,25 +138,15 @@ impl Edge {
             };
             let (guest, operation) = (guest.clone(), walk.operation);
             let (recalled, located) = (walk.recalled, walk.located);
-            let (part, next) = self.core.ask(move |core| {
-                let found = core.seen_arrivals(&guest, operation, &asked)?;
-                let mut part = Vec::with_capacity(found.rows.len());
-                let rows = found
-                    .rows
-                    .into_iter()
-                    .filter(|row| (recalled || !row.recalled) && (!located || may_be_located(row)));
-                for row in rows {
-                    let detail = core.visible_if_whole(row.record, &mut Unread::default())?;
-                    part.extend(detail.map(|detail| (row, detail)));
-                }
-                Ok((part, found.next))
-            })?;
+            let (part, next) =
+                self.core.ask(move |core| core.walk(&guest, operation, &asked, recalled, located))?;
             for (row, detail) in part {
-                let stamp_us = row.stamp_us;
+                let (stamp_us, weight) = (row.stamp_us, weight(&detail.fields));
                 let Some(one) = keep(row, detail) else { continue };
-                if kept.len() >= walk.limit {
+                if kept.len() >= walk.limit || bytes >= BYTES_PER_WALK_MAX {
                     return Ok(Walked { kept, more: true });
                 }
+                bytes += weight;
                 kept.push((stamp_us, one));
             }
             match next {
@@ -232,6 +227,31 @@ impl Edge {
 }
 
 impl Core {
+    /// A piece of a walk: records with their rows, and where to go on.
+    fn walk(
+        &mut self,
+        guest: &Guest,
+        operation: Operation,
+        asked: &Asked,
+        recalled: bool,
+        located: bool,
+    ) -> Result<(Vec<(Row, Detail)>, Option<Place>), Failure> {
+        let Arrivals { mut rows, mut next, .. } = self.seen_arrivals(guest, operation, asked)?;
+        rows.retain(|row| (recalled || !row.recalled) && (!located || may_be_located(row)));
+        let records: Vec<RecordId> = rows.iter().map(|row| row.record).collect();
+        let (details, looked) =
+            self.visible_of(&records, BYTES_PER_CALL_MAX, &mut Unread::default())?;
+        if let Some(last) = rows.get(..looked).filter(|_| looked < rows.len()).and_then(<[_]>::last) {
+            next = Some(Place::after(last.stamp_us));
+        }
+        let mut details = details.into_iter().peekable();
+        let part = rows.into_iter().filter_map(|row| {
+            let detail = details.next_if(|detail| detail.record == row.record)?;
+            Some((row, detail))
+        });
+        Ok((part.collect(), next))
+    }
+
     fn records_called(
         &self,
         compartment: CompartmentId,
