@@ -11,7 +11,7 @@ use tearline_crdt::record::edge;
 use tearline_crdt::record::shelf::Detail;
 use tearline_crdt::record::vocabulary::Tlp;
 
-use super::core::{Core, CoreHandle};
+use super::core::{Core, CoreHandle, Pending};
 use super::damage::Unread;
 use super::import;
 pub(crate) use super::sight::{Guest, Room};
@@ -59,6 +59,9 @@ pub(crate) struct Walked<T> {
     /// Whether there are more.
     pub(crate) more: bool,
 }
+
+/// Records with their rows, and where to go on.
+type Piece = (Vec<(Row, Detail)>, Option<Place>);
 
 /// Longest that a walk goes on: less than who asked waits.
 const WALK_MAX: Duration = Duration::from_secs(45);
@@ -117,11 +120,13 @@ impl Edge {
         walk: &Walk,
         keep: &mut dyn FnMut(Row, Detail) -> Option<T>,
     ) -> Result<Walked<T>, Failure> {
-        let mut place = Place::after(walk.after_us);
         let mut kept: Vec<(u64, T)> = Vec::new();
         let mut bytes = 0;
         let began = Instant::now();
-        loop {
+        // One more than wanted says whether there are more.
+        let mut next = Some(self.piece(guest, walk, Place::after(walk.after_us), walk.limit + 1)?);
+        while let Some(piece) = next {
+            let (part, place) = piece.wait()?;
             if began.elapsed() > WALK_MAX {
                 // Nobody waits any longer, and others have had to.
                 return Err(Failure::new(
@@ -129,17 +134,10 @@ impl Edge {
                     "so few records match that it took too long",
                 ));
             }
-            let asked = Asked {
-                query: walk.query.clone(),
-                records: walk.records.clone(),
-                // One more than wanted says whether there are more.
-                rows_max: (walk.limit + 1 - kept.len()).min(RECORDS_PER_CALL_MAX),
-                place,
-            };
-            let (guest, operation) = (guest.clone(), walk.operation);
-            let (recalled, located) = (walk.recalled, walk.located);
-            let (part, next) =
-                self.core.ask(move |core| core.walk(&guest, operation, &asked, recalled, located))?;
+            // The next is looked for while these are made of.
+            let wanted = (walk.limit + 1).saturating_sub(kept.len() + part.len());
+            let ahead = |place| self.piece(guest, walk, place, wanted);
+            next = place.filter(|_| wanted > 0).map(ahead).transpose()?;
             for (row, detail) in part {
                 let (stamp_us, weight) = (row.stamp_us, weight(&detail.fields));
                 let Some(one) = keep(row, detail) else { continue };
@@ -149,11 +147,27 @@ impl Edge {
                 bytes += weight;
                 kept.push((stamp_us, one));
             }
-            match next {
-                Some(next) => place = next,
-                None => return Ok(Walked { kept, more: false }),
+            if let (None, Some(place)) = (&next, place) {
+                // Not all of them were kept.
+                next = Some(self.piece(guest, walk, place, walk.limit + 1 - kept.len())?);
             }
         }
+        Ok(Walked { kept, more: false })
+    }
+
+    /// Begins a piece of a walk.
+    fn piece(
+        &self,
+        guest: &Guest,
+        walk: &Walk,
+        place: Place,
+        wanted: usize,
+    ) -> Result<Pending<Piece>, Failure> {
+        let (query, records) = (walk.query.clone(), walk.records.clone());
+        let asked = Asked { query, records, rows_max: wanted.min(RECORDS_PER_CALL_MAX), place };
+        let (guest, operation) = (guest.clone(), walk.operation);
+        let (recalled, located) = (walk.recalled, walk.located);
+        self.core.begin(move |core| core.walk(&guest, operation, &asked, recalled, located))
     }
 
     /// A record, if a guest may do something with it.
@@ -227,7 +241,7 @@ impl Edge {
 }
 
 impl Core {
-    /// A piece of a walk: records with their rows, and where to go on.
+    /// A piece of a walk.
     fn walk(
         &mut self,
         guest: &Guest,
@@ -235,7 +249,7 @@ impl Core {
         asked: &Asked,
         recalled: bool,
         located: bool,
-    ) -> Result<(Vec<(Row, Detail)>, Option<Place>), Failure> {
+    ) -> Result<Piece, Failure> {
         let Arrivals { mut rows, mut next, .. } = self.seen_arrivals(guest, operation, asked)?;
         rows.retain(|row| (recalled || !row.recalled) && (!located || may_be_located(row)));
         let records: Vec<RecordId> = rows.iter().map(|row| row.record).collect();
