@@ -21,6 +21,8 @@ const ASK_EVERY: Duration = Duration::from_millis(1);
 /// A home and the daemon that may be running in it.
 pub(crate) struct Daemon {
     pub(crate) home: Home,
+    /// Further arguments of `run`.
+    pub(crate) arguments: &'static [&'static str],
     child: Option<Child>,
 }
 
@@ -41,7 +43,7 @@ impl Daemon {
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .status()?;
-        let daemon = Self { home, child: None };
+        let daemon = Self { home, arguments: &[], child: None };
         if done.success() { Ok(daemon) } else { Err(io::Error::other("init failed")) }
     }
 
@@ -56,6 +58,7 @@ impl Daemon {
             .arg("--home")
             .arg(self.home.root())
             .arg("run")
+            .args(self.arguments)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null())

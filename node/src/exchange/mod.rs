@@ -217,6 +217,24 @@ impl Size {
     }
 }
 
+/// About how many bytes properties have as JSON: their texts, and a little for each value.
+pub(crate) fn weight(fields: &Map<String, Value>) -> usize {
+    fields.iter().map(|(name, value)| name.len() + value_weight(value)).sum()
+}
+
+fn value_weight(value: &Value) -> usize {
+    VALUE_BYTES
+        + match value {
+            Value::Array(items) => items.iter().map(value_weight).sum(),
+            Value::Object(fields) => weight(fields),
+            Value::String(text) => text.len(),
+            Value::Number(_) | Value::Bool(_) | Value::Null => 0,
+        }
+}
+
+/// What a value takes beside its text.
+const VALUE_BYTES: usize = 8;
+
 /// What a text takes in JSON at most: a character of one byte becomes six where it is escaped.
 fn text_bytes_max(text: &str) -> usize {
     text.len().saturating_mul(6).saturating_add(2)

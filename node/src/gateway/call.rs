@@ -7,12 +7,15 @@ use axum::http::HeaderMap;
 
 use super::State;
 use super::problem::Problem;
+use super::share::Share;
 use crate::service::edge::{Edge, Guest};
 
 /// A request of the holder of a pass.
 pub(super) struct Call<'a> {
     pub(super) state: &'a Arc<State>,
     pub(super) guest: Guest,
+    /// What its pass may take at once.
+    pub(super) share: Arc<Share>,
     pub(super) headers: HeaderMap,
     pub(super) query: Query,
     pub(super) body: Bytes,

@@ -26,6 +26,7 @@ use super::media;
 use super::problem::Problem;
 use super::records::{Found, find};
 use super::server::in_turn;
+use super::share::{self, Share};
 use crate::service::edge::Guest;
 
 /// Most streams at once.
@@ -52,14 +53,20 @@ pub(super) fn stream(call: &Call<'_>) -> Result<Response, Problem> {
     let q = call.query.one("q")?.unwrap_or_default().to_owned();
     // What makes no sense is said before the stream begins.
     let found = find(call.edge(), &call.guest, &q, since.as_deref(), 1)?;
+    let own = Arc::clone(&call.share.streams).try_acquire_owned().map_err(|_| {
+        let most = share::STREAMS_MAX;
+        let detail = format!("{most} streams of this pass are open, which is the most");
+        Problem::new(StatusCode::TOO_MANY_REQUESTS, detail)
+    })?;
     let place = Arc::clone(&call.state.streams).try_acquire_owned().map_err(|_| {
         let detail = format!("{STREAMS_MAX} streams are open, which is the most");
         Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail)
     })?;
     let (batches, taken) = mpsc::channel(BATCHES_MAX);
     let since = since.unwrap_or(found.begins);
-    let follow = Follow { state: Arc::clone(call.state), guest: call.guest.clone(), q, since };
-    Handle::current().spawn(follow.run(batches, place));
+    let (state, guest) = (Arc::clone(call.state), call.guest.clone());
+    let follow = Follow { state, guest, share: Arc::clone(&call.share), q, since };
+    Handle::current().spawn(follow.run(batches, [own, place]));
     let mut response = media::reply(StatusCode::OK, media::EVENTS, String::new());
     *response.body_mut() = Body::new(Batches(taken));
     // A proxy that holds back what it is sent would hold back all of it.
@@ -72,12 +79,13 @@ pub(super) fn stream(call: &Call<'_>) -> Result<Response, Problem> {
 struct Follow {
     state: Arc<State>,
     guest: Guest,
+    share: Arc<Share>,
     q: String,
     since: String,
 }
 
 impl Follow {
-    async fn run(mut self, batches: mpsc::Sender<Bytes>, _place: OwnedSemaphorePermit) {
+    async fn run(mut self, batches: mpsc::Sender<Bytes>, _places: [OwnedSemaphorePermit; 2]) {
         let mut news = self.state.edge.news();
         loop {
             news.mark_unchanged();
@@ -97,7 +105,7 @@ impl Follow {
     /// What is new, and whether there is more; `None` if the pass does not hold any more.
     async fn batch(&mut self) -> Result<Option<(Bytes, bool)>, Problem> {
         let (guest, q, since) = (self.guest.clone(), self.q.clone(), self.since.clone());
-        let found = in_turn(&self.state, move |state| {
+        let found = in_turn(&self.state, &self.share, move |state| {
             let Some(guest) = state.edge.admit_again(&guest)? else { return Ok(None) };
             find(&state.edge, &guest, &q, Some(&since), BATCH_RECORDS_MAX).map(Some)
         });

@@ -23,6 +23,7 @@ mod records;
 mod rooms;
 mod routes;
 mod server;
+mod share;
 mod taxii;
 mod time;
 
@@ -104,8 +105,11 @@ struct State {
     edge: Edge,
     guard: guard::Guard,
     rates: Mutex<rate::Rates>,
+    shares: Mutex<share::Shares>,
     statuses: Mutex<taxii::status::Statuses>,
     counts: Mutex<metrics::Counts>,
+    /// Turns for looking at a pass.
+    admissions: Arc<Semaphore>,
     /// Turns for what waits for the core.
     calls: Arc<Semaphore>,
     /// Places for bodies.

@@ -68,8 +68,8 @@ fn operation(route: &Route) -> Value {
     responses.insert("default".into(), json!({ "description": "why not", "content": refused }));
     let mut whole =
         json!({ "summary": route.summary, "parameters": parameters, "responses": responses });
-    if let (Some(media_type), Some(members)) = (route.body, whole.as_object_mut()) {
-        let body = content(media_type, json!({ "type": "object" }));
+    if let (Some(taken), Some(members)) = (&route.body, whole.as_object_mut()) {
+        let body = content(taken.media_type, json!({ "type": "object" }));
         members.insert("requestBody".into(), json!({ "required": true, "content": body }));
     }
     whole

@@ -116,9 +116,13 @@ struct One {
     fields: Map<String, Value>,
 }
 
-/// `POST /api/compartments/{collection}/records`: what is answered is durable. Each record has an `id` of its
-/// sender's, by which the same sent again changes nothing, and another state of it changes its record.
-pub(super) fn add(call: &Call<'_>) -> Result<Response, Problem> {
+/// Whether `POST /api/compartments/{collection}/records` may be asked.
+pub(super) fn may_add(call: &Call<'_>) -> Result<(), Problem> {
+    target(call).map(|_| ())
+}
+
+/// The compartment that records are brought into.
+fn target(call: &Call<'_>) -> Result<Room, Problem> {
     if !media::is_json(&call.headers) {
         let detail = format!("send {}, and say so", media::JSON);
         return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail));
@@ -128,6 +132,13 @@ pub(super) fn add(call: &Call<'_>) -> Result<Response, Problem> {
         let detail = "the pass does not allow to bring records into it";
         return Err(Problem::new(StatusCode::FORBIDDEN, detail));
     }
+    Ok(room)
+}
+
+/// `POST /api/compartments/{collection}/records`: what is answered is durable. Each record has an `id` of its
+/// sender's, by which the same sent again changes nothing, and another state of it changes its record.
+pub(super) fn add(call: &Call<'_>) -> Result<Response, Problem> {
+    let room = target(call)?;
     let brought: Brought = serde_json::from_slice(&call.body)
         .map_err(|error| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, error.to_string()))?;
     let count = brought.records.len();

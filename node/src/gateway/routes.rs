@@ -18,13 +18,21 @@ pub(super) struct Route {
     pub(super) summary: &'static str,
     /// The parameters of the query that it knows.
     pub(super) parameters: &'static [&'static str],
-    /// The media type of the body that it takes.
-    pub(super) body: Option<&'static str>,
+    /// The body that it takes.
+    pub(super) body: Option<Taken>,
     /// The media type of its answers.
     pub(super) answers: &'static str,
 }
 
 type Run = fn(&Call<'_>) -> Result<Response, Problem>;
+
+/// A body that a route takes.
+pub(super) struct Taken {
+    /// Its media type.
+    pub(super) media_type: &'static str,
+    /// Whether the asker may bring something in: asked before any of the body is read, of a call without it.
+    pub(super) may: fn(&Call<'_>) -> Result<(), Problem>,
+}
 
 /// What a path is part of: which media type its problems have.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -101,7 +109,7 @@ pub(super) const ROUTES: &[Route] = &[
         run: taxii::post::add,
         summary: "Bring objects into a collection",
         parameters: &[],
-        body: Some(media::TAXII),
+        body: Some(Taken { media_type: media::TAXII, may: taxii::post::may_add }),
         answers: media::TAXII,
     },
     taxii(
@@ -164,7 +172,7 @@ pub(super) const ROUTES: &[Route] = &[
         run: records::add,
         summary: "Bring records into a compartment",
         parameters: &[],
-        body: Some(media::JSON),
+        body: Some(Taken { media_type: media::JSON, may: records::may_add }),
         answers: media::JSON,
     },
     Route::get(

@@ -10,7 +10,7 @@ use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::rejection::RawPathParamsRejection;
 use axum::extract::{RawPathParams, Request};
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::Response;
 use axum::routing::{MethodFilter, on};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
@@ -20,7 +20,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Handle;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::timeout;
 use tracing::{debug, info, warn};
@@ -32,6 +32,7 @@ use super::metrics::{Counts, NO_ROUTE};
 use super::problem::Problem;
 use super::rate::Rates;
 use super::routes::{Area, ROUTES, Route};
+use super::share::{self, Share, Shares};
 use super::taxii::status::Statuses;
 use super::{Options, State};
 use crate::failure::Failure;
@@ -52,6 +53,8 @@ pub(super) const BODY_BYTES_MAX: usize = 16 * 1024 * 1024;
 const BODIES_MAX: usize = 2;
 /// Most requests that are worked on at once. The core does one thing at a time.
 const CALLS_MAX: usize = 16;
+/// Most passes that are looked at at once. That takes little, and waits for no request.
+const ADMISSIONS_MAX: usize = 4;
 /// How long a request may wait to be worked on, and then for its answer.
 const CALL_WAIT: Duration = Duration::from_secs(60);
 /// How long a connection may last: a client that takes no answers does not keep its place.
@@ -98,8 +101,10 @@ impl Gateway {
             edge,
             guard: Guard::new(options, self.address),
             rates: Mutex::new(Rates::default()),
+            shares: Mutex::new(Shares::default()),
             statuses: Mutex::new(Statuses::default()),
             counts: Mutex::new(Counts::default()),
+            admissions: Arc::new(Semaphore::new(ADMISSIONS_MAX)),
             calls: Arc::new(Semaphore::new(CALLS_MAX)),
             bodies: Arc::new(Semaphore::new(BODIES_MAX)),
             streams: Arc::new(Semaphore::new(STREAMS_MAX)),
@@ -182,10 +187,21 @@ async fn respond(state: &Arc<State>, router: Router, request: Request) -> Respon
 async fn route(state: &Arc<State>, router: Router, mut request: Request) -> Response {
     let area = Area::of(request.uri().path());
     let shown = shown(state, &request);
-    match admit(state, shown).await {
-        Ok(guest) => request.extensions_mut().insert(guest),
+    let guest = match admit(state, shown).await {
+        Ok(guest) => guest,
         Err(problem) => return problem.into_response(area),
     };
+    let share =
+        state.shares.lock().unwrap_or_else(PoisonError::into_inner).of(guest.pass_id());
+    let Ok(_place) = Arc::clone(&share.calls).try_acquire_owned() else {
+        let detail = format!(
+            "{} requests of this pass are under way, which is the most; ask again later",
+            share::CALLS_MAX
+        );
+        return Problem::new(StatusCode::TOO_MANY_REQUESTS, detail).into_response(area);
+    };
+    request.extensions_mut().insert(guest);
+    request.extensions_mut().insert(share);
     match TowerToHyperService::new(router).call(request).await {
         Ok(response) => response,
         Err(never) => match never {},
@@ -204,7 +220,9 @@ async fn admit(
 ) -> Result<Guest, Problem> {
     let guest = match shown? {
         Some(token) => {
-            in_turn(state, move |state| state.edge.admit(&token).map_err(Problem::from)).await?
+            let turn = place(&state.admissions).await?;
+            let look = move |state: &Arc<State>| state.edge.admit(&token).map_err(Problem::from);
+            worked(state, turn, look).await?
         }
         None => None,
     };
@@ -222,21 +240,39 @@ async fn admit(
     }
 }
 
-/// Runs a piece of work that may wait for the core, when it is its turn.
+/// Runs a piece of work for a pass that may wait for the core, when it is its turn: first among those of the
+/// pass, then among all.
 pub(super) async fn in_turn<T: Send + 'static>(
     state: &Arc<State>,
+    share: &Share,
     work: impl FnOnce(&Arc<State>) -> Result<T, Problem> + Send + 'static,
 ) -> Result<T, Problem> {
-    let busy =
-        || Problem::new(StatusCode::SERVICE_UNAVAILABLE, "the daemon is busy; ask again later");
+    let turns = (place(&share.turns).await?, place(&state.calls).await?);
+    worked(state, turns, work).await
+}
+
+/// A place, once there is one.
+async fn place(places: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, Problem> {
+    let place = timeout(CALL_WAIT, Arc::clone(places).acquire_owned()).await;
+    place.map_err(|_| busy())?.map_err(|_| busy())
+}
+
+fn busy() -> Problem {
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "the daemon is busy; ask again later")
+}
+
+/// Runs a piece of work where waiting is no harm.
+async fn worked<T: Send + 'static>(
+    state: &Arc<State>,
+    turn: impl Send + 'static,
+    work: impl FnOnce(&Arc<State>) -> Result<T, Problem> + Send + 'static,
+) -> Result<T, Problem> {
     let broken = || {
         Problem::new(
             StatusCode::INTERNAL_SERVER_ERROR,
             "the daemon could not do it; its log says why",
         )
     };
-    let turn = timeout(CALL_WAIT, Arc::clone(&state.calls).acquire_owned()).await;
-    let turn = turn.map_err(|_| busy())?.map_err(|_| busy())?;
     let state = Arc::clone(state);
     let worked = spawn_blocking(move || {
         // Its turn ends with the work, also when nobody waits for that any more.
@@ -281,6 +317,23 @@ fn router(state: &Arc<State>) -> Router {
 /// What stands in the places of a path, if it can be read.
 type Places = Result<RawPathParams, RawPathParamsRejection>;
 
+/// All of a request but its body.
+#[derive(Clone)]
+struct Head {
+    guest: Guest,
+    share: Arc<Share>,
+    headers: HeaderMap,
+    query: Query,
+    places: Vec<(String, String)>,
+}
+
+impl Head {
+    fn call(self, state: &Arc<State>, body: Bytes) -> Call<'_> {
+        let Self { guest, share, headers, query, places } = self;
+        Call { state, guest, share, headers, query, body, places }
+    }
+}
+
 async fn carry_out(
     state: &Arc<State>,
     route: &'static Route,
@@ -292,26 +345,26 @@ async fn carry_out(
     let (mut parts, body) = request.into_parts();
     // Whoever is not a guest was not routed.
     let guest = parts.extensions.remove::<Guest>().ok_or_else(Problem::not_found)?;
+    let share = parts.extensions.remove::<Arc<Share>>().ok_or_else(Problem::not_found)?;
     let query = Query::parse(parts.uri.query().unwrap_or_default())?;
-    let mut body_place = None;
-    let body = if route.body.is_some() {
-        let place = timeout(CALL_WAIT, Arc::clone(&state.bodies).acquire_owned()).await;
-        let busy =
-            || Problem::new(StatusCode::SERVICE_UNAVAILABLE, "the daemon is busy; ask again later");
-        body_place = Some(place.map_err(|_| busy())?.map_err(|_| busy())?);
-        if parts.headers.contains_key(header::CONTENT_ENCODING) {
-            return Err(Problem::new(
-                StatusCode::UNSUPPORTED_MEDIA_TYPE,
-                "send it without an encoding",
-            ));
-        }
-        read_body(body).await?
-    } else {
-        Bytes::new()
+    let head = Head { guest, share: Arc::clone(&share), headers: parts.headers, query, places };
+    let Some(taken) = &route.body else {
+        let work = move |state: &Arc<State>| (route.run)(&head.call(state, Bytes::new()));
+        return in_turn(state, &share, work).await;
     };
-    in_turn(state, move |state| {
-        let _body_place = body_place;
-        (route.run)(&Call { state, guest, headers: parts.headers, query, body, places })
+    if head.headers.contains_key(header::CONTENT_ENCODING) {
+        let detail = "send it without an encoding";
+        return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail));
+    }
+    // Who may not bring anything in takes no place of who may.
+    let asked = head.clone();
+    let may = move |state: &Arc<State>| (taken.may)(&asked.call(state, Bytes::new()));
+    in_turn(state, &share, may).await?;
+    let body_places = (place(&share.bodies).await?, place(&state.bodies).await?);
+    let body = read_body(body).await?;
+    in_turn(state, &share, move |state| {
+        let _body_places = body_places;
+        (route.run)(&head.call(state, body))
     })
     .await
 }

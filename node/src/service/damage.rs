@@ -12,6 +12,7 @@ use tearline_mesh::replica::UnreadEntries;
 use super::core::Core;
 use super::overview::store_failure;
 use crate::control::unread;
+use crate::exchange::weight;
 use crate::failure::Failure;
 
 /// What an answer leaves out.
@@ -75,6 +76,40 @@ impl Core {
             Ok(detail) => Ok(detail),
             Err(error) => self.leave_out(record, &error, unread).map(|()| None),
         }
+    }
+
+    /// Those of many records that this device may see, in their order, until they have so many bytes; those
+    /// that cannot be read are left out. Says how many records were looked at.
+    pub(super) fn visible_of(
+        &mut self,
+        records: &[RecordId],
+        bytes_max: usize,
+        unread: &mut Unread,
+    ) -> Result<(Vec<Detail>, usize), Failure> {
+        let (mut details, mut damaged) = (Vec::with_capacity(records.len()), Vec::new());
+        let (mut looked, mut bytes) = (0, 0);
+        self.replica.records(|reader| {
+            for record in records {
+                if bytes >= bytes_max {
+                    break;
+                }
+                looked += 1;
+                match reader.browse(*record) {
+                    Ok(Some(detail)) => {
+                        bytes += weight(&detail.fields);
+                        details.push(detail);
+                    }
+                    Ok(None) => {}
+                    Err(error) => damaged.push((*record, error)),
+                }
+            }
+        });
+        for (record, error) in damaged {
+            self.leave_out(record, &error, unread)?;
+        }
+        let own = self.replica.device();
+        details.retain(|detail| self.replica.right(detail.compartment, &own).is_some());
+        Ok((details, looked))
     }
 
     /// Entries that cannot be read, for the answer; remembered.

@@ -11,16 +11,16 @@ use tearline_crdt::record::edge;
 use tearline_crdt::record::shelf::Detail;
 use tearline_crdt::record::vocabulary::Tlp;
 
-use super::core::{Core, CoreHandle};
+use super::core::{Core, CoreHandle, Pending};
 use super::damage::Unread;
 use super::import;
 pub(crate) use super::sight::{Guest, Room};
 use crate::control::reply;
 use crate::control::trust::Said;
-use crate::exchange::{Draft, stix};
+use crate::exchange::{Draft, stix, weight};
 use crate::failure::{Failure, Kind};
 use crate::gateway::may_be_located;
-use crate::index::{Asked, Place, Query, Row, external};
+use crate::index::{Arrivals, Asked, Place, Query, Row, external};
 use crate::pass::{Operation, PassKey};
 
 /// The gateway's way to the core. Its calls wait for the core and must not be made by a task that others
@@ -60,10 +60,17 @@ pub(crate) struct Walked<T> {
     pub(crate) more: bool,
 }
 
+/// Records with their rows, and where to go on.
+type Piece = (Vec<(Row, Detail)>, Option<Place>);
+
 /// Longest that a walk goes on: less than who asked waits.
 const WALK_MAX: Duration = Duration::from_secs(45);
-/// Most records opened in one piece of work for the core: bounds how long others wait.
+/// Most records opened in one piece of work for the core, and bytes of them, as far as records are not larger
+/// alone: bounds how long others wait.
 const RECORDS_PER_CALL_MAX: usize = 128;
+const BYTES_PER_CALL_MAX: usize = 4 * 1024 * 1024;
+/// Most bytes of a walk's records, but for the last: bounds what answers take in memory.
+const BYTES_PER_WALK_MAX: usize = 16 * 1024 * 1024;
 
 impl Edge {
     pub(super) const fn new(core: CoreHandle, key: PassKey, news: watch::Receiver<u64>) -> Self {
@@ -113,10 +120,13 @@ impl Edge {
         walk: &Walk,
         keep: &mut dyn FnMut(Row, Detail) -> Option<T>,
     ) -> Result<Walked<T>, Failure> {
-        let mut place = Place::after(walk.after_us);
         let mut kept: Vec<(u64, T)> = Vec::new();
+        let mut bytes = 0;
         let began = Instant::now();
-        loop {
+        // One more than wanted says whether there are more.
+        let mut next = Some(self.piece(guest, walk, Place::after(walk.after_us), walk.limit + 1)?);
+        while let Some(piece) = next {
+            let (part, place) = piece.wait()?;
             if began.elapsed() > WALK_MAX {
                 // Nobody waits any longer, and others have had to.
                 return Err(Failure::new(
@@ -124,41 +134,40 @@ impl Edge {
                     "so few records match that it took too long",
                 ));
             }
-            let asked = Asked {
-                query: walk.query.clone(),
-                records: walk.records.clone(),
-                // One more than wanted says whether there are more.
-                rows_max: (walk.limit + 1 - kept.len()).min(RECORDS_PER_CALL_MAX),
-                place,
-            };
-            let (guest, operation) = (guest.clone(), walk.operation);
-            let (recalled, located) = (walk.recalled, walk.located);
-            let (part, next) = self.core.ask(move |core| {
-                let found = core.seen_arrivals(&guest, operation, &asked)?;
-                let mut part = Vec::with_capacity(found.rows.len());
-                let rows = found
-                    .rows
-                    .into_iter()
-                    .filter(|row| (recalled || !row.recalled) && (!located || may_be_located(row)));
-                for row in rows {
-                    let detail = core.visible_if_whole(row.record, &mut Unread::default())?;
-                    part.extend(detail.map(|detail| (row, detail)));
-                }
-                Ok((part, found.next))
-            })?;
+            // The next is looked for while these are made of.
+            let wanted = (walk.limit + 1).saturating_sub(kept.len() + part.len());
+            let ahead = |place| self.piece(guest, walk, place, wanted);
+            next = place.filter(|_| wanted > 0).map(ahead).transpose()?;
             for (row, detail) in part {
-                let stamp_us = row.stamp_us;
+                let (stamp_us, weight) = (row.stamp_us, weight(&detail.fields));
                 let Some(one) = keep(row, detail) else { continue };
-                if kept.len() >= walk.limit {
+                if kept.len() >= walk.limit || bytes >= BYTES_PER_WALK_MAX {
                     return Ok(Walked { kept, more: true });
                 }
+                bytes += weight;
                 kept.push((stamp_us, one));
             }
-            match next {
-                Some(next) => place = next,
-                None => return Ok(Walked { kept, more: false }),
+            if let (None, Some(place)) = (&next, place) {
+                // Not all of them were kept.
+                next = Some(self.piece(guest, walk, place, walk.limit + 1 - kept.len())?);
             }
         }
+        Ok(Walked { kept, more: false })
+    }
+
+    /// Begins a piece of a walk.
+    fn piece(
+        &self,
+        guest: &Guest,
+        walk: &Walk,
+        place: Place,
+        wanted: usize,
+    ) -> Result<Pending<Piece>, Failure> {
+        let (query, records) = (walk.query.clone(), walk.records.clone());
+        let asked = Asked { query, records, rows_max: wanted.min(RECORDS_PER_CALL_MAX), place };
+        let (guest, operation) = (guest.clone(), walk.operation);
+        let (recalled, located) = (walk.recalled, walk.located);
+        self.core.begin(move |core| core.walk(&guest, operation, &asked, recalled, located))
     }
 
     /// A record, if a guest may do something with it.
@@ -232,6 +241,31 @@ impl Edge {
 }
 
 impl Core {
+    /// A piece of a walk.
+    fn walk(
+        &mut self,
+        guest: &Guest,
+        operation: Operation,
+        asked: &Asked,
+        recalled: bool,
+        located: bool,
+    ) -> Result<Piece, Failure> {
+        let Arrivals { mut rows, mut next, .. } = self.seen_arrivals(guest, operation, asked)?;
+        rows.retain(|row| (recalled || !row.recalled) && (!located || may_be_located(row)));
+        let records: Vec<RecordId> = rows.iter().map(|row| row.record).collect();
+        let (details, looked) =
+            self.visible_of(&records, BYTES_PER_CALL_MAX, &mut Unread::default())?;
+        if let Some(last) = rows.get(..looked).filter(|_| looked < rows.len()).and_then(<[_]>::last) {
+            next = Some(Place::after(last.stamp_us));
+        }
+        let mut details = details.into_iter().peekable();
+        let part = rows.into_iter().filter_map(|row| {
+            let detail = details.next_if(|detail| detail.record == row.record)?;
+            Some((row, detail))
+        });
+        Ok((part.collect(), next))
+    }
+
     fn records_called(
         &self,
         compartment: CompartmentId,

@@ -99,9 +99,7 @@ fn each(
         let (part, next) = core.ask(move |core| {
             let (page, unread) = core.find(&asked)?;
             let mut part = Part { unread, ..Part::default() };
-            for row in &page.rows {
-                core.read(row.record, &mut part)?;
-            }
+            core.read(&page.rows.iter().map(|row| row.record).collect::<Vec<_>>(), &mut part)?;
             Ok((part, page.next))
         })?;
         walk.pass(part, progress, take)?;
@@ -125,9 +123,9 @@ struct Part {
 }
 
 impl Core {
-    /// Reads a record, if it may be seen.
-    fn read(&mut self, record: RecordId, part: &mut Part) -> Result<(), Failure> {
-        part.details.extend(self.visible_if_whole(record, &mut part.unread)?);
+    /// Reads those of a page's records that may be seen.
+    fn read(&mut self, records: &[RecordId], part: &mut Part) -> Result<(), Failure> {
+        part.details.extend(self.visible_of(records, usize::MAX, &mut part.unread)?.0);
         Ok(())
     }
 }
@@ -193,9 +191,7 @@ impl Walk {
             let asked = query.clone();
             let part = core.ask(move |core| {
                 let mut part = Part::default();
-                for record in fresh {
-                    core.read(record, &mut part)?;
-                }
+                core.read(&fresh, &mut part)?;
                 part.details.retain(|detail| asked.matches(&row_of(detail)));
                 Ok(part)
             })?;

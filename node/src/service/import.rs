@@ -57,8 +57,11 @@ const PROBLEMS_MAX: usize = 100;
 const KEPT_MAX: usize = 1_000;
 
 /// What one import has come to.
-#[derive(Default)]
 struct Tally {
+    /// For whom, if that is not the operator.
+    guest: Option<Guest>,
+    /// Most problems that the report has in full.
+    problems_max: usize,
     report: reply::Imported,
     waiting: Vec<Read>,
     last: Option<Ticket>,
@@ -69,6 +72,21 @@ struct Tally {
     broken_off: Arc<AtomicBool>,
     /// Acts so far.
     acts: u32,
+}
+
+impl Default for Tally {
+    fn default() -> Self {
+        Self {
+            guest: None,
+            problems_max: PROBLEMS_MAX,
+            report: reply::Imported::default(),
+            waiting: Vec::new(),
+            last: None,
+            under_way: VecDeque::new(),
+            broken_off: Arc::default(),
+            acts: 0,
+        }
+    }
 }
 
 /// An object that was read and built, and where.
@@ -189,30 +207,13 @@ pub(super) fn take(
         Target::of(core, compartment, class, None)
     })?;
     let file: Arc<str> = "the request".into();
-    let mut refused = Vec::new();
-    let mut waiting = VecDeque::new();
-    for draft in drafts {
-        match target.build(draft, &file) {
-            Ok(read) => waiting.push_back(read),
-            Err((place, reason)) => {
-                refused.push(reply::Problem { file: file.as_ref().into(), place, reason });
-            }
-        }
-    }
-    let mut failure = None;
-    while !waiting.is_empty() && failure.is_none() {
-        let read: Vec<Read> = waiting.drain(..waiting.len().min(DRAFTS_PER_ACT)).collect();
-        let guest = guest.clone();
-        let done = core.ask(move |core| {
-            let broken_off = AtomicBool::new(false);
-            Ok(core.import(compartment, class, read, &broken_off, Some(&guest)))
-        })?;
-        refused.extend(done.rejected);
-        done.left.into_iter().rev().for_each(|left| waiting.push_front(left));
-        failure = done.failure;
+    let mut tally = Tally { guest: Some(guest.clone()), problems_max: usize::MAX, ..Tally::default() };
+    let written = tally.take(core, &target, drafts, &file);
+    if written.is_err() {
+        tally.abandon();
     }
     core.act(|core| Ok(((), core.replica.settled())))?;
-    failure.map_or(Ok(refused), Err)
+    written.map(|()| tally.report.problems)
 }
 
 /// What is said of an object that a pass does not cover, whether it would be new or change what is there.
@@ -381,6 +382,30 @@ impl io::Read for Counted<'_> {
 }
 
 impl Tally {
+    /// Has objects written: the next are built while the core is at those before them.
+    fn take(
+        &mut self,
+        core: &CoreHandle,
+        target: &Target,
+        drafts: Vec<exchange::Draft>,
+        file: &Arc<str>,
+    ) -> Result<(), Failure> {
+        let mut told = || ControlFlow::Continue(());
+        for draft in drafts {
+            match target.build(draft, file) {
+                Ok(read) => self.waiting.push(read),
+                Err((place, reason)) => {
+                    self.reject(reply::Problem { file: file.as_ref().into(), place, reason });
+                }
+            }
+            if self.waiting.len() >= self.act_drafts() {
+                self.flush(core, target, &mut told)?;
+            }
+        }
+        self.flush(core, target, &mut told)?;
+        self.settle(0, core, target, &mut told)
+    }
+
     /// Drafts of the next act.
     fn act_drafts(&self) -> usize {
         (DRAFTS_FIRST << self.acts.min(DRAFTS_PER_ACT.ilog2())).min(DRAFTS_PER_ACT)
@@ -445,8 +470,9 @@ impl Tally {
     ) -> Result<(), Failure> {
         debug_assert!(read.len() <= ACTS_MAX * DRAFTS_PER_ACT, "what waits has a bound");
         let (id, class) = (target.log.compartment, target.log.class);
-        let broken_off = Arc::clone(&self.broken_off);
-        let act = core.begin(move |core| Ok(core.import(id, class, read, &broken_off, None)))?;
+        let (broken_off, guest) = (Arc::clone(&self.broken_off), self.guest.clone());
+        let act = core
+            .begin(move |core| Ok(core.import(id, class, read, &broken_off, guest.as_ref())))?;
         self.under_way.push_back(act);
         Ok(())
     }
@@ -493,7 +519,7 @@ impl Tally {
 
     fn reject(&mut self, problem: reply::Problem) {
         self.report.rejected += 1;
-        if self.report.problems.len() < PROBLEMS_MAX {
+        if self.report.problems.len() < self.problems_max {
             self.report.problems.push(problem);
         }
     }

@@ -3,6 +3,7 @@
 
 mod exchange;
 mod hostile;
+mod limits;
 mod matrix;
 
 use std::io::{self, BufRead as _};

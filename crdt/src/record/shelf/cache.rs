@@ -44,6 +44,11 @@ impl Cache {
         Some(&kept.thread)
     }
 
+    /// A thread, of which that is no use.
+    pub(super) fn peek(&self, record: &RecordId) -> Option<&Thread> {
+        self.threads.get(record).map(|kept| &kept.thread)
+    }
+
     pub(super) fn keep(&mut self, record: RecordId, thread: Thread) {
         drop(self.take(&record));
         let (weight, used) = (thread.weight(), self.next_use);

@@ -1,5 +1,6 @@
 //! Reading records: one at a time, with all that explains them.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
@@ -14,7 +15,7 @@ use crate::time::WallTime;
 
 use super::super::kind::Kind;
 use super::super::label::Label;
-use super::open::Source;
+use super::open::{Recall, Source};
 use super::thread::Thread;
 use super::{Listing, RecordState, Shelf, Standings, Stewardship};
 
@@ -85,17 +86,19 @@ pub struct Reader<'a> {
     logbook: &'a Logbook,
     keys: &'a BTreeMap<EpochId, EpochKeys>,
     standings: &'a dyn Standings,
+    /// What was read last: nothing changes while this reads.
+    recall: RefCell<Recall>,
 }
 
 impl<'a> Reader<'a> {
-    pub(super) const fn new(
+    pub(super) fn new(
         shelf: &'a mut Shelf,
         store: &'a dyn Store,
         logbook: &'a Logbook,
         keys: &'a BTreeMap<EpochId, EpochKeys>,
         standings: &'a dyn Standings,
     ) -> Self {
-        Self { shelf, store, logbook, keys, standings }
+        Self { shelf, store, logbook, keys, standings, recall: RefCell::default() }
     }
 
     /// A record in full; `None` where there is none that can be read.
@@ -107,6 +110,20 @@ impl<'a> Reader<'a> {
         let standings = self.standings;
         let Some(thread) = self.thread(record)? else { return Ok(None) };
         Ok(detail(thread, &listing, standings))
+    }
+
+    /// A record in full, as [`Reader::show`] has it, of which nothing is kept. Who goes through many pushes
+    /// none out that others use, and those whose entries lie side by side are read together.
+    pub fn browse(&self, record: RecordId) -> Result<Option<Detail>, StoreError> {
+        if self.shelf.erased.contains_key(&record) {
+            return Ok(None);
+        }
+        let Some(listing) = Listing::load(self.store, &record)? else { return Ok(None) };
+        if let Some(thread) = self.shelf.threads.peek(&record) {
+            return Ok(detail(thread, &listing, self.standings));
+        }
+        let thread = self.build(record, &listing, self.standings)?;
+        Ok(detail(&thread, &listing, self.standings))
     }
 
     /// What an agency's devices *brought* last, property by property: what a record's genesis and the entries
@@ -160,7 +177,7 @@ impl<'a> Reader<'a> {
         standings: &dyn Standings,
     ) -> Result<Thread, StoreError> {
         let (store, logbook, keys) = (self.store, self.logbook, self.keys);
-        let source = Source { store, logbook, keys, run: None, recall: None };
+        let source = Source { store, logbook, keys, run: None, recall: Some(&self.recall) };
         let counts = |log: &LogId, seq| standings.limit(log) > seq;
         let mut thread = source.thread(record, listing.places.iter().copied(), &counts)?;
         thread.evaluate(standings, &mut |opened| source.payload(opened))?;

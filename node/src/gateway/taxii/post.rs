@@ -18,12 +18,18 @@ use super::{answer, answer_with, check_accept};
 use crate::exchange::{Draft, Item, stix};
 use crate::index::now_us;
 use crate::service::SystemEntropy;
+use crate::service::edge::Room;
 
 /// Most objects of one request: each that is no good takes room in the answer.
 const OBJECTS_MAX: usize = 20_000;
 
-/// `POST .../objects/`: what is answered is durable. To send the same again changes nothing.
-pub(in super::super) fn add(call: &Call<'_>) -> Result<Response, Problem> {
+/// Whether `POST .../objects/` may be asked.
+pub(in super::super) fn may_add(call: &Call<'_>) -> Result<(), Problem> {
+    target(call).map(|_| ())
+}
+
+/// The collection that objects are brought into.
+fn target(call: &Call<'_>) -> Result<Room, Problem> {
     check_accept(call)?;
     if !media::is_taxii(&call.headers) {
         let detail = format!("send {}, and say so", media::TAXII);
@@ -31,11 +37,15 @@ pub(in super::super) fn add(call: &Call<'_>) -> Result<Response, Problem> {
     }
     let room = room(call)?;
     if !room.writable {
-        return Err(Problem::new(
-            StatusCode::FORBIDDEN,
-            "the pass does not allow to bring objects into it",
-        ));
+        let detail = "the pass does not allow to bring objects into it";
+        return Err(Problem::new(StatusCode::FORBIDDEN, detail));
     }
+    Ok(room)
+}
+
+/// `POST .../objects/`: what is answered is durable. To send the same again changes nothing.
+pub(in super::super) fn add(call: &Call<'_>) -> Result<Response, Problem> {
+    let room = target(call)?;
     let (mut outcomes, drafts) = read(&call.body)?;
     let requested = now_us();
     for refused in call.edge().take(&call.guest, room.id, drafts)? {
