@@ -57,6 +57,7 @@ mod stripped;
 mod sync;
 mod table;
 mod trace;
+mod vouch;
 pub(crate) mod whereabouts;
 mod words;
 
@@ -188,6 +189,12 @@ pub enum Output {
     Vouch {
         /// Over which link.
         link: Link,
+    },
+    /// A device has no standing in a coalition of ours any more: what [`Output::Vouch`] said of its links
+    /// holds no more.
+    Unvouch {
+        /// The device.
+        device: DeviceId,
     },
     /// Close this link; then [`Input::Down`] need not be said.
     Close {
@@ -337,6 +344,8 @@ pub struct Replica<S> {
     replaying: bool,
     /// Standings changed since links were last vouched for.
     standings_changed: bool,
+    /// The devices that had a standing when that was looked at last.
+    vouched_for: BTreeSet<DeviceId>,
     next_barrier: u64,
     flush_wanted: bool,
     flushes_out: u64,
@@ -436,6 +445,7 @@ impl<S: Store> Replica<S> {
             seals_wanted: false,
             replaying: false,
             standings_changed: false,
+            vouched_for: BTreeSet::new(),
             next_barrier: 0,
             flush_wanted: false,
             flushes_out: 0,
@@ -501,6 +511,7 @@ impl<S: Store> Replica<S> {
         if self.room > Room::Nothing && self.stale.is_empty() {
             self.obey(now)?;
             self.evict_due()?;
+            self.tend_whereabouts()?;
             self.note_reckoned_if_due()?;
             self.seal_missing(now)?;
             self.rotate_due(now)?;

@@ -23,7 +23,7 @@ use super::insync::Open;
 use super::lag::{Lag, LagKey, Window, lag_key};
 use super::owing::Owing;
 use super::refusal::Refused;
-use super::{Link, Output, Replica};
+use super::{Link, Replica};
 use crate::fault::PeerFault;
 use crate::urgency::Busy;
 use crate::wire::{FRAME_BYTES_MAX, Frame, Nonce, Tag};
@@ -638,20 +638,6 @@ impl<S: Store> Replica<S> {
         }
     }
 
-    /// Tells the driver, once, that a link is with a device that has a standing.
-    pub(super) fn vouch(&mut self, link: Link) {
-        let Some(session) = self.sessions.get(&link) else { return };
-        let device = session.device;
-        if session.vouched || !session.is_heard() || !self.has_standing(&device) {
-            return;
-        }
-        if let Some(session) = self.sessions.get_mut(&link) {
-            session.vouched = true;
-        }
-        self.outputs.push_back(Output::Vouch { link });
-        self.compare_whereabouts(link);
-    }
-
     /// Whether a link is with a device that has a standing in a coalition.
     pub(super) fn is_with_standing(&self, link: Link) -> bool {
         self.sessions.get(&link).is_some_and(|session| self.has_standing(&session.device))
@@ -659,16 +645,6 @@ impl<S: Store> Replica<S> {
 
     pub(super) fn has_standing(&self, device: &DeviceId) -> bool {
         self.coalitions().any(|coalition| coalition.live(device).is_some())
-    }
-
-    /// The devices that have a standing in a coalition: their links are vouched for.
-    #[must_use]
-    pub fn devices_with_standing(&self) -> BTreeSet<DeviceId> {
-        let live = |coalition: &Coalition| {
-            let devices = coalition.devices().keys();
-            devices.filter(|device| coalition.live(device).is_some()).copied().collect::<Vec<_>>()
-        };
-        self.coalitions().flat_map(live).collect()
     }
 
     pub(super) fn coalitions(&self) -> impl Iterator<Item = &Coalition> {

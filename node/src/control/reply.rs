@@ -202,6 +202,8 @@ shape!(
 Peer {
     /// Its device id.
     device: String,
+    /// What it is called; null if that is not known here.
+    name: Option<String>,
     /// Its agency; null until it is known.
     agency: Option<AgencyRef>,
     /// Whether its standing holds.
@@ -217,7 +219,7 @@ Peer {
     /// What carries the link to it: "quic", "tcp"; of a thin link "udp", "kiss" or "serial"; null while
     /// there is none.
     by: Option<String>,
-    /// Why it is so, where that says something: "connection refused".
+    /// Why it is so, where that says something: "refused: nothing listens there".
     reason: Option<String>,
     /// When it is tried again, in ms from now; null if that is not known, or never.
     again_ms: Option<u64>,
@@ -285,7 +287,8 @@ pub enum PeerState {
     /// Not connected; dialled again by and by.
     #[default]
     Waiting,
-    /// Heard since the daemon started, and not for an hour, while something is to go to it or it has no link.
+    /// Heard since the daemon started, and not for an hour, while something is to go to it or it has no link;
+    /// or it dialled this device, has no link now, and is not dialled from here.
     Stale,
     /// It misbehaved and gets no link until its time is over or `peer resume`; or nothing is taken from
     /// it, because the disk is full.
@@ -397,8 +400,10 @@ Invitation {
 shape!(
 /// `peer list`.
 Peers {
-    /// The peers.
+    /// The peers: who is linked, dialled, exchanges bundles, or misbehaved.
     peers: Vec<Peer>,
+    /// Other members that were heard since the daemon started: they dialled this device, and are off now.
+    heard: Vec<Peer>,
     /// How many other devices have a standing in the coalition, linked or not.
     known: u64,
 });

@@ -30,6 +30,7 @@ pub(crate) mod sight;
 mod standing;
 mod thin;
 mod trust;
+mod whereabouts;
 mod why;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -220,7 +221,9 @@ fn begin_relay(replica: &mut Replica<SledStore>, terms: RelayTerms) -> Result<()
              --right relay`",
         ));
     }
-    replica.relay(terms).map_err(|error| overview::store_failure(&error))
+    replica
+        .relay(core::Clock::start().now().wall, terms)
+        .map_err(|error| overview::store_failure(&error))
 }
 
 fn parse_listen(texts: &[String]) -> Result<Vec<net::Multiaddr>, Failure> {
@@ -269,9 +272,7 @@ impl Service for Tearline {
             Request::Join(join) => self.join(&join),
             Request::PeerInvite(invite) => self.invite(invite),
             Request::PeerAdd(add) => self.peer_add(add.address),
-            Request::PeerList(_) => self.core.ask(|core| {
-                json(&reply::Peers { peers: core.peers(), known: core.other_devices() })
-            }),
+            Request::PeerList(_) => self.core.ask(|core| core.peer_list()),
             Request::PeerRemove(remove) => self.peer_remove(remove.peer),
             Request::PeerPause(named) => self.peer_pause(named.peer, true),
             Request::PeerResume(named) => self.peer_pause(named.peer, false),

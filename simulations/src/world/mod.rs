@@ -366,7 +366,7 @@ impl World {
                     let last = peer.flushes.back().map_or(0, |(at, _)| *at);
                     peer.flushes.push_back(((self.now + takes).max(last), barrier));
                 }
-                Output::Vouch { .. } => {}
+                Output::Vouch { .. } | Output::Unvouch { .. } => {}
                 Output::Event(event) => self.on_event(number, event),
             }
         }
