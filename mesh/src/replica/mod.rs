@@ -29,6 +29,7 @@ mod bundle;
 mod ending;
 mod epochs;
 mod excess;
+pub(crate) mod fetch;
 mod fork;
 mod gossip;
 mod govern;
@@ -95,6 +96,7 @@ pub use room::Room;
 pub use schedule::EpochAge;
 pub use trace::{Exposure, Kept, QuarantinedEntry, UnreadEntries};
 
+pub use fetch::{Fetched, FileError};
 use reckoning::{Reckoned, Reckoning};
 use session::{PeerMemory, Session};
 use standings::Standings;
@@ -246,6 +248,8 @@ pub enum Event {
     },
     /// A member says where it can be reached.
     Whereabouts(DeviceId),
+    /// A file of a record that was wanted is here.
+    Fetched(RecordId),
     /// A compartment was opened here, by us or by another.
     Opened(CompartmentId),
     /// The device came into or out of a coalition, or its standing changed.
@@ -332,6 +336,7 @@ pub struct Replica<S> {
     /// How much room there is on the disk.
     room: Room,
     directory: whereabouts::Directory,
+    fetches: fetch::Fetches,
     /// Since when the latest flashes are here.
     flashes: peers::Flashes,
     /// How a relay keeps house.
@@ -439,6 +444,7 @@ impl<S: Store> Replica<S> {
             spent: 0,
             room: Room::default(),
             directory: whereabouts::Directory::default(),
+            fetches: fetch::Fetches::default(),
             flashes: peers::Flashes::default(),
             relay: None,
             lenient: false,
@@ -518,6 +524,7 @@ impl<S: Store> Replica<S> {
             self.reauthor_due(now)?;
         }
         self.spent = 0;
+        self.tend_fetches();
         self.settle_outputs()
     }
 

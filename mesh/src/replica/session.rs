@@ -17,6 +17,7 @@ use tearline_crdt::store::{Store, StoreError};
 use tearline_crdt::time::Now;
 
 use super::area::Body;
+use super::fetch::Asked;
 use super::gossip::Gossiped;
 use super::greeting::Turn;
 use super::insync::Open;
@@ -110,6 +111,8 @@ pub(super) struct Session {
     pub(super) asking: BTreeMap<LagKey, (u64, EntryId)>,
     /// Logs whose position they are to hear when what is stored of them is durable.
     pub(super) owed: BTreeSet<(CompartmentId, LogKey)>,
+    /// What they want of files.
+    pub(super) fetching: VecDeque<Asked>,
     /// Whether the driver was told that the device has a standing.
     pub(super) vouched: bool,
     /// Requests to join that were refused.
@@ -183,6 +186,7 @@ impl Session {
             asked: BTreeMap::new(),
             asking: BTreeMap::new(),
             owed: BTreeSet::new(),
+            fetching: VecDeque::new(),
             vouched: false,
             refusals: 0,
             early_intros: Vec::new(),
@@ -345,6 +349,12 @@ impl<S: Store> Replica<S> {
             (Phase::Live, Frame::Gone { area, logs }) => return self.on_gone(link, area, &logs),
             (Phase::Live, Frame::Whereabouts { known, cards }) => {
                 return self.on_whereabouts(link, known, &cards);
+            }
+            (Phase::Live, Frame::Fetch { area, record, attachment, from }) => {
+                return self.on_fetch(link, area, record, attachment, from);
+            }
+            (Phase::Live, Frame::Part { attachment, from, bytes }) => {
+                return self.on_part(link, attachment, from, &bytes);
             }
             (Phase::Live, Frame::Fork { area, proof }) => {
                 return self.on_fork(now, link, area, &proof);

@@ -2,6 +2,7 @@
 //! core's thread, and turns each request into a question or an act on it.
 
 mod again;
+mod attachment;
 mod bundle;
 pub mod core;
 mod damage;
@@ -346,6 +347,14 @@ impl Service for Tearline {
             Request::RecordReceipts(show) => {
                 self.core.ask(move |core| core.record_receipts(&show.record))
             }
+            Request::RecordAttach(act) => {
+                let plain = attachment::read(&act.file)?;
+                self.answer(move |core| core.attach(&act, &plain))
+            }
+            Request::RecordAttachments(show) => {
+                self.core.ask(move |core| core.attachments(&show.record))
+            }
+            Request::RecordFetch(fetch) => attachment::fetch(&self.core, fetch),
             Request::Why(why) => self.core.ask(move |core| core.why(&why.record)),
         }
     }

@@ -410,7 +410,7 @@ impl World {
                 let found = oracle::blame::forked(self, &log);
                 self.judge(Oracle::Blame, found);
             }
-            Event::InSync(_) | Event::JoinRefused { .. } => {}
+            Event::InSync(_) | Event::JoinRefused { .. } | Event::Fetched(_) => {}
         }
     }
 
