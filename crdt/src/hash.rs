@@ -72,6 +72,10 @@ pub enum Domain {
     Whereabouts,
     /// What a peer holds of where devices can be reached.
     KnownWhereabouts,
+    /// An attachment's id: its length, and the list of its blocks' hashes.
+    Attachment,
+    /// A sealed block of an attachment.
+    AttachmentBlock,
     /// A local index key.
     Index,
 }
@@ -122,6 +126,8 @@ impl Domain {
             Self::BundleChunk => b"tearline/1/bundle-chunk",
             Self::Whereabouts => b"tearline/1/whereabouts",
             Self::KnownWhereabouts => b"tearline/1/known-whereabouts",
+            Self::Attachment => b"tearline/1/attachment",
+            Self::AttachmentBlock => b"tearline/1/attachment-block",
             Self::Index => b"tearline/1/index",
         }
     }

@@ -70,6 +70,9 @@ id!(
     EpochId, 32);
 
 id!(
+    /// An attachment: the hash of the list of its sealed blocks' hashes.
+    AttachmentId, 32);
+id!(
     /// A statement, for statements that speak of others: the id of its entry, or the hash of an act.
     StatementId, 32);
 

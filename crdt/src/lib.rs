@@ -9,6 +9,7 @@
 //! Nothing in this crate reads a clock, draws randomness or does I/O: time and entropy are
 //! arguments, storage is the [`store::Store`] trait. `clippy.toml` and `.ci/run` enforce it.
 
+pub mod attachment;
 pub mod authority;
 pub mod bounds;
 pub mod change;

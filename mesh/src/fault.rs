@@ -51,6 +51,9 @@ pub enum PeerFault {
     /// Whereabouts that their device did not sign.
     #[error("whereabouts that their device did not sign")]
     Whereabouts,
+    /// A part of an attachment that is not what its id says.
+    #[error("a part of an attachment that is not what its id says")]
+    Attachment,
     /// Acknowledged entries that it was never sent.
     #[error("acknowledged entries that it was not sent")]
     Acknowledged,
@@ -150,6 +153,7 @@ impl PeerFault {
             Self::Stray => "bad-stray",
             Self::Introduction => "bad-introduction",
             Self::Whereabouts => "bad-whereabouts",
+            Self::Attachment => "bad-attachment",
             Self::Acknowledged => "false-acknowledgement",
             Self::Join => "bad-join",
             Self::Statement(fault) => fault.name(),

@@ -10,7 +10,9 @@ use tearline_crdt::id::DeviceId;
 use tearline_crdt::keys::Signer;
 use tearline_mesh::Urgency;
 use tearline_mesh::fault::LinkFault;
-use tearline_mesh::net::{self, DownReason, Link, NetCommand, NetConfig, NetEvent, NetHandle};
+use tearline_mesh::net::{
+    self, DialFailure, DownReason, Link, NetCommand, NetConfig, NetEvent, NetHandle,
+};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc::Receiver;
 use tokio::time::timeout;
@@ -469,6 +471,62 @@ fn a_relay_has_no_reservation_for_strangers() {
                 NetEvent::Listening(address) => panic!("{address}"),
                 NetEvent::ListenFailed { .. } => return,
                 _ => {}
+            }
+        }
+    });
+}
+
+#[test]
+fn whose_standing_ends_keeps_no_reservation_with_a_relay() {
+    run(async {
+        let known = [device(2), device(3)].into_iter().collect();
+        let config = NetConfig { carries_circuits: true, known, ..NetConfig::default() };
+        let relay = Node::start_with(1, QUIC, config).await;
+        let listen = vec![over(&relay).parse().unwrap()];
+        let config = NetConfig { listen, ..NetConfig::default() };
+        let (_ended, mut events) = net::spawn(&Handle::current(), [2; 32], config).unwrap();
+        let address = loop {
+            match events.recv().await.unwrap() {
+                NetEvent::Listening(address) => break address,
+                NetEvent::ListenFailed { reason, .. } => panic!("{reason}"),
+                _ => {}
+            }
+        };
+        relay.handle.command_async(NetCommand::Unvouch { device: device(2) }).await;
+        while !matches!(events.recv().await.unwrap(), NetEvent::ListenFailed { .. }) {}
+        let mut caller = Node::start(3, QUIC).await;
+        let expect = Some(device(2));
+        caller.handle.command_async(NetCommand::Dial { address, expect }).await;
+        loop {
+            match caller.next().await {
+                NetEvent::DialFailed { reason, .. } => {
+                    assert_eq!(reason, DialFailure::Circuit);
+                    return;
+                }
+                NetEvent::LinkUp { device: who, .. } => assert_ne!(who, device(2)),
+                _ => {}
+            }
+        }
+    });
+}
+
+#[test]
+fn why_nobody_was_reached_is_said_in_our_words() {
+    run(async {
+        let (mut caller, other) = (Node::start(1, TCP).await, Node::start(2, TCP).await);
+        let nowhere = {
+            let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+            format!("/ip4/127.0.0.1/tcp/{}", listener.local_addr().unwrap().port())
+        };
+        let other_answers = DialFailure::Identity(Some(device(2)));
+        for (address, expected) in
+            [(nowhere, DialFailure::Refused), (other.address.clone(), other_answers)]
+        {
+            let (address, expect) = (address.parse().unwrap(), Some(device(3)));
+            caller.handle.command_async(NetCommand::Dial { address, expect }).await;
+            match caller.next().await {
+                NetEvent::DialFailed { reason, .. } => assert_eq!(reason, expected),
+                other => panic!("{other:?}"),
             }
         }
     });

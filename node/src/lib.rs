@@ -26,6 +26,7 @@ pub mod logging;
 pub mod offline;
 mod part;
 pub mod pass;
+pub mod picture;
 pub mod protection;
 pub mod service;
 pub mod shares;

@@ -17,6 +17,14 @@ pub(crate) fn text(bytes: u64) -> String {
     format!("{}{name}", bytes / unit)
 }
 
+/// A size, to a tenth, in the largest unit that it reaches.
+pub(crate) fn near(bytes: u64) -> String {
+    match UNITS.iter().find(|(_, unit)| bytes >= *unit) {
+        Some((name, unit)) if *unit > 1 => format!("{:.1}{name}", bytes as f64 / *unit as f64),
+        _ => text(bytes),
+    }
+}
+
 /// The units, the largest first.
 const UNITS: [(&str, u64); 4] = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10), ("B", 1)];
 
@@ -33,6 +41,15 @@ mod tests {
             assert_eq!(super::text(bytes), text);
         }
         assert_eq!(text(1_000_000), "1000000B");
+        for (bytes, expected) in [
+            (0, "0B"),
+            (1_023, "1023B"),
+            (1_536, "1.5KiB"),
+            (1 << 20, "1.0MiB"),
+            (5 << 29, "2.5GiB"),
+        ] {
+            assert_eq!(near(bytes), expected);
+        }
         assert_eq!(read("1024KiB").map(text), Ok("1MiB".into()));
         for bad in ["", "64", "MiB", "64MB", "64 MiB", "-1MiB", "1.5GiB", "99999999999999GiB", "5é"]
         {

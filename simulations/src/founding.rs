@@ -217,7 +217,7 @@ impl Desks {
                         Output::Close { .. } => {
                             return Err(RunError::Founding("desks that fell out"));
                         }
-                        Output::Vouch { .. } | Output::Event(_) => {}
+                        Output::Vouch { .. } | Output::Unvouch { .. } | Output::Event(_) => {}
                     }
                 }
             }
@@ -276,7 +276,10 @@ fn settle(replica: &mut Replica<Disk>, now: Now) -> Result<(), StoreError> {
             Output::Send { link, urgency, .. } => {
                 replica.handle(now, Input::Sent { link, urgency })?;
             }
-            Output::Close { .. } | Output::Vouch { .. } | Output::Event(_) => {}
+            Output::Close { .. }
+            | Output::Vouch { .. }
+            | Output::Unvouch { .. }
+            | Output::Event(_) => {}
         }
     }
     Ok(())

@@ -2,6 +2,7 @@
 
 #![expect(clippy::indexing_slicing, reason = "a test fails by panicking")]
 
+mod attachments;
 mod backup;
 mod bundles;
 mod byzantine;
@@ -13,6 +14,7 @@ mod formats;
 mod full_disk;
 mod gateway;
 mod gossip;
+mod heard;
 mod hostile;
 mod imports;
 mod imports_again;

@@ -7,6 +7,7 @@
 //! change, which nobody can edit: so whoever may write in a record cannot make records that he does not
 //! like its releases.
 
+use crate::attachment::is_attachment;
 use crate::change::{Action, Change, Key, ObjId, Scalar};
 use crate::id::RecordId;
 
@@ -21,10 +22,11 @@ pub fn released_to(release: &RecordId) -> String {
     format!("{RELEASED_TO}{release}")
 }
 
-/// Whether a field is an edge. Only releasing writes it.
+/// Whether a field is an edge, which only releasing writes, or an [attachment](crate::attachment)'s
+/// manifest, which only attaching does. Neither is a property of what the record is about.
 #[must_use]
-pub fn is_edge(field: &str) -> bool {
-    field == RELEASED_FROM || field.starts_with(RELEASED_TO)
+pub fn is_reserved(field: &str) -> bool {
+    field == RELEASED_FROM || field.starts_with(RELEASED_TO) || is_attachment(field)
 }
 
 /// The releases that a change names, in the order of its operations.
@@ -66,13 +68,13 @@ mod tests {
         let (one, two) = (RecordId([1; 16]), RecordId([0xab; 16]));
         let mut fields = Map::new();
         for name in [released_to(&one), released_to(&two), "released_to_nobody".into()] {
-            assert!(is_edge(&name));
+            assert!(is_reserved(&name));
             fields.insert(name, Value::Bool(true));
         }
         fields.insert("name".into(), Value::from("released_to_ in a text"));
         let built = change::first_change([3; 16], 0, &fields).unwrap();
         assert_eq!(releases(&read(built[0].bytes())), [one, two]);
-        assert!(is_edge(RELEASED_FROM) && !is_edge("name"));
+        assert!(is_reserved(RELEASED_FROM) && !is_reserved("name"));
     }
 
     #[test]

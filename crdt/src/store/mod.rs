@@ -46,11 +46,13 @@ pub enum Space {
     Erasing = 14,
     /// Which records disclose an entry: log digest, seq (u64 BE), record id -> nothing.
     Disclosed = 15,
+    /// Items of attachments' sealed files: record id, attachment id, item (u64 BE).
+    Attachments = 16,
 }
 
 impl Space {
     /// All spaces, for suites and repair.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Meta,
         Self::Logs,
         Self::Entries,
@@ -67,6 +69,7 @@ impl Space {
         Self::Erased,
         Self::Erasing,
         Self::Disclosed,
+        Self::Attachments,
     ];
 
     /// Whether removed and replaced values are overwritten on disk.

@@ -6,9 +6,9 @@
 //! shake hands with each other. When they are linked so, they try to open a direct connection, and the
 //! link goes over to that.
 //!
-//! A relay carries circuits for devices that it knew to have a standing since it started, and for nobody
-//! else: to others it does not speak that protocol. Whose standing ends meanwhile keeps that until the relay
-//! starts again.
+//! A relay carries circuits for devices that it knows to have a standing, and for nobody else: to others it
+//! does not speak that protocol. Of one whose standing ends the connections are closed, and with them end its
+//! reservation and the circuits from and to it.
 
 use std::collections::BTreeSet;
 use std::task::{Context, Poll};
@@ -60,6 +60,11 @@ impl<B> ForMembers<B> {
     /// A device is a member from its next connection on.
     pub(super) fn admit(&mut self, peer: PeerId) {
         self.members.insert(peer);
+    }
+
+    /// A device is none from its next connection on. Says whether it was one.
+    pub(super) fn expel(&mut self, peer: &PeerId) -> bool {
+        self.members.remove(peer)
     }
 }
 

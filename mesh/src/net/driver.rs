@@ -11,7 +11,7 @@ use futures::StreamExt as _;
 use libp2p::core::transport::ListenerId;
 use libp2p::multiaddr::Protocol;
 use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
-use libp2p::swarm::{ConnectionId, SwarmEvent};
+use libp2p::swarm::{ConnectionId, DialError, SwarmEvent};
 use libp2p::{Multiaddr, PeerId, Swarm, SwarmBuilder, connection_limits, memory_connection_limits};
 use libp2p::{dcutr, identify, identity, mdns, noise, tcp, yamux};
 use tearline_crdt::id::DeviceId;
@@ -20,6 +20,7 @@ use tokio::task::JoinSet;
 
 use super::behaviour::{Behaviour, BehaviourEvent, Frames, Opened, PROTOCOL};
 use super::circuits::ForMembers;
+use super::dial::{DialFailure, said};
 use super::lobby::{LOBBY_MAX, Lobby};
 use super::pending::{HANDSHAKE_MAX, Pending};
 use super::thin::{Happened, MakeMachine, Meter, Thin, ThinAddress};
@@ -245,6 +246,7 @@ impl Driver {
                     }
                 }
             }
+            NetCommand::Unvouch { device } => self.unvouch(&device),
             NetCommand::Thin { address, make, meter } => self.start_thin(address, make, meter),
             NetCommand::NoThin { device } => {
                 if let Some(up) = self.thin.remove(&device) {
@@ -259,6 +261,24 @@ impl Driver {
                 self.thin_down(device, link, DownReason::Local);
             }
             NetCommand::Shutdown => {}
+        }
+    }
+
+    /// A device is a stranger from now on; what circuits it has end with its connections.
+    fn unvouch(&mut self, device: &DeviceId) {
+        self.config.known.remove(device);
+        let links = self.links.iter_mut().filter(|(_, up)| up.device == *device);
+        let links: Vec<Link> = links
+            .map(|(link, up)| {
+                up.vouched = up.dialer;
+                *link
+            })
+            .collect();
+        let Some(peer) = peer_id(device).get() else { return };
+        let circuits = self.swarm.behaviour_mut().circuits.as_mut();
+        if circuits.is_some_and(|circuits| circuits.expel(&peer)) {
+            links.into_iter().for_each(|link| self.close(link, DownReason::Local));
+            let _ = self.swarm.disconnect_peer_id(peer);
         }
     }
 
@@ -346,7 +366,7 @@ impl Driver {
                 self.waiting.push_back(NetEvent::DialFailed {
                     device: expect,
                     address: address.to_string(),
-                    reason: error.to_string(),
+                    reason: undialled(&error),
                 });
             }
         }
@@ -370,7 +390,7 @@ impl Driver {
             }
             SwarmEvent::OutgoingConnectionError { connection_id, error, .. } => {
                 if let Some((device, address)) = self.dialing.remove(&connection_id) {
-                    let (address, reason) = (address.to_string(), error.to_string());
+                    let (address, reason) = (address.to_string(), undialled(&error));
                     self.waiting.push_back(NetEvent::DialFailed { device, address, reason });
                 }
             }
@@ -385,7 +405,7 @@ impl Driver {
             SwarmEvent::ConnectionClosed { connection_id, .. } => {
                 self.lobby.leave(connection_id);
                 if let Some((device, address)) = self.dialing.remove(&connection_id) {
-                    let reason = "closed before it was of use".to_owned();
+                    let reason = DialFailure::Closed;
                     let address = address.to_string();
                     self.waiting.push_back(NetEvent::DialFailed { device, address, reason });
                 }
@@ -446,7 +466,7 @@ impl Driver {
         let (Some(device), Some(stream)) = (device_of(&peer), stream) else {
             self.swarm.close_connection(connection);
             if let Some((device, address)) = dialed {
-                let reason = "it does not speak this protocol".to_owned();
+                let reason = DialFailure::Protocol;
                 let address = address.to_string();
                 self.waiting.push_back(NetEvent::DialFailed { device, address, reason });
             }
@@ -572,22 +592,15 @@ impl Driver {
     }
 }
 
+/// Why a dial failed; the transport's own words are for the log.
+fn undialled(error: &DialError) -> DialFailure {
+    tracing::debug!(error = %said(error), "not dialled");
+    error.into()
+}
+
 /// Whether an address leads over a relay.
 fn is_circuit(address: &Multiaddr) -> bool {
     address.iter().any(|part| part == Protocol::P2pCircuit)
-}
-
-/// What an error says, and those behind it: libp2p's outermost often says nothing.
-fn said(error: &dyn std::error::Error) -> String {
-    let mut texts: Vec<String> = Vec::new();
-    for error in std::iter::successors(Some(error), |error| error.source()) {
-        let text = error.to_string();
-        if !texts.iter().any(|said| said.contains(&text)) {
-            texts.push(text);
-        }
-    }
-    texts.retain(|text| !text.is_empty());
-    texts.join(": ")
 }
 
 fn swarm(keypair: identity::Keypair, config: &NetConfig) -> Result<Swarm<Behaviour>, NetError> {

@@ -20,6 +20,7 @@
 
 mod behaviour;
 mod circuits;
+mod dial;
 mod driver;
 mod link;
 mod lobby;
@@ -36,6 +37,7 @@ pub use libp2p::multiaddr::{Multiaddr, Protocol};
 use tearline_crdt::id::DeviceId;
 use tokio::sync::mpsc;
 
+pub use self::dial::DialFailure;
 use crate::fault::{LinkFault, PeerFault};
 use crate::thin::ThinFault;
 use crate::urgency::Urgency;
@@ -164,7 +166,7 @@ pub enum NetEvent {
         /// Where.
         address: String,
         /// Why not.
-        reason: String,
+        reason: DialFailure,
     },
     /// What carries a thin link is open: the other side is called, or the session goes on.
     ThinOpen {
@@ -263,6 +265,12 @@ pub enum NetCommand {
     Vouch {
         /// Which link.
         link: Link,
+    },
+    /// A device has no standing here any more: it is a stranger from now on. Where circuits are carried, its
+    /// connections are closed, so that it keeps none.
+    Unvouch {
+        /// The device.
+        device: DeviceId,
     },
     /// Close a link.
     Close {

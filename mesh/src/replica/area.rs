@@ -446,6 +446,7 @@ impl<S: Store> Replica<S> {
             return Ok(());
         }
         self.forget_digests();
+        self.unvouch();
         self.standings_changed = true;
         self.said.extend(changed.iter().copied());
         changed.into_iter().try_for_each(|id| self.retire_epochs(id))

@@ -178,7 +178,13 @@ impl<S: Store> Replica<S> {
     #[must_use]
     pub fn deadline(&self) -> Option<MonoTime> {
         let trees = self.gossip.trees.values().map(|grown| grown.tree.deadline());
-        let timed = [self.gossip.next_sweep, self.next_turn(), self.next_overdue()];
+        let timed = [
+            self.gossip.next_sweep,
+            self.next_turn(),
+            self.next_overdue(),
+            self.next_card(),
+            self.next_fetch(),
+        ];
         trees.chain(timed.into_iter().flatten()).min()
     }
 

@@ -97,7 +97,7 @@ impl<S: Store> Replica<S> {
             }
             return Ok(self.charge(link, 1));
         };
-        if !self.room.takes(&run.key) || !self.relay_takes(&run)? {
+        if !self.room.takes(&run.key) {
             // That there is no room is not its sender's doing.
             self.put_off(link, tag, id, &run, 0);
             return Ok(Ok(()));
@@ -115,6 +115,10 @@ impl<S: Store> Replica<S> {
             }
             Err(fault) => return Ok(Err(fault)),
         };
+        if !self.relay_takes(&log, &run)? {
+            self.put_off(link, tag, id, &run, 0);
+            return Ok(Ok(()));
+        }
         if self.logbook.has_excess(id, log.device) {
             self.say_excess(link, id, log.device)?;
             return Ok(self.refuse(link, tag, id, &run, 0));

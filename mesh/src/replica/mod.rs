@@ -29,6 +29,7 @@ mod bundle;
 mod ending;
 mod epochs;
 mod excess;
+pub(crate) mod fetch;
 mod fork;
 mod gossip;
 mod govern;
@@ -57,6 +58,7 @@ mod stripped;
 mod sync;
 mod table;
 mod trace;
+mod vouch;
 pub(crate) mod whereabouts;
 mod words;
 
@@ -94,6 +96,7 @@ pub use room::Room;
 pub use schedule::EpochAge;
 pub use trace::{Exposure, Kept, QuarantinedEntry, UnreadEntries};
 
+pub use fetch::{Fetched, FileError};
 use reckoning::{Reckoned, Reckoning};
 use session::{PeerMemory, Session};
 use standings::Standings;
@@ -189,6 +192,12 @@ pub enum Output {
         /// Over which link.
         link: Link,
     },
+    /// A device has no standing in a coalition of ours any more: what [`Output::Vouch`] said of its links
+    /// holds no more.
+    Unvouch {
+        /// The device.
+        device: DeviceId,
+    },
     /// Close this link; then [`Input::Down`] need not be said.
     Close {
         /// The link.
@@ -239,6 +248,8 @@ pub enum Event {
     },
     /// A member says where it can be reached.
     Whereabouts(DeviceId),
+    /// A file of a record that was wanted is here.
+    Fetched(RecordId),
     /// A compartment was opened here, by us or by another.
     Opened(CompartmentId),
     /// The device came into or out of a coalition, or its standing changed.
@@ -325,6 +336,7 @@ pub struct Replica<S> {
     /// How much room there is on the disk.
     room: Room,
     directory: whereabouts::Directory,
+    fetches: fetch::Fetches,
     /// Since when the latest flashes are here.
     flashes: peers::Flashes,
     /// How a relay keeps house.
@@ -337,6 +349,8 @@ pub struct Replica<S> {
     replaying: bool,
     /// Standings changed since links were last vouched for.
     standings_changed: bool,
+    /// The devices that had a standing when that was looked at last.
+    vouched_for: BTreeSet<DeviceId>,
     next_barrier: u64,
     flush_wanted: bool,
     flushes_out: u64,
@@ -430,12 +444,14 @@ impl<S: Store> Replica<S> {
             spent: 0,
             room: Room::default(),
             directory: whereabouts::Directory::default(),
+            fetches: fetch::Fetches::default(),
             flashes: peers::Flashes::default(),
             relay: None,
             lenient: false,
             seals_wanted: false,
             replaying: false,
             standings_changed: false,
+            vouched_for: BTreeSet::new(),
             next_barrier: 0,
             flush_wanted: false,
             flushes_out: 0,
@@ -501,12 +517,14 @@ impl<S: Store> Replica<S> {
         if self.room > Room::Nothing && self.stale.is_empty() {
             self.obey(now)?;
             self.evict_due()?;
+            self.tend_whereabouts()?;
             self.note_reckoned_if_due()?;
             self.seal_missing(now)?;
             self.rotate_due(now)?;
             self.reauthor_due(now)?;
         }
         self.spent = 0;
+        self.tend_fetches();
         self.settle_outputs()
     }
 

@@ -3,12 +3,12 @@
 //! It takes entries as every peer does: signatures, chains and standings are checked, and no key is
 //! needed for that. What it holds is bounded by a *quota* of bytes, and by a *retention*, the time for
 //! which entries stay. When either is over, the beginnings of logs go: of the least urgent class that is
-//! held first, and in it what came first. Statements, and the keys that they carry, never go. Nor does
-//! what this device may read, or wrote.
+//! held first, and in it what came first; but for want of room not what is within the part of the quota that
+//! its author keeps ([`shares`]). Statements, and the keys that they carry, never go. Nor does what this
+//! device may read, or wrote.
 //!
-//! So that this can be told from the store, arrivals are written down by the hour: *class, hour, log* ->
-//! how far the log went, and how many bytes came. Hours are those of the reckoned time, which no wall
-//! clock can put ahead by more than its allowance.
+//! So that this can be told from the store, arrivals are written down by the hour: *device, class, hour,
+//! log* -> how far the log went, and how many bytes came. Hours are those of a time of its own ([`clock`]).
 //!
 //! The frontier says the same as before: how far a log was followed, so that a digest still says whether
 //! two peers know of the same entries, and nothing is sent here twice. A peer that lacks what has gone
@@ -16,10 +16,15 @@
 //! in sync with this relay, and asks again once it has them from another. What comes of a log afterwards
 //! is not sent to it in vain.
 //!
-//! A run for which there is no room is declined while all that is held is more urgent than it.
+//! A run for which there is no room is declined while all that may go is more urgent than it.
+
+mod clock;
+mod shares;
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 
+use tearline_crdt::authority::Coalition;
 use tearline_crdt::codec::{DecodeError, Reader, Write as _};
 use tearline_crdt::entry::run::VerifiedRun;
 use tearline_crdt::epoch::KEY_BOX_BYTES;
@@ -28,7 +33,10 @@ use tearline_crdt::id::{Class, CoalitionId, CompartmentId, DeviceId, LogId};
 use tearline_crdt::logbook::LogNo;
 use tearline_crdt::statement::Right;
 use tearline_crdt::store::{Batch, Space, Store, StoreError, damaged};
+use tearline_crdt::time::WallTime;
 
+use self::clock::{Clock, HOUR_MS};
+use self::shares::{Agency, Shares};
 use super::ingest::{Incoming, WORK_PER_INPUT_MAX};
 use super::lag::lag_key;
 use super::sync::Outcome;
@@ -62,17 +70,22 @@ pub struct RelayState {
 #[derive(Debug)]
 pub(super) struct Relay {
     terms: RelayTerms,
-    held_bytes: u64,
+    clock: Clock,
+    shares: Shares,
     evicted_bytes: u64,
     /// Runs were declined for want of room.
     declined: bool,
     /// The hour in which it was last looked for what is past its time.
     looked: Option<u32>,
+    /// The devices of which that is still to be done.
+    to_look: Vec<DeviceId>,
 }
 
 /// What arrived of a log within an hour.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 struct Arrived {
+    /// Who wrote it.
+    device: DeviceId,
     /// The least urgent class is 0.
     rank: u8,
     hour: u32,
@@ -83,17 +96,21 @@ struct Arrived {
 }
 
 impl<S: Store> Replica<S> {
-    /// From now on keeps house as a blind relay. What is here already counts as if it came now.
-    pub fn relay(&mut self, terms: RelayTerms) -> Result<(), StoreError> {
-        let mut held_bytes = 0;
+    /// From now on keeps house as a blind relay, by a wall clock that shows this. What is here already and was
+    /// not written down counts as if it came now.
+    pub fn relay(&mut self, wall: WallTime, terms: RelayTerms) -> Result<(), StoreError> {
+        let mut clock = Clock::start(&self.store, wall, terms.retention_ms)?;
+        let mut shares = Shares::default();
         let mut ends: BTreeMap<LogNo, u64> = BTreeMap::new();
-        for row in self.arrived(ARRIVED, usize::MAX)? {
-            held_bytes += row.bytes;
+        self.each_arrived(ARRIVED, &mut |row| {
+            shares.add(row, row.bytes);
             let end = ends.entry(row.no).or_default();
             *end = row.end.max(*end);
-        }
+            ControlFlow::Continue(())
+        })?;
         let mut batch = Batch::default();
-        let hour = self.hour();
+        clock.write_if_due(&mut batch);
+        let hour = clock.hour();
         let logs: Vec<(LogId, LogNo, u64, u64)> = self
             .logbook
             .logs()
@@ -104,13 +121,22 @@ impl<S: Store> Replica<S> {
             let from = ends.get(&no).copied().unwrap_or_default().max(begins);
             if from < end {
                 let bytes = self.logbook.stored_bytes(&self.store, &log, from)?;
-                Arrived { rank: rank(log.class), hour, no, end, bytes }.write(&mut batch);
-                held_bytes += bytes;
+                let row =
+                    Arrived { device: log.device, rank: rank(log.class), hour, no, end, bytes };
+                row.write(&mut batch);
+                shares.add(row, bytes);
             }
         }
         self.apply(batch)?;
-        self.relay =
-            Some(Relay { terms, held_bytes, evicted_bytes: 0, declined: false, looked: None });
+        self.relay = Some(Relay {
+            terms,
+            clock,
+            shares,
+            evicted_bytes: 0,
+            declined: false,
+            looked: None,
+            to_look: Vec::new(),
+        });
         Ok(())
     }
 
@@ -120,7 +146,7 @@ impl<S: Store> Replica<S> {
         let relay = self.relay.as_ref()?;
         Some(RelayState {
             terms: relay.terms,
-            held_bytes: relay.held_bytes,
+            held_bytes: relay.shares.bytes(),
             evicted_bytes: relay.evicted_bytes,
             is_full: relay.declined,
         })
@@ -146,17 +172,21 @@ impl<S: Store> Replica<S> {
     }
 
     /// Whether a relay has room for a run, or makes some.
-    pub(super) fn relay_takes(&mut self, run: &Incoming) -> Result<bool, StoreError> {
-        let Some(relay) = self.relay.as_ref().filter(|_| !run.key.is_of_authority()) else {
+    pub(super) fn relay_takes(&mut self, log: &LogId, run: &Incoming) -> Result<bool, StoreError> {
+        let Some(relay) = self.relay.as_ref().filter(|_| log.class != Class::Authority) else {
             return Ok(true);
         };
         let bytes = (run.entries.len() + run.boxes.len()) as u64;
-        if relay.held_bytes.saturating_add(bytes) <= relay.terms.quota_bytes {
+        if relay.shares.bytes().saturating_add(bytes) <= relay.terms.quota_bytes {
             return Ok(true);
         }
-        let class = run.key.0.first().and_then(|byte| Class::from_u8(byte >> 4));
-        let first = self.arrived(ARRIVED, 1)?.first().copied();
-        let takes = class.zip(first).is_some_and(|(class, first)| first.rank <= rank(class));
+        let over =
+            relay.shares.over(relay.terms.quota_bytes, Some((log.device, bytes)), |device| {
+                self.agency_of(device)
+            });
+        // What is within its author's part comes in; what makes room for it is found when it is here.
+        let takes = !over.contains(&log.device)
+            || self.first_of(&over)?.is_some_and(|first| first.rank <= rank(log.class));
         if let Some(relay) = self.relay.as_mut().filter(|_| !takes) {
             relay.declined = true;
         }
@@ -170,23 +200,48 @@ impl<S: Store> Replica<S> {
         run: &VerifiedRun,
         no: LogNo,
     ) -> Result<(), StoreError> {
-        let log = run.log();
-        if self.relay.is_none() || !self.may_go(log) {
+        let log = *run.log();
+        let Some(relay) = self.relay.as_ref().filter(|_| self.may_go(&log)) else {
             return Ok(());
-        }
+        };
         let boxes = run.entries().iter().filter(|entry| entry.key_box.is_some()).count();
         let bytes = (run.bytes().len() + boxes * KEY_BOX_BYTES) as u64;
-        let (rank, hour, end) = (rank(log.class), self.hour(), run.to().next);
-        let key = Arrived { rank, hour, no, end, bytes }.key();
+        let (rank, hour, end) = (rank(log.class), relay.clock.hour(), run.to().next);
+        let row = Arrived { device: log.device, rank, hour, no, end, bytes };
+        let key = row.key();
         let before = match self.store.get(Space::Meta, &key)? {
             Some(value) => Arrived::read(&key, &value)?.bytes,
             None => 0,
         };
-        Arrived { rank, hour, no, end, bytes: before.saturating_add(bytes) }.write(batch);
+        Arrived { bytes: before.saturating_add(bytes), ..row }.write(batch);
         if let Some(relay) = &mut self.relay {
-            relay.held_bytes = relay.held_bytes.saturating_add(bytes);
+            relay.shares.add(row, bytes);
         }
         Ok(())
+    }
+
+    /// The agency of a device, in the first coalition that knows it.
+    fn agency_of(&self, device: &DeviceId) -> Agency {
+        let in_one = |known: &Coalition| Some((known.id(), known.devices().get(device)?.agency));
+        self.coalitions().find_map(in_one)
+    }
+
+    /// What goes first of what these devices wrote.
+    fn first_of(&mut self, devices: &[DeviceId]) -> Result<Option<Arrived>, StoreError> {
+        let mut first: Option<Arrived> = None;
+        for device in devices {
+            let share = |relay: &mut Option<Relay>| relay.as_mut()?.shares.share_mut(device)?.first;
+            let own = match share(&mut self.relay) {
+                Some(row) => Some(row),
+                None => self.first_under(&prefix_of(device))?,
+            };
+            let kept = self.relay.as_mut().and_then(|relay| relay.shares.share_mut(device));
+            if let Some(kept) = kept {
+                kept.first = own;
+            }
+            first = first.into_iter().chain(own).min_by_key(|row| (row.rank, row.hour, row.no));
+        }
+        Ok(first)
     }
 
     /// Whether entries of a log may go: not those of statements, of this device, or that it may read.
@@ -198,14 +253,18 @@ impl<S: Store> Replica<S> {
 
     /// Whether more is held than may be.
     pub(super) fn is_over_quota(&self) -> bool {
-        self.relay.as_ref().is_some_and(|relay| relay.held_bytes > relay.terms.quota_bytes)
+        self.relay.as_ref().is_some_and(|relay| relay.shares.bytes() > relay.terms.quota_bytes)
     }
 
     /// Lets go of what is over the quota or past its time, as much as one input may.
     pub(super) fn evict_due(&mut self) -> Result<(), StoreError> {
-        if self.relay.is_none() || self.room == Room::Nothing {
+        let Some(relay) = self.relay.as_mut().filter(|_| self.room > Room::Nothing) else {
             return Ok(());
-        }
+        };
+        relay.clock.run(self.clock, self.wall);
+        let mut batch = Batch::default();
+        relay.clock.write_if_due(&mut batch);
+        self.apply(batch)?;
         let mut went = false;
         while self.spent < WORK_PER_INPUT_MAX {
             let Some((row, wanted)) = self.next_to_go()? else { break };
@@ -222,27 +281,43 @@ impl<S: Store> Replica<S> {
 
     /// What goes next, and how much of it has to.
     fn next_to_go(&mut self) -> Result<Option<(Arrived, u64)>, StoreError> {
-        let hour = self.hour();
+        if let Some(past) = self.next_past_its_time()? {
+            return Ok(Some((past, u64::MAX)));
+        }
         let Some(relay) = &self.relay else { return Ok(None) };
-        let over = relay.held_bytes.saturating_sub(relay.terms.quota_bytes);
+        let excess = relay.shares.bytes().saturating_sub(relay.terms.quota_bytes);
+        if excess == 0 {
+            return Ok(None);
+        }
+        let quota_bytes = relay.terms.quota_bytes;
+        let over = relay.shares.over(quota_bytes, None, |device| self.agency_of(device));
+        Ok(self.first_of(&over)?.map(|row| (row, excess)))
+    }
+
+    /// Something that is past its time. It is looked for once an hour, device by device.
+    fn next_past_its_time(&mut self) -> Result<Option<Arrived>, StoreError> {
+        let Some(relay) = &mut self.relay else { return Ok(None) };
+        let hour = relay.clock.hour();
+        let kept_hours = relay.terms.retention_ms.div_ceil(HOUR_MS);
         if relay.looked != Some(hour) {
-            let kept_hours = relay.terms.retention_ms.div_ceil(HOUR_MS);
+            relay.looked = Some(hour);
+            relay.to_look = relay.shares.devices().copied().collect();
+        }
+        let is_past =
+            |row: &Arrived| u64::from(row.hour).saturating_add(kept_hours) < u64::from(hour);
+        loop {
+            let device = self.relay.as_ref().and_then(|relay| relay.to_look.last().copied());
+            let Some(device) = device else { return Ok(None) };
             for class in [Class::Routine, Class::Priority, Class::Immediate, Class::Flash] {
-                let first = self.arrived(&prefix_of(rank(class)), 1)?.first().copied();
-                let past = first
-                    .filter(|row| u64::from(row.hour).saturating_add(kept_hours) < u64::from(hour));
-                if let Some(row) = past {
-                    return Ok(Some((row, u64::MAX)));
+                let prefix = [&prefix_of(&device)[..], &[rank(class)]].concat();
+                if let Some(past) = self.first_under(&prefix)?.filter(is_past) {
+                    return Ok(Some(past));
                 }
             }
             if let Some(relay) = &mut self.relay {
-                relay.looked = Some(hour);
+                relay.to_look.pop();
             }
         }
-        if over == 0 {
-            return Ok(None);
-        }
-        Ok(self.arrived(ARRIVED, 1)?.first().map(|row| (*row, over)))
     }
 
     /// Lets a part of what arrived in an hour go.
@@ -277,32 +352,42 @@ impl<S: Store> Replica<S> {
         }
         if let Some(relay) = &mut self.relay {
             let gone = row.bytes.saturating_sub(left);
-            relay.held_bytes = relay.held_bytes.saturating_sub(gone);
+            relay.shares.remove(&row.device, gone);
             relay.evicted_bytes = relay.evicted_bytes.saturating_add(gone);
         }
         self.apply(batch)
     }
 
-    /// The rows under a prefix, in order: so many at most.
-    fn arrived(&self, prefix: &[u8], most: usize) -> Result<Vec<Arrived>, StoreError> {
-        let mut rows = Vec::new();
+    /// The rows under a prefix, in order.
+    fn each_arrived(
+        &self,
+        prefix: &[u8],
+        visit: &mut dyn FnMut(Arrived) -> ControlFlow<()>,
+    ) -> Result<(), StoreError> {
         let mut outcome = Ok(());
-        self.store.scan(Space::Meta, prefix, &[], &mut |key, value| {
-            match Arrived::read(key, value) {
-                Ok(row) => rows.push(row),
-                Err(error) => outcome = Err(error),
-            }
-            if outcome.is_ok() && rows.len() < most {
-                std::ops::ControlFlow::Continue(())
-            } else {
-                std::ops::ControlFlow::Break(())
-            }
-        })?;
-        outcome.map(|()| rows)
+        self.store.scan(
+            Space::Meta,
+            prefix,
+            &[],
+            &mut |key, value| match Arrived::read(key, value) {
+                Ok(row) => visit(row),
+                Err(error) => {
+                    outcome = Err(error);
+                    ControlFlow::Break(())
+                }
+            },
+        )?;
+        outcome
     }
 
-    fn hour(&self) -> u32 {
-        u32::try_from(self.reckoning.now().0 / HOUR_MS).unwrap_or(u32::MAX)
+    /// The first row under a prefix.
+    fn first_under(&self, prefix: &[u8]) -> Result<Option<Arrived>, StoreError> {
+        let mut first = None;
+        self.each_arrived(prefix, &mut |row| {
+            first = Some(row);
+            ControlFlow::Break(())
+        })?;
+        Ok(first)
     }
 
     /// If the beginning of a log is gone that the peer lacks: tells it where the log begins here.
@@ -360,7 +445,8 @@ impl<S: Store> Replica<S> {
 
 impl Arrived {
     fn key(&self) -> Vec<u8> {
-        let mut key = prefix_of(self.rank);
+        let mut key = prefix_of(&self.device);
+        key.push(self.rank);
         key.extend(self.hour.to_be_bytes());
         key.extend(self.no.0.to_be_bytes());
         key
@@ -375,6 +461,7 @@ impl Arrived {
     fn read(key: &[u8], value: &[u8]) -> Result<Self, StoreError> {
         let read = || -> Result<Self, DecodeError> {
             let mut reader = Reader::new(key.get(ARRIVED.len()..).unwrap_or_default());
+            let device = DeviceId(reader.array("device")?);
             let rank = reader.u8("rank")?;
             let hour = u32::from_be_bytes(reader.array("hour")?);
             let no = LogNo(u32::from_be_bytes(reader.array("log number")?));
@@ -382,7 +469,7 @@ impl Arrived {
             let mut reader = Reader::new(value);
             let (end, bytes) = (reader.number("end")?, reader.number("bytes")?);
             reader.finish()?;
-            Ok(Self { rank, hour, no, end, bytes })
+            Ok(Self { device, rank, hour, no, end, bytes })
         };
         read().map_err(|_| damaged(Space::Meta, key))
     }
@@ -393,13 +480,12 @@ const fn rank(class: Class) -> u8 {
     u8::MAX - class as u8
 }
 
-fn prefix_of(rank: u8) -> Vec<u8> {
-    [ARRIVED, &[rank]].concat()
+fn prefix_of(device: &DeviceId) -> Vec<u8> {
+    [ARRIVED, &device.0].concat()
 }
 
 /// Before what arrived, in [`Space::Meta`].
 const ARRIVED: &[u8] = b"arrived/";
-const HOUR_MS: u64 = 3_600_000;
 /// What it costs to let go of a part of a log.
 const EVICTION_WORK: usize = 8 * 1024;
 /// Most logs of which it is remembered in a session that the peer let go of their beginnings: about as

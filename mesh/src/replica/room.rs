@@ -48,6 +48,7 @@ impl Room {
                     | Frame::Stray { .. }
                     | Frame::Piece { .. }
                     | Frame::Whereabouts { .. }
+                    | Frame::Part { .. }
             )
     }
 }

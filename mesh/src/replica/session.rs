@@ -17,13 +17,14 @@ use tearline_crdt::store::{Store, StoreError};
 use tearline_crdt::time::Now;
 
 use super::area::Body;
+use super::fetch::Asked;
 use super::gossip::Gossiped;
 use super::greeting::Turn;
 use super::insync::Open;
 use super::lag::{Lag, LagKey, Window, lag_key};
 use super::owing::Owing;
 use super::refusal::Refused;
-use super::{Link, Output, Replica};
+use super::{Link, Replica};
 use crate::fault::PeerFault;
 use crate::urgency::Busy;
 use crate::wire::{FRAME_BYTES_MAX, Frame, Nonce, Tag};
@@ -110,6 +111,8 @@ pub(super) struct Session {
     pub(super) asking: BTreeMap<LagKey, (u64, EntryId)>,
     /// Logs whose position they are to hear when what is stored of them is durable.
     pub(super) owed: BTreeSet<(CompartmentId, LogKey)>,
+    /// What they want of files.
+    pub(super) fetching: VecDeque<Asked>,
     /// Whether the driver was told that the device has a standing.
     pub(super) vouched: bool,
     /// Requests to join that were refused.
@@ -183,6 +186,7 @@ impl Session {
             asked: BTreeMap::new(),
             asking: BTreeMap::new(),
             owed: BTreeSet::new(),
+            fetching: VecDeque::new(),
             vouched: false,
             refusals: 0,
             early_intros: Vec::new(),
@@ -345,6 +349,12 @@ impl<S: Store> Replica<S> {
             (Phase::Live, Frame::Gone { area, logs }) => return self.on_gone(link, area, &logs),
             (Phase::Live, Frame::Whereabouts { known, cards }) => {
                 return self.on_whereabouts(link, known, &cards);
+            }
+            (Phase::Live, Frame::Fetch { area, record, attachment, from }) => {
+                return self.on_fetch(link, area, record, attachment, from);
+            }
+            (Phase::Live, Frame::Part { attachment, from, bytes }) => {
+                return self.on_part(link, attachment, from, &bytes);
             }
             (Phase::Live, Frame::Fork { area, proof }) => {
                 return self.on_fork(now, link, area, &proof);
@@ -638,20 +648,6 @@ impl<S: Store> Replica<S> {
         }
     }
 
-    /// Tells the driver, once, that a link is with a device that has a standing.
-    pub(super) fn vouch(&mut self, link: Link) {
-        let Some(session) = self.sessions.get(&link) else { return };
-        let device = session.device;
-        if session.vouched || !session.is_heard() || !self.has_standing(&device) {
-            return;
-        }
-        if let Some(session) = self.sessions.get_mut(&link) {
-            session.vouched = true;
-        }
-        self.outputs.push_back(Output::Vouch { link });
-        self.compare_whereabouts(link);
-    }
-
     /// Whether a link is with a device that has a standing in a coalition.
     pub(super) fn is_with_standing(&self, link: Link) -> bool {
         self.sessions.get(&link).is_some_and(|session| self.has_standing(&session.device))
@@ -659,16 +655,6 @@ impl<S: Store> Replica<S> {
 
     pub(super) fn has_standing(&self, device: &DeviceId) -> bool {
         self.coalitions().any(|coalition| coalition.live(device).is_some())
-    }
-
-    /// The devices that have a standing in a coalition: their links are vouched for.
-    #[must_use]
-    pub fn devices_with_standing(&self) -> BTreeSet<DeviceId> {
-        let live = |coalition: &Coalition| {
-            let devices = coalition.devices().keys();
-            devices.filter(|device| coalition.live(device).is_some()).copied().collect::<Vec<_>>()
-        };
-        self.coalitions().flat_map(live).collect()
     }
 
     pub(super) fn coalitions(&self) -> impl Iterator<Item = &Coalition> {

@@ -416,7 +416,11 @@ impl<S: Store> Replica<S> {
 
     fn next_run_or_piece(&mut self, link: Link) -> Result<Option<(Urgency, Vec<u8>)>, StoreError> {
         let run = self.next_run(link)?;
-        if run.is_some() { Ok(run) } else { self.next_piece(link) }
+        if run.is_some() {
+            return Ok(run);
+        }
+        let piece = self.next_piece(link)?;
+        if piece.is_some() { Ok(piece) } else { self.next_part(link) }
     }
 
     fn next_run(&mut self, link: Link) -> Result<Option<(Urgency, Vec<u8>)>, StoreError> {

@@ -4,6 +4,11 @@
 //! it, and it stands in no log. Two peers whose link comes up tell each other what they hold by a digest,
 //! with their own beside it; where these differ, each says all, once in a session. Where nothing has
 //! changed since they last agreed, neither says anything. On thin links nothing is said at all.
+//!
+//! A device may sign as often as it likes. So of each one card a minute is kept and said on; what comes
+//! sooner waits, the latest of it, and has its price for who brings it. What a frame brought is said on in
+//! one frame. A device that hears a later card of its own than it knows of (it was restored) counts on from
+//! there.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,7 +17,7 @@ use tearline_crdt::hash::Domain;
 use tearline_crdt::id::DeviceId;
 use tearline_crdt::keys::{DeviceKeys, Signature, verify};
 use tearline_crdt::store::{Batch, Space, Store, StoreError, damaged};
-use tearline_crdt::time::{Now, WallTime};
+use tearline_crdt::time::{MonoTime, Now, WallTime};
 
 use super::session::Phase;
 use super::{Event, Link, Output, Replica};
@@ -67,7 +72,8 @@ impl Whereabouts {
     }
 
     /// `device (32) || written, ms (number) || count, addresses (bytes each) || signature (64)`.
-    pub(crate) fn encode(&self) -> Vec<u8> {
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
         let mut out = self.signed_bytes();
         out.raw(&self.signature);
         out
@@ -94,6 +100,16 @@ impl Whereabouts {
 #[derive(Debug, Default)]
 pub(super) struct Directory {
     cards: BTreeMap<DeviceId, Whereabouts>,
+    /// When a card of each device was kept last, within the last minute.
+    kept_at: BTreeMap<DeviceId, MonoTime>,
+    /// The latest that came sooner than it may.
+    later: BTreeMap<DeviceId, Whereabouts>,
+    /// Devices whose cards are to be said on, and the links over which these came.
+    fresh: BTreeMap<DeviceId, BTreeSet<Link>>,
+    /// Where this device can be reached, as its driver said last.
+    wanted: Option<Vec<String>>,
+    /// When that is to be signed.
+    sign_at: Option<MonoTime>,
     /// What came of devices whose standing is not known here yet: their admission follows.
     early: BTreeMap<DeviceId, Whereabouts>,
     /// The links over which all was said.
@@ -136,41 +152,99 @@ impl<S: Store> Replica<S> {
     }
 
     /// From now on says that this device can be reached at these addresses: so many of them as may be
-    /// said, and none that is too long. Nothing is said anew that was said already.
+    /// said, and none that is too long. Nothing is said anew that was said already, and what changes within
+    /// a few seconds is said once.
     pub fn announce(&mut self, now: Now, addresses: &[String]) -> Result<(), StoreError> {
+        self.clock = self.clock.max(now.mono);
         let fits = addresses.iter().filter(|address| address.len() <= ADDRESS_BYTES_MAX);
-        let addresses: Vec<String> = fits.take(ADDRESSES_MAX).cloned().collect();
-        let own = self.directory.cards.get(&self.device());
-        if own.map_or(addresses.is_empty(), |own| own.addresses == addresses) {
-            return Ok(());
-        }
-        let after = own.map_or(0, |own| own.written.0.saturating_add(1));
-        let written = WallTime(now.wall.0.max(after));
-        let card = Whereabouts::sign(&self.keys, written, addresses);
-        self.keep_whereabouts(card, None)?;
+        self.directory.wanted = Some(fits.take(ADDRESSES_MAX).cloned().collect());
+        self.plan_to_sign();
         self.settle_outputs()
     }
 
-    /// Keeps what is news, and passes it on to all but who brought it.
+    /// Sees to it that what this device says of itself is so.
+    fn plan_to_sign(&mut self) {
+        let own = self.directory.cards.get(&self.device()).map(|own| &own.addresses);
+        let Some(wanted) = &self.directory.wanted else { return };
+        if own.unwrap_or(&Vec::new()) == wanted {
+            self.directory.sign_at = None;
+            return;
+        }
+        let soon = self.clock.plus_ms(GATHERED_MS);
+        let kept = self.directory.kept_at.get(&self.device());
+        let at = kept.map_or(soon, |kept| soon.max(kept.plus_ms(CARD_EVERY_MS)));
+        self.directory.sign_at.get_or_insert(at);
+    }
+
+    /// When something of whereabouts is due.
+    pub(super) fn next_card(&self) -> Option<MonoTime> {
+        let Directory { later, kept_at, sign_at, .. } = &self.directory;
+        let due = |device| kept_at.get(device).map_or(self.clock, |at| at.plus_ms(CARD_EVERY_MS));
+        later.keys().map(due).chain(*sign_at).min()
+    }
+
+    /// Keeps what is due, and says on what is new.
+    pub(super) fn tend_whereabouts(&mut self) -> Result<(), StoreError> {
+        let now = self.clock;
+        let is_over = |kept: MonoTime| kept.plus_ms(CARD_EVERY_MS) <= now;
+        self.directory.kept_at.retain(|_, kept| !is_over(*kept));
+        let mut cards = Vec::new();
+        if self.directory.sign_at.is_some_and(|at| at <= now) {
+            self.directory.sign_at = None;
+            let own = self.directory.cards.get(&self.device());
+            let after = own.map_or(0, |own| own.written.0.saturating_add(1));
+            let written = WallTime(self.wall.0.max(after));
+            let wanted = self.directory.wanted.clone().unwrap_or_default();
+            cards.push(Whereabouts::sign(&self.keys, written, wanted));
+        }
+        let Directory { later, kept_at, .. } = &mut self.directory;
+        let due = later.extract_if(.., |device, _| !kept_at.contains_key(device));
+        cards.extend(due.map(|(_, card)| card));
+        if !cards.is_empty() {
+            self.keep_whereabouts(cards, None)?;
+            self.plan_to_sign();
+        }
+        self.say_on();
+        Ok(())
+    }
+
+    /// Keeps what is news.
     fn keep_whereabouts(
         &mut self,
-        card: Whereabouts,
+        cards: Vec<Whereabouts>,
         source: Option<Link>,
     ) -> Result<(), StoreError> {
         let mut batch = Batch::default();
-        batch.put(Space::Meta, [PREFIX, &card.device.0].concat(), card.encode());
-        self.apply(batch)?;
-        let cards = vec![card.encode()];
-        let device = card.device;
-        self.directory.cards.insert(device, card);
+        for card in cards {
+            let device = card.device;
+            batch.put(Space::Meta, [PREFIX, &device.0].concat(), card.encode());
+            self.directory.cards.insert(device, card);
+            self.directory.kept_at.insert(device, self.clock);
+            self.directory.fresh.entry(device).or_default().extend(source);
+            if device != self.device() {
+                self.outputs.push_back(Output::Event(Event::Whereabouts(device)));
+            }
+        }
+        self.apply(batch)
+    }
+
+    /// Says on what is new, in as few frames as hold it, but to nobody what came from there.
+    fn say_on(&mut self) {
+        let fresh = std::mem::take(&mut self.directory.fresh);
+        if fresh.is_empty() {
+            return;
+        }
         let known = self.known_whereabouts();
-        for link in self.hearers().into_iter().filter(|link| Some(*link) != source) {
-            self.say_whereabouts(link, known, cards.clone());
+        for link in self.hearers() {
+            let news = fresh.iter().filter(|(_, sources)| !sources.contains(&link));
+            let cards: Vec<Vec<u8>> = news
+                .filter_map(|(device, _)| self.directory.cards.get(device))
+                .map(Whereabouts::encode)
+                .collect();
+            for part in cards.chunks(CARDS_MAX) {
+                self.say_whereabouts(link, known, part.to_vec());
+            }
         }
-        if device != self.device() {
-            self.outputs.push_back(Output::Event(Event::Whereabouts(device)));
-        }
-        Ok(())
     }
 
     /// The links over which whereabouts are said.
@@ -209,34 +283,46 @@ impl<S: Store> Replica<S> {
         if !self.hearers().contains(&link) {
             return Ok(self.charge(link, 1));
         }
+        let mut news = Vec::new();
         for bytes in cards {
             let card = match Whereabouts::decode(bytes) {
                 Ok(card) => card,
                 Err(error) => return Ok(Err(PeerFault::Malformed(error))),
             };
-            let held = self.directory.cards.get(&card.device);
-            let is_news = held.is_none_or(|held| held.written < card.written);
-            if !is_news || card.device == self.device() {
+            let Directory { cards, later, kept_at, .. } = &self.directory;
+            let held = later.get(&card.device).or_else(|| cards.get(&card.device));
+            if held.is_some_and(|held| held.written >= card.written) {
                 if let Err(fault) = self.charge(link, 1) {
                     return Ok(Err(fault));
                 }
                 continue;
             }
+            let is_early = kept_at.contains_key(&card.device);
             if !card.holds() {
                 return Ok(Err(PeerFault::Whereabouts));
             }
-            if self.has_standing(&card.device) {
-                self.keep_whereabouts(card, Some(link))?;
-                continue;
-            }
-            if let Err(fault) = self.charge(link, 1) {
+            let has_standing = self.has_standing(&card.device);
+            if (is_early || !has_standing)
+                && let Err(fault) = self.charge(link, EARLY_COST)
+            {
                 return Ok(Err(fault));
             }
-            self.directory.early.insert(card.device, card);
-            if self.directory.early.len() > EARLY_MAX {
-                self.directory.early.pop_first();
+            if !has_standing {
+                self.directory.early.insert(card.device, card);
+                if self.directory.early.len() > EARLY_MAX {
+                    self.directory.early.pop_first();
+                }
+            } else if is_early {
+                self.directory.later.insert(card.device, card);
+            } else {
+                // One frame may hold two of a device.
+                self.directory.kept_at.insert(card.device, self.clock);
+                news.push(card);
             }
         }
+        self.keep_whereabouts(news, Some(link))?;
+        self.plan_to_sign();
+        self.say_on();
         let known = self.known_whereabouts();
         let Some(device) = self.sessions.get(&link).map(|session| session.device) else {
             return Ok(Ok(()));
@@ -259,14 +345,17 @@ impl<S: Store> Replica<S> {
     /// Keeps what came early of devices whose standing is known now.
     pub(super) fn keep_early_whereabouts(&mut self) -> Result<(), StoreError> {
         let early = std::mem::take(&mut self.directory.early);
+        let mut news = Vec::new();
         for (device, card) in early {
             let held = self.directory.cards.get(&device);
             if !self.has_standing(&device) {
                 self.directory.early.insert(device, card);
             } else if held.is_none_or(|held| held.written < card.written) {
-                self.keep_whereabouts(card, None)?;
+                news.push(card);
             }
         }
+        self.keep_whereabouts(news, None)?;
+        self.say_on();
         Ok(())
     }
 
@@ -277,6 +366,13 @@ impl<S: Store> Replica<S> {
     }
 }
 
+/// Of each device so often a card is kept and said on, in ms.
+const CARD_EVERY_MS: u64 = 60_000;
+/// So long what this device says of itself may change before it is signed, in ms.
+const GATHERED_MS: u64 = 1_000;
+/// What a card costs who brings it sooner than its device may sign one, or of a stranger: a signature was
+/// checked for it.
+const EARLY_COST: usize = 64;
 /// Most devices of which that is kept before their standing is known.
 const EARLY_MAX: usize = 256;
 /// Before a device's id, in [`Space::Meta`].

@@ -205,6 +205,8 @@ fn a_lost_device_is_quarantined_alike_and_reads_nothing_new() {
     assert_eq!((kept.held, kept.count), (3, 1));
     // Quarantined alike, the genuine one kept.
     for peer in 0..2 {
+        // The transport is to treat it as a stranger.
+        assert_eq!(world.peers[peer].unvouched, [unit]);
         assert!(world.show(peer, genuine).is_some(), "{peer}");
         assert!(world.show(peer, forged).is_none(), "{peer}");
         let quarantined = world.peers[peer].replica.quarantined(10).unwrap().0;

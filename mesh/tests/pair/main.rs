@@ -15,6 +15,7 @@ mod delay;
 mod durable;
 mod ended;
 mod excess;
+mod files;
 mod flow;
 mod forger;
 mod forks;

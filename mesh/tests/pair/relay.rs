@@ -23,13 +23,18 @@ fn relayed(terms: RelayTerms) -> (World, CompartmentId) {
     let coalition = founded(&mut world);
     enrol(&mut world, coalition, 0, RELAY);
     let shared = world.open(0, coalition, &[1, 2]);
-    world.peers[RELAY].replica.relay(terms).unwrap();
+    keep_house(&mut world, terms);
     for _ in 0..2 {
         world.meet(0, RELAY);
         world.meet(1, RELAY);
     }
     assert!(world.peers[RELAY].replica.only_relays());
     (world, shared)
+}
+
+fn keep_house(world: &mut World, terms: RelayTerms) {
+    let wall = world.now().wall;
+    world.peers[RELAY].replica.relay(wall, terms).unwrap();
 }
 
 /// A desk takes a device in that may relay.
@@ -54,10 +59,20 @@ fn founded(world: &mut World) -> CoalitionId {
 }
 
 fn write(world: &mut World, id: CompartmentId, class: Class, count: usize) -> Vec<RecordId> {
+    write_by(world, 0, id, class, count)
+}
+
+fn write_by(
+    world: &mut World,
+    peer: usize,
+    id: CompartmentId,
+    class: Class,
+    count: usize,
+) -> Vec<RecordId> {
     let mut records = Vec::new();
     for n in 0..count {
         let name = format!("{n} {}", "long ".repeat(200));
-        records.extend(world.write(0, id, class, &[&name]));
+        records.extend(world.write(peer, id, class, &[&name]));
         world.settle();
     }
     records
@@ -220,7 +235,7 @@ fn what_is_past_its_time_goes_and_statements_stay() {
     // A start later nothing else is counted, and the rest goes in its time.
     let held = world.peers[RELAY].replica.relay_state().unwrap().held_bytes;
     world.crash(RELAY);
-    world.peers[RELAY].replica.relay(WIDE).unwrap();
+    keep_house(&mut world, WIDE);
     assert_eq!(world.peers[RELAY].replica.relay_state().unwrap().held_bytes, held);
 }
 
@@ -257,10 +272,52 @@ fn what_was_here_before_a_peer_became_a_relay_is_counted() {
     let held = world.peers[RELAY].replica.relay_state().unwrap().held_bytes;
     world.crash(RELAY);
     let terms = RelayTerms { quota_bytes: held / 2, ..WIDE };
-    world.peers[RELAY].replica.relay(terms).unwrap();
+    keep_house(&mut world, terms);
     assert_eq!(world.peers[RELAY].replica.relay_state().unwrap().held_bytes, held);
     world.input(RELAY, tearline_mesh::Input::Tick);
     world.settle();
     assert!(world.peers[RELAY].replica.relay_state().unwrap().held_bytes <= held / 2);
     assert!(begins(&world, shared, Class::Routine, author).0 > 0);
+}
+
+#[test]
+fn what_passes_while_a_relay_is_off_counts_too() {
+    let terms = RelayTerms { retention_ms: 48 * HOUR_MS, ..WIDE };
+    let (mut world, shared) = relayed(terms);
+    let author = world.peers[0].replica.device();
+    write(&mut world, shared, Class::Routine, 2);
+    world.meet(0, RELAY);
+    // Off for longer than half the retention, once and again: a clock that is ahead empties nothing at once.
+    for expected in [0, 0, 2] {
+        world.wait(60 * HOUR_MS);
+        world.crash(RELAY);
+        keep_house(&mut world, terms);
+        world.input(RELAY, tearline_mesh::Input::Tick);
+        world.settle();
+        assert_eq!(begins(&world, shared, Class::Routine, author).0, expected);
+    }
+}
+
+#[test]
+fn an_agency_that_floods_a_relay_pushes_out_nothing_of_anothers_part() {
+    let quota_bytes = 24 * 1024;
+    let (mut world, shared) = relayed(RelayTerms { quota_bytes, ..WIDE });
+    let modest = world.peers[1].replica.device();
+    let flooder = world.peers[0].replica.device();
+    let records = write_by(&mut world, 1, shared, Class::Routine, 3);
+    world.meet(1, RELAY);
+    // More urgent, later, and more than there is room for.
+    write(&mut world, shared, Class::Flash, 40);
+    world.meet(0, RELAY);
+    let house = world.peers[RELAY].replica.relay_state().unwrap();
+    assert!(house.held_bytes <= quota_bytes && house.evicted_bytes > 0, "{house:?}");
+    assert_eq!(begins(&world, shared, Class::Routine, modest), (0, 3));
+    let (first, end) = begins(&world, shared, Class::Flash, flooder);
+    assert!(0 < first && first < end, "{first} of {end}");
+    world.meet(0, RELAY);
+    assert_eq!(shown(&mut world, 0, &records), 3);
+    // Within its part it comes in however urgent all is that is held.
+    write_by(&mut world, 1, shared, Class::Routine, 3);
+    world.meet(1, RELAY);
+    assert_eq!(begins(&world, shared, Class::Routine, modest), (0, 6));
 }

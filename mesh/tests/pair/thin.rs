@@ -175,7 +175,7 @@ impl ThinLink {
                 }
                 Output::Close { fault, .. } => panic!("closed: {fault:?}"),
                 Output::Flush { barrier } => flushed.push(barrier),
-                Output::Vouch { .. } | Output::Event(_) => {}
+                Output::Vouch { .. } | Output::Unvouch { .. } | Output::Event(_) => {}
             }
         }
         for barrier in flushed {

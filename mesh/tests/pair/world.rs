@@ -38,6 +38,7 @@ pub(crate) struct Peer {
     pub(crate) events: Vec<Event>,
     pub(crate) closed: Vec<(Link, Option<PeerFault>)>,
     pub(crate) vouched: Vec<Link>,
+    pub(crate) unvouched: Vec<DeviceId>,
     /// Frames handed to the transport, for counting.
     pub(crate) sent: Vec<Vec<u8>>,
     seed: u8,
@@ -153,6 +154,7 @@ impl World {
                     self.cut(link);
                 }
                 Output::Vouch { link } => self.peers[peer].vouched.push(link),
+                Output::Unvouch { device } => self.peers[peer].unvouched.push(device),
                 Output::Flush { barrier } => {
                     self.at(self.flush_ms, Happening::Flushed { to: peer, barrier: barrier.0 });
                 }
@@ -419,6 +421,7 @@ impl World {
             events: vec![],
             closed: vec![],
             vouched: vec![],
+            unvouched: vec![],
             sent: vec![],
             seed,
             incarnation,
@@ -469,6 +472,7 @@ impl Peer {
             events: vec![],
             closed: vec![],
             vouched: vec![],
+            unvouched: vec![],
             sent: vec![],
             seed,
             incarnation: 1,

@@ -6,6 +6,7 @@
 //! `{"schema":"tearline.error/1","error":...}`. Everything else goes to stderr.
 
 mod anew;
+mod attachment;
 mod backup;
 mod bundle;
 mod coalition;

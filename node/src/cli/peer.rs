@@ -164,7 +164,12 @@ impl Peer {
             }
             Self::List => {
                 let answer = context.ask::<Peers>(Request::PeerList(Empty {}))?;
-                Ok(Outcome::new(answer.data, table(&answer.typed.peers, answer.typed.known)))
+                let Peers { peers, heard, known } = &answer.typed;
+                let mut text = table(peers, *known);
+                if !heard.is_empty() {
+                    text += &format!("\nother peers that were heard\n{}", table(heard, *known));
+                }
+                Ok(Outcome::new(answer.data, text))
             }
             Self::Remove { peer } => {
                 changed(context, Request::PeerRemove(PeerNamed { peer }), "removed")
@@ -210,7 +215,7 @@ pub(super) fn table(peers: &[Known], known: u64) -> String {
             (thin.sent_bytes, thin.received_bytes)
         });
         let mut row = vec![
-            short(&peer.device),
+            called(peer),
             peer.agency.as_ref().map(agency).unwrap_or_default(),
             if peer.relay {
                 format!("{}, relay", standing(&peer.standing))
@@ -244,6 +249,12 @@ pub(super) fn table(peers: &[Known], known: u64) -> String {
             "no links now: {known} other devices are in the coalition (`tearline device list`)"
         )),
     }
+}
+
+/// A peer's name and the beginning of its id.
+fn called(peer: &Known) -> String {
+    let id = short(&peer.device);
+    peer.name.as_ref().map_or(id.clone(), |name| format!("{name} ({id})"))
 }
 
 /// How a peer is: a word, what is left or since when, why, when it is dialled again, and what presses.
@@ -309,7 +320,7 @@ mod tests {
     fn a_peers_state_says_what_is_left_why_and_when_next() {
         let peer = |state| Known { state, missing: Some(2), lacks: Some(3), ..Known::default() };
         let since = Some("2026-03-01T01:40:00Z".to_owned());
-        let reason = Some("connection refused".to_owned());
+        let reason = Some("refused: nothing listens there".to_owned());
         let waits = Known { reason, again_ms: Some(3_200), ..peer(PeerState::Waiting) };
         let presses = Known { flash_since: since.clone(), ..peer(PeerState::CatchingUp) };
         let stale = Known { last_heard: since.clone(), ..peer(PeerState::Stale) };
@@ -318,7 +329,7 @@ mod tests {
             (peer(PeerState::Live), "live".to_owned()),
             (peer(PeerState::CatchingUp), "catching up (5 left)".into()),
             (presses, format!("catching up (5 left): a flash waits since {at}")),
-            (waits, "waiting for link: connection refused, again in 4 s".into()),
+            (waits, "waiting for link: refused: nothing listens there, again in 4 s".into()),
             (stale, format!("stale since {at}")),
         ] {
             assert_eq!(state(&peer), expected);

@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 use tearline_crdt::record::kind::Kind as RecordKind;
 use tearline_crdt::record::mrz::ZONE_TEXT_BYTES_MAX;
 
+use super::attachment::{self, Attach, Fetch};
 use super::context::Context;
 use super::device::device_label;
 use super::grant::declared;
@@ -157,6 +158,16 @@ Example:
         #[arg(value_name = "RECORD|STATEMENT")]
         statement: String,
     },
+    Attach(Attach),
+    /// List the files of a record, and how much of each is here
+    #[command(after_help = "\
+Example:
+  tearline record attachments 4be1a09c")]
+    Attachments {
+        /// The record's id, or the beginning of it
+        record: String,
+    },
+    Fetch(Fetch),
     /// Show who obeyed what was said of a record, and who has not answered
     #[command(after_help = "\
 Example:
@@ -308,6 +319,9 @@ impl Record {
             | Self::Erase { .. } => "record.say",
             Self::Lift { .. } => "record.lift",
             Self::Receipts { .. } => "record.receipts",
+            Self::Attach(_) => "record.attach",
+            Self::Attachments { .. } => "record.attachments",
+            Self::Fetch(_) => "record.fetch",
         }
     }
 
@@ -338,6 +352,9 @@ impl Record {
                 declared(context, Request::RecordLift(Named { id: statement }))
             }
             Self::Receipts { record } => receipts(context, record),
+            Self::Attach(attach) => attach.run(context),
+            Self::Attachments { record } => attachment::list(context, record),
+            Self::Fetch(fetch) => fetch.run(context),
             Self::New(new) => new.run(context),
             Self::Show { record } => {
                 let request = Request::RecordShow(RecordShow { record });

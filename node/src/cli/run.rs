@@ -173,10 +173,11 @@ fn house(relay: &Relay) -> String {
         return "stores and forwards, reads nothing, holds all; a bound is set by `run --relay`"
             .into();
     };
-    let mut text = format!("reads nothing; holds {} of {}", bytes(relay.held_bytes), bytes(quota));
-    text += &relay.kept_s.map(|s| format!(", for up to {} h", s / 3_600)).unwrap_or_default();
+    let held = size::near(relay.held_bytes);
+    let mut text = format!("reads nothing; holds {held} of {}", size::text(quota));
+    text += &relay.kept_s.map(|s| format!(", for up to {}", length::text(s))).unwrap_or_default();
     if relay.evicted_bytes > 0 {
-        text += &format!("; let go of {} since it started", bytes(relay.evicted_bytes));
+        text += &format!("; let go of {} since it started", size::near(relay.evicted_bytes));
     }
     if relay.full {
         text += "; full of what is more urgent than what comes";

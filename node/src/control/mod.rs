@@ -23,6 +23,7 @@
 //! [`Kind::NotFound`]: crate::failure::Kind::NotFound
 //! [`Kind::Usage`]: crate::failure::Kind::Usage
 
+pub mod attachment;
 pub mod bundle;
 pub mod client;
 mod files;
@@ -441,6 +442,18 @@ pub enum Request {
     #[serde(rename = "record.receipts")]
     RecordReceipts(RecordShow),
 
+    /// Attach a file to a record -> [`attachment::Attachment`]
+    #[serde(rename = "record.attach")]
+    RecordAttach(attachment::RecordAttach),
+
+    /// The files of a record -> [`attachment::Attachments`]
+    #[serde(rename = "record.attachments")]
+    RecordAttachments(RecordShow),
+
+    /// Ask peers for what lacks of a file, and write it out if nothing does -> [`attachment::Attachment`]
+    #[serde(rename = "record.fetch")]
+    RecordFetch(attachment::RecordFetch),
+
     /// Why this device is shown a record or not, and by which statements. A record that it may not know of gives the one `NotFound` answer.
     ///
     /// -> [`reply::Why`]
@@ -506,6 +519,9 @@ impl Request {
             Self::RecordLift(_) => "record.lift",
             Self::RecordRelease(_) => "record.release",
             Self::RecordReceipts(_) => "record.receipts",
+            Self::RecordAttach(_) => "record.attach",
+            Self::RecordAttachments(_) => "record.attachments",
+            Self::RecordFetch(_) => "record.fetch",
         }
     }
 }

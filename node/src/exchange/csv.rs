@@ -118,7 +118,7 @@ impl Mapping {
                 "{property:?} cannot be filled from a table: Tearline writes it on export; {instead}"
             )));
         }
-        if edge::is_edge(head) {
+        if edge::is_reserved(head) {
             return Err(ReadError::Mapping(format!(
                 "{property:?} cannot be filled from a table: `tearline record release` writes it"
             )));

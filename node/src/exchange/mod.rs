@@ -176,7 +176,7 @@ pub fn faults(kind: Kind, fields: &Map<String, Value>) -> Vec<validate::Problem>
 
 /// The properties that say which record is a release of which. No file says that.
 fn edges(fields: &Map<String, Value>) -> impl Iterator<Item = validate::Problem> {
-    fields.keys().filter(|name| edge::is_edge(name)).map(|name| validate::Problem {
+    fields.keys().filter(|name| edge::is_reserved(name)).map(|name| validate::Problem {
         path: name.clone(),
         reason: "is no property to set: `tearline record release` writes it".into(),
     })

@@ -5,8 +5,12 @@
 use std::io::{self, Read, Write};
 use std::ops::ControlFlow;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
 
+use tearline_crdt::attachment::Manifest;
+use tearline_crdt::hash::sha256;
 use tearline_crdt::id::RecordId;
 use tearline_crdt::record::kind::{Kind, StixCategory};
 use tearline_crdt::record::vocabulary::{Tlp, Vocabulary as _};
@@ -233,12 +237,37 @@ impl<W: Write> BundleWriter<W> {
         Ok(Self { out, any: false, extended: false })
     }
 
-    /// Writes one record, as [`object`] has it.
-    pub fn write(&mut self, record: Outgoing) -> io::Result<()> {
+    /// Writes one record, as [`object`] has it. Returns the id that it has there.
+    pub fn write(&mut self, record: Outgoing) -> io::Result<String> {
         if !is_stix(&record.fields) && extension(record.kind).is_some() {
             self.define_extension()?;
         }
-        self.put(&Value::Object(object(record)))
+        let object = object(record);
+        let id = object.get("id").and_then(Value::as_str).unwrap_or_default().to_owned();
+        self.put(&Value::Object(object)).map(|()| id)
+    }
+
+    /// Writes a file of an object as an artifact (section 6.1), and how it belongs to that.
+    pub fn artifact(
+        &mut self,
+        owner: &str,
+        file: &Manifest,
+        bytes: &[u8],
+        at: WallTime,
+    ) -> io::Result<()> {
+        let digest: String = file.sha256.iter().map(|byte| format!("{byte:02x}")).collect();
+        let id = format!("artifact--{}", uuid(half(&file.id.0)));
+        let link = uuid(half(&sha256(&[owner.as_bytes(), &file.id.0].concat())));
+        self.put(&json!({
+            "type": "artifact", "spec_version": "2.1", "id": id, "mime_type": file.media_type,
+            "payload_bin": STANDARD.encode(bytes), "hashes": { "SHA-256": digest },
+        }))?;
+        let at = at.to_string();
+        self.put(&json!({
+            "type": "relationship", "spec_version": "2.1", "id": format!("relationship--{link}"),
+            "created": at, "modified": at, "relationship_type": "related-to",
+            "source_ref": owner, "target_ref": id, "description": file.name,
+        }))
     }
 
     /// Ends the bundle.
@@ -314,6 +343,11 @@ fn native_id(record: &Outgoing) -> String {
         Some(id) => id.to_owned(),
         None => format!("{stix_type}--{}", uuid(record.record.0)),
     }
+}
+
+fn half(bytes: &[u8; 32]) -> [u8; 16] {
+    let (half, _) = bytes.split_at(16);
+    half.try_into().unwrap_or_default()
 }
 
 /// What the extension makes of a kind, for types that STIX does not have.

@@ -338,7 +338,7 @@ impl Core {
     }
 
     /// Whether another device has a standing in the coalition.
-    fn is_member(&self, device: &DeviceId) -> bool {
+    pub(super) fn is_member(&self, device: &DeviceId) -> bool {
         let live = |known: &Coalition| known.live(device).is_some();
         *device != self.replica.device() && self.coalition().is_ok_and(live)
     }
@@ -565,7 +565,7 @@ impl Core {
             NetEvent::DialFailed { device, address, reason } => {
                 let now = self.clock.now().mono;
                 tracing::debug!(%address, %reason, "dial failed");
-                self.dialer.failed(device.as_ref(), &address, now, reason);
+                self.dialer.failed(device.as_ref(), &address, now, reason.to_string());
             }
             NetEvent::ThinOpen { device } => self.thin.opened(&device),
             NetEvent::ThinFailed { device, reason, again } => {
@@ -657,6 +657,7 @@ impl Core {
                     let link = tearline_mesh::net::Link(link.0);
                     self.command(NetCommand::Vouch { link });
                 }
+                Output::Unvouch { device } => self.command(NetCommand::Unvouch { device }),
                 Output::Flush { barrier } => self.due = Some(barrier),
                 Output::Event(event) => self.on_event_out(event),
             }
@@ -691,33 +692,6 @@ impl Core {
         if self.recent.len() > RECENT_EVENTS_MAX {
             self.recent.pop_front();
         }
-    }
-
-    /// Dials a member where it says that it is.
-    fn dial_where_said(&mut self, device: DeviceId) {
-        let card = self.replica.whereabouts().find(|card| card.device == device);
-        let addresses = card.map(|card| card.addresses.clone()).unwrap_or_default();
-        if device != self.replica.device() {
-            let connected = self.is_connected(&device);
-            self.dialer.said(device, addresses, connected);
-        }
-    }
-
-    /// Dials all members that say where they are, as far as links to them are wanted.
-    fn dial_members(&mut self) {
-        let devices: Vec<DeviceId> = self.replica.whereabouts().map(|card| card.device).collect();
-        devices.into_iter().for_each(|device| self.dial_where_said(device));
-    }
-
-    /// Says where this device can be reached: where the settings say so, else where it listens, but not on
-    /// loopback.
-    fn announce(&mut self) -> Result<(), StoreError> {
-        let told = if self.announce.is_empty() { &self.addresses } else { &self.announce };
-        let is_far = |address: &&String| {
-            !self.announce.is_empty() || address.parse().is_ok_and(|a| !super::doctor::is_near(&a))
-        };
-        let told: Vec<String> = told.iter().filter(is_far).cloned().collect();
-        self.replica.announce(self.now(), &told)
     }
 
     fn dial_due(&mut self) {

@@ -12,6 +12,7 @@ use super::core::Core;
 use super::overview::check;
 use crate::control::reply::{Check, CheckStatus};
 use crate::index::Query;
+use crate::size;
 
 impl Core {
     /// Whether what others wrote came before they wrote it, by the clocks of both. A clock that is behind
@@ -115,12 +116,13 @@ impl Core {
     pub(super) fn check_relay(&self) -> Option<Check> {
         let house = self.replica.relay_state()?;
         let (held, quota) = (house.held_bytes, house.terms.quota_bytes);
-        let held = format!("{held} of {quota} bytes are held");
+        let held = format!("{} of {} are held", size::near(held), size::text(quota));
         Some(if house.is_full {
             let message = format!("full of what is more urgent than what comes: {held}");
             check("relay", CheckStatus::Fail, message, Some(RELAY_FIX))
         } else if house.evicted_bytes > 0 {
-            let message = format!("{held}; {} went since the start", house.evicted_bytes);
+            let went = size::near(house.evicted_bytes);
+            let message = format!("{held}; {went} went since the start");
             check("relay", CheckStatus::Warn, message, Some(RELAY_FIX))
         } else {
             check("relay", CheckStatus::Pass, held, None)

@@ -300,7 +300,7 @@ pub(crate) fn object(detail: Detail) -> Map<String, Value> {
 /// mesh to follow it.
 pub(crate) fn properties(detail: Detail) -> Map<String, Value> {
     let mut fields = detail.fields;
-    fields.retain(|name, _| !edge::is_edge(name));
+    fields.retain(|name, _| !edge::is_reserved(name));
     fields
 }
 

@@ -6,9 +6,11 @@ use std::io::{self, BufWriter, Write as _};
 
 use serde_json::Value;
 
+use tearline_crdt::attachment::Manifest;
 use tearline_crdt::id::{Class, RecordId};
 use tearline_crdt::record::edge;
 use tearline_crdt::record::shelf::{Detail, RecordView};
+use tearline_mesh::replica::FileError;
 
 use super::core::{Core, CoreHandle};
 use super::damage::Unread;
@@ -47,22 +49,30 @@ pub(super) fn export(
             let mut seed = [0; 16];
             tearline_crdt::entropy::Entropy::fill(&mut super::SystemEntropy, &mut seed);
             let mut bundle = stix::BundleWriter::begin(&mut out, seed).map_err(io)?;
-            let walked = each(core, query, progress, &mut |detail| {
+            let walked = each(core, query, progress, &mut |detail, files| {
                 records += 1;
-                bundle.write(stix::Outgoing {
+                let (record, created) = (detail.record, detail.created);
+                let owner = bundle.write(stix::Outgoing {
                     record: detail.record,
                     kind: detail.kind,
                     modified: detail.entries.iter().map(|e| e.wall).max().unwrap_or(detail.created),
                     created: detail.created,
                     fields: detail.fields,
-                })
+                })?;
+                for file in files {
+                    // What is not here, or is not what it claims to be, stays out.
+                    if let Some(bytes) = file_of(core, record, file.clone())? {
+                        bundle.artifact(&owner, &file, &bytes, created)?;
+                    }
+                }
+                Ok(())
             })?;
             bundle.end().map_err(io)?;
             walked
         }
         Format::Csv => {
             let mut table = TableWriter::begin(&mut out, &COLUMNS).map_err(|e| io(e.into()))?;
-            let walked = each(core, query, progress, &mut |detail| {
+            let walked = each(core, query, progress, &mut |detail, _| {
                 records += 1;
                 Ok(table.write(&table_row(&detail))?)
             })?;
@@ -71,7 +81,7 @@ pub(super) fn export(
         }
         Format::Geojson => {
             let mut collection = CollectionWriter::begin(&mut out).map_err(io)?;
-            let walked = each(core, query, progress, &mut |detail| {
+            let walked = each(core, query, progress, &mut |detail, _| {
                 let place = Row::describe(detail.kind, &detail.fields).place;
                 collection.write(&detail.record.to_string(), place, detail.fields)
             })?;
@@ -91,7 +101,7 @@ fn each(
     core: &CoreHandle,
     mut query: Query,
     progress: &mut Report<'_>,
-    take: &mut dyn FnMut(Detail) -> io::Result<()>,
+    take: &mut Take<'_>,
 ) -> Result<Walk, Failure> {
     let mut walk = Walk::default();
     loop {
@@ -113,6 +123,19 @@ fn each(
         walk.search_the_store(core, &query, progress, take)?;
     }
     Ok(walk)
+}
+
+/// Takes a record that is shown, and its files.
+type Take<'a> = dyn FnMut(Detail, Vec<Manifest>) -> io::Result<()> + 'a;
+
+/// A file of a record, if it is here whole.
+fn file_of(core: &CoreHandle, record: RecordId, file: Manifest) -> io::Result<Option<Vec<u8>>> {
+    let read = core.ask(move |core| match core.replica.read_file(&record, &file) {
+        Ok(bytes) => Ok(bytes),
+        Err(FileError::Store(error)) => Err(core.met(&error)),
+        Err(_) => Ok(None),
+    });
+    read.map_err(|failure| io::Error::other(failure.what))
 }
 
 /// What was read at once.
@@ -145,7 +168,7 @@ impl Walk {
         &mut self,
         part: Part,
         progress: &mut Report<'_>,
-        take: &mut dyn FnMut(Detail) -> io::Result<()>,
+        take: &mut Take<'_>,
     ) -> Result<(), Failure> {
         self.seen.extend(part.unread.records.keys());
         self.unread.records.extend(part.unread.records);
@@ -159,8 +182,9 @@ impl Walk {
                 continue;
             }
             // Which record was released as which is for those who have the mesh to follow it.
-            detail.fields.retain(|name, _| !edge::is_edge(name));
-            take(detail).map_err(|error| Failure::io("cannot write the export", &error))?;
+            let files = Manifest::all(&detail.fields);
+            detail.fields.retain(|name, _| !edge::is_reserved(name));
+            take(detail, files).map_err(|error| Failure::io("cannot write the export", &error))?;
         }
         let note = "exporting".into();
         let report = Progress { done: self.done, total: None, unit: "records".into(), note };
@@ -176,7 +200,7 @@ impl Walk {
         core: &CoreHandle,
         query: &Query,
         progress: &mut Report<'_>,
-        take: &mut dyn FnMut(Detail) -> io::Result<()>,
+        take: &mut Take<'_>,
     ) -> Result<(), Failure> {
         self.seen.sort_unstable();
         let seen = std::mem::take(&mut self.seen);

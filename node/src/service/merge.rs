@@ -32,7 +32,7 @@ pub(super) fn merge(
     let mut merge = Merge::default();
     let names: BTreeSet<&String> = [brought, here, file].into_iter().flat_map(Map::keys).collect();
     // A file knows nothing of releases.
-    for name in names.into_iter().filter(|name| !edge::is_edge(name)) {
+    for name in names.into_iter().filter(|name| !edge::is_reserved(name)) {
         let (shown, said) = (here.get(name), file.get(name));
         if brought.get(name) != said {
             take(&mut merge.patch, name, shown, said);

@@ -2,6 +2,7 @@
 //! core's thread, and turns each request into a question or an act on it.
 
 mod again;
+mod attachment;
 mod bundle;
 pub mod core;
 mod damage;
@@ -30,6 +31,7 @@ pub(crate) mod sight;
 mod standing;
 mod thin;
 mod trust;
+mod whereabouts;
 mod why;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -220,7 +222,9 @@ fn begin_relay(replica: &mut Replica<SledStore>, terms: RelayTerms) -> Result<()
              --right relay`",
         ));
     }
-    replica.relay(terms).map_err(|error| overview::store_failure(&error))
+    replica
+        .relay(core::Clock::start().now().wall, terms)
+        .map_err(|error| overview::store_failure(&error))
 }
 
 fn parse_listen(texts: &[String]) -> Result<Vec<net::Multiaddr>, Failure> {
@@ -269,9 +273,7 @@ impl Service for Tearline {
             Request::Join(join) => self.join(&join),
             Request::PeerInvite(invite) => self.invite(invite),
             Request::PeerAdd(add) => self.peer_add(add.address),
-            Request::PeerList(_) => self.core.ask(|core| {
-                json(&reply::Peers { peers: core.peers(), known: core.other_devices() })
-            }),
+            Request::PeerList(_) => self.core.ask(|core| core.peer_list()),
             Request::PeerRemove(remove) => self.peer_remove(remove.peer),
             Request::PeerPause(named) => self.peer_pause(named.peer, true),
             Request::PeerResume(named) => self.peer_pause(named.peer, false),
@@ -345,6 +347,14 @@ impl Service for Tearline {
             Request::RecordReceipts(show) => {
                 self.core.ask(move |core| core.record_receipts(&show.record))
             }
+            Request::RecordAttach(act) => {
+                let plain = attachment::read(&act.file)?;
+                self.answer(move |core| core.attach(&act, &plain))
+            }
+            Request::RecordAttachments(show) => {
+                self.core.ask(move |core| core.attachments(&show.record))
+            }
+            Request::RecordFetch(fetch) => attachment::fetch(&self.core, fetch),
             Request::Why(why) => self.core.ask(move |core| core.why(&why.record)),
         }
     }

@@ -143,6 +143,20 @@ impl Core {
         peers
     }
 
+    /// The peers, and apart from them who dialled this device and is off now.
+    pub(super) fn peer_list(&self) -> Result<Value, Failure> {
+        let peers = self.peers();
+        let is_listed = |device: &DeviceId| {
+            let id = device.to_string();
+            peers.iter().any(|peer| peer.device == id)
+        };
+        let heard = self.last_heard.keys();
+        let heard = heard.filter(|device| self.is_member(device) && !is_listed(device));
+        let mut heard: Vec<reply::Peer> = heard.map(|device| self.peer(device)).collect();
+        heard.sort_by(|one, other| other.last_heard.cmp(&one.last_heard));
+        json(&reply::Peers { peers, heard, known: self.other_devices() })
+    }
+
     /// Entries that linked peers are known to have and this device has not yet: of which peer they are most.
     pub(super) fn coming(&self) -> u64 {
         let peers = self.replica.peers().into_iter();
@@ -182,6 +196,10 @@ impl Core {
             Some(_) if self.is_stale(device) => reply::PeerState::Stale,
             Some(_) => reply::PeerState::CatchingUp,
             None if self.is_stale(device) => reply::PeerState::Stale,
+            // Nobody here can do anything about its link.
+            None if target.is_none() && self.last_heard.contains_key(device) => {
+                reply::PeerState::Stale
+            }
             None => reply::PeerState::Waiting,
         };
         let lacks = self.replica.lacks(device).filter(|_| !standing.has_ended());
@@ -203,6 +221,7 @@ impl Core {
         let bundles = self.replica.exchanged().get(device).copied().unwrap_or_default();
         reply::Peer {
             device: device.to_string(),
+            name: self.name_of(device),
             agency: agency.map(|no| self.agency_ref(Some(no))),
             missing: live.filter(|_| !standing.has_ended()).map(|state| state.entries_ahead),
             lacks: lacks.map(|lacks| lacks.entries),

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value};
 
+use tearline_crdt::attachment::{Manifest, is_attachment};
 use tearline_crdt::document::{Patch, Segment};
 use tearline_crdt::id::{AgencyNo, Class, CompartmentId, RecordId};
 use tearline_crdt::record::common::Common;
@@ -339,7 +340,7 @@ impl Core {
             writable: detail.kind.open_to_compartment() || own_agency == Some(detail.origin),
             flags,
             erasure_due: due.map(|due| due.to_string()),
-            fields: detail.fields.clone(),
+            fields: shown(&detail.fields),
             conflicts,
         })
     }
@@ -580,12 +581,24 @@ fn is_short_id(text: &str) -> bool {
         && text.bytes().all(|digit| digit.is_ascii_hexdigit())
 }
 
-/// Which record was released as which is for `record release` to say.
+/// A record's fields, with the names of its files in the place of what says how to fetch and open them.
+fn shown(fields: &Map<String, Value>) -> Map<String, Value> {
+    let mut shown = fields.clone();
+    shown.retain(|name, _| !is_attachment(name));
+    let files: Vec<Value> =
+        Manifest::all(fields).into_iter().map(|file| Value::String(file.name)).collect();
+    if !files.is_empty() {
+        shown.insert("attachments".into(), Value::Array(files));
+    }
+    shown
+}
+
+/// Which record was released as which, and which files it has, is for acts of their own to say.
 fn no_edges<'a>(mut paths: impl Iterator<Item = &'a String>) -> Result<(), Failure> {
-    let edge = paths.find(|path| path.split('.').next().is_some_and(edge::is_edge));
+    let edge = paths.find(|path| path.split('.').next().is_some_and(edge::is_reserved));
     edge.map_or(Ok(()), |path| {
         Err(Failure::usage(format!("{path:?} is no field to set"))
-            .hint("`tearline record release` writes it"))
+            .hint("`tearline record release` and `record attach` write such fields"))
     })
 }
 

@@ -218,7 +218,7 @@ impl Core {
         let mut fields = Map::new();
         for (name, value) in &detail.fields {
             let wanted = release.fields.is_empty() || release.fields.contains(name);
-            if wanted && !edge::is_edge(name) {
+            if wanted && !edge::is_reserved(name) {
                 fields.insert(name.clone(), value.clone());
             }
         }

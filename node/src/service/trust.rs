@@ -493,15 +493,9 @@ impl Core {
     pub(super) fn device(&self, device: &DeviceId) -> shape::Device {
         let coalition = self.coalition().ok();
         let standing = coalition.and_then(|coalition| coalition.devices().get(device));
-        let text = |key: Vec<u8>| {
-            let bytes = self.replica.store().get(Space::Meta, &key).ok()??;
-            String::from_utf8(bytes).ok()
-        };
-        let own_name =
-            || Some(&self.name).filter(|name| *device == self.replica.device() && !name.is_empty());
         shape::Device {
             device: device.to_string(),
-            name: text(name_key(device)).or_else(|| own_name().cloned()),
+            name: self.name_of(device),
             agency: self.agency_ref(standing.map(|standing| standing.agency)),
             right: standing.map_or_else(String::new, |standing: &Standing| {
                 let right = coalition.and_then(|coalition| coalition.right(device));
@@ -511,8 +505,20 @@ impl Core {
                 if standing.desk { "desk".into() } else { right.into() }
             }),
             standing: self.standing_of(device),
-            check: text(check_key(device)),
+            check: self.text_of(&check_key(device)),
         }
+    }
+
+    /// What a device is called here.
+    pub(super) fn name_of(&self, device: &DeviceId) -> Option<String> {
+        let own =
+            || Some(&self.name).filter(|name| *device == self.replica.device() && !name.is_empty());
+        self.text_of(&name_key(device)).or_else(|| own().cloned())
+    }
+
+    fn text_of(&self, key: &[u8]) -> Option<String> {
+        let bytes = self.replica.store().get(Space::Meta, key).ok()??;
+        String::from_utf8(bytes).ok()
     }
 
     /// A device by its id, the beginning of it, or its name here.

@@ -366,7 +366,7 @@ impl World {
                     let last = peer.flushes.back().map_or(0, |(at, _)| *at);
                     peer.flushes.push_back(((self.now + takes).max(last), barrier));
                 }
-                Output::Vouch { .. } => {}
+                Output::Vouch { .. } | Output::Unvouch { .. } => {}
                 Output::Event(event) => self.on_event(number, event),
             }
         }
@@ -410,7 +410,7 @@ impl World {
                 let found = oracle::blame::forked(self, &log);
                 self.judge(Oracle::Blame, found);
             }
-            Event::InSync(_) | Event::JoinRefused { .. } => {}
+            Event::InSync(_) | Event::JoinRefused { .. } | Event::Fetched(_) => {}
         }
     }
 

@@ -26,6 +26,7 @@ use super::thread::{Place, Thread};
 use super::{
     Census, Desk, ENTRIES_PER_LOG_MAX, Listed, Listing, Opened, Shelf, Standings, Work, entry_of,
 };
+use crate::attachment;
 use crate::codec::{DecodeError, Reader, Write as _};
 use crate::entry::run::{RunFault, VerifiedEntry, VerifiedRun};
 use crate::entry::sealed::{EntryKind, LogCipher, SealedHeader};
@@ -209,6 +210,7 @@ impl Shelf {
         if self.erased.contains_key(&record) {
             return Ok(false);
         }
+        attachment::forget(desk.store, batch, &record)?;
         let Some(mut listing) = Listing::load(desk.store, &record)? else { return Ok(false) };
         let tombstone = Tombstone { genesis, statement, at: desk.now };
         let Desk { store, logbook, keys, .. } = *desk;
