@@ -9,7 +9,7 @@
 //! 16 bytes: to hide a difference an attacker needs a second preimage, not a collision among values
 //! of its own choice against honest ones.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::entry::NO_EPOCH;
@@ -167,6 +167,8 @@ pub struct Frontier {
     forked: BTreeSet<LogKey>,
     /// Hashes of inner nodes, dropped along a path when a leaf below it moves.
     hashes: RefCell<BTreeMap<Prefix, NodeHash>>,
+    /// The longest path of which there was one.
+    hashed_depth: Cell<usize>,
 }
 
 impl Frontier {
@@ -256,7 +258,7 @@ impl Frontier {
         let hashes = self.hashes.get_mut();
         let mut prefix = Prefix::default();
         hashes.remove(&prefix);
-        for depth in 0..DEPTH_MAX {
+        for depth in 0..self.hashed_depth.get() {
             prefix = prefix.child(key.nibble(depth));
             hashes.remove(&prefix);
         }
@@ -316,6 +318,7 @@ impl Frontier {
         };
         let hash = truncate(&hash);
         self.hashes.borrow_mut().insert(prefix.clone(), hash);
+        self.hashed_depth.set(self.hashed_depth.get().max(prefix.0.len()));
         hash
     }
 

@@ -56,6 +56,7 @@ mod stray;
 mod stripped;
 mod sync;
 mod table;
+mod told;
 mod trace;
 pub(crate) mod whereabouts;
 mod words;
@@ -76,6 +77,7 @@ use tearline_crdt::store::{Batch, Scan, Space, Store, StoreError, scan_past_dama
 use tearline_crdt::time::{MonoTime, Now, WallTime};
 
 use crate::fault::PeerFault;
+use crate::memo::Memo;
 use crate::urgency::Urgency;
 pub use area::{Area, Body};
 pub use author::{ActError, Done, Ticket};
@@ -99,6 +101,7 @@ use session::{PeerMemory, Session};
 use standings::Standings;
 use table::Table;
 pub use table::Unfollowed;
+pub use told::Told;
 pub use whereabouts::Whereabouts;
 
 /// One connection to a device, numbered by the driver and never used twice.
@@ -331,6 +334,10 @@ pub struct Replica<S> {
     relay: Option<relay::Relay>,
     /// Whether nothing is quarantined, for an exercise.
     lenient: bool,
+    /// What other replicas of this process found.
+    memo: Memo,
+    /// Areas whose answers another replica drew, of which the rest is still to be drawn here.
+    foretold: BTreeSet<CompartmentId>,
     /// Whether somebody may lack boxes that this device seals.
     seals_wanted: bool,
     /// Whether statements are read from the store: what follows is drawn from all of them at once.
@@ -382,6 +389,11 @@ impl<S: Store> Replica<S> {
     /// Opens a replica on a store: reads the logs' states and replays the authority logs. The cost
     /// grows with logs and statements, not with entries.
     pub fn open(store: S, setup: Setup) -> Result<Self, StoreError> {
+        Self::open_with(store, setup, Memo::default())
+    }
+
+    /// The same with what other replicas of this process found. It changes nothing but what work is done.
+    pub fn open_with(store: S, setup: Setup, memo: Memo) -> Result<Self, StoreError> {
         let logbook = Logbook::load(&store)?;
         let shelf = Shelf::load(&store)?;
         let Setup { keys, incarnation, entropy, projection } = setup;
@@ -433,6 +445,8 @@ impl<S: Store> Replica<S> {
             flashes: peers::Flashes::default(),
             relay: None,
             lenient: false,
+            memo,
+            foretold: BTreeSet::new(),
             seals_wanted: false,
             replaying: false,
             standings_changed: false,

@@ -673,7 +673,7 @@ impl<S: Store> Replica<S> {
 
     pub(super) fn coalitions(&self) -> impl Iterator<Item = &Coalition> {
         self.areas.values().filter_map(|area| match &area.body {
-            Body::Coalition(coalition) => Some(coalition),
+            Body::Coalition(coalition) => Some(&**coalition),
             Body::Compartment(_) => None,
         })
     }
