@@ -10,6 +10,7 @@
 //! of its own choice against honest ones.
 
 use std::cell::{Cell, RefCell};
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::entry::NO_EPOCH;
@@ -29,8 +30,20 @@ pub const LEAVES_MAX: usize = 16;
 pub const DEPTH_MAX: usize = 32;
 
 /// A log's place in the trie: its class, then its digest.
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct LogKey(pub [u8; 16]);
+
+impl Ord for LogKey {
+    fn cmp(&self, other: &Self) -> Ordering {
+        u128::from_be_bytes(self.0).cmp(&u128::from_be_bytes(other.0))
+    }
+}
+
+impl PartialOrd for LogKey {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
 
 impl LogKey {
     /// The key of a log: class in the first nibble, then 31 nibbles of the log's digest.

@@ -2,6 +2,7 @@
 //! letter and no better: what was applied and not flushed is lost when the peer crashes, so that a
 //! simulation finds every place that acknowledges too early.
 
+use std::borrow::Borrow;
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::iter::Peekable;
@@ -16,7 +17,7 @@ use super::{Batch, Space, Store, StoreError, Visit};
 pub struct MemoryStore {
     beneath: Arc<BTreeMap<Space, Values>>,
     /// What was written since; nothing where a value beneath was removed.
-    spaces: BTreeMap<Space, BTreeMap<Vec<u8>, Option<Value>>>,
+    spaces: BTreeMap<Space, BTreeMap<Key, Option<Value>>>,
     /// The batches since the last flush, oldest first, each as the writes that undo it.
     unflushed: Vec<Undo>,
     batches: u64,
@@ -26,10 +27,67 @@ pub struct MemoryStore {
 }
 
 type Value = Arc<[u8]>;
-type Values = BTreeMap<Vec<u8>, Value>;
+type Values = BTreeMap<Key, Value>;
 
 /// What the keys of one batch held before it, newest write first.
-type Undo = Vec<(Space, Vec<u8>, Option<Value>)>;
+type Undo = Vec<(Space, Key, Option<Value>)>;
+
+/// A key. A short one, as nearly all are, lies in the map itself, so that a look-up touches nothing else.
+#[derive(Clone, Debug)]
+enum Key {
+    Short { len: u8, bytes: [u8; SHORT_BYTES_MAX] },
+    Long(Box<[u8]>),
+}
+
+const SHORT_BYTES_MAX: usize = 22;
+
+impl From<Vec<u8>> for Key {
+    fn from(key: Vec<u8>) -> Self {
+        let mut bytes = [0; SHORT_BYTES_MAX];
+        match bytes.get_mut(..key.len()) {
+            Some(short) => {
+                short.copy_from_slice(&key);
+                Self::Short { len: key.len() as u8, bytes }
+            }
+            None => Self::Long(key.into()),
+        }
+    }
+}
+
+impl Borrow<[u8]> for Key {
+    fn borrow(&self) -> &[u8] {
+        match self {
+            Self::Short { len, bytes } => bytes.get(..usize::from(*len)).unwrap_or_default(),
+            Self::Long(bytes) => bytes,
+        }
+    }
+}
+
+impl Key {
+    fn bytes(&self) -> &[u8] {
+        self.borrow()
+    }
+}
+
+impl Ord for Key {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.bytes().cmp(other.bytes())
+    }
+}
+
+impl PartialOrd for Key {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Key {
+    fn eq(&self, other: &Self) -> bool {
+        self.bytes() == other.bytes()
+    }
+}
+
+impl Eq for Key {}
 
 impl MemoryStore {
     /// An empty store.
@@ -107,6 +165,23 @@ impl MemoryStore {
         }
     }
 
+    /// Whether what another store shared lies beneath this one, too.
+    #[must_use]
+    pub fn shares_with(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.beneath, &other.beneath)
+    }
+
+    /// Visits what was written since it was last shared, and lies above it.
+    pub fn written(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        let all = self.spaces.values().flatten();
+        all.filter_map(|(key, value)| Some((key.bytes(), &**value.as_ref()?)))
+    }
+
+    /// Visits what lies beneath, whatever was written since.
+    pub fn beneath(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        self.beneath.values().flatten().map(|(key, value)| (key.bytes(), &**value))
+    }
+
     fn value(&self, space: Space, key: &[u8]) -> Option<&Value> {
         match self.spaces.get(&space).and_then(|written| written.get(key)) {
             Some(written) => written.as_ref(),
@@ -142,10 +217,10 @@ impl MemoryStore {
     }
 
     /// Sets or removes one value; returns what was there.
-    fn write(&mut self, space: Space, key: Vec<u8>, value: Option<Value>) -> Option<Value> {
+    fn write(&mut self, space: Space, key: Key, value: Option<Value>) -> Option<Value> {
         let beneath = self.beneath.get(&space).and_then(|values| values.get(&key)).cloned();
         let written = self.spaces.entry(space).or_default();
-        let key_bytes = key.len() as u64;
+        let key_bytes = key.bytes().len() as u64;
         let bytes = |value: &Value| key_bytes + value.len() as u64;
         let added = value.as_ref().map_or(0, bytes);
         let before = match (value, &beneath) {
@@ -168,8 +243,8 @@ struct Merged<W: Iterator, B: Iterator> {
 
 impl<'a, W, B> Iterator for Merged<W, B>
 where
-    W: Iterator<Item = (&'a Vec<u8>, &'a Option<Value>)>,
-    B: Iterator<Item = (&'a Vec<u8>, &'a Value)>,
+    W: Iterator<Item = (&'a Key, &'a Option<Value>)>,
+    B: Iterator<Item = (&'a Key, &'a Value)>,
 {
     type Item = (&'a [u8], &'a [u8]);
 
@@ -185,13 +260,13 @@ where
                 (None, _) => Ordering::Greater,
             };
             if order == Ordering::Greater {
-                return self.beneath.next().map(|(key, value)| (key.as_slice(), &**value));
+                return self.beneath.next().map(|(key, value)| (key.bytes(), &**value));
             }
             if order == Ordering::Equal {
                 self.beneath.next();
             }
             if let Some((key, Some(value))) = self.written.next() {
-                return Some((key, value));
+                return Some((key.bytes(), value));
             }
         }
     }
@@ -240,6 +315,7 @@ impl Store for MemoryStore {
         }
         let mut undo = Undo::with_capacity(batch.writes.len());
         for (space, key, value) in batch.writes {
+            let key = Key::from(key);
             let before = self.write(space, key.clone(), value.map(Into::into));
             undo.push((space, key, before));
         }
@@ -345,6 +421,15 @@ mod tests {
         back.reverse();
         assert_eq!(forth, back);
         forth
+    }
+
+    #[test]
+    fn keys_of_all_lengths_sort_by_their_bytes() {
+        let keys: Vec<Vec<u8>> = (0..40).flat_map(|len| [vec![0; len], vec![9; len]]).collect();
+        for (one, other) in keys.iter().flat_map(|a| keys.iter().map(move |b| (a, b))) {
+            let (a, b) = (Key::from(one.clone()), Key::from(other.clone()));
+            assert_eq!((a.bytes(), a.cmp(&b), a == b), (&one[..], one.cmp(other), one == other));
+        }
     }
 
     #[test]

@@ -396,6 +396,7 @@ impl<S: Store> Replica<S> {
             return Ok(());
         }
         self.drawn += 1;
+        self.sessions.touch_all();
         let logs = HeldLogs::new(&self.logbook, &self.store);
         let mut changed: BTreeSet<CompartmentId> = BTreeSet::new();
         for id in &stale {

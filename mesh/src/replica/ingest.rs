@@ -221,7 +221,8 @@ impl<S: Store> Replica<S> {
 
     /// Says the positions that waited for a flush.
     fn say_owed(&mut self) {
-        let links: Vec<Link> = self.sessions.keys().copied().collect();
+        let owing = self.sessions.iter().filter(|(_, session)| !session.owed.is_empty());
+        let links: Vec<Link> = owing.map(|(link, _)| *link).collect();
         for link in links {
             let Some(session) = self.sessions.get_mut(&link) else { continue };
             let owed = std::mem::take(&mut session.owed);
@@ -515,6 +516,7 @@ impl<S: Store> Replica<S> {
     /// Standings changed: offer what peers may hold now, compare where their right became known,
     /// and ask again for what was refused.
     fn on_authority_changed(&mut self) -> Result<(), StoreError> {
+        self.sessions.touch_all();
         let links: Vec<Link> = self.sessions.keys().copied().collect();
         for link in links {
             self.retry_intros(link)?;

@@ -51,6 +51,7 @@ mod retired;
 mod room;
 mod schedule;
 mod session;
+mod sessions;
 mod standings;
 mod stray;
 mod stripped;
@@ -97,7 +98,8 @@ pub use schedule::EpochAge;
 pub use trace::{Exposure, Kept, QuarantinedEntry, UnreadEntries};
 
 use reckoning::{Reckoned, Reckoning};
-use session::{PeerMemory, Session};
+use session::PeerMemory;
+use sessions::Sessions;
 use standings::Standings;
 use table::Table;
 pub use table::Unfollowed;
@@ -279,7 +281,7 @@ pub struct Replica<S> {
     /// When epochs are next looked at.
     next_look: Option<MonoTime>,
     reauthoring: reauthor::Reauthoring,
-    sessions: BTreeMap<Link, Session>,
+    sessions: Sessions,
     memories: BTreeMap<DeviceId, PeerMemory>,
     gossip: gossip::Gossip,
     /// Bundles that are being read, as links.
@@ -411,7 +413,7 @@ impl<S: Store> Replica<S> {
             rotate_after_ms: None,
             next_look: None,
             reauthoring: reauthor::Reauthoring::default(),
-            sessions: BTreeMap::new(),
+            sessions: Sessions::default(),
             memories: BTreeMap::new(),
             gossip: gossip::Gossip::default(),
             readings: BTreeMap::new(),
@@ -511,6 +513,7 @@ impl<S: Store> Replica<S> {
             Input::Room { room } => self.on_room(now, room)?,
             Input::Tick => self.judge_later(now)?,
         }
+
         // What is done here of itself is done by what was drawn.
         if self.room > Room::Nothing && self.stale.is_empty() {
             self.obey(now)?;
@@ -535,15 +538,19 @@ impl<S: Store> Replica<S> {
         if (self.flush_wanted || self.has_left()) && self.flushes_out == 0 {
             self.ask_flush();
         }
-        let links: Vec<Link> = self.sessions.keys().copied().collect();
         let standings_changed = std::mem::take(&mut self.standings_changed);
         if standings_changed {
-            links.iter().for_each(|link| self.vouch(*link));
+            self.sessions.touch_all();
+            let links: Vec<Link> = self.sessions.keys().copied().collect();
+            links.into_iter().for_each(|link| self.vouch(link));
         }
         self.give_turns();
         self.dun();
         self.tend_trees(standings_changed)?;
-        links.into_iter().try_for_each(|link| self.pump(link))
+        let touched = self.sessions.take_touched();
+        touched.iter().try_for_each(|link| self.pump(*link))?;
+        self.sessions.settle(touched);
+        Ok(())
     }
 
     fn ask_flush(&mut self) {

@@ -724,11 +724,12 @@ impl<S: Store> Replica<S> {
             }
         }
         self.memories = memories;
-        for session in self.sessions.values_mut() {
-            if matches!(session.phase, Phase::Opening | Phase::Greeting) {
+        self.sessions.change(
+            |session| matches!(session.phase, Phase::Opening | Phase::Greeting),
+            |_, session| {
                 session.early.entry(lag_key).or_insert(from);
-            }
-        }
+            },
+        );
         let links: Vec<(Link, DeviceId)> = self
             .sessions
             .iter()
