@@ -9,7 +9,8 @@
 //! 16 bytes: to hide a difference an attacker needs a second preimage, not a collision among values
 //! of its own choice against honest ones.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::entry::NO_EPOCH;
@@ -29,8 +30,20 @@ pub const LEAVES_MAX: usize = 16;
 pub const DEPTH_MAX: usize = 32;
 
 /// A log's place in the trie: its class, then its digest.
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct LogKey(pub [u8; 16]);
+
+impl Ord for LogKey {
+    fn cmp(&self, other: &Self) -> Ordering {
+        u128::from_be_bytes(self.0).cmp(&u128::from_be_bytes(other.0))
+    }
+}
+
+impl PartialOrd for LogKey {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
 
 impl LogKey {
     /// The key of a log: class in the first nibble, then 31 nibbles of the log's digest.
@@ -167,6 +180,8 @@ pub struct Frontier {
     forked: BTreeSet<LogKey>,
     /// Hashes of inner nodes, dropped along a path when a leaf below it moves.
     hashes: RefCell<BTreeMap<Prefix, NodeHash>>,
+    /// The longest path of which there was one.
+    hashed_depth: Cell<usize>,
 }
 
 impl Frontier {
@@ -256,7 +271,7 @@ impl Frontier {
         let hashes = self.hashes.get_mut();
         let mut prefix = Prefix::default();
         hashes.remove(&prefix);
-        for depth in 0..DEPTH_MAX {
+        for depth in 0..self.hashed_depth.get() {
             prefix = prefix.child(key.nibble(depth));
             hashes.remove(&prefix);
         }
@@ -316,6 +331,7 @@ impl Frontier {
         };
         let hash = truncate(&hash);
         self.hashes.borrow_mut().insert(prefix.clone(), hash);
+        self.hashed_depth.set(self.hashed_depth.get().max(prefix.0.len()));
         hash
     }
 

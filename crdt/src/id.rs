@@ -1,5 +1,6 @@
 //! The names of things. Every id is a fixed number of bytes, shown as lower-case hex.
 
+use std::cmp::Ordering;
 use std::fmt;
 use std::str::FromStr;
 
@@ -14,11 +15,36 @@ pub struct ParseIdError {
     pub digits: usize,
 }
 
+/// The order of ids: that of their bytes, eight at a time. Ids are compared in every look-up, and a call
+/// for each comparison costs more than that.
+fn compare<const N: usize>(one: &[u8; N], other: &[u8; N]) -> Ordering {
+    let ((words, rest), (others, other_rest)) = (one.as_chunks(), other.as_chunks());
+    for (word, other) in words.iter().zip(others) {
+        let order = u64::from_be_bytes(*word).cmp(&u64::from_be_bytes(*other));
+        if order.is_ne() {
+            return order;
+        }
+    }
+    rest.cmp(other_rest)
+}
+
 macro_rules! id {
     ($(#[$doc:meta])* $name:ident, $len:literal) => {
         $(#[$doc])*
-        #[derive(Clone, Copy, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
+        #[derive(Clone, Copy, Default, Eq, Hash, PartialEq)]
         pub struct $name(pub [u8; $len]);
+
+        impl Ord for $name {
+            fn cmp(&self, other: &Self) -> Ordering {
+                compare(&self.0, &other.0)
+            }
+        }
+
+        impl PartialOrd for $name {
+            fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+                Some(self.cmp(other))
+            }
+        }
 
         impl $name {
             /// The first eight hex digits, for people.
@@ -227,6 +253,22 @@ mod tests {
         assert!("zz".repeat(16).parse::<RecordId>().is_err());
         assert!("+1".repeat(16).parse::<RecordId>().is_err());
         assert!("ab".parse::<RecordId>().is_err());
+    }
+
+    #[test]
+    fn ids_are_in_the_order_of_their_bytes() {
+        let mut ids = vec![[0; 32]];
+        for at in 0..32 {
+            for byte in [1, 0x80, 0xff] {
+                let mut id = [7; 32];
+                id[at] = byte;
+                ids.push(id);
+            }
+        }
+        for (one, other) in ids.iter().flat_map(|one| ids.iter().map(move |other| (one, other))) {
+            assert_eq!(EntryId(*one).cmp(&EntryId(*other)), one.cmp(other));
+        }
+        assert!(compare(&[0, 0, 0, 0, 0, 0, 0, 0, 1], &[0, 0, 0, 0, 0, 0, 0, 0, 2]).is_lt());
     }
 
     #[test]

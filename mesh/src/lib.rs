@@ -10,6 +10,7 @@ pub mod bundle;
 pub mod fault;
 pub mod gossip;
 pub mod invitation;
+pub mod memo;
 #[cfg(feature = "net")]
 pub mod net;
 mod noise;

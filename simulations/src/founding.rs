@@ -22,6 +22,7 @@ use tearline_crdt::statement::{Audience, Caveats, DeskCertificate, Right};
 use tearline_crdt::store::{Batch, Space, Store as _, StoreError};
 use tearline_crdt::time::{Now, WallTime};
 use tearline_mesh::invitation::{Applicant, Invited, JoinRequest};
+use tearline_mesh::memo::Memo;
 use tearline_mesh::replica::ActError;
 use tearline_mesh::wire::Frame;
 use tearline_mesh::{Input, Link, Output, Replica};
@@ -44,12 +45,16 @@ pub(crate) struct Founded {
 pub(crate) const LINKS_OF_FOUNDING: u64 = 1 << 32;
 
 /// Founds the coalition of a plan.
-pub(crate) fn found(plan: &Plan, sabotage: Option<Sabotage>) -> Result<Founded, RunError> {
-    let mut desks = Desks::found(plan)?;
+pub(crate) fn found(
+    plan: &Plan,
+    sabotage: Option<Sabotage>,
+    memo: &Memo,
+) -> Result<Founded, RunError> {
+    let mut desks = Desks::found(plan, memo)?;
     desks.enrol(plan)?;
     let compartments = desks.open_compartments(plan, sabotage)?;
     let coalition = desks.coalition;
-    let peers = desks.copy_to_all(plan)?;
+    let peers = desks.copy_to_all(plan, memo)?;
     Ok(Founded { peers, coalition, compartments })
 }
 
@@ -75,13 +80,15 @@ struct Desks {
 }
 
 impl Desks {
-    fn found(plan: &Plan) -> Result<Self, RunError> {
+    fn found(plan: &Plan, memo: &Memo) -> Result<Self, RunError> {
         let count = plan.agencies.len() as u32;
         let posts: Vec<u32> = (0..count).filter_map(|agency| plan.desk(agency)).collect();
         if posts.len() != plan.agencies.len() {
             return Err(RunError::Founding("an agency without a post that may read"));
         }
-        let peers = posts.iter().map(|post| Peer::new(plan.seed, *post, *post, Disk::default()));
+        let peers = posts
+            .iter()
+            .map(|post| Peer::new(plan.seed, *post, *post, Disk::default(), memo.clone()));
         let mut peers = peers.collect::<Result<Vec<Peer>, StoreError>>()?;
         let founders = plan.agencies.iter().enumerate().map(|(agency, known)| Member {
             no: number(agency as u32),
@@ -233,11 +240,12 @@ impl Desks {
         Ok(())
     }
 
-    fn copy_to_all(mut self, plan: &Plan) -> Result<Vec<Peer>, RunError> {
+    fn copy_to_all(mut self, plan: &Plan, memo: &Memo) -> Result<Vec<Peer>, RunError> {
         let mut copies = Vec::new();
         for peer in &mut self.peers {
             let mut copy = replica(peer)?.store().clone();
             forget_secrets(&mut copy)?;
+            copy.memory.share();
             copies.push(copy);
         }
         let mut desks: Vec<Option<Peer>> = self.peers.into_iter().map(Some).collect();
@@ -251,7 +259,7 @@ impl Desks {
                 None => {
                     let number = number as u32;
                     let disk = copies[agency].clone();
-                    Peer::new(plan.seed, number, plan.original(number), disk)?
+                    Peer::new(plan.seed, number, plan.original(number), disk, memo.clone())?
                 }
             };
             peer.clock = post.clock;

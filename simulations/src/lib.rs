@@ -39,4 +39,4 @@ pub mod world;
 pub use outcome::Outcome;
 pub use plan::Plan;
 pub use scenario::Scenario;
-pub use world::{Sabotage, run};
+pub use world::{Sabotage, run, run_in_full};

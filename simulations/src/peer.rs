@@ -8,6 +8,7 @@ use tearline_crdt::keys::DeviceKeys;
 use tearline_crdt::record::shelf::{Projection, RecordView};
 use tearline_crdt::store::{Batch, Store, StoreError};
 use tearline_mesh::Replica;
+use tearline_mesh::memo::Memo;
 use tearline_mesh::replica::{Barrier, Setup, Ticket};
 
 use crate::agenda::{NEVER, Nanos};
@@ -24,6 +25,8 @@ pub(crate) struct Peer {
     seed: u64,
     /// The post whose keys it has.
     original: u32,
+    /// What all peers of the run found.
+    memo: Memo,
     /// `None` while it is down.
     pub(crate) replica: Option<Replica<Disk>>,
     /// What is on the disk while it is down.
@@ -78,11 +81,13 @@ impl Peer {
         number: u32,
         original: u32,
         disk: Disk,
+        memo: Memo,
     ) -> Result<Self, StoreError> {
         let mut peer = Self {
             number,
             seed,
             original,
+            memo,
             replica: None,
             disk,
             kept: None,
@@ -118,7 +123,7 @@ impl Peer {
             entropy: Box::new(entropy),
             projection: Box::new(self.sink.clone()),
         };
-        let replica = Replica::open(std::mem::take(&mut self.disk), setup)?;
+        let replica = Replica::open_with(std::mem::take(&mut self.disk), setup, self.memo.clone())?;
         // In its first life it is brought in by the founding.
         self.homeless = self.lives > 0 && replica.areas().is_empty();
         self.replica = Some(replica);

@@ -173,6 +173,12 @@ impl Compartment {
         standing.flat_map(move |standing| self.limits.open(device, standing))
     }
 
+    /// All closures here, the coalition's among them.
+    #[must_use]
+    pub fn closures(&self) -> &[Arc<Closure>] {
+        &self.closures
+    }
+
     /// The closures of a device here, the coalition's among them.
     pub fn closures_of(&self, device: &DeviceId) -> impl Iterator<Item = &Closure> {
         self.limits.closures_of(device)

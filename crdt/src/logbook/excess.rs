@@ -10,7 +10,7 @@ use std::ops::ControlFlow;
 use crate::entry::excess::{EXCESS_INCARNATIONS, ExcessProof};
 use crate::entry::fork::{Branch, ForkProof};
 use crate::entry::run::Head;
-use crate::id::{CompartmentId, DeviceId, Incarnation, LogId};
+use crate::id::{Class, CompartmentId, DeviceId, Incarnation, LogId};
 use crate::statement::Statement;
 use crate::store::{Batch, Space, Store, StoreError};
 
@@ -37,10 +37,22 @@ impl Logbook {
         device: DeviceId,
     ) -> BTreeMap<Incarnation, LogId> {
         let mut held = BTreeMap::new();
-        for (log, _) in self.logs_of(compartment).filter(|(log, _)| log.device == device) {
+        for (log, _) in self.logs_by(compartment, device) {
             held.entry(log.incarnation).or_insert(*log);
         }
         held
+    }
+
+    /// The logs of a device in an area, most urgent class first.
+    fn logs_by(
+        &self,
+        compartment: CompartmentId,
+        device: DeviceId,
+    ) -> impl Iterator<Item = (&LogId, &LogState)> {
+        Class::ALL.into_iter().flat_map(move |class| {
+            let log = |life| LogId { compartment, class, device, incarnation: Incarnation(life) };
+            self.logs.range(log(0)..=log(u64::MAX))
+        })
     }
 
     /// The proof that a device has too many incarnations in an area, drawn from the logs that are
@@ -85,11 +97,8 @@ impl Logbook {
             return false;
         }
         batch.put(Space::Proofs, excess_key(&compartment, &device), proof.encode());
-        let logs: Vec<(LogId, LogState)> = self
-            .logs_of(compartment)
-            .filter(|(log, _)| log.device == device)
-            .map(|(log, state)| (*log, *state))
-            .collect();
+        let logs: Vec<(LogId, LogState)> =
+            self.logs_by(compartment, device).map(|(log, state)| (*log, *state)).collect();
         for (log, state) in logs {
             let forked =
                 LogState { forked_at: Some(0), proven_at: Some(0), shared: Head::EMPTY, ..state };

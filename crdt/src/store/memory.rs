@@ -2,15 +2,22 @@
 //! letter and no better: what was applied and not flushed is lost when the peer crashes, so that a
 //! simulation finds every place that acknowledges too early.
 
+use std::borrow::Borrow;
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
+use std::iter::Peekable;
 use std::ops::{Bound, ControlFlow};
+use std::sync::Arc;
 
 use super::{Batch, Space, Store, StoreError, Visit};
 
-/// Ordered maps, and what it takes to go back to the last flush.
+/// Ordered maps, and what it takes to go back to the last flush. What was there when it was last
+/// [shared](Self::share) lies beneath, one copy for all clones.
 #[derive(Clone, Debug, Default)]
 pub struct MemoryStore {
-    spaces: BTreeMap<Space, BTreeMap<Vec<u8>, Vec<u8>>>,
+    beneath: Arc<BTreeMap<Space, Values>>,
+    /// What was written since; nothing where a value beneath was removed.
+    spaces: BTreeMap<Space, BTreeMap<Key, Option<Value>>>,
     /// The batches since the last flush, oldest first, each as the writes that undo it.
     unflushed: Vec<Undo>,
     batches: u64,
@@ -19,8 +26,68 @@ pub struct MemoryStore {
     value_bytes: u64,
 }
 
+type Value = Arc<[u8]>;
+type Values = BTreeMap<Key, Value>;
+
 /// What the keys of one batch held before it, newest write first.
-type Undo = Vec<(Space, Vec<u8>, Option<Vec<u8>>)>;
+type Undo = Vec<(Space, Key, Option<Value>)>;
+
+/// A key. A short one, as nearly all are, lies in the map itself, so that a look-up touches nothing else.
+#[derive(Clone, Debug)]
+enum Key {
+    Short { len: u8, bytes: [u8; SHORT_BYTES_MAX] },
+    Long(Box<[u8]>),
+}
+
+const SHORT_BYTES_MAX: usize = 22;
+
+impl From<Vec<u8>> for Key {
+    fn from(key: Vec<u8>) -> Self {
+        let mut bytes = [0; SHORT_BYTES_MAX];
+        match bytes.get_mut(..key.len()) {
+            Some(short) => {
+                short.copy_from_slice(&key);
+                Self::Short { len: key.len() as u8, bytes }
+            }
+            None => Self::Long(key.into()),
+        }
+    }
+}
+
+impl Borrow<[u8]> for Key {
+    fn borrow(&self) -> &[u8] {
+        match self {
+            Self::Short { len, bytes } => bytes.get(..usize::from(*len)).unwrap_or_default(),
+            Self::Long(bytes) => bytes,
+        }
+    }
+}
+
+impl Key {
+    fn bytes(&self) -> &[u8] {
+        self.borrow()
+    }
+}
+
+impl Ord for Key {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.bytes().cmp(other.bytes())
+    }
+}
+
+impl PartialOrd for Key {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Key {
+    fn eq(&self, other: &Self) -> bool {
+        self.bytes() == other.bytes()
+    }
+}
+
+impl Eq for Key {}
 
 impl MemoryStore {
     /// An empty store.
@@ -72,7 +139,7 @@ impl MemoryStore {
     /// Keys in a space.
     #[must_use]
     pub fn keys(&self, space: Space) -> usize {
-        self.spaces.get(&space).map_or(0, BTreeMap::len)
+        self.merged(space, &[]).count()
     }
 
     /// Bytes of all keys and values.
@@ -81,24 +148,133 @@ impl MemoryStore {
         self.value_bytes
     }
 
+    /// Makes one copy of what is flushed do for all clones that follow.
+    pub fn share(&mut self) {
+        if !self.unflushed.is_empty() {
+            return;
+        }
+        let beneath = Arc::make_mut(&mut self.beneath);
+        for (space, written) in std::mem::take(&mut self.spaces) {
+            let values = beneath.entry(space).or_default();
+            for (key, value) in written {
+                match value {
+                    Some(value) => values.insert(key, value),
+                    None => values.remove(&key),
+                };
+            }
+        }
+    }
+
+    /// Whether what another store shared lies beneath this one, too.
+    #[must_use]
+    pub fn shares_with(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.beneath, &other.beneath)
+    }
+
+    /// Visits what was written since it was last shared, and lies above it.
+    pub fn written(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        let all = self.spaces.values().flatten();
+        all.filter_map(|(key, value)| Some((key.bytes(), &**value.as_ref()?)))
+    }
+
+    /// Visits what lies beneath, whatever was written since.
+    pub fn beneath(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        self.beneath.values().flatten().map(|(key, value)| (key.bytes(), &**value))
+    }
+
+    fn value(&self, space: Space, key: &[u8]) -> Option<&Value> {
+        match self.spaces.get(&space).and_then(|written| written.get(key)) {
+            Some(written) => written.as_ref(),
+            None => self.beneath.get(&space)?.get(key),
+        }
+    }
+
+    /// The values of a space from a key on.
+    fn merged(&self, space: Space, from: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
+        let span = (Bound::Included(from), Bound::Unbounded);
+        let written = self.spaces.get(&space).map(|map| map.range::<[u8], _>(span));
+        let beneath = self.beneath.get(&space).map(|map| map.range::<[u8], _>(span));
+        Merged {
+            written: written.into_iter().flatten().peekable(),
+            beneath: beneath.into_iter().flatten().peekable(),
+            back: false,
+        }
+    }
+
+    /// Those before a key, the last first.
+    fn merged_back(
+        &self,
+        space: Space,
+        span: (Bound<&[u8]>, Bound<&[u8]>),
+    ) -> impl Iterator<Item = (&[u8], &[u8])> {
+        let written = self.spaces.get(&space).map(|map| map.range::<[u8], _>(span).rev());
+        let beneath = self.beneath.get(&space).map(|map| map.range::<[u8], _>(span).rev());
+        Merged {
+            written: written.into_iter().flatten().peekable(),
+            beneath: beneath.into_iter().flatten().peekable(),
+            back: true,
+        }
+    }
+
     /// Sets or removes one value; returns what was there.
-    fn write(&mut self, space: Space, key: Vec<u8>, value: Option<Vec<u8>>) -> Option<Vec<u8>> {
-        let map = self.spaces.entry(space).or_default();
-        let key_bytes = key.len() as u64;
-        let added = value.as_ref().map_or(0, |value| key_bytes + value.len() as u64);
-        let before = match value {
-            Some(value) => map.insert(key, value),
-            None => map.remove(&key),
+    fn write(&mut self, space: Space, key: Key, value: Option<Value>) -> Option<Value> {
+        let beneath = self.beneath.get(&space).and_then(|values| values.get(&key)).cloned();
+        let written = self.spaces.entry(space).or_default();
+        let key_bytes = key.bytes().len() as u64;
+        let bytes = |value: &Value| key_bytes + value.len() as u64;
+        let added = value.as_ref().map_or(0, bytes);
+        let before = match (value, &beneath) {
+            (None, None) => written.remove(&key),
+            (value, _) => written.insert(key, value),
         };
-        let gone = before.as_ref().map_or(0, |value| key_bytes + value.len() as u64);
+        let before = before.unwrap_or(beneath);
+        let gone = before.as_ref().map_or(0, bytes);
         self.value_bytes = (self.value_bytes + added).saturating_sub(gone);
         before
     }
 }
 
+/// What was written, and of what lies beneath what was not written since, in one order.
+struct Merged<W: Iterator, B: Iterator> {
+    written: Peekable<W>,
+    beneath: Peekable<B>,
+    back: bool,
+}
+
+impl<'a, W, B> Iterator for Merged<W, B>
+where
+    W: Iterator<Item = (&'a Key, &'a Option<Value>)>,
+    B: Iterator<Item = (&'a Key, &'a Value)>,
+{
+    type Item = (&'a [u8], &'a [u8]);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            let (written, beneath) = (self.written.peek(), self.beneath.peek());
+            let order = match (written, beneath) {
+                (Some((written, _)), Some((beneath, _))) => {
+                    let order = written.cmp(beneath);
+                    if self.back { order.reverse() } else { order }
+                }
+                (Some(_), None) => Ordering::Less,
+                (None, _) => Ordering::Greater,
+            };
+            if order == Ordering::Greater {
+                return self.beneath.next().map(|(key, value)| (key.bytes(), &**value));
+            }
+            if order == Ordering::Equal {
+                self.beneath.next();
+            }
+            if let Some((key, Some(value))) = self.written.next() {
+                return Some((key.bytes(), value));
+            }
+        }
+    }
+}
+
 impl Store for MemoryStore {
     fn get(&self, space: Space, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        Ok(self.spaces.get(&space).and_then(|map| map.get(key)).cloned())
+        Ok(self.value(space, key).map(|value| value.to_vec()))
     }
 
     fn scan(
@@ -108,9 +284,7 @@ impl Store for MemoryStore {
         from: &[u8],
         visit: &mut Visit<'_>,
     ) -> Result<(), StoreError> {
-        let Some(map) = self.spaces.get(&space) else { return Ok(()) };
-        let start = Bound::Included(prefix.max(from));
-        for (key, value) in map.range::<[u8], _>((start, Bound::Unbounded)) {
+        for (key, value) in self.merged(space, prefix.max(from)) {
             if !key.starts_with(prefix) || visit(key, value) == ControlFlow::Break(()) {
                 break;
             }
@@ -124,10 +298,9 @@ impl Store for MemoryStore {
         prefix: &[u8],
         visit: &mut Visit<'_>,
     ) -> Result<(), StoreError> {
-        let Some(map) = self.spaces.get(&space) else { return Ok(()) };
         let after = first_after_prefix(prefix);
         let end = after.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
-        for (key, value) in map.range::<[u8], _>((Bound::Included(prefix), end)).rev() {
+        for (key, value) in self.merged_back(space, (Bound::Included(prefix), end)) {
             if visit(key, value) == ControlFlow::Break(()) {
                 break;
             }
@@ -142,7 +315,8 @@ impl Store for MemoryStore {
         }
         let mut undo = Undo::with_capacity(batch.writes.len());
         for (space, key, value) in batch.writes {
-            let before = self.write(space, key.clone(), value);
+            let key = Key::from(key);
+            let before = self.write(space, key.clone(), value.map(Into::into));
             undo.push((space, key, before));
         }
         undo.reverse();
@@ -220,7 +394,7 @@ mod tests {
 
         let mut cut = store.clone();
         cut.crash();
-        assert_eq!(cut.spaces, flushed.spaces);
+        assert_eq!(all(&cut), all(&flushed));
         assert_eq!(cut.bytes(), flushed.bytes());
 
         let mut cut = store.clone();
@@ -233,6 +407,69 @@ mod tests {
         assert_eq!(cut.get(Space::Meta, b"a").unwrap(), None);
         assert_eq!(cut.keys(Space::Meta), 1);
         assert_eq!(cut.bytes(), 6);
+    }
+
+    /// All values of a space in order, checked against the order from the back.
+    fn all(store: &MemoryStore) -> Vec<(Vec<u8>, Vec<u8>)> {
+        let (mut forth, mut back) = (Vec::new(), Vec::new());
+        let mut note = |to: &mut Vec<_>, key: &[u8], value: &[u8]| {
+            to.push((key.to_vec(), value.to_vec()));
+            ControlFlow::Continue(())
+        };
+        store.scan(Space::Meta, &[], &[], &mut |key, value| note(&mut forth, key, value)).unwrap();
+        store.scan_back(Space::Meta, &[], &mut |key, value| note(&mut back, key, value)).unwrap();
+        back.reverse();
+        assert_eq!(forth, back);
+        forth
+    }
+
+    #[test]
+    fn keys_of_all_lengths_sort_by_their_bytes() {
+        let keys: Vec<Vec<u8>> = (0..40).flat_map(|len| [vec![0; len], vec![9; len]]).collect();
+        for (one, other) in keys.iter().flat_map(|a| keys.iter().map(move |b| (a, b))) {
+            let (a, b) = (Key::from(one.clone()), Key::from(other.clone()));
+            assert_eq!((a.bytes(), a.cmp(&b), a == b), (&one[..], one.cmp(other), one == other));
+        }
+    }
+
+    #[test]
+    fn clones_share_what_lies_beneath_and_differ_in_what_they_write() {
+        let mut store = MemoryStore::new();
+        let write = |store: &mut MemoryStore, key: &str, value: Option<&str>| {
+            let mut batch = Batch::default();
+            match value {
+                Some(value) => batch.put(Space::Meta, key, value),
+                None => batch.remove(Space::Meta, key),
+            }
+            store.apply(batch).unwrap();
+        };
+        let said = |store: &MemoryStore| {
+            let all = all(store).into_iter();
+            let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+            all.map(|(key, value)| text(key) + &text(value)).collect::<Vec<_>>().join(" ")
+        };
+        for key in ["b", "d", "f"] {
+            write(&mut store, key, Some("0"));
+        }
+        store.share();
+        assert_eq!(Arc::strong_count(&store.beneath), 1);
+        store.flush().unwrap();
+        store.share();
+        let mut clone = store.clone();
+        assert_eq!(Arc::strong_count(&store.beneath), 2);
+        assert!(store.spaces.is_empty());
+        write(&mut clone, "a", Some("1"));
+        write(&mut clone, "d", Some("1"));
+        write(&mut clone, "f", None);
+        write(&mut clone, "g", Some("1"));
+        write(&mut clone, "g", None);
+        assert_eq!((said(&clone), clone.bytes()), ("a1 b0 d1".to_owned(), 6));
+        assert_eq!(clone.keys(Space::Meta), 3);
+        assert_eq!((said(&store), store.bytes()), ("b0 d0 f0".to_owned(), 6));
+        clone.crash_keeping(1);
+        assert_eq!(said(&clone), "a1 b0 d0 f0");
+        clone.share();
+        assert_eq!((said(&clone), said(&store)), ("a1 b0 d0 f0".to_owned(), "b0 d0 f0".to_owned()));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use tearline_crdt::authority::{Coalition, Compartment, Logs, Place, StatementFault};
 use tearline_crdt::bounds::NAME_BYTES_MAX;
@@ -27,13 +28,13 @@ use super::words::Spoken;
 use super::{Event, Output, Replica};
 use crate::fault::{BoxFault, PeerFault};
 
-/// What an area is.
+/// What an area is. Replicas of one process that hold the same statements may share it.
 #[derive(Clone, Debug)]
 pub enum Body {
     /// A coalition's own log.
-    Coalition(Coalition),
+    Coalition(Arc<Coalition>),
     /// A compartment.
-    Compartment(Compartment),
+    Compartment(Arc<Compartment>),
 }
 
 /// An area that this peer holds.
@@ -72,12 +73,12 @@ pub struct Area {
     /// logs that carry them. One may come before the statement of its epoch.
     closed: BTreeMap<EpochId, Vec<(LogId, u64)>>,
     /// Where boxes are, by epoch, so that they can be destroyed when it is retired.
-    pub(super) boxes: BTreeMap<EpochId, BTreeSet<(LogId, u64)>>,
+    pub(super) boxes: Arc<BTreeMap<EpochId, BTreeSet<(LogId, u64)>>>,
     /// Where names are that are sealed under epochs whose keys have not come.
     unnamed: BTreeMap<EpochId, Vec<(LogId, u64)>>,
     /// In a coalition's own log: the ML-KEM keys of its devices, by the hashes that their cards name.
     /// A hash names one key, so the order in which they came decides nothing.
-    pub(super) kem_keys: BTreeMap<Digest, KemKey>,
+    pub(super) kem_keys: Arc<BTreeMap<Digest, KemKey>>,
 }
 
 impl Area {
@@ -166,9 +167,9 @@ impl<S: Store> Replica<S> {
             search: None,
             answered: BTreeMap::new(),
             closed: BTreeMap::new(),
-            boxes: BTreeMap::new(),
+            boxes: Arc::default(),
             unnamed: BTreeMap::new(),
-            kem_keys: BTreeMap::new(),
+            kem_keys: Arc::default(),
         };
         for (log, state) in self.logbook.logs_of(id) {
             let key = LogKey::of(log);
@@ -189,27 +190,28 @@ impl<S: Store> Replica<S> {
     }
 
     fn replay(&mut self, id: CompartmentId) -> Result<(), StoreError> {
-        let logs: Vec<(LogId, u64)> = self
-            .logbook
-            .logs_of(id)
-            .filter(|(log, _)| log.class == Class::Authority)
-            .map(|(log, state)| (*log, state.head.next))
-            .collect();
         let mut batch = Batch::default();
-        for (log, next) in logs {
-            for seq in 0..next {
-                let Some(entry) = self.logbook.entry(&self.store, &log, seq)? else { continue };
-                self.take_fact(
-                    &mut batch,
-                    &Fact {
-                        id: entry.id,
-                        seq,
-                        log,
-                        statement: &entry.sealed,
-                        payload: entry.payload.as_deref(),
-                        detached: entry.detached,
-                    },
-                );
+        let heads = self.heads(id);
+        let told = heads.and_then(|heads| self.memo.told(&heads));
+        let is_new = told.is_none();
+        let places = match told {
+            Some(told) => self.take_told(id, told),
+            None => self.authority_places(id),
+        };
+        for (log, seq) in places {
+            let Some(entry) = self.logbook.entry(&self.store, &log, seq)? else { continue };
+            let fact = Fact {
+                id: entry.id,
+                seq,
+                log,
+                statement: &entry.sealed,
+                payload: entry.payload.as_deref(),
+                detached: entry.detached,
+            };
+            if is_new {
+                self.take_fact(&mut batch, &fact);
+            } else if let Ok(statement) = Statement::decode(&entry.sealed) {
+                self.take_own(&mut batch, &fact, statement);
             }
         }
         self.load_strays(&mut batch, id)?;
@@ -218,6 +220,9 @@ impl<S: Store> Replica<S> {
         self.outputs.clear();
         self.apply(batch)?;
         self.read_names();
+        if let Some(heads) = heads.filter(|_| is_new) {
+            self.note_told(id, heads)?;
+        }
         Ok(())
     }
 
@@ -316,19 +321,22 @@ impl<S: Store> Replica<S> {
         let taken = match &mut area.body {
             Body::Coalition(coalition) => {
                 if let Some(key) = kem_key_beside(&statement, fact.payload) {
-                    area.kem_keys.insert(key.hash(), key);
+                    Arc::make_mut(&mut area.kem_keys).insert(key.hash(), key);
                 }
-                coalition.insert(place, statement.clone(), fact.payload)
+                Arc::make_mut(coalition).insert(place, statement.clone(), fact.payload)
             }
-            Body::Compartment(compartment) => match &statement {
-                Statement::Seal { epoch, .. } if fact.detached => {
-                    Ok(compartment.insert_bare(place, *epoch, statement.clone()))
+            Body::Compartment(compartment) => {
+                let compartment = Arc::make_mut(compartment);
+                match &statement {
+                    Statement::Seal { epoch, .. } if fact.detached => {
+                        Ok(compartment.insert_bare(place, *epoch, statement.clone()))
+                    }
+                    _ => compartment.insert(place, statement.clone(), fact.payload),
                 }
-                _ => compartment.insert(place, statement.clone(), fact.payload),
-            },
+            }
         };
         let misled = match &mut area.body {
-            Body::Compartment(compartment) => compartment.take_misled(),
+            Body::Compartment(compartment) => Arc::make_mut(compartment).take_misled(),
             Body::Coalition(_) => Vec::new(),
         };
         for author in misled {
@@ -344,14 +352,22 @@ impl<S: Store> Replica<S> {
                 return;
             }
         }
+        if let Statement::Seal { epoch, .. } = &statement
+            && !fact.detached
+            && let Some(area) = self.areas.get_mut(&id)
+        {
+            let boxes = Arc::make_mut(&mut area.boxes).entry(*epoch).or_default();
+            boxes.insert((fact.log, fact.seq));
+        }
+        self.take_own(batch, fact, statement);
+    }
+
+    /// Opens what a statement says to this device alone.
+    fn take_own(&mut self, batch: &mut Batch, fact: &Fact<'_>, statement: Statement) {
+        let id = fact.log.compartment;
         match statement {
             Statement::Epoch(_) => self.reopen_boxes(batch, id),
-            Statement::Seal { epoch, .. } if !fact.detached => {
-                if let Some(area) = self.areas.get_mut(&id) {
-                    area.boxes.entry(epoch).or_default().insert((fact.log, fact.seq));
-                }
-                self.take_boxes(batch, fact, epoch);
-            }
+            Statement::Seal { epoch, .. } if !fact.detached => self.take_boxes(batch, fact, epoch),
             Statement::Describe { epoch } => {
                 let name = self.open_name(fact, epoch);
                 let waits = !self.epoch_keys.contains_key(&epoch);
@@ -380,11 +396,12 @@ impl<S: Store> Replica<S> {
             return Ok(());
         }
         self.drawn += 1;
+        self.sessions.touch_all();
         let logs = HeldLogs::new(&self.logbook, &self.store);
         let mut changed: BTreeSet<CompartmentId> = BTreeSet::new();
         for id in &stale {
             if let Some(Area { body: Body::Coalition(coalition), .. }) = self.areas.get_mut(id)
-                && coalition.evaluate(&logs)
+                && (self.foretold.remove(id) || Arc::make_mut(coalition).evaluate(&logs))
             {
                 changed.insert(*id);
                 let event = Event::StandingsChanged(coalition.id());
@@ -422,7 +439,8 @@ impl<S: Store> Replica<S> {
             if let Some(Area { body: Body::Coalition(coalition), .. }) = coalitions.get(&above)
                 && let Some(Area { body: Body::Compartment(compartment), .. }) =
                     self.areas.get_mut(id)
-                && compartment.evaluate(coalition, &logs)
+                && (self.foretold.remove(id)
+                    || Arc::make_mut(compartment).evaluate(coalition, &logs))
             {
                 changed.insert(*id);
             }
@@ -695,20 +713,20 @@ fn area_key(id: &CompartmentId) -> Vec<u8> {
 
 fn decode_body(value: &[u8]) -> Result<Body, DecodeError> {
     match Statement::decode(value)? {
-        Statement::Found(charter) => Ok(Body::Coalition(Coalition::new(charter))),
-        Statement::Open(opening) => Ok(Body::Compartment(Compartment::new(opening))),
+        Statement::Found(charter) => Ok(coalition_body(charter)),
+        Statement::Open(opening) => Ok(compartment_body(opening)),
         _ => Err(DecodeError::Invalid { at: 0, what: "area" }),
     }
 }
 
 /// A coalition's body from its charter.
 pub(super) fn coalition_body(charter: Charter) -> Body {
-    Body::Coalition(Coalition::new(charter))
+    Body::Coalition(Arc::new(Coalition::new(charter)))
 }
 
 /// A compartment's body from its opening.
 pub(super) fn compartment_body(opening: Opening) -> Body {
-    Body::Compartment(Compartment::new(opening))
+    Body::Compartment(Arc::new(Compartment::new(opening)))
 }
 
 /// The ML-KEM key in the payload beside the statement that brings a device in, if it is the one that

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use tearline_crdt::authority::{Compartment, StatementVerdict};
+use tearline_crdt::authority::StatementVerdict;
 use tearline_crdt::bounds::{NAME_BYTES_MAX, SEGMENT_BYTES_MAX, SEGMENT_ENTRIES_MAX};
 use tearline_crdt::charter::Charter;
 use tearline_crdt::codec::DecodeError;
@@ -221,6 +221,7 @@ impl<S: Store> Replica<S> {
             rest = tail;
             let head = self.logbook.head(&log);
             let run = write_segment(&log, &head, self.keys.signer(), run)?;
+            self.memo.note_begun(&run, begun);
             let ticket = rest.is_empty().then_some(ticket);
             let origin = Origin::Own { ticket, begun };
             self.take(now, &run, origin, std::mem::take(&mut beside))??;
@@ -328,7 +329,7 @@ impl<S: Store> Replica<S> {
                 c.opening().coalition == coalition && numbers.eq(audience) && self.follows(&c.id())
             })
             .find(|c| c.current_epoch(|epoch| self.can_open(epoch)).is_some())
-            .map(Compartment::id)
+            .map(|compartment| compartment.id())
     }
 
     /// Writes records and changes to this device's log of a class in a compartment. One signature

@@ -11,7 +11,7 @@ use tearline_crdt::authority::Compartment;
 use tearline_crdt::entry::merkle_root;
 use tearline_crdt::entry::sealed::LogCipher;
 use tearline_crdt::epoch::{BOXES_MAX, EpochKeys, box_context, encode_boxes};
-use tearline_crdt::id::{Class, CoalitionId, CompartmentId, EpochId};
+use tearline_crdt::id::{Class, CoalitionId, CompartmentId, DeviceId, EpochId};
 use tearline_crdt::keys::{DeviceCard, KemKey};
 use tearline_crdt::seal::{BoxEntropy, Key, SecretBox};
 use tearline_crdt::statement::{EpochStatement, PARENTS_MAX, Right, Statement};
@@ -274,13 +274,15 @@ impl<S: Store> Replica<S> {
         if self.has_newcomers(id) {
             return Ok(self.rotate(now, id)?.value);
         }
-        let mut left_out = readers(self.compartment(id));
-        left_out.retain(|card| {
-            card.device != own
-                && compartment.reads_history(&card.device)
-                && !compartment.boxed(&epoch).any(|device| *device == card.device)
-                && self.can_seal_to(compartment, card)
+        let boxed: BTreeSet<&DeviceId> = compartment.boxed(&epoch).collect();
+        let left_out = compartment.readers().filter(|(device, standing)| {
+            **device != own
+                && !boxed.contains(device)
+                && compartment.reads_history(device)
+                && self.can_seal_to(compartment, &standing.card)
         });
+        let left_out: Vec<DeviceCard> =
+            left_out.map(|(_, standing)| standing.card.clone()).collect();
         let statements = self.seals_of(id, epoch, &left_out);
         if !statements.is_empty() {
             self.state(now, id, statements)?;

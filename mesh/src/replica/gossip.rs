@@ -218,12 +218,17 @@ impl<S: Store> Replica<S> {
         let trees = self.gossip.trees.iter().filter(|(_, grown)| is_due(grown));
         let due: Vec<CompartmentId> = trees.map(|(id, _)| *id).collect();
         due.into_iter().try_for_each(|id| self.tell_tree(id, tree::Input::Tick))?;
-        let links = self.gossip.links.keys().filter(|link| !self.sessions.contains_key(*link));
-        let gone: Vec<Link> = links.copied().collect();
+        let is_gone = |link: &&Link| {
+            self.gossip.links.contains_key(link) && !self.sessions.contains_key(link)
+        };
+        let gone: Vec<Link> = self.sessions.touched().iter().filter(is_gone).copied().collect();
         gone.into_iter().try_for_each(|link| self.look_at(link))?;
         let known = |link: &Link| self.gossip.links.get(link).map_or((false, 0), |part| part.seen);
-        let moved = |(link, s): &(&Link, &Session)| standings_changed || s.seen() != known(link);
-        let moved: Vec<Link> = self.sessions.iter().filter(moved).map(|(link, _)| *link).collect();
+        let moved = |link: &&Link| {
+            let seen = self.sessions.get(link).map(Session::seen);
+            seen.is_some_and(|seen| standings_changed || seen != known(link))
+        };
+        let moved: Vec<Link> = self.sessions.touched().iter().filter(moved).copied().collect();
         moved.into_iter().try_for_each(|link| self.look_at(link))
     }
 
@@ -551,11 +556,16 @@ impl<S: Store> Replica<S> {
             return;
         }
         let mut next: Option<MonoTime> = None;
-        let lags = self.sessions.values_mut().flat_map(|session| session.lag.values_mut());
-        for lag in lags {
-            lag.held_until.take_if(|until| *until <= self.clock);
-            next = next.into_iter().chain(lag.held_until).min();
-        }
+        let clock = self.clock;
+        self.sessions.change(
+            |session| session.lag.values().any(|lag| lag.held_until.is_some()),
+            |_, session| {
+                for lag in session.lag.values_mut() {
+                    lag.held_until.take_if(|until| *until <= clock);
+                    next = next.into_iter().chain(lag.held_until).min();
+                }
+            },
+        );
         self.gossip.next_sweep = next.map(|next| next.max(self.clock.plus_ms(SWEEP_MS)));
     }
 

@@ -5,7 +5,9 @@
 
 use std::collections::BTreeMap;
 
-use tearline_crdt::authority::{Cause, Coalition, Logs, Place, Proposal, StatementVerdict};
+use tearline_crdt::authority::{
+    Cause, Coalition, Compartment, Logs, Place, Proposal, StatementVerdict,
+};
 use tearline_crdt::bounds::{ERASED_ENTRIES_MAX, MARKS_MAX};
 use tearline_crdt::id::{
     AgencyNo, Class, CoalitionId, CompartmentId, DeviceId, EntryId, EpochId, LogId, RecordId,
@@ -348,13 +350,13 @@ impl<S: Store> Replica<S> {
         let refused = |_| ActError::WouldNotCount(StatementVerdict::NotAbove);
         let verdict = match &area.body {
             Body::Coalition(coalition) => {
-                let mut coalition = coalition.clone();
+                let mut coalition = Coalition::clone(coalition);
                 coalition.insert(place, statement.clone(), payload).map_err(refused)?;
                 coalition.evaluate(&logs);
                 coalition.verdict(&place.id, &logs)
             }
             Body::Compartment(compartment) => {
-                let mut compartment = compartment.clone();
+                let mut compartment = Compartment::clone(compartment);
                 compartment.insert(place, statement.clone(), payload).map_err(refused)?;
                 let above = self.coalition(compartment.opening().coalition);
                 compartment.evaluate(above.ok_or(ActError::NoCoalition)?, &logs);

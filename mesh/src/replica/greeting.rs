@@ -76,9 +76,9 @@ impl<S: Store> Replica<S> {
 
     /// Gives the turn to those that wait: to all whose time is over, and to the next one.
     pub(super) fn give_turns(&mut self) {
-        loop {
+        while self.next_turn().is_some() {
             let busy = self.sessions.values().any(|session| session.takes_its_turn(self.clock));
-            let next = self.sessions.iter().find_map(|(link, session)| match session.turn {
+            let next = self.sessions.waiting().find_map(|(link, session)| match session.turn {
                 Turn::Waits { until, opened } if !busy || until <= self.clock => {
                     Some((*link, opened))
                 }
@@ -91,7 +91,7 @@ impl<S: Store> Replica<S> {
 
     /// When a greeting has waited for long enough.
     pub(super) fn next_turn(&self) -> Option<MonoTime> {
-        let waits = self.sessions.values().filter_map(|session| match session.turn {
+        let waits = self.sessions.waiting().filter_map(|(_, session)| match session.turn {
             Turn::Waits { until, .. } => Some(until),
             _ => None,
         });

@@ -141,7 +141,7 @@ impl<S: Store> Replica<S> {
             // Nobody is named for what he did not sign.
             let named = run.first == head.next && self.would_note(&log);
             if named {
-                if let Err(fault) = unverified.verify(&head) {
+                if let Err(fault) = self.memo.verify(&unverified, &head) {
                     return Ok(Err(PeerFault::Run(fault)));
                 }
                 self.note_stranger(log);
@@ -156,7 +156,7 @@ impl<S: Store> Replica<S> {
             self.say_position(link, id, run.key);
             return Ok(Ok(()));
         }
-        let verified = match unverified.verify(&head) {
+        let verified = match self.memo.verify(&unverified, &head) {
             Ok(verified) => verified,
             Err(RunFault::Signature { .. }) if run.first > 0 => {
                 // The position names the last entry here, and who holds another shows that.
@@ -225,7 +225,8 @@ impl<S: Store> Replica<S> {
 
     /// Says the positions that waited for a flush.
     fn say_owed(&mut self) {
-        let links: Vec<Link> = self.sessions.keys().copied().collect();
+        let owing = self.sessions.iter().filter(|(_, session)| !session.owed.is_empty());
+        let links: Vec<Link> = owing.map(|(link, _)| *link).collect();
         for link in links {
             let Some(session) = self.sessions.get_mut(&link) else { continue };
             let owed = std::mem::take(&mut session.owed);
@@ -267,7 +268,7 @@ impl<S: Store> Replica<S> {
         mut batch: Batch,
     ) -> Result<Result<(), NotTaken>, StoreError> {
         let (source, ticket, begun) = match origin {
-            Origin::Peer(link) => (Some(link), None, &Begun::default()),
+            Origin::Peer(link) => (Some(link), None, &self.begun_in(run)),
             Origin::Own { ticket, begun } => (None, ticket, begun),
         };
         let log = *run.log();
@@ -325,6 +326,13 @@ impl<S: Store> Replica<S> {
         self.dispute_strays(now, log.compartment, &disputed)?;
         self.erase_more(now)?;
         Ok(Ok(()))
+    }
+
+    /// The records that begin in another's run, where a replica of this process has built them.
+    fn begun_in(&self, run: &VerifiedRun) -> Begun {
+        self.memo.begun(run, |epoch| {
+            self.epoch_keys.get(epoch).is_some_and(|keys| keys.secret().is_some())
+        })
     }
 
     /// Draws what follows from the statements that came, if any did. Each evaluation looks at all that
@@ -512,6 +520,7 @@ impl<S: Store> Replica<S> {
     /// Standings changed: offer what peers may hold now, compare where their right became known,
     /// and ask again for what was refused.
     fn on_authority_changed(&mut self) -> Result<(), StoreError> {
+        self.sessions.touch_all();
         let links: Vec<Link> = self.sessions.keys().copied().collect();
         for link in links {
             self.retry_intros(link)?;

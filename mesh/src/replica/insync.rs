@@ -128,11 +128,10 @@ impl<S: Store> Replica<S> {
 
     /// A log is durable here up to a position.
     pub(super) fn arrived_here(&mut self, key: &LagKey, next: u64) {
-        for session in self.sessions.values_mut() {
-            if session.open.wanted.get(key).is_some_and(|wanted| *wanted <= next) {
-                session.open.forget(key);
-            }
-        }
+        self.sessions.change(
+            |session| session.open.wanted.get(key).is_some_and(|wanted| *wanted <= next),
+            |_, session| session.open.forget(key),
+        );
     }
 
     /// Says that nothing more is owed, where that was to be said.

@@ -52,11 +52,13 @@ mod retired;
 mod room;
 mod schedule;
 mod session;
+mod sessions;
 mod standings;
 mod stray;
 mod stripped;
 mod sync;
 mod table;
+mod told;
 mod trace;
 mod vouch;
 pub(crate) mod whereabouts;
@@ -78,6 +80,7 @@ use tearline_crdt::store::{Batch, Scan, Space, Store, StoreError, scan_past_dama
 use tearline_crdt::time::{MonoTime, Now, WallTime};
 
 use crate::fault::PeerFault;
+use crate::memo::Memo;
 use crate::urgency::Urgency;
 pub use area::{Area, Body};
 pub use author::{ActError, Done, Ticket};
@@ -98,10 +101,12 @@ pub use trace::{Exposure, Kept, QuarantinedEntry, UnreadEntries};
 
 pub use fetch::{Fetched, FileError};
 use reckoning::{Reckoned, Reckoning};
-use session::{PeerMemory, Session};
+use session::PeerMemory;
+use sessions::Sessions;
 use standings::Standings;
 use table::Table;
 pub use table::Unfollowed;
+pub use told::Told;
 pub use whereabouts::Whereabouts;
 
 /// One connection to a device, numbered by the driver and never used twice.
@@ -287,7 +292,7 @@ pub struct Replica<S> {
     /// When epochs are next looked at.
     next_look: Option<MonoTime>,
     reauthoring: reauthor::Reauthoring,
-    sessions: BTreeMap<Link, Session>,
+    sessions: Sessions,
     memories: BTreeMap<DeviceId, PeerMemory>,
     gossip: gossip::Gossip,
     /// Bundles that are being read, as links.
@@ -343,6 +348,10 @@ pub struct Replica<S> {
     relay: Option<relay::Relay>,
     /// Whether nothing is quarantined, for an exercise.
     lenient: bool,
+    /// What other replicas of this process found.
+    memo: Memo,
+    /// Areas whose answers another replica drew, of which the rest is still to be drawn here.
+    foretold: BTreeSet<CompartmentId>,
     /// Whether somebody may lack boxes that this device seals.
     seals_wanted: bool,
     /// Whether statements are read from the store: what follows is drawn from all of them at once.
@@ -396,6 +405,11 @@ impl<S: Store> Replica<S> {
     /// Opens a replica on a store: reads the logs' states and replays the authority logs. The cost
     /// grows with logs and statements, not with entries.
     pub fn open(store: S, setup: Setup) -> Result<Self, StoreError> {
+        Self::open_with(store, setup, Memo::default())
+    }
+
+    /// The same with what other replicas of this process found. It changes nothing but what work is done.
+    pub fn open_with(store: S, setup: Setup, memo: Memo) -> Result<Self, StoreError> {
         let logbook = Logbook::load(&store)?;
         let shelf = Shelf::load(&store)?;
         let Setup { keys, incarnation, entropy, projection } = setup;
@@ -413,7 +427,7 @@ impl<S: Store> Replica<S> {
             rotate_after_ms: None,
             next_look: None,
             reauthoring: reauthor::Reauthoring::default(),
-            sessions: BTreeMap::new(),
+            sessions: Sessions::default(),
             memories: BTreeMap::new(),
             gossip: gossip::Gossip::default(),
             readings: BTreeMap::new(),
@@ -448,6 +462,8 @@ impl<S: Store> Replica<S> {
             flashes: peers::Flashes::default(),
             relay: None,
             lenient: false,
+            memo,
+            foretold: BTreeSet::new(),
             seals_wanted: false,
             replaying: false,
             standings_changed: false,
@@ -513,6 +529,7 @@ impl<S: Store> Replica<S> {
             Input::Room { room } => self.on_room(now, room)?,
             Input::Tick => self.judge_later(now)?,
         }
+
         // What is done here of itself is done by what was drawn.
         if self.room > Room::Nothing && self.stale.is_empty() {
             self.obey(now)?;
@@ -539,15 +556,19 @@ impl<S: Store> Replica<S> {
         if (self.flush_wanted || self.has_left()) && self.flushes_out == 0 {
             self.ask_flush();
         }
-        let links: Vec<Link> = self.sessions.keys().copied().collect();
         let standings_changed = std::mem::take(&mut self.standings_changed);
         if standings_changed {
-            links.iter().for_each(|link| self.vouch(*link));
+            self.sessions.touch_all();
+            let links: Vec<Link> = self.sessions.keys().copied().collect();
+            links.into_iter().for_each(|link| self.vouch(link));
         }
         self.give_turns();
         self.dun();
         self.tend_trees(standings_changed)?;
-        links.into_iter().try_for_each(|link| self.pump(link))
+        let touched = self.sessions.take_touched();
+        touched.iter().try_for_each(|link| self.pump(*link))?;
+        self.sessions.settle(touched);
+        Ok(())
     }
 
     fn ask_flush(&mut self) {

@@ -55,6 +55,11 @@ impl Session {
         self.owing = Owing::since(now);
     }
 
+    /// Whether it may be looked at what the peer owes.
+    pub(super) fn may_owe(&self) -> bool {
+        self.overdue_at(0).is_some()
+    }
+
     /// When it is looked at what the peer owes; `None` while it owes nothing.
     fn overdue_at(&self, withheld_after_ms: u64) -> Option<MonoTime> {
         match self.phase {
@@ -77,7 +82,8 @@ impl<S: Store> Replica<S> {
 
     /// When it is looked next at what peers owe.
     pub(super) fn next_overdue(&self) -> Option<MonoTime> {
-        self.sessions.values().filter_map(|s| s.overdue_at(self.withheld_after_ms)).min()
+        let owing = self.sessions.owing();
+        owing.filter_map(|(_, session)| session.overdue_at(self.withheld_after_ms)).min()
     }
 
     /// Asks those again who gave nothing for too long, and blames those who were asked often enough.
@@ -86,7 +92,7 @@ impl<S: Store> Replica<S> {
             session.overdue_at(self.withheld_after_ms).is_some_and(|at| at <= self.clock)
         };
         let due: Vec<Link> =
-            self.sessions.iter().filter(|(_, s)| is_due(s)).map(|(link, _)| *link).collect();
+            self.sessions.owing().filter(|(_, s)| is_due(s)).map(|(link, _)| *link).collect();
         for link in due {
             self.dun_one(link);
         }

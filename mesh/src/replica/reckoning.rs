@@ -23,7 +23,6 @@
 //! while something is to be destroyed. A crash forgets at most the time since then, what it regained
 //! with it; to the next start that time is part of a leap.
 
-use tearline_crdt::authority::Compartment;
 use tearline_crdt::codec::{DecodeError, Reader, Write as _};
 use tearline_crdt::store::{Batch, Space, Store, StoreError};
 use tearline_crdt::time::{MonoTime, Now, WallTime};
@@ -175,7 +174,7 @@ impl<S: Store> Replica<S> {
     fn allowance_ms_max(&self) -> u64 {
         let coalitions = self.areas.values().filter_map(|area| match &area.body {
             Body::Coalition(coalition) => Some(coalition.charter().erasure_delay_hours),
-            Body::Compartment(Compartment { .. }) => None,
+            Body::Compartment(_) => None,
         });
         coalitions.min().map_or(0, |hours| u64::from(hours) * HOUR_MS / ALLOWANCE_PART)
     }

@@ -433,12 +433,14 @@ impl<S: Store> Replica<S> {
     pub(super) fn ask_behind_gone(&mut self, id: CompartmentId, key: LogKey, next: u64) {
         let lag_key = lag_key(id, key);
         let mut links: Vec<Link> = Vec::new();
-        for (link, session) in &mut self.sessions {
-            if session.gone.get(&lag_key).is_some_and(|begins| *begins <= next) {
+        let follows = |begins: &u64| *begins <= next;
+        self.sessions.change(
+            |session| session.gone.get(&lag_key).is_some_and(follows),
+            |link, session| {
                 session.gone.remove(&lag_key);
                 links.push(*link);
-            }
-        }
+            },
+        );
         links.into_iter().for_each(|link| self.say_position(link, id, key));
     }
 }

@@ -6,6 +6,7 @@
 //! from others without boxes once the act is known here ([`super::stripped`]).
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use tearline_crdt::entry::run::{RunFault, VerifiedEntry, VerifiedRun};
 use tearline_crdt::id::{Class, CompartmentId, EpochId, LogId};
@@ -62,9 +63,12 @@ impl<S: Store> Replica<S> {
     ) -> Result<(), StoreError> {
         let Some(area) = self.areas.get_mut(&id) else { return Ok(()) };
         let mut places: BTreeMap<LogId, BTreeSet<u64>> = BTreeMap::new();
-        let gone = area.boxes.extract_if(.., |epoch, _| retired.contains(epoch));
-        for (log, seq) in gone.flat_map(|(_, places)| places) {
-            places.entry(log).or_default().insert(seq);
+        if area.boxes.keys().any(|epoch| retired.contains(epoch)) {
+            let boxes = Arc::make_mut(&mut area.boxes);
+            let gone = boxes.extract_if(.., |epoch, _| retired.contains(epoch));
+            for (log, seq) in gone.flat_map(|(_, places)| places) {
+                places.entry(log).or_default().insert(seq);
+            }
         }
         let mut batch = Batch::default();
         for (log, seqs) in places {

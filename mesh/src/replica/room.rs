@@ -57,6 +57,7 @@ impl<S: Store> Replica<S> {
     /// The driver measured how much room there is.
     pub(super) fn on_room(&mut self, now: Now, room: Room) -> Result<(), StoreError> {
         let before = std::mem::replace(&mut self.room, room);
+        self.sessions.touch_all();
         if room <= before {
             return Ok(());
         }

@@ -86,9 +86,8 @@ impl<S: Store> Replica<S> {
 
     /// Whether this device is to begin a new epoch of a compartment.
     fn is_due(&self, id: CompartmentId, wall: WallTime) -> bool {
-        let (Some(period), Some(compartment)) = (self.rotate_after_ms, self.compartment(id)) else {
-            return false;
-        };
+        let Some(period) = self.rotate_after_ms else { return false };
+        let Some(compartment) = self.compartment(id) else { return false };
         let desk = compartment.live(&self.device()).filter(|own| own.desk);
         let Some(desk) = desk.filter(|_| self.own_right(id) >= Some(Right::Write)) else {
             return false;

@@ -659,7 +659,7 @@ impl<S: Store> Replica<S> {
 
     pub(super) fn coalitions(&self) -> impl Iterator<Item = &Coalition> {
         self.areas.values().filter_map(|area| match &area.body {
-            Body::Coalition(coalition) => Some(coalition),
+            Body::Coalition(coalition) => Some(&**coalition),
             Body::Compartment(_) => None,
         })
     }
@@ -710,11 +710,12 @@ impl<S: Store> Replica<S> {
             }
         }
         self.memories = memories;
-        for session in self.sessions.values_mut() {
-            if matches!(session.phase, Phase::Opening | Phase::Greeting) {
+        self.sessions.change(
+            |session| matches!(session.phase, Phase::Opening | Phase::Greeting),
+            |_, session| {
                 session.early.entry(lag_key).or_insert(from);
-            }
-        }
+            },
+        );
         let links: Vec<(Link, DeviceId)> = self
             .sessions
             .iter()

@@ -11,7 +11,7 @@ use std::ops::Bound;
 
 use tearline_crdt::entry::run::Head;
 use tearline_crdt::frontier::{Leaf, LogKey, NodeHash, Prefix, Subtree, forked_tag, head_tag};
-use tearline_crdt::id::{CompartmentId, LogId};
+use tearline_crdt::id::{Class, CompartmentId, LogId};
 use tearline_crdt::store::{Store, StoreError};
 
 use super::area::Body;
@@ -432,6 +432,7 @@ impl<S: Store> Replica<S> {
             if let Some(session) = self.sessions.get_mut(&link) {
                 session.drop_lag(&key);
             }
+            self.sessions.look_again(link);
             return Ok(None);
         }
         let Some(session) = self.sessions.get(&link) else { return Ok(None) };
@@ -444,6 +445,7 @@ impl<S: Store> Replica<S> {
             // The position is inside a segment, and no honest peer is there; or what follows is damaged
             // here, or gone meanwhile. It gets no more of it.
             session.drop_lag(&key);
+            self.sessions.look_again(link);
             let log = self.areas.get(&id).and_then(|area| area.logs.get(&log_key)).copied();
             if let Some(log) = log {
                 self.lacks_what_is_gone(link, &log, from);
@@ -498,18 +500,25 @@ impl<S: Store> Replica<S> {
     fn next_log(&self, link: Link) -> Option<LagKey> {
         let session = self.sessions.get(&link)?;
         let unsent = |(key, lag): (&LagKey, &Lag)| {
-            let (class, id, log) = key;
-            if Urgency::from_u8(*class).is_none_or(|lane| session.busy.has(lane)) {
+            let (_, id, log) = key;
+            if lag.held_until.is_some() {
                 return None;
             }
             let head = self.areas.get(id)?.frontier.head(log).next;
-            (lag.sent < head && lag.held_until.is_none()).then_some(*key)
+            (lag.sent < head).then_some(*key)
         };
-        let first = session.lag.iter().find_map(unsent)?;
+        let is_full = session.unacked >= session.window.0;
+        let idle = Class::ALL.into_iter().map(|class| class as u8).filter(|class| {
+            let busy = Urgency::from_u8(*class).is_none_or(|lane| session.busy.has(lane));
+            !busy && !(is_full && *class >= PRIORITY)
+        });
+        let of_class = |class: u8| {
+            let (least, most) = (CompartmentId([0; 32]), CompartmentId([0xff; 32]));
+            let span = (class, least, LogKey([0; 16]))..=(class, most, LogKey([0xff; 16]));
+            session.lag.range(span)
+        };
+        let first = idle.filter_map(|class| of_class(class).find_map(unsent)).next()?;
         let class = first.0;
-        if session.unacked >= session.window.0 && class >= PRIORITY {
-            return None;
-        }
         let after = session.cursor.filter(|cursor| cursor.0 == class).unwrap_or(first);
         session
             .lag
@@ -521,7 +530,7 @@ impl<S: Store> Replica<S> {
 }
 
 /// The least urgent classes, which wait for the window.
-const PRIORITY: u8 = tearline_crdt::id::Class::Priority as u8;
+const PRIORITY: u8 = Class::Priority as u8;
 
 /// What was read to be sent; nothing where a value of the store is damaged: others have it, too.
 pub(super) fn unless_damaged<T>(

@@ -30,7 +30,7 @@ use crate::report::{self, Took};
 use crate::scenario::Scenario;
 use crate::shards::what_broke;
 use crate::shrink::{Shrunk, shrink};
-use crate::{Outcome, run};
+use crate::{Outcome, run, run_in_full};
 
 /// Simulate a mesh before it is built: the code that ships, in virtual time.
 #[derive(Debug, Parser)]
@@ -65,7 +65,7 @@ enum Verb {
     /// Carry out one run and judge it by the scenario's goals
     Run(RunArgs),
     /// Carry out the same run twice; it must go the same way, event by event
-    Replay(Which),
+    Replay(ReplayArgs),
     /// Carry out a run for each of many seeds; no oracle may find anything
     Sweep(results::SweepArgs),
     /// Put the parts of a sweep together
@@ -146,6 +146,18 @@ struct RunArgs {
     /// Write a report there: index.html and run.json
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
+    /// Every peer verifies and opens everything itself: slower, and nothing else changes
+    #[arg(long)]
+    full_crypto: bool,
+}
+
+#[derive(Args, Debug)]
+struct ReplayArgs {
+    #[command(flatten)]
+    which: Which,
+    /// The second time every peer verifies and opens everything itself
+    #[arg(long)]
+    full_crypto: bool,
 }
 
 #[derive(Args, Debug)]
@@ -183,7 +195,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     let said = match &cli.verb {
         Verb::Run(args) => carry_out(args),
-        Verb::Replay(which) => replay(which),
+        Verb::Replay(args) => replay(args),
         Verb::Sweep(args) => results::sweep_seeds(args),
         Verb::Merge { files, out } => results::merge_parts(files, out.as_deref()),
         Verb::Compare { a, b, out } => results::compare(a, b, out.as_deref()),
@@ -247,7 +259,7 @@ impl Failure {
 
 fn carry_out(args: &RunArgs) -> Result<Said, Failure> {
     let plan = plan_of(&args.which)?;
-    let (outcome, took) = timed(&plan)?;
+    let (outcome, took) = timed(&plan, args.full_crypto)?;
     let data = report::data(&outcome, took);
     let mut text = report::text(&outcome, took);
     if let Some(folder) = &args.out {
@@ -258,10 +270,10 @@ fn carry_out(args: &RunArgs) -> Result<Said, Failure> {
     Ok(Said { data, text, good: outcome.is_good() })
 }
 
-fn replay(which: &Which) -> Result<Said, Failure> {
-    let plan = plan_of(which)?;
-    let (first, _) = timed(&plan)?;
-    let (second, _) = timed(&plan)?;
+fn replay(args: &ReplayArgs) -> Result<Said, Failure> {
+    let plan = plan_of(&args.which)?;
+    let (first, _) = timed(&plan, false)?;
+    let (second, _) = timed(&plan, args.full_crypto)?;
     let equal = first.trace_hash == second.trace_hash;
     let parted = first.marks.iter().zip(&second.marks).position(|(a, b)| a != b);
     let from = parted.map_or(first.marks.len(), |mark| mark) as u64 * MARK_EVERY;
@@ -344,9 +356,10 @@ fn validate(names: &[String]) -> Result<Said, Failure> {
 }
 
 /// A run and how long it took.
-fn timed(plan: &Plan) -> Result<(Outcome, Took), Failure> {
+fn timed(plan: &Plan, full_crypto: bool) -> Result<(Outcome, Took), Failure> {
     let began = Instant::now();
-    let outcome = run(plan, None).map_err(|error| Failure::failed(error.to_string()))?;
+    let outcome = if full_crypto { run_in_full(plan) } else { run(plan, None) };
+    let outcome = outcome.map_err(|error| Failure::failed(error.to_string()))?;
     Ok((outcome, Took { seconds: began.elapsed().as_secs_f64() }))
 }
 

@@ -24,6 +24,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use tearline_crdt::id::{CoalitionId, CompartmentId, DeviceId, RecordId};
 use tearline_crdt::store::StoreError;
 use tearline_crdt::time::{MonoTime, Now, WallTime};
+use tearline_mesh::memo::Memo;
 use tearline_mesh::{Event, Input, Link, Output, PeerFault};
 
 use crate::agenda::{Agenda, NEVER, Nanos, Who};
@@ -82,9 +83,19 @@ pub enum RunError {
     Founding(&'static str),
 }
 
-/// Carries a plan out.
+/// Carries a plan out. Peers share what is found by verifying, opening and drawing answers: each result is
+/// a function of its inputs alone, and what happens is what [`run_in_full`] does.
 pub fn run(plan: &Plan, sabotage: Option<Sabotage>) -> Result<Outcome, RunError> {
-    let mut world = World::new(plan.clone(), sabotage)?;
+    run_with(plan, sabotage, &Memo::remembering())
+}
+
+/// Carries a plan out, every peer verifying and opening everything itself.
+pub fn run_in_full(plan: &Plan) -> Result<Outcome, RunError> {
+    run_with(plan, None, &Memo::default())
+}
+
+fn run_with(plan: &Plan, sabotage: Option<Sabotage>, memo: &Memo) -> Result<Outcome, RunError> {
+    let mut world = World::new(plan.clone(), sabotage, memo)?;
     world.go()?;
     Ok(Outcome::of(world))
 }
@@ -151,8 +162,8 @@ pub(crate) struct World {
 }
 
 impl World {
-    fn new(plan: Plan, sabotage: Option<Sabotage>) -> Result<Self, RunError> {
-        let Founded { peers, coalition, compartments } = founding::found(&plan, sabotage)?;
+    fn new(plan: Plan, sabotage: Option<Sabotage>, memo: &Memo) -> Result<Self, RunError> {
+        let Founded { peers, coalition, compartments } = founding::found(&plan, sabotage, memo)?;
         let mut lines_of = vec![Vec::new(); plan.posts.len()];
         let mut lines = Vec::new();
         for (number, line) in plan.lines.iter().enumerate() {
