@@ -211,18 +211,22 @@ impl Compartment {
         .flat_map(|(_, ids)| ids.iter().copied())
     }
 
+    /// On whose word a record is to be destroyed, whoever began it: agencies, and `None` for an act.
+    pub fn erasers(&self, genesis: &EntryId) -> impl Iterator<Item = Option<AgencyNo>> {
+        self.words.by(genesis, Word::Erase)
+    }
+
     /// The records, by genesis, with which a peer of `reader` is to destroy an entry that `author`'s
-    /// device wrote.
+    /// device wrote, and who listed it.
     pub fn erasures_of(
         &self,
         entry: &EntryId,
         author: AgencyNo,
         reader: AgencyNo,
-    ) -> impl Iterator<Item = EntryId> {
+    ) -> impl Iterator<Item = (EntryId, Option<AgencyNo>)> {
         let listed = self.words.entries.get(entry).into_iter().flatten();
         let own = listed.filter(move |(_, by)| is_steward(*by, Some(author)));
-        own.filter(move |(genesis, by)| self.is_in_effect(genesis, *by, reader))
-            .map(|(genesis, _)| *genesis)
+        own.filter(move |(genesis, by)| self.is_in_effect(genesis, *by, reader)).copied()
     }
 
     /// Whether some peer may have destroyed an entry that `author`'s device wrote: as

@@ -90,7 +90,9 @@ impl<'a> Standings<'a> {
         let Body::Compartment(compartment) = &area.body else { return None };
         let origin = compartment.originator(log)?;
         compartment.record_state(genesis, origin, own).erased?;
-        Some(self.seen(genesis).plus_ms(self.delay_ms(area)))
+        let stewards = [None, Some(origin)].into_iter();
+        let heard = stewards.filter_map(|by| self.heard.get(genesis)?.erased.get(&by)).min();
+        Some(heard.map_or(self.now, |at| *at).plus_ms(self.delay_ms(area)))
     }
 
     /// When an entry that erasures list is to be destroyed; `None` where none does in effect.
@@ -99,13 +101,18 @@ impl<'a> Standings<'a> {
         let Body::Compartment(compartment) = &area.body else { return None };
         let author = compartment.originator(log)?;
         let erasures = compartment.erasures_of(entry, author, own);
-        let first = erasures.map(|genesis| self.seen(&genesis)).min()?;
+        let first = erasures.map(|(genesis, by)| self.erased(&genesis, by)).min()?;
         Some(first.plus_ms(self.delay_ms(area)))
     }
 
-    /// When this peer first heard of a record.
-    fn seen(&self, genesis: &EntryId) -> Reckoned {
-        self.heard.get(genesis).map_or(self.now, |heard| heard.seen)
+    /// When this peer heard that a record is to be destroyed: on the word of who lists entries of it, or if
+    /// that one only adds to what others said, on theirs.
+    fn erased(&self, genesis: &EntryId, by: Option<AgencyNo>) -> Reckoned {
+        let heard = self.heard.get(genesis).map(|heard| &heard.erased);
+        let of = |erased: &BTreeMap<Option<AgencyNo>, Reckoned>| {
+            erased.get(&by).or_else(|| erased.values().min()).copied()
+        };
+        heard.and_then(of).unwrap_or(self.now)
     }
 }
 

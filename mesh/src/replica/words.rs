@@ -12,6 +12,7 @@
 //! 4. what became of each statement is said in a receipt, and entries of the own agency that an
 //!    erasure missed are added to it.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 
@@ -19,7 +20,7 @@ use tearline_crdt::authority::{Asked, Compartment};
 use tearline_crdt::bounds::ERASED_ENTRIES_MAX;
 use tearline_crdt::codec::{DecodeError, Reader, Write as _};
 use tearline_crdt::entry::run::VerifiedRun;
-use tearline_crdt::id::{Class, CompartmentId, EntryId, LogId, RecordId, StatementId};
+use tearline_crdt::id::{AgencyNo, Class, CompartmentId, EntryId, LogId, RecordId, StatementId};
 use tearline_crdt::logbook::find::Search;
 use tearline_crdt::record::receipt::{self, Outcome, Receipt, Receipts, Refusal};
 use tearline_crdt::record::shelf::{
@@ -45,10 +46,11 @@ pub(super) struct Spoken {
 
 /// What became of the words about a record, which outlasts a restart. An act names no compartment and is heard
 /// in each of its coalition; the record is in one.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Heard {
-    /// When this peer first heard of it; the delay before destroying counts from then.
-    pub(super) seen: Reckoned,
+    /// When this peer heard that it is to be destroyed, by whom that is said: an agency, or `None` for an act.
+    /// The delay before destroying counts from then.
+    pub(super) erased: BTreeMap<Option<AgencyNo>, Reckoned>,
     /// What was carried out.
     done: Done,
 }
@@ -159,6 +161,7 @@ impl<S: Store> Replica<S> {
 
     /// Carries out a bounded part of what is asked for in a compartment; whether that is all.
     fn obey_in(&mut self, now: Now, id: CompartmentId) -> Result<bool, StoreError> {
+        self.note_erased(id)?;
         if !self.seek(id)? {
             return Ok(false);
         }
@@ -189,6 +192,29 @@ impl<S: Store> Replica<S> {
         Ok(true)
     }
 
+    /// Writes down when it was heard that records are to be destroyed.
+    fn note_erased(&mut self, id: CompartmentId) -> Result<(), StoreError> {
+        let Some(Body::Compartment(compartment)) = self.areas.get(&id).map(|area| &area.body)
+        else {
+            return Ok(());
+        };
+        let (at, mut batch) = (self.reckoning.now(), Batch::default());
+        for genesis in compartment.spoken_of() {
+            for by in compartment.erasers(genesis) {
+                let heard = self.heard.entry(*genesis).or_default();
+                if let Entry::Vacant(vacant) = heard.erased.entry(by) {
+                    vacant.insert(at);
+                    batch.put(Space::Meta, word_key(genesis), write_word(heard));
+                }
+            }
+        }
+        if batch.is_empty() {
+            return Ok(());
+        }
+        self.note_reckoned(&mut batch);
+        self.apply(batch)
+    }
+
     /// Looks once for the entries that statements of a compartment name, in pieces; whether that is
     /// over. Statements that come meanwhile are looked at afterwards.
     fn seek(&mut self, id: CompartmentId) -> Result<bool, StoreError> {
@@ -203,7 +229,6 @@ impl<S: Store> Replica<S> {
         else {
             return Ok(true);
         };
-        let mut batch = Batch::default();
         let begins = search.is_none();
         if begins {
             let fresh = |genesis: &&EntryId| !spoken.contains_key(*genesis);
@@ -212,15 +237,7 @@ impl<S: Store> Replica<S> {
             let entries: Vec<EntryId> =
                 compartment.listed_entries().filter(fresh).copied().collect();
             *search = Some(Search::new(geneses.iter().chain(&entries).copied().collect()));
-            let at = self.reckoning.now();
-            for genesis in geneses {
-                self.heard.entry(genesis).or_insert_with(|| {
-                    let fresh = Heard { seen: at, done: Done::default() };
-                    batch.put(Space::Meta, word_key(&genesis), write_word(&fresh));
-                    fresh
-                });
-                spoken.insert(genesis, Spoken::default());
-            }
+            spoken.extend(geneses.into_iter().map(|genesis| (genesis, Spoken::default())));
             listed.extend(entries.into_iter().map(|entry| (entry, None)));
         }
         let Some(going) = search else { return Ok(true) };
@@ -243,10 +260,6 @@ impl<S: Store> Replica<S> {
         if over {
             *search = None;
         }
-        if !batch.is_empty() {
-            self.note_reckoned(&mut batch);
-        }
-        self.apply(batch)?;
         Ok(over && begins)
     }
 
@@ -300,10 +313,9 @@ impl<S: Store> Replica<S> {
             Err(StoreError::Damaged { .. }) => return Ok(()),
             carried_out => carried_out?,
         }
-        if let Some(heard) = self.heard.get_mut(&genesis) {
-            heard.done = asked;
-            batch.put(Space::Meta, word_key(&genesis), write_word(heard));
-        }
+        let heard = self.heard.entry(genesis).or_default();
+        heard.done = asked;
+        batch.put(Space::Meta, word_key(&genesis), write_word(heard));
         self.apply(batch)?;
         if state.erased.is_some() {
             // Entries of it that came without their content are explained now.
@@ -526,10 +538,12 @@ fn word_key(genesis: &EntryId) -> Vec<u8> {
     [WORD_PREFIX, &genesis.0].concat()
 }
 
-/// `first heard, ms (number) || carried out (1)`.
+/// `carried out (1) || (agency + 1, or 0 for an act (number) || heard that it is to be destroyed, ms (number))*`.
 fn write_word(heard: &Heard) -> Vec<u8> {
-    let mut out = Vec::new();
-    out.number(heard.seen.0).raw(&[heard.done.0]);
+    let mut out = vec![heard.done.0];
+    for (by, at) in &heard.erased {
+        out.number(by.map_or(0, |no| u64::from(no.0) + 1)).number(at.0);
+    }
     out
 }
 
@@ -538,8 +552,12 @@ fn read_word(key: &[u8], value: &[u8]) -> Result<(EntryId, Heard), DecodeError> 
     let genesis = EntryId(reader.array("genesis")?);
     reader.finish()?;
     let mut reader = Reader::new(value);
-    let seen = Reckoned(reader.number("first heard")?);
     let done = Done(reader.u8("carried out")?);
-    reader.finish()?;
-    Ok((genesis, Heard { seen, done }))
+    let mut erased = BTreeMap::new();
+    while reader.left() > 0 {
+        let by = reader.number_max(u64::from(u16::MAX) + 1, "agency")?;
+        let by = by.checked_sub(1).map(|no| AgencyNo(no as u16));
+        erased.insert(by, Reckoned(reader.number("heard of an erasure")?));
+    }
+    Ok((genesis, Heard { erased, done }))
 }

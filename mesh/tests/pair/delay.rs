@@ -142,3 +142,37 @@ fn what_is_destroyed_at_once_is_forgotten_at_once() {
     assert!(records.iter().all(|record| world.show(0, *record).is_none()));
     assert_eq!(forgets(&world) - before, 1);
 }
+
+/// The delay counts from the word that asks to destroy, whatever was said of the record before it, and over a
+/// restart.
+#[test]
+fn the_delay_counts_from_the_erasure_and_not_from_what_was_said_before() {
+    for by_act in [false, true] {
+        let mut world = World::new(1);
+        let coalition = world.coalition_with_delay(72);
+        let shared = world.open(0, coalition, &[1]);
+        let record = world.write(0, shared, Class::Routine, &["canary"])[0];
+        world.settle();
+        let detail = world.show(0, record).unwrap();
+        let now = world.now();
+        world.peers[0].replica.speak(now, record, &Word::Restrict).unwrap();
+        world.drain(0);
+        world.settle();
+        (0..100).for_each(|_| pass(&mut world, HOUR_MS));
+        world.crash(0);
+        let (now, replica) = (world.now(), &mut world.peers[0].replica);
+        if by_act {
+            replica.propose_erasure(now, coalition, &detail, "Article 17").unwrap();
+        } else {
+            replica.speak(now, record, &Word::Erase { basis: "Article 17".into() }).unwrap();
+        }
+        world.drain(0);
+        world.settle();
+        (0..71).for_each(|_| pass(&mut world, HOUR_MS));
+        world.crash(0);
+        pass(&mut world, 0);
+        assert!(world.show(0, record).is_some(), "by an act: {by_act}");
+        pass(&mut world, 2 * HOUR_MS);
+        assert!(world.show(0, record).is_none(), "by an act: {by_act}");
+    }
+}

@@ -34,7 +34,7 @@ use super::{Failure, OpenError};
 use crate::files::{new_private_file, regular};
 
 /// Version of everything in a store's folder.
-pub(super) const STORE_VERSION: u8 = 6;
+pub(super) const STORE_VERSION: u8 = 7;
 
 /// sled's page cache. Everything is read once, when the store is opened.
 const CACHE_BYTES: u64 = 4 * 1024 * 1024;
