@@ -124,7 +124,8 @@ impl Edge {
         let mut bytes = 0;
         let began = Instant::now();
         // One more than wanted says whether there are more.
-        let mut next = Some(self.piece(guest, walk, Place::after(walk.after_us), walk.limit + 1)?);
+        let mut next =
+            Some(self.piece(guest, walk, Place::after(walk.after_us), walk.limit + 1)?);
         while let Some(piece) = next {
             let (part, place) = piece.wait()?;
             if began.elapsed() > WALK_MAX {
@@ -255,7 +256,8 @@ impl Core {
         let records: Vec<RecordId> = rows.iter().map(|row| row.record).collect();
         let (details, looked) =
             self.visible_of(&records, BYTES_PER_CALL_MAX, &mut Unread::default())?;
-        if let Some(last) = rows.get(..looked).filter(|_| looked < rows.len()).and_then(<[_]>::last) {
+        if let Some(last) = rows.get(..looked).filter(|_| looked < rows.len()).and_then(<[_]>::last)
+        {
             next = Some(Place::after(last.stamp_us));
         }
         let mut details = details.into_iter().peekable();
