@@ -12,6 +12,7 @@
 use std::cell::{Cell, RefCell};
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::RangeInclusive;
 
 use crate::entry::NO_EPOCH;
 use crate::entry::run::Head;
@@ -34,12 +35,14 @@ pub const DEPTH_MAX: usize = 32;
 pub struct LogKey(pub [u8; 16]);
 
 impl Ord for LogKey {
+    #[inline]
     fn cmp(&self, other: &Self) -> Ordering {
         u128::from_be_bytes(self.0).cmp(&u128::from_be_bytes(other.0))
     }
 }
 
 impl PartialOrd for LogKey {
+    #[inline]
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
     }
@@ -120,19 +123,6 @@ impl Prefix {
     pub fn holds(&self, key: &LogKey) -> bool {
         self.0.iter().enumerate().all(|(depth, nibble)| key.nibble(depth) == *nibble)
     }
-
-    fn range(&self) -> (LogKey, LogKey) {
-        let fill = |rest: u8| {
-            let mut key = [0; 16];
-            for (n, byte) in key.iter_mut().enumerate() {
-                let high = self.0.get(n * 2).copied().unwrap_or(rest);
-                let low = self.0.get(n * 2 + 1).copied().unwrap_or(rest);
-                *byte = high << 4 | low;
-            }
-            LogKey(key)
-        };
-        (fill(0), fill(0x0f))
-    }
 }
 
 /// What a peer holds of one log.
@@ -179,9 +169,9 @@ pub struct Frontier {
     leaves: BTreeMap<LogKey, Head>,
     forked: BTreeSet<LogKey>,
     /// Hashes of inner nodes, dropped along a path when a leaf below it moves.
-    hashes: RefCell<BTreeMap<Prefix, NodeHash>>,
+    hashes: RefCell<BTreeMap<Node, NodeHash>>,
     /// The longest path of which there was one.
-    hashed_depth: Cell<usize>,
+    hashed_depth: Cell<u8>,
 }
 
 impl Frontier {
@@ -269,11 +259,8 @@ impl Frontier {
 
     fn moved(&mut self, key: &LogKey) {
         let hashes = self.hashes.get_mut();
-        let mut prefix = Prefix::default();
-        hashes.remove(&prefix);
-        for depth in 0..self.hashed_depth.get() {
-            prefix = prefix.child(key.nibble(depth));
-            hashes.remove(&prefix);
+        for depth in 0..=self.hashed_depth.get() {
+            hashes.remove(&Node::above(key, depth));
         }
     }
 
@@ -298,56 +285,69 @@ impl Frontier {
     /// The hash of everything.
     #[must_use]
     pub fn root(&self) -> NodeHash {
-        self.hash(&Prefix::default())
+        self.hash_of(Node::default())
     }
 
     /// The hash of a subtree.
     #[must_use]
     pub fn hash(&self, prefix: &Prefix) -> NodeHash {
-        if let Some(hash) = self.hashes.borrow().get(prefix) {
+        self.hash_of(Node::at(prefix))
+    }
+
+    fn hash_of(&self, node: Node) -> NodeHash {
+        if let Some(hash) = self.hashes.borrow().get(&node) {
             return *hash;
         }
-        let hash = match self.describe(prefix) {
-            Subtree::Leaves(leaves) if leaves.is_empty() => return EMPTY,
-            Subtree::Leaves(_) => {
-                let mut parts = Vec::new();
-                for (key, head) in self.below(prefix) {
-                    parts.extend_from_slice(&key.0);
-                    parts.extend_from_slice(&head.next.to_be_bytes());
-                    parts.extend_from_slice(&head.id.0);
-                    if self.forked.contains(key) {
-                        parts.extend_from_slice(FORKED);
-                    }
+        let mut parts = Vec::new();
+        let hash = if self.is_large(node) {
+            for (branch, hash) in self.branches(node) {
+                parts.push(branch);
+                parts.extend_from_slice(&hash);
+            }
+            Domain::FrontierNode.hash(&[&parts])
+        } else {
+            for (key, head) in self.below_node(node) {
+                parts.extend_from_slice(&key.0);
+                parts.extend_from_slice(&head.next.to_be_bytes());
+                parts.extend_from_slice(&head.id.0);
+                if self.forked.contains(key) {
+                    parts.extend_from_slice(FORKED);
                 }
-                Domain::FrontierLeaf.hash(&[&parts])
             }
-            Subtree::Branches(branches) => {
-                let parts: Vec<u8> = branches
-                    .iter()
-                    .flat_map(|(branch, hash)| std::iter::once(*branch).chain(*hash))
-                    .collect();
-                Domain::FrontierNode.hash(&[&parts])
+            if parts.is_empty() {
+                return EMPTY;
             }
+            Domain::FrontierLeaf.hash(&[&parts])
         };
         let hash = truncate(&hash);
-        self.hashes.borrow_mut().insert(prefix.clone(), hash);
-        self.hashed_depth.set(self.hashed_depth.get().max(prefix.0.len()));
+        self.hashes.borrow_mut().insert(node, hash);
+        self.hashed_depth.set(self.hashed_depth.get().max(node.depth));
         hash
     }
 
     /// Describes a subtree: by leaves where there are few, else by branches.
     #[must_use]
     pub fn describe(&self, prefix: &Prefix) -> Subtree {
-        let few: Vec<Leaf> =
-            self.below(prefix).take(LEAVES_MAX + 1).map(|held| self.describe_log(held)).collect();
-        if few.len() <= LEAVES_MAX || prefix.0.len() >= DEPTH_MAX {
-            return Subtree::Leaves(few);
+        let node = Node::at(prefix);
+        if self.is_large(node) {
+            return Subtree::Branches(self.branches(node).collect());
         }
-        let branches = (0..16)
-            .map(|branch| (branch, self.hash(&prefix.child(branch))))
-            .filter(|(_, hash)| *hash != EMPTY)
-            .collect();
-        Subtree::Branches(branches)
+        Subtree::Leaves(self.below_node(node).map(|held| self.describe_log(held)).collect())
+    }
+
+    /// Whether it is described by branches.
+    fn is_large(&self, node: Node) -> bool {
+        usize::from(node.depth) < DEPTH_MAX && self.below_node(node).nth(LEAVES_MAX).is_some()
+    }
+
+    /// The branches that hold anything.
+    fn branches(&self, node: Node) -> impl Iterator<Item = (u8, NodeHash)> {
+        let branches = (0..16).map(move |branch| (branch, self.hash_of(node.child(branch))));
+        branches.filter(|(_, hash)| *hash != EMPTY)
+    }
+
+    fn below_node(&self, node: Node) -> impl Iterator<Item = (&LogKey, &Head)> {
+        self.leaves.range(node.span())
     }
 
     fn describe_log(&self, (key, head): (&LogKey, &Head)) -> Leaf {
@@ -358,8 +358,45 @@ impl Frontier {
 
     /// The logs below a path.
     pub fn below(&self, prefix: &Prefix) -> impl Iterator<Item = (&LogKey, &Head)> {
-        let (first, last) = prefix.range();
-        self.leaves.range(first..=last)
+        self.below_node(Node::at(prefix))
+    }
+}
+
+/// A place in the trie: the nibbles of its path, the first in the highest bits, and how many there are.
+#[derive(Clone, Copy, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
+struct Node {
+    depth: u8,
+    path: u128,
+}
+
+impl Node {
+    fn at(prefix: &Prefix) -> Self {
+        prefix.0.iter().fold(Self::default(), |node, nibble| node.child(*nibble))
+    }
+
+    /// The one on the way to a key.
+    const fn above(key: &LogKey, depth: u8) -> Self {
+        let path = u128::from_be_bytes(key.0) & !Self::rest(depth);
+        Self { depth, path }
+    }
+
+    const fn child(self, branch: u8) -> Self {
+        let depth = self.depth.saturating_add(1);
+        let shift = 128_u32.saturating_sub(4 * depth as u32);
+        Self { depth, path: self.path | ((branch & 0x0f) as u128) << shift }
+    }
+
+    /// The bits that a path leaves open.
+    const fn rest(depth: u8) -> u128 {
+        match u128::MAX.checked_shr(4 * depth as u32) {
+            Some(rest) => rest,
+            None => 0,
+        }
+    }
+
+    fn span(self) -> RangeInclusive<LogKey> {
+        let key = |bits: u128| LogKey(bits.to_be_bytes());
+        key(self.path)..=key(self.path | Self::rest(self.depth))
     }
 }
 

@@ -17,6 +17,7 @@ pub struct ParseIdError {
 
 /// The order of ids: that of their bytes, eight at a time. Ids are compared in every look-up, and a call
 /// for each comparison costs more than that.
+#[inline]
 fn compare<const N: usize>(one: &[u8; N], other: &[u8; N]) -> Ordering {
     let ((words, rest), (others, other_rest)) = (one.as_chunks(), other.as_chunks());
     for (word, other) in words.iter().zip(others) {
@@ -35,12 +36,14 @@ macro_rules! id {
         pub struct $name(pub [u8; $len]);
 
         impl Ord for $name {
+            #[inline]
             fn cmp(&self, other: &Self) -> Ordering {
                 compare(&self.0, &other.0)
             }
         }
 
         impl PartialOrd for $name {
+            #[inline]
             fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
                 Some(self.cmp(other))
             }

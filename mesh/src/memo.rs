@@ -96,7 +96,7 @@ impl Memo {
         Self { shared: Some(Arc::default()) }
     }
 
-    /// How often a result was there, and how often the work was done.
+    /// How often a verified run was there, and how often a signature was checked.
     #[must_use]
     pub fn counts(&self) -> (u64, u64) {
         self.shared.as_ref().map_or((0, 0), |shared| shared.counts())
@@ -105,11 +105,12 @@ impl Memo {
 
 #[cfg(feature = "memo")]
 mod shared {
-    use std::collections::BTreeMap;
+    use std::collections::{BTreeMap, BTreeSet};
     use std::sync::{Mutex, MutexGuard, PoisonError};
 
-    use tearline_crdt::hash::sha256;
+    use tearline_crdt::hash::{Domain, sha256};
     use tearline_crdt::id::EntryId;
+    use tearline_crdt::keys::verify;
     use tearline_crdt::record::shelf::Beginning;
 
     use super::{Arc, Begun, Digest, EpochId, Head, RunFault, Told, UnverifiedRun, VerifiedRun};
@@ -117,6 +118,8 @@ mod shared {
     /// Most bytes of runs that are remembered. Past it all are forgotten: what is still on its way is soon
     /// remembered again.
     const RUN_BYTES_MAX: usize = 256 * 1024 * 1024;
+    /// Most signatures of which it is remembered that they hold.
+    const SIGNATURES_MAX: usize = 4_000_000;
     /// Most beginnings that are remembered.
     const BEGUN_MAX: usize = 1_000_000;
     /// Most sets of authority logs of which it is remembered what they come to.
@@ -128,6 +131,7 @@ mod shared {
     #[derive(Debug, Default)]
     struct Tables {
         runs: BTreeMap<Digest, Arc<VerifiedRun>>,
+        signatures: BTreeSet<Digest>,
         run_bytes: usize,
         begun: BTreeMap<EntryId, Arc<Beginning>>,
         told: BTreeMap<Digest, Told>,
@@ -151,8 +155,21 @@ mod shared {
                 tables.found += 1;
                 return Ok(known);
             }
-            let verified = Arc::new(run.verify(head)?);
-            tables.done += 1;
+            // Others may have come in runs that are cut elsewhere.
+            let Tables { signatures, done, .. } = &mut *tables;
+            let verified = run.verify_with(head, |device, bytes, signature| {
+                let key = sha256(&[&device.0[..], signature, bytes].concat());
+                let holds = || verify(&device.0, Domain::Entry, bytes, signature);
+                let known = signatures.contains(&key) || {
+                    *done += 1;
+                    holds()
+                };
+                if known && signatures.len() < SIGNATURES_MAX {
+                    signatures.insert(key);
+                }
+                known
+            })?;
+            let verified = Arc::new(verified);
             tables.run_bytes += run.entries.len() + run.boxes.len();
             if tables.run_bytes > RUN_BYTES_MAX {
                 tables.runs.clear();

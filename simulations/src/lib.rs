@@ -32,6 +32,7 @@ pub mod scenario;
 pub mod shards;
 pub mod shrink;
 pub mod size;
+pub mod staleness;
 pub mod sweep;
 mod trace;
 pub mod world;

@@ -9,6 +9,7 @@ use crate::arrival::Contacts;
 use crate::goal::Verdict;
 use crate::line::Counts;
 use crate::oracle::Violation;
+use crate::staleness::{Parts, Staleness};
 use crate::world::World;
 
 /// What a run came to.
@@ -44,6 +45,12 @@ pub struct Outcome {
     pub lines: Vec<LineOutcome>,
     /// Bytes that peers store: the mean, and the most of one.
     pub store_bytes: StoreBytes,
+    /// How far behind posts were.
+    pub staleness: Staleness,
+    /// In how many parts the mesh lay, step by step.
+    pub parts: Vec<Parts>,
+    /// What failed until the contacts ended.
+    pub faults: Vec<FaultOutcome>,
 }
 
 pub use crate::trace::MARK_EVERY;
@@ -72,6 +79,19 @@ pub struct LineOutcome {
     pub contact: Nanos,
     /// Bytes until the end of the run, both directions.
     pub counts: Counts,
+}
+
+/// A fault.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct FaultOutcome {
+    /// When it began.
+    pub from: Nanos,
+    /// When it was over.
+    pub to: Nanos,
+    /// What it was, as scenarios call it.
+    pub kind: String,
+    /// Whom it hit.
+    pub posts: String,
 }
 
 /// Bytes that peers store.
@@ -118,6 +138,14 @@ impl Outcome {
             counts: line.counts(),
         });
         let lines = lines.collect();
+        let faults = world.plan.faults.iter().map(|fault| FaultOutcome {
+            from: fault.at,
+            to: fault.at.saturating_add(fault.lasts).min(horizon),
+            kind: fault.kind.name().to_owned(),
+            posts: fault.posts.iter().map(|post| name(*post)).collect::<Vec<_>>().join(", "),
+        });
+        let faults = faults.collect();
+        let (staleness, parts) = (Staleness::measured(&world), Parts::of(&world.plan));
         let bytes: Vec<u64> = world.peers.iter().map(|peer| peer.store().memory.bytes()).collect();
         let records = world.books.records.len() as u64;
         let events = world.trace.events();
@@ -146,6 +174,9 @@ impl Outcome {
                 mean: bytes.iter().sum::<u64>() / (bytes.len() as u64).max(1),
                 most: bytes.iter().copied().max().unwrap_or(0),
             },
+            staleness,
+            parts,
+            faults,
         }
     }
 

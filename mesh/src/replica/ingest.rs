@@ -253,7 +253,8 @@ impl<S: Store> Replica<S> {
     /// holds by itself.
     fn admits_run(&self, log: &LogId, run: &Incoming) -> bool {
         let mut reader = Reader::new(&run.entries);
-        let first = ShortEntry::decode(&mut reader).ok().filter(|_| run.first == 0);
+        let begins = run.first == 0 && log.class == Class::Authority;
+        let first = begins.then(|| ShortEntry::decode(&mut reader).ok()).flatten();
         let first = first.and_then(|entry| Statement::decode(entry.sealed).ok());
         self.admits(log, first.as_ref())
     }

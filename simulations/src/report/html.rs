@@ -1,6 +1,6 @@
 //! The run as one HTML file: no script, nothing fetched, every number beside its bound.
 
-use super::{Took, capacity, curve, put, time};
+use super::{Took, capacity, curve, put, time, timeline};
 use crate::outcome::{Outcome, at_percent};
 use crate::quantity::short;
 
@@ -26,14 +26,16 @@ pub fn page(outcome: &Outcome, about: &str, took: Took) -> String {
         &mut out,
         format_args!(
             "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>{name}, seed {}</title>\n\
-         <meta name=\"viewport\" content=\"width=device-width\"><style>{STYLE}</style></head><body>",
-            outcome.seed
+         <meta name=\"viewport\" content=\"width=device-width\"><style>{STYLE}{}</style></head><body>",
+            outcome.seed,
+            timeline::STYLE
         ),
     );
     put(&mut out, format_args!("<h1>{name}, seed {}</h1>\n<p>{}</p>", outcome.seed, escape(about)));
     summary(&mut out, outcome, took);
     goals(&mut out, outcome);
     latency(&mut out, outcome);
+    timeline::draw(&mut out, outcome);
     links(&mut out, outcome);
     put(&mut out, format_args!("</body></html>"));
     out

@@ -3,6 +3,7 @@
 mod curve;
 mod html;
 mod side;
+mod timeline;
 
 use std::fmt::Write as _;
 
@@ -12,6 +13,7 @@ use crate::agenda::{NEVER, Nanos};
 use crate::oracle::Violation;
 use crate::outcome::{LineOutcome, Of, Outcome, at_percent};
 use crate::quantity::short;
+use crate::staleness::Parts;
 pub use html::page;
 pub use side::page as comparison;
 
@@ -130,6 +132,12 @@ pub fn data(outcome: &Outcome, took: Took) -> Value {
         "goals": goals,
         "latency": latency,
         "links": outcome.lines.iter().map(link).collect::<Vec<Value>>(),
+        "staleness": {
+            "step_seconds": seconds(outcome.staleness.step),
+            "posts": outcome.staleness.posts.iter().map(stale).collect::<Vec<Value>>(),
+            "mean_seconds": outcome.staleness.means().into_iter().map(seconds).collect::<Vec<f64>>(),
+        },
+        "parts": outcome.parts.iter().map(parts).collect::<Vec<Value>>(),
         "store_bytes": { "mean": outcome.store_bytes.mean, "most": outcome.store_bytes.most },
         "machine": {
             "seconds": took.seconds,
@@ -176,6 +184,14 @@ fn link(line: &LineOutcome) -> Value {
         "lost_bytes": line.counts.lost,
         "frames": line.counts.frames,
     })
+}
+
+fn stale((name, ages): &(String, Vec<Nanos>)) -> Value {
+    json!({ "post": name, "seconds": ages.iter().copied().map(seconds).collect::<Vec<f64>>() })
+}
+
+fn parts(parts: &Parts) -> Value {
+    json!({ "up": parts.up, "parts": parts.parts, "largest": parts.largest })
 }
 
 /// What its contacts carry one way.
