@@ -2,6 +2,7 @@
 
 #![expect(clippy::indexing_slicing, reason = "a test fails by panicking")]
 
+mod acts;
 mod backup;
 mod bundles;
 mod byzantine;
@@ -19,6 +20,7 @@ mod imports_again;
 mod join;
 mod kill_rounds;
 mod load;
+mod lost;
 mod namespaces;
 mod passes;
 mod pause;

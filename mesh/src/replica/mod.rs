@@ -92,7 +92,7 @@ pub use refusals::{Misdeeds, STRANGERS_MAX};
 pub use relay::{RelayState, RelayTerms};
 pub use room::Room;
 pub use schedule::EpochAge;
-pub use trace::{Exposure, Kept, QuarantinedEntry, UnreadEntries};
+pub use trace::{Cut, Exposure, KeepBy, Kept, QuarantinedEntry, UnreadEntries};
 
 use reckoning::{Reckoned, Reckoning};
 use session::{PeerMemory, Session};
