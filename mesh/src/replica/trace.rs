@@ -454,6 +454,7 @@ impl<S: Store> Replica<S> {
     }
 
     /// The records that begin with these entries, as far as they are found here and this device may read them.
+    /// What is damaged is not found.
     pub fn begun_with(
         &mut self,
         now: Now,
@@ -471,11 +472,18 @@ impl<S: Store> Replica<S> {
                 break;
             }
             let mut search = Search::new(left.clone());
-            let places = search.go_on(&self.store, &self.logbook, &id, CHUNKS_SEARCHED_MAX)?;
+            let places = search.go_on(&self.store, &self.logbook, &id, CHUNKS_SEARCHED_MAX);
+            let places = match places {
+                Err(StoreError::Damaged { .. }) => continue,
+                places => places?,
+            };
             for (entry, (log, seq)) in places {
                 left.remove(&entry);
-                let record = self.at_desk(now, |_, desk| shelf::record_at(desk, &log, seq))?;
-                begun.extend(record.map(|record| (entry, record)));
+                match self.at_desk(now, |_, desk| shelf::record_at(desk, &log, seq)) {
+                    Ok(record) => begun.extend(record.map(|record| (entry, record))),
+                    Err(StoreError::Damaged { .. }) => {}
+                    Err(error) => return Err(error),
+                }
             }
         }
         Ok(begun)

@@ -12,6 +12,7 @@ use tearline_crdt::id::{AgencyNo, CoalitionId, DeviceId, EntryId, EpochId, Recor
 use tearline_crdt::keys::RootKey;
 use tearline_crdt::record::shelf::Detail;
 use tearline_crdt::statement::{Act, Mark, Marks};
+use tearline_crdt::store::StoreError;
 use tearline_crdt::time::WallTime;
 use tearline_mesh::replica::{self, ActError, Done, KeepBy, Kept};
 
@@ -137,7 +138,8 @@ impl Core {
     }
 
     /// The proposals that ask of a record's releases what one asks of the record, and wait; and the releases
-    /// that this device cannot see, or of which nobody proposed it.
+    /// that this device cannot see, or of which nobody proposed that and no more: an erasure may list entries
+    /// of others.
     fn also_of(
         &mut self,
         proposal: &Proposal,
@@ -153,8 +155,13 @@ impl Core {
         let (releases, mut unreached) = self.releases_of(detail)?;
         let mut also = Vec::new();
         for release in releases.into_iter().rev() {
-            let genesis = self.visible(release)?.genesis;
-            let is_it = |one: &&Proposal| of_record(&one.act) == Some((asks, genesis));
+            let of = self.visible(release)?;
+            let entries: BTreeSet<EntryId> = of.entries.iter().map(|entry| entry.id).collect();
+            let is_it = |one: &&Proposal| match &one.act {
+                _ if of_record(&one.act) != Some((asks, of.genesis)) => false,
+                Act::Erase(erasure) => erasure.entries().all(|entry| entries.contains(entry)),
+                _ => true,
+            };
             let mut equal = proposals.iter().filter(|(_, one)| is_it(one)).peekable();
             if equal.peek().is_none() {
                 unreached.push(release.to_string());
@@ -179,8 +186,16 @@ impl Core {
         let geneses = proposals.filter_map(|one| of_record(&one.act)).map(|(_, genesis)| genesis);
         let mut named = Named::new();
         for (genesis, record) in self.begun_with(geneses.collect())? {
-            let detail = self.visible_or_not(record).map_err(|error| self.met(&error))?;
-            let Some(detail) = detail else { continue };
+            let detail = match self.visible_or_not(record) {
+                Ok(Some(detail)) => detail,
+                Ok(None) => continue,
+                // It is named by its first entry, as one that is not here.
+                Err(error @ StoreError::Damaged { .. }) => {
+                    self.met(&error);
+                    continue;
+                }
+                Err(error) => return Err(self.met(&error)),
+            };
             named.insert(genesis, (record, Row::describe(detail.kind, &detail.fields).title));
         }
         Ok(named)
