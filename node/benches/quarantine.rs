@@ -181,7 +181,10 @@ impl<S: Store> Peer<S> {
         let prepared = prepared.map_err(|(n, error)| format!("draft {n}: {error}"))?;
         let run = write_segment(&log, &head, &self.signer, &prepared.entries)?;
         let mut batch = Batch::default();
-        let no = self.logbook.append(&mut batch, &run).ok_or("the run does not follow")?;
+        let no = self
+            .logbook
+            .append(&mut batch, &run, WallTime::default())
+            .ok_or("the run does not follow")?;
         let mut desk = Desk {
             store: &self.store,
             logbook: &self.logbook,

@@ -2,6 +2,7 @@
 
 #![expect(clippy::indexing_slicing, reason = "a test fails by panicking")]
 
+mod acts;
 mod attachments;
 mod backup;
 mod bundles;
@@ -21,6 +22,7 @@ mod imports_again;
 mod join;
 mod kill_rounds;
 mod load;
+mod lost;
 mod namespaces;
 mod passes;
 mod pause;

@@ -19,10 +19,12 @@ fn an_honest_edit_on_top_of_a_lost_devices_is_written_anew() -> io::Result<()> {
     // The unit begins a case; it, or who has it by then, renames it; another agency adds to that.
     let new = ["record", "new", "--kind", "case", "--compartment", "all", "--set", "name=barge"];
     let case = text(&done(kilo.command(&new)?)["record"]).to_owned();
-    done(kilo.command(&["record", "edit", &case, "--set", "name=forged"])?);
     let name = |peer: &Daemon| {
         Ok::<Value, io::Error>(peer.command(&["record", "show", &case])?.document["fields"].take())
     };
+    // What has come by then is kept.
+    until(|| Ok(name(&guard)?["name"] == "barge"))?;
+    done(kilo.command(&["record", "edit", &case, "--set", "name=forged"])?);
     until(|| Ok(name(&customs)?["name"] == "forged"))?;
     done(customs.command(&["record", "edit", &case, "--set", "description=at the pier"])?);
     until(|| Ok(name(&guard)?["description"] == "at the pier"))?;

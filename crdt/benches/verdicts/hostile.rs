@@ -9,6 +9,7 @@ use tearline_crdt::keys::DeviceKeys;
 use tearline_crdt::statement::{
     Audience, Caveats, EpochStatement, Mark, Marks, Opening, Reopening, Right, Statement,
 };
+use tearline_crdt::time::WallTime;
 
 use super::{Author, Peer, device};
 
@@ -81,7 +82,7 @@ fn marks(closures: u64, adoptions: u64) -> f64 {
     for _ in 0..4 {
         let run = author.write(50);
         let mut batch = tearline_crdt::store::Batch::default();
-        peer.logbook.append(&mut batch, &run).expect("it continues the log");
+        peer.logbook.append(&mut batch, &run, WallTime::default()).expect("it continues the log");
         tearline_crdt::store::Store::apply(&mut peer.store, batch).expect("it is kept");
     }
     let log = *author.cipher.log();

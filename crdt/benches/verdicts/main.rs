@@ -168,7 +168,7 @@ impl Peer {
         let run = write_segment(&log, &self.logbook.head(&log), by.signer(), &[entry]);
         let run = run.expect("it is written");
         let mut batch = Batch::default();
-        self.logbook.append(&mut batch, &run).expect("it continues the log");
+        self.logbook.append(&mut batch, &run, WallTime::default()).expect("it continues the log");
         self.store.apply(batch).expect("it is kept");
         let entry = run.entries().first().expect("there is one");
         let place = Place { log, seq: entry.seq, id: entry.id };
@@ -198,7 +198,7 @@ impl Peer {
             return false;
         }
         let mut batch = Batch::default();
-        let taken = self.logbook.append(&mut batch, run).is_some();
+        let taken = self.logbook.append(&mut batch, run, WallTime::default()).is_some();
         self.store.apply(batch).expect("it is kept");
         taken && self.counts(log, run.from().next)
     }

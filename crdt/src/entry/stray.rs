@@ -112,6 +112,7 @@ mod tests {
     use crate::entry::run::{Head, NewEntry, write_segment};
     use crate::id::{CompartmentId, EpochId, Incarnation};
     use crate::keys::Signer;
+    use crate::time::WallTime;
 
     fn parts(class: Class, payload: Option<Vec<u8>>) -> (SignedHeader, Vec<u8>) {
         let signer = Signer::from_seed(&[3; 32]);
@@ -128,7 +129,7 @@ mod tests {
         let mut logbook = crate::logbook::Logbook::default();
         let mut store = crate::store::memory::MemoryStore::default();
         let mut batch = crate::store::Batch::default();
-        logbook.append(&mut batch, &run).unwrap();
+        logbook.append(&mut batch, &run, WallTime::default()).unwrap();
         crate::store::Store::apply(&mut store, batch).unwrap();
         let entry = logbook.entry(&store, &log, 0).unwrap().unwrap();
         (entry.signed.unwrap(), entry.sealed)

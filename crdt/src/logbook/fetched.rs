@@ -20,6 +20,7 @@ use crate::codec::{DecodeError, Reader, Write as _};
 use crate::entry::run::{Head, VerifiedRun};
 use crate::id::{EntryId, LogId};
 use crate::store::{Batch, Scan, Space, Store, StoreError, damaged, scan_past_damage};
+use crate::time::WallTime;
 
 use super::{
     Line, LogNo, LogState, Logbook, Passed, StoredEntry, Stretch, chunks, detach, entry_on,
@@ -169,7 +170,7 @@ impl Logbook {
     /// Puts a verified run before what is fetched of a log, or begins a second branch with it. Whoever
     /// calls has made sure that it leads to an entry that is named. False if it does not end where what
     /// is fetched begins, or if all numbers are used up.
-    pub fn fetch(&mut self, batch: &mut Batch, run: &VerifiedRun) -> bool {
+    pub fn fetch(&mut self, batch: &mut Batch, run: &VerifiedRun, arrived: WallTime) -> bool {
         let log = *run.log();
         let fetched = match self.fetched.get(&log) {
             None => match self.next_no() {
@@ -185,7 +186,7 @@ impl Logbook {
                 Fetched { from: *run.from(), ..*fetched }
             }
         };
-        write_chunks(batch, fetched.no, run);
+        write_chunks(batch, fetched.no, run, arrived);
         self.set_fetched(batch, &log, fetched);
         true
     }

@@ -35,6 +35,7 @@ use crate::epoch::{KEY_BOX_BYTES, KeyBox};
 use crate::hash::Digest;
 use crate::id::{Class, CompartmentId, DeviceId, EntryId, EpochId, Incarnation, LogId};
 use crate::store::{Batch, Space, Store, StoreError};
+use crate::time::WallTime;
 
 use fetched::Fetched;
 pub use state::{LogNo, LogState};
@@ -159,11 +160,16 @@ impl Logbook {
         self.logs.range(first..).take_while(move |(log, _)| log.compartment == id)
     }
 
-    /// Puts a verified run behind its log's head. The caller applies the batch, and lets nobody see
+    /// Puts a verified run behind its log's head, with when it came. The caller applies the batch, and lets nobody see
     /// the new state before it is flushed. Returns the log's number, or `None` when the run does
     /// not continue the log as it is now, goes beyond a proven fork, or all numbers are used up; then
     /// nothing is written.
-    pub fn append(&mut self, batch: &mut Batch, run: &VerifiedRun) -> Option<LogNo> {
+    pub fn append(
+        &mut self,
+        batch: &mut Batch,
+        run: &VerifiedRun,
+        arrived: WallTime,
+    ) -> Option<LogNo> {
         let state = match self.logs.get(run.log()) {
             Some(state) => *state,
             None => LogState::new(self.next_no()?),
@@ -172,7 +178,7 @@ impl Logbook {
         if state.head != *run.from() || beyond {
             return None;
         }
-        write_chunks(batch, state.no, run);
+        write_chunks(batch, state.no, run, arrived);
         let written = state.written.saturating_add(run.written());
         let state = LogState { head: *run.to(), shared: *run.to(), written, ..state };
         self.set(batch, *run.log(), state);
@@ -481,7 +487,7 @@ fn chunk_key(no: LogNo, last: u64) -> Vec<u8> {
     key
 }
 
-fn write_chunks(batch: &mut Batch, no: LogNo, run: &VerifiedRun) {
+fn write_chunks(batch: &mut Batch, no: LogNo, run: &VerifiedRun, arrived: WallTime) {
     let mut head = *run.from();
     let mut start = 0;
     let mut boxes = Vec::new();
@@ -498,7 +504,8 @@ fn write_chunks(batch: &mut Batch, no: LogNo, run: &VerifiedRun) {
         }
         let key = chunk_key(no, entry.seq);
         let bytes = run.bytes().get(start..entry.end).unwrap_or_default();
-        let mut value = Chunk { key: &key, head, count, entries: bytes, cut: false }.preamble();
+        let chunk = Chunk { key: &key, head, count, arrived, entries: bytes, cut: false };
+        let mut value = chunk.preamble();
         value.raw(bytes);
         if !boxes.is_empty() {
             batch.put(Space::Boxes, key.clone(), std::mem::take(&mut boxes));
@@ -515,14 +522,15 @@ fn write_chunks(batch: &mut Batch, no: LogNo, run: &VerifiedRun) {
 /// hashes of what is gone, what the signature covers and the signature, and its key box.
 const SHORT_BYTES: usize = 1 + 32 + 2 * 5 + 2 * 32 + 33 + 64 + KEY_BOX_BYTES;
 /// Room for what stands before a chunk's entries.
-const PREAMBLE_BYTES_MAX: usize = 10 + 32 + 32 + 10;
+const PREAMBLE_BYTES_MAX: usize = 10 + 32 + 32 + 10 + 10;
 
 /// A stored chunk: `first seq (number) || previous id (32) || previous epoch (32) ||
-/// count (number) || entries`.
+/// count (number) || when it came here, ms (number) || entries`.
 struct Chunk<'a> {
     key: &'a [u8],
     head: Head,
     count: u64,
+    arrived: WallTime,
     entries: &'a [u8],
     /// Whether more lies behind the entries that are looked at.
     cut: bool,
@@ -535,8 +543,9 @@ impl<'a> Chunk<'a> {
         let id = EntryId(reader.array("previous id")?);
         let epoch = EpochId(reader.array("previous epoch")?);
         let count = reader.number("entry count")?;
+        let arrived = WallTime(reader.number("arrived")?);
         let entries = reader.take(reader.left(), "entries")?;
-        Ok(Self { key, head: Head { next, id, epoch }, count, entries, cut: false })
+        Ok(Self { key, head: Head { next, id, epoch }, count, arrived, entries, cut: false })
     }
 
     /// Of its entries those before a position.
@@ -554,7 +563,7 @@ impl<'a> Chunk<'a> {
     fn preamble(&self) -> Vec<u8> {
         let mut value = Vec::with_capacity(self.entries.len() + PREAMBLE_BYTES_MAX);
         let Head { next, id, epoch } = &self.head;
-        value.number(*next).raw(&id.0).raw(&epoch.0).number(self.count);
+        value.number(*next).raw(&id.0).raw(&epoch.0).number(self.count).number(self.arrived.0);
         value
     }
 

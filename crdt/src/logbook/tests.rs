@@ -68,7 +68,7 @@ impl Book {
 
     fn append(&mut self, run: &VerifiedRun) -> Option<LogNo> {
         let mut batch = Batch::default();
-        let no = self.book.append(&mut batch, run);
+        let no = self.book.append(&mut batch, run, WallTime::default());
         assert_eq!(no.is_none(), batch.is_empty());
         self.store.apply(batch).unwrap();
         no
@@ -499,6 +499,35 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn what_had_come_before_a_time_is_told_and_nothing_behind_what_had_not() {
+    let log = log(Class::Routine, 1);
+    let mut book = Book::default();
+    // Its own clock went back once.
+    for (at, count) in [(10, 3), (20, 2), (15, 1), (30, 1)] {
+        let entries: Vec<_> = (0..count).map(|n| new(n, 40)).collect();
+        let head = book.book.head(&log);
+        let run = write_segment(&log, &head, &signer(), &entries).unwrap();
+        let mut batch = Batch::default();
+        book.book.append(&mut batch, &run, WallTime(at)).unwrap();
+        book.store.apply(batch).unwrap();
+    }
+    let held = |book: &Book, time| book.book.held_before(&book.store, &log, WallTime(time));
+    let times = [0, 10, 11, 16, 20, 21, 30, 31, u64::MAX];
+    let told = |book: &Book| times.map(|time| held(book, time).unwrap());
+    assert_eq!(told(&book), [0, 0, 3, 3, 3, 6, 6, 7, 7]);
+    // Also after a restart, and of what lost its content.
+    book.book = Logbook::load(&book.store).unwrap();
+    let mut batch = Batch::default();
+    book.book.detach(&book.store, &mut batch, &log, &BTreeSet::from([0, 3, 6])).unwrap();
+    book.store.apply(batch).unwrap();
+    assert_eq!(told(&book), [0, 0, 3, 3, 3, 6, 6, 7, 7]);
+    // What is damaged ends it.
+    let (key, _) = book.all(Space::Entries)[1].clone();
+    book.put(Space::Entries, &key, Some(b"rotten".to_vec()));
+    assert_eq!(told(&book), [0, 0, 3, 3, 3, 3, 3, 3, 3]);
 }
 
 #[test]

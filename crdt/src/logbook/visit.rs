@@ -9,6 +9,7 @@ use std::ops::{ControlFlow, Range};
 use super::{Line, Logbook, Passed, StoredEntry, chunk_key, chunks};
 use crate::id::LogId;
 use crate::store::{Space, Store, StoreError, damaged};
+use crate::time::WallTime;
 
 /// Called with each entry, or with the positions of entries that one damaged value holds and with what is
 /// wrong, until it breaks.
@@ -43,6 +44,30 @@ impl Logbook {
             return Ok(found);
         }
         Err(damaged(Space::Entries, &chunk_key(line.no, seq)))
+    }
+
+    /// How many entries of a log, from its first, had come here before a time, by the clock of this peer. What
+    /// came behind one that had not is not counted, and nothing behind what is damaged.
+    pub fn held_before(
+        &self,
+        store: &dyn Store,
+        log: &LogId,
+        time: WallTime,
+    ) -> Result<u64, StoreError> {
+        let Some(state) = self.logs.get(log) else { return Ok(0) };
+        let line = self.line(log, state);
+        let mut held = 0;
+        let outcome = chunks(store, &line, 0, &mut |chunk| {
+            if chunk.head.next != held || chunk.arrived >= time {
+                return Ok(ControlFlow::Break(()));
+            }
+            held = chunk.end().ok_or_else(|| damaged(Space::Entries, chunk.key))?;
+            Ok(ControlFlow::Continue(()))
+        });
+        match outcome {
+            Err(StoreError::Damaged { space: Space::Entries, .. }) | Ok(()) => Ok(held),
+            Err(error) => Err(error),
+        }
     }
 
     /// Visits the entries of a log in order, from a position on, as they are stored; in the place of those

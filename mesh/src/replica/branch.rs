@@ -378,7 +378,7 @@ impl<S: Store> Replica<S> {
         };
         let run = screened.as_ref().unwrap_or(run);
         let mut batch = Batch::default();
-        if !self.logbook.fetch(&mut batch, run) {
+        if !self.logbook.fetch(&mut batch, run, self.wall) {
             return Ok(false);
         }
         if let Some(area) = self.areas.get_mut(&choice.log.compartment) {

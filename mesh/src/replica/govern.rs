@@ -20,13 +20,13 @@ use tearline_crdt::statement::{
     Statement,
 };
 use tearline_crdt::store::{Store, StoreError};
-use tearline_crdt::time::Now;
+use tearline_crdt::time::{Now, WallTime};
 
 use super::Replica;
 use super::area::{Body, HeldLogs};
 use super::author::{ActError, Done, Statements, Ticket};
 use super::basis::other_entries;
-use super::trace::Kept;
+use super::trace::{Cut, KeepBy, Kept};
 
 /// What is said of a record.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -262,19 +262,19 @@ impl<S: Store> Replica<S> {
         Ok(Done { value: StatementId(done.value.0), ticket: done.ticket })
     }
 
-    /// A device is in other hands since a time, by its authors' clocks: ends its standing, keeps what
-    /// it wrote before, and begins new epochs where it could read.
+    /// A device is in other hands since a time: ends its standing, keeps what it wrote before, and begins new
+    /// epochs where it could read.
     pub fn lost(
         &mut self,
         now: Now,
         coalition: CoalitionId,
         device: DeviceId,
-        since: tearline_crdt::time::WallTime,
+        (since, by): (WallTime, KeepBy),
     ) -> Result<Done<Lost>, ActError> {
         self.conclude(now)?;
         self.coalition(coalition).ok_or(ActError::NoCoalition)?;
         let exposed = self.sealed_to(&device).into_keys().collect::<Vec<_>>();
-        let mut kept = self.kept_before(coalition, &device, Some(since))?;
+        let mut kept = self.kept_before(coalition, &device, Some((since, by)))?;
         let unnamed = keep_what_fits(&mut kept);
         let marks = kept.iter().filter_map(Kept::mark).collect();
         let closed = self.revoke(now, CompartmentId(coalition.0), device, marks)?;
@@ -455,9 +455,9 @@ fn in_effect(
 /// how many those are. A device may have begun any number, and its standing must end all the same.
 pub fn keep_what_fits(kept: &mut [Kept]) -> usize {
     let mut marked: Vec<&mut Kept> = kept.iter_mut().filter(|one| one.mark().is_some()).collect();
-    marked.sort_by_key(|one| std::cmp::Reverse((one.count, one.log)));
+    marked.sort_by_key(|one| std::cmp::Reverse((one.cut.count, one.log)));
     let unnamed = marked.iter_mut().skip(MARKS_MAX);
-    unnamed.map(|one| (one.count, one.last) = (0, None)).count()
+    unnamed.map(|one| one.cut = Cut::default()).count()
 }
 
 /// The logs, with one entry more.
@@ -501,13 +501,7 @@ mod tests {
             device: DeviceId([2; 32]),
             incarnation: Incarnation(n),
         };
-        let kept = |n: u64| Kept {
-            log: log(n),
-            held: n,
-            count: n,
-            last: Some((EntryId([3; 32]), None)),
-            next: None,
-        };
+        let kept = |n: u64| Kept::all(log(n), n, Some((EntryId([3; 32]), None)));
         let limit = MARKS_MAX as u64;
         let mut all: Vec<Kept> = (1..=limit).map(kept).collect();
         assert_eq!(keep_what_fits(&mut all), 0);

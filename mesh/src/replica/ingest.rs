@@ -285,7 +285,7 @@ impl<S: Store> Replica<S> {
             Err(fault) => return Ok(Err(NotTaken::Erased(fault))),
         };
         let run = screened.as_ref().unwrap_or(run);
-        let Some(no) = self.logbook.append(&mut batch, run) else {
+        let Some(no) = self.logbook.append(&mut batch, run, now.wall) else {
             let begins = self.logbook.state(&log).is_none() && run.from().next == 0;
             return Ok(Err(if begins { NotTaken::Full } else { NotTaken::Moved }));
         };

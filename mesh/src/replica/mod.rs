@@ -97,7 +97,7 @@ pub use refusals::{Misdeeds, STRANGERS_MAX};
 pub use relay::{RelayState, RelayTerms};
 pub use room::Room;
 pub use schedule::EpochAge;
-pub use trace::{Exposure, Kept, QuarantinedEntry, UnreadEntries};
+pub use trace::{Cut, Exposure, KeepBy, Kept, QuarantinedEntry, UnreadEntries};
 
 pub use fetch::{Fetched, FileError};
 use reckoning::{Reckoned, Reckoning};

@@ -12,15 +12,41 @@ use tearline_crdt::id::{
     Class, CoalitionId, CompartmentId, DeviceId, EntryId, EpochId, LogId, RecordId,
 };
 use tearline_crdt::logbook::StoredEntry;
+use tearline_crdt::logbook::find::Search;
 use tearline_crdt::record::receipt::Receipts;
 use tearline_crdt::record::shelf::{self, Tombstone};
 use tearline_crdt::statement::{Mark, Right};
 use tearline_crdt::store::{Store, StoreError};
-use tearline_crdt::time::WallTime;
+use tearline_crdt::time::{Now, WallTime};
 
 use super::Replica;
 use super::area::{Body, HeldLogs};
 use super::lag::lag_key;
+
+/// Most chunks of a compartment's logs that a search for a record passes over: what lies behind is not found.
+const CHUNKS_SEARCHED_MAX: usize = 1 << 20;
+
+/// By what it is told which entries of a device were written before a time.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum KeepBy {
+    /// By what this peer held then. Who has the device's keys can write nothing into that; what its owner
+    /// wrote and had not sent here by then is not in it.
+    #[default]
+    Arrival,
+    /// By what each entry says of itself. Who has the keys says what he likes.
+    OwnDates,
+}
+
+/// A place up to which a log can be kept.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Cut {
+    /// How many entries lie before it.
+    pub count: u64,
+    /// The last of them, and its author's time where that can be read.
+    pub last: Option<(EntryId, Option<WallTime>)>,
+    /// The author's time of the first behind it.
+    pub next: Option<WallTime>,
+}
 
 /// How far a log is kept.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -29,20 +55,50 @@ pub struct Kept {
     pub log: LogId,
     /// How many entries are held.
     pub held: u64,
-    /// How many of them count.
-    pub count: u64,
-    /// The last that counts, and its author's time where that can be read.
-    pub last: Option<(EntryId, Option<WallTime>)>,
-    /// The author's time of the first that does not count.
-    pub next: Option<WallTime>,
+    /// Up to where they count.
+    pub cut: Cut,
+    /// Up to where they came here before the time.
+    pub by_arrival: Cut,
+    /// Up to where they are dated before the time, each not before the one that precedes it.
+    pub by_dates: Cut,
 }
 
 impl Kept {
     /// The mark that keeps it; `None` if nothing is kept.
     #[must_use]
     pub fn mark(&self) -> Option<Mark> {
-        let (head, _) = self.last?;
-        (self.count > 0).then(|| Mark { log: self.log.digest(), count: self.count, head })
+        let Cut { count, last, .. } = self.cut;
+        let (head, _) = last?;
+        (count > 0).then(|| Mark { log: self.log.digest(), count, head })
+    }
+
+    /// All that is held of a log.
+    #[must_use]
+    pub fn all(log: LogId, held: u64, last: Option<(EntryId, Option<WallTime>)>) -> Self {
+        let cut = Cut { count: held, last, next: None };
+        Self { log, held, cut, by_arrival: cut, by_dates: cut }
+    }
+}
+
+/// A cut that goes along a log up to what is not kept.
+#[derive(Default)]
+struct Walk {
+    cut: Cut,
+    over: bool,
+}
+
+impl Walk {
+    /// Passes entries: where they end, the id of the one that can be read, and its author's time.
+    fn pass(&mut self, keeps: bool, entry: (u64, Option<EntryId>, Option<WallTime>)) {
+        let (end, id, wall) = entry;
+        if self.over {
+            return;
+        }
+        if !keeps {
+            (self.over, self.cut.next) = (true, wall);
+        } else if let Some(id) = id {
+            (self.cut.count, self.cut.last) = (end, Some((id, wall)));
+        }
     }
 }
 
@@ -86,36 +142,52 @@ pub struct QuarantinedEntry {
 }
 
 impl<S: Store> Replica<S> {
-    /// How far each log of a device was written before a time, by its own clock; as far as it is held,
-    /// without a time. Statements have no time, and what cannot be read has none either: of a log that
-    /// begins with such nothing was written before any. The same goes for what is damaged here.
+    /// How far each log of a device was written before a time; as far as it is held, without a time.
+    ///
+    /// A log tells its own dates, and those do not fall: no device dates an entry before the one that
+    /// precedes it. So where they fall, or reach the time, they are not followed any further. Statements have no
+    /// dates, and what cannot be read has none either: of a log that begins with such nothing was written
+    /// before any. When an entry came here the log does not tell, and nobody but this peer can say. What is
+    /// damaged here, and what lies behind it, is kept by neither.
     pub fn kept_before(
         &self,
         coalition: CoalitionId,
         device: &DeviceId,
-        since: Option<WallTime>,
+        since: Option<(WallTime, KeepBy)>,
     ) -> Result<Vec<Kept>, StoreError> {
         let mut kept = Vec::new();
         for log in self.logs_by(coalition, device) {
             let held = self.logbook.head(&log).next;
-            let mut one = Kept { log, held, count: 0, last: None, next: None };
+            let arrived = match since {
+                Some((since, _)) => self.logbook.held_before(&self.store, &log, since)?,
+                None => held,
+            };
+            let (mut by_arrival, mut by_dates) = (Walk::default(), Walk::default());
+            let mut latest = WallTime::default();
             let mut ciphers = BTreeMap::new();
             self.logbook.entries_past_damage(&self.store, &log, 0, &mut |seqs, entry| {
                 let entry = entry.ok();
                 let wall = entry
                     .as_ref()
                     .and_then(|entry| self.wall_of(&mut ciphers, &log, seqs.start, entry));
-                if since.is_some_and(|since| wall.is_none_or(|wall| wall >= since)) {
-                    one.next = wall;
-                    return ControlFlow::Break(());
+                let follows = |since| wall.is_some_and(|wall| latest <= wall && wall < since);
+                let dated = since.is_none_or(|(since, _)| follows(since));
+                latest = wall.unwrap_or_default().max(latest);
+                let entry = (seqs.end, entry.map(|entry| entry.id), wall);
+                by_arrival.pass(seqs.end <= arrived, entry);
+                by_dates.pass(dated, entry);
+                if by_arrival.over && by_dates.over {
+                    ControlFlow::Break(())
+                } else {
+                    ControlFlow::Continue(())
                 }
-                if let Some(entry) = entry {
-                    one.count = seqs.end;
-                    one.last = Some((entry.id, wall));
-                }
-                ControlFlow::Continue(())
             })?;
-            kept.push(one);
+            let (by_arrival, by_dates) = (by_arrival.cut, by_dates.cut);
+            let cut = match since {
+                Some((_, KeepBy::OwnDates)) => by_dates,
+                Some((_, KeepBy::Arrival)) | None => by_arrival,
+            };
+            kept.push(Kept { log, held, cut, by_arrival, by_dates });
         }
         Ok(kept)
     }
@@ -183,7 +255,7 @@ impl<S: Store> Replica<S> {
             Some(Body::Compartment(known)) => known.adopted_over(&kept.log, by),
             None => 0,
         };
-        kept.count.max(adopted)
+        kept.cut.count.max(adopted)
     }
 
     /// How many entries of a log count, from its first.
@@ -202,7 +274,7 @@ impl<S: Store> Replica<S> {
     pub fn move_to_counting(&self, kept: &mut [Kept], by: Author) -> Result<(), StoreError> {
         for one in kept {
             let counts = self.counting(&one.log)?.min(self.would_count(one, by)).min(one.held);
-            if counts == one.count {
+            if counts == one.cut.count {
                 continue;
             }
             let mut ciphers = BTreeMap::new();
@@ -211,14 +283,26 @@ impl<S: Store> Replica<S> {
                 let wall = |entry| self.wall_of(&mut ciphers, &one.log, seq, entry);
                 Ok(entry.as_ref().map(|entry| entry.id).zip(Some(entry.as_ref().and_then(wall))))
             };
-            one.next = at(counts)?.and_then(|(_, wall)| wall);
-            one.last = match counts.checked_sub(1) {
+            one.cut.next = at(counts)?.and_then(|(_, wall)| wall);
+            one.cut.last = match counts.checked_sub(1) {
                 Some(last) => at(last)?,
                 None => None,
             };
-            one.count = counts;
+            one.cut.count = counts;
         }
         Ok(())
+    }
+
+    /// The latest date in the logs that this life of this device goes on with: nothing that it writes there is
+    /// dated before.
+    pub fn own_dates_reach(&self) -> Result<WallTime, StoreError> {
+        let own = |log: &&LogId| log.device == self.device() && log.incarnation == self.incarnation;
+        let mut latest = WallTime::default();
+        for log in self.logbook.logs().map(|(log, _)| log).filter(own) {
+            let wall = shelf::last_wall(&self.store, &self.logbook, &self.epoch_keys, log)?;
+            latest = wall.unwrap_or_default().max(latest);
+        }
+        Ok(latest)
     }
 
     /// A device's logs in a coalition and its compartments.
@@ -367,6 +451,42 @@ impl<S: Store> Replica<S> {
     /// Where the entries of a record are that are listed here, whether or not it can be shown.
     pub fn places_of(&self, record: &RecordId) -> Result<Vec<(LogId, u64)>, StoreError> {
         shelf::places_of(&self.store, &self.logbook, record)
+    }
+
+    /// The records that begin with these entries, as far as they are found here and this device may read them.
+    /// What is damaged is not found.
+    pub fn begun_with(
+        &mut self,
+        now: Now,
+        geneses: BTreeSet<EntryId>,
+    ) -> Result<BTreeMap<EntryId, RecordId>, StoreError> {
+        let own = self.device();
+        let read = |(_, area): &(_, &super::Area)| match &area.body {
+            Body::Compartment(compartment) => compartment.is_reader(&own),
+            Body::Coalition(_) => false,
+        };
+        let read: Vec<CompartmentId> = self.areas.iter().filter(read).map(|(id, _)| *id).collect();
+        let (mut begun, mut left) = (BTreeMap::new(), geneses);
+        for id in read {
+            if left.is_empty() {
+                break;
+            }
+            let mut search = Search::new(left.clone());
+            let places = search.go_on(&self.store, &self.logbook, &id, CHUNKS_SEARCHED_MAX);
+            let places = match places {
+                Err(StoreError::Damaged { .. }) => continue,
+                places => places?,
+            };
+            for (entry, (log, seq)) in places {
+                left.remove(&entry);
+                match self.at_desk(now, |_, desk| shelf::record_at(desk, &log, seq)) {
+                    Ok(record) => begun.extend(record.map(|record| (entry, record))),
+                    Err(StoreError::Damaged { .. }) => {}
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+        Ok(begun)
     }
 
     /// When a record that is hidden because it is erased will be destroyed here; `None` if nobody may

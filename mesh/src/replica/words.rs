@@ -443,8 +443,11 @@ impl<S: Store> Replica<S> {
             return Ok(());
         };
         let mut fresh: BTreeMap<StatementId, Outcome> = BTreeMap::new();
-        // Of two answers the later by its author's clock holds: none is dated before the one it replaces.
-        let mut wall = now.wall;
+        // Of two answers the later by its author's clock holds: none is dated before the one it replaces, nor
+        // before the entry that precedes it in its log.
+        let log = self.own_log(id, Class::Routine);
+        let before = shelf::last_wall(&self.store, &self.logbook, &self.epoch_keys, &log)?;
+        let mut wall = now.wall.max(before.unwrap_or_default());
         let mut known = Vec::new();
         let mut waits = None;
         for (genesis, spoken) in &area.spoken {
@@ -496,7 +499,7 @@ impl<S: Store> Replica<S> {
             outcome: *outcome,
         };
         let entries = Receipts::entries(wall, fresh.iter().map(given));
-        match self.append_own(now, self.own_log(id, Class::Routine), &entries, &Begun::default()) {
+        match self.append_own(now, log, &entries, &Begun::default()) {
             Err(ActError::Store(error)) => return Err(error),
             Err(_) => {}
             Ok(_) => known.extend(fresh),

@@ -6,6 +6,7 @@ use tearline_crdt::id::{Class, CompartmentId};
 use tearline_crdt::logbook::Logbook;
 use tearline_crdt::store::memory::MemoryStore;
 use tearline_crdt::store::{Batch, Store as _};
+use tearline_crdt::time::WallTime;
 use tearline_mesh::wire::{Frame, POSITIONS_MAX, Tag};
 use tearline_mesh::{Input, Link, PeerFault};
 
@@ -126,7 +127,7 @@ fn evidence_that_is_no_news_is_charged_by_what_its_answer_takes() {
         head = *here.to();
         world.inject(0, Link(900), run_frame(theirs, &here));
         let mut batch = Batch::default();
-        logbook.append(&mut batch, &there).unwrap();
+        logbook.append(&mut batch, &there, WallTime::default()).unwrap();
         store.apply(batch).unwrap();
     }
     let mut branches = Vec::new();

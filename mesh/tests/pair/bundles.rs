@@ -8,6 +8,7 @@ use tearline_crdt::record::receipt::{self, Outcome};
 use tearline_crdt::time::WallTime;
 use tearline_mesh::bundle::{BundleError, Head, Reader, Writer, tag};
 use tearline_mesh::invitation::Invited;
+use tearline_mesh::replica::KeepBy::Arrival;
 use tearline_mesh::replica::{Exchanged, NotRead, Packed, Since, Taken, Word};
 use tearline_mesh::wire::Frame;
 use tearline_mesh::{Event, Input, Link, PeerFault};
@@ -421,7 +422,7 @@ fn a_post_whose_standing_ended_is_neither_packed_for_nor_read() {
     let shared = world.open(0, coalition, &[1, 2]);
     let replica = &mut world.peers[0].replica;
     let mut packing = replica.begin_packing(vec![device], Since::Start, name).unwrap();
-    replica.lost(now, coalition, device, now.wall).unwrap();
+    replica.lost(now, coalition, device, (now.wall, Arrival)).unwrap();
     assert!(replica.pack(&mut packing, MIB).unwrap().is_empty(), "not even what was begun");
     assert_eq!(replica.agreement_of(&device), None);
     assert_eq!(replica.begin_reading(&head(&file, 0)), Err(NotRead::Stranger));

@@ -8,6 +8,7 @@ use tearline_crdt::statement::{Act, DeskCertificate, Marks, RootAct, Statement};
 use tearline_crdt::store::memory::MemoryStore;
 use tearline_crdt::store::{Batch, Store as _};
 use tearline_crdt::time::WallTime;
+use tearline_mesh::replica::KeepBy::Arrival;
 use tearline_mesh::wire::Frame;
 use tearline_mesh::{Event, Input, Link};
 
@@ -23,7 +24,8 @@ fn knows(world: &World, peer: usize, coalition: CoalitionId, device: &DeviceId) 
 
 fn lose(world: &mut World, coalition: CoalitionId, device: DeviceId) -> StatementId {
     let now = world.now();
-    let lost = world.peers[2].replica.lost(now, coalition, device, WallTime(u64::MAX)).unwrap();
+    let lost =
+        world.peers[2].replica.lost(now, coalition, device, (WallTime(u64::MAX), Arrival)).unwrap();
     world.drain(2);
     world.settle();
     lost.value.statement
@@ -202,11 +204,11 @@ fn alone(run: &VerifiedRun, head_of: &World, log: &tearline_crdt::id::LogId) -> 
         let before = before.unwrap().unwrap().run(*log).verify(&head).unwrap();
         head = *before.to();
         let mut batch = Batch::default();
-        logbook.append(&mut batch, &before).unwrap();
+        logbook.append(&mut batch, &before, WallTime::default()).unwrap();
         store.apply(batch).unwrap();
     }
     let mut batch = Batch::default();
-    logbook.append(&mut batch, run).unwrap();
+    logbook.append(&mut batch, run, WallTime::default()).unwrap();
     store.apply(batch).unwrap();
     let entry = logbook.entry(&store, log, head.next).unwrap().unwrap();
     Stray::new(entry.signed.unwrap(), entry.sealed, entry.payload).unwrap()

@@ -13,6 +13,7 @@ use tearline_crdt::statement::{
 use tearline_crdt::store::{Batch, Space, Store as _};
 use tearline_crdt::time::{Now, WallTime};
 use tearline_mesh::invitation::{Applicant, Invited, JoinRequest};
+use tearline_mesh::replica::KeepBy::{self, Arrival};
 use tearline_mesh::replica::{ActError, Word, keep_what_fits};
 use tearline_mesh::{Input, Link};
 
@@ -100,14 +101,16 @@ fn a_damaged_value_is_named_in_the_traces_of_a_lost_device() {
     rot(&mut world, 0, &log, 1);
     let replica = &world.peers[0].replica;
     // Up to there it counts if a time is named, and all of it without one.
-    let kept = |since| {
+    let kept = |since: Option<WallTime>| {
+        let since = since.map(|since| (since, Arrival));
         let kept = replica.kept_before(coalition, &unit, since).unwrap();
-        kept.into_iter().find(|kept| kept.log == log).unwrap().count
+        kept.into_iter().find(|kept| kept.log == log).unwrap().cut.count
     };
     assert_eq!((kept(Some(WallTime(u64::MAX))), kept(None)), (1, 3));
     let now = world.now();
-    let lost = world.peers[0].replica.lost(now, coalition, unit, now.wall).unwrap().value;
-    assert_eq!(lost.kept.iter().find(|kept| kept.log == log).unwrap().count, 1);
+    let lost =
+        world.peers[0].replica.lost(now, coalition, unit, (now.wall, Arrival)).unwrap().value;
+    assert_eq!(lost.kept.iter().find(|kept| kept.log == log).unwrap().cut.count, 1);
     let replica = &world.peers[0].replica;
     let exposed = replica.exposure(&unit).unwrap();
     let exposed = exposed.iter().find(|exposed| exposed.compartment == shared).unwrap();
@@ -193,7 +196,7 @@ fn a_lost_device_is_quarantined_alike_and_reads_nothing_new() {
     world.settle();
     let unit = world.peers[2].replica.device();
     let now = world.now();
-    let lost = world.peers[0].replica.lost(now, coalition, unit, since).unwrap().value;
+    let lost = world.peers[0].replica.lost(now, coalition, unit, (since, Arrival)).unwrap().value;
     world.drain(0);
     world.settle();
     // What it could read: the record of the compartment, and its epoch.
@@ -202,7 +205,7 @@ fn a_lost_device_is_quarantined_alike_and_reads_nothing_new() {
     assert!(exposed.records.contains(&genuine) && exposed.records.contains(&forged));
     assert_eq!(exposed.epochs.len(), 1);
     let kept = lost.kept.iter().find(|kept| kept.log.class == Class::Routine).unwrap();
-    assert_eq!((kept.held, kept.count), (3, 1));
+    assert_eq!((kept.held, kept.cut.count), (3, 1));
     // Quarantined alike, the genuine one kept.
     for peer in 0..2 {
         // The transport is to treat it as a stranger.
@@ -260,7 +263,7 @@ fn a_device_with_more_logs_than_a_statement_names_is_lost_alike() {
     let unit = world.peers[2].replica.device();
     let now = world.now();
     let since = WallTime(now.wall.0 + 1);
-    let lost = world.peers[0].replica.lost(now, coalition, unit, since).unwrap().value;
+    let lost = world.peers[0].replica.lost(now, coalition, unit, (since, Arrival)).unwrap().value;
     world.drain(0);
     world.settle();
     world.meet(1, 0);
@@ -273,7 +276,7 @@ fn a_device_with_more_logs_than_a_statement_names_is_lost_alike() {
         assert!(quarantined.iter().all(|one| one.seq == 0 && one.log.incarnation.0 > 1));
     }
     let replica = &world.peers[0].replica;
-    let mut again = replica.kept_before(coalition, &unit, Some(since)).unwrap();
+    let mut again = replica.kept_before(coalition, &unit, Some((since, Arrival))).unwrap();
     assert_eq!(keep_what_fits(&mut again), lost.unnamed);
     assert!(replica.is_lost(coalition, &unit, &again).unwrap());
 }
@@ -285,7 +288,8 @@ fn what_was_quarantined_wrongly_is_adopted_by_its_agency_alone() {
     world.settle();
     let unit = world.peers[2].replica.device();
     let now = world.now();
-    let lost = world.peers[0].replica.lost(now, coalition, unit, WallTime(0)).unwrap().value;
+    let lost =
+        world.peers[0].replica.lost(now, coalition, unit, (WallTime(0), Arrival)).unwrap().value;
     world.drain(0);
     world.settle();
     assert!(world.show(1, record).is_none());
@@ -308,12 +312,12 @@ fn what_was_quarantined_wrongly_is_adopted_by_its_agency_alone() {
     assert!(world.show(0, record).is_some() && world.show(1, record).is_some());
     // To end it again would change nothing: what was adopted counts whatever this agency ends.
     let replica = &world.peers[0].replica;
-    let mut kept = replica.kept_before(coalition, &unit, Some(WallTime(0))).unwrap();
+    let mut kept = replica.kept_before(coalition, &unit, Some((WallTime(0), Arrival))).unwrap();
     assert!(replica.is_lost(coalition, &unit, &kept).unwrap());
     replica.move_to_counting(&mut kept, replica.word(coalition)).unwrap();
     let adopted = kept.iter().find(|kept| kept.log == held[0].log).unwrap();
     assert_eq!(adopted.mark(), Some(mark));
-    assert_eq!(lost.kept.iter().map(|kept| kept.count).sum::<u64>(), 0);
+    assert_eq!(lost.kept.iter().map(|kept| kept.cut.count).sum::<u64>(), 0);
 }
 
 #[test]
@@ -665,7 +669,7 @@ fn what_a_lost_device_opened_reaches_whoever_comes_later() {
     let opener = world.peers[2].replica.device();
     let now = world.now();
     let since = WallTime(u64::MAX);
-    world.peers[0].replica.lost(now, coalition, opener, since).unwrap();
+    world.peers[0].replica.lost(now, coalition, opener, (since, KeepBy::OwnDates)).unwrap();
     world.drain(0);
     world.settle();
     assert!(world.peers[0].replica.coalition(coalition).unwrap().live(&opener).is_none());

@@ -28,6 +28,7 @@ mod hostile;
 mod insync;
 mod joining;
 mod lacks;
+mod lost;
 mod member;
 mod owing;
 mod pieces;

@@ -10,6 +10,7 @@ use tearline_crdt::record::shelf::Draft;
 use tearline_crdt::statement::{Audience, Caveats, Right};
 use tearline_crdt::time::WallTime;
 use tearline_mesh::invitation::Invited;
+use tearline_mesh::replica::KeepBy::Arrival;
 use tearline_mesh::replica::{
     ActError, QUOTA_RECEIPTS_BYTES, Quota, REAUTHOR_AFTER_MS, Terms, Word,
 };
@@ -156,7 +157,7 @@ fn what_is_to_be_said_again_waits_for_a_wider_quota() {
     edit(&mut world, 2, (shared, case), &json!("by the unit"));
     write_all(&mut world, shared);
     let (now, lost) = (world.now(), world.peers[3].replica.device());
-    world.peers[0].replica.lost(now, coalition, lost, since).unwrap();
+    world.peers[0].replica.lost(now, coalition, lost, (since, Arrival)).unwrap();
     world.drain(0);
     world.settle();
     let later = |world: &mut World| {

@@ -9,6 +9,7 @@ use tearline_crdt::record::shelf::{Draft, Verdict};
 use tearline_crdt::statement::Mark;
 use tearline_crdt::time::WallTime;
 use tearline_mesh::invitation::Invited;
+use tearline_mesh::replica::KeepBy::Arrival;
 use tearline_mesh::replica::REAUTHOR_AFTER_MS;
 use tearline_mesh::{Input, Link};
 
@@ -62,7 +63,7 @@ impl Stage {
     fn lose_the_unit(&mut self) {
         let unit = self.world.peers[2].replica.device();
         let now = self.world.now();
-        self.world.peers[0].replica.lost(now, self.coalition, unit, self.since).unwrap();
+        self.world.peers[0].replica.lost(now, self.coalition, unit, (self.since, Arrival)).unwrap();
         self.world.drain(0);
         self.world.settle();
     }

@@ -11,6 +11,7 @@ use tearline_crdt::store::memory::MemoryStore;
 use tearline_crdt::store::{Batch, Store as _};
 use tearline_crdt::time::WallTime;
 use tearline_mesh::invitation::Invited;
+use tearline_mesh::replica::KeepBy::Arrival;
 use tearline_mesh::wire::Frame;
 use tearline_mesh::{Input, Link, PeerFault};
 
@@ -69,7 +70,10 @@ fn a_revocation_beyond_a_fork_holds_for_all_whoever_heard_which_branch() {
         let unit = keys(5).id();
         let at = world.peers[2].replica.logbook().head(&log).next;
         let now = world.now();
-        let lost = world.peers[2].replica.lost(now, coalition, unit, WallTime(u64::MAX)).unwrap();
+        let lost = world.peers[2]
+            .replica
+            .lost(now, coalition, unit, (WallTime(u64::MAX), Arrival))
+            .unwrap();
         world.drain(2);
         world.settle();
         // One peer hears the revocation; whoever has the desk's key tells the other something else.
@@ -115,7 +119,7 @@ fn peers_that_are_linked_when_a_fork_is_proven_hear_what_takes_away_at_once() {
     let unit = keys(5).id();
     let at = world.peers[2].replica.logbook().head(&log).next;
     let now = world.now();
-    world.peers[2].replica.lost(now, coalition, unit, WallTime(u64::MAX)).unwrap();
+    world.peers[2].replica.lost(now, coalition, unit, (WallTime(u64::MAX), Arrival)).unwrap();
     world.drain(2);
     world.settle();
     let other = other_branch(&world, &log, at);
@@ -164,7 +168,7 @@ fn what_does_not_travel_alone_or_does_not_hold_is_a_fault() {
 pub(crate) fn first_of(run: &VerifiedRun) -> Branch {
     let (mut logbook, mut store) = (Logbook::default(), MemoryStore::default());
     let mut batch = Batch::default();
-    logbook.append(&mut batch, run).unwrap();
+    logbook.append(&mut batch, run, WallTime::default()).unwrap();
     store.apply(batch).unwrap();
     logbook.branch(&store, run.log(), 0).unwrap().unwrap()
 }

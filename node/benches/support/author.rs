@@ -17,6 +17,7 @@ use tearline_crdt::logbook::Logbook;
 use tearline_crdt::record::label::Label;
 use tearline_crdt::record::shelf::{Beginning, Begun, Desk, Draft, Shelf, Writing};
 use tearline_crdt::store::{Batch, Store};
+use tearline_crdt::time::WallTime;
 use tearline_node::exchange::{Item, stix};
 use tearline_node::index;
 use tearline_node::store::SledStore;
@@ -163,7 +164,10 @@ impl Author {
         *rest = rest.split_at(count).1;
         let (batch, listing) = timed(|| {
             let mut batch = Batch::default();
-            let no = self.logbook.append(&mut batch, &run).ok_or("the run does not follow")?;
+            let no = self
+                .logbook
+                .append(&mut batch, &run, WallTime::default())
+                .ok_or("the run does not follow")?;
             let mut desk = Desk {
                 store: &self.store,
                 logbook: &self.logbook,

@@ -10,6 +10,7 @@ use tearline_crdt::frontier::LogKey;
 use tearline_crdt::logbook::Logbook;
 use tearline_crdt::record::shelf::{Desk, Shelf};
 use tearline_crdt::store::{Batch, Store, StoreError};
+use tearline_crdt::time::WallTime;
 use tearline_mesh::wire::Frame;
 
 use crate::stages::{self, Broken, FLUSH_EVERY, NOW, OneAgency, Stages, TimedIndex, timed};
@@ -40,7 +41,9 @@ fn receive_frames(frames: &[Vec<u8>], folder: &Path) -> Result<Stages, Broken> {
         let run = stages.time("verify", || unverified.verify(&head))?;
         let (batch, judging) = timed(|| {
             let mut batch = Batch::default();
-            let no = logbook.append(&mut batch, &run).ok_or("the run does not follow")?;
+            let no = logbook
+                .append(&mut batch, &run, WallTime::default())
+                .ok_or("the run does not follow")?;
             let mut desk = Desk {
                 store: &store,
                 logbook: &logbook,

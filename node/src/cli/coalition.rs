@@ -6,7 +6,7 @@ use super::context::Context;
 use super::device::device_label;
 use super::output::Outcome;
 use super::render::{Table, agencies, clean, facts, short, standing};
-use super::when::since;
+use super::when::{KEEP_BY, since};
 use crate::control::reply::Coalition as Shown;
 use crate::control::trust::{Named, Proposal, Proposals, Proposed};
 use crate::control::{CoalitionCreate, Empty, Founder, Request};
@@ -124,6 +124,10 @@ Example:
         /// Since when what it wrote does not count: a time, a time of day, or so long ago [default: now]
         #[arg(long, value_name = "TIME", value_parser = since, allow_hyphen_values = true)]
         since: Option<String>,
+        /// By what that is told: what this peer held by then, or what the entries say of themselves, which
+        /// who has the device's keys chooses [default: arrival]
+        #[arg(long, value_parser = KEEP_BY, requires = "since")]
+        by: Option<String>,
     },
     /// Let a quarantined entry count, and those before it in its log
     #[command(after_help = "\
@@ -270,7 +274,7 @@ impl Amend {
 impl Propose {
     fn proposed(self) -> Proposed {
         match self {
-            Self::Revoke { device, since } => Proposed::Revoke { device, since },
+            Self::Revoke { device, since, by } => Proposed::Revoke { device, since, by },
             Self::Adopt { entry } => Proposed::Adopt { entry },
             Self::Erase { record, basis } => Proposed::Erase { record, basis },
             Self::Restrict { record } => Proposed::Restrict { record },
@@ -289,9 +293,20 @@ fn decide(context: &Context, request: Request) -> Result<Outcome, Failure> {
     let again = one.already.then(|| ("signed", "nothing: it was signed before".to_owned()));
     let lines =
         [("act", one.what.clone()), ("proposal", one.proposal.clone()), ("state", state(one))];
-    let text = facts(lines.into_iter().chain(again)) + &terms(one);
+    let also = (!one.also.is_empty()).then(|| ("releases too", one.also.join(", ")));
+    let rest = (!one.unreached.is_empty()).then(|| ("not asked of", one.unreached.join(", ")));
+    let lines = lines.into_iter().chain(again).chain(also).chain(rest);
+    let text = facts(lines) + &terms(one);
     let waits = !one.in_force || one.root_given == Some(false);
-    let hint = format!("tearline coalition approve {}", short(&one.proposal));
+    let all = [&one.proposal].into_iter().chain(&one.also);
+    let all: Vec<String> =
+        all.map(|id| format!("tearline coalition approve {}", short(id))).collect();
+    let hint = match all.as_slice() {
+        [one] => one.clone(),
+        _ => {
+            format!("{}; the first signs those of releases that the desk sees, too", all.join(", "))
+        }
+    };
     let outcome = Outcome::new(answer.data, text).short_of(Kind::Waits, waits);
     Ok(if waits { outcome.hint(format!("at a desk of another founder: {hint}")) } else { outcome })
 }

@@ -12,10 +12,12 @@ use super::keys::{method_name, method_text, seal_hint};
 use super::output::Outcome;
 use super::render::{Table, agency, counted, facts, short, standing, time};
 use super::secrets::Seals;
-use super::when::since;
+use super::when::{KEEP_BY, since};
 use crate::config::Config;
 use crate::control::reply::Invitation;
-use crate::control::trust::{Device as Shown, DeviceLost, DeviceName, Devices, Lost, Void};
+use crate::control::trust::{
+    Device as Shown, DeviceLost, DeviceName, Devices, KeptLog, Lost, Void,
+};
 use crate::control::{Empty, PeerInvite, Request};
 use crate::failure::{Failure, Kind};
 use crate::files::write_atomically;
@@ -223,9 +225,9 @@ Example:
     },
     /// A device is in other hands: end its standing, begin new keys, show what it could read
     ///
-    /// One duty officer of the device's agency suffices. What the device wrote before the time, by
-    /// its own clock, still counts; what came after is quarantined on every peer alike, and can be
-    /// adopted entry by entry.
+    /// One duty officer of the device's agency suffices. What this peer held of the device at the time
+    /// still counts; what came after is quarantined on every peer alike, and can be adopted entry by
+    /// entry. How far the device's own dates would have it count is listed beside that.
     #[command(after_help = "\
 Example:
   tearline device lost KILO --since 01:40 --dry-run
@@ -236,6 +238,10 @@ Example:
         /// Since when: a time, a time of day in UTC, or so long ago
         #[arg(long, value_name = "TIME", value_parser = since, allow_hyphen_values = true)]
         since: String,
+        /// By what that is told: what this peer held by then, or what the entries say of themselves, which
+        /// who has the device's keys chooses [default: arrival]
+        #[arg(long, value_parser = KEEP_BY)]
+        by: Option<String>,
         /// Say what would be done, and do nothing
         #[arg(long)]
         dry_run: bool,
@@ -293,8 +299,8 @@ impl Device {
                 let text = facts([("device", device_label(&answer.typed))]);
                 Ok(Outcome::new(answer.data, text))
             }
-            Self::Lost { device, since, dry_run } => {
-                let request = Request::DeviceLost(DeviceLost { device, since, dry_run });
+            Self::Lost { device, since, by, dry_run } => {
+                let request = Request::DeviceLost(DeviceLost { device, since, by, dry_run });
                 let answer = context.ask::<Lost>(request)?;
                 let text = lost_text(&answer.typed);
                 let short = answer.typed.unlisted.is_some();
@@ -365,6 +371,14 @@ pub(super) fn void_text(void: &[Void]) -> String {
 /// Most of it that is shown to people.
 const VOID_SHOWN_MAX: usize = 40;
 
+fn by_text(by: &str) -> &'static str {
+    if by == KEEP_BY[0] {
+        "arrival: what this peer held then still counts"
+    } else {
+        "own-dates: what is dated before then still counts"
+    }
+}
+
 fn statement(lost: &Lost) -> String {
     match &lost.statement {
         Some(statement) => statement.clone(),
@@ -376,12 +390,53 @@ fn statement(lost: &Lost) -> String {
     }
 }
 
+/// By what it was told which entries still count, where arrival and dates say different things, for people.
+fn cut_text(lost: &Lost) -> String {
+    let sum = |entries: &dyn Fn(&KeptLog) -> u64| lost.kept.iter().map(entries).sum::<u64>();
+    let late = sum(&|log| log.by_dates.entries.saturating_sub(log.by_arrival.entries));
+    let ahead = sum(&|log| log.by_arrival.entries.saturating_sub(log.by_dates.entries));
+    let arrival = lost.by == KEEP_BY[0];
+    let mut text = String::new();
+    if late > 0 && arrival {
+        text += &format!(
+            "{} dated before that came here after it: late, or forged by who has the keys. What of them does\n\
+             not count waits in `tearline inbox`. If you know them to be honest, up to the last of each log:\n",
+            entries(late),
+        );
+        for log in lost.kept.iter().filter(|log| log.by_dates.entries > log.kept) {
+            let last = log.by_dates.last.as_deref().map(short).unwrap_or_default();
+            text += &format!("  tearline grant adopt {last}\n");
+        }
+    } else if late > 0 {
+        text += &format!(
+            "{} came here after that and count by their own dates, which who has the keys could choose.\n",
+            entries(late),
+        );
+    }
+    if ahead > 0 {
+        text += &format!(
+            "{} came here before that, dated after it or out of order: by a clock that was wrong. {}\n",
+            entries(ahead),
+            if arrival { "They count." } else { "They do not count." },
+        );
+    }
+    if arrival && sum(&|log| log.by_arrival.entries) == 0 && sum(&|log| log.held) > 0 {
+        text += "This peer held nothing of it at that time. A desk that did keeps more.\n";
+    }
+    text
+}
+
+fn entries(count: u64) -> String {
+    if count == 1 { "1 entry".into() } else { format!("{count} entries") }
+}
+
 /// What came of a lost device, for people.
 pub(super) fn lost_text(lost: &Lost) -> String {
     let mut text = facts([
         ("device", device_label(&lost.device)),
         ("agency", agency(&lost.device.agency)),
         ("since", time(&lost.since)),
+        ("by", by_text(&lost.by).into()),
         ("statement", statement(lost)),
         (
             "new keys",
@@ -392,13 +447,24 @@ pub(super) fn lost_text(lost: &Lost) -> String {
             },
         ),
     ]);
-    let mut logs =
-        Table::new(&["compartment", "class", "held", "kept", "last good entry", "written", "next"]);
+    let mut logs = Table::new(&[
+        "compartment",
+        "class",
+        "held",
+        "came before",
+        "dated before",
+        "kept",
+        "last good entry",
+        "written",
+        "next",
+    ]);
     for log in &lost.kept {
         logs.row([
             log.compartment.clone(),
             log.class.clone(),
             log.held.to_string(),
+            log.by_arrival.entries.to_string(),
+            log.by_dates.entries.to_string(),
             log.kept.to_string(),
             log.last.as_deref().map(short).unwrap_or_default(),
             log.last_at.as_deref().map(time).unwrap_or_default(),
@@ -416,6 +482,7 @@ pub(super) fn lost_text(lost: &Lost) -> String {
             counted(lost.unnamed, "log")
         );
     }
+    text += &cut_text(lost);
     text += &void_text(&lost.void);
     if !lost.exposed.is_empty() {
         let mut records =
@@ -462,4 +529,38 @@ pub(super) fn lost_text(lost: &Lost) -> String {
         ]);
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::control::trust::KeptUpTo;
+
+    #[test]
+    fn where_dates_and_arrival_differ_it_is_said_what_counts_and_what_adopts_the_rest() {
+        let up_to = |entries, last: &str| KeptUpTo {
+            entries,
+            last: Some(last.into()),
+            ..KeptUpTo::default()
+        };
+        let said = |by: &str, arrival, dates, kept| {
+            let log = KeptLog {
+                held: 9,
+                kept,
+                by_arrival: up_to(arrival, "aaaaaaaaaaaa"),
+                by_dates: up_to(dates, "dddddddddddd"),
+                ..KeptLog::default()
+            };
+            cut_text(&Lost { by: by.into(), kept: vec![log], ..Lost::default() })
+        };
+        assert_eq!(said("arrival", 4, 4, 4), "");
+        let late = said("arrival", 1, 4, 1);
+        assert!(late.starts_with("3 entries dated before that came here after it"), "{late}");
+        assert!(late.contains("tearline grant adopt dddddddd\n"), "{late}");
+        assert!(!said("arrival", 1, 4, 4).contains("grant adopt"), "it was adopted");
+        assert!(said("own-dates", 3, 4, 4).starts_with("1 entry came here after that"));
+        assert!(said("arrival", 4, 1, 4).ends_with("They count.\n"));
+        assert!(said("own-dates", 4, 1, 1).ends_with("They do not count.\n"));
+        assert!(said("arrival", 0, 0, 0).contains("held nothing of it"));
+    }
 }

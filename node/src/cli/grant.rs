@@ -9,7 +9,7 @@ use super::device::{device_label, lost_text};
 use super::offline::by_root;
 use super::output::Outcome;
 use super::render::{Table, agency, facts, short, standing, time};
-use super::when::{When, now, since};
+use super::when::{KEEP_BY, When, now, since};
 use crate::control::Request;
 use crate::control::trust::{
     Declared, Explained, GrantIssue, GrantList, GrantRevoke, Grants, Limits, Lost, Named, Proposed,
@@ -52,10 +52,10 @@ Example:
 
 A desk is ended by its agency's root, whose key file --root names, or by a quorum: `coalition propose
 revoke`. Where the root's machine has no link: `root draft`, `root sign`, `root apply`.
-What the device wrote since that time is quarantined. Without --since it is ended from now on, and what
-it wrote until now counts; `coalition propose revoke` and `root draft revoke` have the same rule. Statements
-have no time: with --since all that the device granted, opened and sealed is void, and is listed. A device
-that is in other hands is `device lost`: that also begins new keys.")]
+What came of the device since that time is quarantined. Without --since it is ended from now on, and what
+it wrote until now counts; `coalition propose revoke` and `root draft revoke` have the same rule. What the
+device granted, opened and sealed since is void, and is listed; by own-dates all of that, because statements
+have none. A device that is in other hands is `device lost`: that also begins new keys.")]
     Revoke {
         /// The device: its name here, its id, or the beginning of it
         device: String,
@@ -65,6 +65,10 @@ that is in other hands is `device lost`: that also begins new keys.")]
         /// Since when what it wrote does not count: a time, a time of day, or so long ago [default: now]
         #[arg(long, value_name = "TIME", value_parser = since, allow_hyphen_values = true)]
         since: Option<String>,
+        /// By what that is told: what this peer held by then, or what the entries say of themselves, which
+        /// who has the device's keys chooses [default: arrival]
+        #[arg(long, value_parser = KEEP_BY, requires = "since")]
+        by: Option<String>,
         /// By the root of the device's agency, in this key file, which the daemon does not see
         #[arg(long, value_name = "FILE", conflicts_with = "compartment")]
         root: Option<PathBuf>,
@@ -235,11 +239,12 @@ impl Grant {
                 let basis = explained.basis.as_ref().map(|basis| ("basis", basis.clone()));
                 Ok(Outcome::new(answer.data, text + &facts(basis)))
             }
-            Self::Revoke { device, since, root: Some(root), .. } => {
-                by_root(context, Proposed::Revoke { device, since }, &root)
+            Self::Revoke { device, since, by, root: Some(root), .. } => {
+                by_root(context, Proposed::Revoke { device, since, by }, &root)
             }
-            Self::Revoke { device, compartment, since, root: None } => {
-                let request = Request::GrantRevoke(GrantRevoke { device, compartment, since });
+            Self::Revoke { device, compartment, since, by, root: None } => {
+                let revoke = GrantRevoke { device, compartment, since, by };
+                let request = Request::GrantRevoke(revoke);
                 let answer = context.ask::<Lost>(request)?;
                 let text = lost_text(&answer.typed);
                 Ok(Outcome::new(answer.data, text))

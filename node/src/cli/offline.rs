@@ -12,7 +12,7 @@ use super::context::Context;
 use super::device::void_text;
 use super::output::{self, Outcome};
 use super::render::{counted, facts, short};
-use super::when::since;
+use super::when::{KEEP_BY, since};
 use crate::control::trust::{Proposed, RootApplied, RootApply, RootDraft, RootReopening, Void};
 use crate::control::{Empty, Request};
 use crate::failure::{Failure, Kind};
@@ -36,6 +36,10 @@ Example:
         /// Since when what it wrote does not count; from now on, if absent
         #[arg(long, value_name = "TIME", value_parser = since, allow_hyphen_values = true)]
         since: Option<String>,
+        /// By what that is told: what this peer held by then, or what the entries say of themselves, which
+        /// who has the device's keys chooses [default: arrival]
+        #[arg(long, value_parser = KEEP_BY, requires = "since")]
+        by: Option<String>,
         /// Write it to this file, instead of printing it
         #[arg(long, value_name = "FILE")]
         out: Option<PathBuf>,
@@ -112,7 +116,9 @@ pub(super) struct Apply {
 impl Draft {
     pub(super) fn run(self, context: &Context) -> Result<Outcome, Failure> {
         let (act, out) = match self {
-            Self::Revoke { device, since, out } => (Proposed::Revoke { device, since }, out),
+            Self::Revoke { device, since, by, out } => {
+                (Proposed::Revoke { device, since, by }, out)
+            }
             Self::Adopt { entry, out } => (Proposed::Adopt { entry }, out),
             Self::Desk { root, readmit, out } => {
                 return desk(context, &root, readmit, out.as_deref());

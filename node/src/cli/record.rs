@@ -14,7 +14,7 @@ use super::context::Context;
 use super::device::device_label;
 use super::grant::declared;
 use super::output::Outcome;
-use super::render::{self, Table, agency, clean, facts, short, time};
+use super::render::{self, Table, agency, clean, facts, short, standing, time};
 use crate::control::RecordSay;
 use crate::control::reply::{History, Record as Shown, Resolved, Row, Rows, Written};
 use crate::control::trust::{Named, Receipts, RecordRelease, Released, Said};
@@ -254,6 +254,10 @@ fn receipts(context: &Context, record: String) -> Result<Outcome, Failure> {
         for (n, of) in statement.answers.iter().enumerate() {
             let first = n == 0;
             let unanswered = || match &of.last_heard {
+                _ if of.device.standing.has_ended() => {
+                    format!("{}, never answered", standing(&of.device.standing))
+                }
+                _ if of.ended => "ended here, never answered".into(),
                 Some(heard) => format!("none; last heard {}", time(heard)),
                 None => "none; never heard here".into(),
             };

@@ -41,6 +41,9 @@ pub(super) fn since(text: &str) -> Result<String, String> {
     past(text, now()).map(|at| at.to_string())
 }
 
+/// By what it is told what a device wrote before a time.
+pub(super) const KEEP_BY: [&str; 2] = ["arrival", "own-dates"];
+
 fn past(text: &str, now: WallTime) -> Result<WallTime, String> {
     if let Some(time) = WallTime::parse(text) {
         return match time <= now {

@@ -74,6 +74,8 @@ pub enum Proposed {
         device: String,
         /// From when on what it wrote does not count; from now on, if absent.
         since: Option<String>,
+        /// By what it is told which that is: "arrival" or "own-dates"; by arrival, if absent.
+        by: Option<String>,
     },
     /// Entries that are quarantined count, up to this one of its log.
     Adopt {
@@ -169,6 +171,8 @@ shapes! {
         compartment: Option<String>,
         /// From when on what it wrote does not count; from now on, if absent.
         since: Option<String>,
+        /// By what it is told which that is: "arrival" or "own-dates"; by arrival, if absent.
+        by: Option<String>,
     }
 
     /// Arguments of `device lost`.
@@ -177,6 +181,8 @@ shapes! {
         device: String,
         /// From when on what it wrote does not count.
         since: String,
+        /// By what it is told which that is: "arrival" or "own-dates"; by arrival, if absent.
+        by: Option<String>,
         /// Say what would be done, and do nothing.
         dry_run: bool,
     }
@@ -280,6 +286,14 @@ shapes! {
         counting: Vec<AgencyRef>,
         /// Whether it was in force or signed by this agency before, and so nothing was signed now.
         already: bool,
+        /// Of one that asks something of a record that this device may see: which.
+        record: Option<String>,
+        /// And what that is; empty while it is hidden.
+        title: Option<String>,
+        /// Proposals that were signed with it: they ask the same of what was released of the record.
+        also: Vec<String>,
+        /// Releases of which it is not asked: this device cannot see them, or nobody proposed it.
+        unreached: Vec<String>,
     }
 
     /// `coalition proposals`.
@@ -396,6 +410,8 @@ shapes! {
         already: bool,
         /// From when on.
         since: String,
+        /// By what it is told what was written before: "arrival", as this peer held it, or "own-dates".
+        by: String,
         /// Its logs, and how far they count.
         kept: Vec<KeptLog>,
         /// How many further logs it has.
@@ -432,8 +448,22 @@ shapes! {
         last: Option<String>,
         /// When, by its author.
         last_at: Option<String>,
-        /// When the first was written that does not count.
+        /// When the first was written that does not count, by its author.
         next_at: Option<String>,
+        /// How far it had come to this peer by then.
+        by_arrival: KeptUpTo,
+        /// How far it is dated before that, without ever falling.
+        by_dates: KeptUpTo,
+    }
+
+    /// A place up to which a log can be kept.
+    KeptUpTo {
+        /// How many entries that are.
+        entries: u64,
+        /// The last of them: what is named to adopt them.
+        last: Option<String>,
+        /// When it was written, by its author.
+        last_at: Option<String>,
     }
 
     /// What a device could read of a compartment.
@@ -584,6 +614,8 @@ shapes! {
     ReceiptOf {
         /// Which.
         device: Device,
+        /// Whether its standing there has ended, so that nobody waits for its answer.
+        ended: bool,
         /// "destroyed", "hidden", "marked", "refused", "nothing-here"; null if it has not answered.
         outcome: Option<String>,
         /// When, by its clock.

@@ -144,7 +144,7 @@ mod tests {
             let prepared = self.shelf.prepare(&mut writing, vec![draft]).unwrap();
             let run = write_segment(&log, &head, &self.signer, &prepared.entries).unwrap();
             let mut batch = Batch::default();
-            let no = self.logbook.append(&mut batch, &run).unwrap();
+            let no = self.logbook.append(&mut batch, &run, WallTime::default()).unwrap();
             let mut desk = Desk {
                 store: &self.store,
                 logbook: &self.logbook,

@@ -16,8 +16,18 @@ use crate::size;
 
 impl Core {
     /// Whether what others wrote came before they wrote it, by the clocks of both. A clock that is behind
-    /// theirs shows so; one that is ahead of theirs does not, because entries may take any time.
+    /// theirs shows so; one that is ahead of theirs does not, because entries may take any time. One that was
+    /// ahead shows in what was written by it.
     pub(super) fn check_clock(&self) -> Check {
+        // What cannot be read is found by the check of the store.
+        let latest = self.replica.own_dates_reach().unwrap_or_default();
+        if latest.0.saturating_sub(self.now().wall.0) > CLOCKS_DIFFER_MS {
+            let message = format!(
+                "it was ahead: this device wrote entries that are dated up to {latest}, and those after them in \
+                 their logs are dated no earlier"
+            );
+            return check("clock", CheckStatus::Warn, message, Some(DATES_FIX));
+        }
         let own = self.replica.device();
         let query = Query { limit: RECORDS_LOOKED_AT, ..Query::default() };
         let mut ahead: BTreeMap<DeviceId, u64> = BTreeMap::new();
@@ -160,6 +170,8 @@ const OVERDUE_MS: u64 = 24 * 3_600_000;
 
 const CLOCK_FIX: &str =
     "set this machine's clock, and keep it by NTP or GPS; if it is right, theirs are not";
+const DATES_FIX: &str = "set the clock, then `tearline doctor --new-life`, which begins new logs; or leave it: until \
+                         then dates are wrong, and a grant with `--until` may end early";
 const REACH_FIX: &str = "`tearline config set listen '[\"/ip4/0.0.0.0/udp/4101/quic-v1\"]'`, and `announce` behind a \
                          router; or listen over a relay: `listen` with RELAY/p2p-circuit";
 const RIGHTS_FIX: &str = "a desk of its agency grants it anew: `tearline grant issue`";

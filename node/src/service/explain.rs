@@ -156,14 +156,10 @@ impl Core {
             Act::ReplaceRoot { agency: no, .. } => format!("replace the root of {}", agency(no)),
             Act::Revoke { device, .. } => format!("revoke device {}", device.short()),
             Act::Adopt { .. } => "adopt quarantined entries".into(),
-            Act::Erase(erasure) => {
-                format!("erase the record that {} began", erasure.genesis.short())
+            Act::Erase(_) | Act::Restrict { .. } | Act::Hold { .. } | Act::Recall { .. } => {
+                let (asks, genesis) = of_record(act).unwrap_or_default();
+                format!("{asks} the record that {} began", genesis.short())
             }
-            Act::Restrict { genesis } => {
-                format!("restrict the record that {} began", genesis.short())
-            }
-            Act::Hold { genesis } => format!("hold the record that {} began", genesis.short()),
-            Act::Recall { genesis } => format!("recall the record that {} began", genesis.short()),
             Act::Lift { lifted } => format!("lift {}", lifted.short()),
             Act::RetireEpoch { epoch } => format!("retire epoch {}", epoch.short()),
         }
@@ -294,6 +290,17 @@ impl Core {
             Statement::Unknown { .. } => "something that this version does not know".into(),
         }
     }
+}
+
+/// What an act asks of which record, by its genesis.
+pub(super) const fn of_record(act: &Act) -> Option<(&'static str, EntryId)> {
+    Some(match act {
+        Act::Erase(erasure) => ("erase", erasure.genesis),
+        Act::Restrict { genesis } => ("restrict", *genesis),
+        Act::Hold { genesis } => ("hold", *genesis),
+        Act::Recall { genesis } => ("recall", *genesis),
+        _ => return None,
+    })
 }
 
 /// The one life of a device that a grant is for.

@@ -10,7 +10,7 @@ use tearline_crdt::id::{Class, CompartmentId, DeviceId, Incarnation, StatementId
 use tearline_crdt::record::kind::Kind as RecordKind;
 use tearline_crdt::statement::{Audience, Caveats, Mark, Reopening, Right, Statement};
 use tearline_crdt::time::WallTime;
-use tearline_mesh::replica::{self, Kept};
+use tearline_mesh::replica::{self, KeepBy, Kept};
 
 use super::core::Core;
 use super::explain::{life_text, limits_text};
@@ -270,26 +270,29 @@ impl Core {
         let device = self.named_device(&revoke.device)?;
         self.not_itself(&device)?;
         let area = self.area(revoke.compartment.as_deref())?;
-        let since = Self::since(revoke.since.as_deref())?;
+        let since = Self::since(revoke.since.as_deref(), revoke.by.as_deref())?;
         let kept = self.kept(&device, since)?;
         let within = |kept: &&Kept| area.0 == self.coalition_id() || kept.log.compartment == area;
         let mut kept: Vec<Kept> = kept.iter().filter(within).copied().collect();
         let unnamed = replica::keep_what_fits(&mut kept);
         let now = self.now();
         let only = Some(area).filter(|area| area.0 != self.coalition_id());
-        let void = if since.is_some() { self.void_of(&device, only)? } else { Vec::new() };
-        let since = since.unwrap_or(now.wall);
-        let by = self.replica.word(self.coalition()?.id());
-        let already = self.replica.is_ended(area, &device, &kept, by);
+        let marks: Vec<Mark> = kept.iter().filter_map(Kept::mark).collect();
+        let void = match &since {
+            Some(_) => self.void_of(&device, only, &marks)?,
+            None => Vec::new(),
+        };
+        let (since, by) = since.unwrap_or((now.wall, KeepBy::Arrival));
+        let word = self.replica.word(self.coalition()?.id());
+        let already = self.replica.is_ended(area, &device, &kept, word);
         if already.map_err(|error| store_failure(&error))? {
-            let lost = Lost { since, kept, unnamed, void, already: true, ..Lost::default() };
+            let lost = Lost { since, by, kept, unnamed, void, already: true, ..Lost::default() };
             return Ok((json(&self.lost_shape(&device, lost)?)?, Some(self.replica.settled())));
         }
-        let marks: Vec<Mark> = kept.iter().filter_map(Kept::mark).collect();
         let done = self.replica.revoke(now, area, device, marks);
         let done = done.map_err(|error| self.not_ended(&device, error))?;
         let lost =
-            Lost { statement: Some(done.value), since, kept, unnamed, void, ..Lost::default() };
+            Lost { statement: Some(done.value), since, by, kept, unnamed, void, ..Lost::default() };
         let lost = self.lost_shape(&device, lost)?;
         Ok((json(&lost)?, Some(done.ticket)))
     }

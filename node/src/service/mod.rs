@@ -1,6 +1,7 @@
 //! The service: what the daemon answers. It opens the store, the replica and the network, runs the
 //! core's thread, and turns each request into a question or an act on it.
 
+mod acts;
 mod again;
 mod attachment;
 mod bundle;

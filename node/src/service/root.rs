@@ -9,7 +9,7 @@ use tearline_crdt::authority::{Author, Closure, StatementVerdict};
 use tearline_crdt::bounds::CITES_MAX;
 use tearline_crdt::id::{Class, CompartmentId, DeviceId, EntryId, StatementId};
 use tearline_crdt::keys::RootKey;
-use tearline_crdt::statement::{Act, Audience, DeskCertificate, RootAct, Statement};
+use tearline_crdt::statement::{Act, Audience, DeskCertificate, Mark, RootAct, Statement};
 use tearline_mesh::replica::ActError;
 
 use super::core::Core;
@@ -30,7 +30,10 @@ impl Core {
         let all = matches!(act, shape::Proposed::Revoke { since: None, .. });
         let (act, marks) = self.act_of(act)?;
         let void = match &act {
-            Act::Revoke { device, .. } if !all => self.void_of(device, None)?,
+            Act::Revoke { device, .. } if !all => {
+                let keep = act.marks().map(|keep| keep.resolve(marks.as_deref()));
+                self.void_of(device, None, &keep.unwrap_or_default())?
+            }
             Act::Revoke { .. } | Act::Adopt { .. } => Vec::new(),
             _ => return Err(not_by_root()),
         };
@@ -210,11 +213,13 @@ impl Core {
     }
 
     /// The statements of a device that count, and will not once its standing has ended, with how each is
-    /// said again; in one compartment or everywhere. What takes away counts all the same.
+    /// said again; in one compartment or everywhere. What takes away counts all the same, and so does what is
+    /// kept.
     pub(super) fn void_of(
         &self,
         device: &DeviceId,
         only: Option<CompartmentId>,
+        keep: &[Mark],
     ) -> Result<Vec<shape::Void>, Failure> {
         let own = self.replica.device();
         let mut void: BTreeMap<(String, String), shape::Void> = BTreeMap::new();
@@ -227,18 +232,20 @@ impl Core {
                 Some(_) => self.compartment_name(area),
                 None => String::new(),
             };
-            for (log, id, statement) in self.statements(*area) {
-                if log.device != *device || self.stays(statement) {
+            for (place, statement) in self.places(*area) {
+                let keeps = |mark: &Mark| place.seq < mark.count && mark.log == place.log.digest();
+                let stays = self.stays(statement) || keep.iter().any(keeps);
+                if place.log.device != *device || stays {
                     continue;
                 }
                 let Some(again) = self.again(statement, &compartment) else { continue };
-                if self.verdict(area, &id)? != StatementVerdict::Counts {
+                if self.verdict(area, &place.id)? != StatementVerdict::Counts {
                     continue;
                 }
                 let what = self.statement_text(statement);
                 let one = void.entry((compartment.clone(), what.clone())).or_default();
                 let times = one.times + 1;
-                let (statement, compartment) = (id.to_string(), compartment.clone());
+                let (statement, compartment) = (place.id.to_string(), compartment.clone());
                 *one = shape::Void { statement, compartment, what, times, again };
             }
         }

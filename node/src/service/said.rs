@@ -125,7 +125,10 @@ impl Core {
 
     /// The releases of a record and theirs, each after what it was released from; and those that this
     /// device cannot see.
-    fn releases_of(&mut self, detail: Detail) -> Result<(Vec<RecordId>, Vec<String>), Failure> {
+    pub(super) fn releases_of(
+        &mut self,
+        detail: Detail,
+    ) -> Result<(Vec<RecordId>, Vec<String>), Failure> {
         let origin = detail.origin;
         let mut found = vec![detail.record];
         let mut unreached = Vec::new();
@@ -280,12 +283,13 @@ impl Core {
             .ok_or_else(|| Failure::not_found("record", text))?;
         let asked: Vec<(StatementId, Asked)> =
             place.asked_of(&genesis, self.replica.origin(compartment, &genesis)).collect();
-        // A blind relay destroys what an erasure lists, and writes nothing: no receipt either.
-        let (relays, devices): (Vec<DeviceId>, Vec<DeviceId>) = place
-            .devices()
-            .keys()
-            .filter(|device| self.replica.right(compartment, device).is_some())
-            .partition(|device| self.replica.right(compartment, device) == Some(Right::Relay));
+        // Who has ended may hold it still, and answers no more: it is named, and not waited for. A blind relay
+        // destroys what an erasure lists, and writes nothing: no receipt either.
+        let right = |device: &DeviceId| self.replica.right(compartment, device);
+        let (ended, live): (Vec<DeviceId>, Vec<DeviceId>) =
+            place.devices().keys().copied().partition(|device| right(device).is_none());
+        let (relays, live): (Vec<DeviceId>, Vec<DeviceId>) =
+            live.into_iter().partition(|device| right(device) == Some(Right::Relay));
         let mut statements = Vec::new();
         for (statement, asks) in asked {
             let answers = receipt::answers(self.replica.store(), &statement);
@@ -294,13 +298,14 @@ impl Core {
                 let answer = answers.get(device);
                 shape::ReceiptOf {
                     device: self.device(device),
+                    ended: ended.contains(device),
                     outcome: answer.map(|answer| answer.outcome.name().to_owned()),
                     at: answer.map(|answer| answer.wall.to_string()),
                     last_heard: self.last_heard.get(device).map(ToString::to_string),
                 }
             };
-            let said: Vec<shape::ReceiptOf> = devices.iter().map(of).collect();
-            let answers_of = devices.iter().map(|device| answers.get(device));
+            let said: Vec<shape::ReceiptOf> = live.iter().chain(&ended).map(of).collect();
+            let answers_of = live.iter().map(|device| answers.get(device));
             let done = |outcome: Outcome| match (asks, outcome) {
                 (Asked::Erase, outcome) => {
                     matches!(outcome, Outcome::Destroyed | Outcome::NothingHere)

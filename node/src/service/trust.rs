@@ -1,33 +1,24 @@
-//! Trust: acts of the whole, and devices, their loss too.
-
-use std::collections::BTreeSet;
+//! Trust: devices, their loss too, and statements by their names.
 
 use serde_json::Value;
 
-use tearline_crdt::authority::{Author, Proposal, Standing, StatementVerdict};
-use tearline_crdt::bounds::ROOTS_REPLACED_MAX;
-use tearline_crdt::charter::Member;
-use tearline_crdt::hash::Digest;
-use tearline_crdt::id::{
-    AgencyNo, CompartmentId, DeviceId, EntryId, EpochId, LogId, RecordId, StatementId,
-};
+use tearline_crdt::authority::{Place, Standing, StatementVerdict};
+use tearline_crdt::id::{AgencyNo, CompartmentId, DeviceId, EntryId, LogId, RecordId, StatementId};
 use tearline_crdt::keys::RootKey;
 use tearline_crdt::record::shelf::{AsIf, Detail, Reader};
-use tearline_crdt::statement::{Act, Audience, Mark, Marks, Right, Statement};
+use tearline_crdt::statement::{Audience, Mark, Marks, Right, Statement};
 use tearline_crdt::store::{Batch, Space, Store as _, StoreError};
 use tearline_crdt::time::WallTime;
-use tearline_mesh::replica::{self, ActError, Body, Exposure, Kept, Ticket};
+use tearline_mesh::replica::{self, ActError, Body, Cut, Exposure, KeepBy, Kept, Ticket};
 
 use super::core::Core;
 use super::damage::Unread;
 use super::names::is_prefix;
 use super::overview::store_failure;
-use super::quarantine::mark;
 use super::records::act_failure;
 use super::{Answer, json};
 use crate::control::{trust as shape, unread};
-use crate::country;
-use crate::failure::{Failure, Kind};
+use crate::failure::Failure;
 use crate::home::check_name;
 use crate::index::Row;
 
@@ -43,6 +34,7 @@ pub(super) struct Lost {
     /// The statement that ended it, if one did.
     pub(super) statement: Option<StatementId>,
     pub(super) since: WallTime,
+    pub(super) by: KeepBy,
     pub(super) kept: Vec<Kept>,
     pub(super) unnamed: usize,
     pub(super) void: Vec<shape::Void>,
@@ -52,242 +44,6 @@ pub(super) struct Lost {
 }
 
 impl Core {
-    pub(super) fn propose(&mut self, act: &shape::Proposed) -> Answer {
-        let coalition = self.coalition()?.id();
-        let now = self.now();
-        if let shape::Proposed::Revoke { device, since } = act
-            && let Some(id) = self.ended_by_all(device, since.as_deref())?
-        {
-            let before = self.coalition()?.proposals();
-            let ticket = self.replica.settled();
-            return Ok((json(&self.signed(&id, before.get(&id))?)?, Some(ticket)));
-        }
-        let before = self.coalition()?.proposals();
-        let done = if let shape::Proposed::Erase { record, basis } = act {
-            let id = self.find_record(record)?;
-            let detail = self.visible(id)?;
-            self.replica.propose_erasure(now, coalition, &detail, basis)
-        } else {
-            let (act, marks) = self.act_of(act)?;
-            self.replica.propose(now, coalition, act, marks)
-        };
-        let done = done.map_err(act_failure)?;
-        Ok((json(&self.signed(&done.value, before.get(&done.value))?)?, Some(done.ticket)))
-    }
-
-    /// The act that ended a device's standing, where a further one would change nothing.
-    fn ended_by_all(
-        &self,
-        device: &str,
-        since: Option<&str>,
-    ) -> Result<Option<StatementId>, Failure> {
-        let device = self.named_device(device)?;
-        let mut kept = self.kept(&device, Self::since(since)?)?;
-        replica::keep_what_fits(&mut kept);
-        let coalition = self.coalition()?;
-        let mut acts = coalition.closures_of(&device).filter(|one| one.author == Author::Whole);
-        let revokes = |act: &Act| matches!(act, Act::Revoke { .. });
-        let proposals = coalition.proposals();
-        let act = acts.find(|one| proposals.get(&one.id).is_some_and(|one| revokes(&one.act)));
-        let Some(act) = act else { return Ok(None) };
-        let area = coalition.compartment();
-        let ended = self.replica.is_ended(area, &device, &kept, Author::Whole);
-        Ok(ended.map_err(|error| store_failure(&error))?.then_some(act.id))
-    }
-
-    pub(super) fn approve(&mut self, id: &str) -> Answer {
-        let coalition = self.coalition()?;
-        let proposals = coalition.proposals();
-        let hits: Vec<StatementId> =
-            proposals.keys().filter(|known| is_prefix(id, &known.to_string())).copied().collect();
-        let act = one_of(&hits, "proposal", id)
-            .map_err(|error| error.hint("`tearline coalition proposals` shows those there are"))?;
-        let own = coalition.live(&self.replica.device()).filter(|own| own.desk);
-        let founders = &coalition.charter().founders;
-        if !own.is_some_and(|own| founders.iter().any(|founder| founder.no == own.agency)) {
-            return Err(Failure::denied("only a desk of a founder signs for it"));
-        }
-        let coalition = coalition.id();
-        let now = self.now();
-        let done = self.replica.approve(now, coalition, act).map_err(act_failure)?;
-        Ok((json(&self.signed(&act, proposals.get(&act))?)?, Some(done.ticket)))
-    }
-
-    pub(super) fn proposals(&self) -> Result<Value, Failure> {
-        let known = self.coalition()?.proposals();
-        let proposals = known.iter().map(|(id, one)| self.proposal_shape(id, one)).collect();
-        json(&shape::Proposals { proposals })
-    }
-
-    /// A proposal that was signed, and as it was before.
-    fn signed(
-        &self,
-        id: &StatementId,
-        before: Option<&Proposal>,
-    ) -> Result<shape::Proposal, Failure> {
-        let proposals = self.coalition()?.proposals();
-        let one = proposals.get(id).ok_or_else(|| Failure::bug("a proposal is not there"))?;
-        let already = before.is_some_and(|before| {
-            (&before.approved, &before.counting) == (&one.approved, &one.counting)
-        });
-        Ok(shape::Proposal { already, ..self.proposal_shape(id, one) })
-    }
-
-    fn proposal_shape(&self, id: &StatementId, one: &Proposal) -> shape::Proposal {
-        let charter = self.coalition().ok().map(|coalition| coalition.charter());
-        let founders = charter.map(|charter| charter.founders.as_slice()).unwrap_or_default();
-        let missing = founders.iter().filter(|f| !one.approved.contains(&f.no) && !one.in_force);
-        shape::Proposal {
-            proposal: id.to_string(),
-            what: self.act_text(&one.act),
-            terms: self.act_terms(id, one),
-            by: one.proposers.iter().map(|device| self.device(device)).collect(),
-            approved: one.approved.iter().map(|no| self.agency_ref(Some(*no))).collect(),
-            needed: charter.map_or(1, |charter| charter.quorum),
-            waiting_for: missing.map(|founder| self.agency_ref(Some(founder.no))).collect(),
-            in_force: one.in_force,
-            root_given: one.gives_root,
-            counting: one.counting.iter().map(|no| self.agency_ref(Some(*no))).collect(),
-            already: false,
-        }
-    }
-
-    /// How many logs are held of the devices whose standing an act ends, of which it keeps nothing.
-    pub(super) fn unnamed(&self, act: &Act, kept: &[Mark]) -> usize {
-        let Ok(coalition) = self.coalition() else { return 0 };
-        let of = |device: &DeviceId| coalition.devices().get(device).map(|one| one.agency);
-        let ends = |device: &DeviceId| match act {
-            Act::Revoke { device: one, .. } => device == one,
-            Act::Retire { agency, .. } | Act::ReplaceRoot { agency, .. } => {
-                of(device) == Some(*agency)
-            }
-            _ => false,
-        };
-        let named: BTreeSet<Digest> = kept.iter().map(|mark| mark.log).collect();
-        let logs = self.replica.logbook().logs();
-        let ended = logs.filter(|(log, state)| ends(&log.device) && state.head.next > 0);
-        ended.filter(|(log, _)| !named.contains(&log.digest())).count()
-    }
-
-    /// An act but an erasure, and the payload of its marks.
-    pub(super) fn act_of(
-        &mut self,
-        act: &shape::Proposed,
-    ) -> Result<(Act, Option<Vec<u8>>), Failure> {
-        use shape::Proposed;
-        let record = |core: &mut Self, text: &str| -> Result<Detail, Failure> {
-            let id = core.find_record(text)?;
-            core.visible(id)
-        };
-        let act = match act {
-            Proposed::Admit { name, country: code, root } => {
-                let root = root_key(root)?;
-                let coalition = self.coalition()?;
-                let own = coalition.live(&self.replica.device()).map(|own| own.agency);
-                let own = own.ok_or_else(|| Failure::denied("this device has no standing"))?;
-                let back = coalition.seats().values().find(|seat| seat.roots.contains(&root));
-                let member = match back {
-                    Some(seat) => seat.member.clone(),
-                    None => {
-                        check_name("an agency's name", name)?;
-                        let no = coalition.next_agency(own).ok_or_else(|| {
-                            Failure::failed("no number is left that this founder could give")
-                        })?;
-                        Member { no, name: name.clone(), country: country::read(code)?, root }
-                    }
-                };
-                let closes = |act: &Act| match act {
-                    Act::Retire { agency, .. } | Act::ReplaceRoot { agency, .. } => {
-                        *agency == member.no
-                    }
-                    _ => false,
-                };
-                let known = coalition.proposals().into_iter();
-                let known = known.filter(|(_, one)| one.in_force && closes(&one.act));
-                let cites = known.map(|(id, _)| id).collect();
-                Act::Admit { member, cites }
-            }
-            Proposed::Retire { agency } => {
-                let agency = self.one_agency(agency)?;
-                let (keep, payload) = self.keep_all(agency)?;
-                return Ok((Act::Retire { agency, keep }, payload));
-            }
-            Proposed::ReplaceRoot { agency, root } => {
-                let agency = self.one_agency(agency)?;
-                let root = root_key(root)?;
-                let replaced = self.roots_before(agency, &root)?;
-                let (keep, payload) = self.keep_all(agency)?;
-                return Ok((Act::ReplaceRoot { agency, root, replaced, keep }, payload));
-            }
-            Proposed::Revoke { device, since } => {
-                let device = self.named_device(device)?;
-                let since = Self::since(since.as_deref())?;
-                let mut kept = self.kept(&device, since)?;
-                replica::keep_what_fits(&mut kept);
-                let (keep, payload) = marks(kept.iter())?;
-                return Ok((Act::Revoke { device, keep }, payload));
-            }
-            Proposed::Adopt { entry } => {
-                let found = self.quarantined_entry(entry)?;
-                self.would_count(&found, Author::Whole)?;
-                let (marks, payload) = Marks::of(vec![mark(&found)]).ok_or_else(too_many)?;
-                return Ok((Act::Adopt { marks }, payload));
-            }
-            Proposed::Erase { .. } => return Err(not_by_root()),
-            Proposed::Restrict { record: text } => {
-                Act::Restrict { genesis: record(self, text)?.genesis }
-            }
-            Proposed::Hold { record: text } => Act::Hold { genesis: record(self, text)?.genesis },
-            Proposed::Recall { record: text } => {
-                Act::Recall { genesis: record(self, text)?.genesis }
-            }
-            Proposed::Lift { statement } => Act::Lift { lifted: self.named_hold(statement)? },
-            Proposed::RetireEpoch { epoch } => Act::RetireEpoch { epoch: self.named_epoch(epoch)? },
-        };
-        Ok((act, None))
-    }
-
-    /// The roots that another one takes the place of: all that the agency had.
-    fn roots_before(&self, agency: AgencyNo, root: &RootKey) -> Result<Vec<RootKey>, Failure> {
-        let seat = self.coalition()?.seats().get(&agency);
-        let seat = seat.ok_or_else(|| Failure::bug("an agency has no seat"))?;
-        if seat.replaced.contains(root) {
-            return Err(Failure::denied("that root was replaced, and does not come back")
-                .hint("make another: `tearline init --agency NAME` in an empty folder"));
-        }
-        if seat.roots.contains(root) {
-            return Err(Failure::denied("that is the agency's root already"));
-        }
-        if seat.roots.len() > ROOTS_REPLACED_MAX {
-            return Err(Failure::failed(format!(
-                "the agency has had {} roots, and one act replaces {ROOTS_REPLACED_MAX}",
-                seat.roots.len()
-            ))
-            .hint("retire it, and admit it with a new root: `tearline coalition amend`"));
-        }
-        Ok(seat.roots.iter().copied().collect())
-    }
-
-    /// Marks that keep all that an agency's devices wrote, as it is held here and as many as fit.
-    fn keep_all(&self, agency: AgencyNo) -> Result<(Marks, Option<Vec<u8>>), Failure> {
-        let coalition = self.coalition()?;
-        let devices = coalition.devices().iter().filter(|(_, s)| s.agency == agency);
-        let devices: Vec<DeviceId> = devices.map(|(device, _)| *device).collect();
-        let logbook = self.replica.logbook();
-        let mut kept = Vec::new();
-        for (log, state) in logbook.logs().filter(|(log, _)| devices.contains(&log.device)) {
-            if let Some(last) = state.head.next.checked_sub(1) {
-                let entry = logbook.entry(self.replica.store(), log, last);
-                let entry = entry.map_err(|error| store_failure(&error))?;
-                let head = entry.ok_or_else(|| Failure::bug("a log has no last entry"))?.id;
-                let (held, count) = (state.head.next, state.head.next);
-                kept.push(Kept { log: *log, held, count, last: Some((head, None)), next: None });
-            }
-        }
-        replica::keep_what_fits(&mut kept);
-        marks(kept.iter())
-    }
-
     /// A device that ends its own standing cannot take it back, and nobody means it.
     pub(super) fn not_itself(&self, device: &DeviceId) -> Result<(), Failure> {
         if *device != self.replica.device() {
@@ -324,25 +80,27 @@ impl Core {
     ) -> Result<((DeviceId, shape::Lost), Ticket), Failure> {
         let device = self.named_device(&lost.device)?;
         self.not_itself(&device)?;
-        let since = Self::since(Some(&lost.since))?.unwrap_or(self.now().wall);
+        let since = Self::since(Some(&lost.since), lost.by.as_deref())?;
+        let (since, by) = since.unwrap_or((self.now().wall, KeepBy::default()));
         let coalition = self.coalition()?.id();
-        let mut kept = self.kept(&device, Some(since))?;
+        let mut kept = self.kept(&device, Some((since, by)))?;
         let unnamed = replica::keep_what_fits(&mut kept);
         let already = self.replica.is_lost(coalition, &device, &kept);
         let already = already.map_err(|error| store_failure(&error))?;
-        let void = self.void_of(&device, None)?;
+        let marks: Vec<Mark> = kept.iter().filter_map(Kept::mark).collect();
+        let void = self.void_of(&device, None, &marks)?;
         if lost.dry_run || already {
-            let lost = Lost { since, kept, unnamed, void, already, ..Lost::default() };
+            let lost = Lost { since, by, kept, unnamed, void, already, ..Lost::default() };
             let ticket = self.replica.settled();
             return Ok(((device, self.lost_shape(&device, lost)?), ticket));
         }
         let now = self.now();
-        let done = self.replica.lost(now, coalition, device, since);
+        let done = self.replica.lost(now, coalition, device, (since, by));
         let done = done.map_err(|error| self.not_ended(&device, error))?;
         let replica::Lost { statement, kept, unnamed, rotated } = done.value;
         let rotated = rotated.into_iter().map(|(id, _)| id).collect();
         let statement = Some(statement);
-        let lost = Lost { statement, since, kept, unnamed, void, rotated, already: false };
+        let lost = Lost { statement, since, by, kept, unnamed, void, rotated, already: false };
         Ok(((device, self.lost_shape(&device, lost)?), done.ticket))
     }
 
@@ -412,7 +170,7 @@ impl Core {
     }
 
     pub(super) fn lost_shape(&self, device: &DeviceId, lost: Lost) -> Result<shape::Lost, Failure> {
-        let Lost { statement, since, mut kept, unnamed, void, rotated, already } = lost;
+        let Lost { statement, since, by, mut kept, unnamed, void, rotated, already } = lost;
         let ended_by = || {
             let closures = self.coalition().ok().map(|known| known.closures_of(device));
             closures.into_iter().flatten().map(|one| one.id).next()
@@ -423,17 +181,18 @@ impl Core {
         };
         let more_logs = kept.len().saturating_sub(KEPT_MAX) as u64;
         if more_logs > 0 {
-            kept.sort_by_key(|kept| std::cmp::Reverse((kept.count, kept.held)));
+            kept.sort_by_key(|kept| std::cmp::Reverse((kept.cut.count, kept.held)));
             kept.truncate(KEPT_MAX);
         }
-        let by = self.replica.word(self.coalition()?.id());
-        let moved = self.replica.move_to_counting(&mut kept, by);
+        let word = self.replica.word(self.coalition()?.id());
+        let moved = self.replica.move_to_counting(&mut kept, word);
         moved.map_err(|error| store_failure(&error))?;
         Ok(shape::Lost {
             device: self.device(device),
             statement: statement.map(|id| id.to_string()),
             already,
             since: since.to_string(),
+            by: keep_by_name(by).into(),
             kept: kept.iter().map(|kept| self.kept_shape(kept)).collect(),
             more_logs,
             unnamed: unnamed as u64,
@@ -469,10 +228,12 @@ impl Core {
             compartment: self.compartment_name(&kept.log.compartment),
             class: kept.log.class.name().into(),
             held: kept.held,
-            kept: kept.count,
-            last: kept.last.map(|(id, _)| id.to_string()),
-            last_at: kept.last.and_then(|(_, wall)| wall).map(|wall| wall.to_string()),
-            next_at: kept.next.map(|wall| wall.to_string()),
+            kept: kept.cut.count,
+            last: kept.cut.last.map(|(id, _)| id.to_string()),
+            last_at: kept.cut.last.and_then(|(_, wall)| wall).map(|wall| wall.to_string()),
+            next_at: kept.cut.next.map(|wall| wall.to_string()),
+            by_arrival: up_to(&kept.by_arrival),
+            by_dates: up_to(&kept.by_dates),
         }
     }
 
@@ -590,14 +351,16 @@ impl Core {
 
     /// The statements of an area, with their logs and entries.
     pub(super) fn statements(&self, area: CompartmentId) -> Vec<(LogId, EntryId, &Statement)> {
-        let Some(area) = self.replica.areas().get(&area) else { return Vec::new() };
-        match &area.body {
-            Body::Coalition(coalition) => {
-                coalition.statements().map(|(place, s)| (place.log, place.id, s)).collect()
-            }
-            Body::Compartment(compartment) => {
-                compartment.statements().map(|(place, s)| (place.log, place.id, s)).collect()
-            }
+        let places = self.places(area).into_iter();
+        places.map(|(place, statement)| (place.log, place.id, statement)).collect()
+    }
+
+    /// The same, with where they stand.
+    pub(super) fn places(&self, area: CompartmentId) -> Vec<(&Place, &Statement)> {
+        match self.replica.areas().get(&area).map(|area| &area.body) {
+            Some(Body::Coalition(coalition)) => coalition.statements().collect(),
+            Some(Body::Compartment(compartment)) => compartment.statements().collect(),
+            None => Vec::new(),
         }
     }
 
@@ -621,48 +384,33 @@ impl Core {
         }
     }
 
-    /// What an act lifts: an act of the whole, or what an agency said.
-    fn named_hold(&self, text: &str) -> Result<StatementId, Failure> {
-        let holds = |act: &Act| matches!(act, Act::Hold { .. } | Act::Restrict { .. });
-        let acts = self.coalition()?.proposals().into_iter();
-        let acts = acts.filter(|(id, one)| holds(&one.act) && is_prefix(text, &id.to_string()));
-        let hits: Vec<StatementId> = acts.map(|(id, _)| id).collect();
-        match self.named_statement(text) {
-            Err(failure) if failure.kind == Kind::NotFound => {
-                if hits.is_empty() {
-                    Err(failure)
-                } else {
-                    one_of(&hits, "act", text)
-                }
-            }
-            found => Ok(found?.1),
-        }
-    }
-
-    fn named_epoch(&self, text: &str) -> Result<EpochId, Failure> {
-        let epochs = self.compartments().into_iter().flat_map(|(c, _)| c.epochs().keys());
-        let hits: Vec<EpochId> =
-            epochs.filter(|epoch| is_prefix(text, &epoch.to_string())).copied().collect();
-        one_of(&hits, "epoch", text)
-            .map_err(|error| error.hint("`tearline compartment show` names the current one"))
-    }
-
     pub(super) fn kept(
         &self,
         device: &DeviceId,
-        since: Option<WallTime>,
+        since: Option<(WallTime, KeepBy)>,
     ) -> Result<Vec<Kept>, Failure> {
         let coalition = self.coalition()?.id();
         let kept = self.replica.kept_before(coalition, device, since);
         kept.map_err(|error| store_failure(&error))
     }
 
-    /// A time as it is asked for; without one all that is held is kept.
-    pub(super) fn since(text: Option<&str>) -> Result<Option<WallTime>, Failure> {
+    /// A time as it is asked for, and by what it is told what was written before; without one all that is held
+    /// is kept.
+    pub(super) fn since(
+        text: Option<&str>,
+        by: Option<&str>,
+    ) -> Result<Option<(WallTime, KeepBy)>, Failure> {
+        let by = match by {
+            None | Some("arrival") => KeepBy::Arrival,
+            Some("own-dates") => KeepBy::OwnDates,
+            Some(other) => {
+                return Err(Failure::usage(format!("{other:?} is neither arrival nor own-dates")));
+            }
+        };
         let time = |text: &str| {
             WallTime::parse(text).ok_or_else(|| Failure::usage(format!("{text:?} is no time")))
         };
-        text.map(time).transpose()
+        Ok(text.map(time).transpose()?.map(|since| (since, by)))
     }
 
     pub(super) fn verdict(
@@ -697,16 +445,33 @@ fn as_exposed(
     }
 }
 
-fn marks<'a>(kept: impl Iterator<Item = &'a Kept>) -> Result<(Marks, Option<Vec<u8>>), Failure> {
+const fn keep_by_name(by: KeepBy) -> &'static str {
+    match by {
+        KeepBy::Arrival => "arrival",
+        KeepBy::OwnDates => "own-dates",
+    }
+}
+
+fn up_to(cut: &Cut) -> shape::KeptUpTo {
+    shape::KeptUpTo {
+        entries: cut.count,
+        last: cut.last.map(|(id, _)| id.to_string()),
+        last_at: cut.last.and_then(|(_, wall)| wall).map(|wall| wall.to_string()),
+    }
+}
+
+pub(super) fn marks<'a>(
+    kept: impl Iterator<Item = &'a Kept>,
+) -> Result<(Marks, Option<Vec<u8>>), Failure> {
     Marks::of(kept.filter_map(Kept::mark).collect()).ok_or_else(too_many)
 }
 
-fn too_many() -> Failure {
+pub(super) fn too_many() -> Failure {
     Failure::failed("more logs than one statement can name")
 }
 
 /// The one that a text names, of those that it fits.
-fn one_of<T: Copy>(hits: &[T], what: &str, text: &str) -> Result<T, Failure> {
+pub(super) fn one_of<T: Copy>(hits: &[T], what: &str, text: &str) -> Result<T, Failure> {
     match hits {
         [one] => Ok(*one),
         [] => Err(Failure::not_found(what, text)),

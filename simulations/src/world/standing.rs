@@ -1,7 +1,7 @@
 //! Standings that end: a desk hears that a device of its agency is in other hands.
 
 use tearline_crdt::id::CompartmentId;
-use tearline_mesh::replica::ActError;
+use tearline_mesh::replica::{ActError, KeepBy};
 
 use super::script::Scripted;
 use super::{RunError, World, moment};
@@ -28,7 +28,8 @@ impl World {
             self.hear_later(fault);
             return Ok(());
         };
-        let done = replica.lost(now, self.coalition, device, moment(since, clock).wall);
+        let since_by_it = (moment(since, clock).wall, KeepBy::OwnDates);
+        let done = replica.lost(now, self.coalition, device, since_by_it);
         match done {
             Ok(_) => {
                 self.trace.note(self.now, b'L', post, &desk.to_be_bytes());

@@ -54,8 +54,8 @@ fn fetch(from: &Book, to: &mut Book, log: &LogId, mark: (u64, EntryId), bytes: u
         let last = run.entries().iter().find(|entry| entry.seq + 1 == mark.0).unwrap();
         assert_eq!(last.id, mark.1);
         let mut batch = Batch::default();
-        assert!(to.book.fetch(&mut batch, &run));
-        assert!(!to.book.fetch(&mut batch, &run), "it is there");
+        assert!(to.book.fetch(&mut batch, &run, WallTime::default()));
+        assert!(!to.book.fetch(&mut batch, &run, WallTime::default()), "it is there");
         to.store.apply(batch).unwrap();
         assert_eq!(reload(to).fetched, to.book.fetched);
         wanted = to.book.fetching(&to.store, log).unwrap().map(|head| (head.next, head.id));
@@ -168,7 +168,7 @@ fn what_is_fetched_waits_for_the_log_to_come_up_to_it_and_can_be_given_up() {
         let wants = (0..wanted.0, wanted.1);
         let piece = there.book.piece(&there.store, &log, wants, 0).unwrap().unwrap();
         let mut batch = Batch::default();
-        assert!(here.book.fetch(&mut batch, &verified(&log, &piece)));
+        assert!(here.book.fetch(&mut batch, &verified(&log, &piece), WallTime::default()));
         here.store.apply(batch).unwrap();
         wanted = here.book.fetching(&here.store, &log).unwrap().map(|h| (h.next, h.id)).unwrap();
     }

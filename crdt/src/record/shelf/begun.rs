@@ -64,21 +64,15 @@ impl Beginning {
         let mut key_box = KeyBox::default();
         entropy.fill(&mut key_box);
         let record = record_id(&log, &sha256(&key_box));
-        let actor = document::actor(&log, &record, 0);
-        let writers =
-            if kind.open_to_compartment() { Writers::Compartment } else { Writers::Originator };
-        let time = change_time(wall);
-        let changes = change::first_change(actor, time, &fields)?;
-        let mut payloads = Vec::with_capacity(changes.len());
-        for (n, built) in changes.iter().enumerate() {
-            let change = Carried::of(built, &Implied { actor, time, first: n == 0 });
-            payloads.push(if n == 0 {
-                Genesis { kind, writers, label: label.clone(), change }.encode()
-            } else {
-                encode_change(&change)
-            });
-        }
-        Ok(Self { log, record, wall, key_box, payloads, content: Content { kind, label, fields } })
+        let content = Content { kind, label, fields };
+        let payloads = content.payloads(&log, &record, wall)?;
+        Ok(Self { log, record, wall, key_box, payloads, content })
+    }
+
+    /// The same record, begun at another time.
+    pub(super) fn dated(&self, wall: WallTime) -> Result<Self, BuildError> {
+        let payloads = self.content.payloads(&self.log, &self.record, wall)?;
+        Ok(Self { wall, payloads, ..self.clone() })
     }
 
     /// The record's properties.
@@ -104,6 +98,27 @@ impl Beginning {
 }
 
 impl Content {
+    /// What a record's entries hold that begins with this.
+    fn payloads(
+        &self,
+        log: &Digest,
+        record: &RecordId,
+        wall: WallTime,
+    ) -> Result<Vec<Vec<u8>>, BuildError> {
+        let (kind, actor, time) = (self.kind, document::actor(log, record, 0), change_time(wall));
+        let writers =
+            if kind.open_to_compartment() { Writers::Compartment } else { Writers::Originator };
+        let changes = change::first_change(actor, time, &self.fields)?;
+        let payload = |(n, built)| {
+            let change = Carried::of(built, &Implied { actor, time, first: n == 0 });
+            if n > 0 {
+                return encode_change(&change);
+            }
+            Genesis { kind, writers, label: self.label.clone(), change }.encode()
+        };
+        Ok(changes.iter().enumerate().map(payload).collect())
+    }
+
     /// Reads what an entry says that begins a record and passes the gate. None if only a document can
     /// tell.
     pub(super) fn read(opened: &Opened, log: &Digest) -> Option<Self> {
@@ -119,3 +134,30 @@ impl Content {
 
 /// The records that begin in a run of this device, by the seq of their first entry.
 pub type Begun = BTreeMap<u64, Arc<Beginning>>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::entropy::SeededEntropy;
+
+    #[test]
+    fn a_record_that_is_dated_anew_is_as_if_it_had_begun_then() {
+        let build = |wall| {
+            let mut fields = Map::new();
+            for n in 0..3_000 {
+                fields.insert(format!("field{n}"), "of a record that takes several entries".into());
+            }
+            let mut entropy = SeededEntropy::new(1);
+            let (label, wall) = (Label::unrestricted(), WallTime(wall));
+            Beginning::build(&[7; 32], Kind::Case, fields, label, wall, &mut entropy).unwrap()
+        };
+        let (then, dated) = (build(9), build(5).dated(WallTime(9)).unwrap());
+        assert!(then.payloads.len() > 1);
+        assert_eq!(
+            (dated.record, dated.wall, dated.key_box),
+            (then.record, then.wall, then.key_box)
+        );
+        assert_eq!(dated.payloads, then.payloads);
+        assert_ne!(build(5).wall, then.wall);
+    }
+}

@@ -64,7 +64,7 @@ pub(crate) use listing::Listing;
 use listing::{ENTRIES_PER_LOG_MAX, Listed};
 pub(crate) use open::Opened;
 use open::{Recall, Source, entry_of};
-pub use prepare::{Draft, DraftError, Prepared, Writing, Written};
+pub use prepare::{Draft, DraftError, Prepared, Writing, Written, last_wall};
 pub use read::{AsIf, Detail, EntryView, Quarantine, Reader, Verdict};
 pub(crate) use thread::Place;
 use thread::Thread;

@@ -10,11 +10,12 @@ use crate::change::BuildError;
 use crate::change::strip::Implied;
 use crate::document::{self, EditError, Patch};
 use crate::entropy::Entropy;
+use crate::entry::NO_EPOCH;
 use crate::entry::run::NewEntry;
 use crate::entry::sealed::{EntryKind, LogCipher, SealedHeader};
 use crate::epoch::{EpochKeys, KeyBox};
 use crate::hash::sha256;
-use crate::id::{Class, EntryId, EpochId, RecordId};
+use crate::id::{Class, EntryId, EpochId, LogId, RecordId};
 use crate::logbook::{LogNo, Logbook};
 use crate::store::{Store, StoreError};
 use crate::time::WallTime;
@@ -22,8 +23,9 @@ use crate::time::WallTime;
 use super::super::genesis::{Carried, LabelStatement, Writers, encode_change};
 use super::super::kind::Kind;
 use super::super::label::Label;
+use super::super::receipt::Receipts;
 use super::begun::{Beginning, Begun};
-use super::thread::{Footing, Thread};
+use super::thread::Thread;
 use super::{ENTRIES_PER_LOG_MAX, Opened, Shelf, Standings, Verdict};
 
 /// What an author wants to write.
@@ -155,7 +157,7 @@ pub struct Writing<'a> {
     pub closed: &'a BTreeSet<EpochId>,
     /// Seq of the first entry to be written.
     pub next_seq: u64,
-    /// The author's clock.
+    /// The author's clock; no entry is dated before the one that precedes it in the log, for all that.
     pub now: WallTime,
     /// Randomness for key boxes.
     pub entropy: &'a mut dyn Entropy,
@@ -171,8 +173,15 @@ impl Shelf {
         let mut prepared = Prepared::default();
         let digest = writing.cipher.log().digest();
         let mut edited = Vec::new();
+        let latest = last_wall(writing.store, writing.logbook, writing.keys, writing.cipher.log());
+        let mut latest = latest.map_err(|error| (0, error.into()))?.unwrap_or_default();
         for (index, draft) in drafts.into_iter().enumerate() {
             let at = |error: DraftError| (index, error);
+            // No entry is dated before the one that precedes it in its log, whatever the clock says.
+            if !matches!(draft, Draft::Begun(_)) {
+                writing.now = writing.now.max(latest);
+                latest = writing.now;
+            }
             match draft {
                 Draft::New { kind, fields, label } => {
                     let now = writing.now;
@@ -181,7 +190,12 @@ impl Shelf {
                         .and_then(|beginning| writing.prepare_new(beginning.into(), &mut prepared))
                         .map_err(at)?;
                 }
-                Draft::Begun(beginning) => {
+                Draft::Begun(mut beginning) => {
+                    if beginning.wall < latest {
+                        let dated = beginning.dated(latest).map_err(|error| at(error.into()))?;
+                        beginning = dated.into();
+                    }
+                    latest = beginning.wall;
                     writing.prepare_new(beginning, &mut prepared).map_err(at)?;
                 }
                 Draft::Edit { record, patch } => {
@@ -344,8 +358,7 @@ impl Writing<'_> {
             // Nobody would list it.
             return Err(EditError::Full.into());
         }
-        let Footing { run, wall } = thread.footing(no, &heads);
-        let wall = wall.max(self.now);
+        let (run, wall) = (thread.next_run(no, &heads), self.now);
         self.check_granted(thread.kind().ok_or(DraftError::NoRecord)?, wall)?;
         let mut own_deps = Vec::new();
         let mut deps = Vec::new();
@@ -411,6 +424,28 @@ impl Writing<'_> {
     }
 }
 
+/// The time of the last entry of a log, by its author; `None` if it says none, or cannot be read here.
+pub fn last_wall(
+    store: &dyn Store,
+    logbook: &Logbook,
+    keys: &BTreeMap<EpochId, EpochKeys>,
+    log: &LogId,
+) -> Result<Option<WallTime>, StoreError> {
+    let Some(seq) = logbook.head(log).next.checked_sub(1) else { return Ok(None) };
+    let entry = match logbook.entry(store, log, seq) {
+        Err(StoreError::Damaged { .. }) => return Ok(None),
+        entry => entry?,
+    };
+    let Some(entry) = entry.filter(|_| log.class != Class::Authority) else { return Ok(None) };
+    if entry.epoch == NO_EPOCH {
+        return Ok(Receipts::decode(&entry.sealed).ok().map(|receipts| receipts.wall));
+    }
+    let cipher = keys.get(&entry.epoch).map(|keys| LogCipher::new(*log, entry.epoch, keys.clone()));
+    let header =
+        cipher.map(|cipher| cipher.open_header(seq, &entry.sealed, entry.box_hash.as_ref()));
+    Ok(header.and_then(Result::ok).map(|header| header.wall))
+}
+
 /// A change's time: the entry's, in what changes can say.
 pub(super) fn change_time(wall: WallTime) -> i64 {
     i64::try_from(wall.0).unwrap_or(CHANGE_TIME_MAX).min(CHANGE_TIME_MAX)
@@ -418,7 +453,7 @@ pub(super) fn change_time(wall: WallTime) -> i64 {
 
 /// Where a record's genesis is.
 impl Thread {
-    fn origin(&self) -> Option<&crate::id::LogId> {
+    fn origin(&self) -> Option<&LogId> {
         self.entries()
             .find(|(opened, verdict)| {
                 opened.header.kind == EntryKind::GENESIS

@@ -145,8 +145,6 @@ impl Writing<'_> {
         let mut at: Vec<Digest> = heads.iter().filter_map(|o| thread.hash(&o.place)).collect();
         let mut header = self.header_on(EntryKind::REAUTHOR, true, thread, record, heads)?;
         let actor = document::actor(digest, &record, header.run);
-        let replaced = stuck.iter().map(|opened| opened.header.wall).max();
-        header.wall = replaced.map_or(header.wall, |wall| wall.max(header.wall));
         let no = self.log_no();
         let mut actor_seq = thread.next_seq(no, header.run);
         let mut scratch = thread.document().clone();

@@ -146,9 +146,9 @@ fn what_was_brought_last_stays_known_whatever_is_edited() {
     }
 }
 
-/// An author's clock may go back; his entries of a record do not.
+/// An author's clock may go back; the dates in his log do not, whichever records they are of.
 #[test]
-fn what_an_author_builds_on_his_own_is_not_earlier() {
+fn nothing_is_dated_before_what_precedes_it_in_its_log() {
     let edit = |n| Act::Edit { record: 0, change: Change::Set(0, n) };
     let mut history = vec![step(0, Class::Routine, false, vec![Act::New(Kind::Case, 0)])];
     let label = Act::Label { record: 0, label: 1 };
@@ -163,6 +163,12 @@ fn what_an_author_builds_on_his_own_is_not_earlier() {
     // By log, the one that was first here first.
     let walls: Vec<u64> = entries.iter().map(|entry| entry.wall.0).collect();
     assert_eq!(walls, [1_001, 1_002, 1_002, 1_002, 1_002, 905]);
+    let mut new = step(0, Class::Routine, false, vec![Act::New(Kind::Case, 1)]);
+    new.slow = 100;
+    history.push(new);
+    let mut world = World::play(&history);
+    let record = world.records[1];
+    assert_eq!(world.archive.show(record).unwrap().entries[0].wall.0, 1_002);
 }
 
 /// The second place of a device's line is taken by the entry that is first in its log, also where

@@ -51,7 +51,6 @@ use super::super::label::{Label, Release, effective};
 use super::super::rebase;
 use super::{Listing, Opened, RecordState, RecordView, Standings};
 
-pub(crate) use author::Footing;
 pub(super) use verdict::Fault;
 pub use verdict::{Quarantine, Verdict};
 use waiting::Waiting;

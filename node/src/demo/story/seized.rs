@@ -30,6 +30,7 @@ pub(super) fn play(story: &mut Story<'_>, step: &mut Step) -> Result<(), Failure
         Request::DeviceLost(DeviceLost {
             device: KILO.name.into(),
             since: since.to_string(),
+            by: None,
             dry_run: false,
         }),
     )?;

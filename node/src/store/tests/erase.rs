@@ -123,7 +123,7 @@ impl Peer {
         let prepared = self.shelf.prepare(&mut writing, drafts).map_err(|(_, e)| e).unwrap();
         let run = write_segment(&log, &head, &self.signer, &prepared.entries).unwrap();
         let mut batch = Batch::default();
-        let no = self.logbook.append(&mut batch, &run).unwrap();
+        let no = self.logbook.append(&mut batch, &run, WallTime::default()).unwrap();
         let mut shelf = std::mem::take(&mut self.shelf);
         shelf.take(&mut self.desk(), &mut batch, no, &run).unwrap();
         self.shelf = shelf;

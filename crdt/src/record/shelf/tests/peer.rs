@@ -117,7 +117,7 @@ impl Peer {
         let erased = self.erased_in(run);
         let screened = self.shelf.screen(&self.keys, &self.roll, run).unwrap();
         let run = screened.as_ref().unwrap_or(run);
-        let Some(no) = self.logbook.append(&mut batch, run) else {
+        let Some(no) = self.logbook.append(&mut batch, run, WallTime::default()) else {
             assert!(batch.is_empty());
             return false;
         };

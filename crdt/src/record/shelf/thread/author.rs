@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::hash::Digest;
 use crate::logbook::LogNo;
-use crate::time::WallTime;
 
 use super::super::{KeyBox, Opened};
 use super::{Place, Slot, Thread, has_line};
@@ -40,22 +39,13 @@ impl Thread {
         heads.into_values().collect()
     }
 
-    /// What it means for a log's next entry to build on these.
-    pub(crate) fn footing(&self, no: Option<LogNo>, heads: &[&Opened]) -> Footing {
-        let Some(no) = no else { return Footing::default() };
-        let behind = self.behind(heads.iter().map(|head| head.place).collect());
-        let of_log = behind.range(log_span(no)).filter_map(|place| self.slots.get(place));
-        Footing {
-            run: self.next_run(no, &behind),
-            wall: of_log.map(|slot| slot.opened.header.wall).max().unwrap_or_default(),
-        }
-    }
-
-    /// The run of a log's next change. The last one goes on if all that is in it is materialised and
+    /// The run of a log's next change, if it builds on these. The last one goes on if all that is in it is materialised and
     /// built on: the change's actor must have made just so many changes before it, as Automerge
     /// counts them, and the change must stay sound once what waits in the line, or is quarantined,
     /// comes to count. Else a new one begins, which is always possible.
-    fn next_run(&self, no: LogNo, behind: &BTreeSet<Place>) -> u32 {
+    pub(crate) fn next_run(&self, no: Option<LogNo>, heads: &[&Opened]) -> u32 {
+        let Some(no) = no else { return 0 };
+        let behind = self.behind(heads.iter().map(|head| head.place).collect());
         let in_lines = || {
             let of_log = self.slots.range(log_span(no)).map(|(_, slot)| slot);
             of_log.filter(|slot| has_line(&slot.opened))
@@ -104,15 +94,6 @@ impl Thread {
         let outside = |slot: &&Slot| slot.change.is_none() && has_line(&slot.opened);
         self.slots.values().filter(outside).map(|slot| &slot.opened)
     }
-}
-
-/// What an author's next entry follows from.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub(crate) struct Footing {
-    /// Its run, if it is a change.
-    pub(crate) run: u32,
-    /// The latest time of what it builds on in its own log: it must not be earlier.
-    pub(crate) wall: WallTime,
 }
 
 fn log_span(no: LogNo) -> std::ops::RangeInclusive<Place> {
