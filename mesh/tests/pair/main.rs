@@ -31,6 +31,7 @@ mod lacks;
 mod member;
 mod owing;
 mod pieces;
+mod presence;
 mod quota;
 mod reauthor;
 mod receipts;

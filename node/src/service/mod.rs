@@ -22,6 +22,7 @@ mod pattern;
 mod peers;
 mod penalty;
 mod ports;
+mod presence;
 mod quarantine;
 mod records;
 mod room;
@@ -347,6 +348,8 @@ impl Service for Tearline {
             Request::RecordReceipts(show) => {
                 self.core.ask(move |core| core.record_receipts(&show.record))
             }
+            Request::PresenceSay(say) => self.core.ask(move |core| core.presence_say(&say)),
+            Request::PresenceList(_) => self.core.ask(|core| core.presences()),
             Request::RecordAttach(act) => {
                 let plain = attachment::read(&act.file)?;
                 self.answer(move |core| core.attach(&act, &plain))
