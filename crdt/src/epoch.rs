@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 use crate::bounds::PAYLOAD_BYTES_MAX;
 use crate::codec::{DecodeError, Reader, Write as _};
 use crate::hash::{Digest, Domain};
-use crate::id::{EpochId, LogId};
+use crate::id::{DeviceId, EpochId, LogId};
 use crate::seal::{self, BOX_BYTES, Key, SecretBox};
 use crate::store::{Batch, Space};
 
@@ -75,6 +75,13 @@ impl EpochKeys {
     #[must_use]
     pub fn header_key(&self, log: &LogId) -> Key {
         seal::derive(&*self.metadata, &[], &[b"tearline/1/header", &log.encode()])
+    }
+
+    /// The key of where one device says that it is; `None` after the epoch's retirement.
+    #[must_use]
+    pub fn presence_key(&self, device: &DeviceId) -> Option<Key> {
+        let (secret, _) = self.live.as_ref()?;
+        Some(seal::derive(&**secret, &[], &[b"tearline/1/presence-key", &device.0]))
     }
 
     /// The key of one record's payloads in one log; `None` after the epoch's retirement.

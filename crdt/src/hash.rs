@@ -70,6 +70,8 @@ pub enum Domain {
     BundleChunk,
     /// A device's signature under where it can be reached.
     Whereabouts,
+    /// A device's signature under where it is.
+    Presence,
     /// What a peer holds of where devices can be reached.
     KnownWhereabouts,
     /// An attachment's id: its length, and the list of its blocks' hashes.
@@ -82,7 +84,7 @@ pub enum Domain {
 
 impl Domain {
     /// Those under which something is signed.
-    pub const SIGNED: [Self; 7] = [
+    pub const SIGNED: [Self; 8] = [
         Self::Entry,
         Self::Opening,
         Self::DeviceCard,
@@ -90,6 +92,7 @@ impl Domain {
         Self::RootAct,
         Self::BundleChunk,
         Self::Whereabouts,
+        Self::Presence,
     ];
 
     /// The tag's bytes.
@@ -125,6 +128,7 @@ impl Domain {
             Self::BundleArea => b"tearline/1/bundle-area",
             Self::BundleChunk => b"tearline/1/bundle-chunk",
             Self::Whereabouts => b"tearline/1/whereabouts",
+            Self::Presence => b"tearline/1/presence",
             Self::KnownWhereabouts => b"tearline/1/known-whereabouts",
             Self::Attachment => b"tearline/1/attachment",
             Self::AttachmentBlock => b"tearline/1/attachment-block",

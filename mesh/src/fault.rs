@@ -54,6 +54,9 @@ pub enum PeerFault {
     /// A part of an attachment that is not what its id says.
     #[error("a part of an attachment that is not what its id says")]
     Attachment,
+    /// A position that its device did not sign.
+    #[error("a position that its device did not sign")]
+    Presence,
     /// Acknowledged entries that it was never sent.
     #[error("acknowledged entries that it was not sent")]
     Acknowledged,
@@ -154,6 +157,7 @@ impl PeerFault {
             Self::Introduction => "bad-introduction",
             Self::Whereabouts => "bad-whereabouts",
             Self::Attachment => "bad-attachment",
+            Self::Presence => "bad-presence",
             Self::Acknowledged => "false-acknowledgement",
             Self::Join => "bad-join",
             Self::Statement(fault) => fault.name(),

@@ -15,6 +15,7 @@ use tearline_crdt::id::{AttachmentId, DeviceId, EntryId, EpochId, Incarnation, R
 use crate::gossip::Message;
 use crate::gossip::wire::MESSAGE_BYTES_MAX;
 use crate::replica::fetch::PART_BYTES_MAX;
+use crate::replica::presence;
 use crate::replica::whereabouts::{CARD_BYTES_MAX, CARDS_MAX, Known};
 
 /// Largest frame: the largest segment, its boxes, and the frame's own fields, rounded up.
@@ -239,6 +240,13 @@ pub enum Frame {
         /// The part; empty if there is nothing for you here.
         bytes: Vec<u8>,
     },
+    /// 25: where devices are now.
+    Presence {
+        /// In which compartment they say so.
+        area: Tag,
+        /// What they say, each encoded.
+        cards: Vec<Vec<u8>>,
+    },
 }
 
 impl Frame {
@@ -270,6 +278,7 @@ impl Frame {
             Self::Whereabouts { .. } => "whereabouts",
             Self::Fetch { .. } => "fetch",
             Self::Part { .. } => "part",
+            Self::Presence { .. } => "presence",
         }
     }
 
@@ -390,6 +399,12 @@ impl Frame {
             Self::Part { attachment, from, bytes } => {
                 out.raw(&[24]).raw(&attachment.0).number(*from).raw(bytes);
             }
+            Self::Presence { area, cards } => {
+                out.raw(&[25]).raw(area).number(cards.len() as u64);
+                cards.iter().for_each(|card| {
+                    out.bytes(card);
+                });
+            }
         }
         out
     }
@@ -442,6 +457,7 @@ impl Frame {
                 from: reader.number("from")?,
             },
             24 => decode_part(&mut reader)?,
+            25 => decode_presence(&mut reader)?,
             _ => return reader.invalid(0, "frame type"),
         };
         reader.finish()?;
@@ -587,6 +603,16 @@ fn decode_whereabouts(reader: &mut Reader<'_>) -> Result<Frame, DecodeError> {
         cards.push(reader.bytes(CARD_BYTES_MAX, "whereabouts")?.to_vec());
     }
     Ok(Frame::Whereabouts { known, cards })
+}
+
+fn decode_presence(reader: &mut Reader<'_>) -> Result<Frame, DecodeError> {
+    let area = reader.array("area")?;
+    let count = reader.count(presence::CARDS_MAX, "presence")?;
+    let mut cards = Vec::with_capacity(count);
+    for _ in 0..count {
+        cards.push(reader.bytes(presence::CARD_BYTES_MAX, "presence")?.to_vec());
+    }
+    Ok(Frame::Presence { area, cards })
 }
 
 fn decode_part(reader: &mut Reader<'_>) -> Result<Frame, DecodeError> {

@@ -241,22 +241,30 @@ impl<S: Store> Replica<S> {
         id: AttachmentId,
         from: u64,
     ) -> Outcome {
-        let device = self.sessions.get(&link).map(|session| session.device);
-        let area = self.area_of(link, tag);
-        let may = area.zip(device).is_some_and(|(area, device)| {
-            self.right(area, &device) >= Some(Right::Read)
-                && self.own_right(area) >= Some(Right::Read)
-        });
-        let is_shown = may && {
-            let shown = self.records(|reader| reader.show(record))?;
-            shown.is_some_and(|shown| Some(shown.compartment) == area)
-        };
-        let Some(session) = self.sessions.get_mut(&link) else { return Ok(Ok(())) };
-        // It asks again of what it has waited for in vain.
-        session.fetching.retain(|asked| asked.id != id);
-        if session.fetching.len() >= ASKED_PER_LINK_MAX {
-            return Ok(self.charge(link, 1));
+        let Some(session) = self.sessions.get(&link) else { return Ok(Ok(())) };
+        let device = session.device;
+        let waits = session.fetching.iter().any(|asked| asked.id == id);
+        let is_full = session.fetching.len() >= ASKED_PER_LINK_MAX;
+        // Who waits for an answer has no more to ask; after a long time it may ask again.
+        if (waits || is_full)
+            && let Err(fault) = self.charge(link, ASKED_AGAIN_COST)
+        {
+            return Ok(Err(fault));
         }
+        if is_full && !waits {
+            return Ok(Ok(()));
+        }
+        let area = self.area_of(link, tag).filter(|area| {
+            self.right(*area, &device) >= Some(Right::Read)
+                && self.own_right(*area) >= Some(Right::Read)
+        });
+        let shown = match area {
+            Some(_) => self.records(|reader| reader.show(record))?,
+            None => None,
+        };
+        let is_shown = shown.is_some_and(|shown| Some(shown.compartment) == area);
+        let Some(session) = self.sessions.get_mut(&link) else { return Ok(Ok(())) };
+        session.fetching.retain(|asked| asked.id != id);
         session.fetching.push_back(Asked { id, record: is_shown.then_some(record), from });
         Ok(Ok(()))
     }
@@ -387,5 +395,7 @@ pub(crate) const PART_BYTES_MAX: usize = 64 * 1024;
 const WANTED_MAX: usize = 64;
 /// Most of them that one peer is asked for at a time.
 const ASKED_PER_LINK_MAX: usize = 4;
+/// What it costs to ask before what was asked is answered.
+const ASKED_AGAIN_COST: usize = 64;
 /// How long until those are asked again that had nothing, in ms.
 const AGAIN_MS: u64 = 60_000;

@@ -184,6 +184,7 @@ impl<S: Store> Replica<S> {
             self.next_overdue(),
             self.next_card(),
             self.next_fetch(),
+            self.next_presence(),
         ];
         trees.chain(timed.into_iter().flatten()).min()
     }

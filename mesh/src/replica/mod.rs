@@ -42,6 +42,7 @@ mod names;
 mod owing;
 mod pack;
 mod peers;
+pub(crate) mod presence;
 mod quota;
 mod reauthor;
 mod reckoning;
@@ -91,6 +92,7 @@ pub use ingest::NotTaken;
 pub use join::Terms;
 pub use pack::{Packed, Packing, Since};
 pub use peers::{Lacks, PeerState};
+pub use presence::{LASTS_S_MAX, Position, Presence};
 pub use quota::{QUOTA_RECEIPTS_BYTES, Quota};
 pub use reauthor::REAUTHOR_AFTER_MS;
 pub use refusals::{Misdeeds, STRANGERS_MAX};
@@ -342,6 +344,7 @@ pub struct Replica<S> {
     room: Room,
     directory: whereabouts::Directory,
     fetches: fetch::Fetches,
+    presences: presence::Presences,
     /// Since when the latest flashes are here.
     flashes: peers::Flashes,
     /// How a relay keeps house.
@@ -459,6 +462,7 @@ impl<S: Store> Replica<S> {
             room: Room::default(),
             directory: whereabouts::Directory::default(),
             fetches: fetch::Fetches::default(),
+            presences: presence::Presences::default(),
             flashes: peers::Flashes::default(),
             relay: None,
             lenient: false,
@@ -542,6 +546,7 @@ impl<S: Store> Replica<S> {
         }
         self.spent = 0;
         self.tend_fetches();
+        self.tend_presences();
         self.settle_outputs()
     }
 

@@ -356,6 +356,9 @@ impl<S: Store> Replica<S> {
             (Phase::Live, Frame::Part { attachment, from, bytes }) => {
                 return self.on_part(link, attachment, from, &bytes);
             }
+            (Phase::Live, Frame::Presence { area, cards }) => {
+                return self.on_presence(link, area, &cards);
+            }
             (Phase::Live, Frame::Fork { area, proof }) => {
                 return self.on_fork(now, link, area, &proof);
             }

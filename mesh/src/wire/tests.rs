@@ -1,3 +1,5 @@
+//! Frames read back as they were written, and nothing else is read as one.
+
 use super::*;
 use crate::gossip::wire::TreeMessage;
 use proptest::prelude::*;
@@ -54,6 +56,7 @@ fn samples() -> Vec<Frame> {
             attachment: AttachmentId([3; 32]),
             from: 300,
         },
+        Frame::Presence { area: [1; 8], cards: vec![vec![2; 3], vec![]] },
         Frame::Part { attachment: AttachmentId([3; 32]), from: 300, bytes: vec![4; 5] },
         Frame::Part { attachment: AttachmentId([3; 32]), from: 0, bytes: Vec::new() },
         Frame::Strays {

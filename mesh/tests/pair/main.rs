@@ -32,6 +32,7 @@ mod lost;
 mod member;
 mod owing;
 mod pieces;
+mod presence;
 mod quota;
 mod reauthor;
 mod receipts;

@@ -22,6 +22,7 @@ mod offline;
 mod output;
 mod pass;
 mod peer;
+mod presence;
 mod record;
 pub mod render;
 mod root;
@@ -172,6 +173,8 @@ enum Verb {
     #[command(subcommand)]
     Peer(peer::Peer),
     #[command(subcommand)]
+    Presence(presence::Presence),
+    #[command(subcommand)]
     Coalition(coalition::Coalition),
     #[command(subcommand)]
     Compartment(compartment::Compartment),
@@ -209,6 +212,7 @@ impl Verb {
             Self::Config(verb) => verb.name(),
             Self::Join(_) => "join",
             Self::Peer(verb) => verb.name(),
+            Self::Presence(verb) => verb.name(),
             Self::Coalition(verb) => verb.name(),
             Self::Compartment(verb) => verb.name(),
             Self::Grant(verb) => verb.name(),
@@ -239,6 +243,7 @@ impl Verb {
             Self::Config(verb) => verb.run(context),
             Self::Join(verb) => verb.run(context),
             Self::Peer(verb) => verb.run(context),
+            Self::Presence(verb) => verb.run(context),
             Self::Coalition(verb) => verb.run(context),
             Self::Compartment(verb) => verb.run(context),
             Self::Grant(verb) => verb.run(context),

@@ -28,6 +28,7 @@ pub mod bundle;
 pub mod client;
 mod files;
 pub mod pass;
+pub mod presence;
 pub mod reply;
 pub mod server;
 pub mod trust;
@@ -442,6 +443,14 @@ pub enum Request {
     #[serde(rename = "record.receipts")]
     RecordReceipts(RecordShow),
 
+    /// Say where this device is -> [`presence::Presences`]
+    #[serde(rename = "presence.say")]
+    PresenceSay(presence::PresenceSay),
+
+    /// Where devices say that they are -> [`presence::Presences`]
+    #[serde(rename = "presence.list")]
+    PresenceList(Empty),
+
     /// Attach a file to a record -> [`attachment::Attachment`]
     #[serde(rename = "record.attach")]
     RecordAttach(attachment::RecordAttach),
@@ -519,6 +528,8 @@ impl Request {
             Self::RecordLift(_) => "record.lift",
             Self::RecordRelease(_) => "record.release",
             Self::RecordReceipts(_) => "record.receipts",
+            Self::PresenceSay(_) => "presence.say",
+            Self::PresenceList(_) => "presence.list",
             Self::RecordAttach(_) => "record.attach",
             Self::RecordAttachments(_) => "record.attachments",
             Self::RecordFetch(_) => "record.fetch",

@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value};
 
+use tearline_crdt::attachment::is_attachment;
 use tearline_crdt::bounds::RECORD_DEPTH_MAX;
 use tearline_crdt::codec::{DecodeError, Reader, Write as _};
 use tearline_crdt::id::{AgencyNo, Class, CompartmentId, DeviceId, RecordId};
@@ -165,7 +166,9 @@ impl Row {
         let title = title.map_or_else(|| kind.name().to_owned(), |title| title.replace('\n', " "));
         let mut text = String::with_capacity(TEXT_BYTES_TYPICAL);
         for (name, value) in fields {
-            gather(name, value, RECORD_DEPTH_MAX, &mut text);
+            // Of a file its name is looked for, and neither its key nor its thumbnail.
+            let file = is_attachment(name).then(|| value.get("name").unwrap_or(&Value::Null));
+            gather(name, file.unwrap_or(value), RECORD_DEPTH_MAX, &mut text);
         }
         Self {
             kind,

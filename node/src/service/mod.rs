@@ -23,6 +23,7 @@ mod pattern;
 mod peers;
 mod penalty;
 mod ports;
+mod presence;
 mod quarantine;
 mod records;
 mod room;
@@ -348,6 +349,8 @@ impl Service for Tearline {
             Request::RecordReceipts(show) => {
                 self.core.ask(move |core| core.record_receipts(&show.record))
             }
+            Request::PresenceSay(say) => self.core.ask(move |core| core.presence_say(&say)),
+            Request::PresenceList(_) => self.core.ask(|core| core.presences()),
             Request::RecordAttach(act) => {
                 let plain = attachment::read(&act.file)?;
                 self.answer(move |core| core.attach(&act, &plain))
