@@ -6,6 +6,7 @@
 //! `{"schema":"tearline.error/1","error":...}`. Everything else goes to stderr.
 
 mod anew;
+mod audit;
 mod backup;
 mod bundle;
 mod coalition;
@@ -18,6 +19,7 @@ mod grant;
 mod inbox;
 mod keys;
 mod offline;
+mod operator;
 mod output;
 mod pass;
 mod peer;
@@ -189,6 +191,10 @@ enum Verb {
     Export(exchange::Export),
     #[command(subcommand)]
     Bundle(bundle::Bundle),
+    #[command(subcommand)]
+    Operator(operator::Operator),
+    #[command(subcommand)]
+    Audit(audit::Audit),
 }
 
 impl Verb {
@@ -220,6 +226,8 @@ impl Verb {
             Self::Import(_) => "import",
             Self::Export(_) => "export",
             Self::Bundle(verb) => verb.name(),
+            Self::Operator(verb) => verb.name(),
+            Self::Audit(verb) => verb.name(),
         }
     }
 
@@ -250,6 +258,8 @@ impl Verb {
             Self::Import(verb) => verb.run(context),
             Self::Export(verb) => verb.run(context),
             Self::Bundle(verb) => verb.run(context),
+            Self::Operator(verb) => verb.run(context),
+            Self::Audit(verb) => verb.run(context),
         }
     }
 }

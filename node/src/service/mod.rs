@@ -2,9 +2,11 @@
 //! core's thread, and turns each request into a question or an act on it.
 
 mod again;
+pub(crate) mod books;
 mod bundle;
 pub mod core;
 mod damage;
+pub(crate) mod desk;
 mod dialer;
 mod doctor;
 pub(crate) mod edge;
@@ -55,6 +57,7 @@ use tearline_mesh::net::{self, NetConfig};
 use tearline_mesh::replica::{RelayTerms, Setup, Terms, Ticket};
 use tearline_mesh::{Event, Replica};
 
+use self::books::Books;
 use self::core::{Core, CoreHandle};
 use self::dialer::Dialer;
 use self::edge::Edge;
@@ -69,8 +72,10 @@ use crate::gateway::{self, Gateway};
 use crate::home::check_name;
 use crate::index::{Index, Indexing};
 use crate::pass::PassKey;
+use crate::portal::{self, Portal};
 use crate::store::{SledStore, StoreKey};
 
+pub(crate) use names::compartment_id;
 pub(crate) use trust::root_key;
 
 /// The answer to a request: its value, and the ticket that must be durable before it is given.
@@ -90,6 +95,8 @@ pub struct Tearline {
     agency: Option<AgencyRoot>,
     keys: DeviceKeys,
     pass_key: PassKey,
+    books: Books,
+    portal: Option<Portal>,
     stop: mpsc::Sender<()>,
 }
 
@@ -102,6 +109,7 @@ struct AgencyRoot {
 
 /// Opens the daemon's inside. It listens when this returns.
 pub fn start(opening: Opening) -> Result<Arc<dyn Service>, Failure> {
+    let books = Books::open(&opening)?;
     let Opening {
         home,
         config,
@@ -109,6 +117,7 @@ pub fn start(opening: Opening) -> Result<Arc<dyn Service>, Failure> {
         agency,
         runtime,
         api,
+        portal: portal_options,
         sabotage,
         relay,
         mdns,
@@ -176,10 +185,12 @@ pub fn start(opening: Opening) -> Result<Arc<dyn Service>, Failure> {
     let thin =
         ThinLinks::new(DeviceKeys::from_seeds(&identity.device_seed, &identity.agreement_seed));
     let gateway = api.as_ref().map(|api| gateway::start(&runtime, api)).transpose()?;
+    let portal = portal_options.as_ref().map(|options| portal::start(&runtime, options)).transpose()?;
+    let name = config.name;
     let core = Core::new(replica, index, net, dialer, thin, gauge, handle.clone())
         .map_err(|error| Failure::io("cannot start a thread", &error))?
-        .called(config.name)
-        .serving(gateway.as_ref().map(Gateway::address))
+        .called(name.clone())
+        .serving(gateway.as_ref().map(Gateway::address), portal.as_ref().map(Portal::address))
         .reached_at(config.announce.clone());
     let thread = std::thread::Builder::new()
         .name("core".into())
@@ -207,9 +218,16 @@ pub fn start(opening: Opening) -> Result<Arc<dyn Service>, Failure> {
         }),
         keys,
         pass_key,
+        books,
+        portal,
         stop,
     };
-    Ok(Arc::new(service))
+    let service = Arc::new(service);
+    if let Some(portal) = &service.portal {
+        let device = service.keys.id().to_string();
+        portal.answer(&runtime, &device, &name, &service, &service.books)?;
+    }
+    Ok(service)
 }
 
 /// Makes a relay of a device that may read nothing.
@@ -258,6 +276,30 @@ impl Service for Tearline {
         if needs_standing(&request) {
             self.core.ask(|core| core.stands())?;
         }
+        self.books.note_console(&request)?;
+        self.books.call(&request).unwrap_or_else(|| self.carry_out(request, progress))
+    }
+
+    fn close(&self) {
+        if let Some(gateway) = &self.gateway {
+            gateway.stop();
+        }
+        if let Some(portal) = &self.portal {
+            portal.stop();
+        }
+        self.core.stop();
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(thread) = thread {
+            let _ = thread.join();
+        }
+        let carried = self.carried.lock().unwrap_or_else(PoisonError::into_inner);
+        let _ = carried.recv_timeout(CLOSE_MAX);
+    }
+}
+
+impl Tearline {
+    /// Does what is asked.
+    fn carry_out(&self, request: Request, progress: &mut Report<'_>) -> Result<Value, Failure> {
         match request {
             Request::Status(_) => self.status(),
             Request::Doctor(_) => self.doctor(progress),
@@ -346,20 +388,15 @@ impl Service for Tearline {
                 self.core.ask(move |core| core.record_receipts(&show.record))
             }
             Request::Why(why) => self.core.ask(move |core| core.why(&why.record)),
+            Request::OperatorAdd(_)
+            | Request::OperatorList(_)
+            | Request::OperatorRole(_)
+            | Request::OperatorReset(_)
+            | Request::OperatorRemove(_)
+            | Request::AuditShow(_)
+            | Request::AuditRead(_)
+            | Request::AuditVerify(_) => Err(Failure::bug("the books did not answer")),
         }
-    }
-
-    fn close(&self) {
-        if let Some(gateway) = &self.gateway {
-            gateway.stop();
-        }
-        self.core.stop();
-        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(thread) = thread {
-            let _ = thread.join();
-        }
-        let carried = self.carried.lock().unwrap_or_else(PoisonError::into_inner);
-        let _ = carried.recv_timeout(CLOSE_MAX);
     }
 }
 
