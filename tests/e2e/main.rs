@@ -22,6 +22,7 @@ mod load;
 mod namespaces;
 mod passes;
 mod pause;
+mod portal;
 mod readmission;
 mod reauthor;
 mod rebuild;

@@ -134,16 +134,20 @@ pub(super) fn timeline(events: &[Event]) -> String {
 
 /// A record in the middle, and those that it is linked with around it.
 pub(super) fn graph(centre: &Node, around: &[Node]) -> String {
-    const HEIGHT: f64 = 420.0;
-    let (cx, cy) = (WIDTH / 2.0, HEIGHT / 2.0);
-    let mut svg = open(WIDTH, HEIGHT);
-    let count = around.len().min(NEIGHBOURS_MAX).max(1);
+    let count = around.len().clamp(1, NEIGHBOURS_MAX);
+    // Few need little room, and are read the better for it.
+    let (width, height) = if count > 8 { (960.0, 440.0) } else { (620.0, 250.0) };
+    let (cx, cy) = (width / 2.0, height / 2.0);
+    let mut svg = open(width, height);
     let places: Vec<(f64, f64)> = (0..count)
         .map(|n| {
-            let angle = std::f64::consts::TAU * n as f64 / count as f64 - std::f64::consts::FRAC_PI_2;
-            // Two rings, so that names have room.
-            let reach = if n % 2 == 0 { 1.0 } else { 0.62 };
-            (cx + angle.cos() * reach * 360.0, cy + angle.sin() * reach * 165.0)
+            // From the side on, where boxes have most room; of many every other one further in.
+            let angle = std::f64::consts::TAU * n as f64 / count as f64;
+            let reach = if count > 8 && n % 2 == 1 { 0.6 } else { 1.0 };
+            (
+                cx + angle.cos() * reach * (width / 2.0 - 90.0),
+                cy + angle.sin() * reach * (height / 2.0 - 26.0),
+            )
         })
         .collect();
     for (x, y) in &places {

@@ -33,7 +33,6 @@ pub(super) struct Frame {
 pub(super) struct User {
     pub(super) name: String,
     pub(super) role: &'static str,
-    pub(super) purpose: &'static str,
     pub(super) purposes: Vec<Choice>,
     pub(super) consults: bool,
 }
@@ -91,7 +90,6 @@ impl Frame {
         let user = session.map(|session| User {
             name: session.name.clone(),
             role: w.role(session.role),
-            purpose: w.purpose_of(session.purpose),
             purposes: purposes(w, session.purpose),
             consults: session.role.may(Right::Consult),
         });
@@ -159,7 +157,7 @@ impl Frame {
             3_600..86_400 => (s / 3_600, &self.w.hours),
             _ => (s / 86_400, &self.w.days),
         };
-        forms.of(self.language, n)
+        self.w.ago.replace('#', &forms.of(self.language, n))
     }
 }
 

@@ -146,7 +146,7 @@ words! {
     add_operator: "Add an operator", "Ajouter un opérateur", "إضافة مشغّل";
     again: "Passphrase again", "Phrase secrète, encore une fois", "عبارة المرور مرة أخرى";
     agency: "Agency", "Service", "الجهاز";
-    ago: "since", "depuis", "منذ";
+    ago: "# ago", "il y a #", "قبل #";
     any: "any", "tous", "الكل";
     assign: "Assign", "Attribuer", "إسناد";
     assign_to: "Assign to", "Attribuer à", "إسناد إلى";

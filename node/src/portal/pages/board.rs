@@ -5,7 +5,7 @@ use axum::http::StatusCode;
 use tearline_crdt::id::Class;
 
 use super::super::call::{Call, Done};
-use super::super::frame::{Choice, Frame};
+use super::super::frame::{Choice, Frame, Moment};
 use super::super::html::{self, Trouble};
 use super::super::mark::{Mark, REASON_BYTES_MAX};
 use super::records::{Line, line};
@@ -27,7 +27,8 @@ struct Board {
     closed: usize,
     all: bool,
     full: bool,
-    since: super::super::frame::Moment,
+    /// When the last shift ended, if one has.
+    since: Option<Moment>,
     marks: bool,
     people: Vec<Choice>,
 }
@@ -123,7 +124,7 @@ pub(in super::super) fn show(call: &Call) -> Done {
         .filter(|one| one.role.parse().is_ok_and(|role: crate::operators::Role| role.may(Right::Mark)))
         .map(|one| Choice::new(&one.name, &one.name, &session.name))
         .collect();
-    let since = f.moment_ms(shift_us / 1_000);
+    let since = (shift_us > 0).then(|| f.moment_ms(shift_us / 1_000));
     let marks = call.may(Right::Mark);
     let page = Board { f, groups, open, closed, all, full, since, marks, people };
     Ok(html::page(StatusCode::OK, &page))
