@@ -24,6 +24,7 @@ use crate::control::server::{Bounds, Listener, serve};
 use crate::failure::Failure;
 use crate::gateway;
 use crate::home::{Agency, Home, Identity};
+use crate::portal;
 use crate::protection::Opener;
 
 /// What a daemon's inside is opened with.
@@ -41,6 +42,8 @@ pub struct Opening {
     pub runtime: Handle,
     /// How it serves other programs over HTTP, if it does.
     pub api: Option<gateway::Options>,
+    /// Where it serves its portal, if it does.
+    pub portal: Option<portal::Options>,
     /// Whether nothing is quarantined.
     pub sabotage: bool,
     /// What it holds as a blind relay, if it is to be one.
@@ -64,6 +67,8 @@ pub struct Options {
     pub listen: Vec<String>,
     /// How it serves other programs over HTTP, if it does.
     pub api: Option<gateway::Options>,
+    /// Where it serves its portal, if it does.
+    pub portal: Option<portal::Options>,
     /// Whether the end of stdin ends the daemon.
     pub until_stdin_ends: bool,
     /// Whether nothing is quarantined: for the exercise that must fail.
@@ -108,6 +113,7 @@ pub fn run(
         agency,
         runtime: runtime.handle().clone(),
         api: options.api,
+        portal: options.portal,
         sabotage: options.sabotage,
         relay: options.relay,
         mdns: options.mdns,

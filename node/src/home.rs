@@ -8,6 +8,8 @@
 //!   store/         records, logs, keys of compartments; sealed under the store key
 //!   store.made     the life of the device that has this store
 //!   store.damaged-N/  a store that was moved aside, with its key
+//!   operators      0600  who works at the portal; sealed under a key of the device
+//!   audit/         who did what on this peer; sealed under a key of the device
 //!   scratch/       files on their way through import and export; emptied at each start
 //!   run.lock       held by the running daemon: its process id and its socket
 //!   control.sock   where the daemon answers

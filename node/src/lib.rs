@@ -6,6 +6,7 @@
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 pub mod anew;
+pub mod audit;
 pub mod backup;
 pub mod cli;
 pub mod config;
@@ -24,9 +25,11 @@ mod leftovers;
 mod length;
 pub mod logging;
 pub mod offline;
+pub mod operators;
 mod part;
 pub mod pass;
 pub mod picture;
+pub mod portal;
 pub mod protection;
 pub mod service;
 pub mod shares;

@@ -26,6 +26,7 @@ mod lost;
 mod namespaces;
 mod passes;
 mod pause;
+mod portal;
 mod readmission;
 mod reauthor;
 mod rebuild;

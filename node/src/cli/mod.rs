@@ -7,6 +7,7 @@
 
 mod anew;
 mod attachment;
+mod audit;
 mod backup;
 mod bundle;
 mod coalition;
@@ -19,6 +20,7 @@ mod grant;
 mod inbox;
 mod keys;
 mod offline;
+mod operator;
 mod output;
 mod pass;
 mod peer;
@@ -193,6 +195,10 @@ enum Verb {
     Export(exchange::Export),
     #[command(subcommand)]
     Bundle(bundle::Bundle),
+    #[command(subcommand)]
+    Operator(operator::Operator),
+    #[command(subcommand)]
+    Audit(audit::Audit),
 }
 
 impl Verb {
@@ -225,6 +231,8 @@ impl Verb {
             Self::Import(_) => "import",
             Self::Export(_) => "export",
             Self::Bundle(verb) => verb.name(),
+            Self::Operator(verb) => verb.name(),
+            Self::Audit(verb) => verb.name(),
         }
     }
 
@@ -256,6 +264,8 @@ impl Verb {
             Self::Import(verb) => verb.run(context),
             Self::Export(verb) => verb.run(context),
             Self::Bundle(verb) => verb.run(context),
+            Self::Operator(verb) => verb.run(context),
+            Self::Audit(verb) => verb.run(context),
         }
     }
 }

@@ -20,6 +20,7 @@ use crate::gateway;
 use crate::home::{Home, Identity};
 use crate::length;
 use crate::logging;
+use crate::portal;
 use crate::size;
 use crate::store::{self, OpenError, StoreKey, VALUES_DAMAGED_FIX};
 
@@ -30,6 +31,7 @@ Example:
   tearline run
   tearline run --listen /ip4/0.0.0.0/udp/4001/quic-v1 --listen /ip4/0.0.0.0/tcp/4001
   tearline run --api 127.0.0.1:8100        (docs/gateway.md)
+  tearline run --portal 127.0.0.1:8080     (docs/portal.md)
   tearline run --relay --relay-quota 20GiB --relay-keep 14d
 
 A relay holds sealed entries for others and can read none. Over its quota, or past the time that it
@@ -47,6 +49,9 @@ pub(super) struct Run {
     /// Serve it to the network without TLS: passes and records can be read on the way
     #[arg(long, requires = "api")]
     api_plain: bool,
+    /// Serve the portal there, to browsers on this machine; its link is printed
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    portal: Option<String>,
     /// Be a blind relay: a device that may read is refused
     #[arg(long)]
     relay: bool,
@@ -76,9 +81,11 @@ impl Run {
         let (url, plain) = (self.api_url.as_deref(), self.api_plain);
         let api =
             self.api.map(|address| gateway::Options::new(&address, url, plain)).transpose()?;
+        let portal = self.portal.map(|address| portal::Options::new(&address)).transpose()?;
         let options = Options {
             listen: self.listen,
             api,
+            portal,
             until_stdin_ends: self.until_stdin_ends,
             sabotage: self.sabotage,
             mdns: self.mdns,

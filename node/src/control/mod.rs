@@ -26,6 +26,7 @@
 pub mod attachment;
 pub mod bundle;
 pub mod client;
+pub mod desk;
 mod files;
 pub mod pass;
 pub mod presence;
@@ -468,6 +469,46 @@ pub enum Request {
     /// -> [`reply::Why`]
     #[serde(rename = "why")]
     Why(Why),
+
+    /// Adds somebody who works at the portal.
+    ///
+    /// -> [`desk::OperatorCode`]
+    #[serde(rename = "operator.add")]
+    OperatorAdd(desk::OperatorAdd),
+
+    /// -> [`desk::Operators`]
+    #[serde(rename = "operator.list")]
+    OperatorList(Empty),
+
+    /// Gives another role or ceiling, and ends the sessions.
+    ///
+    /// -> [`Operator`](crate::operators::Operator)
+    #[serde(rename = "operator.role")]
+    OperatorRole(desk::OperatorRole),
+
+    /// Forgets an operator's passphrase and second factor, and ends his sessions.
+    ///
+    /// -> [`desk::OperatorCode`]
+    #[serde(rename = "operator.reset")]
+    OperatorReset(desk::OperatorNamed),
+
+    /// Removes an operator, and ends his sessions.
+    ///
+    /// -> [`Operator`](crate::operators::Operator)
+    #[serde(rename = "operator.remove")]
+    OperatorRemove(desk::OperatorNamed),
+
+    /// -> [`desk::AuditPage`], newest first
+    #[serde(rename = "audit.show")]
+    AuditShow(desk::AuditShow),
+
+    /// -> [`desk::AuditPage`], oldest first
+    #[serde(rename = "audit.export")]
+    AuditRead(desk::AuditRead),
+
+    /// -> [`desk::AuditVerified`]
+    #[serde(rename = "audit.verify")]
+    AuditVerify(Empty),
 }
 
 impl Request {
@@ -507,6 +548,14 @@ impl Request {
             Self::BundleImport(_) => "bundle.import",
             Self::Search(_) => "search",
             Self::Why(_) => "why",
+            Self::OperatorAdd(_) => "operator.add",
+            Self::OperatorList(_) => "operator.list",
+            Self::OperatorRole(_) => "operator.role",
+            Self::OperatorReset(_) => "operator.reset",
+            Self::OperatorRemove(_) => "operator.remove",
+            Self::AuditShow(_) => "audit.show",
+            Self::AuditRead(_) => "audit.export",
+            Self::AuditVerify(_) => "audit.verify",
             Self::CoalitionPropose(_) => "coalition.propose",
             Self::CoalitionApprove(_) => "coalition.approve",
             Self::CoalitionProposals(_) => "coalition.proposals",

@@ -46,6 +46,8 @@ Status {
     addresses: Vec<String>,
     /// Where it serves other programs over HTTP; null if it does not.
     api: Option<String>,
+    /// Where it serves its portal; null if it does not.
+    portal: Option<String>,
     /// Its peers, connected or not, those whose standing has ended last.
     peers: Vec<Peer>,
     /// How many other devices have a standing in the coalition, linked or not.

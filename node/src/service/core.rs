@@ -66,6 +66,8 @@ pub struct Core {
     pub deaf: Vec<(String, String)>,
     /// Where other programs are served over HTTP, if they are.
     pub(super) api: Option<SocketAddr>,
+    /// Where it serves its portal, if it does.
+    pub(super) portal: Option<SocketAddr>,
     /// When the daemon started.
     pub started: WallTime,
     /// Whom to dial, and when.
@@ -283,6 +285,7 @@ impl Core {
             announce: Vec::new(),
             deaf: Vec::new(),
             api: None,
+            portal: None,
             started: clock.now().wall,
             dialer,
             penalties: Penalties::default(),
@@ -318,10 +321,10 @@ impl Core {
         self
     }
 
-    /// The core of a device that serves other programs there.
+    /// The core of a device that serves other programs, and people, there.
     #[must_use]
-    pub fn serving(mut self, api: Option<SocketAddr>) -> Self {
-        self.api = api;
+    pub fn serving(mut self, api: Option<SocketAddr>, portal: Option<SocketAddr>) -> Self {
+        (self.api, self.portal) = (api, portal);
         self
     }
 

@@ -25,13 +25,26 @@ use crate::index::{Page, Query, Row};
 impl Core {
     /// A page of what matches and is current and visible, and what of it cannot be read.
     pub(super) fn find(&mut self, query: &Query) -> Result<(Page, Unread), Failure> {
+        let (page, unread) = self.find_where(query, &|_| true)?;
+        if query.after.is_none() {
+            self.check_types(query, &page)?;
+        }
+        Ok((page, unread))
+    }
+
+    /// The same, of what an asker may see. A row that he may not see changes nothing.
+    pub(super) fn find_where(
+        &mut self,
+        query: &Query,
+        may_see: &dyn Fn(&Row) -> bool,
+    ) -> Result<(Page, Unread), Failure> {
         let own = self.replica.device();
         let mut damaged = BTreeMap::new();
         let found = {
             let index = self.index.lock().unwrap_or_else(PoisonError::into_inner);
             let replica = &self.replica;
             index.search(replica.store(), query, &mut |row| {
-                if replica.right(row.compartment, &own).is_none() {
+                if !may_see(row) || replica.right(row.compartment, &own).is_none() {
                     return Ok(false);
                 }
                 match replica.record_version(&row.record) {
@@ -45,9 +58,6 @@ impl Core {
             })
         };
         let page = found.map_err(|error| self.met(&error))?;
-        if query.after.is_none() {
-            self.check_types(query, &page)?;
-        }
         let mut unread = Unread { blocks: page.blocks_lost, ..Unread::default() };
         for (record, error) in damaged {
             unread.records.insert(record, self.met(&error).what);

@@ -4,9 +4,11 @@
 mod acts;
 mod again;
 mod attachment;
+pub(crate) mod books;
 mod bundle;
 pub mod core;
 mod damage;
+pub(crate) mod desk;
 mod dialer;
 mod doctor;
 pub(crate) mod edge;
@@ -59,6 +61,7 @@ use tearline_mesh::net::{self, NetConfig};
 use tearline_mesh::replica::{RelayTerms, Setup, Terms, Ticket};
 use tearline_mesh::{Event, Replica};
 
+use self::books::Books;
 use self::core::{Core, CoreHandle};
 use self::dialer::Dialer;
 use self::edge::Edge;
@@ -73,8 +76,10 @@ use crate::gateway::{self, Gateway};
 use crate::home::check_name;
 use crate::index::{Index, Indexing};
 use crate::pass::PassKey;
+use crate::portal::{self, Portal};
 use crate::store::{SledStore, StoreKey};
 
+pub(crate) use names::compartment_id;
 pub(crate) use trust::root_key;
 
 /// The answer to a request: its value, and the ticket that must be durable before it is given.
@@ -94,6 +99,8 @@ pub struct Tearline {
     agency: Option<AgencyRoot>,
     keys: DeviceKeys,
     pass_key: PassKey,
+    books: Books,
+    portal: Option<Portal>,
     stop: mpsc::Sender<()>,
 }
 
@@ -106,6 +113,7 @@ struct AgencyRoot {
 
 /// Opens the daemon's inside. It listens when this returns.
 pub fn start(opening: Opening) -> Result<Arc<dyn Service>, Failure> {
+    let books = Books::open(&opening)?;
     let Opening {
         home,
         config,
@@ -113,6 +121,7 @@ pub fn start(opening: Opening) -> Result<Arc<dyn Service>, Failure> {
         agency,
         runtime,
         api,
+        portal: portal_options,
         sabotage,
         relay,
         mdns,
@@ -180,10 +189,12 @@ pub fn start(opening: Opening) -> Result<Arc<dyn Service>, Failure> {
     let thin =
         ThinLinks::new(DeviceKeys::from_seeds(&identity.device_seed, &identity.agreement_seed));
     let gateway = api.as_ref().map(|api| gateway::start(&runtime, api)).transpose()?;
+    let portal = portal_options.as_ref().map(|options| portal::start(&runtime, options)).transpose()?;
+    let name = config.name;
     let core = Core::new(replica, index, net, dialer, thin, gauge, handle.clone())
         .map_err(|error| Failure::io("cannot start a thread", &error))?
-        .called(config.name)
-        .serving(gateway.as_ref().map(Gateway::address))
+        .called(name.clone())
+        .serving(gateway.as_ref().map(Gateway::address), portal.as_ref().map(Portal::address))
         .reached_at(config.announce.clone());
     let thread = std::thread::Builder::new()
         .name("core".into())
@@ -211,9 +222,16 @@ pub fn start(opening: Opening) -> Result<Arc<dyn Service>, Failure> {
         }),
         keys,
         pass_key,
+        books,
+        portal,
         stop,
     };
-    Ok(Arc::new(service))
+    let service = Arc::new(service);
+    if let Some(portal) = &service.portal {
+        let device = service.keys.id().to_string();
+        portal.answer(&runtime, &device, &name, &service, &service.books)?;
+    }
+    Ok(service)
 }
 
 /// Makes a relay of a device that may read nothing.
@@ -264,6 +282,30 @@ impl Service for Tearline {
         if needs_standing(&request) {
             self.core.ask(|core| core.stands())?;
         }
+        self.books.note_console(&request)?;
+        self.books.call(&request).unwrap_or_else(|| self.carry_out(request, progress))
+    }
+
+    fn close(&self) {
+        if let Some(gateway) = &self.gateway {
+            gateway.stop();
+        }
+        if let Some(portal) = &self.portal {
+            portal.stop();
+        }
+        self.core.stop();
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(thread) = thread {
+            let _ = thread.join();
+        }
+        let carried = self.carried.lock().unwrap_or_else(PoisonError::into_inner);
+        let _ = carried.recv_timeout(CLOSE_MAX);
+    }
+}
+
+impl Tearline {
+    /// Does what is asked.
+    fn carry_out(&self, request: Request, progress: &mut Report<'_>) -> Result<Value, Failure> {
         match request {
             Request::Status(_) => self.status(),
             Request::Doctor(_) => self.doctor(progress),
@@ -360,20 +402,15 @@ impl Service for Tearline {
             }
             Request::RecordFetch(fetch) => attachment::fetch(&self.core, fetch),
             Request::Why(why) => self.core.ask(move |core| core.why(&why.record)),
+            Request::OperatorAdd(_)
+            | Request::OperatorList(_)
+            | Request::OperatorRole(_)
+            | Request::OperatorReset(_)
+            | Request::OperatorRemove(_)
+            | Request::AuditShow(_)
+            | Request::AuditRead(_)
+            | Request::AuditVerify(_) => Err(Failure::bug("the books did not answer")),
         }
-    }
-
-    fn close(&self) {
-        if let Some(gateway) = &self.gateway {
-            gateway.stop();
-        }
-        self.core.stop();
-        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(thread) = thread {
-            let _ = thread.join();
-        }
-        let carried = self.carried.lock().unwrap_or_else(PoisonError::into_inner);
-        let _ = carried.recv_timeout(CLOSE_MAX);
     }
 }
 

@@ -10,6 +10,18 @@ use crate::control::ID_PREFIX_DIGITS_MIN;
 use crate::control::reply::AgencyRef;
 use crate::failure::{Failure, Kind};
 
+/// The compartment of a whole id.
+pub(crate) fn compartment_id(text: &str) -> Option<CompartmentId> {
+    let mut id = CompartmentId::default();
+    if text.len() != 2 * id.0.len() || !text.is_ascii() {
+        return None;
+    }
+    for (byte, at) in id.0.iter_mut().zip((0..text.len()).step_by(2)) {
+        *byte = u8::from_str_radix(text.get(at..at + 2)?, 16).ok()?;
+    }
+    Some(id)
+}
+
 impl Core {
     /// The coalition that this device is in.
     pub(super) fn coalition(&self) -> Result<&Coalition, Failure> {

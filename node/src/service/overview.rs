@@ -48,6 +48,7 @@ impl Core {
             started: self.started.to_string(),
             addresses: self.full_addresses(),
             api: self.api.map(|address| format!("http://{address}")),
+            portal: self.portal.map(|address| format!("http://{address}/")),
             peers: self.peers(),
             known: self.other_devices(),
             // A store that failed may not tell, and the rest is worth knowing all the more then.

@@ -1,5 +1,6 @@
-//! What the holder of a pass may see and do. Every list, count, page, manifest, write and error of the
-//! gateway asks here and nowhere else; what a pass does not cover is, to its holder, not there.
+//! What the holder of a pass and an operator at the portal may see and do. Every list, count, page, manifest,
+//! write and error of the gateway and of the portal asks here and nowhere else; what a pass does not cover is,
+//! to its holder, not there.
 //!
 //! A record is seen if this device may read its compartment now, if the row shows its present state, if
 //! its content is not hidden (restricted, erased), if its label allows the purpose that the pass was minted
@@ -16,7 +17,7 @@ use tearline_crdt::id::{CompartmentId, RecordId};
 use tearline_crdt::record::kind::Kind as RecordKind;
 use tearline_crdt::record::label::Label;
 use tearline_crdt::record::shelf::Detail;
-use tearline_crdt::record::vocabulary::{Tlp, Vocabulary as _};
+use tearline_crdt::record::vocabulary::{Purpose, Tlp, Vocabulary as _};
 use tearline_crdt::store::StoreError;
 
 use super::core::Core;
@@ -34,6 +35,26 @@ use crate::pass::{
 pub(crate) struct Guest {
     pass: Arc<Pass>,
     verdicts: Arc<Mutex<BTreeMap<Question, bool>>>,
+}
+
+/// An operator at the portal: for what he works, and up to which colour he is shown records.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Viewer {
+    /// What the records are used for.
+    pub(crate) purpose: Purpose,
+    /// The highest colour.
+    pub(crate) label_max: Tlp,
+    /// Whether he is shown that there is something whose content is hidden: who restricts can lift.
+    pub(crate) withholds: bool,
+}
+
+impl Viewer {
+    /// Whether an operator may see the record of a row, on a device that may read its compartment.
+    pub(crate) fn may_consult(&self, row: &Row) -> bool {
+        (self.withholds || !row.restricted)
+            && may_be_used(row, self.purpose)
+            && colour(row.tlp).is_some_and(|tlp| tlp <= self.label_max)
+    }
 }
 
 /// What a verdict is about.
@@ -132,7 +153,7 @@ impl Core {
     ) -> Result<bool, Failure> {
         let purpose = guest.pass.said().terms().purpose;
         let here = !row.restricted
-            && row.label.parse().is_ok_and(|label: Label| label.allows(purpose))
+            && may_be_used(row, purpose)
             && self.replica.right(row.compartment, &self.replica.device()).is_some();
         Ok(here && self.allows(guest, operation, row.compartment, row.kind, colour(row.tlp))?)
     }
@@ -232,6 +253,11 @@ impl Core {
         }
         Ok(rooms)
     }
+}
+
+/// Whether the record of a row may be used for a purpose: its label is known and allows it.
+fn may_be_used(row: &Row, purpose: Purpose) -> bool {
+    row.label.parse().is_ok_and(|label: Label| label.allows(purpose))
 }
 
 /// A row's colour; `None` if its label is not known.

@@ -1,0 +1,142 @@
+//! Answers: pages, and what is answered instead of them, with the headers that a browser is held by.
+
+use askama::Template;
+use axum::body::Body;
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::response::Response;
+
+use super::session::Token;
+use crate::failure::{Failure, Kind};
+use crate::operators::Refusal;
+
+/// Nothing but what comes from here, no script, and no frame of anybody else's.
+const POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; \
+                      base-uri 'none'; frame-ancestors 'none'";
+
+/// Why a page is not shown.
+#[derive(Clone, Debug)]
+pub(super) struct Trouble {
+    pub(super) status: StatusCode,
+    /// What happened, where that may be said.
+    pub(super) detail: String,
+    pub(super) hint: String,
+}
+
+impl Trouble {
+    pub(super) fn new(status: StatusCode) -> Self {
+        Self { status, detail: String::new(), hint: String::new() }
+    }
+
+    pub(super) fn not_found() -> Self {
+        Self::new(StatusCode::NOT_FOUND)
+    }
+}
+
+impl From<StatusCode> for Trouble {
+    fn from(status: StatusCode) -> Self {
+        Self::new(status)
+    }
+}
+
+impl From<Failure> for Trouble {
+    /// What is no fault of the operator's is for the log.
+    fn from(failure: Failure) -> Self {
+        let status = match failure.kind {
+            Kind::NotFound => return Self::not_found(),
+            Kind::Usage => StatusCode::BAD_REQUEST,
+            Kind::Denied => StatusCode::FORBIDDEN,
+            Kind::Waits => StatusCode::CONFLICT,
+            Kind::Unreachable => StatusCode::SERVICE_UNAVAILABLE,
+            Kind::Failed | Kind::Incomplete => StatusCode::CONFLICT,
+            Kind::Integrity | Kind::Bug => {
+                tracing::warn!(%failure, "a page could not be made");
+                return Self::new(StatusCode::INTERNAL_SERVER_ERROR);
+            }
+        };
+        Self { status, detail: failure.what, hint: failure.hint.unwrap_or_default() }
+    }
+}
+
+impl From<crate::audit::AuditError> for Trouble {
+    fn from(error: crate::audit::AuditError) -> Self {
+        let failure = Failure::from(error);
+        let hint = failure.hint.unwrap_or_default();
+        Self { status: StatusCode::SERVICE_UNAVAILABLE, detail: failure.what, hint }
+    }
+}
+
+impl From<Refusal> for Trouble {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Failed(failure) => failure.into(),
+            refusal => Self { detail: refusal.to_string(), ..Self::new(StatusCode::FORBIDDEN) },
+        }
+    }
+}
+
+/// A page.
+pub(super) fn page(status: StatusCode, template: &impl Template) -> Response {
+    match template.render() {
+        Ok(text) => answer(status, "text/html; charset=utf-8", Body::from(text)),
+        Err(error) => {
+            tracing::error!(%error, "a page could not be made");
+            plain(StatusCode::INTERNAL_SERVER_ERROR)
+        }
+    }
+}
+
+/// An answer without a page, to who is not let in at all.
+pub(super) fn plain(status: StatusCode) -> Response {
+    let text = format!("{status}\n");
+    answer(status, "text/plain; charset=utf-8", Body::from(text))
+}
+
+/// Sends the browser to another of our pages.
+pub(super) fn redirect(path: &str) -> Response {
+    let mut response = answer(StatusCode::SEE_OTHER, "text/plain; charset=utf-8", Body::empty());
+    let target = HeaderValue::from_str(path).unwrap_or(HeaderValue::from_static("/"));
+    response.headers_mut().insert(header::LOCATION, target);
+    response
+}
+
+/// What does not change while the daemon runs: a browser may keep it.
+pub(super) fn asset(kind: &'static str, bytes: &'static [u8]) -> Response {
+    let mut response = answer(StatusCode::OK, kind, Body::from(bytes));
+    let kept = HeaderValue::from_static("private, max-age=3600");
+    response.headers_mut().insert(header::CACHE_CONTROL, kept);
+    response
+}
+
+/// Gives the browser its cookie, until it ends.
+pub(super) fn set_cookie(response: &mut Response, name: &str, token: &Token) {
+    put_cookie(response, &format!("{name}={}; Path=/; HttpOnly; SameSite=Strict", token.text()));
+}
+
+pub(super) fn drop_cookie(response: &mut Response, name: &str) {
+    put_cookie(response, &format!("{name}=; Path=/; HttpOnly; SameSite=Strict; Max-Age=0"));
+}
+
+fn put_cookie(response: &mut Response, text: &str) {
+    if let Ok(value) = HeaderValue::from_str(text) {
+        response.headers_mut().append(header::SET_COOKIE, value);
+    }
+}
+
+fn answer(status: StatusCode, kind: &'static str, body: Body) -> Response {
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    for (name, value) in [
+        (header::CONTENT_TYPE, kind),
+        (header::CACHE_CONTROL, "no-store"),
+        (header::CONTENT_SECURITY_POLICY, POLICY),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::REFERRER_POLICY, "no-referrer"),
+        (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
+        (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+        (HeaderName::from_static("permissions-policy"), "camera=(), geolocation=(), microphone=()"),
+    ] {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    response
+}

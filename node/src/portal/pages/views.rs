@@ -1,0 +1,100 @@
+//! Records in space and time: a map and a timeline, drawn here, each beside the list of what it shows.
+
+use askama::Template;
+use axum::http::StatusCode;
+
+use super::super::call::{Call, Done};
+use super::super::drawing::{self, Event as Mark, Spot};
+use super::super::frame::Frame;
+use super::super::html;
+use super::records::{Line, line, query};
+use crate::audit::{Event, Outcome};
+
+/// Most records of a map or a timeline.
+const ROWS_MAX: usize = 300;
+
+#[derive(Template)]
+#[template(path = "view.html")]
+struct View<'a> {
+    f: Frame,
+    /// "/map" or "/timeline".
+    path: &'static str,
+    q: &'a str,
+    drawing: String,
+    caption: &'static str,
+    rows: Vec<Line>,
+    places: Vec<String>,
+    full: bool,
+    list: String,
+}
+
+pub(in super::super) fn map(call: &Call) -> Done {
+    let mut found = call.state.service.find_for(call.session()?.viewer(), query(call, ROWS_MAX)?)?;
+    let full = found.next.is_some();
+    found.rows.retain(|seen| seen.place.is_some());
+    let f = Frame::new(call, call.language.words().map);
+    let spots: Vec<Spot> = found
+        .rows
+        .iter()
+        .filter_map(|seen| {
+            Some(Spot {
+                place: seen.place?,
+                href: format!("/record/{}", seen.row.record),
+                title: seen.row.title.clone(),
+                class: seen.row.class.clone(),
+            })
+        })
+        .collect();
+    let places = spots.iter().map(|spot| super::super::geo::show(spot.place)).collect();
+    let drawing = drawing::map(&spots);
+    finish(call, f, "/map", found, drawing, places, full)
+}
+
+pub(in super::super) fn timeline(call: &Call) -> Done {
+    let mut found = call.state.service.find_for(call.session()?.viewer(), query(call, ROWS_MAX)?)?;
+    let full = found.next.is_some();
+    found.rows.retain(|seen| seen.event_ms.is_some());
+    found.rows.sort_by_key(|seen| std::cmp::Reverse(seen.event_ms));
+    let f = Frame::new(call, call.language.words().timeline);
+    let marks: Vec<Mark> = found
+        .rows
+        .iter()
+        .filter_map(|seen| {
+            Some(Mark {
+                at_ms: seen.event_ms?,
+                href: format!("/record/{}", seen.row.record),
+                title: seen.row.title.clone(),
+                class: seen.row.class.clone(),
+            })
+        })
+        .collect();
+    let drawing = drawing::timeline(&marks);
+    finish(call, f, "/timeline", found, drawing, Vec::new(), full)
+}
+
+fn finish(
+    call: &Call,
+    f: Frame,
+    path: &'static str,
+    found: crate::service::desk::SeenPage,
+    drawing: String,
+    places: Vec<String>,
+    full: bool,
+) -> Done {
+    let records = found.rows.iter().map(|seen| seen.row.record.clone()).collect();
+    call.note(Event::Consultation, records, "", Outcome::Asked)?;
+    let now_ms = call.now_ms();
+    let caption = if path == "/map" { f.w.map_caption } else { f.w.timeline_caption };
+    let page = View {
+        path,
+        q: call.query.text("q"),
+        drawing,
+        caption,
+        places,
+        rows: found.rows.into_iter().map(|seen| line(&f, seen, now_ms)).collect(),
+        full,
+        list: call.query.with("after", ""),
+        f,
+    };
+    Ok(html::page(StatusCode::OK, &page))
+}

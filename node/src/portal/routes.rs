@@ -1,0 +1,89 @@
+//! All routes of the portal: one table, with the right that each takes.
+
+use super::Access;
+use super::call::{Call, Done};
+use super::html::Trouble;
+use super::pages::{
+    access, audit, board, help, mesh, operators, record, records, report, settings, sharing, views,
+};
+use crate::operators::Right;
+
+/// A route.
+pub(super) struct Route {
+    pub(super) method: &'static str,
+    pub(super) path: &'static str,
+    pub(super) access: Access,
+    pub(super) run: fn(&Call) -> Done,
+    /// Whether it stretches a passphrase, which has its own turns.
+    pub(super) stretches: bool,
+    /// Whether a browser without a cookie is given one.
+    pub(super) gives_cookie: bool,
+}
+
+const fn get(path: &'static str, access: Access, run: fn(&Call) -> Done) -> Route {
+    Route { method: "GET", path, access, run, stretches: false, gives_cookie: false }
+}
+
+const fn post(path: &'static str, access: Access, run: fn(&Call) -> Done) -> Route {
+    Route { method: "POST", path, access, run, stretches: false, gives_cookie: false }
+}
+
+impl Route {
+    const fn stretching(self) -> Self {
+        Self { stretches: true, ..self }
+    }
+
+    const fn giving_cookie(self) -> Self {
+        Self { gives_cookie: true, ..self }
+    }
+}
+
+const fn holder(right: Right) -> Access {
+    Access::Holder(right)
+}
+
+/// What is asked for and is not there. Strangers are sent to sign in, as from everywhere.
+pub(super) static NO_ROUTE: Route =
+    get("", Access::Member, |_| Err(Trouble::not_found()));
+
+/// The table.
+pub(super) static ROUTES: &[Route] = &[
+    get("/style.css", Access::Open, help::style),
+    get("/favicon.svg", Access::Open, help::icon),
+    get("/login", Access::Open, access::login).giving_cookie(),
+    post("/login", Access::Open, access::sign_in).stretching(),
+    get("/setup", Access::Open, access::setup).giving_cookie(),
+    post("/setup", Access::Open, access::set_up).stretching(),
+    get("/enrol", Access::Member, access::enrol),
+    post("/enrol", Access::Member, access::confirm),
+    post("/logout", Access::Member, access::sign_out),
+    post("/purpose", Access::Member, access::purpose),
+    get("/", Access::Member, board::home),
+    get("/board", holder(Right::Consult), board::show),
+    post("/board/mark", holder(Right::Mark), board::mark),
+    post("/board/shift", holder(Right::Consult), board::shift),
+    get("/records", holder(Right::Consult), records::list),
+    get("/map", holder(Right::Consult), views::map),
+    get("/timeline", holder(Right::Consult), views::timeline),
+    get("/record/{record}", holder(Right::Consult), record::show),
+    get("/record/{record}/why", holder(Right::Consult), record::why),
+    post("/record/{record}/edit", holder(Right::Change), record::edit),
+    post("/record/{record}/resolve", holder(Right::Change), record::resolve),
+    post("/record/{record}/note", holder(Right::Report), record::note),
+    post("/record/{record}/say", holder(Right::Withhold), record::say),
+    get("/new", holder(Right::Report), report::choose),
+    get("/new/{kind}", holder(Right::Report), report::form),
+    post("/new/{kind}", holder(Right::Report), report::write),
+    get("/mesh", holder(Right::Mesh), mesh::show),
+    get("/sharing", holder(Right::Sharing), sharing::show),
+    post("/sharing/approve", holder(Right::Approve), sharing::approve),
+    get("/audit", holder(Right::Audit), audit::show),
+    post("/audit/verify", holder(Right::Audit), audit::verify),
+    get("/operators", holder(Right::Administer), operators::list),
+    post("/operators/add", holder(Right::Administer), operators::add),
+    post("/operators/change", holder(Right::Administer), operators::change),
+    get("/settings", Access::Member, settings::show),
+    post("/settings", Access::Member, settings::save),
+    get("/help", Access::Member, help::help),
+    get("/about", Access::Member, help::about),
+];

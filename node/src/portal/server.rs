@@ -1,0 +1,407 @@
+//! Connections and sessions, and a bound on everything: how many there are, how long a request may take to
+//! come and an answer to be made, how large a form may be, how many are worked on at once.
+
+use std::convert::Infallible;
+use std::io::Write as _;
+use std::net::{SocketAddr, TcpListener as StdListener};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::rejection::RawPathParamsRejection;
+use axum::extract::{RawPathParams, Request};
+use axum::http::{HeaderMap, Method, StatusCode, header};
+use axum::response::Response;
+use axum::routing::{MethodFilter, on};
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use hyper::server::conn::http1;
+use hyper::service::{Service as _, service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::Handle;
+use tokio::sync::{Semaphore, watch};
+use tokio::task::{JoinSet, spawn_blocking};
+use tokio::time::timeout;
+use tracing::{debug, info, warn};
+
+use super::call::{Call, Done};
+use super::form::{FORM_BYTES_MAX, Form, QUERY_BYTES_MAX};
+use super::guard::{Guard, single};
+use super::html::{self, Trouble};
+use super::language::Language;
+use super::routes::{ROUTES, Route};
+use super::session::{Session, Sessions, Token};
+use super::{Access, Options, State, frame};
+use crate::failure::Failure;
+use crate::service::Tearline;
+use crate::service::books::{Books, now_ms};
+
+/// Most connections at once; further ones wait to be taken.
+const CONNECTIONS_MAX: usize = 64;
+/// How long a client may take to send the head of a request, and to send the next one.
+const HEAD_WAIT: Duration = Duration::from_secs(15);
+/// Most bytes and lines of a head.
+const HEAD_BYTES_MAX: usize = 32 * 1024;
+const HEAD_LINES_MAX: usize = 64;
+/// How long a client may take to send a form.
+const FORM_WAIT: Duration = Duration::from_secs(30);
+/// Most requests that are worked on at once. The core does one thing at a time.
+const CALLS_MAX: usize = 8;
+/// Most passphrases that are stretched at once: each takes 64 MiB.
+const LOGINS_MAX: usize = 1;
+/// How long a request may wait to be worked on, and then for its answer.
+const CALL_WAIT: Duration = Duration::from_secs(30);
+/// How long a connection may last.
+const CONNECTION_MAX: Duration = Duration::from_secs(3_600);
+/// How long open requests may take to end once the daemon is asked to stop.
+const STOP_WAIT: Duration = Duration::from_secs(1);
+/// How long to wait after the system refused to accept a connection.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
+
+/// A portal that runs. It ends when it is told to.
+#[derive(Debug)]
+pub(crate) struct Portal {
+    address: SocketAddr,
+    listener: Mutex<Option<TcpListener>>,
+    stop: watch::Sender<bool>,
+}
+
+/// Binds the portal's address. It answers once it is told whom to ask.
+pub(crate) fn start(runtime: &Handle, options: &Options) -> Result<Portal, Failure> {
+    let failed = |error: std::io::Error| {
+        Failure::io(format_args!("cannot serve the portal at {}", options.address), &error)
+            .hint("another program may use that port; name another: --portal 127.0.0.1:8081")
+    };
+    let listener = StdListener::bind(options.address).map_err(failed)?;
+    listener.set_nonblocking(true).map_err(failed)?;
+    let address = listener.local_addr().map_err(failed)?;
+    let _entered = runtime.enter();
+    let listener = TcpListener::from_std(listener).map_err(failed)?;
+    let (stop, _) = watch::channel(false);
+    Ok(Portal { address, listener: Mutex::new(Some(listener)), stop })
+}
+
+impl Portal {
+    /// Where it listens.
+    pub(crate) const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Begins to answer, and prints the link to it; and, while there is no operator, the code with which the
+    /// first one comes in.
+    pub(crate) fn answer(
+        &self,
+        runtime: &Handle,
+        device: &str,
+        peer: &str,
+        service: &Arc<Tearline>,
+        books: &Books,
+    ) -> Result<(), Failure> {
+        let listener = self.listener.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(listener) = listener else { return Ok(()) };
+        let own: String = device.chars().take(OWN_DIGITS).collect();
+        let guard = Guard::new(self.address, &format!("tearline-{own}"));
+        info!(address = %self.address, "the portal is served");
+        let mut text = format!("portal: {}\n", guard.link());
+        if let Some(code) = books.operators.begin(now_ms())? {
+            text += &format!(
+                "portal: no operator yet; within 15 minutes the first makes himself an administrator \
+                 under \"first sign-in\" with the code {}\n",
+                code.as_str()
+            );
+        }
+        // For whoever stands at the console, and not for the log.
+        let _ = std::io::stderr().write_all(text.as_bytes());
+        let state = Arc::new(State {
+            service: Arc::clone(service),
+            books: books.clone(),
+            guard,
+            sessions: Mutex::new(Sessions::default()),
+            cookie: format!("tearline-{own}"),
+            peer: peer.to_owned(),
+            calls: Arc::new(Semaphore::new(CALLS_MAX)),
+            logins: Arc::new(Semaphore::new(LOGINS_MAX)),
+        });
+        runtime.spawn(serve(listener, state, self.stop.subscribe()));
+        Ok(())
+    }
+
+    /// Asks it to end.
+    pub(crate) fn stop(&self) {
+        let _ = self.stop.send(true);
+    }
+}
+
+/// Digits of the device's id in the portal's own name.
+const OWN_DIGITS: usize = 8;
+
+async fn serve(listener: TcpListener, state: Arc<State>, mut stop: watch::Receiver<bool>) {
+    let router = router(&state);
+    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let mut connections = JoinSet::new();
+    loop {
+        while connections.try_join_next().is_some() {}
+        let next = async {
+            let place = Arc::clone(&places).acquire_owned().await;
+            (place, listener.accept().await)
+        };
+        let (place, accepted) = tokio::select! {
+            _ = stop.changed() => break,
+            next = next => next,
+        };
+        match accepted {
+            Ok((stream, _)) => {
+                let (router, state) = (router.clone(), Arc::clone(&state));
+                connections.spawn(async move {
+                    let _place = place;
+                    converse(stream, router, state).await;
+                });
+            }
+            Err(error) => {
+                warn!(%error, "cannot accept a connection to the portal");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+    drop(listener);
+    let ended = async { while connections.join_next().await.is_some() {} };
+    let _ = timeout(STOP_WAIT, ended).await;
+}
+
+async fn converse(stream: TcpStream, router: Router, state: Arc<State>) {
+    let service = service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
+        let (router, state) = (router.clone(), Arc::clone(&state));
+        async move { Ok::<_, Infallible>(respond(&state, router, request.map(Body::new)).await) }
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_WAIT)
+        .max_buf_size(HEAD_BYTES_MAX)
+        .max_headers(HEAD_LINES_MAX)
+        .serve_connection(TokioIo::new(stream), service);
+    if let Ok(Err(error)) = timeout(CONNECTION_MAX, connection).await {
+        debug!(%error, "a connection to the portal ended early");
+    }
+}
+
+async fn respond(state: &Arc<State>, router: Router, request: Request) -> Response {
+    if let Err(status) = state.guard.check(request.method(), request.uri(), request.headers()) {
+        return html::plain(status);
+    }
+    match TowerToHyperService::new(router).call(request).await {
+        Ok(response) => response,
+        Err(never) => match never {},
+    }
+}
+
+/// What stands in the places of a path, if it can be read.
+type Places = Result<RawPathParams, RawPathParamsRejection>;
+
+fn router(state: &Arc<State>) -> Router {
+    let mut router = Router::new();
+    for route in ROUTES {
+        let filter =
+            if route.method == "POST" { MethodFilter::POST } else { MethodFilter::GET };
+        let state = Arc::clone(state);
+        let handler = move |places: Places, request: Request| async move {
+            carry_out(&state, route, places, request).await
+        };
+        router = router.route(route.path, on(filter, handler));
+    }
+    let state = Arc::clone(state);
+    router
+        .fallback(move |request: Request| async move {
+            carry_out(&state, &super::routes::NO_ROUTE, no_places(), request).await
+        })
+        .method_not_allowed_fallback(|| async { html::plain(StatusCode::METHOD_NOT_ALLOWED) })
+}
+
+/// Of a path that is none of ours there are none.
+fn no_places() -> Vec<(String, String)> {
+    Vec::new()
+}
+
+/// The places of a path.
+trait IntoPlaces {
+    fn into_places(self) -> Result<Vec<(String, String)>, StatusCode>;
+}
+
+impl IntoPlaces for Places {
+    fn into_places(self) -> Result<Vec<(String, String)>, StatusCode> {
+        let places = self.map_err(|_| StatusCode::BAD_REQUEST)?;
+        Ok(places.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect())
+    }
+}
+
+impl IntoPlaces for Vec<(String, String)> {
+    fn into_places(self) -> Result<Vec<(String, String)>, StatusCode> {
+        Ok(self)
+    }
+}
+
+async fn carry_out(
+    state: &Arc<State>,
+    route: &'static Route,
+    places: impl IntoPlaces,
+    request: Request,
+) -> Response {
+    let (parts, body) = request.into_parts();
+    let places = match places.into_places() {
+        Ok(places) => places,
+        Err(status) => return html::plain(status),
+    };
+    let read = async {
+        let query = parts.uri.query().unwrap_or_default();
+        let query = Form::parse(query.as_bytes(), QUERY_BYTES_MAX)?;
+        let form = if parts.method == Method::POST { read_form(&parts.headers, body).await? } else {
+            Form::default()
+        };
+        Ok::<_, StatusCode>((query, form))
+    };
+    let (query, form) = match read.await {
+        Ok(read) => read,
+        Err(status) => return html::plain(status),
+    };
+    let path = parts.uri.path().to_owned();
+    let headers = parts.headers;
+    let turns = if route.stretches { &state.logins } else { &state.calls };
+    let turn = timeout(CALL_WAIT, Arc::clone(turns).acquire_owned()).await;
+    let Ok(Ok(turn)) = turn else { return html::plain(StatusCode::SERVICE_UNAVAILABLE) };
+    let state = Arc::clone(state);
+    let worked = spawn_blocking(move || {
+        // Its turn ends with the work, also when nobody waits for that any more.
+        let _turn = turn;
+        answer(&state, route, &headers, Asked { path, places, query, form })
+    });
+    match timeout(CALL_WAIT, worked).await {
+        Err(_) => html::plain(StatusCode::SERVICE_UNAVAILABLE),
+        Ok(Err(_)) => html::plain(StatusCode::INTERNAL_SERVER_ERROR),
+        Ok(Ok(response)) => response,
+    }
+}
+
+/// What a request asks for.
+struct Asked {
+    path: String,
+    places: Vec<(String, String)>,
+    query: Form,
+    form: Form,
+}
+
+fn answer(
+    state: &Arc<State>,
+    route: &'static Route,
+    headers: &HeaderMap,
+    asked: Asked,
+) -> Response {
+    let came = cookie(headers, &state.cookie);
+    let session = came.as_ref().and_then(|token| session_of(state, token));
+    // Forms of who is not signed in have a token, too.
+    let (token, is_new) = match came {
+        Some(token) => (token, false),
+        None => match Token::draw() {
+            Ok(token) => (token, true),
+            Err(_) => return html::plain(StatusCode::INTERNAL_SERVER_ERROR),
+        },
+    };
+    let Asked { path, places, query, form } = asked;
+    let chosen = Language::parse(query.text("lang"));
+    let language = chosen
+        .or_else(|| session.as_ref().and_then(Session::language))
+        .unwrap_or_else(|| Language::accepted(headers));
+    let call = Call {
+        state: Arc::clone(state),
+        session,
+        token,
+        language,
+        method: route.method,
+        route: route.path,
+        path,
+        query,
+        form,
+        places,
+    };
+    let mut response = run(&call, route);
+    if is_new && route.gives_cookie {
+        html::set_cookie(&mut response, &state.cookie, &call.token);
+    }
+    response
+}
+
+/// Carries a request out, if it is one of who may.
+fn run(call: &Call, route: &'static Route) -> Response {
+    match check_access(call, route) {
+        Ok(None) => {}
+        Ok(Some(elsewhere)) => return html::redirect(elsewhere),
+        Err(trouble) => return frame::trouble(call, &trouble),
+    }
+    let done: Done = (route.run)(call);
+    done.unwrap_or_else(|trouble| frame::trouble(call, &trouble))
+}
+
+/// Whether a request may be carried out; or where its browser is sent instead.
+fn check_access(call: &Call, route: &Route) -> Result<Option<&'static str>, Trouble> {
+    // The form's token first: without it nobody is told anything.
+    if route.method == "POST" && call.form.secret("csrf") != call.token.form_token() {
+        return Err(Trouble::new(StatusCode::FORBIDDEN));
+    }
+    let right = match route.access {
+        Access::Open => return Ok(None),
+        Access::Member => None,
+        Access::Holder(right) => Some(right),
+    };
+    let Some(session) = &call.session else {
+        return match route.method {
+            "GET" => Ok(Some("/login")),
+            _ => Err(Trouble::new(StatusCode::UNAUTHORIZED)),
+        };
+    };
+    if session.enrols.is_some() && !matches!(route.path, "/enrol" | "/logout") {
+        return Ok(Some("/enrol"));
+    }
+    match right {
+        Some(right) if !session.role.may(right) => Err(Trouble::new(StatusCode::FORBIDDEN)),
+        _ => Ok(None),
+    }
+}
+
+/// The session of a cookie, while its operator is what he was when it began.
+fn session_of(state: &State, token: &Token) -> Option<Session> {
+    let mut sessions = state.sessions.lock().unwrap_or_else(PoisonError::into_inner);
+    let session = sessions.touch(token, now_ms())?;
+    if state.books.operators.holds(&session.name, session.generation) {
+        return Some(session);
+    }
+    sessions.end(token);
+    None
+}
+
+/// Our cookie of a request, if it has the form of one. Of two none is taken.
+fn cookie(headers: &HeaderMap, name: &str) -> Option<Token> {
+    let lines = headers.get_all(header::COOKIE).iter().filter_map(|line| line.to_str().ok());
+    let pairs = lines.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
+    let mut values = pairs.filter(|(known, _)| *known == name).map(|(_, value)| value);
+    match (values.next(), values.next()) {
+        (Some(value), None) => Token::parse(value),
+        _ => None,
+    }
+}
+
+async fn read_form(headers: &HeaderMap, body: Body) -> Result<Form, StatusCode> {
+    let kind = single(headers, &header::CONTENT_TYPE)?.unwrap_or_default();
+    let kind = kind.split(';').next().unwrap_or_default().trim();
+    if !kind.eq_ignore_ascii_case("application/x-www-form-urlencoded")
+        || headers.contains_key(header::CONTENT_ENCODING)
+    {
+        return Err(StatusCode::UNSUPPORTED_MEDIA_TYPE);
+    }
+    let read = timeout(FORM_WAIT, Limited::new(body, FORM_BYTES_MAX).collect()).await;
+    match read {
+        Err(_) => Err(StatusCode::REQUEST_TIMEOUT),
+        Ok(Ok(body)) => Form::parse(&body.to_bytes(), FORM_BYTES_MAX),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(StatusCode::PAYLOAD_TOO_LARGE),
+        Ok(Err(_)) => Err(StatusCode::BAD_REQUEST),
+    }
+}

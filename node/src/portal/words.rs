@@ -1,0 +1,565 @@
+//! What the portal says, in every language it speaks. A sentence is a field: one that lacks a language does not
+//! compile. Words of the schema (properties, vocabularies) stay as STIX and its extensions have them.
+
+mod terms;
+
+use std::borrow::Borrow;
+
+use super::language::{Count, Language};
+
+/// What is counted, in the forms that languages have: `#` stands for the number.
+#[derive(Debug)]
+pub(super) struct Forms {
+    one: &'static str,
+    other: &'static str,
+    /// Arabic's alone: zero, two, few, many.
+    more: [&'static str; 4],
+}
+
+impl Forms {
+    /// So many of it.
+    pub(super) fn of(&self, language: impl Borrow<Language>, n: impl Borrow<u64>) -> String {
+        let (language, n) = (*language.borrow(), *n.borrow());
+        let [zero, two, few, many] = self.more;
+        let form = match language.count(n) {
+            Count::Zero => zero,
+            Count::One => self.one,
+            Count::Two => two,
+            Count::Few => few,
+            Count::Many => many,
+            Count::Other => self.other,
+        };
+        form.replace('#', &n.to_string())
+    }
+}
+
+const fn forms(one: &'static str, other: &'static str) -> Forms {
+    Forms { one, other, more: [other; 4] }
+}
+
+macro_rules! words {
+    ($($key:ident: $en:literal, $fr:literal, $ar:literal;)*) => {
+        /// The sentences of a language.
+        #[derive(Debug)]
+        pub(super) struct Words {
+            language: Language,
+            $(pub(super) $key: &'static str,)*
+            pub(super) seconds: Forms,
+            pub(super) minutes: Forms,
+            pub(super) hours: Forms,
+            pub(super) days: Forms,
+            pub(super) open_items: Forms,
+            pub(super) closed_items: Forms,
+            pub(super) shown_items: Forms,
+        }
+
+        pub(super) static ENGLISH: Words = Words {
+            language: Language::English,
+            $($key: $en,)*
+            seconds: forms("# second", "# seconds"),
+            minutes: forms("# minute", "# minutes"),
+            hours: forms("# hour", "# hours"),
+            days: forms("# day", "# days"),
+            open_items: forms("# open", "# open"),
+            closed_items: forms("# done or put off", "# done or put off"),
+            shown_items: forms("# record shown.", "# records shown."),
+        };
+
+        pub(super) static FRENCH: Words = Words {
+            language: Language::French,
+            $($key: $fr,)*
+            seconds: forms("# seconde", "# secondes"),
+            minutes: forms("# minute", "# minutes"),
+            hours: forms("# heure", "# heures"),
+            days: forms("# jour", "# jours"),
+            open_items: forms("# en attente", "# en attente"),
+            closed_items: forms("# traité ou reporté", "# traités ou reportés"),
+            shown_items: forms("# fiche affichée.", "# fiches affichées."),
+        };
+
+        pub(super) static ARABIC: Words = Words {
+            language: Language::Arabic,
+            $($key: $ar,)*
+            seconds: Forms {
+                one: "ثانية واحدة",
+                other: "# ثانية",
+                more: ["أقل من ثانية", "ثانيتان", "# ثوانٍ", "# ثانية"],
+            },
+            minutes: Forms {
+                one: "دقيقة واحدة",
+                other: "# دقيقة",
+                more: ["أقل من دقيقة", "دقيقتان", "# دقائق", "# دقيقة"],
+            },
+            hours: Forms {
+                one: "ساعة واحدة",
+                other: "# ساعة",
+                more: ["أقل من ساعة", "ساعتان", "# ساعات", "# ساعة"],
+            },
+            days: Forms {
+                one: "يوم واحد",
+                other: "# يوم",
+                more: ["أقل من يوم", "يومان", "# أيام", "# يومًا"],
+            },
+            open_items: Forms {
+                one: "بند واحد معلّق",
+                other: "# بند معلّق",
+                more: ["لا بنود معلّقة", "بندان معلّقان", "# بنود معلّقة", "# بندًا معلّقًا"],
+            },
+            closed_items: Forms {
+                one: "بند واحد منجز أو مؤجل",
+                other: "# بند منجز أو مؤجل",
+                more: [
+                    "لا بنود منجزة",
+                    "بندان منجزان أو مؤجلان",
+                    "# بنود منجزة أو مؤجلة",
+                    "# بندًا منجزًا أو مؤجلًا",
+                ],
+            },
+            shown_items: Forms {
+                one: "سجل واحد معروض.",
+                other: "# سجل معروض.",
+                more: ["لا سجلات.", "سجلان معروضان.", "# سجلات معروضة.", "# سجلًا معروضًا."],
+            },
+        };
+
+        #[cfg(test)]
+        impl Words {
+            fn all(&self) -> Vec<(&'static str, &'static str)> {
+                vec![$((stringify!($key), self.$key),)*]
+            }
+        }
+    };
+}
+
+words! {
+    about: "About", "À propos", "حول البرنامج";
+    about_text:
+        "Tearline is a peer-to-peer mesh for border-threat records. This portal runs on this machine alone, loads nothing from elsewhere and uses no script.",
+        "Tearline est un réseau pair à pair pour les signalements aux frontières. Ce portail tourne sur cette seule machine, ne charge rien d’ailleurs et n’utilise aucun script.",
+        "تيرلاين شبكة من الأقران لسجلات تهديدات الحدود. تعمل هذه البوابة على هذا الجهاز وحده، ولا تحمّل شيئًا من مكان آخر، ولا تستخدم أي برنامج نصي.";
+    acknowledge: "Acknowledge", "Accuser réception", "إقرار بالاستلام";
+    acknowledged_by: "Acknowledged by", "Reçu par", "أقرّ بالاستلام";
+    act: "Act", "Acte", "الإجراء";
+    active: "active", "actif", "نشط";
+    add: "Add", "Ajouter", "إضافة";
+    add_note: "Add a note", "Ajouter une note", "إضافة ملاحظة";
+    add_operator: "Add an operator", "Ajouter un opérateur", "إضافة مشغّل";
+    again: "Passphrase again", "Phrase secrète, encore une fois", "عبارة المرور مرة أخرى";
+    agency: "Agency", "Service", "الجهاز";
+    ago: "# ago", "il y a #", "قبل #";
+    any: "any", "tous", "الكل";
+    assign: "Assign", "Attribuer", "إسناد";
+    assign_to: "Assign to", "Attribuer à", "إسناد إلى";
+    assigned_to: "Assigned to", "Attribué à", "مُسند إلى";
+    audience: "Audience", "Destinataires", "الجهات المخوّلة";
+    audit: "Audit log", "Journal d’audit", "سجل التدقيق";
+    bad_request: "This makes no sense", "Demande incompréhensible", "طلب غير مفهوم";
+    bad_request_text:
+        "Something in what was sent is missing or cannot be read. Nothing was changed.",
+        "Il manque quelque chose dans la demande, ou elle est illisible. Rien n’a été modifié.",
+        "في الطلب شيء ناقص أو غير مقروء. لم يتغير شيء.";
+    basis: "Legal basis", "Base légale", "الأساس القانوني";
+    basis_help: "Needed to erase.", "Nécessaire pour effacer.", "مطلوب للمحو.";
+    board: "Watch board", "Tableau de veille", "لوحة المناوبة";
+    board_empty:
+        "Nothing is open. What comes or changes appears here.",
+        "Rien en attente. Ce qui arrive ou change apparaît ici.",
+        "لا شيء معلّق. ما يصل أو يتغير يظهر هنا.";
+    board_full:
+        "There is more since then than is shown here.",
+        "Il y a davantage depuis lors que ce qui est affiché ici.",
+        "منذ ذلك الوقت أكثر مما يظهر هنا.";
+    cause: "Cause", "Cause", "السبب";
+    chain_broken:
+        "The log was altered or cut.",
+        "Le journal a été altéré ou coupé.",
+        "تم تغيير السجل أو قطعه.";
+    chain_holds:
+        "The chain holds. Entries and head:",
+        "La chaîne est intacte. Entrées et tête :",
+        "السلسلة سليمة. القيود ورأس السلسلة:";
+    change: "Change", "Modifier", "تغيير";
+    changed_word: "changed", "modifié", "آخر تغيير";
+    check_duplicates: "Look for duplicates", "Chercher des doublons", "البحث عن مكررات";
+    choose_kind: "What is it about?", "De quoi s’agit-il ?", "ما موضوع التقرير؟";
+    clear: "Clear filters", "Effacer les filtres", "مسح عوامل التصفية";
+    coalition: "Coalition", "Coalition", "التحالف";
+    code: "Code of your authenticator", "Code de votre authentificateur", "رمز تطبيق المصادقة";
+    code_for: "One-time code for", "Code à usage unique pour", "رمز لمرة واحدة لـ";
+    code_help:
+        "Six digits, if you have a second factor.",
+        "Six chiffres, si vous avez un second facteur.",
+        "ستة أرقام، إن كان لديك عامل ثانٍ.";
+    code_once:
+        "It is shown once and good for a day. Hand it over in person.",
+        "Il s’affiche une seule fois et vaut un jour. Remettez-le en main propre.",
+        "يظهر مرة واحدة ويصلح ليوم واحد. سلّمه باليد.";
+    conflicts: "Concurrent values", "Valeurs concurrentes", "قيم متزامنة";
+    conflicts_text:
+        "These were written without knowledge of one another. Take one; the others stay in the history.",
+        "Elles ont été écrites sans se connaître. Choisissez-en une ; les autres restent dans l’historique.",
+        "كُتبت دون علم بعضها ببعض. اختر واحدة، وتبقى الأخرى في السجل.";
+    content: "Content", "Contenu", "المحتوى";
+    counts: "counts", "compte", "معتبر";
+    device: "Device", "Appareil", "الجهاز التقني";
+    differ:
+        "The two passphrases differ.",
+        "Les deux phrases secrètes diffèrent.",
+        "عبارتا المرور مختلفتان.";
+    digest: "Digest", "Empreinte", "البصمة";
+    do_it: "Do it", "Exécuter", "تنفيذ";
+    duplicates: "Perhaps the same", "Peut-être identiques", "ربما مكررة";
+    duplicates_text:
+        "These records have the same number or name. Write a new one only if none of them is it.",
+        "Ces fiches portent le même numéro ou nom. N’en écrivez une nouvelle que si aucune ne convient.",
+        "لهذه السجلات الرقم أو الاسم نفسه. اكتب سجلًا جديدًا فقط إن لم يكن أيّ منها هو المقصود.";
+    edit: "Edit", "Modifier la fiche", "تعديل";
+    end_shift: "End my shift", "Terminer mon quart", "إنهاء مناوبتي";
+    ended: "ended", "terminé", "منتهٍ";
+    enrol_text:
+        "Your role needs a second factor. Scan the code with an authenticator, or type the secret, and enter the six digits that it shows.",
+        "Votre rôle exige un second facteur. Lisez le code avec un authentificateur, ou tapez le secret, et saisissez les six chiffres affichés.",
+        "يتطلب دورك عاملًا ثانيًا. امسح الرمز بتطبيق مصادقة أو اكتب المفتاح، ثم أدخل الأرقام الستة.";
+    entries: "Entries", "Entrées", "القيود";
+    erase: "Erase: destroy it everywhere", "Effacer : détruire partout", "محو: إتلافه في كل مكان";
+    erasure_due:
+        "It is erased, and is destroyed here at",
+        "Fiche effacée ; elle sera détruite ici le",
+        "مُحي، ويُتلف هنا في";
+    event_word: "Event", "Événement", "الحدث";
+    expired: "code expired", "code expiré", "انتهى الرمز";
+    failed: "This did not work", "Échec", "تعذّر التنفيذ";
+    failed_text:
+        "The peer could not do it; its log says why. Try again later.",
+        "Le pair n’a pas pu le faire ; son journal dit pourquoi. Réessayez plus tard.",
+        "تعذّر على هذا القرين تنفيذه، وسجله يبيّن السبب. حاول لاحقًا.";
+    fields: "Fields", "Champs", "الحقول";
+    filter: "Filter", "Filtrer", "تصفية";
+    first_page: "First page", "Première page", "الصفحة الأولى";
+    first_sign_in:
+        "First sign-in with a one-time code",
+        "Première connexion avec un code",
+        "أول دخول برمز لمرة واحدة";
+    flash_waits: "flash waits since", "éclair en attente depuis", "برقية عاجلة تنتظر منذ";
+    forbidden: "Not allowed", "Non autorisé", "غير مسموح";
+    forbidden_text:
+        "Your role does not allow this, or the form was too old.",
+        "Votre rôle ne le permet pas, ou le formulaire était périmé.",
+        "دورك لا يسمح بذلك، أو أن النموذج قديم.";
+    founder: "founder", "fondateur", "مؤسس";
+    from: "From", "Du", "من";
+    go_on: "Go on", "Continuer", "متابعة";
+    goes_to: "Where it goes", "Où elle va", "وجهة التقرير";
+    grants: "Grants", "Habilitations", "التخويلات";
+    grants_text:
+        "Who gave whom which right. What follows from a grant stands below it.",
+        "Qui a donné quel droit à qui. Ce qui découle d’une habilitation figure en dessous.",
+        "من منح من أيّ حق. وما يترتب على التخويل يظهر تحته.";
+    happened: "Happened", "Survenu", "وقت الحدث";
+    heard: "Last heard", "Dernier contact", "آخر اتصال";
+    help: "Help", "Aide", "مساعدة";
+    help_audit:
+        "What you read, write and decide here is written down, with your role and purpose, before it is shown.",
+        "Ce que vous lisez, écrivez et décidez ici est consigné, avec votre rôle et votre finalité, avant d’être affiché.",
+        "كل ما تقرؤه وتكتبه وتقرره هنا يُسجَّل مع دورك وغرضك قبل عرضه.";
+    help_board:
+        "The watch board shows what came or changed since your last shift, the most urgent first. Acknowledge what you have seen; it comes back if it changes.",
+        "Le tableau de veille montre ce qui est arrivé ou a changé depuis votre dernier quart, le plus urgent d’abord. Accusez réception de ce que vous avez vu ; une fiche revient si elle change.",
+        "تعرض لوحة المناوبة ما وصل أو تغير منذ مناوبتك الأخيرة، والأكثر إلحاحًا أولًا. أقرّ بما رأيته، ويعود إن تغير.";
+    help_label:
+        "Each record bears a label: its TLP colour says with whom it may be shared, the rest what may be done with it. Records above your ceiling are not shown.",
+        "Chaque fiche porte une étiquette : la couleur TLP dit avec qui la partager, le reste ce qu’on peut en faire. Les fiches au-dessus de votre plafond ne sont pas affichées.",
+        "يحمل كل سجل وسمًا: لون TLP يحدد مع من يُشارك، والباقي ما يجوز فعله به. لا تُعرض السجلات التي تتجاوز سقفك.";
+    help_purpose:
+        "Say at the top for which purpose you work. Records that may be used for certain purposes only are shown when you work for one of them.",
+        "Indiquez en haut pour quelle finalité vous travaillez. Les fiches réservées à certaines finalités ne s’affichent que si vous travaillez pour l’une d’elles.",
+        "حدّد في الأعلى الغرض الذي تعمل له. السجلات المقصورة على أغراض معينة لا تظهر إلا عند العمل لأحدها.";
+    hidden:
+        "Its content is restricted and not shown.",
+        "Son contenu est restreint et n’est pas affiché.",
+        "محتواه مقيّد ولا يُعرض.";
+    hide: "hide", "masquer", "إخفاء";
+    history: "History", "Historique", "التاريخ";
+    hold:
+        "Hold: keep it, nobody may erase it",
+        "Geler : conserver, personne ne peut effacer",
+        "حفظ: إبقاؤه ومنع محوه";
+    holders: "Who else may hold it", "Qui d’autre peut la détenir", "من غيرنا قد يحوزه";
+    holds_it: "Holds it", "La détient", "يحوزه";
+    in_force: "in force", "en vigueur", "ساري";
+    invited: "invited", "invité", "مدعو";
+    is_changed: "changed", "modifié", "متغيّر";
+    is_new: "new", "nouveau", "جديد";
+    kind_word: "Kind", "Type", "النوع";
+    label: "Label", "Étiquette", "الوسم";
+    language_word: "Language", "Langue", "اللغة";
+    last_login: "Signed in last", "Dernière connexion", "آخر دخول";
+    linked: "Linked", "Liens", "روابط";
+    linked_full:
+        "There are more than are listed.",
+        "Il y en a davantage que la liste n’en montre.",
+        "هناك أكثر مما هو مدرج.";
+    locked:
+        "Too many attempts failed. Try again in",
+        "Trop d’échecs. Réessayez dans",
+        "محاولات فاشلة كثيرة. حاول بعد";
+    lost:
+        "Part of the index cannot be read: records are missing here.",
+        "Une partie de l’index est illisible : il manque des fiches ici.",
+        "جزء من الفهرس غير مقروء: هناك سجلات ناقصة هنا.";
+    map: "Map", "Carte", "الخريطة";
+    map_caption:
+        "Places in WGS 84 on a grid of degrees, without a base map. Forms tell urgency: triangle flash, diamond immediate, square priority, circle routine.",
+        "Lieux en WGS 84 sur une grille de degrés, sans fond de carte. Les formes disent l’urgence : triangle éclair, losange immédiat, carré prioritaire, cercle routine.",
+        "المواقع بنظام WGS 84 على شبكة درجات دون خريطة أساس. تدل الأشكال على الإلحاح: المثلث برقي، المعين فوري، المربع أولوية، الدائرة اعتيادي.";
+    members: "Members", "Membres", "الأعضاء";
+    mesh: "Mesh", "Réseau", "الشبكة";
+    more: "More", "Plus", "المزيد";
+    name: "Name", "Nom", "الاسم";
+    navigation: "Pages", "Pages", "الصفحات";
+    never: "never", "jamais", "أبدًا";
+    new_report: "New report", "Nouveau rapport", "تقرير جديد";
+    next_page: "Next page", "Page suivante", "الصفحة التالية";
+    no: "no", "non", "لا";
+    no_coalition:
+        "This peer belongs to no coalition yet.",
+        "Ce pair n’appartient encore à aucune coalition.",
+        "لا ينتمي هذا القرين إلى أي تحالف بعد.";
+    no_content: "It says nothing that is shown.", "Aucun contenu à afficher.", "لا محتوى للعرض.";
+    no_duplicates:
+        "No record that you can see has the same number or name.",
+        "Aucune fiche que vous pouvez voir n’a le même numéro ou nom.",
+        "لا سجل مما يمكنك رؤيته يحمل الرقم أو الاسم نفسه.";
+    no_links:
+        "No record that you can see is linked with it.",
+        "Aucune fiche que vous pouvez voir n’y est liée.",
+        "لا سجل مما يمكنك رؤيته مرتبط به.";
+    no_peers:
+        "No peers are known yet.",
+        "Aucun pair connu pour l’instant.",
+        "لا أقران معروفون بعد.";
+    no_place:
+        "The place cannot be read. Write for example 13.31, 14.10 or 13°18'36\"N 14°06'E or 33P VQ 12345 67890.",
+        "Le lieu est illisible. Écrivez par exemple 13.31, 14.10 ou 13°18'36\"N 14°06'E ou 33P VQ 12345 67890.",
+        "تعذّرت قراءة الموقع. اكتب مثلًا 13.31, 14.10 أو 13°18'36\"N 14°06'E أو 33P VQ 12345 67890.";
+    no_proposals:
+        "Nothing waits for signatures.",
+        "Rien n’attend de signature.",
+        "لا شيء ينتظر التوقيع.";
+    nobody: "nobody", "personne", "لا أحد";
+    not_done: "Not done", "Non exécuté", "لم يُنفّذ";
+    not_done_text:
+        "It was tried and refused. Nothing was changed.",
+        "L’action a été refusée. Rien n’a été modifié.",
+        "رُفض الطلب. لم يتغير شيء.";
+    not_found: "Not there", "Introuvable", "غير موجود";
+    not_found_text:
+        "There is nothing here that you can see.",
+        "Il n’y a rien ici que vous puissiez voir.",
+        "لا يوجد هنا ما يمكنك رؤيته.";
+    not_yourself:
+        "Another administrator changes your own account.",
+        "Un autre administrateur doit modifier votre propre compte.",
+        "يغيّر حسابَك مدير آخر.";
+    nothing_found:
+        "No record that you can see matches.",
+        "Aucune fiche visible ne correspond.",
+        "لا سجل مرئي مطابق.";
+    number: "No.", "N°", "رقم";
+    offset: "Local time", "Heure locale", "التوقيت المحلي";
+    operator: "Operator", "Opérateur", "المشغّل";
+    operators: "Operators", "Opérateurs", "المشغّلون";
+    origin: "Origin", "Origine", "المصدر";
+    outcome: "Outcome", "Résultat", "النتيجة";
+    outcome_asked: "asked", "demandé", "مطلوب";
+    outcome_done: "done", "fait", "تم";
+    outcome_refused: "refused", "refusé", "مرفوض";
+    own_room: "our agency alone", "notre service seul", "جهازنا وحده";
+    pages: "Pages", "Pages", "الصفحات";
+    passphrase: "Passphrase", "Phrase secrète", "عبارة المرور";
+    passphrase_help:
+        "At least 15 characters: several words that nobody would guess.",
+        "Au moins 15 caractères : plusieurs mots que personne ne devinerait.",
+        "15 حرفًا على الأقل: عدة كلمات لا يخمّنها أحد.";
+    peers: "Peers", "Pairs", "الأقران";
+    place: "Place", "Lieu", "الموقع";
+    place_help:
+        "Decimal degrees, degrees and minutes, or MGRS.",
+        "Degrés décimaux, degrés et minutes, ou MGRS.",
+        "درجات عشرية، أو درجات ودقائق، أو MGRS.";
+    places: "Places", "Lieux", "المواقع";
+    proposals: "Proposals", "Propositions", "المقترحات";
+    purpose: "Purpose", "Finalité", "الغرض";
+    qr:
+        "QR code for an authenticator",
+        "Code QR pour un authentificateur",
+        "رمز QR لتطبيق المصادقة";
+    quorum: "Signatures needed", "Signatures requises", "التواقيع المطلوبة";
+    reason: "Reason", "Motif", "السبب";
+    reason_needed:
+        "Say why, in at most 100 characters, and for how long.",
+        "Indiquez le motif, en 100 caractères au plus, et la durée.",
+        "اذكر السبب، في 100 حرف على الأكثر، والمدة.";
+    recall:
+        "Recall: it is not to be relied on",
+        "Rappeler : ne plus s’y fier",
+        "سحب: لا يُعتمد عليه";
+    receipts: "What became of it", "Suites données", "ما آل إليه";
+    received: "Received", "Reçu", "وقت الاستلام";
+    record: "Record", "Fiche", "السجل";
+    records: "Records", "Fiches", "السجلات";
+    relay: "relay", "relais", "مُرحّل";
+    reload: "Reload", "Actualiser", "تحديث";
+    remove: "Remove", "Supprimer", "إزالة";
+    reopen: "Reopen", "Rouvrir", "إعادة فتح";
+    reset: "New code", "Nouveau code", "رمز جديد";
+    restrict:
+        "Restrict: hide its content",
+        "Restreindre : masquer le contenu",
+        "تقييد: إخفاء المحتوى";
+    retry: "Tried again in", "Nouvel essai dans", "إعادة المحاولة بعد";
+    role_word: "Role", "Rôle", "الدور";
+    roles: "Roles and what they may do", "Rôles et droits", "الأدوار وصلاحياتها";
+    room: "Compartment", "Compartiment", "الحيّز";
+    rooms: "Compartments", "Compartiments", "الحيّزات";
+    runs_since: "Running since", "En marche depuis", "يعمل منذ";
+    save: "Save", "Enregistrer", "حفظ";
+    say_sure:
+        "Tick the box to say that you are sure. Nothing was changed.",
+        "Cochez la case pour confirmer. Rien n’a été modifié.",
+        "ضع علامة للتأكيد. لم يتغير شيء.";
+    sealed_counts:
+        "Counts are of sealed entries, whoever may read them.",
+        "Les nombres portent sur les entrées scellées, quel qu’en soit le lecteur.",
+        "الأعداد للقيود المختومة أيًا كان من يقرؤها.";
+    search: "Search", "Rechercher", "بحث";
+    search_help:
+        "Words, or a \"phrase\", or a beginning* of a word, or",
+        "Des mots, une \"phrase\", un début* de mot, ou",
+        "كلمات، أو \"عبارة\"، أو بداية* كلمة، أو";
+    second_factor: "Second factor", "Second facteur", "العامل الثاني";
+    secret: "Secret:", "Secret :", "المفتاح:";
+    set: "Set", "Appliquer", "تعيين";
+    settings: "Settings", "Réglages", "الإعدادات";
+    setup_code: "One-time code", "Code à usage unique", "رمز لمرة واحدة";
+    setup_text:
+        "An administrator gave you a one-time code, or it was printed when the daemon started.",
+        "Un administrateur vous a remis un code à usage unique, ou il s’est affiché au démarrage.",
+        "أعطاك المدير رمزًا لمرة واحدة، أو طُبع عند بدء التشغيل.";
+    sharing: "Sharing", "Partage", "المشاركة";
+    show: "show", "afficher", "إظهار";
+    sign: "Sign", "Signer", "توقيع";
+    sign_in: "Sign in", "Se connecter", "تسجيل الدخول";
+    sign_out: "Sign out", "Se déconnecter", "تسجيل الخروج";
+    sign_sure:
+        "I sign this for our agency",
+        "Je signe ceci pour notre service",
+        "أوقّع هذا باسم جهازنا";
+    signed_by: "Signed by", "Signé par", "وقّعه";
+    signed_out: "Signed out", "Déconnecté", "انتهت الجلسة";
+    signed_out_text:
+        "Your session has ended. Sign in again; what you sent was not taken.",
+        "Votre session est terminée. Reconnectez-vous ; votre envoi n’a pas été pris.",
+        "انتهت جلستك. سجّل الدخول ثانية، ولم يُؤخذ ما أرسلته.";
+    since: "Since", "Depuis", "منذ";
+    skip: "Skip to the content", "Aller au contenu", "الانتقال إلى المحتوى";
+    snooze: "Put off", "Reporter", "تأجيل";
+    snooze_for: "Put off for", "Reporter de", "تأجيل لمدة";
+    snoozed_by: "Put off by", "Reporté par", "أجّله";
+    state: "State", "État", "الحالة";
+    state_blocked: "Blocked", "Bloqué", "محجوب";
+    state_catching_up: "Catching up", "Rattrapage", "قيد اللحاق";
+    state_ended: "Standing ended", "Habilitation terminée", "انتهت صفته";
+    state_live: "Live", "À jour", "متصل";
+    state_paused: "Paused", "En pause", "متوقف مؤقتًا";
+    state_stale: "Stale", "Périmé", "قديم";
+    state_waiting: "Waiting for link", "Attend une liaison", "ينتظر الاتصال";
+    sure: "I am sure", "Je confirme", "أؤكد ذلك";
+    take: "Take this one", "Prendre celle-ci", "اختيار هذه";
+    terms: "What is signed", "Ce qui est signé", "ما يُوقَّع عليه";
+    theme: "Colours", "Couleurs", "الألوان";
+    theme_contrast: "high contrast", "contraste élevé", "تباين عالٍ";
+    theme_dark: "dark", "sombre", "داكن";
+    theme_light: "light", "clair", "فاتح";
+    theme_system: "as the system", "comme le système", "مثل النظام";
+    they_lack: "They lack", "Il leur manque", "ينقصهم";
+    this_peer: "This peer", "Ce pair", "هذا القرين";
+    timeline: "Timeline", "Chronologie", "الخط الزمني";
+    timeline_caption:
+        "By the time of what they tell. Forms tell urgency, as on the map.",
+        "Selon le moment des faits. Les formes disent l’urgence, comme sur la carte.",
+        "بحسب وقت الوقائع. تدل الأشكال على الإلحاح كما في الخريطة.";
+    title: "Title", "Intitulé", "العنوان";
+    to_begin: "To the beginning", "Retour au début", "إلى البداية";
+    to_record: "To the record", "Retour à la fiche", "إلى السجل";
+    traffic: "Traffic", "Trafic", "حركة البيانات";
+    unknown: "unknown", "inconnu", "غير معروف";
+    until: "Until", "Au", "إلى";
+    untitled: "(untitled)", "(sans titre)", "(بلا عنوان)";
+    up_to: "Shown up to", "Affiché jusqu’à", "يُعرض حتى";
+    urgency: "Urgency", "Urgence", "الإلحاح";
+    verdict: "Verdict", "Verdict", "الحكم";
+    verify: "Verify the chain", "Vérifier la chaîne", "التحقق من السلسلة";
+    view_full:
+        "There are more than are drawn: filter further.",
+        "Il y en a davantage : filtrez encore.",
+        "هناك أكثر مما رُسم: زد التصفية.";
+    wait_for_keys: "Wait for keys", "Attendent des clés", "تنتظر المفاتيح";
+    waits_for: "waits for", "attend", "بانتظار";
+    we_lack: "We lack", "Il nous manque", "ينقصنا";
+    weak:
+        "A passphrase has 15 characters at least, and is not the name.",
+        "Une phrase secrète a au moins 15 caractères et n’est pas le nom.",
+        "عبارة المرور 15 حرفًا على الأقل وليست هي الاسم.";
+    what: "What", "Quoi", "ماذا";
+    when: "When", "Quand", "متى";
+    why: "Why can I see this?", "Pourquoi puis-je voir ceci ?", "لماذا أرى هذا؟";
+    withhold:
+        "Recall, restrict, hold, erase",
+        "Rappeler, restreindre, geler, effacer",
+        "سحب، تقييد، حفظ، محو";
+    withhold_text:
+        "These acts are signed and reach every peer that holds the record. An erasure cannot be undone.",
+        "Ces actes sont signés et atteignent chaque pair qui détient la fiche. Un effacement est définitif.",
+        "هذه الإجراءات موقّعة وتصل إلى كل قرين يحوز السجل. المحو لا رجعة فيه.";
+    write_it: "Write the report", "Écrire le rapport", "كتابة التقرير";
+    written: "written", "écrit", "كُتب";
+    wrong:
+        "The name, the passphrase or the code is wrong.",
+        "Le nom, la phrase secrète ou le code est faux.",
+        "الاسم أو عبارة المرور أو الرمز غير صحيح.";
+    yes: "yes", "oui", "نعم";
+    zone: "Machine-readable zone", "Zone lisible à la machine", "المنطقة المقروءة آليًا";
+    zone_help:
+        "Type all its lines, < for each filler. Its check digits are checked, and it fills what is left empty.",
+        "Tapez toutes ses lignes, < pour chaque remplissage. Ses chiffres de contrôle sont vérifiés, et elle remplit ce qui reste vide.",
+        "اكتب جميع أسطرها مع < لكل حشو. تُفحص أرقام التحقق، وتملأ ما تُرك فارغًا.";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_sentence_is_there_in_every_language() {
+        for language in Language::ALL {
+            let words = language.words();
+            assert_eq!(words.language, language);
+            for (key, text) in words.all() {
+                assert!(!text.trim().is_empty() && text.trim() == text, "{key} in {language:?}");
+            }
+        }
+        let arabic = |text: &str| text.chars().any(|c| ('\u{600}'..'\u{700}').contains(&c));
+        assert!(ARABIC.all().iter().all(|(key, text)| arabic(text) || *key == "number"));
+    }
+
+    #[test]
+    fn numbers_are_counted_as_a_language_does() {
+        assert_eq!(ENGLISH.days.of(Language::English, 1), "1 day");
+        assert_eq!(FRENCH.days.of(Language::French, 0), "0 jour");
+        for (n, text) in [(1, "يوم واحد"), (2, "يومان"), (3, "3 أيام"), (11, "11 يومًا"), (100, "100 يوم")]
+        {
+            assert_eq!(ARABIC.days.of(Language::Arabic, n), text);
+        }
+    }
+}
