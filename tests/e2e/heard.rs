@@ -38,7 +38,11 @@ fn where_a_unit_is_reaches_the_readers_and_is_taken_back() -> io::Result<()> {
     };
     until(|| Ok(listed()?[0]["latitude"] == json!(-13.05)))?;
     let seen = listed()?[0].take();
-    assert_eq!((&seen["longitude"], &seen["compartment_name"]), (&json!(14.49), &json!("all")), "{seen}");
+    assert_eq!(
+        (&seen["longitude"], &seen["compartment_name"]),
+        (&json!(14.49), &json!("all")),
+        "{seen}"
+    );
     assert_eq!(seen["agency"]["country"], "NE", "{seen}");
     assert_eq!(guard.command(&[&say[..], &["91,0"]].concat())?.code, USAGE);
     done(guard.command(&["presence", "end", "--compartment", "all"])?);

@@ -225,7 +225,7 @@ impl<S: Store> Replica<S> {
         });
         self.presences.next = (!self.presences.held.is_empty()).then(|| now.plus_ms(LOOK_EVERY_MS));
         let mut news: BTreeMap<(Link, CompartmentId), Vec<Vec<u8>>> = BTreeMap::new();
-        for (link, session) in &self.sessions {
+        for (link, session) in self.sessions.iter() {
             if session.phase != Phase::Live {
                 continue;
             }

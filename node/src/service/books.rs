@@ -117,9 +117,7 @@ pub(crate) fn event_of(request: &Request) -> Option<(Event, Vec<String>)> {
         R::RecordShow(show) | R::RecordReceipts(show) => (Event::Consultation, one(&show.record)),
         R::RecordHistory(show) => (Event::Consultation, one(&show.record)),
         R::Why(why) => (Event::Consultation, one(&why.record)),
-        R::RecordList(_) | R::Search(_) | R::QuarantineShow(_) => {
-            (Event::Consultation, Vec::new())
-        }
+        R::RecordList(_) | R::Search(_) | R::QuarantineShow(_) => (Event::Consultation, Vec::new()),
         R::RecordRelease(release) => (Event::Disclosure, one(&release.record)),
         R::Export(_) | R::BundleExport(_) => (Event::Disclosure, Vec::new()),
         R::RecordSay(say) => (Event::Erasure, one(&say.record)),
@@ -165,9 +163,7 @@ pub(crate) fn colour(text: &str) -> Result<Tlp, Failure> {
 fn event(text: &str) -> Result<Event, Failure> {
     let names = Event::ALL.map(Event::name).join(", ");
     let found = Event::ALL.into_iter().find(|event| event.name() == text);
-    found.ok_or_else(|| {
-        Failure::new(Kind::Usage, format!("{text:?} is no event; one of: {names}"))
-    })
+    found.ok_or_else(|| Failure::new(Kind::Usage, format!("{text:?} is no event; one of: {names}")))
 }
 
 /// Now, in ms of the wall clock.
