@@ -157,7 +157,8 @@ fn page(client: &mut Client, records: u64, table: &mut Table) -> Result<(), Box<
         }
         table.check(what, rate, "objects/s", Bound::AtLeast(PAGE_RATE_MIN), None);
         let tenth = (pages.len() / 10).max(1);
-        let (first, last) = (&mut pages.clone()[..tenth], &mut pages.clone()[pages.len() - tenth..]);
+        let (first, last) =
+            (&mut pages.clone()[..tenth], &mut pages.clone()[pages.len() - tenth..]);
         let (first, last) = (median(first), median(last));
         let ratio = last.as_secs_f64() / first.as_secs_f64();
         let bound = Bound::AtMost(DEPTH_RATIO_MAX);

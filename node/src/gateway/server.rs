@@ -191,8 +191,7 @@ async fn route(state: &Arc<State>, router: Router, mut request: Request) -> Resp
         Ok(guest) => guest,
         Err(problem) => return problem.into_response(area),
     };
-    let share =
-        state.shares.lock().unwrap_or_else(PoisonError::into_inner).of(guest.pass_id());
+    let share = state.shares.lock().unwrap_or_else(PoisonError::into_inner).of(guest.pass_id());
     let Ok(_place) = Arc::clone(&share.calls).try_acquire_owned() else {
         let detail = format!(
             "{} requests of this pass are under way, which is the most; ask again later",

@@ -207,7 +207,8 @@ pub(super) fn take(
         Target::of(core, compartment, class, None)
     })?;
     let file: Arc<str> = "the request".into();
-    let mut tally = Tally { guest: Some(guest.clone()), problems_max: usize::MAX, ..Tally::default() };
+    let mut tally =
+        Tally { guest: Some(guest.clone()), problems_max: usize::MAX, ..Tally::default() };
     let written = tally.take(core, &target, drafts, &file);
     if written.is_err() {
         tally.abandon();
@@ -471,8 +472,8 @@ impl Tally {
         debug_assert!(read.len() <= ACTS_MAX * DRAFTS_PER_ACT, "what waits has a bound");
         let (id, class) = (target.log.compartment, target.log.class);
         let (broken_off, guest) = (Arc::clone(&self.broken_off), self.guest.clone());
-        let act = core
-            .begin(move |core| Ok(core.import(id, class, read, &broken_off, guest.as_ref())))?;
+        let act =
+            core.begin(move |core| Ok(core.import(id, class, read, &broken_off, guest.as_ref())))?;
         self.under_way.push_back(act);
         Ok(())
     }

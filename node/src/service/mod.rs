@@ -13,6 +13,7 @@ mod export;
 mod find;
 mod grants;
 mod import;
+mod link;
 mod merge;
 mod names;
 mod overview;
