@@ -1,8 +1,10 @@
 """The gateway with clients that others wrote, and the same requests to a server that others wrote."""
 
+import base64
 import importlib.metadata
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -17,11 +19,13 @@ import stix2validator
 import taxii2client.v21 as taxii
 from taxii2client.exceptions import TAXIIServiceException
 
+import patterns
+
 API = os.environ["TEARLINE_API"]
 PASS = os.environ["TEARLINE_PASS"]
 GREEN = os.environ["TEARLINE_PASS_GREEN"]
 MEDIA = "application/taxii+json;version=2.1"
-MEDALLION, WORK = sys.argv[1:3]
+MEDALLION, WORK, PROGRAM = sys.argv[1:4]
 WAIT_S = 60
 
 results = []
@@ -50,7 +54,7 @@ def indicator(n):
         "type": "indicator", "spec_version": "2.1", "id": f"indicator--{uuid.UUID(int=n, version=4)}",
         "created": "2026-01-01T00:00:00.000Z", "modified": "2026-01-01T00:00:00.000Z",
         "pattern": "[domain-name:value = 'example.com']", "pattern_type": "stix",
-        "valid_from": "2026-01-01T00:00:00Z", "indicator_types": ["malicious-activity"], "name": f"indicator {n}",
+        "valid_from": "2026-01-01T00:00:00Z", "indicator_types": ["malicious-activity"], "name": f"indicator {n}", "description": "Made for this",
         "object_marking_refs": [stix2.TLP_AMBER["id"]],
     }
 
@@ -146,7 +150,7 @@ def passes():
 @check("stix2", "TAXIICollectionSink and Source")
 def store():
     sink, source = stix2.TAXIICollectionSink(collection()), stix2.TAXIICollectionSource(collection())
-    one = stix2.Indicator(name="By a sink", pattern="[ipv4-addr:value = '198.51.100.1']", pattern_type="stix",
+    one = stix2.Indicator(name="By a sink", description="Made for this", indicator_types=["unknown"], pattern="[ipv4-addr:value = '198.51.100.1']", pattern_type="stix",
                           object_marking_refs=[stix2.TLP_GREEN])
     sink.add(one)
     found = source.get(one.id)
@@ -169,14 +173,70 @@ def parse():
     return f"({len(found)})"
 
 
-@check("stix2-validator", "every object is valid")
-def valid():
-    found = pages(collection().get_objects, per_request=1000)
-    outcome = stix2validator.validate_instance(
-        {"type": "bundle", "id": f"bundle--{uuid.uuid4()}", "objects": found})
+def strictly(bundle):
+    """Checks as strictly as the validator can, but for names of relationships beyond those that STIX suggests."""
+    options = stix2validator.ValidationOptions(strict=True, disabled="202")
+    outcome = stix2validator.validate_instance(bundle, options)
     if not outcome.is_valid:
         raise AssertionError([str(error) for error in outcome.errors])
-    return f"({len(found)})"
+    return f"({len(bundle['objects'])})"
+
+
+@check("stix2-validator", "strict: every object of a collection")
+def valid():
+    found = pages(collection().get_objects, per_request=1000)
+    return strictly({"type": "bundle", "id": f"bundle--{uuid.uuid4()}", "objects": found})
+
+
+@check("stix2-validator", "strict: an export of every kind of record")
+def valid_kinds():
+    with open(f"{WORK}/kinds.json") as file:
+        return strictly(json.load(file))
+
+
+@check("stix2-matcher", "its own test vectors match here as there")
+def matcher():
+    agreed, other, wrong = patterns.agreement(PROGRAM, WORK)
+    if wrong:
+        raise AssertionError("\n".join(wrong))
+    return f"({agreed}; {other} known to differ)"
+
+
+@check("schemathesis", "the OpenAPI, with what it makes of it")
+def openapi():
+    described = requests.get(API + "/api/openapi.json", auth=("tearline", PASS))
+    with open(f"{WORK}/openapi.json", "w") as file:
+        file.write(described.text)
+    checks = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"
+    token = base64.b64encode(f"tearline:{PASS}".encode()).decode()
+    done = subprocess.run(
+        [shutil.which("schemathesis", path=os.path.dirname(sys.executable)), "run", f"{WORK}/openapi.json",
+         "--url", API, "--checks", checks, "--exclude-path", "/api/events", "--max-examples", "25", "--seed", "1",
+         "--phases", "examples,coverage,fuzzing", "--rate-limit", "100/s", "--request-timeout", "30",
+         "-H", f"Authorization: Basic {token}"],
+        capture_output=True, text=True, cwd=WORK)
+    if done.returncode != 0:
+        raise AssertionError(done.stdout[-8000:] + done.stderr[-2000:])
+    cases = re.search(r"(\d+) generated", done.stdout)
+    return f"({cases[1]} requests)" if cases else ""
+
+
+def promtool():
+    """What Prometheus says of our metrics and alert rules; Debian has it, PyPI does not."""
+    if shutil.which("promtool") is None:
+        results.append(("promtool", "-", "metrics and alert rules", "SKIPPED: there is no promtool (Debian: prometheus)"))
+        return
+    said = subprocess.run(["promtool", "--version"], capture_output=True, text=True)
+    version = (said.stdout + said.stderr).split()[2]
+    metrics = requests.get(API + "/metrics", auth=("tearline", PASS)).text
+    for name, command, text in [
+        ("metrics", ["promtool", "check", "metrics"], metrics),
+        ("alert rules", ["promtool", "check", "rules", "docs/examples/alerts.yml"], ""),
+    ]:
+        done = subprocess.run(command, input=text, capture_output=True, text=True)
+        results.append(("promtool", version, name, "pass" if done.returncode == 0 else "FAIL"))
+        if done.returncode != 0:
+            print(done.stdout, done.stderr, file=sys.stderr)
 
 
 def compare(theirs, ours, there):
@@ -220,6 +280,24 @@ def compare(theirs, ours, there):
             other.append((request[:3], *answers))
     if other:
         raise AssertionError("\n".join(map(str, other)))
+
+
+def speed(base, salt):
+    """Objects a second of one request of many, and of pages of 100 of what came in then."""
+    objects = [indicator(salt * 10_000 + n) for n in range(1_000)]
+    body, send = envelope(objects), {"Accept": MEDIA, "Content-Type": MEDIA}
+    began = time.monotonic()
+    same(requests.post(base + "objects/", data=body, headers=send, auth=("tearline", PASS)).status_code, 202)
+    posted, seen, more = time.monotonic() - began, 0, {}
+    began = time.monotonic()
+    while True:
+        page = requests.get(base + "objects/", params={"limit": 100, "match[type]": "indicator", **more}, headers=send, auth=("tearline", PASS)).json()
+        seen += len(page["objects"])
+        if not page.get("more"):
+            break
+        more = {"next": page["next"]}
+    paged = time.monotonic() - began
+    return f"{len(objects) / posted:.0f} and {seen / paged:.0f}"
 
 
 def answer(base, method, path, parameters, headers, body):
@@ -267,6 +345,8 @@ def medallion():
         server = subprocess.Popen([MEDALLION, "--port", str(port), f"{WORK}/medallion.json"], stdout=log, stderr=log)
     try:
         compare(f"{there}/mesh/collections/{cid}/", collection().url, there)
+        ours, theirs = speed(collection().url, 1), speed(f"{there}/mesh/collections/{cid}/", 2)
+        return f"(objects/s in and out: {ours}, there {theirs})"
     finally:
         server.terminate()
         server.wait()
@@ -290,6 +370,7 @@ def gdal():
 
 
 gdal()
+promtool()
 rows = [("client", "version", "check", "result"), *results]
 widths = [max(len(row[n]) for row in rows) for n in range(4)]
 for row in rows:

@@ -8,6 +8,7 @@ pub mod csv;
 pub mod geojson;
 mod json;
 pub mod misp;
+pub(crate) mod native;
 mod number;
 mod quotes;
 pub mod stix;

@@ -2,6 +2,7 @@
 //! bundles out. Every property of an object is kept, whatever it is; an imported object goes out
 //! as it came.
 
+use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
 use std::ops::ControlFlow;
 
@@ -12,13 +13,13 @@ use serde_json::{Map, Value, json};
 use tearline_crdt::attachment::Manifest;
 use tearline_crdt::hash::sha256;
 use tearline_crdt::id::RecordId;
-use tearline_crdt::record::kind::{Kind, StixCategory};
+use tearline_crdt::record::kind::Kind;
 use tearline_crdt::record::vocabulary::{Tlp, Vocabulary as _};
 use tearline_crdt::time::WallTime;
 
 use super::json::read_elements;
 use super::number::Positions;
-use super::{Draft, Item, Problem, ReadError, Sink, clip, edges, unfit};
+use super::{Draft, Item, Problem, ReadError, Sink, clip, edges, native, unfit};
 
 /// Reads all objects.
 pub fn read(reader: impl Read, sink: &mut Sink<'_>) -> Result<(), ReadError> {
@@ -223,26 +224,42 @@ pub struct BundleWriter<W: Write> {
     out: W,
     any: bool,
     extended: bool,
+    authors: BTreeMap<String, Value>,
 }
-
-/// The extension that native objects of types beyond STIX's refer to. The id is this project's own,
-/// drawn at random.
-const EXTENSION_ID: &str = "extension-definition--5f6c1c0e-9a1b-4c55-8b5e-3d1f3c0f7f21";
-const EXTENSION_AUTHOR: &str = "identity--8c1f9d3a-52d6-4f0e-9d3c-7e2b6a4f1c90";
 
 impl<W: Write> BundleWriter<W> {
     /// Begins a bundle. Its id is drawn from `seed`, 16 bytes of the caller's choice.
     pub fn begin(mut out: W, seed: [u8; 16]) -> io::Result<Self> {
         write!(out, "{{\"type\":\"bundle\",\"id\":\"bundle--{}\",\"objects\":[", uuid(seed))?;
-        Ok(Self { out, any: false, extended: false })
+        Ok(Self { out, any: false, extended: false, authors: BTreeMap::new() })
+    }
+
+    /// The same, which says who is meant where a record names its author. Each is an id and a name.
+    #[must_use]
+    pub fn by(mut self, authors: impl IntoIterator<Item = (String, String)>) -> Self {
+        let at = "2026-01-01T00:00:00.000Z";
+        let known = authors.into_iter().map(|(id, name)| {
+            let identity = native::identity(&id, &name, "organization", at);
+            (id, identity)
+        });
+        self.authors.extend(known);
+        self
     }
 
     /// Writes one record, as [`object`] has it. Returns the id that it has there.
     pub fn write(&mut self, record: Outgoing) -> io::Result<String> {
-        if !is_stix(&record.fields) && extension(record.kind).is_some() {
-            self.define_extension()?;
-        }
+        let native = !is_stix(&record.fields);
         let object = object(record);
+        if native && object.contains_key("extensions") && !self.extended {
+            self.extended = true;
+            for definition in native::definitions() {
+                self.put(&definition)?;
+            }
+        }
+        let author = object.get("created_by_ref").and_then(Value::as_str);
+        if let Some(identity) = author.and_then(|author| self.authors.remove(author)) {
+            self.put(&identity)?;
+        }
         let id = object.get("id").and_then(Value::as_str).unwrap_or_default().to_owned();
         self.put(&Value::Object(object)).map(|()| id)
     }
@@ -283,50 +300,14 @@ impl<W: Write> BundleWriter<W> {
         serde_json::to_writer(&mut self.out, object)?;
         Ok(())
     }
-
-    fn define_extension(&mut self) -> io::Result<()> {
-        if self.extended {
-            return Ok(());
-        }
-        self.extended = true;
-        let at = "2026-01-01T00:00:00.000Z";
-        self.put(&json!({
-            "type": "identity", "spec_version": "2.1", "id": EXTENSION_AUTHOR,
-            "created": at, "modified": at, "name": "Tearline", "identity_class": "system",
-        }))?;
-        self.put(&json!({
-            "type": "extension-definition", "spec_version": "2.1", "id": EXTENSION_ID,
-            "created_by_ref": EXTENSION_AUTHOR, "created": at, "modified": at,
-            "name": "Tearline records",
-            "description": "Objects of border work that STIX has no type for: vehicles, vessels, travel documents, alerts and others.",
-            "schema": "docs/import.md", "version": "1.0.0", "extension_types": ["new-sdo", "new-sco"],
-        }))
-    }
 }
 
 /// A record as a STIX object. One that came as one goes out as it came; of ours the common properties are
-/// filled in and, for types that STIX does not have, the extension that says so (section 7.3).
+/// filled in, with what else STIX demands and, for types and properties that it does not have, the extension that
+/// says so (section 7.3).
 #[must_use]
 pub fn object(record: Outgoing) -> Map<String, Value> {
-    if is_stix(&record.fields) {
-        return record.fields;
-    }
-    let (created, modified) = (record.created, record.modified);
-    let id = native_id(&record);
-    let mut object = record.fields;
-    object.insert("type".into(), native_type(record.kind).into());
-    object.insert("spec_version".into(), "2.1".into());
-    object.insert("id".into(), id.into());
-    if record.kind.stix_category() != Some(StixCategory::NewObservable) {
-        for (name, time) in [("created", created), ("modified", modified)] {
-            object.entry(name).or_insert_with(|| time.to_string().into());
-        }
-    }
-    if let Some(extension) = extension(record.kind) {
-        object
-            .insert("extensions".into(), json!({ EXTENSION_ID: { "extension_type": extension } }));
-    }
-    object
+    if is_stix(&record.fields) { record.fields } else { native::object(record) }
 }
 
 /// The STIX type of a record of ours.
@@ -335,28 +316,9 @@ pub fn native_type(kind: Kind) -> &'static str {
     kind.stix_type().unwrap_or("note")
 }
 
-/// One that another program knows already keeps its name: others refer to it by that.
-fn native_id(record: &Outgoing) -> String {
-    let stix_type = native_type(record.kind);
-    let named = record.fields.get("id").and_then(Value::as_str);
-    match named.filter(|id| is_id(stix_type, id)) {
-        Some(id) => id.to_owned(),
-        None => format!("{stix_type}--{}", uuid(record.record.0)),
-    }
-}
-
 fn half(bytes: &[u8; 32]) -> [u8; 16] {
     let (half, _) = bytes.split_at(16);
     half.try_into().unwrap_or_default()
-}
-
-/// What the extension makes of a kind, for types that STIX does not have.
-const fn extension(kind: Kind) -> Option<&'static str> {
-    match kind.stix_category() {
-        Some(StixCategory::NewDomain) => Some("new-sdo"),
-        Some(StixCategory::NewObservable) => Some("new-sco"),
-        _ => None,
-    }
 }
 
 /// The records of ours that may have been given a version 4 UUID as [`uuid`] writes it: six of the 128
@@ -377,7 +339,8 @@ pub fn records_of_uuid(text: &str) -> Option<impl Iterator<Item = RecordId> + us
     })
 }
 
-fn is_stix(fields: &Map<String, Value>) -> bool {
+/// Whether a record came as a STIX object.
+pub(crate) fn is_stix(fields: &Map<String, Value>) -> bool {
     fault(fields).is_none()
 }
 

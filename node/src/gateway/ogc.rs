@@ -198,6 +198,7 @@ impl Asked {
             limit: self.limit,
             recalled: false,
             located: true,
+            as_stix: false,
         };
         let within = |geometry: &Value| self.area.is_none_or(|area| area.meets(geometry));
         let walked = call.edge().walk(&call.guest, &walk, &mut |row, detail| {

@@ -79,6 +79,7 @@ pub(super) fn find(
         limit,
         recalled: true,
         located: false,
+        as_stix: false,
     };
     let walked = edge.walk(guest, &walk, &mut |row, detail| Some(shape(&row, detail)))?;
     let last_us = walked.kept.last().map_or(after_us, |(stamp_us, _)| *stamp_us);

@@ -49,6 +49,8 @@ pub(crate) struct Walk {
     pub(crate) recalled: bool,
     /// Whether only those that may have a geometry are.
     pub(crate) located: bool,
+    /// Whether they go out as STIX, with the names that records have there.
+    pub(crate) as_stix: bool,
 }
 
 /// What a walk came by.
@@ -167,8 +169,15 @@ impl Edge {
         let (query, records) = (walk.query.clone(), walk.records.clone());
         let asked = Asked { query, records, rows_max: wanted.min(RECORDS_PER_CALL_MAX), place };
         let (guest, operation) = (guest.clone(), walk.operation);
-        let (recalled, located) = (walk.recalled, walk.located);
-        self.core.begin(move |core| core.walk(&guest, operation, &asked, recalled, located))
+        let (recalled, located, as_stix) = (walk.recalled, walk.located, walk.as_stix);
+        self.core.begin(move |core| {
+            let (mut part, next) = core.walk(&guest, operation, &asked, recalled, located)?;
+            if as_stix {
+                let details = part.iter_mut().map(|(_, detail)| detail);
+                core.link(Some((&guest, operation)), details)?;
+            }
+            Ok((part, next))
+        })
     }
 
     /// A record, if a guest may do something with it.

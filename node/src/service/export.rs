@@ -48,8 +48,9 @@ pub(super) fn export(
         Format::Stix => {
             let mut seed = [0; 16];
             tearline_crdt::entropy::Entropy::fill(&mut super::SystemEntropy, &mut seed);
-            let mut bundle = stix::BundleWriter::begin(&mut out, seed).map_err(io)?;
-            let walked = each(core, query, progress, &mut |detail, files| {
+            let authors = core.ask(|core| Ok(core.agency_identities()))?;
+            let mut bundle = stix::BundleWriter::begin(&mut out, seed).map_err(io)?.by(authors);
+            let walked = each(core, query, true, progress, &mut |detail, files| {
                 records += 1;
                 let (record, created) = (detail.record, detail.created);
                 let owner = bundle.write(stix::Outgoing {
@@ -72,7 +73,7 @@ pub(super) fn export(
         }
         Format::Csv => {
             let mut table = TableWriter::begin(&mut out, &COLUMNS).map_err(|e| io(e.into()))?;
-            let walked = each(core, query, progress, &mut |detail, _| {
+            let walked = each(core, query, false, progress, &mut |detail, _| {
                 records += 1;
                 Ok(table.write(&table_row(&detail))?)
             })?;
@@ -81,7 +82,7 @@ pub(super) fn export(
         }
         Format::Geojson => {
             let mut collection = CollectionWriter::begin(&mut out).map_err(io)?;
-            let walked = each(core, query, progress, &mut |detail, _| {
+            let walked = each(core, query, false, progress, &mut |detail, _| {
                 let place = Row::describe(detail.kind, &detail.fields).place;
                 collection.write(&detail.record.to_string(), place, detail.fields)
             })?;
@@ -100,6 +101,7 @@ pub(super) fn export(
 fn each(
     core: &CoreHandle,
     mut query: Query,
+    as_stix: bool,
     progress: &mut Report<'_>,
     take: &mut Take<'_>,
 ) -> Result<Walk, Failure> {
@@ -108,7 +110,7 @@ fn each(
         let asked = query.clone();
         let (part, next) = core.ask(move |core| {
             let (page, unread) = core.find(&asked)?;
-            let mut part = Part { unread, ..Part::default() };
+            let mut part = Part { unread, as_stix, ..Part::default() };
             core.read(&page.rows.iter().map(|row| row.record).collect::<Vec<_>>(), &mut part)?;
             Ok((part, page.next))
         })?;
@@ -120,7 +122,7 @@ fn each(
     }
     if walk.unread.blocks > 0 {
         walk.unread.blocks = 0;
-        walk.search_the_store(core, &query, progress, take)?;
+        walk.search_the_store(core, &query, as_stix, progress, take)?;
     }
     Ok(walk)
 }
@@ -143,12 +145,17 @@ fn file_of(core: &CoreHandle, record: RecordId, file: Manifest) -> io::Result<Op
 struct Part {
     details: Vec<Detail>,
     unread: Unread,
+    as_stix: bool,
 }
 
 impl Core {
     /// Reads those of a page's records that may be seen.
     fn read(&mut self, records: &[RecordId], part: &mut Part) -> Result<(), Failure> {
-        part.details.extend(self.visible_of(records, usize::MAX, &mut part.unread)?.0);
+        let mut details = self.visible_of(records, usize::MAX, &mut part.unread)?.0;
+        if part.as_stix {
+            self.link(None, details.iter_mut())?;
+        }
+        part.details.extend(details);
         Ok(())
     }
 }
@@ -199,6 +206,7 @@ impl Walk {
         &mut self,
         core: &CoreHandle,
         query: &Query,
+        as_stix: bool,
         progress: &mut Report<'_>,
         take: &mut Take<'_>,
     ) -> Result<(), Failure> {
@@ -214,7 +222,7 @@ impl Walk {
                 ids.into_iter().filter(|id| seen.binary_search(id).is_err()).collect();
             let asked = query.clone();
             let part = core.ask(move |core| {
-                let mut part = Part::default();
+                let mut part = Part { as_stix, ..Part::default() };
                 core.read(&fresh, &mut part)?;
                 part.details.retain(|detail| asked.matches(&row_of(detail)));
                 Ok(part)

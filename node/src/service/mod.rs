@@ -17,6 +17,7 @@ mod export;
 mod find;
 mod grants;
 mod import;
+mod link;
 mod merge;
 mod names;
 mod overview;

@@ -86,6 +86,7 @@ fn list(call: &Call<'_>, filter: &Filter, compartment: CompartmentId) -> Result<
         limit: filter.limit,
         recalled: false,
         located: false,
+        as_stix: true,
     };
     let walked = call.edge().walk(&call.guest, &walk, &mut |row, detail| {
         let one = Found { stamp_us: row.stamp_us, object: stix_object(detail) };
