@@ -292,9 +292,7 @@ impl Audit {
             .map_err(AuditError::Refused)?;
         let segment = match &mut tail.segment {
             Some(segment) => segment,
-            none => none.insert(
-                Segment::create(&self.path(entry.seq)).map_err(AuditError::Write)?,
-            ),
+            none => none.insert(Segment::create(&self.path(entry.seq)).map_err(AuditError::Write)?),
         };
         if let Err(error) = segment.append(&frame) {
             // What is half written must not stand before the next.
@@ -399,9 +397,8 @@ impl Audit {
 
     /// The first entries of the segments there are, ascending.
     fn segments(&self) -> Result<Vec<u64>, Failure> {
-        let failed = |e: io::Error| {
-            Failure::io(format_args!("cannot read {}", self.folder.display()), &e)
-        };
+        let failed =
+            |e: io::Error| Failure::io(format_args!("cannot read {}", self.folder.display()), &e);
         let mut segments = Vec::new();
         for found in fs::read_dir(&self.folder).map_err(failed)? {
             let name = found.map_err(failed)?.file_name();
@@ -443,11 +440,11 @@ impl Audit {
     fn write_head(&self, head: &Head) -> Result<(), Failure> {
         let mut nonce = [0; 12];
         random(&mut nonce)?;
-        let plain =
-            [&head.first.to_be_bytes()[..], &head.next.to_be_bytes(), &head.hash].concat();
+        let plain = [&head.first.to_be_bytes()[..], &head.next.to_be_bytes(), &head.hash].concat();
         let sealed = seal::seal(&self.key, &nonce, HEAD_TAG, &plain);
         let path = self.folder.join("head");
-        let failed = |e: io::Error| Failure::io(format_args!("cannot write {}", path.display()), &e);
+        let failed =
+            |e: io::Error| Failure::io(format_args!("cannot write {}", path.display()), &e);
         let mut options = OpenOptions::new();
         let options = options.write(true).create(true).truncate(false).mode(0o600);
         let file = regular(options, &path).map_err(failed)?;
@@ -523,7 +520,10 @@ impl Chain {
     pub fn add(&mut self, link: &Link) {
         let seq = link.entry.seq;
         if seq != self.next {
-            self.fault(format!("after {} entries comes number {seq}, not {}", self.entries, self.next));
+            self.fault(format!(
+                "after {} entries comes number {seq}, not {}",
+                self.entries, self.next
+            ));
         }
         let previous = unhex(&link.previous).unwrap_or_default();
         // Before the first that is kept there were others, unless it is number 0.

@@ -143,7 +143,8 @@ fn verdict(document: serde_json::Value, verified: &Verified) -> Outcome {
 }
 
 fn verify(file: &std::path::Path) -> Result<Verified, Failure> {
-    let failed = |e: std::io::Error| Failure::io(format_args!("cannot read {}", file.display()), &e);
+    let failed =
+        |e: std::io::Error| Failure::io(format_args!("cannot read {}", file.display()), &e);
     let mut reader = BufReader::new(open_named(file)?);
     let mut chain: Option<Chain> = None;
     for number in 1_u64.. {
@@ -152,8 +153,11 @@ fn verify(file: &std::path::Path) -> Result<Verified, Failure> {
             break;
         }
         let link: Link = serde_json::from_str(&line).map_err(|_| {
-            Failure::usage(format!("line {number} of {} is no entry of an audit log", file.display()))
-                .hint("give what `tearline audit export` wrote")
+            Failure::usage(format!(
+                "line {number} of {} is no entry of an audit log",
+                file.display()
+            ))
+            .hint("give what `tearline audit export` wrote")
         })?;
         chain.get_or_insert_with(|| Chain::new(link.entry.seq)).add(&link);
     }
@@ -162,8 +166,9 @@ fn verify(file: &std::path::Path) -> Result<Verified, Failure> {
 
 fn export(context: &Context, file: PathBuf) -> Result<Outcome, Failure> {
     let part = Part::begin(file)?;
-    let failed =
-        |e: std::io::Error| Failure::io(format_args!("cannot write {}", part.place().display()), &e);
+    let failed = |e: std::io::Error| {
+        Failure::io(format_args!("cannot write {}", part.place().display()), &e)
+    };
     let mut out: BufWriter<&File> = BufWriter::new(part.file());
     let (mut from, mut entries) = (0, 0_u64);
     loop {

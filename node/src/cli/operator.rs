@@ -109,12 +109,8 @@ impl Operator {
                 let change = OperatorRole { name, role, label_max };
                 one(context, Request::OperatorRole(change))
             }
-            Self::Reset { name } => {
-                code(context, Request::OperatorReset(OperatorNamed { name }))
-            }
-            Self::Remove { name } => {
-                one(context, Request::OperatorRemove(OperatorNamed { name }))
-            }
+            Self::Reset { name } => code(context, Request::OperatorReset(OperatorNamed { name })),
+            Self::Remove { name } => one(context, Request::OperatorRemove(OperatorNamed { name })),
         }
     }
 }

@@ -261,8 +261,10 @@ impl Operators {
                     .hint("`tearline operator reset` gives a new code, `role` another role"));
             }
             if roster.accounts.len() >= OPERATORS_MAX {
-                return Err(Failure::failed(format!("there are {OPERATORS_MAX} operators already"))
-                    .hint("remove those who work here no more"));
+                return Err(Failure::failed(format!(
+                    "there are {OPERATORS_MAX} operators already"
+                ))
+                .hint("remove those who work here no more"));
             }
             roster.generation += 1;
             let account = Account {
@@ -298,11 +300,7 @@ impl Operators {
 
     /// Forgets an operator's passphrase and second factor; returns the code with which he sets new ones. His
     /// sessions end, and he is no more locked out.
-    pub fn reset(
-        &self,
-        name: &str,
-        now_ms: u64,
-    ) -> Result<(Operator, Zeroizing<String>), Failure> {
+    pub fn reset(&self, name: &str, now_ms: u64) -> Result<(Operator, Zeroizing<String>), Failure> {
         let (code, text) = Code::draw(now_ms.saturating_add(CODE_MS))?;
         let shown = self.change_account(name, |account| {
             (account.passphrase, account.totp, account.code) = (None, None, Some(code));
@@ -481,10 +479,7 @@ impl Operators {
     }
 
     /// Changes the roster, and keeps it as it is when that fails.
-    fn change<T>(
-        &self,
-        act: impl FnOnce(&mut Roster) -> Result<T, Failure>,
-    ) -> Result<T, Failure> {
+    fn change<T>(&self, act: impl FnOnce(&mut Roster) -> Result<T, Failure>) -> Result<T, Failure> {
         let mut roster = self.roster.lock().unwrap_or_else(PoisonError::into_inner);
         let mut changed = roster.clone();
         let value = act(&mut changed)?;

@@ -71,19 +71,17 @@ pub enum Role {
 
 /// A row of the table.
 struct Row {
-    #[cfg_attr(not(test), expect(dead_code, reason = "tests compare it with who the row is found by"))]
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "tests compare it with who the row is found by")
+    )]
     role: Role,
     name: &'static str,
     rights: &'static [Right],
     second_factor: bool,
 }
 
-const fn row(
-    role: Role,
-    name: &'static str,
-    rights: &'static [Right],
-    second_factor: bool,
-) -> Row {
+const fn row(role: Role, name: &'static str, rights: &'static [Right], second_factor: bool) -> Row {
     Row { role, name, rights, second_factor }
 }
 

@@ -109,7 +109,9 @@ fn a_second_factor_is_asked_for_once_it_is_set_up_and_a_code_is_taken_once() {
     let (_, code) = operators.add("Moussa", Role::Auditor, Tlp::Red, NOW).unwrap();
     assert!(operators.set_up("Moussa", &code, GOOD, NOW).unwrap().enrols);
     let enrolment = Enrolment::begin().unwrap();
-    assert!(enrolment.uri("Post 7", "Moussa").starts_with("otpauth://totp/Post%207:Moussa?secret="));
+    assert!(
+        enrolment.uri("Post 7", "Moussa").starts_with("otpauth://totp/Post%207:Moussa?secret=")
+    );
     let shown = |at_ms: u64| {
         let code = totp::code_at(enrolment.0.as_slice(), at_ms / 1_000 / totp::STEP_S);
         format!("{code:06}")

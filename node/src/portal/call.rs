@@ -41,9 +41,7 @@ pub(super) type Done = Result<Response, Trouble>;
 impl Call {
     /// Whose request it is. Whoever is not signed in was not routed to where this is asked.
     pub(super) fn session(&self) -> Result<&Session, Trouble> {
-        self.session
-            .as_ref()
-            .ok_or_else(|| Trouble::new(axum::http::StatusCode::UNAUTHORIZED))
+        self.session.as_ref().ok_or_else(|| Trouble::new(axum::http::StatusCode::UNAUTHORIZED))
     }
 
     /// What stands in a place of the path.

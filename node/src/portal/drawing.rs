@@ -199,16 +199,8 @@ fn mark(svg: &mut String, x: f64, y: f64, href: &str, title: &str, class: &str) 
     };
     let _ = write!(svg, "<a href=\"{href}\" class=\"spot {class}\"><title>{title}</title>");
     let _ = match class {
-        "flash" => write!(
-            svg,
-            "<path d=\"M{x:.1} {:.1}l9 16h-18z\"/>",
-            y - 10.0
-        ),
-        "immediate" => write!(
-            svg,
-            "<path d=\"M{x:.1} {:.1}l8 8l-8 8l-8 -8z\"/>",
-            y - 8.0
-        ),
+        "flash" => write!(svg, "<path d=\"M{x:.1} {:.1}l9 16h-18z\"/>", y - 10.0),
+        "immediate" => write!(svg, "<path d=\"M{x:.1} {:.1}l8 8l-8 8l-8 -8z\"/>", y - 8.0),
         "priority" => write!(
             svg,
             "<rect x=\"{:.1}\" y=\"{:.1}\" width=\"12\" height=\"12\"/>",
@@ -245,8 +237,20 @@ fn time_step(span_ms: f64) -> f64 {
     const MINUTE: f64 = 60_000.0;
     const DAY: f64 = 24.0 * 60.0 * MINUTE;
     const STEPS: [f64; 14] = [
-        10.0 * MINUTE, 30.0 * MINUTE, 60.0 * MINUTE, 180.0 * MINUTE, 360.0 * MINUTE, DAY / 2.0, DAY,
-        2.0 * DAY, 7.0 * DAY, 14.0 * DAY, 30.0 * DAY, 91.0 * DAY, 365.0 * DAY, 3_650.0 * DAY,
+        10.0 * MINUTE,
+        30.0 * MINUTE,
+        60.0 * MINUTE,
+        180.0 * MINUTE,
+        360.0 * MINUTE,
+        DAY / 2.0,
+        DAY,
+        2.0 * DAY,
+        7.0 * DAY,
+        14.0 * DAY,
+        30.0 * DAY,
+        91.0 * DAY,
+        365.0 * DAY,
+        3_650.0 * DAY,
     ];
     STEPS.into_iter().find(|step| span_ms / step <= 8.0).unwrap_or(36_500.0 * DAY)
 }
@@ -259,7 +263,13 @@ fn steps(low: f64, high: f64, step: f64) -> impl Iterator<Item = f64> {
 
 fn degrees(value: f64, step: f64, positive: char, negative: char) -> String {
     let letter = if value < 0.0 { negative } else { positive };
-    let places = if step >= 1.0 { 0 } else if step >= 0.1 { 2 } else { 3 };
+    let places = if step >= 1.0 {
+        0
+    } else if step >= 0.1 {
+        2
+    } else {
+        3
+    };
     format!("{:.places$}°{letter}", value.abs())
 }
 

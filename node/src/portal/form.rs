@@ -48,9 +48,10 @@ impl Form {
         &'a self,
         prefix: &'a str,
     ) -> impl Iterator<Item = (&'a str, &'a str)> {
-        let named = self.0.iter().filter_map(move |(name, value)| {
-            Some((name.strip_prefix(prefix)?, value.trim()))
-        });
+        let named = self
+            .0
+            .iter()
+            .filter_map(move |(name, value)| Some((name.strip_prefix(prefix)?, value.trim())));
         named.filter(|(_, value)| !value.is_empty())
     }
 

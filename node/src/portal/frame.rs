@@ -162,9 +162,8 @@ impl Frame {
 }
 
 fn purposes(w: &'static Words, chosen: Purpose) -> Vec<Choice> {
-    let choice = |purpose: &Purpose| {
-        Choice::new(purpose.word(), w.purpose_of(*purpose), chosen.word())
-    };
+    let choice =
+        |purpose: &Purpose| Choice::new(purpose.word(), w.purpose_of(*purpose), chosen.word());
     Purpose::ALL.iter().map(choice).collect()
 }
 
@@ -217,5 +216,8 @@ pub(super) fn trouble(call: &Call, trouble: &Trouble) -> Response {
         StatusCode::CONFLICT => (w.not_done, w.not_done_text),
         _ => (w.failed, w.failed_text),
     };
-    html::page(trouble.status, &TroublePage { f: Frame::new(call, heading), heading, text, trouble })
+    html::page(
+        trouble.status,
+        &TroublePage { f: Frame::new(call, heading), heading, text, trouble },
+    )
 }

@@ -118,13 +118,14 @@ fn tokens(text: &str) -> Option<Vec<Token>> {
         let width = c.len_utf8();
         match c {
             '0'..='9' => {
-                let end = rest.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(rest.len());
+                let end =
+                    rest.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(rest.len());
                 let (number, behind) = rest.split_at(end);
                 tokens.push(Token::Number { value: number.parse().ok()?, negative: false });
                 rest = behind;
                 continue;
             }
-            '-' | '−' if rest[width..].starts_with(|c: char| c.is_ascii_digit()) => {
+            '-' | '−' if begins_with_digit(rest.get(width..)) => {
                 let digits = rest.get(width..)?;
                 let end =
                     digits.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(digits.len());
@@ -144,6 +145,10 @@ fn tokens(text: &str) -> Option<Vec<Token>> {
         rest = rest.get(width..)?;
     }
     Some(tokens)
+}
+
+fn begins_with_digit(text: Option<&str>) -> bool {
+    text.is_some_and(|text| text.starts_with(|c: char| c.is_ascii_digit()))
 }
 
 /// MGRS: zone and band, 100 km square, and as many digits east as north.
@@ -193,7 +198,8 @@ fn utm(zone: u32, easting: f64, northing: f64) -> Option<Place> {
     const SCALE: f64 = 0.9996;
     let e1 = (1.0 - (1.0 - E2).sqrt()) / (1.0 + (1.0 - E2).sqrt());
     let second = E2 / (1.0 - E2);
-    let mu = northing / SCALE
+    let mu = northing
+        / SCALE
         / (A * (1.0 - E2 / 4.0 - 3.0 * E2 * E2 / 64.0 - 5.0 * E2 * E2 * E2 / 256.0));
     let foot = mu
         + (3.0 * e1 / 2.0 - 27.0 * e1.powi(3) / 32.0) * (2.0 * mu).sin()
@@ -270,9 +276,20 @@ mod tests {
     #[test]
     fn what_is_no_place_is_none() {
         for text in [
-            "", "13.31", "91, 0", "0, 181", "13 61 0 N 14 0 0 E", "-13.31 S, 14 E", "13N 14N",
-            "13.31.2, 14", "north of the lake", "61A AA", "33IVQ1234567890", "18SUJ123",
-            "1 2 3 4 5 6 7", "12-13, 14",
+            "",
+            "13.31",
+            "91, 0",
+            "0, 181",
+            "13 61 0 N 14 0 0 E",
+            "-13.31 S, 14 E",
+            "13N 14N",
+            "13.31.2, 14",
+            "north of the lake",
+            "61A AA",
+            "33IVQ1234567890",
+            "18SUJ123",
+            "1 2 3 4 5 6 7",
+            "12-13, 14",
         ] {
             assert_eq!(read(text), None, "{text:?}");
         }

@@ -43,8 +43,7 @@ const fn holder(right: Right) -> Access {
 }
 
 /// What is asked for and is not there. Strangers are sent to sign in, as from everywhere.
-pub(super) static NO_ROUTE: Route =
-    get("", Access::Member, |_| Err(Trouble::not_found()));
+pub(super) static NO_ROUTE: Route = get("", Access::Member, |_| Err(Trouble::not_found()));
 
 /// The table.
 pub(super) static ROUTES: &[Route] = &[

@@ -202,8 +202,7 @@ type Places = Result<RawPathParams, RawPathParamsRejection>;
 fn router(state: &Arc<State>) -> Router {
     let mut router = Router::new();
     for route in ROUTES {
-        let filter =
-            if route.method == "POST" { MethodFilter::POST } else { MethodFilter::GET };
+        let filter = if route.method == "POST" { MethodFilter::POST } else { MethodFilter::GET };
         let state = Arc::clone(state);
         let handler = move |places: Places, request: Request| async move {
             carry_out(&state, route, places, request).await
@@ -255,7 +254,9 @@ async fn carry_out(
     let read = async {
         let query = parts.uri.query().unwrap_or_default();
         let query = Form::parse(query.as_bytes(), QUERY_BYTES_MAX)?;
-        let form = if parts.method == Method::POST { read_form(&parts.headers, body).await? } else {
+        let form = if parts.method == Method::POST {
+            read_form(&parts.headers, body).await?
+        } else {
             Form::default()
         };
         Ok::<_, StatusCode>((query, form))
@@ -381,7 +382,8 @@ fn session_of(state: &State, token: &Token) -> Option<Session> {
 /// Our cookie of a request, if it has the form of one. Of two none is taken.
 fn cookie(headers: &HeaderMap, name: &str) -> Option<Token> {
     let lines = headers.get_all(header::COOKIE).iter().filter_map(|line| line.to_str().ok());
-    let pairs = lines.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
+    let pairs =
+        lines.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
     let mut values = pairs.filter(|(known, _)| *known == name).map(|(_, value)| value);
     match (values.next(), values.next()) {
         (Some(value), None) => Token::parse(value),

@@ -82,11 +82,7 @@ impl Token {
 }
 
 impl Session {
-    pub(super) fn new(
-        signed_in: SignedIn,
-        purpose: Purpose,
-        now_ms: u64,
-    ) -> Result<Self, Failure> {
+    pub(super) fn new(signed_in: SignedIn, purpose: Purpose, now_ms: u64) -> Result<Self, Failure> {
         let enrols = signed_in.enrols.then(Enrolment::begin).transpose()?;
         Ok(Self {
             name: signed_in.name,

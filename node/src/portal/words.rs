@@ -557,7 +557,8 @@ mod tests {
     fn numbers_are_counted_as_a_language_does() {
         assert_eq!(ENGLISH.days.of(Language::English, 1), "1 day");
         assert_eq!(FRENCH.days.of(Language::French, 0), "0 jour");
-        for (n, text) in [(1, "يوم واحد"), (2, "يومان"), (3, "3 أيام"), (11, "11 يومًا"), (100, "100 يوم")]
+        for (n, text) in
+            [(1, "يوم واحد"), (2, "يومان"), (3, "3 أيام"), (11, "11 يومًا"), (100, "100 يوم")]
         {
             assert_eq!(ARABIC.days.of(Language::Arabic, n), text);
         }

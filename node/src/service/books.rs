@@ -89,10 +89,11 @@ impl Books {
     }
 
     /// Writes down what the command line asks, before it is answered. What only says how the peer is, is not
-    /// written down.
-    pub(super) fn note_console(&self, request: &Request) -> Result<(), Failure> {
-        let Some((event, records)) = event_of(request) else { return Ok(()) };
-        let note = Note {
+    /// written down. Whoever is at the command line owns the home: when the disk is full he is answered all
+    /// the same, so that he can mend it, and the daemon's log says so.
+    pub(super) fn note_console(&self, request: &Request) {
+        let Some((event, records)) = event_of(request) else { return };
+        let noted = self.audit.append(Note {
             event,
             operator: CONSOLE.into(),
             role: String::new(),
@@ -101,8 +102,10 @@ impl Books {
             records,
             detail: String::new(),
             outcome: Outcome::Asked,
-        };
-        Ok(self.audit.append(note)?)
+        });
+        if let Err(error) = noted {
+            tracing::error!(%error, verb = request.verb(), "not in the audit log");
+        }
     }
 }
 
@@ -117,9 +120,7 @@ pub(crate) fn event_of(request: &Request) -> Option<(Event, Vec<String>)> {
         R::RecordShow(show) | R::RecordReceipts(show) => (Event::Consultation, one(&show.record)),
         R::RecordHistory(show) => (Event::Consultation, one(&show.record)),
         R::Why(why) => (Event::Consultation, one(&why.record)),
-        R::RecordList(_) | R::Search(_) | R::QuarantineShow(_) => {
-            (Event::Consultation, Vec::new())
-        }
+        R::RecordList(_) | R::Search(_) | R::QuarantineShow(_) => (Event::Consultation, Vec::new()),
         R::RecordRelease(release) => (Event::Disclosure, one(&release.record)),
         R::Export(_) | R::BundleExport(_) => (Event::Disclosure, Vec::new()),
         R::RecordSay(say) => (Event::Erasure, one(&say.record)),
@@ -165,9 +166,7 @@ pub(crate) fn colour(text: &str) -> Result<Tlp, Failure> {
 fn event(text: &str) -> Result<Event, Failure> {
     let names = Event::ALL.map(Event::name).join(", ");
     let found = Event::ALL.into_iter().find(|event| event.name() == text);
-    found.ok_or_else(|| {
-        Failure::new(Kind::Usage, format!("{text:?} is no event; one of: {names}"))
-    })
+    found.ok_or_else(|| Failure::new(Kind::Usage, format!("{text:?} is no event; one of: {names}")))
 }
 
 /// Now, in ms of the wall clock.

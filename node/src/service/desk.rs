@@ -75,9 +75,9 @@ impl Tearline {
                     core.record_resolve(&resolve)
                 })
             }
-            R::RecordSay(say) => self.act(viewer, say.record, move |core, id| {
-                core.record_say(&id, &say.said)
-            }),
+            R::RecordSay(say) => {
+                self.act(viewer, say.record, move |core, id| core.record_say(&id, &say.said))
+            }
             R::RecordNew(new) => self.answer(move |core| {
                 core.stands()?;
                 core.record_new(new)
@@ -122,11 +122,7 @@ impl Tearline {
     }
 
     /// What is marked about a record, if the operator may see it.
-    pub(crate) fn mark_of(
-        &self,
-        viewer: Viewer,
-        record: &str,
-    ) -> Result<Option<Vec<u8>>, Failure> {
+    pub(crate) fn mark_of(&self, viewer: Viewer, record: &str) -> Result<Option<Vec<u8>>, Failure> {
         let record = record.to_owned();
         self.core.ask(move |core| {
             let id = core.seen_by(viewer, &record)?;
@@ -245,8 +241,10 @@ impl Core {
         if left < MARKS_MAX {
             return Ok(());
         }
-        Err(Failure::failed(format!("{MARKS_MAX} records are marked on the board, which is the most"))
-            .hint("take marks away that are no more needed"))
+        Err(Failure::failed(format!(
+            "{MARKS_MAX} records are marked on the board, which is the most"
+        ))
+        .hint("take marks away that are no more needed"))
     }
 }
 

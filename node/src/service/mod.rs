@@ -185,7 +185,8 @@ pub fn start(opening: Opening) -> Result<Arc<dyn Service>, Failure> {
     let thin =
         ThinLinks::new(DeviceKeys::from_seeds(&identity.device_seed, &identity.agreement_seed));
     let gateway = api.as_ref().map(|api| gateway::start(&runtime, api)).transpose()?;
-    let portal = portal_options.as_ref().map(|options| portal::start(&runtime, options)).transpose()?;
+    let portal =
+        portal_options.as_ref().map(|options| portal::start(&runtime, options)).transpose()?;
     let name = config.name;
     let core = Core::new(replica, index, net, dialer, thin, gauge, handle.clone())
         .map_err(|error| Failure::io("cannot start a thread", &error))?
@@ -276,7 +277,7 @@ impl Service for Tearline {
         if needs_standing(&request) {
             self.core.ask(|core| core.stands())?;
         }
-        self.books.note_console(&request)?;
+        self.books.note_console(&request);
         self.books.call(&request).unwrap_or_else(|| self.carry_out(request, progress))
     }
 

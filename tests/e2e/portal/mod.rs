@@ -39,8 +39,12 @@ impl Stage {
         let add = ["operator", "add", name, "--role", role, "--label-max", label_max];
         let added = done(self.daemon.command(&add)?);
         let mut browser = Browser::new(&self.address);
-        let form =
-            [("name", name), ("code", text(&added["code"])), ("passphrase", PASSPHRASE), ("again", PASSPHRASE)];
+        let form = [
+            ("name", name),
+            ("code", text(&added["code"])),
+            ("passphrase", PASSPHRASE),
+            ("again", PASSPHRASE),
+        ];
         browser.get("/setup")?;
         assert_eq!(browser.post("/setup", &form)?.status, 303);
         let page = browser.get("/enrol")?;
@@ -78,8 +82,10 @@ impl Browser {
     fn post(&mut self, path: &str, fields: &[(&str, &str)]) -> io::Result<Answer> {
         let token = self.token.clone();
         let fields = [&[("csrf", token.as_str())], fields].concat();
-        let body: Vec<String> =
-            fields.iter().map(|(name, value)| format!("{}={}", quote(name), quote(value))).collect();
+        let body: Vec<String> = fields
+            .iter()
+            .map(|(name, value)| format!("{}={}", quote(name), quote(value)))
+            .collect();
         let origin = format!("http://{}", self.address);
         let headers =
             [("Origin", origin.as_str()), ("Content-Type", "application/x-www-form-urlencoded")];
@@ -187,7 +193,8 @@ fn a_session_begins_and_ends() {
     let token = std::mem::replace(&mut amina.token, "0".repeat(64));
     assert_eq!(amina.post("/logout", &[]).unwrap().status, 403);
     amina.token = token;
-    let evil = [("Origin", "http://127.0.0.1:1"), ("Content-Type", "application/x-www-form-urlencoded")];
+    let evil =
+        [("Origin", "http://127.0.0.1:1"), ("Content-Type", "application/x-www-form-urlencoded")];
     let body = format!("csrf={}", amina.token);
     assert_eq!(amina.send("POST", "/logout", &evil, &body).unwrap().status, 403);
     assert_eq!(amina.send("GET", "/board", &[("Host", "evil.example")], "").unwrap().status, 421);
@@ -265,8 +272,9 @@ const REACH: &[(&str, &str)] = &[
 
 #[test]
 fn each_role_reaches_its_routes_and_no_others() {
-    let routes: Vec<String> =
-        tearline_node::portal::routes().map(|(method, path, _)| format!("{method} {path}")).collect();
+    let routes: Vec<String> = tearline_node::portal::routes()
+        .map(|(method, path, _)| format!("{method} {path}"))
+        .collect();
     let rows: Vec<&str> = REACH.iter().map(|(route, _)| *route).collect();
     assert_eq!(routes, rows, "the table has a row for each route");
     let folder = tempfile::tempdir().unwrap();
@@ -292,7 +300,8 @@ fn each_role_reaches_its_routes_and_no_others() {
             let path = path.replace("{record}", &"0".repeat(32)).replace("{kind}", "sighting");
             // Forms without fields: they are refused by what they lack, not by whose they are.
             let answer =
-                if method == "GET" { browser.get(&path) } else { browser.post(&path, &[]) }.unwrap();
+                if method == "GET" { browser.get(&path) } else { browser.post(&path, &[]) }
+                    .unwrap();
             let reached = answer.status != 403;
             assert_eq!(reached, reached_by.contains(letter), "{role} {route}: {}", answer.status);
             assert!(answer.status < 500, "{role} {route}: {}", answer.status);

@@ -26,7 +26,8 @@ const FORBIDDEN: [&str; 8] =
     ["script", "style", "iframe", "object", "embed", "base", "template", "noscript"];
 
 fn check(path: &str, body: &str) {
-    let text = body.strip_prefix("<!DOCTYPE html>\n").unwrap_or_else(|| panic!("{path}: no doctype"));
+    let text =
+        body.strip_prefix("<!DOCTYPE html>\n").unwrap_or_else(|| panic!("{path}: no doctype"));
     let page = Document::parse(text).unwrap_or_else(|error| panic!("{path}: {error}\n{text}"));
     let of = |name: &'static str| page.descendants().filter(move |node| node.has_tag_name(name));
     let is = |node: &Node<'_, '_>, name: &str| node.tag_name().name() == name;
@@ -44,7 +45,8 @@ fn check(path: &str, body: &str) {
             let (name, value) = (attribute.name(), attribute.value());
             assert!(!name.starts_with("on") && name != "style", "{path}: {name}={value}");
             if matches!(name, "href" | "src" | "action" | "formaction") {
-                let local = value.starts_with('/') && !value.starts_with("//") || value.starts_with('#');
+                let local =
+                    value.starts_with('/') && !value.starts_with("//") || value.starts_with('#');
                 assert!(local, "{path}: {name}={value}");
             }
             if name == "id" {
@@ -61,7 +63,8 @@ fn check(path: &str, body: &str) {
         let visible = matches!(field.tag_name().name(), "input" | "select" | "textarea")
             && field.attribute("type") != Some("hidden");
         if visible {
-            let id = field.attribute("id").unwrap_or_else(|| panic!("{path}: a field without an id"));
+            let id =
+                field.attribute("id").unwrap_or_else(|| panic!("{path}: a field without an id"));
             let labelled = of("label").any(|label| label.attribute("for") == Some(id));
             assert!(labelled, "{path}: {id} has no label");
         }
@@ -98,7 +101,16 @@ fn pages_are_well_formed_whatever_records_say() {
         let refs = format!("object_refs={vehicle}");
         let latitude = format!("latitude={n}");
         stage
-            .record(&["--kind", "incident", "--set", &name, "--set", &latitude, "--set", "longitude=14.1"])
+            .record(&[
+                "--kind",
+                "incident",
+                "--set",
+                &name,
+                "--set",
+                &latitude,
+                "--set",
+                "longitude=14.1",
+            ])
             .unwrap();
         stage.record(&["--kind", "note", "--set", &content, "--set", &refs]).unwrap();
     }
@@ -106,9 +118,24 @@ fn pages_are_well_formed_whatever_records_say() {
     let record = format!("/record/{vehicle}");
     let quoted = super::quote(HOSTILE[1]);
     let paths = [
-        "/board", "/board?show=all", "/records", "/map", "/timeline", &record, &format!("{record}/why"), "/new",
-        "/new/sighting", "/new/travel-document", "/new/vehicle", "/mesh", "/sharing", "/settings", "/help",
-        "/about", &format!("/records?q={quoted}"), &format!("/map?q={quoted}"),
+        "/board",
+        "/board?show=all",
+        "/records",
+        "/map",
+        "/timeline",
+        &record,
+        &format!("{record}/why"),
+        "/new",
+        "/new/sighting",
+        "/new/travel-document",
+        "/new/vehicle",
+        "/mesh",
+        "/sharing",
+        "/settings",
+        "/help",
+        "/about",
+        &format!("/records?q={quoted}"),
+        &format!("/map?q={quoted}"),
         "/records?kind=incident&tlp=amber&class=routine&from=2020-01-01&until=2099-12-31",
     ]
     .map(str::to_owned);
@@ -131,7 +158,10 @@ fn pages_are_well_formed_whatever_records_say() {
     let mut admin = stage.operator("Root", "admin", "RED").unwrap();
     walk(&mut admin, &["/operators".into(), "/mesh".into(), "/sharing".into()]);
     let mut auditor = stage.operator("Moussa", "auditor", "RED").unwrap();
-    walk(&mut auditor, &["/audit".into(), "/audit?event=login".into(), "/audit?operator=%3Cb%3E".into()]);
+    walk(
+        &mut auditor,
+        &["/audit".into(), "/audit?event=login".into(), "/audit?operator=%3Cb%3E".into()],
+    );
     let verified = auditor.post("/audit/verify", &[]).unwrap();
     check("/audit/verify", &verified.body);
     let mut stranger = Browser::new(&stage.address);
@@ -173,7 +203,10 @@ fn a_report_is_written_acknowledged_changed_and_recalled() {
     assert!(officer.get("/board").unwrap().body.contains(&path));
     let shown = done(stage.daemon.command(&["record", "show", &record]).unwrap());
     assert_eq!(shown["fields"]["colour"], "white");
-    assert_eq!(officer.post(&format!("{path}/note"), &[("content", "Sold in March.")]).unwrap().status, 303);
+    assert_eq!(
+        officer.post(&format!("{path}/note"), &[("content", "Sold in March.")]).unwrap().status,
+        303
+    );
     assert!(officer.get(&path).unwrap().body.contains("Sold in March."));
     let recall = [("said", "recall")];
     assert_eq!(officer.post(&format!("{path}/say"), &recall).unwrap().status, 400, "not sure");

@@ -7,7 +7,8 @@ fn still(body: &str) -> String {
     let mut out = String::new();
     let mut rest = body;
     loop {
-        let begins = ["<p class=\"clock\">", "<p class=\"print-label foot\"", "<span class=\"ago\">"];
+        let begins =
+            ["<p class=\"clock\">", "<p class=\"print-label foot\"", "<span class=\"ago\">"];
         let first = begins.iter().filter_map(|begin| rest.find(begin)).min();
         let Some(at) = first else { return out + rest };
         let (before, behind) = rest.split_at(at);
@@ -52,8 +53,14 @@ fn answers(browser: &mut Browser, seen: &str, guessed: &str) -> Vec<(String, u16
         (format!("/record/{guessed}/resolve"), vec![("field", "plate"), ("take", "1")]),
         (format!("/record/{guessed}/say"), vec![("said", "recall"), ("sure", "yes")]),
         ("/board/mark".into(), vec![record, ("act", "acknowledge"), ("stamp", "9")]),
-        ("/new/vehicle".into(), vec![("set.plate", "CT 9999 Z"), ("act", "check"), ("tlp", "AMBER")]),
-        ("/new/person".into(), vec![("set.name", "secret smuggler"), ("act", "check"), ("tlp", "AMBER")]),
+        (
+            "/new/vehicle".into(),
+            vec![("set.plate", "CT 9999 Z"), ("act", "check"), ("tlp", "AMBER")],
+        ),
+        (
+            "/new/person".into(),
+            vec![("set.name", "secret smuggler"), ("act", "check"), ("tlp", "AMBER")],
+        ),
     ];
     for (path, fields) in posts {
         let answer = browser.post(&path, &fields).unwrap();
@@ -67,9 +74,8 @@ fn no_answer_tells_of_a_record_that_an_operator_may_not_see() {
     let folder = tempfile::tempdir().unwrap();
     let stage = Stage::new(folder.path()).unwrap();
     let amber = ["--label", "TLP:AMBER"];
-    let new = |arguments: &[&str], label: &[&str]| {
-        stage.record(&[arguments, label].concat()).unwrap()
-    };
+    let new =
+        |arguments: &[&str], label: &[&str]| stage.record(&[arguments, label].concat()).unwrap();
     let seen = new(&["--kind", "vehicle", "--set", "plate=CT 1234 A"], &amber);
     let mut officer = stage.operator("Amina", "watch-officer", "AMBER").unwrap();
     officer.get("/settings").unwrap();

@@ -28,7 +28,11 @@ pub(in super::super) fn login(call: &Call) -> Done {
     Ok(login_page(call, StatusCode::OK, None))
 }
 
-fn login_page(call: &Call, status: StatusCode, refusal: Option<&Refusal>) -> axum::response::Response {
+fn login_page(
+    call: &Call,
+    status: StatusCode,
+    refusal: Option<&Refusal>,
+) -> axum::response::Response {
     let w = call.language.words();
     let (text, minutes) = refused(w, refusal);
     let page = Login {
@@ -161,8 +165,8 @@ fn enrol_page(call: &Call, status: StatusCode, refusal: bool) -> Done {
     let session = call.session()?;
     let Some(enrolment) = &session.enrols else { return Ok(html::redirect("/")) };
     let uri = enrolment.uri(&format!("Tearline {}", call.state.peer), &session.name);
-    let code = QrCode::new(uri.as_bytes())
-        .map_err(|_| Trouble::new(StatusCode::INTERNAL_SERVER_ERROR))?;
+    let code =
+        QrCode::new(uri.as_bytes()).map_err(|_| Trouble::new(StatusCode::INTERNAL_SERVER_ERROR))?;
     let width = code.width();
     let mut squares = String::new();
     for (n, color) in code.to_colors().into_iter().enumerate() {
@@ -208,8 +212,7 @@ pub(in super::super) fn sign_out(call: &Call) -> Done {
 
 pub(in super::super) fn purpose(call: &Call) -> Done {
     let text = call.form.text("purpose");
-    let purpose: Purpose =
-        parse_word(text).map_err(|_| Trouble::new(StatusCode::BAD_REQUEST))?;
+    let purpose: Purpose = parse_word(text).map_err(|_| Trouble::new(StatusCode::BAD_REQUEST))?;
     call.note(Event::Consultation, Vec::new(), &format!("purpose: {text}"), Outcome::Done)?;
     let mut settings = call.session()?.settings.clone();
     settings.purpose = purpose.word().into();

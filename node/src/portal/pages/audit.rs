@@ -72,8 +72,19 @@ fn page(call: &Call, verified: Option<Verified>) -> Done {
 }
 
 fn line(f: &Frame, link: Link) -> Line {
-    let Entry { seq, at, event, operator, role, purpose, act, records, more_records, detail, outcome } =
-        link.entry;
+    let Entry {
+        seq,
+        at,
+        event,
+        operator,
+        role,
+        purpose,
+        act,
+        records,
+        more_records,
+        detail,
+        outcome,
+    } = link.entry;
     let more = records.len().saturating_sub(3) as u64 + more_records;
     let mut shown: Vec<String> = records.iter().take(3).map(|id| short(id)).collect();
     if more > 0 {

@@ -74,8 +74,8 @@ pub(in super::super) fn show(call: &Call) -> Done {
         ..Query::default()
     };
     let found = service.find_for(viewer, newest)?;
-    let full = found.next.is_some()
-        && found.rows.last().is_some_and(|last| last.stamp_us > shift_us);
+    let full =
+        found.next.is_some() && found.rows.last().is_some_and(|last| last.stamp_us > shift_us);
     let mut rows: Vec<Seen> = found.rows;
     for seen in service.find_for(viewer, urgent)?.rows {
         if !rows.iter().any(|known| known.row.record == seen.row.record) {
@@ -121,7 +121,9 @@ pub(in super::super) fn show(call: &Call) -> Done {
     }
     let people = call.state.books.operators.list(now_ms).into_iter();
     let people = people
-        .filter(|one| one.role.parse().is_ok_and(|role: crate::operators::Role| role.may(Right::Mark)))
+        .filter(|one| {
+            one.role.parse().is_ok_and(|role: crate::operators::Role| role.may(Right::Mark))
+        })
         .map(|one| Choice::new(&one.name, &one.name, &session.name))
         .collect();
     let since = (shift_us > 0).then(|| f.moment_ms(shift_us / 1_000));

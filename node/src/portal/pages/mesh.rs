@@ -70,7 +70,9 @@ pub(in super::super) fn show(call: &Call) -> Done {
 fn alarms(status: &Status) -> Vec<String> {
     let mut alarms = Vec::new();
     alarms.extend(status.ended.as_ref().map(ToString::to_string));
-    alarms.extend([&status.store_failure, &status.damage, &status.shortage].into_iter().flatten().cloned());
+    alarms.extend(
+        [&status.store_failure, &status.damage, &status.shortage].into_iter().flatten().cloned(),
+    );
     alarms.extend(status.forks.iter().map(ToString::to_string));
     alarms
 }
@@ -87,9 +89,10 @@ fn row(f: &Frame, peer: &reply::Peer, now_ms: u64) -> PeerRow {
         PeerState::Paused => ("waiting", w.state_paused),
     };
     let count = |n: Option<u64>| n.map_or(w.unknown.to_owned(), |n| n.to_string());
-    let heard_ms = peer.last_heard.as_ref().and_then(|at| {
-        tearline_crdt::time::WallTime::parse(at).map(|time| time.0)
-    });
+    let heard_ms = peer
+        .last_heard
+        .as_ref()
+        .and_then(|at| tearline_crdt::time::WallTime::parse(at).map(|time| time.0));
     PeerRow {
         agency: peer.agency.as_ref().map(agency).unwrap_or_default(),
         device: short(&peer.device),
@@ -102,7 +105,10 @@ fn row(f: &Frame, peer: &reply::Peer, now_ms: u64) -> PeerRow {
         ago: heard_ms.map(|ms| f.ago(ms, now_ms)).unwrap_or_default(),
         missing: count(peer.missing),
         lacks: count(peer.lacks),
-        again: peer.again_ms.map(|ms| f.w.seconds.of(f.language, ms.div_ceil(1_000))).unwrap_or_default(),
+        again: peer
+            .again_ms
+            .map(|ms| f.w.seconds.of(f.language, ms.div_ceil(1_000)))
+            .unwrap_or_default(),
         flash: peer.flash_since.as_ref().map(|since| f.moment(since)),
         sent: bytes(peer.sent_bytes),
         received: bytes(peer.received_bytes),

@@ -80,7 +80,12 @@ fn row(f: &Frame, one: Operator, own: &str) -> Row {
 pub(in super::super) fn add(call: &Call) -> Done {
     let form = &call.form;
     let (name, as_what) = (form.text("name"), form.text("role"));
-    call.note(Event::Administration, Vec::new(), &format!("add {name} as {as_what}"), Outcome::Asked)?;
+    call.note(
+        Event::Administration,
+        Vec::new(),
+        &format!("add {name} as {as_what}"),
+        Outcome::Asked,
+    )?;
     let operators = &call.state.books.operators;
     let label_max = colour(form.text("label_max"))?;
     let (operator, code) = operators.add(name, role(as_what)?, label_max, call.now_ms())?;

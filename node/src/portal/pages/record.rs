@@ -17,8 +17,7 @@ use super::records::{Line, NAMING_MAX, agency, line, naming, short, shown};
 use super::report::{Input, inputs};
 use crate::control::trust::{self, Receipts, Said};
 use crate::control::{
-    RecordEdit, RecordHistory, RecordNew, RecordResolve, RecordSay, RecordShow, Request, Why,
-    reply,
+    RecordEdit, RecordHistory, RecordNew, RecordResolve, RecordSay, RecordShow, Request, Why, reply,
 };
 use crate::operators::Right;
 
@@ -216,10 +215,7 @@ fn step(f: &Frame, entry: &reply::HistoryEntry) -> Step {
 }
 
 /// The records that name this one and those that it names, as far as the operator may see them.
-fn linked(
-    call: &Call,
-    record: &reply::Record,
-) -> Result<Vec<crate::service::desk::Seen>, Trouble> {
+fn linked(call: &Call, record: &reply::Record) -> Result<Vec<crate::service::desk::Seen>, Trouble> {
     let mut linked = naming(call, &record.record)?;
     linked.retain(|seen| seen.row.record != record.record);
     let mut named: Vec<String> = Vec::new();
@@ -291,8 +287,7 @@ pub(in super::super) fn edit(call: &Call) -> Done {
         set.into_iter().partition(|(_, value)| value.is_empty());
     let unset = unset.into_keys().filter(|name| record.fields.contains_key(name)).collect();
     let class = Some(call.form.text("class")).filter(|class| !class.is_empty());
-    let edit =
-        RecordEdit { record: id.clone(), set, unset, class: class.map(str::to_owned) };
+    let edit = RecordEdit { record: id.clone(), set, unset, class: class.map(str::to_owned) };
     let written: reply::Written = call.ask(Request::RecordEdit(edit))?;
     let done = if written.entry.is_some() { "changed" } else { "unchanged" };
     Ok(html::redirect(&format!("/record/{id}?done={done}")))
@@ -414,7 +409,9 @@ pub(in super::super) fn why(call: &Call) -> Done {
         by: reason
             .by
             .iter()
-            .map(|by| format!("{} · {} · {}", by.what, agency(&by.issuer.agency), short(&by.statement)))
+            .map(|by| {
+                format!("{} · {} · {}", by.what, agency(&by.issuer.agency), short(&by.statement))
+            })
             .collect(),
     });
     let holders = why.holders.iter().map(|holder| {
@@ -429,4 +426,3 @@ pub(in super::super) fn why(call: &Call) -> Done {
         WhyPage { reasons: reasons.collect(), holders: holders.collect(), id, badge, why, f };
     Ok(html::page(StatusCode::OK, &page))
 }
-

@@ -110,9 +110,13 @@ pub(super) fn query(call: &Call, limit: usize) -> Result<Query, Trouble> {
         query.event_to = query.event_to.or(parsed.event_to);
         Ok::<_, Trouble>(())
     };
-    for (field, name) in
-        [("kind", "kind"), ("tlp", "tlp"), ("class", "class"), ("since", "from"), ("until", "until")]
-    {
+    for (field, name) in [
+        ("kind", "kind"),
+        ("tlp", "tlp"),
+        ("class", "class"),
+        ("since", "from"),
+        ("until", "until"),
+    ] {
         add(field, form.text(name))?;
     }
     let room = form.text("room");
@@ -143,7 +147,8 @@ pub(super) fn colours(max: Tlp, chosen: &str) -> Vec<Choice> {
 }
 
 pub(super) fn classes(w: &'static Words, chosen: &str) -> Vec<Choice> {
-    let classes = tearline_crdt::id::Class::ALL.into_iter().filter(|class| class.name() != "authority");
+    let classes =
+        tearline_crdt::id::Class::ALL.into_iter().filter(|class| class.name() != "authority");
     classes.map(|class| Choice::new(class.name(), w.class(class.name()), chosen)).collect()
 }
 

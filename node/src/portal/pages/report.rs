@@ -44,8 +44,19 @@ const KINDS: [RecordKind; 20] = [
 const COMMON: [&str; 3] = ["name", "description", "confidence"];
 /// What identifies a thing: a record that has the same is perhaps the same.
 const IDENTIFYING: [&str; 13] = [
-    "plate", "vin", "imo", "mmsi", "call_sign", "registration", "number", "document_number",
-    "iso_6346", "imei", "imsi", "e164", "name",
+    "plate",
+    "vin",
+    "imo",
+    "mmsi",
+    "call_sign",
+    "registration",
+    "number",
+    "document_number",
+    "iso_6346",
+    "imei",
+    "imsi",
+    "e164",
+    "name",
 ];
 /// Most records that are shown as perhaps the same.
 const DUPLICATES_MAX: usize = 5;
@@ -77,11 +88,7 @@ pub(super) fn has_place(kind: RecordKind) -> bool {
 }
 
 /// The fields of a form with the values that they have.
-pub(super) fn inputs(
-    f: &Frame,
-    kind: RecordKind,
-    values: &BTreeMap<String, String>,
-) -> Vec<Input> {
+pub(super) fn inputs(f: &Frame, kind: RecordKind, values: &BTreeMap<String, String>) -> Vec<Input> {
     let value = |name: &str| values.get(name).cloned().unwrap_or_default();
     let mut inputs: Vec<Input> = fields_of(kind)
         .map(|field| {
@@ -136,9 +143,7 @@ pub(super) fn inputs(
 fn label(name: &str) -> String {
     let text = name.replace('_', " ");
     let mut letters = text.chars();
-    letters.next().map_or_else(String::new, |first| {
-        first.to_uppercase().chain(letters).collect()
-    })
+    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
 }
 
 #[derive(Template)]
@@ -267,7 +272,8 @@ fn duplicates(call: &Call, set: &BTreeMap<String, String>) -> Result<Vec<Line>, 
     for name in IDENTIFYING {
         let Some(value) = set.get(name) else { continue };
         // What looks like a term of a query is only words here.
-        let words: Vec<String> = value.split_whitespace().map(|word| word.replace([':', '"', '*'], " ")).collect();
+        let words: Vec<String> =
+            value.split_whitespace().map(|word| word.replace([':', '"', '*'], " ")).collect();
         let Ok(query) = Query::parse(&words.join(" ")) else { continue };
         if query.words.is_empty() {
             continue;

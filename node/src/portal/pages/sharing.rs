@@ -100,9 +100,8 @@ fn member(member: &reply::Member) -> Member {
 }
 
 fn proposal(proposal: &trust::Proposal) -> Proposal {
-    let names = |agencies: &[reply::AgencyRef]| {
-        agencies.iter().map(agency).collect::<Vec<_>>().join(", ")
-    };
+    let names =
+        |agencies: &[reply::AgencyRef]| agencies.iter().map(agency).collect::<Vec<_>>().join(", ");
     Proposal {
         id: proposal.proposal.clone(),
         what: proposal.what.clone(),

@@ -29,7 +29,8 @@ struct View<'a> {
 }
 
 pub(in super::super) fn map(call: &Call) -> Done {
-    let mut found = call.state.service.find_for(call.session()?.viewer(), query(call, ROWS_MAX)?)?;
+    let mut found =
+        call.state.service.find_for(call.session()?.viewer(), query(call, ROWS_MAX)?)?;
     let full = found.next.is_some();
     found.rows.retain(|seen| seen.place.is_some());
     let f = Frame::new(call, call.language.words().map);
@@ -51,7 +52,8 @@ pub(in super::super) fn map(call: &Call) -> Done {
 }
 
 pub(in super::super) fn timeline(call: &Call) -> Done {
-    let mut found = call.state.service.find_for(call.session()?.viewer(), query(call, ROWS_MAX)?)?;
+    let mut found =
+        call.state.service.find_for(call.session()?.viewer(), query(call, ROWS_MAX)?)?;
     let full = found.next.is_some();
     found.rows.retain(|seen| seen.event_ms.is_some());
     found.rows.sort_by_key(|seen| std::cmp::Reverse(seen.event_ms));

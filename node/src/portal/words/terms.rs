@@ -53,7 +53,10 @@ const FLAGS: [Term; 6] = [
     ("conflict", ["concurrent values", "valeurs concurrentes", "قيم متزامنة"]),
     ("gap-before", ["gap before", "lacune avant", "فجوة قبله"]),
     ("held-back", ["held back", "retenu", "محجوز"]),
-    ("recalled", ["recalled: do not rely on it", "rappelé : ne pas s’y fier", "مسحوب: لا يُعتمد عليه"]),
+    (
+        "recalled",
+        ["recalled: do not rely on it", "rappelé : ne pas s’y fier", "مسحوب: لا يُعتمد عليه"],
+    ),
     ("restricted", ["restricted", "restreint", "مقيّد"]),
     ("erasure-due", ["erased", "effacé", "مُحي"]),
 ];
@@ -83,8 +86,14 @@ const PURPOSES: [Term; 24] = [
     ("BorderOperation", ["Border operation", "Opération aux frontières", "عملية حدودية"]),
     ("CustomsMonitoring", ["Customs monitoring", "Surveillance douanière", "مراقبة جمركية"]),
     ("CustomsOperation", ["Customs operation", "Opération douanière", "عملية جمركية"]),
-    ("LawEnforcementMonitoring", ["Law enforcement monitoring", "Surveillance policière", "مراقبة إنفاذ القانون"]),
-    ("LawEnforcementOperation", ["Law enforcement operation", "Opération policière", "عملية إنفاذ القانون"]),
+    (
+        "LawEnforcementMonitoring",
+        ["Law enforcement monitoring", "Surveillance policière", "مراقبة إنفاذ القانون"],
+    ),
+    (
+        "LawEnforcementOperation",
+        ["Law enforcement operation", "Opération policière", "عملية إنفاذ القانون"],
+    ),
     ("CounterTerrorism", ["Counter-terrorism", "Antiterrorisme", "مكافحة الإرهاب"]),
     ("Security", ["Security", "Sécurité", "الأمن"]),
     ("Safety", ["Safety", "Sûreté des personnes", "السلامة"]),
@@ -92,9 +101,15 @@ const PURPOSES: [Term; 24] = [
     ("FisheriesMonitoring", ["Fisheries monitoring", "Surveillance des pêches", "مراقبة المصايد"]),
     ("FisheriesWarning", ["Fisheries warning", "Alerte pêche", "إنذار المصايد"]),
     ("FisheriesOperation", ["Fisheries operation", "Opération pêche", "عملية المصايد"]),
-    ("EnvironmentMonitoring", ["Environment monitoring", "Surveillance de l’environnement", "مراقبة البيئة"]),
+    (
+        "EnvironmentMonitoring",
+        ["Environment monitoring", "Surveillance de l’environnement", "مراقبة البيئة"],
+    ),
     ("EnvironmentWarning", ["Environment warning", "Alerte environnementale", "إنذار بيئي"]),
-    ("EnvironmentResponse", ["Environment response", "Intervention environnementale", "استجابة بيئية"]),
+    (
+        "EnvironmentResponse",
+        ["Environment response", "Intervention environnementale", "استجابة بيئية"],
+    ),
     ("DefenceMonitoring", ["Defence monitoring", "Surveillance de défense", "مراقبة دفاعية"]),
     ("VTM", ["Vessel traffic management", "Gestion du trafic maritime", "إدارة حركة السفن"]),
     ("Operation", ["Operation", "Opération", "عملية"]),
@@ -112,14 +127,28 @@ const NOTICES: [Term; 16] = [
     ("reopened", ["Open again.", "Rouvert.", "أُعيد فتحه."]),
     ("assigned", ["Assigned.", "Attribué.", "تم الإسناد."]),
     ("snoozed", ["Put off.", "Reporté.", "تم التأجيل."]),
-    ("shift", ["Your shift has ended: what comes now is new.", "Quart terminé : ce qui arrive désormais est nouveau.", "انتهت مناوبتك: ما يصل الآن جديد."]),
+    (
+        "shift",
+        [
+            "Your shift has ended: what comes now is new.",
+            "Quart terminé : ce qui arrive désormais est nouveau.",
+            "انتهت مناوبتك: ما يصل الآن جديد.",
+        ],
+    ),
     ("changed", ["Changed and signed.", "Modifié et signé.", "تم التغيير والتوقيع."]),
     ("unchanged", ["Nothing was changed.", "Rien n’a été modifié.", "لم يتغير شيء."]),
     ("resolved", ["Resolved.", "Résolu.", "تم الحسم."]),
     ("noted", ["The note was written.", "La note est écrite.", "كُتبت الملاحظة."]),
     ("said", ["Signed, and on its way.", "Signé, en cours d’envoi.", "تم التوقيع وهو في الطريق."]),
     ("written", ["The report was written.", "Le rapport est écrit.", "كُتب التقرير."]),
-    ("doubtful", ["Written. A number in it is probably misread: look at it again.", "Écrit. Un numéro est sans doute mal lu : vérifiez-le.", "كُتب. يبدو أن رقمًا فيه قُرئ خطأ: راجعه."]),
+    (
+        "doubtful",
+        [
+            "Written. A number in it is probably misread: look at it again.",
+            "Écrit. Un numéro est sans doute mal lu : vérifiez-le.",
+            "كُتب. يبدو أن رقمًا فيه قُرئ خطأ: راجعه.",
+        ],
+    ),
     ("approved", ["Signed.", "Signé.", "تم التوقيع."]),
     ("operator", ["The operator was changed.", "L’opérateur est modifié.", "تم تغيير المشغّل."]),
     ("settings", ["Saved.", "Enregistré.", "تم الحفظ."]),
@@ -174,9 +203,11 @@ impl Words {
             Role::Field => ["Field", "Terrain", "ميداني"],
             Role::Approver => ["Approver", "Signataire", "معتمِد"],
             Role::Auditor => ["Auditor", "Auditeur", "مدقق"],
-            Role::DataProtectionOfficer => {
-                ["Data-protection officer", "Délégué à la protection des données", "مسؤول حماية البيانات"]
-            }
+            Role::DataProtectionOfficer => [
+                "Data-protection officer",
+                "Délégué à la protection des données",
+                "مسؤول حماية البيانات",
+            ],
             Role::Admin => ["Administrator", "Administrateur", "مدير"],
         };
         match self.language {
@@ -195,7 +226,9 @@ impl Words {
             Right::Withhold => ["Recall and erase", "Rappeler et effacer", "السحب والمحو"],
             Right::Mesh => ["See the mesh", "Voir le réseau", "رؤية الشبكة"],
             Right::Sharing => ["See sharing", "Voir le partage", "رؤية المشاركة"],
-            Right::Approve => ["Sign for the agency", "Signer pour le service", "التوقيع باسم الجهاز"],
+            Right::Approve => {
+                ["Sign for the agency", "Signer pour le service", "التوقيع باسم الجهاز"]
+            }
             Right::Audit => ["Audit", "Auditer", "التدقيق"],
             Right::Administer => ["Administer operators", "Gérer les opérateurs", "إدارة المشغّلين"],
         };
@@ -231,9 +264,8 @@ mod tests {
         }
         assert_eq!(Language::French.words().kind("grouping"), "grouping");
         assert_eq!(Language::French.words().notice("<script>"), "");
-        let known = |purpose: &&Purpose| {
-            Language::French.words().find(&PURPOSES, purpose.word()).is_none()
-        };
+        let known =
+            |purpose: &&Purpose| Language::French.words().find(&PURPOSES, purpose.word()).is_none();
         let unknown: Vec<_> = Purpose::ALL.iter().filter(known).collect();
         assert!(unknown.is_empty(), "{unknown:?}");
     }
