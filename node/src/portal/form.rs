@@ -37,6 +37,11 @@ impl Form {
         found.map_or("", |(_, value)| value.trim())
     }
 
+    /// Whether there is such a field, empty or not.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.0.iter().any(|(known, _)| known == name)
+    }
+
     /// As it was typed: of a passphrase every space counts.
     pub(super) fn secret(&self, name: &str) -> &str {
         let found = self.0.iter().find(|(known, _)| known == name);

@@ -125,7 +125,7 @@ fn tokens(text: &str) -> Option<Vec<Token>> {
                 rest = behind;
                 continue;
             }
-            '-' | '−' if rest[width..].starts_with(|c: char| c.is_ascii_digit()) => {
+            '-' | '−' if begins_with_digit(rest.get(width..)) => {
                 let digits = rest.get(width..)?;
                 let end =
                     digits.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(digits.len());
@@ -145,6 +145,10 @@ fn tokens(text: &str) -> Option<Vec<Token>> {
         rest = rest.get(width..)?;
     }
     Some(tokens)
+}
+
+fn begins_with_digit(text: Option<&str>) -> bool {
+    text.is_some_and(|text| text.starts_with(|c: char| c.is_ascii_digit()))
 }
 
 /// MGRS: zone and band, 100 km square, and as many digits east as north.

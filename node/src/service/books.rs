@@ -89,10 +89,11 @@ impl Books {
     }
 
     /// Writes down what the command line asks, before it is answered. What only says how the peer is, is not
-    /// written down.
-    pub(super) fn note_console(&self, request: &Request) -> Result<(), Failure> {
-        let Some((event, records)) = event_of(request) else { return Ok(()) };
-        let note = Note {
+    /// written down. Whoever is at the command line owns the home: when the disk is full he is answered all
+    /// the same, so that he can mend it, and the daemon's log says so.
+    pub(super) fn note_console(&self, request: &Request) {
+        let Some((event, records)) = event_of(request) else { return };
+        let noted = self.audit.append(Note {
             event,
             operator: CONSOLE.into(),
             role: String::new(),
@@ -101,8 +102,10 @@ impl Books {
             records,
             detail: String::new(),
             outcome: Outcome::Asked,
-        };
-        Ok(self.audit.append(note)?)
+        });
+        if let Err(error) = noted {
+            tracing::error!(%error, verb = request.verb(), "not in the audit log");
+        }
     }
 }
 

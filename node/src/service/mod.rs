@@ -284,7 +284,7 @@ impl Service for Tearline {
         if needs_standing(&request) {
             self.core.ask(|core| core.stands())?;
         }
-        self.books.note_console(&request)?;
+        self.books.note_console(&request);
         self.books.call(&request).unwrap_or_else(|| self.carry_out(request, progress))
     }
 

@@ -116,7 +116,7 @@ fn pages_are_well_formed_whatever_records_say() {
     }
     let mut officer = stage.operator("<b>Amina</b>", "watch-officer", "RED").unwrap();
     let record = format!("/record/{vehicle}");
-    let quoted = super::quote(HOSTILE[1]);
+    let quoted = super::quote(HOSTILE[0]);
     let paths = [
         "/board",
         "/board?show=all",

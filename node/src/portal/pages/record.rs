@@ -293,7 +293,8 @@ pub(in super::super) fn edit(call: &Call) -> Done {
     Ok(html::redirect(&format!("/record/{id}?done={done}")))
 }
 
-/// What a form says of the fields of a kind: as it stood there, and as the daemon takes it. Empty: not there.
+/// What a form says of the fields of a kind: as it stood there, and as the daemon takes it. Empty: it is to
+/// have none. Of fields that are not in the form nothing is said.
 pub(super) fn asked_fields(
     call: &Call,
     kind: RecordKind,
@@ -301,7 +302,11 @@ pub(super) fn asked_fields(
     let form: &Form = &call.form;
     let mut asked = BTreeMap::new();
     for field in super::report::fields_of(kind) {
-        let text = form.text(&format!("set.{}", field.name)).to_owned();
+        let name = format!("set.{}", field.name);
+        if !form.has(&name) {
+            continue;
+        }
+        let text = form.text(&name).to_owned();
         let value = match field.shape {
             tearline_crdt::record::schema::Shape::List(_) if !text.is_empty() => {
                 let items: Vec<&str> =
@@ -313,7 +318,7 @@ pub(super) fn asked_fields(
         asked.insert(field.name.to_owned(), (text, value));
     }
     let place = form.text("set.place");
-    if super::report::has_place(kind) {
+    if super::report::has_place(kind) && form.has("set.place") {
         let (latitude, longitude) = match (place, geo::read(place)) {
             ("", _) => (String::new(), String::new()),
             (_, Some((latitude, longitude))) => (latitude.to_string(), longitude.to_string()),
