@@ -412,7 +412,7 @@ mod tests {
     /// All values of a space in order, checked against the order from the back.
     fn all(store: &MemoryStore) -> Vec<(Vec<u8>, Vec<u8>)> {
         let (mut forth, mut back) = (Vec::new(), Vec::new());
-        let mut note = |to: &mut Vec<_>, key: &[u8], value: &[u8]| {
+        let note = |to: &mut Vec<_>, key: &[u8], value: &[u8]| {
             to.push((key.to_vec(), value.to_vec()));
             ControlFlow::Continue(())
         };
