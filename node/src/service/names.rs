@@ -17,7 +17,7 @@ impl Core {
             .areas()
             .values()
             .find_map(|area| match &area.body {
-                Body::Coalition(coalition) => Some(coalition),
+                Body::Coalition(coalition) => Some(&**coalition),
                 Body::Compartment(_) => None,
             })
             .ok_or_else(|| {
@@ -36,7 +36,7 @@ impl Core {
             .values()
             .filter_map(|area| match &area.body {
                 Body::Compartment(c) if self.replica.right(c.id(), &own).is_some() => {
-                    Some((c, area.name.clone().unwrap_or_else(|| c.id().short())))
+                    Some((&**c, area.name.clone().unwrap_or_else(|| c.id().short())))
                 }
                 _ => None,
             })
