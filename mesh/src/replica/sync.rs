@@ -510,7 +510,7 @@ impl<S: Store> Replica<S> {
         let is_full = session.unacked >= session.window.0;
         let idle = Class::ALL.into_iter().map(|class| class as u8).filter(|class| {
             let busy = Urgency::from_u8(*class).is_none_or(|lane| session.busy.has(lane));
-            !busy && !(is_full && *class >= PRIORITY)
+            !(busy || is_full && *class >= PRIORITY)
         });
         let of_class = |class: u8| {
             let (least, most) = (CompartmentId([0; 32]), CompartmentId([0xff; 32]));

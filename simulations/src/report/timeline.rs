@@ -70,7 +70,7 @@ fn parts(out: &mut String, outcome: &Outcome) {
             ),
         );
     }
-    label(out, top + 8.0, "100 %");
+    label(out, top + 3.0, "100 %");
     label(out, top + share_height, "0 %");
     for (number, fault) in faults.into_iter().enumerate() {
         let y = top + share_height + 6.0 + ROW * number as f64;
@@ -104,7 +104,7 @@ fn staleness(out: &mut String, outcome: &Outcome) {
         out,
         format_args!(
             "<h2>Staleness</h2>\n<p class=\"key\">How old the oldest record is that a post is to have and that has not \
-             come, over the time of the run{}. White: less than a minute.</p>",
+             come, over the time of the run{}. Pale grey: less than a minute.</p>",
             if all.posts.len() > POSTS_MAX {
                 format!("; the {POSTS_MAX} that were the furthest behind, of {}", all.posts.len())
             } else {
@@ -142,13 +142,13 @@ fn staleness(out: &mut String, outcome: &Outcome) {
         }
     }
     for (number, (_, shade, name)) in SHADES.into_iter().enumerate() {
-        let x = LEFT + 70.0 * number as f64;
+        let x = LEFT + 82.0 * number as f64;
         let y = height - 12.0;
         put(
             out,
             format_args!(
                 "<rect class=\"{shade}\" x=\"{x:.1}\" y=\"{y:.1}\" width=\"14\" height=\"10\"/><text x=\"{:.1}\" \
-                 y=\"{:.1}\">from {name}</text>",
+                 y=\"{:.1}\" style=\"font-size:9px\">from {name}</text>",
                 x + 18.0,
                 y + 9.0
             ),
