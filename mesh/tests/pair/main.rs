@@ -27,6 +27,7 @@ mod hostile;
 mod insync;
 mod joining;
 mod lacks;
+mod load;
 mod member;
 mod owing;
 mod pieces;
