@@ -33,7 +33,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use tearline_crdt::frontier::LogKey;
-use tearline_crdt::id::DeviceId;
+use tearline_crdt::id::{Class, DeviceId};
 use tearline_crdt::time::MonoTime;
 
 use super::beacon::Beacons;
@@ -53,6 +53,9 @@ pub const WAIT_MS_MAX: u64 = 4_000;
 /// A part of this comes to it, another for each neighbour and log: so that of the peers that a broken link
 /// cuts off one asks, and the others get it from that one.
 pub const WAIT_SPREAD_MS: u64 = 1_024;
+/// How long it is before another is asked for, while all links of the tree work: what is late everywhere is
+/// found out by one question.
+const PROBE_MS: u64 = 250;
 /// How often what that became is shortened by an eighth.
 const SHRINK_MS: u64 = 10_000;
 /// How long a neighbour that was asked may take before another is.
@@ -182,6 +185,8 @@ pub struct Tree {
     wanted: Wanted,
     everywhere_hops: u8,
     patience: Patience,
+    /// Until when nobody is asked again while the links of the tree work.
+    asked_until: Option<MonoTime>,
     next_announce: Option<MonoTime>,
     outputs: VecDeque<Output>,
 }
@@ -200,8 +205,9 @@ struct Neighbour {
     shapes: Budget,
     /// When we may prune it again.
     prune_at: MonoTime,
-    /// When the link to it was last seen to work.
+    /// When the link to it was last seen to work, and when something was pushed over it first since then.
     heard: MonoTime,
+    pushed: Option<MonoTime>,
     /// Questions in a row that it did not answer.
     broken: u32,
     muted_until: MonoTime,
@@ -262,6 +268,7 @@ impl Tree {
             wanted: Wanted::default(),
             everywhere_hops: 0,
             patience: Patience::new(now),
+            asked_until: None,
             next_announce: None,
             outputs: VecDeque::new(),
         }
@@ -322,7 +329,9 @@ impl Tree {
     /// When [`Input::Tick`] is due.
     #[must_use]
     pub fn deadline(&self) -> MonoTime {
-        let waiting = self.next_announce.into_iter().chain(self.wanted.next_due());
+        let due = self.wanted.next_due().into_iter().chain(self.asked_until).max();
+        let due = due.filter(|_| self.wanted.next_due().is_some());
+        let waiting = self.next_announce.into_iter().chain(due);
         waiting.fold(self.beacons.deadline(), MonoTime::min)
     }
 
@@ -433,6 +442,7 @@ impl Tree {
     fn hear(&mut self, now: MonoTime, device: &DeviceId) {
         if let Some(neighbour) = self.neighbours.get_mut(device) {
             neighbour.heard = now;
+            neighbour.pushed = None;
         }
     }
 
@@ -444,6 +454,13 @@ impl Tree {
         let parent = self.parent;
         let mut tree = self.neighbours.iter().filter(|(d, way)| way.is_of_the_tree(d, parent));
         parent.is_none() || tree.any(|(_, way)| silent(way))
+    }
+
+    /// Whether another link than this one was made eager in the place of a broken one, and works.
+    fn is_mended(&mut self, now: MonoTime, but: &DeviceId) -> bool {
+        let patience_ms = self.patience.ms(now);
+        let mut others = self.neighbours.iter().filter(|(device, _)| *device != but);
+        others.any(|(_, way)| way.extra && way.heard.plus_ms(patience_ms) > now)
     }
 
     fn on_announced(
@@ -537,6 +554,8 @@ impl Tree {
         let (mut holders, _) = self.wanted.came(&news, now.plus_ms(self.patience.ms(now)));
         holders.extend(&arrival.holders);
         let everywhere = hops <= self.everywhere_hops || !self.rooted;
+        let urgent = is_urgent(&news.log);
+        let patience_ms = self.patience.ms(now);
         let mut push_to = Vec::new();
         for (device, neighbour) in &mut self.neighbours {
             if arrival.from == Some(*device) {
@@ -544,8 +563,12 @@ impl Tree {
             }
             let pushed = spread == Spread::Push;
             let of_the_tree = neighbour.is_of_the_tree(device, self.parent);
-            let eager = everywhere || neighbour.extra || of_the_tree;
+            // Who takes nothing may get it over another link meanwhile.
+            let takes = |at: MonoTime| at.plus_ms(patience_ms) > now;
+            let takes = urgent || neighbour.pushed.is_none_or(takes);
+            let eager = takes && (everywhere || neighbour.extra || of_the_tree);
             if pushed && eager && !holders.contains(device) {
+                neighbour.pushed.get_or_insert(now);
                 push_to.push(*device);
                 continue;
             }
@@ -590,10 +613,21 @@ impl Tree {
 
     /// Asks for what was announced and has not come.
     fn ask_due(&mut self, now: MonoTime, holdings: &dyn Holdings) {
+        if self.wanted.next_due().is_none_or(|due| due > now) {
+            return;
+        }
+        let works = !self.may_be_broken(now);
         loop {
+            if works && self.asked_until.is_some_and(|until| until > now) {
+                return;
+            }
+            self.asked_until = None;
             let rank = |device: &DeviceId, announced: &Announcement| {
-                let broken = self.neighbours.get(device).map_or(u32::MAX, |n| n.broken);
-                (broken, announced.hops, *device)
+                let neighbour = self.neighbours.get(device);
+                let broken = neighbour.map_or(u32::MAX, |n| n.broken);
+                // Who was asked for all that is missing is asked for the rest, too.
+                let other = neighbour.is_none_or(|n| !n.extra);
+                (broken, other, announced.hops, *device)
             };
             let due = self.wanted.take_due(now, now.plus_ms(AGAIN_MS), rank);
             let Some(Due { failed, ask }) = due else { return };
@@ -610,7 +644,10 @@ impl Tree {
                 self.wanted.came(&news, now.plus_ms(self.patience.ms(now)));
                 continue;
             }
-            let repair = pushed && self.may_be_broken(now);
+            if pushed && works {
+                self.asked_until = Some(now.plus_ms(PROBE_MS));
+            }
+            let repair = pushed && !works && !self.is_mended(now, &to);
             if let Some(neighbour) = self.neighbours.get_mut(&to) {
                 neighbour.extra |= repair;
             }
@@ -622,6 +659,12 @@ impl Tree {
     fn send(&mut self, to: DeviceId, message: Message) {
         self.outputs.push_back(Output::Send { to, message });
     }
+}
+
+/// Whether a log is of class flash or immediate.
+fn is_urgent(log: &LogKey) -> bool {
+    let class = log.0.first().and_then(|byte| Class::from_u8(byte >> 4));
+    class.is_some_and(|class| class <= Class::Immediate)
 }
 
 /// What is added for a neighbour and a log.
@@ -665,6 +708,7 @@ impl Neighbour {
             shapes: Budget::full(SHAPES, now),
             prune_at: now,
             heard: now,
+            pushed: None,
             broken: 0,
             muted_until: now,
             failed: 0,
