@@ -1,7 +1,11 @@
 //! Load: 20 daemons, each linked to four others, write 50 records a second in all, while one at a time is
 //! killed and one parted from all others. Then all hold the same, and every record that was acknowledged.
 //!
-//! `TEARLINE_LOAD_SECONDS=120 cargo test -p tearline-tests --test e2e -- load --nocapture` for longer.
+//! All daemons share the cores of one machine. On two cores the build for tests carried 26 records a second, the
+//! release build all 50. So this is short by itself, and the bound is asserted where the length is said, which is
+//! for the program as it is shipped:
+//! `TEARLINE_PROGRAM=$PWD/target/release/tearline TEARLINE_LOAD_SECONDS=120 cargo test --workspace --test e2e --
+//! load_ --nocapture`.
 
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -37,8 +41,8 @@ struct Edge {
 
 #[test]
 fn load_with_kills_and_partitions_loses_nothing_that_was_acknowledged() -> io::Result<()> {
-    let seconds = std::env::var("TEARLINE_LOAD_SECONDS").ok();
-    let seconds = seconds.and_then(|text| text.parse().ok()).unwrap_or(SECONDS);
+    let asked = std::env::var("TEARLINE_LOAD_SECONDS").ok().and_then(|text| text.parse().ok());
+    let seconds = asked.unwrap_or(SECONDS);
     let folder = tempfile::tempdir()?;
     let mut edges = Vec::new();
     let mut mesh = Mesh::new(folder.path(), |ends, state| {
@@ -124,12 +128,12 @@ fn load_with_kills_and_partitions_loses_nothing_that_was_acknowledged() -> io::R
     assert!(!written.is_empty());
     (0..SIZE).try_for_each(|peer| mesh.count(peer))?;
     let [bytes, again] = mesh.carried;
-    // The bound of 5 % is asserted where time is virtual (`mesh/tests/pair/gossip.rs`): on a machine that
-    // is too busy for 20 daemons, what is late is asked for.
     println!(
-        "{bytes} bytes of entries came, {again} of them again ({} %)",
-        again * 100 / bytes.max(1)
+        "{bytes} bytes of entries came, {again} of them again ({} ‰)",
+        again * 1_000 / bytes.max(1)
     );
+    let percent_max = if asked.is_some() { 5 } else { 25 };
+    assert!(again * 100 <= bytes * percent_max, "{again} of {bytes} bytes came again");
     Ok(())
 }
 

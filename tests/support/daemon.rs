@@ -11,11 +11,15 @@ use serde_json::{Value, json};
 /// How long a daemon may take to answer before a test gives up.
 const ANSWER_MAX: Duration = Duration::from_secs(60);
 
-/// The `tearline` program that was built with this test.
+/// The `tearline` program that was built with this test, or that `TEARLINE_PROGRAM` names: an optimised one,
+/// for tests under load.
 ///
 /// # Errors
 /// When it was not built: `cargo test --workspace` builds it, testing this package alone does not.
 pub fn program() -> io::Result<PathBuf> {
+    if let Some(named) = std::env::var_os("TEARLINE_PROGRAM") {
+        return Ok(named.into());
+    }
     let mut folder = std::env::current_exe()?;
     while folder.pop() {
         let program = folder.join("tearline");

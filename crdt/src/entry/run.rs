@@ -423,6 +423,21 @@ impl UnverifiedRun<'_> {
         Ok(VerifiedRun { log: self.log, from: *head, to: at, bytes, entries, written })
     }
 
+    /// The run without its first entries, of which nothing is checked; `None` if it has no more of them, or
+    /// they cannot be read.
+    #[must_use]
+    pub fn without_first(&self, count: usize) -> Option<Self> {
+        let left = self.count.checked_sub(count).filter(|left| *left > 0)?;
+        let mut reader = Reader::new(self.entries);
+        let mut boxes = 0;
+        for _ in 0..count {
+            boxes += usize::from(ShortEntry::decode(&mut reader).ok()?.has_box);
+        }
+        let entries = self.entries.get(reader.at()..)?;
+        let boxes = self.boxes.get(boxes.checked_mul(KEY_BOX_BYTES)?..)?;
+        Some(Self { log: self.log, count: left, entries, boxes })
+    }
+
     fn next_box(
         &self,
         short: &ShortEntry<'_>,

@@ -33,7 +33,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use tearline_crdt::frontier::LogKey;
-use tearline_crdt::id::DeviceId;
+use tearline_crdt::id::{Class, DeviceId};
 use tearline_crdt::time::MonoTime;
 
 use super::beacon::Beacons;
@@ -47,9 +47,17 @@ use super::{GossipFault, Holdings, News};
 pub const ANNOUNCE_MS: u64 = 200;
 /// How long a run that is pushed may come later than its announcement before it is asked for.
 pub const WAIT_MS: u64 = 1_000;
+/// How long that becomes at most, while runs come later than that all the same: in a mesh whose machines or
+/// lines are busy, who asked sooner would have it twice and keep them busier.
+pub const WAIT_MS_MAX: u64 = 4_000;
 /// A part of this comes to it, another for each neighbour and log: so that of the peers that a broken link
 /// cuts off one asks, and the others get it from that one.
 pub const WAIT_SPREAD_MS: u64 = 1_024;
+/// How long it is before another is asked for, while all links of the tree work: what is late everywhere is
+/// found out by one question.
+const PROBE_MS: u64 = 250;
+/// How often what that became is shortened by an eighth.
+const SHRINK_MS: u64 = 10_000;
 /// How long a neighbour that was asked may take before another is.
 pub const AGAIN_MS: u64 = 3_000;
 /// News are pushed over all links up to this many hops from their writer, in large meshes
@@ -121,6 +129,11 @@ pub enum Input {
         /// Whether it was new here.
         fresh: bool,
     },
+    /// A neighbour said or took something: the link to it works.
+    Heard {
+        /// The neighbour.
+        device: DeviceId,
+    },
     /// A log is durable here up to this, be it written here, pushed, or found by comparing.
     Durable {
         /// Up to where.
@@ -171,6 +184,9 @@ pub struct Tree {
     arrivals: Arrivals,
     wanted: Wanted,
     everywhere_hops: u8,
+    patience: Patience,
+    /// Until when nobody is asked again while the links of the tree work.
+    asked_until: Option<MonoTime>,
     next_announce: Option<MonoTime>,
     outputs: VecDeque<Output>,
 }
@@ -189,12 +205,24 @@ struct Neighbour {
     shapes: Budget,
     /// When we may prune it again.
     prune_at: MonoTime,
+    /// When the link to it was last seen to work, and when something was pushed over it first since then.
+    heard: MonoTime,
+    pushed: Option<MonoTime>,
     /// Questions in a row that it did not answer.
     broken: u32,
     muted_until: MonoTime,
     /// News in a row that it did not bring as our parent.
     failed: u32,
     no_parent_until: MonoTime,
+}
+
+/// How long a run that is pushed may be late.
+#[derive(Debug)]
+struct Patience {
+    ms: u64,
+    /// When it may grow again: what was asked for in one moment is one lesson.
+    grows_at: MonoTime,
+    shrinks_at: MonoTime,
 }
 
 /// How news came.
@@ -239,6 +267,8 @@ impl Tree {
             arrivals: Arrivals::default(),
             wanted: Wanted::default(),
             everywhere_hops: 0,
+            patience: Patience::new(now),
+            asked_until: None,
             next_announce: None,
             outputs: VecDeque::new(),
         }
@@ -267,7 +297,9 @@ impl Tree {
                     self.choose_parent();
                 }
             }
+            Input::Heard { device } => self.hear(now, &device),
             Input::Message { from, message } => {
+                self.hear(now, &from);
                 if let Err(fault) = self.on_message(now, from, message, holdings) {
                     self.outputs.push_back(Output::Fault { device: from, fault });
                 }
@@ -297,7 +329,9 @@ impl Tree {
     /// When [`Input::Tick`] is due.
     #[must_use]
     pub fn deadline(&self) -> MonoTime {
-        let waiting = self.next_announce.into_iter().chain(self.wanted.next_due());
+        let due = self.wanted.next_due().into_iter().chain(self.asked_until).max();
+        let due = due.filter(|_| self.wanted.next_due().is_some());
+        let waiting = self.next_announce.into_iter().chain(due);
         waiting.fold(self.beacons.deadline(), MonoTime::min)
     }
 
@@ -405,6 +439,30 @@ impl Tree {
         !self.rooted || neighbour.extra || neighbour.is_of_the_tree(device, self.parent)
     }
 
+    fn hear(&mut self, now: MonoTime, device: &DeviceId) {
+        if let Some(neighbour) = self.neighbours.get_mut(device) {
+            neighbour.heard = now;
+            neighbour.pushed = None;
+        }
+    }
+
+    /// Whether a link of the tree may have stopped working: while all of them work what is late comes, and
+    /// a link beside them would bring everything twice.
+    fn may_be_broken(&mut self, now: MonoTime) -> bool {
+        let patience_ms = self.patience.ms(now);
+        let silent = |way: &Neighbour| way.heard.plus_ms(patience_ms) <= now;
+        let parent = self.parent;
+        let mut tree = self.neighbours.iter().filter(|(d, way)| way.is_of_the_tree(d, parent));
+        parent.is_none() || tree.any(|(_, way)| silent(way))
+    }
+
+    /// Whether another link than this one was made eager in the place of a broken one, and works.
+    fn is_mended(&mut self, now: MonoTime, but: &DeviceId) -> bool {
+        let patience_ms = self.patience.ms(now);
+        let mut others = self.neighbours.iter().filter(|(device, _)| *device != but);
+        others.any(|(_, way)| way.extra && way.heard.plus_ms(patience_ms) > now)
+    }
+
     fn on_announced(
         &mut self,
         now: MonoTime,
@@ -415,12 +473,14 @@ impl Tree {
         let Some(neighbour) = self.neighbours.get(&from) else { return };
         let news = announced.news;
         if holdings.next(&news.log) < news.next && neighbour.muted_until <= now {
-            let wait_ms = if announced.pushed { waits_ms(&from, &news) } else { 0 };
+            let wait_ms =
+                if announced.pushed { self.patience.ms(now) + spread_ms(&from, &news) } else { 0 };
             self.wanted.announced(from, announced, now.plus_ms(wait_ms));
         }
     }
 
     fn on_came(&mut self, now: MonoTime, from: DeviceId, news: News, hops: u8, fresh: bool) {
+        self.hear(now, &from);
         if let Some(neighbour) = self.neighbours.get_mut(&from) {
             neighbour.failed = 0;
         }
@@ -428,7 +488,7 @@ impl Tree {
             self.on_came_again(now, from, &news, hops);
             return;
         }
-        let (holders, answered) = self.wanted.came(&news, now.plus_ms(WAIT_MS));
+        let (holders, answered) = self.wanted.came(&news, now.plus_ms(self.patience.ms(now)));
         self.arrivals.add(news, Arrival { from: Some(from), hops, holders });
         // Whoever was asked is credited, although another may have been faster.
         for device in answered.map(|(device, _)| device).into_iter().chain([from]) {
@@ -436,13 +496,18 @@ impl Tree {
                 neighbour.broken = 0;
             }
         }
+        if answered.is_some_and(|(device, _)| device != from) {
+            self.patience.grow(now);
+        }
         let repaired = answered.is_some_and(|(_, announced)| announced.pushed);
         if repaired && self.parent != Some(from) {
             self.parent_failed(now);
         }
     }
 
-    /// A second copy: a link that is neither of the tree nor a shortcut is lazy from now on.
+    /// A second copy: of the links that brought one, that which is neither of the tree nor a shortcut is lazy
+    /// from now on, be it the faster one. Else who once asked beside a parent that was slow gets all twice
+    /// for good.
     fn on_came_again(&mut self, now: MonoTime, from: DeviceId, news: &News, hops: u8) {
         let Some(arrival) = self.arrivals.known.get_mut(news) else { return };
         if arrival.from == Some(from) {
@@ -451,16 +516,32 @@ impl Tree {
         if !arrival.holders.contains(&from) {
             arrival.holders.push(from);
         }
-        let Some(neighbour) = self.neighbours.get(&from) else { return };
-        let keeps = !self.rooted || neighbour.is_of_the_tree(&from, self.parent);
-        if keeps || hops <= self.everywhere_hops || neighbour.prune_at > now {
+        let (first, first_hops) = (arrival.from, arrival.hops);
+        if !self.rooted {
             return;
         }
-        if let Some(neighbour) = self.neighbours.get_mut(&from) {
-            neighbour.extra = false;
-            neighbour.prune_at = now.plus_ms(PRUNE_MS);
+        if !self.is_of_the_tree(&from) {
+            self.prune(now, from, hops);
+        } else if let Some(first) = first.filter(|first| !self.is_of_the_tree(first)) {
+            self.patience.grow(now);
+            self.prune(now, first, first_hops);
         }
-        self.send(from, Message::Prune);
+    }
+
+    /// Has a neighbour that brought news over so many hops announce them from now on.
+    fn prune(&mut self, now: MonoTime, device: DeviceId, hops: u8) {
+        let Some(neighbour) = self.neighbours.get_mut(&device) else { return };
+        if hops <= self.everywhere_hops || neighbour.prune_at > now {
+            return;
+        }
+        neighbour.extra = false;
+        neighbour.prune_at = now.plus_ms(PRUNE_MS);
+        self.send(device, Message::Prune);
+    }
+
+    fn is_of_the_tree(&self, device: &DeviceId) -> bool {
+        let neighbour = self.neighbours.get(device);
+        neighbour.is_some_and(|neighbour| neighbour.is_of_the_tree(device, self.parent))
     }
 
     fn on_durable(&mut self, now: MonoTime, news: News, spread: Spread) {
@@ -470,9 +551,11 @@ impl Tree {
             Arrival::default()
         });
         let hops = arrival.hops.saturating_add(1);
-        let (mut holders, _) = self.wanted.came(&news, now.plus_ms(WAIT_MS));
+        let (mut holders, _) = self.wanted.came(&news, now.plus_ms(self.patience.ms(now)));
         holders.extend(&arrival.holders);
         let everywhere = hops <= self.everywhere_hops || !self.rooted;
+        let urgent = is_urgent(&news.log);
+        let patience_ms = self.patience.ms(now);
         let mut push_to = Vec::new();
         for (device, neighbour) in &mut self.neighbours {
             if arrival.from == Some(*device) {
@@ -480,8 +563,12 @@ impl Tree {
             }
             let pushed = spread == Spread::Push;
             let of_the_tree = neighbour.is_of_the_tree(device, self.parent);
-            let eager = everywhere || neighbour.extra || of_the_tree;
+            // Who takes nothing may get it over another link meanwhile.
+            let takes = |at: MonoTime| at.plus_ms(patience_ms) > now;
+            let takes = urgent || neighbour.pushed.is_none_or(takes);
+            let eager = takes && (everywhere || neighbour.extra || of_the_tree);
             if pushed && eager && !holders.contains(device) {
+                neighbour.pushed.get_or_insert(now);
                 push_to.push(*device);
                 continue;
             }
@@ -526,10 +613,21 @@ impl Tree {
 
     /// Asks for what was announced and has not come.
     fn ask_due(&mut self, now: MonoTime, holdings: &dyn Holdings) {
+        if self.wanted.next_due().is_none_or(|due| due > now) {
+            return;
+        }
+        let works = !self.may_be_broken(now);
         loop {
+            if works && self.asked_until.is_some_and(|until| until > now) {
+                return;
+            }
+            self.asked_until = None;
             let rank = |device: &DeviceId, announced: &Announcement| {
-                let broken = self.neighbours.get(device).map_or(u32::MAX, |n| n.broken);
-                (broken, announced.hops, *device)
+                let neighbour = self.neighbours.get(device);
+                let broken = neighbour.map_or(u32::MAX, |n| n.broken);
+                // Who was asked for all that is missing is asked for the rest, too.
+                let other = neighbour.is_none_or(|n| !n.extra);
+                (broken, other, announced.hops, *device)
             };
             let due = self.wanted.take_due(now, now.plus_ms(AGAIN_MS), rank);
             let Some(Due { failed, ask }) = due else { return };
@@ -543,14 +641,18 @@ impl Tree {
             let Some((to, Announcement { news, pushed, .. })) = ask else { continue };
             let held = holdings.next(&news.log);
             if held >= news.next {
-                self.wanted.came(&news, now.plus_ms(WAIT_MS));
+                self.wanted.came(&news, now.plus_ms(self.patience.ms(now)));
                 continue;
             }
+            if pushed && works {
+                self.asked_until = Some(now.plus_ms(PROBE_MS));
+            }
+            let repair = pushed && !works && !self.is_mended(now, &to);
             if let Some(neighbour) = self.neighbours.get_mut(&to) {
-                neighbour.extra |= pushed;
+                neighbour.extra |= repair;
             }
             let head = HeadTag::default();
-            self.send(to, Message::Ask { news, held, head, repair: pushed });
+            self.send(to, Message::Ask { news, held, head, repair });
         }
     }
 
@@ -559,11 +661,40 @@ impl Tree {
     }
 }
 
-/// How long a run may come later than its announcement.
-fn waits_ms(from: &DeviceId, news: &News) -> u64 {
+/// Whether a log is of class flash or immediate.
+fn is_urgent(log: &LogKey) -> bool {
+    let class = log.0.first().and_then(|byte| Class::from_u8(byte >> 4));
+    class.is_some_and(|class| class <= Class::Immediate)
+}
+
+/// What is added for a neighbour and a log.
+fn spread_ms(from: &DeviceId, news: &News) -> u64 {
     let drawn =
         from.0.iter().chain(&news.log.0).fold(0, |drawn: u8, byte| drawn.rotate_left(1) ^ byte);
-    WAIT_MS + WAIT_SPREAD_MS / 256 * u64::from(drawn)
+    WAIT_SPREAD_MS / 256 * u64::from(drawn)
+}
+
+impl Patience {
+    const fn new(now: MonoTime) -> Self {
+        Self { ms: WAIT_MS, grows_at: now, shrinks_at: now }
+    }
+
+    fn ms(&mut self, now: MonoTime) -> u64 {
+        while self.ms > WAIT_MS && self.shrinks_at <= now {
+            self.ms = (self.ms - self.ms / 8).max(WAIT_MS);
+            self.shrinks_at = self.shrinks_at.plus_ms(SHRINK_MS);
+        }
+        self.ms
+    }
+
+    /// What was asked for came over the tree after all.
+    fn grow(&mut self, now: MonoTime) {
+        if self.grows_at <= now {
+            self.ms = (self.ms(now) * 2).min(WAIT_MS_MAX);
+            self.grows_at = now.plus_ms(self.ms);
+            self.shrinks_at = now.plus_ms(SHRINK_MS);
+        }
+    }
 }
 
 impl Neighbour {
@@ -576,6 +707,8 @@ impl Neighbour {
             announces: Budget::full(ANNOUNCES, now),
             shapes: Budget::full(SHAPES, now),
             prune_at: now,
+            heard: now,
+            pushed: None,
             broken: 0,
             muted_until: now,
             failed: 0,

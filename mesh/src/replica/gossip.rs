@@ -341,12 +341,13 @@ impl<S: Store> Replica<S> {
         };
         let stage = self.gossip.links.get(&link).and_then(|part| part.areas.get(&id)).copied();
         match message {
-            Message::Membership(MembershipMessage::Join) if stage != Some(Stage::Neighbours) => {
-                // Of two who asked each other each has its answer.
-                if self.take_part(link, id)? && stage == Some(Stage::Open) {
+            Message::Membership(MembershipMessage::Join) => {
+                // Also of two who asked each other: to one of them the other may not have listened yet.
+                if self.take_part(link, id)? {
                     self.say_gossip(link, id, Message::Membership(MembershipMessage::Accept));
                 }
-                Ok(Ok(()))
+                let again = stage == Some(Stage::Neighbours);
+                Ok(if again { self.charge(link, IN_VAIN) } else { Ok(()) })
             }
             Message::Membership(MembershipMessage::Accept) if stage == Some(Stage::Asked) => {
                 self.take_part(link, id)?;
@@ -395,6 +396,13 @@ impl<S: Store> Replica<S> {
         Ok(Ok(()))
     }
 
+    /// A neighbour took what was sent to it.
+    pub(super) fn hear(&mut self, link: Link, id: CompartmentId) {
+        if let Some(device) = self.sessions.get(&link).map(|session| session.device) {
+            self.tell(id, tree::Input::Heard { device });
+        }
+    }
+
     /// A neighbour says how far a log goes with it, durably.
     fn hear_announced(
         &mut self,
@@ -412,6 +420,9 @@ impl<S: Store> Replica<S> {
         if area.frontier.head(&key).next >= next {
             return self.hear_holding(link, id, key, (next, announced.head));
         }
+        // It has what is here, and more: whether of the same branch is seen when that comes, or is asked for.
+        let own = area.frontier.head(&key).next;
+        session.arrived(&lag_key(id, key), own, own);
         let ahead = &mut session.gossiped.ahead;
         if ahead.len() < AHEAD_MAX || ahead.contains_key(&lag_key(id, key)) {
             ahead.insert(lag_key(id, key), (next, announced.head));
@@ -471,18 +482,22 @@ impl<S: Store> Replica<S> {
         let next = first.saturating_add(run.count as u64);
         let id = self.sessions.get(&link).and_then(|session| session.names.get(&tag)).copied();
         let before = id.map_or(0, |id| self.held(id, &key));
+        let again = id.map_or(0, |id| self.bytes_held(id, &run, before));
         let outcome = self.on_run(now, link, tag, run)?;
         self.gossip.carried.bytes = self.gossip.carried.bytes.saturating_add(bytes);
         let Some(id) = id.filter(|_| outcome.is_ok()) else { return Ok(outcome) };
-        let (fresh, repeated) = (self.held(id, &key) > before, first < before);
-        if repeated {
-            let again = &mut self.gossip.carried.again_bytes;
-            *again = again.saturating_add(bytes);
-        }
-        if next <= before
-            && let Err(fault) = self.charge_replay(link, lag_key(id, key), next)
-        {
-            return Ok(Err(fault));
+        let fresh = self.held(id, &key) > before;
+        let carried = &mut self.gossip.carried.again_bytes;
+        *carried = carried.saturating_add(again);
+        if next <= before {
+            if let Err(fault) = self.charge_replay(link, lag_key(id, key), next) {
+                return Ok(Err(fault));
+            }
+            // It holds that much, whatever of it was to go to it.
+            let own = self.areas.get(&id).map_or(next, |area| area.frontier.head(&key).next);
+            if let Some(session) = self.sessions.get_mut(&link) {
+                session.arrived(&lag_key(id, key), next, own);
+            }
         }
         let device = self.sessions.get(&link).map(|session| session.device);
         if let (Some(from), Some(hops)) = (device, hops)
@@ -508,6 +523,16 @@ impl<S: Store> Replica<S> {
         }
         again.insert(key, next);
         Ok(())
+    }
+
+    /// How many bytes of a run are of entries before a position.
+    fn bytes_held(&self, id: CompartmentId, run: &Incoming, next: u64) -> u64 {
+        let held = next.checked_sub(run.first).and_then(|held| usize::try_from(held).ok());
+        let log = self.areas.get(&id).and_then(|area| area.logs.get(&run.key));
+        let (Some(held @ 1..), Some(log)) = (held, log) else { return 0 };
+        let rest = run.unverified(*log).without_first(held);
+        let left = rest.map_or(0, |rest| rest.entries.len() + rest.boxes.len());
+        (run.entries.len() + run.boxes.len()).saturating_sub(left) as u64
     }
 
     fn held(&self, id: CompartmentId, key: &LogKey) -> u64 {

@@ -43,6 +43,13 @@ pub(super) struct Incoming {
     pub(super) boxes: Vec<u8>,
 }
 
+impl Incoming {
+    /// It as entries of a log.
+    pub(super) fn unverified(&self, log: LogId) -> UnverifiedRun<'_> {
+        UnverifiedRun { log, count: self.count, entries: &self.entries, boxes: &self.boxes }
+    }
+}
+
 /// Entries that are stored and wait for a flush.
 #[derive(Debug)]
 pub(super) struct Arrival {
@@ -132,8 +139,7 @@ impl<S: Store> Replica<S> {
             return Ok(self.refuse(link, tag, id, &run, 0));
         }
         let head = self.logbook.head(&log);
-        let unverified =
-            UnverifiedRun { log, count: run.count, entries: &run.entries, boxes: &run.boxes };
+        let unverified = run.unverified(log);
         if !self.admits_run(&log, &run) {
             self.conclude(now)?;
         }
@@ -149,15 +155,23 @@ impl<S: Store> Replica<S> {
             let verified = if named { run.count } else { 0 };
             return Ok(self.refuse(link, tag, id, &run, verified));
         }
-        if run.first != head.next {
+        // What is here already is left out. If that is of another branch, the signature shows it.
+        let held = head.next.checked_sub(run.first).and_then(|held| usize::try_from(held).ok());
+        let Some(unverified) = held.and_then(|held| unverified.without_first(held)) else {
             if refused {
                 return Ok(self.refuse(link, tag, id, &run, 0));
             }
             self.say_position(link, id, run.key);
             return Ok(Ok(()));
-        }
+        };
         let verified = match self.memo.verify(&unverified, &head) {
             Ok(verified) => verified,
+            Err(
+                RunFault::Signature { .. } | RunFault::Coverage { .. } | RunFault::Epoch { .. },
+            ) if run.first < head.next => {
+                self.say_position(link, id, run.key);
+                return Ok(self.charge(link, IN_VAIN));
+            }
             Err(RunFault::Signature { .. }) if run.first > 0 => {
                 // The position names the last entry here, and who holds another shows that.
                 self.say_position(link, id, run.key);
@@ -190,7 +204,7 @@ impl<S: Store> Replica<S> {
             // It is sound: that there is no room here is nobody's fault.
             return Ok(self.refuse(link, tag, id, &run, run.count));
         }
-        self.give_back(link, run.count);
+        self.give_back(link, verified.entries().len());
         if let Some(session) = self.sessions.get_mut(&link) {
             session.gives(self.clock);
         }

@@ -32,6 +32,8 @@ pub(super) struct Open {
     pub(super) wanted: BTreeMap<LagKey, u64>,
     /// Of these, what they have not said again since they were asked again ([`super::owing`]).
     unsaid: BTreeSet<LagKey>,
+    /// Logs of ours that a comparison showed them to lack, and of which they have not got that much.
+    pub(super) lacking: BTreeSet<LagKey>,
     /// Areas that they are about to describe.
     pub(super) awaited: BTreeSet<CompartmentId>,
 }
@@ -74,17 +76,19 @@ impl Session {
             && self.open.is_settled()
     }
 
-    /// Whether something of an area, or of any, waits for the peer or is on its way to it.
+    /// Whether something that a comparison of an area, or of any, showed to be missing waits for the peer or
+    /// is on its way to it. What is new since then is not asked for: in a busy mesh there is always some.
     fn owes(&self, area: Option<CompartmentId>) -> bool {
         let Some(id) = area else {
-            return !(self.lag.is_empty() && self.strays.is_empty() && self.asked.is_empty());
+            let nothing = self.open.lacking.is_empty() && self.strays.is_empty();
+            return !(nothing && self.asked.is_empty());
         };
-        let lags = |class: Class| {
+        let lacks = |class: Class| {
             let class = class as u8;
             let span = (class, id, LogKey([0; 16]))..=(class, id, LogKey([0xff; 16]));
-            self.lag.range(span).next().is_some()
+            self.open.lacking.range(span).next().is_some()
         };
-        Class::ALL.into_iter().any(lags)
+        Class::ALL.into_iter().any(lacks)
             || self.strays.iter().any(|(area, _)| *area == id)
             || self.asked.keys().any(|(_, area, _)| *area == id)
     }

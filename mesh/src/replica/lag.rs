@@ -25,12 +25,15 @@ pub(super) struct Lag {
     pub(super) held_until: Option<MonoTime>,
     /// Over how many hops it comes to the peer, if it is pushed along a tree.
     pub(super) hops: Option<u8>,
+    /// Up to where it was missing when that was last compared; 0 for what is new since.
+    pub(super) owed: u64,
 }
 
 impl Lag {
     /// They hold this much, and nothing is on its way.
     pub(super) const fn at(next: u64) -> Self {
-        Self { acked: next, sent: next, flight: VecDeque::new(), held_until: None, hops: None }
+        let flight = VecDeque::new();
+        Self { acked: next, sent: next, flight, held_until: None, hops: None, owed: 0 }
     }
 }
 
@@ -83,6 +86,7 @@ pub(super) fn lag_key(area: CompartmentId, key: LogKey) -> LagKey {
 impl Session {
     /// Nothing of a log is on its way any more, and nothing of it waits.
     pub(super) fn drop_lag(&mut self, key: &LagKey) {
+        self.open.lacking.remove(key);
         if let Some(lag) = self.lag.remove(key) {
             let flight: usize = lag.flight.iter().map(|flight| flight.bytes).sum();
             self.unacked = self.unacked.saturating_sub(flight);
@@ -125,10 +129,21 @@ impl Session {
             self.unacked = self.unacked.saturating_sub(flight.bytes);
             arrived.push(flight);
         }
+        if lag.acked >= lag.owed {
+            self.open.lacking.remove(key);
+        }
         if lag.acked >= own {
             self.drop_lag(key);
         }
         arrived
+    }
+
+    /// Of a log of which they lack something, that is owed up to here: it was compared.
+    pub(super) fn owe(&mut self, key: LagKey, own: u64) {
+        if let Some(lag) = self.lag.get_mut(&key) {
+            lag.owed = own;
+            self.open.lacking.insert(key);
+        }
     }
 
     /// The peer does not take a run that begins there. What it says of one that was sent before it

@@ -423,6 +423,11 @@ impl<S: Store> Replica<S> {
             .collect();
         let Some(session) = self.sessions.get_mut(&link) else { return false };
         session.lag = lag;
+        session.open.lacking = session.lag.keys().copied().collect();
+        for (key, lag) in &mut session.lag {
+            let held = self.areas.get(&key.1);
+            lag.owed = held.map_or(0, |area| area.frontier.head(&key.2).next);
+        }
         true
     }
 
@@ -441,6 +446,9 @@ impl<S: Store> Replica<S> {
             self.say_behind(link);
             return;
         }
+        let Some(session) = self.sessions.get_mut(&link) else { return };
+        // What both hold now is compared: what moved since we opened may have come to it another way.
+        session.early.clear();
         let roots: BTreeMap<Tag, NodeHash> = theirs.iter().copied().collect();
         let mut differing = Vec::new();
         for (tag, id, root) in self.roots(link) {

@@ -326,21 +326,25 @@ impl<S: Store> Replica<S> {
 
     /// Pushes a log from a position on: the peer said that it is there.
     pub(super) fn push_from(&mut self, link: Link, id: CompartmentId, key: LogKey, next: u64) {
+        let own = self.areas.get(&id).map_or(0, |area| area.frontier.head(&key).next);
         let Some(session) = self.sessions.get_mut(&link) else { return };
         let lag_key = lag_key(id, key);
-        let sent = session.lag.get(&lag_key).and_then(|lag| lag.flight.front());
-        if sent.is_some_and(|flight| flight.first == next) {
+        let continues = |flight: &Flight| (flight.first..flight.end).contains(&next);
+        if session.lag.get(&lag_key).is_some_and(|lag| lag.flight.iter().any(continues)) {
             // What continues it there is on its way, and will be answered.
-            return;
+            session.arrived(&lag_key, next, u64::MAX);
+        } else {
+            session.drop_lag(&lag_key);
+            session.declined.remove(&lag_key);
+            session.lag.insert(lag_key, Lag::at(next));
         }
-        session.drop_lag(&lag_key);
         session.in_sync = false;
-        session.declined.remove(&lag_key);
-        session.lag.insert(lag_key, Lag::at(next));
+        session.owe(lag_key, own);
     }
 
     pub(super) fn on_have(&mut self, link: Link, tag: Tag, logs: &[(LogKey, u64)]) -> Outcome {
         let Some(id) = self.area_of(link, tag) else { return Ok(Ok(())) };
+        self.hear(link, id);
         let Some(area) = self.areas.get(&id) else { return Ok(Ok(())) };
         let Some(session) = self.sessions.get_mut(&link) else { return Ok(Ok(())) };
         let mut told = Vec::new();

@@ -28,6 +28,7 @@ mod hostile;
 mod insync;
 mod joining;
 mod lacks;
+mod load;
 mod lost;
 mod member;
 mod owing;

@@ -57,9 +57,18 @@ pub(crate) struct World {
     pub(crate) flush_ms: u64,
     order: u64,
     next_link: u64,
+    /// How much longer than that it may take.
+    pub(crate) flush_spread_ms: u64,
+    /// Links that carry nothing now, and what waits there.
+    parted: BTreeMap<Link, Vec<(usize, Vec<u8>)>>,
     /// Which frames of a peer, over which link, are lost on the way.
     pub(crate) loses: Option<Loses>,
+    /// Looks at what comes to a peer, before it does.
+    pub(crate) watch: Option<Watch>,
 }
+
+/// Looks at a frame that comes to one of the peers over a link, and who sent it.
+type Watch = Box<dyn FnMut(&[Peer], [usize; 2], &Frame)>;
 
 /// Looks at a frame that a peer sends over a link; whether it is lost.
 type Loses = Box<dyn FnMut(usize, Link, &Frame) -> bool>;
@@ -84,7 +93,10 @@ impl World {
             flush_ms: 2,
             order: 0,
             next_link: 0,
+            flush_spread_ms: 0,
+            parted: BTreeMap::new(),
             loses: None,
+            watch: None,
         }
     }
 
@@ -118,6 +130,22 @@ impl World {
         if let Some((a, b)) = self.links.remove(&link) {
             self.input(a, Input::Down { link });
             self.input(b, Input::Down { link });
+        }
+    }
+
+    /// From now on the links of a peer carry nothing, and nobody is told; or they carry again, and what
+    /// was sent meanwhile comes.
+    pub(crate) fn part(&mut self, peer: usize, is: bool) {
+        let own = self.links.iter().filter(|(_, ends)| ends.0 == peer || ends.1 == peer);
+        let own: Vec<Link> = own.map(|(link, _)| *link).collect();
+        for link in own {
+            if is {
+                self.parted.entry(link).or_default();
+                continue;
+            }
+            for (to, bytes) in self.parted.remove(&link).unwrap_or_default() {
+                self.at(LATENCY_MS, Happening::Frame { to, link, bytes });
+            }
         }
     }
 
@@ -156,7 +184,10 @@ impl World {
                 Output::Vouch { link } => self.peers[peer].vouched.push(link),
                 Output::Unvouch { device } => self.peers[peer].unvouched.push(device),
                 Output::Flush { barrier } => {
-                    self.at(self.flush_ms, Happening::Flushed { to: peer, barrier: barrier.0 });
+                    // As good as drawn, and the same each time.
+                    let drawn = self.order.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
+                    let takes_ms = self.flush_ms + drawn % (self.flush_spread_ms + 1);
+                    self.at(takes_ms, Happening::Flushed { to: peer, barrier: barrier.0 });
                 }
                 Output::Event(event) => self.peers[peer].events.push(event),
             }
@@ -218,9 +249,16 @@ impl World {
         self.now_ms = self.now_ms.max(at);
         match happening {
             Happening::Frame { to, link, bytes } => {
-                if self.links.contains_key(&link) {
-                    self.input(to, Input::Frame { link, bytes });
+                let Some((a, b)) = self.links.get(&link).copied() else { return true };
+                if let Some(waiting) = self.parted.get_mut(&link) {
+                    waiting.push((to, bytes));
+                    return true;
                 }
+                if let Some(watch) = &mut self.watch {
+                    let from = if a == to { b } else { a };
+                    watch(&self.peers, [from, to], &Frame::decode(&bytes).unwrap());
+                }
+                self.input(to, Input::Frame { link, bytes });
             }
             Happening::Sent { to, link, urgency } => self.input(to, Input::Sent { link, urgency }),
             Happening::Flushed { to, barrier } => {
