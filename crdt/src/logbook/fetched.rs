@@ -19,10 +19,10 @@ use crate::bounds::SEGMENT_ENTRIES_MAX;
 use crate::codec::{DecodeError, Reader, Write as _};
 use crate::entry::run::{Head, VerifiedRun};
 use crate::id::{EntryId, LogId};
-use crate::store::{Batch, Scan, Space, Store, StoreError, damaged, scan_past_damage};
+use crate::store::{Batch, Space, Store, StoreError, damaged, scan_keys};
 
 use super::{
-    Line, LogNo, LogState, Logbook, Passed, StoredEntry, Stretch, chunks, detach, entry_on,
+    Line, LogNo, LogState, Logbook, Passed, StoredEntry, Stretch, chunk_key, chunks, detach, entry_on,
     read_head, read_line, write_chunks,
 };
 
@@ -32,7 +32,7 @@ pub(super) struct Fetched {
     /// The number of its chunks.
     pub(super) no: LogNo,
     /// What it continues: what lies before is not fetched.
-    from: Head,
+    pub(super) from: Head,
     /// Where it ends.
     to: Head,
     /// Where the log ends along the branch that came first, while that is not followed.
@@ -185,7 +185,7 @@ impl Logbook {
                 Fetched { from: *run.from(), ..*fetched }
             }
         };
-        write_chunks(batch, fetched.no, run);
+        write_chunks(batch, fetched.no, run, run.from().next..run.to().next);
         self.set_fetched(batch, &log, fetched);
         true
     }
@@ -211,10 +211,15 @@ impl Logbook {
             None => (fetched.to, Some(state.head)),
         };
         let fetched = Fetched { first_ends, ..*fetched };
+        let before = self.fetched.insert(*log, fetched);
+        self.logs.insert(*log, LogState { head, ..state });
+        let ends = self.shared_before(store, log, &LogState { head, ..state }, at);
+        // Where that cannot be read, nothing has changed.
+        self.logs.insert(*log, state);
+        self.fetched.extend(before.map(|before| (*log, before)));
+        let (forked_at, shared) = ends?;
         self.set_fetched(batch, log, fetched);
         let state = LogState { head, ..state };
-        self.logs.insert(*log, state);
-        let (forked_at, shared) = self.shared_before(store, log, &state, at)?;
         self.set(batch, *log, LogState { forked_at: Some(forked_at), shared, ..state });
         Ok(Some(fetched.from.next))
     }
@@ -266,8 +271,7 @@ impl Logbook {
         let Some(no) = self.given_up.first().copied() else { return Ok(()) };
         let mut chunks = 0;
         let prefix = no.0.to_be_bytes();
-        let scan: &Scan<'_> = &|from, visit| store.scan(Space::Entries, &prefix, from, visit);
-        scan_past_damage(scan, &[], &mut |key, _| {
+        scan_keys(store, (Space::Entries, &prefix), &[], &mut |key| {
             for space in [Space::Entries, Space::Boxes, Space::Ids] {
                 batch.remove(space, key.to_vec());
             }
@@ -364,6 +368,13 @@ impl Logbook {
         });
         let from = fits.unwrap_or(last).from;
         let stretch = read_line(store, &line, from.next..upto, usize::MAX)?;
+        if let Some(stretch) = &stretch {
+            let next = stretch.first.saturating_add(stretch.count as u64);
+            if next < upto {
+                // What leads to the entry is not all here.
+                return Err(damaged(Space::Entries, &chunk_key(line.no_at(next), next)));
+            }
+        }
         Ok(stretch.map(|stretch| Piece { from, stretch }))
     }
 
@@ -429,14 +440,43 @@ fn segments_before(
     line: &Line,
     end: u64,
 ) -> Result<Vec<Segment>, StoreError> {
-    let first = end.saturating_sub(2 * SEGMENT_ENTRIES_MAX as u64);
+    let mut first = end.saturating_sub(2 * SEGMENT_ENTRIES_MAX as u64);
+    loop {
+        match segments_from(store, log, line, first, end) {
+            // Those behind what is damaged may do.
+            Err(StoreError::Damaged { space: Space::Entries | Space::Boxes, key }) => {
+                let last = key.get(4..).and_then(|last| last.try_into().ok());
+                let next = last.map_or(0, |last| u64::from_be_bytes(last).saturating_add(1));
+                if next <= first || next >= end {
+                    return Err(damaged(Space::Entries, &key));
+                }
+                first = next;
+            }
+            segments => return segments,
+        }
+    }
+}
+
+/// Those that begin at a position or behind it.
+fn segments_from(
+    store: &dyn Store,
+    log: &LogId,
+    line: &Line,
+    first: u64,
+    end: u64,
+) -> Result<Vec<Segment>, StoreError> {
     let mut segments = Vec::new();
     let (mut from, mut before, mut total) = (None, 0, 0);
+    let mut expected = (first == 0).then_some(0);
     if first == 0 {
         from = Some(Head::EMPTY);
     }
     chunks(store, line, first, &mut |chunk| {
         chunk.walk(store, log, &mut |seq, entry| {
+            if expected.is_some_and(|expected| expected != seq) {
+                from = None;
+            }
+            expected = seq.checked_add(1);
             total += entry.stored_bytes();
             if entry.short.signature.is_none() {
                 return ControlFlow::Continue(());

@@ -11,7 +11,7 @@ use std::ops::ControlFlow;
 
 use super::{Chunk, LogNo, Logbook, chunk_key};
 use crate::id::{CompartmentId, EntryId, LogId};
-use crate::store::{Space, Store, StoreError};
+use crate::store::{Scan, Space, Store, StoreError, scan_past_damage};
 
 /// Bytes of an id that are kept beside a chunk.
 const BEGINNING_BYTES: usize = 4;
@@ -73,19 +73,28 @@ impl Search {
             let begin = from.max(prefix.to_vec());
             let mut hits = Vec::new();
             let mut stopped = None;
-            store.scan(Space::Ids, &prefix, &begin, &mut |key, ids| {
+            let scan: &Scan<'_> = &|from, visit| store.scan(Space::Ids, &prefix, from, visit);
+            scan_past_damage(scan, &begin, &mut |key, ids| {
                 if left == 0 {
                     stopped = Some(key.to_vec());
                     return ControlFlow::Break(());
                 }
                 left -= 1;
-                if ids.chunks_exact(BEGINNING_BYTES).any(|start| self.may_want(start)) {
+                // What cannot be read may be it.
+                let may_be = ids.map_or(true, |ids| {
+                    ids.chunks_exact(BEGINNING_BYTES).any(|start| self.may_want(start))
+                });
+                if may_be {
                     hits.push(key.to_vec());
                 }
                 ControlFlow::Continue(())
             })?;
             for key in hits {
-                self.open(store, logbook, no, &key, &mut found)?;
+                match self.open(store, logbook, no, &key, &mut found) {
+                    // It is looked for again when the log is whole.
+                    Err(StoreError::Damaged { .. }) => {}
+                    opened => opened?,
+                }
             }
             if stopped.is_some() {
                 self.from = stopped;

@@ -2,10 +2,10 @@
 //! letter and no better: what was applied and not flushed is lost when the peer crashes, so that a
 //! simulation finds every place that acknowledges too early.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::{Bound, ControlFlow};
 
-use super::{Batch, Space, Store, StoreError, Visit};
+use super::{Batch, Space, Store, StoreError, Visit, damaged};
 
 /// Ordered maps, and what it takes to go back to the last flush.
 #[derive(Clone, Debug, Default)]
@@ -17,6 +17,8 @@ pub struct MemoryStore {
     flushes: u64,
     forgets: u64,
     value_bytes: u64,
+    /// Values that do not match their seals any more.
+    rotten: BTreeSet<(Space, Vec<u8>)>,
 }
 
 /// What the keys of one batch held before it, newest write first.
@@ -43,6 +45,19 @@ impl MemoryStore {
             }
         }
         self.unflushed.clear();
+    }
+
+    /// A value rots: whoever reads it is told that it is damaged, until another is put in its place. Whether
+    /// there is one.
+    pub fn rot(&mut self, space: Space, key: &[u8]) -> bool {
+        let there = self.spaces.get(&space).is_some_and(|map| map.contains_key(key));
+        there && self.rotten.insert((space, key.to_vec()))
+    }
+
+    /// Whether a value can be read.
+    fn check(&self, space: Space, key: &[u8]) -> Result<(), StoreError> {
+        let rotten = !self.rotten.is_empty() && self.rotten.contains(&(space, key.to_vec()));
+        if rotten { Err(damaged(space, key)) } else { Ok(()) }
     }
 
     /// Batches applied so far, not counting empty ones.
@@ -83,6 +98,9 @@ impl MemoryStore {
 
     /// Sets or removes one value; returns what was there.
     fn write(&mut self, space: Space, key: Vec<u8>, value: Option<Vec<u8>>) -> Option<Vec<u8>> {
+        if !self.rotten.is_empty() {
+            self.rotten.remove(&(space, key.clone()));
+        }
         let map = self.spaces.entry(space).or_default();
         let key_bytes = key.len() as u64;
         let added = value.as_ref().map_or(0, |value| key_bytes + value.len() as u64);
@@ -98,6 +116,7 @@ impl MemoryStore {
 
 impl Store for MemoryStore {
     fn get(&self, space: Space, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        self.check(space, key)?;
         Ok(self.spaces.get(&space).and_then(|map| map.get(key)).cloned())
     }
 
@@ -111,7 +130,11 @@ impl Store for MemoryStore {
         let Some(map) = self.spaces.get(&space) else { return Ok(()) };
         let start = Bound::Included(prefix.max(from));
         for (key, value) in map.range::<[u8], _>((start, Bound::Unbounded)) {
-            if !key.starts_with(prefix) || visit(key, value) == ControlFlow::Break(()) {
+            if !key.starts_with(prefix) {
+                break;
+            }
+            self.check(space, key)?;
+            if visit(key, value) == ControlFlow::Break(()) {
                 break;
             }
         }
@@ -128,6 +151,7 @@ impl Store for MemoryStore {
         let after = first_after_prefix(prefix);
         let end = after.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
         for (key, value) in map.range::<[u8], _>((Bound::Included(prefix), end)).rev() {
+            self.check(space, key)?;
             if visit(key, value) == ControlFlow::Break(()) {
                 break;
             }

@@ -178,7 +178,8 @@ impl<S: Store> Replica<S> {
     #[must_use]
     pub fn deadline(&self) -> Option<MonoTime> {
         let trees = self.gossip.trees.values().map(|grown| grown.tree.deadline());
-        let timed = [self.gossip.next_sweep, self.next_turn(), self.next_overdue()];
+        let gaps = self.next_ask_for_gaps();
+        let timed = [self.gossip.next_sweep, self.next_turn(), self.next_overdue(), gaps];
         trees.chain(timed.into_iter().flatten()).min()
     }
 

@@ -47,6 +47,7 @@ mod reckoning;
 mod refusal;
 mod refusals;
 mod relay;
+mod repair;
 mod retired;
 mod room;
 mod schedule;
@@ -90,6 +91,7 @@ pub use quota::{QUOTA_RECEIPTS_BYTES, Quota};
 pub use reauthor::REAUTHOR_AFTER_MS;
 pub use refusals::{Misdeeds, STRANGERS_MAX};
 pub use relay::{RelayState, RelayTerms};
+pub use repair::Unreadable;
 pub use room::Room;
 pub use schedule::EpochAge;
 pub use trace::{Exposure, Kept, QuarantinedEntry, UnreadEntries};
@@ -228,6 +230,15 @@ pub enum Event {
     },
     /// A log was proven to be forked by its author.
     Forked(LogId),
+    /// Entries of a log cannot be read, because a value of the store is damaged.
+    Unreadable {
+        /// The log.
+        log: LogId,
+        /// How many entries.
+        entries: u64,
+    },
+    /// Entries of a log that could not be read were fetched again.
+    Repaired(LogId),
     /// We came into a coalition.
     Joined(CoalitionId),
     /// Our request to join was refused.
@@ -329,6 +340,8 @@ pub struct Replica<S> {
     flashes: peers::Flashes,
     /// How a relay keeps house.
     relay: Option<relay::Relay>,
+    /// What cannot be read of logs.
+    repairs: repair::Repairs,
     /// Whether nothing is quarantined, for an exercise.
     lenient: bool,
     /// Whether somebody may lack boxes that this device seals.
@@ -432,6 +445,7 @@ impl<S: Store> Replica<S> {
             directory: whereabouts::Directory::default(),
             flashes: peers::Flashes::default(),
             relay: None,
+            repairs: repair::Repairs::default(),
             lenient: false,
             seals_wanted: false,
             replaying: false,
@@ -528,6 +542,7 @@ impl<S: Store> Replica<S> {
         }
         self.give_turns();
         self.dun();
+        self.ask_for_gaps()?;
         self.tend_trees(standings_changed)?;
         links.into_iter().try_for_each(|link| self.pump(link))
     }
