@@ -22,8 +22,8 @@ use crate::id::{EntryId, LogId};
 use crate::store::{Batch, Space, Store, StoreError, damaged, scan_keys};
 
 use super::{
-    Line, LogNo, LogState, Logbook, Passed, StoredEntry, Stretch, chunk_key, chunks, detach, entry_on,
-    read_head, read_line, write_chunks,
+    Line, LogNo, LogState, Logbook, Passed, StoredEntry, Stretch, chunk_key, chunks, detach,
+    entry_on, read_head, read_line, write_chunks,
 };
 
 /// What is resident of a second branch.

@@ -43,12 +43,7 @@ impl Logbook {
 
     /// The whole stretch around a position of a log that cannot be read; `None` if the entry there can be
     /// read, or is not held.
-    pub fn gap(
-        &self,
-        store: &dyn Store,
-        log: &LogId,
-        seq: u64,
-    ) -> Result<Option<Gap>, StoreError> {
+    pub fn gap(&self, store: &dyn Store, log: &LogId, seq: u64) -> Result<Option<Gap>, StoreError> {
         let Some(part) = self.part(log, seq) else { return Ok(None) };
         let mut back = LOOK_BACK;
         loop {

@@ -121,7 +121,7 @@ impl Logbook {
         let mut damaged = None;
         store.scan(Space::Logs, &[], &[], &mut |key, value| match read_state(key, value) {
             Ok((log, state)) => {
-                book.count_written(&log, state.written);
+                book.count_written(&log, 0, state.written);
                 book.ids.insert(state.no, log);
                 book.logs.insert(log, state);
                 ControlFlow::Continue(())
@@ -275,7 +275,7 @@ impl Logbook {
     fn set(&mut self, batch: &mut Batch, log: LogId, state: LogState) {
         batch.put(Space::Logs, state.no.0.to_be_bytes(), state.encode(&log));
         let before = self.logs.get(&log).map_or(0, |state| state.written);
-        self.count_written(&log, state.written.saturating_sub(before));
+        self.count_written(&log, before, state.written);
         self.ids.insert(state.no, log);
         self.logs.insert(log, state);
     }

@@ -9,8 +9,8 @@ mod gap;
 use proptest::prelude::*;
 
 use super::*;
-use crate::entry::NO_EPOCH;
 use crate::bounds::SEGMENT_BYTES_MAX;
+use crate::entry::NO_EPOCH;
 use crate::entry::run::detach::SEGMENT_GROWTH_BYTES_MAX;
 use crate::entry::run::{NewEntry, write_segment};
 use crate::id::{Class, DeviceId, Incarnation};

@@ -405,7 +405,11 @@ impl<S: Store> Replica<S> {
     }
 
     /// As [`Replica::tag_at`]; `None` where it cannot be read, which is remembered.
-    fn tag_if_readable(&mut self, log: &LogId, next: u64) -> Result<Option<Option<[u8; 8]>>, StoreError> {
+    fn tag_if_readable(
+        &mut self,
+        log: &LogId,
+        next: u64,
+    ) -> Result<Option<Option<[u8; 8]>>, StoreError> {
         let tag = self.tag_at(log, next).map(Some);
         self.past_damage(tag)
     }

@@ -87,7 +87,7 @@ pub use ingest::NotTaken;
 pub use join::Terms;
 pub use pack::{Packed, Packing, Since};
 pub use peers::{Lacks, PeerState};
-pub use quota::{QUOTA_RECEIPTS_BYTES, Quota};
+pub use quota::{QUOTA_FLASH_BYTES, QUOTA_RECEIPTS_BYTES, Quota};
 pub use reauthor::REAUTHOR_AFTER_MS;
 pub use refusals::{Misdeeds, STRANGERS_MAX};
 pub use relay::{RelayState, RelayTerms};

@@ -26,7 +26,7 @@ use tearline_crdt::time::{MonoTime, Now};
 use super::area::Fact;
 use super::branch::{Incoming, ends_with};
 use super::lag::lag_key;
-use super::session::Phase;
+use super::session::{Phase, Session};
 use super::stripped::Content;
 use super::sync::Outcome;
 use super::{Barrier, Event, Link, Replica, Room};
@@ -134,7 +134,8 @@ impl<S: Store> Replica<S> {
             return Ok(());
         }
         // It may have grown.
-        let within = |(of, end): &(LogId, u64), _: &mut Repair| *of == *log && gap.span.contains(end);
+        let within =
+            |(of, end): &(LogId, u64), _: &mut Repair| *of == *log && gap.span.contains(end);
         self.repairs.gaps.extract_if(.., within).for_each(drop);
         let entries = gap.span.end.saturating_sub(gap.span.start);
         self.outputs.push_back(super::Output::Event(Event::Unreadable { log: *log, entries }));
@@ -163,10 +164,18 @@ impl<S: Store> Replica<S> {
         true
     }
 
+    /// Of how many logs a peer was told that it lacks what cannot be read here.
+    pub(super) fn withheld_from(&self, session: &Session) -> u64 {
+        let logs: BTreeSet<&LogId> = self.repairs.gaps.keys().map(|(log, _)| log).collect();
+        let told =
+            |log: &&&LogId| session.declined.contains(&lag_key(log.compartment, LogKey::of(log)));
+        logs.iter().filter(told).count() as u64
+    }
+
     /// Asks for what is missing: each gap of one peer at a time.
     pub(super) fn ask_for_gaps(&mut self) -> Result<(), StoreError> {
         let due = self.next_ask_for_gaps().is_some_and(|at| at <= self.clock);
-        if !(due || std::mem::take(&mut self.repairs.look)) || self.room < Room::Everything {
+        if self.room < Room::Everything || !(due || std::mem::take(&mut self.repairs.look)) {
             return Ok(());
         }
         let waiting: Vec<(LogId, u64)> = self.repairs.gaps.keys().copied().collect();
@@ -383,8 +392,7 @@ impl<S: Store> Replica<S> {
         };
         let spoken = area.spoken.iter().filter(|(_, spoken)| spoken.place.is_none());
         let listed = area.listed.iter().filter(|(_, place)| place.is_none());
-        let ids: BTreeSet<_> =
-            spoken.map(|(id, _)| *id).chain(listed.map(|(id, _)| *id)).collect();
+        let ids: BTreeSet<_> = spoken.map(|(id, _)| *id).chain(listed.map(|(id, _)| *id)).collect();
         if !ids.is_empty() {
             area.search = Some(Search::new(ids));
         }

@@ -35,6 +35,7 @@ mod reauthor;
 mod receipts;
 mod refusals;
 mod relay;
+mod repair;
 mod room;
 mod scattered;
 mod schedule;

@@ -58,6 +58,8 @@ Status {
     store_failure: Option<String>,
     /// What of the store was found not to be what was written since the daemon started; null if nothing was.
     damage: Option<String>,
+    /// Stretches of logs that cannot be read here and are asked for of peers.
+    unreadable: Vec<super::unread::UnreadEntries>,
     /// What is not written and not taken because the disk is nearly full; null while there is room.
     shortage: Option<String>,
     /// What it holds as a blind relay; null if it is none.
@@ -230,7 +232,7 @@ Peer {
     /// Since when the oldest flash that it lacks is here; null if it lacks none that came since the daemon
     /// started.
     flash_since: Option<String>,
-    /// Logs whose beginnings it has let go of and this device lacks: they have to come from another.
+    /// Logs of which it has not, or cannot read, what this device lacks: that has to come from another.
     gone: u64,
     /// Bytes sent to it since the daemon started.
     sent_bytes: u64,

@@ -410,7 +410,11 @@ impl World {
                 let found = oracle::blame::forked(self, &log);
                 self.judge(Oracle::Blame, found);
             }
-            Event::InSync(_) | Event::JoinRefused { .. } => {}
+            // A simulated store does not rot.
+            Event::InSync(_)
+            | Event::JoinRefused { .. }
+            | Event::Unreadable { .. }
+            | Event::Repaired(_) => {}
         }
     }
 
