@@ -465,29 +465,29 @@ fn segments_from(
     first: u64,
     end: u64,
 ) -> Result<Vec<Segment>, StoreError> {
-    let mut segments = Vec::new();
-    let (mut from, mut before, mut total) = (None, 0, 0);
-    let mut expected = (first == 0).then_some(0);
-    if first == 0 {
-        from = Some(Head::EMPTY);
-    }
+    let (mut segments, mut total) = (Vec::new(), 0);
+    // What each entry of the segment at hand continues, and how many bytes come before it.
+    let mut heads: Vec<(Head, usize)> = Vec::new();
     chunks(store, line, first, &mut |chunk| {
+        if heads.last().is_none_or(|(head, _)| head.next != chunk.head.next) {
+            // What is before it is not looked at, or cannot be read.
+            heads = vec![(chunk.head, total)];
+        }
         chunk.walk(store, log, &mut |seq, entry| {
-            if expected.is_some_and(|expected| expected != seq) {
-                from = None;
-            }
-            expected = seq.checked_add(1);
             total += entry.stored_bytes();
+            let end_here = seq.saturating_add(1);
+            let after = Head { next: end_here, id: entry.id, epoch: entry.header.epoch };
             if entry.short.signature.is_none() {
+                heads.push((after, total));
                 return ControlFlow::Continue(());
             }
-            let next = seq.saturating_add(1);
-            if let Some(from) = from.filter(|from: &Head| from.next >= first) {
-                segments.push(Segment { from, end: next, before, total });
+            let covered = entry.header.covers.map_or(0, |covers| usize::from(covers.count));
+            let begin = heads.len().checked_sub(covered + 1).and_then(|at| heads.get(at));
+            if let Some((from, before)) = begin.copied().filter(|(from, _)| from.next >= first) {
+                segments.push(Segment { from, end: end_here, before, total });
             }
-            from = Some(Head { next, id: entry.id, epoch: entry.header.epoch });
-            before = total;
-            if next >= end { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            heads = vec![(after, total)];
+            if end_here >= end { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         })
     })?;
     segments.retain(|segment| segment.from.next < end);

@@ -276,7 +276,10 @@ impl<S: Store> Replica<S> {
             if aside { record_aside(desk, &log, seq) } else { record_at(desk, &log, seq) }
         });
         let record = match record {
-            Err(StoreError::Damaged { .. }) => return Ok(None),
+            Err(error @ StoreError::Damaged { .. }) => {
+                self.note_gap(&error)?;
+                return Ok(None);
+            }
             record => record?,
         };
         Ok(Some(Task { genesis, record, aside, state, asked }))
@@ -297,7 +300,7 @@ impl<S: Store> Replica<S> {
             (_, None) => Ok(()),
         });
         match carried_out {
-            Err(StoreError::Damaged { .. }) => return Ok(()),
+            Err(error @ StoreError::Damaged { .. }) => return self.note_gap(&error),
             carried_out => carried_out?,
         }
         if let Some(heard) = self.heard.get_mut(&genesis) {

@@ -5,8 +5,8 @@ use proptest::prelude::*;
 use tearline_crdt::frontier::LogKey;
 use tearline_crdt::id::{Class, CompartmentId, LogId, RecordId};
 use tearline_crdt::store::{Space, Store as _};
-use tearline_mesh::wire::Frame;
 use tearline_mesh::replica::Room;
+use tearline_mesh::wire::Frame;
 use tearline_mesh::{Event, Input};
 
 use crate::world::World;
@@ -20,7 +20,9 @@ struct Stage {
 fn stage(peers: usize) -> Stage {
     let mut world = World::new(peers);
     let coalition = world.coalition();
-    (1..peers).for_each(|peer| drop(world.connect(peer, 0)));
+    for peer in 1..peers {
+        world.connect(peer, 0);
+    }
     world.settle();
     let audience: Vec<u16> = (1..=peers as u16).collect();
     let shared = world.open(0, coalition, &audience);
@@ -276,13 +278,19 @@ fn who_repairs_with_other_entries_is_blamed() {
     replica.met(&error).unwrap();
     world.drain(0);
     let key = LogKey::of(&log);
-    world.deliver_changed(|frame| match frame {
-        Frame::Piece { entries, key: of, .. } if *of == key => {
-            entries[40] ^= 1;
-            true
-        }
-        _ => false,
-    });
+    let mut changed = false;
+    while !changed {
+        world.deliver_changed(|frame| match frame {
+            Frame::Piece { entries, key: of, .. } if *of == key => {
+                entries[50] ^= 1;
+                changed = true;
+                true
+            }
+            _ => false,
+        });
+        assert!(world.step(), "it is given");
+    }
+    world.settle();
     assert_eq!(world.peers[0].count(|event| matches!(event, Event::Fault { .. })), 1);
     assert_eq!(unreadable(&world, 0), [(1, 1)]);
     world.cut(link);
