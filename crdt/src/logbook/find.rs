@@ -30,13 +30,18 @@ pub struct Search {
     aside: BTreeMap<EntryId, (LogId, u64)>,
     /// The key from which it goes on; `None` when it is over.
     from: Option<Vec<u8>>,
+    /// Chunks that may hold what it looks for and cannot be read.
+    unread: Vec<Vec<u8>>,
 }
+
+/// Most of these that are remembered at once.
+const UNREAD_MAX: usize = 64;
 
 impl Search {
     /// A search for entries of a compartment.
     #[must_use]
     pub const fn new(wanted: BTreeSet<EntryId>) -> Self {
-        Self { wanted, aside: BTreeMap::new(), from: Some(Vec::new()) }
+        Self { wanted, aside: BTreeMap::new(), from: Some(Vec::new()), unread: Vec::new() }
     }
 
     /// Whether there is nothing more to look for or to look through.
@@ -49,6 +54,13 @@ impl Search {
     #[must_use]
     pub const fn missing(&self) -> &BTreeSet<EntryId> {
         &self.wanted
+    }
+
+    /// What is damaged that may hold what it looks for: once that is there again it is to be looked for anew.
+    #[must_use]
+    pub fn take_unread(&mut self) -> Vec<StoreError> {
+        let unread = std::mem::take(&mut self.unread);
+        unread.iter().map(|key| crate::store::damaged(Space::Entries, key)).collect()
     }
 
     /// What was found in branches that are kept aside, and where in them.
@@ -91,8 +103,11 @@ impl Search {
             })?;
             for key in hits {
                 match self.open(store, logbook, no, &key, &mut found) {
-                    // It is looked for again when the log is whole.
-                    Err(StoreError::Damaged { .. }) => {}
+                    Err(StoreError::Damaged { .. }) => {
+                        if self.unread.len() < UNREAD_MAX {
+                            self.unread.push(key);
+                        }
+                    }
                     opened => opened?,
                 }
             }

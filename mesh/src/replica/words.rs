@@ -231,6 +231,7 @@ impl<S: Store> Replica<S> {
             });
             listed.entry(entry).and_modify(|listed| *listed = Some(place));
         }
+        let unread = going.take_unread();
         let over = going.is_over();
         for (entry, place) in going.take_aside() {
             if let Some(spoken) = spoken.get_mut(&entry) {
@@ -247,6 +248,7 @@ impl<S: Store> Replica<S> {
             self.note_reckoned(&mut batch);
         }
         self.apply(batch)?;
+        unread.iter().try_for_each(|error| self.note_gap(error))?;
         Ok(over && begins)
     }
 
