@@ -1,16 +1,20 @@
 //! What commands leave behind that were killed: files of secrets that were written and not yet moved
-//! to their place, and homes that were restored by half. The former go when the home is taken next,
-//! the latter when a restore is said again.
+//! to their place, backups in the making, and homes that were restored by half. The former two go when the home
+//! is taken next, the latter when a restore is said again.
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io;
-use std::path::PathBuf;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
 
 use crate::anew;
 use crate::failure::Failure;
-use crate::files::{create_private, is_beside, new_private_file, overwrite, regular, sync_parent};
+use crate::files::{
+    create_private, is_beside, new_private_file, overwrite, regular, sync_parent, write_atomically,
+};
 use crate::home::{Home, Lock};
+use crate::part;
 
 /// Stands in a store from the first step of a restore to the last.
 const RESTORING: &str = "restoring";
@@ -31,7 +35,29 @@ impl Home {
             // The restore had come to its end.
             let _ = fs::remove_file(self.restoring());
         }
+        if let Ok(place) = fs::read(self.making()) {
+            // On a medium that is not there now it is left to whoever makes the same file again.
+            part::sweep(Path::new(OsStr::from_bytes(&place)));
+            let _ = fs::remove_file(self.making());
+        }
         Ok(())
+    }
+
+    /// Notes where a file is being made outside of the home.
+    pub(crate) fn begin_part(&self, _lock: &Lock, place: &Path) -> Result<(), Failure> {
+        let note = self.making();
+        write_atomically(&note, place.as_os_str().as_bytes())
+    }
+
+    /// It is there, or was given up.
+    pub(crate) fn end_part(&self, _lock: &Lock) -> Result<(), Failure> {
+        let note = self.making();
+        fs::remove_file(&note)
+            .map_err(|e| Failure::io(format_args!("cannot remove {}", note.display()), &e))
+    }
+
+    fn making(&self) -> PathBuf {
+        self.root().join("making")
     }
 
     /// Fails where a restore into this home broke off.
@@ -116,7 +142,7 @@ fn is_leftover(name: &OsStr) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::files::{beside, write_atomically};
+    use crate::files::beside;
     use crate::home::{Agency, Identity, Kept as _};
     use crate::protection::Protection;
 
@@ -154,6 +180,26 @@ mod tests {
         for path in strange {
             assert_eq!(fs::read(&path).unwrap(), b"not ours", "{}", path.display());
         }
+    }
+
+    #[test]
+    fn a_backup_that_was_killed_in_the_making_goes_when_the_home_is_taken() {
+        let (folder, home) = home();
+        let place = folder.path().join("kb");
+        let lock = home.lock().unwrap();
+        home.begin_part(&lock, &place).unwrap();
+        // As a kill leaves it: nobody holds its lock.
+        let left = beside(&place).unwrap();
+        fs::write(&left, b"half").unwrap();
+        fs::write(&place, b"another's").unwrap();
+        drop(lock);
+        drop(home.lock().unwrap());
+        assert!(!left.exists() && !home.making().exists());
+        assert_eq!(fs::read(&place).unwrap(), b"another's");
+        let lock = home.lock().unwrap();
+        home.begin_part(&lock, &place).unwrap();
+        home.end_part(&lock).unwrap();
+        assert!(!home.making().exists());
     }
 
     /// A restore that is killed after each of its steps.

@@ -80,7 +80,7 @@ fn lock(file: &File) -> io::Result<bool> {
 }
 
 /// Removes what was left of a file in the making. What cannot be removed hinders nobody.
-fn sweep(place: &Path) {
+pub(crate) fn sweep(place: &Path) {
     let name = place.file_name().unwrap_or_default();
     for found in fs::read_dir(folder_of(place)).into_iter().flatten().flatten() {
         let is_file = found.file_type().is_ok_and(|kind| kind.is_file());

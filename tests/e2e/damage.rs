@@ -10,6 +10,8 @@ use std::process::{Command, Stdio};
 use serde_json::{Value, json};
 use tearline_tests::daemon::{Daemon, Outcome, program};
 
+use crate::trust::{Pair, pair, sighting, until};
+
 const DONE: i32 = 0;
 const INCOMPLETE: i32 = 7;
 const INTEGRITY: i32 = 9;
@@ -21,6 +23,9 @@ const PLACES: usize = 24;
 /// Records of which the keys take several pages, and places that are tried in these.
 const SIGHTED: usize = 1_500;
 const PAGES_TRIED: usize = 16;
+/// Records whose entries lie apart, and how often one is hurt and comes back.
+const LOGGED: usize = 12;
+const FETCHED: usize = 2;
 
 #[test]
 fn a_rotten_byte_hides_no_more_than_what_it_is_in() -> io::Result<()> {
@@ -199,6 +204,70 @@ fn a_rotten_page_of_keys_ends_what_needs_it_with_what_to_do() -> io::Result<()> 
         daemon.kill()?;
     }
     assert!(refused > 0 && met > 0, "refused at the start {refused}, met by a command {met}");
+    Ok(())
+}
+
+/// What a log lost on one device comes back from another, and both say so until it has.
+#[test]
+fn what_rotted_of_a_log_is_fetched_again_from_a_peer() -> io::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let Pair { mut guard, mut customs } = pair(folder.path())?;
+    let values = guard.home().join("store/values");
+    let before = fs::read(&values)?;
+    let mut records = BTreeSet::new();
+    for n in 0..LOGGED {
+        let record = sighting(&customs, &format!("boat {n}"))?;
+        until(|| Ok(guard.command(&["record", "show", &record])?.code == DONE))?;
+        records.insert(record);
+    }
+    guard.stop()?;
+    customs.stop()?;
+    let sound = fs::read(&values)?;
+    let (store, kept) = (guard.home().join("store"), folder.path().join("kept"));
+    copy(&store, &kept)?;
+    let written: Vec<usize> = (0..sound.len())
+        .filter(|at| sound[*at] != 0 && before.get(*at) != sound.get(*at))
+        .collect();
+    let mut fetched = 0;
+    for place in 0..PLACES {
+        fs::remove_dir_all(&store)?;
+        copy(&kept, &store)?;
+        let at = written[written.len() * (2 * place + 1) / (2 * PLACES)];
+        let file = fs::File::options().write(true).open(&values)?;
+        file.write_all_at(&[sound[at] ^ 1], at as u64)?;
+        let doctor = guard.command(&["doctor"])?.document.to_string();
+        if !(doctor.contains("damaged: Entries") || doctor.contains("damaged: Boxes")) {
+            continue;
+        }
+        if guard.start().is_err() {
+            // It was of a log of statements.
+            continue;
+        }
+        // Nobody is there who has it: it is named.
+        assert_eq!(guard.command(&["doctor"])?.code, INTEGRITY);
+        let status = guard.ask("status", &json!({}))?;
+        assert_eq!(status["unreadable"].as_array().map(Vec::len), Some(1), "{status}");
+        assert!(status["damage"].is_string(), "{status}");
+        customs.start()?;
+        until(|| Ok(guard.ask("status", &json!({}))?["unreadable"] == json!([])))?;
+        assert_eq!(guard.ask("status", &json!({}))?["damage"], Value::Null);
+        let doctor = guard.command(&["doctor"])?.document;
+        let checks = doctor["checks"].as_array().cloned().unwrap_or_default();
+        let sound = |check: &Value| check["status"] != "damaged";
+        assert!(checks.iter().all(sound), "{doctor}");
+        for record in &records {
+            assert_eq!(guard.command(&["record", "show", record])?.code, DONE);
+        }
+        // A kill takes nothing of it.
+        guard.kill()?;
+        customs.stop()?;
+        assert!(!guard.command(&["doctor"])?.document.to_string().contains("is damaged"));
+        fetched += 1;
+        if fetched == FETCHED {
+            return Ok(());
+        }
+    }
+    assert!(fetched > 0, "no byte was of a log");
     Ok(())
 }
 

@@ -13,7 +13,8 @@ use crate::store::{Batch, Space, Store, StoreError};
 
 impl Logbook {
     /// Takes payload and key box from entries of a log. Positions that the log does not have, and
-    /// entries that have neither, are passed over. Returns how many entries lost something.
+    /// entries that have neither, are passed over. Of a chunk that is damaged nothing stays. Returns how many
+    /// entries lost something.
     ///
     /// The chunks are read from the store: what the batch already holds of this log is not seen, so
     /// a batch takes one call for a log. Every later [`Logbook::read`] forwards the detached form.
@@ -47,11 +48,22 @@ pub(super) fn detach_in(
     let mut next = seqs.first().copied();
     while let Some(seq) = next {
         let mut beyond = None;
-        scan_chunks(store, no, seq, &mut |chunk| {
+        let scanned = scan_chunks(store, no, seq, &mut |chunk| {
             detached += rewrite(store, batch, &chunk, seqs)?;
             beyond = chunk.end();
             Ok(ControlFlow::Break(()))
-        })?;
+        });
+        match scanned {
+            // Nobody can take parts out of what cannot be read: all of it goes.
+            Err(StoreError::Damaged { space: Space::Entries | Space::Boxes, key }) => {
+                let last = key.get(4..).and_then(|last| last.try_into().ok());
+                beyond = last.map(|last| u64::from_be_bytes(last).saturating_add(1));
+                detached += seqs.range(seq..beyond.unwrap_or(seq).max(seq)).count() as u64;
+                batch.remove(Space::Entries, key.clone());
+                batch.remove(Space::Boxes, key);
+            }
+            scanned => scanned?,
+        }
         next = beyond.and_then(|end| seqs.range(end.max(seq.saturating_add(1))..).next()).copied();
     }
     Ok(detached)

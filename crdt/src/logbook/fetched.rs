@@ -19,12 +19,12 @@ use crate::bounds::SEGMENT_ENTRIES_MAX;
 use crate::codec::{DecodeError, Reader, Write as _};
 use crate::entry::run::{Head, VerifiedRun};
 use crate::id::{EntryId, LogId};
-use crate::store::{Batch, Scan, Space, Store, StoreError, damaged, scan_past_damage};
+use crate::store::{Batch, Space, Store, StoreError, damaged, scan_keys};
 use crate::time::WallTime;
 
 use super::{
-    Line, LogNo, LogState, Logbook, Passed, StoredEntry, Stretch, chunks, detach, entry_on,
-    read_head, read_line, write_chunks,
+    Line, LogNo, LogState, Logbook, Passed, StoredEntry, Stretch, chunk_key, chunks, detach,
+    entry_on, read_head, read_line, write_chunks,
 };
 
 /// What is resident of a second branch.
@@ -33,7 +33,7 @@ pub(super) struct Fetched {
     /// The number of its chunks.
     pub(super) no: LogNo,
     /// What it continues: what lies before is not fetched.
-    from: Head,
+    pub(super) from: Head,
     /// Where it ends.
     to: Head,
     /// Where the log ends along the branch that came first, while that is not followed.
@@ -186,7 +186,7 @@ impl Logbook {
                 Fetched { from: *run.from(), ..*fetched }
             }
         };
-        write_chunks(batch, fetched.no, run, arrived);
+        write_chunks(batch, fetched.no, run, run.from().next..run.to().next, arrived);
         self.set_fetched(batch, &log, fetched);
         true
     }
@@ -212,10 +212,15 @@ impl Logbook {
             None => (fetched.to, Some(state.head)),
         };
         let fetched = Fetched { first_ends, ..*fetched };
+        let before = self.fetched.insert(*log, fetched);
+        self.logs.insert(*log, LogState { head, ..state });
+        let ends = self.shared_before(store, log, &LogState { head, ..state }, at);
+        // Where that cannot be read, nothing has changed.
+        self.logs.insert(*log, state);
+        self.fetched.extend(before.map(|before| (*log, before)));
+        let (forked_at, shared) = ends?;
         self.set_fetched(batch, log, fetched);
         let state = LogState { head, ..state };
-        self.logs.insert(*log, state);
-        let (forked_at, shared) = self.shared_before(store, log, &state, at)?;
         self.set(batch, *log, LogState { forked_at: Some(forked_at), shared, ..state });
         Ok(Some(fetched.from.next))
     }
@@ -267,8 +272,7 @@ impl Logbook {
         let Some(no) = self.given_up.first().copied() else { return Ok(()) };
         let mut chunks = 0;
         let prefix = no.0.to_be_bytes();
-        let scan: &Scan<'_> = &|from, visit| store.scan(Space::Entries, &prefix, from, visit);
-        scan_past_damage(scan, &[], &mut |key, _| {
+        scan_keys(store, (Space::Entries, &prefix), &[], &mut |key| {
             for space in [Space::Entries, Space::Boxes, Space::Ids] {
                 batch.remove(space, key.to_vec());
             }
@@ -365,6 +369,13 @@ impl Logbook {
         });
         let from = fits.unwrap_or(last).from;
         let stretch = read_line(store, &line, from.next..upto, usize::MAX)?;
+        if let Some(stretch) = &stretch {
+            let next = stretch.first.saturating_add(stretch.count as u64);
+            if next < upto {
+                // What leads to the entry is not all here.
+                return Err(damaged(Space::Entries, &chunk_key(line.no_at(next), next)));
+            }
+        }
         Ok(stretch.map(|stretch| Piece { from, stretch }))
     }
 
@@ -430,25 +441,54 @@ fn segments_before(
     line: &Line,
     end: u64,
 ) -> Result<Vec<Segment>, StoreError> {
-    let first = end.saturating_sub(2 * SEGMENT_ENTRIES_MAX as u64);
-    let mut segments = Vec::new();
-    let (mut from, mut before, mut total) = (None, 0, 0);
-    if first == 0 {
-        from = Some(Head::EMPTY);
+    let mut first = end.saturating_sub(2 * SEGMENT_ENTRIES_MAX as u64);
+    loop {
+        match segments_from(store, log, line, first, end) {
+            // Those behind what is damaged may do.
+            Err(StoreError::Damaged { space: Space::Entries | Space::Boxes, key }) => {
+                let last = key.get(4..).and_then(|last| last.try_into().ok());
+                let next = last.map_or(0, |last| u64::from_be_bytes(last).saturating_add(1));
+                if next <= first || next >= end {
+                    return Err(damaged(Space::Entries, &key));
+                }
+                first = next;
+            }
+            segments => return segments,
+        }
     }
+}
+
+/// Those that begin at a position or behind it.
+fn segments_from(
+    store: &dyn Store,
+    log: &LogId,
+    line: &Line,
+    first: u64,
+    end: u64,
+) -> Result<Vec<Segment>, StoreError> {
+    let (mut segments, mut total) = (Vec::new(), 0);
+    // What each entry of the segment at hand continues, and how many bytes come before it.
+    let mut heads: Vec<(Head, usize)> = Vec::new();
     chunks(store, line, first, &mut |chunk| {
+        if heads.last().is_none_or(|(head, _)| head.next != chunk.head.next) {
+            // What is before it is not looked at, or cannot be read.
+            heads = vec![(chunk.head, total)];
+        }
         chunk.walk(store, log, &mut |seq, entry| {
             total += entry.stored_bytes();
+            let end_here = seq.saturating_add(1);
+            let after = Head { next: end_here, id: entry.id, epoch: entry.header.epoch };
             if entry.short.signature.is_none() {
+                heads.push((after, total));
                 return ControlFlow::Continue(());
             }
-            let next = seq.saturating_add(1);
-            if let Some(from) = from.filter(|from: &Head| from.next >= first) {
-                segments.push(Segment { from, end: next, before, total });
+            let covered = entry.header.covers.map_or(0, |covers| usize::from(covers.count));
+            let begin = heads.len().checked_sub(covered + 1).and_then(|at| heads.get(at));
+            if let Some((from, before)) = begin.copied().filter(|(from, _)| from.next >= first) {
+                segments.push(Segment { from, end: end_here, before, total });
             }
-            from = Some(Head { next, id: entry.id, epoch: entry.header.epoch });
-            before = total;
-            if next >= end { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            heads = vec![(after, total)];
+            if end_here >= end { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         })
     })?;
     segments.retain(|segment| segment.from.next < end);

@@ -11,7 +11,7 @@ use std::ops::ControlFlow;
 
 use super::{Chunk, LogNo, Logbook, chunk_key};
 use crate::id::{CompartmentId, EntryId, LogId};
-use crate::store::{Space, Store, StoreError};
+use crate::store::{Scan, Space, Store, StoreError, scan_past_damage};
 
 /// Bytes of an id that are kept beside a chunk.
 const BEGINNING_BYTES: usize = 4;
@@ -30,13 +30,18 @@ pub struct Search {
     aside: BTreeMap<EntryId, (LogId, u64)>,
     /// The key from which it goes on; `None` when it is over.
     from: Option<Vec<u8>>,
+    /// Chunks that may hold what it looks for and cannot be read.
+    unread: Vec<Vec<u8>>,
 }
+
+/// Most of these that are remembered at once.
+const UNREAD_MAX: usize = 64;
 
 impl Search {
     /// A search for entries of a compartment.
     #[must_use]
     pub const fn new(wanted: BTreeSet<EntryId>) -> Self {
-        Self { wanted, aside: BTreeMap::new(), from: Some(Vec::new()) }
+        Self { wanted, aside: BTreeMap::new(), from: Some(Vec::new()), unread: Vec::new() }
     }
 
     /// Whether there is nothing more to look for or to look through.
@@ -49,6 +54,13 @@ impl Search {
     #[must_use]
     pub const fn missing(&self) -> &BTreeSet<EntryId> {
         &self.wanted
+    }
+
+    /// What is damaged that may hold what it looks for: once that is there again it is to be looked for anew.
+    #[must_use]
+    pub fn take_unread(&mut self) -> Vec<StoreError> {
+        let unread = std::mem::take(&mut self.unread);
+        unread.iter().map(|key| crate::store::damaged(Space::Entries, key)).collect()
     }
 
     /// What was found in branches that are kept aside, and where in them.
@@ -73,19 +85,31 @@ impl Search {
             let begin = from.max(prefix.to_vec());
             let mut hits = Vec::new();
             let mut stopped = None;
-            store.scan(Space::Ids, &prefix, &begin, &mut |key, ids| {
+            let scan: &Scan<'_> = &|from, visit| store.scan(Space::Ids, &prefix, from, visit);
+            scan_past_damage(scan, &begin, &mut |key, ids| {
                 if left == 0 {
                     stopped = Some(key.to_vec());
                     return ControlFlow::Break(());
                 }
                 left -= 1;
-                if ids.chunks_exact(BEGINNING_BYTES).any(|start| self.may_want(start)) {
+                // What cannot be read may be it.
+                let may_be = ids.map_or(true, |ids| {
+                    ids.chunks_exact(BEGINNING_BYTES).any(|start| self.may_want(start))
+                });
+                if may_be {
                     hits.push(key.to_vec());
                 }
                 ControlFlow::Continue(())
             })?;
             for key in hits {
-                self.open(store, logbook, no, &key, &mut found)?;
+                match self.open(store, logbook, no, &key, &mut found) {
+                    Err(StoreError::Damaged { .. }) => {
+                        if self.unread.len() < UNREAD_MAX {
+                            self.unread.push(key);
+                        }
+                    }
+                    opened => opened?,
+                }
             }
             if stopped.is_some() {
                 self.from = stopped;

@@ -9,6 +9,8 @@
 //! - `excess`: devices with too many incarnations.
 //! - `detach`: entries lose payload and key box, and stay in their chain.
 //! - [`visit`]: by the chunk, and past what is damaged.
+//! - `read`: stretches to be sent, up to what is damaged.
+//! - [`gap`]: what cannot be read any more, and filling it.
 //! - [`evict`]: the beginnings of logs are let go of.
 //! - `written`: how much each device wrote.
 //! - [`fetched`]: a second branch of a forked log, and which of the two the log goes on along.
@@ -18,6 +20,8 @@ pub mod evict;
 mod excess;
 pub mod fetched;
 pub mod find;
+pub mod gap;
+mod read;
 mod state;
 pub mod visit;
 mod written;
@@ -25,11 +29,10 @@ mod written;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::{ControlFlow, Range};
 
-use crate::bounds::{SEGMENT_BYTES_MAX, SEGMENT_ENTRIES_MAX};
+use crate::bounds::SEGMENT_ENTRIES_MAX;
 use crate::codec::{DecodeError, Reader, Write as _};
 use crate::entry::Header;
 use crate::entry::fork::{Branch, ForkProof, SignedHeader};
-use crate::entry::run::detach::SEGMENT_GROWTH_BYTES_MAX;
 use crate::entry::run::{Head, ShortEntry, UnverifiedRun, VerifiedRun};
 use crate::epoch::{KEY_BOX_BYTES, KeyBox};
 use crate::hash::Digest;
@@ -38,6 +41,7 @@ use crate::store::{Batch, Space, Store, StoreError};
 use crate::time::WallTime;
 
 use fetched::Fetched;
+use read::read_line;
 pub use state::{LogNo, LogState};
 use state::{read_head, read_state};
 
@@ -66,6 +70,13 @@ struct Line {
     no: LogNo,
     then: Option<(u64, LogNo)>,
     end: u64,
+}
+
+impl Line {
+    /// The number of the chunks that hold a position.
+    fn no_at(&self, seq: u64) -> LogNo {
+        self.then.filter(|(at, _)| *at <= seq).map_or(self.no, |(_, no)| no)
+    }
 }
 
 /// A stretch of a log, as a sender forwards it.
@@ -111,7 +122,7 @@ impl Logbook {
         let mut damaged = None;
         store.scan(Space::Logs, &[], &[], &mut |key, value| match read_state(key, value) {
             Ok((log, state)) => {
-                book.count_written(&log, state.written);
+                book.count_written(&log, 0, state.written);
                 book.ids.insert(state.no, log);
                 book.logs.insert(log, state);
                 ControlFlow::Continue(())
@@ -178,7 +189,7 @@ impl Logbook {
         if state.head != *run.from() || beyond {
             return None;
         }
-        write_chunks(batch, state.no, run, arrived);
+        write_chunks(batch, state.no, run, run.from().next..run.to().next, arrived);
         let written = state.written.saturating_add(run.written());
         let state = LogState { head: *run.to(), shared: *run.to(), written, ..state };
         self.set(batch, *run.log(), state);
@@ -270,14 +281,14 @@ impl Logbook {
     fn set(&mut self, batch: &mut Batch, log: LogId, state: LogState) {
         batch.put(Space::Logs, state.no.0.to_be_bytes(), state.encode(&log));
         let before = self.logs.get(&log).map_or(0, |state| state.written);
-        self.count_written(&log, state.written.saturating_sub(before));
+        self.count_written(&log, before, state.written);
         self.ids.insert(state.no, log);
         self.logs.insert(log, state);
     }
 
     /// Entries of a log from `from` within a span of positions, in whole segments: as many as fit
-    /// `bytes_max`, at least one segment. `None` if there are none, or not any more. The span must begin
-    /// where a segment does.
+    /// `bytes_max` and come before what is damaged, at least one segment. `None` if there are none, or not
+    /// any more. The span must begin where a segment does.
     pub fn read(
         &self,
         store: &dyn Store,
@@ -404,29 +415,7 @@ fn entry_on(
             ControlFlow::Break(())
         })
     })?;
-    found.ok_or_else(|| crate::store::damaged(Space::Entries, &chunk_key(line.no, seq)))
-}
-
-/// Entries of a branch within a span of positions, as [`Logbook::read`] gives them.
-fn read_line(
-    store: &dyn Store,
-    line: &Line,
-    span: Range<u64>,
-    bytes_max: usize,
-) -> Result<Option<Stretch>, StoreError> {
-    let (from, end) = (span.start, span.end);
-    let mut reading = Reading::new(span, bytes_max);
-    let mut ended = false;
-    chunks(store, line, from, &mut |chunk| {
-        let flow = reading.take(store, &chunk)?;
-        ended = flow.is_break();
-        Ok(flow)
-    })?;
-    if !ended && reading.next() < end {
-        let key = chunk_key(line.no, reading.next());
-        return Err(crate::store::damaged(Space::Entries, &key));
-    }
-    Ok(reading.finish())
+    found.ok_or_else(|| crate::store::damaged(Space::Entries, &chunk_key(line.no_at(seq), seq)))
 }
 
 /// Visits the chunks of a branch from the one that holds `from` on. The last before another number
@@ -487,13 +476,26 @@ fn chunk_key(no: LogNo, last: u64) -> Vec<u8> {
     key
 }
 
-fn write_chunks(batch: &mut Batch, no: LogNo, run: &VerifiedRun, arrived: WallTime) {
-    let mut head = *run.from();
-    let mut start = 0;
+/// Writes the entries of a run in a span of positions.
+fn write_chunks(
+    batch: &mut Batch,
+    no: LogNo,
+    run: &VerifiedRun,
+    span: Range<u64>,
+    arrived: WallTime,
+) {
+    let before = run.entries().iter().rev().find(|entry| entry.seq < span.start);
+    let mut head = before.map_or(*run.from(), |entry| Head {
+        next: entry.seq + 1,
+        id: entry.id,
+        epoch: entry.epoch,
+    });
+    let mut start = before.map_or(0, |entry| entry.end);
     let mut boxes = Vec::new();
     let mut ids = Vec::new();
     let mut count = 0;
-    let mut entries = run.entries().iter().peekable();
+    let within = run.entries().iter().filter(|entry| span.contains(&entry.seq));
+    let mut entries = within.peekable();
     while let Some(entry) = entries.next() {
         boxes.extend(entry.key_box.into_iter().flatten());
         ids.extend(find::beginning(&entry.id));
@@ -668,85 +670,6 @@ impl Walked<'_> {
             detached: self.short.is_detached(),
             signed: self.signed(),
         }
-    }
-}
-
-/// Collects whole segments from consecutive chunks.
-struct Reading {
-    span: Range<u64>,
-    bytes_max: usize,
-    stretch: Stretch,
-    /// The stretch's length at the last signed entry: entries, bytes, boxes.
-    whole: (usize, usize, usize),
-    /// Whether an entry was passed whose payload or key box is gone.
-    detached: bool,
-}
-
-impl Reading {
-    fn new(span: Range<u64>, bytes_max: usize) -> Self {
-        let first = span.start;
-        let stretch = Stretch { first, count: 0, entries: vec![], boxes: vec![], detached: false };
-        Self { span, bytes_max, stretch, whole: (0, 0, 0), detached: false }
-    }
-
-    fn take(
-        &mut self,
-        store: &dyn Store,
-        chunk: &Chunk<'_>,
-    ) -> Result<ControlFlow<()>, StoreError> {
-        let damaged = || crate::store::damaged(Space::Entries, chunk.key);
-        let boxes = chunk.boxes(store)?;
-        let mut boxes = boxes.chunks_exact(KEY_BOX_BYTES);
-        let mut reader = Reader::new(chunk.entries);
-        let first = chunk.head.next;
-        let end = chunk.end().ok_or_else(damaged)?;
-        for seq in first..end {
-            let start = reader.at();
-            let short = ShortEntry::decode(&mut reader).map_err(|_| damaged())?;
-            let salt = if short.has_box { Some(boxes.next().ok_or_else(damaged)?) } else { None };
-            if seq < self.span.start {
-                continue;
-            }
-            if seq != self.next() {
-                return Err(damaged());
-            }
-            if seq >= self.span.end {
-                return Ok(ControlFlow::Break(()));
-            }
-            let bytes = chunk.entries.get(start..reader.at()).ok_or_else(damaged)?;
-            let size = self.stretch.entries.len() + bytes.len();
-            if size > self.bytes_max && self.whole.0 > 0 {
-                return Ok(ControlFlow::Break(()));
-            }
-            let slack = CHUNK_BYTES + SEGMENT_GROWTH_BYTES_MAX + bytes.len();
-            if size > SEGMENT_BYTES_MAX.max(self.bytes_max).saturating_add(slack) {
-                return Err(damaged());
-            }
-            self.detached |= short.is_detached();
-            self.stretch.count += 1;
-            self.stretch.entries.extend_from_slice(bytes);
-            self.stretch.boxes.extend_from_slice(salt.unwrap_or_default());
-            if short.signature.is_some() {
-                let Stretch { count, entries, boxes, .. } = &self.stretch;
-                self.whole = (*count, entries.len(), boxes.len());
-                self.stretch.detached = self.detached;
-            }
-        }
-        chunk.finish(reader)?;
-        Ok(ControlFlow::Continue(()))
-    }
-
-    /// Position of the entry that comes next.
-    const fn next(&self) -> u64 {
-        self.span.start.saturating_add(self.stretch.count as u64)
-    }
-
-    fn finish(mut self) -> Option<Stretch> {
-        let (count, entries, boxes) = self.whole;
-        self.stretch.count = count;
-        self.stretch.entries.truncate(entries);
-        self.stretch.boxes.truncate(boxes);
-        (count > 0).then_some(self.stretch)
     }
 }
 

@@ -23,11 +23,12 @@ impl Logbook {
         lives.map(|((_, _, life), bytes)| (*life, *bytes))
     }
 
-    pub(super) fn count_written(&mut self, log: &LogId, more: u64) {
-        if log.class != Class::Authority && more > 0 {
+    /// A log counts so much now, and counted so much before: of one that begins anew it is counted again.
+    pub(super) fn count_written(&mut self, log: &LogId, before: u64, now: u64) {
+        if log.class != Class::Authority && before != now {
             let life = (log.compartment, log.device, log.incarnation);
             let bytes = self.written.entry(life).or_default();
-            *bytes = bytes.saturating_add(more);
+            *bytes = bytes.saturating_sub(before).saturating_add(now);
         }
     }
 }

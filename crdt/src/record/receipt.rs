@@ -218,7 +218,10 @@ pub(super) fn keep(
     receipts: &Receipts,
 ) -> Result<(), StoreError> {
     for Receipt { statement, outcome } in &receipts.list {
-        let kept = answer(store, statement, device)?;
+        let kept = match answer(store, statement, device) {
+            Err(StoreError::Damaged { .. }) => None,
+            kept => kept?,
+        };
         if kept.is_some_and(|kept| kept.wall > receipts.wall) {
             continue;
         }

@@ -4,12 +4,12 @@
 
 use std::borrow::Borrow;
 use std::cmp::Ordering;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::iter::Peekable;
 use std::ops::{Bound, ControlFlow};
 use std::sync::Arc;
 
-use super::{Batch, Space, Store, StoreError, Visit};
+use super::{Batch, Space, Store, StoreError, Visit, damaged};
 
 /// Ordered maps, and what it takes to go back to the last flush. What was there when it was last
 /// [shared](Self::share) lies beneath, one copy for all clones.
@@ -24,6 +24,8 @@ pub struct MemoryStore {
     flushes: u64,
     forgets: u64,
     value_bytes: u64,
+    /// Values that do not match their seals any more.
+    rotten: BTreeSet<(Space, Vec<u8>)>,
 }
 
 type Value = Arc<[u8]>;
@@ -110,6 +112,18 @@ impl MemoryStore {
             }
         }
         self.unflushed.clear();
+    }
+
+    /// A value rots: whoever reads it is told that it is damaged, until another is put in its place. Whether
+    /// there is one.
+    pub fn rot(&mut self, space: Space, key: &[u8]) -> bool {
+        self.value(space, key).is_some() && self.rotten.insert((space, key.to_vec()))
+    }
+
+    /// Whether a value can be read.
+    fn check(&self, space: Space, key: &[u8]) -> Result<(), StoreError> {
+        let rotten = !self.rotten.is_empty() && self.rotten.contains(&(space, key.to_vec()));
+        if rotten { Err(damaged(space, key)) } else { Ok(()) }
     }
 
     /// Batches applied so far, not counting empty ones.
@@ -218,6 +232,9 @@ impl MemoryStore {
 
     /// Sets or removes one value; returns what was there.
     fn write(&mut self, space: Space, key: Key, value: Option<Value>) -> Option<Value> {
+        if !self.rotten.is_empty() {
+            self.rotten.remove(&(space, key.bytes().to_vec()));
+        }
         let beneath = self.beneath.get(&space).and_then(|values| values.get(&key)).cloned();
         let written = self.spaces.entry(space).or_default();
         let key_bytes = key.bytes().len() as u64;
@@ -274,6 +291,7 @@ where
 
 impl Store for MemoryStore {
     fn get(&self, space: Space, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        self.check(space, key)?;
         Ok(self.value(space, key).map(|value| value.to_vec()))
     }
 
@@ -285,7 +303,11 @@ impl Store for MemoryStore {
         visit: &mut Visit<'_>,
     ) -> Result<(), StoreError> {
         for (key, value) in self.merged(space, prefix.max(from)) {
-            if !key.starts_with(prefix) || visit(key, value) == ControlFlow::Break(()) {
+            if !key.starts_with(prefix) {
+                break;
+            }
+            self.check(space, key)?;
+            if visit(key, value) == ControlFlow::Break(()) {
                 break;
             }
         }
@@ -301,6 +323,7 @@ impl Store for MemoryStore {
         let after = first_after_prefix(prefix);
         let end = after.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
         for (key, value) in self.merged_back(space, (Bound::Included(prefix), end)) {
+            self.check(space, key)?;
             if visit(key, value) == ControlFlow::Break(()) {
                 break;
             }

@@ -247,6 +247,18 @@ pub fn scan_past_damage(
     }
 }
 
+/// Visits the keys of a space from one on that begin with `prefix`, whether or not their values can be read:
+/// where keys say what is needed.
+pub fn scan_keys(
+    store: &dyn Store,
+    (space, prefix): (Space, &[u8]),
+    from: &[u8],
+    visit: &mut dyn FnMut(&[u8]) -> ControlFlow<()>,
+) -> Result<(), StoreError> {
+    let scan: &Scan<'_> = &|from, visit| store.scan(space, prefix, from, visit);
+    scan_past_damage(scan, from, &mut |key, _| visit(key))
+}
+
 /// The error for a value that passed its seal but does not decode: written by another version, or
 /// by a hand that held the store's key.
 #[must_use]

@@ -445,9 +445,11 @@ impl<S: Store> Replica<S> {
                 changed.insert(*id);
             }
         }
+        let unread = logs.unread();
         let outcome = logs.outcome();
         self.areas.extend(coalitions);
         outcome?;
+        unread.iter().try_for_each(|error| self.note_gap(error))?;
         for id in moved.iter().filter(|id| stale.contains(*id) || changed.contains(*id)) {
             if let Some(area) = self.areas.get_mut(id) {
                 area.rename();
@@ -457,7 +459,9 @@ impl<S: Store> Replica<S> {
             self.redraw_limits(id)?;
             self.name_logs(id);
             self.name_strays(id);
-            self.choose_branches(id)?;
+            // What branches there are is drawn again when it can be read.
+            let chosen = self.choose_branches(id).map(Some);
+            self.past_damage(chosen)?;
         }
         self.lay_table();
         if changed.is_empty() {
@@ -740,16 +744,25 @@ fn kem_key_beside(statement: &Statement, payload: Option<&[u8]>) -> Option<KemKe
     KemKey::from_bytes(payload?).ok().filter(|key| card.matches(key))
 }
 
+/// Most places that verdicts could not read which are remembered at once.
+const UNREAD_MAX: usize = 64;
+
 /// The logbook, as verdicts ask of it. A failing store is reported when the verdicts are drawn.
 pub(super) struct HeldLogs<'a> {
     logbook: &'a Logbook,
     store: &'a dyn Store,
     failed: RefCell<Option<StoreError>>,
+    unread: RefCell<Vec<StoreError>>,
 }
 
 impl<'a> HeldLogs<'a> {
     pub(super) const fn new(logbook: &'a Logbook, store: &'a dyn Store) -> Self {
-        Self { logbook, store, failed: RefCell::new(None) }
+        Self { logbook, store, failed: RefCell::new(None), unread: RefCell::new(Vec::new()) }
+    }
+
+    /// What was asked for and cannot be read because it is damaged: it counted as if it were not held.
+    fn unread(&self) -> Vec<StoreError> {
+        self.unread.take()
     }
 
     pub(super) fn outcome(self) -> Result<(), StoreError> {
@@ -765,6 +778,13 @@ impl Logs for HeldLogs<'_> {
     fn id_at(&self, log: &LogId, seq: u64) -> Option<EntryId> {
         match self.logbook.entry(self.store, log, seq) {
             Ok(entry) => entry.map(|entry| entry.id),
+            Err(error @ StoreError::Damaged { .. }) => {
+                let mut unread = self.unread.borrow_mut();
+                if unread.len() < UNREAD_MAX {
+                    unread.push(error);
+                }
+                None
+            }
             Err(error) => {
                 self.failed.replace(Some(error));
                 None

@@ -383,7 +383,7 @@ impl<S: Store> Replica<S> {
             .shelf
             .prepare(&mut desk, drafts)
             .map_err(|(index, error)| ActError::Draft { index, error })?;
-        self.needs_quota(id, &prepared.entries)?;
+        self.needs_quota(id, log.class, &prepared.entries)?;
         let ticket = self.append_own(now, log, &prepared.entries, &prepared.begun)?;
         if prepared.entries.is_empty() {
             self.outputs.push_back(super::Output::Event(super::Event::Durable(ticket)));

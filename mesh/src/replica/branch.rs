@@ -28,7 +28,7 @@ use super::area::HeldLogs;
 use super::ingest::WORK_PER_INPUT_MAX;
 use super::lag::{LagKey, lag_key};
 use super::stripped::Content;
-use super::sync::{Outcome, RUN_BYTES, unless_damaged};
+use super::sync::{Outcome, RUN_BYTES};
 use super::{Barrier, Link, Replica, Room};
 use crate::fault::PeerFault;
 use crate::urgency::Urgency;
@@ -301,9 +301,11 @@ impl<S: Store> Replica<S> {
         let end = span.end;
         let named = self.areas.get(&id).filter(|area| area.frontier.is_named(&key));
         let choice = named.and_then(|area| area.choices.get(&key)).copied();
-        let piece = match choice.filter(|_| self.right(id, &device).is_some()) {
-            Some(Choice { log, .. }) => {
-                unless_damaged(self.logbook.piece(&self.store, &log, (span, head), bytes_max))?
+        let log = choice.map(|choice| choice.log).or_else(|| self.whole_log(id, &key, end));
+        let piece = match log.filter(|_| self.right(id, &device).is_some()) {
+            Some(log) => {
+                let piece = self.logbook.piece(&self.store, &log, (span, head), bytes_max);
+                self.past_damage(piece)?
             }
             None => None,
         };
@@ -322,6 +324,15 @@ impl<S: Store> Replica<S> {
         Ok(Some((lane(&lag_key), frame.encode())))
     }
 
+    /// The log of a key that is durable here up to a position: what a peer cannot read of it any more is given
+    /// again.
+    fn whole_log(&self, id: CompartmentId, key: &LogKey, end: u64) -> Option<LogId> {
+        let area = self.areas.get(&id)?;
+        let log = *area.logs.get(key)?;
+        let durable = area.frontier.head(key).next;
+        (end > 0 && end == self.readable_to(&log, end - 1, durable.min(end))).then_some(log)
+    }
+
     pub(super) fn on_piece(&mut self, now: Now, link: Link, tag: Tag, piece: &Incoming) -> Outcome {
         let Some(id) = self.area_of(link, tag).filter(|id| self.may_bring(link, *id)) else {
             return Ok(Ok(()));
@@ -332,7 +343,11 @@ impl<S: Store> Replica<S> {
         let Some((end, head)) = asked else {
             return Ok(Err(PeerFault::OutOfTurn("piece")));
         };
-        let choice = self.areas.get(&id).and_then(|area| area.choices.get(&key)).copied();
+        let area = self.areas.get(&id);
+        if let Some(log) = area.and_then(|area| area.logs.get(&key)).copied() {
+            return self.on_repair(now, link, (log, (end, head)), piece);
+        }
+        let choice = area.and_then(|area| area.choices.get(&key)).copied();
         // Whoever was asked for what is not chosen any more did nothing wrong.
         let Some(choice) = choice else { return Ok(Ok(())) };
         let Incoming { from, count, entries, boxes, .. } = piece;
@@ -466,7 +481,7 @@ impl<S: Store> Replica<S> {
 }
 
 /// Whether a run leads to this entry before a position, and no further than its segment does.
-fn ends_with(run: &VerifiedRun, end: u64, head: &EntryId) -> bool {
+pub(super) fn ends_with(run: &VerifiedRun, end: u64, head: &EntryId) -> bool {
     let is_before = |seq: u64| seq.saturating_add(1) < end;
     let mut from_it = run.entries().iter().skip_while(|entry| is_before(entry.seq)).peekable();
     let is_it = from_it.peek().is_some_and(|e| (e.seq.saturating_add(1), &e.id) == (end, head));

@@ -17,16 +17,18 @@ use std::ops::ControlFlow;
 
 use tearline_crdt::codec::{DecodeError, Reader, Write as _};
 use tearline_crdt::entry::fork::ForkProof;
-use tearline_crdt::entry::run::{Head as LogHead, UnverifiedRun, VerifiedRun};
+use tearline_crdt::entry::run::{Head as LogHead, UnverifiedRun, VerifiedEntry, VerifiedRun};
 use tearline_crdt::epoch::KEY_BOX_BYTES;
 use tearline_crdt::frontier::Leaf;
 use tearline_crdt::id::{DeviceId, LogId};
 use tearline_crdt::logbook::LogNo;
-use tearline_crdt::store::{Batch, Space, Store, StoreError};
+use tearline_crdt::store::{Batch, Scan, Space, Store, StoreError, scan_past_damage};
 use tearline_crdt::time::{Now, WallTime};
 
 use super::ingest::Incoming;
+use super::repair::unless_damaged;
 use super::session::{Phase, Session};
+use super::stripped::Content;
 use super::sync::Outcome;
 use super::{Link, Replica, Room};
 use crate::bundle::{self, Head};
@@ -193,22 +195,18 @@ impl<S: Store> Replica<S> {
     /// Where a device is, as far as it was said by hand.
     pub(super) fn known_of(&self, device: &DeviceId) -> Result<BTreeMap<LogNo, Known>, StoreError> {
         let mut known = BTreeMap::new();
-        let mut bad = None;
         let prefix = [KNOWN_PREFIX, &device.0].concat();
-        self.store.scan(Space::Meta, &prefix, &[], &mut |key, value| {
+        let scan: &Scan<'_> = &|from, visit| self.store.scan(Space::Meta, &prefix, from, visit);
+        scan_past_damage(scan, &[], &mut |key, value| {
             let no = key.get(prefix.len()..).and_then(|no| no.try_into().ok());
-            match (no.map(u32::from_be_bytes), Known::decode(value)) {
-                (Some(no), Ok(one)) => {
-                    known.insert(LogNo(no), one);
-                    ControlFlow::Continue(())
-                }
-                _ => {
-                    bad = Some(tearline_crdt::store::damaged(Space::Meta, key));
-                    ControlFlow::Break(())
-                }
+            let one = value.ok().and_then(|value| Known::decode(value).ok());
+            // What cannot be read was not said: more is packed than is needed.
+            if let (Some(no), Some(one)) = (no.map(u32::from_be_bytes), one) {
+                known.insert(LogNo(no), one);
             }
+            ControlFlow::Continue(())
         })?;
-        bad.map_or(Ok(known), Err)
+        Ok(known)
     }
 
     pub(super) fn on_bundle_frame(&mut self, now: Now, link: Link, frame: Frame) -> Outcome {
@@ -260,7 +258,8 @@ impl<S: Store> Replica<S> {
             return Ok(Ok(()));
         }
         if let (Some(log), Some(_)) = (log, after)
-            && self.tag_at(&log, first)? != after
+            && let Some(held) = self.tag_if_readable(&log, first)?
+            && held != after
         {
             self.tally(link, |taken| taken.other_branch += count);
             return Ok(Ok(()));
@@ -269,7 +268,14 @@ impl<S: Store> Replica<S> {
         let rest = match log.filter(|_| held > 0) {
             None => run,
             Some(log) => match self.behind(&log, &head, run)? {
-                Ok(Overlap::Same(rest)) => rest,
+                Ok(Overlap::Same(rest, held)) => {
+                    if let Some(held) = held
+                        && self.content_of(&held, rest.knows) == Content::Sound
+                    {
+                        self.fill(now, &held)?;
+                    }
+                    rest
+                }
                 Ok(Overlap::Differs(proof)) => {
                     self.tally(link, |taken| taken.other_branch += count);
                     if let Some(proof) = proof {
@@ -298,15 +304,16 @@ impl<S: Store> Replica<S> {
 
     /// What of a run, which begins in its log here, is behind the log's end.
     fn behind(
-        &self,
+        &mut self,
         log: &LogId,
         head: &LogHead,
         run: Incoming,
     ) -> Result<Result<Overlap, PeerFault>, StoreError> {
         let from = match run.first.checked_sub(1) {
             None => LogHead::EMPTY,
-            Some(last) => match self.logbook.entry(&self.store, log, last)? {
+            Some(last) => match unless_damaged(self.logbook.entry(&self.store, log, last))? {
                 Some(entry) => LogHead { next: run.first, id: entry.id, epoch: entry.epoch },
+                // Of what follows it cannot be said here what it continues.
                 None => return Ok(Ok(Overlap::Differs(None))),
             },
         };
@@ -318,28 +325,37 @@ impl<S: Store> Replica<S> {
         };
         let held: Vec<_> =
             verified.entries().iter().take_while(|entry| entry.seq < head.next).collect();
-        let Some(last) = held.last() else { return Ok(Ok(Overlap::Same(run))) };
-        let own = self.logbook.entry(&self.store, log, last.seq)?;
-        if own.is_none_or(|own| own.id != last.id) {
+        let Some(last) = held.last() else { return Ok(Ok(Overlap::Same(run, None))) };
+        let own = self.logbook.entry(&self.store, log, last.seq);
+        let is_same = match self.past_damage(own)? {
+            Some(own) => own.id == last.id,
+            None => self.gap_from(log, last.seq).is_some_and(|gap| {
+                let ends = |entry: &&VerifiedEntry| entry.seq.checked_add(1) == Some(gap.span.end);
+                verified.entries().iter().find(ends).is_some_and(|entry| entry.id == gap.last)
+            }),
+        };
+        if !is_same {
             return Ok(Ok(Overlap::Differs(self.fork_in(log, &verified)?.map(Box::new))));
         }
         let boxes = held.iter().filter(|entry| entry.key_box.is_some()).count() * KEY_BOX_BYTES;
-        Ok(Ok(Overlap::Same(Incoming {
+        let rest = Incoming {
             author: None,
             first: head.next,
             count: run.count.saturating_sub(held.len()),
             entries: run.entries.get(last.end..).unwrap_or_default().to_vec(),
             boxes: run.boxes.get(boxes..).unwrap_or_default().to_vec(),
             ..run
-        })))
+        };
+        Ok(Ok(Overlap::Same(rest, Some(Box::new(verified)))))
     }
 
     /// The proof that a run has another entry somewhere than is here.
     fn fork_in(&self, log: &LogId, run: &VerifiedRun) -> Result<Option<ForkProof>, StoreError> {
         for entry in run.entries() {
-            let Some(own) = self.logbook.entry(&self.store, log, entry.seq)? else { break };
+            let own = unless_damaged(self.logbook.entry(&self.store, log, entry.seq))?;
+            let Some(own) = own else { break };
             if own.id != entry.id {
-                let own = self.logbook.branch(&self.store, log, entry.seq)?;
+                let own = unless_damaged(self.logbook.branch(&self.store, log, entry.seq))?;
                 return Ok(own
                     .zip(run.branch(entry.seq))
                     .and_then(|(a, b)| ForkProof::new(a, b).ok()));
@@ -377,14 +393,25 @@ impl<S: Store> Replica<S> {
         reading.told.insert(no);
         let maker = reading.head.maker;
         let key = known_key(&maker, no);
-        let known = self.store.get(Space::Meta, &key)?.and_then(|value| Known::decode(&value).ok());
+        let known = unless_damaged(self.store.get(Space::Meta, &key))?;
+        let known = known.and_then(|value| Known::decode(&value).ok());
         if known.is_some_and(|known| known.said >= next) {
             return Ok(());
         }
-        let Some(head) = self.tag_at(log, next)? else { return Ok(()) };
+        let Some(Some(head)) = self.tag_if_readable(log, next)? else { return Ok(()) };
         let mut batch = Batch::default();
         batch.put(Space::Meta, key, Known { said: next, head, packed: None }.encode());
         self.apply(batch)
+    }
+
+    /// As [`Replica::tag_at`]; `None` where it cannot be read, which is remembered.
+    fn tag_if_readable(
+        &mut self,
+        log: &LogId,
+        next: u64,
+    ) -> Result<Option<Option<[u8; 8]>>, StoreError> {
+        let tag = self.tag_at(log, next).map(Some);
+        self.past_damage(tag)
     }
 
     fn tally(&mut self, link: Link, count: impl FnOnce(&mut Taken)) {
@@ -401,8 +428,8 @@ impl<S: Store> Replica<S> {
 
 /// A run that begins before the end of its log here.
 enum Overlap {
-    /// They are one; this of it is new, perhaps nothing.
-    Same(Incoming),
+    /// They are one; this of it is new, perhaps nothing, and all of it may fill what cannot be read here.
+    Same(Incoming, Option<Box<VerifiedRun>>),
     /// They part, and if it can be proven, the log is forked.
     Differs(Option<Box<ForkProof>>),
 }

@@ -35,8 +35,8 @@ impl<S: Store> Replica<S> {
         if self.logbook.has_excess(compartment, device) {
             return Ok(());
         }
-        let proof = self.logbook.prove_excess(&self.store, compartment, device)?;
-        proof.map_or(Ok(()), |proof| self.keep_excess(&proof))
+        let proof = self.logbook.prove_excess(&self.store, compartment, device);
+        self.past_damage(proof)?.map_or(Ok(()), |proof| self.keep_excess(&proof))
     }
 
     /// Draws the proofs that a crash came before.

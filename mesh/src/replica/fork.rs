@@ -19,6 +19,7 @@ use tearline_crdt::store::{Batch, Store, StoreError};
 use tearline_crdt::time::Now;
 
 use super::lag::{LagKey, lag_key};
+use super::repair::unless_damaged;
 use super::sync::Outcome;
 use super::{Barrier, Event, Link, Output, Replica};
 use crate::fault::PeerFault;
@@ -112,7 +113,8 @@ impl<S: Store> Replica<S> {
     ) -> Result<Frame, StoreError> {
         let mut branches = Vec::new();
         for seq in rungs(low, high) {
-            if let Some(own) = self.logbook.branch(&self.store, log, seq)? {
+            // What cannot be read is passed over, as what is not held.
+            if let Some(own) = unless_damaged(self.logbook.branch(&self.store, log, seq))? {
                 own.encode(&mut branches);
             }
         }
@@ -139,13 +141,14 @@ impl<S: Store> Replica<S> {
         let mut shared = 0;
         let mut proof = None;
         for (seq, theirs) in seqs.into_iter().zip(theirs) {
-            let Some(own) = self.logbook.entry(&self.store, &log, seq)? else { break };
+            let own = self.logbook.entry(&self.store, &log, seq);
+            let Some(own) = self.past_damage(own)? else { break };
             if own.id == theirs.id() {
                 shared = seq.saturating_add(1);
                 continue;
             }
-            let own = self.logbook.branch(&self.store, &log, seq)?;
-            match own.map(|own| ForkProof::new(own, theirs)) {
+            let own = self.logbook.branch(&self.store, &log, seq);
+            match self.past_damage(own)?.map(|own| ForkProof::new(own, theirs)) {
                 Some(Ok(found)) => proof = Some(found),
                 Some(Err(_)) => return Ok(Err(PeerFault::ForkProof)),
                 None => {}
@@ -190,7 +193,10 @@ impl<S: Store> Replica<S> {
             return Ok(false);
         }
         let mut batch = Batch::default();
-        if !self.logbook.fork(&self.store, &mut batch, proof)? {
+        let forked = self.logbook.fork(&self.store, &mut batch, proof).map(Some);
+        // Where it cannot be read what the branches share, the proof is kept when it comes again: whoever
+        // compares the log says it.
+        if self.past_damage(forked)? != Some(true) {
             return Ok(false);
         }
         self.keep_beyond(&mut batch, &log)?;

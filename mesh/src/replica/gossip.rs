@@ -185,6 +185,7 @@ impl<S: Store> Replica<S> {
             self.next_card(),
             self.next_fetch(),
             self.next_presence(),
+            self.next_ask_for_gaps(),
         ];
         trees.chain(timed.into_iter().flatten()).min()
     }

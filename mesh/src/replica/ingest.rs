@@ -488,6 +488,7 @@ impl<S: Store> Replica<S> {
         if authority || forked || exceeded || strayed {
             self.on_authority_changed()?;
         }
+        self.tell_filled(barrier);
         self.say_owed();
         self.answer_joins(barrier);
         let tickets = std::mem::take(&mut self.tickets);

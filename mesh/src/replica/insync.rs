@@ -171,6 +171,7 @@ impl<S: Store> Replica<S> {
             let unsaid = std::mem::take(&mut session.open.unsaid);
             session.open.wanted.retain(|key, _| !unsaid.contains(key));
         }
+        self.repairs.look();
         self.mark_in_sync(link);
         Ok(())
     }

@@ -49,6 +49,7 @@ mod reckoning;
 mod refusal;
 mod refusals;
 mod relay;
+mod repair;
 mod retired;
 mod room;
 mod schedule;
@@ -93,10 +94,11 @@ pub use join::Terms;
 pub use pack::{Packed, Packing, Since};
 pub use peers::{Lacks, PeerState};
 pub use presence::{LASTS_S_MAX, Position, Presence};
-pub use quota::{QUOTA_RECEIPTS_BYTES, Quota};
+pub use quota::{QUOTA_FLASH_BYTES, QUOTA_RECEIPTS_BYTES, Quota};
 pub use reauthor::REAUTHOR_AFTER_MS;
 pub use refusals::{Misdeeds, STRANGERS_MAX};
 pub use relay::{RelayState, RelayTerms};
+pub use repair::Unreadable;
 pub use room::Room;
 pub use schedule::EpochAge;
 pub use trace::{Cut, Exposure, KeepBy, Kept, QuarantinedEntry, UnreadEntries};
@@ -244,6 +246,15 @@ pub enum Event {
     },
     /// A log was proven to be forked by its author.
     Forked(LogId),
+    /// Entries of a log cannot be read, because a value of the store is damaged.
+    Unreadable {
+        /// The log.
+        log: LogId,
+        /// How many entries.
+        entries: u64,
+    },
+    /// Entries of a log that could not be read were fetched again.
+    Repaired(LogId),
     /// We came into a coalition.
     Joined(CoalitionId),
     /// Our request to join was refused.
@@ -349,6 +360,8 @@ pub struct Replica<S> {
     flashes: peers::Flashes,
     /// How a relay keeps house.
     relay: Option<relay::Relay>,
+    /// What cannot be read of logs.
+    repairs: repair::Repairs,
     /// Whether nothing is quarantined, for an exercise.
     lenient: bool,
     /// What other replicas of this process found.
@@ -465,6 +478,7 @@ impl<S: Store> Replica<S> {
             presences: presence::Presences::default(),
             flashes: peers::Flashes::default(),
             relay: None,
+            repairs: repair::Repairs::default(),
             lenient: false,
             memo,
             foretold: BTreeSet::new(),
@@ -569,6 +583,7 @@ impl<S: Store> Replica<S> {
         }
         self.give_turns();
         self.dun();
+        self.ask_for_gaps()?;
         self.tend_trees(standings_changed)?;
         let touched = self.sessions.take_touched();
         touched.iter().try_for_each(|link| self.pump(*link))?;

@@ -20,6 +20,7 @@ use tearline_crdt::time::WallTime;
 use super::area::Body;
 use super::bundle::{Exchanged, Known, known_key};
 use super::lag::{LagKey, lag_key};
+use super::repair::unless_damaged;
 use super::sync::{Outgoing, RUN_BYTES};
 use super::{Replica, Ticket};
 use crate::bundle::tag;
@@ -283,7 +284,9 @@ impl<S: Store> Replica<S> {
         let log = self.areas.get(&id).and_then(|area| area.logs.get(&key));
         // Key boxes and the frame's own fields come on top: halves fill the rest of the room.
         let bytes_max = usize::try_from(room / 2).map_or(RUN_BYTES, |half| half.min(RUN_BYTES));
-        let run = self.run_from(tag(&packing.name, &id), id, key, from, bytes_max)?;
+        let run = self.run_from(tag(&packing.name, &id), id, key, from, bytes_max);
+        // What is damaged is packed by others.
+        let run = unless_damaged(run)?;
         let (Some(log), Some(Outgoing { frame, end, .. })) = (log, run) else {
             return Ok((Vec::new(), 0));
         };

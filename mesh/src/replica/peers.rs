@@ -32,8 +32,11 @@ pub struct PeerState {
     pub entries_behind: u64,
     /// Entries that they said they have and that are not here.
     pub entries_ahead: u64,
-    /// Logs of which they let go of a beginning that we lack: it has to come from another.
+    /// Logs of which they let go of a beginning that we lack, or cannot read what we lack: it has to come from
+    /// another.
     pub gone: u64,
+    /// Logs of which they lack what cannot be read here.
+    pub withheld: u64,
     /// Bytes received in frames.
     pub bytes_in: u64,
     /// Bytes sent in frames.
@@ -57,6 +60,7 @@ impl<S: Store> Replica<S> {
                     && session.refused.is_empty()
                     && session.gone.is_empty(),
                 gone: session.gone.len() as u64,
+                withheld: self.withheld_from(session),
                 in_coalition: session
                     .shared
                     .iter()

@@ -396,17 +396,23 @@ impl<S: Store> Replica<S> {
         if theirs >= begins {
             return false;
         }
-        let (id, key) = (log.compartment, LogKey::of(log));
-        let lag_key = lag_key(id, key);
-        let Some(session) = self.sessions.get_mut(&link) else { return true };
-        session.drop_lag(&lag_key);
-        session.declined.insert(lag_key);
-        let area = self.tag_of(link, &id);
-        self.say(link, Frame::Gone { area, logs: vec![(key, begins)] });
+        self.say_gone(link, log, begins);
         true
     }
 
-    /// The peer does not hold the beginnings of these logs any more.
+    /// Tells a peer from where on entries of a log are here that it lacks; it gets none of them before it has
+    /// those in between from another.
+    pub(super) fn say_gone(&mut self, link: Link, log: &LogId, from: u64) {
+        let (id, key) = (log.compartment, LogKey::of(log));
+        let lag_key = lag_key(id, key);
+        let Some(session) = self.sessions.get_mut(&link) else { return };
+        session.drop_lag(&lag_key);
+        session.declined.insert(lag_key);
+        let area = self.tag_of(link, &id);
+        self.say(link, Frame::Gone { area, logs: vec![(key, from)] });
+    }
+
+    /// The peer does not hold what comes before these positions of logs any more.
     pub(super) fn on_gone(&mut self, link: Link, tag: Tag, logs: &[(LogKey, u64)]) -> Outcome {
         if let Err(fault) = self.charge(link, logs.len().max(1)) {
             return Ok(Err(fault));

@@ -239,6 +239,7 @@ impl<S: Store> Replica<S> {
 
     pub(super) fn on_down(&mut self, link: Link) {
         self.forget_told(link);
+        self.repairs.look();
         let Some(session) = self.sessions.remove(&link) else { return };
         // What is still unacknowledged, or was refused, joins what moved since we were in sync.
         let Some(memory) = self.memories.get_mut(&session.device) else { return };
@@ -641,6 +642,7 @@ impl<S: Store> Replica<S> {
     pub(super) fn go_live(&mut self, link: Link) {
         let Some(session) = self.sessions.get_mut(&link) else { return };
         session.phase = Phase::Live;
+        self.repairs.look();
         let (device, was_vouched) = (session.device, session.vouched);
         let early = std::mem::take(&mut session.early);
         for (key, from) in early {

@@ -24,6 +24,7 @@ use tearline_crdt::store::{Batch, Space, Store, StoreError};
 use tearline_crdt::time::Now;
 
 use super::area::{Area, Fact};
+use super::repair::unless_damaged;
 use super::sync::Outcome;
 use super::{Barrier, Link, Replica};
 use crate::fault::PeerFault;
@@ -57,7 +58,9 @@ impl<S: Store> Replica<S> {
         let proven_at = self.logbook.state(log).and_then(|state| state.proven_at);
         let Some(at) = proven_at.filter(|_| log.class == Class::Authority) else { return Ok(()) };
         let mut found = Vec::new();
-        self.logbook.entries(&self.store, log, at, &mut |_, entry| {
+        self.logbook.entries_past_damage(&self.store, log, at, &mut |_, entry| {
+            // What cannot be read is looked at when it has come again.
+            let Ok(entry) = entry else { return ControlFlow::Continue(()) };
             let statement = Statement::decode(&entry.sealed);
             if statement.is_ok_and(|statement| travels_alone(&statement)) {
                 let signed = entry.signed;
@@ -231,7 +234,7 @@ impl<S: Store> Replica<S> {
                 if self.right(id, &device).is_none() {
                     continue;
                 }
-                (id, self.kept_stray(&id, &stray)?)
+                (id, unless_damaged(self.kept_stray(&id, &stray))?)
             };
             let Some(stray) = stray else { continue };
             let area = self.tag_of(link, &id);
@@ -251,11 +254,12 @@ impl<S: Store> Replica<S> {
     /// A statement as it travels alone, from wherever it is here.
     fn stray_at(&self, place: &Place) -> Result<Option<Vec<u8>>, StoreError> {
         let Place { log, seq, id } = place;
-        let kept = self.kept_stray(&log.compartment, id)?;
+        let kept = unless_damaged(self.kept_stray(&log.compartment, id))?;
         if kept.is_some() {
             return Ok(kept);
         }
-        let held = self.logbook.entry(&self.store, log, *seq)?.filter(|entry| entry.id == *id);
+        let held = unless_damaged(self.logbook.entry(&self.store, log, *seq))?;
+        let held = held.filter(|entry| entry.id == *id);
         let stray = held.and_then(|entry| Stray::new(entry.signed?, entry.sealed, entry.payload));
         Ok(stray.map(|stray| stray.encode()))
     }
@@ -384,8 +388,8 @@ impl<S: Store> Replica<S> {
 
     /// Proves a fork by a stray in whose place another entry is held; whether it is one.
     fn dispute_stray(&mut self, now: Now, stray: &Stray) -> Result<bool, StoreError> {
-        let own = self.logbook.branch(&self.store, stray.log(), stray.seq())?;
-        let own = own.filter(|own| own.id() != stray.id());
+        let own = self.logbook.branch(&self.store, stray.log(), stray.seq());
+        let own = self.past_damage(own)?.filter(|own| own.id() != stray.id());
         match own.map(|own| ForkProof::new(own, stray.branch())) {
             Some(Ok(proof)) => self.keep_fork(now, &proof),
             Some(Err(_)) | None => Ok(false),
@@ -418,7 +422,7 @@ impl<S: Store> Replica<S> {
         strays: &[EntryId],
     ) -> Result<(), StoreError> {
         for id in strays {
-            let stray = self.store.get(Space::Meta, &stray_key(&area, id))?;
+            let stray = unless_damaged(self.store.get(Space::Meta, &stray_key(&area, id)))?;
             if let Some(Ok(Some(stray))) = stray.map(|bytes| Stray::decode(&bytes)) {
                 self.dispute_stray(now, &stray)?;
             }

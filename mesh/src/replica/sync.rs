@@ -217,8 +217,11 @@ impl<S: Store> Replica<S> {
             return if forked { self.say_fork(link, &log) } else { Ok(()) };
         }
         let held = match self.tag_at(&log, theirs.next) {
-            // Nobody is told anything of what cannot be read here; others have it.
-            Err(StoreError::Damaged { .. }) => return Ok(()),
+            Err(error @ StoreError::Damaged { .. }) => {
+                self.note_gap(&error)?;
+                self.lacks_unreadable(link, &log, theirs.next);
+                return Ok(());
+            }
             held => held?,
         };
         let same = held == Some(theirs.head);
@@ -253,6 +256,9 @@ impl<S: Store> Replica<S> {
         let begins = self.logbook.begins(log);
         if next == begins.next {
             return Ok(Some(head_tag(&begins.id)));
+        }
+        if let Some(gap) = self.gap_from(log, last).filter(|gap| gap.span.end == next) {
+            return Ok(Some(head_tag(&gap.last)));
         }
         let entry = self.logbook.entry(&self.store, log, last)?;
         Ok(entry.map(|entry| head_tag(&entry.id)))
@@ -379,7 +385,9 @@ impl<S: Store> Replica<S> {
         let Some(session) = self.sessions.get_mut(&link) else { return };
         for (key, first) in logs {
             let key = lag_key(id, *key);
-            session.asking.remove(&key);
+            if session.asking.remove(&key).is_some() {
+                self.repairs.look();
+            }
             session.declines(&key, *first);
         }
     }
@@ -442,7 +450,8 @@ impl<S: Store> Replica<S> {
         let Some(session) = self.sessions.get(&link) else { return Ok(None) };
         let from = session.lag.get(&key).map_or(0, |lag| lag.sent);
         let bytes_max = (session.window.0 / 2).min(RUN_BYTES);
-        let run = self.run_from(self.tag_of(link, &id), id, log_key, from, bytes_max)?;
+        let run = self.run_from(self.tag_of(link, &id), id, log_key, from, bytes_max);
+        let run = self.past_damage(run)?;
         let Some(session) = self.sessions.get_mut(&link) else { return Ok(None) };
         session.cursor = Some(key);
         let Some(Outgoing { mut frame, end, bytes }) = run else {
@@ -451,8 +460,10 @@ impl<S: Store> Replica<S> {
             session.drop_lag(&key);
             self.sessions.look_again(link);
             let log = self.areas.get(&id).and_then(|area| area.logs.get(&log_key)).copied();
-            if let Some(log) = log {
-                self.lacks_what_is_gone(link, &log, from);
+            if let Some(log) = log
+                && !self.lacks_what_is_gone(link, &log, from)
+            {
+                self.lacks_unreadable(link, &log, from);
             }
             return Ok(None);
         };
@@ -469,7 +480,7 @@ impl<S: Store> Replica<S> {
     }
 
     /// The run of a log from a position on that is durable and fits, for a peer who calls the area so;
-    /// `None` also where that is damaged.
+    /// `None` also where that is known to be damaged.
     pub(super) fn run_from(
         &self,
         area: Tag,
@@ -481,8 +492,9 @@ impl<S: Store> Replica<S> {
         let Some(held) = self.areas.get(&id) else { return Ok(None) };
         let Some(log) = held.logs.get(&key) else { return Ok(None) };
         let durable = held.frontier.head(&key).next;
-        let stretch = self.logbook.read(&self.store, log, from..durable, bytes_max);
-        let Some(stretch) = unless_damaged(stretch)? else { return Ok(None) };
+        let upto = self.readable_to(log, from, durable);
+        let stretch = self.logbook.read(&self.store, log, from..upto, bytes_max)?;
+        let Some(stretch) = stretch else { return Ok(None) };
         let end = from + stretch.count as u64;
         let bytes = stretch.entries.len() + stretch.boxes.len();
         let frame = Frame::Run {
@@ -535,13 +547,3 @@ impl<S: Store> Replica<S> {
 
 /// The least urgent classes, which wait for the window.
 const PRIORITY: u8 = Class::Priority as u8;
-
-/// What was read to be sent; nothing where a value of the store is damaged: others have it, too.
-pub(super) fn unless_damaged<T>(
-    read: Result<Option<T>, StoreError>,
-) -> Result<Option<T>, StoreError> {
-    match read {
-        Err(StoreError::Damaged { .. }) => Ok(None),
-        read => read,
-    }
-}

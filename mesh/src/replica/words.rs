@@ -248,6 +248,7 @@ impl<S: Store> Replica<S> {
             });
             listed.entry(entry).and_modify(|listed| *listed = Some(place));
         }
+        let unread = going.take_unread();
         let over = going.is_over();
         for (entry, place) in going.take_aside() {
             if let Some(spoken) = spoken.get_mut(&entry) {
@@ -260,6 +261,7 @@ impl<S: Store> Replica<S> {
         if over {
             *search = None;
         }
+        unread.iter().try_for_each(|error| self.note_gap(error))?;
         Ok(over && begins)
     }
 
@@ -289,7 +291,10 @@ impl<S: Store> Replica<S> {
             if aside { record_aside(desk, &log, seq) } else { record_at(desk, &log, seq) }
         });
         let record = match record {
-            Err(StoreError::Damaged { .. }) => return Ok(None),
+            Err(error @ StoreError::Damaged { .. }) => {
+                self.note_gap(&error)?;
+                return Ok(None);
+            }
             record => record?,
         };
         Ok(Some(Task { genesis, record, aside, state, asked }))
@@ -310,7 +315,7 @@ impl<S: Store> Replica<S> {
             (_, None) => Ok(()),
         });
         match carried_out {
-            Err(StoreError::Damaged { .. }) => return Ok(()),
+            Err(error @ StoreError::Damaged { .. }) => return self.note_gap(&error),
             carried_out => carried_out?,
         }
         let heard = self.heard.entry(genesis).or_default();

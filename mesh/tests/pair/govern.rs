@@ -74,13 +74,16 @@ fn what_is_damaged_is_not_sent_and_ends_nothing() {
     let more = world.write(2, shared, Class::Routine, &["more"])[0];
     world.settle();
     world.meet(0, 2);
+    // It was fetched again from there; and rots again.
+    rot(&mut world, 0, &log, 0);
     // What was known of the other's positions is not any more.
     [0, 1].into_iter().for_each(|peer| world.crash(peer));
     world.meet(1, 0);
     let other = world.write(0, shared, Class::Flash, &["other"])[0];
     world.settle();
     world.meet(1, 0);
-    assert_eq!((world.show(1, other).is_some(), world.show(1, more).is_some()), (true, false));
+    // With what the other holds the damage is gone, and the rest is given.
+    assert_eq!((world.show(1, other).is_some(), world.show(1, more).is_some()), (true, true));
     world.meet(1, 2);
     assert!(world.show(1, more).is_some());
 }

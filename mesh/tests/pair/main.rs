@@ -39,6 +39,7 @@ mod reauthor;
 mod receipts;
 mod refusals;
 mod relay;
+mod repair;
 mod room;
 mod scattered;
 mod schedule;

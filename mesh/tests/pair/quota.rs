@@ -12,7 +12,7 @@ use tearline_crdt::time::WallTime;
 use tearline_mesh::invitation::Invited;
 use tearline_mesh::replica::KeepBy::Arrival;
 use tearline_mesh::replica::{
-    ActError, QUOTA_RECEIPTS_BYTES, Quota, REAUTHOR_AFTER_MS, Terms, Word,
+    ActError, QUOTA_FLASH_BYTES, QUOTA_RECEIPTS_BYTES, Quota, REAUTHOR_AFTER_MS, Terms, Word,
 };
 use tearline_mesh::wire::Frame;
 use tearline_mesh::{Input, Link};
@@ -95,7 +95,7 @@ fn a_device_writes_no_record_past_its_quota_and_answers_for_what_is_said_all_the
     assert!(written.len() > 2 && of == QUOTA && left < needed, "{error}");
     let used_bytes = QUOTA - left;
     for peer in 0..3 {
-        let expected = Quota { bytes: QUOTA, used_bytes };
+        let expected = Quota { bytes: QUOTA, used_bytes, flash_bytes: QUOTA_FLASH_BYTES };
         assert_eq!(quota(&world, peer, shared), Some(expected), "{peer}");
         assert!(written.iter().all(|record| world.show(peer, *record).is_some()), "{peer}");
     }
@@ -123,6 +123,46 @@ fn a_device_writes_no_record_past_its_quota_and_answers_for_what_is_said_all_the
     world.settle();
     assert!(more.into_iter().chain([last]).all(|record| world.show(1, record).is_some()));
     assert_eq!(quota(&world, 1, shared), None);
+}
+
+/// At its quota a device still warns, withdraws and erases, and everybody takes that; the reserve has an end.
+#[test]
+fn a_device_at_its_quota_can_send_a_flash_and_take_away() {
+    let (mut world, shared) = stage(3);
+    let (written, _) = write_all(&mut world, shared);
+    let before = quota(&world, 2, shared).unwrap();
+    let warning = world.write(2, shared, Class::Flash, &["gunmen at the ford"])[0];
+    world.settle();
+    assert!((0..3).all(|peer| world.show(peer, warning).is_some()));
+    let after = quota(&world, 2, shared).unwrap();
+    assert_eq!(after.used_bytes, before.used_bytes, "it counts for nothing");
+    assert!(after.flash_bytes < before.flash_bytes && before.flash_bytes == QUOTA_FLASH_BYTES);
+    let now = world.now();
+    world.peers[2].replica.speak(now, written[0], &Word::Recall).unwrap();
+    world.drain(2);
+    world.settle();
+    assert!(world.show(1, written[0]).unwrap().state.recalled);
+    // All of the reserve arrives, and then no more is written.
+    let mut last = warning;
+    let error = loop {
+        let now = world.now();
+        match world.peers[2].replica.write(now, shared, Class::Flash, vec![draft("again")]) {
+            Ok(done) => last = done.value[0].record,
+            Err(error) => break error,
+        }
+        world.drain(2);
+        world.settle();
+    };
+    assert!(matches!(error, ActError::Quota { .. }), "{error}");
+    assert!((0..2).all(|peer| world.show(peer, last).is_some()));
+    let ended = quota(&world, 2, shared).unwrap();
+    assert!(ended.flash_bytes < 2_000 && ended.used_bytes <= QUOTA, "{ended:?}");
+    for peer in 0..2 {
+        assert_eq!(quota(&world, peer, shared), Some(ended));
+        assert!(world.peers[peer].replica.faults().is_empty());
+    }
+    world.crash(0);
+    assert_eq!(quota(&world, 0, shared), Some(ended));
 }
 
 #[test]

@@ -63,7 +63,7 @@ pub struct Contents {
 /// Writes a home into a new file. The lock says that no daemon uses the home meanwhile.
 pub fn create(
     home: &Home,
-    _lock: &Lock,
+    lock: &Lock,
     opener: &mut Opener,
     sealing: &Sealing,
     file: &Path,
@@ -75,11 +75,16 @@ pub fn create(
     }
     let source = Source::open(home, opener, created)?;
     let io = |e: io::Error| Failure::io(format_args!("cannot write {}", file.display()), &e);
-    let part = Part::begin(file.to_owned())?;
-    let contents = source.write(part.file(), sealing, &io)?;
-    // Nobody else puts a file there meanwhile unless he wants it lost.
-    part.take_place()?;
-    Ok(contents)
+    // What a kill leaves there goes when the home is used next.
+    home.begin_part(lock, file)?;
+    let written = Part::begin(file.to_owned()).and_then(|part| {
+        let contents = source.write(part.file(), sealing, &io)?;
+        // Nobody else puts a file there meanwhile unless he wants it lost.
+        part.take_place()?;
+        Ok(contents)
+    });
+    home.end_part(lock)?;
+    written
 }
 
 /// Reads a whole backup and says what is in it.

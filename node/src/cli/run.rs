@@ -10,10 +10,11 @@ use super::anew::Anew;
 use super::context::Context;
 use super::output::{Outcome, data};
 use super::render::{Table, agency, bytes, clean, facts, short, time};
-use super::{compartment, keys, peer};
+use super::{compartment, device, keys, peer};
 use crate::config::Config;
 use crate::control::reply::{Check, CheckStatus, Doctor as Report, Fork, Relay, Status as Shown};
-use crate::control::{Empty, Request, client, unread};
+use crate::control::unread::{self, UnreadEntries};
+use crate::control::{Empty, Request, client};
 use crate::daemon::{self, Options};
 use crate::failure::{Failure, Kind};
 use crate::gateway;
@@ -139,8 +140,9 @@ impl Status {
         let ended = status.ended.as_ref().map(|end| format!("{}\n\n", clean(&end.to_string())));
         let damage = status.damage.as_ref().map(|what| format!("DAMAGE: {}\n\n", clean(what)));
         let mut text = format!(
-            "{}{}{head}{}\n{}\n{}",
+            "{}{}{}{head}{}\n{}\n{}",
             damage.unwrap_or_default(),
+            unreadable(&status.unreadable),
             ended.unwrap_or_default(),
             relays.unwrap_or_default(),
             peer::table(&status.peers, status.known),
@@ -173,6 +175,30 @@ impl Status {
         Ok(outcome)
     }
 }
+
+/// What of logs cannot be read, for people.
+fn unreadable(stretches: &[UnreadEntries]) -> String {
+    let one = |one: &UnreadEntries| {
+        format!(
+            "UNREADABLE: {} entries of the {} log of {} in {}, from entry {} on; {}\n",
+            one.count,
+            one.class,
+            device::device_label(&one.device),
+            clean(&one.compartment),
+            one.first,
+            clean(&one.reason)
+        )
+    };
+    let shown: String = stretches.iter().take(UNREADABLE_SHOWN).map(one).collect();
+    let more = match stretches.len().saturating_sub(UNREADABLE_SHOWN) {
+        0 => String::new(),
+        more => format!("and {more} more such places\n"),
+    };
+    if shown.is_empty() { shown } else { format!("{shown}{more}\n") }
+}
+
+/// Places with unreadable entries that `status` shows.
+const UNREADABLE_SHOWN: usize = 5;
 
 /// How a relay's house is kept, for people.
 fn house(relay: &Relay) -> String {

@@ -64,6 +64,8 @@ Status {
     store_failure: Option<String>,
     /// What of the store was found not to be what was written since the daemon started; null if nothing was.
     damage: Option<String>,
+    /// Stretches of logs that cannot be read here and are asked for of peers.
+    unreadable: Vec<super::unread::UnreadEntries>,
     /// What is not written and not taken because the disk is nearly full; null while there is room.
     shortage: Option<String>,
     /// What it holds as a blind relay; null if it is none.

@@ -680,6 +680,15 @@ impl Core {
         }
         tracing::debug!(?event, "replica");
         self.standings_moved |= matches!(event, Event::StandingsChanged(_) | Event::Joined(_));
+        if let Event::Unreadable { log, entries } = &event {
+            tracing::warn!(device = %log.device.short(), class = log.class.name(), entries,
+                "entries of a log cannot be read; peers are asked for them");
+        }
+        if let Event::Repaired(log) = &event {
+            tracing::info!(device = %log.device.short(), class = log.class.name(),
+                "entries that could not be read were fetched again");
+            self.forget_mended();
+        }
         if let Event::Whereabouts(device) = &event {
             self.dial_where_said(*device);
         }

@@ -2,15 +2,16 @@
 //! durable and as good as before. So damage is named where it was met, and by `status` until the
 //! daemon ends.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use tearline_crdt::id::RecordId;
 use tearline_crdt::record::shelf::Detail;
-use tearline_crdt::store::StoreError;
-use tearline_mesh::replica::UnreadEntries;
+use tearline_crdt::store::{Space, Store as _, StoreError};
+use tearline_mesh::replica::{UnreadEntries, Unreadable};
 
 use super::core::Core;
-use super::overview::store_failure;
+use super::overview::{check, store_failure};
+use crate::control::reply::{Check, CheckStatus};
 use crate::control::unread;
 use crate::exchange::weight;
 use crate::failure::Failure;
@@ -45,9 +46,64 @@ impl Core {
     /// The failure of a store's error; damage is remembered.
     pub(super) fn met(&mut self, error: &StoreError) -> Failure {
         if error.is_damage() && self.damage.len() < VALUES_NAMED_MAX {
-            self.damage.insert(error.to_string());
+            let place = match error {
+                StoreError::Damaged { space, key } => Some((*space, key.clone())),
+                _ => None,
+            };
+            self.damage.insert(error.to_string(), place);
+        }
+        // What it says of a log is asked for of peers.
+        if let Err(failed) = self.replica.met(error) {
+            return store_failure(&failed);
         }
         store_failure(error)
+    }
+
+    /// Entries were fetched again: forgets the damage that is no more.
+    pub(super) fn forget_mended(&mut self) {
+        let store = self.replica.store();
+        self.damage.retain(|_, place| {
+            place.as_ref().is_none_or(|(space, key)| store.get(*space, key).is_err())
+        });
+    }
+
+    /// What of logs is known to be unreadable here.
+    pub(super) fn unreadable(&self) -> Vec<unread::UnreadEntries> {
+        let stretches = self.replica.unreadable().take(ENTRIES_NAMED_MAX);
+        let shape = |one: Unreadable| unread::UnreadEntries {
+            device: self.device(&one.log.device),
+            compartment: self.area_name(&one.log.compartment),
+            class: one.log.class.name().into(),
+            first: one.first,
+            count: one.count,
+            reason: if one.asked { ASKED.into() } else { NOBODY_ASKED.into() },
+        };
+        stretches.map(shape).collect()
+    }
+
+    /// Whether all that logs hold can be read, as far as it was read.
+    pub(super) fn check_logs(&self) -> Check {
+        let unread = self.unreadable();
+        let fetched = self.replica.fetched_again();
+        let Some(first) = unread.first() else {
+            let message = match fetched {
+                0 => "nothing of them is known to be unreadable".into(),
+                n => format!("{n} entries that could not be read were fetched again"),
+            };
+            return check("logs", CheckStatus::Pass, message, None);
+        };
+        let entries: u64 = unread.iter().map(|one| one.count).sum();
+        let whose = first.device.name.as_ref().unwrap_or(&first.device.device);
+        let message = format!(
+            "{entries} entries in {} places cannot be read, the first in the {} log of {whose} in {}, from \
+             entry {} on: {}",
+            unread.len(),
+            first.class,
+            first.compartment,
+            first.first,
+            first.reason
+        );
+        check("logs", CheckStatus::Damaged, message, Some(UNREADABLE_FIX))
     }
 
     /// A failure that takes one record out of an answer and not the answer away: damage of a value. It is
@@ -127,7 +183,7 @@ impl Core {
 
     /// What damage was met since the daemon started.
     pub(super) fn damage_met(&self) -> Option<String> {
-        let first = self.damage.first()?;
+        let (first, _) = self.damage.first_key_value()?;
         Some(match self.damage.len() {
             1 => first.clone(),
             VALUES_NAMED_MAX.. => format!("{first}, and at least {} more", VALUES_NAMED_MAX - 1),
@@ -136,8 +192,14 @@ impl Core {
     }
 }
 
-/// Values that are remembered as damaged.
-pub(super) type Damage = BTreeSet<String>;
+/// Values that are remembered as damaged, and where they are.
+pub(super) type Damage = BTreeMap<String, Option<(Space, Vec<u8>)>>;
+
+const ASKED: &str = "a peer is asked for them";
+const NOBODY_ASKED: &str = "no linked peer has given them yet";
+const UNREADABLE_FIX: &str = "link this device to a peer that holds them, a desk of their device's agency or that \
+                              device itself (`peer add`): they are fetched by themselves. What nobody has any \
+                              more is lost; replace the disk and `doctor --rebuild`";
 
 /// Most of them.
 const VALUES_NAMED_MAX: usize = 1_000;

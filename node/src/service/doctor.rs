@@ -122,6 +122,35 @@ impl Core {
         check("expiry", CheckStatus::Pass, "no right and no key is about to end".into(), None)
     }
 
+    /// Whether devices have written more than they may, as far as is known here.
+    pub(super) fn check_quotas(&self) -> Check {
+        let mut over = Vec::new();
+        for id in self.replica.areas().keys() {
+            let quotas = self.replica.quotas(*id).into_iter().filter(|(_, quota)| quota.is_over());
+            over.extend(quotas.map(|(device, quota)| {
+                let own = if device == self.replica.device() { "this device" } else { "" };
+                let named = self.device(&device).name.unwrap_or_else(|| device.short());
+                let who = if own.is_empty() { named.as_str() } else { own };
+                let (used, most) = (size::text(quota.used_bytes), size::text(quota.bytes));
+                format!("{who} wrote {used} of {most} in {}", self.area_name(id))
+            }));
+        }
+        if over.is_empty() {
+            return check("quotas", CheckStatus::Pass, "nobody is over one".into(), None);
+        }
+        let message = format!("over quota: {}", over.join("; "));
+        check("quotas", CheckStatus::Warn, message, Some(QUOTA_FIX))
+    }
+
+    /// The compartments in which a device is over its quota, by name.
+    pub(super) fn over_quota(&self, device: &DeviceId) -> Vec<String> {
+        let over = |id: &&CompartmentId| {
+            let quotas = self.replica.quotas_of(**id, device);
+            quotas.iter().any(tearline_mesh::replica::Quota::is_over)
+        };
+        self.replica.areas().keys().filter(over).map(|id| self.area_name(id)).collect()
+    }
+
     /// Whether a relay has room for what comes.
     pub(super) fn check_relay(&self) -> Option<Check> {
         let house = self.replica.relay_state()?;
@@ -139,7 +168,7 @@ impl Core {
         })
     }
 
-    fn area_name(&self, id: &CompartmentId) -> String {
+    pub(super) fn area_name(&self, id: &CompartmentId) -> String {
         if self.replica.compartment(*id).is_some() {
             self.compartment_name(id)
         } else {
@@ -177,6 +206,8 @@ const REACH_FIX: &str = "`tearline config set listen '[\"/ip4/0.0.0.0/udp/4101/q
 const RIGHTS_FIX: &str = "a desk of its agency grants it anew: `tearline grant issue`";
 const KEYS_FIX: &str = "a desk of the agency that opened it begins new ones when it is linked: \
                         `tearline compartment rotate`";
+const QUOTA_FIX: &str = "peers may take no more of it: a desk of its agency grants it more (`tearline grant issue \
+                         --quota SIZE`)";
 const RELAY_FIX: &str =
     "give it more with `run --relay --relay-quota`, or a shorter `--relay-keep`";
 

@@ -61,6 +61,7 @@ impl Core {
             again_bytes: self.replica.carried().again_bytes,
             store_failure: self.broken().map(|why| why.what.clone()),
             damage: self.damage_met(),
+            unreadable: self.unreadable(),
             shortage: self.shortage(),
             relay: self.relay(),
             forks: self.forks(),
@@ -246,6 +247,13 @@ impl Core {
             reason: blamed
                 .or_else(|| full.then(|| DISK_FULL.into()))
                 .or_else(|| live.filter(|state| state.gone > 0).map(|state| gone(state.gone)))
+                .or_else(|| {
+                    live.filter(|state| state.withheld > 0).map(|state| withheld(state.withheld))
+                })
+                .or_else(|| {
+                    let over = self.over_quota(device);
+                    (!over.is_empty()).then(|| format!("over its quota in {}", over.join(", ")))
+                })
                 .or_else(|| (!tried.is_empty()).then(|| tried.join("; "))),
             again_ms: again.and_then(|wait| u64::try_from(wait.as_millis()).ok()),
             last_heard: self.last_heard.get(device).map(ToString::to_string),
@@ -416,6 +424,8 @@ impl Core {
         let mut checks = vec![
             standing,
             self.check_disk(),
+            self.check_logs(),
+            self.check_quotas(),
             self.check_clock(),
             self.check_expiry(),
             self.check_listening(),
@@ -602,12 +612,16 @@ const UNFOLLOWED_FIX: &str = "`compartment list` says which: say there what is n
                               founders end its standing, and what it opened comes last";
 /// Strangers that misbehaved and have no link, that are shown.
 const STRANGERS_SHOWN_MAX: usize = 16;
-/// What a relay does not have any more.
+/// What a relay does not have any more, and what a peer cannot read.
 fn gone(logs: u64) -> String {
     let logs = if logs == 1 { "1 log".into() } else { format!("{logs} logs") };
-    format!(
-        "it has let go of the beginning of {logs} that this device lacks; they come from others"
-    )
+    format!("a part of {logs} that this device lacks is not there any more; it comes from others")
+}
+
+/// What this device cannot give.
+fn withheld(logs: u64) -> String {
+    let logs = if logs == 1 { "1 log".into() } else { format!("{logs} logs") };
+    format!("it lacks a part of {logs} that is damaged here: see `tearline doctor`")
 }
 
 /// After so long without a word a peer is stale.

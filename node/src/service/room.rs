@@ -31,7 +31,8 @@ pub(super) const LOOK_AGAIN_MS: u64 = 1_000;
 const FLUSH_PARTS: u64 = 2;
 
 /// What to do.
-pub(super) const MAKE_ROOM: &str = "make room on that disk; the daemon then goes on by itself";
+pub(super) const MAKE_ROOM: &str = "make room on that disk; the daemon then goes on by itself; how much is \
+                                    kept free is `tearline config set limits.disk_reserve_mib MIB`";
 
 /// What tells how many bytes of a folder's disk are free.
 type Free = Box<dyn Fn(&Path) -> io::Result<u64> + Send>;

@@ -421,7 +421,12 @@ impl World {
                 let found = oracle::blame::forked(self, &log);
                 self.judge(Oracle::Blame, found);
             }
-            Event::InSync(_) | Event::JoinRefused { .. } | Event::Fetched(_) => {}
+            // A simulated store does not rot.
+            Event::InSync(_)
+            | Event::JoinRefused { .. }
+            | Event::Fetched(_)
+            | Event::Unreadable { .. }
+            | Event::Repaired(_) => {}
         }
     }
 

@@ -10,7 +10,7 @@ use std::ops::{ControlFlow, Range};
 use crate::codec::{DecodeError, Reader, Write as _};
 use crate::hash::Digest;
 use crate::id::{LogId, RecordId};
-use crate::store::{Batch, Space, Store, StoreError, damaged};
+use crate::store::{Batch, Scan, Space, Store, StoreError, scan_past_damage};
 
 use super::super::rebase::DISCLOSED_MAX;
 use super::Opened;
@@ -37,20 +37,21 @@ pub(super) fn records(
     span: Range<u64>,
 ) -> Result<BTreeSet<RecordId>, StoreError> {
     let mut records = BTreeSet::new();
-    let mut outcome = Ok(());
-    store.scan(Space::Disclosed, &log.digest(), &[], &mut |key, value| match read(key, value) {
-        Ok((record, seqs)) => {
-            if seqs.iter().any(|seq| span.contains(seq)) {
-                records.insert(record);
-            }
-            ControlFlow::Continue(())
+    let digest = log.digest();
+    let scan: &Scan<'_> = &|from, visit| store.scan(Space::Disclosed, &digest, from, visit);
+    scan_past_damage(scan, &[], &mut |key, value| {
+        let Ok(record) = read_key(key) else { return ControlFlow::Continue(()) };
+        // A record of which it cannot be read what it discloses may disclose any.
+        let may = match value.ok().and_then(|value| read_seqs(value).ok()) {
+            Some(seqs) => seqs.iter().any(|seq| span.contains(seq)),
+            None => true,
+        };
+        if may {
+            records.insert(record);
         }
-        Err(_) => {
-            outcome = Err(damaged(Space::Disclosed, key));
-            ControlFlow::Break(())
-        }
+        ControlFlow::Continue(())
     })?;
-    outcome.map(|()| records)
+    Ok(records)
 }
 
 /// `log digest (32) || record (16) || the rebase's log number (4, big-endian) || its seq (8,
@@ -64,11 +65,15 @@ fn key(log: &LogId, record: RecordId, rebase: Place, n: u32) -> Vec<u8> {
     key
 }
 
-/// A row's record, and `count (number) || seqs (numbers)`.
-fn read(key: &[u8], value: &[u8]) -> Result<(RecordId, Vec<u64>), DecodeError> {
+/// A row's record.
+fn read_key(key: &[u8]) -> Result<RecordId, DecodeError> {
     let mut reader = Reader::new(key);
     let _: Digest = reader.array("log digest")?;
-    let record = RecordId(reader.array("record")?);
+    Ok(RecordId(reader.array("record")?))
+}
+
+/// `count (number) || seqs (numbers)`.
+fn read_seqs(value: &[u8]) -> Result<Vec<u64>, DecodeError> {
     let mut reader = Reader::new(value);
     let count = reader.count(DISCLOSED_MAX, "disclosed entries")?;
     let mut seqs = Vec::with_capacity(count);
@@ -76,5 +81,5 @@ fn read(key: &[u8], value: &[u8]) -> Result<(RecordId, Vec<u64>), DecodeError> {
         seqs.push(reader.number("seq")?);
     }
     reader.finish()?;
-    Ok((record, seqs))
+    Ok(seqs)
 }

@@ -33,7 +33,7 @@ use crate::entry::sealed::{EntryKind, LogCipher, SealedHeader};
 use crate::epoch::EpochKeys;
 use crate::id::{Class, EntryId, EpochId, LogId, RecordId, StatementId};
 use crate::logbook::{LogNo, Logbook};
-use crate::store::{Batch, Space, Store, StoreError};
+use crate::store::{Batch, Space, Store, StoreError, scan_keys};
 use crate::time::WallTime;
 
 /// Most entries that one batch detaches. Each may lie in a chunk of its own, of which the largest is
@@ -120,7 +120,7 @@ impl Shelf {
                 ControlFlow::Break(())
             }
         })?;
-        store.scan(Space::Erasing, &[], &[], &mut |_, _| {
+        scan_keys(store, (Space::Erasing, &[]), &[], &mut |_| {
             shelf.erasing = true;
             ControlFlow::Break(())
         })?;
@@ -294,7 +294,11 @@ impl Shelf {
             let end = desk.logbook.head(&log).next;
             let upto = end.min(job.place.seq.saturating_add(SEARCHED_PER_BATCH_MAX));
             for seq in job.place.seq..upto {
-                let header = open_header(desk, &log, seq)?;
+                let header = match open_header(desk, &log, seq) {
+                    // What is put in its place is detached before it is stored.
+                    Err(StoreError::Damaged { .. }) => continue,
+                    header => header?,
+                };
                 seqs.extend(header.filter(|header| header.record == record).map(|_| seq));
             }
             if upto < end {
@@ -450,7 +454,7 @@ pub fn holds_waiting(
     let mut from = Vec::new();
     loop {
         let mut keys: Vec<Vec<u8>> = Vec::new();
-        store.scan(Space::Waiting, &epoch.0, &from, &mut |key, _| {
+        scan_keys(store, (Space::Waiting, &epoch.0), &from, &mut |key| {
             keys.push(key.to_vec());
             if keys.len() < WAITING_PER_SCAN {
                 ControlFlow::Continue(())
@@ -461,8 +465,11 @@ pub fn holds_waiting(
         for key in &keys {
             let Ok((no, seq)) = read_waiting(key) else { continue };
             let Some(log) = logbook.log(no) else { continue };
-            let entry = logbook.entry(store, log, seq)?;
-            if entry.is_some_and(|entry| entry.payload.is_some() || entry.key_box.is_some()) {
+            let holds = match logbook.entry(store, log, seq) {
+                Err(StoreError::Damaged { .. }) => true,
+                entry => entry?.is_some_and(|e| e.payload.is_some() || e.key_box.is_some()),
+            };
+            if holds {
                 return Ok(true);
             }
         }
@@ -515,7 +522,7 @@ fn next_jobs(store: &dyn Store) -> Result<(Vec<Job>, bool), StoreError> {
     let mut jobs: Vec<Job> = Vec::new();
     let mut more = false;
     let mut damaged = None;
-    store.scan(Space::Erasing, &[], &[], &mut |key, _| {
+    scan_keys(store, (Space::Erasing, &[]), &[], &mut |key| {
         let Ok(job) = Job::decode(key) else {
             damaged = Some(crate::store::damaged(Space::Erasing, key));
             return ControlFlow::Break(());

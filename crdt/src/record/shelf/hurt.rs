@@ -8,21 +8,45 @@
 
 use std::ops::{ControlFlow, Range};
 
+use crate::entry::sealed::SealedHeader;
 use crate::id::RecordId;
-use crate::store::{Scan, Space, Store, StoreError, scan_past_damage};
+use crate::logbook::LogNo;
+use crate::store::{Batch, Scan, Space, Store, StoreError, scan_past_damage};
 
-use super::{Listing, Opened, Shelf, Work};
+use super::{Desk, Listing, Opened, Place, Shelf, Work};
 
 /// Passes over damage of a value; no other error.
 pub(super) fn past_damage(error: StoreError) -> Result<(), StoreError> {
     if matches!(error, StoreError::Damaged { .. }) { Ok(()) } else { Err(error) }
 }
 
+/// Nothing in the place of what is damaged.
+pub(super) fn unless_damaged<T>(error: StoreError) -> Result<Option<T>, StoreError> {
+    past_damage(error).map(|()| None)
+}
+
 /// A record's listing; none where it is damaged.
 pub(super) fn listing(store: &dyn Store, record: &RecordId) -> Result<Option<Listing>, StoreError> {
-    match Listing::load(store, record) {
-        Err(StoreError::Damaged { .. }) => Ok(None),
-        loaded => loaded,
+    Listing::load(store, record).or_else(unless_damaged)
+}
+
+impl Shelf {
+    /// Entries of a log that could not be read are there again: those that are not on the shelf come there,
+    /// and the records that they are about are judged again. To be called from the beginning of the span
+    /// on, each time with a batch that is applied; returns where to go on.
+    pub fn healed(
+        &mut self,
+        desk: &mut Desk<'_>,
+        batch: &mut Batch,
+        no: LogNo,
+        span: Range<u64>,
+    ) -> Result<Option<u64>, StoreError> {
+        let Some(log) = desk.logbook.log(no).copied() else { return Ok(None) };
+        self.threads.clear();
+        let mut work = Work::new(desk, batch, log, no, None);
+        let next = work.enter(self, span)?;
+        work.finish(self)?;
+        Ok(next)
     }
 }
 
@@ -38,6 +62,36 @@ impl Work<'_, '_> {
         if self.erasure(opened).is_some() || shelf.erased.contains_key(&opened.header.record) {
             shelf.queue(self.batch, opened.place);
         }
+        Ok(())
+    }
+
+    /// Lists an entry that cannot be opened because what it rests on is damaged, as far as it is known of
+    /// which record it is: that is judged when it can be.
+    pub(super) fn take_unopened(
+        &mut self,
+        shelf: &mut Shelf,
+        place: Place,
+        header: Option<SealedHeader>,
+        error: StoreError,
+    ) -> Result<(), StoreError> {
+        past_damage(error)?;
+        let Some(record) = header.map(|header| header.record) else { return Ok(()) };
+        if shelf.erased.contains_key(&record) {
+            shelf.queue(self.batch, place);
+            return Ok(());
+        }
+        let listing = match self.listings.remove(&record) {
+            Some(listing) => Some(listing),
+            None => match Listing::load(self.desk.store, &record) {
+                Err(error) => return past_damage(error),
+                loaded => loaded?,
+            },
+        };
+        self.fresh += u64::from(listing.is_none());
+        let mut listing = listing.unwrap_or_else(|| Listing::begin(self.desk.now));
+        listing.note(place);
+        drop(shelf.threads.take(&record));
+        self.listings.insert(record, listing);
         Ok(())
     }
 

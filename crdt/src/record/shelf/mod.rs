@@ -47,7 +47,7 @@ use crate::epoch::{EpochKeys, KeyBox};
 use crate::hash::Digest;
 use crate::id::{AgencyNo, Class, CompartmentId, DeviceId, EpochId, LogId, RecordId};
 use crate::logbook::{LogNo, Logbook};
-use crate::store::{Batch, Space, Store, StoreError};
+use crate::store::{Batch, Space, Store, StoreError, scan_keys};
 use crate::time::WallTime;
 
 use super::kind::Kind;
@@ -275,7 +275,7 @@ impl Shelf {
         let Some(epoch) = self.opened.last().copied() else { return Ok(0) };
         let mut log = None;
         let mut seqs = Vec::new();
-        desk.store.scan(Space::Waiting, &epoch.0, &[], &mut |key, _| {
+        scan_keys(desk.store, (Space::Waiting, &epoch.0), &[], &mut |key| {
             let Ok((no, seq)) = read_waiting(key) else { return ControlFlow::Continue(()) };
             if *log.get_or_insert(no) != no || seqs.len() >= WAITING_PER_BATCH {
                 return ControlFlow::Break(());
@@ -405,7 +405,14 @@ impl<'w, 'd> Work<'w, 'd> {
             debug_assert_eq!(self.open(run, entry)?.as_ref(), Some(&opened));
             return self.judge(shelf, opened, Some(&beginning.content));
         }
-        self.open(run, entry)?.map_or(Ok(()), |opened| self.judge(shelf, opened, None))
+        match self.open(run, entry) {
+            Err(error) => {
+                let (sealed, box_hash) = (run.sealed(entry), entry.box_hash.as_ref());
+                let header = self.header(entry.epoch, entry.seq, sealed, box_hash);
+                self.take_unopened(shelf, place, header, error)
+            }
+            opened => opened?.map_or(Ok(()), |opened| self.judge(shelf, opened, None)),
+        }
     }
 
     /// Opens an entry of the run, whose epoch's keys are here.
@@ -451,8 +458,13 @@ impl<'w, 'd> Work<'w, 'd> {
     fn take_stored(&mut self, shelf: &mut Shelf, seq: u64) -> Result<(), StoreError> {
         let place = Place { no: self.no, seq };
         self.disclosable(seq);
-        let opened = self.source().open(place)?;
-        opened.map_or(Ok(()), |opened| self.judge(shelf, opened, None))
+        match self.source().open(place) {
+            Err(error) => {
+                let header = self.source().header(place).or_else(hurt::unless_damaged)?;
+                self.take_unopened(shelf, place, header, error)
+            }
+            opened => opened?.map_or(Ok(()), |opened| self.judge(shelf, opened, None)),
+        }
     }
 
     fn cipher(&mut self, epoch: EpochId) -> Option<&LogCipher> {

@@ -145,6 +145,15 @@ impl Source<'_> {
         Ok(self.entry(log, Place { no, seq })?.and_then(|entry| entry.key_box))
     }
 
+    /// The header of an entry, opened with its epoch's keys.
+    pub(super) fn header(&self, place: Place) -> Result<Option<SealedHeader>, StoreError> {
+        let Some(log) = self.logbook.log(place.no).copied() else { return Ok(None) };
+        let Some(entry) = self.entry(&log, place)? else { return Ok(None) };
+        let Some(keys) = self.keys.get(&entry.epoch) else { return Ok(None) };
+        let cipher = LogCipher::new(log, entry.epoch, keys.clone());
+        Ok(cipher.open_header(place.seq, &entry.sealed, entry.box_hash.as_ref()).ok())
+    }
+
     /// Opens an entry with its epoch's keys.
     pub(super) fn open(&self, place: Place) -> Result<Option<Opened>, StoreError> {
         let Some(log) = self.logbook.log(place.no).copied() else { return Ok(None) };

@@ -7,7 +7,7 @@
 //! through once.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 
 use super::later::PASS_WORK_MAX;
 use super::moved::{MOVED_PER_BATCH, key_in};
@@ -136,7 +136,7 @@ impl Shelf {
         let from = if after == Some(log) { from } else { 0 };
         let (mut gone, mut next, mut passed) = (BTreeSet::new(), None, 0);
         let mut ciphers: BTreeMap<EpochId, LogCipher> = BTreeMap::new();
-        desk.logbook.visit_aside(desk.store, &log, from, &mut |seq, entry| {
+        let visited = desk.logbook.visit_aside(desk.store, &log, from, &mut |seq, entry| {
             if passed >= MOVED_PER_BATCH || gone.len() >= super::erase::DETACHED_PER_BATCH_MAX {
                 next = Some(seq);
                 return ControlFlow::Break(());
@@ -153,7 +153,9 @@ impl Shelf {
                 gone.insert(seq);
             }
             ControlFlow::Continue(())
-        })?;
+        });
+        // What lies behind what is damaged there is of no log that is followed.
+        visited.or_else(hurt::past_damage)?;
         batch.forget = desk.logbook.detach_aside(desk.store, batch, &log, &gone)? > 0;
         self.aside = match next {
             Some(next) => Some(Some((log, next))),
@@ -186,7 +188,9 @@ impl Work<'_, '_> {
         let (store, logbook, log, no) = (self.desk.store, self.desk.logbook, self.log, self.no);
         let mut records: BTreeMap<RecordId, BTreeSet<u64>> = BTreeMap::new();
         let (mut next, mut passed) = (None, 0);
-        logbook.visit(store, &log, from, &mut |seq, entry| {
+        logbook.visit_past_damage(store, &log, from, &mut |seqs, entry| {
+            let seq = seqs.start;
+            let Ok(entry) = entry else { return ControlFlow::Continue(()) };
             if passed >= MOVED_PER_BATCH {
                 next = Some(seq);
                 return ControlFlow::Break(());
@@ -232,10 +236,26 @@ impl Work<'_, '_> {
 
     /// Puts a part of the log there. Returns where to go on.
     fn enter_from(&mut self, shelf: &mut Shelf, from: u64) -> Result<Option<u64>, StoreError> {
+        self.enter(shelf, from..u64::MAX)
+    }
+
+    /// Puts the entries in a span of positions there, as many as one batch takes; what is there already
+    /// stays. Returns where to go on.
+    pub(super) fn enter(
+        &mut self,
+        shelf: &mut Shelf,
+        span: Range<u64>,
+    ) -> Result<Option<u64>, StoreError> {
         let (store, logbook, log, no) = (self.desk.store, self.desk.logbook, self.log, self.no);
         let (mut next, mut opened, mut passed) = (None, Vec::new(), 0);
         let mut clear = Vec::new();
-        logbook.visit(store, &log, from, &mut |seq, entry| {
+        logbook.visit_past_damage(store, &log, span.start, &mut |seqs, entry| {
+            let seq = seqs.start;
+            if seq >= span.end {
+                return ControlFlow::Break(());
+            }
+            // What is damaged comes when it is there again.
+            let Ok(entry) = entry else { return ControlFlow::Continue(()) };
             if passed >= ENTERED_PER_BATCH {
                 next = Some(seq);
                 return ControlFlow::Break(());

@@ -40,7 +40,7 @@ Peer {
     /// Since when the oldest flash that it lacks is here; null if it lacks none that came since the daemon
     /// started.
     flash_since: Option<String>,
-    /// Logs whose beginnings it has let go of and this device lacks: they have to come from another.
+    /// Logs of which it has not, or cannot read, what this device lacks: that has to come from another.
     gone: u64,
     /// Bytes sent to it since the daemon started.
     sent_bytes: u64,
