@@ -95,7 +95,7 @@ fn post(client: &mut Client, folder: &Path, table: &mut Table) -> Result<(), Box
                 return Err(format!("not all objects were taken: {said}").into());
             }
         }
-        let rate = POSTED as f64 / median(&mut rounds).as_secs_f64();
+        let rate = POSTED as f64 / median(&rounds).as_secs_f64();
         match bound {
             Some(least) => table.check(what, rate, "objects/s", Bound::AtLeast(least), None),
             None => table.note(what, rate, "objects/s"),
@@ -157,13 +157,12 @@ fn page(client: &mut Client, records: u64, table: &mut Table) -> Result<(), Box<
         }
         table.check(what, rate, "objects/s", Bound::AtLeast(PAGE_RATE_MIN), None);
         let tenth = (pages.len() / 10).max(1);
-        let (first, last) =
-            (&mut pages.clone()[..tenth], &mut pages.clone()[pages.len() - tenth..]);
-        let (first, last) = (median(first), median(last));
+        let first = median(pages.iter().take(tenth));
+        let last = median(pages.iter().rev().take(tenth));
         let ratio = last.as_secs_f64() / first.as_secs_f64();
         let bound = Bound::AtMost(DEPTH_RATIO_MAX);
         table.check("  a page of the last tenth, to one of the first", ratio, "times", bound, None);
-        table.note("  a page, median", median(&mut pages).as_secs_f64() * 1e3, "ms");
+        table.note("  a page, median", median(&pages).as_secs_f64() * 1e3, "ms");
     }
     Ok(())
 }
@@ -245,7 +244,8 @@ fn tomorrow() -> Result<WallTime, Box<dyn Error>> {
     Ok(WallTime(u64::try_from(then.as_millis())?))
 }
 
-fn median(rounds: &mut [Duration]) -> Duration {
+fn median<'a>(rounds: impl IntoIterator<Item = &'a Duration>) -> Duration {
+    let mut rounds: Vec<Duration> = rounds.into_iter().copied().collect();
     rounds.sort_unstable();
     rounds.get(rounds.len() / 2).copied().unwrap_or_default()
 }
