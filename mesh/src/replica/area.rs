@@ -1,10 +1,9 @@
 //! Areas: what is synced as one. A coalition's own log is an area; so is each compartment.
 
-use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use tearline_crdt::authority::{Coalition, Compartment, Logs, Place, StatementFault};
+use tearline_crdt::authority::{Coalition, Compartment, Place, StatementFault};
 use tearline_crdt::bounds::NAME_BYTES_MAX;
 use tearline_crdt::charter::Charter;
 use tearline_crdt::codec::{DecodeError, Reader, Write as _};
@@ -14,14 +13,15 @@ use tearline_crdt::frontier::{Frontier, LogKey};
 use tearline_crdt::hash::Digest;
 use tearline_crdt::id::{Class, CompartmentId, DeviceId, EntryId, EpochId, LogId, StatementId};
 use tearline_crdt::keys::KemKey;
+use tearline_crdt::logbook::LogNo;
 use tearline_crdt::logbook::find::Search;
-use tearline_crdt::logbook::{LogNo, Logbook};
 use tearline_crdt::record::receipt::Outcome;
 use tearline_crdt::statement::{Audience, Opening, Right, Statement};
 use tearline_crdt::store::{Batch, Space, Store, StoreError};
 use tearline_crdt::time::WallTime;
 
 use super::branch::Choice;
+use super::held::HeldLogs;
 use super::lag::lag_key;
 use super::stray::KeptStray;
 use super::words::Spoken;
@@ -742,61 +742,4 @@ fn kem_key_beside(statement: &Statement, payload: Option<&[u8]>) -> Option<KemKe
         _ => return None,
     };
     KemKey::from_bytes(payload?).ok().filter(|key| card.matches(key))
-}
-
-/// Most places that verdicts could not read which are remembered at once.
-const UNREAD_MAX: usize = 64;
-
-/// The logbook, as verdicts ask of it. A failing store is reported when the verdicts are drawn.
-pub(super) struct HeldLogs<'a> {
-    logbook: &'a Logbook,
-    store: &'a dyn Store,
-    failed: RefCell<Option<StoreError>>,
-    unread: RefCell<Vec<StoreError>>,
-}
-
-impl<'a> HeldLogs<'a> {
-    pub(super) const fn new(logbook: &'a Logbook, store: &'a dyn Store) -> Self {
-        Self { logbook, store, failed: RefCell::new(None), unread: RefCell::new(Vec::new()) }
-    }
-
-    /// What was asked for and cannot be read because it is damaged: it counted as if it were not held.
-    fn unread(&self) -> Vec<StoreError> {
-        self.unread.take()
-    }
-
-    pub(super) fn outcome(self) -> Result<(), StoreError> {
-        self.failed.into_inner().map_or(Ok(()), Err)
-    }
-}
-
-impl Logs for HeldLogs<'_> {
-    fn held(&self, log: &LogId) -> u64 {
-        self.logbook.head(log).next
-    }
-
-    fn id_at(&self, log: &LogId, seq: u64) -> Option<EntryId> {
-        match self.logbook.entry(self.store, log, seq) {
-            Ok(entry) => entry.map(|entry| entry.id),
-            Err(error @ StoreError::Damaged { .. }) => {
-                let mut unread = self.unread.borrow_mut();
-                if unread.len() < UNREAD_MAX {
-                    unread.push(error);
-                }
-                None
-            }
-            Err(error) => {
-                self.failed.replace(Some(error));
-                None
-            }
-        }
-    }
-
-    fn forked_at(&self, log: &LogId) -> Option<u64> {
-        self.logbook.state(log).and_then(|state| state.forked_at)
-    }
-
-    fn proven_at(&self, log: &LogId) -> Option<u64> {
-        self.logbook.state(log).and_then(|state| state.proven_at)
-    }
 }

@@ -24,7 +24,7 @@ use tearline_crdt::record::shelf::Turned;
 use tearline_crdt::store::{Batch, Store, StoreError};
 use tearline_crdt::time::Now;
 
-use super::area::HeldLogs;
+use super::held::HeldLogs;
 use super::ingest::WORK_PER_INPUT_MAX;
 use super::lag::{LagKey, lag_key};
 use super::stripped::Content;

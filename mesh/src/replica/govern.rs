@@ -23,9 +23,10 @@ use tearline_crdt::store::{Store, StoreError};
 use tearline_crdt::time::{Now, WallTime};
 
 use super::Replica;
-use super::area::{Body, HeldLogs};
+use super::area::Body;
 use super::author::{ActError, Done, Statements, Ticket};
 use super::basis::other_entries;
+use super::held::HeldLogs;
 use super::trace::{Cut, KeepBy, Kept};
 
 /// What is said of a record.

@@ -34,6 +34,7 @@ mod fork;
 mod gossip;
 mod govern;
 mod greeting;
+mod held;
 mod ingest;
 mod insync;
 mod join;
@@ -77,7 +78,7 @@ use tearline_crdt::id::{
 };
 use tearline_crdt::keys::DeviceKeys;
 use tearline_crdt::logbook::Logbook;
-use tearline_crdt::record::shelf::{Census, Projection, Shelf};
+use tearline_crdt::record::shelf::{Census, Projection, Reader, Shelf};
 use tearline_crdt::store::{Batch, Scan, Space, Store, StoreError, scan_past_damage};
 use tearline_crdt::time::{MonoTime, Now, WallTime};
 
@@ -789,10 +790,7 @@ impl<S: Store> Replica<S> {
     }
 
     /// Runs a question about records, with the store and the documents' cache.
-    pub fn records<T>(
-        &mut self,
-        ask: impl FnOnce(&mut tearline_crdt::record::shelf::Reader<'_>) -> T,
-    ) -> T {
+    pub fn records<T>(&mut self, ask: impl FnOnce(&mut Reader<'_>) -> T) -> T {
         let standings =
             Standings::new(&self.areas, &self.heard, self.keys.id(), self.reckoning.now());
         let mut reader =

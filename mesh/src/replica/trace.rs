@@ -20,7 +20,8 @@ use tearline_crdt::store::{Store, StoreError};
 use tearline_crdt::time::{Now, WallTime};
 
 use super::Replica;
-use super::area::{Body, HeldLogs};
+use super::area::Body;
+use super::held::HeldLogs;
 use super::lag::lag_key;
 
 /// Most chunks of a compartment's logs that a search for a record passes over: what lies behind is not found.

@@ -37,12 +37,10 @@ use crate::files::{open_named, read_text, regular};
 use crate::index::external_id;
 use crate::pass::Operation;
 
-/// Drafts that are written in one act of an import. The first acts are shorter, so that the core begins
-/// early.
+/// Drafts that are written in one act of an import; fewer in the first, so that the core begins early.
 const DRAFTS_PER_ACT: usize = 256;
 const DRAFTS_FIRST: usize = 32;
-/// Most acts that wait for the core or are under way: one in hand and one at hand, so that it never waits for
-/// a thread to wake.
+/// Most acts that wait for the core or are under way: it never waits for a thread to wake.
 const ACTS_MAX: usize = 2;
 /// Bytes of the file whose drafts are written in one act: bounds what waits in memory.
 const FILE_BYTES_PER_ACT: u64 = 256 * 1024;
