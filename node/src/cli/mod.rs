@@ -29,6 +29,7 @@ mod search;
 mod secrets;
 mod settings;
 mod stop;
+mod taxii;
 mod when;
 
 use std::ffi::OsString;
@@ -189,6 +190,8 @@ enum Verb {
     Export(exchange::Export),
     #[command(subcommand)]
     Bundle(bundle::Bundle),
+    #[command(subcommand)]
+    Taxii(taxii::Taxii),
 }
 
 impl Verb {
@@ -220,6 +223,7 @@ impl Verb {
             Self::Import(_) => "import",
             Self::Export(_) => "export",
             Self::Bundle(verb) => verb.name(),
+            Self::Taxii(verb) => verb.name(),
         }
     }
 
@@ -250,6 +254,7 @@ impl Verb {
             Self::Import(verb) => verb.run(context),
             Self::Export(verb) => verb.run(context),
             Self::Bundle(verb) => verb.run(context),
+            Self::Taxii(verb) => verb.run(context),
         }
     }
 }
