@@ -35,4 +35,5 @@ pub mod service;
 pub mod shares;
 mod size;
 pub mod store;
+mod taxii;
 mod typo;

@@ -33,6 +33,7 @@ mod search;
 mod secrets;
 mod settings;
 mod stop;
+mod taxii;
 mod when;
 
 use std::ffi::OsString;
@@ -199,6 +200,8 @@ enum Verb {
     Operator(operator::Operator),
     #[command(subcommand)]
     Audit(audit::Audit),
+    #[command(subcommand)]
+    Taxii(taxii::Taxii),
 }
 
 impl Verb {
@@ -233,6 +236,7 @@ impl Verb {
             Self::Bundle(verb) => verb.name(),
             Self::Operator(verb) => verb.name(),
             Self::Audit(verb) => verb.name(),
+            Self::Taxii(verb) => verb.name(),
         }
     }
 
@@ -266,6 +270,7 @@ impl Verb {
             Self::Bundle(verb) => verb.run(context),
             Self::Operator(verb) => verb.run(context),
             Self::Audit(verb) => verb.run(context),
+            Self::Taxii(verb) => verb.run(context),
         }
     }
 }

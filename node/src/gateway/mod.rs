@@ -34,6 +34,7 @@ use tokio::sync::Semaphore;
 
 pub(crate) use self::ogc::may_be_located;
 pub(crate) use self::server::{Gateway, start};
+pub(crate) use self::time::{parse as stamp, text as stamp_text};
 use crate::failure::Failure;
 use crate::service::edge::Edge;
 

@@ -3,13 +3,13 @@
 use tearline_crdt::time::WallTime;
 
 /// RFC 3339 in UTC, to the µs.
-pub(super) fn text(us: u64) -> String {
+pub(crate) fn text(us: u64) -> String {
     let ms = WallTime(us / 1_000).to_string();
     format!("{}{:03}Z", ms.trim_end_matches('Z'), us % 1_000)
 }
 
 /// Reads an RFC 3339 time, to the µs; what is finer is left out.
-pub(super) fn parse(text: &str) -> Option<u64> {
+pub(crate) fn parse(text: &str) -> Option<u64> {
     let ms = WallTime::parse(text)?.0;
     let digits = text.split_once('.').map_or("", |(_, fraction)| fraction).bytes();
     let finer = digits.take_while(u8::is_ascii_digit).chain([b'0'; 6]).skip(3).take(3);

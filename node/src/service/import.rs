@@ -55,11 +55,12 @@ const PROBLEMS_MAX: usize = 100;
 const KEPT_MAX: usize = 1_000;
 
 /// What one import has come to.
+#[derive(Default)]
 struct Tally {
     /// For whom, if that is not the operator.
     guest: Option<Guest>,
-    /// Most problems that the report has in full.
-    problems_max: usize,
+    /// Whether the report has all problems in full.
+    names_all: bool,
     report: reply::Imported,
     waiting: Vec<Read>,
     last: Option<Ticket>,
@@ -70,21 +71,6 @@ struct Tally {
     broken_off: Arc<AtomicBool>,
     /// Acts so far.
     acts: u32,
-}
-
-impl Default for Tally {
-    fn default() -> Self {
-        Self {
-            guest: None,
-            problems_max: PROBLEMS_MAX,
-            report: reply::Imported::default(),
-            waiting: Vec::new(),
-            last: None,
-            under_way: VecDeque::new(),
-            broken_off: Arc::default(),
-            acts: 0,
-        }
-    }
 }
 
 /// An object that was read and built, and where.
@@ -205,8 +191,7 @@ pub(super) fn take(
         Target::of(core, compartment, class, None)
     })?;
     let file: Arc<str> = "the request".into();
-    let mut tally =
-        Tally { guest: Some(guest.clone()), problems_max: usize::MAX, ..Tally::default() };
+    let mut tally = Tally { guest: Some(guest.clone()), names_all: true, ..Tally::default() };
     let written = tally.take(core, &target, drafts, &file);
     if written.is_err() {
         tally.abandon();
@@ -518,7 +503,7 @@ impl Tally {
 
     fn reject(&mut self, problem: reply::Problem) {
         self.report.rejected += 1;
-        if self.report.problems.len() < self.problems_max {
+        if self.names_all || self.report.problems.len() < PROBLEMS_MAX {
             self.report.problems.push(problem);
         }
     }

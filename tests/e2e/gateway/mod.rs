@@ -5,6 +5,7 @@ mod exchange;
 mod hostile;
 mod limits;
 mod matrix;
+mod pull;
 
 use std::io::{self, BufRead as _};
 use std::path::Path;
