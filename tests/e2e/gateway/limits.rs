@@ -2,7 +2,7 @@
 
 use std::io::{self, Read as _, Write as _};
 use std::net::TcpStream;
-use std::sync::mpsc::channel;
+use std::sync::mpsc::sync_channel;
 use std::thread;
 
 use serde_json::{Value, json};
@@ -47,7 +47,7 @@ fn one_pass_does_not_keep_others_out() -> io::Result<()> {
     // Another pass holds as much as it can: one place for a body, and what waits for it. All else is refused at
     // once, whichever it is.
     let slow = Client::new(&stage.guard, &WRITE)?;
-    let (answered, answers) = channel();
+    let (answered, answers) = sync_channel(CALLS_MAX + MORE);
     for _ in 0..CALLS_MAX + MORE {
         let (mut stream, answered) = (head_alone(&slow, &shared)?, answered.clone());
         thread::spawn(move || {
