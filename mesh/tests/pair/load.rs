@@ -92,7 +92,7 @@ impl Load {
         let came = Rc::new(RefCell::new(Came::default()));
         let seen = Rc::clone(&came);
         world.watch = Some(Box::new(move |peers, ends, frame| {
-            seen.borrow_mut().sees(peers, ends, all, frame)
+            seen.borrow_mut().sees(peers, ends, all, frame);
         }));
         let mut counted = [[0; 2]; SIZE];
         (0..SIZE).for_each(|peer| counted[peer] = carried(&world, peer));
