@@ -88,7 +88,8 @@ mod tests {
         assert_eq!(guard.link(), "http://tearline-ab.localhost:8080/");
         let own = ("host", "tearline-ab.localhost:8080");
         let from = ("origin", "http://tearline-ab.localhost:8080");
-        let rows: &[(Method, &[(&'static str, &'static str)], u16)] = &[
+        type Row<'a> = (Method, &'a [(&'static str, &'static str)], u16);
+        let rows: &[Row<'_>] = &[
             (Method::GET, &[own], 200),
             (Method::GET, &[("host", "LOCALHOST:8080")], 200),
             (Method::GET, &[("host", "127.0.0.1:8080"), ("sec-fetch-site", "none")], 200),
