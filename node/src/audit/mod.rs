@@ -12,7 +12,7 @@
 //! ```
 //!
 //! An entry names records by their random ids and says nothing of what is in them, so that the log outlives
-//! an erasure. When there are [`SEGMENTS_MAX`] segments the oldest goes, and an entry says up to where.
+//! an erasure. When there are `SEGMENTS_MAX` segments the oldest goes, and an entry says up to where.
 
 mod segment;
 

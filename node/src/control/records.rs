@@ -55,10 +55,10 @@ pub struct RecordList {
     /// Only of this kind.
     #[serde(default)]
     pub kind: Option<String>,
-    /// Most rows; [`PAGE_ROWS_DEFAULT`] if absent, [`PAGE_ROWS_MAX`] at most.
+    /// Most rows; [`PAGE_ROWS_DEFAULT`](super::PAGE_ROWS_DEFAULT) if absent, [`PAGE_ROWS_MAX`](super::PAGE_ROWS_MAX) at most.
     #[serde(default)]
     pub limit: Option<u32>,
-    /// Where the last page ended: its [`reply::Rows::next`].
+    /// Where the last page ended: its [`Rows::next`](super::reply::Rows::next).
     #[serde(default)]
     pub after: Option<String>,
 }
@@ -96,6 +96,6 @@ pub struct RecordResolve {
     pub record: String,
     /// The field, by path.
     pub field: String,
-    /// The number of the value to take: [`reply::Concurrent::no`].
+    /// The number of the value to take: [`Concurrent::no`](super::reply::Concurrent::no).
     pub take: u32,
 }
