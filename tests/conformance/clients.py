@@ -231,7 +231,7 @@ def promtool():
     metrics = requests.get(API + "/metrics", auth=("tearline", PASS)).text
     for name, command, text in [
         ("metrics", ["promtool", "check", "metrics"], metrics),
-        ("alert rules", ["promtool", "check", "rules", "docs/examples/alerts.yml"], ""),
+        ("alert rules", ["promtool", "check", "rules", "docs/alerts.yml"], ""),
     ]:
         done = subprocess.run(command, input=text, capture_output=True, text=True)
         results.append(("promtool", version, name, "pass" if done.returncode == 0 else "FAIL"))

@@ -201,7 +201,7 @@ fn an_offender_is_blocked_until_the_operator_resumes_it() -> io::Result<()> {
     assert_eq!(reason, "misbehaved: malformed-frame x3", "it is not heard before");
     done(guard.command(&["peer", "resume", &device])?);
     let peer = listed(&guard, &device)?;
-    assert!(peer["state"] == "waiting" && text(&peer["reason"]).contains("misbehaved"), "{peer}");
+    assert!(peer["state"] == "stale" && text(&peer["reason"]).contains("misbehaved"), "{peer}");
     Ok(())
 }
 
