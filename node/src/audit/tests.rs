@@ -1,3 +1,5 @@
+//! What was altered, cut or moved in the log is found, and nothing else is.
+
 use std::fs::OpenOptions;
 
 use super::*;

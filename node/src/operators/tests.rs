@@ -1,3 +1,5 @@
+//! Who gets in, by what, and for how long.
+
 use super::*;
 
 const SEED: [u8; 32] = [9; 32];
