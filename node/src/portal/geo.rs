@@ -262,10 +262,10 @@ mod tests {
     #[test]
     fn the_military_grid_is_read() {
         for (text, latitude, longitude) in [
-            // Washington, the White House; Honolulu; Sydney.
-            ("18SUJ2337106519", 38.8977, -77.0366),
+            // The Jefferson Pier in Washington; Honolulu; Sydney.
+            ("18SUJ2337106519", 38.8898, -77.0365),
             ("4Q FJ 12345 67890", 21.4098, -157.9160),
-            ("56H LH 34873 50972", -33.8568, 151.2153),
+            ("56H LH 34900 52288", -33.8568, 151.2153),
         ] {
             let (lat, lon) = read(text).unwrap_or((0.0, 0.0));
             assert!((lat - latitude).abs() < 2e-3, "{text}: {lat} {lon}");
