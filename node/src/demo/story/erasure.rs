@@ -52,7 +52,7 @@ pub(super) fn play(story: &mut Story<'_>, step: &mut Step) -> Result<(), Failure
     let open: Vec<String> = unreachable
         .answers
         .iter()
-        .filter(|answer| answer.outcome.is_none())
+        .filter(|answer| !answer.ended && answer.outcome.is_none())
         .map(|answer| {
             let since = answer.last_heard.clone().unwrap_or_else(|| "ever".into());
             format!("{} unreachable since {since}", called(&answer.device.agency.country))
@@ -160,7 +160,9 @@ fn destroyed(story: &Story<'_>, record: &str) -> Result<(usize, usize), Failure>
     let statement = receipts(story, record)?;
     let done =
         |answer: &&crate::control::trust::ReceiptOf| answer.outcome.as_deref() == Some(DESTROYED);
-    Ok((statement.answers.iter().filter(done).count(), statement.answers.len()))
+    // Nobody waits for the seized device.
+    let asked: Vec<_> = statement.answers.iter().filter(|answer| !answer.ended).collect();
+    Ok((asked.iter().copied().filter(done).count(), asked.len()))
 }
 
 fn receipts(story: &Story<'_>, record: &str) -> Result<StatementReceipts, Failure> {
