@@ -7,7 +7,7 @@ use super::output::{Outcome, data};
 use crate::demo::{self, Plan};
 use crate::failure::{Failure, Kind};
 
-/// Play an exercise: six real daemons on this machine, five fictional agencies
+/// Play an exercise: seven real daemons on this machine, five fictional agencies
 ///
 /// Everything runs in a folder of its own that is removed at the end. Every number shown is
 /// measured, and stands beside its bound.

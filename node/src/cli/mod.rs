@@ -108,7 +108,7 @@ fn refuse(error: &clap::Error, json: bool) -> ExitCode {
     propagate_version = true,
     after_help = "\
 Example:
-  tearline demo                 see it work: six daemons on this machine, fictional agencies
+  tearline demo                 see it work: seven daemons on this machine, fictional agencies
   tearline init --agency 'Garde nationale' --country NE
   tearline run                  then, in another terminal: tearline status
 
