@@ -113,11 +113,16 @@ fn across_namespaces_a_thin_link_takes_over() -> io::Result<()> {
     let (guard, customs) = (id(&apart.guard)?, id(&apart.customs)?);
     apart.guard.ask("peer.add", &thin(&apart.hosts[1], &customs))?;
     apart.customs.ask("peer.add", &thin(&apart.hosts[0], &guard))?;
-    let peers = apart.customs.ask("peer.list", &json!({}))?;
-    for address in peers["peers"][0]["addresses"].as_array().into_iter().flatten() {
-        done(apart.customs.command(&["peer", "remove", text(address)])?);
-    }
-    until(|| Ok(apart.by()? == "udp"))?;
+    // Each goes on saying where it is, and so being dialled, until both have forgotten that.
+    until(|| {
+        for daemon in [&apart.guard, &apart.customs] {
+            let peers = daemon.ask("peer.list", &json!({}))?;
+            for address in peers["peers"][0]["addresses"].as_array().into_iter().flatten() {
+                done(daemon.command(&["peer", "remove", text(address)])?);
+            }
+        }
+        Ok(apart.by()? == "udp")
+    })?;
     let flash = apart.write("flash", "THIN")?;
     apart.comes(&flash)
 }

@@ -7,7 +7,7 @@
 
 use std::ops::{ControlFlow, Range};
 
-use super::{Chunk, LogNo, Logbook, chunk_key, write_chunks};
+use super::{Chunk, LogNo, Logbook, chunk_key, scan_chunks, write_chunks};
 use crate::codec::Reader;
 use crate::entry::run::{ShortEntry, VerifiedRun};
 use crate::epoch::KEY_BOX_BYTES;
@@ -85,8 +85,31 @@ impl Logbook {
             })?;
         }
         let first = span.start;
+        let arrived = self.arrived_by(store, gap, run.log())?.map_or(arrived, |by| by.min(arrived));
         write_chunks(batch, gap.no, run, span, arrived);
         Ok(Some(first))
+    }
+
+    /// When what is in a gap was here at the latest: a log comes in order, so before what lies behind the
+    /// gap. A branch that is fetched comes backwards, and says nothing of it.
+    fn arrived_by(
+        &self,
+        store: &dyn Store,
+        gap: &Gap,
+        log: &LogId,
+    ) -> Result<Option<WallTime>, StoreError> {
+        if self.logs.get(log).is_none_or(|state| state.no != gap.no) {
+            return Ok(None);
+        }
+        let mut by = None;
+        let scanned = scan_chunks(store, gap.no, gap.span.end, &mut |chunk| {
+            by = Some(chunk.arrived);
+            Ok(ControlFlow::Break(()))
+        });
+        match scanned {
+            Err(StoreError::Damaged { .. }) | Ok(()) => Ok(by),
+            Err(error) => Err(error),
+        }
     }
 
     /// The chunks of one number that hold a position.

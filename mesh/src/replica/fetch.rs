@@ -18,6 +18,7 @@ use tearline_crdt::statement::Right;
 use tearline_crdt::store::{Batch, Store, StoreError};
 use tearline_crdt::time::{MonoTime, Now};
 
+use super::repair::unless_damaged;
 use super::session::Phase;
 use super::sync::Outcome;
 use super::{Event, Link, Output, Replica, Room};
@@ -165,6 +166,10 @@ impl<S: Store> Replica<S> {
 
     /// Asks for what is wanted and on its way from nobody.
     pub(super) fn tend_fetches(&mut self) {
+        // What has no room would be asked for again and again.
+        if self.room < Room::Everything {
+            return;
+        }
         let now = self.clock;
         let ids: Vec<AttachmentId> = self.fetches.0.keys().copied().collect();
         for id in ids {
@@ -222,6 +227,9 @@ impl<S: Store> Replica<S> {
 
     /// When a fetch is to be looked at.
     pub(super) fn next_fetch(&self) -> Option<MonoTime> {
+        if self.room < Room::Everything {
+            return None;
+        }
         let due = |fetch: &Fetch| {
             let asked = fetch.asked.map(|(link, since)| {
                 let thin = self.sessions.get(&link).is_some_and(|session| session.thin);
@@ -259,7 +267,8 @@ impl<S: Store> Replica<S> {
                 && self.own_right(*area) >= Some(Right::Read)
         });
         let shown = match area {
-            Some(_) => self.records(|reader| reader.show(record))?,
+            // Of what is damaged here nothing is given.
+            Some(_) => unless_damaged(self.records(|reader| reader.show(record)))?,
             None => None,
         };
         let is_shown = shown.is_some_and(|shown| Some(shown.compartment) == area);
@@ -283,7 +292,10 @@ impl<S: Store> Replica<S> {
             return Ok(None);
         };
         let bytes = match record {
-            Some(record) => self.part(&record, &id, from, part_bytes(thin))?,
+            Some(record) => {
+                let part = self.part(&record, &id, from, part_bytes(thin)).map(Some);
+                unless_damaged(part)?.unwrap_or_default()
+            }
             None => Vec::new(),
         };
         let frame = Frame::Part { attachment: id, from, bytes };
@@ -337,8 +349,19 @@ impl<S: Store> Replica<S> {
             return Ok(Err(PeerFault::Attachment));
         }
         let (record, layout, mut left) = (fetch.record, fetch.layout, bytes);
-        let mut list = attachment::item(&self.store, &record, &id, 0)?;
         let mut batch = Batch::default();
+        // What is damaged of it is begun again.
+        let (under_way, within) = layout.item_at(fetch.held);
+        for item in [Some(0), (within > 0).then_some(under_way)].into_iter().flatten() {
+            let read = attachment::item(&self.store, &record, &id, item).map(Some);
+            if unless_damaged(read)?.is_none() {
+                fetch.held = layout.begin(item);
+                attachment::remove(&mut batch, &record, &id, item);
+                self.apply(batch)?;
+                return Ok(Ok(()));
+            }
+        }
+        let mut list = attachment::item(&self.store, &record, &id, 0)?;
         while !left.is_empty() {
             let (item, within) = layout.item_at(fetch.held);
             let mut whole = match within {

@@ -1,5 +1,7 @@
 //! Attachments: who fetches a file gets it whole, from whoever has it, and goes on where it stopped.
 
+use std::ops::ControlFlow;
+
 use tearline_crdt::attachment::{Manifest, seal_file};
 use tearline_crdt::document::{Patch, Segment};
 use tearline_crdt::hash::sha256;
@@ -7,7 +9,7 @@ use tearline_crdt::id::{Class, CoalitionId, CompartmentId, RecordId};
 use tearline_crdt::record::shelf::Draft;
 use tearline_crdt::seal::Key;
 use tearline_crdt::store::{Space, Store as _};
-use tearline_mesh::replica::{Fetched, Word};
+use tearline_mesh::replica::{Fetched, Room, Word};
 use tearline_mesh::wire::Frame;
 use tearline_mesh::{Event, Input, PeerFault};
 
@@ -234,4 +236,48 @@ fn a_file_is_destroyed_with_its_record_and_comes_no_more() {
         store.scan(Space::Attachments, &[], &[], count).unwrap();
         assert_eq!((stage.held(peer), items), (0, 0), "{peer}");
     }
+}
+
+/// All rows of attachments at a peer.
+fn rows(stage: &Stage, peer: usize) -> Vec<Vec<u8>> {
+    let mut rows = Vec::new();
+    let store = stage.world.peers[peer].replica.store();
+    let mut note = |key: &[u8], _: &[u8]| {
+        rows.push(key.to_vec());
+        ControlFlow::Continue(())
+    };
+    store.scan(Space::Attachments, &[], &[], &mut note).unwrap();
+    rows
+}
+
+#[test]
+fn what_rotted_of_a_file_is_not_given_and_stops_nothing() {
+    let mut stage = stage();
+    for key in rows(&stage, 0) {
+        assert!(stage.world.peers[0].replica.store_mut().rot(Space::Attachments, &key));
+    }
+    stage.world.connect(1, 0);
+    stage.world.settle();
+    stage.fetch(1);
+    stage.world.settle();
+    assert_eq!((stage.held(1), stage.read(1)), (0, None));
+    let after = stage.world.write(0, stage.shared, Class::Routine, &["after that"])[0];
+    stage.world.settle();
+    assert!(stage.world.show(1, after).is_some());
+    assert!(!stage.blamed(0) && !stage.blamed(1));
+}
+
+#[test]
+fn without_room_nothing_of_a_file_is_asked_for() {
+    let mut stage = stage();
+    stage.world.connect(1, 0);
+    stage.world.settle();
+    stage.world.peers[0].sent.clear();
+    stage.world.input(1, Input::Room { room: Room::Statements });
+    assert!(!stage.fetch(1).is_coming);
+    stage.world.wait(HOUR_MS);
+    assert_eq!((stage.held(1), stage.parts(0)), (0, 0));
+    stage.world.input(1, Input::Room { room: Room::Everything });
+    stage.world.settle();
+    assert_eq!(stage.read(1).as_ref(), Some(&stage.plain));
 }

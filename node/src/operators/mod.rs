@@ -398,6 +398,7 @@ impl Operators {
             self.note_failure(name, now_ms);
             return Err(Refusal::Wrong);
         };
+        let checked = account.generation;
         let last = account.totp.as_ref().map_or(0, |totp| totp.last_step);
         let step = account
             .totp
@@ -408,6 +409,10 @@ impl Operators {
             return Err(Refusal::Wrong);
         }
         let signed_in = self.update(name, |account| {
+            // It was reset meanwhile, or is another by now.
+            if account.generation != checked {
+                return None;
+            }
             // Of two who show one code at once one is too late.
             if let (Some(totp), Some(Some(step))) = (&mut account.totp, step) {
                 if totp.last_step >= step {
@@ -469,8 +474,11 @@ impl Operators {
         if attempts.len() >= ATTEMPTS_MAX && !attempts.contains_key(name) {
             attempts.retain(|_, failed| failed.last().is_some_and(recent));
             if attempts.len() >= ATTEMPTS_MAX {
-                // Whoever tries many names is slowed down by what each attempt costs.
-                attempts.pop_first();
+                // Whoever tries many names pushes out none that somebody has.
+                let roster = self.roster.lock().unwrap_or_else(PoisonError::into_inner);
+                let other = attempts.keys().find(|known| !roster.accounts.contains_key(*known));
+                let Some(other) = other.cloned() else { return };
+                attempts.remove(&other);
             }
         }
         let failed = attempts.entry(name.to_owned()).or_default();
@@ -574,11 +582,10 @@ impl Stretched {
     }
 
     fn fits(&self, passphrase: &str) -> Result<bool, Failure> {
-        if passphrase.len() > PASSPHRASE_BYTES_MAX {
-            return Ok(false);
-        }
-        let hash = stretch(passphrase, &self.salt)?;
-        Ok(same(hash.as_slice(), &self.hash))
+        // One that is too long costs as much as any.
+        let fits = passphrase.len() <= PASSPHRASE_BYTES_MAX;
+        let hash = stretch(if fits { passphrase } else { "" }, &self.salt)?;
+        Ok(fits && same(hash.as_slice(), &self.hash))
     }
 }
 

@@ -92,6 +92,16 @@ fn the_memory_of_failures_has_a_bound() {
 }
 
 #[test]
+fn other_names_push_no_operator_out_of_that_memory() {
+    let (_folder, home) = home();
+    let operators = Operators::open(&home, &SEED).unwrap();
+    operators.add("Amina", Role::Viewer, Tlp::Amber, NOW).unwrap();
+    (0..FAILURES_MAX).for_each(|_| operators.note_failure("Amina", NOW));
+    (0..2 * ATTEMPTS_MAX).for_each(|n| operators.note_failure(&format!("Z{n}"), NOW));
+    assert!(matches!(operators.check_attempts("Amina", NOW), Err(Refusal::Locked { .. })));
+}
+
+#[test]
 fn the_first_operator_makes_himself_an_administrator_once() {
     let (_folder, home) = home();
     let operators = Operators::open(&home, &SEED).unwrap();

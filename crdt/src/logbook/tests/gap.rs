@@ -97,3 +97,20 @@ proptest! {
 fn last_of(key: &[u8]) -> u64 {
     u64::from_be_bytes(key[4..].try_into().unwrap())
 }
+
+#[test]
+fn what_was_filled_was_here_before_what_follows_it() {
+    let log = log(Class::Routine, 1);
+    let (whole, runs) = Book::of(log, &[vec![10; 3], vec![10; 3]]);
+    let mut book = Book { store: whole.store.clone(), book: Logbook::load(&whole.store).unwrap() };
+    let (key, _) = &whole.all(Space::Entries)[0];
+    hurt(&mut book, Space::Entries, key, false);
+    let held = |book: &Book| book.book.held_before(&book.store, &log, WallTime(1)).unwrap();
+    assert_eq!((held(&whole), held(&book)), (6, 0));
+    let found = gap(&book, &log, 0).unwrap();
+    let run = given(&whole, &log, 0..runs[0].to().next);
+    let mut batch = Batch::default();
+    book.book.fill(&book.store, &mut batch, &found, &run, WallTime(9)).unwrap().unwrap();
+    book.store.apply(batch).unwrap();
+    assert_eq!(held(&book), 6);
+}
