@@ -136,7 +136,7 @@ fn load_with_kills_and_partitions_loses_nothing_that_was_acknowledged() -> io::R
     let carried = written.len() as u64 >= seconds * u64::from(RECORDS_PER_S) * 9 / 10;
     match (asked.is_some(), carried) {
         (true, false) => {
-            println!("SKIPPED: this machine does not carry the load of the bound of 5 %")
+            println!("SKIPPED: this machine does not carry the load of the bound of 5 %");
         }
         (judged, _) => {
             let percent_max = if judged { 5 } else { 25 };

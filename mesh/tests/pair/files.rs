@@ -231,7 +231,7 @@ fn a_file_is_destroyed_with_its_record_and_comes_no_more() {
         let store = stage.world.peers[peer].replica.store();
         let count = &mut |_: &[u8], _: &[u8]| {
             items += 1;
-            std::ops::ControlFlow::Continue(())
+            ControlFlow::Continue(())
         };
         store.scan(Space::Attachments, &[], &[], count).unwrap();
         assert_eq!((stage.held(peer), items), (0, 0), "{peer}");
