@@ -1,6 +1,6 @@
 //! The disk of a peer: a store in memory that can be full.
 
-use tearline_crdt::store::memory::MemoryStore;
+use tearline_crdt::store::memory::{Common, MemoryStore};
 use tearline_crdt::store::{Batch, Space, Store, StoreError, Visit};
 
 /// A store in memory.
@@ -12,6 +12,11 @@ pub(crate) struct Disk {
 }
 
 impl Disk {
+    /// An empty disk that keeps one copy of what it has in common with others.
+    pub(crate) fn empty(common: &Common) -> Self {
+        Self { memory: MemoryStore::with_common(common.clone()), full: false }
+    }
+
     fn room(&self, during: &'static str) -> Result<(), StoreError> {
         if self.full {
             return Err(StoreError::Medium { during, cause: "no space left on device".to_owned() });

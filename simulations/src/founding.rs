@@ -19,6 +19,7 @@ use tearline_crdt::id::{AgencyNo, CoalitionId, CompartmentId};
 use tearline_crdt::keys::Signer;
 use tearline_crdt::record::label::Label;
 use tearline_crdt::statement::{Audience, Caveats, DeskCertificate, Right};
+use tearline_crdt::store::memory::Common;
 use tearline_crdt::store::{Batch, Space, Store as _, StoreError};
 use tearline_crdt::time::{Now, WallTime};
 use tearline_mesh::invitation::{Applicant, Invited, JoinRequest};
@@ -86,9 +87,10 @@ impl Desks {
         if posts.len() != plan.agencies.len() {
             return Err(RunError::Founding("an agency without a post that may read"));
         }
+        let common = Common::default();
         let peers = posts
             .iter()
-            .map(|post| Peer::new(plan.seed, *post, *post, Disk::default(), memo.clone()));
+            .map(|post| Peer::new(plan.seed, *post, *post, Disk::empty(&common), memo.clone()));
         let mut peers = peers.collect::<Result<Vec<Peer>, StoreError>>()?;
         let founders = plan.agencies.iter().enumerate().map(|(agency, known)| Member {
             no: number(agency as u32),

@@ -63,6 +63,9 @@ pub(crate) struct Peer {
     pub(crate) homeless: bool,
 }
 
+/// How many documents a peer keeps between uses. Few are used twice.
+const DOCUMENTS_MAX: usize = 8;
+
 /// What a projection saw since it was last asked.
 #[derive(Clone, Debug, Default)]
 struct Sink(Arc<Mutex<Vec<Seen>>>);
@@ -123,7 +126,9 @@ impl Peer {
             entropy: Box::new(entropy),
             projection: Box::new(self.sink.clone()),
         };
-        let replica = Replica::open_with(std::mem::take(&mut self.disk), setup, self.memo.clone())?;
+        let disk = std::mem::take(&mut self.disk);
+        let mut replica = Replica::open_with(disk, setup, self.memo.clone())?;
+        replica.keep_documents(DOCUMENTS_MAX);
         // In its first life it is brought in by the founding.
         self.homeless = self.lives > 0 && replica.areas().is_empty();
         self.replica = Some(replica);
@@ -147,7 +152,7 @@ impl Peer {
 
     /// The disk is gone; the device will come back in a new life.
     pub(crate) fn lose_disk(&mut self) {
-        self.disk = Disk { full: self.disk.full, ..Disk::default() };
+        self.disk = Disk { memory: self.disk.memory.emptied(), full: self.disk.full };
         // Nobody rolls back what is gone.
         self.kept = None;
         self.lives += 1;

@@ -20,6 +20,7 @@
 pub mod detach;
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use crate::bounds::{PAYLOAD_BYTES_MAX, SEGMENT_BYTES_MAX, SEGMENT_ENTRIES_MAX};
 use crate::codec::{DecodeError, Reader, Write as _};
@@ -265,7 +266,7 @@ pub struct VerifiedEntry {
 /// [`write_segment`] make one.
 #[derive(Clone, Debug)]
 pub struct VerifiedRun {
-    log: LogId,
+    log: Arc<LogId>,
     from: Head,
     to: Head,
     bytes: Vec<u8>,
@@ -276,7 +277,13 @@ pub struct VerifiedRun {
 impl VerifiedRun {
     /// The log.
     #[must_use]
-    pub const fn log(&self) -> &LogId {
+    pub fn log(&self) -> &LogId {
+        &self.log
+    }
+
+    /// The log, for those who keep it.
+    #[must_use]
+    pub const fn shared_log(&self) -> &Arc<LogId> {
         &self.log
     }
 
@@ -420,7 +427,7 @@ impl UnverifiedRun<'_> {
             return Err(RunFault::Unsigned { seq: at.next - 1 });
         }
         let bytes = self.entries.to_vec();
-        Ok(VerifiedRun { log: self.log, from: *head, to: at, bytes, entries, written })
+        Ok(VerifiedRun { log: Arc::new(self.log), from: *head, to: at, bytes, entries, written })
     }
 
     /// The run without its first entries, of which nothing is checked; `None` if it has no more of them, or
@@ -560,7 +567,7 @@ pub fn write_segment(
         return Err(WriteFault::SegmentTooLarge);
     }
     let written = bytes.len() as u64 + boxes;
-    Ok(VerifiedRun { log: *log, from: *head, to: at, bytes, entries, written })
+    Ok(VerifiedRun { log: Arc::new(*log), from: *head, to: at, bytes, entries, written })
 }
 
 /// How many bytes the key box took that its author wrote beside an entry.
@@ -629,7 +636,7 @@ mod tests {
     }
 
     fn read<'a>(run: &'a VerifiedRun, boxes: &'a [u8]) -> UnverifiedRun<'a> {
-        UnverifiedRun { log: run.log, count: run.entries.len(), entries: &run.bytes, boxes }
+        UnverifiedRun { log: *run.log, count: run.entries.len(), entries: &run.bytes, boxes }
     }
 
     fn segment(class: Class, count: u8) -> VerifiedRun {
@@ -660,7 +667,7 @@ mod tests {
             let fault = read(&run, &boxes).verify(&head).unwrap_err();
             assert!(matches!(fault, RunFault::Coverage { .. } | RunFault::Signature { .. }));
         }
-        let other = LogId { incarnation: Incarnation(2), ..run.log };
+        let other = LogId { incarnation: Incarnation(2), ..*run.log };
         let moved = UnverifiedRun { log: other, ..read(&run, &boxes) };
         assert!(moved.verify(&Head::EMPTY).is_err());
     }

@@ -25,8 +25,8 @@ impl Logbook {
         log: &LogId,
         seqs: &BTreeSet<u64>,
     ) -> Result<u64, StoreError> {
-        let Some(state) = self.logs.get(log) else { return Ok(0) };
-        let line = self.line(log, state);
+        let Some(state) = self.state(log) else { return Ok(0) };
+        let line = self.line(log, &state);
         let at = line.then.map_or(line.end, |(at, _)| at);
         let (before, beyond) = (seqs.range(..at), seqs.range(at..line.end.max(at)));
         let mut detached = detach_in(store, batch, line.no, &before.copied().collect())?;

@@ -10,6 +10,7 @@
 //! branches share is taken again from whoever has it.
 
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 use super::{LogNo, LogState, Logbook, scan_chunks};
 use crate::entry::run::Head;
@@ -63,7 +64,7 @@ impl Logbook {
         log: &LogId,
         (upto, bytes_wanted): (u64, u64),
     ) -> Result<Evicted, StoreError> {
-        let Some(state) = self.state(log).copied() else {
+        let Some(state) = self.state(log) else {
             return Ok(Evicted { bytes: 0, is_over: true });
         };
         let upto = upto.min(state.shared.next);
@@ -103,7 +104,7 @@ impl Logbook {
             batch.remove(Space::Waiting, waiting_key(&epoch, Place { no: state.no, seq }));
         }
         if whole.keys > 0 {
-            self.set(batch, *log, LogState { begins, ..state });
+            self.set(batch, &Arc::new(*log), LogState { begins, ..state });
         }
         let is_over = whole.keys == 0 || begins.next >= upto;
         Ok(Evicted { bytes: whole.bytes, is_over })
@@ -112,11 +113,11 @@ impl Logbook {
     /// Gives up all that is held of a log that is proven to be forked: of it nothing is here but the
     /// proof. [`Logbook::clear_given_up`] removes the chunks. False if all numbers are used up.
     pub fn begin_anew(&mut self, batch: &mut Batch, log: &LogId) -> bool {
-        let Some(state) = self.state(log).copied() else { return false };
+        let Some(state) = self.state(log) else { return false };
         let (Some(at), Some(no)) = (state.proven_at, self.next_no()) else { return false };
         self.give_up_all(batch, log, state.no);
         let fresh = LogState { proven_at: Some(at), forked_at: Some(at), ..LogState::new(no) };
-        self.set(batch, *log, fresh);
+        self.set(batch, &Arc::new(*log), fresh);
         true
     }
 

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 use crate::entry::excess::{EXCESS_INCARNATIONS, ExcessProof};
 use crate::entry::fork::{Branch, ForkProof};
@@ -38,7 +39,7 @@ impl Logbook {
     ) -> BTreeMap<Incarnation, LogId> {
         let mut held = BTreeMap::new();
         for (log, _) in self.logs_by(compartment, device) {
-            held.entry(log.incarnation).or_insert(*log);
+            held.entry(log.incarnation).or_insert(**log);
         }
         held
     }
@@ -48,10 +49,11 @@ impl Logbook {
         &self,
         compartment: CompartmentId,
         device: DeviceId,
-    ) -> impl Iterator<Item = (&LogId, &LogState)> {
+    ) -> impl Iterator<Item = (&Arc<LogId>, LogState)> {
         Class::ALL.into_iter().flat_map(move |class| {
             let log = |life| LogId { compartment, class, device, incarnation: Incarnation(life) };
-            self.logs.range(log(0)..=log(u64::MAX))
+            let logs = self.logs.range::<LogId, _>(log(0)..=log(u64::MAX));
+            logs.map(|(log, kept)| (log, kept.state()))
         })
     }
 
@@ -97,12 +99,14 @@ impl Logbook {
             return false;
         }
         batch.put(Space::Proofs, excess_key(&compartment, &device), proof.encode());
-        let logs: Vec<(LogId, LogState)> =
-            self.logs_by(compartment, device).map(|(log, state)| (*log, *state)).collect();
+        let logs: Vec<(Arc<LogId>, LogState)> = self
+            .logs_by(compartment, device)
+            .map(|(log, state)| (Arc::clone(log), state))
+            .collect();
         for (log, state) in logs {
             let forked =
                 LogState { forked_at: Some(0), proven_at: Some(0), shared: Head::EMPTY, ..state };
-            self.set(batch, log, forked);
+            self.set(batch, &log, forked);
         }
         true
     }

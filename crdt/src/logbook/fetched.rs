@@ -14,6 +14,7 @@
 
 use std::collections::BTreeSet;
 use std::ops::{ControlFlow, Range};
+use std::sync::Arc;
 
 use crate::bounds::SEGMENT_ENTRIES_MAX;
 use crate::codec::{DecodeError, Reader, Write as _};
@@ -68,7 +69,7 @@ impl Logbook {
 
     /// Where the other lies, and where it parts from the log. What is fetched may not join it yet.
     fn line_aside(&self, log: &LogId) -> Option<(Line, u64)> {
-        let (state, fetched) = (self.logs.get(log)?, self.fetched.get(log)?);
+        let (state, fetched) = (self.state(log)?, self.fetched.get(log)?);
         let (then, end) = match fetched.first_ends {
             Some(end) => (None, end.next),
             None => (Some((fetched.from.next, fetched.no)), fetched.to.next),
@@ -89,10 +90,10 @@ impl Logbook {
 
     /// Whether a number is that of the chunks that hold the log's entry at a position.
     pub(super) fn is_followed(&self, log: &LogId, no: LogNo, seq: u64) -> bool {
-        let Some(state) = self.logs.get(log).filter(|state| seq < state.head.next) else {
+        let Some(state) = self.state(log).filter(|state| seq < state.head.next) else {
             return false;
         };
-        let line = self.line(log, state);
+        let line = self.line(log, &state);
         let of = line.then.filter(|(at, _)| seq >= *at).map_or(line.no, |(_, no)| no);
         of == no
     }
@@ -137,7 +138,7 @@ impl Logbook {
 
     /// Whether the second branch continues what all branches of the log share, as it is held.
     fn joins(&self, store: &dyn Store, log: &LogId) -> Result<bool, StoreError> {
-        let (Some(state), Some(fetched)) = (self.logs.get(log), self.fetched.get(log)) else {
+        let (Some(state), Some(fetched)) = (self.state(log), self.fetched.get(log)) else {
             return Ok(false);
         };
         if fetched.first_ends.is_some() {
@@ -199,8 +200,7 @@ impl Logbook {
         batch: &mut Batch,
         log: &LogId,
     ) -> Result<Option<u64>, StoreError> {
-        let (Some(state), Some(fetched)) = (self.logs.get(log).copied(), self.fetched.get(log))
-        else {
+        let (Some(state), Some(fetched)) = (self.state(log), self.fetched.get(log)) else {
             return Ok(None);
         };
         let Some(at) = state.proven_at else { return Ok(None) };
@@ -213,15 +213,16 @@ impl Logbook {
         };
         let fetched = Fetched { first_ends, ..*fetched };
         let before = self.fetched.insert(*log, fetched);
-        self.logs.insert(*log, LogState { head, ..state });
+        let id = Arc::new(*log);
+        self.logs.insert(Arc::clone(&id), LogState { head, ..state }.into());
         let ends = self.shared_before(store, log, &LogState { head, ..state }, at);
         // Where that cannot be read, nothing has changed.
-        self.logs.insert(*log, state);
+        self.logs.insert(Arc::clone(&id), state.into());
         self.fetched.extend(before.map(|before| (*log, before)));
         let (forked_at, shared) = ends?;
         self.set_fetched(batch, log, fetched);
         let state = LogState { head, ..state };
-        self.set(batch, *log, LogState { forked_at: Some(forked_at), shared, ..state });
+        self.set(batch, &id, LogState { forked_at: Some(forked_at), shared, ..state });
         Ok(Some(fetched.from.next))
     }
 
@@ -229,7 +230,7 @@ impl Logbook {
     /// [`Logbook::clear_given_up`] removes it.
     pub fn give_up(&mut self, batch: &mut Batch, log: &LogId) {
         let fetched = self.fetched.get(log).filter(|fetched| fetched.first_ends.is_none());
-        let (Some(Fetched { no, .. }), Some(state)) = (fetched.copied(), self.logs.get(log)) else {
+        let (Some(Fetched { no, .. }), Some(state)) = (fetched.copied(), self.state(log)) else {
             return;
         };
         let first = state.no;
@@ -353,8 +354,8 @@ impl Logbook {
         bytes_max: usize,
     ) -> Result<Option<Piece>, StoreError> {
         let end = span.end;
-        let line = match (self.branch_with(store, log, (end, head))?, self.logs.get(log)) {
-            (Some(Branching::Followed), Some(state)) => self.line(log, state),
+        let line = match (self.branch_with(store, log, (end, head))?, self.state(log)) {
+            (Some(Branching::Followed), Some(state)) => self.line(log, &state),
             (Some(Branching::Aside), _) => match self.line_aside(log) {
                 Some((line, _)) => line,
                 None => return Ok(None),
@@ -380,7 +381,7 @@ impl Logbook {
     }
 
     fn set_fetched(&mut self, batch: &mut Batch, log: &LogId, fetched: Fetched) {
-        let Some(state) = self.logs.get(log) else { return };
+        let Some(state) = self.state(log) else { return };
         let Fetched { no, from, to, first_ends } = fetched;
         let mut value = Vec::new();
         value.number(u64::from(no.0));
@@ -388,18 +389,19 @@ impl Logbook {
             value.number(head.next).raw(&head.id.0).raw(&head.epoch.0);
         }
         batch.put(Space::Meta, key(state.no), value);
-        self.ids.insert(no, *log);
+        let id = self.id_of(log).map_or_else(|| Arc::new(*log), Arc::clone);
+        self.ids.insert(no, id);
         self.fetched.insert(*log, fetched);
     }
 
     pub(super) fn load_fetched(&mut self, store: &dyn Store) -> Result<(), StoreError> {
         let mut outcome = Ok(());
         store.scan(Space::Meta, PREFIX, &[], &mut |key, value| {
-            let log = read_key(PREFIX, key).and_then(|no| self.ids.get(&no)).copied();
+            let log = read_key(PREFIX, key).and_then(|no| self.ids.get(&no)).cloned();
             match (log, read(value)) {
                 (Some(log), Ok(fetched)) => {
+                    self.fetched.insert(*log, fetched);
                     self.ids.insert(fetched.no, log);
-                    self.fetched.insert(log, fetched);
                     ControlFlow::Continue(())
                 }
                 _ => {

@@ -98,7 +98,7 @@ impl Logbook {
         gap: &Gap,
         log: &LogId,
     ) -> Result<Option<WallTime>, StoreError> {
-        if self.logs.get(log).is_none_or(|state| state.no != gap.no) {
+        if self.state(log).is_none_or(|state| state.no != gap.no) {
             return Ok(None);
         }
         let mut by = None;
@@ -114,8 +114,8 @@ impl Logbook {
 
     /// The chunks of one number that hold a position.
     fn part(&self, log: &LogId, seq: u64) -> Option<Part> {
-        let state = self.logs.get(log).filter(|state| state.holds(seq))?;
-        let line = self.line(log, state);
+        let state = self.state(log).filter(|state| state.holds(seq))?;
+        let line = self.line(log, &state);
         let (begins, ends) = (state.begins.next, (state.head.next, state.head.id));
         let parts = line.then.zip(self.fetched.get(log));
         let (start, (end, last)) = match parts {

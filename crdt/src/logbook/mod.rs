@@ -28,6 +28,7 @@ mod written;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::{ControlFlow, Range};
+use std::sync::Arc;
 
 use crate::bounds::SEGMENT_ENTRIES_MAX;
 use crate::codec::{DecodeError, Reader, Write as _};
@@ -42,8 +43,8 @@ use crate::time::WallTime;
 
 use fetched::Fetched;
 use read::read_line;
+use state::{Kept, read_head, read_state};
 pub use state::{LogNo, LogState};
-use state::{read_head, read_state};
 
 /// Where a chunk is closed. Small enough that one read is cheap, large enough that a store's cost
 /// per value is shared by a dozen entries.
@@ -52,8 +53,9 @@ const CHUNK_BYTES: usize = 8 * 1024;
 /// All logs of a peer.
 #[derive(Debug, Default)]
 pub struct Logbook {
-    logs: BTreeMap<LogId, LogState>,
-    ids: BTreeMap<LogNo, LogId>,
+    /// Ids of logs are long, and lie in several maps: one copy of each.
+    logs: BTreeMap<Arc<LogId>, Kept>,
+    ids: BTreeMap<LogNo, Arc<LogId>>,
     /// Devices with too many incarnations, and where.
     excesses: BTreeSet<(CompartmentId, DeviceId)>,
     /// Second branches of forked logs.
@@ -123,8 +125,9 @@ impl Logbook {
         store.scan(Space::Logs, &[], &[], &mut |key, value| match read_state(key, value) {
             Ok((log, state)) => {
                 book.count_written(&log, 0, state.written);
-                book.ids.insert(state.no, log);
-                book.logs.insert(log, state);
+                let log = Arc::new(log);
+                book.ids.insert(state.no, Arc::clone(&log));
+                book.logs.insert(log, state.into());
                 ControlFlow::Continue(())
             }
             Err(_) => {
@@ -139,8 +142,8 @@ impl Logbook {
 
     /// A log's state.
     #[must_use]
-    pub fn state(&self, log: &LogId) -> Option<&LogState> {
-        self.logs.get(log)
+    pub fn state(&self, log: &LogId) -> Option<LogState> {
+        self.logs.get(log).map(Kept::state)
     }
 
     /// A log's head; the empty one if there is no such log.
@@ -152,16 +155,31 @@ impl Logbook {
     /// The log of a number.
     #[must_use]
     pub fn log(&self, no: LogNo) -> Option<&LogId> {
-        self.ids.get(&no)
+        self.ids.get(&no).map(|log| &**log)
     }
 
     /// All logs, by compartment, then class.
-    pub fn logs(&self) -> impl Iterator<Item = (&LogId, &LogState)> {
-        self.logs.iter()
+    pub fn logs(&self) -> impl Iterator<Item = (&LogId, LogState)> {
+        self.logs.iter().map(|(log, kept)| (&**log, kept.state()))
     }
 
     /// The logs of a compartment, most urgent class first.
-    pub fn logs_of(&self, id: CompartmentId) -> impl Iterator<Item = (&LogId, &LogState)> {
+    pub fn logs_of(&self, id: CompartmentId) -> impl Iterator<Item = (&LogId, LogState)> {
+        self.kept_of(id).map(|(log, kept)| (&**log, kept.state()))
+    }
+
+    /// Their ids, as they are kept.
+    pub fn ids_of(&self, id: CompartmentId) -> impl Iterator<Item = &Arc<LogId>> {
+        self.kept_of(id).map(|(log, _)| log)
+    }
+
+    /// A log's id as it is kept.
+    #[must_use]
+    pub fn id_of(&self, log: &LogId) -> Option<&Arc<LogId>> {
+        self.logs.get_key_value(log).map(|(log, _)| log)
+    }
+
+    fn kept_of(&self, id: CompartmentId) -> impl Iterator<Item = (&Arc<LogId>, &Kept)> {
         let first = LogId {
             compartment: id,
             class: Class::Authority,
@@ -181,8 +199,8 @@ impl Logbook {
         run: &VerifiedRun,
         arrived: WallTime,
     ) -> Option<LogNo> {
-        let state = match self.logs.get(run.log()) {
-            Some(state) => *state,
+        let state = match self.state(run.log()) {
+            Some(state) => state,
             None => LogState::new(self.next_no()?),
         };
         let beyond = state.proven_at.is_some_and(|at| run.to().next > at);
@@ -192,7 +210,7 @@ impl Logbook {
         write_chunks(batch, state.no, run, run.from().next..run.to().next, arrived);
         let written = state.written.saturating_add(run.written());
         let state = LogState { head: *run.to(), shared: *run.to(), written, ..state };
-        self.set(batch, *run.log(), state);
+        self.set(batch, run.shared_log(), state);
         Some(state.no)
     }
 
@@ -206,7 +224,7 @@ impl Logbook {
     ) -> Result<bool, StoreError> {
         let log = proof.log();
         let at = proof.seq();
-        let mut state = self.logs.get(log).copied();
+        let mut state = self.state(log);
         if state.and_then(|state| state.proven_at).is_some_and(|known| known <= at) {
             return Ok(false);
         }
@@ -224,7 +242,7 @@ impl Logbook {
         let (forked_at, shared) = self.shared_before(store, log, &state, at)?;
         batch.put(Space::Proofs, log.encode(), proof.encode());
         let forked = LogState { forked_at: Some(forked_at), proven_at: Some(at), shared, ..state };
-        self.set(batch, *log, forked);
+        self.set(batch, &Arc::new(*log), forked);
         Ok(true)
     }
 
@@ -278,12 +296,13 @@ impl Logbook {
         store.get(Space::Proofs, &log.encode())
     }
 
-    fn set(&mut self, batch: &mut Batch, log: LogId, state: LogState) {
-        batch.put(Space::Logs, state.no.0.to_be_bytes(), state.encode(&log));
-        let before = self.logs.get(&log).map_or(0, |state| state.written);
-        self.count_written(&log, before, state.written);
-        self.ids.insert(state.no, log);
-        self.logs.insert(log, state);
+    fn set(&mut self, batch: &mut Batch, log: &Arc<LogId>, state: LogState) {
+        batch.put(Space::Logs, state.no.0.to_be_bytes(), state.encode(log));
+        let before = self.state(log).map_or(0, |state| state.written);
+        self.count_written(log, before, state.written);
+        let log = Arc::clone(self.id_of(log).unwrap_or(log));
+        self.ids.insert(state.no, Arc::clone(&log));
+        self.logs.insert(log, state.into());
     }
 
     /// Entries of a log from `from` within a span of positions, in whole segments: as many as fit
@@ -297,11 +316,11 @@ impl Logbook {
         bytes_max: usize,
     ) -> Result<Option<Stretch>, StoreError> {
         let from = span.start;
-        let Some(state) = self.logs.get(log).filter(|state| state.holds(from)) else {
+        let Some(state) = self.state(log).filter(|state| state.holds(from)) else {
             return Ok(None);
         };
         let end = span.end.min(state.head.next);
-        let line = self.line(log, state);
+        let line = self.line(log, &state);
         read_line(store, &line, from..end, bytes_max)
     }
 
@@ -312,10 +331,10 @@ impl Logbook {
         log: &LogId,
         seq: u64,
     ) -> Result<Option<StoredEntry>, StoreError> {
-        let Some(state) = self.logs.get(log).filter(|state| state.holds(seq)) else {
+        let Some(state) = self.state(log).filter(|state| state.holds(seq)) else {
             return Ok(None);
         };
-        entry_on(store, log, &self.line(log, state), seq).map(Some)
+        entry_on(store, log, &self.line(log, &state), seq).map(Some)
     }
 
     /// Visits the entries of a log in order, from a position on, as they are stored.
@@ -353,10 +372,10 @@ impl Logbook {
         from: u64,
         visit: &mut dyn FnMut(u64, Walked<'_>) -> ControlFlow<()>,
     ) -> Result<(), StoreError> {
-        let Some(state) = self.logs.get(log).filter(|state| from < state.head.next) else {
+        let Some(state) = self.state(log).filter(|state| from < state.head.next) else {
             return Ok(());
         };
-        let line = self.line(log, state);
+        let line = self.line(log, &state);
         chunks(store, &line, from, &mut |chunk| chunk.walk(store, log, visit))
     }
 
@@ -367,7 +386,7 @@ impl Logbook {
         log: &LogId,
         seq: u64,
     ) -> Result<Option<Branch>, StoreError> {
-        if self.logs.get(log).is_none_or(|state| !state.holds(seq)) {
+        if self.state(log).is_none_or(|state| !state.holds(seq)) {
             return Ok(None);
         }
         let mut signed = None;
@@ -523,6 +542,17 @@ fn write_chunks(
 /// What an entry in short form has beside its sealed header and payload, at most: flags, epoch, lengths,
 /// hashes of what is gone, what the signature covers and the signature, and its key box.
 const SHORT_BYTES: usize = 1 + 32 + 2 * 5 + 2 * 32 + 33 + 64 + KEY_BOX_BYTES;
+/// Where the moment stands in a stored chunk at which it came here.
+pub(crate) fn arrival_in(value: &[u8]) -> Option<Range<usize>> {
+    let mut reader = Reader::new(value);
+    reader.number("first seq").ok()?;
+    reader.take(64, "previous id and epoch").ok()?;
+    reader.number("entry count").ok()?;
+    let from = reader.at();
+    reader.number("arrived").ok()?;
+    Some(from..reader.at())
+}
+
 /// Room for what stands before a chunk's entries.
 const PREAMBLE_BYTES_MAX: usize = 10 + 32 + 32 + 10 + 10;
 

@@ -42,6 +42,15 @@ impl LogState {
         self.begins.next <= seq && seq < self.head.next
     }
 
+    /// As it is kept.
+    fn kept(self) -> Kept {
+        let Self { no, head, forked_at, proven_at, shared, begins, written } = self;
+        let plain = forked_at.is_none() && proven_at.is_none() && begins == Head::EMPTY;
+        let apart = Apart { forked_at, proven_at, shared, begins };
+        let apart = (!plain || shared != head).then(|| Box::new(apart));
+        Kept { no, head, written, apart }
+    }
+
     /// `log || head || bytes written (number) || position of the proven fork + 1, or 0 (number)`; of a forked log `from where it does
     /// not count (number) || where its branches part (head)`; and the head that the log begins with here,
     /// if its beginning was let go of.
@@ -57,6 +66,49 @@ impl LogState {
             write_head(&mut value, &self.begins);
         }
         value
+    }
+}
+
+/// A log's state as it is kept: of nearly all logs no more than where they end.
+#[derive(Debug, Eq, PartialEq)]
+pub(super) struct Kept {
+    pub(super) no: LogNo,
+    pub(super) head: Head,
+    written: u64,
+    apart: Option<Box<Apart>>,
+}
+
+/// What is kept beside of a log that is forked or lacks its beginning.
+#[derive(Debug, Eq, PartialEq)]
+struct Apart {
+    forked_at: Option<u64>,
+    proven_at: Option<u64>,
+    shared: Head,
+    begins: Head,
+}
+
+impl From<LogState> for Kept {
+    fn from(state: LogState) -> Self {
+        state.kept()
+    }
+}
+
+impl Kept {
+    /// What it says.
+    #[inline]
+    pub(super) fn state(&self) -> LogState {
+        let Self { no, head, written, .. } = *self;
+        let plain = LogState { no, head, written, shared: head, ..LogState::new(no) };
+        match self.apart.as_deref() {
+            None => plain,
+            Some(Apart { forked_at, proven_at, shared, begins }) => LogState {
+                forked_at: *forked_at,
+                proven_at: *proven_at,
+                shared: *shared,
+                begins: *begins,
+                ..plain
+            },
+        }
     }
 }
 

@@ -338,7 +338,7 @@ fn a_proven_fork_ends_its_log_and_is_kept() {
         }
         assert_eq!(book.append(&run), None);
         book.book = Logbook::load(&book.store).unwrap();
-        let state = *book.book.state(&log).unwrap();
+        let state = book.book.state(&log).unwrap();
         // No signature covers a part of the first segment.
         assert_eq!((state.proven_at, state.forked_at), (Some(proof.seq()), Some(0)));
         assert_eq!(state.shared, Head::EMPTY);
@@ -360,7 +360,7 @@ fn what_branches_share_ends_with_a_segment_and_is_taken_after_the_proof() {
         let mut holder = Book { store: book.store.clone(), book: Logbook::default() };
         holder.book = Logbook::load(&holder.store).unwrap();
         assert!(holder.fork(&proof));
-        let state = *holder.book.state(&log).unwrap();
+        let state = holder.book.state(&log).unwrap();
         assert_eq!((state.forked_at, state.head.next), (Some(shared), 7));
         let end = shared.checked_sub(1).map_or(Head::EMPTY.id, |last| book.entry(&log, last).id);
         assert_eq!((state.shared.next, state.shared.id), (shared, end));

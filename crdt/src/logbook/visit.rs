@@ -29,10 +29,10 @@ impl Logbook {
         seq: u64,
     ) -> Result<Vec<(u64, StoredEntry)>, StoreError> {
         let mut found = Vec::new();
-        let Some(state) = self.logs.get(log).filter(|state| state.holds(seq)) else {
+        let Some(state) = self.state(log).filter(|state| state.holds(seq)) else {
             return Ok(found);
         };
-        let line = self.line(log, state);
+        let line = self.line(log, &state);
         chunks(store, &line, seq, &mut |chunk| {
             let walked = chunk.walk(store, log, &mut |at, entry| {
                 found.push((at, entry.stored()));
@@ -54,8 +54,8 @@ impl Logbook {
         log: &LogId,
         time: WallTime,
     ) -> Result<u64, StoreError> {
-        let Some(state) = self.logs.get(log) else { return Ok(0) };
-        let line = self.line(log, state);
+        let Some(state) = self.state(log) else { return Ok(0) };
+        let line = self.line(log, &state);
         let mut held = 0;
         let outcome = chunks(store, &line, 0, &mut |chunk| {
             if chunk.head.next != held || chunk.arrived >= time {
@@ -92,8 +92,8 @@ impl Logbook {
         from: u64,
         visit: &mut VisitPassed<'_>,
     ) -> Result<(), StoreError> {
-        let Some(state) = self.logs.get(log) else { return Ok(()) };
-        let line = self.line(log, state);
+        let Some(state) = self.state(log) else { return Ok(()) };
+        let line = self.line(log, &state);
         let mut next = from;
         loop {
             let visited = self.visit(store, log, next, &mut |seq, entry| {

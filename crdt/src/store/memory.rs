@@ -2,7 +2,9 @@
 //! letter and no better: what was applied and not flushed is lost when the peer crashes, so that a
 //! simulation finds every place that acknowledges too early.
 
-use std::borrow::Borrow;
+mod common;
+
+use std::borrow::{Borrow, Cow};
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 use std::iter::Peekable;
@@ -10,6 +12,8 @@ use std::ops::{Bound, ControlFlow};
 use std::sync::Arc;
 
 use super::{Batch, Space, Store, StoreError, Visit, damaged};
+pub use common::Common;
+use common::Value;
 
 /// Ordered maps, and what it takes to go back to the last flush. What was there when it was last
 /// [shared](Self::share) lies beneath, one copy for all clones.
@@ -26,9 +30,10 @@ pub struct MemoryStore {
     value_bytes: u64,
     /// Values that do not match their seals any more.
     rotten: BTreeSet<(Space, Vec<u8>)>,
+    /// What it has in common with other stores.
+    common: Option<Common>,
 }
 
-type Value = Arc<[u8]>;
 type Values = BTreeMap<Key, Value>;
 
 /// What the keys of one batch held before it, newest write first.
@@ -96,6 +101,18 @@ impl MemoryStore {
     #[must_use]
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// An empty store that keeps one copy of the values that it has in common with others.
+    #[must_use]
+    pub fn with_common(common: Common) -> Self {
+        Self { common: Some(common), ..Self::default() }
+    }
+
+    /// An empty store that has as much in common with others as this one.
+    #[must_use]
+    pub fn emptied(&self) -> Self {
+        Self { common: self.common.clone(), ..Self::default() }
     }
 
     /// A power cut: goes back to the last flush.
@@ -186,14 +203,14 @@ impl MemoryStore {
     }
 
     /// Visits what was written since it was last shared, and lies above it.
-    pub fn written(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+    pub fn written(&self) -> impl Iterator<Item = (&[u8], Cow<'_, [u8]>)> {
         let all = self.spaces.values().flatten();
-        all.filter_map(|(key, value)| Some((key.bytes(), &**value.as_ref()?)))
+        all.filter_map(|(key, value)| Some((key.bytes(), value.as_ref()?.bytes())))
     }
 
     /// Visits what lies beneath, whatever was written since.
-    pub fn beneath(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
-        self.beneath.values().flatten().map(|(key, value)| (key.bytes(), &**value))
+    pub fn beneath(&self) -> impl Iterator<Item = (&[u8], Cow<'_, [u8]>)> {
+        self.beneath.values().flatten().map(|(key, value)| (key.bytes(), value.bytes()))
     }
 
     fn value(&self, space: Space, key: &[u8]) -> Option<&Value> {
@@ -204,7 +221,7 @@ impl MemoryStore {
     }
 
     /// The values of a space from a key on.
-    fn merged(&self, space: Space, from: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
+    fn merged(&self, space: Space, from: &[u8]) -> impl Iterator<Item = (&[u8], &Value)> {
         let span = (Bound::Included(from), Bound::Unbounded);
         let written = self.spaces.get(&space).map(|map| map.range::<[u8], _>(span));
         let beneath = self.beneath.get(&space).map(|map| map.range::<[u8], _>(span));
@@ -220,7 +237,7 @@ impl MemoryStore {
         &self,
         space: Space,
         span: (Bound<&[u8]>, Bound<&[u8]>),
-    ) -> impl Iterator<Item = (&[u8], &[u8])> {
+    ) -> impl Iterator<Item = (&[u8], &Value)> {
         let written = self.spaces.get(&space).map(|map| map.range::<[u8], _>(span).rev());
         let beneath = self.beneath.get(&space).map(|map| map.range::<[u8], _>(span).rev());
         Merged {
@@ -263,7 +280,7 @@ where
     W: Iterator<Item = (&'a Key, &'a Option<Value>)>,
     B: Iterator<Item = (&'a Key, &'a Value)>,
 {
-    type Item = (&'a [u8], &'a [u8]);
+    type Item = (&'a [u8], &'a Value);
 
     fn next(&mut self) -> Option<Self::Item> {
         loop {
@@ -277,7 +294,7 @@ where
                 (None, _) => Ordering::Greater,
             };
             if order == Ordering::Greater {
-                return self.beneath.next().map(|(key, value)| (key.bytes(), &**value));
+                return self.beneath.next().map(|(key, value)| (key.bytes(), value));
             }
             if order == Ordering::Equal {
                 self.beneath.next();
@@ -292,7 +309,7 @@ where
 impl Store for MemoryStore {
     fn get(&self, space: Space, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
         self.check(space, key)?;
-        Ok(self.value(space, key).map(|value| value.to_vec()))
+        Ok(self.value(space, key).map(|value| value.bytes().into_owned()))
     }
 
     fn scan(
@@ -307,7 +324,7 @@ impl Store for MemoryStore {
                 break;
             }
             self.check(space, key)?;
-            if visit(key, value) == ControlFlow::Break(()) {
+            if visit(key, &value.bytes()) == ControlFlow::Break(()) {
                 break;
             }
         }
@@ -324,7 +341,7 @@ impl Store for MemoryStore {
         let end = after.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
         for (key, value) in self.merged_back(space, (Bound::Included(prefix), end)) {
             self.check(space, key)?;
-            if visit(key, value) == ControlFlow::Break(()) {
+            if visit(key, &value.bytes()) == ControlFlow::Break(()) {
                 break;
             }
         }
@@ -339,7 +356,8 @@ impl Store for MemoryStore {
         let mut undo = Undo::with_capacity(batch.writes.len());
         for (space, key, value) in batch.writes {
             let key = Key::from(key);
-            let before = self.write(space, key.clone(), value.map(Into::into));
+            let value = value.map(|value| Value::new(space, value, self.common.as_ref()));
+            let before = self.write(space, key.clone(), value);
             undo.push((space, key, before));
         }
         undo.reverse();
@@ -493,6 +511,57 @@ mod tests {
         assert_eq!(said(&clone), "a1 b0 d0 f0");
         clone.share();
         assert_eq!((said(&clone), said(&store)), ("a1 b0 d0 f0".to_owned(), "b0 d0 f0".to_owned()));
+    }
+
+    /// A chunk of entries as it is stored, that came at a moment.
+    fn chunk(arrived: u64, entries: u8) -> Vec<u8> {
+        use crate::codec::Write as _;
+        let mut value = Vec::new();
+        value.number(300).raw(&[7; 64]).number(1).number(arrived).raw(&[entries; 100]);
+        value
+    }
+
+    #[test]
+    fn stores_have_values_in_common_and_each_says_when_they_came() {
+        let common = Common::default();
+        let moment = |n: u64| 1_700_000_000_000 + n;
+        let mut stores: Vec<MemoryStore> = (0..3)
+            .map(|n| {
+                let mut store = MemoryStore::with_common(common.clone());
+                let mut batch = Batch::default();
+                batch.put(Space::Entries, *b"a", chunk(moment(n), 1));
+                batch.put(Space::Entries, *b"b", chunk(n, 1));
+                batch.put(Space::Logs, *b"c", vec![3; 100]);
+                batch.put(Space::Ids, *b"d", vec![3; 4]);
+                store.apply(batch).unwrap();
+                store
+            })
+            .collect();
+        // One for the chunk, one for the log, and one each where the moment has fewer bytes than today's.
+        assert_eq!(common.len(), 2 + 3);
+        for (n, store) in (0..).zip(&stores) {
+            assert_eq!(store.get(Space::Entries, b"a").unwrap(), Some(chunk(moment(n), 1)));
+            assert_eq!(store.get(Space::Entries, b"b").unwrap(), Some(chunk(n, 1)));
+            assert_eq!(store.get(Space::Logs, b"c").unwrap(), Some(vec![3; 100]));
+            assert_eq!(store.get(Space::Ids, b"d").unwrap(), Some(vec![3; 4]));
+            let scanned = |visit: &mut Visit<'_>| store.scan(Space::Entries, b"", b"", visit);
+            let mut seen = 0;
+            scanned(&mut |key, value| {
+                assert_eq!(store.get(Space::Entries, key).unwrap().as_deref(), Some(value));
+                seen += 1;
+                ControlFlow::Continue(())
+            })
+            .unwrap();
+            assert_eq!(seen, 2);
+        }
+        stores.pop();
+        for n in 0..10_000_u64 {
+            let mut batch = Batch::default();
+            batch.put(Space::Logs, *b"c", [&n.to_be_bytes()[..], &[0; 100]].concat());
+            stores[0].apply(batch).unwrap();
+            stores[0].flush().unwrap();
+        }
+        assert!(common.len() < 5_000, "what nobody holds is let go of: {}", common.len());
     }
 
     #[test]

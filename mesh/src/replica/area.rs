@@ -53,10 +53,10 @@ pub struct Area {
     /// Statements that count where their logs do not.
     pub(super) strays: BTreeMap<EntryId, KeptStray>,
     /// The logs, by the key under which frontiers name them.
-    pub(super) logs: BTreeMap<LogKey, LogId>,
+    pub(super) logs: BTreeMap<LogKey, Arc<LogId>>,
     /// How far logs of records count, and what their devices' routes allow: as last drawn, and as
     /// the records here were judged.
-    pub(super) drawn: BTreeMap<LogId, Drawn>,
+    pub(super) drawn: BTreeMap<Arc<LogId>, Drawn>,
     /// Records of which something was said, by genesis.
     pub(super) spoken: BTreeMap<EntryId, Spoken>,
     /// Entries that erasures list, with their places until they are destroyed.
@@ -135,9 +135,11 @@ impl<S: Store> Replica<S> {
         for body in bodies {
             let id = self.adopt_body(body);
             if let Some(area) = self.areas.get_mut(&id) {
-                let logs = self.logbook.logs_of(id);
-                area.drawn =
-                    logs.filter_map(|(log, state)| Some((*log, *drawn.get(&state.no)?))).collect();
+                let logs = self.logbook.logs_of(id).filter_map(|(log, state)| {
+                    let log = self.logbook.id_of(log)?;
+                    Some((Arc::clone(log), *drawn.get(&state.no)?))
+                });
+                area.drawn = logs.collect();
             }
             self.replay(id)?;
         }
@@ -173,7 +175,7 @@ impl<S: Store> Replica<S> {
         };
         for (log, state) in self.logbook.logs_of(id) {
             let key = LogKey::of(log);
-            area.logs.insert(key, *log);
+            area.logs.extend(self.logbook.id_of(log).map(|log| (key, Arc::clone(log))));
             if self.logbook.has_excess(id, log.device) {
                 continue;
             }
@@ -486,10 +488,10 @@ impl<S: Store> Replica<S> {
             let (admitted, named) = (self.admits(log, None), area.frontier.is_named(key));
             let pending = || {
                 self.durable_head(log).is_none()
-                    || self.forks.iter().any(|(_, forked)| forked == log)
+                    || self.forks.iter().any(|(_, forked)| *forked == **log)
             };
             if named && !admitted || admitted && !named && !pending() {
-                changed.push((*key, *log, admitted));
+                changed.push((*key, **log, admitted));
             }
         }
         if changed.is_empty() {
@@ -512,15 +514,12 @@ impl<S: Store> Replica<S> {
     /// Compares how far each log of an area counts, and what its routes allow, with how the records
     /// here were judged; what differs is judged again.
     pub(super) fn redraw_limits(&mut self, id: CompartmentId) -> Result<(), StoreError> {
-        let logs: Vec<(LogId, LogNo)> = self
-            .logbook
-            .logs_of(id)
-            .filter(|(log, _)| log.class != Class::Authority)
-            .map(|(log, state)| (*log, state.no))
-            .collect();
+        let logs = self.logbook.ids_of(id).filter(|log| log.class != Class::Authority);
+        let logs: Vec<Arc<LogId>> = logs.cloned().collect();
         let mut batch = Batch::default();
-        for (log, no) in logs {
-            let Some(drawn) = self.draw(&log)? else { continue };
+        for log in logs {
+            let no = self.logbook.state(&log).map(|state| state.no);
+            let (Some(no), Some(drawn)) = (no, self.draw(&log)?) else { continue };
             let Some(area) = self.areas.get_mut(&id) else { continue };
             let before = area.drawn.insert(log, drawn);
             if before == Some(drawn) {
@@ -548,10 +547,11 @@ impl<S: Store> Replica<S> {
             return Ok(());
         }
         let Some(drawn) = self.draw(log)? else { return Ok(()) };
+        let Some(log) = self.logbook.id_of(log) else { return Ok(()) };
         if let Some(area) = self.areas.get_mut(&log.compartment)
             && !area.drawn.contains_key(log)
         {
-            area.drawn.insert(*log, drawn);
+            area.drawn.insert(Arc::clone(log), drawn);
             batch.put(Space::Meta, drawn_key(no), drawn.encode());
         }
         Ok(())

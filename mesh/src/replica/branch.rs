@@ -328,7 +328,7 @@ impl<S: Store> Replica<S> {
     /// again.
     fn whole_log(&self, id: CompartmentId, key: &LogKey, end: u64) -> Option<LogId> {
         let area = self.areas.get(&id)?;
-        let log = *area.logs.get(key)?;
+        let log = **area.logs.get(key)?;
         let durable = area.frontier.head(key).next;
         (end > 0 && end == self.readable_to(&log, end - 1, durable.min(end))).then_some(log)
     }
@@ -344,7 +344,7 @@ impl<S: Store> Replica<S> {
             return Ok(Err(PeerFault::OutOfTurn("piece")));
         };
         let area = self.areas.get(&id);
-        if let Some(log) = area.and_then(|area| area.logs.get(&key)).copied() {
+        if let Some(log) = area.and_then(|area| area.logs.get(&key)).map(|log| **log) {
             return self.on_repair(now, link, (log, (end, head)), piece);
         }
         let choice = area.and_then(|area| area.choices.get(&key)).copied();

@@ -251,7 +251,7 @@ impl<S: Store> Replica<S> {
             return Ok(Ok(()));
         };
         let (key, first) = (run.key, run.first);
-        let log = self.areas.get(&id).and_then(|area| area.logs.get(&key)).copied();
+        let log = self.areas.get(&id).and_then(|area| area.logs.get(&key)).map(|log| **log);
         let head = log.map_or(LogHead::EMPTY, |log| self.logbook.head(&log));
         if first > head.next {
             self.tally(link, |taken| taken.gap += count);
@@ -288,7 +288,8 @@ impl<S: Store> Replica<S> {
         };
         self.tally(link, |taken| taken.held += held);
         let outcome = if rest.count > 0 { self.on_run(now, link, tag, rest)? } else { Ok(()) };
-        let Some(log) = self.areas.get(&id).and_then(|area| area.logs.get(&key)).copied() else {
+        let Some(log) = self.areas.get(&id).and_then(|area| area.logs.get(&key)).map(|log| **log)
+        else {
             self.tally(link, |taken| taken.refused += count);
             return Ok(outcome);
         };

@@ -9,6 +9,7 @@
 //! with the same of a forked log, whatever branches they hold.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use tearline_crdt::codec::{DecodeError, Reader};
 use tearline_crdt::entry::fork::{Branch, ForkProof};
@@ -188,7 +189,7 @@ impl<S: Store> Replica<S> {
     /// everybody who shares the area is told once that is durable.
     pub(super) fn keep_fork(&mut self, now: Now, proof: &ForkProof) -> Result<bool, StoreError> {
         let log = *proof.log();
-        let before = self.logbook.state(&log).copied();
+        let before = self.logbook.state(&log);
         if before.is_none() && !(self.has_room_for(&log) && self.admits(&log, None)) {
             return Ok(false);
         }
@@ -202,7 +203,7 @@ impl<S: Store> Replica<S> {
         self.keep_beyond(&mut batch, &log)?;
         self.apply(batch)?;
         if let Some(area) = self.areas.get_mut(&log.compartment) {
-            area.logs.insert(LogKey::of(&log), log);
+            area.logs.insert(LogKey::of(&log), Arc::new(log));
         }
         if before.is_none_or(|state| state.proven_at.is_none()) {
             self.outputs.push_back(Output::Event(Event::Forked(log)));

@@ -440,7 +440,7 @@ impl<S: Store> Replica<S> {
         (next, head): (u64, HeadTag),
     ) -> Outcome {
         let Some(area) = self.areas.get(&id) else { return Ok(Ok(())) };
-        let Some(log) = area.logs.get(&key).copied() else { return Ok(Ok(())) };
+        let Some(log) = area.logs.get(&key).map(|log| **log) else { return Ok(Ok(())) };
         let own = area.frontier.head(&key).next;
         let lag_key = lag_key(id, key);
         let lags =
@@ -531,7 +531,7 @@ impl<S: Store> Replica<S> {
         let held = next.checked_sub(run.first).and_then(|held| usize::try_from(held).ok());
         let log = self.areas.get(&id).and_then(|area| area.logs.get(&run.key));
         let (Some(held @ 1..), Some(log)) = (held, log) else { return 0 };
-        let rest = run.unverified(*log).without_first(held);
+        let rest = run.unverified(**log).without_first(held);
         let left = rest.map_or(0, |rest| rest.entries.len() + rest.boxes.len());
         (run.entries.len() + run.boxes.len()).saturating_sub(left) as u64
     }

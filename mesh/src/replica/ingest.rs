@@ -5,6 +5,7 @@
 //! and then acknowledged and passed on.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use tearline_crdt::codec::Reader;
 use tearline_crdt::entry::run::{Head, RunFault, ShortEntry, UnverifiedRun, VerifiedRun};
@@ -251,7 +252,7 @@ impl<S: Store> Replica<S> {
     fn log_of(&self, id: CompartmentId, run: &Incoming) -> Result<Option<LogId>, PeerFault> {
         let Some(area) = self.areas.get(&id) else { return Ok(None) };
         if let Some(log) = area.logs.get(&run.key) {
-            return Ok(Some(*log));
+            return Ok(Some(**log));
         }
         let Some((device, incarnation)) = run.author else { return Ok(None) };
         let class = run.key.0.first().and_then(|byte| Class::from_u8(byte >> 4));
@@ -304,7 +305,7 @@ impl<S: Store> Replica<S> {
             return Ok(Err(if begins { NotTaken::Full } else { NotTaken::Moved }));
         };
         if let Some(area) = self.areas.get_mut(&log.compartment) {
-            area.logs.insert(LogKey::of(&log), log);
+            area.logs.insert(LogKey::of(&log), Arc::clone(run.shared_log()));
         }
         if run.from().next == 0 {
             self.draw_new(&mut batch, &log, no)?;

@@ -127,12 +127,12 @@ impl<S: Store> Replica<S> {
                 for place in places.in_log(self, &lag, log)? {
                     match place {
                         Place::At(at) => from = from.min(at),
-                        Place::Differs(at) => proofs.push(Piece::Evidence(*log, at)),
+                        Place::Differs(at) => proofs.push(Piece::Evidence(**log, at)),
                     }
                 }
                 next.insert(lag, from);
                 if area.frontier.is_forked(key) {
-                    proofs.push(Piece::Fork(*log));
+                    proofs.push(Piece::Fork(**log));
                 }
                 if log.class == Class::Authority {
                     first.push_back(Piece::Log(lag));

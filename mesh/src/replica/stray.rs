@@ -373,7 +373,7 @@ impl<S: Store> Replica<S> {
         statement: &Statement,
     ) -> Result<bool, StoreError> {
         let (log, seq) = (*stray.log(), stray.seq());
-        let state = self.logbook.state(&log).copied();
+        let state = self.logbook.state(&log);
         if state.and_then(|state| state.proven_at).is_some_and(|at| at <= seq) {
             return Ok(true);
         }

@@ -186,7 +186,7 @@ impl<S: Store> Replica<S> {
         let Some(area) = self.areas.get(&id) else { return Ok(()) };
         let own = area.frontier.leaf(&theirs.key);
         let forked = area.frontier.is_forked(&theirs.key);
-        let Some(log) = area.logs.get(&theirs.key).copied() else {
+        let Some(log) = area.logs.get(&theirs.key).map(|log| **log) else {
             if theirs == own {
                 return Ok(());
             }
@@ -369,7 +369,7 @@ impl<S: Store> Replica<S> {
             if !session.lag.contains_key(&key_in_order) {
                 // Who was a beginner can keep the proof now.
                 let log = area.logs.get(key).filter(|_| area.frontier.is_forked(key));
-                told.extend(log.copied());
+                told.extend(log.map(|log| **log));
             }
         }
         if session.lag.is_empty() {
@@ -459,7 +459,7 @@ impl<S: Store> Replica<S> {
             // here, or gone meanwhile. It gets no more of it.
             session.drop_lag(&key);
             self.sessions.look_again(link);
-            let log = self.areas.get(&id).and_then(|area| area.logs.get(&log_key)).copied();
+            let log = self.areas.get(&id).and_then(|area| area.logs.get(&log_key)).map(|log| **log);
             if let Some(log) = log
                 && !self.lacks_what_is_gone(link, &log, from)
             {

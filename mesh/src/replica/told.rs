@@ -31,6 +31,11 @@ pub struct Told {
 }
 
 impl<S: Store> Replica<S> {
+    /// Keeps so many documents at the most between uses, where there are many replicas in one process.
+    pub fn keep_documents(&mut self, most: usize) {
+        self.shelf.keep_documents(most);
+    }
+
     /// Where the statements of an area lie.
     pub(super) fn authority_places(&self, id: CompartmentId) -> Vec<(LogId, u64)> {
         let logs = self.logbook.logs_of(id).filter(|(log, _)| log.class == Class::Authority);

@@ -314,7 +314,7 @@ impl<S: Store> Replica<S> {
         };
         let areas = self.areas.iter().filter(|(id, _)| of(id));
         let logs = areas.flat_map(|(_, area)| area.logs.values());
-        logs.filter(|log| log.device == *device).copied().collect()
+        logs.filter(|log| log.device == *device).map(|log| **log).collect()
     }
 
     fn wall_of(
@@ -378,7 +378,7 @@ impl<S: Store> Replica<S> {
                             records.extend(header.map(|header| header.record));
                         }
                         Ok(_) => {}
-                        Err(error) => unread.push(UnreadEntries { log: *log, seqs, error }),
+                        Err(error) => unread.push(UnreadEntries { log: **log, seqs, error }),
                     }
                     ControlFlow::Continue(())
                 })?;
@@ -415,9 +415,9 @@ impl<S: Store> Replica<S> {
                             let id = entry.id;
                             let header = self.header_of(&mut ciphers, log, seq, &entry);
                             let header = header.map(|one| (one.kind, one.record, one.wall));
-                            found.push(QuarantinedEntry { log: *log, seq, id, cause, header });
+                            found.push(QuarantinedEntry { log: **log, seq, id, cause, header });
                         }
-                        Err(error) => unread.push(UnreadEntries { log: *log, seqs, error }),
+                        Err(error) => unread.push(UnreadEntries { log: **log, seqs, error }),
                     }
                     if found.len() < most {
                         ControlFlow::Continue(())

@@ -12,8 +12,10 @@
 //! ```
 //!
 //! An entry names records by their random ids and says nothing of what is in them, so that the log outlives
-//! an erasure. When there are `SEGMENTS_MAX` segments the oldest goes, and an entry says up to where.
+//! an erasure. When there are `SEGMENTS_MAX` segments the oldest goes, and an entry says up to where. What a
+//! stranger can do without end, to be refused, is counted (`refusals`), so that he pushes nothing out.
 
+mod refusals;
 mod segment;
 
 use std::fs::{self, OpenOptions};
@@ -21,16 +23,17 @@ use std::io;
 use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 use tearline_crdt::hash::{Digest, sha256};
 use tearline_crdt::seal::{self, Key};
 use tearline_crdt::time::WallTime;
 
+use self::refusals::Refusals;
 use self::segment::{Found, Segment};
 use crate::failure::{Failure, Kind};
-use crate::files::{create_private, random, read_whole, regular};
+use crate::files::{create_private, random, read_whole, regular, write_atomically};
 use crate::home::Home;
 
 /// Bytes after which a segment is full.
@@ -216,10 +219,11 @@ pub struct Audit {
 }
 
 /// Where the log ends.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Tail {
     head: Head,
     segment: Option<Segment>,
+    refusals: Refusals,
 }
 
 /// What the head's file says.
@@ -237,17 +241,30 @@ impl Audit {
         let folder = home.root().join("audit");
         create_private(&folder)?;
         let key = seal::derive(device_seed, &[], &[b"tearline/1/audit-key"]);
-        let audit = Self { folder, key, tail: Mutex::new(Tail::empty()) };
+        let audit = Self { folder, key, tail: Mutex::default() };
+        let segments = audit.segments()?;
         let mut broken = None;
         let head = match audit.read_head() {
             Err(failure) if failure.kind == Kind::Integrity => {
                 broken = Some(failure.what);
                 None
             }
+            // It is on the disk before the first entry is.
+            Ok(None) if segments.is_empty() => {
+                let begin = Head::default();
+                write_atomically(&audit.folder.join(HEAD_FILE), &audit.sealed(&begin)?)?;
+                Some(begin)
+            }
+            Ok(None) => {
+                broken = Some(NO_HEAD.into());
+                None
+            }
             read => read?,
         };
-        let mut tail = Tail { head: head.unwrap_or_default(), segment: None };
-        if let Some(last) = audit.segments()?.pop() {
+        let first = segments.first().copied().unwrap_or_default();
+        let head = head.unwrap_or(Head { first, ..Head::default() });
+        let mut tail = Tail { head, ..Tail::default() };
+        if let Some(&last) = segments.last() {
             let found = audit.read_segment(last)?;
             let ends = found.links.last().map(|(link, hash)| (link.entry.seq + 1, *hash));
             match ends {
@@ -268,7 +285,7 @@ impl Audit {
         *audit.tail.lock().unwrap_or_else(PoisonError::into_inner) = tail;
         if let Some(what) = broken {
             tracing::error!(what, "the audit log was cut");
-            audit.append(administration("audit.open", what))?;
+            audit.append(administration(FOUND_BROKEN, what))?;
         }
         Ok(audit)
     }
@@ -276,12 +293,38 @@ impl Audit {
     /// Writes an entry, durably.
     pub fn append(&self, note: Note) -> Result<(), AuditError> {
         let mut tail = self.tail.lock().unwrap_or_else(PoisonError::into_inner);
+        for gathered in tail.refusals.due(Instant::now()) {
+            self.add(&mut tail, gathered)?;
+        }
+        self.add(&mut tail, note)
+    }
+
+    /// Writes down that a sign-in was refused: durably, or counted with others of its hour. `operator` is
+    /// empty in the note unless somebody here has that name.
+    pub fn append_refusal(&self, note: Note) -> Result<(), AuditError> {
+        let mut tail = self.tail.lock().unwrap_or_else(PoisonError::into_inner);
+        for note in tail.refusals.take(note, Instant::now()) {
+            self.add(&mut tail, note)?;
+        }
+        Ok(())
+    }
+
+    /// Writes down what was counted so far, for whoever reads the log now.
+    fn append_gathered(&self) -> Result<(), AuditError> {
+        let mut tail = self.tail.lock().unwrap_or_else(PoisonError::into_inner);
+        for note in tail.refusals.all() {
+            self.add(&mut tail, note)?;
+        }
+        Ok(())
+    }
+
+    fn add(&self, tail: &mut Tail, note: Note) -> Result<(), AuditError> {
         let full = tail.segment.as_ref().is_some_and(|segment| segment.bytes >= SEGMENT_BYTES);
         if full {
             tail.segment = None;
-            self.drop_oldest(&mut tail)?;
+            self.drop_oldest(tail)?;
         }
-        self.put(&mut tail, note)
+        self.put(tail, note)
     }
 
     fn put(&self, tail: &mut Tail, note: Note) -> Result<(), AuditError> {
@@ -322,6 +365,7 @@ impl Audit {
         limit: u32,
         wanted: &dyn Fn(&Entry) -> bool,
     ) -> Result<(Vec<Link>, Option<u64>), Failure> {
+        self.append_gathered()?;
         let before = before.unwrap_or(u64::MAX);
         let mut page: Vec<Link> = Vec::new();
         let segments = self.segments()?;
@@ -342,6 +386,7 @@ impl Audit {
 
     /// A page of the log, oldest first, from an entry on.
     pub fn read(&self, from: u64, limit: u32) -> Result<Vec<Link>, Failure> {
+        self.append_gathered()?;
         let segments = self.segments()?;
         let begin = segments.partition_point(|first| *first <= from).saturating_sub(1);
         let mut page = Vec::new();
@@ -360,16 +405,15 @@ impl Audit {
     /// Reads the whole log and says what of it does not hold.
     pub fn verify(&self) -> Result<Verified, Failure> {
         let tail = self.tail.lock().unwrap_or_else(PoisonError::into_inner);
+        let without_head = |what: String| -> Result<(Head, Chain), Failure> {
+            let mut chain = Chain::new(self.segments()?.first().copied().unwrap_or_default());
+            chain.fault(what);
+            Ok((Head::default(), chain))
+        };
         let (head, mut chain) = match self.read_head() {
-            Ok(head) => {
-                let head = head.unwrap_or_default();
-                (head, Chain::new(head.first))
-            }
-            Err(failure) if failure.kind == Kind::Integrity => {
-                let mut chain = Chain::new(self.segments()?.first().copied().unwrap_or_default());
-                chain.fault(failure.what);
-                (Head::default(), chain)
-            }
+            Ok(Some(head)) => (head, Chain::new(head.first)),
+            Ok(None) => without_head(NO_HEAD.into())?,
+            Err(failure) if failure.kind == Kind::Integrity => without_head(failure.what)?,
             Err(failure) => return Err(failure),
         };
         for first in self.segments()? {
@@ -423,7 +467,7 @@ impl Audit {
     }
 
     fn read_head(&self) -> Result<Option<Head>, Failure> {
-        let Some(bytes) = read_whole(&self.folder.join("head"), HEAD_BYTES_MAX)? else {
+        let Some(bytes) = read_whole(&self.folder.join(HEAD_FILE), HEAD_BYTES_MAX)? else {
             return Ok(None);
         };
         let broken = || Failure::new(Kind::Integrity, "the head of the audit log does not open");
@@ -438,23 +482,29 @@ impl Audit {
 
     /// Written over, and not waited for: a head that is older than the log says nothing wrong of it.
     fn write_head(&self, head: &Head) -> Result<(), Failure> {
-        let mut nonce = [0; 12];
-        random(&mut nonce)?;
-        let plain = [&head.first.to_be_bytes()[..], &head.next.to_be_bytes(), &head.hash].concat();
-        let sealed = seal::seal(&self.key, &nonce, HEAD_TAG, &plain);
-        let path = self.folder.join("head");
+        let sealed = self.sealed(head)?;
+        let path = self.folder.join(HEAD_FILE);
         let failed =
             |e: io::Error| Failure::io(format_args!("cannot write {}", path.display()), &e);
         let mut options = OpenOptions::new();
         let options = options.write(true).create(true).truncate(false).mode(0o600);
         let file = regular(options, &path).map_err(failed)?;
-        file.write_all_at(&[&nonce[..], &sealed].concat(), 0).map_err(failed)
+        file.write_all_at(&sealed, 0).map_err(failed)
+    }
+
+    fn sealed(&self, head: &Head) -> Result<Vec<u8>, Failure> {
+        let mut nonce = [0; 12];
+        random(&mut nonce)?;
+        let plain = [&head.first.to_be_bytes()[..], &head.next.to_be_bytes(), &head.hash].concat();
+        Ok([&nonce[..], &seal::seal(&self.key, &nonce, HEAD_TAG, &plain)].concat())
     }
 }
 
-impl Tail {
-    fn empty() -> Self {
-        Self { head: Head::default(), segment: None }
+impl Drop for Audit {
+    fn drop(&mut self) {
+        if let Err(error) = self.append_gathered() {
+            tracing::error!(%error, "refused sign-ins are not in the audit log");
+        }
     }
 }
 
@@ -535,6 +585,12 @@ impl Chain {
         if unhex(&link.hash) != Some(hash) {
             self.fault(format!("entry {seq} is not what was written"));
         }
+        if link.entry.act == FOUND_BROKEN {
+            self.fault(format!(
+                "entry {seq}, of {}: this peer found at its start that {}",
+                link.entry.at, link.entry.detail
+            ));
+        }
         (self.next, self.hash) = (seq + 1, hash);
         self.entries += 1;
     }
@@ -577,8 +633,12 @@ fn unhex(text: &str) -> Option<Digest> {
     Some(out)
 }
 
+/// The act of an entry that says what a peer found broken when it started; whoever reads the chain finds it.
+const FOUND_BROKEN: &str = "audit.open";
+const NO_HEAD: &str = "the file that says where the audit log ends is gone: nobody can tell whether its end was cut off";
 /// Most faults that are listed.
 const FAULTS_MAX: usize = 100;
+const HEAD_FILE: &str = "head";
 const HEAD_TAG: &[u8] = b"tearline/1/audit-head";
 const HEAD_BYTES_MAX: usize = 256;
 

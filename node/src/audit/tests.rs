@@ -72,6 +72,56 @@ fn a_log_that_is_gone_is_found() {
 }
 
 #[test]
+fn a_log_whose_head_is_gone_is_found_also_after_a_start() {
+    let (_folder, home) = home();
+    let audit = written(&home, 3);
+    let segment = audit.path(0);
+    drop(audit);
+    let bytes = fs::read(&segment).unwrap();
+    let two = (0..bytes.len()).rev().find(|cut| {
+        let key = seal::derive(&SEED, &[], &[b"tearline/1/audit-key"]);
+        let found = segment::read(&key, 0, &bytes[..*cut]);
+        found.links.len() == 2 && found.broken.is_none()
+    });
+    fs::write(&segment, &bytes[..two.unwrap()]).unwrap();
+    let head = home.root().join("audit/head");
+    fs::remove_file(&head).unwrap();
+    let audit = written(&home, 1);
+    let faults = audit.verify().unwrap().faults;
+    assert!(faults.len() == 1 && faults[0].contains("is gone"), "{faults:?}");
+    fs::remove_file(&head).unwrap();
+    assert_eq!(audit.verify().unwrap().faults.len(), 2, "and while it runs");
+}
+
+#[test]
+fn refused_sign_ins_are_counted_and_push_nothing_out() {
+    let (_folder, home) = home();
+    let audit = written(&home, 1);
+    let refusal = |name: &str| Note {
+        event: Event::Login,
+        operator: name.into(),
+        outcome: Outcome::Refused,
+        ..note(0)
+    };
+    (0..1_000).for_each(|_| audit.append_refusal(refusal("")).unwrap());
+    audit.append_refusal(refusal("Amina")).unwrap();
+    drop(audit);
+    let audit = written(&home, 1);
+    let details: Vec<(String, String)> = audit
+        .read(1, 10)
+        .unwrap()
+        .into_iter()
+        .map(|link| (link.entry.operator, link.entry.detail))
+        .collect();
+    let told = |name: &str, detail: &str| (name.to_owned(), detail.to_owned());
+    assert_eq!(details[0], told("", ""));
+    assert_eq!(details[1], told("", "999 more since the last that was refused"));
+    assert_eq!(details[2], told("Amina", "1 more since the last that was refused"));
+    assert_eq!(details.len(), 4);
+    assert_eq!(audit.verify().unwrap().faults, Vec::<String>::new());
+}
+
+#[test]
 fn any_byte_that_was_altered_is_found() {
     let (_folder, home) = home();
     let audit = written(&home, 2);

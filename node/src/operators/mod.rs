@@ -240,6 +240,11 @@ impl Operators {
         accounts.map(|(name, account)| account.shown(name, now_ms)).collect()
     }
 
+    /// Whether somebody has this name.
+    pub fn has(&self, name: &str) -> bool {
+        self.roster.lock().unwrap_or_else(PoisonError::into_inner).accounts.contains_key(name)
+    }
+
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.roster.lock().unwrap_or_else(PoisonError::into_inner).accounts.is_empty()

@@ -1,6 +1,8 @@
 //! Confidentiality: no record is shown at a peer without the right to read it; and the word that is in
 //! every record of a compartment is in no frame, and on no disk of a peer without the right.
 
+use std::borrow::Cow;
+
 use tearline_crdt::hash::sha256;
 use tearline_crdt::store::memory::MemoryStore;
 
@@ -59,9 +61,10 @@ pub(crate) fn on_disks(world: &World) -> Option<Found> {
         }
         let words: Vec<(u32, String)> =
             closed.iter().map(|number| (*number, canary(world.plan.seed, *number))).collect();
-        let there = |(key, value): (&[u8], &[u8])| {
-            let holds_word =
-                |word: &str| [key, value].iter().any(|part| holds(part, word.as_bytes()).is_some());
+        let there = |(key, value): (&[u8], Cow<'_, [u8]>)| {
+            let holds_word = |word: &str| {
+                [key, &value].iter().any(|part| holds(part, word.as_bytes()).is_some())
+            };
             holds_word(PREFIX).then(|| words.iter().find(|(_, word)| holds_word(word))).flatten()
         };
         let memory = &peer.store().memory;

@@ -4,6 +4,8 @@
 //! stead: the id is the same, and every signature and every proof holds. What was detached cannot
 //! be told from what never came; whoever holds it forwards it as it is.
 
+use std::sync::Arc;
+
 use super::{RunFault, ShortEntry, VerifiedEntry, VerifiedRun, part, range_in};
 use crate::bounds::SEGMENT_ENTRIES_MAX;
 use crate::codec::Reader;
@@ -74,7 +76,7 @@ impl VerifiedRun {
             entry.end = reader.at();
         }
         Ok(Some(Self {
-            log: self.log,
+            log: Arc::clone(&self.log),
             from: self.from,
             to: self.to,
             bytes,

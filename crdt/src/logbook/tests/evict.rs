@@ -78,7 +78,7 @@ fn a_log_whose_fork_is_proven_where_nothing_is_left_begins_anew() {
     let proof = ForkProof::new(ours, other.branch(&log, 5).unwrap()).unwrap();
     evict(&mut book, &log, 12, u64::MAX);
     assert!(book.fork(&proof));
-    let state = *book.book.state(&log).unwrap();
+    let state = book.book.state(&log).unwrap();
     assert_eq!((state.head, state.proven_at, state.begins), (Head::EMPTY, Some(5), Head::EMPTY));
     assert_ne!(state.no, LogNo(0));
     assert_eq!(Logbook::load(&book.store).unwrap().logs, book.book.logs);

@@ -12,8 +12,10 @@ pub(super) const THREADS_MAX: usize = 256;
 /// Most that the cached threads take together, beside the one that was used last.
 pub(super) const THREADS_BYTES_MAX: usize = 32 * 1024 * 1024;
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Cache {
+    /// How many threads it keeps.
+    threads_max: usize,
     threads: BTreeMap<RecordId, Kept>,
     /// The records in the order in which their threads were used.
     by_use: BTreeMap<u64, RecordId>,
@@ -29,7 +31,23 @@ struct Kept {
     used: u64,
 }
 
+impl Default for Cache {
+    fn default() -> Self {
+        Self::with(THREADS_MAX)
+    }
+}
+
 impl Cache {
+    fn with(threads_max: usize) -> Self {
+        let (threads, by_use) = (BTreeMap::new(), BTreeMap::new());
+        Self { threads_max, threads, by_use, next_use: 0, weight: 0 }
+    }
+
+    /// From now on keeps so many threads at the most.
+    pub(super) fn keep_at_most(&mut self, threads: usize) {
+        self.threads_max = threads.clamp(1, THREADS_MAX);
+    }
+
     pub(super) fn contains(&self, record: &RecordId) -> bool {
         self.threads.contains_key(record)
     }
@@ -56,7 +74,7 @@ impl Cache {
         self.weight += weight;
         self.by_use.insert(used, record);
         self.threads.insert(record, Kept { thread, weight, used });
-        while self.threads.len() > THREADS_MAX
+        while self.threads.len() > self.threads_max
             || self.weight > THREADS_BYTES_MAX && self.threads.len() > 1
         {
             let Some((_, oldest)) = self.by_use.first_key_value() else { return };
@@ -73,7 +91,7 @@ impl Cache {
     }
 
     pub(super) fn clear(&mut self) {
-        *self = Self { next_use: self.next_use, ..Self::default() };
+        *self = Self { next_use: self.next_use, ..Self::with(self.threads_max) };
     }
 }
 

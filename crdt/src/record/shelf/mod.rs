@@ -297,6 +297,12 @@ impl Shelf {
         Ok(work.finish(self)? + opened)
     }
 
+    /// Keeps so many documents at the most between uses, and builds the others anew. It changes what work is
+    /// done and nothing else.
+    pub fn keep_documents(&mut self, most: usize) {
+        self.threads.keep_at_most(most);
+    }
+
     /// How many records of a compartment there are here.
     pub fn census(&self, store: &dyn Store, id: CompartmentId) -> Result<Census, StoreError> {
         Census::load(store, &id)

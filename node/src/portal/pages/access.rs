@@ -64,7 +64,7 @@ pub(in super::super) fn sign_in(call: &Call) -> Done {
     match operators.sign_in(name, form.secret("passphrase"), code, call.now_ms()) {
         Ok(signed_in) => begin(call, signed_in),
         Err(refusal) => {
-            note(call, name, "", Outcome::Refused)?;
+            refuse(call, name)?;
             Ok(login_page(call, StatusCode::FORBIDDEN, Some(&refusal)))
         }
     }
@@ -72,7 +72,7 @@ pub(in super::super) fn sign_in(call: &Call) -> Done {
 
 /// Begins a session, under a token that nobody had before.
 fn begin(call: &Call, signed_in: SignedIn) -> Done {
-    note(call, &signed_in.name, signed_in.role.name(), Outcome::Done)?;
+    call.state.books.audit.append(note(call, &signed_in.name, signed_in.role.name(), Outcome::Done))?;
     let purpose = signed_in.settings.purpose();
     let session = Session::new(signed_in, purpose, call.now_ms())?;
     let mut sessions = call.state.sessions.lock().unwrap_or_else(PoisonError::into_inner);
@@ -84,18 +84,25 @@ fn begin(call: &Call, signed_in: SignedIn) -> Done {
     Ok(response)
 }
 
-fn note(call: &Call, name: &str, role: &str, outcome: Outcome) -> Result<(), Trouble> {
-    call.state.books.audit.append(Note {
+/// A name that nobody here has is not written down: it may be a passphrase in the wrong field.
+fn refuse(call: &Call, name: &str) -> Result<(), Trouble> {
+    let books = &call.state.books;
+    let name = if books.operators.has(name) { name } else { "" };
+    books.audit.append_refusal(note(call, name, "", Outcome::Refused))?;
+    Ok(())
+}
+
+fn note(call: &Call, name: &str, role: &str, outcome: Outcome) -> Note {
+    Note {
         event: Event::Login,
         operator: name.into(),
         role: role.into(),
         purpose: String::new(),
         act: format!("{} {}", call.method, call.route),
         records: Vec::new(),
-        detail: String::new(),
+        detail: if name.is_empty() { "a name that nobody has".into() } else { String::new() },
         outcome,
-    })?;
-    Ok(())
+    }
 }
 
 #[derive(Template)]
@@ -140,7 +147,7 @@ pub(in super::super) fn set_up(call: &Call) -> Done {
     match operators.set_up(name, form.text("code"), passphrase, call.now_ms()) {
         Ok(signed_in) => begin(call, signed_in),
         Err(refusal) => {
-            note(call, name, "", Outcome::Refused)?;
+            refuse(call, name)?;
             Ok(setup_page(call, StatusCode::FORBIDDEN, Some(&refusal), false))
         }
     }
