@@ -21,6 +21,7 @@ mod founding;
 pub mod goal;
 pub mod library;
 pub mod line;
+pub mod live;
 pub mod oracle;
 pub mod outcome;
 mod peer;

@@ -50,6 +50,8 @@ pub struct Counts {
     pub lost: u64,
     /// Frames that were given to the medium.
     pub frames: u64,
+    /// Their bytes without what packets cost, each once.
+    pub frame_bytes: u64,
 }
 
 impl Counts {
@@ -59,6 +61,7 @@ impl Counts {
         self.delivered += other.delivered;
         self.lost += other.lost;
         self.frames += other.frames;
+        self.frame_bytes += other.frame_bytes;
     }
 }
 
@@ -273,6 +276,7 @@ impl Line {
             }
             direction.counts.sent += cost;
             direction.counts.frames += 1;
+            direction.counts.frame_bytes += bytes.len() as u64;
             let takes =
                 (u128::from(cost) * 8 * u128::from(SECOND) / u128::from(self.plan.rate)) as Nanos;
             direction.sending = Some(Sending { until: now + takes.max(1), late, urgency, bytes });

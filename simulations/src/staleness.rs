@@ -109,7 +109,10 @@ impl Parts {
                     down.get_mut(*post as usize).into_iter().for_each(|down| *down = true);
                 }),
                 FaultKind::Partition | FaultKind::Clog => cuts.push(fault),
-                FaultKind::OneWay | FaultKind::ClockJump | FaultKind::Seized => {}
+                FaultKind::OneWay
+                | FaultKind::ClockJump
+                | FaultKind::Seized
+                | FaultKind::Cleared => {}
             }
         }
         let is_up = |post: &u32| down.get(*post as usize) == Some(&false);

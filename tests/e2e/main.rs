@@ -33,6 +33,7 @@ mod rebuild;
 mod relay;
 mod roots;
 mod screens;
+mod simulated;
 mod thin;
 mod trust;
 mod whereabouts;

@@ -23,6 +23,7 @@ use clap::{Args, Parser, Subcommand};
 use serde_json::{Value, json};
 
 use crate::library::{self, SCENARIOS};
+use crate::live::{self, LiveError, Terms};
 use crate::outcome::MARK_EVERY;
 use crate::plan::{Changes, Plan};
 use crate::quantity::HOUR;
@@ -44,6 +45,7 @@ Examples:
   tearline-sim show lake-chad > mine.toml              to begin a scenario of your own
   tearline-sim sweep chaos --seeds 1..200 --jobs 2
   tearline-sim shrink chaos --seed 13 --out small.toml
+  tearline-sim run land-border --hours 1 --live --speed 10
   tearline-sim new --posts posts.csv > mine.toml
   tearline-sim size lake-chad --goal \"flash p95 < 12 h\" --vary links.rate --link post-ne
   tearline-sim compare before/run.json after/run.json --out compared
@@ -149,6 +151,15 @@ struct RunArgs {
     /// Every peer verifies and opens everything itself: slower, and nothing else changes
     #[arg(long)]
     full_crypto: bool,
+    /// Play it as an exercise: in real time, with real daemons on loopback
+    #[arg(long, conflicts_with_all = ["out", "full_crypto"])]
+    live: bool,
+    /// With --live: the tearline program [default: the one beside this one]
+    #[arg(long, value_name = "FILE", requires = "live")]
+    program: Option<PathBuf>,
+    /// With --live: so many seconds of the scenario in a second
+    #[arg(long, value_name = "N", requires = "live", default_value_t = 1.0, value_parser = speed)]
+    speed: f64,
 }
 
 #[derive(Args, Debug)]
@@ -259,6 +270,10 @@ impl Failure {
 
 fn carry_out(args: &RunArgs) -> Result<Said, Failure> {
     let plan = plan_of(&args.which)?;
+    if args.live {
+        let terms = Terms { program: args.program.clone(), speed: args.speed };
+        return exercise(&plan, &terms);
+    }
     let (outcome, took) = timed(&plan, args.full_crypto)?;
     let data = report::data(&outcome, took);
     let mut text = report::text(&outcome, took);
@@ -269,6 +284,29 @@ fn carry_out(args: &RunArgs) -> Result<Said, Failure> {
     }
     Ok(Said { data, text, good: outcome.is_good() })
 }
+
+/// What happens is said on stderr as it happens.
+fn exercise(plan: &Plan, terms: &Terms) -> Result<Said, Failure> {
+    let played = live::play(plan, terms, &mut |line| {
+        // Whoever does not look on is not waited for.
+        let _ = writeln!(std::io::stderr(), "{line}");
+    });
+    let played = played.map_err(|error| match error {
+        LiveError::Unplayable { .. } | LiveError::NoProgram { .. } => {
+            Failure::usage(error.to_string())
+        }
+        error => Failure::failed(error.to_string()),
+    })?;
+    Ok(Said { data: played.data(), text: played.text(), good: played.is_good() })
+}
+
+fn speed(text: &str) -> Result<f64, String> {
+    let number = text.parse::<f64>().ok().filter(|number| (0.1..=SPEED_MAX).contains(number));
+    number.ok_or_else(|| format!("a number from 0.1 to {SPEED_MAX}"))
+}
+
+/// How much faster than in truth an exercise can go.
+const SPEED_MAX: f64 = 1_000.0;
 
 fn replay(args: &ReplayArgs) -> Result<Said, Failure> {
     let plan = plan_of(&args.which)?;

@@ -251,15 +251,25 @@ impl Plan {
             Family::Flooders => self.draw_hostile(Hostile::Flooder, draws),
             Family::Liars => self.draw_hostile(Hostile::Liar, draws),
             Family::Equivocators => self.draw_copy(draws),
-            Family::Seizures => {
-                for _ in 0..draws.between(1, 2) {
-                    let (at, lasts) = (draws.below(self.length), draws.between(MINUTE, HOUR));
-                    let Some(post) = self.an_officer(draws) else { continue };
-                    self.fault(at, lasts, FaultKind::Seized, vec![post]);
-                    if self.island().is_some() {
-                        self.faults.pop();
-                    }
+            Family::Seizures => self.draw_endings(FaultKind::Seized, draws),
+            Family::Colluders => {
+                for _ in 0..2 {
+                    self.draw_hostile(Hostile::Colluder, draws);
                 }
+            }
+            Family::Adoptions => self.draw_endings(FaultKind::Cleared, draws),
+        }
+    }
+
+    /// Lets standings end, unless honest posts would not be joined without those that had them.
+    fn draw_endings(&mut self, kind: FaultKind, draws: &mut Draws) {
+        for _ in 0..draws.between(1, 2) {
+            let (at, lasts) = (draws.below(self.length), draws.between(MINUTE, HOUR));
+            let Some(post) = self.an_officer(draws) else { continue };
+            let before = self.faults.len();
+            self.fault(at, lasts, kind, vec![post]);
+            if self.island().is_some() {
+                self.faults.truncate(before);
             }
         }
     }

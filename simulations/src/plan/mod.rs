@@ -164,8 +164,7 @@ impl Plan {
     #[must_use]
     pub fn is_honest(&self, post: u32) -> bool {
         let is_copied = |other: &Post| other.copies == Some(post);
-        let is_seized =
-            |fault: &Fault| fault.kind == FaultKind::Seized && fault.posts.contains(&post);
+        let is_seized = |fault: &Fault| fault.kind.ends_standing() && fault.posts.contains(&post);
         self.posts.get(post as usize).is_some_and(|p| p.hostile.is_none() && p.copies.is_none())
             && !self.posts.iter().any(is_copied)
             && !self.faults.iter().any(is_seized)

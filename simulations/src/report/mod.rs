@@ -183,6 +183,7 @@ fn link(line: &LineOutcome) -> Value {
         "delivered_bytes": line.counts.delivered,
         "lost_bytes": line.counts.lost,
         "frames": line.counts.frames,
+        "frame_bytes": line.counts.frame_bytes,
     })
 }
 

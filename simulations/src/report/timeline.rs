@@ -41,7 +41,7 @@ fn parts(out: &mut String, outcome: &Outcome) {
     put(
         out,
         format_args!(
-            "<h2>Parts</h2>\n<p class=\"key\">Above: the share of the posts that are up and in the largest part of the \
+            "<h2>What was joined to what</h2>\n<p class=\"key\">Above: the share of the posts that are up and in the largest part of the \
              mesh. At a moment posts are in one part if a chain of contacts joins them. Below: what failed when{}.</p>",
             if outcome.faults.len() > FAULTS_MAX {
                 format!(", the first {FAULTS_MAX} of {} faults", outcome.faults.len())
@@ -103,7 +103,7 @@ fn staleness(out: &mut String, outcome: &Outcome) {
     put(
         out,
         format_args!(
-            "<h2>Staleness</h2>\n<p class=\"key\">How old the oldest record is that a post is to have and that has not \
+            "<h2>How far behind each post was</h2>\n<p class=\"key\">How old the oldest record is that a post is to have and that has not \
              come, over the time of the run{}. Pale grey: less than a minute.</p>",
             if all.posts.len() > POSTS_MAX {
                 format!("; the {POSTS_MAX} that were the furthest behind, of {}", all.posts.len())

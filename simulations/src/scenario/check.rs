@@ -204,7 +204,7 @@ impl Scenario {
                 }
                 _ => {}
             }
-            if fault.kind == FaultKind::Seized
+            if fault.kind.ends_standing()
                 && fault.posts.get_ref().iter().any(|name| self.is_desk(name))
             {
                 let what = "a desk is told when a device is seized, so it is not seized itself";

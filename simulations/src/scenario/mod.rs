@@ -232,6 +232,9 @@ pub enum FaultKind {
     RolledBack,
     /// The device is in other hands, and writes on, until its desk hears of it and ends its standing.
     Seized,
+    /// The same, but it was a mistake: a while after its desk has ended its standing, it lets count what it
+    /// holds of the device.
+    Cleared,
 }
 
 impl FaultKind {
@@ -248,7 +251,14 @@ impl FaultKind {
             Self::FullDisk => "full-disk",
             Self::RolledBack => "rolled-back",
             Self::Seized => "seized",
+            Self::Cleared => "cleared",
         }
+    }
+
+    /// Whether the device's standing ends with it.
+    #[must_use]
+    pub const fn ends_standing(self) -> bool {
+        matches!(self, Self::Seized | Self::Cleared)
     }
 }
 
@@ -266,12 +276,21 @@ pub enum Hostile {
     Flooder,
     /// It says that it holds what it does not.
     Liar,
+    /// It has friends of its kind, to whom it passes everything on. From others it keeps some logs back, and
+    /// sends them what its friends sent to others.
+    Colluder,
 }
 
 impl Hostile {
     /// All of them.
-    pub const ALL: [Self; 5] =
-        [Self::Dropper, Self::Withholder, Self::Replayer, Self::Flooder, Self::Liar];
+    pub const ALL: [Self; 6] = [
+        Self::Dropper,
+        Self::Withholder,
+        Self::Replayer,
+        Self::Flooder,
+        Self::Liar,
+        Self::Colluder,
+    ];
 
     /// How a scenario calls it.
     #[must_use]
@@ -282,6 +301,7 @@ impl Hostile {
             Self::Replayer => "replayer",
             Self::Flooder => "flooder",
             Self::Liar => "liar",
+            Self::Colluder => "colluder",
         }
     }
 }
@@ -326,11 +346,15 @@ pub enum Family {
     Equivocators,
     /// Devices are in other hands, and their standing ends while others write.
     Seizures,
+    /// Two posts act together against the others.
+    Colluders,
+    /// Standings end by mistake, and what was quarantined by it is adopted.
+    Adoptions,
 }
 
 impl Family {
     /// All of them.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 20] = [
         Self::Loss,
         Self::Double,
         Self::Reordering,
@@ -349,6 +373,8 @@ impl Family {
         Self::Liars,
         Self::Equivocators,
         Self::Seizures,
+        Self::Colluders,
+        Self::Adoptions,
     ];
 }
 

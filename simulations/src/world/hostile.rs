@@ -26,6 +26,8 @@ const NO_FRAME: u8 = 0xff;
 #[derive(Debug, Default)]
 pub(crate) struct Hostiles {
     posts: BTreeMap<u32, State>,
+    /// What colluders sent, with who did.
+    pool: VecDeque<(Nanos, u32, Vec<u8>)>,
     /// Hostile posts against which somebody holds a fault.
     pub(crate) named: BTreeSet<u32>,
 }
@@ -47,11 +49,20 @@ impl Hostiles {
         };
         let posts = (0..).zip(&plan.posts);
         let hostile = posts.filter_map(|(number, post)| Some((number, post.hostile?)));
-        Self { posts: hostile.map(state).collect(), named: BTreeSet::new() }
+        Self { posts: hostile.map(state).collect(), ..Self::default() }
     }
 
     /// What arrives in the place of a frame that a post sent.
-    pub(crate) fn instead(&mut self, from: u32, now: Nanos, bytes: Vec<u8>) -> Vec<Vec<u8>> {
+    pub(crate) fn instead(
+        &mut self,
+        [from, to]: [u32; 2],
+        now: Nanos,
+        bytes: Vec<u8>,
+    ) -> Vec<Vec<u8>> {
+        let colludes = |post| self.posts.get(&post).is_some_and(|s| s.kind == Hostile::Colluder);
+        if colludes(from) && colludes(to) {
+            return vec![bytes];
+        }
         let Some(State { kind, draws, kept, noise }) = self.posts.get_mut(&from) else {
             return vec![bytes];
         };
@@ -62,6 +73,19 @@ impl Hostiles {
             Hostile::Liar => {
                 let lie = if draws.chance(0.3) { lie(&bytes, draws) } else { None };
                 vec![lie.unwrap_or(bytes)]
+            }
+            Hostile::Colluder => {
+                let old =
+                    |(sent, by, _): &&(Nanos, u32, Vec<u8>)| *sent + OLD <= now && *by != from;
+                let again: Vec<_> = self.pool.iter().filter(old).collect();
+                let again = again.get(draws.below(again.len() as u64) as usize);
+                let again = again.filter(|_| draws.chance(0.05)).map(|(_, _, frame)| frame.clone());
+                if self.pool.len() >= KEPT_MAX {
+                    self.pool.pop_front();
+                }
+                self.pool.push_back((now, from, bytes.clone()));
+                let own = (!is_withheld(&bytes)).then_some(bytes);
+                own.into_iter().chain(again).collect()
             }
             Hostile::Replayer => {
                 let old: Vec<usize> = (0..kept.len())

@@ -42,8 +42,9 @@ impl World {
         }
         while let Some(arrival) = self.lines[number as usize].arrived(now) {
             let line = &self.lines[number as usize];
-            let (link, from) = (line.link, line.plan.between[1 - arrival.end]);
-            for bytes in self.hostiles.instead(from, now, arrival.bytes) {
+            let link = line.link;
+            let way = [1 - arrival.end, arrival.end].map(|end| line.plan.between[end]);
+            for bytes in self.hostiles.instead(way, now, arrival.bytes) {
                 // What was sent in its place may have ended the connection.
                 if self.lines[number as usize].link == link {
                     self.deliver(number, arrival.end, bytes)?;

@@ -40,6 +40,7 @@ use crate::quantity::{MINUTE, SECOND};
 use crate::trace::Trace;
 use hostile::Hostiles;
 use script::Scripted;
+pub(crate) use script::text_of;
 
 /// A bug that is planted, to see that an oracle finds it. None is in what ships: each is in the simulator,
 /// as a driver, a disk, a transport or a peer that does what it must not.

@@ -29,6 +29,8 @@ pub(super) enum Scripted {
     Fault(u32),
     /// Something is written.
     Write(u32),
+    /// It is found that a standing ended by mistake.
+    Adopt(u32),
     /// Nothing fails from here on.
     Heal,
 }
@@ -63,6 +65,7 @@ impl World {
                 Scripted::Write(number) => self.write(number)?,
                 Scripted::Fault(number) => self.begin_fault(number)?,
                 Scripted::Over(number) => self.end_fault(number)?,
+                Scripted::Adopt(number) => self.adopt(number)?,
                 Scripted::Keep(number) => {
                     for post in self.plan.faults[number as usize].posts.clone() {
                         self.peers[post as usize].keep_disk();
@@ -87,7 +90,7 @@ impl World {
         let earlier = earlier.filter(|_| write.class != Class::Flash);
         let earlier =
             earlier.and_then(|own| own.get(self.draws.below(own.len() as u64) as usize).copied());
-        let text = self.text(number, write.compartment, write.bytes);
+        let text = text_of(self.plan.seed, number, write.compartment, write.bytes);
         let draft = match earlier {
             Some(record) => {
                 let mut patch = Patch::default();
@@ -96,7 +99,7 @@ impl World {
             }
             None => {
                 let mut fields = Map::new();
-                fields.insert("name".into(), format!("sighting {number}").into());
+                fields.insert("name".into(), format!("EXERCISE sighting {number}").into());
                 fields.insert("description".into(), Value::from(text));
                 Draft::New { kind: Kind::Sighting, fields, label: label()? }
             }
@@ -140,17 +143,6 @@ impl World {
         self.drain(write.by)
     }
 
-    /// Text of a size, with the word that must not be found where it may not be read.
-    fn text(&self, number: u32, compartment: u32, bytes: u64) -> String {
-        let mut text = format!("{} {number} ", canary(self.plan.seed, compartment));
-        // Of both cases: text of one is packed, and then a frame would be shorter than its text.
-        let mut filler = b"AbCdEfGhIjKlMnOpQrStUvWxYz".iter().cycle();
-        while (text.len() as u64) < bytes {
-            text.extend(filler.next().map(|byte| char::from(*byte)));
-        }
-        text
-    }
-
     fn begin_fault(&mut self, number: u32) -> Result<(), RunError> {
         let fault = self.plan.faults[number as usize].clone();
         self.trace.note(self.now, b'X', number, &[fault.kind as u8]);
@@ -178,7 +170,7 @@ impl World {
                 }
                 return Ok(());
             }
-            FaultKind::Seized => {
+            FaultKind::Seized | FaultKind::Cleared => {
                 for post in fault.posts {
                     self.books.not_owed(post, self.now, None);
                     self.unsure.insert(post);
@@ -236,7 +228,7 @@ impl World {
                     }
                 }
             }
-            FaultKind::Seized => {
+            FaultKind::Seized | FaultKind::Cleared => {
                 for post in fault.posts {
                     self.end_standing(number, post, fault.at)?;
                 }
@@ -267,4 +259,15 @@ impl World {
         self.agenda.put(self.now + LOOK, Who::Oracles);
         self.refresh_all()
     }
+}
+
+/// Text of a size, with the word that must not be found where it may not be read.
+pub(crate) fn text_of(seed: u64, number: u32, compartment: u32, bytes: u64) -> String {
+    let mut text = format!("{} {number} ", canary(seed, compartment));
+    // Of both cases: text of one is packed, and then a frame would be shorter than its text.
+    let mut filler = b"AbCdEfGhIjKlMnOpQrStUvWxYz".iter().cycle();
+    while (text.len() as u64) < bytes {
+        text.extend(filler.next().map(|byte| char::from(*byte)));
+    }
+    text
 }

@@ -14,6 +14,7 @@ mod refused;
 mod repeated;
 mod scheduled;
 mod shrunk;
+mod thin;
 
 use tearline_simulations::plan::{Changes, Plan};
 use tearline_simulations::scenario::Scenario;

@@ -88,9 +88,10 @@ fn hostile(what: &str) -> String {
 
 #[test]
 fn nothing_is_found_where_posts_are_hostile_seized_or_there_twice() {
-    let kinds = ["dropper", "withholder", "replayer", "flooder", "liar"];
+    let kinds = ["dropper", "withholder", "replayer", "flooder", "liar", "colluder"];
     let mut all: Vec<(&str, String)> = kinds.iter().map(|kind| (*kind, hostile(kind))).collect();
     all.push(("seized", SEIZED.to_owned()));
+    all.push(("cleared", SEIZED.replace("seized", "cleared")));
     let copy = "[[post]]\nname = \"copy\"\nagency = \"NE\"\ncopies = \"ne-2\"\n\
                 [[link]]\nfrom = \"copy\"\nto = \"relay\"\nrate = \"1 Mbit/s\"\n\
                 [[work]]\nby = \"copy\"\ncompartment = \"both\"\nclass = \"routine\"\nper_day = 100\nsize = \"300 B\"\n";
