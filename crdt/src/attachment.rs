@@ -9,6 +9,8 @@
 //! The key is drawn for one file and stands in the record's sealed payload alone. So who destroys a record
 //! has destroyed what its files say, too, wherever their blocks are.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Map, Value, json};
 use zeroize::Zeroizing;
 
@@ -177,7 +179,12 @@ impl Layout {
     /// The item at a place of the sealed file, and how far into it that is.
     #[must_use]
     pub const fn item_at(&self, at: u64) -> (u64, usize) {
-        place(self.item_bytes(0), at)
+        let list = self.item_bytes(0) as u64;
+        if at < list {
+            return (0, at as usize);
+        }
+        let block = (BLOCK_BYTES + TAG_BYTES) as u64;
+        (1 + (at - list) / block, ((at - list) % block) as usize)
     }
 
     /// Where an item begins.
@@ -201,17 +208,6 @@ impl Layout {
         let at = (item - 1) as usize * HASH_BYTES;
         list.get(at..at + HASH_BYTES) == Some(Domain::AttachmentBlock.hash(&[bytes]).as_slice())
     }
-}
-
-/// As [`Layout::item_at`], of a sealed file whose list has that length.
-#[must_use]
-pub const fn place(list_bytes: usize, at: u64) -> (u64, usize) {
-    let list = list_bytes as u64;
-    if at < list {
-        return (0, at as usize);
-    }
-    let block = (BLOCK_BYTES + TAG_BYTES) as u64;
-    (1 + (at - list) / block, ((at - list) % block) as usize)
 }
 
 /// Seals a file under a fresh key. Returns its id and the items of its sealed form.
@@ -266,7 +262,35 @@ pub fn item(
     Ok(store.get(Space::Attachments, &item_key(record, id, item))?.unwrap_or_default())
 }
 
-/// How much of a sealed file is here, from its beginning on.
+/// The items of a sealed file that are not here whole: those that did not come yet, and those that are damaged.
+/// Reads all of it.
+pub fn lacking(
+    store: &dyn Store,
+    record: &RecordId,
+    id: &AttachmentId,
+    layout: Layout,
+) -> Result<BTreeSet<u64>, StoreError> {
+    let mut lacking = BTreeSet::new();
+    for n in 0..=layout.blocks() {
+        match item(store, record, id, n) {
+            Ok(bytes) if bytes.len() == layout.item_bytes(n) => {}
+            Ok(_) | Err(StoreError::Damaged { .. }) => drop(lacking.insert(n)),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(lacking)
+}
+
+/// The record and the file of which a row holds an item; `None` of what is no key of one.
+#[must_use]
+pub fn of_row(key: &[u8]) -> Option<(RecordId, AttachmentId)> {
+    let (record, rest) = key.split_first_chunk()?;
+    let (id, _) = rest.split_first_chunk()?;
+    Some((RecordId(*record), AttachmentId(*id)))
+}
+
+/// How much of a sealed file is here, from its beginning on, as far as a few looks tell: what is damaged and
+/// was looked at ends it. [`lacking`] knows.
 pub fn held(
     store: &dyn Store,
     record: &RecordId,
@@ -277,10 +301,10 @@ pub fn held(
     let (mut low, mut high) = (0, layout.blocks() + 1);
     while low < high {
         let middle = low + (high - low) / 2;
-        if store.get(Space::Attachments, &item_key(record, id, middle))?.is_some() {
-            low = middle + 1;
-        } else {
-            high = middle;
+        match store.get(Space::Attachments, &item_key(record, id, middle)) {
+            Ok(Some(_)) => low = middle + 1,
+            Ok(None) | Err(StoreError::Damaged { .. }) => high = middle,
+            Err(error) => return Err(error),
         }
     }
     let Some(last) = low.checked_sub(1) else { return Ok(0) };

@@ -466,6 +466,7 @@ impl<S: Store> Replica<S> {
             self.past_damage(chosen)?;
         }
         self.lay_table();
+        self.joining.look_again();
         if changed.is_empty() {
             return Ok(());
         }

@@ -6,6 +6,8 @@
 //! for. So a transfer goes on where it stopped, also after a start and from another peer, and a file delays
 //! no entry by more than a part. Who has nothing answers with a part of no bytes, and another is asked.
 //!
+//! What rotted of a file is lacking as what did not come yet, and is fetched again: those items alone.
+//!
 //! A file is served from where the record is shown, to whoever may read it. Blind relays cannot see which
 //! files there are, and hold none.
 
@@ -69,7 +71,10 @@ struct Fetch {
     record: RecordId,
     compartment: CompartmentId,
     layout: Layout,
-    held: u64,
+    /// The items that are not here whole.
+    lacks: BTreeSet<u64>,
+    /// What has come of the first of them.
+    part: Vec<u8>,
     /// Who brought the beginning of the item that is under way.
     item_from: Option<Link>,
     /// Who is asked, and since when.
@@ -84,9 +89,28 @@ struct Fetch {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Asked {
     id: AttachmentId,
-    /// Where it is, if the peer may have it.
-    record: Option<RecordId>,
+    /// Where it is and how long, if the peer may have it.
+    file: Option<(RecordId, Layout)>,
     from: u64,
+}
+
+impl Fetch {
+    /// The place from which on it is asked for.
+    fn from(&self) -> u64 {
+        let first = self.lacks.first().map(|item| self.layout.begin(*item));
+        first.unwrap_or(self.layout.sealed_bytes()) + self.part.len() as u64
+    }
+
+    fn held_bytes(&self) -> u64 {
+        let lacks: usize = self.lacks.iter().map(|item| self.layout.item_bytes(*item)).sum();
+        self.layout.sealed_bytes() - (lacks - self.part.len()) as u64
+    }
+
+    /// An item is to be fetched from its beginning.
+    fn begin_again(&mut self, item: u64) {
+        self.lacks.insert(item);
+        self.part.clear();
+    }
 }
 
 impl<S: Store> Replica<S> {
@@ -108,8 +132,12 @@ impl<S: Store> Replica<S> {
     pub fn file(&self, record: &RecordId, manifest: &Manifest) -> Result<Fetched, StoreError> {
         let layout = manifest.layout();
         let fetch = self.fetches.0.get(&manifest.id);
+        let held_bytes = match fetch {
+            Some(fetch) => fetch.held_bytes(),
+            None => attachment::held(&self.store, record, &manifest.id, layout)?,
+        };
         Ok(Fetched {
-            held_bytes: attachment::held(&self.store, record, &manifest.id, layout)?,
+            held_bytes,
             sealed_bytes: layout.sealed_bytes(),
             is_coming: fetch.is_some_and(|fetch| fetch.asked.is_some()),
         })
@@ -124,18 +152,26 @@ impl<S: Store> Replica<S> {
         manifest: &Manifest,
     ) -> Result<Fetched, FileError> {
         self.clock = self.clock.max(now.mono);
-        let file = self.file(&record, manifest)?;
-        if file.is_whole() || self.fetches.0.contains_key(&manifest.id) {
-            return Ok(file);
+        if self.fetches.0.contains_key(&manifest.id) {
+            return Ok(self.file(&record, manifest)?);
         }
+        let layout = manifest.layout();
+        let lacks = attachment::lacking(&self.store, &record, &manifest.id, layout)?;
+        let Some(first) = lacks.first().copied() else {
+            return Ok(self.file(&record, manifest)?);
+        };
         if self.fetches.0.len() >= WANTED_MAX {
             return Err(FileError::TooMany);
         }
+        let begun = attachment::item(&self.store, &record, &manifest.id, first);
+        let begun = unless_damaged(begun.map(Some))?.unwrap_or_default();
+        let is_beginning = begun.len() < layout.item_bytes(first);
         let fetch = Fetch {
             record,
             compartment,
-            layout: manifest.layout(),
-            held: file.held_bytes,
+            layout,
+            lacks,
+            part: if is_beginning { begun } else { Vec::new() },
             item_from: None,
             asked: None,
             passed: BTreeSet::new(),
@@ -147,17 +183,18 @@ impl<S: Store> Replica<S> {
         Ok(self.file(&record, manifest)?)
     }
 
-    /// A file that is here whole, opened and checked; `None` while something is lacking.
+    /// A file that is here whole, opened and checked; `None` while something is lacking, or is damaged.
     pub fn read_file(
         &self,
         record: &RecordId,
         manifest: &Manifest,
     ) -> Result<Option<Vec<u8>>, FileError> {
-        if !self.file(record, manifest)?.is_whole() {
+        let layout = manifest.layout();
+        if !attachment::lacking(&self.store, record, &manifest.id, layout)?.is_empty() {
             return Ok(None);
         }
         let mut plain = Vec::with_capacity(manifest.bytes as usize);
-        for block in 0..manifest.layout().blocks() {
+        for block in 0..layout.blocks() {
             let sealed = attachment::item(&self.store, record, &manifest.id, block + 1)?;
             plain.extend(manifest.open(block, &sealed).map_err(|_| FileError::Broken)?);
         }
@@ -217,7 +254,7 @@ impl<S: Store> Replica<S> {
         let Some((link, _)) = able.min_by_key(|(link, session)| (session.thin, **link)) else {
             return;
         };
-        let (link, record, from) = (*link, fetch.record, fetch.held);
+        let (link, record, from) = (*link, fetch.record, fetch.from());
         let area = self.tag_of(link, &fetch.compartment);
         if let Some(fetch) = self.fetches.0.get_mut(&id) {
             fetch.asked = Some((link, self.clock));
@@ -271,10 +308,12 @@ impl<S: Store> Replica<S> {
             Some(_) => unless_damaged(self.records(|reader| reader.show(record)))?,
             None => None,
         };
-        let is_shown = shown.is_some_and(|shown| Some(shown.compartment) == area);
+        let shown = shown.filter(|shown| Some(shown.compartment) == area);
+        let files = shown.map(|shown| Manifest::all(&shown.fields)).unwrap_or_default();
+        let file = files.iter().find(|file| file.id == id).map(|file| (record, file.layout()));
         let Some(session) = self.sessions.get_mut(&link) else { return Ok(Ok(())) };
         session.fetching.retain(|asked| asked.id != id);
-        session.fetching.push_back(Asked { id, record: is_shown.then_some(record), from });
+        session.fetching.push_back(Asked { id, file, from });
         Ok(Ok(()))
     }
 
@@ -288,36 +327,35 @@ impl<S: Store> Replica<S> {
             return Ok(None);
         }
         let thin = session.thin;
-        let Some(Asked { id, record, from }) = session.fetching.pop_front() else {
+        let Some(Asked { id, file, from }) = session.fetching.pop_front() else {
             return Ok(None);
         };
-        let bytes = match record {
-            Some(record) => {
-                let part = self.part(&record, &id, from, part_bytes(thin)).map(Some);
-                unless_damaged(part)?.unwrap_or_default()
-            }
+        let bytes = match file {
+            Some(file) => self.part(file, &id, from, part_bytes(thin))?,
             None => Vec::new(),
         };
         let frame = Frame::Part { attachment: id, from, bytes };
         Ok(Some((Urgency::Routine, frame.encode())))
     }
 
-    /// What is here of a file from a place on. How long the file is, its list says.
+    /// What is here of a file from a place on.
     fn part(
         &self,
-        record: &RecordId,
+        (record, layout): (RecordId, Layout),
         id: &AttachmentId,
         from: u64,
         most: usize,
     ) -> Result<Vec<u8>, StoreError> {
         let mut part = Vec::new();
-        let list = attachment::item(&self.store, record, id, 0)?;
-        let (mut item, mut within) = attachment::place(list.len(), from);
-        while part.len() < most {
-            let bytes = attachment::item(&self.store, record, id, item)?;
-            let Some(rest) = bytes.get(within..).filter(|rest| !rest.is_empty()) else { break };
-            part.extend(rest.iter().take(most - part.len()));
-            // Of an item that is not whole here, nothing follows.
+        let (mut item, mut within) = layout.item_at(from);
+        while part.len() < most && item <= layout.blocks() {
+            let read = attachment::item(&self.store, &record, id, item).map(Some);
+            let bytes = unless_damaged(read)?.unwrap_or_default();
+            part.extend(bytes.get(within..).unwrap_or_default().iter().take(most - part.len()));
+            // Behind an item that is not whole here, nothing follows.
+            if bytes.len() < layout.item_bytes(item) {
+                break;
+            }
             (item, within) = (item + 1, 0);
         }
         Ok(part)
@@ -333,7 +371,7 @@ impl<S: Store> Replica<S> {
     ) -> Outcome {
         let fetch = self.fetches.0.get_mut(&id);
         let asked = |fetch: &Fetch| fetch.asked.is_some_and(|(of, _)| of == link);
-        let Some(fetch) = fetch.filter(|fetch| asked(fetch) && fetch.held == from) else {
+        let Some(fetch) = fetch.filter(|fetch| asked(fetch) && fetch.from() == from) else {
             return Ok(self.charge(link, 1));
         };
         fetch.asked = None;
@@ -345,51 +383,55 @@ impl<S: Store> Replica<S> {
         if self.room < Room::Everything || self.shelf.tombstone(&fetch.record).is_some() {
             return Ok(Ok(()));
         }
-        if bytes.len() as u64 > fetch.layout.sealed_bytes() - fetch.held {
+        if bytes.len() as u64 > fetch.layout.sealed_bytes() - from {
             return Ok(Err(PeerFault::Attachment));
         }
-        let (record, layout, mut left) = (fetch.record, fetch.layout, bytes);
+        let (record, layout) = (fetch.record, fetch.layout);
         let mut batch = Batch::default();
-        // What is damaged of it is begun again.
-        let (under_way, within) = layout.item_at(fetch.held);
-        for item in [Some(0), (within > 0).then_some(under_way)].into_iter().flatten() {
-            let read = attachment::item(&self.store, &record, &id, item).map(Some);
-            if unless_damaged(read)?.is_none() {
-                fetch.held = layout.begin(item);
-                attachment::remove(&mut batch, &record, &id, item);
-                self.apply(batch)?;
-                return Ok(Ok(()));
+        let mut list = match fetch.lacks.first() {
+            Some(0) => Vec::new(),
+            _ => {
+                let read = attachment::item(&self.store, &record, &id, 0).map(Some);
+                let Some(list) = unless_damaged(read)? else {
+                    fetch.begin_again(0);
+                    return Ok(Ok(()));
+                };
+                list
             }
-        }
-        let mut list = attachment::item(&self.store, &record, &id, 0)?;
+        };
+        let (mut at, mut left) = (from, bytes);
         while !left.is_empty() {
-            let (item, within) = layout.item_at(fetch.held);
-            let mut whole = match within {
-                0 => Vec::new(),
-                _ => attachment::item(&self.store, &record, &id, item)?,
-            };
-            if within == 0 {
+            let (item, within) = layout.item_at(at);
+            let (now, later) = left.split_at(left.len().min(layout.item_bytes(item) - within));
+            (left, at) = (later, at + now.len() as u64);
+            // What is here whole was not asked for.
+            if fetch.lacks.first() != Some(&item) {
+                continue;
+            }
+            if fetch.part.is_empty() {
                 fetch.item_from = Some(link);
             }
-            let (now, later) = left.split_at(left.len().min(layout.item_bytes(item) - within));
-            whole.extend(now);
-            (left, fetch.held) = (later, fetch.held + now.len() as u64);
-            if whole.len() == layout.item_bytes(item) {
-                if !layout.holds(&id, &list, item, &whole) {
+            fetch.part.extend(now);
+            if fetch.part.len() == layout.item_bytes(item) {
+                if !layout.holds(&id, &list, item, &fetch.part) {
                     // Of two who brought an item, it is not known who was wrong: it is begun again.
                     let is_theirs = fetch.item_from == Some(link);
-                    fetch.held = layout.begin(item);
+                    fetch.begin_again(item);
                     attachment::remove(&mut batch, &record, &id, item);
                     self.apply(batch)?;
                     return Ok(if is_theirs { Err(PeerFault::Attachment) } else { Ok(()) });
                 }
+                let whole = std::mem::take(&mut fetch.part);
                 if item == 0 {
                     list.clone_from(&whole);
                 }
+                attachment::put(&mut batch, &record, &id, item, whole);
+                fetch.lacks.remove(&item);
+            } else {
+                attachment::put(&mut batch, &record, &id, item, fetch.part.clone());
             }
-            attachment::put(&mut batch, &record, &id, item, whole);
         }
-        let is_whole = fetch.held == layout.sealed_bytes();
+        let is_whole = fetch.lacks.is_empty();
         self.apply(batch)?;
         if is_whole {
             self.fetches.0.remove(&id);

@@ -1,6 +1,13 @@
 //! Coming in by an invitation. The applicant dials the inviter, whose key the invitation names, and
 //! sends the one-time secret with its certificate; the inviter writes what follows into the
 //! coalition's log, and answers with the charter once that is durable.
+//!
+//! Where a quorum has to admit the applicant, the answer is that signatures are awaited. Then both wait: the
+//! inviter looks again whenever standings change and answers over the link while that is up, and the applicant
+//! asks again with each new link, also after a start.
+
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 
 use tearline_crdt::charter::Member;
 use tearline_crdt::codec::Reader;
@@ -22,6 +29,45 @@ use crate::wire::Frame;
 
 const INVITE_PREFIX: &[u8] = b"invite/";
 const BOUND_PREFIX: &[u8] = b"bound/";
+/// What is kept of a request that waits for a quorum, by its inviter.
+const WAITING_PREFIX: &[u8] = b"joining/";
+
+/// Requests to come in: ours, and those of others that a quorum has to admit.
+#[derive(Debug, Default)]
+pub(super) struct Joining {
+    /// What we ask, by inviter.
+    asked: BTreeMap<DeviceId, Asked>,
+    /// What others asked over links that are up, where signatures are awaited: one a link.
+    waiting: BTreeMap<Link, JoinRequest>,
+    welcomes: Vec<Welcome>,
+    /// Whether standings changed since those that wait were looked at.
+    look: bool,
+}
+
+/// A request of ours.
+#[derive(Debug)]
+struct Asked {
+    request: JoinRequest,
+    /// Whether the inviter said that signatures are awaited.
+    waits: bool,
+}
+
+impl Joining {
+    /// What we ask of a device.
+    pub(super) fn asked(&self, inviter: &DeviceId) -> Option<&JoinRequest> {
+        self.asked.get(inviter).map(|asked| &asked.request)
+    }
+
+    /// Standings changed.
+    pub(super) const fn look_again(&mut self) {
+        self.look = true;
+    }
+
+    /// A link is down.
+    pub(super) fn hang_up(&mut self, link: Link) {
+        self.waiting.remove(&link);
+    }
+}
 
 /// What a device that comes in by an invitation is granted.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -145,7 +191,65 @@ impl<S: Store> Replica<S> {
 
     /// Asks to come in: when a link to the inviter that we dialed is up, the request goes out.
     pub fn join(&mut self, inviter: DeviceId, request: JoinRequest) {
-        self.joining.insert(inviter, request);
+        self.joining.asked.insert(inviter, Asked { request, waits: false });
+    }
+
+    /// What we ask to come into and were not answered yet: of whom, into what, and whether that one said that
+    /// signatures are awaited.
+    pub fn asks_in(&self) -> impl Iterator<Item = (DeviceId, CoalitionId, bool)> {
+        let asked = self.joining.asked.iter();
+        asked.map(|(inviter, asked)| (*inviter, asked.request.coalition, asked.waits))
+    }
+
+    /// Asks to come in over a link: instead of greeting, or of answering the greeting of who dialed us. From then
+    /// on we count as the dialer.
+    pub(super) fn ask_over(&mut self, link: Link) {
+        let Some(session) = self.sessions.get_mut(&link) else { return };
+        let Some(request) = self.joining.asked(&session.device) else { return };
+        let request = request.encode();
+        (session.dialer, session.phase) = (true, Phase::Joining);
+        self.say(link, Frame::Join { request });
+    }
+
+    /// Reads the requests that wait for a quorum: they are made again when the inviter is linked.
+    pub(super) fn load_joining(&mut self) -> Result<(), StoreError> {
+        let asked = &mut self.joining.asked;
+        self.store.scan(Space::Meta, WAITING_PREFIX, &[], &mut |key, value| {
+            let inviter = key.strip_prefix(WAITING_PREFIX).and_then(|id| id.try_into().ok());
+            if let (Some(inviter), Ok(request)) = (inviter, JoinRequest::decode(value)) {
+                asked.insert(DeviceId(inviter), Asked { request, waits: true });
+            }
+            ControlFlow::Continue(())
+        })
+    }
+
+    /// Forgets what we asked of a device.
+    fn stop_asking(&mut self, inviter: &DeviceId) -> Result<(), StoreError> {
+        if self.joining.asked.remove(inviter).is_some_and(|asked| asked.waits) {
+            let mut batch = Batch::default();
+            batch.remove(Space::Meta, waiting_key(inviter));
+            self.apply(batch)?;
+        }
+        Ok(())
+    }
+
+    /// Looks at the requests again that wait for a quorum, if standings changed.
+    pub(super) fn admit_waiting(&mut self, now: Now) -> Result<(), StoreError> {
+        if !std::mem::take(&mut self.joining.look) {
+            return Ok(());
+        }
+        for (link, request) in std::mem::take(&mut self.joining.waiting) {
+            let Some(device) = self.sessions.get(&link).map(|session| session.device) else {
+                continue;
+            };
+            match self.answer(now, device, &request)? {
+                Some(JoinAnswer::Refused(Refusal::Quorum)) => {
+                    self.joining.waiting.insert(link, request);
+                }
+                answer => self.give_answer(link, answer),
+            }
+        }
+        Ok(())
     }
 
     pub(super) fn on_join(
@@ -154,42 +258,64 @@ impl<S: Store> Replica<S> {
         link: Link,
         request: &[u8],
     ) -> Result<Result<(), PeerFault>, StoreError> {
-        let Some(session) = self.sessions.get(&link) else { return Ok(Ok(())) };
+        let Some(session) = self.sessions.get_mut(&link) else { return Ok(Ok(())) };
         let device = session.device;
+        // Who was dialed and asks is who greets.
+        (session.dialer, session.phase) = (false, Phase::Awaiting);
         let request = match JoinRequest::decode(request) {
             Ok(request) => request,
             Err(error) => return Ok(Err(PeerFault::Malformed(error))),
         };
+        let answer = self.answer(now, device, &request)?;
+        let refused = matches!(answer, Some(JoinAnswer::Refused(_)));
+        if let Some(JoinAnswer::Refused(Refusal::Quorum)) = answer {
+            self.joining.waiting.insert(link, request);
+        }
+        self.give_answer(link, answer);
+        let Some(session) = self.sessions.get_mut(&link).filter(|_| refused) else {
+            return Ok(Ok(()));
+        };
+        session.refusals += 1;
+        Ok(if session.refusals > REFUSALS_MAX { Err(PeerFault::Join) } else { Ok(()) })
+    }
+
+    /// What is answered to a request.
+    fn answer(
+        &mut self,
+        now: Now,
+        device: DeviceId,
+        request: &JoinRequest,
+    ) -> Result<Option<JoinAnswer>, StoreError> {
         let known = |replica: &Self| {
             replica.coalition(request.coalition).is_some_and(|c| c.devices().contains_key(&device))
         };
-        let answer = if known(self) {
-            // It came in before and did not hear our answer.
-            self.coalition(request.coalition).map(|c| JoinAnswer::Welcome(c.charter().clone()))
-        } else {
-            match self.admit(now, device, &request)? {
-                Ok(()) => self
-                    .coalition(request.coalition)
-                    .map(|c| JoinAnswer::Welcome(c.charter().clone())),
-                Err(refusal) if refusal == Refusal::Invitation => {
-                    self.count(device, PeerFault::Join);
-                    Some(JoinAnswer::Refused(refusal))
-                }
-                Err(refusal) => Some(JoinAnswer::Refused(refusal)),
+        // Who is known came in before and did not hear our answer.
+        if !known(self)
+            && let Err(refusal) = self.admit(now, device, request)?
+        {
+            if refusal == Refusal::Invitation {
+                self.count(device, PeerFault::Join);
             }
-        };
-        if let Some(JoinAnswer::Refused(refusal)) = answer {
-            self.say(link, Frame::JoinAnswer { answer: JoinAnswer::Refused(refusal).encode() });
-            let Some(session) = self.sessions.get_mut(&link) else { return Ok(Ok(())) };
-            session.refusals += 1;
-            return Ok(if session.refusals > REFUSALS_MAX { Err(PeerFault::Join) } else { Ok(()) });
+            return Ok(Some(JoinAnswer::Refused(refusal)));
         }
-        if let Some(answer) = answer {
-            let covered_by = Barrier(self.next_barrier);
-            self.welcomes.push(Welcome { covered_by, link, answer });
-            self.flush_wanted = true;
+        let coalition = self.coalition(request.coalition);
+        Ok(coalition.map(|coalition| JoinAnswer::Welcome(coalition.charter().clone())))
+    }
+
+    /// Gives an answer: a welcome once what it says is durable.
+    fn give_answer(&mut self, link: Link, answer: Option<JoinAnswer>) {
+        match answer {
+            Some(JoinAnswer::Refused(refusal)) => {
+                let answer = JoinAnswer::Refused(refusal).encode();
+                self.say(link, Frame::JoinAnswer { answer });
+            }
+            Some(answer) => {
+                let covered_by = Barrier(self.next_barrier);
+                self.joining.welcomes.push(Welcome { covered_by, link, answer });
+                self.flush_wanted = true;
+            }
+            None => {}
         }
-        Ok(Ok(()))
     }
 
     /// Admits an applicant whose secret matches, and uses the invitation up, in one batch: no crash
@@ -202,12 +328,15 @@ impl<S: Store> Replica<S> {
         request: &JoinRequest,
     ) -> Result<Result<(), Refusal>, StoreError> {
         let key = secret_key(INVITE_PREFIX, &request.secret);
-        let Some(invitation) = self.valid_invitation(now, &key, &request.coalition)? else {
-            return Ok(Err(Refusal::Invitation));
-        };
         let bound_key = secret_key(BOUND_PREFIX, &request.secret);
         let bound = self.store.get(Space::Meta, &bound_key)?;
         let applicant = request.applicant.id();
+        // Who used it in time waits for others as long as they take.
+        let in_time = bound.as_ref() == Some(&applicant);
+        let Some(invitation) = self.valid_invitation(now, in_time, &key, &request.coalition)?
+        else {
+            return Ok(Err(Refusal::Invitation));
+        };
         let Some(coalition) = self.coalition(request.coalition) else {
             return Ok(Err(Refusal::Invitation));
         };
@@ -302,19 +431,35 @@ impl<S: Store> Replica<S> {
     fn valid_invitation(
         &self,
         now: Now,
+        in_time: bool,
         key: &[u8],
         coalition: &CoalitionId,
     ) -> Result<Option<Kept>, StoreError> {
         let kept = self.store.get(Space::Meta, key)?.and_then(|value| Kept::decode(&value));
-        Ok(kept.filter(|kept| kept.coalition == *coalition && kept.expires.0 > now.wall.0))
+        Ok(kept.filter(|kept| {
+            kept.coalition == *coalition && (in_time || kept.expires.0 > now.wall.0)
+        }))
     }
 
     /// Answers applicants whose statements are durable now.
     pub(super) fn answer_joins(&mut self, barrier: Barrier) {
-        let durable = self.welcomes.extract_if(.., |welcome| welcome.covered_by <= barrier);
+        let durable = self.joining.welcomes.extract_if(.., |welcome| welcome.covered_by <= barrier);
         for Welcome { link, answer, .. } in durable.collect::<Vec<_>>() {
             self.say(link, Frame::JoinAnswer { answer: answer.encode() });
         }
+    }
+
+    /// An inviter said that signatures are awaited: the request is kept, and made again. Whether that was not
+    /// known.
+    fn wait_for_quorum(&mut self, inviter: &DeviceId) -> Result<bool, StoreError> {
+        let Some(asked) = self.joining.asked.get_mut(inviter).filter(|asked| !asked.waits) else {
+            return Ok(false);
+        };
+        asked.waits = true;
+        let mut batch = Batch::default();
+        batch.put(Space::Meta, waiting_key(inviter), asked.request.encode());
+        self.apply(batch)?;
+        Ok(true)
     }
 
     pub(super) fn on_join_answer(
@@ -325,7 +470,7 @@ impl<S: Store> Replica<S> {
         let Some(session) = self.sessions.get_mut(&link) else { return Ok(Ok(())) };
         let device = session.device;
         // Another link to the device may have brought the answer already.
-        let asked = self.joining.get(&device).map(|request| request.coalition);
+        let asked = self.joining.asked(&device).map(|request| request.coalition);
         let answer = match JoinAnswer::decode(answer) {
             Ok(answer) => answer,
             Err(error) => return Ok(Err(PeerFault::Malformed(error))),
@@ -337,7 +482,7 @@ impl<S: Store> Replica<S> {
                 if asked.map_or(!known, |asked| asked != id) {
                     return Ok(Err(PeerFault::Introduction));
                 }
-                self.joining.remove(&device);
+                self.stop_asking(&device)?;
                 if !known {
                     let mut batch = Batch::default();
                     self.create_area(&mut batch, coalition_body(charter));
@@ -350,18 +495,31 @@ impl<S: Store> Replica<S> {
                 self.say_open(link);
             }
             JoinAnswer::Refused(refusal) => {
-                self.joining.remove(&device);
-                if asked.is_some() {
+                let is_news = match refusal {
+                    Refusal::Quorum => self.wait_for_quorum(&device)?,
+                    Refusal::Invitation | Refusal::NotAllowed => {
+                        self.stop_asking(&device)?;
+                        asked.is_some()
+                    }
+                };
+                if is_news {
                     self.outputs
                         .push_back(Output::Event(Event::JoinRefused { inviter: device, refusal }));
                 }
-                if let Some(session) = self.sessions.get_mut(&link) {
+                // Where signatures are awaited, another answer is to come.
+                if let Some(session) = self.sessions.get_mut(&link)
+                    && refusal != Refusal::Quorum
+                {
                     session.phase = Phase::Awaiting;
                 }
             }
         }
         Ok(Ok(()))
     }
+}
+
+fn waiting_key(inviter: &DeviceId) -> Vec<u8> {
+    [WAITING_PREFIX, &inviter.0].concat()
 }
 
 /// Invitations are kept by the hash of their secret, so that the store does not give them away.

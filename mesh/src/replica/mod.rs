@@ -258,7 +258,7 @@ pub enum Event {
     Repaired(LogId),
     /// We came into a coalition.
     Joined(CoalitionId),
-    /// Our request to join was refused.
+    /// Our request to join was refused, or waits for a quorum.
     JoinRefused {
         /// By whom.
         inviter: DeviceId,
@@ -313,8 +313,7 @@ pub struct Replica<S> {
     readings: BTreeMap<Link, bundle::Reading>,
     readings_begun: u64,
     exchanged: BTreeMap<DeviceId, Exchanged>,
-    joining: BTreeMap<DeviceId, crate::invitation::JoinRequest>,
-    welcomes: Vec<join::Welcome>,
+    joining: join::Joining,
     faults: Misdeeds,
     /// Logs that were declined because their authors had no standing.
     strangers: BTreeSet<LogId>,
@@ -450,8 +449,7 @@ impl<S: Store> Replica<S> {
             readings: BTreeMap::new(),
             readings_begun: 0,
             exchanged: BTreeMap::new(),
-            joining: BTreeMap::new(),
-            welcomes: Vec::new(),
+            joining: join::Joining::default(),
             faults: BTreeMap::new(),
             strangers: BTreeSet::new(),
             tickets: Vec::new(),
@@ -505,6 +503,7 @@ impl<S: Store> Replica<S> {
         replica.load_exchanged()?;
         replica.load_excesses()?;
         replica.load_whereabouts()?;
+        replica.load_joining()?;
         Ok(replica)
     }
 
@@ -558,6 +557,7 @@ impl<S: Store> Replica<S> {
             self.seal_missing(now)?;
             self.rotate_due(now)?;
             self.reauthor_due(now)?;
+            self.admit_waiting(now)?;
         }
         self.spent = 0;
         self.tend_fetches();

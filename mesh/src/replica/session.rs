@@ -224,13 +224,10 @@ impl<S: Store> Replica<S> {
         let mut session = Session::new(device, dialer, nonce);
         session.thin = thin;
         session.owing = Owing::since(self.clock);
-        if let (true, Some(request)) = (dialer, self.joining.get(&device)) {
-            session.phase = Phase::Joining;
-            session.queue(Frame::Join { request: request.encode() }.encode());
-        }
-        let greets = dialer && session.phase != Phase::Joining;
         self.sessions.insert(link, session);
-        if greets {
+        if dialer && self.joining.asked(&device).is_some() {
+            self.ask_over(link);
+        } else if dialer {
             self.greet(link, None);
         }
         // The transport has proven who it is.
@@ -239,6 +236,7 @@ impl<S: Store> Replica<S> {
 
     pub(super) fn on_down(&mut self, link: Link) {
         self.forget_told(link);
+        self.joining.hang_up(link);
         self.repairs.look();
         let Some(session) = self.sessions.remove(&link) else { return };
         // What is still unacknowledged, or was refused, joins what moved since we were in sync.
@@ -293,14 +291,18 @@ impl<S: Store> Replica<S> {
         }
         let name = frame.name();
         let Some(session) = self.sessions.get(&link) else { return Ok(Ok(())) };
-        let phase = session.phase;
+        let (phase, device) = (session.phase, session.device);
         Ok(match (phase, frame) {
             (Phase::Bundle(_), frame) => return self.on_bundle_frame(now, link, frame),
+            (Phase::Awaiting, Frame::Open { .. }) if self.joining.asked(&device).is_some() => {
+                self.ask_over(link);
+                Ok(())
+            }
             (Phase::Awaiting, Frame::Open { digest, nonce }) => {
                 self.greet(link, Some((digest, nonce)));
                 Ok(())
             }
-            (Phase::Awaiting, Frame::Join { request }) => {
+            (Phase::Awaiting | Phase::Opening, Frame::Join { request }) => {
                 return self.on_join(now, link, &request);
             }
             (Phase::Joining, Frame::JoinAnswer { answer }) => {

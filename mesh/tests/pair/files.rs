@@ -268,6 +268,37 @@ fn what_rotted_of_a_file_is_not_given_and_stops_nothing() {
 }
 
 #[test]
+fn what_rotted_of_a_file_is_fetched_again_and_no_more_of_it() {
+    let mut stage = stage();
+    stage.world.connect(1, 0);
+    stage.world.settle();
+    stage.fetch(1);
+    stage.world.settle();
+    assert!(stage.read(1).is_some());
+    let rows = rows(&stage, 1);
+    // The list of blocks, and one block.
+    for key in [&rows[0], &rows[12]] {
+        assert!(stage.world.peers[1].replica.store_mut().rot(Space::Attachments, key));
+    }
+    assert_eq!(stage.read(1), None);
+    let whole = stage.manifest.layout().sealed_bytes();
+    stage.world.peers[0].sent.clear();
+    let fetched = stage.fetch(1);
+    assert!(fetched.is_coming && fetched.held_bytes < whole);
+    // It goes on after a start.
+    stage.world.step();
+    stage.world.crash(1);
+    assert_eq!(stage.read(1), None);
+    stage.world.connect(1, 0);
+    stage.world.settle();
+    stage.fetch(1);
+    stage.world.settle();
+    assert_eq!(stage.read(1).as_ref(), Some(&stage.plain));
+    assert!((stage.parts(0) as u64) < whole, "{} of {whole}", stage.parts(0));
+    assert!((0..3).all(|peer| !stage.blamed(peer)));
+}
+
+#[test]
 fn without_room_nothing_of_a_file_is_asked_for() {
     let mut stage = stage();
     stage.world.connect(1, 0);

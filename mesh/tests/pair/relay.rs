@@ -94,6 +94,40 @@ fn shown(world: &mut World, peer: usize, records: &[RecordId]) -> usize {
     records.iter().filter(|record| world.show(peer, **record).is_some()).count()
 }
 
+/// Over the link by which it joined, too, whoever dialled that.
+#[test]
+fn a_relay_that_just_joined_is_in_sync() {
+    for dialer in [0, RELAY] {
+        a_relay_that_just_joined_by_a_link_is_in_sync(dialer);
+    }
+}
+
+fn a_relay_that_just_joined_by_a_link_is_in_sync(dialer: usize) {
+    let mut world = World::new(3);
+    let coalition = founded(&mut world);
+    world.open(0, coalition, &[1, 2]);
+    keep_house(&mut world, WIDE);
+    let expires = WallTime(world.now().wall.0 + HOUR_MS);
+    let grant = Terms { right: Right::Relay, caveats: Caveats::default() };
+    let act = world.peers[0].replica.enrol(coalition, grant, expires, vec![], "").unwrap();
+    world.drain(0);
+    world.settle();
+    let request = world.request(&act.value, RELAY);
+    world.peers[RELAY].replica.join(act.value.inviter, request);
+    world.connect(dialer, RELAY - dialer);
+    world.settle();
+    for (peer, of) in [(RELAY, 0), (0, RELAY)] {
+        let state = state(&world, peer, of);
+        assert!(state.live && state.in_sync, "{peer}: {state:?}");
+    }
+    world.connect(1, RELAY);
+    world.settle();
+    for (peer, of) in [(RELAY, 1), (1, RELAY)] {
+        let state = state(&world, peer, of);
+        assert!(state.live && state.in_sync, "{peer}: {state:?}");
+    }
+}
+
 #[test]
 fn peers_that_never_meet_share_records_through_a_relay_that_reads_none() {
     let (mut world, shared) = relayed(WIDE);
