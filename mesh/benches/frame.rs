@@ -112,6 +112,7 @@ impl Bench {
                 author: (held == 0).then_some((log.device, log.incarnation)),
                 knows: None,
                 hops: None,
+                left_out: false,
                 first: held,
                 count,
                 entries: stretch.entries,

@@ -54,6 +54,9 @@ pub enum PeerFault {
     /// A part of an attachment that is not what its id says.
     #[error("a part of an attachment that is not what its id says")]
     Attachment,
+    /// A payload that is not what its entry names.
+    #[error("a payload that is not what its entry names")]
+    Payload,
     /// A position that its device did not sign.
     #[error("a position that its device did not sign")]
     Presence,
@@ -157,6 +160,7 @@ impl PeerFault {
             Self::Introduction => "bad-introduction",
             Self::Whereabouts => "bad-whereabouts",
             Self::Attachment => "bad-attachment",
+            Self::Payload => "bad-payload",
             Self::Presence => "bad-presence",
             Self::Acknowledged => "false-acknowledgement",
             Self::Join => "bad-join",

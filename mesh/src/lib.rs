@@ -9,6 +9,7 @@
 pub mod bundle;
 pub mod fault;
 pub mod gossip;
+pub mod interest;
 pub mod invitation;
 pub mod memo;
 #[cfg(feature = "net")]

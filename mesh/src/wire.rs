@@ -3,6 +3,10 @@
 //! A frame is one byte of type and its fields. Transports carry frames whole and in order; they
 //! authenticate the device at the other end, so frames carry no sender.
 
+pub(crate) mod aside;
+
+use std::ops::Range;
+
 use tearline_crdt::bounds::{
     FORMAT_VERSION, PAYLOAD_BYTES_MAX, SEGMENT_BYTES_MAX, SEGMENT_ENTRIES_MAX, STATEMENT_BYTES_MAX,
 };
@@ -14,6 +18,7 @@ use tearline_crdt::id::{AttachmentId, DeviceId, EntryId, EpochId, Incarnation, R
 
 use crate::gossip::Message;
 use crate::gossip::wire::MESSAGE_BYTES_MAX;
+use crate::interest::INTEREST_BYTES_MAX;
 use crate::replica::fetch::PART_BYTES_MAX;
 use crate::replica::presence;
 use crate::replica::whereabouts::{CARD_BYTES_MAX, CARDS_MAX, Known};
@@ -98,6 +103,8 @@ pub enum Frame {
         knows: Option<NodeHash>,
         /// If it is pushed along a tree of gossip: over how many hops it comes from its writer, at least 1.
         hops: Option<u8>,
+        /// Whether payloads are left out of it: the receiver does not want them, or they are not here yet.
+        left_out: bool,
         /// Seq of the first entry.
         first: u64,
         /// How many entries.
@@ -247,6 +254,33 @@ pub enum Frame {
         /// What they say, each encoded.
         cards: Vec<Vec<u8>>,
     },
+    /// 26: what I want whole from you; of everything else the headers.
+    Interest {
+        /// Encoded ([`crate::interest::Interest`]).
+        interest: Vec<u8>,
+    },
+    /// 27: payloads that I lack.
+    Lack {
+        /// Of which compartment.
+        area: Tag,
+        /// Of which log.
+        key: LogKey,
+        /// Whether I want them whatever my interest says.
+        any: bool,
+        /// The positions, ascending; no two spans touch.
+        spans: Vec<Range<u64>>,
+    },
+    /// 28: payloads that you lack.
+    Payloads {
+        /// Of which compartment.
+        area: Tag,
+        /// Of which log.
+        key: LogKey,
+        /// Whether these are the last that you get of those you asked for.
+        done: bool,
+        /// Positions, ascending, and payloads.
+        payloads: Vec<(u64, Vec<u8>)>,
+    },
 }
 
 impl Frame {
@@ -279,6 +313,9 @@ impl Frame {
             Self::Fetch { .. } => "fetch",
             Self::Part { .. } => "part",
             Self::Presence { .. } => "presence",
+            Self::Interest { .. } => "interest",
+            Self::Lack { .. } => "lack",
+            Self::Payloads { .. } => "payloads",
         }
     }
 
@@ -312,14 +349,26 @@ impl Frame {
                 out.raw(&[7]).raw(area).number(positions.len() as u64);
                 positions.iter().for_each(|leaf| encode_leaf(leaf, &mut out));
             }
-            Self::Run { area, key, author, knows, hops, first, count, entries, boxes } => {
+            Self::Run {
+                area,
+                key,
+                author,
+                knows,
+                hops,
+                left_out,
+                first,
+                count,
+                entries,
+                boxes,
+            } => {
                 let (one, one_box) = (*count == 1, boxes.len() == KEY_BOX_BYTES);
                 let alone = one && (one_box || boxes.is_empty());
                 let flags = if author.is_some() { AUTHOR } else { 0 }
                     | if knows.is_some() { KNOWS } else { 0 }
                     | if alone { ALONE } else { 0 }
                     | if alone && one_box { BOXED } else { 0 }
-                    | if hops.is_some() { HOPS } else { 0 };
+                    | if hops.is_some() { HOPS } else { 0 }
+                    | if *left_out { LEFT_OUT } else { 0 };
                 out.raw(&[8]).raw(area).raw(&key.0).raw(&[flags]);
                 if let Some((device, incarnation)) = author {
                     out.raw(&device.0).raw(&incarnation.0.to_be_bytes());
@@ -405,6 +454,17 @@ impl Frame {
                     out.bytes(card);
                 });
             }
+            Self::Interest { interest } => {
+                out.raw(&[26]).bytes(interest);
+            }
+            Self::Lack { area, key, any, spans } => {
+                out.raw(&[27]).raw(area).raw(&key.0).raw(&[u8::from(*any)]);
+                aside::encode_spans(spans, &mut out);
+            }
+            Self::Payloads { area, key, done, payloads } => {
+                out.raw(&[28]).raw(area).raw(&key.0).raw(&[u8::from(*done)]);
+                aside::encode_payloads(payloads, &mut out);
+            }
         }
         out
     }
@@ -458,6 +518,21 @@ impl Frame {
             },
             24 => decode_part(&mut reader)?,
             25 => decode_presence(&mut reader)?,
+            26 => {
+                Self::Interest { interest: reader.bytes(INTEREST_BYTES_MAX, "interest")?.to_vec() }
+            }
+            27 => Self::Lack {
+                area: reader.array("area")?,
+                key: LogKey(reader.array("log key")?),
+                any: aside::decode_flag(&mut reader, "any")?,
+                spans: aside::decode_spans(&mut reader)?,
+            },
+            28 => Self::Payloads {
+                area: reader.array("area")?,
+                key: LogKey(reader.array("log key")?),
+                done: aside::decode_flag(&mut reader, "done")?,
+                payloads: aside::decode_payloads(&mut reader)?,
+            },
             _ => return reader.invalid(0, "frame type"),
         };
         reader.finish()?;
@@ -564,7 +639,7 @@ fn decode_run(reader: &mut Reader<'_>) -> Result<Frame, DecodeError> {
     let at = reader.at();
     let flags = reader.u8("run flags")?;
     let (alone, boxed) = (flags & ALONE != 0, flags & BOXED != 0);
-    if flags > AUTHOR | KNOWS | ALONE | BOXED | HOPS || boxed && !alone {
+    if flags > AUTHOR | KNOWS | ALONE | BOXED | HOPS | LEFT_OUT || boxed && !alone {
         return reader.invalid(at, "run flags");
     }
     let author = if flags & AUTHOR != 0 {
@@ -579,6 +654,7 @@ fn decode_run(reader: &mut Reader<'_>) -> Result<Frame, DecodeError> {
     if hops == Some(0) {
         return reader.invalid(at, "hops");
     }
+    let left_out = flags & LEFT_OUT != 0;
     let first = reader.number("first seq")?;
     let at = reader.at();
     let (count, boxes) = if alone {
@@ -592,7 +668,7 @@ fn decode_run(reader: &mut Reader<'_>) -> Result<Frame, DecodeError> {
         (count, boxes.to_vec())
     };
     let entries = reader.take(reader.left(), "entries")?.to_vec();
-    Ok(Frame::Run { area, key, author, knows, hops, first, count, entries, boxes })
+    Ok(Frame::Run { area, key, author, knows, hops, left_out, first, count, entries, boxes })
 }
 
 fn decode_whereabouts(reader: &mut Reader<'_>) -> Result<Frame, DecodeError> {
@@ -656,6 +732,8 @@ const ALONE: u8 = 4;
 const BOXED: u8 = 8;
 /// It is pushed along a tree, and says over how many hops.
 const HOPS: u8 = 16;
+/// Payloads are left out of it.
+const LEFT_OUT: u8 = 32;
 
 fn decode_gossip(reader: &mut Reader<'_>) -> Result<Frame, DecodeError> {
     let area = reader.array("area")?;

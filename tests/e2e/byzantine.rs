@@ -394,6 +394,7 @@ fn run_frame(area: Tag, run: &VerifiedRun) -> Frame {
         author: Some((run.log().device, run.log().incarnation)),
         knows: None,
         hops: None,
+        left_out: false,
         first: 0,
         count: 1,
         entries: run.bytes().to_vec(),

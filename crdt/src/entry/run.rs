@@ -172,7 +172,8 @@ impl<'a> ShortEntry<'a> {
     }
 }
 
-fn part(bytes: &[u8]) -> Part {
+/// A part of an entry by its length and hash.
+pub(crate) fn part(bytes: &[u8]) -> Part {
     Part { len: bytes.len() as u32, hash: sha256(bytes) }
 }
 
@@ -260,6 +261,15 @@ pub struct VerifiedEntry {
     pub end: usize,
     /// The signed header, where the entry is signed.
     pub signed: Option<Box<SignedHeader>>,
+}
+
+impl VerifiedEntry {
+    /// Whether its payload is missing, and the key box in it, if it has one, is not.
+    #[must_use]
+    pub const fn lacks_payload(&self) -> bool {
+        let lacks_box = self.box_hash.is_some() && self.key_box.is_none();
+        self.detached && self.payload.is_none() && !lacks_box
+    }
 }
 
 /// Entries whose chain and signatures hold on a given head. Only [`UnverifiedRun::verify`] and

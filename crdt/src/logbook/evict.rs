@@ -104,6 +104,7 @@ impl Logbook {
             batch.remove(Space::Waiting, waiting_key(&epoch, Place { no: state.no, seq }));
         }
         if whole.keys > 0 {
+            self.cut_holes(batch, state.no, 0..begins.next);
             self.set(batch, &Arc::new(*log), LogState { begins, ..state });
         }
         let is_over = whole.keys == 0 || begins.next >= upto;
@@ -125,6 +126,7 @@ impl Logbook {
     pub(super) fn give_up_all(&mut self, batch: &mut Batch, log: &LogId, no: LogNo) {
         batch.remove(Space::Logs, no.0.to_be_bytes());
         self.ids.remove(&no);
+        self.cut_holes(batch, no, 0..u64::MAX);
         let fetched = self.part_with_fetched(batch, log, no);
         for no in fetched.into_iter().chain([no]) {
             self.note_given_up(batch, no);

@@ -369,6 +369,10 @@ impl Logbook {
             segment.from.next >= span.start && last.total - segment.before <= bytes_max
         });
         let from = fits.unwrap_or(last).from;
+        if self.has_holes(line.no, from.next..upto) {
+            // Who asks for a piece lacks all of it: another has it whole.
+            return Ok(None);
+        }
         let stretch = read_line(store, &line, from.next..upto, usize::MAX)?;
         if let Some(stretch) = &stretch {
             let next = stretch.first.saturating_add(stretch.count as u64);

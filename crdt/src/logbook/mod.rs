@@ -11,6 +11,7 @@
 //! - [`visit`]: by the chunk, and past what is damaged.
 //! - `read`: stretches to be sent, up to what is damaged.
 //! - [`gap`]: what cannot be read any more, and filling it.
+//! - [`holes`]: entries whose payload stays elsewhere for now.
 //! - [`evict`]: the beginnings of logs are let go of.
 //! - `written`: how much each device wrote.
 //! - [`fetched`]: a second branch of a forked log, and which of the two the log goes on along.
@@ -21,6 +22,7 @@ mod excess;
 pub mod fetched;
 pub mod find;
 pub mod gap;
+pub mod holes;
 mod read;
 mod state;
 pub mod visit;
@@ -64,6 +66,8 @@ pub struct Logbook {
     given_up: BTreeSet<LogNo>,
     /// Bytes that each incarnation of a device wrote to logs of records in a compartment.
     written: BTreeMap<(CompartmentId, DeviceId, Incarnation), u64>,
+    /// Entries whose payload stays elsewhere.
+    holes: holes::Holes,
 }
 
 /// Where the chunks of one branch of a log lie: those of a number, from a position on those of another.
@@ -86,6 +90,8 @@ impl Line {
 pub struct Stretch {
     /// The head that it continues.
     pub first: u64,
+    /// The epoch of the entry before.
+    pub epoch: EpochId,
     /// How many entries.
     pub count: usize,
     /// The entries in short form.
@@ -94,6 +100,9 @@ pub struct Stretch {
     pub boxes: Vec<u8>,
     /// Whether the payload or the key box of any of them is gone.
     pub detached: bool,
+    /// Whether payloads are left out that their holder may have: holes of ours, or what the receiver does not
+    /// want.
+    pub left_out: bool,
 }
 
 /// One stored entry.
@@ -137,6 +146,7 @@ impl Logbook {
         })?;
         book.load_excesses(store)?;
         book.load_fetched(store)?;
+        book.load_holes(store)?;
         damaged.map_or(Ok(book), Err)
     }
 
@@ -321,7 +331,11 @@ impl Logbook {
         };
         let end = span.end.min(state.head.next);
         let line = self.line(log, &state);
-        read_line(store, &line, from..end, bytes_max)
+        let stretch = read_line(store, &line, from..end, bytes_max)?;
+        Ok(stretch.map(|stretch| {
+            let span = from..from.saturating_add(stretch.count as u64);
+            Stretch { left_out: self.has_holes(state.no, span), ..stretch }
+        }))
     }
 
     /// One entry; `None` beyond the log's end, and before where it begins here.

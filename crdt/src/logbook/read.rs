@@ -5,6 +5,7 @@ use std::ops::{ControlFlow, Range};
 use super::{CHUNK_BYTES, Chunk, Line, Stretch, chunk_key, chunks};
 use crate::bounds::SEGMENT_BYTES_MAX;
 use crate::codec::Reader;
+use crate::entry::NO_EPOCH;
 use crate::entry::run::ShortEntry;
 use crate::entry::run::detach::SEGMENT_GROWTH_BYTES_MAX;
 use crate::epoch::KEY_BOX_BYTES;
@@ -52,7 +53,15 @@ struct Reading {
 impl Reading {
     fn new(span: Range<u64>, bytes_max: usize) -> Self {
         let first = span.start;
-        let stretch = Stretch { first, count: 0, entries: vec![], boxes: vec![], detached: false };
+        let stretch = Stretch {
+            first,
+            epoch: NO_EPOCH,
+            count: 0,
+            entries: vec![],
+            boxes: vec![],
+            detached: false,
+            left_out: false,
+        };
         Self { span, bytes_max, stretch, whole: (0, 0, 0), detached: false }
     }
 
@@ -67,12 +76,18 @@ impl Reading {
         let mut reader = Reader::new(chunk.entries);
         let first = chunk.head.next;
         let end = chunk.end().ok_or_else(damaged)?;
+        let mut epoch = chunk.head.epoch;
         for seq in first..end {
             let start = reader.at();
             let short = ShortEntry::decode(&mut reader).map_err(|_| damaged())?;
             let salt = if short.has_box { Some(boxes.next().ok_or_else(damaged)?) } else { None };
+            let before = epoch;
+            epoch = short.epoch.unwrap_or(epoch);
             if seq < self.span.start {
                 continue;
+            }
+            if self.stretch.count == 0 {
+                self.stretch.epoch = before;
             }
             if seq != self.next() {
                 return Err(self.missing(chunk));

@@ -5,6 +5,7 @@ mod detach;
 mod evict;
 mod fetched;
 mod gap;
+mod holes;
 
 use proptest::prelude::*;
 
@@ -577,10 +578,12 @@ fn what_a_device_wrote_is_counted_by_its_lives_and_stays_counted() {
     assert!(bare.bytes().len() < runs[0].bytes().len());
     let stretch = Stretch {
         first: 0,
+        epoch: NO_EPOCH,
         count: bare.entries().len(),
         entries: bare.bytes().to_vec(),
         boxes: bare.boxes(),
         detached: true,
+        left_out: false,
     };
     let received = stretch.run(of).verify(&Head::EMPTY).unwrap();
     assert_eq!((bare.written(), received.written()), (runs[0].written(), runs[0].written()));

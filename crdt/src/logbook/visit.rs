@@ -70,6 +70,24 @@ impl Logbook {
         }
     }
 
+    /// When the entry at a position came to this peer, by its clock; `None` where there is none.
+    pub fn arrived(
+        &self,
+        store: &dyn Store,
+        log: &LogId,
+        seq: u64,
+    ) -> Result<Option<WallTime>, StoreError> {
+        let mut arrived = None;
+        let Some(state) = self.logs.get(log).filter(|state| state.holds(seq)) else {
+            return Ok(None);
+        };
+        chunks(store, &self.line(log, state), seq, &mut |chunk| {
+            arrived = Some(chunk.arrived);
+            Ok(ControlFlow::Break(()))
+        })?;
+        Ok(arrived)
+    }
+
     /// Visits the entries of a log in order, from a position on, as they are stored; in the place of those
     /// that cannot be read, what is damaged.
     pub fn entries_past_damage(

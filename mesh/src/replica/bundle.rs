@@ -225,11 +225,22 @@ impl<S: Store> Replica<S> {
                 reading.after = Some(head);
                 Ok(Ok(()))
             }
-            Frame::Run { area, key, author, knows, hops: None, first, count, entries, boxes } => {
+            Frame::Run {
+                area,
+                key,
+                author,
+                knows,
+                hops: None,
+                left_out,
+                first,
+                count,
+                entries,
+                boxes,
+            } => {
                 if after.is_some() != (first > 0) {
                     return Ok(Err(PeerFault::OutOfTurn("run")));
                 }
-                let run = Incoming { key, author, knows, first, count, entries, boxes };
+                let run = Incoming { key, author, knows, left_out, first, count, entries, boxes };
                 self.on_bundle_run(now, link, area, run, after)
             }
             other => Ok(Err(PeerFault::OutOfTurn(other.name()))),
@@ -273,6 +284,7 @@ impl<S: Store> Replica<S> {
                         && self.content_of(&held, rest.knows) == Content::Sound
                     {
                         self.fill(now, &held)?;
+                        self.fill_from(now, &held)?;
                     }
                     rest
                 }

@@ -186,6 +186,7 @@ impl<S: Store> Replica<S> {
             self.next_fetch(),
             self.next_presence(),
             self.next_ask_for_gaps(),
+            self.next_aside(),
         ];
         trees.chain(timed.into_iter().flatten()).min()
     }

@@ -4,7 +4,7 @@
 //! admitted by its author's standing, stored with all that follows from it in one batch, flushed,
 //! and then acknowledged and passed on.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use tearline_crdt::codec::Reader;
@@ -38,6 +38,7 @@ pub(super) struct Incoming {
     pub(super) key: LogKey,
     pub(super) author: Option<(DeviceId, Incarnation)>,
     pub(super) knows: Option<NodeHash>,
+    pub(super) left_out: bool,
     pub(super) first: u64,
     pub(super) count: usize,
     pub(super) entries: Vec<u8>,
@@ -66,8 +67,8 @@ pub(super) struct Arrival {
 /// Who brought a run.
 #[derive(Debug)]
 pub(super) enum Origin<'a> {
-    /// A peer.
-    Peer(Link),
+    /// A peer, which left out the payloads of these.
+    Peer(Link, BTreeSet<u64>),
     /// This device wrote it.
     Own {
         /// What becomes durable with it.
@@ -180,17 +181,26 @@ impl<S: Store> Replica<S> {
             }
             Err(fault) => return Ok(Err(PeerFault::Run(fault))),
         };
-        let content = match self.content_of(&verified, run.knows) {
+        if run.left_out && log.class <= Class::Flash {
+            return Ok(Err(PeerFault::Stripped));
+        }
+        let mut holes = self.left_out_of(&verified, run.left_out);
+        let content = match self.content_beside(&verified, run.knows, &holes) {
             Content::Sound => Content::Sound,
             _ => {
                 self.conclude(now)?;
-                self.content_of(&verified, run.knows)
+                holes = self.left_out_of(&verified, run.left_out);
+                self.content_beside(&verified, run.knows, &holes)
             }
         };
         match content {
             Content::Sound => {}
             Content::Unexplained => return Ok(self.refuse(link, tag, id, &run, run.count)),
             Content::Stripped => return Ok(Err(PeerFault::Stripped)),
+        }
+        if !self.logbook.has_room_for_holes(&log, &holes) {
+            self.put_off(link, tag, id, &run, 0);
+            return Ok(Ok(()));
         }
         if self.exceeds_quota(&verified) {
             self.conclude(now)?;
@@ -201,10 +211,12 @@ impl<S: Store> Replica<S> {
         if let Some(session) = self.sessions.get_mut(&link) {
             session.refused.remove(id, run.key);
         }
-        if self.take(now, &verified, Origin::Peer(link), Batch::default())?.is_err() {
+        let origin = Origin::Peer(link, holes);
+        if self.take(now, &verified, origin, Batch::default())?.is_err() {
             // It is sound: that there is no room here is nobody's fault.
             return Ok(self.refuse(link, tag, id, &run, run.count));
         }
+        self.complete(&verified)?;
         self.give_back(link, verified.entries().len());
         if let Some(session) = self.sessions.get_mut(&link) {
             session.gives(self.clock);
@@ -283,9 +295,9 @@ impl<S: Store> Replica<S> {
         origin: Origin<'_>,
         mut batch: Batch,
     ) -> Result<Result<(), NotTaken>, StoreError> {
-        let (source, ticket, begun) = match origin {
-            Origin::Peer(link) => (Some(link), None, &self.begun_in(run)),
-            Origin::Own { ticket, begun } => (None, ticket, begun),
+        let (source, ticket, begun) = match &origin {
+            Origin::Peer(link, _) => (Some(*link), None, &self.begun_in(run)),
+            Origin::Own { ticket, begun } => (None, *ticket, *begun),
         };
         let log = *run.log();
         let standings =
@@ -311,6 +323,9 @@ impl<S: Store> Replica<S> {
             self.draw_new(&mut batch, &log, no)?;
         }
         self.note_arrived(&mut batch, run, no)?;
+        if let Origin::Peer(link, holes) = &origin {
+            self.note_left_out(&mut batch, run, (*link, holes));
+        }
         self.notice(run);
         let mut disputed = Vec::new();
         if log.class == Class::Authority {
@@ -449,7 +464,10 @@ impl<S: Store> Replica<S> {
         {
             self.spent += ERASURE_WORK;
             let mut batch = Batch::default();
-            self.at_desk(now, |shelf, desk| shelf.erase_more(desk, &mut batch))?;
+            let erased = self.at_desk(now, |shelf, desk| shelf.erase_more(desk, &mut batch))?;
+            if let Some((no, seqs)) = erased {
+                self.logbook.close_holes(&mut batch, no, &seqs);
+            }
             self.apply(batch)?;
         }
         Ok(())

@@ -26,6 +26,7 @@ mod author;
 mod basis;
 mod branch;
 mod bundle;
+mod counts;
 mod ending;
 mod epochs;
 mod excess;
@@ -37,6 +38,7 @@ mod greeting;
 mod held;
 mod ingest;
 mod insync;
+mod interest;
 mod join;
 mod lag;
 mod names;
@@ -78,7 +80,7 @@ use tearline_crdt::id::{
 };
 use tearline_crdt::keys::DeviceKeys;
 use tearline_crdt::logbook::Logbook;
-use tearline_crdt::record::shelf::{Census, Projection, Reader, Shelf};
+use tearline_crdt::record::shelf::{Projection, Reader, Shelf};
 use tearline_crdt::store::{Batch, Scan, Space, Store, StoreError, scan_past_damage};
 use tearline_crdt::time::{MonoTime, Now, WallTime};
 
@@ -88,6 +90,7 @@ use crate::urgency::Urgency;
 pub use area::{Area, Body};
 pub use author::{ActError, Done, Ticket};
 pub use bundle::{Exchanged, NotRead, Taken};
+pub use counts::Counts;
 pub use gossip::{Carried, Way};
 pub use govern::{Lost, Word, keep_what_fits};
 pub use ingest::NotTaken;
@@ -256,6 +259,13 @@ pub enum Event {
     },
     /// Entries of a log that could not be read were fetched again.
     Repaired(LogId),
+    /// Payloads of a log that stayed with other peers are here.
+    Filled {
+        /// The log.
+        log: LogId,
+        /// How many.
+        entries: u64,
+    },
     /// We came into a coalition.
     Joined(CoalitionId),
     /// Our request to join was refused, or waits for a quorum.
@@ -273,19 +283,6 @@ pub enum Event {
     Opened(CompartmentId),
     /// The device came into or out of a coalition, or its standing changed.
     StandingsChanged(CoalitionId),
-}
-
-/// How much there is of a compartment.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub struct Counts {
-    /// Entries held.
-    pub entries: u64,
-    /// Records of which an entry could be opened, and those of them that are shown.
-    pub records: Census,
-    /// Entries that wait for an epoch's keys which this device is to have.
-    pub waiting: u64,
-    /// Entries of epochs that are closed to this device for good: it reads from a later one on.
-    pub closed: u64,
 }
 
 /// One peer's replication. See the module's documentation for how to drive it.
@@ -362,6 +359,8 @@ pub struct Replica<S> {
     relay: Option<relay::Relay>,
     /// What cannot be read of logs.
     repairs: repair::Repairs,
+    /// What is wanted whole, and of whom.
+    interests: interest::Interests,
     /// Whether nothing is quarantined, for an exercise.
     lenient: bool,
     /// What other replicas of this process found.
@@ -478,6 +477,7 @@ impl<S: Store> Replica<S> {
             flashes: peers::Flashes::default(),
             relay: None,
             repairs: repair::Repairs::default(),
+            interests: interest::Interests::default(),
             lenient: false,
             memo,
             foretold: BTreeSet::new(),
@@ -504,6 +504,7 @@ impl<S: Store> Replica<S> {
         replica.load_excesses()?;
         replica.load_whereabouts()?;
         replica.load_joining()?;
+        replica.load_interests()?;
         Ok(replica)
     }
 
@@ -585,6 +586,7 @@ impl<S: Store> Replica<S> {
         self.give_turns();
         self.dun();
         self.ask_for_gaps()?;
+        self.tend_asides()?;
         self.tend_trees(standings_changed)?;
         let touched = self.sessions.take_touched();
         touched.iter().try_for_each(|link| self.pump(*link))?;
@@ -704,26 +706,6 @@ impl<S: Store> Replica<S> {
             Body::Compartment(compartment) => Some(compartment),
             Body::Coalition(_) => None,
         }
-    }
-
-    /// How much there is of a compartment.
-    pub fn counts(&self, id: CompartmentId) -> Result<Counts, StoreError> {
-        let mut counts = Counts::default();
-        let mut numbers = BTreeSet::new();
-        for (_, state) in self.logbook.logs_of(id) {
-            counts.entries += state.head.next - state.begins.next;
-            numbers.insert(state.no);
-        }
-        // For the keys of a retired epoch nothing waits any more.
-        for (epoch, closed) in self.unopened(id) {
-            let count = if closed { &mut counts.closed } else { &mut counts.waiting };
-            self.store.scan(Space::Waiting, &epoch.0, &[], &mut |_, _| {
-                *count += 1;
-                ControlFlow::Continue(())
-            })?;
-        }
-        counts.records = self.shelf.census(&self.store, id)?;
-        Ok(counts)
     }
 
     /// Whether we hold an epoch's keys.

@@ -63,7 +63,7 @@ impl Session {
     /// When it is looked at what the peer owes; `None` while it owes nothing.
     fn overdue_at(&self, withheld_after_ms: u64) -> Option<MonoTime> {
         match self.phase {
-            Phase::Awaiting if !self.thin && self.bytes_in == 0 => {
+            Phase::Awaiting if !self.thin && self.bytes_in == self.aside.said_bytes() => {
                 Some(self.owing.moved.plus_ms(GREETING_MS))
             }
             Phase::Live if !self.thin && !self.open.wanted.is_empty() => {

@@ -37,6 +37,8 @@ pub struct PeerState {
     pub gone: u64,
     /// Logs of which they lack what cannot be read here.
     pub withheld: u64,
+    /// Entries that they left out, or lack themselves, and that stay elsewhere for now.
+    pub left_aside: u64,
     /// Bytes received in frames.
     pub bytes_in: u64,
     /// Bytes sent in frames.
@@ -47,6 +49,7 @@ impl<S: Store> Replica<S> {
     /// The devices with a link, and how things stand with them.
     #[must_use]
     pub fn peers(&self) -> Vec<PeerState> {
+        let left_aside = self.left_aside(&|_| true);
         self.sessions
             .iter()
             .filter(|(_, session)| session.is_heard())
@@ -61,6 +64,7 @@ impl<S: Store> Replica<S> {
                     && session.gone.is_empty(),
                 gone: session.gone.len() as u64,
                 withheld: self.withheld_from(session),
+                left_aside: left_aside.get(&session.device).copied().unwrap_or_default(),
                 in_coalition: session
                     .shared
                     .iter()

@@ -200,20 +200,30 @@ impl<S: Store> Replica<S> {
         run: &VerifiedRun,
         no: LogNo,
     ) -> Result<(), StoreError> {
-        let log = *run.log();
-        let Some(relay) = self.relay.as_ref().filter(|_| self.may_go(&log)) else {
-            return Ok(());
-        };
         let boxes = run.entries().iter().filter(|entry| entry.key_box.is_some()).count();
         let bytes = (run.bytes().len() + boxes * KEY_BOX_BYTES) as u64;
-        let (rank, hour, end) = (rank(log.class), relay.clock.hour(), run.to().next);
+        self.note_bytes(batch, run.log(), (no, run.to().next), bytes)
+    }
+
+    /// Writes down that so many bytes of a log arrived, of entries before a position.
+    pub(super) fn note_bytes(
+        &mut self,
+        batch: &mut Batch,
+        log: &LogId,
+        (no, end): (LogNo, u64),
+        bytes: u64,
+    ) -> Result<(), StoreError> {
+        let Some(relay) = self.relay.as_ref().filter(|_| self.may_go(log)) else {
+            return Ok(());
+        };
+        let (rank, hour) = (rank(log.class), relay.clock.hour());
         let row = Arrived { device: log.device, rank, hour, no, end, bytes };
         let key = row.key();
-        let before = match self.store.get(Space::Meta, &key)? {
-            Some(value) => Arrived::read(&key, &value)?.bytes,
-            None => 0,
-        };
-        Arrived { bytes: before.saturating_add(bytes), ..row }.write(batch);
+        let before = self.store.get(Space::Meta, &key)?;
+        let before = before.map(|value| Arrived::read(&key, &value)).transpose()?;
+        let held = before.map_or(0, |before| before.bytes);
+        let end = before.map_or(end, |before| before.end.max(end));
+        Arrived { bytes: held.saturating_add(bytes), end, ..row }.write(batch);
         if let Some(relay) = &mut self.relay {
             relay.shares.add(row, bytes);
         }

@@ -49,6 +49,7 @@ impl Room {
                     | Frame::Piece { .. }
                     | Frame::Whereabouts { .. }
                     | Frame::Part { .. }
+                    | Frame::Payloads { .. }
             )
     }
 }

@@ -21,6 +21,7 @@ use super::fetch::Asked;
 use super::gossip::Gossiped;
 use super::greeting::Turn;
 use super::insync::Open;
+use super::interest::Aside;
 use super::lag::{Lag, LagKey, Window, lag_key};
 use super::owing::Owing;
 use super::refusal::Refused;
@@ -113,6 +114,8 @@ pub(super) struct Session {
     pub(super) owed: BTreeSet<(CompartmentId, LogKey)>,
     /// What they want of files.
     pub(super) fetching: VecDeque<Asked>,
+    /// What each wants of payloads.
+    pub(super) aside: Aside,
     /// Whether the driver was told that the device has a standing.
     pub(super) vouched: bool,
     /// Requests to join that were refused.
@@ -187,6 +190,7 @@ impl Session {
             asking: BTreeMap::new(),
             owed: BTreeSet::new(),
             fetching: VecDeque::new(),
+            aside: Aside::default(),
             vouched: false,
             refusals: 0,
             early_intros: Vec::new(),
@@ -225,6 +229,7 @@ impl<S: Store> Replica<S> {
         session.thin = thin;
         session.owing = Owing::since(self.clock);
         self.sessions.insert(link, session);
+        self.say_interest(link, false);
         if dialer && self.joining.asked(&device).is_some() {
             self.ask_over(link);
         } else if dialer {
@@ -237,6 +242,7 @@ impl<S: Store> Replica<S> {
     pub(super) fn on_down(&mut self, link: Link) {
         self.forget_told(link);
         self.joining.hang_up(link);
+        self.forget_without(link);
         self.repairs.look();
         let Some(session) = self.sessions.remove(&link) else { return };
         // What is still unacknowledged, or was refused, joins what moved since we were in sync.
@@ -298,6 +304,7 @@ impl<S: Store> Replica<S> {
                 self.ask_over(link);
                 Ok(())
             }
+            (_, Frame::Interest { interest }) => self.on_interest(link, &interest),
             (Phase::Awaiting, Frame::Open { digest, nonce }) => {
                 self.greet(link, Some((digest, nonce)));
                 Ok(())
@@ -335,10 +342,29 @@ impl<S: Store> Replica<S> {
             }
             (
                 Phase::Live,
-                Frame::Run { area, key, author, knows, hops, first, count, entries, boxes },
+                Frame::Run {
+                    area,
+                    key,
+                    author,
+                    knows,
+                    hops,
+                    left_out,
+                    first,
+                    count,
+                    entries,
+                    boxes,
+                },
             ) => {
-                let run =
-                    super::ingest::Incoming { key, author, knows, first, count, entries, boxes };
+                let run = super::ingest::Incoming {
+                    key,
+                    author,
+                    knows,
+                    left_out,
+                    first,
+                    count,
+                    entries,
+                    boxes,
+                };
                 return self.on_gossiped(now, link, area, run, hops);
             }
             (Phase::Live, Frame::Gossip { area, message }) => {
@@ -361,6 +387,12 @@ impl<S: Store> Replica<S> {
             }
             (Phase::Live, Frame::Presence { area, cards }) => {
                 return self.on_presence(link, area, &cards);
+            }
+            (Phase::Live, Frame::Lack { area, key, any, spans }) => {
+                return Ok(self.on_lack(link, area, (key, any), spans));
+            }
+            (Phase::Live, Frame::Payloads { area, key, done, payloads }) => {
+                return self.on_payloads(now, link, area, (key, done), payloads);
             }
             (Phase::Live, Frame::Fork { area, proof }) => {
                 return self.on_fork(now, link, area, &proof);
@@ -644,9 +676,10 @@ impl<S: Store> Replica<S> {
     pub(super) fn go_live(&mut self, link: Link) {
         let Some(session) = self.sessions.get_mut(&link) else { return };
         session.phase = Phase::Live;
-        self.repairs.look();
         let (device, was_vouched) = (session.device, session.vouched);
         let early = std::mem::take(&mut session.early);
+        self.repairs.look();
+        self.begin_to_fill(link);
         for (key, from) in early {
             if self.right(key.1, &device).is_none() {
                 continue;

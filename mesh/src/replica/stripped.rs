@@ -9,6 +9,8 @@
 //! Of authority entries only seals are ever detached: those of epochs that an act has retired. For them the
 //! same holds; of any other, whoever sends it without its content took that away.
 
+use std::collections::BTreeSet;
+
 use tearline_crdt::entry::run::{VerifiedEntry, VerifiedRun};
 use tearline_crdt::frontier::{NodeHash, Prefix};
 use tearline_crdt::hash::Domain;
@@ -34,7 +36,18 @@ impl<S: Store> Replica<S> {
     /// What is to be thought of the content of a run, of whose sender we know which authority logs
     /// it holds.
     pub(super) fn content_of(&self, run: &VerifiedRun, knows: Option<NodeHash>) -> Content {
-        let mut gone = run.entries().iter().filter(|entry| entry.detached).peekable();
+        self.content_beside(run, knows, &BTreeSet::new())
+    }
+
+    /// The same, beside entries whose payloads were left out.
+    pub(super) fn content_beside(
+        &self,
+        run: &VerifiedRun,
+        knows: Option<NodeHash>,
+        holes: &BTreeSet<u64>,
+    ) -> Content {
+        let is_gone = |entry: &&VerifiedEntry| entry.detached && !holes.contains(&entry.seq);
+        let mut gone = run.entries().iter().filter(is_gone).peekable();
         if gone.peek().is_none() {
             return Content::Sound;
         }
@@ -57,6 +70,15 @@ impl<S: Store> Replica<S> {
             return Content::Stripped;
         }
         Content::Unexplained
+    }
+
+    /// The entries of a run that lack their payload alone and are not known to be erased, if its sender says
+    /// that it left some out.
+    pub(super) fn left_out_of(&self, run: &VerifiedRun, left_out: bool) -> BTreeSet<u64> {
+        let is_hole =
+            |entry: &&VerifiedEntry| entry.lacks_payload() && !self.is_known_erased(run, entry);
+        let entries = run.entries().iter().filter(|_| left_out);
+        entries.filter(is_hole).map(|entry| entry.seq).collect()
     }
 
     /// Whether a statement lists an entry, or its record was destroyed here. A statement that is not

@@ -12,6 +12,7 @@ use std::ops::Bound;
 use tearline_crdt::entry::run::Head;
 use tearline_crdt::frontier::{Leaf, LogKey, NodeHash, Prefix, Subtree, forked_tag, head_tag};
 use tearline_crdt::id::{Class, CompartmentId, LogId};
+use tearline_crdt::logbook::Stretch;
 use tearline_crdt::store::{Store, StoreError};
 
 use super::area::Body;
@@ -432,7 +433,11 @@ impl<S: Store> Replica<S> {
             return Ok(run);
         }
         let piece = self.next_piece(link)?;
-        if piece.is_some() { Ok(piece) } else { self.next_part(link) }
+        if piece.is_some() {
+            return Ok(piece);
+        }
+        let payloads = self.next_payloads(link)?;
+        if payloads.is_some() { Ok(payloads) } else { self.next_part(link) }
     }
 
     fn next_run(&mut self, link: Link) -> Result<Option<(Urgency, Vec<u8>)>, StoreError> {
@@ -450,8 +455,14 @@ impl<S: Store> Replica<S> {
         let Some(session) = self.sessions.get(&link) else { return Ok(None) };
         let from = session.lag.get(&key).map_or(0, |lag| lag.sent);
         let bytes_max = (session.window.0 / 2).min(RUN_BYTES);
-        let run = self.run_from(self.tag_of(link, &id), id, log_key, from, bytes_max);
-        let run = self.past_damage(run)?;
+        let run = self.stretch_from(id, log_key, from, bytes_max);
+        let run = match self.past_damage(run)? {
+            Some((log, stretch)) => {
+                let stretch = self.without_aside(link, &log, stretch)?;
+                Some(self.outgoing(self.tag_of(link, &id), (log, log_key), stretch))
+            }
+            None => None,
+        };
         let Some(session) = self.sessions.get_mut(&link) else { return Ok(None) };
         session.cursor = Some(key);
         let Some(Outgoing { mut frame, end, bytes }) = run else {
@@ -489,12 +500,27 @@ impl<S: Store> Replica<S> {
         from: u64,
         bytes_max: usize,
     ) -> Result<Option<Outgoing>, StoreError> {
+        let stretch = self.stretch_from(id, key, from, bytes_max)?;
+        Ok(stretch.map(|(log, stretch)| self.outgoing(area, (log, key), stretch)))
+    }
+
+    fn stretch_from(
+        &self,
+        id: CompartmentId,
+        key: LogKey,
+        from: u64,
+        bytes_max: usize,
+    ) -> Result<Option<(LogId, Stretch)>, StoreError> {
         let Some(held) = self.areas.get(&id) else { return Ok(None) };
-        let Some(log) = held.logs.get(&key) else { return Ok(None) };
+        let Some(log) = held.logs.get(&key).copied() else { return Ok(None) };
         let durable = held.frontier.head(&key).next;
-        let upto = self.readable_to(log, from, durable);
-        let stretch = self.logbook.read(&self.store, log, from..upto, bytes_max)?;
-        let Some(stretch) = stretch else { return Ok(None) };
+        let upto = self.readable_to(&log, from, durable);
+        let stretch = self.logbook.read(&self.store, &log, from..upto, bytes_max)?;
+        Ok(stretch.map(|stretch| (log, stretch)))
+    }
+
+    fn outgoing(&self, area: Tag, (log, key): (LogId, LogKey), stretch: Stretch) -> Outgoing {
+        let (id, from) = (log.compartment, stretch.first);
         let end = from + stretch.count as u64;
         let bytes = stretch.entries.len() + stretch.boxes.len();
         let frame = Frame::Run {
@@ -503,12 +529,13 @@ impl<S: Store> Replica<S> {
             author: (from == 0).then_some((log.device, log.incarnation)),
             knows: stretch.detached.then(|| self.authority_known(id)).flatten(),
             hops: None,
+            left_out: stretch.left_out,
             first: from,
             count: stretch.count,
             entries: stretch.entries,
             boxes: stretch.boxes,
         };
-        Ok(Some(Outgoing { frame, end, bytes }))
+        Outgoing { frame, end, bytes }
     }
 
     /// The log to send from next: of the most urgent idle lane that has anything unsent, in turns. The

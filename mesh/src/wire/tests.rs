@@ -26,6 +26,7 @@ fn samples() -> Vec<Frame> {
             author: Some((DeviceId([3; 32]), Incarnation(4))),
             knows: Some([7; 16]),
             hops: None,
+            left_out: false,
             first: 0,
             count: 1,
             entries: vec![5; 100],
@@ -37,11 +38,21 @@ fn samples() -> Vec<Frame> {
             author: None,
             knows: None,
             hops: Some(3),
+            left_out: false,
             first: 300,
             count: 2,
             entries: vec![5; 100],
             boxes: vec![6; 32],
         },
+        Frame::Interest { interest: vec![1, 0] },
+        Frame::Lack { area: [1; 8], key: LogKey([2; 16]), any: true, spans: vec![3..5, 6..306] },
+        Frame::Payloads {
+            area: [1; 8],
+            key: LogKey([2; 16]),
+            done: true,
+            payloads: vec![(3, vec![4; 5]), (300, vec![])],
+        },
+        Frame::Payloads { area: [1; 8], key: LogKey([2; 16]), done: false, payloads: vec![] },
         Frame::Have { area: [1; 8], logs: vec![(LogKey([2; 16]), 3)] },
         Frame::Fork { area: [1; 8], proof: vec![1] },
         Frame::Evidence { area: [1; 8], branches: vec![1] },
@@ -113,6 +124,7 @@ fn one_entry_has_one_form_of_run() {
         author: None,
         knows: None,
         hops: None,
+        left_out: false,
         first: 0,
         count,
         entries: vec![5; 9],
@@ -126,7 +138,7 @@ fn one_entry_has_one_form_of_run() {
     assert_eq!(sizes, [52, 36, 70, 54]);
     // The long form of what has a short one, and a box beside several entries.
     let before: Vec<u8> = [&[8][..], &[1; 8], &[2; 16]].concat();
-    for rest in [&[0, 0, 1, 0, 5][..], &[8, 0, 1, 0, 5], &[16, 0, 1, 2, 0, 5], &[32, 0, 1, 0, 5]] {
+    for rest in [&[0, 0, 1, 0, 5][..], &[8, 0, 1, 0, 5], &[16, 0, 1, 2, 0, 5], &[64, 0, 1, 0, 5]] {
         assert!(Frame::decode(&[&before, rest].concat()).is_err(), "{rest:?}");
     }
 }

@@ -57,6 +57,7 @@ pub(crate) fn run_frame(area: Tag, run: &VerifiedRun) -> Vec<u8> {
         author: (run.from().next == 0).then_some((run.log().device, run.log().incarnation)),
         knows: None,
         hops: None,
+        left_out: false,
         first: run.from().next,
         count: run.entries().len(),
         entries: run.bytes().to_vec(),

@@ -37,6 +37,7 @@ fn a_run_under_the_key_of_another_log_is_refused() {
         author: Some((place.device, place.incarnation)),
         knows: None,
         hops: None,
+        left_out: false,
         first: 0,
         count: 1,
         entries: run.bytes().to_vec(),

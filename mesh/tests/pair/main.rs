@@ -26,6 +26,7 @@ mod greeting;
 mod history;
 mod hostile;
 mod insync;
+mod interest;
 mod joining;
 mod lacks;
 mod load;

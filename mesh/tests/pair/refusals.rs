@@ -574,6 +574,7 @@ fn an_old_statement_in_a_new_place_is_refused() {
             author: Some((place.device, place.incarnation)),
             knows: None,
             hops: None,
+            left_out: false,
             first: 0,
             count: 1,
             entries: old.bytes().to_vec(),

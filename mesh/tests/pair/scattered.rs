@@ -105,6 +105,7 @@ impl Scattered {
                 author: (next == 0).then_some((log.device, log.incarnation)),
                 knows: None,
                 hops: None,
+                left_out: false,
                 first: next,
                 count: stretch.count,
                 entries: stretch.entries,

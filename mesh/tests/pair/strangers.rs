@@ -163,6 +163,7 @@ fn who_has_no_right_is_told_no_position_and_no_proof() {
                     author,
                     knows: None,
                     hops: None,
+                    left_out: false,
                     first,
                     count: 1,
                     entries,

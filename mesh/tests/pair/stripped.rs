@@ -48,6 +48,7 @@ fn stripped_of(
         author: Some((log.device, log.incarnation)),
         knows,
         hops: None,
+        left_out: false,
         first: 0,
         count: run.entries().len(),
         entries: run.bytes().to_vec(),

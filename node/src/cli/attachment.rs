@@ -54,10 +54,11 @@ pub(super) struct Attach {
     class: Option<String>,
 }
 
-/// Fetch a file of a record from the peers that have it
+/// Fetch what is not here yet of a record, or a file of it, from the peers that have it
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Example:
+  tearline record fetch 4be1a09c                           entries that were left aside by interest
   tearline record fetch 4be1a09c scene.jpg -o scene.jpg
 
 What came stays, and the next fetch goes on from there; the daemon goes on as long as it runs.
@@ -67,10 +68,11 @@ pub(super) struct Fetch {
     /// The record's id, or the beginning of it
     record: String,
     /// The file's name, or the beginning of its id: `record attachments` shows both
-    name: String,
+    #[arg(requires = "out")]
+    name: Option<String>,
     /// The file to write; replaced if it is there
-    #[arg(short, long, value_name = "FILE")]
-    out: PathBuf,
+    #[arg(short, long, value_name = "FILE", requires = "name")]
+    out: Option<PathBuf>,
     /// How long to wait for it: a number and s, m, h or d
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = wait)]
     wait: u64,
@@ -141,12 +143,16 @@ impl Attach {
 
 impl Fetch {
     pub(super) fn run(self, context: &Context) -> Result<Outcome, Failure> {
-        let part = begin(&self.out)?;
-        let until = Instant::now() + Duration::from_secs(self.wait);
+        let wait = Duration::from_secs(self.wait);
+        let (Some(name), Some(out)) = (&self.name, &self.out) else {
+            return super::aside::fetch(context, &self.record, wait);
+        };
+        let part = begin(out)?;
+        let until = Instant::now() + wait;
         loop {
             let request = shape::RecordFetch {
                 record: self.record.clone(),
-                name: self.name.clone(),
+                name: name.clone(),
                 part: part.path().to_owned(),
             };
             let answer = context.ask::<Attachment>(Request::RecordFetch(request))?;

@@ -6,6 +6,7 @@
 //! `{"schema":"tearline.error/1","error":...}`. Everything else goes to stderr.
 
 mod anew;
+mod aside;
 mod attachment;
 mod audit;
 mod backup;

@@ -39,6 +39,10 @@ pub(super) enum Text {
     File(ScratchFile),
 }
 
+/// What to do about entries that were left aside.
+const LEFT_ASIDE: &str =
+    "what they say is not here; `tearline record list --aside` names their records";
+
 impl Outcome {
     /// All of what was asked.
     pub(super) const fn new(data: Value, text: String) -> Self {
@@ -61,6 +65,15 @@ impl Outcome {
             many => self.hint(format!(
                 "{many} entries are still to come, see `tearline status`: what they say is not here"
             )),
+        }
+    }
+
+    /// The same, of a device that does not want all.
+    pub(super) fn beside(self, left_aside: u64) -> Self {
+        match left_aside {
+            0 => self,
+            1 => self.hint(format!("1 entry was left aside by interest: {LEFT_ASIDE}")),
+            many => self.hint(format!("{many} entries were left aside by interest: {LEFT_ASIDE}")),
         }
     }
 

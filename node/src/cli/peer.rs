@@ -8,6 +8,7 @@ use super::context::Context;
 use super::offline;
 use super::output::Outcome;
 use super::render::{Table, agency, bytes, clean, facts, short, standing, time};
+use crate::control::aside::{Interest, PeerInterest};
 use crate::control::reply::{Invitation, Joined, Neighbour, Peer as Known, PeerState, Peers};
 use crate::control::{self, Empty, PeerAdd, PeerInvite, PeerNamed, Request};
 use crate::failure::Failure;
@@ -99,6 +100,31 @@ takes turns unless `duplex=full` is said. Set it at both ends. A peer has one: a
     Add {
         /// A multiaddress that ends in /p2p/PEER, or udp://HOST:PORT/DEVICE, or kiss://WHERE/DEVICE
         address: String,
+        /// What to want whole of it, as in `peer interest`; several are taken together
+        #[arg(long, value_name = "INTEREST")]
+        interest: Vec<String>,
+    },
+    /// Say what to want whole of a peer; of everything else come the headers, and the rest stays there
+    #[command(after_help = "\
+Example:
+  tearline peer interest POST 'kind=alert|sighting,area=13.0/14.0/12.0/15.5' 'class>=priority'
+  tearline peer interest POST 'since=2026-11-01'
+  tearline peer interest POST --everything
+  tearline peer interest POST            what is wanted of it, and what it wants of this device
+
+Each INTEREST takes what meets all of it: kind=KIND|KIND, area=NORTH/WEST/SOUTH/EAST in degrees, class>=CLASS,
+since=TIME. What one of them takes is wanted. Flashes, statements and labels always come; so does what the peer
+cannot judge. A blind relay goes by class and time alone. What stays is counted in every list, comes from other
+peers that are linked without an interest, or by `record fetch`, and is sent when more is wanted.")]
+    Interest {
+        /// The peer's device id, or the beginning of it, its name, or one of its addresses
+        peer: String,
+        /// What to want, in place of what was wanted before
+        #[arg(value_name = "INTEREST")]
+        wants: Vec<String>,
+        /// Want everything again
+        #[arg(long, conflicts_with = "wants")]
+        everything: bool,
     },
     /// List the peers and how they are
     #[command(after_help = "\
@@ -137,6 +163,7 @@ impl Peer {
         match self {
             Self::Invite { .. } => "peer.invite",
             Self::Add { .. } => "peer.add",
+            Self::Interest { .. } => "peer.interest",
             Self::List => "peer.list",
             Self::Remove { .. } => "peer.remove",
             Self::Pause { .. } => "peer.pause",
@@ -159,8 +186,12 @@ impl Peer {
                 let hint = format!("works once, until {}", time(&made.expires));
                 Ok(Outcome::new(answer.data, text).hint(hint))
             }
-            Self::Add { address } => {
-                changed(context, Request::PeerAdd(PeerAdd { address }), "added")
+            Self::Add { address, interest } => {
+                changed(context, Request::PeerAdd(PeerAdd { address, interest }), "added")
+            }
+            Self::Interest { peer, wants, everything } => {
+                let wants = (everything || !wants.is_empty()).then_some(wants);
+                interest(context, PeerInterest { peer, wants })
             }
             Self::List => {
                 let answer = context.ask::<Peers>(Request::PeerList(Empty {}))?;
@@ -189,6 +220,27 @@ fn changed(context: &Context, request: Request, done: &str) -> Result<Outcome, F
     let answer = context.ask::<Known>(request)?;
     let text = format!("{done} {}\n", clean(&short(&answer.typed.device)));
     Ok(Outcome::new(answer.data, text))
+}
+
+/// What is wanted of a peer, and by it.
+fn interest(context: &Context, ask: PeerInterest) -> Result<Outcome, Failure> {
+    let answer = context.ask::<Interest>(Request::PeerInterest(ask))?;
+    let known = &answer.typed;
+    let all = || "everything".to_owned();
+    let id = short(&known.device);
+    let text = facts([
+        ("peer", known.name.as_ref().map_or(id.clone(), |name| format!("{} ({id})", clean(name)))),
+        ("wanted of it", known.wants.clone().unwrap_or_else(all)),
+        ("it wants", known.wanted.clone().unwrap_or_else(all)),
+        ("left aside", known.left_aside.to_string()),
+    ]);
+    let outcome = Outcome::new(answer.data, text);
+    Ok(if known.relay && known.wants.is_some() {
+        outcome
+            .hint("it is a blind relay: it goes by class and time alone, and sends the rest whole")
+    } else {
+        outcome
+    })
 }
 
 /// The peers, for people.
@@ -261,6 +313,9 @@ fn called(peer: &Known) -> String {
 fn state(peer: &Known) -> String {
     let left = peer.missing.unwrap_or_default() + peer.lacks.unwrap_or_default();
     let state = match peer.state {
+        PeerState::Live if peer.left_aside > 0 => {
+            format!("live ({} left aside by interest)", peer.left_aside)
+        }
         PeerState::Live => "live".into(),
         PeerState::CatchingUp if left > 0 => format!("catching up ({left} left)"),
         PeerState::CatchingUp => "catching up".into(),
@@ -327,6 +382,10 @@ mod tests {
         let at = time(since.as_deref().unwrap_or_default());
         for (peer, expected) in [
             (peer(PeerState::Live), "live".to_owned()),
+            (
+                Known { left_aside: 3, ..peer(PeerState::Live) },
+                "live (3 left aside by interest)".into(),
+            ),
             (peer(PeerState::CatchingUp), "catching up (5 left)".into()),
             (presses, format!("catching up (5 left): a flash waits since {at}")),
             (waits, "waiting for link: refused: nothing listens there, again in 4 s".into()),

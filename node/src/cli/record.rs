@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 use tearline_crdt::record::kind::Kind as RecordKind;
 use tearline_crdt::record::mrz::ZONE_TEXT_BYTES_MAX;
 
+use super::aside;
 use super::attachment::{self, Attach, Fetch};
 use super::context::Context;
 use super::device::device_label;
@@ -48,6 +49,9 @@ Example:
         /// Only of this kind, or of this type of imported objects, as the list shows it
         #[arg(long)]
         kind: Option<String>,
+        /// Those of which entries were left aside by interest, and with whom these stay
+        #[arg(long, conflicts_with_all = ["compartment", "kind", "after"])]
+        aside: bool,
         #[command(flatten)]
         page: Page,
     },
@@ -364,14 +368,23 @@ impl Record {
                 let request = Request::RecordShow(RecordShow { record });
                 let answer = context.ask::<Shown>(request)?;
                 let conflicts = !answer.typed.conflicts.is_empty();
-                let outcome = Outcome::new(answer.data, detail(&answer.typed));
+                let mut outcome = Outcome::new(answer.data, detail(&answer.typed));
+                for with in &answer.typed.left_aside {
+                    let (entries, from) = (with.entries, aside::called(with));
+                    outcome = outcome.hint(format!(
+                        "not here yet: {entries} of its entries stay with {from}; fetch them: \
+                         tearline record fetch {}",
+                        short(&answer.typed.record)
+                    ));
+                }
                 Ok(if conflicts {
                     outcome.hint("settle a field: tearline record resolve ID --field F --take N")
                 } else {
                     outcome
                 })
             }
-            Self::List { compartment, kind, page } => {
+            Self::List { aside: true, page, .. } => aside::list(context, page.limit),
+            Self::List { compartment, kind, page, .. } => {
                 let Page { limit, after } = page;
                 let request = RecordList { compartment, kind, limit, after };
                 let answer = context.ask::<Rows>(Request::RecordList(request))?;
@@ -462,7 +475,8 @@ pub(super) fn paged(data: Value, rows: &Rows, none: &str) -> Outcome {
             &notes(&row.flags, row.erasure_due.as_deref()),
         ]);
     }
-    let outcome = Outcome::new(data, table.text(none)).before(rows.coming).without(&rows.unread);
+    let outcome = Outcome::new(data, table.text(none)).before(rows.coming);
+    let outcome = outcome.beside(rows.left_aside).without(&rows.unread);
     match &rows.next {
         Some(next) => {
             outcome.hint(format!("there is more: --after {}, or a greater --limit", clean(next)))

@@ -23,6 +23,7 @@
 //! [`Kind::NotFound`]: crate::failure::Kind::NotFound
 //! [`Kind::Usage`]: crate::failure::Kind::Usage
 
+pub mod aside;
 pub mod attachment;
 pub mod bundle;
 pub mod client;
@@ -169,6 +170,10 @@ pub enum Request {
     /// -> [`reply::Peer`]
     #[serde(rename = "peer.add")]
     PeerAdd(PeerAdd),
+
+    /// Says what is wanted whole of a peer, after a change of that if one is asked for -> [`aside::Interest`]
+    #[serde(rename = "peer.interest")]
+    PeerInterest(aside::PeerInterest),
 
     /// -> [`reply::Peers`]
     #[serde(rename = "peer.list")]
@@ -463,6 +468,14 @@ pub enum Request {
     #[serde(rename = "record.attachments")]
     RecordAttachments(RecordShow),
 
+    /// Ask all linked peers for what is not here yet of a record -> [`aside::Aside`], as it was.
+    #[serde(rename = "record.fetch-entries")]
+    RecordFetchEntries(RecordShow),
+
+    /// The records of which something is not here yet -> [`aside::Asides`]
+    #[serde(rename = "record.asides")]
+    RecordAsides(RecordAsides),
+
     /// Ask peers for what lacks of a file, and write it out if nothing does -> [`attachment::Attachment`]
     #[serde(rename = "record.fetch")]
     RecordFetch(attachment::RecordFetch),
@@ -525,6 +538,7 @@ impl Request {
             Self::Join(_) => "join",
             Self::PeerInvite(_) => "peer.invite",
             Self::PeerAdd(_) => "peer.add",
+            Self::PeerInterest(_) => "peer.interest",
             Self::PeerList(_) => "peer.list",
             Self::PeerRemove(_) => "peer.remove",
             Self::PeerPause(_) => "peer.pause",
@@ -585,6 +599,8 @@ impl Request {
             Self::RecordAttach(_) => "record.attach",
             Self::RecordAttachments(_) => "record.attachments",
             Self::RecordFetch(_) => "record.fetch",
+            Self::RecordFetchEntries(_) => "record.fetch-entries",
+            Self::RecordAsides(_) => "record.asides",
         }
     }
 }
@@ -639,6 +655,18 @@ pub struct PeerAdd {
     /// A multiaddress that ends in `/p2p/PEER`; or a thin link,
     /// `udp://HOST:PORT/DEVICE?rate=2400` or `kiss://...`, in place of the one that there was.
     pub address: String,
+    /// What to want whole of the peer: what any of these says. Without any, what is wanted of it stays as it is.
+    #[serde(default)]
+    pub interest: Vec<String>,
+}
+
+/// Arguments of [`Request::RecordAsides`].
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct RecordAsides {
+    /// Most records, as [`RecordList::limit`].
+    #[serde(default)]
+    pub limit: Option<u32>,
 }
 
 /// A peer. Arguments of [`Request::PeerRemove`], [`Request::PeerPause`] and [`Request::PeerResume`].

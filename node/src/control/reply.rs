@@ -466,6 +466,8 @@ Record {
     fields: Map<String, Value>,
     /// The fields with concurrent values, by field.
     conflicts: Vec<Conflict>,
+    /// How many of its entries are not here yet, and with whom they stay.
+    left_aside: Vec<super::aside::With>,
 });
 
 shape!(
@@ -503,6 +505,8 @@ Rows {
     next: Option<String>,
     /// Entries that linked peers are known to have and this device has not yet.
     coming: u64,
+    /// Entries that stay with peers because this device does not want them: what they say is in no list.
+    left_aside: u64,
     /// What is missing on this page.
     unread: Unread,
 });

@@ -177,7 +177,8 @@ impl Core {
             records.push(self.row_shape(row));
         }
         let next = page.next.map(|next| next.to_string());
-        json(&reply::Rows { records, next, coming: self.coming(), unread: unread.shape() })
+        let (coming, left_aside) = (self.coming(), self.entries_aside());
+        json(&reply::Rows { records, next, coming, left_aside, unread: unread.shape() })
     }
 
     /// A row as it is answered.
@@ -215,7 +216,7 @@ const TYPES_MAX: usize = 100;
 /// Most records looked at for an abbreviated id.
 pub(super) const PREFIX_HITS_MAX: usize = 16;
 
-fn limit(asked: Option<u32>) -> Result<usize, Failure> {
+pub(super) fn limit(asked: Option<u32>) -> Result<usize, Failure> {
     match asked.unwrap_or(PAGE_ROWS_DEFAULT) {
         0 => Err(Failure::usage("a page has at least one row")),
         n if n > PAGE_ROWS_MAX => {

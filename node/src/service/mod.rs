@@ -3,6 +3,7 @@
 
 mod acts;
 mod again;
+mod aside;
 mod attachment;
 pub(crate) mod books;
 mod bundle;
@@ -318,7 +319,8 @@ impl Tearline {
             }
             Request::Join(join) => self.join(&join),
             Request::PeerInvite(invite) => self.invite(invite),
-            Request::PeerAdd(add) => self.peer_add(add.address),
+            Request::PeerAdd(add) => self.peer_add(add),
+            Request::PeerInterest(ask) => self.answer(move |core| core.peer_interest(&ask)),
             Request::PeerList(_) => self.core.ask(|core| core.peer_list()),
             Request::PeerRemove(remove) => self.peer_remove(remove.peer),
             Request::PeerPause(named) => self.peer_pause(named.peer, true),
@@ -403,6 +405,12 @@ impl Tearline {
                 self.core.ask(move |core| core.attachments(&show.record))
             }
             Request::RecordFetch(fetch) => attachment::fetch(&self.core, fetch),
+            Request::RecordFetchEntries(show) => {
+                self.core.ask(move |core| core.fetch_record(&show.record))
+            }
+            Request::RecordAsides(list) => {
+                self.core.ask(move |core| core.record_asides(list.limit))
+            }
             Request::Why(why) => self.core.ask(move |core| core.why(&why.record)),
             Request::OperatorAdd(_)
             | Request::OperatorList(_)

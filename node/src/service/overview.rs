@@ -220,6 +220,7 @@ impl Core {
         let barred = barred.map(|until| Duration::from_millis(until.0.saturating_sub(now.0)));
         let again = barred.or_else(|| again.into_iter().flatten().min());
         let agency = self.agency_of(device);
+        let asides = self.asides();
         let bundles = self.replica.exchanged().get(device).copied().unwrap_or_default();
         reply::Peer {
             device: device.to_string(),
@@ -258,6 +259,8 @@ impl Core {
             again_ms: again.and_then(|wait| u64::try_from(wait.as_millis()).ok()),
             last_heard: self.last_heard.get(device).map(ToString::to_string),
             gone: live.map_or(0, |state| state.gone),
+            interest: self.replica.interest(device).map(ToString::to_string),
+            left_aside: asides.get(device).copied().unwrap_or_default(),
             sent_bytes: live.map_or(0, |state| state.bytes_out),
             received_bytes: live.map_or(0, |state| state.bytes_in),
             gossip: self.gossip_with(device),

@@ -60,7 +60,8 @@ pub(super) fn search(
     let unread = found.unread.shape();
     core.ask(move |core| {
         let records = page.iter().map(|row| core.row_shape(row)).collect();
-        json(&reply::Rows { records, next, coming: core.coming(), unread })
+        let (coming, left_aside) = (core.coming(), core.entries_aside());
+        json(&reply::Rows { records, next, coming, left_aside, unread })
     })
 }
 

@@ -4,22 +4,27 @@ use serde_json::Value;
 
 use tearline_crdt::id::DeviceId;
 use tearline_crdt::store::Batch;
+use tearline_mesh::interest::Interest;
 use tearline_mesh::net;
 
 use super::core::Core;
 use super::names::is_prefix;
 use super::overview::store_failure;
 use super::thin::FORMS;
-use super::{Answer, Tearline, json};
+use super::{Answer, Tearline, aside, json};
+use crate::control::PeerAdd;
 use crate::failure::{Failure, Kind};
 
 impl Tearline {
-    pub(super) fn peer_add(&self, address: String) -> Result<Value, Failure> {
+    pub(super) fn peer_add(&self, add: PeerAdd) -> Result<Value, Failure> {
+        let PeerAdd { address, interest } = add;
+        let interest = aside::read(&interest)?;
         self.answer(move |core| match core.thin_address(&address) {
             Some(thin) => {
                 let thin = thin?;
                 core.check_thin(&thin)?;
                 let device = thin.device;
+                core.want_of(device, interest)?;
                 core.change_peer(device, |core, batch| core.dialer.set_thin(batch, thin))
             }
             None => {
@@ -29,6 +34,7 @@ impl Tearline {
                          there, or a thin link: {FORMS}"
                     ))
                 })?;
+                core.want_of(device, interest)?;
                 core.change_peer(device, |core, batch| {
                     let connected = core.is_connected(&device);
                     core.dialer.add(batch, device, &address.to_string(), connected);
@@ -55,16 +61,7 @@ impl Tearline {
 
     pub(super) fn peer_pause(&self, name: String, paused: bool) -> Result<Value, Failure> {
         self.answer(move |core| {
-            let device = match core.configured_peer(&name) {
-                Ok((device, _)) => device,
-                // Of one that dials us nothing is written down.
-                Err(unknown) => core.named_device(&name).map_err(|failure| {
-                    if failure.kind == Kind::NotFound { unknown } else { failure }
-                })?,
-            };
-            if device == core.replica.device() {
-                return Err(Failure::usage("that is this device itself"));
-            }
+            let device = core.peer_or_member(&name)?;
             if !paused {
                 core.penalties.release(&device);
             }
@@ -90,6 +87,30 @@ impl Core {
         let ticket = self.replica.put(batch).map_err(|error| store_failure(&error))?;
         self.tend_thin_links();
         Ok((json(&self.peer(&device))?, Some(ticket)))
+    }
+
+    /// From now on wants this of a peer, if anything is said.
+    fn want_of(&mut self, device: DeviceId, interest: Option<Interest>) -> Result<(), Failure> {
+        if interest.is_some() {
+            let set = self.replica.set_interest(device, interest);
+            set.map_err(|error| store_failure(&error))?;
+        }
+        Ok(())
+    }
+
+    /// The configured peer of a name or address, or else the member with that name; not this device.
+    pub(super) fn peer_or_member(&self, name: &str) -> Result<DeviceId, Failure> {
+        let device = match self.configured_peer(name) {
+            Ok((device, _)) => device,
+            // Of one that dials us nothing is written down.
+            Err(unknown) => self.named_device(name).map_err(|failure| {
+                if failure.kind == Kind::NotFound { unknown } else { failure }
+            })?,
+        };
+        if device == self.replica.device() {
+            return Err(Failure::usage("that is this device itself"));
+        }
+        Ok(device)
     }
 
     /// The configured peer of a device id or the beginning of one, a name, or an address; with the

@@ -292,7 +292,11 @@ impl Core {
 
     pub(super) fn record_show(&mut self, text: &str) -> Result<Value, Failure> {
         let id = self.find_record(text)?;
-        let detail = self.visible(id)?;
+        let detail = match self.visible(id) {
+            Ok(detail) => detail,
+            Err(failure) => return Err(self.not_here(id, failure)),
+        };
+        let left_aside = self.aside_of(id)?.map(|aside| aside.with).unwrap_or_default();
         let own_agency = self.agency_of(&self.replica.device());
         let row = Row::describe(detail.kind, &detail.fields);
         let latest = detail.entries.iter().max_by_key(|entry| (entry.wall, entry.id));
@@ -342,6 +346,7 @@ impl Core {
             erasure_due: due.map(|due| due.to_string()),
             fields: shown(&detail.fields),
             conflicts,
+            left_aside,
         })
     }
 

@@ -426,6 +426,7 @@ impl World {
             Event::InSync(_)
             | Event::JoinRefused { .. }
             | Event::Fetched(_)
+            | Event::Filled { .. }
             | Event::Unreadable { .. }
             | Event::Repaired(_) => {}
         }

@@ -272,17 +272,22 @@ impl Shelf {
     }
 
     /// Destroys what a bounded number of entries of one log hold. To be called, each time with a
-    /// batch of its own that is applied, until [`Shelf::has_erasures`] says no.
-    pub fn erase_more(&mut self, desk: &mut Desk<'_>, batch: &mut Batch) -> Result<(), StoreError> {
+    /// batch of its own that is applied, until [`Shelf::has_erasures`] says no. Returns which entries of a
+    /// log were destroyed: they are [no holes](Logbook::close_holes) any more.
+    pub fn erase_more(
+        &mut self,
+        desk: &mut Desk<'_>,
+        batch: &mut Batch,
+    ) -> Result<Option<(LogNo, BTreeSet<u64>)>, StoreError> {
         // The last of what is queued is what asks the store to forget.
         if desk.logbook.is_branching() && self.aside.is_some() {
-            return self.erase_aside(desk, batch);
+            return self.erase_aside(desk, batch).map(|()| None);
         }
         self.aside = None;
         let (jobs, more) = next_jobs(desk.store)?;
         self.erasing = more;
         let mut seqs = BTreeSet::new();
-        let Some(no) = jobs.first().map(|job| job.place.no) else { return Ok(()) };
+        let Some(no) = jobs.first().map(|job| job.place.no) else { return Ok(None) };
         let log = desk.logbook.log(no).copied();
         for job in jobs {
             batch.remove(Space::Erasing, job.encode());
@@ -311,7 +316,7 @@ impl Shelf {
             desk.logbook.detach(desk.store, batch, &log, &seqs)?;
         }
         batch.forget = !self.erasing;
-        Ok(())
+        Ok(Some((no, seqs)))
     }
 
     /// Puts a tombstone and queues all that is listed, and the search for what is not.
@@ -382,7 +387,7 @@ impl Work<'_, '_> {
         }
         let of_run = self.run.and_then(|run| entry_of(run, opened.place.seq));
         let is_empty = of_run.is_some_and(|e| e.payload.is_none() && e.key_box.is_none());
-        if !is_empty {
+        if !is_empty || self.desk.logbook.hole(&self.log, opened.place.seq).is_some() {
             shelf.queue(self.batch, opened.place);
         }
         if listed {

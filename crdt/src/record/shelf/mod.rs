@@ -11,8 +11,11 @@
 //!
 //! Documents are not kept: a small cache holds the threads that were used last (`cache`).
 //!
+//! `aside` says which records lack entries that stay with other peers, and takes those that come.
+//!
 //! `erase` destroys what records hold; `restate` shows them anew when statements about them change.
 
+mod aside;
 mod begun;
 mod cache;
 mod census;
@@ -54,6 +57,7 @@ use super::kind::Kind;
 use super::label::Label;
 use super::receipt::{self, Receipts};
 
+pub use aside::{Aside, Gist};
 use begun::Content;
 pub use begun::{Beginning, Begun};
 use cache::Cache;
@@ -404,7 +408,8 @@ impl<'w, 'd> Work<'w, 'd> {
             self.disclosable(entry.seq);
             return Ok(());
         }
-        let known = begun.get(&entry.seq).filter(|known| entry.key_box == Some(known.key_box));
+        let known = begun.get(&entry.seq).filter(|_| entry.payload.is_some());
+        let known = known.filter(|known| entry.key_box == Some(known.key_box));
         if let Some((beginning, opened)) =
             known.and_then(|known| Some((known, known.opened(place, self.log, entry)?)))
         {
@@ -645,8 +650,9 @@ impl<'w, 'd> Work<'w, 'd> {
             self.stale.insert(record);
             return Ok(());
         }
-        if counts {
-            self.show_thread(&thread, listing)?;
+        let lacks_label = thread.lacks_label();
+        if (counts || lacks_label) && !self.show_thread(&thread, listing)? && lacks_label {
+            self.remove(record, listing)?;
         }
         shelf.threads.keep(record, thread);
         Ok(())

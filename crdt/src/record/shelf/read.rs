@@ -82,12 +82,12 @@ pub struct EntryView {
 #[expect(missing_debug_implementations, reason = "holds trait objects of its caller")]
 pub struct Reader<'a> {
     shelf: &'a mut Shelf,
-    store: &'a dyn Store,
-    logbook: &'a Logbook,
-    keys: &'a BTreeMap<EpochId, EpochKeys>,
+    pub(super) store: &'a dyn Store,
+    pub(super) logbook: &'a Logbook,
+    pub(super) keys: &'a BTreeMap<EpochId, EpochKeys>,
     standings: &'a dyn Standings,
     /// What was read last: nothing changes while this reads.
-    recall: RefCell<Recall>,
+    pub(super) recall: RefCell<Recall>,
 }
 
 impl<'a> Reader<'a> {

@@ -240,6 +240,11 @@ impl Thread {
         self.slots.keys().copied()
     }
 
+    /// Whether the payload of an entry that waits is here, and not in memory.
+    pub(super) fn is_stored(&self, place: &Place) -> bool {
+        self.slots.get(place).is_some_and(|slot| slot.stored)
+    }
+
     pub(crate) fn opened(&self, place: &Place) -> Option<&Opened> {
         self.slots.get(place).map(|slot| &slot.opened)
     }
@@ -680,7 +685,8 @@ impl Thread {
     }
 
     pub(crate) fn summary(&self, standings: &dyn Standings) -> Option<Summary> {
-        let Beginning { id, log, kind, wall, released_from, .. } = self.beginning.as_ref()?;
+        let beginning = self.beginning.as_ref().filter(|_| !self.lacks_label())?;
+        let Beginning { id, log, kind, wall, released_from, .. } = beginning;
         let state = standings.state(log, id);
         // Whoever's entry does not count, or says nothing, must not make the record urgent.
         let counts = |slot: &&Slot| {

@@ -42,6 +42,10 @@ Peer {
     flash_since: Option<String>,
     /// Logs of which it has not, or cannot read, what this device lacks: that has to come from another.
     gone: u64,
+    /// What is wanted whole of it; null for everything.
+    interest: Option<String>,
+    /// Entries that it left out and that are not here yet.
+    left_aside: u64,
     /// Bytes sent to it since the daemon started.
     sent_bytes: u64,
     /// Bytes received from it since the daemon started.

@@ -57,7 +57,8 @@ fn behind_the_relay(story: &mut Story<'_>, step: &mut Step) -> Result<(), Failur
     let peer = story.address_of_ne(&LAKE)?;
     let link = story.stage.link_to(&RELAY)?;
     let address = dialled_at(link.address().port(), &status(story, &RELAY)?)?;
-    let _: Peer = story.stage.ask(&LAKE, Request::PeerAdd(PeerAdd { address }))?;
+    let _: Peer =
+        story.stage.ask(&LAKE, Request::PeerAdd(PeerAdd { address, interest: Vec::new() }))?;
     let _: Peer = story.stage.ask(&LAKE, Request::PeerRemove(PeerNamed { peer }))?;
     story.link(&LAKE)?.cut();
     let (peers, _) = until("LAKE's link to the relay", SPREAD_WAIT, || {

@@ -23,7 +23,8 @@ pub(super) fn out(story: &mut Story<'_>, step: &mut Step) -> Result<(), Failure>
     let (post, unit) = (status(story, &NE)?.device, status(story, &KILO)?.device);
     for (actor, end, other) in [(&NE, 0, &unit), (&KILO, 1, &post)] {
         let address = format!("udp://{}/{other}?rate={}", line.end(end), RADIO.bits_per_s);
-        let _: Peer = story.stage.ask(actor, Request::PeerAdd(PeerAdd { address }))?;
+        let _: Peer =
+            story.stage.ask(actor, Request::PeerAdd(PeerAdd { address, interest: Vec::new() }))?;
     }
     story.radio = Some(line);
     let peer = story.address_of_ne(&KILO)?;
@@ -41,7 +42,8 @@ pub(super) fn out(story: &mut Story<'_>, step: &mut Step) -> Result<(), Failure>
 pub(super) fn back(story: &mut Story<'_>, step: &mut Step) -> Result<(), Failure> {
     story.link(&KILO)?.heal();
     let address = story.address_of_ne(&KILO)?;
-    let _: Peer = story.stage.ask(&KILO, Request::PeerAdd(PeerAdd { address }))?;
+    let _: Peer =
+        story.stage.ask(&KILO, Request::PeerAdd(PeerAdd { address, interest: Vec::new() }))?;
     linked_by(story, |by| by != "udp")?;
     let [there, back] = story.carried_by_radio();
     step.note(
