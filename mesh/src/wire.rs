@@ -42,6 +42,10 @@ const STATEMENT_MAX: usize = 16 * 1024;
 pub const IDS_MAX: usize = 4_096;
 /// Longest authority entry that travels alone: header, signature, statement and payload.
 const STRAY_BYTES_MAX: usize = 1024 + STATEMENT_BYTES_MAX + PAYLOAD_BYTES_MAX;
+/// Longest part of an enclosure: a chunk of a bundle.
+pub const ENCLOSURE_PART_BYTES_MAX: usize = 64 * 1024;
+/// The type of the frame that has one.
+const ENCLOSURE: u8 = 30;
 /// Longest proof: 65 branches of up to 676 bytes and a statement.
 const PROOF_BYTES_MAX: usize = 64 * 1024;
 
@@ -247,6 +251,14 @@ pub enum Frame {
         /// What they say, each encoded.
         cards: Vec<Vec<u8>>,
     },
+    /// 30: something that is carried along with entries and is none. In a bundle alone; a
+    /// [`Replica`](crate::Replica) takes none.
+    Enclosure {
+        /// What it is; the program says what that means.
+        kind: u8,
+        /// A part of it. Parts of a kind follow each other.
+        part: Vec<u8>,
+    },
 }
 
 impl Frame {
@@ -279,6 +291,7 @@ impl Frame {
             Self::Fetch { .. } => "fetch",
             Self::Part { .. } => "part",
             Self::Presence { .. } => "presence",
+            Self::Enclosure { .. } => "enclosure",
         }
     }
 
@@ -405,8 +418,17 @@ impl Frame {
                     out.bytes(card);
                 });
             }
+            Self::Enclosure { kind, part } => {
+                out.raw(&[ENCLOSURE, *kind]).raw(part);
+            }
         }
         out
+    }
+
+    /// Whether the bytes of a frame are an enclosure, well-formed or not.
+    #[must_use]
+    pub fn is_enclosure(bytes: &[u8]) -> bool {
+        bytes.first() == Some(&ENCLOSURE)
     }
 
     /// Reads a frame.
@@ -458,6 +480,7 @@ impl Frame {
             },
             24 => decode_part(&mut reader)?,
             25 => decode_presence(&mut reader)?,
+            ENCLOSURE => decode_enclosure(&mut reader)?,
             _ => return reader.invalid(0, "frame type"),
         };
         reader.finish()?;
@@ -613,6 +636,15 @@ fn decode_presence(reader: &mut Reader<'_>) -> Result<Frame, DecodeError> {
         cards.push(reader.bytes(presence::CARD_BYTES_MAX, "presence")?.to_vec());
     }
     Ok(Frame::Presence { area, cards })
+}
+
+fn decode_enclosure(reader: &mut Reader<'_>) -> Result<Frame, DecodeError> {
+    let [kind] = reader.array("kind")?;
+    let at = reader.at();
+    if reader.left() > ENCLOSURE_PART_BYTES_MAX {
+        return reader.invalid(at, "enclosure");
+    }
+    Ok(Frame::Enclosure { kind, part: reader.take(reader.left(), "enclosure")?.to_vec() })
 }
 
 fn decode_part(reader: &mut Reader<'_>) -> Result<Frame, DecodeError> {

@@ -7,7 +7,7 @@
 //! number of frames grows with the logs that moved and the logarithm of the logs there are.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::Bound;
+use std::ops::{Bound, Range};
 
 use tearline_crdt::entry::run::Head;
 use tearline_crdt::frontier::{Leaf, LogKey, NodeHash, Prefix, Subtree, forked_tag, head_tag};
@@ -489,9 +489,22 @@ impl<S: Store> Replica<S> {
         from: u64,
         bytes_max: usize,
     ) -> Result<Option<Outgoing>, StoreError> {
+        self.run_within(area, id, key, from..u64::MAX, bytes_max)
+    }
+
+    /// The same, of what lies whole in a span.
+    pub(super) fn run_within(
+        &self,
+        area: Tag,
+        id: CompartmentId,
+        key: LogKey,
+        span: Range<u64>,
+        bytes_max: usize,
+    ) -> Result<Option<Outgoing>, StoreError> {
         let Some(held) = self.areas.get(&id) else { return Ok(None) };
         let Some(log) = held.logs.get(&key) else { return Ok(None) };
-        let durable = held.frontier.head(&key).next;
+        let from = span.start;
+        let durable = held.frontier.head(&key).next.min(span.end);
         let upto = self.readable_to(log, from, durable);
         let stretch = self.logbook.read(&self.store, log, from..upto, bytes_max)?;
         let Some(stretch) = stretch else { return Ok(None) };
