@@ -133,10 +133,15 @@ impl Manifest {
     }
 }
 
-/// Whether a text can be a file's name, and leads nowhere else.
+/// Whether a text can be a file's name, leads nowhere else, and looks like what it is: controls of direction
+/// (Unicode Standard Annex 9, section 2) make `cod.exe` of what reads as `exe.doc`.
 #[must_use]
 pub fn is_file_name(name: &str) -> bool {
-    let bad = |c: char| c.is_control() || matches!(c, '/' | '\\');
+    let turns = |c| {
+        let marks = matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}');
+        marks || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    let bad = |c: char| c.is_control() || matches!(c, '/' | '\\') || turns(c);
     !name.is_empty()
         && name.len() <= NAME_BYTES_MAX
         && !name.contains(bad)

@@ -47,6 +47,10 @@ const STATEMENT_MAX: usize = 16 * 1024;
 pub const IDS_MAX: usize = 4_096;
 /// Longest authority entry that travels alone: header, signature, statement and payload.
 const STRAY_BYTES_MAX: usize = 1024 + STATEMENT_BYTES_MAX + PAYLOAD_BYTES_MAX;
+/// Longest part of an enclosure: a chunk of a bundle.
+pub const ENCLOSURE_PART_BYTES_MAX: usize = 64 * 1024;
+/// The type of the frame that has one.
+const ENCLOSURE: u8 = 30;
 /// Longest proof: 65 branches of up to 676 bytes and a statement.
 const PROOF_BYTES_MAX: usize = 64 * 1024;
 
@@ -281,6 +285,14 @@ pub enum Frame {
         /// Positions, ascending, and payloads.
         payloads: Vec<(u64, Vec<u8>)>,
     },
+    /// 30: something that is carried along with entries and is none. In a bundle alone; a
+    /// [`Replica`](crate::Replica) takes none.
+    Enclosure {
+        /// What it is; the program says what that means.
+        kind: u8,
+        /// A part of it. Parts of a kind follow each other.
+        part: Vec<u8>,
+    },
 }
 
 impl Frame {
@@ -316,6 +328,7 @@ impl Frame {
             Self::Interest { .. } => "interest",
             Self::Lack { .. } => "lack",
             Self::Payloads { .. } => "payloads",
+            Self::Enclosure { .. } => "enclosure",
         }
     }
 
@@ -465,8 +478,17 @@ impl Frame {
                 out.raw(&[28]).raw(area).raw(&key.0).raw(&[u8::from(*done)]);
                 aside::encode_payloads(payloads, &mut out);
             }
+            Self::Enclosure { kind, part } => {
+                out.raw(&[ENCLOSURE, *kind]).raw(part);
+            }
         }
         out
+    }
+
+    /// Whether the bytes of a frame are an enclosure, well-formed or not.
+    #[must_use]
+    pub fn is_enclosure(bytes: &[u8]) -> bool {
+        bytes.first() == Some(&ENCLOSURE)
     }
 
     /// Reads a frame.
@@ -533,6 +555,7 @@ impl Frame {
                 done: aside::decode_flag(&mut reader, "done")?,
                 payloads: aside::decode_payloads(&mut reader)?,
             },
+            ENCLOSURE => decode_enclosure(&mut reader)?,
             _ => return reader.invalid(0, "frame type"),
         };
         reader.finish()?;
@@ -689,6 +712,15 @@ fn decode_presence(reader: &mut Reader<'_>) -> Result<Frame, DecodeError> {
         cards.push(reader.bytes(presence::CARD_BYTES_MAX, "presence")?.to_vec());
     }
     Ok(Frame::Presence { area, cards })
+}
+
+fn decode_enclosure(reader: &mut Reader<'_>) -> Result<Frame, DecodeError> {
+    let [kind] = reader.array("kind")?;
+    let at = reader.at();
+    if reader.left() > ENCLOSURE_PART_BYTES_MAX {
+        return reader.invalid(at, "enclosure");
+    }
+    Ok(Frame::Enclosure { kind, part: reader.take(reader.left(), "enclosure")?.to_vec() })
 }
 
 fn decode_part(reader: &mut Reader<'_>) -> Result<Frame, DecodeError> {

@@ -5,7 +5,7 @@ use std::fs;
 use std::io;
 
 use serde_json::json;
-use tearline_tests::daemon::{Daemon, Outcome};
+use tearline_tests::daemon::{self, Daemon, Outcome};
 
 use crate::trust::{DONE, NOT_FOUND, Pair, USAGE, done, pair, path, sighting, text, until};
 
@@ -49,6 +49,15 @@ fn two_posts_without_a_link_exchange_records_on_a_stick() -> io::Result<()> {
     for known in ["there 0", "Border", theirs.as_str(), "all"] {
         assert!(!whole.windows(known.len()).any(|part| part == known.as_bytes()), "{known}");
     }
+    // Who has no home learns what any finder does.
+    let nowhere = folder.path().join("nowhere");
+    let outside = daemon::command(&nowhere, &["bundle", "inspect", &stick])?;
+    assert_eq!((outside.code, &outside.document["recipients"]), (INCOMPLETE, &json!([1, 4])));
+    assert_eq!(
+        (&outside.document["bundle"], &outside.document["made"]),
+        (&made["bundle"], &json!(""))
+    );
+    assert!(outside.document["problem"].is_null(), "{}", outside.document);
     let found = done(customs.command(&["bundle", "inspect", &stick])?);
     assert_eq!(found["maker"]["device"], own.as_str());
     assert_eq!((&found["entries"], &found["bundle"]), (&made["entries"], &made["bundle"]));

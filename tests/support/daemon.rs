@@ -96,9 +96,17 @@ impl Daemon {
     /// # Errors
     /// When it ends, or does not answer in time.
     pub fn start_in(&mut self, namespace: &str) -> io::Result<()> {
+        self.start_in_with(namespace, &[])
+    }
+
+    /// Starts the daemon in a network namespace, with further arguments.
+    ///
+    /// # Errors
+    /// When it ends, or does not answer in time.
+    pub fn start_in_with(&mut self, namespace: &str, arguments: &[&str]) -> io::Result<()> {
         let mut ip = Command::new("ip");
         ip.args(["netns", "exec", namespace]).arg(&self.program);
-        self.start_as(ip, &[])
+        self.start_as(ip, arguments)
     }
 
     fn start_as(&mut self, mut command: Command, arguments: &[&str]) -> io::Result<()> {

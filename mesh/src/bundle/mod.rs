@@ -29,7 +29,7 @@ use tearline_crdt::id::{CompartmentId, DeviceId};
 use tearline_crdt::seal::{Key, TAG_BYTES};
 use tearline_crdt::time::WallTime;
 
-pub use read::{BundleError, Reader};
+pub use read::{BundleError, Outline, Reader};
 pub use slot::SLOT_BYTES;
 pub use write::{WriteError, Writer};
 

@@ -2,7 +2,7 @@
 
 use std::io::{self, Read};
 
-use tearline_crdt::hash::{Domain, sha256};
+use tearline_crdt::hash::{Digest, Domain, sha256};
 use tearline_crdt::id::DeviceId;
 use tearline_crdt::keys::{self, DeviceKeys};
 use tearline_crdt::seal::{self, Key};
@@ -94,32 +94,8 @@ impl<R> std::fmt::Debug for Reader<R> {
 impl<R: Read> Reader<R> {
     /// Reads the head and opens the slot that is for these keys.
     pub fn begin(mut from: R, keys: &DeviceKeys) -> Result<Self, BundleError> {
-        let mut head = vec![0; START_BYTES];
-        let got = fill(&mut from, &mut head)?;
-        let begun = head.get(..got.min(MAGIC.len())).unwrap_or_default();
-        if got < MAGIC.len() || begun != MAGIC {
-            // Of what is shorter than that nobody can say what it was.
-            return Err(BundleError::NoBundle);
-        }
-        if got < START_BYTES {
-            return Err(BundleError::Torn { at: got as u64 });
-        }
-        let (version, slots) = match head.get(MAGIC.len()..) {
-            Some(&[version, slots]) => (version, usize::from(slots)),
-            _ => return Err(BundleError::NoBundle),
-        };
-        if version != VERSION {
-            return Err(BundleError::Version(version));
-        }
-        if !SLOTS.contains(&slots) {
-            return Err(BundleError::NoBundle);
-        }
-        head.resize(START_BYTES + slots * SLOT_BYTES, 0);
-        let got = fill(&mut from, head.get_mut(START_BYTES..).unwrap_or_default())?;
-        let at = (START_BYTES + got) as u64;
-        if (at as usize) < head.len() {
-            return Err(BundleError::Torn { at });
-        }
+        let head = whole_head(&mut from)?;
+        let at = head.len() as u64;
         let slots = head.get(START_BYTES..).unwrap_or_default().chunks_exact(SLOT_BYTES);
         let opened = slots.into_iter().find_map(|one| slot::open(keys, one));
         let (agreement, payload) = opened.ok_or(BundleError::NotForThis { head_bytes: at })?;
@@ -223,6 +199,64 @@ impl<R: Read> Reader<R> {
         self.at = to;
         self.ended = last;
         Ok(())
+    }
+}
+
+/// The head of a bundle, before anything of it is opened.
+fn whole_head(from: &mut impl Read) -> Result<Vec<u8>, BundleError> {
+    let mut head = vec![0; START_BYTES];
+    let got = fill(from, &mut head)?;
+    let begun = head.get(..got.min(MAGIC.len())).unwrap_or_default();
+    if got < MAGIC.len() || begun != MAGIC {
+        // Of what is shorter than that nobody can say what it was.
+        return Err(BundleError::NoBundle);
+    }
+    if got < START_BYTES {
+        return Err(BundleError::Torn { at: got as u64 });
+    }
+    let (version, slots) = match head.get(MAGIC.len()..) {
+        Some(&[version, slots]) => (version, usize::from(slots)),
+        _ => return Err(BundleError::NoBundle),
+    };
+    if version != VERSION {
+        return Err(BundleError::Version(version));
+    }
+    if !SLOTS.contains(&slots) {
+        return Err(BundleError::NoBundle);
+    }
+    head.resize(START_BYTES + slots * SLOT_BYTES, 0);
+    let got = fill(from, head.get_mut(START_BYTES..).unwrap_or_default())?;
+    let at = (START_BYTES + got) as u64;
+    if (at as usize) < head.len() {
+        return Err(BundleError::Torn { at });
+    }
+    Ok(head)
+}
+
+/// What anybody can tell of a bundle who finds it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Outline {
+    /// Its name.
+    pub name: Digest,
+    /// For how many devices it is, at least and at most.
+    pub recipients: (usize, usize),
+    /// Where it is torn off, if its length says so. It may be torn where a chunk ends, too.
+    pub torn_at: Option<u64>,
+}
+
+impl Outline {
+    /// Of a file of so many bytes, of which the head is read.
+    pub fn read(from: &mut impl Read, bytes: u64) -> Result<Self, BundleError> {
+        let head = whole_head(from)?;
+        let slots = (head.len() - START_BYTES) / SLOT_BYTES;
+        let fewer = SLOTS.into_iter().rev().find(|fewer| *fewer < slots).unwrap_or_default();
+        let content = bytes.saturating_sub(head.len() as u64);
+        let is_torn = content == 0 || !content.is_multiple_of(CHUNK_BYTES as u64);
+        Ok(Self {
+            name: sha256(&head),
+            recipients: (fewer + 1, slots),
+            torn_at: is_torn.then_some(bytes),
+        })
     }
 }
 

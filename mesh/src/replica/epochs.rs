@@ -38,6 +38,20 @@ impl<S: Store> Replica<S> {
         Ok(Done { value, ticket })
     }
 
+    /// Has a compartment an epoch to write under that all who may read it can open, as before a write: what
+    /// is missing is sealed, or another begun.
+    pub fn ready_epoch(&mut self, now: Now, id: CompartmentId) -> Result<Done<EpochId>, ActError> {
+        self.conclude(now)?;
+        self.compartment(id).ok_or(ActError::NoCompartment)?;
+        if self.own_right(id) < Some(Right::Write) {
+            return Err(ActError::Denied { needed: Right::Write });
+        }
+        self.wall = now.wall;
+        let value = self.epoch_to_write(now, id)?;
+        let ticket = self.put(Batch::default())?;
+        Ok(Done { value, ticket })
+    }
+
     /// Appends what begins an epoch of a compartment, and names the compartment under it: some of its
     /// readers may be able to open no other.
     pub(super) fn begin_epoch(

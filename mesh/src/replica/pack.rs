@@ -6,6 +6,9 @@
 //! entries need, a coalition's own first; then the classes, most urgent first, the logs of a class in
 //! turns and each from its oldest entry on. Where there is no room for the next piece the bundle ends: so
 //! what is left out is the least urgent and the newest, and the next bundle goes on there.
+//!
+//! Of less than that a bundle is made by naming how far logs are wanted. As a log goes in one piece, all
+//! that comes before a wanted entry goes with it. Flashes go whole, whatever is named.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -49,6 +52,8 @@ pub struct Packing {
     records: BTreeMap<u8, VecDeque<LagKey>>,
     /// Where each log goes on.
     next: BTreeMap<LagKey, u64>,
+    /// Where each ends of which not all is wanted.
+    ends: BTreeMap<LagKey, u64>,
     report: Packed,
 }
 
@@ -99,12 +104,14 @@ impl<S: Store> Replica<S> {
         sent.map(|last| WallTime(last.0.saturating_add(1))).fold(now, WallTime::max)
     }
 
-    /// Begins to pack a bundle of a name ([`crate::bundle::Head::name`]) for devices.
+    /// Begins to pack a bundle of a name ([`crate::bundle::Head::name`]) for devices: all that they lack, or
+    /// of logs of records only what comes before the positions that are named, and all flashes.
     pub fn begin_packing(
         &self,
         to: Vec<DeviceId>,
         since: Since,
         name: Digest,
+        wanted: Option<&BTreeMap<LogId, u64>>,
     ) -> Result<Packing, StoreError> {
         let shared = |id: &CompartmentId| to.iter().all(|device| self.right(*id, device).is_some());
         let some = |id: &CompartmentId| to.iter().any(|device| self.right(*id, device).is_some());
@@ -113,7 +120,7 @@ impl<S: Store> Replica<S> {
         areas.sort_by_key(|id| !is_coalition(id));
         let mut first: VecDeque<Piece> = areas.iter().copied().map(Piece::Positions).collect();
         let mut records: BTreeMap<u8, VecDeque<LagKey>> = BTreeMap::new();
-        let mut next = BTreeMap::new();
+        let (mut next, mut ends) = (BTreeMap::new(), BTreeMap::new());
         let places = Places::of(self, &to, since)?;
         for id in &areas {
             if !is_coalition(id) {
@@ -129,6 +136,10 @@ impl<S: Store> Replica<S> {
                         Place::At(at) => from = from.min(at),
                         Place::Differs(at) => proofs.push(Piece::Evidence(**log, at)),
                     }
+                }
+                let whole = matches!(log.class, Class::Authority | Class::Flash);
+                if let Some(wanted) = wanted.filter(|_| !whole) {
+                    ends.insert(lag, wanted.get(log).copied().unwrap_or_default());
                 }
                 next.insert(lag, from);
                 if area.frontier.is_forked(key) {
@@ -146,7 +157,7 @@ impl<S: Store> Replica<S> {
         }
         let unshared = self.areas.keys().filter(|id| some(id) && !shared(id)).copied().collect();
         let report = Packed { unshared, ..Packed::default() };
-        Ok(Packing { to, since, name, first, records, next, report })
+        Ok(Packing { to, since, name, first, records, next, ends, report })
     }
 
     /// The next frames of a bundle in which frames of so many bytes still fit, a length of 4 before each
@@ -180,9 +191,13 @@ impl<S: Store> Replica<S> {
     /// What has gone in, and what is left.
     #[must_use]
     pub fn packed(&self, packing: &Packing) -> Packed {
-        let ends = packing.next.iter().map(|((_, id, key), next)| {
+        let ends = packing.next.iter().map(|(lag, next)| {
+            let (_, id, key) = lag;
             let area = self.areas.get(id);
-            area.map_or(0, |area| area.frontier.head(key).next.saturating_sub(*next))
+            area.map_or(0, |area| {
+                let end = packing.end_of(lag).min(area.frontier.head(key).next);
+                end.saturating_sub(*next)
+            })
         });
         Packed { left: ends.sum(), ..packing.report.clone() }
     }
@@ -284,9 +299,17 @@ impl<S: Store> Replica<S> {
         let log = self.areas.get(&id).and_then(|area| area.logs.get(&key));
         // Key boxes and the frame's own fields come on top: halves fill the rest of the room.
         let bytes_max = usize::try_from(room / 2).map_or(RUN_BYTES, |half| half.min(RUN_BYTES));
-        let run = self.run_from(tag(&packing.name, &id), id, key, from, bytes_max);
+        let (area, end) = (tag(&packing.name, &id), packing.end_of(&lag));
+        if from >= end {
+            return Ok((Vec::new(), 0));
+        }
         // What is damaged is packed by others.
-        let run = unless_damaged(run)?;
+        let run = unless_damaged(self.run_within(area, id, key, from..end, bytes_max))?;
+        let run = match run {
+            // One signature covers what is wanted and what follows it.
+            None => unless_damaged(self.run_from(area, id, key, from, 0))?,
+            run => run,
+        };
         let (Some(log), Some(Outgoing { frame, end, .. })) = (log, run) else {
             return Ok((Vec::new(), 0));
         };
@@ -301,6 +324,11 @@ impl<S: Store> Replica<S> {
 }
 
 impl Packing {
+    /// Up to where a log is wanted.
+    fn end_of(&self, lag: &LagKey) -> u64 {
+        self.ends.get(lag).copied().unwrap_or(u64::MAX)
+    }
+
     /// A piece is in; of a log that goes on, the next comes when the others of its class had theirs.
     fn advance(&mut self, piece: Piece, class: Option<u8>, end: u64) {
         match class {

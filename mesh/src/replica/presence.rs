@@ -5,6 +5,10 @@
 //! its device. Whoever has a right in the compartment passes it on, relays included, and readers open it. Who
 //! says nothing more is gone when the time is over that its last word named.
 //!
+//! The later word of a device holds, by its own clock. Where that was ahead of what it says now, whoever hears
+//! the earlier word says the later one back, and the device counts on from there. What is from further in the
+//! future than clocks differ is not taken.
+//!
 //! Of a device one in five seconds is taken; over a thin link one in five minutes is said on, which fits one of
 //! its frames.
 
@@ -58,6 +62,8 @@ pub(super) struct Presences {
     held: BTreeMap<(CompartmentId, DeviceId), Held>,
     /// What each link was told or told us of them, and when.
     told: BTreeMap<(Link, CompartmentId, DeviceId), (WallTime, MonoTime)>,
+    /// The latest that others say this device said, if that is later than what is held.
+    own_last: BTreeMap<CompartmentId, WallTime>,
     /// When it is looked at next for what is to be said on.
     next: Option<MonoTime>,
 }
@@ -160,21 +166,70 @@ impl<S: Store> Replica<S> {
         if !self.may_write(id, Class::Routine) {
             return Err(ActError::Denied { needed: Right::Write });
         }
+        self.wall = now.wall;
         let epoch = self.epoch_to_write(now, id)?;
-        let device = self.device();
-        let before = self.presences.held.get(&(id, device)).map(|held| held.card.written.0);
-        let after = before.map_or(0, |before| before.saturating_add(1));
-        let written = WallTime(now.wall.0.max(after));
-        let key = self.epoch_keys.get(&epoch).and_then(|keys| keys.presence_key(&device));
-        let key = key.ok_or(ActError::NoKeys)?;
-        let sealed = seal(&key, &nonce(written), &[], &position.encode());
-        let lasts_s = lasts_s.min(LASTS_S_MAX);
-        let mut card = Card { device, written, lasts_s, epoch, sealed, signature: [0; 64] };
-        card.signature = self.keys.signer().sign(Domain::Presence, &card.signed_bytes(&id));
-        self.keep_presence(id, card, lasts_s.saturating_mul(1_000));
+        self.say_at(id, epoch, position, lasts_s.min(LASTS_S_MAX))?;
         self.tend_presences();
         self.settle_outputs()?;
         Ok(())
+    }
+
+    /// Writes a card that is later than all that this device said there, as far as it knows and others take
+    /// it.
+    fn say_at(
+        &mut self,
+        id: CompartmentId,
+        epoch: EpochId,
+        position: Position,
+        lasts_s: u64,
+    ) -> Result<(), ActError> {
+        let device = self.device();
+        let held = self.presences.held.get(&(id, device)).map(|held| held.card.written);
+        let last = held.max(self.presences.own_last.get(&id).copied());
+        let ahead = last.is_some_and(|last| self.is_ahead(last));
+        if ahead {
+            // Nobody took that, and what is said now is news to all.
+            self.presences.told.retain(|(_, area, of), _| (*area, *of) != (id, device));
+        }
+        let last = last.filter(|_| !ahead);
+        let after = last.map_or(0, |last| last.0.saturating_add(1));
+        let written = WallTime(self.wall.0.max(after));
+        let key = self.epoch_keys.get(&epoch).and_then(|keys| keys.presence_key(&device));
+        let key = key.ok_or(ActError::NoKeys)?;
+        let sealed = seal(&key, &nonce(written), &[], &position.encode());
+        let mut card = Card { device, written, lasts_s, epoch, sealed, signature: [0; 64] };
+        card.signature = self.keys.signer().sign(Domain::Presence, &card.signed_bytes(&id));
+        self.keep_presence(id, card, lasts_s.saturating_mul(1_000));
+        Ok(())
+    }
+
+    /// Whether a time is further in the future than clocks differ.
+    const fn is_ahead(&self, written: WallTime) -> bool {
+        written.0 > self.wall.0.saturating_add(TAKEN_BACK_MS)
+    }
+
+    /// A peer holds a later word of this device than it has just heard: what is so now is said again, after
+    /// that.
+    fn on_own_presence(&mut self, link: Link, id: CompartmentId, written: WallTime) {
+        let device = self.device();
+        let held = self.presences.held.get(&(id, device)).cloned();
+        let known = held.as_ref().map(|held| held.card.written);
+        if written <= known.max(self.presences.own_last.get(&id).copied()).unwrap_or_default() {
+            return;
+        }
+        self.presences.own_last.insert(id, written);
+        let Some(Held { card, until, .. }) = held.filter(|held| held.until > self.clock) else {
+            return;
+        };
+        let key = self.epoch_keys.get(&card.epoch).and_then(|keys| keys.presence_key(&device));
+        let plain = key.and_then(|key| open(&key, &nonce(card.written), &[], &card.sealed).ok());
+        let position = plain.and_then(|plain| Position::decode(&plain).ok());
+        let left_s = until.0.saturating_sub(self.clock.0).div_ceil(1_000);
+        let lasts_s = if card.lasts_s == 0 { 0 } else { left_s.min(LASTS_S_MAX) };
+        // What cannot be said now is said later when it is said anew.
+        if position.is_some_and(|at| self.say_at(id, card.epoch, at, lasts_s).is_ok()) {
+            self.presences.told.remove(&(link, id, device));
+        }
     }
 
     /// Where the devices of a compartment are that this one may read and can open.
@@ -264,17 +319,39 @@ impl<S: Store> Replica<S> {
                 Ok(card) => card,
                 Err(error) => return Ok(Err(PeerFault::Malformed(error))),
             };
+            if card.device == self.device() {
+                if !card.holds(&id) {
+                    return Ok(Err(PeerFault::Presence));
+                }
+                if !self.is_ahead(card.written) {
+                    self.on_own_presence(link, id, card.written);
+                }
+                if let Err(fault) = self.charge(link, 1) {
+                    return Ok(Err(fault));
+                }
+                continue;
+            }
             let key = (id, card.device);
-            let held = self.presences.held.get(&key);
+            // One that came while the clock here was ahead itself gives way.
+            let held =
+                self.presences.held.get(&key).filter(|held| !self.is_ahead(held.card.written));
             let is_news = held.is_none_or(|held| {
                 held.card.written < card.written && held.kept_at.plus_ms(TAKEN_EVERY_MS) <= now
             });
-            let has_room = held.is_some() || self.presences.held.len() < HELD_MAX;
+            // Who says less than it said once, has forgotten that.
+            let later = held.filter(|held| held.card.written > card.written);
+            let later = later.map(|held| held.card.encode());
+            let has_room =
+                self.presences.held.contains_key(&key) || self.presences.held.len() < HELD_MAX;
             let age_ms = self.wall.0.saturating_sub(card.written.0);
             let lasts_ms = card.lasts_s * 1_000;
             let is_over = age_ms > lasts_ms.max(TAKEN_BACK_MS);
             let may = self.right(id, &card.device) >= Some(Right::Write);
-            if !is_news || !has_room || is_over || !may || card.device == self.device() {
+            if !is_news || !has_room || is_over || !may || self.is_ahead(card.written) {
+                let is_its_own = self.sessions.get(&link).is_some_and(|s| s.device == card.device);
+                if let Some(later) = later.filter(|_| is_its_own) {
+                    self.say(link, Frame::Presence { area: tag, cards: vec![later] });
+                }
                 if let Err(fault) = self.charge(link, 1) {
                     return Ok(Err(fault));
                 }

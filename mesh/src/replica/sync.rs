@@ -7,7 +7,7 @@
 //! number of frames grows with the logs that moved and the logarithm of the logs there are.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::Bound;
+use std::ops::{Bound, Range};
 
 use tearline_crdt::entry::run::Head;
 use tearline_crdt::frontier::{Leaf, LogKey, NodeHash, Prefix, Subtree, forked_tag, head_tag};
@@ -455,7 +455,7 @@ impl<S: Store> Replica<S> {
         let Some(session) = self.sessions.get(&link) else { return Ok(None) };
         let from = session.lag.get(&key).map_or(0, |lag| lag.sent);
         let bytes_max = (session.window.0 / 2).min(RUN_BYTES);
-        let run = self.stretch_from(id, log_key, from, bytes_max);
+        let run = self.stretch_within(id, log_key, from..u64::MAX, bytes_max);
         let run = match self.past_damage(run)? {
             Some((log, stretch)) => {
                 let stretch = self.without_aside(link, &log, stretch)?;
@@ -500,22 +500,34 @@ impl<S: Store> Replica<S> {
         from: u64,
         bytes_max: usize,
     ) -> Result<Option<Outgoing>, StoreError> {
-        let stretch = self.stretch_from(id, key, from, bytes_max)?;
+        self.run_within(area, id, key, from..u64::MAX, bytes_max)
+    }
+
+    /// The same, of what lies whole in a span.
+    pub(super) fn run_within(
+        &self,
+        area: Tag,
+        id: CompartmentId,
+        key: LogKey,
+        span: Range<u64>,
+        bytes_max: usize,
+    ) -> Result<Option<Outgoing>, StoreError> {
+        let stretch = self.stretch_within(id, key, span, bytes_max)?;
         Ok(stretch.map(|(log, stretch)| self.outgoing(area, (log, key), stretch)))
     }
 
-    fn stretch_from(
+    fn stretch_within(
         &self,
         id: CompartmentId,
         key: LogKey,
-        from: u64,
+        span: Range<u64>,
         bytes_max: usize,
     ) -> Result<Option<(LogId, Stretch)>, StoreError> {
         let Some(held) = self.areas.get(&id) else { return Ok(None) };
-        let Some(log) = held.logs.get(&key).copied() else { return Ok(None) };
-        let durable = held.frontier.head(&key).next;
-        let upto = self.readable_to(&log, from, durable);
-        let stretch = self.logbook.read(&self.store, &log, from..upto, bytes_max)?;
+        let Some(log) = held.logs.get(&key).map(|log| **log) else { return Ok(None) };
+        let durable = held.frontier.head(&key).next.min(span.end);
+        let upto = self.readable_to(&log, span.start, durable);
+        let stretch = self.logbook.read(&self.store, &log, span.start..upto, bytes_max)?;
         Ok(stretch.map(|stretch| (log, stretch)))
     }
 

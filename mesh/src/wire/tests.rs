@@ -78,6 +78,8 @@ fn samples() -> Vec<Frame> {
         },
         Frame::Stray { area: [1; 8], stray: vec![1] },
         Frame::After { head: [1; 8] },
+        Frame::Enclosure { kind: 1, part: vec![2; 3] },
+        Frame::Enclosure { kind: 2, part: Vec::new() },
         Frame::Gossip { area: [1; 8], message: Message::Tree(TreeMessage::Graft) },
         Frame::Ask {
             area: [1; 8],

@@ -1,9 +1,11 @@
 //! Bundles: posts without any link that carry what they have to each other by hand.
 
+use std::collections::BTreeMap;
+
 use tearline_crdt::entropy::SeededEntropy;
 use tearline_crdt::entry::run::{Head as LogHead, write_segment};
 use tearline_crdt::frontier::LogKey;
-use tearline_crdt::id::{Class, CompartmentId, RecordId};
+use tearline_crdt::id::{Class, CompartmentId, LogId, RecordId};
 use tearline_crdt::record::receipt::{self, Outcome};
 use tearline_crdt::time::WallTime;
 use tearline_mesh::bundle::{BundleError, Head, Reader, Writer, tag};
@@ -26,6 +28,17 @@ fn make(
     since: Since,
     bytes_max: u64,
 ) -> (Vec<u8>, Packed) {
+    make_of(world, from, to, (since, None), bytes_max)
+}
+
+/// The same, of what is wanted.
+fn make_of(
+    world: &mut World,
+    from: usize,
+    to: &[usize],
+    (since, wanted): (Since, Option<&BTreeMap<LogId, u64>>),
+    bytes_max: u64,
+) -> (Vec<u8>, Packed) {
     world.wait(1_000);
     let made = world.peers[from].replica.time_of_bundle(world.now().wall);
     let own = keys(from as u8 + 1);
@@ -36,7 +49,7 @@ fn make(
     let mut writer =
         Writer::begin(Vec::new(), &own, &agreements, made, bytes_max, &mut entropy).unwrap();
     let name = writer.head().name;
-    let mut packing = replica.begin_packing(devices, since, name).unwrap();
+    let mut packing = replica.begin_packing(devices, since, name, wanted).unwrap();
     loop {
         let frames = replica.pack(&mut packing, writer.room()).unwrap();
         if frames.is_empty() {
@@ -421,7 +434,7 @@ fn a_post_whose_standing_ended_is_neither_packed_for_nor_read() {
     let name = head(&file, 0).name;
     let shared = world.open(0, coalition, &[1, 2]);
     let replica = &mut world.peers[0].replica;
-    let mut packing = replica.begin_packing(vec![device], Since::Start, name).unwrap();
+    let mut packing = replica.begin_packing(vec![device], Since::Start, name, None).unwrap();
     replica.lost(now, coalition, device, (now.wall, Arrival)).unwrap();
     assert!(replica.pack(&mut packing, MIB).unwrap().is_empty(), "not even what was begun");
     assert_eq!(replica.agreement_of(&device), None);
@@ -533,4 +546,63 @@ fn two_readings_at_once_do_not_meet_and_use_no_link_of_the_driver() {
     world.drain(1);
     world.settle();
     assert_eq!((shown(&mut world, 1, &one), shown(&mut world, 1, &other)), (3, 3));
+}
+
+/// Of logs of records goes what leads up to what is wanted, flashes go whole, and the next bundle goes on.
+#[test]
+fn a_bundle_of_what_is_wanted_leaves_the_rest_for_the_next() {
+    let mut world = World::new(2);
+    let coalition = world.coalition();
+    world.meet(1, 0);
+    let shared = world.open(0, coalition, &[1, 2]);
+    world.meet(1, 0);
+    let of = |world: &mut World, class, name| {
+        let record = world.write(0, shared, class, &[name])[0];
+        world.settle();
+        record
+    };
+    let before = of(&mut world, Class::Routine, "before");
+    let wanted = of(&mut world, Class::Routine, "wanted");
+    let behind = of(&mut world, Class::Routine, "behind");
+    let other = of(&mut world, Class::Immediate, "of no log that is wanted");
+    let flash = of(&mut world, Class::Flash, "whatever is wanted");
+    // Three that one signature covers: it cannot be cut.
+    let together = world.write(0, shared, Class::Priority, &["one", "two", "three"]);
+    world.settle();
+    let mut end = |record| {
+        let entry = world.show(0, record).unwrap().entries[0].clone();
+        (entry.log, entry.seq + 1)
+    };
+    let ends = BTreeMap::from([end(wanted), end(together[0])]);
+    let (file, packed) = make_of(&mut world, 0, &[1], (Since::Last, Some(&ends)), MIB);
+    assert_eq!((packed.left, packed.entries.get(&Class::Routine)), (0, Some(&2)));
+    assert_eq!(packed.entries.get(&Class::Priority), Some(&3));
+    let (taken, error) = take(&mut world, 1, &file);
+    assert!(error.is_none(), "{error:?}");
+    assert_eq!((taken.gap, taken.refused, taken.fault), (0, 0, None));
+    for record in [before, wanted, flash].iter().chain(&together) {
+        assert!(world.show(1, *record).is_some());
+    }
+    assert!(world.show(1, behind).is_none() && world.show(1, other).is_none());
+    let (file, packed) = make(&mut world, 0, &[1], Since::Last, MIB);
+    let counts =
+        [Class::Routine, Class::Immediate].map(|class| packed.entries.get(&class).copied());
+    assert_eq!((counts, packed.entries.get(&Class::Flash)), ([Some(1), Some(1)], None));
+    let (taken, _) = take(&mut world, 1, &file);
+    assert_eq!((taken.gap, taken.new), (0, 2));
+    assert!(world.show(1, behind).is_some() && world.show(1, other).is_some());
+}
+
+/// What is enclosed is for the program around: a replica that is given it blames who sends it.
+#[test]
+fn an_enclosure_is_no_part_of_the_conversation() {
+    let mut world = World::new(2);
+    world.coalition();
+    world.meet(1, 0);
+    let link = world.connect(0, 1);
+    world.settle();
+    let bytes = Frame::Enclosure { kind: 1, part: vec![0; 9] }.encode();
+    world.input(1, Input::Frame { link, bytes });
+    let closed: Vec<_> = world.peers[1].closed.iter().map(|(_, fault)| *fault).collect();
+    assert_eq!(closed, [Some(PeerFault::OutOfTurn("enclosure"))]);
 }

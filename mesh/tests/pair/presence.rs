@@ -1,6 +1,7 @@
 //! Presence: who may read a compartment knows where its units are, the latest alone, until it expires.
 
 use tearline_crdt::id::CompartmentId;
+use tearline_crdt::time::{Now, WallTime};
 use tearline_mesh::replica::Position;
 use tearline_mesh::wire::Frame;
 use tearline_mesh::{Input, PeerFault};
@@ -117,4 +118,40 @@ fn a_position_that_its_device_did_not_sign_is_blamed_and_a_flood_is_not_passed_o
     let faults: Vec<_> =
         world.peers.iter().flat_map(|peer| &peer.closed).map(|(_, f)| *f).collect();
     assert_eq!(faults, [Some(PeerFault::Presence)]);
+}
+
+#[test]
+fn a_clock_that_was_ahead_leaves_no_old_place_behind() {
+    let (mut world, shared) = line(&[1, 2, 3]);
+    let ahead = |world: &mut World, by_ms: u64, latitude_e7: i32| {
+        let now = world.now();
+        let wrong = Now { wall: WallTime(now.wall.0 + by_ms), ..now };
+        world.peers[0].replica.be_at(wrong, shared, at(latitude_e7), 3_600).unwrap();
+        world.drain(0);
+        world.run_for(10_000);
+    };
+    // By less than clocks differ: it is believed.
+    ahead(&mut world, 5 * MINUTE_MS, 1);
+    assert!((1..3).all(|peer| shown(&mut world, peer) == [1]));
+    be_at(&mut world, 0, shared, 2, 3_600);
+    assert!((1..3).all(|peer| shown(&mut world, peer) == [2]));
+    // It forgets that by a start, is told so, and counts on.
+    world.crash(0);
+    world.connect(0, 1);
+    world.settle();
+    be_at(&mut world, 0, shared, 3, 3_600);
+    assert!((1..3).all(|peer| shown(&mut world, peer) == [3]));
+    // By more, nobody takes it; and when the clock is right again all do.
+    ahead(&mut world, 60 * MINUTE_MS, 4);
+    assert!((1..3).all(|peer| shown(&mut world, peer) == [3]));
+    be_at(&mut world, 0, shared, 5, 3_600);
+    assert!((1..3).all(|peer| shown(&mut world, peer) == [5]));
+    // What it takes back after a start is gone, too.
+    ahead(&mut world, 5 * MINUTE_MS, 6);
+    world.crash(0);
+    world.connect(0, 1);
+    world.settle();
+    be_at(&mut world, 0, shared, 0, 0);
+    assert!((1..3).all(|peer| shown(&mut world, peer).is_empty()));
+    assert!(world.peers.iter().all(|peer| peer.replica.faults().is_empty()));
 }

@@ -7,6 +7,7 @@ use tearline_crdt::entropy::{Entropy as _, SeededEntropy};
 use tearline_crdt::id::Class;
 use tearline_crdt::store::Store as _;
 use tearline_crdt::time::{MonoTime, Now, WallTime};
+use tearline_mesh::replica::Position;
 use tearline_mesh::thin::{self, Action, Config, Line, Machine};
 use tearline_mesh::wire::Frame;
 use tearline_mesh::{Input, Link, Output, Urgency};
@@ -17,6 +18,8 @@ const LINE: Line = Line { bits_per_s: 2_400, half_duplex: None };
 const DELAY_MS: u64 = 600;
 /// Of a thousand link frames.
 const LOST: u64 = 50;
+/// What a pair in sync says when it meets again.
+const IN_SYNC_BYTES_MAX: usize = 40;
 /// Bytes of messages in a full link frame: 24 less are the link's own.
 const BODY_BYTES: usize = 176;
 
@@ -231,6 +234,23 @@ fn replicas_sync_over_a_thin_link_through_loss_cuts_and_a_restart() {
     for record in records {
         assert!(world.show(0, record).is_some() && world.show(1, record).is_some());
     }
+    // Who was in sync and meets again, after a cut of an hour, says so and no more.
+    let now = thin.now_ms;
+    thin.run(&mut world, now + 600_000, |_| false);
+    for side in 0..2 {
+        thin.machines[side] = machine(side, side == 0, 20 + side as u64);
+        thin.up[side] = false;
+        thin.input(&mut world, side, Input::Down { link: thin.link });
+    }
+    thin.queue.clear();
+    thin.now_ms += 3_600_000;
+    thin.given.clear();
+    (0..2).for_each(|side| thin.tell(&mut world, side, thin::Event::Tick));
+    let now = thin.now_ms;
+    thin.run(&mut world, now + 600_000, |_| false);
+    assert!(thin.up == [true, true] && world.digests_equal(0, 1));
+    let sync: usize = thin.given.iter().map(|(_, bytes)| bytes).sum();
+    assert!(sync <= IN_SYNC_BYTES_MAX, "{sync} bytes: {:?}", thin.given);
     // What was durable was not sent again: at most a window of entries is, after the restart.
     assert!(thin.entries <= 41 + 20, "{} entries were sent", thin.entries);
     assert!(world.peers.iter().all(|peer| peer.closed.is_empty()));
@@ -273,4 +293,36 @@ fn a_flash_overtakes_what_the_replica_has_queued() {
     }
     let held = world.peers[1].replica.counts(shared).unwrap().entries;
     assert!(held < 200, "the routine was still on its way");
+}
+
+/// The first goes at once, and then the latest once in five minutes; each fits a frame or two of the link.
+#[test]
+fn positions_go_over_a_thin_link_the_latest_once_in_five_minutes() {
+    let mut world = World::new(2);
+    let coalition = world.coalition();
+    world.meet(1, 0);
+    let shared = world.open(0, coalition, &[1, 2]);
+    world.meet(1, 0);
+    let mut thin = ThinLink::new(&world);
+    thin.lost = 0;
+    thin.run(&mut world, 120_000, |_| false);
+    assert_eq!(thin.up, [true, true]);
+    thin.given.clear();
+    let before = thin.link_bytes;
+    let mut said = Vec::new();
+    for latitude_e7 in 0..11 {
+        let at = Position { latitude_e7, longitude_e7: 144_900_000, accuracy_m: 50 };
+        let now = thin.now();
+        world.peers[0].replica.be_at(now, shared, at, 3_600).unwrap();
+        let now = thin.now_ms;
+        thin.run(&mut world, now + 60_000, |_| false);
+        let there = world.peers[1].replica.presences();
+        said.extend(there.iter().map(|presence| presence.position.latitude_e7));
+    }
+    assert_eq!(said, [0, 0, 0, 0, 0, 5, 5, 5, 5, 5, 10]);
+    assert_eq!(thin.given.len(), 3, "{:?}", thin.given);
+    assert!(thin.given.iter().all(|(_, bytes)| *bytes <= BODY_BYTES), "{:?}", thin.given);
+    // With acknowledgements and signs of life, which is what the line carries for eleven minutes.
+    println!("{} bytes on the line", thin.link_bytes - before);
+    assert!(world.peers.iter().all(|peer| peer.replica.faults().is_empty()));
 }

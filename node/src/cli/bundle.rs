@@ -1,18 +1,21 @@
 //! `bundle`: what is carried by hand between posts without a link.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Subcommand, ValueEnum};
+use tearline_mesh::bundle::Outline;
 
 use super::context::Context;
 use super::exchange::{begin, readable};
-use super::output::Outcome;
-use super::render::{Table, agency, bytes, clean, facts, short, time};
+use super::output::{Outcome, data};
+use super::render::{Table, agency, bytes, clean, counted, facts, short, time};
 use crate::control::Request;
 use crate::control::bundle::{
     self as shape, BundleExport, BundleFile, BundleInspected, BundleMade, BundleTaken, Post,
 };
+use crate::control::field::Enclosed;
 use crate::failure::{Failure, Kind};
+use crate::files::open_named;
 use crate::size;
 
 /// Carry entries in a file between posts without a link
@@ -47,7 +50,9 @@ Exit code 7: made, but there was no room for everything; the next bundle goes on
 Example:
   tearline bundle inspect /media/stick/kilo.bundle
 
-Exit code 7: it is torn or damaged; what is before that place is shown.")]
+Without a home or a daemon it says for how many devices it is, and whether its length is that of a whole one.
+
+Exit code 7: it is torn or damaged, and what is before that place is shown; or it was not opened.")]
     Inspect {
         /// The file
         file: PathBuf,
@@ -77,6 +82,16 @@ pub(super) enum Since {
     Start,
 }
 
+impl Since {
+    pub(super) const fn shape(self) -> shape::Since {
+        match self {
+            Self::Last => shape::Since::Last,
+            Self::Heard => shape::Since::Heard,
+            Self::Start => shape::Since::Start,
+        }
+    }
+}
+
 impl Bundle {
     pub(super) const fn name(&self) -> &'static str {
         match self {
@@ -95,8 +110,8 @@ impl Bundle {
     }
 }
 
-fn named(file: &std::path::Path) -> Result<BundleFile, Failure> {
-    Ok(BundleFile { file: readable(file)? })
+fn named(file: &Path) -> Result<BundleFile, Failure> {
+    Ok(BundleFile { file: readable(file)?, map: None })
 }
 
 fn export(
@@ -104,14 +119,10 @@ fn export(
     to: Vec<String>,
     since: Since,
     bytes_max: u64,
-    out: &std::path::Path,
+    out: &Path,
 ) -> Result<Outcome, Failure> {
     let pending = begin(out)?;
-    let since = match since {
-        Since::Last => shape::Since::Last,
-        Since::Heard => shape::Since::Heard,
-        Since::Start => shape::Since::Start,
-    };
+    let since = since.shape();
     let (part, out) = (pending.path().to_owned(), pending.place().to_owned());
     let request = BundleExport { to, since, bytes_max, part, out };
     let answer = context.ask::<BundleMade>(Request::BundleExport(request))?;
@@ -141,16 +152,22 @@ fn export(
     Ok(outcome.short_of(Kind::Incomplete, left))
 }
 
-fn inspect(context: &Context, file: BundleFile) -> Result<Outcome, Failure> {
-    let answer = context.ask::<BundleInspected>(Request::BundleInspect(file))?;
+pub(super) fn inspect(context: &Context, file: BundleFile) -> Result<Outcome, Failure> {
+    let path = file.file.clone();
+    let answer = match context.ask::<BundleInspected>(Request::BundleInspect(file)) {
+        Err(failure) if failure.kind == Kind::Unreachable => return outline(&path, &failure),
+        answer => answer?,
+    };
     let found = &answer.typed;
     let mut text = facts([
         ("bundle", short(&found.bundle)),
         ("by", post(&found.maker)),
+        ("for", devices(found.recipients)),
         ("made", time(&found.made)),
         ("holds up to", bytes(found.bytes)),
     ]);
     text += &classes(&found.entries);
+    text += &found.enclosed.as_ref().map(enclosed).unwrap_or_default();
     let mut table = Table::new(&["entries", "of", "named"]);
     for content in &found.compartments {
         let id = match content.compartment.as_str() {
@@ -169,7 +186,38 @@ fn inspect(context: &Context, file: BundleFile) -> Result<Outcome, Failure> {
     Ok(outcome.short_of(Kind::Incomplete, short))
 }
 
-fn import(context: &Context, file: BundleFile) -> Result<Outcome, Failure> {
+/// What can be said of a bundle that nobody opens here.
+fn outline(path: &Path, why: &Failure) -> Result<Outcome, Failure> {
+    let mut file = open_named(path)?;
+    let bytes_here = file.metadata().map_or(0, |found| found.len());
+    let outline = Outline::read(&mut file, bytes_here)
+        .map_err(|error| Failure::failed(format!("{}: {error}", path.display())))?;
+    let found = BundleInspected {
+        bundle: outline.name.iter().map(|byte| format!("{byte:02x}")).collect(),
+        recipients: outline.recipients,
+        bytes: bytes_here,
+        refused: Some(format!("it was not opened: {}", why.what)),
+        problem: outline.torn_at.map(|at| format!("it is torn off at byte {at}")),
+        ..BundleInspected::default()
+    };
+    let text = facts([
+        ("bundle", short(&found.bundle)),
+        ("for", devices(found.recipients)),
+        ("size", bytes(found.bytes)),
+    ]);
+    let mut outcome = Outcome::new(data(&found)?, text);
+    outcome.warnings.extend(found.refused.into_iter().chain(found.problem));
+    Ok(outcome
+        .hint("a device that it is for says who made it and what is in it: start its daemon, and name its --home")
+        .short_of(Kind::Incomplete, true))
+}
+
+/// For how many devices.
+fn devices((least, most): (usize, usize)) -> String {
+    format!("{least} to {most} devices")
+}
+
+pub(super) fn import(context: &Context, file: BundleFile) -> Result<Outcome, Failure> {
     let answer = context.ask::<BundleTaken>(Request::BundleImport(file))?;
     let taken = &answer.typed;
     let maker = post(&taken.maker);
@@ -180,6 +228,7 @@ fn import(context: &Context, file: BundleFile) -> Result<Outcome, Failure> {
         ("new", taken.new.to_string()),
         ("here already", taken.held.to_string()),
     ]);
+    let text = text + &taken.enclosed.as_ref().map(enclosed).unwrap_or_default();
     let mut outcome = Outcome::new(answer.data, text);
     outcome.warnings.extend(taken.problem.clone());
     let not_taken = [
@@ -198,6 +247,10 @@ fn import(context: &Context, file: BundleFile) -> Result<Outcome, Failure> {
         .warnings
         .extend(lines.map(|(count, why)| format!("{count} entries not taken: they {why}")));
     let short = !outcome.warnings.is_empty();
+    let passed_over = taken.enclosed.as_ref().and_then(|one| one.passed_over.as_ref());
+    outcome
+        .warnings
+        .extend(passed_over.map(|why| format!("its area and time are not taken: {why}")));
     let hint = if taken.stale {
         "this bundle, or a later one of the same maker, was read before".to_owned()
     } else {
@@ -206,11 +259,22 @@ fn import(context: &Context, file: BundleFile) -> Result<Outcome, Failure> {
     Ok(outcome.hint(hint).short_of(Kind::Incomplete, short))
 }
 
-fn post(post: &Post) -> String {
+/// What a field pack says beside entries.
+fn enclosed(enclosed: &Enclosed) -> String {
+    let Enclosed { order, features, .. } = enclosed;
+    facts([
+        ("area", clean(&order.area)),
+        ("from", time(&order.from)),
+        ("until", time(&order.until)),
+        ("map", features.map_or_else(|| "none".into(), |count| counted(count, "feature"))),
+    ])
+}
+
+pub(super) fn post(post: &Post) -> String {
     let name = post.name.clone().unwrap_or_else(|| short(&post.device));
     format!("{} ({})", clean(&name), agency(&post.agency))
 }
 
-fn classes(entries: &std::collections::BTreeMap<String, u64>) -> String {
+pub(super) fn classes(entries: &std::collections::BTreeMap<String, u64>) -> String {
     facts(entries.iter().map(|(class, count)| (class.as_str(), format!("{count} entries"))))
 }

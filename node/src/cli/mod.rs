@@ -17,6 +17,7 @@ mod context;
 mod demo;
 mod device;
 mod exchange;
+mod field;
 mod grant;
 mod inbox;
 mod keys;
@@ -198,6 +199,8 @@ enum Verb {
     #[command(subcommand)]
     Bundle(bundle::Bundle),
     #[command(subcommand)]
+    Field(field::Field),
+    #[command(subcommand)]
     Operator(operator::Operator),
     #[command(subcommand)]
     Audit(audit::Audit),
@@ -235,6 +238,7 @@ impl Verb {
             Self::Import(_) => "import",
             Self::Export(_) => "export",
             Self::Bundle(verb) => verb.name(),
+            Self::Field(verb) => verb.name(),
             Self::Operator(verb) => verb.name(),
             Self::Audit(verb) => verb.name(),
             Self::Taxii(verb) => verb.name(),
@@ -269,6 +273,7 @@ impl Verb {
             Self::Import(verb) => verb.run(context),
             Self::Export(verb) => verb.run(context),
             Self::Bundle(verb) => verb.run(context),
+            Self::Field(verb) => verb.run(context),
             Self::Operator(verb) => verb.run(context),
             Self::Audit(verb) => verb.run(context),
             Self::Taxii(verb) => verb.run(context),

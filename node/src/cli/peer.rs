@@ -261,8 +261,10 @@ pub(super) fn table(peers: &[Known], known: u64) -> String {
     for peer in peers {
         let state = state(peer);
         // On a thin link what counts is what took air time.
-        let thin =
-            peer.thin.as_ref().filter(|_| !matches!(peer.by.as_deref(), Some("quic" | "tcp")));
+        let thin = peer
+            .thin
+            .as_ref()
+            .filter(|_| !matches!(peer.by.as_deref(), Some("quic" | "tcp" | "circuit")));
         let (sent, received) = thin.map_or((peer.sent_bytes, peer.received_bytes), |thin| {
             (thin.sent_bytes, thin.received_bytes)
         });

@@ -134,6 +134,7 @@ impl Status {
             ),
             ("listens on", status.addresses.join(" ")),
             ("API", status.api.clone().unwrap_or_else(|| "not served".into())),
+            ("portal", status.portal.clone().unwrap_or_else(|| "not served".into())),
             ("store", bytes(status.store_bytes)),
         ]);
         let relays = status.relay.as_ref().map(|relay| facts([("relay", house(relay))]));

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::field::Enclosed;
 use super::reply::AgencyRef;
 
 /// From where on a bundle carries what its recipients lack.
@@ -42,6 +43,9 @@ pub struct BundleExport {
 pub struct BundleFile {
     /// Absolute path of the file.
     pub file: PathBuf,
+    /// Absolute path of a file to fill with the map that it encloses; the client has created it.
+    #[serde(default)]
+    pub map: Option<PathBuf>,
 }
 
 macro_rules! shapes {
@@ -97,9 +101,11 @@ shapes! {
     BundleInspected {
         /// The bundle's name, in hex.
         bundle: String,
-        /// When it was made, by its maker's clock.
+        /// For how many devices it is, at least and at most.
+        recipients: (usize, usize),
+        /// When it was made, by its maker's clock; empty if it was not opened.
         made: String,
-        /// Who made it.
+        /// Who made it; nobody if it was not opened.
         maker: Post,
         /// Why an import would not read it; null if it would.
         refused: Option<String>,
@@ -107,6 +113,8 @@ shapes! {
         entries: BTreeMap<String, u64>,
         /// And by compartment.
         compartments: Vec<Content>,
+        /// What it encloses, if it is a field pack.
+        enclosed: Option<Enclosed>,
         /// Bytes of the file that hold.
         bytes: u64,
         /// What is wrong behind those; null if nothing is.
@@ -133,6 +141,8 @@ shapes! {
         refused: u64,
         /// Whether a later bundle of this maker was read before, or this one.
         stale: bool,
+        /// What it encloses, if it is a field pack.
+        enclosed: Option<Enclosed>,
         /// Bytes of the file that were read.
         bytes: u64,
         /// Why it was not read to its end; null if it was.

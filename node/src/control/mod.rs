@@ -28,6 +28,7 @@ pub mod attachment;
 pub mod bundle;
 pub mod client;
 pub mod desk;
+pub mod field;
 mod files;
 pub mod pass;
 pub mod presence;
@@ -326,6 +327,17 @@ pub enum Request {
     #[serde(rename = "bundle.import")]
     BundleImport(bundle::BundleFile),
 
+    /// Makes a device ready for time off the grid: seals it keys that it lacks, and makes a bundle for it of
+    /// what matters where it will be, as [`Request::BundleExport`] does.
+    ///
+    /// -> [`field::FieldPacked`]
+    #[serde(rename = "field.pack")]
+    FieldPack(field::FieldPack),
+
+    /// -> [`field::FieldShown`]
+    #[serde(rename = "field.show")]
+    FieldShow(Empty),
+
     /// Best match first; newest first among equals.
     ///
     /// -> [`reply::Rows`]
@@ -563,6 +575,8 @@ impl Request {
             Self::BundleExport(_) => "bundle.export",
             Self::BundleInspect(_) => "bundle.inspect",
             Self::BundleImport(_) => "bundle.import",
+            Self::FieldPack(_) => "field.pack",
+            Self::FieldShow(_) => "field.show",
             Self::Search(_) => "search",
             Self::Why(_) => "why",
             Self::OperatorAdd(_) => "operator.add",

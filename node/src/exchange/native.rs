@@ -190,6 +190,15 @@ pub(crate) fn references(fields: &Map<String, Value>) -> BTreeSet<RecordId> {
     found
 }
 
+/// What a record refers to, by whatever names: ids of records, and those of STIX.
+pub(crate) fn named(fields: &Map<String, Value>) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    each_reference(&mut fields.clone(), &mut |text| {
+        found.insert(text.clone());
+    });
+    found
+}
+
 /// Writes references as STIX has them. A record that is not to be seen is called by its id and no type.
 pub(crate) fn link(fields: &mut Map<String, Value>, names: &BTreeMap<RecordId, String>) {
     each_reference(fields, &mut |text| {

@@ -9,6 +9,7 @@
 //! A record that changes gets a new row; the old one stays where it is and is passed over, because
 //! its version is no longer the record's. A record that is erased loses all its rows.
 
+mod area;
 mod arrivals;
 mod block;
 mod projection;
@@ -24,6 +25,7 @@ use tearline_crdt::id::{AgencyNo, CompartmentId, RecordId};
 use tearline_crdt::store::{Batch, Space, Store, StoreError, damaged};
 use tokio::sync::watch;
 
+pub use area::{Area, NoArea};
 pub(crate) use arrivals::now_us;
 pub use arrivals::{Arrivals, Asked, Place};
 use block::{BLOCK_BYTES, BLOCK_ROWS_MAX, Summary, decode_block, encode_block};

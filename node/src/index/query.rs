@@ -10,6 +10,7 @@ use tearline_crdt::record::kind::Kind;
 use tearline_crdt::record::writing::bare;
 use tearline_crdt::time::WallTime;
 
+use super::area::Area;
 use super::block::searchable;
 use super::row::Row;
 use super::text::{fold, stands_in, words};
@@ -17,8 +18,18 @@ use super::text::{fold, stands_in, words};
 /// Longest name of a type (STIX 2.1, section 3.1).
 const TYPE_BYTES_MAX: usize = 250;
 /// What can be asked for by `field:value`.
-const FIELDS: [&str; 9] =
-    ["kind", "class", "tlp", "label", "since", "until", "received-since", "received-until", "near"];
+const FIELDS: [&str; 10] = [
+    "kind",
+    "class",
+    "tlp",
+    "label",
+    "since",
+    "until",
+    "received-since",
+    "received-until",
+    "near",
+    "within",
+];
 /// Rows of a page, if the query does not say.
 const LIMIT_DEFAULT: usize = 50;
 /// Most words that one number is written in: a plate, or a telephone number in pairs.
@@ -57,8 +68,8 @@ pub struct Query {
     pub received_from: Option<u64>,
     /// To this time.
     pub received_to: Option<u64>,
-    /// Within so many kilometres of a place: latitude, longitude, radius.
-    pub near: Option<(f64, f64, f64)>,
+    /// Where: in all of them.
+    pub areas: Vec<Area>,
     /// Most rows.
     pub limit: usize,
     /// After this place.
@@ -82,7 +93,7 @@ impl Default for Query {
             event_to: None,
             received_from: None,
             received_to: None,
-            near: None,
+            areas: Vec::new(),
             limit: LIMIT_DEFAULT,
             after: None,
         }
@@ -142,7 +153,7 @@ pub struct Page {
 pub enum ParseQueryError {
     /// A field that does not exist.
     #[error(
-        "there is no field {0:?}; the fields are kind, class, tlp, label, since, until, received-since, received-until and near"
+        "there is no field {0:?}; the fields are kind, class, tlp, label, since, until, received-since, received-until, near and within"
     )]
     Field(String),
     /// A value that the field cannot have.
@@ -232,7 +243,14 @@ impl Query {
             "near" => {
                 const FORM: &str = "near:13.1,14.5,20km (latitude from -90 to 90, longitude from -180 to 180, \
                                     distance)";
-                self.near = Some(near(value).ok_or_else(|| bad("near", FORM))?);
+                let area = value.parse().ok().filter(|area| matches!(area, Area::Around(..)));
+                self.areas.push(area.ok_or_else(|| bad("near", FORM))?);
+            }
+            "within" => {
+                const FORM: &str = "within:14.0,12.5,15.5,13.8 (west, south, east, north; longitude from -180 to \
+                                    180, latitude from -90 to 90)";
+                let area = value.parse().ok().filter(|area| matches!(area, Area::Box { .. }));
+                self.areas.push(area.ok_or_else(|| bad("within", FORM))?);
             }
             other => return Err(ParseQueryError::Field(other.into())),
         }
@@ -300,9 +318,7 @@ impl Query {
             && self.compartment.is_none_or(|id| id == row.compartment)
             && within(row.event_ms, self.event_from, self.event_to)
             && within(Some(row.received_ms), self.received_from, self.received_to)
-            && self
-                .near
-                .is_none_or(|near| row.place.is_some_and(|at| distance_km(near, at) <= near.2))
+            && self.areas.iter().all(|area| row.place.is_some_and(|at| area.holds(at)))
             && self.matches_text(row)
     }
 
@@ -347,22 +363,6 @@ fn label_has(label: &str, part: &str) -> bool {
     })
 }
 
-fn near(value: &str) -> Option<(f64, f64, f64)> {
-    let mut parts =
-        value.strip_suffix("km")?.split(',').map(|part| part.trim().parse::<f64>().ok());
-    let (latitude, longitude, km) = (parts.next()??, parts.next()??, parts.next()??);
-    let valid = latitude.abs() <= 90.0 && longitude.abs() <= 180.0 && km >= 0.0 && km.is_finite();
-    (valid && parts.next().is_none()).then_some((latitude, longitude, km))
-}
-
-/// Great-circle distance by the haversine formula on a sphere of radius 6,371 km.
-fn distance_km((a_lat, a_lon, _): (f64, f64, f64), (b_lat, b_lon): (f64, f64)) -> f64 {
-    let (a, b) = (a_lat.to_radians(), b_lat.to_radians());
-    let (d_lat, d_lon) = ((b - a) / 2.0, (b_lon - a_lon).to_radians() / 2.0);
-    let h = d_lat.sin().powi(2) + a.cos() * b.cos() * d_lon.sin().powi(2);
-    2.0 * 6_371.0 * h.sqrt().min(1.0).asin()
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::block::Summary;
@@ -390,13 +390,15 @@ mod tests {
     #[test]
     fn a_field_without_a_sensible_value_is_a_mistake() {
         let terms = FIELDS.map(|field| format!("{field}:"));
-        let near =
-            ["0,0,infkm", "0,0,nankm", "0,0,-1km", "91,0,1km", "nan,0,1km", "0,0", "0,0,1km,2"];
-        for term in terms.into_iter().chain(near.map(|value| format!("near:{value}"))) {
+        let places =
+            ["near:0,0,-1km", "near:0,0", "near:0,0,1,1", "within:0,0,1km", "within:0,1,1,0"];
+        for term in terms.into_iter().chain(places.map(ToOwned::to_owned)) {
             let refused = Query::parse(&term);
             assert!(matches!(refused, Err(ParseQueryError::Value { .. })), "{term}: {refused:?}");
         }
-        assert_eq!(Query::parse("near:0,0,20000km").unwrap().near, Some((0.0, 0.0, 20_000.0)));
+        let query = Query::parse("near:0,0,20000km within:0,0,1,1").unwrap();
+        let shown: Vec<String> = query.areas.iter().map(Area::term).collect();
+        assert_eq!(shown, ["near:0,0,20000km", "within:0,0,1,1"]);
     }
 
     #[test]
@@ -466,13 +468,6 @@ mod tests {
         let cursor = Cursor { block: 7, slot: 3 };
         assert_eq!(cursor.to_string().parse(), Ok(cursor));
         assert_eq!("zz".parse::<Cursor>(), Err(()));
-    }
-
-    #[test]
-    fn distance_is_the_great_circle() {
-        // Maroua to N'Djamena, about 184 km by map.
-        let km = distance_km((10.591, 14.316, 0.0), (12.107, 15.044));
-        assert!((km - 186.0).abs() < 5.0, "{km}");
     }
 
     #[test]

@@ -344,7 +344,7 @@ fn is_identifier(name: &str) -> bool {
     })
 }
 
-fn place(fields: &Map<String, Value>) -> Option<(f64, f64)> {
+pub(super) fn place(fields: &Map<String, Value>) -> Option<(f64, f64)> {
     let of = |map: &Map<String, Value>| {
         let at = |name| map.get(name).and_then(Value::as_f64);
         let (latitude, longitude) = (at("latitude")?, at("longitude")?);

@@ -8,18 +8,21 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use tearline_crdt::id::{Class, CompartmentId, DeviceId};
+use tearline_crdt::id::{Class, CompartmentId, DeviceId, LogId};
 use tearline_crdt::keys::DeviceKeys;
-use tearline_mesh::bundle::{BundleError, Head, Reader, WriteError, Writer, tag};
+use tearline_mesh::bundle::{BundleError, Head, Outline, Reader, WriteError, Writer, tag};
 use tearline_mesh::replica::{Body, NotRead, Room, Since};
 use tearline_mesh::wire::{Frame, Tag};
 use tearline_mesh::{Input, Link};
 
 use super::core::{Core, CoreHandle};
 use super::explain::hex;
+use super::field::Enclosures;
 use super::overview::store_failure;
 use super::{SystemEntropy, json};
-use crate::control::bundle::{self as shape, BundleExport, BundleInspected, BundleMade};
+use crate::control::bundle::{
+    self as shape, BundleExport, BundleFile, BundleInspected, BundleMade,
+};
 use crate::control::bundle::{BundleTaken, Content, Post};
 use crate::control::{Progress, Report};
 use crate::failure::{Failure, Kind};
@@ -28,13 +31,36 @@ use crate::files::{open_named, regular, sync_parent};
 /// Bytes of frames that the core packs or takes at a time.
 const BYTES_PER_JOB: u64 = 1024 * 1024;
 
-/// Writes a bundle, puts it in its place, and then notes that it is there.
+/// What is special about a bundle.
+#[derive(Default)]
+pub(super) struct Contents {
+    /// Of logs of records only what comes before these positions; all of them if absent.
+    pub(super) wanted: Option<BTreeMap<LogId, u64>>,
+    /// Frames that go before everything.
+    pub(super) first: Vec<Vec<u8>>,
+    /// Frames that go behind everything, if there is room for all of them.
+    pub(super) last: Vec<Vec<u8>>,
+}
+
+/// Makes a bundle of all that its recipients lack.
 pub(super) fn export(
     core: &CoreHandle,
     keys: &DeviceKeys,
     export: &BundleExport,
     progress: &mut Report<'_>,
 ) -> Result<Value, Failure> {
+    json(&make(core, keys, export, Contents::default(), progress)?.0)
+}
+
+/// Writes a bundle, puts it in its place, and then notes that it is there. Says whether there was room for what
+/// goes behind everything.
+pub(super) fn make(
+    core: &CoreHandle,
+    keys: &DeviceKeys,
+    export: &BundleExport,
+    contents: Contents,
+    progress: &mut Report<'_>,
+) -> Result<(BundleMade, bool), Failure> {
     let since = match export.since {
         shape::Since::Last => Since::Last,
         shape::Since::Heard => Since::Heard,
@@ -63,10 +89,14 @@ pub(super) fn export(
     })?;
     let name = writer.head().name;
     let recipients = devices.clone();
+    let Contents { wanted, first, last } = contents;
     let mut packing = core.ask(move |core| {
-        let packing = core.replica.begin_packing(recipients, since, name);
+        let packing = core.replica.begin_packing(recipients, since, name, wanted.as_ref());
         packing.map_err(|error| core.met(&error))
     })?;
+    for frame in &first {
+        writer.frame(frame).map_err(io)?;
+    }
     let mut written = 0;
     loop {
         let room = writer.room();
@@ -94,6 +124,11 @@ pub(super) fn export(
         }
         report(progress, written, None, "packing")?;
     }
+    let last_bytes: u64 = last.iter().map(|frame| frame.len() as u64 + 4).sum();
+    let has_room = last_bytes <= writer.room();
+    for frame in last.iter().filter(|_| has_room) {
+        writer.frame(frame).map_err(io)?;
+    }
     let file = writer.finish().and_then(|out| Ok(out.into_inner()?)).map_err(io)?;
     file.sync_all().map_err(io)?;
     let bytes = file.metadata().map_err(io)?.len();
@@ -118,18 +153,19 @@ pub(super) fn export(
         what: format!("{shown} is written, but that is not noted here: {}", failure.what),
         ..failure
     })?;
-    json(&done)
+    Ok((done, has_room))
 }
 
 /// Reads a bundle without taking anything of it.
 pub(super) fn inspect(
     core: &CoreHandle,
     keys: &DeviceKeys,
-    path: &Path,
+    named: &BundleFile,
     progress: &mut Report<'_>,
 ) -> Result<Value, Failure> {
-    let (mut reader, total) = begin(path, keys)?;
+    let (mut reader, total) = begin(&named.file, keys)?;
     let head = *reader.head();
+    let mut enclosures = Enclosures::default();
     let (maker, refused, names) = core.ask(move |core| {
         let refused = core.replica.check_maker(&head).err().map(|error| error.to_string());
         Ok((core.post(&head.maker), refused, core.names_in(&head)))
@@ -139,6 +175,9 @@ pub(super) fn inspect(
     let problem = loop {
         let (frames, end) = some_frames(&mut reader);
         for frame in frames {
+            if enclosures.take(&frame) {
+                continue;
+            }
             let Ok(Frame::Run { area, key, count, .. }) = Frame::decode(&frame) else { continue };
             let count = count as u64;
             let class = key.0.first().and_then(|byte| Class::from_u8(byte >> 4));
@@ -151,18 +190,23 @@ pub(super) fn inspect(
             break end.err();
         }
     };
+    let enclosed = core.ask(move |core| Ok(core.enclosed(&head, &enclosures)))?;
     let compartments = found.into_iter().map(|(area, entries)| {
         let named = area.and_then(|area| names.get(&area)).cloned();
         let (compartment, name) = named.unwrap_or_default();
         Content { compartment, name, entries }
     });
+    let mut file = open_named(&named.file)?;
+    let outline = Outline::read(&mut file, total.unwrap_or_default());
     json(&BundleInspected {
         bundle: hex(&head.name),
+        recipients: outline.map(|outline| outline.recipients).unwrap_or_default(),
         made: head.made.to_string(),
         maker,
         refused,
         entries: by_class(&entries),
         compartments: compartments.collect(),
+        enclosed,
         bytes: reader.at(),
         problem: problem.map(|error| error.to_string()),
     })
@@ -172,24 +216,29 @@ pub(super) fn inspect(
 pub(super) fn import(
     core: &CoreHandle,
     keys: &DeviceKeys,
-    path: &Path,
+    named: &BundleFile,
     progress: &mut Report<'_>,
 ) -> Result<Value, Failure> {
-    let (mut reader, total) = begin(path, keys)?;
+    let (mut reader, total) = begin(&named.file, keys)?;
     let head = *reader.head();
-    let shown = path.display().to_string();
+    let shown = named.file.display().to_string();
     let link = core.ask(move |core| {
         core.check_room()?;
         core.replica.begin_reading(&head).map_err(|error| not_read(&shown, error))
     })?;
-    let read = take_all(core, &mut reader, link, total, progress);
+    let mut enclosures = Enclosures::default();
+    let read = take_all(core, &mut reader, link, &mut enclosures, total, progress);
     let whole = matches!(read, Ok(None));
+    let map = named.map.as_ref().map(|path| enclosures.write_map(path));
     let ended = core.act(move |core| {
         let taken = core.replica.end_reading(link, whole).map_err(|error| store_failure(&error))?;
-        Ok(((taken, core.post(&head.maker)), core.replica.settled()))
+        let enclosed = core.enclosed(&head, &enclosures);
+        core.follow_order(&head, enclosed.as_ref())?;
+        Ok(((taken, core.post(&head.maker), enclosed), core.replica.settled()))
     });
     let problem = read?;
-    let (taken, maker) = ended?;
+    let (taken, maker, enclosed) = ended?;
+    map.transpose()?;
     let fault = taken.fault.map(|fault| format!("its maker {fault}"));
     json(&BundleTaken {
         bundle: hex(&head.name),
@@ -201,6 +250,7 @@ pub(super) fn import(
         other_branch: taken.other_branch,
         refused: taken.refused,
         stale: taken.stale,
+        enclosed,
         bytes: reader.at(),
         problem: fault.or(problem),
     })
@@ -211,11 +261,13 @@ fn take_all(
     core: &CoreHandle,
     reader: &mut Opened,
     link: Link,
+    enclosures: &mut Enclosures,
     total: Option<u64>,
     progress: &mut Report<'_>,
 ) -> Result<Option<String>, Failure> {
     loop {
-        let (frames, end) = some_frames(reader);
+        let (mut frames, end) = some_frames(reader);
+        frames.retain(|frame| !enclosures.take(frame));
         let at_fault = core.act(move |core| {
             let at_fault = core.take_frames(link, frames)?;
             Ok((at_fault, core.replica.settled()))
@@ -320,7 +372,7 @@ impl Core {
         Ok(to)
     }
 
-    fn post(&self, device: &DeviceId) -> Post {
+    pub(super) fn post(&self, device: &DeviceId) -> Post {
         let agency = self.agency_ref(self.agency_of(device));
         Post { device: device.to_string(), name: self.device(device).name, agency }
     }

@@ -109,6 +109,16 @@ struct Linked {
     by: &'static str,
 }
 
+/// What carries a link, by the address of its other end: behind a circuit that is a device and no machine.
+fn carrier(address: &str) -> &'static str {
+    match address {
+        circuit if circuit.contains("/p2p-circuit") => "circuit",
+        quic if quic.contains("/quic") => "quic",
+        tcp if tcp.contains("/tcp/") => "tcp",
+        _ => "circuit",
+    }
+}
+
 /// Told that an act is durable, or why it is not known to be.
 type Waiter = Box<dyn FnOnce(Result<(), Failure>) + Send>;
 
@@ -523,7 +533,7 @@ impl Core {
             NetEvent::LinkUp { link, device, dialer, thin, address } => {
                 let link = Link(link.0);
                 let by = if thin { self.thin.medium(&device) } else { None };
-                let by = by.unwrap_or(if address.contains("/quic") { "quic" } else { "tcp" });
+                let by = by.unwrap_or_else(|| carrier(&address));
                 tracing::info!(device = %device.short(), dialer, by, "link up");
                 self.links.insert(link, Linked { device, thin, by });
                 if !thin {

@@ -18,7 +18,7 @@ use super::sight::Viewer;
 use super::{Answer, Tearline};
 use crate::control::{Request, reply};
 use crate::failure::{Failure, Kind};
-use crate::index::{Cursor, Query, Row};
+use crate::index::{Area, Cursor, Query, Row};
 
 /// A row as an operator sees it.
 #[derive(Clone, Debug)]
@@ -84,6 +84,11 @@ impl Tearline {
             }),
             _ => Err(Failure::bug("the portal asks what is not for operators")),
         }
+    }
+
+    /// Where this device is meant to be now, by the field pack that it took along.
+    pub(crate) fn area_now(&self) -> Result<Option<Area>, Failure> {
+        self.core.ask(|core| Ok(core.area_now()))
     }
 
     /// A page of what an operator may see.

@@ -24,7 +24,7 @@ use crate::files::regular;
 use crate::index::{Query, Row};
 
 /// Records read at a time.
-const RECORDS_PER_PAGE: usize = 500;
+pub(super) const RECORDS_PER_PAGE: usize = 500;
 
 /// Writes what matches to the client's file.
 pub(super) fn export(
@@ -98,7 +98,7 @@ pub(super) fn export(
 }
 
 /// Goes through all records that match and show their content, page by page; says which could not be read.
-fn each(
+pub(super) fn each(
     core: &CoreHandle,
     mut query: Query,
     as_stix: bool,
@@ -128,7 +128,7 @@ fn each(
 }
 
 /// Takes a record that is shown, and its files.
-type Take<'a> = dyn FnMut(Detail, Vec<Manifest>) -> io::Result<()> + 'a;
+pub(super) type Take<'a> = dyn FnMut(Detail, Vec<Manifest>) -> io::Result<()> + 'a;
 
 /// A file of a record, if it is here whole.
 fn file_of(core: &CoreHandle, record: RecordId, file: Manifest) -> io::Result<Option<Vec<u8>>> {
@@ -162,12 +162,13 @@ impl Core {
 
 /// An export under way.
 #[derive(Default)]
-struct Walk {
+pub(super) struct Walk {
     done: u64,
     hidden: u64,
     /// The records that were come by: 16 bytes each.
     seen: Vec<RecordId>,
-    unread: Unread,
+    /// What of them cannot be read.
+    pub(super) unread: Unread,
 }
 
 impl Walk {

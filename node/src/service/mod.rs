@@ -15,6 +15,7 @@ mod doctor;
 pub(crate) mod edge;
 mod explain;
 mod export;
+mod field;
 mod find;
 mod grants;
 mod import;
@@ -81,6 +82,7 @@ use crate::pass::PassKey;
 use crate::portal::{self, Portal};
 use crate::store::{SledStore, StoreKey};
 
+pub(crate) use field::LASTS_S_MAX as FIELD_LASTS_S_MAX;
 pub(crate) use names::compartment_id;
 pub(crate) use trust::root_key;
 
@@ -353,11 +355,13 @@ impl Tearline {
             Request::Export(export) => export::export(&self.core, &export, progress),
             Request::BundleExport(act) => bundle::export(&self.core, &self.keys, &act, progress),
             Request::BundleInspect(named) => {
-                bundle::inspect(&self.core, &self.keys, &named.file, progress)
+                bundle::inspect(&self.core, &self.keys, &named, progress)
             }
             Request::BundleImport(named) => {
-                bundle::import(&self.core, &self.keys, &named.file, progress)
+                bundle::import(&self.core, &self.keys, &named, progress)
             }
+            Request::FieldPack(pack) => field::pack(&self.core, &self.keys, &pack, progress),
+            Request::FieldShow(_) => self.core.ask(|core| core.field_show()),
             Request::Search(mut search) => match search.pattern.take() {
                 Some(text) => pattern::search(&self.core, &search, &text, progress),
                 None => self.core.ask(move |core| core.search(&search)),

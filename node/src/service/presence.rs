@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use tearline_crdt::id::CompartmentId;
 use tearline_crdt::time::WallTime;
 use tearline_mesh::replica::{LASTS_S_MAX, Position};
 
@@ -34,20 +35,28 @@ impl Core {
 
     /// Where devices say that they are.
     pub(super) fn presences(&self) -> Result<Value, Failure> {
-        let shown = |said: tearline_mesh::replica::Presence| Presence {
-            device: said.device.to_string(),
-            name: self.name_of(&said.device),
-            agency: self.agency_ref(self.agency_of(&said.device)),
-            compartment: said.compartment.to_string(),
-            compartment_name: self.compartment_name(&said.compartment),
-            latitude: f64::from(said.position.latitude_e7) / DEGREE,
-            longitude: f64::from(said.position.longitude_e7) / DEGREE,
-            accuracy_m: said.position.accuracy_m,
-            said: said.written.to_string(),
-            until: WallTime(said.written.0.saturating_add(said.lasts_ms)).to_string(),
-        };
-        let presences = self.replica.presences().into_iter().map(shown).collect();
+        let presences = self.presence_shapes().into_iter().map(|(_, one)| one).collect();
         json(&Presences { presences })
+    }
+
+    /// The same, each with its compartment.
+    pub(super) fn presence_shapes(&self) -> Vec<(CompartmentId, Presence)> {
+        let shown = |said: tearline_mesh::replica::Presence| {
+            let shape = Presence {
+                device: said.device.to_string(),
+                name: self.name_of(&said.device),
+                agency: self.agency_ref(self.agency_of(&said.device)),
+                compartment: said.compartment.to_string(),
+                compartment_name: self.compartment_name(&said.compartment),
+                latitude: f64::from(said.position.latitude_e7) / DEGREE,
+                longitude: f64::from(said.position.longitude_e7) / DEGREE,
+                accuracy_m: said.position.accuracy_m,
+                said: said.written.to_string(),
+                until: WallTime(said.written.0.saturating_add(said.lasts_ms)).to_string(),
+            };
+            (said.compartment, shape)
+        };
+        self.replica.presences().into_iter().map(shown).collect()
     }
 }
 

@@ -24,7 +24,7 @@ Peer {
     thin: Option<ThinLink>,
     /// How it is now.
     state: PeerState,
-    /// What carries the link to it: "quic", "tcp"; of a thin link "udp", "kiss" or "serial"; null while
+    /// What carries the link to it: "quic", "tcp", or "circuit" over a relay; of a thin link "udp", "kiss" or "serial"; null while
     /// there is none.
     by: Option<String>,
     /// Why it is so, where that says something: "refused: nothing listens there".

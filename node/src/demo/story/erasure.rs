@@ -111,7 +111,7 @@ fn carry(story: &Story<'_>, from: &Actor, to: &Actor) -> Result<u64, Failure> {
         out: stick.place().to_owned(),
     };
     let made: BundleMade = story.stage.ask(from, Request::BundleExport(export))?;
-    let file = BundleFile { file: stick.place().to_owned() };
+    let file = BundleFile { file: stick.place().to_owned(), map: None };
     let taken: BundleTaken = story.stage.ask(to, Request::BundleImport(file))?;
     match taken.problem {
         Some(problem) => Err(Failure::failed(format!("{} on the stick: {problem}", to.name))),

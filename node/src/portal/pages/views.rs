@@ -12,6 +12,8 @@ use crate::audit::{Event, Outcome};
 
 /// Most records of a map or a timeline.
 const ROWS_MAX: usize = 300;
+/// What narrows a view.
+const FILTERS: [&str; 6] = ["q", "kind", "tlp", "class", "from", "until"];
 
 #[derive(Template)]
 #[template(path = "view.html")]
@@ -29,10 +31,18 @@ struct View<'a> {
 }
 
 pub(in super::super) fn map(call: &Call) -> Done {
-    let mut found =
-        call.state.service.find_for(call.session()?.viewer(), query(call, ROWS_MAX)?)?;
+    let mut asked = query(call, ROWS_MAX)?;
+    // On a device that is out with a field pack the map begins with its area.
+    let area = if FILTERS.into_iter().any(|name| call.query.has(name)) {
+        None
+    } else {
+        call.state.service.area_now()?
+    };
+    asked.areas.extend(area);
+    let mut found = call.state.service.find_for(call.session()?.viewer(), asked)?;
     let full = found.next.is_some();
     found.rows.retain(|seen| seen.place.is_some());
+    let q = area.map_or_else(|| call.query.text("q").to_owned(), |area| area.term());
     let f = Frame::new(call, call.language.words().map);
     let spots: Vec<Spot> = found
         .rows
@@ -48,7 +58,7 @@ pub(in super::super) fn map(call: &Call) -> Done {
         .collect();
     let places = spots.iter().map(|spot| super::super::geo::show(spot.place)).collect();
     let drawing = drawing::map(&spots);
-    finish(call, f, "/map", found, drawing, places, full)
+    finish(call, f, ("/map", &q), found, drawing, places, full)
 }
 
 pub(in super::super) fn timeline(call: &Call) -> Done {
@@ -71,13 +81,13 @@ pub(in super::super) fn timeline(call: &Call) -> Done {
         })
         .collect();
     let drawing = drawing::timeline(&marks);
-    finish(call, f, "/timeline", found, drawing, Vec::new(), full)
+    finish(call, f, ("/timeline", call.query.text("q")), found, drawing, Vec::new(), full)
 }
 
 fn finish(
     call: &Call,
     f: Frame,
-    path: &'static str,
+    (path, q): (&'static str, &str),
     found: crate::service::desk::SeenPage,
     drawing: String,
     places: Vec<String>,
@@ -89,7 +99,7 @@ fn finish(
     let caption = if path == "/map" { f.w.map_caption } else { f.w.timeline_caption };
     let page = View {
         path,
-        q: call.query.text("q"),
+        q,
         drawing,
         caption,
         places,
