@@ -5,9 +5,9 @@
 //! locks any more: so the next command that makes the same file knows it, and removes it. A medium without locks
 //! leaves everything alone.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io;
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
 use crate::failure::Failure;
@@ -67,6 +67,61 @@ impl Drop for Part {
     fn drop(&mut self) {
         // There is none any more if it took its place.
         let _ = fs::remove_file(&self.path);
+    }
+}
+
+/// A folder in the making; it is removed with this value unless it took its place.
+#[derive(Debug)]
+pub(crate) struct PartFolder {
+    place: PathBuf,
+    path: PathBuf,
+}
+
+impl PartFolder {
+    /// Begins a folder for this user alone, whose place is free or an empty folder.
+    pub(crate) fn begin(place: &Path) -> Result<Self, Failure> {
+        let shown = place.display();
+        let failure = |e: io::Error| Failure::io(format_args!("cannot write {shown}"), &e);
+        let place = std::path::absolute(place).map_err(failure)?;
+        match fs::read_dir(&place).map(|mut found| found.next().is_some()) {
+            Ok(false) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Ok(true) => {
+                return Err(Failure::usage(format!("{shown} is not empty"))
+                    .hint("name a new folder, and let it take the other's place"));
+            }
+            Err(error) => return Err(failure(error)),
+        }
+        let path = beside(&place)?;
+        DirBuilder::new().mode(0o700).create(&path).map_err(failure)?;
+        Ok(Self { place, path })
+    }
+
+    /// Where it is, for another process to write into.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Puts it where it belongs, durably.
+    pub(crate) fn take_place(self) -> Result<PathBuf, Failure> {
+        let synced = |folder: &Path| -> io::Result<()> {
+            for found in fs::read_dir(folder)? {
+                File::open(found?.path())?.sync_all()?;
+            }
+            File::open(folder)?.sync_all()
+        };
+        synced(&self.path)
+            .and_then(|()| fs::rename(&self.path, &self.place))
+            .and_then(|()| sync_parent(&self.place))
+            .map_err(|e| Failure::io(format_args!("cannot write {}", self.place.display()), &e))?;
+        Ok(self.place.clone())
+    }
+}
+
+impl Drop for PartFolder {
+    fn drop(&mut self) {
+        // There is none any more if it took its place.
+        let _ = fs::remove_dir_all(&self.path);
     }
 }
 

@@ -7,6 +7,8 @@ use std::io;
 use serde_json::{Value, json};
 use tearline_tests::daemon::Daemon;
 
+use crate::trust::done;
+
 const DONE: i32 = 0;
 const USAGE: i32 = 2;
 const INCOMPLETE: i32 = 7;
@@ -200,6 +202,66 @@ fn an_event_of_misp_goes_in_once_and_under_a_label_that_is_not_weaker() -> io::R
     assert_eq!(rows(&daemon, &["kind:report", "ford"])?.len(), 1);
     assert_eq!(import(&event(0, "CT 1234 A"))?["updated"], 3);
     assert_eq!(rows(&daemon, &["ct1234a"])?[0]["label"], "TLP:RED");
+    Ok(())
+}
+
+#[test]
+fn a_feed_of_misp_has_what_may_go_out_and_takes_its_place_whole() -> io::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let daemon = agency(&folder)?;
+    let phone = |n: u8| {
+        json!({
+            "uuid": format!("57c4448a-fb04-457d-87e7-4127950d210{n}"), "type": "phone-number",
+            "category": "Person", "value": format!("+227 20 00 00 0{n}"),
+            "timestamp": "1767312000", "distribution": "5",
+        })
+    };
+    let event = json!({ "Event": {
+        "info": "Phones", "uuid": "57c4445b-c548-4654-af0b-4be3950d210f", "date": "2026-01-02",
+        "timestamp": "1767312000", "distribution": "3", "Tag": [{ "name": "tlp:green" }],
+        "Attribute": [phone(1), phone(2)],
+    } });
+    let file = folder.path().join("event.json");
+    fs::write(&file, event.to_string())?;
+    let import = ["import", "--format", "misp", "--compartment", "home"];
+    done(daemon.command(&[&import[..], &[&file.display().to_string()]].concat())?);
+    let vehicle =
+        ["record", "new", "--kind", "vehicle", "--set", "plate=NE 1", "--label", "TLP:RED"];
+    done(daemon.command(&vehicle)?);
+    let phones = rows(&daemon, &["kind:phone"])?;
+    let second = phones.iter().find(|row| row["title"] == "+22720000002").cloned();
+    let second = second.unwrap_or_default()["record"].as_str().unwrap_or_default().to_owned();
+    done(daemon.command(&["record", "recall", &second])?);
+
+    let feed = folder.path().join("feed");
+    let shown = feed.display().to_string();
+    let export = ["export", "--format", "misp-feed", "--out", &shown];
+    let said = done(daemon.command(&export)?);
+    assert_eq!((&said["records"], &said["hidden"]), (&json!(3), &json!(1)), "{said}");
+    let read = |name: &str| -> io::Result<Value> {
+        Ok(serde_json::from_slice(&fs::read(feed.join(name))?)?)
+    };
+    let manifest = read("manifest.json")?;
+    assert_eq!(manifest.as_object().map(serde_json::Map::len), Some(2), "{manifest}");
+    let mut whole = event;
+    whole["Event"]["Attribute"] = json!([phone(1)]);
+    assert_eq!(read("57c4445b-c548-4654-af0b-4be3950d210f.json")?, whole);
+    let own =
+        manifest.as_object().into_iter().flatten().find(|(_, one)| one["info"] == "vehicle: NE 1");
+    let own = own.map(|(id, _)| id.clone()).unwrap_or_default();
+    let own = &read(&format!("{own}.json"))?["Event"];
+    assert_eq!((&own["distribution"], &own["Tag"][0]["name"]), (&json!("0"), &json!("tlp:red")));
+    assert_eq!(fs::read_to_string(feed.join("hashes.csv"))?.lines().count(), 2);
+
+    // Into a folder that is not empty nothing is written, and nothing lies beside it.
+    assert_eq!(daemon.command(&export)?.code, 2);
+    assert_eq!(daemon.command(&["export", "--format", "misp-feed"])?.code, 2);
+    let left = fs::read_dir(folder.path())?.filter_map(Result::ok);
+    let left: Vec<_> = left
+        .map(|one| one.file_name())
+        .filter(|name| name.to_string_lossy().starts_with('.'))
+        .collect();
+    assert!(left.is_empty(), "{left:?}");
     Ok(())
 }
 

@@ -16,7 +16,7 @@ use crate::control::{self, Request};
 use crate::failure::{Failure, Kind};
 use crate::files::{open_named, regular};
 use crate::home::ScratchFile;
-use crate::part::Part;
+use crate::part::{Part, PartFolder};
 
 /// A format of files that are read.
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -54,6 +54,8 @@ pub(super) enum Format {
     Csv,
     /// A GeoJSON feature collection
     Geojson,
+    /// A feed of MISP, in a folder of its own
+    MispFeed,
 }
 
 impl From<Format> for control::Format {
@@ -62,6 +64,7 @@ impl From<Format> for control::Format {
             Format::Stix => Self::Stix,
             Format::Csv => Self::Csv,
             Format::Geojson => Self::Geojson,
+            Format::MispFeed => Self::MispFeed,
         }
     }
 }
@@ -173,8 +176,9 @@ impl Import {
 Example:
   tearline export --format geojson --out sightings.geojson kind:sighting
   tearline export --format stix --compartment 'Northern shore' | jq .objects
+  tearline export --format misp-feed --out feed tlp:GREEN
 
-Without --out the records go to stdout; with --json they stand in the document, as a text.
+A feed is a folder, and needs --out. Without --out the records go to stdout; with --json they stand in the document, as a text.
 
 Exit code 7: exported, but for records that cannot be read because the store is damaged; they are
 named.")]
@@ -185,7 +189,7 @@ pub(super) struct Export {
     /// Only of this compartment
     #[arg(long, value_name = "C")]
     compartment: Option<String>,
-    /// The file to write; replaced if it is there. No pipe: without --out the records go to stdout
+    /// The file to write, replaced if it is there; of a feed the folder, which is new or empty. No pipe: without --out the records go to stdout
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
     /// Only what matches: words and FIELD:VALUE terms
@@ -195,11 +199,18 @@ pub(super) struct Export {
 impl Export {
     pub(super) fn run(self, context: &Context) -> Result<Outcome, Failure> {
         let into = match &self.out {
+            Some(path) if matches!(self.format, Format::MispFeed) => {
+                Sink::Folder(PartFolder::begin(path)?)
+            }
+            None if matches!(self.format, Format::MispFeed) => {
+                return Err(Failure::usage("a feed is a folder: name it with --out"));
+            }
             Some(path) => Sink::Place(begin(path)?),
             None => Sink::Scratch(context.home.scratch_file()?),
         };
         let path = match &into {
             Sink::Place(part) => part.path(),
+            Sink::Folder(part) => part.path(),
             Sink::Scratch(scratch) => scratch.path(),
         };
         let request = control::Export {
@@ -227,6 +238,13 @@ impl Export {
         };
         let scratch = match into {
             Sink::Place(part) => {
+                let path = part.take_place()?;
+                note("out", json!(path));
+                let size = bytes(done.bytes);
+                let text = format!("{} records, {size}, in {}\n", done.records, path.display());
+                return Ok(left_out(Outcome::new(document, text), done));
+            }
+            Sink::Folder(part) => {
                 let path = part.take_place()?;
                 note("out", json!(path));
                 let size = bytes(done.bytes);
@@ -273,6 +291,8 @@ fn absolute(path: &Path) -> Result<PathBuf, Failure> {
 enum Sink {
     /// Into a file that somebody named.
     Place(Part),
+    /// Into a folder that somebody named.
+    Folder(PartFolder),
     /// To stdout.
     Scratch(ScratchFile),
 }

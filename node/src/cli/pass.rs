@@ -525,11 +525,11 @@ fn kind(text: &str) -> Result<RecordKind, String> {
     text.parse().map_err(|error| format!("{error}"))
 }
 
-fn purpose(text: &str) -> Result<Purpose, String> {
+pub(super) fn purpose(text: &str) -> Result<Purpose, String> {
     text.parse().map_err(|error| format!("{error}"))
 }
 
-fn label(text: &str) -> Result<Tlp, String> {
+pub(super) fn label(text: &str) -> Result<Tlp, String> {
     text.strip_prefix("TLP:").unwrap_or(text).parse().map_err(|error| format!("{error}"))
 }
 

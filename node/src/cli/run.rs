@@ -32,6 +32,7 @@ Example:
   tearline run
   tearline run --listen /ip4/0.0.0.0/udp/4001/quic-v1 --listen /ip4/0.0.0.0/tcp/4001
   tearline run --api 127.0.0.1:8100        (docs/gateway.md)
+  tearline run --api 192.0.2.7:8443 --tls-cert taxii.pem --tls-key taxii.key --api-url https://taxii.example.org:8443
   tearline run --portal 127.0.0.1:8080     (docs/portal.md)
   tearline run --relay --relay-quota 20GiB --relay-keep 14d
 
@@ -44,9 +45,15 @@ pub(super) struct Run {
     /// Serve other programs over HTTP there (TAXII 2.1, OGC API Features, JSON); each shows a pass
     #[arg(long, value_name = "ADDRESS:PORT")]
     api: Option<String>,
-    /// The URL that clients reach it by, where a proxy stands before it
+    /// The URL that clients reach it by, where that is a name or a proxy stands before it
     #[arg(long, value_name = "URL", requires = "api")]
     api_url: Option<String>,
+    /// Serve it over TLS with the certificates in this file (PEM), its own first
+    #[arg(long, value_name = "FILE", requires_all = ["api", "tls_key"])]
+    tls_cert: Option<PathBuf>,
+    /// The key of its own certificate, in a file (PEM) that nobody else may read
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    tls_key: Option<PathBuf>,
     /// Serve it to the network without TLS: passes and records can be read on the way
     #[arg(long, requires = "api")]
     api_plain: bool,
@@ -80,8 +87,9 @@ impl Run {
         let config = Config::read(home)?;
         logging::start(&logging::filter(&config.log, context.flags.quiet, context.flags.verbose));
         let (url, plain) = (self.api_url.as_deref(), self.api_plain);
+        let tls = self.tls_cert.as_deref().zip(self.tls_key.as_deref());
         let api =
-            self.api.map(|address| gateway::Options::new(&address, url, plain)).transpose()?;
+            self.api.map(|address| gateway::Options::new(&address, url, tls, plain)).transpose()?;
         let portal = self.portal.map(|address| portal::Options::new(&address)).transpose()?;
         let options = Options {
             listen: self.listen,

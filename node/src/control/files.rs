@@ -33,6 +33,9 @@ pub enum Format {
     Csv,
     /// A GeoJSON feature collection.
     Geojson,
+    /// A feed of MISP: a folder.
+    #[serde(rename = "misp-feed")]
+    MispFeed,
 }
 
 /// Arguments of [`Request::Import`].
@@ -72,6 +75,24 @@ pub struct Export {
     /// Only what this query finds; everything if absent.
     #[serde(default)]
     pub query: Option<String>,
-    /// Absolute path of the file to fill.
+    /// Absolute path of the file to fill; of a feed that of an empty folder.
     pub out: PathBuf,
+}
+
+/// Arguments of [`Request::Outgoing`].
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Outgoing {
+    /// Of which compartment.
+    pub compartment: String,
+    /// Records whose present state came later than this, in µs since 1970.
+    pub after_us: u64,
+    /// Most of them.
+    pub limit: u32,
+    /// The most restrictive TLP colour that a record may have.
+    pub label_max: String,
+    /// What they go out for: a label that does not allow it keeps its record back.
+    pub purpose: String,
+    /// Whether other agencies' records are among them.
+    pub others: bool,
 }

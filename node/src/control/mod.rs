@@ -44,7 +44,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-pub use self::files::{Export, Format, Import, Source};
+pub use self::files::{Export, Format, Import, Outgoing, Source};
 pub use self::records::{
     RecordEdit, RecordHistory, RecordList, RecordNew, RecordResolve, RecordShow,
 };
@@ -307,6 +307,12 @@ pub enum Request {
     /// -> [`reply::Exported`]
     #[serde(rename = "export")]
     Export(Export),
+
+    /// Records of a compartment as STIX objects, in the order in which their present state came.
+    ///
+    /// -> [`reply::Outgoing`]
+    #[serde(rename = "outgoing")]
+    Outgoing(Outgoing),
 
     /// Makes a file that carries what some devices lack: fills `part`, puts it at `out` when it is whole and
     /// durable, and then notes what was packed.
@@ -572,6 +578,7 @@ impl Request {
             Self::RecordResolve(_) => "record.resolve",
             Self::Import(_) => "import",
             Self::Export(_) => "export",
+            Self::Outgoing(_) => "outgoing",
             Self::BundleExport(_) => "bundle.export",
             Self::BundleInspect(_) => "bundle.inspect",
             Self::BundleImport(_) => "bundle.import",

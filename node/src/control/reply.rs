@@ -631,6 +631,19 @@ Problem {
 });
 
 shape!(
+/// `outgoing`.
+Outgoing {
+    /// The objects.
+    objects: Vec<Value>,
+    /// The ids of what was recalled.
+    recalled: Vec<String>,
+    /// When the present state of the last of them came; as it was asked where there is none.
+    last_us: u64,
+    /// Whether there are more.
+    more: bool,
+});
+
+shape!(
 /// `export`.
 Exported {
     /// Records written.

@@ -6,6 +6,8 @@
 //! into. So it is read as the narrowest that it can mean, tags may only narrow it, and what is not known
 //! goes nowhere. A part is never under a weaker label than its event.
 
+pub(crate) mod feed;
+
 use std::io::Read;
 use std::ops::ControlFlow;
 

@@ -191,10 +191,13 @@ pub(crate) fn is_uuid(text: &str) -> bool {
         })
 }
 
-/// The strictest traffic light of an object's markings.
+/// The strictest traffic light of an object's markings, those of single properties (section 7.2.3) among them: a record
+/// has one label.
 fn marking(object: &Map<String, Value>) -> Option<&'static str> {
-    let refs = object.get("object_marking_refs")?.as_array()?;
-    let tlp = refs.iter().filter_map(Value::as_str).filter_map(Tlp::from_marking_id).max()?;
+    let list = |name: &str| object.get(name).and_then(Value::as_array).into_iter().flatten();
+    let granular = list("granular_markings").filter_map(|one| one.get("marking_ref"));
+    let refs = list("object_marking_refs").chain(granular);
+    let tlp = refs.filter_map(Value::as_str).filter_map(Tlp::from_marking_id).max()?;
     Some(match tlp.word() {
         "CLEAR" => "TLP:CLEAR",
         "GREEN" => "TLP:GREEN",
@@ -400,6 +403,25 @@ mod tests {
             "8E2E2D2B-17D4-4CBF-938F-98EE46B3CD3F",
         ] {
             assert!(records_of_uuid(other).is_none(), "{other}");
+        }
+    }
+
+    #[test]
+    fn the_strictest_marking_counts_also_of_a_single_property() {
+        let amber = Tlp::Amber.marking_id();
+        let green = Tlp::Green.marking_id();
+        let granular = format!(
+            "\"granular_markings\":[{{\"marking_ref\":\"{amber}\",\"selectors\":[\"n\"]}},7]"
+        );
+        for (markings, label) in [
+            (format!(",\"object_marking_refs\":[\"{green}\"]"), Some("TLP:GREEN")),
+            (format!(",\"object_marking_refs\":[\"{green}\"],{granular}"), Some("TLP:AMBER")),
+            (format!(",{granular}"), Some("TLP:AMBER")),
+            (String::new(), None),
+        ] {
+            let items = read_all(bundle(&good(&markings)).as_bytes()).unwrap();
+            let [Item::Draft(draft)] = items.as_slice() else { panic!("{items:?}") };
+            assert_eq!(draft.marking.as_deref(), label, "{markings}");
         }
     }
 

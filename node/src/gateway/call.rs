@@ -8,6 +8,7 @@ use axum::http::HeaderMap;
 use super::State;
 use super::problem::Problem;
 use super::share::Share;
+use crate::serve::Seat;
 use crate::service::edge::{Edge, Guest};
 
 /// A request of the holder of a pass.
@@ -16,6 +17,8 @@ pub(super) struct Call<'a> {
     pub(super) guest: Guest,
     /// What its pass may take at once.
     pub(super) share: Arc<Share>,
+    /// Of its connection.
+    pub(super) seat: Arc<Seat>,
     pub(super) headers: HeaderMap,
     pub(super) query: Query,
     pub(super) body: Bytes,

@@ -17,7 +17,7 @@ use axum::response::Response;
 use hyper::body::Frame;
 use serde_json::Value;
 use tokio::runtime::Handle;
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 
 use super::State;
@@ -66,7 +66,12 @@ pub(super) fn stream(call: &Call<'_>) -> Result<Response, Problem> {
     let since = since.unwrap_or(found.begins);
     let (state, guest) = (Arc::clone(call.state), call.guest.clone());
     let follow = Follow { state, guest, share: Arc::clone(&call.share), q, since };
-    Handle::current().spawn(follow.run(batches, [own, place]));
+    // What a stream waits for is news, and not its client.
+    let work = call.seat.work();
+    Handle::current().spawn(async move {
+        let _held = (own, place, work);
+        follow.run(batches).await;
+    });
     let mut response = media::reply(StatusCode::OK, media::EVENTS, String::new());
     *response.body_mut() = Body::new(Batches(taken));
     // A proxy that holds back what it is sent would hold back all of it.
@@ -85,7 +90,7 @@ struct Follow {
 }
 
 impl Follow {
-    async fn run(mut self, batches: mpsc::Sender<Bytes>, _places: [OwnedSemaphorePermit; 2]) {
+    async fn run(mut self, batches: mpsc::Sender<Bytes>) {
         let mut news = self.state.edge.news();
         loop {
             news.mark_unchanged();

@@ -24,7 +24,7 @@ pub(super) struct Guard {
 
 impl Guard {
     pub(super) fn new(options: &Options, address: SocketAddr) -> Self {
-        let here = |authority: String| Url { scheme: "http", authority };
+        let here = |authority: String| Url { scheme: options.scheme(), authority };
         let mut urls: Vec<Url> = options.url.clone().into_iter().collect();
         urls.push(here(address.to_string()));
         if address.ip().is_loopback() {
@@ -118,7 +118,7 @@ mod tests {
     #[test]
     fn who_is_answered() {
         let options =
-            Options::new("127.0.0.1:8100", Some("https://taxii.example.org"), false).unwrap();
+            Options::new("127.0.0.1:8100", Some("https://taxii.example.org"), None, false).unwrap();
         let guard = Guard::new(&options, "127.0.0.1:8100".parse().unwrap());
         let here = ("host", "127.0.0.1:8100");
         for (uri, headers, good) in [

@@ -27,22 +27,39 @@ mod share;
 mod taxii;
 mod time;
 
+use std::fmt;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use tokio::sync::Semaphore;
+use tokio_rustls::TlsAcceptor;
 
 pub(crate) use self::ogc::may_be_located;
 pub(crate) use self::server::{Gateway, start};
 pub(crate) use self::time::{parse as stamp, text as stamp_text};
 use crate::failure::Failure;
 use crate::service::edge::Edge;
+use crate::tls;
 
 /// How the gateway is run.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone)]
 pub struct Options {
     address: SocketAddr,
     url: Option<Url>,
+    tls: Option<TlsAcceptor>,
+}
+
+impl fmt::Debug for Options {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { address, url, tls } = self;
+        let tls = tls.is_some();
+        f.debug_struct("Options")
+            .field("address", address)
+            .field("url", url)
+            .field("tls", &tls)
+            .finish()
+    }
 }
 
 /// Where the gateway is reached: what its absolute links begin with.
@@ -53,25 +70,37 @@ struct Url {
 }
 
 impl Options {
-    /// Where to listen, as `127.0.0.1:8100`; at what URL clients reach it, when a proxy stands before it;
-    /// and whether passes and records may go over a network in the clear.
-    pub fn new(address: &str, url: Option<&str>, plain: bool) -> Result<Self, Failure> {
+    /// Where to listen, as `127.0.0.1:8100`; at what URL clients reach it, where they do so by a name or a proxy
+    /// stands before it; the files of the certificate and the key that it is served with over TLS; and whether
+    /// passes and records may go over a network in the clear.
+    pub fn new(
+        address: &str,
+        url: Option<&str>,
+        tls: Option<(&Path, &Path)>,
+        plain: bool,
+    ) -> Result<Self, Failure> {
         let address: SocketAddr = address.parse().map_err(|_| {
             Failure::usage(format!("{address:?} is no address to serve the API at"))
                 .hint("write for example --api 127.0.0.1:8100")
         })?;
-        if !address.ip().is_loopback() && !plain {
+        if !address.ip().is_loopback() && tls.is_none() && !plain {
             return Err(Failure::usage(format!(
                 "the API at {address} would be open to the network without TLS: passes and records could be \
                  read on the way"
             ))
             .hint(
-                "serve it at 127.0.0.1 behind a proxy that does TLS (--api-url says its URL), or accept it: \
-                 --api-plain",
+                "give it a certificate: --tls-cert and --tls-key; or serve it at 127.0.0.1 behind a proxy that does \
+                 TLS (--api-url says its URL); or accept it: --api-plain",
             ));
         }
+        let tls = tls.map(|(certificate, key)| tls::acceptor(certificate, key)).transpose()?;
         let url = url.map(Url::parse).transpose()?;
-        Ok(Self { address, url })
+        Ok(Self { address, url, tls })
+    }
+
+    /// What URLs of the address itself begin with.
+    const fn scheme(&self) -> &'static str {
+        if self.tls.is_some() { "https" } else { "http" }
     }
 }
 
@@ -134,7 +163,7 @@ mod tests {
             ("8100", true, false),
             ("localhost:8100", true, false),
         ] {
-            assert_eq!(Options::new(address, None, plain).is_ok(), good, "{address} {plain}");
+            assert_eq!(Options::new(address, None, None, plain).is_ok(), good, "{address} {plain}");
         }
     }
 

@@ -2,7 +2,7 @@
 //! each compartment that the pass lets its holder read, and in it the records that have a place, a line or
 //! an area, as GeoJSON in WGS 84. What is recalled, restricted or erased is not in it.
 
-use axum::http::StatusCode;
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::Response;
 use serde_json::{Value, json};
 use tearline_crdt::id::RecordId;
@@ -27,6 +27,7 @@ pub(super) fn landing(call: &Call<'_>) -> Result<Response, Problem> {
         "description": "Located records that this pass may see",
         "links": [
             link(call, "self", media::JSON, "/ogc/"),
+            link(call, "service-desc", media::JSON, "/api/openapi.json"),
             link(call, "conformance", media::JSON, "/ogc/conformance"),
             link(call, "data", media::JSON, "/ogc/collections"),
         ],
@@ -79,7 +80,7 @@ pub(super) fn items(call: &Call<'_>) -> Result<Response, Problem> {
         "features": features,
         "links": links,
     });
-    Ok(media::reply(StatusCode::OK, media::GEOJSON, whole.to_string()))
+    Ok(linked(media::GEOJSON, &whole))
 }
 
 /// `GET .../items/{feature}` (section 7.16).
@@ -99,7 +100,7 @@ pub(super) fn item(call: &Call<'_>) -> Result<Response, Problem> {
         ]);
         members.insert("links".into(), links);
     }
-    Ok(media::reply(StatusCode::OK, media::GEOJSON, feature.to_string()))
+    Ok(linked(media::GEOJSON, &feature))
 }
 
 fn shape(call: &Call<'_>, room: &Room) -> Value {
@@ -122,7 +123,20 @@ fn link(call: &Call<'_>, rel: &str, media_type: &str, path: &str) -> Value {
 }
 
 fn answer(whole: &Value) -> Response {
-    media::reply(StatusCode::OK, media::JSON, whole.to_string())
+    linked(media::JSON, whole)
+}
+
+/// An answer whose links stand in its head, too (RFC 8288): a client need not read the body to go on.
+fn linked(media_type: &'static str, whole: &Value) -> Response {
+    let mut response = media::reply(StatusCode::OK, media_type, whole.to_string());
+    for link in whole.get("links").and_then(Value::as_array).into_iter().flatten() {
+        let of = |name: &str| link.get(name).and_then(Value::as_str).unwrap_or_default();
+        let text = format!("<{}>; rel=\"{}\"; type=\"{}\"", of("href"), of("rel"), of("type"));
+        if let Ok(value) = HeaderValue::from_str(&text) {
+            response.headers_mut().append(header::LINK, value);
+        }
+    }
+    response
 }
 
 /// A record as a feature, if it has a geometry.
@@ -186,7 +200,6 @@ impl Asked {
 
     fn walk(&self, call: &Call<'_>, room: &Room) -> Result<Walked<Value>, Problem> {
         let walk = Walk {
-            operation: Operation::Export,
             query: Query {
                 compartment: Some(room.id),
                 event_from: self.from_ms,
@@ -201,10 +214,11 @@ impl Asked {
             as_stix: false,
         };
         let within = |geometry: &Value| self.area.is_none_or(|area| area.meets(geometry));
-        let walked = call.edge().walk(&call.guest, &walk, &mut |row, detail| {
-            feature(&row, properties(detail))
-                .filter(|one| within(one.get("geometry").unwrap_or(&Value::Null)))
-        });
+        let walked =
+            call.edge().walk(&call.guest.to(Operation::Export), &walk, &mut |row, detail| {
+                feature(&row, properties(detail))
+                    .filter(|one| within(one.get("geometry").unwrap_or(&Value::Null)))
+            });
         Ok(walked?)
     }
 

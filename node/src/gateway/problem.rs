@@ -9,6 +9,7 @@ use serde_json::json;
 use super::media;
 use super::routes::Area;
 use crate::failure::{Failure, Kind};
+use crate::serve::status;
 
 /// Why a request was not carried out.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -66,16 +67,10 @@ impl Problem {
 impl From<Failure> for Problem {
     /// What is no fault of the asker's is for the operator's log.
     fn from(failure: Failure) -> Self {
-        let status = match failure.kind {
-            Kind::NotFound => return Self::not_found(),
-            Kind::Usage => StatusCode::BAD_REQUEST,
-            Kind::Denied => StatusCode::FORBIDDEN,
-            Kind::Waits => StatusCode::CONFLICT,
-            Kind::Unreachable => StatusCode::SERVICE_UNAVAILABLE,
-            Kind::Failed | Kind::Incomplete | Kind::Integrity | Kind::Bug => {
-                StatusCode::INTERNAL_SERVER_ERROR
-            }
-        };
+        if failure.kind == Kind::NotFound {
+            return Self::not_found();
+        }
+        let status = status(failure.kind);
         if status.is_server_error() {
             tracing::warn!(%failure, "a request to the gateway failed");
             return Self::new(status, "the daemon could not do it; its log says why");

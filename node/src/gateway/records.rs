@@ -72,7 +72,6 @@ pub(super) fn find(
         Problem::bad("since is no cursor of this list: it goes with the q that it came with")
     })?;
     let walk = Walk {
-        operation: Operation::Search,
         query,
         records: None,
         after_us,
@@ -81,7 +80,8 @@ pub(super) fn find(
         located: false,
         as_stix: false,
     };
-    let walked = edge.walk(guest, &walk, &mut |row, detail| Some(shape(&row, detail)))?;
+    let walked = edge
+        .walk(&guest.to(Operation::Search), &walk, &mut |row, detail| Some(shape(&row, detail)))?;
     let last_us = walked.kept.last().map_or(after_us, |(stamp_us, _)| *stamp_us);
     Ok(Found {
         records: walked.kept.into_iter().map(|(us, record)| (list.next(us), record)).collect(),

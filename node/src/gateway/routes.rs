@@ -5,6 +5,7 @@ use axum::response::Response;
 use super::call::Call;
 use super::problem::Problem;
 use super::{events, media, metrics, ogc, openapi, records, taxii};
+use crate::pass::Operation;
 
 /// A route.
 pub(super) struct Route {
@@ -12,6 +13,8 @@ pub(super) struct Route {
     pub(super) method: &'static str,
     /// Where, with names in braces for what stands there.
     pub(super) path: &'static str,
+    /// What a pass must allow for it, wherever: else it is 403, and no list without rows.
+    pub(super) needs: Option<Operation>,
     /// What it does. It may wait for the core, and runs where that is no harm.
     pub(super) run: Run,
     /// What it is for.
@@ -57,7 +60,12 @@ impl Route {
         run: Run,
         summary: &'static str,
     ) -> Self {
-        Self { method: "GET", path, run, summary, parameters: &[], body: None, answers }
+        let (method, needs) = ("GET", None);
+        Self { method, path, needs, run, summary, parameters: &[], body: None, answers }
+    }
+
+    const fn needing(self, operation: Operation) -> Self {
+        Self { needs: Some(operation), ..self }
     }
 
     const fn with(self, parameters: &'static [&'static str]) -> Self {
@@ -106,6 +114,7 @@ pub(super) const ROUTES: &[Route] = &[
     Route {
         method: "POST",
         path: "/taxii2/mesh/collections/{collection}/objects/",
+        needs: None,
         run: taxii::post::add,
         summary: "Bring objects into a collection",
         parameters: &[],
@@ -121,6 +130,7 @@ pub(super) const ROUTES: &[Route] = &[
     Route {
         method: "DELETE",
         path: "/taxii2/mesh/collections/{collection}/objects/{object}/",
+        needs: None,
         run: taxii::post::delete,
         summary: "Recall an object",
         parameters: &[],
@@ -145,7 +155,8 @@ pub(super) const ROUTES: &[Route] = &[
         media::JSON,
         ogc::collections,
         "The collections that the pass may read",
-    ),
+    )
+    .needing(Operation::Export),
     Route::get("/ogc/collections/{collection}", media::JSON, ogc::collection, "One collection"),
     Route::get(
         "/ogc/collections/{collection}/items",
@@ -169,6 +180,7 @@ pub(super) const ROUTES: &[Route] = &[
     Route {
         method: "POST",
         path: "/api/compartments/{collection}/records",
+        needs: None,
         run: records::add,
         summary: "Bring records into a compartment",
         parameters: &[],
@@ -181,10 +193,13 @@ pub(super) const ROUTES: &[Route] = &[
         records::list,
         "Find records, and follow what is new and what changes",
     )
-    .with(&["q", "since", "limit"]),
+    .with(&["q", "since", "limit"])
+    .needing(Operation::Search),
     Route::get("/api/events", media::EVENTS, events::stream, "Records as they come and change")
-        .with(&["q", "since"]),
-    Route::get("/api/records/{record}", media::JSON, records::show, "One record"),
+        .with(&["q", "since"])
+        .needing(Operation::Search),
+    Route::get("/api/records/{record}", media::JSON, records::show, "One record")
+        .needing(Operation::Read),
     Route::get("/api/openapi.json", media::JSON, openapi::document, "This description"),
     Route::get("/metrics", media::TEXT, metrics::text, "How the gateway is used"),
 ];

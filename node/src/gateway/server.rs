@@ -1,8 +1,6 @@
-//! Connections, and a bound on everything: how many there are, how long a request may take to come and
-//! an answer to be made, how large a body may be, how many are read and worked on at once.
+//! Requests, and a bound on everything: how long one may take to come and an answer to be made, how large a body may
+//! be, how many are read and worked on at once.
 
-use std::convert::Infallible;
-use std::net::{SocketAddr, TcpListener as StdListener};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -14,16 +12,12 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::Response;
 use axum::routing::{MethodFilter, on};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
-use hyper::server::conn::http1;
-use hyper::service::{Service as _, service_fn};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper::service::Service as _;
 use hyper_util::service::TowerToHyperService;
-use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Handle;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
-use tokio::task::{JoinSet, spawn_blocking};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::spawn_blocking;
 use tokio::time::timeout;
-use tracing::{debug, info, warn};
 
 use super::call::{Call, Query};
 use super::events::STREAMS_MAX;
@@ -36,15 +30,11 @@ use super::share::{self, Share, Shares};
 use super::taxii::status::Statuses;
 use super::{Options, State};
 use crate::failure::Failure;
+use crate::serve::{Listener, Seat};
 use crate::service::edge::{Edge, Guest};
 
-/// Most connections at once; further ones wait to be taken.
+/// Most connections at once.
 const CONNECTIONS_MAX: usize = 128;
-/// How long a client may take to send the head of a request, and to send the next one.
-const HEAD_WAIT: Duration = Duration::from_secs(15);
-/// Most bytes and lines of a head.
-const HEAD_BYTES_MAX: usize = 64 * 1024;
-const HEAD_LINES_MAX: usize = 64;
 /// How long a client may take to send a body.
 const BODY_WAIT: Duration = Duration::from_secs(30);
 /// Largest body.
@@ -57,49 +47,33 @@ const CALLS_MAX: usize = 16;
 const ADMISSIONS_MAX: usize = 4;
 /// How long a request may wait to be worked on, and then for its answer.
 const CALL_WAIT: Duration = Duration::from_secs(60);
-/// How long a connection may last: a client that takes no answers does not keep its place.
-const CONNECTION_MAX: Duration = Duration::from_secs(3_600);
-/// How long open requests may take to end once the daemon is asked to stop.
-const STOP_WAIT: Duration = Duration::from_secs(1);
-/// How long to wait after the system refused to accept a connection.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
-
 /// A gateway that runs. It ends when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Gateway {
-    address: SocketAddr,
-    listener: Mutex<Option<TcpListener>>,
-    stop: watch::Sender<bool>,
+    listener: Listener,
+    scheme: &'static str,
 }
 
 /// Binds the gateway's address. It answers once it is told whom to ask.
 pub(crate) fn start(runtime: &Handle, options: &Options) -> Result<Gateway, Failure> {
-    let failed = |error: std::io::Error| {
+    let listener = Listener::bind(runtime, options.address).map_err(|error| {
         Failure::io(format_args!("cannot serve the API at {}", options.address), &error)
             .hint("another program may use that port; name another: --api 127.0.0.1:8101")
-    };
-    let listener = StdListener::bind(options.address).map_err(failed)?;
-    listener.set_nonblocking(true).map_err(failed)?;
-    let address = listener.local_addr().map_err(failed)?;
-    let _entered = runtime.enter();
-    let listener = TcpListener::from_std(listener).map_err(failed)?;
-    let (stop, _) = watch::channel(false);
-    Ok(Gateway { address, listener: Mutex::new(Some(listener)), stop })
+    })?;
+    Ok(Gateway { listener, scheme: options.scheme() })
 }
 
 impl Gateway {
-    /// Where it listens.
-    pub(crate) const fn address(&self) -> SocketAddr {
-        self.address
+    /// Where it listens, as a URL.
+    pub(crate) fn url(&self) -> String {
+        format!("{}://{}", self.scheme, self.listener.address())
     }
 
     /// Begins to answer.
     pub(crate) fn answer(&self, runtime: &Handle, options: &Options, edge: Edge) {
-        let listener = self.listener.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let Some(listener) = listener else { return };
         let state = Arc::new(State {
             edge,
-            guard: Guard::new(options, self.address),
+            guard: Guard::new(options, self.listener.address()),
             rates: Mutex::new(Rates::default()),
             shares: Mutex::new(Shares::default()),
             statuses: Mutex::new(Statuses::default()),
@@ -109,62 +83,22 @@ impl Gateway {
             bodies: Arc::new(Semaphore::new(BODIES_MAX)),
             streams: Arc::new(Semaphore::new(STREAMS_MAX)),
         });
-        info!(address = %self.address, "the API is served");
-        runtime.spawn(serve(listener, state, self.stop.subscribe()));
+        let router = router(&state);
+        self.listener.answer(
+            runtime,
+            "the API",
+            options.tls.clone(),
+            CONNECTIONS_MAX,
+            move |request| {
+                let (router, state) = (router.clone(), Arc::clone(&state));
+                async move { respond(&state, router, request).await }
+            },
+        );
     }
 
     /// Asks it to end.
     pub(crate) fn stop(&self) {
-        let _ = self.stop.send(true);
-    }
-}
-
-async fn serve(listener: TcpListener, state: Arc<State>, mut stop: watch::Receiver<bool>) {
-    let router = router(&state);
-    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-    let mut connections = JoinSet::new();
-    loop {
-        while connections.try_join_next().is_some() {}
-        let next = async {
-            let place = Arc::clone(&places).acquire_owned().await;
-            (place, listener.accept().await)
-        };
-        let (place, accepted) = tokio::select! {
-            _ = stop.changed() => break,
-            next = next => next,
-        };
-        match accepted {
-            Ok((stream, _)) => {
-                let (router, state) = (router.clone(), Arc::clone(&state));
-                connections.spawn(async move {
-                    let _place = place;
-                    converse(stream, router, state).await;
-                });
-            }
-            Err(error) => {
-                warn!(%error, "cannot accept a connection to the API");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-            }
-        }
-    }
-    drop(listener);
-    let ended = async { while connections.join_next().await.is_some() {} };
-    let _ = timeout(STOP_WAIT, ended).await;
-}
-
-async fn converse(stream: TcpStream, router: Router, state: Arc<State>) {
-    let service = service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
-        let (router, state) = (router.clone(), Arc::clone(&state));
-        async move { Ok::<_, Infallible>(respond(&state, router, request.map(Body::new)).await) }
-    });
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_WAIT)
-        .max_buf_size(HEAD_BYTES_MAX)
-        .max_headers(HEAD_LINES_MAX)
-        .serve_connection(TokioIo::new(stream), service);
-    if let Ok(Err(error)) = timeout(CONNECTION_MAX, connection).await {
-        debug!(%error, "a connection to the API ended early");
+        self.listener.stop();
     }
 }
 
@@ -321,6 +255,7 @@ type Places = Result<RawPathParams, RawPathParamsRejection>;
 struct Head {
     guest: Guest,
     share: Arc<Share>,
+    seat: Arc<Seat>,
     headers: HeaderMap,
     query: Query,
     places: Vec<(String, String)>,
@@ -328,8 +263,8 @@ struct Head {
 
 impl Head {
     fn call(self, state: &Arc<State>, body: Bytes) -> Call<'_> {
-        let Self { guest, share, headers, query, places } = self;
-        Call { state, guest, share, headers, query, body, places }
+        let Self { guest, share, seat, headers, query, places } = self;
+        Call { state, guest, share, seat, headers, query, body, places }
     }
 }
 
@@ -345,8 +280,16 @@ async fn carry_out(
     // Whoever is not a guest was not routed.
     let guest = parts.extensions.remove::<Guest>().ok_or_else(Problem::not_found)?;
     let share = parts.extensions.remove::<Arc<Share>>().ok_or_else(Problem::not_found)?;
+    if let Some(needed) = route.needs.filter(|needed| !guest.covers(*needed)) {
+        let detail = format!("the pass does not allow to {}", needed.name());
+        return Err(Problem::new(StatusCode::FORBIDDEN, detail));
+    }
+    let seat = parts.extensions.remove::<Arc<Seat>>().ok_or_else(Problem::not_found)?;
     let query = Query::parse(parts.uri.query().unwrap_or_default())?;
-    let head = Head { guest, share: Arc::clone(&share), headers: parts.headers, query, places };
+    let work = seat.work();
+    let (share_of, seat_of) = (Arc::clone(&share), Arc::clone(&seat));
+    let headers = parts.headers;
+    let head = Head { guest, share: share_of, seat: seat_of, headers, query, places };
     let Some(taken) = &route.body else {
         let work = move |state: &Arc<State>| (route.run)(&head.call(state, Bytes::new()));
         return in_turn(state, &share, work).await;
@@ -359,8 +302,10 @@ async fn carry_out(
     let asked = head.clone();
     let may = move |state: &Arc<State>| (taken.may)(&asked.call(state, Bytes::new()));
     in_turn(state, &share, may).await?;
+    drop(work);
     let body_places = (place(&share.bodies).await?, place(&state.bodies).await?);
     let body = read_body(body).await?;
+    let _work = seat.work();
     in_turn(state, &share, move |state| {
         let _body_places = body_places;
         (route.run)(&head.call(state, body))

@@ -8,6 +8,7 @@ use axum::response::Response;
 use super::session::Token;
 use crate::failure::{Failure, Kind};
 use crate::operators::Refusal;
+use crate::serve::status;
 
 /// Nothing but what comes from here, no script, and no frame of anybody else's.
 const POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; \
@@ -43,16 +44,14 @@ impl From<Failure> for Trouble {
     fn from(failure: Failure) -> Self {
         let status = match failure.kind {
             Kind::NotFound => return Self::not_found(),
-            Kind::Usage => StatusCode::BAD_REQUEST,
-            Kind::Denied => StatusCode::FORBIDDEN,
-            Kind::Waits => StatusCode::CONFLICT,
-            Kind::Unreachable => StatusCode::SERVICE_UNAVAILABLE,
+            // Of what was tried and did not work the page says why.
             Kind::Failed | Kind::Incomplete => StatusCode::CONFLICT,
-            Kind::Integrity | Kind::Bug => {
-                tracing::warn!(%failure, "a page could not be made");
-                return Self::new(StatusCode::INTERNAL_SERVER_ERROR);
-            }
+            kind => status(kind),
         };
+        if status == StatusCode::INTERNAL_SERVER_ERROR {
+            tracing::warn!(%failure, "a page could not be made");
+            return Self::new(status);
+        }
         Self { status, detail: failure.what, hint: failure.hint.unwrap_or_default() }
     }
 }

@@ -1,9 +1,8 @@
-//! Connections and sessions, and a bound on everything: how many there are, how long a request may take to
-//! come and an answer to be made, how large a form may be, how many are worked on at once.
+//! Requests and sessions, and a bound on everything: how long a form may take to come and an answer to be made, how
+//! large a form may be, how many are worked on at once.
 
-use std::convert::Infallible;
 use std::io::Write as _;
-use std::net::{SocketAddr, TcpListener as StdListener};
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -15,16 +14,12 @@ use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::response::Response;
 use axum::routing::{MethodFilter, on};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
-use hyper::server::conn::http1;
-use hyper::service::{Service as _, service_fn};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper::service::Service as _;
 use hyper_util::service::TowerToHyperService;
-use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Handle;
-use tokio::sync::{Semaphore, watch};
-use tokio::task::{JoinSet, spawn_blocking};
+use tokio::sync::Semaphore;
+use tokio::task::spawn_blocking;
 use tokio::time::timeout;
-use tracing::{debug, info, warn};
 
 use super::call::{Call, Done};
 use super::form::{FORM_BYTES_MAX, Form, QUERY_BYTES_MAX};
@@ -35,16 +30,12 @@ use super::routes::{ROUTES, Route};
 use super::session::{Session, Sessions, Token};
 use super::{Access, Options, State, frame};
 use crate::failure::Failure;
+use crate::serve::{Listener, Seat};
 use crate::service::Tearline;
 use crate::service::books::{Books, now_ms};
 
-/// Most connections at once; further ones wait to be taken.
+/// Most connections at once.
 const CONNECTIONS_MAX: usize = 64;
-/// How long a client may take to send the head of a request, and to send the next one.
-const HEAD_WAIT: Duration = Duration::from_secs(15);
-/// Most bytes and lines of a head.
-const HEAD_BYTES_MAX: usize = 32 * 1024;
-const HEAD_LINES_MAX: usize = 64;
 /// How long a client may take to send a form.
 const FORM_WAIT: Duration = Duration::from_secs(30);
 /// Most requests that are worked on at once. The core does one thing at a time.
@@ -53,40 +44,24 @@ const CALLS_MAX: usize = 8;
 const LOGINS_MAX: usize = 1;
 /// How long a request may wait to be worked on, and then for its answer.
 const CALL_WAIT: Duration = Duration::from_secs(30);
-/// How long a connection may last.
-const CONNECTION_MAX: Duration = Duration::from_secs(3_600);
-/// How long open requests may take to end once the daemon is asked to stop.
-const STOP_WAIT: Duration = Duration::from_secs(1);
-/// How long to wait after the system refused to accept a connection.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
 /// A portal that runs. It ends when it is told to.
 #[derive(Debug)]
-pub(crate) struct Portal {
-    address: SocketAddr,
-    listener: Mutex<Option<TcpListener>>,
-    stop: watch::Sender<bool>,
-}
+pub(crate) struct Portal(Listener);
 
 /// Binds the portal's address. It answers once it is told whom to ask.
 pub(crate) fn start(runtime: &Handle, options: &Options) -> Result<Portal, Failure> {
-    let failed = |error: std::io::Error| {
+    let listener = Listener::bind(runtime, options.address).map_err(|error| {
         Failure::io(format_args!("cannot serve the portal at {}", options.address), &error)
             .hint("another program may use that port; name another: --portal 127.0.0.1:8081")
-    };
-    let listener = StdListener::bind(options.address).map_err(failed)?;
-    listener.set_nonblocking(true).map_err(failed)?;
-    let address = listener.local_addr().map_err(failed)?;
-    let _entered = runtime.enter();
-    let listener = TcpListener::from_std(listener).map_err(failed)?;
-    let (stop, _) = watch::channel(false);
-    Ok(Portal { address, listener: Mutex::new(Some(listener)), stop })
+    })?;
+    Ok(Portal(listener))
 }
 
 impl Portal {
     /// Where it listens.
     pub(crate) const fn address(&self) -> SocketAddr {
-        self.address
+        self.0.address()
     }
 
     /// Begins to answer, and prints the link to it; and, while there is no operator, the code with which the
@@ -99,11 +74,8 @@ impl Portal {
         service: &Arc<Tearline>,
         books: &Books,
     ) -> Result<(), Failure> {
-        let listener = self.listener.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let Some(listener) = listener else { return Ok(()) };
         let own: String = device.chars().take(OWN_DIGITS).collect();
-        let guard = Guard::new(self.address, &format!("tearline-{own}"));
-        info!(address = %self.address, "the portal is served");
+        let guard = Guard::new(self.address(), &format!("tearline-{own}"));
         let mut text = format!("portal: {}\n", guard.link());
         if let Some(code) = books.operators.begin(now_ms())? {
             text += &format!(
@@ -124,67 +96,22 @@ impl Portal {
             calls: Arc::new(Semaphore::new(CALLS_MAX)),
             logins: Arc::new(Semaphore::new(LOGINS_MAX)),
         });
-        runtime.spawn(serve(listener, state, self.stop.subscribe()));
+        let router = router(&state);
+        self.0.answer(runtime, "the portal", None, CONNECTIONS_MAX, move |request| {
+            let (router, state) = (router.clone(), Arc::clone(&state));
+            async move { respond(&state, router, request).await }
+        });
         Ok(())
     }
 
     /// Asks it to end.
     pub(crate) fn stop(&self) {
-        let _ = self.stop.send(true);
+        self.0.stop();
     }
 }
 
 /// Digits of the device's id in the portal's own name.
 const OWN_DIGITS: usize = 8;
-
-async fn serve(listener: TcpListener, state: Arc<State>, mut stop: watch::Receiver<bool>) {
-    let router = router(&state);
-    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-    let mut connections = JoinSet::new();
-    loop {
-        while connections.try_join_next().is_some() {}
-        let next = async {
-            let place = Arc::clone(&places).acquire_owned().await;
-            (place, listener.accept().await)
-        };
-        let (place, accepted) = tokio::select! {
-            _ = stop.changed() => break,
-            next = next => next,
-        };
-        match accepted {
-            Ok((stream, _)) => {
-                let (router, state) = (router.clone(), Arc::clone(&state));
-                connections.spawn(async move {
-                    let _place = place;
-                    converse(stream, router, state).await;
-                });
-            }
-            Err(error) => {
-                warn!(%error, "cannot accept a connection to the portal");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-            }
-        }
-    }
-    drop(listener);
-    let ended = async { while connections.join_next().await.is_some() {} };
-    let _ = timeout(STOP_WAIT, ended).await;
-}
-
-async fn converse(stream: TcpStream, router: Router, state: Arc<State>) {
-    let service = service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
-        let (router, state) = (router.clone(), Arc::clone(&state));
-        async move { Ok::<_, Infallible>(respond(&state, router, request.map(Body::new)).await) }
-    });
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_WAIT)
-        .max_buf_size(HEAD_BYTES_MAX)
-        .max_headers(HEAD_LINES_MAX)
-        .serve_connection(TokioIo::new(stream), service);
-    if let Ok(Err(error)) = timeout(CONNECTION_MAX, connection).await {
-        debug!(%error, "a connection to the portal ended early");
-    }
-}
 
 async fn respond(state: &Arc<State>, router: Router, request: Request) -> Response {
     if let Err(status) = state.guard.check(request.method(), request.uri(), request.headers()) {
@@ -265,6 +192,8 @@ async fn carry_out(
         Ok(read) => read,
         Err(status) => return html::plain(status),
     };
+    // Until here it waited for its client.
+    let _work = parts.extensions.get::<Arc<Seat>>().map(Seat::work);
     let path = parts.uri.path().to_owned();
     let headers = parts.headers;
     let turns = if route.stretches { &state.logins } else { &state.calls };

@@ -122,7 +122,9 @@ pub(crate) fn event_of(request: &Request) -> Option<(Event, Vec<String>)> {
         R::Why(why) => (Event::Consultation, one(&why.record)),
         R::RecordList(_) | R::Search(_) | R::QuarantineShow(_) => (Event::Consultation, Vec::new()),
         R::RecordRelease(release) => (Event::Disclosure, one(&release.record)),
-        R::Export(_) | R::BundleExport(_) | R::FieldPack(_) => (Event::Disclosure, Vec::new()),
+        R::Export(_) | R::Outgoing(_) | R::BundleExport(_) | R::FieldPack(_) => {
+            (Event::Disclosure, Vec::new())
+        }
         R::RecordSay(say) => (Event::Erasure, one(&say.record)),
         R::RecordLift(named) => (Event::Erasure, vec![named.id.clone()]),
         R::OperatorAdd(_)

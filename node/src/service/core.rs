@@ -65,7 +65,7 @@ pub struct Core {
     /// Where we cannot, and why.
     pub deaf: Vec<(String, String)>,
     /// Where other programs are served over HTTP, if they are.
-    pub(super) api: Option<SocketAddr>,
+    pub(super) api: Option<String>,
     /// Where it serves its portal, if it does.
     pub(super) portal: Option<SocketAddr>,
     /// When the daemon started.
@@ -333,7 +333,7 @@ impl Core {
 
     /// The core of a device that serves other programs, and people, there.
     #[must_use]
-    pub fn serving(mut self, api: Option<SocketAddr>, portal: Option<SocketAddr>) -> Self {
+    pub fn serving(mut self, api: Option<String>, portal: Option<SocketAddr>) -> Self {
         (self.api, self.portal) = (api, portal);
         self
     }

@@ -14,7 +14,7 @@ use tearline_crdt::record::vocabulary::Tlp;
 use super::core::{Core, CoreHandle, Pending};
 use super::damage::Unread;
 use super::import;
-pub(crate) use super::sight::{Guest, Room};
+pub(crate) use super::sight::{Guest, Reader, Room};
 use crate::control::reply;
 use crate::control::trust::Said;
 use crate::exchange::{Draft, stix, weight};
@@ -35,8 +35,6 @@ pub(crate) struct Edge {
 /// Records in order of arrival.
 #[derive(Clone, Debug)]
 pub(crate) struct Walk {
-    /// What is done with them.
-    pub(crate) operation: Operation,
     /// What they must match. Its limit and its place are not used.
     pub(crate) query: Query,
     /// Only these.
@@ -73,6 +71,74 @@ const RECORDS_PER_CALL_MAX: usize = 128;
 const BYTES_PER_CALL_MAX: usize = 4 * 1024 * 1024;
 /// Most bytes of a walk's records, but for the last: bounds what answers take in memory.
 const BYTES_PER_WALK_MAX: usize = 16 * 1024 * 1024;
+
+impl Walk {
+    /// Goes through the records that a reader may see, the earliest first, and keeps of each what `keep`
+    /// makes of it, until there are enough.
+    pub(super) fn go<T>(
+        &self,
+        core: &CoreHandle,
+        reader: &Reader,
+        keep: &mut dyn FnMut(Row, Detail) -> Option<T>,
+    ) -> Result<Walked<T>, Failure> {
+        let mut kept: Vec<(u64, T)> = Vec::new();
+        let mut bytes = 0;
+        let began = Instant::now();
+        // One more than wanted says whether there are more.
+        let mut next =
+            Some(self.piece(core, reader, Place::after(self.after_us), self.limit + 1)?);
+        while let Some(piece) = next {
+            let (part, place) = piece.wait()?;
+            if began.elapsed() > WALK_MAX {
+                // Nobody waits any longer, and others have had to.
+                return Err(Failure::new(
+                    Kind::Unreachable,
+                    "so few records match that it took too long",
+                ));
+            }
+            // The next is looked for while these are made of.
+            let wanted = (self.limit + 1).saturating_sub(kept.len() + part.len());
+            let ahead = |place| self.piece(core, reader, place, wanted);
+            next = place.filter(|_| wanted > 0).map(ahead).transpose()?;
+            for (row, detail) in part {
+                let (stamp_us, weight) = (row.stamp_us, weight(&detail.fields));
+                let Some(one) = keep(row, detail) else { continue };
+                if kept.len() >= self.limit || bytes >= BYTES_PER_WALK_MAX {
+                    return Ok(Walked { kept, more: true });
+                }
+                bytes += weight;
+                kept.push((stamp_us, one));
+            }
+            if let (None, Some(place)) = (&next, place) {
+                // Not all of them were kept.
+                next = Some(self.piece(core, reader, place, self.limit + 1 - kept.len())?);
+            }
+        }
+        Ok(Walked { kept, more: false })
+    }
+
+    /// Begins a piece of a walk.
+    fn piece(
+        &self,
+        core: &CoreHandle,
+        reader: &Reader,
+        place: Place,
+        wanted: usize,
+    ) -> Result<Pending<Piece>, Failure> {
+        let (query, records) = (self.query.clone(), self.records.clone());
+        let asked = Asked { query, records, rows_max: wanted.min(RECORDS_PER_CALL_MAX), place };
+        let reader = reader.clone();
+        let (recalled, located, as_stix) = (self.recalled, self.located, self.as_stix);
+        core.begin(move |core| {
+            let (mut part, next) = core.walk(&reader, &asked, recalled, located)?;
+            if as_stix {
+                let details = part.iter_mut().map(|(_, detail)| detail);
+                core.link(Some(&reader), details)?;
+            }
+            Ok((part, next))
+        })
+    }
+}
 
 impl Edge {
     pub(super) const fn new(core: CoreHandle, key: PassKey, news: watch::Receiver<u64>) -> Self {
@@ -114,70 +180,15 @@ impl Edge {
         })
     }
 
-    /// Goes through the records that a guest may see, the earliest first, and keeps of each what `keep`
+    /// Goes through the records that a reader may see, the earliest first, and keeps of each what `keep`
     /// makes of it, until there are enough.
     pub(crate) fn walk<T>(
         &self,
-        guest: &Guest,
+        reader: &Reader,
         walk: &Walk,
         keep: &mut dyn FnMut(Row, Detail) -> Option<T>,
     ) -> Result<Walked<T>, Failure> {
-        let mut kept: Vec<(u64, T)> = Vec::new();
-        let mut bytes = 0;
-        let began = Instant::now();
-        // One more than wanted says whether there are more.
-        let mut next =
-            Some(self.piece(guest, walk, Place::after(walk.after_us), walk.limit + 1)?);
-        while let Some(piece) = next {
-            let (part, place) = piece.wait()?;
-            if began.elapsed() > WALK_MAX {
-                // Nobody waits any longer, and others have had to.
-                return Err(Failure::new(
-                    Kind::Unreachable,
-                    "so few records match that it took too long",
-                ));
-            }
-            // The next is looked for while these are made of.
-            let wanted = (walk.limit + 1).saturating_sub(kept.len() + part.len());
-            let ahead = |place| self.piece(guest, walk, place, wanted);
-            next = place.filter(|_| wanted > 0).map(ahead).transpose()?;
-            for (row, detail) in part {
-                let (stamp_us, weight) = (row.stamp_us, weight(&detail.fields));
-                let Some(one) = keep(row, detail) else { continue };
-                if kept.len() >= walk.limit || bytes >= BYTES_PER_WALK_MAX {
-                    return Ok(Walked { kept, more: true });
-                }
-                bytes += weight;
-                kept.push((stamp_us, one));
-            }
-            if let (None, Some(place)) = (&next, place) {
-                // Not all of them were kept.
-                next = Some(self.piece(guest, walk, place, walk.limit + 1 - kept.len())?);
-            }
-        }
-        Ok(Walked { kept, more: false })
-    }
-
-    /// Begins a piece of a walk.
-    fn piece(
-        &self,
-        guest: &Guest,
-        walk: &Walk,
-        place: Place,
-        wanted: usize,
-    ) -> Result<Pending<Piece>, Failure> {
-        let (query, records) = (walk.query.clone(), walk.records.clone());
-        let asked = Asked { query, records, rows_max: wanted.min(RECORDS_PER_CALL_MAX), place };
-        let (guest, operation) = (guest.clone(), walk.operation);
-        let (recalled, located, as_stix) = (walk.recalled, walk.located, walk.as_stix);
-        self.core.begin(move |core| {
-            let (mut part, next) = core.walk(&guest, operation, &asked, recalled, located)?;
-            if as_stix {
-                let details = part.iter_mut().map(|(_, detail)| detail);
-                core.link(Some((&guest, operation)), details)?;
-            }
-            Ok((part, next))
-        })
+        walk.go(&self.core, reader, keep)
     }
 
     /// A record, if a guest may do something with it.
@@ -187,8 +198,8 @@ impl Edge {
         operation: Operation,
         record: RecordId,
     ) -> Result<Option<(Row, Detail)>, Failure> {
-        let guest = guest.clone();
-        self.core.ask(move |core| core.seen_record(&guest, operation, record))
+        let reader = guest.to(operation);
+        self.core.ask(move |core| core.seen_record(&reader, record))
     }
 
     /// The records of a compartment that may be called so in STIX. Whether they are, and who may see them,
@@ -230,7 +241,7 @@ impl Edge {
             core.stands()?;
             let mut ticket = None;
             for record in core.records_called(compartment, &id)? {
-                let seen = core.seen_record(&guest, Operation::Export, record)?;
+                let seen = core.seen_record(&guest.to(Operation::Export), record)?;
                 let Some((row, detail)) = seen else { continue };
                 if row.recalled || object(detail).get("id").and_then(Value::as_str) != Some(&id) {
                     continue;
@@ -254,13 +265,12 @@ impl Core {
     /// A piece of a walk.
     fn walk(
         &mut self,
-        guest: &Guest,
-        operation: Operation,
+        reader: &Reader,
         asked: &Asked,
         recalled: bool,
         located: bool,
     ) -> Result<Piece, Failure> {
-        let Arrivals { mut rows, mut next, .. } = self.seen_arrivals(guest, operation, asked)?;
+        let Arrivals { mut rows, mut next, .. } = self.seen_arrivals(reader, asked)?;
         rows.retain(|row| (recalled || !row.recalled) && (!located || may_be_located(row)));
         let records: Vec<RecordId> = rows.iter().map(|row| row.record).collect();
         let (details, looked) =
@@ -277,7 +287,7 @@ impl Core {
         Ok((part.collect(), next))
     }
 
-    fn records_called(
+    pub(super) fn records_called(
         &self,
         compartment: CompartmentId,
         id: &str,

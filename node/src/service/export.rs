@@ -1,6 +1,8 @@
 //! Export: what this device may read, to a file. What cannot be read because the store is damaged is
 //! named, and all else comes out.
 
+mod feed;
+
 use std::fs::OpenOptions;
 use std::io::{self, BufWriter, Write as _};
 
@@ -38,6 +40,9 @@ pub(super) fn export(
         query.compartment = Some(core.ask(move |core| core.named_compartment(&name))?);
     }
     query.limit = RECORDS_PER_PAGE;
+    if export.format == Format::MispFeed {
+        return feed::export(core, query, &export.out, progress);
+    }
     let shown = export.out.display().to_string();
     let io = |error: io::Error| Failure::io(format!("cannot write {shown}"), &error);
     let file = regular(OpenOptions::new().write(true), &export.out).map_err(io)?;
@@ -89,6 +94,7 @@ pub(super) fn export(
             records = collection.end().map_err(io)?;
             walked
         }
+        Format::MispFeed => return Err(Failure::bug("a feed is no file")),
     };
     out.flush().map_err(io)?;
     let bytes = out.get_ref().metadata().map_or(0, |found| found.len());

@@ -25,7 +25,7 @@ use tearline_mesh::replica::{ActError, Ticket};
 
 use super::core::{Clock, Core, CoreHandle, Pending};
 use super::export::row_of;
-use super::merge::{Merge, merge};
+use super::merge::{BY_ANOTHER, Merge, is_by_another, is_older, merge};
 use super::names::{class, label};
 use super::sight::Guest;
 use super::{SystemEntropy, json};
@@ -599,6 +599,9 @@ impl Core {
             }
             match known {
                 Some(known) if is_older(fields, &known.brought) => done.unchanged += 1,
+                Some(known) if is_by_another(fields, &known.brought) => {
+                    done.rejected.push(one.refused(BY_ANOTHER.into()));
+                }
                 Some(known) => self.import_again(id, class, &known, one, done)?,
                 None => {
                     fresh_names.extend(name);
@@ -732,14 +735,6 @@ impl Core {
         let brought = self.replica.records(|reader| reader.brought(record, own))?;
         Ok(Some(Known { detail, brought }))
     }
-}
-
-/// Whether an object is an earlier version than what was brought last, as STIX versions objects.
-fn is_older(object: &Map<String, Value>, brought: &Map<String, Value>) -> bool {
-    let version = |fields: &Map<String, Value>| {
-        fields.get("modified").and_then(Value::as_str).and_then(WallTime::parse)
-    };
-    matches!((version(object), version(brought)), (Some(theirs), Some(ours)) if theirs < ours)
 }
 
 /// Why what is new in an object is not taken into a record whose content is hidden, and what to do.

@@ -8,17 +8,16 @@ use tearline_crdt::record::shelf::Detail;
 
 use super::core::Core;
 use super::damage::Unread;
-use super::sight::Guest;
+use super::sight::Reader;
 use crate::exchange::{native, stix};
 use crate::failure::Failure;
-use crate::pass::Operation;
 
 impl Core {
     /// Writes the references of native records as STIX has them, and says whose each record is. A record that
-    /// the guest, or without one this device, may not see has no type there.
+    /// the reader, or without one this device, may not see has no type there.
     pub(super) fn link<'d>(
         &mut self,
-        guest: Option<(&Guest, Operation)>,
+        reader: Option<&Reader>,
         details: impl Iterator<Item = &'d mut Detail>,
     ) -> Result<(), Failure> {
         let mut names: BTreeMap<RecordId, String> = BTreeMap::new();
@@ -29,10 +28,8 @@ impl Core {
                     continue;
                 }
                 left -= 1;
-                let found = match guest {
-                    Some((guest, operation)) => {
-                        self.seen_record(guest, operation, record)?.map(|(_, detail)| detail)
-                    }
+                let found = match reader {
+                    Some(reader) => self.seen_record(reader, record)?.map(|(_, detail)| detail),
                     None => self.visible_if_whole(record, &mut Unread::default())?,
                 };
                 let shown = found.filter(|found| !found.state.hides());
@@ -51,6 +48,14 @@ impl Core {
         let Ok(coalition) = self.coalition() else { return Vec::new() };
         let named = coalition.members().map(|member| (member.no, member.name.clone()));
         named.filter_map(|(no, name)| Some((self.agency_identity(no)?, name))).collect()
+    }
+
+    /// What this device's agency is called as an author, and its name.
+    pub(super) fn own_identity(&self) -> Option<(String, String)> {
+        let own = self.agency_of(&self.replica.device())?;
+        let coalition = self.coalition().ok()?;
+        let name = coalition.members().find(|member| member.no == own)?.name.clone();
+        Some((self.agency_identity(own)?, name))
     }
 
     /// What an agency is called as an author: the same at every peer of the coalition, whose id is random.

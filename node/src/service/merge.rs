@@ -11,6 +11,9 @@ use serde_json::{Map, Value};
 
 use tearline_crdt::document::{Patch, Segment};
 use tearline_crdt::record::edge;
+use tearline_crdt::time::WallTime;
+
+use crate::exchange::stix;
 
 /// What becomes of a record.
 #[derive(Debug, Default, PartialEq)]
@@ -64,6 +67,25 @@ fn take(patch: &mut Patch, name: &str, shown: Option<&Value>, said: Option<&Valu
     }
 }
 
+/// Whether an object is an earlier version than what was brought last, as STIX versions objects.
+pub(super) fn is_older(object: &Map<String, Value>, brought: &Map<String, Value>) -> bool {
+    let version = |fields: &Map<String, Value>| {
+        fields.get("modified").and_then(Value::as_str).and_then(WallTime::parse)
+    };
+    matches!((version(object), version(brought)), (Some(theirs), Some(ours)) if theirs < ours)
+}
+
+/// Whether a STIX object is by somebody else than its last version: only its producer may issue versions of it (STIX
+/// 2.1, section 3.6.2).
+pub(super) fn is_by_another(object: &Map<String, Value>, brought: &Map<String, Value>) -> bool {
+    let by = |fields: &Map<String, Value>| fields.get("created_by_ref").cloned();
+    stix::is_stix(object) && stix::is_stix(brought) && by(object) != by(brought)
+}
+
+/// What is said of such an object.
+pub(super) const BY_ANOTHER: &str = "it is by another producer than the object here, whose alone its versions are; say \
+                                     what differs in a note or an opinion on it";
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -104,5 +126,31 @@ mod tests {
         edges.insert(edge::RELEASED_FROM.into(), json!("0"));
         assert_eq!(merge(&Map::new(), &edges, &Map::new()), Merge::default());
         assert_eq!(merge(&Map::new(), &Map::new(), &edges), Merge::default());
+    }
+
+    #[test]
+    fn versions_are_their_producer_s_alone() {
+        let object = |by: Option<&str>| {
+            let id = "indicator--8e2e2d2b-17d4-4cbf-938f-98ee46b3cd3f";
+            let mut object = fields(&[("type", "indicator"), ("id", id), ("spec_version", "2.1")]);
+            object.extend(by.map(|by| ("created_by_ref".to_owned(), by.into())));
+            object
+        };
+        for (ours, theirs, other) in [
+            (None, None, false),
+            (Some("identity--a"), Some("identity--a"), false),
+            (Some("identity--a"), Some("identity--b"), true),
+            (Some("identity--a"), None, true),
+            (None, Some("identity--b"), true),
+        ] {
+            assert_eq!(is_by_another(&object(theirs), &object(ours)), other, "{ours:?} {theirs:?}");
+        }
+        // A row of a table has no producer.
+        let row = fields(&[("created_by_ref", "x")]);
+        assert!(!is_by_another(&row, &fields(&[])));
+    }
+
+    fn fields(of: &[(&str, &str)]) -> Map<String, Value> {
+        of.iter().map(|(name, value)| ((*name).to_owned(), Value::from(*value))).collect()
     }
 }

@@ -22,6 +22,7 @@ mod import;
 mod link;
 mod merge;
 mod names;
+mod outgoing;
 mod overview;
 mod passes;
 mod pattern;
@@ -199,7 +200,7 @@ pub fn start(opening: Opening) -> Result<Arc<dyn Service>, Failure> {
     let core = Core::new(replica, index, net, dialer, thin, gauge, handle.clone())
         .map_err(|error| Failure::io("cannot start a thread", &error))?
         .called(name.clone())
-        .serving(gateway.as_ref().map(Gateway::address), portal.as_ref().map(Portal::address))
+        .serving(gateway.as_ref().map(Gateway::url), portal.as_ref().map(Portal::address))
         .reached_at(config.announce.clone());
     let thread = std::thread::Builder::new()
         .name("core".into())
@@ -353,6 +354,7 @@ impl Tearline {
             }
             Request::Import(import) => import::import(&self.core, &import, progress),
             Request::Export(export) => export::export(&self.core, &export, progress),
+            Request::Outgoing(asked) => outgoing::page(&self.core, &asked),
             Request::BundleExport(act) => bundle::export(&self.core, &self.keys, &act, progress),
             Request::BundleInspect(named) => {
                 bundle::inspect(&self.core, &self.keys, &named, progress)

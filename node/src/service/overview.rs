@@ -47,7 +47,7 @@ impl Core {
             version: env!("CARGO_PKG_VERSION").into(),
             started: self.started.to_string(),
             addresses: self.full_addresses(),
-            api: self.api.map(|address| format!("http://{address}")),
+            api: self.api.clone(),
             portal: self.portal.map(|address| format!("http://{address}/")),
             peers: self.peers(),
             known: self.other_devices(),

@@ -166,7 +166,7 @@ impl Core {
             id: PassId(id),
             device: self.replica.device(),
             holder: asked.holder.clone(),
-            purpose: asked.purpose.parse::<Purpose>().map_err(|e| word(&asked.purpose, &e))?,
+            purpose: purpose(&asked.purpose)?,
             minted: now,
             scope: Scope {
                 right,
@@ -291,8 +291,13 @@ fn word(text: &str, error: &dyn std::fmt::Display) -> Failure {
     Failure::usage(format!("{text:?}: {error}"))
 }
 
+/// What records are used for.
+pub(super) fn purpose(text: &str) -> Result<Purpose, Failure> {
+    text.parse().map_err(|e| word(text, &e))
+}
+
 /// A TLP colour, with or without `TLP:` before it.
-fn colour(text: &str) -> Result<Tlp, Failure> {
+pub(super) fn colour(text: &str) -> Result<Tlp, Failure> {
     text.strip_prefix("TLP:").unwrap_or(text).parse().map_err(|e| word(text, &e))
 }
 

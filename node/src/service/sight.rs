@@ -57,6 +57,15 @@ impl Viewer {
     }
 }
 
+/// For whom records are looked at.
+#[derive(Clone, Debug)]
+pub(crate) enum Reader {
+    /// For the holder of a pass, who does this with them.
+    Guest(Guest, Operation),
+    /// For an operator.
+    Viewer(Viewer),
+}
+
 /// What a verdict is about.
 type Question = (Operation, CompartmentId, RecordKind, Option<Tlp>);
 
@@ -88,6 +97,16 @@ impl Guest {
     /// Which pass it is; narrower ones have the same.
     pub(crate) fn pass_id(&self) -> PassId {
         self.pass.said().terms().id
+    }
+
+    /// Whether the pass is for an operation at all, wherever and with whatever.
+    pub(crate) fn covers(&self, operation: Operation) -> bool {
+        self.pass.said().scope().operations.contains(&operation)
+    }
+
+    /// Its holder, who does this with records.
+    pub(crate) fn to(&self, operation: Operation) -> Reader {
+        Reader::Guest(self.clone(), operation)
     }
 
     /// The last block's name: which pass it is, narrowed as it is.
@@ -158,11 +177,19 @@ impl Core {
         Ok(here && self.allows(guest, operation, row.compartment, row.kind, colour(row.tlp))?)
     }
 
-    /// The rows that a guest may do something with, in order of arrival.
+    /// Whether a reader may be shown the record of a row.
+    fn shows(&self, reader: &Reader, row: &Row) -> Result<bool, Failure> {
+        match reader {
+            Reader::Guest(guest, operation) => self.sees(guest, *operation, row),
+            Reader::Viewer(viewer) => Ok(viewer.may_consult(row)
+                && self.replica.right(row.compartment, &self.replica.device()).is_some()),
+        }
+    }
+
+    /// The rows that a reader may be shown, in order of arrival.
     pub(super) fn seen_arrivals(
         &mut self,
-        guest: &Guest,
-        operation: Operation,
+        reader: &Reader,
         asked: &Asked,
     ) -> Result<Arrivals, Failure> {
         let index = Arc::clone(&self.index);
@@ -170,7 +197,7 @@ impl Core {
         let mut trouble = None;
         let mut damaged = None;
         let found = index.arrivals(self.replica.store(), asked, &mut |row| {
-            self.admit(guest, operation, row, &mut trouble, &mut damaged)
+            self.admit(reader, row, &mut trouble, &mut damaged)
         });
         drop(index);
         self.after_search(found, trouble, damaged)
@@ -178,8 +205,7 @@ impl Core {
 
     fn admit(
         &self,
-        guest: &Guest,
-        operation: Operation,
+        reader: &Reader,
         row: &Row,
         trouble: &mut Option<Failure>,
         damaged: &mut Option<StoreError>,
@@ -196,7 +222,7 @@ impl Core {
             }
             Err(error) => return Err(error),
         }
-        Ok(self.sees(guest, operation, row).unwrap_or_else(|failure| {
+        Ok(self.shows(reader, row).unwrap_or_else(|failure| {
             *trouble = Some(failure);
             false
         }))
@@ -216,17 +242,16 @@ impl Core {
         trouble.map_or(Ok(found), Err)
     }
 
-    /// A record, if a guest may do something with it.
+    /// A record, if a reader may be shown it.
     pub(super) fn seen_record(
         &mut self,
-        guest: &Guest,
-        operation: Operation,
+        reader: &Reader,
         id: RecordId,
     ) -> Result<Option<(Row, Detail)>, Failure> {
         let detail = self.visible_or_not(id).map_err(|error| self.met(&error))?;
         let Some(detail) = detail else { return Ok(None) };
         let row = row_of(&detail);
-        Ok(self.sees(guest, operation, &row)?.then_some((row, detail)))
+        Ok(self.shows(reader, &row)?.then_some((row, detail)))
     }
 
     /// The compartments that a guest may take something out of or bring something into, and which.

@@ -1,22 +1,29 @@
-//! Requests to one server: each over a connection of its own, bounded in time and size. No redirect is followed:
+//! Requests to one server: each over a connection of its own, bounded in time and size, and over TLS unless the server
+//! is on this machine. No redirect is followed:
 //! what is shown to one server is not shown to another.
 
+use std::error::Error;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _};
+use std::path::Path;
 use std::time::Duration;
 
 use axum::body::Bytes;
-use axum::http::header::{ACCEPT, AUTHORIZATION, HOST, HeaderName};
-use axum::http::{HeaderMap, HeaderValue, Request, StatusCode, Uri};
+use axum::http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST, HeaderName};
+use axum::http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use http_body_util::{BodyExt as _, Empty, Limited};
+use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::pki_types::ServerName;
 
 use crate::failure::{Failure, Kind};
+use crate::tls;
 
 /// TAXII 2.1, section 1.6.8.
 pub(super) const MEDIA: &str = "application/taxii+json;version=2.1";
@@ -26,12 +33,29 @@ const REQUEST_MAX: Duration = Duration::from_secs(120);
 const ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// A server, and what is shown to it.
-#[derive(Debug)]
 pub(super) struct Server {
+    scheme: &'static str,
     authority: String,
-    address: SocketAddr,
+    place: Place,
     authorization: Option<HeaderValue>,
     runtime: Runtime,
+}
+
+/// Where a server is.
+enum Place {
+    /// On this machine, in the clear.
+    Here(SocketAddr),
+    /// Wherever, over TLS, under a name that its certificate must be for.
+    Secure { host: String, port: u16, name: ServerName<'static>, tls: TlsConnector },
+}
+
+/// Who asks, and whom he believes.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Asker<'a> {
+    /// A user's name and the password.
+    pub(crate) login: Option<(&'a str, &'a str)>,
+    /// A file with the certificates of authorities that are believed, instead of the system's.
+    pub(crate) authorities: Option<&'a Path>,
 }
 
 /// What a server answered.
@@ -43,30 +67,37 @@ pub(super) struct Answer {
 }
 
 impl Server {
-    /// The server of a URL on this machine, and the path of the URL. `login` is a user's name and the password.
-    pub(super) fn of(url: &str, login: Option<(&str, &str)>) -> Result<(Self, String), Failure> {
+    /// The server of a URL, and the path of the URL.
+    pub(super) fn of(url: &str, asker: Asker<'_>) -> Result<(Self, String), Failure> {
         let wrong = |why: &str| {
             Failure::usage(format!("{url:?} is no URL to ask: {why}"))
-                .hint("write for example http://127.0.0.1:8100/taxii2/")
+                .hint("write for example https://taxii.example.org/taxii2/")
         };
         let uri: Uri = url.parse().map_err(|_| wrong("it cannot be read"))?;
         let authority = uri.authority().ok_or_else(|| wrong("it names no host"))?;
         if authority.as_str().contains('@') {
             return Err(wrong("it holds a user's name; say it with --user"));
         }
-        if uri.scheme_str() != Some("http") {
-            return Err(wrong("only http to this machine is spoken, without TLS").hint(
-                "let a program on this machine do TLS, as stunnel with `client = yes`, and name its address",
-            ));
-        }
-        let port = authority.port_u16().unwrap_or(80);
-        let host = authority.host().trim_start_matches('[').trim_end_matches(']');
-        let address = on_this_machine(host, port).ok_or_else(|| {
-            wrong("it is not on this machine: what is shown and answered could be read on the way").hint(
-                "let a program on this machine do TLS, as stunnel with `client = yes`, and name its address",
-            )
-        })?;
-        let authorization = login.map(|(user, password)| {
+        let host = authority.host().trim_start_matches('[').trim_end_matches(']').to_owned();
+        let (scheme, place) = match uri.scheme_str() {
+            Some("https") => {
+                let name = ServerName::try_from(host.clone())
+                    .map_err(|_| wrong("no certificate can be for that host"))?;
+                let (port, tls) =
+                    (authority.port_u16().unwrap_or(443), tls::connector(asker.authorities)?);
+                ("https", Place::Secure { host, port, name, tls })
+            }
+            Some("http") => {
+                let here = on_this_machine(&host, authority.port_u16().unwrap_or(80));
+                let here = here.ok_or_else(|| {
+                    wrong("without TLS what is shown and answered could be read on the way")
+                        .hint("write https://; http is for servers on this machine")
+                })?;
+                ("http", Place::Here(here))
+            }
+            _ => return Err(wrong("it is neither https nor http")),
+        };
+        let authorization = asker.login.map(|(user, password)| {
             let mut value = HeaderValue::from_str(&format!(
                 "Basic {}",
                 STANDARD.encode(format!("{user}:{password}"))
@@ -80,8 +111,9 @@ impl Server {
             .build()
             .map_err(|error| Failure::io("cannot begin to ask", &error))?;
         let server = Self {
+            scheme,
             authority: authority.to_string(),
-            address,
+            place,
             authorization: authorization.transpose()?,
             runtime,
         };
@@ -96,23 +128,70 @@ impl Server {
 
     /// Asks for something.
     pub(super) fn try_get(&self, target: &str) -> Result<Answer, Failure> {
+        self.send(Method::GET, target, Bytes::new())
+    }
+
+    /// Sends something, and reads what is answered.
+    pub(super) fn send(
+        &self,
+        method: Method,
+        target: &str,
+        body: Bytes,
+    ) -> Result<Answer, Failure> {
         let failed = |why: String| {
-            Failure::new(Kind::Unreachable, format!("http://{}{target}: {why}", self.authority))
+            let whole = format!("{}://{}{target}: {why}", self.scheme, self.authority);
+            Failure::new(Kind::Unreachable, whole)
         };
-        let mut request = Request::get(target)
+        let media = HeaderValue::from_static(MEDIA);
+        let mut request = Request::builder()
+            .method(&method)
+            .uri(target)
             .header(HOST, &self.authority)
-            .header(ACCEPT, HeaderValue::from_static(MEDIA));
+            .header(ACCEPT, &media);
+        if method == Method::POST {
+            request = request.header(CONTENT_TYPE, &media);
+        }
         if let Some(authorization) = &self.authorization {
             request = request.header(AUTHORIZATION, authorization);
         }
         let request = request
-            .body(Empty::<Bytes>::new())
+            .body(Full::new(body))
             .map_err(|_| failed("that is no path to ask for".into()))?;
-        let exchange = async { timeout(REQUEST_MAX, exchange(self.address, request)).await };
+        let exchange = async { timeout(REQUEST_MAX, self.place.exchange(request)).await };
         match self.runtime.block_on(exchange) {
             Err(_) => Err(failed(format!("no answer within {} s", REQUEST_MAX.as_secs()))),
-            Ok(Err(why)) => Err(failed(why)),
+            Ok(Err(error)) => Err(failed(whole(&*error))),
             Ok(Ok(answer)) => Ok(answer),
+        }
+    }
+
+    /// Lets time go by before the server is asked again.
+    pub(super) fn pause(&self, time: Duration) {
+        self.runtime.block_on(async { tokio::time::sleep(time).await });
+    }
+}
+
+type Fault = Box<dyn Error + Send + Sync>;
+
+/// An error with its causes.
+fn whole(error: &(dyn Error + Send + Sync)) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(one) = cause {
+        text = format!("{text}: {one}");
+        cause = one.source();
+    }
+    text
+}
+
+impl Place {
+    async fn exchange(&self, request: Request<Full<Bytes>>) -> Result<Answer, Fault> {
+        match self {
+            Self::Here(address) => exchange(TcpStream::connect(address).await?, request).await,
+            Self::Secure { host, port, name, tls } => {
+                let stream = TcpStream::connect((host.as_str(), *port)).await?;
+                exchange(tls.connect(name.clone(), stream).await?, request).await
+            }
         }
     }
 }
@@ -143,13 +222,14 @@ pub(super) fn refused(target: &str, answer: &Answer) -> Failure {
     }
 }
 
-async fn exchange(address: SocketAddr, request: Request<Empty<Bytes>>) -> Result<Answer, String> {
-    let stream = TcpStream::connect(address).await.map_err(|error| error.to_string())?;
-    let shaken = http1::handshake(TokioIo::new(stream)).await;
-    let (mut sender, connection) = shaken.map_err(|error| error.to_string())?;
+async fn exchange(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    request: Request<Full<Bytes>>,
+) -> Result<Answer, Fault> {
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
     // It ends with its sender, or with the runtime.
     tokio::spawn(connection);
-    let response = sender.send_request(request).await.map_err(|error| error.to_string())?;
+    let response = sender.send_request(request).await?;
     let (parts, body) = response.into_parts();
     let body = Limited::new(body, ANSWER_BYTES_MAX).collect().await;
     let body = body.map_err(|error| format!("the answer broke off, or is too large: {error}"))?;
@@ -172,7 +252,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_is_sent_beyond_this_machine() {
+    fn nothing_is_sent_beyond_this_machine_in_the_clear() {
         for (url, good) in [
             ("http://127.0.0.1:8100/taxii2/", true),
             ("http://[::1]:8100/", true),
@@ -180,12 +260,13 @@ mod tests {
             ("http://192.0.2.7/taxii2/", false),
             ("http://taxii.example.org/taxii2/", false),
             ("http://localhost.example.org/", false),
-            ("https://127.0.0.1/", false),
             ("http://me:secret@127.0.0.1/", false),
+            ("https://me@taxii.example.org/", false),
+            ("ftp://127.0.0.1/", false),
             ("/taxii2/", false),
             ("", false),
         ] {
-            assert_eq!(Server::of(url, None).is_ok(), good, "{url}");
+            assert_eq!(Server::of(url, Asker::default()).is_ok(), good, "{url}");
         }
     }
 }

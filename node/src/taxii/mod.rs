@@ -1,11 +1,12 @@
 //! A client of TAXII 2.1 servers (OASIS, "TAXII Version 2.1", 2021): takes what a collection has had added since it
-//! was pulled last.
+//! was pulled last ([`pull`]), and gives it what is new here since it was pushed to last ([`push`]).
 //!
-//! Each page is on the disk before the place after it is kept, so that a pull which ends early goes on where it was,
+//! Each page that is pulled is on the disk before the place after it is kept, so that a pull which ends early goes on where it was,
 //! and at worst takes a page again, which changes nothing.
 
 mod http;
 mod place;
+mod push;
 
 use axum::http::{HeaderName, StatusCode};
 use serde::Deserialize;
@@ -13,10 +14,13 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 use tearline_crdt::hash::sha256;
 
+pub(crate) use self::http::Asker;
 use self::http::{Answer, Server, refused};
 use self::place::{Kept, Pages, Step, Turned, date};
+pub(crate) use self::push::{Push, Pushed, push};
 use crate::failure::Failure;
 use crate::home::Home;
+use crate::index::now_us;
 
 /// What is pulled.
 pub(crate) struct Pull<'a> {
@@ -26,8 +30,8 @@ pub(crate) struct Pull<'a> {
     pub(crate) collection: &'a str,
     /// Into which compartment: what the place is kept for.
     pub(crate) compartment: &'a str,
-    /// A user's name and the password.
-    pub(crate) login: Option<(&'a str, &'a str)>,
+    /// Who asks.
+    pub(crate) asker: Asker<'a>,
     /// Objects of a page.
     pub(crate) limit: u32,
     /// Whether to begin anew.
@@ -39,8 +43,22 @@ pub(crate) struct Pull<'a> {
 pub(crate) struct Pulled {
     /// Pages that were taken.
     pub(crate) pages: u64,
-    /// Whether the server said how to go on to the end.
-    pub(crate) whole: bool,
+    /// How it ended.
+    pub(crate) end: End,
+    /// Whether the server said that something was added in the future.
+    pub(crate) ahead: bool,
+}
+
+/// How a pull ended.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) enum End {
+    /// All is here.
+    #[default]
+    Whole,
+    /// The server repeats itself, or says that there is more and not where.
+    Lost,
+    /// There may be more: the next pull goes on.
+    Enough,
 }
 
 #[derive(Deserialize)]
@@ -59,11 +77,11 @@ pub(crate) fn pull(
     pull: &Pull<'_>,
     take: &mut dyn FnMut(&str) -> Result<(), Failure>,
 ) -> Result<Pulled, Failure> {
-    let (server, path) = Server::of(pull.url, pull.login)?;
-    let collection = collection(&server, &path, pull.collection)?;
+    let (server, path) = Server::of(pull.url, pull.asker)?;
+    let Collection { path: collection, .. } = collection(&server, &path, pull.collection)?;
     let kept = Kept::of(home, &format!("{}{collection}", pull.url), pull.compartment)?;
     let place = if pull.anew { place::Place::default() } else { kept.read()? };
-    let mut pages = Pages::from(place);
+    let mut pages = Pages::from(place, now_us());
     let mut pulled = Pulled::default();
     loop {
         let target = format!("{collection}objects/?{}", pages.query(pull.limit));
@@ -90,33 +108,54 @@ pub(crate) fn pull(
         pulled.pages += 1;
         let step = pages.turn(turned);
         kept.write(&pages.place)?;
-        match step {
-            Step::On => {}
-            Step::Done => return Ok(Pulled { whole: true, ..pulled }),
-            Step::Lost => return Ok(pulled),
-        }
+        pulled.ahead = pages.ahead;
+        pulled.end = match step {
+            Step::On => continue,
+            Step::Done => End::Whole,
+            Step::Lost => End::Lost,
+            Step::Enough => End::Enough,
+        };
+        return Ok(pulled);
     }
 }
 
-/// The path of a collection, by its id or title.
-fn collection(server: &Server, path: &str, named: &str) -> Result<String, Failure> {
+/// A collection of a server.
+struct Collection {
+    /// Of its API root.
+    root: String,
+    /// Its own.
+    path: String,
+    /// Whether objects may be added to it.
+    writable: bool,
+}
+
+/// A collection, by its id or title.
+fn collection(server: &Server, path: &str, named: &str) -> Result<Collection, Failure> {
     let root = root(server, path)?;
     let listed = document(&server.get(&format!("{root}collections/"))?)?;
     let all = listed.get("collections").and_then(Value::as_array).cloned().unwrap_or_default();
     let text = |one: &Value, name: &str| {
         one.get(name).and_then(Value::as_str).unwrap_or_default().to_owned()
     };
-    let found: Vec<String> = all
+    let found: Vec<(String, bool)> = all
         .iter()
         .filter(|one| text(one, "id") == named || text(one, "title") == named)
-        .map(|one| text(one, "id"))
-        .filter(|id| !id.is_empty() && id.chars().all(|c| c.is_ascii_alphanumeric() || c == '-'))
+        .map(|one| (text(one, "id"), one.get("can_write").and_then(Value::as_bool) == Some(true)))
+        .filter(|(id, _)| is_name(id))
         .collect();
     match found.as_slice() {
-        [id] => Ok(format!("{root}collections/{id}/")),
+        [(id, writable)] => {
+            let path = format!("{root}collections/{id}/");
+            Ok(Collection { root, path, writable: *writable })
+        }
         [] => Err(Failure::not_found("collection", named)),
         _ => Err(Failure::usage(format!("several collections are called {named:?}; name an id"))),
     }
+}
+
+/// Whether a server's name for something may stand in a path.
+fn is_name(id: &str) -> bool {
+    !id.is_empty() && id.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')
 }
 
 /// The path of an API root: the one that is named, or the default one of a server.

@@ -284,6 +284,12 @@ fn located_records_are_features() -> io::Result<()> {
             let answer = client.get(&target)?;
             let is = (answer.status, answer.header("content-type"));
             assert_eq!(is, (200, "application/geo+json"), "{}", answer.body);
+            // What it links to stands in the head, too.
+            assert!(
+                answer.header("link").ends_with("application/geo+json\""),
+                "{:?}",
+                answer.headers
+            );
             let page = answer.json();
             let features = page["features"].as_array().cloned().unwrap_or_default();
             assert_eq!(page["numberReturned"], features.len());

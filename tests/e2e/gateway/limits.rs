@@ -74,3 +74,24 @@ fn one_pass_does_not_keep_others_out() -> io::Result<()> {
     assert_eq!(writer.objects(&shared, "")?.len(), 1);
     Ok(())
 }
+
+/// Connections that the gateway has seats for, and some more.
+const SEATS_MAX: usize = 128;
+
+#[test]
+fn connections_that_send_half_of_a_request_keep_nobody_out() -> io::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let stage = Stage::new(folder.path())?;
+    let client = Client::new(&stage.guard, &WRITE)?;
+    let mut halves = Vec::new();
+    for _ in 0..SEATS_MAX + MORE {
+        let mut stream = TcpStream::connect(&client.address)?;
+        stream.write_all(b"GET /taxii2/ HTTP/1.1\r\nHost:")?;
+        halves.push(stream);
+    }
+    assert_eq!(client.get("/taxii2/")?.status, 200);
+    // Those that waited longest have lost their seats.
+    let first = halves.first_mut().ok_or_else(|| io::Error::other("none"))?;
+    assert!(matches!(first.read(&mut [0; 1]), Ok(0) | Err(_)));
+    Ok(())
+}

@@ -6,6 +6,7 @@ mod hostile;
 mod limits;
 mod matrix;
 mod pull;
+mod push;
 
 use std::io::{self, BufRead as _};
 use std::path::Path;
@@ -99,10 +100,13 @@ impl Client {
             if matches!(status, 429 | 503) {
                 continue;
             }
+            if status != 200 {
+                return self.send("GET", target, headers, b"");
+            }
             let mut body = String::new();
             for line in reader.lines() {
                 let line = line?;
-                if line.starts_with(':') || status != 200 {
+                if line.starts_with(':') {
                     break;
                 }
                 body += &(line + "\n");

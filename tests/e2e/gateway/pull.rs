@@ -60,7 +60,7 @@ fn what_was_added_is_pulled_once() -> io::Result<()> {
     from_a_bad_server(&stage, folder.path())
 }
 
-/// A server that repeats its one page for ever, whatever it is asked.
+/// A server that repeats its one page for ever, whatever it is asked, and whose clock is wrong.
 fn from_a_bad_server(stage: &Stage, folder: &std::path::Path) -> io::Result<()> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
     let url = format!("http://{}/mesh/", listener.local_addr()?);
@@ -83,7 +83,8 @@ fn from_a_bad_server(stage: &Stage, folder: &std::path::Path) -> io::Result<()> 
             };
             let body = body.to_string();
             let head = format!(
-                "HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+                "HTTP/1.1 200 OK\r\nContent-Length: {}\r\nX-TAXII-Date-Added-Last: 2999-01-01T00:00:00Z\r\n\
+                 Connection: close\r\n\r\n",
                 body.len()
             );
             reader.get_mut().write_all(format!("{head}{body}").as_bytes())?;
@@ -92,5 +93,6 @@ fn from_a_bad_server(stage: &Stage, folder: &std::path::Path) -> io::Result<()> 
     });
     let (code, said) = pull(stage, folder, &url, &[])?;
     assert_eq!((code, &said["whole"], &said["created"]), (7, &json!(false), &json!(1)), "{said}");
+    assert_eq!(said["dates_ahead"], true, "{said}");
     Ok(())
 }

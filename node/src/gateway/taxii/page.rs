@@ -79,7 +79,6 @@ fn list(call: &Call<'_>, filter: &Filter, compartment: CompartmentId) -> Result<
         Some(call.edge().called(compartment, filter.ids.clone())?)
     };
     let walk = Walk {
-        operation: Operation::Export,
         query,
         records,
         after_us: filter.after_us,
@@ -88,10 +87,11 @@ fn list(call: &Call<'_>, filter: &Filter, compartment: CompartmentId) -> Result<
         located: false,
         as_stix: true,
     };
-    let walked = call.edge().walk(&call.guest, &walk, &mut |row, detail| {
-        let one = Found { stamp_us: row.stamp_us, object: stix_object(detail) };
-        one.is_wanted(filter).then_some(one)
-    })?;
+    let walked =
+        call.edge().walk(&call.guest.to(Operation::Export), &walk, &mut |row, detail| {
+            let one = Found { stamp_us: row.stamp_us, object: stix_object(detail) };
+            one.is_wanted(filter).then_some(one)
+        })?;
     let found = walked.kept.into_iter().map(|(_, one)| one).collect();
     Ok(Page { found, more: walked.more })
 }

@@ -1,0 +1,59 @@
+//! What goes out to other programs' servers, page by page: of this agency's records those that a ceiling and a purpose
+//! let out, and which were recalled.
+
+use serde_json::Value;
+
+use super::core::CoreHandle;
+use super::edge::{Reader, Walk, object};
+use super::json;
+use super::passes::{colour, purpose};
+use super::sight::Viewer;
+use crate::control::{Outgoing, REPLY_BYTES_MAX, reply};
+use crate::failure::Failure;
+use crate::index::Query;
+
+/// A page of what goes out.
+pub(super) fn page(core: &CoreHandle, asked: &Outgoing) -> Result<Value, Failure> {
+    let (label_max, purpose) = (colour(&asked.label_max)?, purpose(&asked.purpose)?);
+    let (name, others) = (asked.compartment.clone(), asked.others);
+    let (compartment, own) = core.ask(move |core| {
+        let compartment = core.named_compartment(&name)?;
+        Ok((compartment, core.agency_of(&core.replica.device())))
+    })?;
+    let reader = Reader::Viewer(Viewer { purpose, label_max, withholds: false });
+    let walk = Walk {
+        query: Query { compartment: Some(compartment), ..Query::default() },
+        records: None,
+        after_us: asked.after_us,
+        limit: usize::try_from(asked.limit).unwrap_or(OBJECTS_MAX).clamp(1, OBJECTS_MAX),
+        recalled: true,
+        located: false,
+        as_stix: true,
+    };
+    let walked = walk.go(core, &reader, &mut |row, detail| {
+        (others || Some(row.origin) == own).then(|| (row.recalled, object(detail)))
+    })?;
+    let (last_us, more) = (asked.after_us, walked.more);
+    let mut page = reply::Outgoing { last_us, more, ..reply::Outgoing::default() };
+    let mut bytes = 0;
+    for (stamp_us, (recalled, object)) in walked.kept {
+        if recalled {
+            page.recalled.extend(object.get("id").and_then(Value::as_str).map(str::to_owned));
+        } else {
+            let object = Value::Object(object);
+            bytes += object.to_string().len();
+            if bytes > BYTES_MAX && page.last_us > asked.after_us {
+                page.more = true;
+                break;
+            }
+            page.objects.push(object);
+        }
+        page.last_us = stamp_us;
+    }
+    json(&page)
+}
+
+/// Most bytes of a page's objects but for the first, of which one has 1 MiB: half of what an answer may have.
+const BYTES_MAX: usize = REPLY_BYTES_MAX / 2;
+/// Most objects of a page.
+const OBJECTS_MAX: usize = 10_000;
