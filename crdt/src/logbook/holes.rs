@@ -223,8 +223,8 @@ impl Logbook {
 
     /// The number under which an entry of the branch that is followed lies, if that is the log's own.
     fn main_no(&self, log: &LogId, seq: u64) -> Option<LogNo> {
-        let state = self.logs.get(log)?;
-        (self.line(log, state).no_at(seq) == state.no).then_some(state.no)
+        let state = self.state(log)?;
+        (self.line(log, &state).no_at(seq) == state.no).then_some(state.no)
     }
 
     /// Payloads of a log, from the first of these positions on, that are here: as many as fit `bytes_max`,
@@ -240,7 +240,7 @@ impl Logbook {
         let (mut bytes, mut passed) = (0_usize, 0);
         let mut rest = seqs.iter().copied().peekable();
         while let Some(seq) = rest.next() {
-            let held = self.logs.get(log).is_some_and(|state| state.holds(seq));
+            let held = self.state(log).is_some_and(|state| state.holds(seq));
             let entries = if held { self.entries_around(store, log, seq)? } else { Vec::new() };
             let last = entries.last().map_or(seq, |(last, _)| *last);
             let mut wanted = Some(seq);

@@ -78,10 +78,10 @@ impl Logbook {
         seq: u64,
     ) -> Result<Option<WallTime>, StoreError> {
         let mut arrived = None;
-        let Some(state) = self.logs.get(log).filter(|state| state.holds(seq)) else {
+        let Some(state) = self.state(log).filter(|state| state.holds(seq)) else {
             return Ok(None);
         };
-        chunks(store, &self.line(log, state), seq, &mut |chunk| {
+        chunks(store, &self.line(log, &state), seq, &mut |chunk| {
             arrived = Some(chunk.arrived);
             Ok(ControlFlow::Break(()))
         })?;
