@@ -608,7 +608,7 @@ impl<S: Store> Replica<S> {
         let device = self.sessions.get(&link).map(|session| session.device);
         let may = device.is_some_and(|device| self.right(id, &device).is_some());
         let held = self.areas.get(&id).filter(|_| may);
-        let log = held.and_then(|area| area.logs.get(&key)).copied();
+        let log = held.and_then(|area| area.logs.get(&key)).map(|log| **log);
         let Some(log) = log.filter(|log| self.admits(log, None)) else {
             asked.seqs.clear();
             return Ok(Vec::new());
@@ -658,7 +658,7 @@ impl<S: Store> Replica<S> {
         if let Some(asking) = answered {
             self.pass_over(link, &asking);
         }
-        let log = self.areas.get(&id).and_then(|area| area.logs.get(&key)).copied();
+        let log = self.areas.get(&id).and_then(|area| area.logs.get(&key)).map(|log| **log);
         let Some(log) = log.filter(|_| self.room == Room::Everything) else {
             return Ok(self.charge(link, payloads.len()));
         };

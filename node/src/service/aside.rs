@@ -56,7 +56,7 @@ impl Core {
 
     /// How many entries that this device may read stay with each peer.
     pub(super) fn asides(&self) -> BTreeMap<DeviceId, u64> {
-        self.replica.left_aside(&|id| self.may_see(id))
+        self.replica.left_aside(&|id| self.may_read_in(id))
     }
 
     /// How many there are of all peers.
@@ -64,7 +64,7 @@ impl Core {
         self.asides().values().sum()
     }
 
-    fn may_see(&self, id: &CompartmentId) -> bool {
+    fn may_read_in(&self, id: &CompartmentId) -> bool {
         self.replica.right(*id, &self.replica.device()).is_some()
     }
 
@@ -72,7 +72,7 @@ impl Core {
     pub(super) fn aside_of(&mut self, record: RecordId) -> Result<Option<shape::Aside>, Failure> {
         let aside = self.replica.records(|reader| reader.aside(record));
         let aside = aside.map_err(|error| self.met(&error))?;
-        Ok(aside.filter(|aside| self.may_see(&aside.compartment)).map(|one| self.aside(&one)))
+        Ok(aside.filter(|aside| self.may_read_in(&aside.compartment)).map(|one| self.aside(&one)))
     }
 
     fn aside(&self, aside: &shelf::Aside) -> shape::Aside {
