@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use tearline_crdt::id::{CompartmentId, DeviceId, RecordId};
 use tearline_crdt::record::shelf;
-use tearline_mesh::interest::Interest;
+use tearline_mesh::interest::{Interest, InterestError};
 
 use super::core::Core;
 use super::find::limit;
@@ -17,7 +17,9 @@ use crate::failure::{Failure, Kind};
 
 /// Several interests as one; `None` for everything.
 pub(super) fn read(texts: &[String]) -> Result<Option<Interest>, Failure> {
-    let parse = |text: &String| text.parse().map_err(|error| Failure::usage(format!("{error}")));
+    let parse = |text: &String| {
+        text.parse().map_err(|error: InterestError| Failure::usage(error.to_string()))
+    };
     let interests = texts.iter().map(parse).collect::<Result<Vec<Interest>, Failure>>()?;
     if interests.is_empty() {
         return Ok(None);
@@ -62,10 +64,6 @@ impl Core {
     /// How many there are of all peers.
     pub(super) fn entries_aside(&self) -> u64 {
         self.asides().values().sum()
-    }
-
-    fn may_see(&self, id: &CompartmentId) -> bool {
-        self.replica.right(*id, &self.replica.device()).is_some()
     }
 
     /// What is not here yet of a record, if this device may read it; `None` if nothing is missing.

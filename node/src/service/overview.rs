@@ -277,7 +277,7 @@ impl Core {
     }
 
     /// Whether a device may relay in the coalition, and do nothing else.
-    fn is_relay(&self, device: &DeviceId) -> bool {
+    pub(super) fn is_relay(&self, device: &DeviceId) -> bool {
         let coalition = self.coalition().ok();
         coalition.and_then(|known| known.right(device)) == Some(Right::Relay)
     }
