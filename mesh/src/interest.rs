@@ -145,10 +145,10 @@ impl Clause {
     }
 
     fn encode(&self, out: &mut Vec<u8>) {
-        let flags = u8::from(!self.kinds.is_empty()) * KINDS
-            | u8::from(self.area.is_some()) * AREA
-            | u8::from(self.class.is_some()) * CLASS
-            | u8::from(self.since.is_some()) * SINCE;
+        let flags = if self.kinds.is_empty() { 0 } else { KINDS }
+            | if self.area.is_some() { AREA } else { 0 }
+            | if self.class.is_some() { CLASS } else { 0 }
+            | if self.since.is_some() { SINCE } else { 0 };
         out.push(flags);
         if !self.kinds.is_empty() {
             out.number(self.kinds.len() as u64);
