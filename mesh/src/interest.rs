@@ -86,10 +86,14 @@ impl Interest {
             || self.clauses.iter().filter(of_any).any(|clause| clause.takes(class, wall))
     }
 
-    /// Whether it hangs on the records, which a blind relay does not know.
+    /// What a blind relay is told of it, which could not go by more: class and time. `None` if that takes
+    /// everything.
     #[must_use]
-    pub fn asks_for_records(&self) -> bool {
-        self.clauses.iter().any(|clause| !clause.kinds.is_empty() || clause.area.is_some())
+    pub fn blind(&self) -> Option<Self> {
+        let blind =
+            |clause: &Clause| Clause { kinds: BTreeSet::new(), area: None, ..clause.clone() };
+        let clauses: Vec<Clause> = self.clauses.iter().map(blind).collect();
+        if clauses.contains(&Clause::default()) { None } else { Self::new(clauses) }
     }
 
     /// `version (1) || count (number), clauses`, each `flags (1) || kinds: count (number), numbers ascending
@@ -141,10 +145,10 @@ impl Clause {
     }
 
     fn encode(&self, out: &mut Vec<u8>) {
-        let flags = u8::from(!self.kinds.is_empty()) * KINDS
-            | u8::from(self.area.is_some()) * AREA
-            | u8::from(self.class.is_some()) * CLASS
-            | u8::from(self.since.is_some()) * SINCE;
+        let flags = if self.kinds.is_empty() { 0 } else { KINDS }
+            | if self.area.is_some() { AREA } else { 0 }
+            | if self.class.is_some() { CLASS } else { 0 }
+            | if self.since.is_some() { SINCE } else { 0 };
         out.push(flags);
         if !self.kinds.is_empty() {
             out.number(self.kinds.len() as u64);
@@ -416,7 +420,8 @@ mod tests {
         assert!(either.wants(Class::Routine, now, Some(&gist(Kind::Case, &[]))));
         assert!(either.wants_of_any_record(Class::Immediate, now));
         assert!(!either.wants_of_any_record(Class::Priority, now));
-        assert!(either.asks_for_records() && !interest("class>=flash").asks_for_records());
+        assert_eq!(either.blind(), None, "of a case nothing can be left out");
+        assert_eq!(all.blind(), Some(interest("class>=priority,since=1970-01-01T00:00:01Z")));
         let dateline = interest("area=10/170/-10/-170");
         for (longitude, wanted) in [(175.0, true), (-175.0, true), (0.0, false)] {
             let at = gist(Kind::Vessel, &[(0.0, longitude)]);

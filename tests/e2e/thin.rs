@@ -15,6 +15,7 @@ use tearline_tests::modem::Modems;
 use crate::trust::{DENIED, DONE, NOT_FOUND, Pair, USAGE, done, pair, text, until};
 
 const FAILED: i32 = 1;
+const INCOMPLETE: i32 = 7;
 /// Largest link frame.
 const LINK_FRAME_BYTES: u64 = 200;
 const RECORDS: u64 = 200;
@@ -177,6 +178,67 @@ fn what_a_cut_or_a_kill_interrupts_goes_on() -> io::Result<()> {
     for record in &records {
         assert!(is_readable(&apart.customs, record), "{record}");
     }
+    Ok(())
+}
+
+/// A unit that wants alerts gets them over 2,400 bit/s, and of reports what says that they are there.
+#[test]
+fn what_is_not_wanted_takes_no_air_and_comes_when_it_is_fetched() -> io::Result<()> {
+    const REPORTS: u64 = 30;
+    const TEXT_BYTES: usize = 1_000;
+    let folder = tempfile::tempdir()?;
+    let apart = Apart::start(folder.path(), Weather { lost_per_mille: 0, ..RADIO })?;
+    let (guard, customs) = (id(&apart.guard)?, id(&apart.customs)?);
+    let refused = apart.customs.command(&["peer", "interest", &guard, "kind=dog"])?;
+    assert_eq!(refused.code, USAGE, "{}", refused.document);
+    let set = done(apart.customs.command(&["peer", "interest", &guard, "kind=alert"])?);
+    assert_eq!((&set["wants"], &set["left_aside"]), (&json!("kind=alert"), &json!(0)));
+    let heard = || {
+        let of = done(apart.guard.command(&["peer", "interest", &customs])?);
+        io::Result::Ok(of["wanted"].clone())
+    };
+    until(|| Ok(heard()? == "kind=alert"))?;
+
+    let before = apart.line.carried(0).bytes;
+    let new = |kind: &str, fields: Value| {
+        let new = json!({
+            "kind": kind, "compartment": &apart.compartment, "class": "routine", "fields": fields,
+        });
+        io::Result::Ok(apart.guard.ask("record.new", &new)?["record"].clone())
+    };
+    let mut reports = Vec::new();
+    for n in 0..REPORTS {
+        // Of letters that no codec makes shorter than a few times.
+        let letter = |at: u64| char::from(b'a' + ((n * 31 + at * at * 7 + at) % 26) as u8);
+        let text: String = (0..TEXT_BYTES as u64).map(letter).collect();
+        let name = format!("Report {n}");
+        let published = "2026-03-01T01:40:00Z";
+        reports.push(new(
+            "report",
+            json!({ "name": name, "description": text, "published": published }),
+        )?);
+    }
+    let alert = new("alert", json!({ "name": "White Hilux" }))?;
+    until(|| Ok(is_readable(&apart.customs, &alert)))?;
+    until(|| Ok(only_peer(&apart.customs)?["left_aside"] == REPORTS))?;
+    until(|| Ok(only_peer(&apart.customs)?["state"] == "live"))?;
+    let carried = apart.line.carried(0).bytes - before;
+    let whole = REPORTS * TEXT_BYTES as u64;
+    println!("{carried} bytes on the air for {REPORTS} reports of {TEXT_BYTES} and an alert");
+    assert!(carried * 3 < whole, "{carried} of {whole} bytes");
+
+    let report = text(&reports[3]).to_owned();
+    let shown = apart.customs.command(&["record", "show", &report])?;
+    assert_eq!(shown.code, INCOMPLETE, "{}", shown.document);
+    let listed = done(apart.customs.command(&["record", "list", "--aside"])?);
+    assert_eq!(listed["entries"], REPORTS);
+    assert_eq!(listed["records"].as_array().map(Vec::len), Some(REPORTS as usize));
+    let found = done(apart.customs.command(&["search", "Report"])?);
+    assert_eq!(found["left_aside"], REPORTS, "{found}");
+    let fetched = apart.customs.command(&["record", "fetch", &report, "--wait", "1m"])?;
+    assert_eq!(fetched.code, DONE, "{}", fetched.document);
+    assert!(is_readable(&apart.customs, &reports[3]));
+    assert_eq!(only_peer(&apart.customs)?["left_aside"], REPORTS - 1);
     Ok(())
 }
 

@@ -125,8 +125,8 @@ impl Logbook {
     /// Gives up the number of a log, and that of its second branch.
     pub(super) fn give_up_all(&mut self, batch: &mut Batch, log: &LogId, no: LogNo) {
         batch.remove(Space::Logs, no.0.to_be_bytes());
-        self.ids.remove(&no);
         self.cut_holes(batch, no, 0..u64::MAX);
+        self.ids.remove(&no);
         let fetched = self.part_with_fetched(batch, log, no);
         for no in fetched.into_iter().chain([no]) {
             self.note_given_up(batch, no);

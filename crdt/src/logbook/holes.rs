@@ -13,7 +13,7 @@ use crate::codec::{DecodeError, Reader, Write as _};
 use crate::entry::run::{Head, ShortEntry, part};
 use crate::epoch::KEY_BOX_BYTES;
 use crate::hash::{Digest, sha256};
-use crate::id::{DeviceId, EpochId, LogId};
+use crate::id::{CompartmentId, DeviceId, EpochId, LogId};
 use crate::store::{Batch, Space, Store, StoreError, damaged};
 
 /// Most stretches of holes in one log, and in all: about 100 bytes of memory each. Holes that follow each
@@ -25,7 +25,11 @@ pub const LEFT_OUT_BYTES_MIN: usize = 64;
 
 /// All holes: stretches by log and first position, none of them empty and none over another.
 #[derive(Debug, Default)]
-pub(super) struct Holes(BTreeMap<(LogNo, u64), Stays>);
+pub(super) struct Holes {
+    stretches: BTreeMap<(LogNo, u64), Stays>,
+    /// How many there are, by where and who left them out.
+    counts: BTreeMap<(CompartmentId, DeviceId), u64>,
+}
 
 /// The end of a stretch, and who left it out.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -107,10 +111,9 @@ impl Logbook {
     /// Reads the list of holes.
     pub(super) fn load_holes(&mut self, store: &dyn Store) -> Result<(), StoreError> {
         let mut bad = None;
-        let holes = &mut self.holes.0;
         store.scan(Space::Meta, PREFIX, &[], &mut |key, value| match read(key, value) {
-            Ok((at, stays)) => {
-                holes.insert(at, stays);
+            Ok(((no, start), stays)) => {
+                self.insert_hole(no, start, stays);
                 ControlFlow::Continue(())
             }
             Err(_) => {
@@ -123,14 +126,19 @@ impl Logbook {
 
     /// All holes, by the number of their log and position, from a place on.
     pub fn holes_from(&self, no: LogNo, seq: u64) -> impl Iterator<Item = Hole> {
-        let before = self.holes.0.range(..(no, seq)).next_back();
+        let before = self.holes.stretches.range(..(no, seq)).next_back();
         let before = before.filter(move |((of, _), stays)| *of == no && stays.end > seq);
-        let all = before.into_iter().chain(self.holes.0.range((no, seq)..));
+        let all = before.into_iter().chain(self.holes.stretches.range((no, seq)..));
         all.filter_map(move |((of, start), stays)| {
             let start = if *of == no { (*start).max(seq) } else { *start };
             let log = *self.log(*of)?;
             Some(Hole { log, no: *of, span: start..stays.end, with: stays.with })
         })
+    }
+
+    /// How many holes there are, by where and who left them out.
+    pub fn holes_by_device(&self) -> impl Iterator<Item = (CompartmentId, DeviceId, u64)> {
+        self.holes.counts.iter().map(|((compartment, with), count)| (*compartment, *with, *count))
     }
 
     /// All holes.
@@ -142,7 +150,7 @@ impl Logbook {
     #[must_use]
     pub fn hole(&self, log: &LogId, seq: u64) -> Option<DeviceId> {
         let no = self.main_no(log, seq)?;
-        let (_, stays) = self.holes.0.range((no, 0)..=(no, seq)).next_back()?;
+        let (_, stays) = self.holes.stretches.range((no, 0)..=(no, seq)).next_back()?;
         (stays.end > seq).then_some(stays.with)
     }
 
@@ -151,7 +159,7 @@ impl Logbook {
         span.start < span.end
             && self
                 .holes
-                .0
+                .stretches
                 .range((no, 0)..(no, span.end))
                 .next_back()
                 .is_some_and(|(_, stays)| stays.end > span.start)
@@ -163,9 +171,10 @@ impl Logbook {
         let stretches = spans(seqs).count();
         let held = self.logs.get(log).map_or(0, |state| {
             let of_log = (state.no, 0)..=(state.no, u64::MAX);
-            self.holes.0.range(of_log).count()
+            self.holes.stretches.range(of_log).count()
         });
-        held + stretches <= STRETCHES_PER_LOG_MAX && self.holes.0.len() + stretches <= STRETCHES_MAX
+        held + stretches <= STRETCHES_PER_LOG_MAX
+            && self.holes.stretches.len() + stretches <= STRETCHES_MAX
     }
 
     /// Notes that the payloads of these entries of a log, which are no holes yet, stay with a device.
@@ -178,7 +187,7 @@ impl Logbook {
     ) {
         let Some(no) = self.logs.get(log).map(|state| state.no) else { return };
         for Range { start, end } in spans(seqs) {
-            let before = self.holes.0.range((no, 0)..(no, start)).next_back();
+            let before = self.holes.stretches.range((no, 0)..(no, start)).next_back();
             let joins = before.filter(|(_, stays)| stays.end == start && stays.with == with);
             let start = joins.map_or(start, |((_, first), _)| *first);
             self.put_hole(batch, no, start, Stays { end, with });
@@ -187,7 +196,7 @@ impl Logbook {
 
     /// These entries are no holes any more: they were filled, or what they lack is erased.
     pub fn close_holes(&mut self, batch: &mut Batch, no: LogNo, seqs: &BTreeSet<u64>) {
-        if !self.holes.0.range((no, 0)..=(no, u64::MAX)).any(|_| true) {
+        if !self.holes.stretches.range((no, 0)..=(no, u64::MAX)).any(|_| true) {
             return;
         }
         for Range { start, end } in spans(seqs) {
@@ -198,12 +207,12 @@ impl Logbook {
     /// What lies in a span is none any more.
     pub(super) fn cut_holes(&mut self, batch: &mut Batch, no: LogNo, span: Range<u64>) {
         loop {
-            let last = self.holes.0.range((no, 0)..(no, span.end)).next_back();
+            let last = self.holes.stretches.range((no, 0)..(no, span.end)).next_back();
             let last = last.map(|((_, first), stays)| (*first, *stays));
             let Some((first, stays)) = last.filter(|(_, stays)| stays.end > span.start) else {
                 return;
             };
-            self.holes.0.remove(&(no, first));
+            self.remove_hole(no, first);
             batch.remove(Space::Meta, key(no, first));
             if stays.end > span.end {
                 self.put_hole(batch, no, span.end, stays);
@@ -218,7 +227,28 @@ impl Logbook {
         let mut value = Vec::new();
         value.number(stays.end).raw(&stays.with.0);
         batch.put(Space::Meta, key(no, start), value);
-        self.holes.0.insert((no, start), stays);
+        self.insert_hole(no, start, stays);
+    }
+
+    fn insert_hole(&mut self, no: LogNo, start: u64, stays: Stays) {
+        self.remove_hole(no, start);
+        self.holes.stretches.insert((no, start), stays);
+        let Some(compartment) = self.log(no).map(|log| log.compartment) else { return };
+        let count = self.holes.counts.entry((compartment, stays.with)).or_default();
+        *count = count.saturating_add(stays.end.saturating_sub(start));
+    }
+
+    fn remove_hole(&mut self, no: LogNo, start: u64) {
+        let Some(stays) = self.holes.stretches.remove(&(no, start)) else { return };
+        let Some(compartment) = self.log(no).map(|log| log.compartment) else { return };
+        let counted = (compartment, stays.with);
+        let count = self.holes.counts.get(&counted).copied().unwrap_or_default();
+        let left = count.saturating_sub(stays.end.saturating_sub(start));
+        if left > 0 {
+            self.holes.counts.insert(counted, left);
+        } else {
+            self.holes.counts.remove(&counted);
+        }
     }
 
     /// The number under which an entry of the branch that is followed lies, if that is the log's own.

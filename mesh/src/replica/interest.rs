@@ -25,18 +25,18 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::{ControlFlow, Range};
 
 use tearline_crdt::entry::run::VerifiedRun;
-use tearline_crdt::entry::sealed::{EntryKind, LogCipher, SealedHeader};
-use tearline_crdt::epoch::EpochKeys;
+use tearline_crdt::entry::sealed::EntryKind;
 use tearline_crdt::frontier::LogKey;
-use tearline_crdt::id::{Class, CompartmentId, DeviceId, EpochId, LogId, RecordId};
+use tearline_crdt::id::{Class, CompartmentId, DeviceId, LogId, RecordId};
+use tearline_crdt::logbook::LogNo;
 use tearline_crdt::logbook::holes::{Filling, Hole, Offered};
-use tearline_crdt::logbook::{LogNo, Stretch};
 use tearline_crdt::record::shelf::{EntryView, Gist, Verdict};
 use tearline_crdt::statement::Right;
 use tearline_crdt::store::{Batch, Space, Store, StoreError, damaged};
 use tearline_crdt::time::{MonoTime, Now};
 
 use super::lag::lag_key;
+use super::offer::Ciphers;
 use super::repair::unless_damaged;
 use super::session::{Phase, Session};
 use super::sync::{Outcome, RUN_BYTES};
@@ -57,7 +57,7 @@ pub(super) struct Interests {
     /// Holes that are wanted whatever the interests say, and who has them not.
     wanted: BTreeMap<(LogNo, u64), BTreeSet<Link>>,
     /// What records are, by their version.
-    gists: BTreeMap<RecordId, (u64, Option<Gist>)>,
+    pub(super) gists: BTreeMap<RecordId, (u64, Option<Gist>)>,
 }
 
 /// What one session says of payloads.
@@ -73,8 +73,11 @@ pub(super) struct Aside {
     asking: Option<Asking>,
     /// From where on holes are still to be asked for.
     from: Option<(LogNo, u64)>,
-    /// When all are asked for once more.
+    /// When all are asked for once more, and how often they were.
     again: Option<MonoTime>,
+    rounds: u32,
+    /// Whether something that is wanted of whoever has it may be asked for.
+    look: bool,
 }
 
 /// A peer lacks payloads of a log.
@@ -106,13 +109,8 @@ struct Asking {
 
 /// Most holes that are wanted at a time whatever the interests say.
 const WANTED_MAX: usize = 65_536;
-/// Most records of which it is remembered what they are.
-const GISTS_MAX: usize = 4_096;
 /// Most questions of one peer that wait for their answer. An honest one has one.
 const ASKED_MAX: usize = 4;
-/// What a question costs, and each so many positions in it.
-const LACK_COST: usize = 4;
-const LACKED_PER_COST: usize = 16;
 /// What it costs to ask for more than may wait, and to change an interest.
 const ASKED_MUCH_COST: usize = 64;
 /// What a payload costs that fills nothing.
@@ -121,8 +119,9 @@ const IDLE_PAYLOAD_COST: usize = 4;
 const THIN_BYTES: usize = 1_024;
 /// How often payloads are looked at, of which none is wanted, before a frame is sent all the same.
 const LOOKS_MAX: usize = 64;
-/// How long until those are asked again that had not all, in ms.
+/// How long until those are asked again that had not all, in ms: at first, and how often that doubles.
 const AGAIN_MS: u64 = 600_000;
+const AGAIN_DOUBLES_MAX: u32 = 7;
 /// Before what is wanted of a device, in [`Space::Meta`].
 const PREFIX: &[u8] = b"interest/";
 /// Before the devices of which something else is wanted since they were asked, in [`Space::Meta`].
@@ -207,10 +206,11 @@ impl<S: Store> Replica<S> {
 
     /// How many entries stay with other peers, by who left them out, as far as `may` says yes to where they are.
     pub fn left_aside(&self, may: &dyn Fn(&CompartmentId) -> bool) -> BTreeMap<DeviceId, u64> {
-        let mut all = BTreeMap::new();
-        for hole in self.logbook.holes().filter(|hole| may(&hole.log.compartment)) {
-            let count: &mut u64 = all.entry(hole.with).or_default();
-            *count = count.saturating_add(hole.span.end.saturating_sub(hole.span.start));
+        let mut all: BTreeMap<DeviceId, u64> = BTreeMap::new();
+        for (compartment, with, entries) in self.logbook.holes_by_device() {
+            if may(&compartment) {
+                *all.entry(with).or_default() += entries;
+            }
         }
         all
     }
@@ -229,14 +229,18 @@ impl<S: Store> Replica<S> {
         let Some(no) = self.logbook.state(log).map(|state| state.no) else { return };
         if self.interests.wanted.len() < WANTED_MAX {
             self.interests.wanted.insert((no, seq), BTreeSet::new());
-            self.sessions.touch_all();
+            self.sessions.values_mut().for_each(|session| session.aside.look = true);
         }
     }
 
     /// Says what is wanted, if that is not everything, or was said otherwise.
     pub(super) fn say_interest(&mut self, link: Link, again: bool) {
         let Some(device) = self.sessions.get(&link).map(|session| session.device) else { return };
-        let interest = match self.interests.own.get(&device) {
+        // What this peer is after is no business of who can read nothing.
+        let reads = self.areas.keys().any(|id| self.right(*id, &device) >= Some(Right::Read));
+        let wants = self.interests.own.get(&device);
+        let wants = if reads { wants.cloned() } else { wants.and_then(Interest::blind) };
+        let interest = match wants {
             Some(interest) => interest.encode(),
             None if again => Interest::encode_everything(),
             None => return,
@@ -258,81 +262,11 @@ impl<S: Store> Replica<S> {
         let Some(session) = self.sessions.get(&link) else { return };
         let Interests { own, changed, .. } = &self.interests;
         let asks = !own.contains_key(&session.device) || changed.contains(&session.device);
-        if let Some(session) = self.sessions.get_mut(&link).filter(|_| asks) {
+        let Some(session) = self.sessions.get_mut(&link) else { return };
+        session.aside.look = true;
+        if asks {
             session.aside.from = Some((LogNo(0), 0));
         }
-    }
-
-    /// What is sent of a stretch of a log to a peer.
-    pub(super) fn without_aside(
-        &mut self,
-        link: Link,
-        log: &LogId,
-        stretch: Stretch,
-    ) -> Result<Stretch, StoreError> {
-        let theirs = self.sessions.get(&link).and_then(|session| session.aside.theirs.clone());
-        let Some(theirs) = theirs.filter(|_| log.class > Class::Flash) else { return Ok(stretch) };
-        // It was read as whole entries.
-        let Ok(offered) = stretch.offered() else { return Ok(stretch) };
-        let wanted = self.judge(link, &theirs, log, &offered)?;
-        let aside: BTreeSet<u64> =
-            offered.iter().map(|offered| offered.seq).filter(|seq| !wanted.contains(seq)).collect();
-        if aside.is_empty() {
-            return Ok(stretch);
-        }
-        let whole = stretch.clone();
-        Ok(stretch.leave_out(&aside).unwrap_or(whole))
-    }
-
-    /// Which of these entries a peer wants.
-    fn judge(
-        &mut self,
-        link: Link,
-        theirs: &Interest,
-        log: &LogId,
-        offered: &[Offered],
-    ) -> Result<BTreeSet<u64>, StoreError> {
-        let Some(last) = offered.last() else { return Ok(BTreeSet::new()) };
-        // What came here before a time was written before it: whoever cannot know more, knows that.
-        let arrived = self.logbook.arrived(&self.store, log, last.seq).or_else(|error| {
-            if matches!(error, StoreError::Damaged { .. }) { Ok(None) } else { Err(error) }
-        })?;
-        let mut readers = Readers::new(self, link, log);
-        let mut wanted = BTreeSet::new();
-        for one in offered {
-            let header =
-                if readers.reads(self, &one.epoch) { readers.open(self, one) } else { None };
-            let wall = header.as_ref().map(|header| header.wall).or(arrived);
-            let is_wanted = match header {
-                _ if !theirs.wants(log.class, wall, None) => {
-                    header.is_some_and(|header| header.kind == EntryKind::LABEL)
-                }
-                Some(header) if header.kind != EntryKind::LABEL => {
-                    theirs.wants_of_any_record(log.class, wall)
-                        || theirs.wants(log.class, wall, self.gist(header.record)?.as_ref())
-                }
-                _ => true,
-            };
-            wanted.extend(is_wanted.then_some(one.seq));
-        }
-        Ok(wanted)
-    }
-
-    /// What is known here of a record; `None` if it cannot be judged.
-    fn gist(&mut self, record: RecordId) -> Result<Option<Gist>, StoreError> {
-        let version = unless_damaged(self.record_version(&record))?;
-        let Some(version) = version else { return Ok(None) };
-        if let Some((of, gist)) = self.interests.gists.get(&record)
-            && *of == version
-        {
-            return Ok(gist.clone());
-        }
-        let gist = unless_damaged(self.records(|reader| reader.gist(record)))?;
-        if self.interests.gists.len() >= GISTS_MAX {
-            self.interests.gists.clear();
-        }
-        self.interests.gists.insert(record, (version, gist.clone()));
-        Ok(gist)
     }
 
     /// Notes what was left out of a run that is being stored, in the batch that stores it.
@@ -360,6 +294,7 @@ impl<S: Store> Replica<S> {
             if let Some(session) = self.sessions.get_mut(&other) {
                 let from = session.aside.from.unwrap_or((no, first));
                 session.aside.from = Some(from.min((no, first)));
+                session.aside.rounds = 0;
             }
         }
     }
@@ -437,15 +372,11 @@ impl<S: Store> Replica<S> {
                 }
             }
         }
-        if self.logbook.holes().next().is_none() {
-            return Ok(());
-        }
-        for link in self.sessions.touched().clone() {
-            if self.sessions.get(&link).is_some_and(|session| session.phase == Phase::Live) {
-                self.ask_for_payloads(link)?;
-            }
-        }
-        Ok(())
+        let asks = |session: &Session| session.phase == Phase::Live && session.aside.may_ask();
+        let touched = self.sessions.touched().iter();
+        let links: Vec<Link> =
+            touched.filter(|link| self.sessions.get(link).is_some_and(asks)).copied().collect();
+        links.into_iter().try_for_each(|link| self.ask_for_payloads(link))
     }
 
     /// When a question is given up, or asked again.
@@ -466,14 +397,19 @@ impl<S: Store> Replica<S> {
     /// Asks a peer for what is wanted, or for what follows of what its interest may take, if it is not asked for
     /// anything.
     fn ask_for_payloads(&mut self, link: Link) -> Result<(), StoreError> {
-        let idle = |session: &&Session| session.aside.asking.is_none();
-        let Some(session) = self.sessions.get(&link).filter(idle) else { return Ok(()) };
+        let Some(session) = self.sessions.get(&link) else { return Ok(()) };
         let (device, from) = (session.device, session.aside.from);
         let may =
             |id: &CompartmentId| session.started.contains(id) && self.right(*id, &device).is_some();
-        let wanted = self.wanted_of(link, &may).map(|lacked| (lacked, true));
+        let wanted = if session.aside.look { self.wanted_of(link, &may) } else { None };
+        let looked = wanted.is_none();
+        let wanted = wanted.map(|lacked| (lacked, true));
         let behind = || Some((self.holes_behind(from?, &may)?, false));
-        let Some((Lacked { log, no, seqs }, any)) = wanted.or_else(behind) else {
+        let next = wanted.or_else(behind);
+        if let Some(session) = self.sessions.get_mut(&link) {
+            session.aside.look &= !looked;
+        }
+        let Some((Lacked { log, no, seqs }, any)) = next else {
             return if from.is_some() { self.asked_for_all(link) } else { Ok(()) };
         };
         let (id, key) = (log.compartment, LogKey::of(&log));
@@ -492,11 +428,13 @@ impl<S: Store> Replica<S> {
 
     /// A peer was asked for all holes once.
     fn asked_for_all(&mut self, link: Link) -> Result<(), StoreError> {
-        let again = self.clock.plus_ms(AGAIN_MS);
+        let is_lacking = self.logbook.holes().next().is_some();
         let Some(session) = self.sessions.get_mut(&link) else { return Ok(()) };
         let asks_again = !self.interests.own.contains_key(&session.device) && !session.thin;
+        let again = self.clock.plus_ms(AGAIN_MS << session.aside.rounds);
         session.aside.from = None;
-        session.aside.again = asks_again.then_some(again);
+        session.aside.again = (asks_again && is_lacking).then_some(again);
+        session.aside.rounds = (session.aside.rounds + 1).min(AGAIN_DOUBLES_MAX);
         if self.interests.changed.remove(&session.device) {
             let mut batch = Batch::default();
             batch.remove(Space::Meta, [CHANGED, &session.device.0].concat());
@@ -551,7 +489,6 @@ impl<S: Store> Replica<S> {
         spans: Vec<Range<u64>>,
     ) -> Result<(), PeerFault> {
         let seqs: BTreeSet<u64> = spans.into_iter().flatten().collect();
-        self.charge(link, LACK_COST + seqs.len() / LACKED_PER_COST)?;
         let id = self.served_area(link, tag);
         let Some(session) = self.sessions.get_mut(&link) else { return Ok(()) };
         if session.aside.asked.len() >= ASKED_MAX {
@@ -590,6 +527,12 @@ impl<S: Store> Replica<S> {
             }
         }
         let (key, done) = (asked.key, asked.seqs.is_empty());
+        if payloads.is_empty()
+            && let Err(fault) = self.charge(link, 1)
+        {
+            self.blame(link, fault);
+            return Ok(None);
+        }
         if !done && let Some(session) = self.sessions.get_mut(&link) {
             session.aside.asked.push_front(asked);
         }
@@ -654,6 +597,7 @@ impl<S: Store> Replica<S> {
                 asking.seqs.remove(seq);
             }
             answered = if done { session.aside.asking.take() } else { None };
+            session.aside.look |= done;
         }
         if let Some(asking) = answered {
             self.pass_over(link, &asking);
@@ -729,6 +673,16 @@ impl<S: Store> Replica<S> {
 }
 
 impl Aside {
+    /// What the peer wants whole; `None` for everything.
+    pub(super) const fn theirs(&self) -> Option<&Interest> {
+        self.theirs.as_ref()
+    }
+
+    /// Whether there may be something to ask for, and nothing was asked for.
+    const fn may_ask(&self) -> bool {
+        self.asking.is_none() && (self.look || self.from.is_some())
+    }
+
     /// What the peer had sent when it said what it wants, which it may before its first word.
     pub(super) const fn said_bytes(&self) -> u64 {
         self.said_bytes
@@ -738,53 +692,6 @@ impl Aside {
     fn due(&self, thin: bool) -> Option<MonoTime> {
         let asked = self.asking.as_ref().map(|asking| asking.since.plus_ms(silent_ms(thin)));
         asked.or(self.again)
-    }
-}
-
-/// Ciphers of one log.
-#[derive(Default)]
-struct Ciphers(BTreeMap<EpochId, LogCipher>);
-
-impl Ciphers {
-    fn open(
-        &mut self,
-        keys: &BTreeMap<EpochId, EpochKeys>,
-        log: &LogId,
-        Offered { seq, epoch, sealed, box_hash }: &Offered,
-    ) -> Option<SealedHeader> {
-        let keys = keys.get(epoch)?;
-        let of_epoch = self.0.entry(*epoch);
-        let cipher = of_epoch.or_insert_with(|| LogCipher::new(*log, *epoch, keys.clone()));
-        cipher.open_header(*seq, sealed, box_hash.as_ref()).ok()
-    }
-}
-
-/// What a peer can open of a log.
-struct Readers {
-    log: LogId,
-    device: Option<DeviceId>,
-    reads: BTreeMap<EpochId, bool>,
-    ciphers: Ciphers,
-}
-
-impl Readers {
-    fn new<S: Store>(replica: &Replica<S>, link: Link, log: &LogId) -> Self {
-        let device = replica.sessions.get(&link).map(|session| session.device);
-        let may = |device: &DeviceId| replica.right(log.compartment, device) >= Some(Right::Read);
-        let device = device.filter(may);
-        Self { log: *log, device, reads: BTreeMap::new(), ciphers: Ciphers::default() }
-    }
-
-    /// Whether the peer has the keys of an epoch, as far as that is known.
-    fn reads<S: Store>(&mut self, replica: &Replica<S>, epoch: &EpochId) -> bool {
-        let Some(device) = self.device else { return false };
-        let known = replica.compartment(self.log.compartment);
-        let has = || known.is_some_and(|known| known.may_be_boxed(epoch, &device));
-        *self.reads.entry(*epoch).or_insert_with(has)
-    }
-
-    fn open<S: Store>(&mut self, replica: &Replica<S>, offered: &Offered) -> Option<SealedHeader> {
-        self.ciphers.open(&replica.epoch_keys, &self.log, offered)
     }
 }
 

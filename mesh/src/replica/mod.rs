@@ -42,6 +42,7 @@ mod interest;
 mod join;
 mod lag;
 mod names;
+mod offer;
 mod owing;
 mod pack;
 mod peers;

@@ -1,6 +1,6 @@
 //! Payloads that a peer does not want stay where they are, are listed, and come when they are wanted.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, json};
 use tearline_crdt::document::{Patch, Segment};
@@ -225,6 +225,52 @@ fn what_is_wanted_more_widely_comes_also_after_a_start() {
         same(&mut world, 0, 1, report);
         nobody_is_blamed(&world);
     }
+}
+
+#[test]
+fn what_is_fetched_goes_on_after_a_start_of_both_ends() {
+    const RECORDS: usize = 60;
+    let (mut world, all) = shared(2);
+    wants(&mut world, 1, 0, Some("kind=alert"));
+    let drafts =
+        (0..RECORDS).map(|n| draft(Kind::Report, None, &format!("{n} {}", "z".repeat(3_000))));
+    let records = world.act(0, all, Class::Routine, drafts.collect());
+    world.settle();
+    world.meet(1, 0);
+    assert_eq!(count_aside(&world, 1), RECORDS as u64);
+    let holes = |world: &World| -> BTreeSet<u64> {
+        world.peers[1].replica.logbook().holes().flat_map(|hole| hole.span).collect()
+    };
+    // Nothing that is durable is asked for again, whoever was down.
+    let only = |world: &mut World, lacked: &BTreeSet<u64>| {
+        let mut sent = 0;
+        for bytes in std::mem::take(&mut world.peers[0].sent) {
+            if let Frame::Payloads { payloads, .. } = Frame::decode(&bytes).unwrap() {
+                sent += payloads.len();
+                assert!(payloads.iter().all(|(seq, _)| lacked.contains(seq)));
+            }
+        }
+        sent
+    };
+    wants(&mut world, 1, 0, None);
+    world.peers[0].sent.clear();
+    for _ in 0..3 {
+        let lacked = holes(&world);
+        world.connect(1, 0);
+        while world.step() && holes(&world).len() + 8 > lacked.len() {}
+        assert!(only(&mut world, &lacked) >= 8);
+        world.crash(0);
+        world.crash(1);
+    }
+    let lacked = holes(&world);
+    assert!(!lacked.is_empty() && lacked.len() < RECORDS, "{} were left", lacked.len());
+    world.connect(1, 0);
+    world.settle();
+    assert_eq!((only(&mut world, &lacked), count_aside(&world, 1)), (lacked.len(), 0));
+    for record in records {
+        same(&mut world, 0, 1, record);
+    }
+    nobody_is_blamed(&world);
 }
 
 #[test]

@@ -215,3 +215,34 @@ fn where_dates_fall_they_are_not_followed_any_further() {
     let kept = stage.kept(WallTime(u64::MAX), KeepBy::OwnDates);
     assert_eq!([kept.held, kept.by_dates.count, kept.by_arrival.count], [3, 1, 3]);
 }
+
+/// What was left aside is judged, when it comes, as if it had always been here.
+#[test]
+fn what_was_left_aside_of_a_lost_device_counts_as_it_does_elsewhere() {
+    let mut stage = stage();
+    let desk = stage.world.peers[0].replica.device();
+    let wants = |stage: &mut Stage, interest| {
+        stage.world.peers[1].replica.set_interest(desk, interest).unwrap();
+        stage.world.drain(1);
+        stage.world.settle();
+    };
+    wants(&mut stage, Some("kind=alert".parse().unwrap()));
+    let long = |name: &str| format!("{name} {}", "and more ".repeat(30));
+    let before = stage.writes(&long("before"), 0);
+    stage.world.meet(2, 0);
+    stage.minute();
+    let since = stage.world.now().wall;
+    stage.minute();
+    let after = stage.writes(&long("after"), 0);
+    stage.world.meet(2, 0);
+    let aside = |stage: &Stage| stage.world.peers[1].replica.left_aside(&|_| true);
+    assert_eq!(aside(&stage).get(&desk), Some(&2));
+    stage.lost(since, KeepBy::Arrival);
+    assert!(stage.world.digests_equal(0, 1));
+    wants(&mut stage, None);
+    assert!(aside(&stage).is_empty());
+    for peer in [0, 1] {
+        assert!(stage.world.show(peer, before).is_some(), "peer {peer}");
+        assert!(stage.world.show(peer, after).is_none(), "peer {peer}");
+    }
+}

@@ -355,3 +355,51 @@ fn an_agency_that_floods_a_relay_pushes_out_nothing_of_anothers_part() {
     world.meet(1, RELAY);
     assert_eq!(begins(&world, shared, Class::Routine, modest), (0, 6));
 }
+
+/// A relay cannot see what an entry is about: it leaves out by class and time, and nobody else tells it more by what it
+/// is not sent.
+#[test]
+fn a_relay_leaves_out_by_class_and_time_alone_and_learns_nothing_by_what_it_lacks() {
+    let (mut world, shared) = relayed(WIDE);
+    let device = |world: &World, peer: usize| world.peers[peer].replica.device();
+    let wants = |world: &mut World, peer: usize, of: usize, text: &str| {
+        let of = device(world, of);
+        let interest = Some(text.parse().unwrap());
+        world.peers[peer].replica.set_interest(of, interest).unwrap();
+        world.drain(peer);
+        world.settle();
+    };
+    let aside = |world: &World, peer: usize| {
+        world.peers[peer].replica.left_aside(&|_| true).values().sum::<u64>()
+    };
+    wants(&mut world, RELAY, 0, "kind=case");
+    wants(&mut world, 1, RELAY, "kind=case,class>=priority");
+    world.connect(1, RELAY);
+    world.settle();
+    let told = world.peers[RELAY].replica.interest_of(&device(&world, 1)).unwrap().to_string();
+    assert_eq!(told, "class>=priority", "what is wanted is not for it to know");
+    let link = world.link(1, RELAY);
+    world.cut(link);
+    let priority = write(&mut world, shared, Class::Priority, 1);
+    let old = write(&mut world, shared, Class::Routine, 2);
+    world.meet(0, RELAY);
+    assert_eq!(aside(&world, RELAY), 0, "no kind is judged of what it cannot open");
+    world.meet(1, RELAY);
+    assert!(world.show(1, priority[0]).is_some() && world.show(1, old[0]).is_none());
+    assert_eq!(aside(&world, 1), 2);
+    world.wait(HOUR_MS);
+    let since = world.now().wall;
+    let new = write(&mut world, shared, Class::Routine, 1);
+    world.meet(0, RELAY);
+    wants(&mut world, 1, RELAY, &format!("since={since}"));
+    world.meet(1, RELAY);
+    assert!(world.show(1, new[0]).is_some());
+    assert_eq!(aside(&world, 1), 2);
+    // Whoever can open them has them, too.
+    world.meet(1, 0);
+    assert_eq!(aside(&world, 1), 0);
+    assert!(old.iter().all(|record| world.show(1, *record).is_some()));
+    for peer in &world.peers {
+        assert!(peer.replica.faults().is_empty());
+    }
+}

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use tearline_crdt::id::{CompartmentId, DeviceId, RecordId};
 use tearline_crdt::record::shelf;
-use tearline_mesh::interest::Interest;
+use tearline_mesh::interest::{Interest, InterestError};
 
 use super::core::Core;
 use super::find::limit;
@@ -17,7 +17,9 @@ use crate::failure::{Failure, Kind};
 
 /// Several interests as one; `None` for everything.
 pub(super) fn read(texts: &[String]) -> Result<Option<Interest>, Failure> {
-    let parse = |text: &String| text.parse().map_err(|error| Failure::usage(format!("{error}")));
+    let parse = |text: &String| {
+        text.parse().map_err(|error: InterestError| Failure::usage(error.to_string()))
+    };
     let interests = texts.iter().map(parse).collect::<Result<Vec<Interest>, Failure>>()?;
     if interests.is_empty() {
         return Ok(None);
@@ -56,7 +58,7 @@ impl Core {
 
     /// How many entries that this device may read stay with each peer.
     pub(super) fn asides(&self) -> BTreeMap<DeviceId, u64> {
-        self.replica.left_aside(&|id| self.may_read_in(id))
+        self.replica.left_aside(&|id| self.may_see(id))
     }
 
     /// How many there are of all peers.
@@ -64,15 +66,11 @@ impl Core {
         self.asides().values().sum()
     }
 
-    fn may_read_in(&self, id: &CompartmentId) -> bool {
-        self.replica.right(*id, &self.replica.device()).is_some()
-    }
-
     /// What is not here yet of a record, if this device may read it; `None` if nothing is missing.
     pub(super) fn aside_of(&mut self, record: RecordId) -> Result<Option<shape::Aside>, Failure> {
         let aside = self.replica.records(|reader| reader.aside(record));
         let aside = aside.map_err(|error| self.met(&error))?;
-        Ok(aside.filter(|aside| self.may_read_in(&aside.compartment)).map(|one| self.aside(&one)))
+        Ok(aside.filter(|aside| self.may_see(&aside.compartment)).map(|one| self.aside(&one)))
     }
 
     fn aside(&self, aside: &shelf::Aside) -> shape::Aside {

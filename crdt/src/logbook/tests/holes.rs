@@ -36,7 +36,10 @@ fn with_holes(whole: &Book, log: &LogId, aside: &BTreeSet<u64>) -> Book {
 }
 
 fn holes(book: &Logbook) -> BTreeSet<u64> {
-    book.holes().flat_map(|hole| hole.span).collect()
+    let holes: BTreeSet<u64> = book.holes().flat_map(|hole| hole.span).collect();
+    let counted: u64 = book.holes_by_device().map(|(.., count)| count).sum();
+    assert_eq!(counted, holes.len() as u64);
+    holes
 }
 
 fn fill(book: &mut Book, log: &LogId, payloads: &BTreeMap<u64, Vec<u8>>) -> BTreeSet<u64> {
