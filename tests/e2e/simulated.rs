@@ -39,9 +39,18 @@ fn written(folder: &Path, more: &str) -> io::Result<PathBuf> {
     Ok(file)
 }
 
-/// The simulator's program, beside the daemon's.
+/// The simulator's program that was built with this test.
 fn simulator() -> io::Result<PathBuf> {
-    Ok(program()?.with_file_name("tearline-sim"))
+    let mut folder = std::env::current_exe()?;
+    while folder.pop() {
+        let program = folder.join("tearline-sim");
+        if program.is_file() {
+            return Ok(program);
+        }
+    }
+    Err(io::Error::other(
+        "the tearline-sim program is not built: run `cargo build -p tearline-simulations` first",
+    ))
 }
 
 fn run(file: &Path, live: bool) -> io::Result<(i32, Value, String)> {
@@ -90,13 +99,22 @@ fn daemons_move_the_same_entries_and_bytes_as_the_simulator_says() -> io::Result
 #[test]
 fn an_exercise_goes_through_a_cut_and_a_crash() -> io::Result<()> {
     let folder = tempfile::tempdir()?;
+    let inject = "[[write]]\nat = \"2 s\"\nby = \"ne\"\ncompartment = \"both\"\nclass = \"flash\"\n\
+                  size = \"60 B\"\nsays = \"white pickup, no plate at the back\"\n";
     let faults = "[[fault]]\nat = \"5 s\"\nkind = \"partition\"\nposts = [\"td\"]\nlasts = \"5 s\"\n\
                   [[fault]]\nat = \"12 s\"\nkind = \"crash\"\nposts = [\"ne\"]\nlasts = \"5 s\"\n";
-    let (code, played, said) = run(&written(folder.path(), faults)?, true)?;
+    let more = format!("{inject}{faults}");
+    let (code, played, said) = run(&written(folder.path(), &more)?, true)?;
     assert_eq!(code, 0, "{played} {said}");
     let missed = played["written"]["missed"].as_u64().unwrap_or_default();
-    assert_eq!(played["written"]["records"].as_u64().unwrap_or_default() + missed, RECORDS);
-    for event in ["td: partition", "td: partition is over", "ne: crash", "ne: crash is over"] {
+    assert_eq!(played["written"]["records"].as_u64().unwrap_or_default() + missed, RECORDS + 1);
+    for event in [
+        "ne writes flash",
+        "td: partition",
+        "td: partition is over",
+        "ne: crash",
+        "ne: crash is over",
+    ] {
         assert!(said.contains(event), "{event}: {said}");
     }
     Ok(())

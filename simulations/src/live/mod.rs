@@ -465,7 +465,8 @@ impl<'a> Game<'a> {
             return Ok(format!("{name} is down and writes nothing"));
         }
         let place = (write.by, write.compartment);
-        let words = text_of(self.plan.seed, number as u32, write.compartment, write.bytes);
+        let drawn = || text_of(self.plan.seed, number as u32, write.compartment, write.bytes);
+        let words = write.says.as_ref().map_or_else(drawn, |says| format!("{EXERCISE} {says}"));
         let description = format!("description={words}");
         let edited = self.own.get(&place).filter(|_| write.edit);
         if let Some(record) = edited {

@@ -113,7 +113,8 @@ impl Plan {
                 };
                 let edit = draws.chance(work.edits);
                 if at < self.length {
-                    writes.push(Write { at, by, compartment, class, bytes: work.size.0, edit });
+                    let bytes = work.size.0;
+                    writes.push(Write { at, by, compartment, class, bytes, edit, says: None });
                 }
             };
             if work.per_day > 0.0 {
@@ -136,7 +137,8 @@ impl Plan {
             let Some(by) = groups.of(single.by.get_ref()).first().copied() else { continue };
             let compartment = compartment(single.compartment.get_ref());
             let (at, bytes, edit) = (single.at.0, single.size.0, single.edit);
-            writes.push(Write { at, by, compartment, class, bytes, edit });
+            let says = single.says.as_ref().map(|says| says.get_ref().as_str().into());
+            writes.push(Write { at, by, compartment, class, bytes, edit, says });
         }
         self.writes = writes;
     }

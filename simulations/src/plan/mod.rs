@@ -9,6 +9,7 @@ mod draw;
 mod text;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use tearline_crdt::id::Class;
 
@@ -102,7 +103,7 @@ pub struct Line {
 }
 
 /// A record, or a change of an earlier one.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Write {
     /// When.
     pub at: Nanos,
@@ -116,6 +117,8 @@ pub struct Write {
     pub bytes: u64,
     /// Whether it changes an earlier record of the post, if there is one.
     pub edit: bool,
+    /// What it says in an exercise, where that is not drawn.
+    pub says: Option<Arc<str>>,
 }
 
 /// A fault.

@@ -74,12 +74,15 @@ impl Plan {
                 put(&mut out, format_args!("windows = [{}]", windows.join(", ")));
             }
         }
-        for Write { at, by, compartment: c, class, bytes, edit } in &self.writes {
+        for Write { at, by, compartment: c, class, bytes, edit, says } in &self.writes {
             let (by, c, class) = (text(name(by)), text(compartment(*c)), text(class.name()));
             put(&mut out, format_args!("\n[[write]]\nat = \"{}\"\nby = {by}", Length(*at)));
             put(&mut out, format_args!("compartment = {c}\nclass = {class}\nsize = \"{bytes} B\""));
             if *edit {
                 put(&mut out, format_args!("edit = true"));
+            }
+            if let Some(says) = says {
+                put(&mut out, format_args!("says = {}", text(says)));
             }
         }
         for Fault { at, lasts, kind, posts, by } in &self.faults {

@@ -166,6 +166,10 @@ impl Scenario {
             self.needs_writers(&write.by)?;
             self.needs_compartment(&write.compartment, &write.by)?;
             needs_class(&write.class)?;
+            if let Some(says) = write.says.as_ref().filter(|says| !is_said(says.get_ref())) {
+                let what = format!("what a record says is one line of 1 to {SAYS_BYTES_MAX} bytes");
+                return wrong(says, what);
+            }
         }
         Ok(())
     }
@@ -313,4 +317,11 @@ fn unique<'a>(names: impl Iterator<Item = &'a Spanned<String>>, what: &str) -> R
 
 fn wrong<T>(at: &Spanned<T>, what: impl Into<String>) -> Result<(), Wrong> {
     Err((at.span().start, what.into()))
+}
+
+/// Most bytes that a record of an exercise says.
+const SAYS_BYTES_MAX: usize = 4_096;
+
+fn is_said(text: &str) -> bool {
+    (1..=SAYS_BYTES_MAX).contains(&text.len()) && !text.chars().any(char::is_control)
 }

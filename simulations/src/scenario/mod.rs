@@ -192,6 +192,8 @@ pub struct SingleWrite {
     /// Whether it is a change of an earlier record of the post, if there is one.
     #[serde(default)]
     pub edit: bool,
+    /// What it says in an exercise. A simulation has text of the size.
+    pub says: Option<Spanned<String>>,
 }
 
 /// A fault.

@@ -84,7 +84,7 @@ impl World {
     }
 
     fn write(&mut self, number: u32) -> Result<(), RunError> {
-        let write = self.plan.writes[number as usize];
+        let write = self.plan.writes[number as usize].clone();
         let earlier = self.own.get(&(write.by, write.compartment)).filter(|_| write.edit);
         // A flash builds on flashes alone; a change of one is a record of its own here.
         let earlier = earlier.filter(|_| write.class != Class::Flash);

@@ -33,14 +33,14 @@ lasts = "10 min"
 by = "post"
 compartment = "all"
 class = "routine"
-per_day = 850
+per_day = 1300
 size = "500 B"
 
 [[work]]
 by = "hq"
 compartment = "all"
 class = "immediate"
-per_day = 150
+per_day = 200
 size = "300 B"
 "#;
 
