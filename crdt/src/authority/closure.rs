@@ -424,8 +424,9 @@ impl Limits {
         supposed: Option<Adopted>,
     ) -> Sides<'_> {
         let adopted = self.adopted(log, standing, supposed);
+        let most = most_by_author(&adopted);
         let active = self.active_in(&log.device, log.incarnation);
-        let closed = active.map(|closure| Closed::new(closure, &log.digest(), fork, &adopted));
+        let closed = active.map(|closure| Closed::new(closure, &log.digest(), fork, &most));
         let closed = closed.collect();
         Sides { fork, closed, adopted }
     }
@@ -437,7 +438,8 @@ impl Limits {
         standing: Option<&Standing>,
         closer: Author,
     ) -> u64 {
-        standing.map_or(0, |standing| most_adopted(&self.adopted(log, standing, None), closer))
+        let adopted = standing.map(|standing| self.adopted(log, standing, None));
+        adopted.map_or(0, |adopted| most_adopted(&most_by_author(&adopted), closer))
     }
 
     /// The marks of the adopts that speak of a log.
@@ -461,10 +463,21 @@ impl Limits {
     }
 }
 
+/// Up to where each author's adoptions let a log count. Few speak of one log, however often: what closures
+/// and adoptions cost together is a sum, no product.
+fn most_by_author(adopted: &BTreeSet<Adopted>) -> BTreeMap<Author, u64> {
+    let mut most = BTreeMap::new();
+    for (author, count, _) in adopted {
+        let held = most.entry(*author).or_insert(0);
+        *held = (*held).max(*count);
+    }
+    most
+}
+
 /// Up to where adoptions let a log count over what that one says.
-fn most_adopted(adopted: &BTreeSet<Adopted>, closer: Author) -> u64 {
-    let over = adopted.iter().filter(|(author, ..)| author.overrides(closer));
-    over.map(|(_, count, _)| *count).max().unwrap_or(0)
+fn most_adopted(most: &BTreeMap<Author, u64>, closer: Author) -> u64 {
+    let over = most.iter().filter(|(author, _)| author.overrides(closer));
+    over.map(|(_, count)| *count).max().unwrap_or(0)
 }
 
 /// What bears on one log.
@@ -502,9 +515,9 @@ impl<'a> Closed<'a> {
         closure: &'a Closure,
         digest: &Digest,
         fork: Option<u64>,
-        adopted: &BTreeSet<Adopted>,
+        most: &BTreeMap<Author, u64>,
     ) -> Self {
-        let adopted = most_adopted(adopted, closure.author);
+        let adopted = most_adopted(most, closure.author);
         // Who is overridden chooses no branch.
         let overridden = fork.is_some_and(|fork| adopted > fork);
         let kept = closure.keep.get(digest);
