@@ -27,6 +27,11 @@ fn a_daemon_whose_disk_is_full_says_so_and_still_answers() -> io::Result<()> {
     let mut daemon = Daemon::init(folder.path(), "Border Guard", "NE")?;
     daemon.start_bounded(FILE_BLOCKS_MAX)?;
     daemon.ask("coalition.create", &json!({ "name": "Drill" }))?;
+    let mut customs = Daemon::init(folder.path(), "Customs", "TD")?;
+    customs.start()?;
+    let invited = daemon.ask("peer.invite", &json!({ "expires_s": 3600 }))?;
+    done(customs.command(&["join", text(&invited["invitation"])])?);
+    until(|| Ok(daemon.ask("status", &json!({}))?["peers"][0]["state"] == "live"))?;
     let fields = json!({ "name": "Report", "content": "x".repeat(TEXT_BYTES) });
     let arguments = json!({ "kind": "report", "compartment": "home", "fields": fields });
     let refused = (0..RECORDS_MAX).find_map(|_| daemon.ask("record.new", &arguments).err());
@@ -36,10 +41,15 @@ fn a_daemon_whose_disk_is_full_says_so_and_still_answers() -> io::Result<()> {
     let status = daemon.ask("status", &json!({}))?;
     assert!(status["store_failure"].is_string(), "{status}");
     assert!(status["device"].is_string(), "{status}");
+    // Nothing flows, whatever was known of the peer before.
+    let peer = &status["peers"][0];
+    assert_eq!(peer["state"], "blocked", "{peer}");
+    assert!(text(&peer["reason"]).contains("the store of this device failed"), "{peer}");
     let doctor = daemon.command(&["doctor"])?;
     assert_eq!(doctor.code, FAILED, "{}", doctor.document);
     let refused = daemon.command(&["record", "list"])?;
     assert_eq!(refused.code, FAILED, "full is not damaged: {}", refused.document);
+    customs.stop()?;
     daemon.stop()
 }
 

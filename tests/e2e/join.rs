@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde_json::json;
 use tearline_tests::daemon::{self, Daemon};
 
-use crate::trust::{DONE, done, text, until};
+use crate::trust::{DONE, Pair, WAITS, done, pair, text, until};
 
 const INCOMPLETE: i32 = 7;
 /// How long the inviter lives once the join began, in ms: from not at all to long enough.
@@ -64,4 +64,30 @@ fn a_join_whose_inviter_is_killed_ends_truthfully_and_comes_to_its_end_by_itself
         guest.stop()?;
     }
     guard.stop()
+}
+
+#[test]
+fn who_waits_for_signatures_is_told_so_and_comes_in_by_itself() -> io::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let Pair { guard, customs } = pair(folder.path())?;
+    let mut guest = Daemon::init(folder.path(), "Guest", "CM")?;
+    guest.start()?;
+    let invitation = text(&done(guard.command(&["peer", "invite"])?)["invitation"]).to_owned();
+    let joined = guest.command(&["join", &invitation])?;
+    assert_eq!(joined.code, WAITS, "{}", joined.document);
+    assert!(joined.document.to_string().contains("coalition approve"), "{}", joined.document);
+    guest.kill()?;
+    guest.start()?;
+    let status = done(guest.command(&["status"])?);
+    assert_eq!(status["joining"][0]["awaits_signatures"], true, "{status}");
+    let mut proposal = String::new();
+    until(|| {
+        let listed = done(customs.command(&["coalition", "proposals"])?)["proposals"].take();
+        proposal = text(&listed[0]["proposal"]).to_owned();
+        Ok(!proposal.is_empty())
+    })?;
+    done(customs.command(&["coalition", "approve", &proposal])?);
+    until(|| Ok(done(guest.command(&["status"])?)["coalition"]["name"] == "Drill"))?;
+    assert_eq!(done(guest.command(&["status"])?)["joining"], json!([]));
+    Ok(())
 }

@@ -122,9 +122,34 @@ fn founders_decide_together() -> io::Result<()> {
         let answers = answers.unwrap_or_default();
         Ok(answers.len() == 2 && answers.iter().all(|answer| answer["outcome"] == "refused"))
     })?;
+    // Whose hold it is, is said where the record is shown and where receipts are waited for.
+    let held = serde_json::json!(["restricted", "held"]);
     let shown = done(customs.command(&["record", "show", &record])?);
-    assert_eq!(shown["flags"], serde_json::json!(["restricted"]));
-    Ok(())
+    assert_eq!((&shown["flags"], &shown["holds"][0]["everywhere"]), (&held, &true.into()));
+    let listed = done(customs.command(&["record", "list"])?);
+    assert_eq!(listed["records"][0]["flags"], held, "{listed}");
+    let receipts = guard.command(&["record", "receipts", &record])?;
+    assert_eq!(
+        (receipts.code, text(&receipts.document["holds"][0]["statement"])),
+        (INCOMPLETE, id)
+    );
+    // Another agency's hold binds its own peers, and is named to all.
+    let other = sighting(&guard, "held by customs alone")?;
+    until(|| Ok(customs.command(&["record", "show", &other])?.code == DONE))?;
+    let said = done(customs.command(&["record", "hold", &other])?);
+    let holds = |peer: &Daemon| -> io::Result<Value> {
+        Ok(done(peer.command(&["record", "show", &other])?)["holds"].take())
+    };
+    until(|| Ok(holds(&guard)?[0]["statement"] == said["statement"]))?;
+    for (peer, here) in [(&guard, false), (&customs, true)] {
+        let hold = holds(peer)?[0].take();
+        assert_eq!((text(&hold["by"]["country"]), &hold["here"]), ("TD", &here.into()));
+        assert!(hold["everywhere"] == false && hold["heard"].is_string(), "{hold}");
+        let shown = done(peer.command(&["record", "show", &other])?);
+        assert_eq!(shown["flags"].as_array().map(Vec::len), Some(usize::from(here)));
+    }
+    done(customs.command(&["record", "lift", &other])?);
+    until(|| Ok(holds(&guard)? == serde_json::json!([])))
 }
 
 #[test]

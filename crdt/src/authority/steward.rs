@@ -57,6 +57,8 @@ pub(super) struct Words {
     records: BTreeMap<EntryId, BTreeMap<(Word, By), BTreeSet<StatementId>>>,
     /// Entries that are to be destroyed, with the genesis of the record and who says so.
     entries: BTreeMap<EntryId, BTreeSet<(EntryId, By)>>,
+    /// The records of which a hold stands, by genesis.
+    held: BTreeSet<EntryId>,
 }
 
 impl Words {
@@ -86,6 +88,10 @@ impl Words {
             }
             said.retain(|_, ids| !ids.is_empty());
         }
+        let is_held =
+            |said: &BTreeMap<(Word, By), _>| said.keys().any(|(word, _)| *word == Word::Hold);
+        let held = self.records.iter().filter(|(_, said)| is_held(said));
+        self.held = held.map(|(genesis, _)| *genesis).collect();
     }
 
     /// By whom a word is said of a record.
@@ -209,6 +215,22 @@ impl Compartment {
             is_steward(*by, Some(origin)) || *word == Word::Hold && *by == Some(reader)
         })
         .flat_map(|(_, ids)| ids.iter().copied())
+    }
+
+    /// The records of which a hold stands, whomever it binds, by genesis.
+    pub fn held(&self) -> impl Iterator<Item = &EntryId> {
+        self.words.held.iter()
+    }
+
+    /// The holds of a record that stand, whomever they bind: on whose word, an agency's or `None` for an act,
+    /// and by which statement.
+    pub fn holds_of(
+        &self,
+        genesis: &EntryId,
+    ) -> impl Iterator<Item = (Option<AgencyNo>, StatementId)> {
+        let said = self.words.records.get(genesis).into_iter().flatten();
+        said.filter(|((word, _), _)| *word == Word::Hold)
+            .flat_map(|((_, by), ids)| ids.iter().map(|id| (*by, *id)))
     }
 
     /// On whose word a record is to be destroyed, whoever began it: agencies, and `None` for an act.

@@ -40,6 +40,8 @@ pub(super) struct Joining {
     /// What others asked over links that are up, where signatures are awaited: one a link.
     waiting: BTreeMap<Link, JoinRequest>,
     welcomes: Vec<Welcome>,
+    /// Who said that signatures are awaited, where that is not durable yet.
+    told: Vec<(Barrier, DeviceId)>,
     /// Whether standings changed since those that wait were looked at.
     look: bool,
 }
@@ -441,25 +443,31 @@ impl<S: Store> Replica<S> {
         }))
     }
 
-    /// Answers applicants whose statements are durable now.
+    /// Answers applicants whose statements are durable now, and tells that signatures are awaited where it is
+    /// durable that we ask again.
     pub(super) fn answer_joins(&mut self, barrier: Barrier) {
+        let told = self.joining.told.extract_if(.., |(covered_by, _)| *covered_by <= barrier);
+        let refusal = Refusal::Quorum;
+        let told = told.map(|(_, inviter)| Event::JoinRefused { inviter, refusal });
+        self.outputs.extend(told.map(Output::Event));
         let durable = self.joining.welcomes.extract_if(.., |welcome| welcome.covered_by <= barrier);
         for Welcome { link, answer, .. } in durable.collect::<Vec<_>>() {
             self.say(link, Frame::JoinAnswer { answer: answer.encode() });
         }
     }
 
-    /// An inviter said that signatures are awaited: the request is kept, and made again. Whether that was not
-    /// known.
-    fn wait_for_quorum(&mut self, inviter: &DeviceId) -> Result<bool, StoreError> {
-        let Some(asked) = self.joining.asked.get_mut(inviter).filter(|asked| !asked.waits) else {
-            return Ok(false);
+    /// An inviter said that signatures are awaited: the request is kept, and made again. It is told once that is
+    /// durable.
+    fn wait_for_quorum(&mut self, inviter: DeviceId) -> Result<(), StoreError> {
+        let Some(asked) = self.joining.asked.get_mut(&inviter).filter(|asked| !asked.waits) else {
+            return Ok(());
         };
         asked.waits = true;
         let mut batch = Batch::default();
-        batch.put(Space::Meta, waiting_key(inviter), asked.request.encode());
+        batch.put(Space::Meta, waiting_key(&inviter), asked.request.encode());
         self.apply(batch)?;
-        Ok(true)
+        self.joining.told.push((Barrier(self.next_barrier), inviter));
+        Ok(())
     }
 
     pub(super) fn on_join_answer(
@@ -495,21 +503,17 @@ impl<S: Store> Replica<S> {
                 self.say_open(link);
             }
             JoinAnswer::Refused(refusal) => {
-                let is_news = match refusal {
-                    Refusal::Quorum => self.wait_for_quorum(&device)?,
-                    Refusal::Invitation | Refusal::NotAllowed => {
-                        self.stop_asking(&device)?;
-                        asked.is_some()
-                    }
-                };
-                if is_news {
+                // Where signatures are awaited, another answer is to come.
+                if refusal == Refusal::Quorum {
+                    self.wait_for_quorum(device)?;
+                    return Ok(Ok(()));
+                }
+                self.stop_asking(&device)?;
+                if asked.is_some() {
                     self.outputs
                         .push_back(Output::Event(Event::JoinRefused { inviter: device, refusal }));
                 }
-                // Where signatures are awaited, another answer is to come.
-                if let Some(session) = self.sessions.get_mut(&link)
-                    && refusal != Refusal::Quorum
-                {
+                if let Some(session) = self.sessions.get_mut(&link) {
                     session.phase = Phase::Awaiting;
                 }
             }

@@ -111,6 +111,28 @@ impl<S: Store> Replica<S> {
         bad.map_or(Ok(()), Err)
     }
 
+    /// The genesis of a record of which a hold stands, whomever it binds; `None` where none does.
+    pub fn held_genesis(
+        &self,
+        id: CompartmentId,
+        record: &RecordId,
+    ) -> Result<Option<EntryId>, StoreError> {
+        let Some(area) = self.areas.get(&id) else { return Ok(None) };
+        let Body::Compartment(compartment) = &area.body else { return Ok(None) };
+        let mut held = compartment.held().peekable();
+        if held.peek().is_none() {
+            return Ok(None);
+        }
+        let places: BTreeSet<(LogId, u64)> = self.places_of(record)?.into_iter().collect();
+        let begins = |genesis: &&EntryId| {
+            area.spoken
+                .get(*genesis)
+                .and_then(|spoken| spoken.place)
+                .is_some_and(|at| places.contains(&at))
+        };
+        Ok(held.find(begins).copied())
+    }
+
     /// Notices entries of which statements came first.
     pub(super) fn notice(&mut self, run: &VerifiedRun) {
         let log = *run.log();

@@ -45,7 +45,10 @@ impl Refusals {
     /// All that was counted, whether its hour is over or not.
     pub(super) fn all(&mut self) -> Vec<Note> {
         self.since = None;
-        std::mem::take(&mut self.counts).into_iter().map(|(name, count)| counted(name, count)).collect()
+        std::mem::take(&mut self.counts)
+            .into_iter()
+            .map(|(name, count)| counted(name, count))
+            .collect()
     }
 }
 

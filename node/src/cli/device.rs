@@ -302,10 +302,13 @@ impl Device {
             Self::Lost { device, since, by, dry_run } => {
                 let request = Request::DeviceLost(DeviceLost { device, since, by, dry_run });
                 let answer = context.ask::<Lost>(request)?;
-                let text = lost_text(&answer.typed);
-                let short = answer.typed.unlisted.is_some();
-                let outcome = Outcome::new(answer.data, text).without(&answer.typed.unread);
-                Ok(outcome.short_of(Kind::Incomplete, short))
+                let lost = &answer.typed;
+                let done = lost.statement.is_some() || lost.already;
+                let mut outcome = Outcome::new(answer.data, lost_text(lost)).without(&lost.unread);
+                if done {
+                    outcome = outcome.hint(late_work(context));
+                }
+                Ok(outcome.short_of(Kind::Incomplete, lost.unlisted.is_some()))
             }
         }
     }
@@ -336,6 +339,15 @@ fn enrol(context: &Context, invite: PeerInvite, qr: bool) -> Result<Outcome, Fai
     Ok(Outcome::new(answer.data, text)
         .hint("on the device: tearline init --unit NAME, tearline run, tearline join INVITATION")
         .hint("then read the eight digits of `join` and of `device list` to each other"))
+}
+
+/// Where what a device wrote waits that does not count.
+pub(super) fn late_work(context: &Context) -> String {
+    let (inbox, adopt) = (context.home.command("inbox"), context.home.command("grant adopt ENTRY"));
+    format!(
+        "what it wrote that does not count, and what of it is still to come, waits in: {inbox}; what is honest of \
+         that comes to count by: {adopt}"
+    )
 }
 
 /// What an enrolled device will read, for people.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 
 use super::context::Context;
-use super::device::{device_label, lost_text};
+use super::device::{device_label, late_work, lost_text};
 use super::offline::by_root;
 use super::output::Outcome;
 use super::render::{Table, agency, facts, short, standing, time};
@@ -247,7 +247,7 @@ impl Grant {
                 let request = Request::GrantRevoke(revoke);
                 let answer = context.ask::<Lost>(request)?;
                 let text = lost_text(&answer.typed);
-                Ok(Outcome::new(answer.data, text))
+                Ok(Outcome::new(answer.data, text).hint(late_work(context)))
             }
             Self::Adopt { entry, root: Some(root) } => {
                 by_root(context, Proposed::Adopt { entry }, &root)

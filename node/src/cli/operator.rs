@@ -8,7 +8,7 @@ use super::render::{Table, facts, time};
 use crate::control::desk::{OperatorAdd, OperatorCode, OperatorNamed, OperatorRole, Operators};
 use crate::control::{Empty, Request};
 use crate::failure::Failure;
-use crate::operators::Operator as Shown;
+use crate::operators::{Operator as Shown, Role};
 use tearline_crdt::time::WallTime;
 
 /// Add, change and remove the people who work at this peer's portal
@@ -117,15 +117,27 @@ impl Operator {
 
 fn code(context: &Context, request: Request) -> Result<Outcome, Failure> {
     let answer = context.ask::<OperatorCode>(request)?;
-    let OperatorCode { operator, code } = &answer.typed;
+    let OperatorCode { operator, code, ended_first } = &answer.typed;
+    let (is_admin, ended_first) = (operator.role == Role::Admin.name(), *ended_first);
     let text = facts([
         ("operator", operator.name.clone()),
         ("role", operator.role.clone()),
         ("code", code.clone()),
     ]);
-    Ok(Outcome::new(answer.data, text).hint(
+    let outcome = Outcome::new(answer.data, text).hint(
         "give him the code: with it he sets his passphrase at the portal, under \"first sign-in\", within a day",
-    ))
+    );
+    if !ended_first {
+        return Ok(outcome);
+    }
+    let ended = "the code that the daemon showed at its start, for the first operator, is good no more: there is an \
+                 operator now";
+    let outcome = outcome.warn(std::iter::once(ended.to_owned()));
+    Ok(if is_admin {
+        outcome
+    } else {
+        outcome.hint("add an administrator, too: tearline operator add NAME --role admin")
+    })
 }
 
 fn one(context: &Context, request: Request) -> Result<Outcome, Failure> {

@@ -18,7 +18,7 @@ use super::output::Outcome;
 use super::render::{self, Table, agency, clean, facts, short, standing, time};
 use crate::control::RecordSay;
 use crate::control::reply::{History, Record as Shown, Resolved, Row, Rows, Written};
-use crate::control::trust::{Named, Receipts, RecordRelease, Released, Said};
+use crate::control::trust::{Hold, Named, Receipts, RecordRelease, Released, Said};
 use crate::control::{
     RecordEdit, RecordHistory, RecordList, RecordNew, RecordResolve, RecordShow, Request,
 };
@@ -293,11 +293,40 @@ fn receipts(context: &Context, record: String) -> Result<Outcome, Failure> {
             relays.join(", ")
         );
     }
+    let holds = &answer.typed.holds;
+    if !holds.is_empty() {
+        text += "\n";
+        text += &facts(holds.iter().map(|hold| ("held", held(hold))));
+    }
+    let bound = holds.iter().map(|hold| &hold.statement).map(|id| lifts(context, id));
+    let bound: Vec<String> = bound.collect();
     let outcome = Outcome::new(answer.data, text).short_of(Kind::Incomplete, open > 0);
     if open == 0 {
         return Ok(outcome);
     }
-    Ok(outcome.hint(format!("{open} have not done yet what was asked: look again later")))
+    Ok(if bound.is_empty() {
+        outcome.hint(format!("{open} have not done yet what was asked: look again later"))
+    } else {
+        let outcome = outcome.hint(format!(
+            "{open} have not done yet what was asked; whom a hold binds does not destroy it before the hold is \
+             lifted by who said it"
+        ));
+        bound.into_iter().fold(outcome, Outcome::hint)
+    })
+}
+
+/// A hold that stands, for people.
+fn held(hold: &Hold) -> String {
+    let by = hold.by.as_ref().map_or_else(|| "the founders together".into(), agency);
+    let whom = if hold.everywhere { "for all who hold it" } else { "for that agency's own peers" };
+    let heard = hold.heard.as_deref().map(|at| format!(", heard {}", time(at)));
+    format!("by {by}, {whom}{}: {}", heard.unwrap_or_default(), short(&hold.statement))
+}
+
+/// What lifts a hold.
+fn lifts(context: &Context, statement: &str) -> String {
+    let command = context.home.command(&format!("record lift {}", short(statement)));
+    format!("at a desk of that agency: {command}; of the founders: `coalition propose lift`")
 }
 
 /// A page of a list.
@@ -524,6 +553,7 @@ fn detail(record: &Shown) -> String {
     if !record.flags.is_empty() {
         head.push(("note", notes(&record.flags, record.erasure_due.as_deref())));
     }
+    head.extend(record.holds.iter().map(|hold| ("held", held(hold))));
     text += &facts(head);
     text.push('\n');
     text += &facts(record.fields.iter().map(|(name, value)| (name.as_str(), render::value(value))));

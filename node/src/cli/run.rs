@@ -12,7 +12,9 @@ use super::output::{Outcome, data};
 use super::render::{Table, agency, bytes, clean, facts, short, time};
 use super::{compartment, device, keys, peer};
 use crate::config::Config;
-use crate::control::reply::{Check, CheckStatus, Doctor as Report, Fork, Relay, Status as Shown};
+use crate::control::reply::{
+    Check, CheckStatus, Doctor as Report, Fork, Joining, Relay, Status as Shown,
+};
 use crate::control::unread::{self, UnreadEntries};
 use crate::control::{Empty, Request, client};
 use crate::daemon::{self, Options};
@@ -130,7 +132,7 @@ impl Status {
         let status = &answer.typed;
         let coalition = match &status.coalition {
             Some(coalition) => format!("{} ({})", coalition.name, short(&coalition.coalition)),
-            None => "none yet".into(),
+            None => status.joining.first().map_or_else(|| "none yet".into(), asked),
         };
         let head = facts([
             ("device", format!("{} ({})", status.name, status.device)),
@@ -143,7 +145,7 @@ impl Status {
             ("listens on", status.addresses.join(" ")),
             ("API", status.api.clone().unwrap_or_else(|| "not served".into())),
             ("portal", status.portal.clone().unwrap_or_else(|| "not served".into())),
-            ("store", bytes(status.store_bytes)),
+            ("store", format!("{}, {}", bytes(status.store_bytes), status.patrol)),
         ]);
         let relays = status.relay.as_ref().map(|relay| facts([("relay", house(relay))]));
         let ended = status.ended.as_ref().map(|end| format!("{}\n\n", clean(&end.to_string())));
@@ -182,6 +184,18 @@ impl Status {
                 outcome.hint("this device cannot write to its forked logs: `tearline doctor`");
         }
         Ok(outcome)
+    }
+}
+
+/// What this device asks to come into, for people.
+fn asked(joining: &Joining) -> String {
+    let (coalition, inviter) = (short(&joining.coalition), short(&joining.inviter));
+    if joining.awaits_signatures {
+        format!(
+            "none yet: {inviter} proposed this device for {coalition}; the founders' signatures are awaited"
+        )
+    } else {
+        format!("none yet: {inviter} is asked for {coalition}, and has not answered")
     }
 }
 

@@ -78,6 +78,9 @@ pub struct OperatorCode {
     pub operator: Operator,
     /// The one-time code with which he sets his passphrase, within a day.
     pub code: String,
+    /// Whether this ended the code that the daemon showed at its start, with which the first operator would have
+    /// made himself an administrator.
+    pub ended_first: bool,
 }
 
 /// `audit show` and a page of `audit export`.

@@ -34,6 +34,8 @@ Status {
     agency: Option<AgencyRef>,
     /// The coalition it belongs to; null before it has one.
     coalition: Option<CoalitionRef>,
+    /// The requests to come into one that were not answered yet.
+    joining: Vec<Joining>,
     /// What ended this device's own standing in it; null while that holds.
     ended: Option<Ended>,
     /// The daemon's process id.
@@ -62,8 +64,10 @@ Status {
     again_bytes: u64,
     /// Why the store takes nothing more; null while it works.
     store_failure: Option<String>,
-    /// What of the store was found not to be what was written since the daemon started; null if nothing was.
+    /// What of the store was found not to be what was written, and is not mended; null if nothing was.
     damage: Option<String>,
+    /// How far the store was read through in search of that.
+    patrol: Patrol,
     /// Stretches of logs that cannot be read here and are asked for of peers.
     unreadable: Vec<super::unread::UnreadEntries>,
     /// What is not written and not taken because the disk is nearly full; null while there is room.
@@ -72,6 +76,36 @@ Status {
     relay: Option<Relay>,
     /// The logs that were proven to have two histories, this device's first.
     forks: Vec<Fork>,
+});
+
+shape!(
+/// A request to come into a coalition.
+Joining {
+    /// The device that invited this one.
+    inviter: String,
+    /// The coalition.
+    coalition: String,
+    /// Whether the inviter said that the founders' signatures are awaited; it has not been reached, if not.
+    awaits_signatures: bool,
+});
+
+shape!(
+/// How far the store was read through: once from each start of the daemon on, and then each day.
+Patrol {
+    /// When the pass began that is under way; null while none is.
+    since: Option<String>,
+    /// Bytes of values that it has read.
+    read_bytes: u64,
+    /// Damaged values that it has found.
+    damaged: u64,
+    /// When the last pass ended; null before the first has.
+    ended: Option<String>,
+    /// Bytes of values that that one read.
+    ended_bytes: u64,
+    /// Damaged values that it found.
+    ended_damaged: u64,
+    /// Why it did not come to the end of the store; null if it did.
+    broke_off: Option<String>,
 });
 
 shape!(
@@ -457,11 +491,14 @@ Record {
     modified: String,
     /// Whether this device may edit it.
     writable: bool,
-    /// What is to be known of it: "conflict", "gap-before", "held-back", "recalled" (not to be relied
-    /// on), "restricted" (its content is hidden), "erasure-due" (it is erased, and destroyed later).
+    /// What is to be known of it: "conflict", "held-back", "recalled" (not to be relied
+    /// on), "restricted" (its content is hidden), "erasure-due" (it is erased, and destroyed later), "held" (it is
+    /// not destroyed here while a hold stands).
     flags: Vec<String>,
     /// When it is destroyed here; null if it is not to be.
     erasure_due: Option<String>,
+    /// The holds of it that stand, also those that bind others alone.
+    holds: Vec<super::trust::Hold>,
     /// Its fields. Of concurrent values one, the same on every peer.
     fields: Map<String, Value>,
     /// The fields with concurrent values, by field.

@@ -585,12 +585,29 @@ shapes! {
         fields: Vec<String>,
     }
 
+    /// A hold of a record that stands.
+    Hold {
+        /// The statement; of an act of the founders, the act.
+        statement: String,
+        /// On whose word; null where the founders said it together.
+        by: Option<AgencyRef>,
+        /// Whether it binds all who hold the record, as that of its originator and of the founders does. That of
+        /// another agency binds that one's own peers.
+        everywhere: bool,
+        /// Whether it binds this peer.
+        here: bool,
+        /// When this peer heard it, by its own clock; null where that is not kept.
+        heard: Option<String>,
+    }
+
     /// `record receipts`.
     Receipts {
         /// The record.
         record: String,
         /// The statements about it.
         statements: Vec<StatementReceipts>,
+        /// The holds of it that stand: who is bound by one does not destroy it.
+        holds: Vec<Hold>,
         /// What lifted holds and restrictions of it.
         lifted: Vec<Decided>,
         /// Blind relays of its compartment: they may hold it sealed, destroy what an erasure names, and give no

@@ -333,6 +333,12 @@ impl Operators {
         Ok(Some(text))
     }
 
+    /// The code of [`Operators::begin`] is good no more, as there is an operator now. Whether it was until then.
+    pub fn end_first(&self, now_ms: u64) -> bool {
+        let first = self.first.lock().unwrap_or_else(PoisonError::into_inner).take();
+        first.is_some_and(|first| first.until_ms > now_ms)
+    }
+
     /// Signs an operator in who has a one-time code, with the passphrase that he chooses.
     pub fn set_up(
         &self,

@@ -257,6 +257,12 @@ words! {
         "من منح من أيّ حق. وما يترتب على التخويل يظهر تحته.";
     happened: "Happened", "Survenu", "وقت الحدث";
     heard: "Last heard", "Dernier contact", "آخر اتصال";
+    held_by: "A hold keeps it from being destroyed. On whose word:",
+        "Un gel empêche sa destruction. Sur la parole de :",
+        "يمنع أمرُ حفظٍ إتلافه. صاحب الأمر:";
+    held_founders: "the founders together", "les fondateurs ensemble", "المؤسسون معًا";
+    held_everywhere: "for all who hold it", "pour tous les détenteurs", "لكل من يحمله";
+    held_own: "for that agency’s own peers", "pour les pairs de cette agence", "لأقران تلك الجهة وحدها";
     help: "Help", "Aide", "مساعدة";
     help_audit:
         "What you read, write and decide here is written down, with your role and purpose, before it is shown.",

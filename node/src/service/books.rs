@@ -43,7 +43,10 @@ impl Books {
                     let label_max = add.label_max.as_deref().map_or(Ok(Tlp::Red), colour)?;
                     self.operators.add(&add.name, role, label_max, now)
                 })
-                .and_then(|(operator, code)| json(&code_of(operator, &code))),
+                .and_then(|(operator, code)| {
+                    let ended_first = self.operators.end_first(now);
+                    json(&OperatorCode { ended_first, ..code_of(operator, &code) })
+                }),
             Request::OperatorList(_) => json(&Listed { operators: self.operators.list(now) }),
             Request::OperatorRole(change) => {
                 let wanted = change.role.as_deref().map(role).transpose();
@@ -153,7 +156,7 @@ pub(crate) fn event_of(request: &Request) -> Option<(Event, Vec<String>)> {
 }
 
 fn code_of(operator: crate::operators::Operator, code: &str) -> OperatorCode {
-    OperatorCode { operator, code: code.to_owned() }
+    OperatorCode { operator, code: code.to_owned(), ended_first: false }
 }
 
 pub(crate) fn role(text: &str) -> Result<Role, Failure> {

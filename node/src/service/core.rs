@@ -24,6 +24,7 @@ use tearline_mesh::{Event, Input, Link, Output, Replica};
 
 use super::damage::Damage;
 use super::dialer::Dialer;
+use super::patrol::Patrol;
 use super::penalty::Penalties;
 use super::ports;
 use super::room::{Gauge, LOOK_AGAIN_MS};
@@ -95,6 +96,8 @@ pub struct Core {
     broken: Option<Failure>,
     /// What damage was met.
     pub(super) damage: Damage,
+    /// Reads the store through.
+    pub(super) patrol: Patrol,
     join: Option<JoinWaiter>,
     /// Whether standings may have changed since that was noted last.
     standings_moved: bool,
@@ -284,6 +287,8 @@ impl Core {
         let clock = Clock::start();
         let flusher = replica.store().flusher();
         let (flushes, barriers) = sync_channel(1);
+        let checker = replica.store().checker();
+        let patrol = Patrol::begin(replica.store(), checker, handle.clone())?;
         std::thread::Builder::new()
             .name("flush".into())
             .spawn(move || flush_on_demand(&flusher, &barriers, &handle))?;
@@ -312,6 +317,7 @@ impl Core {
             clock,
             broken: None,
             damage: Damage::new(),
+            patrol,
             join: None,
             standings_moved: true,
         })
@@ -697,6 +703,9 @@ impl Core {
         if let Event::Repaired(log) = &event {
             tracing::info!(device = %log.device.short(), class = log.class.name(),
                 "entries that could not be read were fetched again");
+            self.forget_mended();
+        }
+        if matches!(event, Event::Fetched(_)) && !self.damage.is_empty() {
             self.forget_mended();
         }
         if let Event::Whereabouts(device) = &event {

@@ -16,7 +16,7 @@ use super::damage::Unread;
 use super::json;
 use super::names::is_prefix;
 use super::overview::store_failure;
-use super::records::ERASURE_DUE;
+use super::records::{ERASURE_DUE, HELD};
 use crate::control::{self, PAGE_ROWS_DEFAULT, PAGE_ROWS_MAX, reply};
 use crate::exchange::stix;
 use crate::failure::{Failure, Kind};
@@ -188,6 +188,9 @@ impl Core {
         let due = detail.and_then(|detail| self.erasure_due(&detail));
         let mut flags = flags(row);
         flags.extend(due.map(|_| ERASURE_DUE.to_owned()));
+        if self.is_held(row) {
+            flags.push(HELD.to_owned());
+        }
         reply::Row {
             record: row.record.to_string(),
             kind: row.kind_name().into(),

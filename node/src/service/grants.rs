@@ -235,7 +235,12 @@ impl Core {
             };
             let mut verdict = self.verdict(&area, &id)?.to_string();
             let former = device.is_some_and(|device| self.is_former(area, &device, named));
-            if former && !standing.has_ended() {
+            if standing.has_ended() {
+                verdict += match device {
+                    Some(_) => ", and gives nothing: the device's standing has ended",
+                    None => ", and gives nothing: the agency was retired",
+                };
+            } else if former {
                 verdict += ", for a former life of the device";
             }
             grants.push(shape::Grant {

@@ -25,6 +25,7 @@ mod names;
 mod outgoing;
 mod overview;
 mod passes;
+mod patrol;
 mod pattern;
 mod peers;
 mod penalty;
@@ -60,7 +61,7 @@ use tearline_crdt::record::vocabulary::Tlp;
 use tearline_crdt::statement::{DeskCertificate, Right};
 use tearline_crdt::store::Batch;
 use tearline_crdt::time::WallTime;
-use tearline_mesh::invitation::{Applicant, Invitation, Invited, JoinRequest, check_code};
+use tearline_mesh::invitation::{Applicant, Invitation, Invited, JoinRequest, Refusal, check_code};
 use tearline_mesh::net::{self, NetConfig};
 use tearline_mesh::replica::{RelayTerms, Setup, Terms, Ticket};
 use tearline_mesh::{Event, Replica};
@@ -738,11 +739,13 @@ impl Core {
         self.on_event(Box::new(move |event, replica| {
             let outcome = match event {
                 Event::JoinRefused { inviter: by, refusal } if *by == inviter => {
-                    let kind = match refusal {
-                        tearline_mesh::invitation::Refusal::Quorum => Kind::Waits,
-                        _ => Kind::Denied,
-                    };
-                    Some(Err(Failure::new(kind, refusal.to_string())))
+                    Some(Err(match refusal {
+                        Refusal::Quorum => {
+                            Failure::new(Kind::Waits, "the founders' signatures are awaited")
+                                .hint(AWAITS_SIGNATURES)
+                        }
+                        _ => Failure::denied(refusal.to_string()),
+                    }))
                 }
                 Event::Fault { device, .. } if *device == inviter => {
                     Some(Err(Failure::denied("the inviter's answer makes no sense")))
@@ -769,6 +772,10 @@ impl Core {
 const DEFAULT_TLP: Tlp = Tlp::Amber;
 /// Hours between an erasure's statement and the destruction of what it names.
 const ERASURE_DELAY_HOURS: u32 = 72;
+/// What becomes of a request that a quorum has to admit.
+const AWAITS_SIGNATURES: &str = "each founder's desk has the proposal in `tearline coalition proposals` and signs it \
+    with `coalition approve`; this daemon goes on by itself when enough have, also after a restart, and \
+    `tearline status` names the coalition then";
 /// How long a join waits for the inviter if nothing is said, and at most.
 const JOIN_WAIT: Duration = Duration::from_secs(30);
 const JOIN_WAIT_MAX: Duration = Duration::from_secs(crate::length::DAY_S);

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use tearline_crdt::authority::Compartment;
-use tearline_crdt::id::{AgencyNo, CompartmentId, DeviceId};
+use tearline_crdt::id::{AgencyNo, CoalitionId, CompartmentId, DeviceId};
 use tearline_crdt::statement::Right;
 use tearline_crdt::store::StoreError;
 use tearline_crdt::time::MonoTime;
@@ -42,6 +42,7 @@ impl Core {
                 coalition: c.id().to_string(),
                 name: c.charter().name.clone(),
             }),
+            joining: self.joining(),
             ended: self.own_end(),
             pid: std::process::id(),
             version: env!("CARGO_PKG_VERSION").into(),
@@ -61,12 +62,26 @@ impl Core {
             again_bytes: self.replica.carried().again_bytes,
             store_failure: self.broken().map(|why| why.what.clone()),
             damage: self.damage_met(),
+            patrol: self.patrol.shown(),
             unreadable: self.unreadable(),
             shortage: self.shortage(),
             relay: self.relay(),
             forks: self.forks(),
         };
         json(&status)
+    }
+
+    /// What this device asks to come into.
+    fn joining(&self) -> Vec<reply::Joining> {
+        let asked = self.replica.asks_in();
+        let shape = |(inviter, coalition, awaits_signatures): (DeviceId, CoalitionId, bool)| {
+            reply::Joining {
+                inviter: inviter.to_string(),
+                coalition: coalition.to_string(),
+                awaits_signatures,
+            }
+        };
+        asked.map(shape).collect()
     }
 
     fn relay(&self) -> Option<reply::Relay> {
@@ -190,6 +205,8 @@ impl Core {
         let standing = self.standing_of(device);
         let state = match live {
             _ if target.is_some_and(|target| target.paused) => reply::PeerState::Paused,
+            // Nothing is taken of anybody, and nothing sent.
+            _ if self.broken().is_some() => reply::PeerState::Blocked,
             None if barred.is_some() || counted => reply::PeerState::Blocked,
             Some(_) if broken => reply::PeerState::Waiting,
             Some(_) if standing.has_ended() => reply::PeerState::Ended,
@@ -245,7 +262,10 @@ impl Core {
             state,
             by: self.linked_by(device).map(Into::into),
             // Why the last attempt failed is no news of a peer that is there.
-            reason: blamed
+            reason: self
+                .broken()
+                .map(|why| format!("the store of this device failed: {}", why.what))
+                .or(blamed)
                 .or_else(|| full.then(|| DISK_FULL.into()))
                 .or_else(|| live.filter(|state| state.gone > 0).map(|state| gone(state.gone)))
                 .or_else(|| {
@@ -428,6 +448,7 @@ impl Core {
             standing,
             self.check_disk(),
             self.check_logs(),
+            self.patrol.check(),
             self.check_quotas(),
             self.check_clock(),
             self.check_expiry(),

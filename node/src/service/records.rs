@@ -318,6 +318,10 @@ impl Core {
         if due.is_some() {
             flags.push(ERASURE_DUE.to_owned());
         }
+        if self.holds_bind(detail.compartment, &detail.genesis, detail.origin) {
+            flags.push(HELD.to_owned());
+        }
+        let holds = self.holds_of(detail.compartment, &detail.genesis)?;
         let conflicts = detail
             .conflicts
             .iter()
@@ -344,6 +348,7 @@ impl Core {
             writable: detail.kind.open_to_compartment() || own_agency == Some(detail.origin),
             flags,
             erasure_due: due.map(|due| due.to_string()),
+            holds,
             fields: shown(&detail.fields),
             conflicts,
             left_aside,
@@ -472,6 +477,8 @@ impl Core {
 
 /// Marks a record that is erased and not destroyed yet.
 pub(super) const ERASURE_DUE: &str = "erasure-due";
+/// Marks a record that is not destroyed here while a hold stands.
+pub(super) const HELD: &str = "held";
 
 /// Most runs of one device that are searched for a value's author.
 const RUNS_SHOWN_MAX: u32 = 4;

@@ -4,7 +4,9 @@ use serde_json::{Map, Value};
 
 use tearline_crdt::authority::Asked;
 use tearline_crdt::document::{Patch, Segment};
-use tearline_crdt::id::{Class, DeviceId, EntryId, LogId, RecordId, StatementId};
+use tearline_crdt::id::{
+    AgencyNo, Class, CompartmentId, DeviceId, EntryId, LogId, RecordId, StatementId,
+};
 use tearline_crdt::record::edge;
 use tearline_crdt::record::kind::Kind as RecordKind;
 use tearline_crdt::record::receipt::{self, Outcome};
@@ -20,6 +22,7 @@ use super::records::act_failure;
 use super::{Answer, json};
 use crate::control::trust as shape;
 use crate::failure::{Failure, Kind};
+use crate::index::Row;
 
 impl Core {
     pub(super) fn record_say(&mut self, text: &str, said: &shape::Said) -> Answer {
@@ -262,6 +265,61 @@ impl Core {
         Ok((value, Some(linked.ticket)))
     }
 
+    /// The holds of a record that stand, whomever they bind.
+    pub(super) fn holds_of(
+        &self,
+        area: CompartmentId,
+        genesis: &EntryId,
+    ) -> Result<Vec<shape::Hold>, Failure> {
+        let Some(place) = self.replica.compartment(area) else { return Ok(Vec::new()) };
+        let own = self.agency_of(&self.replica.device());
+        let origin = self.replica.origin(area, genesis);
+        let said: Vec<(LogId, u64, EntryId)> = match place.holds_of(genesis).next() {
+            Some(_) => {
+                self.places(area).into_iter().map(|(at, _)| (at.log, at.seq, at.id)).collect()
+            }
+            None => Vec::new(),
+        };
+        let mut holds = Vec::new();
+        for (by, id) in place.holds_of(genesis) {
+            let everywhere = by.is_none() || by == origin;
+            let at = said.iter().find(|(_, _, entry)| entry.0 == id.0);
+            let heard = match at {
+                Some((log, seq, _)) => {
+                    let heard = self.replica.logbook().arrived(self.replica.store(), log, *seq);
+                    heard.map_err(|error| store_failure(&error))?
+                }
+                None => None,
+            };
+            holds.push(shape::Hold {
+                statement: id.to_string(),
+                by: by.map(|by| self.agency_ref(Some(by))),
+                everywhere,
+                here: everywhere || by == own,
+                heard: heard.map(|heard| heard.to_string()),
+            });
+        }
+        Ok(holds)
+    }
+
+    /// Whether a hold binds this peer not to destroy a record. What cannot be read says of none.
+    pub(super) fn is_held(&self, row: &Row) -> bool {
+        let genesis = self.replica.held_genesis(row.compartment, &row.record).ok().flatten();
+        genesis.is_some_and(|genesis| self.holds_bind(row.compartment, &genesis, row.origin))
+    }
+
+    /// Whether a hold binds this peer not to destroy the record that `origin` began so.
+    pub(super) fn holds_bind(
+        &self,
+        area: CompartmentId,
+        genesis: &EntryId,
+        origin: AgencyNo,
+    ) -> bool {
+        let own = self.agency_of(&self.replica.device()).unwrap_or_default();
+        let place = self.replica.compartment(area);
+        place.is_some_and(|place| place.record_state(genesis, origin, own).held)
+    }
+
     /// Who obeyed what was said of a record. It is answered for erased records, too, by whose full id
     /// is known.
     pub(super) fn record_receipts(&mut self, text: &str) -> Result<Value, Failure> {
@@ -330,7 +388,8 @@ impl Core {
         let lifted = self.lifts_of(compartment, &genesis, |_| true).into_iter();
         let lifted = lifted.flat_map(|lift| self.decided(lift)).collect();
         let relays = relays.iter().map(|relay| self.device(relay)).collect();
-        json(&shape::Receipts { record: id.to_string(), statements, lifted, relays })
+        let holds = self.holds_of(compartment, &genesis)?;
+        json(&shape::Receipts { record: id.to_string(), statements, holds, lifted, relays })
     }
 }
 

@@ -318,6 +318,21 @@ impl Checker {
     pub fn check(&self, progress: &mut dyn FnMut(&Checked)) -> Result<Checked, StoreError> {
         open::check_values(&self.shared.reading(), progress)
     }
+
+    /// Visits every value from a place on, in the order of the store, and goes on where one is damaged, until
+    /// `visit` breaks. No lock is held while that runs.
+    pub(crate) fn walk(
+        &self,
+        from: (Space, &[u8]),
+        visit: &mut open::Walk<'_>,
+    ) -> Result<(), StoreError> {
+        open::walk_values(&self.shared.reading(), from, visit)
+    }
+
+    /// Reads one value.
+    pub(crate) fn check_one(&self, space: Space, key: &[u8]) -> Result<(), StoreError> {
+        self.shared.reading().get(&full_key(space, key)).map(drop)
+    }
 }
 
 impl Shared {

@@ -68,26 +68,46 @@ pub(super) fn check_values(
     progress: &mut dyn FnMut(&Checked),
 ) -> Result<Checked, StoreError> {
     let mut checked = Checked::default();
-    for space in Space::ALL {
-        let scan: &Scan<'_> = &|from, visit| layers::scan(reading, space, &[], from, visit);
-        scan_past_damage(scan, &[], &mut |key, value| {
-            match value {
-                Ok(value) => {
-                    checked.values += 1;
-                    checked.bytes += (key.len() + value.len()) as u64;
-                    if checked.values.is_multiple_of(PROGRESS_VALUES) {
-                        progress(&checked);
-                    }
+    walk_values(reading, (Space::Meta, &[]), &mut |_, key, value| {
+        match value {
+            Ok(value) => {
+                checked.values += 1;
+                checked.bytes += (key.len() + value.len()) as u64;
+                if checked.values.is_multiple_of(PROGRESS_VALUES) {
+                    progress(&checked);
                 }
-                Err(error) if checked.damaged.len() < DAMAGED_NAMED_MAX => {
-                    checked.damaged.push(error);
-                }
-                Err(_) => checked.more_damaged += 1,
             }
-            ControlFlow::Continue(())
-        })?;
-    }
+            Err(error) if checked.damaged.len() < DAMAGED_NAMED_MAX => checked.damaged.push(error),
+            Err(_) => checked.more_damaged += 1,
+        }
+        ControlFlow::Continue(())
+    })?;
     Ok(checked)
+}
+
+/// Called with each value, or with what is wrong with it, until it breaks.
+pub(super) type Walk<'a> =
+    dyn FnMut(Space, &[u8], Result<&[u8], StoreError>) -> ControlFlow<()> + 'a;
+
+/// Visits every value from a place on, in the order of the store, past those that are damaged.
+pub(super) fn walk_values(
+    reading: &Reading<'_>,
+    (first, key): (Space, &[u8]),
+    visit: &mut Walk<'_>,
+) -> Result<(), StoreError> {
+    let mut goes = ControlFlow::Continue(());
+    for space in Space::ALL.into_iter().skip_while(|space| *space != first) {
+        let scan: &Scan<'_> = &|from, visit| layers::scan(reading, space, &[], from, visit);
+        let from = if space == first { key } else { &[] };
+        scan_past_damage(scan, from, &mut |key, value| {
+            goes = visit(space, key, value);
+            goes
+        })?;
+        if goes.is_break() {
+            break;
+        }
+    }
+    Ok(())
 }
 
 /// Makes a store where there is none.

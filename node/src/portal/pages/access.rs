@@ -72,7 +72,12 @@ pub(in super::super) fn sign_in(call: &Call) -> Done {
 
 /// Begins a session, under a token that nobody had before.
 fn begin(call: &Call, signed_in: SignedIn) -> Done {
-    call.state.books.audit.append(note(call, &signed_in.name, signed_in.role.name(), Outcome::Done))?;
+    call.state.books.audit.append(note(
+        call,
+        &signed_in.name,
+        signed_in.role.name(),
+        Outcome::Done,
+    ))?;
     let purpose = signed_in.settings.purpose();
     let session = Session::new(signed_in, purpose, call.now_ms())?;
     let mut sessions = call.state.sessions.lock().unwrap_or_else(PoisonError::into_inner);

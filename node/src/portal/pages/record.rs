@@ -40,6 +40,7 @@ struct RecordPage {
     modified: Moment,
     flags: Vec<&'static str>,
     erasure_due: Option<Moment>,
+    holds: Vec<Hold>,
     hidden: bool,
     place: Option<String>,
     fields: Vec<(String, Vec<Part>)>,
@@ -53,6 +54,14 @@ struct RecordPage {
     notes: bool,
     withholds: bool,
     receipts: Vec<String>,
+}
+
+/// A hold that stands.
+struct Hold {
+    by: String,
+    whom: &'static str,
+    heard: Option<Moment>,
+    statement: String,
 }
 
 /// A part of a value: text, or another record that it names.
@@ -115,6 +124,7 @@ pub(in super::super) fn show(call: &Call) -> Done {
         modified: f.moment(&record.modified),
         flags: record.flags.iter().map(|flag| f.w.flag(flag)).collect(),
         erasure_due: record.erasure_due.as_ref().map(|due| f.moment(due)),
+        holds: record.holds.iter().map(|hold| this_hold(&f, hold)).collect(),
         hidden,
         place: place(&record),
         fields: fields(&record),
@@ -134,6 +144,15 @@ pub(in super::super) fn show(call: &Call) -> Done {
         f,
     };
     Ok(html::page(StatusCode::OK, &page))
+}
+
+fn this_hold(f: &Frame, hold: &trust::Hold) -> Hold {
+    Hold {
+        by: hold.by.as_ref().map_or_else(|| f.w.held_founders.to_owned(), agency),
+        whom: if hold.everywhere { f.w.held_everywhere } else { f.w.held_own },
+        heard: hold.heard.as_ref().map(|heard| f.moment(heard)),
+        statement: short(&hold.statement),
+    }
 }
 
 fn place(record: &reply::Record) -> Option<String> {

@@ -51,7 +51,6 @@ const CLASSES: [Term; 5] = [
 
 const FLAGS: [Term; 6] = [
     ("conflict", ["concurrent values", "valeurs concurrentes", "قيم متزامنة"]),
-    ("gap-before", ["gap before", "lacune avant", "فجوة قبله"]),
     ("held-back", ["held back", "retenu", "محجوز"]),
     (
         "recalled",
@@ -59,6 +58,7 @@ const FLAGS: [Term; 6] = [
     ),
     ("restricted", ["restricted", "restreint", "مقيّد"]),
     ("erasure-due", ["erased", "effacé", "مُحي"]),
+    ("held", ["held: not to be destroyed", "gelé : à ne pas détruire", "محفوظ: لا يُتلف"]),
 ];
 
 const STEPS: [Term; 6] = [
