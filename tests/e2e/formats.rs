@@ -223,7 +223,7 @@ fn a_feed_of_misp_has_what_may_go_out_and_takes_its_place_whole() -> io::Result<
     } });
     let file = folder.path().join("event.json");
     fs::write(&file, event.to_string())?;
-    let import = ["import", "--format", "misp", "--compartment", "home"];
+    let import = ["import", "--format", "misp", "--compartment", "home", "--label", "TLP:GREEN"];
     done(daemon.command(&[&import[..], &[&file.display().to_string()]].concat())?);
     let vehicle =
         ["record", "new", "--kind", "vehicle", "--set", "plate=NE 1", "--label", "TLP:RED"];

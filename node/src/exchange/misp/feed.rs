@@ -82,7 +82,7 @@ impl FeedWriter {
             }
         }
         let id = text(&event, "uuid").unwrap_or_default().to_lowercase();
-        self.write(id, report.record, event)
+        self.write(id, &report, event)
     }
 
     /// Writes a record as an event of its own.
@@ -103,7 +103,7 @@ impl FeedWriter {
         if !values.is_empty() {
             event.insert("Attribute".into(), values.into());
         }
-        self.write(id, record.record, event)
+        self.write(id, &record, event)
     }
 
     /// Ends the feed. Gives the number of its bytes.
@@ -115,17 +115,20 @@ impl FeedWriter {
         Ok(self.bytes)
     }
 
-    fn write(&mut self, id: String, record: RecordId, event: Map<String, Value>) -> io::Result<()> {
+    fn write(&mut self, id: String, told: &Told, event: Map<String, Value>) -> io::Result<()> {
         // Of two agencies' events of one name the second has its record's; so has one whose name is none.
         let good = is_uuid(&id) && !self.manifest.contains_key(&id);
-        let (id, event) = if good { (id, event) } else { renamed(event, record) };
+        let (id, event) = if good { (id, event) } else { renamed(event, told.record) };
         for value in values(&event) {
             writeln!(self.hashes, "{},{id}", hex(&Md5::digest(value.as_bytes())))?;
         }
-        let names = ["Orgc", "Tag", "info", "date", "analysis", "threat_level_id", "timestamp"];
-        let known = names.iter().filter_map(|name| Some((*name, event.get(*name)?.clone())));
-        let known: Map<String, Value> =
-            known.map(|(name, value)| (name.to_owned(), value)).collect();
+        let mut known = Map::new();
+        // Whose it is and when it changed a manifest says, also of an event that does not.
+        known.insert("Orgc".into(), self.author.clone());
+        known.insert("timestamp".into(), (told.modified.0 / 1_000).to_string().into());
+        for name in ["Orgc", "Tag", "info", "date", "analysis", "threat_level_id", "timestamp"] {
+            known.extend(event.get(name).map(|value| (name.to_owned(), value.clone())));
+        }
         self.put(&format!("{id}.json"), &serde_json::to_vec(&json!({ "Event": event }))?)?;
         self.manifest.insert(id, Value::Object(known));
         Ok(())
