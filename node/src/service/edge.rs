@@ -277,7 +277,7 @@ impl Core {
         Ok((part.collect(), next))
     }
 
-    fn records_called(
+    pub(super) fn records_called(
         &self,
         compartment: CompartmentId,
         id: &str,

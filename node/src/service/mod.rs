@@ -16,6 +16,7 @@ mod explain;
 mod export;
 mod find;
 mod grants;
+pub(crate) mod hands;
 mod import;
 mod link;
 mod merge;
@@ -26,9 +27,11 @@ mod pattern;
 mod peers;
 mod penalty;
 mod ports;
+pub(crate) mod prepared;
 mod presence;
 mod quarantine;
 mod records;
+mod release;
 mod room;
 mod root;
 mod said;
@@ -74,7 +77,7 @@ use crate::country;
 use crate::daemon::Opening;
 use crate::failure::{Failure, Kind};
 use crate::gateway::{self, Gateway};
-use crate::home::check_name;
+use crate::home::{Home, check_name};
 use crate::index::{Index, Indexing};
 use crate::pass::PassKey;
 use crate::portal::{self, Portal};
@@ -101,6 +104,7 @@ pub struct Tearline {
     keys: DeviceKeys,
     pass_key: PassKey,
     books: Books,
+    home: Home,
     portal: Option<Portal>,
     stop: mpsc::Sender<()>,
 }
@@ -225,6 +229,7 @@ pub fn start(opening: Opening) -> Result<Arc<dyn Service>, Failure> {
         keys,
         pass_key,
         books,
+        home,
         portal,
         stop,
     };
