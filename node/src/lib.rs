@@ -31,6 +31,7 @@ pub mod pass;
 pub mod picture;
 pub mod portal;
 pub mod protection;
+pub mod release;
 mod serve;
 pub mod service;
 pub mod shares;

@@ -46,24 +46,6 @@ impl Logbook {
         Err(damaged(Space::Entries, &chunk_key(line.no, seq)))
     }
 
-    /// When an entry came here, by the clock of this peer; `None` of one that is not here.
-    pub fn arrived(
-        &self,
-        store: &dyn Store,
-        log: &LogId,
-        seq: u64,
-    ) -> Result<Option<WallTime>, StoreError> {
-        let Some(state) = self.logs.get(log).filter(|state| state.holds(seq)) else {
-            return Ok(None);
-        };
-        let mut arrived = None;
-        chunks(store, &self.line(log, state), seq, &mut |chunk| {
-            arrived = (chunk.head.next <= seq).then_some(chunk.arrived);
-            Ok(ControlFlow::Break(()))
-        })?;
-        Ok(arrived)
-    }
-
     /// How many entries of a log, from its first, had come here before a time, by the clock of this peer. What
     /// came behind one that had not is not counted, and nothing behind what is damaged.
     pub fn held_before(

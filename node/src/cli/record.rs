@@ -25,6 +25,7 @@ use crate::control::{
 use crate::exchange::read_object;
 use crate::failure::{Failure, Kind};
 use crate::files::read_text;
+use crate::release::{COARSE_KM_MAX, CoarseTime};
 
 /// Write, show, correct and list records
 #[derive(Debug, Subcommand)]
@@ -82,9 +83,12 @@ Example:
     /// Release fields of a record to another audience, as a new record that is linked to it
     #[command(after_help = "\
 Example:
-  tearline record release 4be1a09c --rel NG --fields plate,colour --label 'TLP:GREEN'
+  tearline record release 4be1a09c --rel NG --fields plate,colour --label 'TLP:GREEN' --dry-run
+  tearline record release 4be1a09c --rel NG --fields latitude,longitude --coarse-place 10
 
-What is later said of the record (erase, recall, restrict, hold) is said of its releases, too.")]
+A release is looked through first: values of fields that are held back, numbers and places in texts, exact places,
+numbers of a series, names of other records. If it tells more than its fields, nothing is released and the exit code
+is 8. What is later said of the record (erase, recall, restrict, hold) is said of its releases, too.")]
     Release {
         /// The record's id, or the beginning of it
         record: String,
@@ -105,6 +109,18 @@ What is later said of the record (erase, recall, restrict, hold) is said of its 
         /// Its label [default: the record's]
         #[arg(long)]
         label: Option<String>,
+        /// Give places as the middle of squares with this side, in kilometres
+        #[arg(long, value_name = "KM", value_parser = clap::value_parser!(u32).range(1..=i64::from(COARSE_KM_MAX)))]
+        coarse_place: Option<u32>,
+        /// Give times to the hour, day or month
+        #[arg(long, value_name = "STEP", value_parser = CoarseTime::ALL.map(CoarseTime::name))]
+        coarse_time: Option<String>,
+        /// Show what would be released, what it tells beside, and who would receive it
+        #[arg(long)]
+        dry_run: bool,
+        /// Release it although it tells more than its fields
+        #[arg(long)]
+        despite_leaks: bool,
     },
     /// Hide a record's content while a request is examined
     #[command(after_help = "\
@@ -251,6 +267,57 @@ fn say(context: &Context, record: String, said: Said) -> Result<Outcome, Failure
     declared(context, Request::RecordSay(RecordSay { record, said }))
 }
 
+fn released(made: &Released) -> String {
+    let to = match (made.compartment_name.as_str(), made.compartment.as_str()) {
+        (_, "") => "a compartment that would be opened".to_owned(),
+        ("", id) => short(id),
+        (name, _) => clean(name),
+    };
+    let mut text = facts([
+        (
+            "released",
+            if made.released.is_empty() { "nothing yet".into() } else { made.released.clone() },
+        ),
+        ("to", to),
+        ("label", made.label.clone()),
+        ("fields", made.fields.join(", ")),
+    ]);
+    let mut fields = Table::new(&["field", "as it is", "released"]);
+    for change in made.changes.iter().filter(|_| made.released.is_empty()) {
+        let after = match &change.after {
+            None => "held back".to_owned(),
+            Some(after) if *after == change.before => "the same".into(),
+            Some(after) => clean(&render::value(after)),
+        };
+        fields.row([clean(&change.field), clean(&render::value(&change.before)), after]);
+    }
+    let mut leaks = Table::new(&["tells beside", "in", "found"]);
+    for leak in &made.leaks {
+        leaks.row([leak.kind.clone(), clean(&leak.field), clean(&leak.found)]);
+    }
+    let mut receivers = Table::new(&["received by", "agency", "because"]);
+    for receiver in &made.receivers {
+        let because: Vec<String> = receiver
+            .because
+            .iter()
+            .map(|by| format!("{}, by {}", by.what, by.issuer.agency.name))
+            .collect();
+        receivers.row([
+            device_label(&receiver.device),
+            agency(&receiver.device.agency),
+            clean(&because.join("; ")),
+        ]);
+    }
+    for table in [fields, leaks, receivers] {
+        let shown = table.text("");
+        if !shown.is_empty() {
+            text.push('\n');
+            text.push_str(&shown);
+        }
+    }
+    text
+}
+
 fn receipts(context: &Context, record: String) -> Result<Outcome, Failure> {
     let answer = context.ask::<Receipts>(Request::RecordReceipts(RecordShow { record }))?;
     let mut table = Table::new(&["statement", "asks", "agency", "device", "answer", "at"]);
@@ -364,16 +431,32 @@ impl Record {
 
     pub(super) fn run(self, context: &Context) -> Result<Outcome, Failure> {
         match self {
-            Self::Release { record, compartment, rel, fields, label } => {
-                let release = RecordRelease { record, compartment, rel, fields, label };
+            Self::Release {
+                record,
+                compartment,
+                rel,
+                fields,
+                label,
+                coarse_place,
+                coarse_time,
+                dry_run,
+                despite_leaks,
+            } => {
+                let coarse_km = coarse_place;
+                let release = RecordRelease {
+                    record,
+                    compartment,
+                    rel,
+                    fields,
+                    label,
+                    coarse_km,
+                    coarse_time,
+                    dry_run,
+                    despite_leaks,
+                    stamp: None,
+                };
                 let answer = context.ask::<Released>(Request::RecordRelease(release))?;
-                let made = &answer.typed;
-                let text = facts([
-                    ("released", made.released.clone()),
-                    ("to", short(&made.compartment)),
-                    ("fields", made.fields.join(", ")),
-                ]);
-                Ok(Outcome::new(answer.data, text))
+                Ok(Outcome::new(answer.data, released(&answer.typed)))
             }
             Self::Restrict { record } => say(context, record, Said::Restrict),
             Self::Hold { record } => say(context, record, Said::Hold),

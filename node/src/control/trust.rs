@@ -207,6 +207,16 @@ shapes! {
         fields: Vec<String>,
         /// Its label; that of the record if absent.
         label: Option<String>,
+        /// The side of the squares that places are released as, in kilometres; places as they are if absent.
+        coarse_km: Option<u32>,
+        /// "hour", "day" or "month": how times are released; as they are if absent.
+        coarse_time: Option<String>,
+        /// Say what would be released and to whom, and do nothing.
+        dry_run: bool,
+        /// Release it although it tells more than its fields.
+        despite_leaks: bool,
+        /// Only if it would be this: the stamp of a dry run.
+        stamp: Option<String>,
     }
 
     /// Arguments of `root apply`.
@@ -577,12 +587,54 @@ shapes! {
     Released {
         /// The record that was released.
         record: String,
-        /// The new record.
+        /// The new record; empty if nothing was done.
         released: String,
-        /// Where.
+        /// Where; empty if it would be opened.
         compartment: String,
+        /// What that is called.
+        compartment_name: String,
+        /// Its label.
+        label: String,
         /// The fields.
         fields: Vec<String>,
+        /// All fields of the record, as they are and as they are released.
+        changes: Vec<ReleasedField>,
+        /// What it tells beyond its fields.
+        leaks: Vec<ReleaseLeak>,
+        /// Who receives it.
+        receivers: Vec<Receiver>,
+        /// What names all of this but where it goes: it changes with the record.
+        stamp: String,
+    }
+
+    /// A field of a record, and what is released of it.
+    ReleasedField {
+        /// Its name.
+        field: String,
+        /// What it says.
+        before: serde_json::Value,
+        /// What is released; null if it is held back.
+        after: Option<serde_json::Value>,
+    }
+
+    /// Something that a release tells beyond its fields.
+    ReleaseLeak {
+        /// "withheld": a value that is held back; "identifier": a number or address in a text; "exact-place":
+        /// a place more exact than a kilometre; "series": a number whose neighbours can be guessed;
+        /// "reference": the name of another record.
+        kind: String,
+        /// In which field.
+        field: String,
+        /// What was found.
+        found: String,
+    }
+
+    /// A device that receives a release.
+    Receiver {
+        /// Which.
+        device: Device,
+        /// By what it may read there.
+        because: Vec<Decided>,
     }
 
     /// A hold of a record that stands.

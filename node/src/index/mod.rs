@@ -32,6 +32,7 @@ use block::{BLOCK_BYTES, BLOCK_ROWS_MAX, Summary, decode_block, encode_block};
 pub use projection::Indexing;
 pub use query::{Cursor, Page, ParseQueryError, Query};
 pub use row::{Row, external_id};
+pub(crate) use text::fold;
 
 /// The index of a store.
 #[derive(Debug, Default)]

@@ -2,7 +2,7 @@
 
 /// Lower case, without the accents of Latin letters.
 #[must_use]
-pub(super) fn fold(text: &str) -> String {
+pub(crate) fn fold(text: &str) -> String {
     if text.is_ascii() {
         return text.to_ascii_lowercase();
     }

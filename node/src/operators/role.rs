@@ -19,6 +19,14 @@ pub enum Right {
     Change,
     /// Recall, restrict, hold and erase records of this agency, and see what became of it.
     Withhold,
+    /// Release records to other audiences.
+    Release,
+    /// Sign releases that others prepared.
+    Countersign,
+    /// Declare devices lost, and decide what of quarantined entries counts.
+    Trust,
+    /// Make bundles, and take them in.
+    Carry,
     /// See peers, links and what is on its way.
     Mesh,
     /// See members, devices, grants and proposals.
@@ -33,12 +41,16 @@ pub enum Right {
 
 impl Right {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 14] = [
         Self::Consult,
         Self::Mark,
         Self::Report,
         Self::Change,
         Self::Withhold,
+        Self::Release,
+        Self::Countersign,
+        Self::Trust,
+        Self::Carry,
         Self::Mesh,
         Self::Sharing,
         Self::Approve,
@@ -79,36 +91,62 @@ struct Row {
     name: &'static str,
     rights: &'static [Right],
     second_factor: bool,
+    countersigned: bool,
 }
 
-const fn row(role: Role, name: &'static str, rights: &'static [Right], second_factor: bool) -> Row {
-    Row { role, name, rights, second_factor }
+const fn row(role: Role, name: &'static str, rights: &'static [Right]) -> Row {
+    Row { role, name, rights, second_factor: false, countersigned: false }
 }
 
-/// The table: the role, its name, what it may do, and whether it signs in with two factors.
+impl Row {
+    const fn with_second_factor(self) -> Self {
+        Self { second_factor: true, ..self }
+    }
+
+    const fn countersigned(self) -> Self {
+        Self { countersigned: true, ..self }
+    }
+}
+
+/// The table: the role, its name, what it may do, whether it signs in with two factors, and whether what it
+/// releases waits for another's signature.
 const TABLE: [Row; 8] = {
     use Right::{
-        Administer, Approve, Audit, Change, Consult, Mark, Mesh, Report, Sharing, Withhold,
+        Administer, Approve, Audit, Carry, Change, Consult, Countersign, Mark, Mesh, Release,
+        Report, Sharing, Trust, Withhold,
     };
     [
-        row(Role::Viewer, "viewer", &[Consult], false),
-        row(Role::Analyst, "analyst", &[Consult, Mark, Report, Change, Sharing], false),
+        row(Role::Viewer, "viewer", &[Consult]),
+        row(Role::Analyst, "analyst", &[Consult, Mark, Report, Change, Release, Sharing])
+            .countersigned(),
         row(
             Role::WatchOfficer,
             "watch-officer",
-            &[Consult, Mark, Report, Change, Withhold, Mesh, Sharing],
-            false,
+            &[
+                Consult,
+                Mark,
+                Report,
+                Change,
+                Withhold,
+                Release,
+                Countersign,
+                Trust,
+                Carry,
+                Mesh,
+                Sharing,
+            ],
         ),
-        row(Role::Field, "field", &[Consult, Report, Change], false),
-        row(Role::Approver, "approver", &[Consult, Withhold, Sharing, Approve], true),
-        row(Role::Auditor, "auditor", &[Audit], true),
+        row(Role::Field, "field", &[Consult, Report, Change, Carry]),
+        row(Role::Approver, "approver", &[Consult, Withhold, Countersign, Trust, Sharing, Approve])
+            .with_second_factor(),
+        row(Role::Auditor, "auditor", &[Audit]).with_second_factor(),
         row(
             Role::DataProtectionOfficer,
             "data-protection-officer",
             &[Consult, Withhold, Sharing, Audit],
-            true,
-        ),
-        row(Role::Admin, "admin", &[Mesh, Sharing, Administer], true),
+        )
+        .with_second_factor(),
+        row(Role::Admin, "admin", &[Carry, Mesh, Sharing, Administer]).with_second_factor(),
     ]
 };
 
@@ -150,6 +188,12 @@ impl Role {
     #[must_use]
     pub fn may(self, right: Right) -> bool {
         self.row().rights.contains(&right)
+    }
+
+    /// Whether what it releases waits for the signature of another who may [`Right::Countersign`].
+    #[must_use]
+    pub const fn is_countersigned(self) -> bool {
+        self.row().countersigned
     }
 
     /// Whether a passphrase alone does not do.

@@ -9,6 +9,7 @@ use super::State;
 use super::form::Form;
 use super::html::Trouble;
 use super::language::Language;
+use super::multipart::Upload;
 use super::session::{Session, Token};
 use crate::audit::{Event, Note, Outcome};
 use crate::control::Request;
@@ -31,6 +32,8 @@ pub(super) struct Call {
     pub(super) path: String,
     pub(super) query: Form,
     pub(super) form: Form,
+    /// The files that came with the form.
+    pub(super) files: Vec<Upload>,
     /// What stands in the path's places, by their names.
     pub(super) places: Vec<(String, String)>,
 }
@@ -91,6 +94,11 @@ impl Call {
             outcome,
         })?;
         Ok(())
+    }
+
+    /// Writes down that something of a record is disclosed, or shown for that.
+    pub(super) fn note_record(&self, record: &str, detail: &str) -> Result<(), Trouble> {
+        self.note(Event::Disclosure, vec![record.to_owned()], detail, Outcome::Asked)
     }
 
     /// Keeps what the operator likes.

@@ -13,6 +13,11 @@ const FIELDS_MAX: usize = 256;
 pub(super) struct Form(Vec<(String, String)>);
 
 impl Form {
+    /// The form of these names and values.
+    pub(super) const fn of(fields: Vec<(String, String)>) -> Self {
+        Self(fields)
+    }
+
     pub(super) fn parse(bytes: &[u8], bytes_max: usize) -> Result<Self, StatusCode> {
         if bytes.len() > bytes_max {
             return Err(StatusCode::PAYLOAD_TOO_LARGE);
@@ -46,6 +51,21 @@ impl Form {
     pub(super) fn secret(&self, name: &str) -> &str {
         let found = self.0.iter().find(|(known, _)| known == name);
         found.map_or("", |(_, value)| value.as_str())
+    }
+
+    /// All names and values, in their order.
+    pub(super) fn fields(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
+    /// All names.
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|(name, _)| name.as_str())
+    }
+
+    /// All values of a name, without space around them.
+    pub(super) fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+        self.fields().filter(move |(known, _)| *known == name).map(|(_, value)| value.trim())
     }
 
     /// Those whose names begin so, without what they begin with, and that say something.

@@ -69,12 +69,16 @@ pub(super) struct Moment {
 
 /// The places there are, what they take, and what they are called.
 type Place = (&'static str, Option<Right>, fn(&'static Words) -> &'static str);
-const PLACES: [Place; 11] = [
+const PLACES: [Place; 15] = [
     ("/board", Some(Right::Consult), |w| w.board),
     ("/records", Some(Right::Consult), |w| w.records),
     ("/map", Some(Right::Consult), |w| w.map),
     ("/timeline", Some(Right::Consult), |w| w.timeline),
     ("/new", Some(Right::Report), |w| w.new_report),
+    ("/releases", Some(Right::Countersign), |w| w.releases),
+    ("/devices", Some(Right::Trust), |w| w.devices),
+    ("/inbox", Some(Right::Trust), |w| w.inbox),
+    ("/bundles", Some(Right::Carry), |w| w.bundles),
     ("/mesh", Some(Right::Mesh), |w| w.mesh),
     ("/sharing", Some(Right::Sharing), |w| w.sharing),
     ("/audit", Some(Right::Audit), |w| w.audit),
@@ -100,7 +104,8 @@ impl Frame {
             path,
             text: text(w),
             current: call.path.starts_with(path)
-                || *path == "/records" && call.path.starts_with("/record/"),
+                || *path == "/records" && call.path.starts_with("/record/")
+                || *path == "/devices" && call.path.starts_with("/device/"),
         });
         let mut frame = Self {
             w,
@@ -203,6 +208,51 @@ struct TroublePage<'a> {
     heading: &'static str,
     text: &'static str,
     trouble: &'a Trouble,
+    /// Where the form is sent again, with what was typed; empty if nothing was.
+    action: &'a str,
+    typed: Vec<Typed<'a>>,
+    signs_in: bool,
+}
+
+/// A field of a form that was refused.
+struct Typed<'a> {
+    name: &'a str,
+    label: String,
+    value: &'a str,
+    hidden: bool,
+    long: bool,
+}
+
+/// Fields that are not shown again.
+const SECRETS: [&str; 5] = ["csrf", "passphrase", "again", "code", "act"];
+/// What is longer stands in several lines.
+const LINE_BYTES_MAX: usize = 80;
+
+fn typed(call: &Call) -> Vec<Typed<'_>> {
+    let told = |name: &str| !SECRETS.contains(&name) || name == "act";
+    let open = |path: &str| matches!(path, "/login" | "/setup" | "/enrol");
+    if call.method != "POST"
+        || open(call.route)
+        || !call.form.names().any(|name| !SECRETS.contains(&name))
+    {
+        return Vec::new();
+    }
+    let fields = call.form.fields().filter(|(name, _)| told(name));
+    let fields = fields.map(|(name, value)| Typed {
+        name,
+        label: label(name.strip_prefix("set.").unwrap_or(name)),
+        hidden: matches!(name, "act" | "sure" | "record" | "stamp" | "proposal" | "take" | "field"),
+        long: value.len() > LINE_BYTES_MAX || value.contains('\n'),
+        value,
+    });
+    fields.collect()
+}
+
+/// A property's name for people: the properties are STIX's, and are called so in every language.
+pub(super) fn label(name: &str) -> String {
+    let text = name.replace('_', " ");
+    let mut letters = text.chars();
+    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
 }
 
 /// The page of what is not shown, and why.
@@ -210,14 +260,21 @@ pub(super) fn trouble(call: &Call, trouble: &Trouble) -> Response {
     let w = call.language.words();
     let (heading, text) = match trouble.status {
         StatusCode::NOT_FOUND => (w.not_found, w.not_found_text),
+        _ if trouble.by_mesh => (w.refused, w.refused_text),
         StatusCode::FORBIDDEN => (w.forbidden, w.forbidden_text),
         StatusCode::UNAUTHORIZED => (w.signed_out, w.signed_out_text),
         StatusCode::BAD_REQUEST => (w.bad_request, w.bad_request_text),
         StatusCode::CONFLICT => (w.not_done, w.not_done_text),
         _ => (w.failed, w.failed_text),
     };
-    html::page(
-        trouble.status,
-        &TroublePage { f: Frame::new(call, heading), heading, text, trouble },
-    )
+    let page = TroublePage {
+        f: Frame::new(call, heading),
+        heading,
+        text,
+        trouble,
+        action: &call.path,
+        typed: typed(call),
+        signs_in: trouble.status == StatusCode::UNAUTHORIZED,
+    };
+    html::page(trouble.status, &page)
 }

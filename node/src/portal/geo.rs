@@ -9,7 +9,7 @@ const TEXT_BYTES_MAX: usize = 100;
 
 /// Reads a place in any common notation: `13.31, 14.10`; `13°18'36"N 14°06'E`; `N13 18.6 E014 06.0`;
 /// `33P VQ 12345 67890`.
-pub(super) fn read(text: &str) -> Option<Place> {
+pub(crate) fn read(text: &str) -> Option<Place> {
     let text = text.trim();
     if text.len() > TEXT_BYTES_MAX {
         return None;
@@ -20,7 +20,7 @@ pub(super) fn read(text: &str) -> Option<Place> {
 }
 
 /// A place as it is shown: five decimals, which is a metre.
-pub(super) fn show((latitude, longitude): Place) -> String {
+pub(crate) fn show((latitude, longitude): Place) -> String {
     let ns = if latitude < 0.0 { 'S' } else { 'N' };
     let ew = if longitude < 0.0 { 'W' } else { 'E' };
     format!("{:.5}°{ns} {:.5}°{ew}", latitude.abs(), longitude.abs())

@@ -10,8 +10,8 @@ use crate::failure::{Failure, Kind};
 use crate::operators::Refusal;
 use crate::serve::status;
 
-/// Nothing but what comes from here, no script, and no frame of anybody else's.
-const POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; \
+/// Nothing but what comes from here (and the thumbnails, which stand in the page), no script, and no frame of anybody else's.
+const POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self' data:; form-action 'self'; \
                       base-uri 'none'; frame-ancestors 'none'";
 
 /// Why a page is not shown.
@@ -21,11 +21,18 @@ pub(super) struct Trouble {
     /// What happened, where that may be said.
     pub(super) detail: String,
     pub(super) hint: String,
+    /// Whether it is the mesh that refuses, and not the operator's role.
+    pub(super) by_mesh: bool,
 }
 
 impl Trouble {
     pub(super) fn new(status: StatusCode) -> Self {
-        Self { status, detail: String::new(), hint: String::new() }
+        Self { status, detail: String::new(), hint: String::new(), by_mesh: false }
+    }
+
+    /// What was sent makes no sense: why.
+    pub(super) fn bad(detail: impl Into<String>) -> Self {
+        Self { detail: detail.into(), ..Self::new(StatusCode::BAD_REQUEST) }
     }
 
     pub(super) fn not_found() -> Self {
@@ -52,7 +59,8 @@ impl From<Failure> for Trouble {
             tracing::warn!(%failure, "a page could not be made");
             return Self::new(status);
         }
-        Self { status, detail: failure.what, hint: failure.hint.unwrap_or_default() }
+        let by_mesh = failure.kind == Kind::Denied;
+        Self { status, detail: failure.what, hint: failure.hint.unwrap_or_default(), by_mesh }
     }
 }
 
@@ -60,7 +68,7 @@ impl From<crate::audit::AuditError> for Trouble {
     fn from(error: crate::audit::AuditError) -> Self {
         let failure = Failure::from(error);
         let hint = failure.hint.unwrap_or_default();
-        Self { status: StatusCode::SERVICE_UNAVAILABLE, detail: failure.what, hint }
+        Self { detail: failure.what, hint, ..Self::new(StatusCode::SERVICE_UNAVAILABLE) }
     }
 }
 
@@ -103,6 +111,25 @@ pub(super) fn asset(kind: &'static str, bytes: &'static [u8]) -> Response {
     let mut response = answer(StatusCode::OK, kind, Body::from(bytes));
     let kept = HeaderValue::from_static("private, max-age=3600");
     response.headers_mut().insert(header::CACHE_CONTROL, kept);
+    response
+}
+
+/// A file to keep, never to show: whatever is in it, a browser runs nothing of it.
+pub(super) fn download(name: &str, bytes: Vec<u8>) -> Response {
+    let mut response = answer(StatusCode::OK, "application/octet-stream", Body::from(bytes));
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
+    let ascii: String = name.chars().map(|c| if plain(c) { c } else { '_' }).collect();
+    let full: String = form_urlencoded::byte_serialize(name.as_bytes()).collect();
+    // RFC 6266, with the name in UTF-8 for who reads that.
+    let text = format!(
+        "attachment; filename=\"{ascii}\"; filename*=UTF-8''{}",
+        full.replace('+', "%20").replace('*', "%2A")
+    );
+    let sandbox = HeaderValue::from_static("default-src 'none'; sandbox");
+    response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, sandbox);
+    if let Ok(value) = HeaderValue::from_str(&text) {
+        response.headers_mut().insert(header::CONTENT_DISPOSITION, value);
+    }
     response
 }
 

@@ -12,11 +12,12 @@ mod call;
 mod drawing;
 mod form;
 mod frame;
-mod geo;
+pub(crate) mod geo;
 mod guard;
 mod html;
 mod language;
 mod mark;
+mod multipart;
 mod pages;
 mod routes;
 mod server;
@@ -87,6 +88,8 @@ struct State {
     calls: Arc<Semaphore>,
     /// Turns for signing in, which takes much memory and time.
     logins: Arc<Semaphore>,
+    /// Turns for forms with files, which take much memory.
+    uploads: Arc<Semaphore>,
 }
 
 #[cfg(test)]

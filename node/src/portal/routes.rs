@@ -4,9 +4,12 @@ use super::Access;
 use super::call::{Call, Done};
 use super::html::Trouble;
 use super::pages::{
-    access, audit, board, help, mesh, operators, record, records, report, settings, sharing, views,
+    access, audit, board, bundles, devices, files, help, inbox, mesh, operators, record, records,
+    release, report, settings, sharing, views, withhold,
 };
 use crate::operators::Right;
+use crate::service::hands::BUNDLE_BYTES_MAX;
+use tearline_crdt::attachment::FILE_BYTES_MAX;
 
 /// A route.
 pub(super) struct Route {
@@ -18,14 +21,32 @@ pub(super) struct Route {
     pub(super) stretches: bool,
     /// Whether a browser without a cookie is given one.
     pub(super) gives_cookie: bool,
+    /// Most bytes of a form with files; 0 where it has none.
+    pub(super) upload_bytes_max: usize,
 }
 
 const fn get(path: &'static str, access: Access, run: fn(&Call) -> Done) -> Route {
-    Route { method: "GET", path, access, run, stretches: false, gives_cookie: false }
+    Route {
+        method: "GET",
+        path,
+        access,
+        run,
+        stretches: false,
+        gives_cookie: false,
+        upload_bytes_max: 0,
+    }
 }
 
 const fn post(path: &'static str, access: Access, run: fn(&Call) -> Done) -> Route {
-    Route { method: "POST", path, access, run, stretches: false, gives_cookie: false }
+    Route {
+        method: "POST",
+        path,
+        access,
+        run,
+        stretches: false,
+        gives_cookie: false,
+        upload_bytes_max: 0,
+    }
 }
 
 impl Route {
@@ -33,10 +54,18 @@ impl Route {
         Self { stretches: true, ..self }
     }
 
+    /// A form with a file of at most so many bytes, and room for its fields.
+    const fn with_file(self, bytes_max: usize) -> Self {
+        Self { upload_bytes_max: bytes_max + FIELDS_BYTES_MAX, ..self }
+    }
+
     const fn giving_cookie(self) -> Self {
         Self { gives_cookie: true, ..self }
     }
 }
+
+/// Bytes of the fields beside a file, and of what is around them.
+const FIELDS_BYTES_MAX: usize = 64 * 1024;
 
 const fn holder(right: Right) -> Access {
     Access::Holder(right)
@@ -69,10 +98,29 @@ pub(super) static ROUTES: &[Route] = &[
     post("/record/{record}/edit", holder(Right::Change), record::edit),
     post("/record/{record}/resolve", holder(Right::Change), record::resolve),
     post("/record/{record}/note", holder(Right::Report), record::note),
-    post("/record/{record}/say", holder(Right::Withhold), record::say),
+    get("/record/{record}/withhold", holder(Right::Withhold), withhold::show),
+    post("/record/{record}/say", holder(Right::Withhold), withhold::say),
+    get("/record/{record}/release", holder(Right::Release), release::form),
+    post("/record/{record}/release", holder(Right::Release), release::act),
+    post("/record/{record}/attach", holder(Right::Change), files::attach)
+        .with_file(FILE_BYTES_MAX as usize),
+    post("/record/{record}/fetch", holder(Right::Consult), files::fetch),
+    get("/record/{record}/file/{file}", holder(Right::Consult), files::take),
+    get("/releases", holder(Right::Countersign), release::list),
+    post("/releases/decide", holder(Right::Countersign), release::decide),
     get("/new", holder(Right::Report), report::choose),
     get("/new/{kind}", holder(Right::Report), report::form),
     post("/new/{kind}", holder(Right::Report), report::write),
+    get("/devices", holder(Right::Trust), devices::list),
+    get("/device/{device}", holder(Right::Trust), devices::show),
+    post("/device/{device}", holder(Right::Trust), devices::lost),
+    get("/inbox", holder(Right::Trust), inbox::list),
+    get("/inbox/{entry}", holder(Right::Trust), inbox::show),
+    post("/inbox/{entry}/adopt", holder(Right::Trust), inbox::adopt),
+    get("/bundles", holder(Right::Carry), bundles::show),
+    post("/bundles/export", holder(Right::Carry), bundles::export),
+    post("/bundles/import", holder(Right::Carry), bundles::import)
+        .with_file(BUNDLE_BYTES_MAX as usize),
     get("/mesh", holder(Right::Mesh), mesh::show),
     get("/sharing", holder(Right::Sharing), sharing::show),
     post("/sharing/approve", holder(Right::Approve), sharing::approve),

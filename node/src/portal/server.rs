@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::extract::rejection::RawPathParamsRejection;
 use axum::extract::{RawPathParams, Request};
 use axum::http::{HeaderMap, Method, StatusCode, header};
@@ -26,6 +26,7 @@ use super::form::{FORM_BYTES_MAX, Form, QUERY_BYTES_MAX};
 use super::guard::{Guard, single};
 use super::html::{self, Trouble};
 use super::language::Language;
+use super::multipart::{self, Upload};
 use super::routes::{ROUTES, Route};
 use super::session::{Session, Sessions, Token};
 use super::{Access, Options, State, frame};
@@ -42,6 +43,9 @@ const FORM_WAIT: Duration = Duration::from_secs(30);
 const CALLS_MAX: usize = 8;
 /// Most passphrases that are stretched at once: each takes 64 MiB.
 const LOGINS_MAX: usize = 1;
+/// Most forms with files that are read at once, and how long a client may take to send one.
+const UPLOADS_MAX: usize = 1;
+const UPLOAD_WAIT: Duration = Duration::from_secs(120);
 /// How long a request may wait to be worked on, and then for its answer.
 const CALL_WAIT: Duration = Duration::from_secs(30);
 
@@ -95,6 +99,7 @@ impl Portal {
             peer: peer.to_owned(),
             calls: Arc::new(Semaphore::new(CALLS_MAX)),
             logins: Arc::new(Semaphore::new(LOGINS_MAX)),
+            uploads: Arc::new(Semaphore::new(UPLOADS_MAX)),
         });
         let router = router(&state);
         self.0.answer(runtime, "the portal", None, CONNECTIONS_MAX, move |request| {
@@ -178,17 +183,25 @@ async fn carry_out(
         Ok(places) => places,
         Err(status) => return html::plain(status),
     };
+    // One after the other: a file is held in memory until it was worked on.
+    let _uploading = if route.upload_bytes_max > 0 {
+        let place = timeout(UPLOAD_WAIT, Arc::clone(&state.uploads).acquire_owned()).await;
+        let Ok(Ok(place)) = place else { return html::plain(StatusCode::SERVICE_UNAVAILABLE) };
+        Some(place)
+    } else {
+        None
+    };
     let read = async {
         let query = parts.uri.query().unwrap_or_default();
         let query = Form::parse(query.as_bytes(), QUERY_BYTES_MAX)?;
-        let form = if parts.method == Method::POST {
-            read_form(&parts.headers, body).await?
-        } else {
-            Form::default()
+        let (form, files) = match (&parts.method, route.upload_bytes_max) {
+            (&Method::POST, 0) => (read_form(&parts.headers, body).await?, Vec::new()),
+            (&Method::POST, max) => read_upload(&parts.headers, body, max).await?,
+            _ => (Form::default(), Vec::new()),
         };
-        Ok::<_, StatusCode>((query, form))
+        Ok::<_, StatusCode>((query, form, files))
     };
-    let (query, form) = match read.await {
+    let (query, form, files) = match read.await {
         Ok(read) => read,
         Err(status) => return html::plain(status),
     };
@@ -203,7 +216,7 @@ async fn carry_out(
     let worked = spawn_blocking(move || {
         // Its turn ends with the work, also when nobody waits for that any more.
         let _turn = turn;
-        answer(&state, route, &headers, Asked { path, places, query, form })
+        answer(&state, route, &headers, Asked { path, places, query, form, files })
     });
     match timeout(CALL_WAIT, worked).await {
         Err(_) => html::plain(StatusCode::SERVICE_UNAVAILABLE),
@@ -218,6 +231,7 @@ struct Asked {
     places: Vec<(String, String)>,
     query: Form,
     form: Form,
+    files: Vec<Upload>,
 }
 
 fn answer(
@@ -236,7 +250,7 @@ fn answer(
             Err(_) => return html::plain(StatusCode::INTERNAL_SERVER_ERROR),
         },
     };
-    let Asked { path, places, query, form } = asked;
+    let Asked { path, places, query, form, files } = asked;
     let chosen = Language::parse(query.text("lang"));
     let language = chosen
         .or_else(|| session.as_ref().and_then(Session::language))
@@ -251,6 +265,7 @@ fn answer(
         path,
         query,
         form,
+        files,
         places,
     };
     let mut response = run(&call, route);
@@ -328,10 +343,29 @@ async fn read_form(headers: &HeaderMap, body: Body) -> Result<Form, StatusCode> 
     {
         return Err(StatusCode::UNSUPPORTED_MEDIA_TYPE);
     }
-    let read = timeout(FORM_WAIT, Limited::new(body, FORM_BYTES_MAX).collect()).await;
-    match read {
+    Form::parse(&read_body(body, FORM_BYTES_MAX, FORM_WAIT).await?, FORM_BYTES_MAX)
+}
+
+/// A form with files.
+async fn read_upload(
+    headers: &HeaderMap,
+    body: Body,
+    bytes_max: usize,
+) -> Result<(Form, Vec<Upload>), StatusCode> {
+    let kind = single(headers, &header::CONTENT_TYPE)?.unwrap_or_default();
+    let boundary = multipart::boundary(kind).ok_or(StatusCode::UNSUPPORTED_MEDIA_TYPE)?.to_owned();
+    if headers.contains_key(header::CONTENT_ENCODING) {
+        return Err(StatusCode::UNSUPPORTED_MEDIA_TYPE);
+    }
+    let body = read_body(body, bytes_max, UPLOAD_WAIT).await?;
+    let parsed = spawn_blocking(move || multipart::parse(&boundary, &body));
+    parsed.await.map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)?
+}
+
+async fn read_body(body: Body, bytes_max: usize, wait: Duration) -> Result<Bytes, StatusCode> {
+    match timeout(wait, Limited::new(body, bytes_max).collect()).await {
         Err(_) => Err(StatusCode::REQUEST_TIMEOUT),
-        Ok(Ok(body)) => Form::parse(&body.to_bytes(), FORM_BYTES_MAX),
+        Ok(Ok(body)) => Ok(body.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(StatusCode::PAYLOAD_TOO_LARGE),
         Ok(Err(_)) => Err(StatusCode::BAD_REQUEST),
     }

@@ -144,13 +144,36 @@ words! {
     add: "Add", "Ajouter", "إضافة";
     add_note: "Add a note", "Ajouter une note", "إضافة ملاحظة";
     add_operator: "Add an operator", "Ajouter un opérateur", "إضافة مشغّل";
+    adopt: "Adopt: let it count", "Adopter : le faire compter", "اعتماد: جعله معتبرًا";
+    adopt_not_ours:
+        "This peer cannot let it count: another agency’s desk or the founders can.",
+        "Ce pair ne peut pas le faire compter : un autre service ou les fondateurs le peuvent.",
+        "لا يمكن لهذا القرين اعتماده: يمكن ذلك لجهاز آخر أو للمؤسسين.";
+    adopt_propose:
+        "The founders can let it count; propose it at the console:",
+        "Les fondateurs peuvent le faire compter ; proposez-le à la console :",
+        "يمكن للمؤسسين اعتماده؛ اقترحه من سطر الأوامر:";
+    adopt_text:
+        "It then counts on every peer, with all that stands before it in its log.",
+        "Il comptera alors chez tous les pairs, avec tout ce qui le précède dans son journal.",
+        "يصبح معتبرًا لدى كل الأقران مع كل ما يسبقه في سجله.";
     again: "Passphrase again", "Phrase secrète, encore une fois", "عبارة المرور مرة أخرى";
     agency: "Agency", "Service", "الجهاز";
     ago: "# ago", "il y a #", "قبل #";
+    all_obeyed: "all have obeyed", "tous ont obéi", "نفّذ الجميع";
     any: "any", "tous", "الكل";
+    as_is: "as it is", "tel quel", "كما هو";
+    as_it_is: "As it is", "Tel quel", "كما هو";
+    as_released: "As released", "Tel que communiqué", "كما يُصدر";
     assign: "Assign", "Attribuer", "إسناد";
     assign_to: "Assign to", "Attribuer à", "إسناد إلى";
     assigned_to: "Assigned to", "Attribué à", "مُسند إلى";
+    at_most: "At most", "Au plus", "على الأكثر";
+    attach: "Attach a picture", "Joindre une image", "إرفاق صورة";
+    attach_help:
+        "JPEG or PNG, at most 8 MiB. What it tells of its making is taken out.",
+        "JPEG ou PNG, 8 Mio au plus. Ses métadonnées sont retirées.",
+        "JPEG أو PNG بحد أقصى 8 MiB. تُزال بياناتها الوصفية.";
     audience: "Audience", "Destinataires", "الجهات المخوّلة";
     audit: "Audit log", "Journal d’audit", "سجل التدقيق";
     bad_request: "This makes no sense", "Demande incompréhensible", "طلب غير مفهوم";
@@ -160,6 +183,10 @@ words! {
         "في الطلب شيء ناقص أو غير مقروء. لم يتغير شيء.";
     basis: "Legal basis", "Base légale", "الأساس القانوني";
     basis_help: "Needed to erase.", "Nécessaire pour effacer.", "مطلوب للمحو.";
+    beside_others:
+        "It builds on quarantined entries of other logs: it counts only with them.",
+        "Il s’appuie sur des entrées en quarantaine d’autres journaux : il ne compte qu’avec elles.",
+        "يعتمد على قيود محجورة في سجلات أخرى: لا يُعتبر إلا معها.";
     board: "Watch board", "Tableau de veille", "لوحة المناوبة";
     board_empty:
         "Nothing is open. What comes or changes appears here.",
@@ -169,6 +196,29 @@ words! {
         "There is more since then than is shown here.",
         "Il y a davantage depuis lors que ce qui est affiché ici.",
         "منذ ذلك الوقت أكثر مما يظهر هنا.";
+    bundle_branch: "Continue another branch of a forked log", "Suivent une autre branche d’un journal dédoublé", "تتابع فرعًا آخر من سجل متشعب";
+    bundle_for: "For which devices", "Pour quels appareils", "لأي أجهزة";
+    bundle_gap: "Wait for what is missing before them", "Attendent ce qui les précède", "تنتظر ما ينقص قبلها";
+    bundle_held: "Were here already", "Déjà présentes", "موجودة من قبل";
+    bundle_in: "Take a bundle in", "Recevoir un lot", "استلام حزمة";
+    bundle_made: "Made", "Fait le", "صُنعت";
+    bundle_maker: "Made by", "Fait par", "صنعها";
+    bundle_new: "New entries", "Nouvelles entrées", "قيود جديدة";
+    bundle_out: "Make a bundle", "Faire un lot", "صنع حزمة";
+    bundle_refused: "Not taken: not known here, or no room", "Refusées : inconnues ici, ou manque de place", "لم تُقبل: غير معروفة هنا أو لا مكان";
+    bundle_since: "What goes in", "Contenu", "ما يدخل فيها";
+    bundle_stale:
+        "This bundle, or a later one of the same maker, was read before.",
+        "Ce lot, ou un plus récent du même auteur, a déjà été lu.",
+        "قُرئت هذه الحزمة أو أحدث منها من الصانع نفسه من قبل.";
+    bundle_taken: "The bundle was read", "Le lot a été lu", "قُرئت الحزمة";
+    bundles: "Bundles", "Lots", "الحزم";
+    bundles_text:
+        "A bundle is a sealed file that is carried by hand. Only the devices that it is made for can read it, and it enters as if it came over a link.",
+        "Un lot est un fichier scellé transporté à la main. Seuls ses destinataires peuvent le lire ; il entre comme par une liaison.",
+        "الحزمة ملف مختوم يُحمل باليد. لا يقرؤها إلا الأجهزة التي صُنعت لها، وتدخل كما لو جاءت عبر وصلة.";
+    by_arrival: "when it arrived here", "son arrivée ici", "وقت وصولها إلى هنا";
+    by_dates: "its own dates", "ses propres dates", "تواريخها الخاصة";
     cause: "Cause", "Cause", "السبب";
     chain_broken:
         "The log was altered or cut.",
@@ -184,6 +234,8 @@ words! {
     choose_kind: "What is it about?", "De quoi s’agit-il ?", "ما موضوع التقرير؟";
     clear: "Clear filters", "Effacer les filtres", "مسح عوامل التصفية";
     coalition: "Coalition", "Coalition", "التحالف";
+    coarse_place: "Places in squares of", "Lieux par carrés de", "المواقع ضمن مربعات";
+    coarse_time: "Times to the", "Heures arrondies à", "الأوقات مقرّبة إلى";
     code: "Code of your authenticator", "Code de votre authentificateur", "رمز تطبيق المصادقة";
     code_for: "One-time code for", "Code à usage unique pour", "رمز لمرة واحدة لـ";
     code_help:
@@ -200,8 +252,22 @@ words! {
         "Elles ont été écrites sans se connaître. Choisissez-en une ; les autres restent dans l’historique.",
         "كُتبت دون علم بعضها ببعض. اختر واحدة، وتبقى الأخرى في السجل.";
     content: "Content", "Contenu", "المحتوى";
+    countersigned:
+        "Releases wait for another’s signature",
+        "Les communications attendent une seconde signature",
+        "الإصدار ينتظر توقيعًا ثانيًا";
     counts: "counts", "compte", "معتبر";
+    declare_lost: "Declare it lost", "Le déclarer perdu", "إعلان فقدانه";
+    despite:
+        "I have read what it tells beside, and release it all the same",
+        "J’ai lu ce qui transparaît, et je communique malgré tout",
+        "قرأت ما يُفصح عنه عرضًا، وأصدره رغم ذلك";
     device: "Device", "Appareil", "الجهاز التقني";
+    devices: "Devices", "Appareils", "الأجهزة التقنية";
+    devices_text:
+        "A device that may be in other hands is declared lost: its keys open nothing new from then on, and what it writes does not count.",
+        "Un appareil peut-être en d’autres mains se déclare perdu : ses clés n’ouvrent plus rien de nouveau, et ce qu’il écrit ne compte plus.",
+        "يُعلن فقدان الجهاز الذي قد يكون في أيدٍ أخرى: لا تفتح مفاتيحه جديدًا بعدها ولا يُعتبر ما يكتبه.";
     differ:
         "The two passphrases differ.",
         "Les deux phrases secrètes diffèrent.",
@@ -228,13 +294,30 @@ words! {
         "مُحي، ويُتلف هنا في";
     event_word: "Event", "Événement", "الحدث";
     expired: "code expired", "code expiré", "انتهى الرمز";
+    exposure: "What it could read", "Ce qu’il pouvait lire", "ما كان يستطيع قراءته";
+    exposure_text:
+        "Only records that you may see are listed.",
+        "Seules les fiches que vous pouvez voir sont listées.",
+        "تُدرج فقط السجلات التي يمكنك رؤيتها.";
     failed: "This did not work", "Échec", "تعذّر التنفيذ";
     failed_text:
         "The peer could not do it; its log says why. Try again later.",
         "Le pair n’a pas pu le faire ; son journal dit pourquoi. Réessayez plus tard.",
         "تعذّر على هذا القرين تنفيذه، وسجله يبيّن السبب. حاول لاحقًا.";
+    fetch: "Fetch", "Récupérer", "جلب";
+    field_word: "Field", "Champ", "الحقل";
     fields: "Fields", "Champs", "الحقول";
+    file: "File", "Fichier", "الملف";
+    file_away: "not all of it is here:", "incomplet ici :", "ليس كاملًا هنا:";
+    file_coming: "it is coming:", "en cours d’arrivée :", "في الطريق:";
+    file_not_here:
+        "Not all of it is here yet. Peers were asked for it.",
+        "Il n’est pas encore complet ici. Les pairs ont été sollicités.",
+        "ليس كاملًا هنا بعد. طُلب من الأقران.";
+    file_whole: "here whole", "complet ici", "كامل هنا";
+    files: "Files", "Fichiers", "الملفات";
     filter: "Filter", "Filtrer", "تصفية";
+    first_bad: "First that does not count", "Première qui ne compte pas", "أول ما لا يُعتبر";
     first_page: "First page", "Première page", "الصفحة الأولى";
     first_sign_in:
         "First sign-in with a one-time code",
@@ -263,6 +346,8 @@ words! {
     held_founders: "the founders together", "les fondateurs ensemble", "المؤسسون معًا";
     held_everywhere: "for all who hold it", "pour tous les détenteurs", "لكل من يحمله";
     held_own: "for that agency’s own peers", "pour les pairs de cette agence", "لأقران تلك الجهة وحدها";
+    heard_it: "These have heard:", "En sont informés :", "بلغ هؤلاء:";
+    held_back: "held back", "retenu", "محجوب";
     help: "Help", "Aide", "مساعدة";
     help_audit:
         "What you read, write and decide here is written down, with your role and purpose, before it is shown.",
@@ -292,14 +377,34 @@ words! {
         "حفظ: إبقاؤه ومنع محوه";
     holders: "Who else may hold it", "Qui d’autre peut la détenir", "من غيرنا قد يحوزه";
     holds_it: "Holds it", "La détient", "يحوزه";
+    how_exact: "How exact, under which label", "Précision et étiquette", "الدقة والوسم";
+    if_counted: "If it counted", "S’il comptait", "لو كان معتبرًا";
     in_force: "in force", "en vigueur", "ساري";
+    inbox: "Quarantine inbox", "Quarantaine", "صندوق الحجر";
+    inbox_empty: "Everything that is here counts.", "Tout ce qui est ici compte.", "كل ما هنا معتبر.";
+    inbox_text:
+        "Entries that do not count: written after a device was lost, or on a branch of a forked log. Honest work that came late is among them; read it, and let it count.",
+        "Entrées qui ne comptent pas : écrites après la perte d’un appareil, ou sur une branche d’un journal dédoublé. Un travail honnête arrivé tard s’y trouve ; lisez-le et faites-le compter.",
+        "قيود غير معتبرة: كُتبت بعد فقدان جهاز أو على فرع من سجل متشعب. بينها عمل نزيه وصل متأخرًا؛ اقرأه واعتمده.";
     invited: "invited", "invité", "مدعو";
     is_changed: "changed", "modifié", "متغيّر";
     is_new: "new", "nouveau", "جديد";
     kind_word: "Kind", "Type", "النوع";
     label: "Label", "Étiquette", "الوسم";
     language_word: "Language", "Langue", "اللغة";
+    last_good: "Last that counts", "Dernière qui compte", "آخر ما يُعتبر";
     last_login: "Signed in last", "Dernière connexion", "آخر دخول";
+    leak_identifier: "looks like a number or address of somebody:", "ressemble à un numéro ou une adresse :", "يشبه رقمًا أو عنوانًا لشخص:";
+    leak_place: "is more exact than a kilometre:", "est plus précis qu’un kilomètre :", "أدق من كيلومتر:";
+    leak_reference: "names another record:", "nomme une autre fiche :", "يسمّي سجلًا آخر:";
+    leak_series: "is a number of a series, its neighbours can be guessed:", "est un numéro de série, ses voisins se devinent :", "رقم متسلسل يمكن تخمين جيرانه:";
+    leak_withheld: "says what is held back:", "révèle ce qui est retenu :", "يكشف ما هو محجوب:";
+    leaks:
+        "It would tell more than its fields:",
+        "Elle en dirait plus que ses champs :",
+        "سيفصح عن أكثر من حقوله:";
+    lift: "Lift: end our holds and restrictions", "Lever : mettre fin à nos gels et restrictions", "رفع: إنهاء حفظنا وتقييدنا";
+    lifted: "Lifted", "Levés", "رُفع";
     linked: "Linked", "Liens", "روابط";
     linked_full:
         "There are more than are listed.",
@@ -313,6 +418,27 @@ words! {
         "Part of the index cannot be read: records are missing here.",
         "Une partie de l’index est illisible : il manque des fiches ici.",
         "جزء من الفهرس غير مقروء: هناك سجلات ناقصة هنا.";
+    lost_already: "It was declared lost before", "Déjà déclaré perdu", "أُعلن فقدانه من قبل";
+    lost_done: "It is declared lost", "Il est déclaré perdu", "أُعلن فقدانه";
+    lost_dry: "What would happen; nothing was done", "Ce qui se passerait ; rien n’a été fait", "ما سيحدث؛ لم يُنفّذ شيء";
+    lost_next:
+        "What it wrote later and honestly waits in the",
+        "Ce qu’il a écrit plus tard et honnêtement attend en",
+        "ما كتبه لاحقًا بنزاهة ينتظر في";
+    lost_preview: "See what would happen", "Voir ce qui se passerait", "عرض ما سيحدث";
+    lost_since: "In other hands since", "En d’autres mains depuis", "في أيدٍ أخرى منذ";
+    lost_since_help:
+        "In UTC, as 2026-03-14T15:00:00Z. What it wrote before counts still.",
+        "En UTC, comme 2026-03-14T15:00:00Z. Ce qu’il a écrit avant compte toujours.",
+        "بتوقيت UTC مثل 2026-03-14T15:00:00Z. ما كتبه قبل ذلك يبقى معتبرًا.";
+    lost_sure:
+        "I am sure: only a new enrolment brings it back",
+        "Je confirme : seul un nouvel enrôlement le rétablit",
+        "أؤكد: لا يعيده إلا تسجيل جديد";
+    lost_text:
+        "This is signed, reaches every peer first of all, and gives new keys to every compartment that it could read.",
+        "L’acte est signé, atteint chaque pair en premier, et renouvelle les clés de chaque compartiment qu’il pouvait lire.",
+        "يُوقَّع هذا ويصل إلى كل قرين قبل غيره، ويجدد مفاتيح كل حيّز كان يقرؤه.";
     map: "Map", "Carte", "الخريطة";
     map_caption:
         "Places in WGS 84 on a grid of degrees, without a base map. Forms tell urgency: triangle flash, diamond immediate, square priority, circle routine.",
@@ -321,12 +447,15 @@ words! {
     members: "Members", "Membres", "الأعضاء";
     mesh: "Mesh", "Réseau", "الشبكة";
     more: "More", "Plus", "المزيد";
+    more_logs: "Further logs of it, of which nothing is kept:", "Autres journaux dont rien n’est gardé :", "سجلات أخرى لا يُحفظ منها شيء:";
     name: "Name", "Nom", "الاسم";
     navigation: "Pages", "Pages", "الصفحات";
     never: "never", "jamais", "أبدًا";
+    new_keys: "New keys in:", "Nouvelles clés dans :", "مفاتيح جديدة في:";
     new_report: "New report", "Nouveau rapport", "تقرير جديد";
     next_page: "Next page", "Page suivante", "الصفحة التالية";
     no: "no", "non", "لا";
+    no_answer: "no answer yet", "pas encore de réponse", "لا جواب بعد";
     no_coalition:
         "This peer belongs to no coalition yet.",
         "Ce pair n’appartient encore à aucune coalition.",
@@ -336,10 +465,15 @@ words! {
         "No record that you can see has the same number or name.",
         "Aucune fiche que vous pouvez voir n’a le même numéro ou nom.",
         "لا سجل مما يمكنك رؤيته يحمل الرقم أو الاسم نفسه.";
+    no_leaks:
+        "The check found nothing that it tells beside. It finds what is overlooked; it proves nothing.",
+        "Le contrôle n’a rien trouvé qui transparaisse. Il repère des oublis ; il ne prouve rien.",
+        "لم يجد الفحص شيئًا يُفصح عنه عرضًا. إنه يكشف السهو ولا يثبت شيئًا.";
     no_links:
         "No record that you can see is linked with it.",
         "Aucune fiche que vous pouvez voir n’y est liée.",
         "لا سجل مما يمكنك رؤيته مرتبط به.";
+    no_logs: "It wrote nothing that is here.", "Il n’a rien écrit qui soit ici.", "لم يكتب شيئًا موجودًا هنا.";
     no_peers:
         "No peers are known yet.",
         "Aucun pair connu pour l’instant.",
@@ -352,6 +486,8 @@ words! {
         "Nothing waits for signatures.",
         "Rien n’attend de signature.",
         "لا شيء ينتظر التوقيع.";
+    no_receivers: "Nobody reads there yet.", "Personne n’y lit encore.", "لا أحد يقرأ هناك بعد.";
+    no_releases: "No release waits for a signature.", "Aucune communication n’attend de signature.", "لا إصدار ينتظر توقيعًا.";
     nobody: "nobody", "personne", "لا أحد";
     not_done: "Not done", "Non exécuté", "لم يُنفّذ";
     not_done_text:
@@ -363,6 +499,11 @@ words! {
         "There is nothing here that you can see.",
         "Il n’y a rien ici que vous puissiez voir.",
         "لا يوجد هنا ما يمكنك رؤيته.";
+    not_heard:
+        "Of these it is not known whether they have heard; tell them by other means:",
+        "On ignore si ceux-ci sont informés ; prévenez-les autrement :",
+        "لا يُعرف إن بلغ هؤلاء؛ أبلغهم بوسيلة أخرى:";
+    not_your_own: "You prepared it: another signs.", "Vous l’avez préparée : un autre signe.", "أنت من أعدّه: يوقّعه غيرك.";
     not_yourself:
         "Another administrator changes your own account.",
         "Un autre administrateur doit modifier votre propre compte.",
@@ -371,14 +512,20 @@ words! {
         "No record that you can see matches.",
         "Aucune fiche visible ne correspond.",
         "لا سجل مرئي مطابق.";
+    nothing_said: "Nothing was said of it.", "Rien n’a été dit à son sujet.", "لم يُقل عنه شيء.";
     number: "No.", "N°", "رقم";
     offset: "Local time", "Heure locale", "التوقيت المحلي";
     operator: "Operator", "Opérateur", "المشغّل";
     operators: "Operators", "Opérateurs", "المشغّلون";
+    or_agencies: "the agencies ticked below", "les services cochés ci-dessous", "الأجهزة المحددة أدناه";
     origin: "Origin", "Origine", "المصدر";
     outcome: "Outcome", "Résultat", "النتيجة";
     outcome_asked: "asked", "demandé", "مطلوب";
+    outcome_destroyed: "destroyed", "détruite", "أُتلف";
     outcome_done: "done", "fait", "تم";
+    outcome_hidden: "hidden", "masquée", "أُخفي";
+    outcome_marked: "marked", "marquée", "وُسم";
+    outcome_nothing: "had nothing", "n’avait rien", "لم يكن لديه شيء";
     outcome_refused: "refused", "refusé", "مرفوض";
     own_room: "our agency alone", "notre service seul", "جهازنا وحده";
     pages: "Pages", "Pages", "الصفحات";
@@ -388,14 +535,25 @@ words! {
         "Au moins 15 caractères : plusieurs mots que personne ne devinerait.",
         "15 حرفًا على الأقل: عدة كلمات لا يخمّنها أحد.";
     peers: "Peers", "Pairs", "الأقران";
+    pick_audience:
+        "Choose a compartment or tick agencies, not both.",
+        "Choisissez un compartiment ou cochez des services, pas les deux.",
+        "اختر حيّزًا أو حدّد أجهزة، لا كليهما.";
+    pick_device: "Tick at least one device.", "Cochez au moins un appareil.", "حدّد جهازًا واحدًا على الأقل.";
+    pick_fields: "Pick at least one field.", "Choisissez au moins un champ.", "اختر حقلًا واحدًا على الأقل.";
+    pick_file: "Choose a file.", "Choisissez un fichier.", "اختر ملفًا.";
     place: "Place", "Lieu", "الموقع";
     place_help:
         "Decimal degrees, degrees and minutes, or MGRS.",
         "Degrés décimaux, degrés et minutes, ou MGRS.",
         "درجات عشرية، أو درجات ودقائق، أو MGRS.";
     places: "Places", "Lieux", "المواقع";
+    prepare: "Hand over for signature", "Remettre à la signature", "إحالة للتوقيع";
+    prepared_by: "Prepared by", "Préparée par", "أعدّه";
+    preview: "See what it would be", "Voir le résultat", "عرض النتيجة";
     proposals: "Proposals", "Propositions", "المقترحات";
     purpose: "Purpose", "Finalité", "الغرض";
+    put_away: "Put away, release nothing", "Écarter, ne rien communiquer", "صرف النظر دون إصدار";
     qr:
         "QR code for an authenticator",
         "Code QR pour un authentificateur",
@@ -412,9 +570,27 @@ words! {
         "سحب: لا يُعتمد عليه";
     receipts: "What became of it", "Suites données", "ما آل إليه";
     received: "Received", "Reçu", "وقت الاستلام";
+    receivers: "Who would receive it, and why", "Qui la recevrait, et pourquoi", "من سيتلقاه ولماذا";
     record: "Record", "Fiche", "السجل";
     records: "Records", "Fiches", "السجلات";
+    refused: "Refused by the mesh", "Refusé par le réseau", "رفضته الشبكة";
+    refused_text:
+        "Your role allows it, but this device or its agency may not do it. Nothing was changed.",
+        "Votre rôle le permet, mais cet appareil ou son service n’en a pas le droit. Rien n’a été modifié.",
+        "دورك يسمح بذلك، لكن هذا الجهاز أو جهته لا يملك الحق. لم يتغير شيء.";
     relay: "relay", "relais", "مُرحّل";
+    relays_text:
+        "Blind relays hold it sealed at most, destroy what an erasure names, and give no receipt:",
+        "Les relais aveugles la détiennent au plus scellée, détruisent ce qu’un effacement nomme et ne donnent pas de reçu :",
+        "المرحّلات العمياء تحوزه مختومًا فقط وتتلف ما يسمّيه المحو ولا تعطي إيصالًا:";
+    release: "Release", "Communiquer", "إصدار";
+    release_reason: "What it is released for", "Motif de la communication", "غرض الإصدار";
+    release_sure: "I have read it as it is released", "Je l’ai relue telle que communiquée", "قرأته كما يُصدر";
+    release_text:
+        "A release is a new record for another audience with the fields that you pick. What is later said of this record is said of it, too.",
+        "Une communication est une nouvelle fiche, pour d’autres destinataires, avec les champs choisis. Ce qu’on dira de cette fiche vaudra aussi pour elle.",
+        "الإصدار سجل جديد لجهات أخرى بالحقول التي تختارها. وما يُقال لاحقًا عن هذا السجل يسري عليه أيضًا.";
+    releases: "Releases to sign", "Communications à signer", "إصدارات للتوقيع";
     reload: "Reload", "Actualiser", "تحديث";
     remove: "Remove", "Supprimer", "إزالة";
     reopen: "Reopen", "Rouvrir", "إعادة فتح";
@@ -424,6 +600,7 @@ words! {
         "Restreindre : masquer le contenu",
         "تقييد: إخفاء المحتوى";
     retry: "Tried again in", "Nouvel essai dans", "إعادة المحاولة بعد";
+    right_word: "What one may do", "Ce qu’on peut faire", "الصلاحية";
     role_word: "Role", "Rôle", "الدور";
     roles: "Roles and what they may do", "Rôles et droits", "الأدوار وصلاحياتها";
     room: "Compartment", "Compartiment", "الحيّز";
@@ -444,7 +621,12 @@ words! {
         "Des mots, une \"phrase\", un début* de mot, ou",
         "كلمات، أو \"عبارة\"، أو بداية* كلمة، أو";
     second_factor: "Second factor", "Second facteur", "العامل الثاني";
+    second_signature_text:
+        "What one operator prepared, another looks at and signs. Nothing leaves before that.",
+        "Ce qu’un opérateur a préparé, un autre le relit et le signe. Rien ne part avant.",
+        "ما أعدّه مشغّل يراجعه آخر ويوقّعه. لا يخرج شيء قبل ذلك.";
     secret: "Secret:", "Secret :", "المفتاح:";
+    send_again: "Send again", "Renvoyer", "إعادة الإرسال";
     set: "Set", "Appliquer", "تعيين";
     settings: "Settings", "Réglages", "الإعدادات";
     setup_code: "One-time code", "Code à usage unique", "رمز لمرة واحدة";
@@ -468,6 +650,9 @@ words! {
         "Votre session est terminée. Reconnectez-vous ; votre envoi n’a pas été pris.",
         "انتهت جلستك. سجّل الدخول ثانية، ولم يُؤخذ ما أرسلته.";
     since: "Since", "Depuis", "منذ";
+    since_heard: "what they were not heard to have", "ce qu’ils n’ont pas confirmé", "ما لم يؤكدوا امتلاكه";
+    since_last: "what was not packed for them yet", "ce qui n’a pas encore été emporté pour eux", "ما لم يُحزم لهم بعد";
+    since_start: "everything from the beginning", "tout depuis le début", "كل شيء منذ البداية";
     skip: "Skip to the content", "Aller au contenu", "الانتقال إلى المحتوى";
     snooze: "Put off", "Reporter", "تأجيل";
     snooze_for: "Put off for", "Reporter de", "تأجيل لمدة";
@@ -480,6 +665,7 @@ words! {
     state_paused: "Paused", "En pause", "متوقف مؤقتًا";
     state_stale: "Stale", "Périmé", "قديم";
     state_waiting: "Waiting for link", "Attend une liaison", "ينتظر الاتصال";
+    still_counts: "Still count", "Comptent encore", "لا تزال معتبرة";
     sure: "I am sure", "Je confirme", "أؤكد ذلك";
     take: "Take this one", "Prendre celle-ci", "اختيار هذه";
     terms: "What is signed", "Ce qui est signé", "ما يُوقَّع عليه";
@@ -497,8 +683,17 @@ words! {
         "بحسب وقت الوقائع. تدل الأشكال على الإلحاح كما في الخريطة.";
     title: "Title", "Intitulé", "العنوان";
     to_begin: "To the beginning", "Retour au début", "إلى البداية";
+    to_day: "day", "jour", "اليوم";
+    to_hour: "hour", "heure", "الساعة";
+    to_month: "month", "mois", "الشهر";
     to_record: "To the record", "Retour à la fiche", "إلى السجل";
+    told_by: "Told by", "D’après", "بحسب";
     traffic: "Traffic", "Trafic", "حركة البيانات";
+    typed: "What you sent", "Votre saisie", "ما أرسلته";
+    typed_text:
+        "Nothing of it was lost. Change it here and send it again.",
+        "Rien n’est perdu. Corrigez ici et renvoyez.",
+        "لم يضع منه شيء. عدّله هنا وأعد إرساله.";
     unknown: "unknown", "inconnu", "غير معروف";
     until: "Until", "Au", "إلى";
     untitled: "(untitled)", "(sans titre)", "(بلا عنوان)";
@@ -510,6 +705,7 @@ words! {
         "There are more than are drawn: filter further.",
         "Il y en a davantage : filtrez encore.",
         "هناك أكثر مما رُسم: زد التصفية.";
+    void_words: "What it said that does not count any more", "Ses déclarations qui ne comptent plus", "ما قاله ولم يعد معتبرًا";
     wait_for_keys: "Wait for keys", "Attendent des clés", "تنتظر المفاتيح";
     waits_for: "waits for", "attend", "بانتظار";
     we_lack: "We lack", "Il nous manque", "ينقصنا";
@@ -518,6 +714,7 @@ words! {
         "Une phrase secrète a au moins 15 caractères et n’est pas le nom.",
         "عبارة المرور 15 حرفًا على الأقل وليست هي الاسم.";
     what: "What", "Quoi", "ماذا";
+    what_counts: "What of it counts", "Ce qui compte de lui", "ما يُعتبر منه";
     when: "When", "Quand", "متى";
     why: "Why can I see this?", "Pourquoi puis-je voir ceci ?", "لماذا أرى هذا؟";
     withhold:
@@ -528,6 +725,11 @@ words! {
         "These acts are signed and reach every peer that holds the record. An erasure cannot be undone.",
         "Ces actes sont signés et atteignent chaque pair qui détient la fiche. Un effacement est définitif.",
         "هذه الإجراءات موقّعة وتصل إلى كل قرين يحوز السجل. المحو لا رجعة فيه.";
+    would_be: "What it would be", "Ce que ce serait", "ما سيكون عليه";
+    would_open:
+        "No compartment has just this audience: one is opened.",
+        "Aucun compartiment n’a exactement ces destinataires : il en sera ouvert un.",
+        "لا حيّز له هذه الجهات تحديدًا: سيُفتح واحد.";
     write_it: "Write the report", "Écrire le rapport", "كتابة التقرير";
     written: "written", "écrit", "كُتب";
     wrong:

@@ -98,7 +98,7 @@ impl Core {
     }
 
     /// Asks for what lacks of a file, and returns it if nothing does.
-    fn fetch(
+    pub(super) fn fetch(
         &mut self,
         record: &str,
         name: &str,

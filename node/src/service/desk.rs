@@ -4,11 +4,12 @@
 //! the same piece of work; a list has the rows that it lets him see and says nothing of others. What an
 //! operator may not see is, to him, not there, and gives the one answer for that.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::PoisonError;
 
 use serde_json::Value;
 
-use tearline_crdt::id::RecordId;
+use tearline_crdt::id::{CompartmentId, RecordId};
 use tearline_crdt::store::{Batch, Space, Store as _, StoreError};
 
 use super::core::Core;
@@ -78,6 +79,15 @@ impl Tearline {
             R::RecordSay(say) => {
                 self.act(viewer, say.record, move |core, id| core.record_say(&id, &say.said))
             }
+            R::RecordLift(named) => {
+                self.act(viewer, named.id, move |core, id| core.record_lift(&id))
+            }
+            R::RecordRelease(mut release) => {
+                self.act(viewer, release.record.clone(), move |core, id| {
+                    release.record = id;
+                    core.record_release(release)
+                })
+            }
             R::RecordNew(new) => self.answer(move |core| {
                 core.stands()?;
                 core.record_new(new)
@@ -136,23 +146,31 @@ impl Tearline {
         })
     }
 
-    /// The rows of those of these records that the operator may see.
-    pub(crate) fn rows_for(
+    /// What stands behind references in a compartment, ids of records or of STIX objects: the rows of those
+    /// that the operator may see. The others are, to him, names without a record.
+    pub(crate) fn named_for(
         &self,
         viewer: Viewer,
-        records: Vec<String>,
-    ) -> Result<Vec<Seen>, Failure> {
+        compartment: CompartmentId,
+        names: BTreeSet<String>,
+    ) -> Result<BTreeMap<String, Seen>, Failure> {
         self.core.ask(move |core| {
-            let mut rows = Vec::new();
-            for record in records {
-                let Ok(id) = super::names::record_id(&record) else { continue };
-                let detail = core.visible_or_not(id).map_err(|error| core.met(&error))?;
-                let row = detail.as_ref().map(row_of).filter(|row| viewer.may_consult(row));
-                if let Some(row) = row {
-                    rows.push(core.seen_row(&row)?);
+            let mut named = BTreeMap::new();
+            for name in names {
+                let ids: BTreeSet<RecordId> = match super::names::record_id(&name) {
+                    Ok(id) => [id].into(),
+                    Err(_) => core.records_called(compartment, &name)?,
+                };
+                for id in ids {
+                    let detail = core.visible_or_not(id).map_err(|error| core.met(&error))?;
+                    let row = detail.as_ref().map(row_of).filter(|row| viewer.may_consult(row));
+                    if let Some(row) = row {
+                        named.insert(name, core.seen_row(&row)?);
+                        break;
+                    }
                 }
             }
-            Ok(rows)
+            Ok(named)
         })
     }
 
@@ -200,7 +218,7 @@ impl Tearline {
 impl Core {
     /// The whole id of a record that an operator may see. It is named in full: the beginning of an id that
     /// fits two would tell of one that he may not see.
-    fn seen_by(&mut self, viewer: Viewer, text: &str) -> Result<String, Failure> {
+    pub(super) fn seen_by(&mut self, viewer: Viewer, text: &str) -> Result<String, Failure> {
         let not_there = || Failure::new(Kind::NotFound, "there is no record that you can see here");
         let id = super::names::record_id(text).map_err(|_| not_there())?;
         let detail = self.visible_or_not(id).map_err(|error| self.met(&error))?;

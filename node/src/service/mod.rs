@@ -18,6 +18,7 @@ mod export;
 mod field;
 mod find;
 mod grants;
+pub(crate) mod hands;
 mod import;
 mod link;
 mod merge;
@@ -30,9 +31,11 @@ mod pattern;
 mod peers;
 mod penalty;
 mod ports;
+pub(crate) mod prepared;
 mod presence;
 mod quarantine;
 mod records;
+mod release;
 mod room;
 mod root;
 mod said;
@@ -78,7 +81,7 @@ use crate::country;
 use crate::daemon::Opening;
 use crate::failure::{Failure, Kind};
 use crate::gateway::{self, Gateway};
-use crate::home::check_name;
+use crate::home::{Home, check_name};
 use crate::index::{Index, Indexing};
 use crate::pass::PassKey;
 use crate::portal::{self, Portal};
@@ -106,6 +109,7 @@ pub struct Tearline {
     keys: DeviceKeys,
     pass_key: PassKey,
     books: Books,
+    home: Home,
     portal: Option<Portal>,
     stop: mpsc::Sender<()>,
 }
@@ -230,6 +234,7 @@ pub fn start(opening: Opening) -> Result<Arc<dyn Service>, Failure> {
         keys,
         pass_key,
         books,
+        home,
         portal,
         stop,
     };

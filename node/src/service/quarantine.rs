@@ -18,6 +18,7 @@ use tearline_mesh::replica::QuarantinedEntry;
 
 use super::core::Core;
 use super::damage::Unread;
+use super::export::row_of;
 use super::names::is_prefix;
 use super::overview::store_failure;
 use super::records::{act_failure, verdict};
@@ -42,6 +43,14 @@ struct Supposed {
 
 impl Core {
     pub(super) fn quarantine(&mut self) -> Result<Value, Failure> {
+        self.quarantine_where(&|_| true)
+    }
+
+    /// What does not count, of records that may be seen: an entry is shown if its record would be.
+    pub(super) fn quarantine_where(
+        &mut self,
+        sees: &dyn Fn(&Row) -> bool,
+    ) -> Result<Value, Failure> {
         let found = self.replica.quarantined(QUARANTINED_MAX + 1);
         let (found, unread) = found.map_err(|error| self.met(&error))?;
         let entries = unread.iter().map(|these| self.unread_entries(these)).collect();
@@ -59,14 +68,29 @@ impl Core {
                 (supposed, _) => supposed.map_err(|error| self.met(&error))?,
             };
             opened += supposed.as_ref().map_or(0, |supposed| supposed.opened);
+            if supposed.as_ref().is_some_and(|supposed| !sees(&row_of(&supposed.detail))) {
+                continue;
+            }
             entries.push(self.quarantined(one, supposed.as_ref()));
         }
         json(&shape::Quarantine { entries, more, unread: unread.shape() })
     }
 
     pub(super) fn quarantine_show(&mut self, text: &str) -> Result<Value, Failure> {
+        self.quarantine_show_where(text, &|_| true)
+    }
+
+    /// The same, of a record that may be seen; of others there is none.
+    pub(super) fn quarantine_show_where(
+        &mut self,
+        text: &str,
+        sees: &dyn Fn(&Row) -> bool,
+    ) -> Result<Value, Failure> {
         let one = self.quarantined_entry(text)?;
         let supposed = self.supposed(&one).map_err(|error| self.met(&error))?;
+        if supposed.as_ref().is_some_and(|supposed| !sees(&row_of(&supposed.detail))) {
+            return Err(Failure::not_found("quarantined entry", text));
+        }
         let entry = self.quarantined(&one, supposed.as_ref());
         let Some(supposed) = supposed else {
             return json(&shape::QuarantinedInFull { entry, ..Default::default() });

@@ -150,18 +150,23 @@ impl Core {
         self.audience_compartment(rel, None).map(|(id, opened, _)| (id, opened))
     }
 
+    /// Our agency and these.
+    pub(super) fn full_audience(&self, rel: &[String]) -> Result<Vec<AgencyNo>, Failure> {
+        let mut audience = self.named_agencies(rel)?;
+        let own = self.agency_of(&self.replica.device());
+        audience.push(own.ok_or_else(|| Failure::denied("this device belongs to no agency here"))?);
+        audience.sort_unstable();
+        audience.dedup();
+        Ok(audience)
+    }
+
     /// The compartment of our agency and these, opened if there is none.
     pub(super) fn audience_compartment(
         &mut self,
         rel: &[String],
         name: Option<&str>,
     ) -> Result<(CompartmentId, bool, Option<Ticket>), Failure> {
-        let mut audience = self.named_agencies(rel)?;
-        let own = self.agency_of(&self.replica.device());
-        let own = own.ok_or_else(|| Failure::denied("this device belongs to no agency here"))?;
-        audience.push(own);
-        audience.sort_unstable();
-        audience.dedup();
+        let audience = self.full_audience(rel)?;
         let coalition = self.coalition()?.id();
         if let Some(id) = self.replica.compartment_for(coalition, &audience) {
             return Ok((id, false, None));

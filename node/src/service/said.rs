@@ -1,22 +1,16 @@
-//! What is said of records: erase, restrict, hold, recall, lift, release; and who obeyed.
+//! What is said of records: erase, restrict, hold, recall, lift; and who obeyed.
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use tearline_crdt::authority::Asked;
-use tearline_crdt::document::{Patch, Segment};
-use tearline_crdt::id::{
-    AgencyNo, Class, CompartmentId, DeviceId, EntryId, LogId, RecordId, StatementId,
-};
-use tearline_crdt::record::edge;
-use tearline_crdt::record::kind::Kind as RecordKind;
+use tearline_crdt::id::{AgencyNo, CompartmentId, DeviceId, EntryId, LogId, RecordId, StatementId};
 use tearline_crdt::record::receipt::{self, Outcome};
-use tearline_crdt::record::shelf::{Detail, Draft};
+use tearline_crdt::record::shelf::Detail;
 use tearline_crdt::statement::Right;
 use tearline_crdt::time::WallTime;
 use tearline_mesh::replica::{ActError, Word};
 
 use super::core::Core;
-use super::names::label;
 use super::overview::store_failure;
 use super::records::act_failure;
 use super::{Answer, json};
@@ -202,67 +196,6 @@ impl Core {
         let ids: Vec<String> = lifted.iter().map(|(_, id)| id.to_string()).collect();
         let what = format!("lift {}", ids.join(", "));
         Ok((json(&shape::Declared::alone(done.value.to_string(), what))?, Some(done.ticket)))
-    }
-
-    pub(super) fn record_release(&mut self, release: shape::RecordRelease) -> Answer {
-        let id = self.find_record(&release.record)?;
-        let detail = self.visible(id)?;
-        let own = self.agency_of(&self.replica.device());
-        if own != Some(detail.origin) {
-            return Err(Failure::denied("only the agency that began a record releases it"));
-        }
-        if detail.state.hides() {
-            return Err(Failure::denied(
-                "the record is restricted: what it says is released nowhere",
-            ));
-        }
-        if !self.replica.may_write(detail.compartment, Class::Routine) {
-            return Err(Failure::denied(
-                "a release is noted in the record, where this device may not write",
-            ));
-        }
-        let mut fields = Map::new();
-        for (name, value) in &detail.fields {
-            let wanted = release.fields.is_empty() || release.fields.contains(name);
-            if wanted && !edge::is_reserved(name) {
-                fields.insert(name.clone(), value.clone());
-            }
-        }
-        if let Some(name) = release.fields.iter().find(|name| !detail.fields.contains_key(*name)) {
-            return Err(Failure::not_found("field", name));
-        }
-        let named: Vec<String> = fields.keys().cloned().collect();
-        fields.insert(edge::RELEASED_FROM.into(), Value::String(id.to_string()));
-        let label = match &release.label {
-            Some(text) => label(text)?,
-            None => detail.label.clone(),
-        };
-        let (to, _) = self.destination(release.compartment.as_deref(), &release.rel)?;
-        if to == detail.compartment {
-            return Err(Failure::usage("the record is in that compartment"));
-        }
-        let kind: RecordKind = detail.kind;
-        let act = self.write(to, Class::Routine, vec![Draft::New { kind, fields, label }])?;
-        let released = act.value.first().map(|written| written.record);
-        let released = released.ok_or_else(|| Failure::bug("a release wrote nothing"))?;
-        let mut patch = Patch::default();
-        patch.set(vec![Segment::Name(edge::released_to(&released))], Value::Bool(true));
-        let link = vec![Draft::Edit { record: id, patch }];
-        let linked = self.write(detail.compartment, Class::Routine, link).map_err(|failure| {
-            let what = format!(
-                "released as {released}, which the record could not note: {}",
-                failure.what
-            );
-            Failure::new(failure.kind, what)
-                .hint(format!("take it back: tearline record erase {released}"))
-        })?;
-        let value = json(&shape::Released {
-            record: id.to_string(),
-            released: released.to_string(),
-            compartment: to.to_string(),
-            fields: named,
-        })?;
-        Ok((value, Some(linked.ticket)))
     }
 
     /// The holds of a record that stand, whomever they bind.

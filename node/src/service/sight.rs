@@ -66,6 +66,15 @@ pub(crate) enum Reader {
     Viewer(Viewer),
 }
 
+impl Viewer {
+    /// Whether an operator may be told of a record with this label, where nothing else of it is at hand. One
+    /// whose label is not known is above every colour.
+    pub(crate) fn may_see_label(&self, label: &str) -> bool {
+        let known = label.parse().ok().filter(|label: &Label| !label.unknown);
+        known.is_some_and(|label| label.allows(self.purpose) && label.tlp <= self.label_max)
+    }
+}
+
 /// What a verdict is about.
 type Question = (Operation, CompartmentId, RecordKind, Option<Tlp>);
 

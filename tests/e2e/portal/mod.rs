@@ -3,7 +3,9 @@
 
 #![expect(clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod devices;
 mod pages;
+mod release;
 mod sight;
 
 use std::io;
@@ -20,10 +22,11 @@ use crate::trust::{done, text};
 
 const PASSPHRASE: &str = "a heron stands in the reeds";
 
-/// A peer with a portal, in a coalition of its own.
+/// A peer with a portal, in a coalition of its own or with another.
 struct Stage {
     daemon: Daemon,
     address: String,
+    other: Option<Daemon>,
 }
 
 impl Stage {
@@ -33,7 +36,38 @@ impl Stage {
         done(daemon.command(&["coalition", "create", "--name", "Drill"])?);
         let status = daemon.ask("status", &json!({}))?;
         let address = text(&status["portal"]).trim_start_matches("http://").trim_end_matches('/');
-        Ok(Self { address: address.to_owned(), daemon })
+        Ok(Self { address: address.to_owned(), daemon, other: None })
+    }
+
+    /// With another agency, number 2, in one coalition, and a compartment of both called "both".
+    fn of_two(folder: &Path) -> io::Result<Self> {
+        let mut stage = Self::new(folder)?;
+        let mut other = Daemon::init(folder, "Customs", "TD")?;
+        other.start()?;
+        let invitation = done(stage.daemon.command(&["peer", "invite"])?);
+        done(other.command(&["join", text(&invitation["invitation"])])?);
+        done(stage.daemon.command(&["compartment", "open", "--name", "both", "--rel", "TD"])?);
+        stage.other = Some(other);
+        Ok(stage)
+    }
+
+    /// A record that the other agency wrote for both, as soon as it is here.
+    fn of_the_other(&self) -> io::Result<String> {
+        let other = self.other.as_ref().ok_or_else(|| io::Error::other("there is no other"))?;
+        let new = [
+            "record",
+            "new",
+            "--kind",
+            "incident",
+            "--compartment",
+            "both",
+            "--set",
+            "name=theirs",
+        ];
+        crate::trust::until(|| Ok(other.command(&["compartment", "show", "both"])?.code == 0))?;
+        let record = text(&done(other.command(&new)?)["record"]).to_owned();
+        crate::trust::until(|| Ok(self.daemon.command(&["record", "show", &record])?.code == 0))?;
+        Ok(record)
     }
 
     /// Adds an operator and signs him in.
@@ -94,6 +128,22 @@ impl Browser {
         self.send("POST", path, &headers, &body.join("&"))
     }
 
+    /// Sends a form with a file.
+    fn upload(&mut self, path: &str, field: &str, name: &str, bytes: &[u8]) -> io::Result<Answer> {
+        let head = |what: &str| format!("--edge\r\nContent-Disposition: form-data; {what}\r\n\r\n");
+        let mut body = head("name=\"csrf\"").into_bytes();
+        body.extend_from_slice(self.token.as_bytes());
+        body.extend_from_slice(b"\r\n");
+        let file = format!("name=\"{field}\"; filename=\"{name}\"\r\nContent-Type: image/png");
+        body.extend_from_slice(head(&file).as_bytes());
+        body.extend_from_slice(bytes);
+        body.extend_from_slice(b"\r\n--edge--\r\n");
+        let origin = format!("http://{}", self.address);
+        let headers =
+            [("Origin", origin.as_str()), ("Content-Type", "multipart/form-data; boundary=edge")];
+        self.send_bytes("POST", path, &headers, &body)
+    }
+
     fn send(
         &mut self,
         method: &str,
@@ -101,12 +151,22 @@ impl Browser {
         headers: &[(&str, &str)],
         body: &str,
     ) -> io::Result<Answer> {
+        self.send_bytes(method, path, headers, body.as_bytes())
+    }
+
+    fn send_bytes(
+        &mut self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> io::Result<Answer> {
         let mut all = headers.to_vec();
         let cookie = self.cookie.clone();
         if !cookie.is_empty() {
             all.push(("Cookie", &cookie));
         }
-        let answer = http::request(&self.address, method, path, &all, body.as_bytes())?;
+        let answer = http::request(&self.address, method, path, &all, body)?;
         let set = answer.header("set-cookie");
         if !set.is_empty() {
             assert!(set.contains("; HttpOnly; SameSite=Strict"), "{set}");
@@ -158,7 +218,7 @@ fn nobody_gets_in_without_signing_in() {
     let stage = Stage::new(folder.path()).unwrap();
     let mut stranger = Browser::new(&stage.address);
     for (method, path, access) in tearline_node::portal::routes() {
-        let path = path.replace("{record}", &"0".repeat(32)).replace("{kind}", "sighting");
+        let path = filled(path);
         let open = access == tearline_node::portal::Access::Open;
         if method == "GET" {
             let answer = stranger.get(&path).unwrap();
@@ -166,12 +226,30 @@ fn nobody_gets_in_without_signing_in() {
             assert!(open || answer.header("location") == "/login", "{path}");
         } else {
             // With the token that forms of strangers have.
-            let answer = stranger.post(&path, &[]).unwrap();
+            let answer = if takes_a_file(&path) {
+                stranger.upload(&path, "file", "a", b"")
+            } else {
+                stranger.post(&path, &[])
+            };
+            let answer = answer.unwrap();
             assert!(matches!(answer.status, 400 | 401 | 403), "{path}: {}", answer.status);
         }
         assert!(answer_is_held(&stranger.get(&path).unwrap()), "{path}");
     }
     assert_eq!(stranger.get("/nowhere").unwrap().status, 303);
+}
+
+fn takes_a_file(path: &str) -> bool {
+    path.ends_with("/attach") || path == "/bundles/import"
+}
+
+/// A path with something in each of its places.
+fn filled(path: &str) -> String {
+    path.replace("{record}", &"0".repeat(32))
+        .replace("{kind}", "sighting")
+        .replace("{device}", &"0".repeat(64))
+        .replace("{entry}", &"0".repeat(64))
+        .replace("{file}", "none")
 }
 
 /// Whether a browser keeps nothing of an answer and runs nothing in it.
@@ -254,10 +332,27 @@ const REACH: &[(&str, &str)] = &[
     ("POST /record/{record}/edit", "awf"),
     ("POST /record/{record}/resolve", "awf"),
     ("POST /record/{record}/note", "awf"),
+    ("GET /record/{record}/withhold", "wpd"),
     ("POST /record/{record}/say", "wpd"),
+    ("GET /record/{record}/release", "aw"),
+    ("POST /record/{record}/release", "aw"),
+    ("POST /record/{record}/attach", "awf"),
+    ("POST /record/{record}/fetch", "vawfpd"),
+    ("GET /record/{record}/file/{file}", "vawfpd"),
+    ("GET /releases", "wp"),
+    ("POST /releases/decide", "wp"),
     ("GET /new", "awf"),
     ("GET /new/{kind}", "awf"),
     ("POST /new/{kind}", "awf"),
+    ("GET /devices", "wp"),
+    ("GET /device/{device}", "wp"),
+    ("POST /device/{device}", "wp"),
+    ("GET /inbox", "wp"),
+    ("GET /inbox/{entry}", "wp"),
+    ("POST /inbox/{entry}/adopt", "wp"),
+    ("GET /bundles", "wfm"),
+    ("POST /bundles/export", "wfm"),
+    ("POST /bundles/import", "wfm"),
     ("GET /mesh", "wm"),
     ("GET /sharing", "awpdm"),
     ("POST /sharing/approve", "p"),
@@ -299,11 +394,14 @@ fn each_role_reaches_its_routes_and_no_others() {
             if matches!(*route, "POST /logout" | "POST /login" | "POST /setup") {
                 continue;
             }
-            let path = path.replace("{record}", &"0".repeat(32)).replace("{kind}", "sighting");
+            let path = filled(path);
             // Forms without fields: they are refused by what they lack, not by whose they are.
-            let answer =
-                if method == "GET" { browser.get(&path) } else { browser.post(&path, &[]) }
-                    .unwrap();
+            let answer = match method {
+                "GET" => browser.get(&path),
+                _ if takes_a_file(&path) => browser.upload(&path, "file", "a", b""),
+                _ => browser.post(&path, &[]),
+            };
+            let answer = answer.unwrap();
             let reached = answer.status != 403;
             assert_eq!(reached, reached_by.contains(letter), "{role} {route}: {}", answer.status);
             assert!(answer.status < 500, "{role} {route}: {}", answer.status);

@@ -64,7 +64,9 @@ fn answers(browser: &mut Browser, seen: &str, guessed: &str) -> Vec<(String, u16
     ];
     for (path, fields) in posts {
         let answer = browser.post(&path, &fields).unwrap();
-        answers.push((path.replace(guessed, "X"), answer.status, still(&answer.body)));
+        // What he sent is given back to him.
+        let body = still(&answer.body).replace(guessed, "X");
+        answers.push((path.replace(guessed, "X"), answer.status, body));
     }
     answers
 }

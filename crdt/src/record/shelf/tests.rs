@@ -213,7 +213,7 @@ fn genesis_names_the_writers() {
         ),
         (Kind::Case, Act::Edit { record: 0, change }, Verdict::Materialised),
     ] {
-        let history = [
+        let history = vec![
             step(0, Class::Routine, false, vec![Act::New(kind, 0)]),
             step(1, Class::Routine, false, vec![by_another]),
         ];

@@ -23,26 +23,33 @@ pub(in super::super) fn icon(_: &Call) -> Done {
 #[template(path = "help.html")]
 struct Help {
     f: Frame,
-    rights: Vec<&'static str>,
-    roles: Vec<RoleRow>,
+    roles: Vec<RoleColumn>,
+    rights: Vec<RightRow>,
 }
 
-struct RoleRow {
+struct RoleColumn {
     name: &'static str,
-    second_factor: bool,
+}
+
+/// A right, and which of the roles have it.
+struct RightRow {
+    text: &'static str,
     may: Vec<bool>,
 }
 
 pub(in super::super) fn help(call: &Call) -> Done {
     let f = Frame::new(call, call.language.words().help);
-    let rights = Right::ALL.iter().map(|right| f.w.right(*right)).collect();
-    let roles = Role::ALL.iter().map(|role| RoleRow {
-        name: f.w.role(*role),
-        second_factor: role.needs_second_factor(),
-        may: Right::ALL.iter().map(|right| role.may(*right)).collect(),
-    });
-    let roles = roles.collect();
-    Ok(html::page(StatusCode::OK, &Help { f, rights, roles }))
+    let row = |text, has: &dyn Fn(Role) -> bool| RightRow {
+        text,
+        may: Role::ALL.into_iter().map(has).collect(),
+    };
+    let rights = Right::ALL.iter();
+    let mut rights: Vec<RightRow> =
+        rights.map(|right| row(f.w.right(*right), &|role| role.may(*right))).collect();
+    rights.push(row(f.w.countersigned, &Role::is_countersigned));
+    rights.push(row(f.w.second_factor, &Role::needs_second_factor));
+    let roles = Role::ALL.iter().map(|role| RoleColumn { name: f.w.role(*role) }).collect();
+    Ok(html::page(StatusCode::OK, &Help { f, roles, rights }))
 }
 
 #[derive(Template)]

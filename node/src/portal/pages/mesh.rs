@@ -127,7 +127,7 @@ fn room(room: &reply::Compartment) -> RoomRow {
 }
 
 /// Bytes for people.
-fn bytes(n: u64) -> String {
+pub(super) fn bytes(n: u64) -> String {
     match n {
         0..1_024 => format!("{n} B"),
         1_024..1_048_576 => format!("{} KiB", n / 1_024),

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use askama::Template;
 use axum::http::StatusCode;
 use serde_json::Value;
+use tearline_crdt::attachment::is_attachment;
 use tearline_crdt::record::kind::Kind as RecordKind;
 
 use super::super::call::{Call, Done};
@@ -13,13 +14,14 @@ use super::super::drawing::{self, Node};
 use super::super::frame::{Badge, Frame, Moment};
 use super::super::html::{self, Trouble};
 use super::super::{form::Form, geo};
+use super::files::{self, File};
 use super::records::{Line, NAMING_MAX, agency, line, naming, short, shown};
 use super::report::{Input, inputs};
-use crate::control::trust::{self, Receipts, Said};
 use crate::control::{
-    RecordEdit, RecordHistory, RecordNew, RecordResolve, RecordSay, RecordShow, Request, Why, reply,
+    RecordEdit, RecordHistory, RecordNew, RecordResolve, Request, Why, reply, trust,
 };
 use crate::operators::Right;
+use crate::service::desk::Seen;
 
 /// Longest note, in bytes.
 const NOTE_BYTES_MAX: usize = 8 * 1024;
@@ -53,7 +55,8 @@ struct RecordPage {
     edits: bool,
     notes: bool,
     withholds: bool,
-    receipts: Vec<String>,
+    releases: bool,
+    files: Vec<File>,
 }
 
 /// A hold that stands.
@@ -67,8 +70,18 @@ struct Hold {
 /// A part of a value: text, or another record that it names.
 struct Part {
     text: String,
-    link: Option<String>,
+    link: Option<Linked>,
 }
+
+/// Another record.
+struct Linked {
+    path: String,
+    title: String,
+    kind: String,
+}
+
+/// Records by what a record calls them.
+type Named = BTreeMap<String, Seen>;
 
 struct Conflict {
     field: String,
@@ -107,7 +120,8 @@ pub(in super::super) fn show(call: &Call) -> Done {
     };
     let f = Frame::new(call, title.clone()).labelled(&badge.text);
     let now_ms = call.now_ms();
-    let linked = linked(call, &record)?;
+    let named = named(call, &record)?;
+    let linked = linked(call, &record, &named)?;
     let graph = graph(&f, &record, &linked);
     let linked_full = linked.len() >= NAMING_MAX;
     let hidden = record.flags.iter().any(|flag| flag == "restricted");
@@ -127,7 +141,7 @@ pub(in super::super) fn show(call: &Call) -> Done {
         holds: record.holds.iter().map(|hold| this_hold(&f, hold)).collect(),
         hidden,
         place: place(&record),
-        fields: fields(&record),
+        fields: fields(&f, &record, &named),
         conflicts: record.conflicts.iter().map(|conflict| this_conflict(&f, conflict)).collect(),
         history: history.entries.iter().rev().map(|entry| step(&f, entry)).collect(),
         linked: linked.into_iter().map(|seen| line(&f, seen, now_ms)).collect(),
@@ -137,7 +151,8 @@ pub(in super::super) fn show(call: &Call) -> Done {
         edits,
         notes: call.may(Right::Report),
         withholds,
-        receipts: if withholds { receipts(call, &id) } else { Vec::new() },
+        releases: call.may(Right::Release) && !hidden,
+        files: if hidden { Vec::new() } else { files::of(call, &f, &id)? },
         id,
         title,
         badge,
@@ -160,33 +175,60 @@ fn place(record: &reply::Record) -> Option<String> {
     Some(geo::show((number("latitude")?, number("longitude")?)))
 }
 
-/// The fields with their values, each record that one names as a link.
-fn fields(record: &reply::Record) -> Vec<(String, Vec<Part>)> {
+/// The fields with their values, each record that one names as a link. Files have a list of their own.
+fn fields(f: &Frame, record: &reply::Record, named: &Named) -> Vec<(String, Vec<Part>)> {
     let mut fields = Vec::new();
-    for (name, value) in &record.fields {
-        let values = match value {
-            Value::Array(values) => values.as_slice(),
-            value => std::slice::from_ref(value),
-        };
-        let parts = values.iter().map(|value| part(value, record)).collect();
+    for (name, value) in record.fields.iter().filter(|(name, _)| !is_attachment(name)) {
+        let parts = values_of(value).iter().map(|value| part(f, value, record, named)).collect();
         fields.push((name.clone(), parts));
     }
     fields
 }
 
-fn part(value: &Value, record: &reply::Record) -> Part {
+fn values_of(value: &Value) -> &[Value] {
+    match value {
+        Value::Array(values) => values.as_slice(),
+        value => std::slice::from_ref(value),
+    }
+}
+
+fn part(f: &Frame, value: &Value, record: &reply::Record, named: &Named) -> Part {
     let text = text_of(value);
-    // Whether there is such a record, and one that may be seen, is found out by who follows it.
-    let link = is_id(&text).then(|| format!("/record/{text}")).filter(|_| text != record.record);
+    let link =
+        named.get(&text).filter(|seen| seen.row.record != record.record).map(|seen| Linked {
+            path: format!("/record/{}", seen.row.record),
+            title: if seen.row.title.is_empty() {
+                f.w.untitled.into()
+            } else {
+                seen.row.title.clone()
+            },
+            kind: f.w.kind(&seen.row.kind).to_owned(),
+        });
     Part { text, link }
 }
 
-fn is_id(text: &str) -> bool {
-    text.len() == 32 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+/// Whether a value names a record: by its id, or as STIX does.
+fn is_name(text: &str) -> bool {
+    let hex =
+        |text: &str| text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f' | b'-'));
+    match text.split_once("--") {
+        Some((kind, uuid)) => !kind.is_empty() && uuid.len() == 36 && hex(uuid),
+        None => text.len() == 32 && hex(text),
+    }
+}
+
+/// What stands behind the names that a record's fields have in them, as far as the operator may see it.
+fn named(call: &Call, record: &reply::Record) -> Result<Named, Trouble> {
+    let texts = record.fields.values().flat_map(values_of).filter_map(Value::as_str);
+    let names = texts.filter(|text| is_name(text)).map(str::to_owned).take(NAMING_MAX).collect();
+    let Some(compartment) = crate::service::compartment_id(&record.compartment) else {
+        return Ok(Named::new());
+    };
+    Ok(call.state.service.named_for(call.session()?.viewer(), compartment, names)?)
 }
 
 /// A value as text.
-fn text_of(value: &Value) -> String {
+pub(super) fn text_of(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
         Value::Null => String::new(),
@@ -234,25 +276,16 @@ fn step(f: &Frame, entry: &reply::HistoryEntry) -> Step {
 }
 
 /// The records that name this one and those that it names, as far as the operator may see them.
-fn linked(call: &Call, record: &reply::Record) -> Result<Vec<crate::service::desk::Seen>, Trouble> {
+fn linked(call: &Call, record: &reply::Record, named: &Named) -> Result<Vec<Seen>, Trouble> {
     let mut linked = naming(call, &record.record)?;
-    linked.retain(|seen| seen.row.record != record.record);
-    let mut named: Vec<String> = Vec::new();
-    for value in record.fields.values() {
-        let values = match value {
-            Value::Array(values) => values.as_slice(),
-            value => std::slice::from_ref(value),
-        };
-        named.extend(values.iter().map(text_of).filter(|text| is_id(text)));
-    }
-    named.retain(|id| *id != record.record && linked.iter().all(|seen| seen.row.record != *id));
-    named.dedup();
-    named.truncate(NAMING_MAX.saturating_sub(linked.len()));
-    linked.extend(call.state.service.rows_for(call.session()?.viewer(), named)?);
+    linked.extend(named.values().cloned());
+    let mut known = std::collections::BTreeSet::from([record.record.clone()]);
+    linked.retain(|seen| known.insert(seen.row.record.clone()));
+    linked.truncate(NAMING_MAX);
     Ok(linked)
 }
 
-fn graph(f: &Frame, record: &reply::Record, linked: &[crate::service::desk::Seen]) -> String {
+fn graph(f: &Frame, record: &reply::Record, linked: &[Seen]) -> String {
     let node = |id: &str, title: &str, kind: &str| Node {
         href: format!("/record/{id}"),
         title: if title.is_empty() { f.w.untitled.into() } else { title.to_owned() },
@@ -267,27 +300,6 @@ fn graph(f: &Frame, record: &reply::Record, linked: &[crate::service::desk::Seen
         return String::new();
     }
     drawing::graph(&node(&record.record, &record.title, &record.kind), &around)
-}
-
-/// Who has obeyed what was said of a record, in words.
-fn receipts(call: &Call, id: &str) -> Vec<String> {
-    let asked: Result<Receipts, Trouble> =
-        call.ask(Request::RecordReceipts(RecordShow { record: id.to_owned() }));
-    let Ok(receipts) = asked else { return Vec::new() };
-    let mut lines = Vec::new();
-    for statement in &receipts.statements {
-        for answer in &statement.answers {
-            let outcome = answer.outcome.as_deref().unwrap_or("…");
-            let who = agency(&answer.device.agency);
-            lines.push(format!(
-                "{} · {who} · {} · {outcome} {}",
-                statement.asks,
-                super::records::device(&answer.device),
-                answer.at.as_deref().unwrap_or_default()
-            ));
-        }
-    }
-    lines
 }
 
 pub(in super::super) fn edit(call: &Call) -> Done {
@@ -384,25 +396,6 @@ pub(in super::super) fn note(call: &Call) -> Done {
     };
     let _: reply::Written = call.ask(Request::RecordNew(new))?;
     Ok(html::redirect(&format!("/record/{id}?done=noted")))
-}
-
-pub(in super::super) fn say(call: &Call) -> Done {
-    let id = call.place("record").to_owned();
-    let form = &call.form;
-    if form.text("sure") != "yes" {
-        let detail = call.language.words().say_sure.to_owned();
-        return Err(Trouble { detail, ..Trouble::new(StatusCode::BAD_REQUEST) });
-    }
-    let said = match form.text("said") {
-        "recall" => Said::Recall,
-        "restrict" => Said::Restrict,
-        "hold" => Said::Hold,
-        "erase" => Said::Erase { basis: form.text("basis").to_owned() },
-        _ => return Err(Trouble::new(StatusCode::BAD_REQUEST)),
-    };
-    let _: trust::Declared =
-        call.ask(Request::RecordSay(RecordSay { record: id.clone(), said }))?;
-    Ok(html::redirect(&format!("/record/{id}?done=said")))
 }
 
 #[derive(Template)]

@@ -9,7 +9,7 @@ use tearline_crdt::record::kind::Kind as RecordKind;
 use tearline_crdt::record::schema::{Field, Shape};
 
 use super::super::call::{Call, Done};
-use super::super::frame::{Choice, Frame};
+use super::super::frame::{Choice, Frame, label};
 use super::super::html::{self, Trouble};
 use super::record::asked_fields;
 use super::records::{Line, classes, colours, line, rooms};
@@ -139,13 +139,6 @@ pub(super) fn inputs(f: &Frame, kind: RecordKind, values: &BTreeMap<String, Stri
     inputs
 }
 
-/// A property's name for people: the properties are STIX's, and are called so in every language.
-fn label(name: &str) -> String {
-    let text = name.replace('_', " ");
-    let mut letters = text.chars();
-    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
-}
-
 #[derive(Template)]
 #[template(path = "choose.html")]
 struct Choose {
@@ -211,7 +204,7 @@ fn new_page(
         rooms: rooms(call, form.text("room"))?,
         colours: colours(max, chosen("tlp", "AMBER")),
         classes: classes(f.w, chosen("class", "routine")),
-        problem: problem.map(|trouble| trouble.detail.clone()).unwrap_or_default(),
+        problem: problem.map(|trouble| what_is_wrong(&f, trouble)).unwrap_or_default(),
         hint: problem.map(|trouble| trouble.hint.clone()).unwrap_or_default(),
         checked: duplicates.is_some(),
         duplicates: duplicates.unwrap_or_default(),
@@ -220,12 +213,19 @@ fn new_page(
     Ok(html::page(status, &page))
 }
 
+fn what_is_wrong(f: &Frame, trouble: &Trouble) -> String {
+    match (trouble.by_mesh, trouble.detail.as_str()) {
+        (true, detail) => format!("{} {detail}", f.w.refused_text),
+        (false, "") => f.w.failed_text.to_owned(),
+        (false, detail) => detail.to_owned(),
+    }
+}
+
 pub(in super::super) fn write(call: &Call) -> Done {
     match try_to_write(call) {
-        Err(trouble)
-            if matches!(trouble.status, StatusCode::BAD_REQUEST | StatusCode::CONFLICT) =>
-        {
-            new_page(call, StatusCode::BAD_REQUEST, Some(&trouble), None)
+        // Whatever is wrong, what was typed is not lost.
+        Err(trouble) if trouble.status != StatusCode::NOT_FOUND => {
+            new_page(call, trouble.status, Some(&trouble), None)
         }
         done => done,
     }

@@ -120,8 +120,36 @@ const PURPOSES: [Term; 24] = [
     ("Training", ["Training", "Formation", "التدريب"]),
 ];
 
+/// What is said of records.
+const SAID: [Term; 3] = [
+    ("erase", ["Erase", "Effacer", "محو"]),
+    ("restrict", ["Restrict", "Restreindre", "تقييد"]),
+    ("recall", ["Recall", "Rappeler", "سحب"]),
+];
+
 /// Codes of the address after something was done.
-const NOTICES: [Term; 16] = [
+const NOTICES: [Term; 23] = [
+    ("adopted", ["It counts now.", "Il compte désormais.", "أصبح معتبرًا."]),
+    ("attached", ["The file was attached.", "Le fichier est joint.", "أُرفق الملف."]),
+    ("fetched", ["The file is here.", "Le fichier est là.", "الملف هنا."]),
+    ("fetching", ["Peers were asked for it.", "Les pairs ont été sollicités.", "طُلب من الأقران."]),
+    ("released", ["Released.", "Communiquée.", "تم الإصدار."]),
+    (
+        "prepared",
+        [
+            "Handed over: another operator signs it.",
+            "Remise : un autre opérateur la signera.",
+            "أُحيل: سيوقّعه مشغّل آخر.",
+        ],
+    ),
+    (
+        "refused",
+        [
+            "Put away; nothing was released.",
+            "Écartée ; rien n’est parti.",
+            "صُرف النظر ولم يُصدر شيء.",
+        ],
+    ),
     ("purpose", ["The purpose is set.", "La finalité est fixée.", "تم تعيين الغرض."]),
     ("acknowledged", ["Acknowledged.", "Réception accusée.", "تم الإقرار."]),
     ("reopened", ["Open again.", "Rouvert.", "أُعيد فتحه."]),
@@ -177,6 +205,23 @@ impl Words {
         self.find(&FLAGS, name).unwrap_or("?")
     }
 
+    /// What is asked of a record.
+    pub(in super::super) fn said(&self, name: &str) -> &'static str {
+        self.find(&SAID, name).unwrap_or("?")
+    }
+
+    /// What a device answered to that.
+    pub(in super::super) fn outcome(&self, name: &str) -> &'static str {
+        match name {
+            "destroyed" => self.outcome_destroyed,
+            "hidden" => self.outcome_hidden,
+            "marked" => self.outcome_marked,
+            "refused" => self.outcome_refused,
+            "nothing-here" => self.outcome_nothing,
+            _ => "?",
+        }
+    }
+
     /// What an entry of a record does.
     pub(in super::super) fn step(&self, name: &str) -> &'static str {
         self.find(&STEPS, name).unwrap_or("?")
@@ -224,6 +269,16 @@ impl Words {
             Right::Report => ["Report", "Rapporter", "كتابة التقارير"],
             Right::Change => ["Change records", "Modifier les fiches", "تعديل السجلات"],
             Right::Withhold => ["Recall and erase", "Rappeler et effacer", "السحب والمحو"],
+            Right::Release => ["Release records", "Communiquer des fiches", "إصدار السجلات"],
+            Right::Countersign => [
+                "Sign others’ releases",
+                "Contresigner les communications",
+                "المصادقة على إصدار الآخرين",
+            ],
+            Right::Trust => {
+                ["End devices, adopt", "Révoquer des appareils, adopter", "إنهاء الأجهزة والاعتماد"]
+            }
+            Right::Carry => ["Carry bundles", "Transporter des lots", "نقل الحزم"],
             Right::Mesh => ["See the mesh", "Voir le réseau", "رؤية الشبكة"],
             Right::Sharing => ["See sharing", "Voir le partage", "رؤية المشاركة"],
             Right::Approve => {
