@@ -117,6 +117,19 @@ pub struct Settings {
     pub purpose: String,
     /// When the operator's last shift ended, in µs of the index; what came later is new.
     pub shift_us: u64,
+    /// Whether single keys do nothing.
+    pub keys_off: bool,
+    /// Filters of the list of records that he comes back to.
+    pub views: Vec<SavedView>,
+}
+
+/// Filters of the list of records, under a name.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub struct SavedView {
+    /// What it is called.
+    pub name: String,
+    /// The query of its address.
+    pub query: String,
 }
 
 /// An operator, as others may know of him.
@@ -666,8 +679,8 @@ fn read(path: &std::path::Path, key: &Key) -> Result<Roster, Failure> {
 
 const VERSION: u32 = 1;
 const TAG: &[u8] = b"tearline/1/operators";
-/// Largest file: 500 accounts of a few hundred bytes.
-const FILE_BYTES_MAX: usize = 1024 * 1024;
+/// Largest file: 500 accounts of a few hundred bytes, and 20 views of a KiB each.
+const FILE_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 #[cfg(test)]
 mod tests;

@@ -34,6 +34,8 @@ pub(super) struct Call {
     pub(super) form: Form,
     /// The files that came with the form.
     pub(super) files: Vec<Upload>,
+    /// Whether the page's script asks, and not somebody.
+    pub(super) live: bool,
     /// What stands in the path's places, by their names.
     pub(super) places: Vec<(String, String)>,
 }

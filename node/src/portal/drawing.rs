@@ -5,6 +5,8 @@ use std::fmt::Write as _;
 
 use tearline_crdt::time::WallTime;
 
+use super::basemap::{self, View};
+
 /// Most neighbours that are drawn round a record.
 pub(super) const NEIGHBOURS_MAX: usize = 24;
 
@@ -56,6 +58,13 @@ pub(super) fn map(spots: &[Spot]) -> String {
     let step = step_of(span);
     let half_width = WIDTH / 2.0 / (squeeze * scale);
     let half_height = MAP_HEIGHT / 2.0 / scale;
+    let view = View {
+        west: centre - half_width,
+        east: centre + half_width,
+        south: middle - half_height,
+        north: middle + half_height,
+    };
+    basemap::draw(&mut svg, view, &x, &y);
     for degree in steps(centre - half_width, centre + half_width, step) {
         let at = x(degree);
         let _ = write!(

@@ -6,6 +6,7 @@ use axum::response::Response;
 use tearline_crdt::record::vocabulary::{Purpose, Tlp, Vocabulary as _};
 use tearline_crdt::time::WallTime;
 
+use super::assets::{Assets, assets};
 use super::call::Call;
 use super::html::{self, Trouble};
 use super::language::Language;
@@ -26,6 +27,10 @@ pub(super) struct Frame {
     /// The colour that a print of it bears.
     pub(super) label: String,
     pub(super) now: Moment,
+    pub(super) assets: &'static Assets,
+    /// Whether news come, and single keys do something.
+    pub(super) live: bool,
+    pub(super) keys: bool,
     utc_offset_min: i32,
 }
 
@@ -119,6 +124,9 @@ impl Frame {
             notice: w.notice(call.query.text("done")),
             label: session.map(|session| tlp(session.label_max.word())).unwrap_or_default(),
             now: Moment::default(),
+            assets: assets(),
+            live: session.is_some_and(|session| session.role.may(Right::Consult)),
+            keys: session.is_some() && !settings.keys_off,
             utc_offset_min: settings.utc_offset_min,
         };
         frame.now = frame.moment_ms(call.now_ms());

@@ -10,8 +10,8 @@ use crate::failure::{Failure, Kind};
 use crate::operators::Refusal;
 use crate::serve::status;
 
-/// Nothing but what comes from here (and the thumbnails, which stand in the page), no script, and no frame of anybody else's.
-const POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self' data:; form-action 'self'; \
+/// Nothing but what comes from here (and the thumbnails, which stand in the page), no script in a page, and no frame of anybody else's.
+const POLICY: &str = "default-src 'none'; script-src 'self'; connect-src 'self'; style-src 'self'; img-src 'self' data:; form-action 'self'; \
                       base-uri 'none'; frame-ancestors 'none'";
 
 /// Why a page is not shown.
@@ -109,7 +109,7 @@ pub(super) fn redirect(path: &str) -> Response {
 /// What does not change while the daemon runs: a browser may keep it.
 pub(super) fn asset(kind: &'static str, bytes: &'static [u8]) -> Response {
     let mut response = answer(StatusCode::OK, kind, Body::from(bytes));
-    let kept = HeaderValue::from_static("private, max-age=3600");
+    let kept = HeaderValue::from_static("private, max-age=31536000, immutable");
     response.headers_mut().insert(header::CACHE_CONTROL, kept);
     response
 }
@@ -131,6 +131,11 @@ pub(super) fn download(name: &str, bytes: Vec<u8>) -> Response {
         response.headers_mut().insert(header::CONTENT_DISPOSITION, value);
     }
     response
+}
+
+/// A stream of events.
+pub(super) fn stream(body: Body) -> Response {
+    answer(StatusCode::OK, "text/event-stream; charset=utf-8", body)
 }
 
 /// Gives the browser its cookie, until it ends.

@@ -5,9 +5,11 @@
 //! ```
 //!
 //! Off unless `tearline run --portal ADDRESS` asks for it, and on loopback alone. Pages are made here, whole,
-//! and work without a script; there is none. Every route stands in one table, `routes::ROUTES`, with the right
+//! and work without the one script there is, `portal.js`. Every route stands in one table, `routes::ROUTES`, with the right
 //! that it takes, and `service::sight` decides what records an operator is shown.
 
+mod assets;
+mod basemap;
 mod call;
 mod drawing;
 mod form;
@@ -16,6 +18,7 @@ pub(crate) mod geo;
 mod guard;
 mod html;
 mod language;
+mod live;
 mod mark;
 mod multipart;
 mod pages;
@@ -27,7 +30,8 @@ mod words;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
-use tokio::sync::Semaphore;
+use tokio::runtime::Handle;
+use tokio::sync::{Semaphore, watch};
 
 pub(crate) use self::server::{Portal, start};
 use crate::failure::Failure;
@@ -90,6 +94,12 @@ struct State {
     logins: Arc<Semaphore>,
     /// Turns for forms with files, which take much memory.
     uploads: Arc<Semaphore>,
+    /// Places for streams of news.
+    streams: Arc<Semaphore>,
+    /// Where streams are carried.
+    runtime: Handle,
+    /// Changes when the portal ends.
+    stop: watch::Receiver<bool>,
 }
 
 #[cfg(test)]

@@ -1,12 +1,12 @@
 //! All routes of the portal: one table, with the right that each takes.
 
-use super::Access;
 use super::call::{Call, Done};
 use super::html::Trouble;
 use super::pages::{
     access, audit, board, bundles, devices, files, help, inbox, mesh, operators, record, records,
     release, report, settings, sharing, views, withhold,
 };
+use super::{Access, assets, live};
 use crate::operators::Right;
 use crate::service::hands::BUNDLE_BYTES_MAX;
 use tearline_crdt::attachment::FILE_BYTES_MAX;
@@ -76,8 +76,9 @@ pub(super) static NO_ROUTE: Route = get("", Access::Member, |_| Err(Trouble::not
 
 /// The table.
 pub(super) static ROUTES: &[Route] = &[
-    get("/style.css", Access::Open, help::style),
-    get("/favicon.svg", Access::Open, help::icon),
+    get("/assets/{name}", Access::Open, assets::serve),
+    get("/favicon.svg", Access::Open, assets::icon),
+    get("/events", Access::Member, live::stream),
     get("/login", Access::Open, access::login).giving_cookie(),
     post("/login", Access::Open, access::sign_in).stretching(),
     get("/setup", Access::Open, access::setup).giving_cookie(),
@@ -91,6 +92,7 @@ pub(super) static ROUTES: &[Route] = &[
     post("/board/mark", holder(Right::Mark), board::mark),
     post("/board/shift", holder(Right::Consult), board::shift),
     get("/records", holder(Right::Consult), records::list),
+    post("/records/views", holder(Right::Consult), records::keep_view),
     get("/map", holder(Right::Consult), views::map),
     get("/timeline", holder(Right::Consult), views::timeline),
     get("/record/{record}", holder(Right::Consult), record::show),
@@ -121,6 +123,7 @@ pub(super) static ROUTES: &[Route] = &[
     post("/bundles/export", holder(Right::Carry), bundles::export),
     post("/bundles/import", holder(Right::Carry), bundles::import)
         .with_file(BUNDLE_BYTES_MAX as usize),
+    post("/new/{kind}/draft", holder(Right::Report), report::draft),
     get("/mesh", holder(Right::Mesh), mesh::show),
     get("/sharing", holder(Right::Sharing), sharing::show),
     post("/sharing/approve", holder(Right::Approve), sharing::approve),

@@ -26,14 +26,17 @@ use super::form::{FORM_BYTES_MAX, Form, QUERY_BYTES_MAX};
 use super::guard::{Guard, single};
 use super::html::{self, Trouble};
 use super::language::Language;
+use super::live::STREAMS_MAX;
 use super::multipart::{self, Upload};
 use super::routes::{ROUTES, Route};
 use super::session::{Session, Sessions, Token};
 use super::{Access, Options, State, frame};
 use crate::failure::Failure;
+use crate::operators::Right;
 use crate::serve::{Listener, Seat};
 use crate::service::Tearline;
 use crate::service::books::{Books, now_ms};
+use crate::service::sight::Viewer;
 
 /// Most connections at once.
 const CONNECTIONS_MAX: usize = 64;
@@ -100,6 +103,9 @@ impl Portal {
             calls: Arc::new(Semaphore::new(CALLS_MAX)),
             logins: Arc::new(Semaphore::new(LOGINS_MAX)),
             uploads: Arc::new(Semaphore::new(UPLOADS_MAX)),
+            streams: Arc::new(Semaphore::new(STREAMS_MAX)),
+            runtime: runtime.clone(),
+            stop: self.0.ending(),
         });
         let router = router(&state);
         self.0.answer(runtime, "the portal", None, CONNECTIONS_MAX, move |request| {
@@ -241,7 +247,9 @@ fn answer(
     asked: Asked,
 ) -> Response {
     let came = cookie(headers, &state.cookie);
-    let session = came.as_ref().and_then(|token| session_of(state, token));
+    // What a page asks for by itself is no sign of somebody being there.
+    let alone = route.path == "/events" || headers.contains_key("tearline-live");
+    let session = came.as_ref().and_then(|token| session_of(state, token, !alone));
     // Forms of who is not signed in have a token, too.
     let (token, is_new) = match came {
         Some(token) => (token, false),
@@ -266,6 +274,7 @@ fn answer(
         query,
         form,
         files,
+        live: headers.contains_key("tearline-live"),
         places,
     };
     let mut response = run(&call, route);
@@ -313,14 +322,20 @@ fn check_access(call: &Call, route: &Route) -> Result<Option<&'static str>, Trou
 }
 
 /// The session of a cookie, while its operator is what he was when it began.
-fn session_of(state: &State, token: &Token) -> Option<Session> {
+fn session_of(state: &State, token: &Token, goes_on: bool) -> Option<Session> {
     let mut sessions = state.sessions.lock().unwrap_or_else(PoisonError::into_inner);
-    let session = sessions.touch(token, now_ms())?;
+    let session = sessions.look(token, now_ms(), goes_on)?;
     if state.books.operators.holds(&session.name, session.generation) {
         return Some(session);
     }
     sessions.end(token);
     None
+}
+
+/// What the operator of a token is shown, while his session lasts; it does not go on by this.
+pub(super) fn viewer_of(state: &State, token: &Token) -> Option<Viewer> {
+    let session = session_of(state, token, false)?;
+    (session.enrols.is_none() && session.role.may(Right::Consult)).then(|| session.viewer())
 }
 
 /// Our cookie of a request, if it has the form of one. Of two none is taken.

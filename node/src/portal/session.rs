@@ -139,15 +139,17 @@ impl Sessions {
         }
     }
 
-    /// The session of a token, which goes on by that.
-    pub(super) fn touch(&mut self, token: &Token, now_ms: u64) -> Option<Session> {
+    /// The session of a token, which goes on by that if somebody asked.
+    pub(super) fn look(&mut self, token: &Token, now_ms: u64, goes_on: bool) -> Option<Session> {
         let hash = token.hash();
         let session = self.0.get_mut(&hash)?;
         if session.is_over(now_ms) {
             self.0.remove(&hash);
             return None;
         }
-        session.seen_ms = now_ms;
+        if goes_on {
+            session.seen_ms = now_ms;
+        }
         Some(session.clone())
     }
 
@@ -193,16 +195,19 @@ mod tests {
     fn a_session_ends_when_nothing_is_asked_and_after_a_shift() {
         let mut sessions = Sessions::default();
         let token = sessions.begin(session("A", 0)).unwrap();
-        assert!(sessions.touch(&token, IDLE_MS - 1).is_some());
-        assert!(sessions.touch(&token, 2 * IDLE_MS - 1).is_none());
-        assert!(sessions.touch(&token, 0).is_none(), "it does not come back");
+        assert!(sessions.look(&token, IDLE_MS - 1, true).is_some());
+        assert!(sessions.look(&token, 2 * IDLE_MS - 1, true).is_none());
+        assert!(sessions.look(&token, 0, true).is_none(), "it does not come back");
+        let token = sessions.begin(session("A", 0)).unwrap();
+        assert!(sessions.look(&token, IDLE_MS - 1, false).is_some());
+        assert!(sessions.look(&token, IDLE_MS, false).is_none(), "a tab alone keeps none");
         let token = sessions.begin(session("A", 0)).unwrap();
         let mut now = 0;
         while now + IDLE_MS / 2 < ABSOLUTE_MS {
             now += IDLE_MS / 2;
-            assert!(sessions.touch(&token, now).is_some());
+            assert!(sessions.look(&token, now, true).is_some());
         }
-        assert!(sessions.touch(&token, ABSOLUTE_MS).is_none());
+        assert!(sessions.look(&token, ABSOLUTE_MS, true).is_none());
     }
 
     #[test]
@@ -212,7 +217,7 @@ mod tests {
         for n in 1..=SESSIONS_OF_ONE_MAX as u64 {
             sessions.begin(session("A", n)).unwrap();
         }
-        assert!(sessions.touch(&first, 9).is_none());
+        assert!(sessions.look(&first, 9, true).is_none());
         for n in 0..2 * SESSIONS_MAX {
             sessions.begin(session(&n.to_string(), 10)).unwrap();
         }

@@ -134,9 +134,9 @@ macro_rules! words {
 words! {
     about: "About", "À propos", "حول البرنامج";
     about_text:
-        "Tearline is a peer-to-peer mesh for border-threat records. This portal runs on this machine alone, loads nothing from elsewhere and uses no script.",
-        "Tearline est un réseau pair à pair pour les signalements aux frontières. Ce portail tourne sur cette seule machine, ne charge rien d’ailleurs et n’utilise aucun script.",
-        "تيرلاين شبكة من الأقران لسجلات تهديدات الحدود. تعمل هذه البوابة على هذا الجهاز وحده، ولا تحمّل شيئًا من مكان آخر، ولا تستخدم أي برنامج نصي.";
+        "Tearline is a peer-to-peer mesh for border-threat records. This portal runs on this machine alone, loads nothing from elsewhere, and works without its one script. Base map: Natural Earth, public domain.",
+        "Tearline est un réseau pair à pair pour les signalements aux frontières. Ce portail tourne sur cette seule machine, ne charge rien d’ailleurs et fonctionne sans son unique script. Fond de carte : Natural Earth, domaine public.",
+        "تيرلاين شبكة من الأقران لسجلات تهديدات الحدود. تعمل هذه البوابة على هذا الجهاز وحده، ولا تحمّل شيئًا من مكان آخر، وتعمل دون برنامجها النصي الوحيد. خريطة الأساس: Natural Earth، ملك عام.";
     acknowledge: "Acknowledge", "Accuser réception", "إقرار بالاستلام";
     acknowledged_by: "Acknowledged by", "Reçu par", "أقرّ بالاستلام";
     act: "Act", "Acte", "الإجراء";
@@ -274,6 +274,14 @@ words! {
         "عبارتا المرور مختلفتان.";
     digest: "Digest", "Empreinte", "البصمة";
     do_it: "Do it", "Exécuter", "تنفيذ";
+    draft_discard: "Discard the draft", "Abandonner le brouillon", "حذف المسودة";
+    draft_keep: "Keep as a draft", "Garder en brouillon", "حفظ مسودة";
+    draft_kept: "Draft kept.", "Brouillon gardé.", "حُفظت المسودة.";
+    draft_restored: "This is your draft of", "Voici votre brouillon du", "هذه مسودتك بتاريخ";
+    draft_unkept:
+        "The draft could not be kept. Do not leave this page.",
+        "Le brouillon n’a pu être gardé. Ne quittez pas cette page.",
+        "تعذّر حفظ المسودة. لا تغادر هذه الصفحة.";
     duplicates: "Perhaps the same", "Peut-être identiques", "ربما مكررة";
     duplicates_text:
         "These records have the same number or name. Write a new one only if none of them is it.",
@@ -338,6 +346,12 @@ words! {
         "Who gave whom which right. What follows from a grant stands below it.",
         "Qui a donné quel droit à qui. Ce qui découle d’une habilitation figure en dessous.",
         "من منح من أيّ حق. وما يترتب على التخويل يظهر تحته.";
+    handover: "Handover notes", "Notes de relève", "ملاحظات التسليم";
+    handover_help:
+        "At most 2,000 characters. It is shown here to those who see records up to your ceiling.",
+        "2 000 caractères au plus. Affichée ici à ceux qui voient les fiches jusqu’à votre plafond.",
+        "2000 حرف على الأكثر. تظهر هنا لمن يرى السجلات حتى سقفك.";
+    handover_text: "What the next shift should know", "Ce que le prochain quart doit savoir", "ما ينبغي أن تعرفه المناوبة التالية";
     happened: "Happened", "Survenu", "وقت الحدث";
     heard: "Last heard", "Dernier contact", "آخر اتصال";
     held_by: "A hold keeps it from being destroyed. On whose word:",
@@ -389,6 +403,12 @@ words! {
     invited: "invited", "invité", "مدعو";
     is_changed: "changed", "modifié", "متغيّر";
     is_new: "new", "nouveau", "جديد";
+    keep_view: "Keep these filters as a view", "Garder ces filtres comme vue", "حفظ عوامل التصفية هذه كعرض";
+    keys: "Single-key shortcuts", "Raccourcis à une touche", "اختصارات المفتاح الواحد";
+    keys_help:
+        "j and k step through rows, a acknowledges, / searches, n writes a report; g then b, r, p, t, m, s or h goes to a page.",
+        "j et k parcourent les lignes, a accuse réception, / cherche, n écrit un rapport ; g puis b, r, p, t, m, s ou h mène à une page.",
+        "j و k للتنقل بين الصفوف، a للإقرار، / للبحث، n لتقرير جديد؛ و g ثم b أو r أو p أو t أو m أو s أو h للانتقال إلى صفحة.";
     kind_word: "Kind", "Type", "النوع";
     label: "Label", "Étiquette", "الوسم";
     language_word: "Language", "Langue", "اللغة";
@@ -410,6 +430,12 @@ words! {
         "There are more than are listed.",
         "Il y en a davantage que la liste n’en montre.",
         "هناك أكثر مما هو مدرج.";
+    live_back: "The peer answers again.", "Le pair répond à nouveau.", "عاد القرين إلى الاستجابة.";
+    live_flash: "A flash came.", "Un message éclair est arrivé.", "وصلت برقية عاجلة.";
+    live_lost:
+        "The peer does not answer. What is shown here may be old; it is tried again.",
+        "Le pair ne répond pas. L’affichage peut être périmé ; nouvelles tentatives en cours.",
+        "القرين لا يستجيب. قد يكون المعروض قديمًا؛ تُعاد المحاولة.";
     locked:
         "Too many attempts failed. Try again in",
         "Trop d’échecs. Réessayez dans",
@@ -441,9 +467,9 @@ words! {
         "يُوقَّع هذا ويصل إلى كل قرين قبل غيره، ويجدد مفاتيح كل حيّز كان يقرؤه.";
     map: "Map", "Carte", "الخريطة";
     map_caption:
-        "Places in WGS 84 on a grid of degrees, without a base map. Forms tell urgency: triangle flash, diamond immediate, square priority, circle routine.",
-        "Lieux en WGS 84 sur une grille de degrés, sans fond de carte. Les formes disent l’urgence : triangle éclair, losange immédiat, carré prioritaire, cercle routine.",
-        "المواقع بنظام WGS 84 على شبكة درجات دون خريطة أساس. تدل الأشكال على الإلحاح: المثلث برقي، المعين فوري، المربع أولوية، الدائرة اعتيادي.";
+        "Places in WGS 84. Boundaries are indicative and imply no endorsement; the shores of Lake Chad are a sketch. Forms tell urgency: triangle flash, diamond immediate, square priority, circle routine.",
+        "Lieux en WGS 84. Les frontières sont indicatives et n’impliquent aucune prise de position ; les rives du lac Tchad sont une esquisse. Les formes disent l’urgence : triangle éclair, losange immédiat, carré prioritaire, cercle routine.",
+        "المواقع بنظام WGS 84. الحدود استرشادية ولا تعني أي إقرار؛ وشواطئ بحيرة تشاد رسم تخطيطي. تدل الأشكال على الإلحاح: المثلث برقي، المعين فوري، المربع أولوية، الدائرة اعتيادي.";
     members: "Members", "Membres", "الأعضاء";
     mesh: "Mesh", "Réseau", "الشبكة";
     more: "More", "Plus", "المزيد";
@@ -453,6 +479,7 @@ words! {
     never: "never", "jamais", "أبدًا";
     new_keys: "New keys in:", "Nouvelles clés dans :", "مفاتيح جديدة في:";
     new_report: "New report", "Nouveau rapport", "تقرير جديد";
+    news: "Something new – show", "Du nouveau – afficher", "جديد – عرض";
     next_page: "Next page", "Page suivante", "الصفحة التالية";
     no: "no", "non", "لا";
     no_answer: "no answer yet", "pas encore de réponse", "لا جواب بعد";
@@ -465,6 +492,7 @@ words! {
         "No record that you can see has the same number or name.",
         "Aucune fiche que vous pouvez voir n’a le même numéro ou nom.",
         "لا سجل مما يمكنك رؤيته يحمل الرقم أو الاسم نفسه.";
+    no_handover: "The last shift left no note.", "Le dernier quart n’a laissé aucune note.", "لم تترك المناوبة الأخيرة ملاحظة.";
     no_leaks:
         "The check found nothing that it tells beside. It finds what is overlooked; it proves nothing.",
         "Le contrôle n’a rien trouvé qui transparaisse. Il repère des oublis ; il ne prouve rien.",
@@ -688,6 +716,7 @@ words! {
     to_month: "month", "mois", "الشهر";
     to_record: "To the record", "Retour à la fiche", "إلى السجل";
     told_by: "Told by", "D’après", "بحسب";
+    too_many_views: "20 views are kept, which is the most: remove one.", "20 vues sont gardées, c’est le maximum : retirez-en une.", "حُفظ 20 عرضًا وهو الحد: أزل واحدًا.";
     traffic: "Traffic", "Trafic", "حركة البيانات";
     typed: "What you sent", "Votre saisie", "ما أرسلته";
     typed_text:
@@ -705,6 +734,7 @@ words! {
         "There are more than are drawn: filter further.",
         "Il y en a davantage : filtrez encore.",
         "هناك أكثر مما رُسم: زد التصفية.";
+    views: "Views", "Vues", "العروض";
     void_words: "What it said that does not count any more", "Ses déclarations qui ne comptent plus", "ما قاله ولم يعد معتبرًا";
     wait_for_keys: "Wait for keys", "Attendent des clés", "تنتظر المفاتيح";
     waits_for: "waits for", "attend", "بانتظار";

@@ -77,6 +77,11 @@ impl Listener {
         let _ = self.stop.send(true);
     }
 
+    /// Hears when it is asked to end, for answers that go on.
+    pub(crate) fn ending(&self) -> watch::Receiver<bool> {
+        self.stop.subscribe()
+    }
+
     /// Begins to answer, if it does not yet, with TLS if that is given. `what` is served, for the log. A request has its connection's [`Seat`]
     /// among its extensions.
     pub(crate) fn answer<A, F>(

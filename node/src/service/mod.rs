@@ -20,6 +20,7 @@ mod find;
 mod grants;
 pub(crate) mod hands;
 mod import;
+pub(crate) mod kept;
 mod link;
 mod merge;
 mod names;

@@ -22,8 +22,7 @@ const HOSTILE: [&str; 12] = [
 ];
 
 /// What pages are not made of.
-const FORBIDDEN: [&str; 8] =
-    ["script", "style", "iframe", "object", "embed", "base", "template", "noscript"];
+const FORBIDDEN: [&str; 7] = ["style", "iframe", "object", "embed", "base", "template", "noscript"];
 
 pub(super) fn check(path: &str, body: &str) {
     let text =
@@ -37,6 +36,13 @@ pub(super) fn check(path: &str, body: &str) {
     }
     let skip = page.descendants().find(|node| is(node, "a")).and_then(|a| a.attribute("href"));
     assert_eq!(skip, Some("#main"), "{path}: the first link skips to the content");
+    // One script, which is ours and stands in no page.
+    let scripts: Vec<Node<'_, '_>> = of("script").collect();
+    let own = |script: &Node<'_, '_>| {
+        script.attribute("src").is_some_and(|src| src.starts_with("/assets/"))
+            && script.text().unwrap_or_default().is_empty()
+    };
+    assert!(scripts.len() == 1 && scripts.iter().all(own), "{path}: {} scripts", scripts.len());
     let mut ids = std::collections::BTreeSet::new();
     for node in page.descendants().filter(Node::is_element) {
         let name = node.tag_name().name();

@@ -13,6 +13,7 @@ use crate::audit::{Event, Outcome};
 use crate::index::Query;
 use crate::operators::Right;
 use crate::service::desk::Seen;
+use crate::service::kept::Handover;
 
 /// Most rows of the board, and most urgent ones beside the newest.
 const ROWS_MAX: usize = 200;
@@ -31,7 +32,18 @@ struct Board {
     since: Option<Moment>,
     marks: bool,
     people: Vec<Choice>,
+    handovers: Vec<Note>,
 }
+
+/// What a shift left to the next.
+struct Note {
+    by: String,
+    at: Moment,
+    text: String,
+}
+
+/// Most notes of earlier shifts.
+const NOTES_SHOWN: usize = 3;
 
 struct Group {
     class: &'static str,
@@ -128,7 +140,11 @@ pub(in super::super) fn show(call: &Call) -> Done {
         .collect();
     let since = (shift_us > 0).then(|| f.moment_ms(shift_us / 1_000));
     let marks = call.may(Right::Mark);
-    let page = Board { f, groups, open, closed, all, full, since, marks, people };
+    let handovers = service.handovers_for(viewer, NOTES_SHOWN)?.into_iter();
+    let handovers =
+        handovers.map(|note| Note { at: f.moment_ms(note.at_ms), by: note.by, text: note.text });
+    let handovers = handovers.collect();
+    let page = Board { f, groups, open, closed, all, full, since, marks, people, handovers };
     Ok(html::page(StatusCode::OK, &page))
 }
 
@@ -187,6 +203,16 @@ pub(in super::super) fn shift(call: &Call) -> Done {
     let mut settings = call.session()?.settings.clone();
     settings.shift_us = call.state.service.latest_us()?;
     call.note(Event::Login, Vec::new(), "shift ended", Outcome::Done)?;
+    let text = call.form.text("handover");
+    if !text.is_empty() {
+        let session = call.session()?;
+        call.state.service.hand_over(&Handover {
+            by: session.name.clone(),
+            at_ms: call.now_ms(),
+            text: text.to_owned(),
+            label_max: session.label_max,
+        })?;
+    }
     call.keep_settings(&settings)?;
     Ok(html::redirect("/board?done=shift"))
 }

@@ -8,17 +8,6 @@ use super::super::frame::Frame;
 use super::super::html;
 use crate::operators::{Right, Role};
 
-const STYLE: &str = include_str!("../style.css");
-const ICON: &str = include_str!("../icon.svg");
-
-pub(in super::super) fn style(_: &Call) -> Done {
-    Ok(html::asset("text/css; charset=utf-8", STYLE.as_bytes()))
-}
-
-pub(in super::super) fn icon(_: &Call) -> Done {
-    Ok(html::asset("image/svg+xml", ICON.as_bytes()))
-}
-
 #[derive(Template)]
 #[template(path = "help.html")]
 struct Help {

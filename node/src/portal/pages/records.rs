@@ -7,6 +7,7 @@ use tearline_crdt::record::vocabulary::{Tlp, Vocabulary as _};
 use tearline_crdt::time::WallTime;
 
 use super::super::call::{Call, Done};
+use super::super::form::Form;
 use super::super::frame::{Badge, Choice, Frame, Moment, tlp};
 use super::super::html::{self, Trouble};
 use super::super::words::Words;
@@ -14,7 +15,7 @@ use crate::audit::{Event, Outcome};
 use crate::control::trust;
 use crate::control::{self, Empty, Request, reply};
 use crate::index::Query;
-use crate::operators::Right;
+use crate::operators::{Right, SavedView};
 use crate::service::desk::Seen;
 
 /// Rows of a page.
@@ -89,6 +90,7 @@ struct Records<'a> {
     lost: usize,
     reports: bool,
     map: String,
+    views: Vec<SavedView>,
 }
 
 /// What the filters of a page ask for.
@@ -182,10 +184,41 @@ pub(in super::super) fn list(call: &Call) -> Done {
         lost: found.lost,
         reports: call.may(Right::Report),
         map: form.with("after", ""),
+        views: session.settings.views.clone(),
         rows: found.rows.into_iter().map(|seen| line(&f, seen, now_ms)).collect(),
         f,
     };
     Ok(html::page(StatusCode::OK, &page))
+}
+
+/// Most views of an operator, and longest name and query of one, in bytes.
+const VIEWS_MAX: usize = 20;
+const VIEW_NAME_BYTES_MAX: usize = 120;
+const VIEW_QUERY_BYTES_MAX: usize = 1024;
+
+/// Keeps the filters of the list under a name, or forgets them.
+pub(in super::super) fn keep_view(call: &Call) -> Done {
+    let (name, form) = (call.form.text("name").to_owned(), &call.form);
+    // What was typed into the address is a form again, and nothing else.
+    let query = Form::parse(form.text("query").as_bytes(), VIEW_QUERY_BYTES_MAX)?;
+    let query = query.with("after", "");
+    if !(1..=VIEW_NAME_BYTES_MAX).contains(&name.len()) || query.len() > VIEW_QUERY_BYTES_MAX {
+        return Err(Trouble::new(StatusCode::BAD_REQUEST));
+    }
+    let mut settings = call.session()?.settings.clone();
+    settings.views.retain(|view| view.name != name);
+    if form.text("act") != "remove" {
+        if settings.views.len() >= VIEWS_MAX {
+            return Err(Trouble::bad(call.language.words().too_many_views));
+        }
+        settings.views.push(SavedView { name, query: query.clone() });
+    }
+    call.keep_settings(&settings)?;
+    Ok(html::redirect(&format!("/records?{}", with_done(&query))))
+}
+
+fn with_done(query: &str) -> String {
+    if query.is_empty() { "done=settings".into() } else { format!("{query}&done=settings") }
 }
 
 /// What has this record's id in it, and may be seen.

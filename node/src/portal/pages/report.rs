@@ -9,13 +9,15 @@ use tearline_crdt::record::kind::Kind as RecordKind;
 use tearline_crdt::record::schema::{Field, Shape};
 
 use super::super::call::{Call, Done};
-use super::super::frame::{Choice, Frame, label};
+use super::super::form::Form;
+use super::super::frame::{Choice, Frame, Moment, label};
 use super::super::html::{self, Trouble};
 use super::record::asked_fields;
 use super::records::{Line, classes, colours, line, rooms};
 use crate::audit::{Event, Outcome};
 use crate::control::{RecordNew, Request, reply};
 use crate::index::Query;
+use crate::service::kept::DraftReport;
 
 /// Kinds that are offered, the most frequent first.
 const KINDS: [RecordKind; 20] = [
@@ -167,11 +169,46 @@ struct New {
     hint: String,
     duplicates: Vec<Line>,
     checked: bool,
+    /// When the draft was kept that the form begins with.
+    draft: Option<Moment>,
+    /// The form's fields that duplicates are looked for by.
+    identifying: String,
 }
 
 pub(in super::super) fn form(call: &Call) -> Done {
-    new_page(call, StatusCode::OK, None, None)
+    let session = call.session()?;
+    let kind = kind_of(call)?;
+    let draft = call.state.service.draft_of(&session.name, session.generation, kind.name())?;
+    match draft {
+        Some(draft) => {
+            let typed = Form::of(draft.fields);
+            page_of(call, &typed, StatusCode::OK, None, None, Some(draft.at_ms))
+        }
+        None => new_page(call, StatusCode::OK, None, None),
+    }
 }
+
+/// Keeps what is typed, or forgets it.
+pub(in super::super) fn draft(call: &Call) -> Done {
+    let (session, kind) = (call.session()?, kind_of(call)?);
+    let told = |name: &str| name.starts_with("set.") || DRAFT_FIELDS.contains(&name);
+    let fields = call.form.fields().filter(|(name, value)| told(name) && !value.is_empty());
+    let fields: Vec<(String, String)> =
+        fields.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+    let keeps = call.form.text("act") != "discard";
+    let draft = DraftReport { generation: session.generation, at_ms: call.now_ms(), fields };
+    let draft = keeps.then_some(&draft);
+    call.state.service.keep_draft(&session.name, kind.name(), draft)?;
+    let done = if keeps { "draft" } else { "discarded" };
+    // A script that keeps what is typed reads the status alone.
+    if call.form.text("act") == "draft" && call.live {
+        return Ok(html::plain(StatusCode::OK));
+    }
+    Ok(html::redirect(&format!("/new/{}?done={done}", kind.name())))
+}
+
+/// Fields of a draft beside those of the kind.
+const DRAFT_FIELDS: [&str; 4] = ["tlp", "room", "class", "mrz"];
 
 fn kind_of(call: &Call) -> Result<RecordKind, Trouble> {
     let named = call.place("kind");
@@ -186,9 +223,23 @@ fn new_page(
     problem: Option<&Trouble>,
     duplicates: Option<Vec<Line>>,
 ) -> Done {
+    page_of(call, &call.form, status, problem, duplicates, None)
+}
+
+fn page_of(
+    call: &Call,
+    form: &Form,
+    status: StatusCode,
+    problem: Option<&Trouble>,
+    duplicates: Option<Vec<Line>>,
+    draft_ms: Option<u64>,
+) -> Done {
     let kind = kind_of(call)?;
-    let form = &call.form;
     let f = Frame::new(call, call.language.words().new_report);
+    let identifying: Vec<String> = fields_of(kind)
+        .filter(|field| IDENTIFYING.contains(&field.name))
+        .map(|field| format!("set.{}", field.name))
+        .collect();
     let typed: BTreeMap<String, String> =
         form.beginning("set.").map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
     let chosen = |name, default| match form.text(name) {
@@ -208,6 +259,8 @@ fn new_page(
         hint: problem.map(|trouble| trouble.hint.clone()).unwrap_or_default(),
         checked: duplicates.is_some(),
         duplicates: duplicates.unwrap_or_default(),
+        draft: draft_ms.map(|ms| f.moment_ms(ms)),
+        identifying: identifying.join(" "),
         f,
     };
     Ok(html::page(status, &page))
@@ -261,6 +314,7 @@ fn try_to_write(call: &Call) -> Done {
     let written: reply::Written = call.ask(Request::RecordNew(new))?;
     let done = if written.doubts.is_empty() { "written" } else { "doubtful" };
     call.note(Event::Collection, vec![written.record.clone()], "written", Outcome::Done)?;
+    call.state.service.keep_draft(&call.session()?.name, kind.name(), None)?;
     Ok(html::redirect(&format!("/record/{}?done={done}", written.record)))
 }
 

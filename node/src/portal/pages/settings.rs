@@ -15,6 +15,7 @@ struct SettingsPage {
     languages: Vec<Choice>,
     themes: Vec<Choice>,
     offsets: Vec<Choice>,
+    keys: Vec<Choice>,
 }
 
 /// The colours there are; the first is as the system has them.
@@ -39,6 +40,10 @@ pub(in super::super) fn show(call: &Call) -> Done {
             .zip(themes)
             .map(|(theme, text)| Choice::new(theme, text, &settings.theme))
             .collect(),
+        keys: {
+            let chosen = if settings.keys_off { "off" } else { "on" };
+            vec![Choice::new("on", f.w.yes, chosen), Choice::new("off", f.w.no, chosen)]
+        },
         offsets: OFFSETS_MIN
             .iter()
             .map(|min| {
@@ -68,6 +73,7 @@ pub(in super::super) fn save(call: &Call) -> Done {
     settings.language = language.code().into();
     settings.theme = (*theme).into();
     settings.utc_offset_min = offset;
+    settings.keys_off = form.text("keys") == "off";
     call.keep_settings(&settings)?;
     Ok(html::redirect("/settings?done=settings"))
 }

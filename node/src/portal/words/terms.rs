@@ -128,7 +128,9 @@ const SAID: [Term; 3] = [
 ];
 
 /// Codes of the address after something was done.
-const NOTICES: [Term; 23] = [
+const NOTICES: [Term; 25] = [
+    ("draft", ["The draft is kept.", "Le brouillon est gardé.", "حُفظت المسودة."]),
+    ("discarded", ["The draft is gone.", "Le brouillon est abandonné.", "حُذفت المسودة."]),
     ("adopted", ["It counts now.", "Il compte désormais.", "أصبح معتبرًا."]),
     ("attached", ["The file was attached.", "Le fichier est joint.", "أُرفق الملف."]),
     ("fetched", ["The file is here.", "Le fichier est là.", "الملف هنا."]),
