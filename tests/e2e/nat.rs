@@ -61,7 +61,7 @@ fn founded(folder: &Path, space: &str, host: &str) -> io::Result<[Daemon; 3]> {
     let invited = done(guard.command(&["peer", "invite"])?);
     done(customs.command(&["join", text(&invited["invitation"])])?);
     done(guard.command(&["compartment", "open", "--name", "all", "--rel", "NE,TD"])?);
-    done(guard.command(&["grant", "revoke", "--device", "Relay", "--compartment", "all"])?);
+    done(guard.command(&["grant", "revoke", "Relay", "--compartment", "all"])?);
     let members = |daemon: &Daemon| -> io::Result<usize> {
         let shown = done(daemon.command(&["device", "list"])?);
         Ok(shown["devices"].as_array().map_or(0, Vec::len))

@@ -7,6 +7,7 @@ use std::task::{Context, Poll};
 use libp2p::core::transport::PortUse;
 use libp2p::core::upgrade::ReadyUpgrade;
 use libp2p::core::{Endpoint, Multiaddr};
+use libp2p::multiaddr::Protocol;
 use libp2p::swarm::behaviour::toggle::Toggle;
 use libp2p::swarm::handler::{ConnectionEvent, FullyNegotiatedInbound, FullyNegotiatedOutbound};
 use libp2p::swarm::{
@@ -74,10 +75,13 @@ impl NetworkBehaviour for Frames {
         _peer: PeerId,
         address: &Multiaddr,
         role: Endpoint,
-        _port_use: PortUse,
+        port_use: PortUse,
     ) -> Result<THandler<Self>, ConnectionDenied> {
-        // Where both dial at once to meet half-way, one of them is the listener.
-        Ok(Handler::new(role.is_dialer(), address.clone()))
+        // Where both dial at once to meet half-way, one of them is the listener. Over TCP that makes one
+        // connection, over QUIC two: in each of those who dials is the client, and the other end listens.
+        let is_quic = address.iter().any(|part| matches!(part, Protocol::QuicV1));
+        let dials = role.is_dialer() || is_quic && port_use == PortUse::Reuse;
+        Ok(Handler::new(dials, address.clone()))
     }
 
     fn on_swarm_event(&mut self, _event: FromSwarm<'_>) {}

@@ -35,6 +35,8 @@ struct Up {
     device: DeviceId,
     connection: ConnectionId,
     dialer: bool,
+    /// Whether no relay carries it.
+    direct: bool,
     since: Instant,
     /// Whether it is with a device that we chose or that has a standing.
     vouched: bool,
@@ -472,7 +474,8 @@ impl Driver {
             }
             return;
         };
-        if let Some(loser) = self.rival(&device, dialer) {
+        let direct = is_direct(&address);
+        if let Some(loser) = self.rival(&device, dialer, direct) {
             match loser {
                 Some(link) => self.close(link, DownReason::Replaced),
                 None => {
@@ -504,6 +507,7 @@ impl Driver {
                 device,
                 connection,
                 dialer,
+                direct,
                 since: Instant::now(),
                 vouched: dialer,
                 frames,
@@ -538,11 +542,14 @@ impl Driver {
     }
 
     /// Which of two links to one device must go: `Some(Some(old))`, `Some(None)` for the new one.
-    /// The newer wins, because the older may be dead; but of two that crossed, both sides keep the
-    /// one that the smaller device dialed.
-    fn rival(&self, device: &DeviceId, dialer: bool) -> Option<Option<Link>> {
+    /// A direct one wins over one that a relay carries. Else the newer wins, because the older may be dead;
+    /// but of two that crossed, both sides keep the one that the smaller device dialed.
+    fn rival(&self, device: &DeviceId, dialer: bool, direct: bool) -> Option<Option<Link>> {
         let (link, old) =
             self.links.iter().find(|(_, up)| up.device == *device && up.closing.is_none())?;
+        if direct && !old.direct {
+            return Some(Some(*link));
+        }
         let crossed = old.dialer != dialer && old.since.elapsed() < CROSSING;
         let own = device_of(self.swarm.local_peer_id())?;
         let smaller_dialed = if own < *device { dialer } else { !dialer };
@@ -596,6 +603,12 @@ impl Driver {
 fn undialled(error: &DialError) -> DialFailure {
     tracing::debug!(error = %said(error), "not dialled");
     error.into()
+}
+
+/// Whether an address is of a machine: behind a circuit there is a device alone.
+fn is_direct(address: &Multiaddr) -> bool {
+    let of_machine = |part| matches!(part, Protocol::Tcp(_) | Protocol::Udp(_));
+    !is_circuit(address) && address.iter().any(of_machine)
 }
 
 /// Whether an address leads over a relay.
