@@ -93,10 +93,9 @@ impl World {
                 if marks.is_empty() {
                     continue;
                 }
-                match replica.adopt(now, id, marks) {
-                    Err(ActError::Store(error)) => return self.fall(desk, error),
-                    // It lost its disk, and has nothing to say there yet.
-                    Ok(_) | Err(_) => {}
+                // A desk that lost its disk has nothing to say there yet.
+                if let Err(ActError::Store(error)) = replica.adopt(now, id, marks) {
+                    return self.fall(desk, error);
                 }
             }
             self.trace.note(self.now, b'A', post, &desk.to_be_bytes());
