@@ -201,37 +201,6 @@ fn a_log_is_judged_in_its_order() {
     }
 }
 
-/// What is changed by who is no writer is void, in whatever order it comes; of some kinds all of the compartment are.
-#[test]
-fn genesis_names_the_writers() {
-    let change = Change::Set(0, 1);
-    for (kind, by_another, verdict) in [
-        (
-            Kind::Person,
-            Act::Intrude { record: 0, change: change.clone() },
-            Verdict::Void(Fault::Writer),
-        ),
-        (Kind::Case, Act::Edit { record: 0, change }, Verdict::Materialised),
-    ] {
-        let history = [
-            step(0, Class::Routine, false, vec![Act::New(kind, 0)]),
-            step(1, Class::Routine, false, vec![by_another]),
-        ];
-        let turns = [one_by_one(&[0, 1]), one_by_one(&[1, 0])];
-        let picture = outcome(&history, &turns, Planted::Nothing).unwrap();
-        let verdicts: Vec<&Verdict> =
-            only(&picture).entries.values().map(|entry| &entry.3).collect();
-        let mut expected = [&verdict, &Verdict::Materialised];
-        assert!(
-            verdicts == expected || {
-                expected.reverse();
-                verdicts == expected
-            },
-            "{verdicts:?}"
-        );
-    }
-}
-
 /// An entry that does not count is no reason to call a record urgent, whenever it arrives.
 #[test]
 fn only_what_counts_makes_a_record_urgent() {
