@@ -107,6 +107,9 @@ impl Stretch {
     }
 }
 
+/// An entry's payload, and what is known of the entry without it.
+pub type Given = (Offered, Vec<u8>);
+
 impl Logbook {
     /// Reads the list of holes.
     pub(super) fn load_holes(&mut self, store: &dyn Store) -> Result<(), StoreError> {
@@ -265,8 +268,8 @@ impl Logbook {
         log: &LogId,
         seqs: &BTreeSet<u64>,
         bytes_max: usize,
-    ) -> Result<(Vec<(Offered, Vec<u8>)>, u64), StoreError> {
-        let mut found: Vec<(Offered, Vec<u8>)> = Vec::new();
+    ) -> Result<(Vec<Given>, u64), StoreError> {
+        let mut found: Vec<Given> = Vec::new();
         let (mut bytes, mut passed) = (0_usize, 0);
         let mut rest = seqs.iter().copied().peekable();
         while let Some(seq) = rest.next() {

@@ -651,8 +651,11 @@ impl<'w, 'd> Work<'w, 'd> {
             return Ok(());
         }
         let lacks_label = thread.lacks_label();
-        if (counts || lacks_label) && !self.show_thread(&thread, listing)? && lacks_label {
-            self.remove(record, listing)?;
+        if counts || lacks_label {
+            let shown = self.show_thread(&thread, listing)?;
+            if lacks_label && !shown {
+                self.remove(record, listing)?;
+            }
         }
         shelf.threads.keep(record, thread);
         Ok(())
