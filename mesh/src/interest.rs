@@ -395,9 +395,9 @@ mod tests {
             let error = text.parse::<Interest>().unwrap_err().to_string();
             assert!(error.contains(said), "{text}: {error}");
         }
-        let many = vec!["kind=alert"; CLAUSES_MAX + 1].join(" or ");
+        let many = ["kind=alert"; CLAUSES_MAX + 1].join(" or ");
         assert_eq!(many.parse::<Interest>(), Err(InterestError::Clauses));
-        interest(&vec!["kind=alert"; CLAUSES_MAX].join(" or "));
+        interest(&["kind=alert"; CLAUSES_MAX].join(" or "));
     }
 
     #[test]

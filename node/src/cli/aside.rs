@@ -60,7 +60,7 @@ pub(super) fn fetch(context: &Context, record: &str, wait: Duration) -> Result<O
 
 /// A peer with whom entries stay.
 pub(super) fn called(with: &With) -> String {
-    with.name.as_deref().map_or_else(|| short(&with.device), |name| clean(name).into())
+    with.name.as_deref().map_or_else(|| short(&with.device), clean)
 }
 
 /// How often the daemon is asked how far it is.

@@ -70,10 +70,7 @@ async fn tell(
     messages: mpsc::Sender<Bytes>,
     _place: OwnedSemaphorePermit,
 ) {
-    let mut news = match state.service.news() {
-        Ok(news) => news,
-        Err(_) => return,
-    };
+    let Ok(mut news) = state.service.news() else { return };
     let mut stop = state.stop.clone();
     let mut beat = interval(BEAT);
     let mut told = None;

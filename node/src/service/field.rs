@@ -127,6 +127,9 @@ struct Ready {
     ends: Vec<Ends>,
 }
 
+/// A feature of a map, and where it is: latitude and longitude.
+type Placed = (Value, (f64, f64));
+
 impl Core {
     /// Seals a device the keys that it lacks, begins those anew that would be replaced before it is back, and
     /// says what ends before that.
@@ -239,10 +242,7 @@ impl Core {
     }
 
     /// Where devices say that they are, in some compartments, as features of a map.
-    fn positions(
-        &self,
-        readable: &BTreeSet<CompartmentId>,
-    ) -> Result<Vec<(Value, (f64, f64))>, Failure> {
+    fn positions(&self, readable: &BTreeSet<CompartmentId>) -> Result<Vec<Placed>, Failure> {
         let said = self.presence_shapes();
         let said = said.into_iter().filter(|(id, _)| readable.contains(id));
         let feature = said.map(|(_, one)| {

@@ -161,9 +161,11 @@ impl Tearline {
     }
 }
 
+type KeyAndValue = (Vec<u8>, Vec<u8>);
+
 impl Core {
     /// All that is kept under a beginning of a key.
-    fn kept_under(&self, prefix: &[u8]) -> Result<Vec<(Vec<u8>, Vec<u8>)>, Failure> {
+    fn kept_under(&self, prefix: &[u8]) -> Result<Vec<KeyAndValue>, Failure> {
         let mut found = Vec::new();
         let scanned = self.replica.store().scan(Space::Meta, prefix, &[], &mut |key, bytes| {
             found.push((key.to_vec(), bytes.to_vec()));

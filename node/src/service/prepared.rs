@@ -37,6 +37,9 @@ pub(crate) const REASON_BYTES_MAX: usize = 500;
 const PREFIX: &[u8] = b"desk/release/";
 const ID_BYTES: usize = 8;
 
+/// A release that waits, and what it would be now.
+pub(crate) type WouldBe = (Prepared, Result<Released, Failure>);
+
 impl Tearline {
     /// Writes down a release that waits for another's signature.
     pub(crate) fn prepare_release(
@@ -76,10 +79,7 @@ impl Tearline {
 
     /// The releases that wait, of records that the operator may see, each as it would be now; or why it would
     /// not be.
-    pub(crate) fn prepared_for(
-        &self,
-        viewer: Viewer,
-    ) -> Result<Vec<(Prepared, Result<Released, Failure>)>, Failure> {
+    pub(crate) fn prepared_for(&self, viewer: Viewer) -> Result<Vec<WouldBe>, Failure> {
         self.core.ask(move |core| {
             let mut seen = Vec::new();
             for prepared in core.prepared()? {
