@@ -6,10 +6,21 @@ use crate::agenda::NEVER;
 use crate::world::World;
 
 pub(crate) fn missing(world: &World) -> Option<Found> {
-    // A post that passes nothing on is owed nothing; what a seized device wrote before, is.
+    // A post that passes nothing on is owed nothing; what a seized device wrote before, is, as far as it has a
+    // link to an honest post that carries it.
+    let joined = |record: &crate::books::Record| {
+        world.plan.lines.iter().any(|line| {
+            let [a, b] = line.between;
+            let other = if a == record.by { b } else { a };
+            line.between.contains(&record.by)
+                && world.is_honest(other)
+                && world.plan.carries(other, record.compartment)
+        })
+    };
     let owed = |record: &crate::books::Record| {
         world.plan.posts.get(record.by as usize).is_some_and(|p| p.hostile.is_none())
             && !world.is_copied(record.by)
+            && (world.is_honest(record.by) || joined(record))
     };
     let acknowledged = |record: &&crate::books::Record| {
         record.acknowledged != NEVER && !record.gone && owed(record)
