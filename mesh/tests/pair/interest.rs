@@ -1,6 +1,7 @@
 //! Payloads that a peer does not want stay where they are, are listed, and come when they are wanted.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::iter;
 
 use serde_json::{Map, json};
 use tearline_crdt::document::{Patch, Segment};
@@ -409,7 +410,7 @@ fn another_payload_an_endless_interest_and_endless_questions_are_faults() {
     }
     let floods = [
         Frame::Interest { interest: vec![1, 0] },
-        Frame::Lack { area, key, any: true, spans: vec![0..4_096] },
+        Frame::Lack { area, key, any: true, spans: iter::once(0..4_096).collect() },
         Frame::Payloads { area, key, done: false, payloads: vec![(9, vec![1; 9])] },
     ];
     for (n, flood) in floods.into_iter().enumerate() {
