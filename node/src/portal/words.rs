@@ -1,41 +1,11 @@
 //! What the portal says, in every language it speaks. A sentence is a field: one that lacks a language does not
 //! compile. Words of the schema (properties, vocabularies) stay as STIX and its extensions have them.
 
+mod forms;
 mod terms;
 
-use std::borrow::Borrow;
-
-use super::language::{Count, Language};
-
-/// What is counted, in the forms that languages have: `#` stands for the number.
-#[derive(Debug)]
-pub(super) struct Forms {
-    one: &'static str,
-    other: &'static str,
-    /// Arabic's alone: zero, two, few, many.
-    more: [&'static str; 4],
-}
-
-impl Forms {
-    /// So many of it.
-    pub(super) fn of(&self, language: impl Borrow<Language>, n: impl Borrow<u64>) -> String {
-        let (language, n) = (*language.borrow(), *n.borrow());
-        let [zero, two, few, many] = self.more;
-        let form = match language.count(n) {
-            Count::Zero => zero,
-            Count::One => self.one,
-            Count::Two => two,
-            Count::Few => few,
-            Count::Many => many,
-            Count::Other => self.other,
-        };
-        form.replace('#', &n.to_string())
-    }
-}
-
-const fn forms(one: &'static str, other: &'static str) -> Forms {
-    Forms { one, other, more: [other; 4] }
-}
+use self::forms::{Forms, forms};
+use super::language::Language;
 
 macro_rules! words {
     ($($key:ident: $en:literal, $fr:literal, $ar:literal;)*) => {
