@@ -483,8 +483,9 @@ impl Projection for Shown {
         _: &mut Batch,
         record: &RecordId,
     ) -> Result<(), StoreError> {
-        assert!(version(store, record)?.is_some());
-        self.0.remove(record);
+        // It was shown before, or in this pass.
+        let shown = self.0.remove(record).is_some();
+        assert!(shown || version(store, record)?.is_some());
         Ok(())
     }
 
