@@ -113,8 +113,8 @@ Example:
   tearline peer interest POST            what is wanted of it, and what it wants of this device
 
 Each INTEREST takes what meets all of it: kind=KIND|KIND, area=NORTH/WEST/SOUTH/EAST in degrees, class>=CLASS,
-since=TIME. What one of them takes is wanted. Flashes, statements and labels always come; so does what the peer
-cannot judge. A blind relay goes by class and time alone. What stays is counted in every list, comes from other
+since=TIME. What one of them takes is wanted. Flashes, statements and labels always come; so do payloads of up to 64
+bytes, and what the peer cannot judge. A blind relay goes by class and time alone. What stays is counted in every list, comes from other
 peers that are linked without an interest, or by `record fetch`, and is sent when more is wanted.")]
     Interest {
         /// The peer's device id, or the beginning of it, its name, or one of its addresses

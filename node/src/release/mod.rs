@@ -9,6 +9,9 @@ use tearline_crdt::time::WallTime;
 
 pub use self::leaks::{Leak, LeakKind, leaks};
 
+/// The field in which the names of a record's files are shown. Files are not released.
+pub const FILES: &str = "attachments";
+
 /// Coarsest place, in kilometres.
 pub const COARSE_KM_MAX: u32 = 500;
 /// Kilometres of a degree of latitude, and of longitude at the equator.

@@ -137,7 +137,9 @@ impl Core {
         let mut hits = Vec::new();
         for id in ids.into_iter().filter(|id| is_prefix(prefix, &id.to_string())) {
             // One that cannot be read is there all the same.
-            if !matches!(self.visible(id), Err(Failure { kind: Kind::NotFound, .. })) {
+            let hidden = matches!(self.visible(id), Err(Failure { kind: Kind::NotFound, .. }));
+            // Nor has one to be here whole.
+            if !hidden || self.aside_of(id)?.is_some() {
                 hits.push(id);
             }
         }

@@ -28,6 +28,7 @@ use super::{Answer, json};
 use crate::control::{self, reply};
 use crate::failure::{Failure, Kind};
 use crate::index::Row;
+use crate::release::FILES;
 use crate::size;
 use crate::typo;
 
@@ -605,7 +606,7 @@ fn shown(fields: &Map<String, Value>) -> Map<String, Value> {
     let files: Vec<Value> =
         Manifest::all(fields).into_iter().map(|file| Value::String(file.name)).collect();
     if !files.is_empty() {
-        shown.insert("attachments".into(), Value::Array(files));
+        shown.insert(FILES.into(), Value::Array(files));
     }
     shown
 }

@@ -15,7 +15,7 @@ use super::names::label;
 use super::{Answer, json};
 use crate::control::trust as shape;
 use crate::failure::{Failure, Kind};
-use crate::release::{Coarse, CoarseTime, leaks};
+use crate::release::{Coarse, CoarseTime, FILES, leaks};
 
 /// What is released of a record, and what it tells beside.
 struct Prepared {
@@ -187,6 +187,10 @@ fn stamp_of(answer: &shape::Released) -> Result<String, Failure> {
 
 /// Picks the fields, makes them coarse, and looks them through.
 fn prepare(detail: &Detail, release: &shape::RecordRelease) -> Result<Prepared, Failure> {
+    if release.fields.iter().any(|name| name == FILES) {
+        return Err(Failure::usage("files are not released with a record")
+            .hint("attach them to the release: tearline record attach RELEASE FILE"));
+    }
     if let Some(name) = release.fields.iter().find(|name| !detail.fields.contains_key(*name)) {
         return Err(Failure::not_found("field", name));
     }

@@ -160,9 +160,17 @@ impl Server {
         let exchange = async { timeout(REQUEST_MAX, self.place.exchange(request)).await };
         match self.runtime.block_on(exchange) {
             Err(_) => Err(failed(format!("no answer within {} s", REQUEST_MAX.as_secs()))),
+            Ok(Err(error)) if is_of_tls(&*error) => Err(self.unbelieved(&*error)),
             Ok(Err(error)) => Err(failed(whole(&*error))),
             Ok(Ok(answer)) => Ok(answer),
         }
+    }
+
+    /// A server that cannot show that it is the one that was asked for.
+    fn unbelieved(&self, error: &(dyn Error + Send + Sync)) -> Failure {
+        let what = format!("{}: its certificate is not believed: {}", self.authority, whole(error));
+        Failure::new(Kind::Denied, what)
+            .hint("name the file of the authority that signed it: --ca FILE")
     }
 
     /// Lets time go by before the server is asked again.
@@ -172,6 +180,13 @@ impl Server {
 }
 
 type Fault = Box<dyn Error + Send + Sync>;
+
+/// Whether TLS refused a certificate.
+fn is_of_tls(error: &(dyn Error + Send + Sync + 'static)) -> bool {
+    let inner = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+    let fault = inner.and_then(|inner| inner.downcast_ref::<tokio_rustls::rustls::Error>());
+    matches!(fault, Some(tokio_rustls::rustls::Error::InvalidCertificate(_)))
+}
 
 /// An error with its causes.
 fn whole(error: &(dyn Error + Send + Sync)) -> String {

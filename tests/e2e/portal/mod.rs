@@ -269,7 +269,7 @@ fn answer_is_held(answer: &Answer) -> bool {
             && !policy.contains("unsafe")
             && (policy.contains("script-src 'self';") || policy.ends_with("sandbox"))
             && answer.header("x-content-type-options") == "nosniff"
-            && answer.header("referrer-policy") == "no-referrer"
+            && answer.header("referrer-policy") == "same-origin"
 }
 
 #[test]

@@ -13,7 +13,7 @@ use super::record::text_of;
 use super::records::{agency, colours, device, rooms, short, shown};
 use crate::control::trust::{RecordRelease, Released};
 use crate::control::{Empty, Request, reply};
-use crate::release::CoarseTime;
+use crate::release::{CoarseTime, FILES};
 use crate::service::prepared::Prepared;
 
 #[derive(Template)]
@@ -203,7 +203,8 @@ fn page(
     let badge = Badge::of(&record.label);
     let f = Frame::new(call, call.language.words().release).labelled(&badge.text);
     let picked = |list: &str, name: &str| form.all(list).any(|picked| picked == name);
-    let own = record.fields.iter().filter(|(name, _)| !edge::is_reserved(name));
+    let told_of = |name: &str| !edge::is_reserved(name) && name != FILES;
+    let own = record.fields.iter().filter(|(name, _)| told_of(name));
     let fields = own.map(|(name, value)| FieldChoice {
         label: label(name),
         value: told(value),

@@ -15,7 +15,11 @@ pub(in super::super) struct Forms {
 
 impl Forms {
     /// So many of it.
-    pub(in super::super) fn of(&self, language: impl Borrow<Language>, n: impl Borrow<u64>) -> String {
+    pub(in super::super) fn of(
+        &self,
+        language: impl Borrow<Language>,
+        n: impl Borrow<u64>,
+    ) -> String {
         let (language, n) = (*language.borrow(), *n.borrow());
         let [zero, two, few, many] = self.more;
         let form = match language.count(n) {
