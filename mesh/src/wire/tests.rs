@@ -105,10 +105,10 @@ fn frames_read_back_and_no_truncation_does() {
     for frame in samples() {
         let bytes = frame.encode();
         assert_eq!(Frame::decode(&bytes), Ok(frame.clone()));
-        // The entries of a run end with their frame, and so does a part of a file.
+        // The entries of a run end with their frame, and so do a part of a file and of what is enclosed.
         let open = match &frame {
             Frame::Run { entries, .. } | Frame::Piece { entries, .. } => Some(entries.len()),
-            Frame::Part { bytes, .. } => Some(bytes.len()),
+            Frame::Part { bytes, .. } | Frame::Enclosure { part: bytes, .. } => Some(bytes.len()),
             _ => None,
         };
         for len in 0..bytes.len() - open.unwrap_or_default() {

@@ -4,14 +4,14 @@
 
 use std::convert::Infallible;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::body::{Body, Bytes, HttpBody};
 use axum::http::StatusCode;
 use hyper::body::Frame;
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
 use tokio::task::spawn_blocking;
 use tokio::time::{interval, sleep};
 
@@ -23,6 +23,8 @@ use crate::service::sight::Viewer;
 
 /// Most streams of a portal. A tab that gets none is asked for by hand, as without a script.
 pub(super) const STREAMS_MAX: usize = 32;
+/// Most of one operator: nobody takes all.
+const OWN_STREAMS_MAX: usize = 6;
 /// How often a stream says that it lives, and its session is looked at.
 const BEAT: Duration = Duration::from_secs(15);
 /// The least time between two looks at what came.
@@ -52,14 +54,43 @@ impl Latest {
     }
 }
 
+/// One of the streams of an operator, until it is dropped.
+struct Own(Arc<State>, String);
+
+impl Own {
+    fn take(state: &Arc<State>, name: &str) -> Option<Self> {
+        let mut held = state.streams_of.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = held.entry(name.to_owned()).or_default();
+        if *count >= OWN_STREAMS_MAX {
+            return None;
+        }
+        *count += 1;
+        Some(Self(Arc::clone(state), name.to_owned()))
+    }
+}
+
+impl Drop for Own {
+    fn drop(&mut self) {
+        let mut held = self.0.streams_of.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = held.get_mut(&self.1) {
+            *count -= 1;
+            if *count == 0 {
+                held.remove(&self.1);
+            }
+        }
+    }
+}
+
 /// The stream of a tab.
 pub(super) fn stream(call: &Call) -> Done {
-    call.session()?;
+    let full = || Trouble::new(StatusCode::SERVICE_UNAVAILABLE);
+    let own = Own::take(&call.state, &call.session()?.name).ok_or_else(full)?;
     let place = Arc::clone(&call.state.streams).try_acquire_owned();
-    let place = place.map_err(|_| Trouble::new(StatusCode::SERVICE_UNAVAILABLE))?;
+    let place = (own, place.map_err(|_| full())?);
+    let news = call.state.service.news()?;
     let (sender, messages) = mpsc::channel(MESSAGES_MAX);
     let (state, token) = (Arc::clone(&call.state), call.token.clone());
-    call.state.runtime.spawn(tell(state, token, sender, place));
+    call.state.runtime.spawn(tell(state, token, news, sender, place));
     Ok(html::stream(Body::new(Messages(messages))))
 }
 
@@ -67,10 +98,10 @@ pub(super) fn stream(call: &Call) -> Done {
 async fn tell(
     state: Arc<State>,
     token: Token,
+    mut news: watch::Receiver<u64>,
     messages: mpsc::Sender<Bytes>,
-    _place: OwnedSemaphorePermit,
+    _place: (Own, OwnedSemaphorePermit),
 ) {
-    let Ok(mut news) = state.service.news() else { return };
     let mut stop = state.stop.clone();
     let mut beat = interval(BEAT);
     let mut told = None;

@@ -27,6 +27,7 @@ mod server;
 mod session;
 mod words;
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
@@ -96,6 +97,8 @@ struct State {
     uploads: Arc<Semaphore>,
     /// Places for streams of news.
     streams: Arc<Semaphore>,
+    /// How many each operator has.
+    streams_of: Mutex<BTreeMap<String, usize>>,
     /// Where streams are carried.
     runtime: Handle,
     /// Changes when the portal ends.

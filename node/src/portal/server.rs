@@ -104,6 +104,7 @@ impl Portal {
             logins: Arc::new(Semaphore::new(LOGINS_MAX)),
             uploads: Arc::new(Semaphore::new(UPLOADS_MAX)),
             streams: Arc::new(Semaphore::new(STREAMS_MAX)),
+            streams_of: Mutex::default(),
             runtime: runtime.clone(),
             stop: self.0.ending(),
         });
@@ -189,6 +190,14 @@ async fn carry_out(
         Ok(places) => places,
         Err(status) => return html::plain(status),
     };
+    let is_known = || {
+        cookie(&parts.headers, &state.cookie)
+            .is_some_and(|token| session_of(state, &token, false).is_some())
+    };
+    // Nobody else takes the place of those who may, nor sends what is read before it is looked at.
+    if route.upload_bytes_max > 0 && !is_known() {
+        return html::plain(StatusCode::FORBIDDEN);
+    }
     // One after the other: a file is held in memory until it was worked on.
     let _uploading = if route.upload_bytes_max > 0 {
         let place = timeout(UPLOAD_WAIT, Arc::clone(&state.uploads).acquire_owned()).await;

@@ -59,8 +59,7 @@ impl LeakKind {
 
 /// Most findings.
 const LEAKS_MAX: usize = 100;
-/// Most of a text that is read, in words, and most words that one number or place is written in.
-const WORDS_MAX: usize = 4_096;
+/// Most words that one number or place is written in.
 const WINDOW_WORDS: usize = 6;
 /// From so many words on a text is one that somebody wrote, and no name or number.
 const PROSE_WORDS: usize = 4;
@@ -191,7 +190,7 @@ impl Searched {
 
 fn words(text: &str) -> Vec<String> {
     let words = text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
-    words.take(WORDS_MAX).map(fold).collect()
+    words.map(fold).collect()
 }
 
 /// Places that are more exact than a kilometre.
@@ -199,8 +198,12 @@ fn exact(fields: &Map<String, Value>, path: &str, found: &mut Found) {
     for name in ["latitude", "longitude"] {
         let Some(value) = fields.get(name).and_then(Value::as_f64) else { continue };
         let far = fields.get("precision").and_then(Value::as_f64).is_some_and(|m| m >= 1_000.0);
-        let scaled = value * DECIMALS_MAX;
-        if !far && (scaled - scaled.round()).abs() > 1e-6 {
+        if !far && is_exact(value) {
+            found.add(LeakKind::ExactPlace, &format!("{path}{name}"), &value.to_string());
+        }
+    }
+    for name in ["coordinates", "bbox"] {
+        if let Some(value) = fields.get(name).and_then(any_exact) {
             found.add(LeakKind::ExactPlace, &format!("{path}{name}"), &value.to_string());
         }
     }
@@ -215,6 +218,19 @@ fn exact(fields: &Map<String, Value>, path: &str, found: &mut Found) {
     }
 }
 
+fn is_exact(degrees: f64) -> bool {
+    let scaled = degrees * DECIMALS_MAX;
+    (scaled - scaled.round()).abs() > 1e-6
+}
+
+/// The first number of lists in lists that is more exact than a kilometre.
+fn any_exact(value: &Value) -> Option<f64> {
+    match value {
+        Value::Array(values) => values.iter().find_map(any_exact),
+        value => value.as_f64().filter(|degrees| is_exact(*degrees)),
+    }
+}
+
 /// Reads a text for numbers and places.
 fn read(path: &str, text: &str, found: &mut Found) {
     let is_name = |part: &str| path.rsplit('.').next().is_some_and(|name| name.ends_with(part));
@@ -222,7 +238,7 @@ fn read(path: &str, text: &str, found: &mut Found) {
         found.add(LeakKind::Reference, path, text);
         return;
     }
-    let words: Vec<&str> = text.split_whitespace().take(WORDS_MAX).collect();
+    let words: Vec<&str> = text.split_whitespace().collect();
     let prose = words.len() >= PROSE_WORDS || PROSE_FIELDS.into_iter().any(is_name);
     for word in &words {
         let word = word
@@ -402,6 +418,11 @@ mod tests {
         assert_eq!(of(exact, json!({})), [("exact-place", "latitude".into(), "13.3123".into())]);
         let coarse = json!({ "latitude": 13.3123, "longitude": 14.1034, "precision": 7071.0 });
         assert!(of(coarse, json!({})).is_empty());
+        let area = json!({ "geometry": { "coordinates": [[[14.1034, 13.31]]] } });
+        assert_eq!(
+            of(area, json!({})),
+            [("exact-place", "geometry.coordinates".into(), "14.1034".into())]
+        );
         let refs = json!({ "sighting_of_ref": "vehicle--1", "points": [{ "latitude": 1.23456 }] });
         let found: Vec<_> =
             of(refs, json!({})).into_iter().map(|(kind, field, _)| (kind, field)).collect();

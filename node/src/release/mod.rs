@@ -106,16 +106,14 @@ fn place(fields: &mut Map<String, Value>, km: f64) {
     let number = |name| fields.get(name).and_then(Value::as_f64);
     let precision = number("precision");
     if let Some((latitude, longitude)) = number("latitude").zip(number("longitude")) {
-        let step = km / DEGREE_KM;
-        let north = middle(latitude, step).clamp(-90.0, 90.0);
-        let step = (step / north.to_radians().cos().max(COSINE_MIN)).min(360.0);
-        let east = middle(longitude, step).clamp(-180.0, 180.0);
-        for (name, value) in [("latitude", north), ("longitude", east)] {
-            let rounded = (value * 10_000.0).round() / 10_000.0;
-            if let Some(rounded) = Number::from_f64(rounded) {
-                fields.insert(name.into(), rounded.into());
-            }
-        }
+        let (north, east) = square(latitude, longitude, km);
+        fields.insert("latitude".into(), north);
+        fields.insert("longitude".into(), east);
+    }
+    // Of a GeoJSON geometry (RFC 7946): the box round it is as exact as it is.
+    fields.remove("bbox");
+    if let Some(positions) = fields.get_mut("coordinates") {
+        coordinates(positions, km);
     }
     // Half of a square's diagonal, in metres.
     let radius = (km * 1_000.0 * std::f64::consts::FRAC_1_SQRT_2).round();
@@ -135,6 +133,30 @@ fn place(fields: &mut Map<String, Value>, km: f64) {
         && hash.is_ascii()
     {
         hash.truncate(letters);
+    }
+}
+
+/// The middle of the square that a place lies in.
+fn square(latitude: f64, longitude: f64, km: f64) -> (Value, Value) {
+    let step = km / DEGREE_KM;
+    let north = middle(latitude, step).clamp(-90.0, 90.0);
+    let step = (step / north.to_radians().cos().max(COSINE_MIN)).min(360.0);
+    let east = middle(longitude, step).clamp(-180.0, 180.0);
+    let rounded = |value: f64| Number::from_f64((value * 10_000.0).round() / 10_000.0);
+    let value = |value: f64| rounded(value).map_or(Value::Null, Value::Number);
+    (value(north), value(east))
+}
+
+/// Puts the positions of a geometry, longitude first, into the middles of their squares. Heights go.
+fn coordinates(positions: &mut Value, km: f64) {
+    let Value::Array(items) = positions else { return };
+    let at = |n: usize| items.get(n).and_then(Value::as_f64);
+    match at(0).zip(at(1)) {
+        Some((longitude, latitude)) => {
+            let (north, east) = square(latitude, longitude, km);
+            *items = vec![east, north];
+        }
+        None => items.iter_mut().for_each(|item| coordinates(item, km)),
     }
 }
 
@@ -173,6 +195,12 @@ mod tests {
         let route = coarse(Some(10), None, route);
         assert_eq!(route["points"][0]["latitude"], one["latitude"]);
         assert_eq!(coarse(Some(50), None, json!({ "place": "s1z0ab" }))["place"], "s1z");
+        let ring = json!([[[14.1034, 13.3123, 281.5], [14.1101, 13.3201]]]);
+        let area = json!({ "geometry": { "type": "Polygon", "coordinates": ring,
+                                         "bbox": [14.1034, 13.3123, 14.1101, 13.3201] } });
+        let at = json!([one["longitude"], one["latitude"]]);
+        let geometry = coarse(Some(10), None, area)["geometry"].clone();
+        assert_eq!(geometry, json!({ "type": "Polygon", "coordinates": [[at, at]] }));
     }
 
     #[test]

@@ -273,15 +273,24 @@ impl Core {
         let until = WallTime::parse(&order.until).filter(|until| *until >= from)?;
         order.area.parse::<Area>().ok()?;
         let own = self.replica.device();
-        let is_older = self.order().is_some_and(|held| held.made > head.made.0);
+        // What was made by a clock that is ahead, or is over, stands in no other's way.
+        let now = self.now().wall;
+        let ahead = now.0.saturating_add(AHEAD_MS_MAX);
+        let is_over =
+            |held: &Held| WallTime::parse(&held.order.until).is_none_or(|until| until <= now);
+        let is_later =
+            |held: &Held| held.made > head.made.0 && held.made <= ahead && !is_over(held);
+        let is_older = self.order().is_some_and(|held| is_later(&held));
         let passed_over = if order.device != own.to_string() {
             Some("it is another device's")
         } else if self.agency_of(&head.maker) != self.agency_of(&own) {
             Some("its maker is of another agency")
+        } else if head.made.0 > ahead {
+            Some("it was made in the future, by this device's clock")
         } else if is_older {
             Some("a later one was taken")
         } else {
-            until.lt(&self.now().wall).then_some("its time is over")
+            until.lt(&now).then_some("its time is over")
         };
         Some(Enclosed {
             order,
@@ -343,6 +352,9 @@ fn writes_until(standing: &Standing) -> Option<WallTime> {
     let ends: Option<Vec<u64>> = routes.map(|route| route.caveats.not_after_ms).collect();
     ends?.into_iter().max().map(WallTime)
 }
+
+/// How far ahead of this device's clock a pack may have been made, in ms.
+const AHEAD_MS_MAX: u64 = 24 * 3_600_000;
 
 /// The order that is kept.
 #[derive(Deserialize, Serialize)]

@@ -16,9 +16,10 @@ use crate::index::Query;
 pub(super) fn page(core: &CoreHandle, asked: &Outgoing) -> Result<Value, Failure> {
     let (label_max, purpose) = (colour(&asked.label_max)?, purpose(&asked.purpose)?);
     let (name, others) = (asked.compartment.clone(), asked.others);
-    let (compartment, own) = core.ask(move |core| {
+    let (compartment, own, author) = core.ask(move |core| {
         let compartment = core.named_compartment(&name)?;
-        Ok((compartment, core.agency_of(&core.replica.device())))
+        let author = core.own_identity().map(|(id, _)| id);
+        Ok((compartment, core.agency_of(&core.replica.device()), author))
     })?;
     let reader = Reader::Viewer(Viewer { purpose, label_max, withholds: false });
     let walk = Walk {
@@ -38,6 +39,12 @@ pub(super) fn page(core: &CoreHandle, asked: &Outgoing) -> Result<Value, Failure
     let mut bytes = 0;
     for (stamp_us, (recalled, object)) in walked.kept {
         if recalled {
+            // What another is the author of is his, there too: a copy that is recalled here withdraws nothing.
+            let by = object.get("created_by_ref").and_then(Value::as_str);
+            if by.is_none() || by != author.as_deref() {
+                page.last_us = stamp_us;
+                continue;
+            }
             page.recalled.extend(object.get("id").and_then(Value::as_str).map(str::to_owned));
         } else {
             let object = Value::Object(object);

@@ -57,13 +57,25 @@ impl Tearline {
         self.answer(move |core| {
             core.stands()?;
             let record = core.seen_by(viewer, &release.record)?;
-            if core.prepared()?.len() >= PREPARED_MAX {
+            let waiting = core.prepared()?;
+            if waiting.len() >= PREPARED_MAX {
                 return Err(Failure::failed(format!(
                     "{PREPARED_MAX} releases wait for a signature, which is the most"
                 )));
             }
             let release = RecordRelease { record, dry_run: true, ..release };
-            core.record_release(release.clone())?;
+            if waiting.iter().any(|one| one.release == release) {
+                return Err(Failure::failed("that release waits for a signature already"));
+            }
+            let (would_be, _) = core.record_release(release.clone())?;
+            let would_be: Released = super::desk::typed(would_be)?;
+            if !(would_be.leaks.is_empty() || release.despite_leaks) {
+                return Err(Failure::new(
+                    Kind::Waits,
+                    "it tells more than was picked, and nobody could sign it so",
+                )
+                .hint("leave the field out, make it coarser, or confirm it all the same"));
+            }
             let mut id = [0; ID_BYTES];
             SystemEntropy.fill(&mut id);
             let at_ms = core.now().wall.0;
@@ -94,6 +106,16 @@ impl Tearline {
         })
     }
 
+    /// The record of a release that waits, if the operator may see it.
+    pub(crate) fn prepared_record(&self, viewer: Viewer, id: String) -> Result<String, Failure> {
+        self.core.ask(move |core| {
+            let prepared = core.prepared()?.into_iter().find(|one| one.id == id);
+            let record = prepared.map(|one| one.release.record).ok_or_else(none_waits)?;
+            core.seen_by(viewer, &record).map_err(|_| none_waits())?;
+            Ok(record)
+        })
+    }
+
     /// Signs a release that another prepared, or puts it away: then nothing is released.
     pub(crate) fn decide_release(
         &self,
@@ -104,10 +126,9 @@ impl Tearline {
     ) -> Result<Option<Released>, Failure> {
         let value = self.answer(move |core| {
             core.stands()?;
-            let not_there = || Failure::new(Kind::NotFound, "no such release waits");
             let prepared = core.prepared()?.into_iter().find(|one| one.id == id);
-            let prepared = prepared.ok_or_else(not_there)?;
-            core.seen_by(viewer, &prepared.release.record).map_err(|_| not_there())?;
+            let prepared = prepared.ok_or_else(none_waits)?;
+            core.seen_by(viewer, &prepared.release.record).map_err(|_| none_waits())?;
             if signs && prepared.by == signer {
                 return Err(Failure::denied("another operator signs what you prepared"));
             }
@@ -123,6 +144,10 @@ impl Tearline {
         })?;
         if value.is_null() { Ok(None) } else { super::desk::typed(value).map(Some) }
     }
+}
+
+fn none_waits() -> Failure {
+    Failure::new(Kind::NotFound, "no such release waits")
 }
 
 impl Core {

@@ -314,14 +314,23 @@ pub(in super::super) fn decide(call: &Call) -> Done {
     }
     let session = call.session()?;
     let id = form.text("release").to_owned();
-    call.note(
-        crate::audit::Event::Disclosure,
-        Vec::new(),
-        if signs { "release signed" } else { "release refused" },
-        crate::audit::Outcome::Asked,
-    )?;
     let (viewer, signer) = (session.viewer(), session.name.clone());
-    let released = call.state.service.decide_release(viewer, id, signer, signs)?;
+    let record = call.state.service.prepared_record(viewer, id.clone())?;
+    let what = if signs { "sign the release" } else { "refuse the release" };
+    let note = |records, detail: &str, outcome| {
+        call.note(crate::audit::Event::Disclosure, records, detail, outcome)
+    };
+    note(vec![record.clone()], &format!("{what} {id}"), crate::audit::Outcome::Asked)?;
+    let released = match call.state.service.decide_release(viewer, id.clone(), signer, signs) {
+        Ok(released) => released,
+        Err(failure) => {
+            note(vec![record], &format!("{what} {id}"), crate::audit::Outcome::Refused)?;
+            return Err(failure.into());
+        }
+    };
+    let mut records = vec![record];
+    records.extend(released.as_ref().map(|released| released.released.clone()));
+    note(records, &format!("{what} {id}"), crate::audit::Outcome::Done)?;
     Ok(html::redirect(match released {
         Some(_) => "/releases?done=released",
         None => "/releases?done=refused",

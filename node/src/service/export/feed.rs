@@ -84,8 +84,10 @@ fn parts(
     query: &Query,
 ) -> Result<Vec<Told>, Failure> {
     let refs = report.fields.get("object_refs").and_then(Value::as_array);
-    let ids: Vec<String> =
-        refs.into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect();
+    // Each once: who may write in the compartment may name one as often as fits.
+    let mut seen = BTreeSet::new();
+    let refs = refs.into_iter().flatten().filter_map(Value::as_str);
+    let ids: Vec<String> = refs.filter(|id| seen.insert(*id)).map(str::to_owned).collect();
     let (compartment, origin) = (report.compartment, report.origin);
     let mut all = Vec::with_capacity(ids.len());
     for ids in ids.chunks(RECORDS_PER_PAGE) {
