@@ -4,6 +4,7 @@
 //! authenticate the device at the other end, so frames carry no sender.
 
 pub(crate) mod aside;
+mod logs;
 
 use std::ops::Range;
 
@@ -16,6 +17,7 @@ use tearline_crdt::epoch::KEY_BOX_BYTES;
 use tearline_crdt::frontier::{DEPTH_MAX, LEAVES_MAX, Leaf, LogKey, NodeHash, Prefix, Subtree};
 use tearline_crdt::id::{AttachmentId, DeviceId, EntryId, EpochId, Incarnation, RecordId};
 
+use self::logs::{decode_logs, encode_logs};
 use crate::gossip::Message;
 use crate::gossip::wire::MESSAGE_BYTES_MAX;
 use crate::interest::INTEREST_BYTES_MAX;
@@ -792,22 +794,6 @@ fn decode_strays(reader: &mut Reader<'_>) -> Result<Frame, DecodeError> {
         ids.push(EntryId(reader.array("id")?));
     }
     Ok(Frame::Strays { area, answer, span, ids })
-}
-
-fn encode_logs(logs: &[(LogKey, u64)], out: &mut Vec<u8>) {
-    out.number(logs.len() as u64);
-    for (key, seq) in logs {
-        out.raw(&key.0).number(*seq);
-    }
-}
-
-fn decode_logs(reader: &mut Reader<'_>) -> Result<Vec<(LogKey, u64)>, DecodeError> {
-    let count = reader.count(POSITIONS_MAX, "logs")?;
-    let mut logs = Vec::with_capacity(count);
-    for _ in 0..count {
-        logs.push((LogKey(reader.array("log key")?), reader.number("seq")?));
-    }
-    Ok(logs)
 }
 
 #[cfg(test)]

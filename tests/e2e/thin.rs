@@ -218,7 +218,7 @@ fn what_is_not_wanted_takes_no_air_and_comes_when_it_is_fetched() -> io::Result<
             json!({ "name": name, "description": text, "published": published }),
         )?);
     }
-    let alert = new("alert", json!({ "name": "White Hilux" }))?;
+    let alert = new("alert", json!({ "plate": "XK-204", "action_to_take": "seize" }))?;
     until(|| Ok(is_readable(&apart.customs, &alert)))?;
     until(|| Ok(only_peer(&apart.customs)?["left_aside"] == REPORTS))?;
     until(|| Ok(only_peer(&apart.customs)?["state"] == "live"))?;

@@ -1,4 +1,4 @@
-//! Holes: entries of records whose payload stays elsewhere for now.
+//! Holes: entries of records whose payload stays elsewhere.
 //!
 //! An outer header names the payload by length and hash, so an entry verifies, and its log goes on, without
 //! it: that is how what was erased leaves its place. A hole is the same in its chunk, but for its key box,

@@ -11,7 +11,7 @@
 //! - [`visit`]: by the chunk, and past what is damaged.
 //! - `read`: stretches to be sent, up to what is damaged.
 //! - [`gap`]: what cannot be read any more, and filling it.
-//! - [`holes`]: entries whose payload stays elsewhere for now.
+//! - [`holes`]: entries whose payload stays elsewhere.
 //! - [`evict`]: the beginnings of logs are let go of.
 //! - `written`: how much each device wrote.
 //! - [`fetched`]: a second branch of a forked log, and which of the two the log goes on along.

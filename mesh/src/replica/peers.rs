@@ -37,7 +37,7 @@ pub struct PeerState {
     pub gone: u64,
     /// Logs of which they lack what cannot be read here.
     pub withheld: u64,
-    /// Entries that they left out, or lack themselves, and that stay elsewhere for now.
+    /// Entries that they left out, or lack themselves, and that stay elsewhere.
     pub left_aside: u64,
     /// Bytes received in frames.
     pub bytes_in: u64,

@@ -2,7 +2,7 @@
 //!
 //! Each post is a process of its own, made for the exercise, with keys that are nowhere else. Each link is a
 //! forwarder of bytes with the rate and the latency of the plan, which is up when the plan says so. What the
-//! plan writes, cuts and kills happens at its moment (`speed` moments of the plan in a real one), and whoever
+//! plan writes, cuts and kills happens at its moment (`speed` moments of the plan in one of ours), and whoever
 //! trains works on the homes in between, with the program that ships. All agencies, records and the
 //! coalition say that they are an exercise.
 //!
