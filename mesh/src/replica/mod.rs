@@ -39,6 +39,7 @@ mod held;
 mod ingest;
 mod insync;
 mod interest;
+mod intro;
 mod join;
 mod lag;
 mod names;
