@@ -11,10 +11,10 @@ use std::ops::Range;
 use tearline_crdt::authority::{Coalition, Place};
 use tearline_crdt::frontier::{LogKey, NodeHash};
 use tearline_crdt::hash::Digest;
-use tearline_crdt::id::{CoalitionId, CompartmentId, DeviceId, EntryId};
+use tearline_crdt::id::{AttachmentId, CoalitionId, CompartmentId, DeviceId, EntryId};
 use tearline_crdt::statement::Opening;
 use tearline_crdt::store::{Store, StoreError};
-use tearline_crdt::time::Now;
+use tearline_crdt::time::{MonoTime, Now};
 
 use super::area::Body;
 use super::fetch::Asked;
@@ -25,6 +25,7 @@ use super::interest::Aside;
 use super::lag::{Lag, LagKey, Window, lag_key};
 use super::owing::Owing;
 use super::refusal::Refused;
+use super::shares::Side;
 use super::{Link, Replica};
 use crate::fault::PeerFault;
 use crate::urgency::Busy;
@@ -81,6 +82,8 @@ pub(super) struct Session {
     pub(super) ended_in: BTreeSet<CompartmentId>,
     /// What each has said it holds, until the other answers.
     pub(super) open: Open,
+    /// Who brings what, as it was said.
+    pub(super) side: Side,
     /// Since when it owes what it owes.
     pub(super) owing: Owing,
     /// Bytes sent and not acknowledged.
@@ -114,6 +117,8 @@ pub(super) struct Session {
     pub(super) owed: BTreeSet<(CompartmentId, LogKey)>,
     /// What they want of files.
     pub(super) fetching: VecDeque<Asked>,
+    /// The last part of a file that went to them, and when.
+    pub(super) last_part: Option<(AttachmentId, MonoTime)>,
     /// What each wants of payloads.
     pub(super) aside: Aside,
     /// Whether the driver was told that the device has a standing.
@@ -172,6 +177,7 @@ impl Session {
             endings: VecDeque::new(),
             ended_in: BTreeSet::new(),
             open: Open::default(),
+            side: Side::default(),
             owing: Owing::default(),
             unacked: 0,
             window: Window::START,
@@ -188,6 +194,7 @@ impl Session {
             asking: BTreeMap::new(),
             owed: BTreeSet::new(),
             fetching: VecDeque::new(),
+            last_part: None,
             aside: Aside::default(),
             vouched: false,
             refusals: 0,
@@ -373,6 +380,8 @@ impl<S: Store> Replica<S> {
                 self.on_decline(link, area, &logs);
                 Ok(())
             }
+            (Phase::Live, Frame::Bring { area, logs }) => return self.on_bring(link, area, &logs),
+            (Phase::Live, Frame::Wait { area, logs }) => return self.on_wait(link, area, &logs),
             (Phase::Live, Frame::Gone { area, logs }) => return self.on_gone(link, area, &logs),
             (Phase::Live, Frame::Whereabouts { known, cards }) => {
                 return self.on_whereabouts(link, known, &cards);
@@ -458,6 +467,7 @@ impl<S: Store> Replica<S> {
         session.lag = lag;
         session.open.lacking = session.lag.keys().copied().collect();
         for (key, lag) in &mut session.lag {
+            session.side.note_missing(*key);
             let held = self.areas.get(&key.1);
             lag.owed = held.map_or(0, |area| area.frontier.head(&key.2).next);
         }
@@ -664,7 +674,7 @@ impl<S: Store> Replica<S> {
                 continue;
             }
             let Some(session) = self.sessions.get_mut(&link) else { continue };
-            if source == Some(device) {
+            if source == Some(device) || session.claims(&lag_key) >= to {
                 // It holds that, whatever was on its way to it.
                 session.arrived(&lag_key, to, to);
                 continue;
