@@ -5,6 +5,7 @@
 
 pub(crate) mod aside;
 mod logs;
+mod nodes;
 
 use std::ops::Range;
 
@@ -14,10 +15,11 @@ use tearline_crdt::bounds::{
 use tearline_crdt::codec::{DecodeError, Reader, Write as _};
 use tearline_crdt::entry::run::Head;
 use tearline_crdt::epoch::KEY_BOX_BYTES;
-use tearline_crdt::frontier::{DEPTH_MAX, LEAVES_MAX, Leaf, LogKey, NodeHash, Prefix, Subtree};
+use tearline_crdt::frontier::{Leaf, LogKey, NodeHash, Prefix, Subtree};
 use tearline_crdt::id::{AttachmentId, DeviceId, EntryId, EpochId, Incarnation, RecordId};
 
 use self::logs::{decode_logs, encode_logs};
+use self::nodes::{decode_nodes, decode_positions, encode_leaf, encode_subtree};
 use crate::gossip::Message;
 use crate::gossip::wire::MESSAGE_BYTES_MAX;
 use crate::interest::INTEREST_BYTES_MAX;
@@ -287,6 +289,21 @@ pub enum Frame {
         /// Positions, ascending, and payloads.
         payloads: Vec<(u64, Vec<u8>)>,
     },
+    /// 29: I send you these logs now, up to there, unless you have it otherwise.
+    Bring {
+        /// Of which compartment.
+        area: Tag,
+        /// Log and the seq after the last entry.
+        logs: Vec<(LogKey, u64)>,
+    },
+    /// 31: another brings me these logs, up to there: send nothing of them until I have that much, or say
+    /// where I am.
+    Wait {
+        /// Of which compartment.
+        area: Tag,
+        /// Log and the seq after the last entry that is brought.
+        logs: Vec<(LogKey, u64)>,
+    },
     /// 30: something that is carried along with entries and is none. In a bundle alone; a
     /// [`Replica`](crate::Replica) takes none.
     Enclosure {
@@ -330,6 +347,8 @@ impl Frame {
             Self::Interest { .. } => "interest",
             Self::Lack { .. } => "lack",
             Self::Payloads { .. } => "payloads",
+            Self::Bring { .. } => "bring",
+            Self::Wait { .. } => "wait",
             Self::Enclosure { .. } => "enclosure",
         }
     }
@@ -480,6 +499,14 @@ impl Frame {
                 out.raw(&[28]).raw(area).raw(&key.0).raw(&[u8::from(*done)]);
                 aside::encode_payloads(payloads, &mut out);
             }
+            Self::Bring { area, logs } => {
+                out.raw(&[29]).raw(area);
+                encode_logs(logs, &mut out);
+            }
+            Self::Wait { area, logs } => {
+                out.raw(&[31]).raw(area);
+                encode_logs(logs, &mut out);
+            }
             Self::Enclosure { kind, part } => {
                 out.raw(&[ENCLOSURE, *kind]).raw(part);
             }
@@ -557,6 +584,8 @@ impl Frame {
                 done: aside::decode_flag(&mut reader, "done")?,
                 payloads: aside::decode_payloads(&mut reader)?,
             },
+            29 => Self::Bring { area: reader.array("area")?, logs: decode_logs(&mut reader)? },
+            31 => Self::Wait { area: reader.array("area")?, logs: decode_logs(&mut reader)? },
             ENCLOSURE => decode_enclosure(&mut reader)?,
             _ => return reader.invalid(0, "frame type"),
         };
@@ -581,81 +610,6 @@ fn decode_hello(reader: &mut Reader<'_>) -> Result<Frame, DecodeError> {
         areas.push((reader.array("tag")?, reader.array("root")?));
     }
     Ok(Frame::Hello { digest, areas })
-}
-
-fn decode_nodes(reader: &mut Reader<'_>) -> Result<Frame, DecodeError> {
-    let area = reader.array("area")?;
-    let count = reader.count(NODES_MAX, "nodes")?;
-    let mut nodes = Vec::with_capacity(count);
-    for _ in 0..count {
-        let at = reader.at();
-        let nibbles = reader.bytes(DEPTH_MAX, "path")?.to_vec();
-        let prefix = Prefix::new(nibbles).ok_or(DecodeError::Invalid { at, what: "path" })?;
-        nodes.push((prefix, decode_subtree(reader)?));
-    }
-    Ok(Frame::Nodes { area, nodes })
-}
-
-/// `0 || count (number), leaves` or `1 || bitmap of branches (2, big-endian), hashes (16 each)`.
-fn encode_subtree(subtree: &Subtree, out: &mut Vec<u8>) {
-    match subtree {
-        Subtree::Leaves(leaves) => {
-            out.raw(&[0]).number(leaves.len() as u64);
-            leaves.iter().for_each(|leaf| encode_leaf(leaf, out));
-        }
-        Subtree::Branches(branches) => {
-            let bitmap = branches.iter().fold(0u16, |map, (branch, _)| map | 1 << branch);
-            out.raw(&[1]).raw(&bitmap.to_be_bytes());
-            for (_, hash) in branches {
-                out.raw(hash);
-            }
-        }
-    }
-}
-
-fn decode_subtree(reader: &mut Reader<'_>) -> Result<Subtree, DecodeError> {
-    let at = reader.at();
-    Ok(match reader.u8("subtree form")? {
-        0 => {
-            let count = reader.count(LEAVES_MAX, "leaves")?;
-            let mut leaves = Vec::with_capacity(count);
-            for _ in 0..count {
-                leaves.push(decode_leaf(reader)?);
-            }
-            Subtree::Leaves(leaves)
-        }
-        1 => {
-            let bitmap = u16::from_be_bytes(reader.array("branches")?);
-            let mut branches = Vec::new();
-            for branch in (0..16u8).filter(|branch| bitmap & 1 << branch != 0) {
-                branches.push((branch, reader.array("branch hash")?));
-            }
-            Subtree::Branches(branches)
-        }
-        _ => return reader.invalid(at, "subtree form"),
-    })
-}
-
-fn encode_leaf(leaf: &Leaf, out: &mut Vec<u8>) {
-    out.raw(&leaf.key.0).number(leaf.next).raw(&leaf.head);
-}
-
-fn decode_leaf(reader: &mut Reader<'_>) -> Result<Leaf, DecodeError> {
-    Ok(Leaf {
-        key: LogKey(reader.array("log key")?),
-        next: reader.number("next seq")?,
-        head: reader.array("head")?,
-    })
-}
-
-fn decode_positions(reader: &mut Reader<'_>) -> Result<Frame, DecodeError> {
-    let area = reader.array("area")?;
-    let count = reader.count(POSITIONS_MAX, "positions")?;
-    let mut positions = Vec::with_capacity(count);
-    for _ in 0..count {
-        positions.push(decode_leaf(reader)?);
-    }
-    Ok(Frame::Positions { area, positions })
 }
 
 fn decode_run(reader: &mut Reader<'_>) -> Result<Frame, DecodeError> {

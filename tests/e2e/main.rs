@@ -36,6 +36,7 @@ mod relay;
 mod roots;
 mod screens;
 mod simulated;
+mod sources;
 mod thin;
 mod trust;
 mod whereabouts;

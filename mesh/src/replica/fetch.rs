@@ -312,6 +312,10 @@ impl<S: Store> Replica<S> {
         let files = shown.map(|shown| Manifest::all(&shown.fields)).unwrap_or_default();
         let file = files.iter().find(|file| file.id == id).map(|file| (record, file.layout()));
         let Some(session) = self.sessions.get_mut(&link) else { return Ok(Ok(())) };
+        if let Some((_, at)) = session.last_part.take_if(|(last, _)| *last == id) {
+            // It asks for what follows: the last part has come.
+            session.window.acknowledged(self.clock.0.saturating_sub(at.0));
+        }
         session.fetching.retain(|asked| asked.id != id);
         session.fetching.push_back(Asked { id, file, from });
         Ok(Ok(()))
@@ -326,12 +330,14 @@ impl<S: Store> Replica<S> {
         if session.busy.has(Urgency::Routine) {
             return Ok(None);
         }
-        let thin = session.thin;
+        let most =
+            if session.thin { THIN_PART_BYTES } else { (session.window.0 / 2).min(PART_BYTES_MAX) };
         let Some(Asked { id, file, from }) = session.fetching.pop_front() else {
             return Ok(None);
         };
+        session.last_part = Some((id, self.clock));
         let bytes = match file {
-            Some(file) => self.part(file, &id, from, part_bytes(thin))?,
+            Some(file) => self.part(file, &id, from, most)?,
             None => Vec::new(),
         };
         let frame = Frame::Part { attachment: id, from, bytes };
@@ -443,18 +449,16 @@ impl<S: Store> Replica<S> {
     }
 }
 
-/// Bytes of a part: on a thin link what takes a few seconds.
-const fn part_bytes(thin: bool) -> usize {
-    if thin { 1_024 } else { PART_BYTES_MAX }
-}
-
 /// After so long without an answer another is asked, in ms: on a thin link a part waits for what is more
 /// urgent, and takes its time.
 const fn silent_ms(thin: bool) -> u64 {
     if thin { 30 * 60_000 } else { 60_000 }
 }
 
-/// Largest part, in bytes.
+/// Bytes of a part on a thin link: what takes a few seconds.
+const THIN_PART_BYTES: usize = 1_024;
+/// Largest part, in bytes. Where the line carries less in a moment a part is smaller, as a run is: what is on its
+/// way when a link is cut comes again.
 pub(crate) const PART_BYTES_MAX: usize = 64 * 1024;
 /// Most files that are fetched at a time.
 const WANTED_MAX: usize = 64;

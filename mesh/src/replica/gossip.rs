@@ -181,6 +181,7 @@ impl<S: Store> Replica<S> {
         let timed = [
             self.gossip.next_sweep,
             self.next_turn(),
+            self.next_share(),
             self.next_overdue(),
             self.next_card(),
             self.next_fetch(),

@@ -232,7 +232,11 @@ impl<S: Store> Replica<S> {
     }
 
     /// Says where a log is here; when what is stored of it is durable, and the peer may hear it.
+    /// Where another brings the log, the peer hears that instead.
     pub(super) fn say_position(&mut self, link: Link, id: CompartmentId, key: LogKey) {
+        if self.is_put_off(link, lag_key(id, key)) {
+            return;
+        }
         let hears = self.may_hear(link, id);
         let Some(area) = self.areas.get(&id) else { return };
         let pending =
@@ -535,15 +539,21 @@ impl<S: Store> Replica<S> {
         if log.class == Class::Flash {
             self.flashes.note(lag_key(log.compartment, key), to.next, self.wall);
         }
-        self.arrived_here(&lag_key(log.compartment, key), to.next);
-        if !self.logbook.has_excess(log.compartment, log.device) {
+        let (lag_key, entries) = (lag_key(log.compartment, key), to.next.saturating_sub(*from));
+        let has_excess = self.logbook.has_excess(log.compartment, log.device);
+        if !has_excess {
             self.note_moved(log.compartment, key, *from, to.next, device);
+        }
+        for (link, next) in self.note_brought(&lag_key, to.next, (*source, entries)) {
+            haves.entry((link, log.compartment)).or_default().entry(key).or_insert(next);
+        }
+        self.arrived_here(&lag_key, to.next);
+        if !has_excess {
             self.spread(log.compartment, key, *from, to.next, *bytes)?;
         }
         self.ask_behind_gone(log.compartment, key, to.next);
         if let Some(link) = source {
             haves.entry((*link, log.compartment)).or_default().insert(key, to.next);
-            let entries = to.next.saturating_sub(*from);
             self.outputs.push_back(Output::Event(Event::Received { log: *log, entries }));
         }
         if let Some(ticket) = ticket {

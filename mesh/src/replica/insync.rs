@@ -121,20 +121,21 @@ impl<S: Store> Replica<S> {
         }
     }
 
-    /// The peer said that a log is as long as this there.
-    pub(super) fn want(&mut self, link: Link, key: LagKey, next: u64) {
+    /// The peer said that a log is as long as this there. Whether it is to bring what is missing.
+    pub(super) fn want(&mut self, link: Link, key: LagKey, next: u64) -> bool {
         if let Some(session) = self.sessions.get_mut(&link) {
             session.open.wanted.insert(key, next);
             session.open.unsaid.remove(&key);
             session.in_sync = false;
         }
+        self.is_to_bring(link, key)
     }
 
     /// A log is durable here up to a position.
     pub(super) fn arrived_here(&mut self, key: &LagKey, next: u64) {
         self.sessions.change(
-            |session| session.open.wanted.get(key).is_some_and(|wanted| *wanted <= next),
-            |_, session| session.open.forget(key),
+            |session| (1..=next).contains(&session.claims(key)),
+            |_, session| session.forget_claims(key),
         );
     }
 

@@ -25,6 +25,8 @@ pub(super) struct Lag {
     pub(super) held_until: Option<MonoTime>,
     /// Over how many hops it comes to the peer, if it is pushed along a tree.
     pub(super) hops: Option<u8>,
+    /// Up to where another brings it to the peer: until it has so much, or says where it is, nothing is sent.
+    pub(super) wait: Option<u64>,
     /// Up to where it was missing when that was last compared; 0 for what is new since.
     pub(super) owed: u64,
 }
@@ -33,7 +35,7 @@ impl Lag {
     /// They hold this much, and nothing is on its way.
     pub(super) const fn at(next: u64) -> Self {
         let flight = VecDeque::new();
-        Self { acked: next, sent: next, flight, held_until: None, hops: None, owed: 0 }
+        Self { acked: next, sent: next, flight, held_until: None, hops: None, wait: None, owed: 0 }
     }
 }
 
@@ -112,6 +114,7 @@ impl Session {
         self.declined.retain(|key| key.1 != id);
         self.gone.retain(|key, _| key.1 != id);
         self.open.part_with(id);
+        self.side.part_with(id);
         self.strays.retain(|(area, _)| *area != id);
         self.asked.retain(|key, _| key.1 != id);
         self.asking.retain(|key, _| key.1 != id);
@@ -124,6 +127,7 @@ impl Session {
         let Some(lag) = self.lag.get_mut(key) else { return Vec::new() };
         lag.acked = lag.acked.max(next);
         lag.sent = lag.sent.max(next);
+        lag.wait.take_if(|upto| *upto <= next);
         let mut arrived = Vec::new();
         while let Some(flight) = lag.flight.pop_front_if(|flight| flight.end <= next) {
             self.unacked = self.unacked.saturating_sub(flight.bytes);
@@ -143,7 +147,18 @@ impl Session {
         if let Some(lag) = self.lag.get_mut(&key) {
             lag.owed = own;
             self.open.lacking.insert(key);
+            self.side.note_missing(key);
         }
+    }
+
+    /// Another brings the peer a log, up to a position; whether that is news, and something of it was to
+    /// be sent. What is on its way is as if it had not been sent.
+    pub(super) fn hold_off(&mut self, key: &LagKey, upto: u64) -> bool {
+        let Some(lag) = self.lag.get_mut(key) else { return false };
+        let flight: usize = lag.flight.drain(..).map(|flight| flight.bytes).sum();
+        self.unacked = self.unacked.saturating_sub(flight);
+        lag.sent = lag.acked;
+        lag.wait.replace(upto).is_none()
     }
 
     /// The peer does not take a run that begins there. What it says of one that was sent before it

@@ -39,6 +39,7 @@ mod held;
 mod ingest;
 mod insync;
 mod interest;
+mod intro;
 mod join;
 mod lag;
 mod names;
@@ -59,6 +60,7 @@ mod room;
 mod schedule;
 mod session;
 mod sessions;
+mod shares;
 mod standings;
 mod stray;
 mod stripped;
@@ -343,6 +345,8 @@ pub struct Replica<S> {
     table: Table,
     /// Whether records whose day has come are still to be hidden: then nothing is destroyed yet.
     hiding: bool,
+    /// Who brings what several peers have.
+    shares: shares::Shares,
     /// How long who claims entries may give none, in ms.
     withheld_after_ms: u64,
     /// Whether words are being carried out.
@@ -468,6 +472,7 @@ impl<S: Store> Replica<S> {
             reckoning: Reckoning::default(),
             table: Table::default(),
             hiding: false,
+            shares: shares::Shares::default(),
             withheld_after_ms: owing::WITHHELD_AFTER_MS,
             obeying: false,
             spent: 0,
@@ -586,6 +591,7 @@ impl<S: Store> Replica<S> {
         }
         self.give_turns();
         self.dun();
+        self.tend_shares();
         self.ask_for_gaps()?;
         self.tend_asides()?;
         self.tend_trees(standings_changed)?;

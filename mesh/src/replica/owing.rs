@@ -43,6 +43,11 @@ impl Owing {
         Self { moved: now, asked: 0 }
     }
 
+    /// When something came last.
+    pub(super) const fn last_moved(&self) -> MonoTime {
+        self.moved
+    }
+
     /// A frame is coming.
     pub(super) const fn moves(&mut self, now: MonoTime) {
         self.moved = now;
@@ -141,6 +146,7 @@ impl<S: Store> Replica<S> {
                 && self.right(*id, &own).is_some()
                 && !area.frontier.is_forked(log)
                 && !session.refused.contains(*id, *log, held.is_some())
+                && self.is_owed_by(link, key)
         };
         let owed = session.open.wanted.keys().filter(|key| is_owed(key));
         owed.take(ASKED_LOGS_MAX).copied().collect()

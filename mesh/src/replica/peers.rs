@@ -39,9 +39,9 @@ pub struct PeerState {
     pub withheld: u64,
     /// Entries that they left out, or lack themselves, and that stay elsewhere.
     pub left_aside: u64,
-    /// Bytes received in frames.
+    /// Bytes of frames received over this link.
     pub bytes_in: u64,
-    /// Bytes sent in frames.
+    /// Bytes of frames handed over for this link.
     pub bytes_out: u64,
 }
 
@@ -80,14 +80,12 @@ impl<S: Store> Replica<S> {
                     })
                     .sum(),
                 entries_ahead: session
-                    .open
-                    .wanted
-                    .iter()
+                    .claimed()
                     .map(|((_, area, key), next)| {
                         let own = self.areas.get(area).map_or(0, |a| a.frontier.head(key).next);
                         next.saturating_sub(own)
                     })
-                    .sum(),
+                    .fold(0, u64::saturating_add),
                 bytes_in: session.bytes_in,
                 bytes_out: session.bytes_out,
             })

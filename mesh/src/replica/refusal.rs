@@ -13,6 +13,7 @@ use tearline_crdt::id::CompartmentId;
 use tearline_crdt::store::{Store, StoreError};
 
 use super::ingest::Incoming;
+use super::lag::lag_key;
 use super::{Link, Replica};
 use crate::fault::PeerFault;
 use crate::wire::{Frame, Tag};
@@ -92,6 +93,7 @@ impl<S: Store> Replica<S> {
             session.refused.charged = session.refused.charged.saturating_add(charged);
         }
         self.say(link, Frame::Decline { area: tag, logs: vec![(run.key, run.first)] });
+        self.note_not_taken(link, &lag_key(id, run.key));
     }
 
     /// Asks for what was refused: what is known here has changed.

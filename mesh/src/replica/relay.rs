@@ -433,6 +433,8 @@ impl<S: Store> Replica<S> {
             let lag_key = lag_key(id, *key);
             let Some(session) = self.sessions.get_mut(&link) else { break };
             session.open.wanted.remove(&lag_key);
+            self.note_not_there(link, &lag_key);
+            let Some(session) = self.sessions.get_mut(&link) else { break };
             if own >= *begins {
                 // It came meanwhile.
                 self.say_position(link, id, *key);

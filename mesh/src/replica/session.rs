@@ -8,13 +8,13 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Range;
 
-use tearline_crdt::authority::{Coalition, Compartment, Place, Seat};
+use tearline_crdt::authority::{Coalition, Place};
 use tearline_crdt::frontier::{LogKey, NodeHash};
 use tearline_crdt::hash::Digest;
-use tearline_crdt::id::{AgencyNo, CoalitionId, CompartmentId, DeviceId, EntryId};
-use tearline_crdt::statement::{Opening, Statement};
+use tearline_crdt::id::{AttachmentId, CoalitionId, CompartmentId, DeviceId, EntryId};
+use tearline_crdt::statement::Opening;
 use tearline_crdt::store::{Store, StoreError};
-use tearline_crdt::time::Now;
+use tearline_crdt::time::{MonoTime, Now};
 
 use super::area::Body;
 use super::fetch::Asked;
@@ -25,6 +25,7 @@ use super::interest::Aside;
 use super::lag::{Lag, LagKey, Window, lag_key};
 use super::owing::Owing;
 use super::refusal::Refused;
+use super::shares::Side;
 use super::{Link, Replica};
 use crate::fault::PeerFault;
 use crate::urgency::Busy;
@@ -81,6 +82,8 @@ pub(super) struct Session {
     pub(super) ended_in: BTreeSet<CompartmentId>,
     /// What each has said it holds, until the other answers.
     pub(super) open: Open,
+    /// Who brings what, as it was said.
+    pub(super) side: Side,
     /// Since when it owes what it owes.
     pub(super) owing: Owing,
     /// Bytes sent and not acknowledged.
@@ -114,6 +117,8 @@ pub(super) struct Session {
     pub(super) owed: BTreeSet<(CompartmentId, LogKey)>,
     /// What they want of files.
     pub(super) fetching: VecDeque<Asked>,
+    /// The last part of a file that went to them, and when.
+    pub(super) last_part: Option<(AttachmentId, MonoTime)>,
     /// What each wants of payloads.
     pub(super) aside: Aside,
     /// Whether the driver was told that the device has a standing.
@@ -145,8 +150,6 @@ pub(super) struct PeerMemory {
 
 /// Most logs that are remembered as moved for one device; past it the memory is dropped.
 const MOVED_MAX: usize = 4_096;
-/// Most introductions that wait in one session.
-const EARLY_INTROS_MAX: usize = 256;
 /// Most bytes of frames other than runs that wait for one link. Comparing 100,000 logs that all
 /// differ takes about 4 MB.
 const CONTROL_BYTES_MAX: usize = 16 * 1024 * 1024;
@@ -174,6 +177,7 @@ impl Session {
             endings: VecDeque::new(),
             ended_in: BTreeSet::new(),
             open: Open::default(),
+            side: Side::default(),
             owing: Owing::default(),
             unacked: 0,
             window: Window::START,
@@ -190,6 +194,7 @@ impl Session {
             asking: BTreeMap::new(),
             owed: BTreeSet::new(),
             fetching: VecDeque::new(),
+            last_part: None,
             aside: Aside::default(),
             vouched: false,
             refusals: 0,
@@ -375,6 +380,8 @@ impl<S: Store> Replica<S> {
                 self.on_decline(link, area, &logs);
                 Ok(())
             }
+            (Phase::Live, Frame::Bring { area, logs }) => return self.on_bring(link, area, &logs),
+            (Phase::Live, Frame::Wait { area, logs }) => return self.on_wait(link, area, &logs),
             (Phase::Live, Frame::Gone { area, logs }) => return self.on_gone(link, area, &logs),
             (Phase::Live, Frame::Whereabouts { known, cards }) => {
                 return self.on_whereabouts(link, known, &cards);
@@ -460,6 +467,7 @@ impl<S: Store> Replica<S> {
         session.lag = lag;
         session.open.lacking = session.lag.keys().copied().collect();
         for (key, lag) in &mut session.lag {
+            session.side.note_missing(*key);
             let held = self.areas.get(&key.1);
             lag.owed = held.map_or(0, |area| area.frontier.head(&key.2).next);
         }
@@ -522,115 +530,6 @@ impl<S: Store> Replica<S> {
                 session.open.awaited.insert(id);
             }
         }
-    }
-
-    /// Introduces the areas that the peer may hold and does not.
-    pub(super) fn introduce_missing(&mut self, link: Link) {
-        let Some(session) = self.sessions.get(&link) else { return };
-        if session.phase != Phase::Live {
-            return;
-        }
-        let device = session.device;
-        let missing: Vec<CompartmentId> = self
-            .areas
-            .iter()
-            .filter(|(id, area)| {
-                matches!(&area.body, Body::Compartment(known) if self.is_told_of(known, &device))
-                    && !session.shared.contains(*id)
-                    && self.right(**id, &device).is_some()
-            })
-            .map(|(id, _)| *id)
-            .collect();
-        for id in missing {
-            let Some(compartment) = self.compartment(id) else { continue };
-            let opening = Statement::Open(compartment.opening().clone()).encode();
-            self.say(link, Frame::Intro { opening });
-            self.share(link, id);
-        }
-    }
-
-    /// Whether a device takes the opening of a compartment: it is for its agency, or it is a relay.
-    fn is_told_of(&self, compartment: &Compartment, device: &DeviceId) -> bool {
-        let opening = compartment.opening();
-        let Some(coalition) = self.coalition(opening.coalition) else { return false };
-        let agency = coalition.live(device).map(|standing| standing.agency);
-        let is_meant = opening.audience.iter().any(|(no, _)| Some(*no) == agency);
-        is_meant || self.only_relays_in(opening.coalition, device)
-    }
-
-    /// A compartment that we may hold. What it claims is checked: its id is its hash, its opener
-    /// signed it, its coalition is ours, opener and sender are of it, and both our agency and the
-    /// sender's are in the audience.
-    pub(super) fn on_intro(
-        &mut self,
-        link: Link,
-        opening: &[u8],
-    ) -> Result<Result<(), PeerFault>, StoreError> {
-        if !self.may_ask(link, 1) {
-            return Ok(Err(PeerFault::Endless));
-        }
-        let opening = match Statement::decode(opening) {
-            Ok(Statement::Open(opening)) if opening.holds() => opening,
-            Ok(_) => return Ok(Err(PeerFault::Introduction)),
-            Err(error) => return Ok(Err(PeerFault::Malformed(error))),
-        };
-        self.take_intro(link, opening)
-    }
-
-    /// Judges again the introductions that came before we knew our own standing.
-    pub(super) fn retry_intros(&mut self, link: Link) -> Result<(), StoreError> {
-        let Some(session) = self.sessions.get_mut(&link) else { return Ok(()) };
-        for opening in std::mem::take(&mut session.early_intros) {
-            if let Err(fault) = self.take_intro(link, opening)? {
-                self.blame(link, fault);
-                return Ok(());
-            }
-        }
-        Ok(())
-    }
-
-    fn take_intro(
-        &mut self,
-        link: Link,
-        opening: Opening,
-    ) -> Result<Result<(), PeerFault>, StoreError> {
-        let id = opening.id();
-        let Some(coalition) = self.coalition(opening.coalition) else { return Ok(Ok(())) };
-        let live = |device: &DeviceId| coalition.live(device).map(|s| s.agency);
-        let Some(device) = self.sessions.get(&link).map(|session| session.device) else {
-            return Ok(Ok(()));
-        };
-        // A compartment outlives the standing of who opened it.
-        let opened_by = |device: &DeviceId| coalition.devices().get(device).map(|s| s.agency);
-        let standings = (live(&self.device()), live(&device), opened_by(&opening.opener));
-        let (Some(own), Some(sender), Some(_)) = standings else {
-            if let Some(session) = self.sessions.get_mut(&link)
-                && session.early_intros.len() < EARLY_INTROS_MAX
-            {
-                session.early_intros.push(opening);
-            }
-            return Ok(Ok(()));
-        };
-        let meant = |no: AgencyNo| {
-            let seat = coalition.seats().get(&no);
-            let meant =
-                |seat: &Seat| seat.roots.iter().any(|r| opening.audience.contains(&(no, *r)));
-            seat.is_some_and(meant)
-        };
-        // A relay holds for others; that it may is said where only the audience's statements are.
-        let relays = self.only_relays_in(opening.coalition, &self.device());
-        if !(meant(own) || relays) || !meant(sender) {
-            return Ok(Err(PeerFault::Introduction));
-        }
-        if !self.take_opening(opening)? {
-            return Ok(Ok(()));
-        }
-        self.share(link, id);
-        if self.right(id, &device).is_some() {
-            // What we describe, usually nothing, tells the peer what to push.
-            self.start_comparison(link, id);
-        }
-        Ok(Ok(()))
     }
 
     pub(super) fn share_all(&mut self, link: Link) {
@@ -775,7 +674,7 @@ impl<S: Store> Replica<S> {
                 continue;
             }
             let Some(session) = self.sessions.get_mut(&link) else { continue };
-            if source == Some(device) {
+            if source == Some(device) || session.claims(&lag_key) >= to {
                 // It holds that, whatever was on its way to it.
                 session.arrived(&lag_key, to, to);
                 continue;

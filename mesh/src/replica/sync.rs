@@ -200,10 +200,9 @@ impl<S: Store> Replica<S> {
             if let Some(choice) = area.choices.get(&theirs.key).copied() {
                 return self.compare_branch(link, id, (&choice, theirs), positions);
             }
-            if theirs.next > own.next {
-                self.want(link, lag_key(id, theirs.key), theirs.next);
+            if theirs.next <= own.next || self.want(link, lag_key(id, theirs.key), theirs.next) {
+                positions.push(own);
             }
-            positions.push(own);
             return Ok(());
         };
         if self.logbook.has_excess(id, log.device) {
@@ -233,10 +232,9 @@ impl<S: Store> Replica<S> {
         }
         if they_know || held.is_none() {
             // They are ahead, or have a proof that we have not: they answer our position with it.
-            if theirs.next > own.next {
-                self.want(link, lag_key(id, theirs.key), theirs.next);
+            if theirs.next <= own.next || self.want(link, lag_key(id, theirs.key), theirs.next) {
+                positions.push(own);
             }
-            positions.push(own);
             return Ok(());
         }
         if !same {
@@ -308,6 +306,9 @@ impl<S: Store> Replica<S> {
             }
         }
         self.say_positions(link, tag, positions);
+        if let Some(session) = self.sessions.get_mut(&link) {
+            session.side.is_known();
+        }
         if self.sessions.get(&link).is_some_and(|session| !session.in_sync) {
             // It may have been the last that was open.
             self.mark_in_sync(link);
@@ -399,6 +400,7 @@ impl<S: Store> Replica<S> {
             return Ok(());
         }
         self.give_answers(link);
+        self.say_brings(link);
         while let Some((urgency, bytes)) = self.next_frame(link)? {
             let Some(session) = self.sessions.get_mut(&link) else { return Ok(()) };
             session.busy.fill(urgency);
@@ -556,7 +558,7 @@ impl<S: Store> Replica<S> {
         let session = self.sessions.get(&link)?;
         let unsent = |(key, lag): (&LagKey, &Lag)| {
             let (_, id, log) = key;
-            if lag.held_until.is_some() {
+            if lag.held_until.is_some() || lag.wait.is_some() {
                 return None;
             }
             let head = self.areas.get(id)?.frontier.head(log).next;

@@ -241,6 +241,7 @@ impl<S: Store> Replica<S> {
     /// Nothing of a compartment is said on any link any more.
     fn part_with(&mut self, id: CompartmentId) {
         self.sessions.values_mut().for_each(|session| session.part_with(id));
+        self.part_with_shares(id);
     }
 }
 

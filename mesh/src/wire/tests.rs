@@ -60,6 +60,8 @@ fn samples() -> Vec<Frame> {
         Frame::JoinAnswer { answer: vec![1] },
         Frame::Decline { area: [1; 8], logs: vec![(LogKey([2; 16]), 3)] },
         Frame::Gone { area: [1; 8], logs: vec![(LogKey([2; 16]), 3)] },
+        Frame::Bring { area: [1; 8], logs: vec![(LogKey([2; 16]), 300)] },
+        Frame::Wait { area: [1; 8], logs: vec![(LogKey([2; 16]), 300)] },
         Frame::Whereabouts { known: [1; 8], cards: vec![vec![2; 3], vec![]] },
         Frame::Fetch {
             area: [1; 8],

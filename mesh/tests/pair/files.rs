@@ -153,6 +153,47 @@ fn a_fetch_goes_on_where_it_stopped_also_after_a_start_and_from_another() {
     assert!((0..3).all(|peer| !stage.blamed(peer)));
 }
 
+/// A line of 2,400 bit/s that is cut each half minute, while both ends start again now and then, and one holder gives way to
+/// another: what comes again is one part for each cut.
+#[test]
+fn over_a_line_that_is_cut_again_and_again_a_file_comes_with_one_part_for_each_cut() {
+    for (rate, up_ms) in [(300, 30_000), (20_000, 1_500)] {
+        let mut stage = stage();
+        stage.world.meet(2, 0);
+        stage.fetch(2);
+        stage.world.meet(2, 0);
+        assert!(stage.read(2).is_some());
+        stage.world.peers.iter_mut().for_each(|peer| peer.sent.clear());
+        let sealed = stage.manifest.layout().sealed_bytes();
+        let (mut cuts, mut largest) = (0u64, 0);
+        while stage.read(1).is_none() {
+            let held = stage.held(1);
+            let link = stage.world.connect(1, if cuts % 2 == 0 { 0 } else { 2 });
+            stage.world.rates.insert(link, rate);
+            stage.fetch(1);
+            stage.world.run_for(up_ms);
+            assert!(stage.held(1) > held || cuts == 0, "it gets on: {held} after {cuts} cuts");
+            match cuts % 5 {
+                1 => stage.world.crash(1),
+                2 => stage.world.crash(0),
+                3 => stage.world.crash(2),
+                _ => stage.world.cut(link),
+            }
+            cuts += 1;
+            assert!(cuts < 300, "never");
+        }
+        for frame in stage.world.peers.iter().flat_map(|peer| &peer.sent) {
+            if let Frame::Part { bytes, .. } = Frame::decode(frame).unwrap() {
+                largest = largest.max(bytes.len() as u64);
+            }
+        }
+        let moved = (stage.parts(0) + stage.parts(2)) as u64;
+        println!("{moved} bytes for {sealed}, {cuts} cuts, parts of up to {largest}");
+        assert!(cuts > 5 && moved <= sealed + cuts * largest, "{moved} for {sealed}, {cuts} cuts");
+        assert!((0..3).all(|peer| !stage.blamed(peer)));
+    }
+}
+
 #[test]
 fn who_sends_a_part_that_is_not_what_its_id_says_is_blamed_and_another_asked() {
     let mut stage = stage();

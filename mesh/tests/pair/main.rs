@@ -44,6 +44,7 @@ mod repair;
 mod room;
 mod scattered;
 mod schedule;
+mod sources;
 mod strangers;
 mod strays;
 mod stripped;

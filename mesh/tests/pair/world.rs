@@ -61,6 +61,10 @@ pub(crate) struct World {
     pub(crate) flush_spread_ms: u64,
     /// Links that carry nothing now, and what waits there.
     parted: BTreeMap<Link, Vec<(usize, Vec<u8>)>>,
+    /// What links carry in a second, in bytes each way; the others carry everything at once.
+    pub(crate) rates: BTreeMap<Link, u64>,
+    /// From when on a line carries more of a peer, in microseconds.
+    free_us: BTreeMap<(Link, usize), u64>,
     /// Which frames of a peer, over which link, are lost on the way.
     pub(crate) loses: Option<Loses>,
     /// Looks at what comes to a peer, before it does.
@@ -95,6 +99,8 @@ impl World {
             next_link: 0,
             flush_spread_ms: 0,
             parted: BTreeMap::new(),
+            rates: BTreeMap::new(),
+            free_us: BTreeMap::new(),
             loses: None,
             watch: None,
         }
@@ -167,14 +173,15 @@ impl World {
             match output {
                 Output::Send { link, urgency, bytes } => {
                     self.peers[peer].sent.push(bytes.clone());
-                    self.at(1, Happening::Sent { to: peer, link, urgency });
+                    let takes_ms = self.line_takes_ms(peer, link, bytes.len());
+                    self.at(takes_ms.max(1), Happening::Sent { to: peer, link, urgency });
                     let lost = self
                         .loses
                         .as_mut()
                         .is_some_and(|loses| loses(peer, link, &Frame::decode(&bytes).unwrap()));
                     if let Some((a, b)) = self.links.get(&link).copied().filter(|_| !lost) {
                         let to = if a == peer { b } else { a };
-                        self.at(LATENCY_MS, Happening::Frame { to, link, bytes });
+                        self.at(takes_ms + LATENCY_MS, Happening::Frame { to, link, bytes });
                     }
                 }
                 Output::Close { link, fault } => {
@@ -192,6 +199,15 @@ impl World {
                 Output::Event(event) => self.peers[peer].events.push(event),
             }
         }
+    }
+
+    /// How long it is until a frame has left a peer: what went before it leaves first.
+    fn line_takes_ms(&mut self, peer: usize, link: Link, bytes: usize) -> u64 {
+        let Some(rate) = self.rates.get(&link) else { return 0 };
+        let now_us = self.now_ms * 1_000;
+        let free_us = self.free_us.entry((link, peer)).or_default();
+        *free_us = now_us.max(*free_us) + bytes as u64 * 1_000_000 / rate;
+        (*free_us - now_us).div_ceil(1_000)
     }
 
     /// Runs until nothing is left to happen. Fails if that takes unreasonably long.

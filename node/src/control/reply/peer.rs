@@ -46,9 +46,9 @@ Peer {
     interest: Option<String>,
     /// Entries that it left out and that are not here yet.
     left_aside: u64,
-    /// Bytes sent to it since the daemon started.
+    /// Bytes of frames sent to it over the link that is up; 0 while there is none.
     sent_bytes: u64,
-    /// Bytes received from it since the daemon started.
+    /// Bytes of frames received from it over the link that is up; 0 while there is none.
     received_bytes: u64,
     /// The compartments in whose gossip it is a neighbour, by id. None while one of the two has no other
     /// peer there.
