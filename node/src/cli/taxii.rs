@@ -210,7 +210,7 @@ fn given(pushed: &Pushed) -> Outcome {
 }
 
 /// Reads how often.
-fn every(text: &str) -> Result<u64, String> {
+pub(super) fn every(text: &str) -> Result<u64, String> {
     length::read(text, EVERY_S_MAX).and_then(|s| match s {
         0 => Err("at least one second".into()),
         s => Ok(s),
