@@ -24,6 +24,8 @@ def records(new):
     new("location", country="NE", zone="GreenBorder")
     new("route", points=[{"latitude": 13.1, "longitude": 14.5}, {"latitude": 13.2, "longitude": 14.6, "location_ref": place}])
     new("sighting", sighting_of_ref=person, where_sighted_refs=[place], latitude=13, longitude=14, first_seen=TIME)
+    new("sighting", description="A boat without lights", first_seen=TIME)
+    new("location", geometry={"type": "LineString", "coordinates": [[14.5, 13.1], [14.7, 13.2]]})
     new("crossing", time=TIME, direction="entry", subject_refs=[person], location_ref=place)
     new("incident", name="I", latitude=13, longitude=14, persons=3)
     new("seizure", time=TIME, items=[{"description": "fuel", "item_ref": person}])

@@ -200,3 +200,21 @@ def cot():
                 raise AssertionError(f"{is_} {said}")
     same(len(events), len(places))
     return f"({len(events)} events)"
+
+
+@check("pytak", "events that it writes are read")
+def cot_in():
+    places = {f"unit {n}": (draws.uniform(-90, 90), draws.uniform(-180, 180)) for draws in [random.Random(2)] for n in range(50)}
+    events = [pytak.gen_cot(lat=str(lat), lon=str(lon), uid=uid, cot_type="a-f-G-U-C", ce="10").decode()
+              for uid, (lat, lon) in places.items()]
+    hello = pytak.hello_event("nobody").decode()
+    with Daemon(PROGRAM, f"{WORK}/cot-in") as tearline:
+        path = write("theirs.cot", "\n".join([hello, *events]))
+        said = tearline("import", path, "--format", "cot", "--compartment", "home")
+        tearline("export", "--format", "stix", "--out", f"{WORK}/cot-in.json")
+    same((said["created"], said["passed_over"], said["rejected"]), (len(places), 1, 0))
+    with open(f"{WORK}/cot-in.json") as file:
+        found = {one["x_cot_uid"]: one for one in json.load(file)["objects"] if one["type"] == "sighting"}
+    same({uid: (one["latitude"], one["longitude"], one["precision"]) for uid, one in found.items()},
+         {uid: (latitude, longitude, 10) for uid, (latitude, longitude) in places.items()})
+    return f"({len(places)} events)"

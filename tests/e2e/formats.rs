@@ -2,9 +2,7 @@
 //! misread, documents filled from their machine-readable zone, feeds of AIS receivers.
 
 use std::fs;
-use std::io::{self, Read as _};
-use std::net::TcpListener;
-use std::thread;
+use std::io;
 
 use serde_json::{Value, json};
 use tearline_tests::daemon::Daemon;
@@ -264,52 +262,6 @@ fn a_feed_of_misp_has_what_may_go_out_and_takes_its_place_whole() -> io::Result<
         .filter(|name| name.to_string_lossy().starts_with('.'))
         .collect();
     assert!(left.is_empty(), "{left:?}");
-    Ok(())
-}
-
-#[test]
-fn a_map_is_sent_what_may_go_out_and_no_closer_than_its_grid() -> io::Result<()> {
-    let folder = tempfile::tempdir()?;
-    let daemon = agency(&folder)?;
-    for (name, label) in [("Near", "TLP:GREEN"), ("Secret", "TLP:AMBER")] {
-        let place = ["--set", "latitude=13.12345", "--set", "longitude=14.54321"];
-        let name = format!("name={name}");
-        let new = ["record", "new", "--kind", "location", "--label", label, "--set", &name];
-        done(daemon.command(&[&new[..], &place].concat())?);
-    }
-    done(daemon.command(&[
-        "record",
-        "new",
-        "--kind",
-        "person",
-        "--set",
-        "name=X",
-        "--label",
-        "TLP:GREEN",
-    ])?);
-    let map = TcpListener::bind("127.0.0.1:0")?;
-    let to = format!("tcp://{}", map.local_addr()?);
-    let taken = thread::spawn(move || {
-        let mut events = String::new();
-        map.accept()?.0.read_to_string(&mut events).map(|_| events)
-    });
-    let send = ["cot", "send", &to, "--compartment", "home", "--purpose", "Security"];
-    let said = done(daemon.command(&send)?);
-    assert_eq!((&said["sent"], &said["without_a_place"]), (&json!(1), &json!(1)), "{said}");
-    let events = taken.join().map_err(|_| io::Error::other("panicked"))??;
-    let document = roxmltree::Document::parse(&events).map_err(io::Error::other)?;
-    let event = document.root_element();
-    let of = |name: &str, attribute: &str| {
-        let found = event.descendants().find(|node| node.has_tag_name(name));
-        found.and_then(|node| node.attribute(attribute)).unwrap_or_default().to_owned()
-    };
-    assert_eq!((of("event", "version"), of("contact", "callsign")), ("2.0".into(), "Near".into()));
-    let latitude: f64 = of("point", "lat").parse().map_err(io::Error::other)?;
-    assert!((latitude - 13.12345).abs() > 1e-5 && (latitude - 13.12345).abs() < 0.01, "{events}");
-    // In the clear to another machine only where that is said.
-    let away =
-        ["cot", "send", "udp://192.0.2.1:6969", "--compartment", "home", "--purpose", "Security"];
-    assert_eq!(daemon.command(&away)?.code, USAGE);
     Ok(())
 }
 

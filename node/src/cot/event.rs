@@ -7,6 +7,8 @@ use serde_json::Value;
 use tearline_crdt::record::vocabulary::{Tlp, Vocabulary as _};
 use tearline_crdt::time::WallTime;
 
+use crate::exchange::cot::METHOD;
+
 /// How positions go out, and until when they are shown.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Picture {
@@ -49,6 +51,11 @@ pub(crate) fn event(object: &Value, picture: Picture) -> Option<String> {
         tlp.map_or("RED", |tlp| tlp.word()),
     );
     Some(xml)
+}
+
+/// Whether a record came from a map: it does not go back to one.
+pub(crate) fn came_from_a_map(object: &Value) -> bool {
+    object.get("method").and_then(Value::as_str) == Some(METHOD)
 }
 
 /// When something was, the first that is said.
