@@ -215,6 +215,11 @@ def cot_in():
     same((said["created"], said["passed_over"], said["rejected"]), (len(places), 1, 0))
     with open(f"{WORK}/cot-in.json") as file:
         found = {one["x_cot_uid"]: one for one in json.load(file)["objects"] if one["type"] == "sighting"}
-    same({uid: (one["latitude"], one["longitude"], one["precision"]) for uid, one in found.items()},
-         {uid: (latitude, longitude, 10) for uid, (latitude, longitude) in places.items()})
+    same(found.keys(), places.keys())
+    for uid, (latitude, longitude) in places.items():
+        one = found[uid]
+        same(one["precision"], 10)
+        # It writes four digits.
+        if abs(one["latitude"] - latitude) > 1e-4 or abs(one["longitude"] - longitude) > 1e-4:
+            raise AssertionError(f"{uid}: {one} {latitude} {longitude}")
     return f"({len(places)} events)"

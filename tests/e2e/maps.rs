@@ -24,7 +24,7 @@ fn agency(folder: &Path, name: &str) -> io::Result<Daemon> {
 #[test]
 fn a_map_is_sent_what_may_go_out_and_no_closer_than_its_grid() -> io::Result<()> {
     let folder = tempfile::tempdir()?;
-    let daemon = agency(&folder)?;
+    let daemon = agency(folder.path(), "Border Guard")?;
     for (name, label) in [("Near", "TLP:GREEN"), ("Secret", "TLP:AMBER")] {
         let place = ["--set", "latitude=13.12345", "--set", "longitude=14.54321"];
         let name = format!("name={name}");

@@ -238,7 +238,7 @@ impl<W: Write> BundleWriter<W> {
         let unidentified = native::identity(
             native::UNIDENTIFIED,
             "Whoever or whatever was seen",
-            "unspecified",
+            "unknown",
             native::AT,
         );
         let known = BTreeMap::from([(native::UNIDENTIFIED.to_owned(), unidentified)]);

@@ -25,7 +25,7 @@ use tearline_mesh::replica::{ActError, Ticket};
 use super::core::{Clock, Core, CoreHandle, Pending};
 use super::edge::object;
 use super::export::row_of;
-use super::known::{Known, WRITTEN_HERE, hidden_record, is_native_as};
+use super::known::{Known, WRITTEN_HERE, dissent, hidden_record, is_native_as};
 use super::merge::{BY_ANOTHER, Merge, is_by_another, is_older, merge};
 use super::names::{class, label};
 use super::sight::Guest;
@@ -558,7 +558,8 @@ impl Core {
         let mut fresh = Vec::new();
         let mut fresh_names = BTreeSet::new();
         let mut read = read.into_iter();
-        while let Some(one) = read.next() {
+        let mut note = None;
+        while let Some(one) = note.take().or_else(|| read.next()) {
             if began.elapsed() > ACT_TIME_MAX {
                 done.left.push(one);
                 done.left.extend(read);
@@ -610,17 +611,19 @@ impl Core {
                     && !self.sees(guest, Operation::Import, &row_of(&ours))?
                 {
                     done.rejected.push(one.refused(NOT_COVERED.into()));
-                } else if is_older(&object(ours), fields) {
-                    done.rejected.push(one.refused(WRITTEN_HERE.into()));
-                } else {
+                } else if !is_older(&object(ours), fields) {
                     done.unchanged += 1;
+                } else if self.is_of_others(fields) {
+                    note = self.dissent(id, class, one, done)?;
+                } else {
+                    done.rejected.push(one.refused(WRITTEN_HERE.into()));
                 }
                 continue;
             }
             match known {
                 Some(known) if is_older(fields, &known.brought) => done.unchanged += 1,
                 Some(known) if is_by_another(fields, &known.brought) => {
-                    done.rejected.push(one.refused(BY_ANOTHER.into()));
+                    note = self.dissent(id, class, one, done)?;
                 }
                 Some(known) => self.import_again(id, class, &known, one, done)?,
                 None => {
@@ -630,6 +633,27 @@ impl Core {
             }
         }
         self.import_all(id, class, fresh, done)
+    }
+
+    /// Makes a note of a version of somebody else's object: only its producer issues versions of it.
+    fn dissent(
+        &self,
+        id: CompartmentId,
+        class: Class,
+        one: Read,
+        done: &mut Imported,
+    ) -> Result<Option<Read>, Failure> {
+        let label = one.named.clone().map_or_else(|| self.label_or_default(None), Ok)?;
+        let (kind, tlp) = (RecordKind::Note, label.tlp);
+        let (digest, wall) = (self.replica.own_log(id, class).digest(), self.now().wall);
+        let fields = dissent(&id, one.beginning.fields());
+        match Beginning::build(&digest, kind, fields, label, wall, &mut SystemEntropy) {
+            Ok(beginning) => Ok(Some(Read { beginning: Arc::new(beginning), kind, tlp, ..one })),
+            Err(error) => {
+                done.rejected.push(one.refused(format!("{BY_ANOTHER}: {error}")));
+                Ok(None)
+            }
+        }
     }
 
     /// Takes into a record what an object says otherwise than the last import of it did, and makes the label

@@ -3,6 +3,7 @@
 
 use serde_json::{Map, Value};
 
+use tearline_crdt::hash::sha256;
 use tearline_crdt::id::{CompartmentId, RecordId};
 use tearline_crdt::record::shelf::Detail;
 use tearline_crdt::store::StoreError;
@@ -63,7 +64,57 @@ impl Core {
         }
         Ok(None)
     }
+
+    /// Whether an object says that somebody else made it.
+    pub(super) fn is_of_others(&self, object: &Map<String, Value>) -> bool {
+        let by = object.get("created_by_ref").and_then(Value::as_str);
+        let own = self.own_identity().map(|(id, _)| id);
+        by.is_some() && by != own.as_deref()
+    }
 }
+
+/// What another says of an object whose versions are not his: a note on it, with his words and under his name (STIX 2.1,
+/// section 4.12). It follows from the object alone, so that the same version is the same note.
+pub(super) fn dissent(
+    compartment: &CompartmentId,
+    object: &Map<String, Value>,
+) -> Map<String, Value> {
+    let text = |name: &str| object.get(name).and_then(Value::as_str);
+    let (id, by) = (text("id").unwrap_or_default(), text("created_by_ref"));
+    let at = text("modified").or_else(|| text("created")).unwrap_or("1970-01-01T00:00:00.000Z");
+    let told = format!("tearline dissent 1\n{compartment}\n{id}\n{}\n{at}", by.unwrap_or_default());
+    let digest = sha256(told.as_bytes());
+    let uuid = stix::uuid(std::array::from_fn(|n| digest.get(n).copied().unwrap_or_default()));
+    let said = object.iter().filter(|(name, _)| !OF_EVERY_OBJECT.contains(&name.as_str()));
+    let said: Map<String, Value> =
+        said.map(|(name, value)| (name.clone(), value.clone())).collect();
+    let markings = object.get("object_marking_refs").cloned();
+    let note = [
+        ("type", Some("note".into())),
+        ("spec_version", Some("2.1".into())),
+        ("id", Some(format!("note--{uuid}").into())),
+        ("created_by_ref", by.map(Value::from)),
+        ("created", Some(at.into())),
+        ("modified", Some(at.into())),
+        ("object_marking_refs", markings),
+        ("abstract", Some("Says otherwise than its producer".into())),
+        ("content", Some(Value::Object(said).to_string().into())),
+        ("object_refs", Some(vec![id].into())),
+    ];
+    note.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect()
+}
+
+/// What of an object is not what it says.
+const OF_EVERY_OBJECT: [&str; 8] = [
+    "type",
+    "spec_version",
+    "id",
+    "created_by_ref",
+    "created",
+    "modified",
+    "object_marking_refs",
+    "granular_markings",
+];
 
 /// Whether a STIX object is what others get of a record that was written here, by its id.
 pub(super) fn is_native_as(detail: &Detail, object: &Map<String, Value>) -> bool {
@@ -74,8 +125,8 @@ pub(super) fn is_native_as(detail: &Detail, object: &Map<String, Value>) -> bool
 }
 
 /// What is said of one that was changed elsewhere.
-pub(super) const WRITTEN_HERE: &str = "it is a later version of a record that this agency wrote, whose alone its versions are; change it \
-                            here, or say what differs in a note or an opinion on it";
+pub(super) const WRITTEN_HERE: &str = "it is a later version of a record that this agency wrote; change that here, \
+                                       or say what differs in a note on it";
 /// Records that are looked at for one id.
 const RECORDS_LOOKED_AT_MAX: usize = 4;
 
@@ -91,5 +142,37 @@ pub(super) fn hidden_record(record: RecordId, due: Option<WallTime>, news: &[Str
             "its record {record} is restricted, and the file says otherwise now: {news}; end the restriction \
              (`tearline record lift {record}`) and import the file again"
         ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn another_producer_s_version_is_a_note_the_same_each_time() {
+        let object = |by: &str, name: &str| {
+            let id = "indicator--8e2e2d2b-17d4-4cbf-938f-98ee46b3cd3f";
+            json!({
+                "type": "indicator", "spec_version": "2.1", "id": id, "created_by_ref": by, "name": name,
+                "created": "2026-01-01T00:00:00.000Z", "modified": "2026-01-02T00:00:00.000Z",
+            })
+        };
+        let note = |by: &str, name: &str| {
+            let object = object(by, name);
+            dissent(&CompartmentId([1; 32]), object.as_object().unwrap())
+        };
+        let one = note("identity--a", "Otherwise");
+        assert!(stix::is_stix(&one), "{one:?}");
+        assert_eq!(one["content"], "{\"name\":\"Otherwise\"}");
+        assert_eq!(one["object_refs"], json!(["indicator--8e2e2d2b-17d4-4cbf-938f-98ee46b3cd3f"]));
+        assert_eq!(
+            (&one["created_by_ref"], one.get("object_marking_refs")),
+            (&json!("identity--a"), None)
+        );
+        assert_eq!(one["id"], note("identity--a", "x")["id"]);
+        assert_ne!(one["id"], note("identity--b", "Otherwise")["id"]);
     }
 }

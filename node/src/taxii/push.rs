@@ -65,12 +65,14 @@ pub(crate) fn push(
     let kept = Kept::of(home, &format!("push {}{}", push.url, to.path), push.source)?;
     let mut after_us = if push.anew { 0 } else { kept.read()?.after_us };
     let body_bytes_max = body_bytes_max(&document(&server.get(&to.root)?)?);
-    let mut target = Target { server: &server, to: &to, pushed, unheard: 0 };
+    let mut target = Target { server: &server, to: &to, pushed, unheard: 0, heard: false };
+    let mut held = false;
     loop {
         let page = give(after_us)?;
         if page.last_us <= after_us {
             return Ok(());
         }
+        target.heard = false;
         for batch in batches(&page.objects, body_bytes_max) {
             target.add(batch)?;
         }
@@ -83,8 +85,9 @@ pub(crate) fn push(
             return Ok(());
         }
         after_us = page.last_us;
-        // What refused all since it last took something may not be the server: a proxy, or a filter before it.
-        if target.unheard == 0 {
+        // What refused all of a page, and of those after it, may not be the server: a proxy, or a filter before it.
+        held = !target.heard && (held || target.unheard > 0);
+        if !held {
             kept.write(&Place { after_us, ..Place::default() })?;
         }
         if !page.more {
@@ -98,8 +101,10 @@ struct Target<'a> {
     server: &'a Server,
     to: &'a Collection,
     pushed: &'a mut Pushed,
-    /// Objects that were refused before the server read any, since it last took or judged one.
+    /// Objects that were refused unread since the server last said something of any.
     unheard: u64,
+    /// Whether it said something of one of this page.
+    heard: bool,
 }
 
 impl Target<'_> {
@@ -117,7 +122,7 @@ impl Target<'_> {
             if !answer.status.is_success() {
                 return Err(refused(&target, &answer));
             }
-            self.unheard = 0;
+            (self.unheard, self.heard) = (0, true);
             return self.settle(objects, document(&answer)?);
         }
         if let [one] = objects {

@@ -70,11 +70,14 @@ fn comes_back(stage: &Stage, url: &str, files: [&Path; 2], record: &str) -> io::
 fn what_is_refused_unread_is_sent_again() -> io::Result<()> {
     let folder = tempfile::tempdir()?;
     let stage = Stage::new(folder.path())?;
-    for n in 0..3 {
-        let set = format!("name=Org {n}");
+    let new = |name: &str| -> io::Result<()> {
+        let set = format!("name={name}");
         let new = ["record", "new", "--kind", "organisation", "--set", &set];
         let label = ["--label", "TLP:GREEN", "--compartment", "shared"];
-        done(stage.guard.command(&[&new[..], &label].concat())?);
+        stage.guard.command(&[&new[..], &label].concat()).map(|said| _ = done(said))
+    };
+    for n in 0..3 {
+        new(&format!("Org {n}"))?;
     }
     let refuses = Arc::new(AtomicBool::new(true));
     let url = server(Arc::clone(&refuses))?;
@@ -87,6 +90,14 @@ fn what_is_refused_unread_is_sent_again() -> io::Result<()> {
     assert_eq!((second.code, &second.document["taken"]), (0, &json!(3)), "{}", second.document);
     let third = push()?;
     assert_eq!((third.code, &third.document["taken"]), (0, &json!(0)), "{}", third.document);
+    // One that the server itself refuses, among others that it takes, is not sent again.
+    new("Org 4")?;
+    new("Unwanted")?;
+    let fourth = push()?;
+    let counts = (&fourth.document["taken"], &fourth.document["refused"]);
+    assert_eq!((fourth.code, counts), (7, (&json!(1), &json!(1))), "{}", fourth.document);
+    let fifth = push()?;
+    assert_eq!((fifth.code, &fifth.document["refused"]), (0, &json!(0)), "{}", fifth.document);
     Ok(())
 }
 
@@ -111,7 +122,9 @@ fn server(refuses: Arc<AtomicBool>) -> io::Result<String> {
             }
             let mut sent = vec![0; length];
             reader.read_exact(&mut sent)?;
-            let refused = asked.starts_with("POST") && refuses.load(Ordering::Relaxed);
+            let unwanted = String::from_utf8_lossy(&sent).contains("Unwanted");
+            let refused =
+                asked.starts_with("POST") && (unwanted || refuses.load(Ordering::Relaxed));
             let body = if asked.starts_with("POST") {
                 let sent: Value = serde_json::from_slice(&sent)?;
                 let count = sent["objects"].as_array().map_or(0, Vec::len);
