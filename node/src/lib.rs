@@ -12,6 +12,7 @@ pub mod cli;
 pub mod config;
 pub mod control;
 mod core_dumps;
+mod cot;
 mod country;
 pub mod daemon;
 pub mod demo;

@@ -75,10 +75,13 @@ impl Drop for Part {
 pub(crate) struct PartFolder {
     place: PathBuf,
     path: PathBuf,
+    /// The folder, locked as a file in the making is.
+    _lock: File,
 }
 
 impl PartFolder {
-    /// Begins a folder for this user alone, whose place is free or an empty folder.
+    /// Begins a folder for this user alone, whose place is free or an empty folder, and removes those of the same
+    /// place that killed commands left, with what is in them.
     pub(crate) fn begin(place: &Path) -> Result<Self, Failure> {
         let shown = place.display();
         let failure = |e: io::Error| Failure::io(format_args!("cannot write {shown}"), &e);
@@ -92,9 +95,21 @@ impl PartFolder {
             }
             Err(error) => return Err(failure(error)),
         }
-        let path = beside(&place)?;
-        DirBuilder::new().mode(0o700).create(&path).map_err(failure)?;
-        Ok(Self { place, path })
+        sweep_folders(&place);
+        loop {
+            let path = beside(&place)?;
+            DirBuilder::new().mode(0o700).create(&path).map_err(failure)?;
+            match File::open(&path) {
+                // Before it was locked another command may have taken it for one that was left.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                opened => {
+                    let folder = opened.map_err(failure)?;
+                    if lock(&folder).map_err(failure)? {
+                        return Ok(Self { place, path, _lock: folder });
+                    }
+                }
+            }
+        }
     }
 
     /// Where it is, for another process to write into.
@@ -149,6 +164,25 @@ fn remove_if_left(path: &Path) -> io::Result<()> {
     let file = regular(OpenOptions::new().read(true), path)?;
     if file.metadata()?.uid() == own_uid() && file.try_lock().is_ok() {
         fs::remove_file(path)?;
+    }
+    Ok(())
+}
+
+/// Removes what was left of a folder in the making.
+fn sweep_folders(place: &Path) {
+    let name = place.file_name().unwrap_or_default();
+    for found in fs::read_dir(folder_of(place)).into_iter().flatten().flatten() {
+        let is_folder = found.file_type().is_ok_and(|kind| kind.is_dir());
+        if is_folder && is_beside(&found.file_name(), name) {
+            let _ = remove_folder_if_left(&found.path());
+        }
+    }
+}
+
+fn remove_folder_if_left(path: &Path) -> io::Result<()> {
+    let folder = File::open(path)?;
+    if folder.metadata()?.uid() == own_uid() && folder.try_lock().is_ok() {
+        fs::remove_dir_all(path)?;
     }
     Ok(())
 }
@@ -218,6 +252,28 @@ mod tests {
         fs::write(next.path(), "second").unwrap();
         next.take_place().unwrap();
         assert_eq!(fs::read(&place).unwrap(), b"second");
+    }
+
+    #[test]
+    fn a_folder_that_a_killed_command_left_goes_with_what_is_in_it_and_no_other() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = folder.path().join("feed");
+        let living = PartFolder::begin(&place).unwrap();
+        let (left, other) = (beside(&place).unwrap(), beside(&folder.path().join("fee")).unwrap());
+        let (link, file) = (beside(&place).unwrap(), beside(&place).unwrap());
+        for path in [&left, &other] {
+            fs::create_dir(path).unwrap();
+            fs::write(path.join("manifest.json"), "clear").unwrap();
+        }
+        symlink(&other, &link).unwrap();
+        fs::write(&file, "kept").unwrap();
+        let next = PartFolder::begin(&place).unwrap();
+        assert!(!left.exists());
+        assert!(living.path().is_dir() && other.is_dir() && link.is_symlink() && file.is_file());
+        drop(living);
+        fs::write(next.path().join("manifest.json"), "whole").unwrap();
+        next.take_place().unwrap();
+        assert_eq!(fs::read(place.join("manifest.json")).unwrap(), b"whole");
     }
 
     #[test]

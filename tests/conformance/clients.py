@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+import traceback
 import uuid
 
 import requests
@@ -354,6 +355,53 @@ def medallion():
         server.wait()
 
 
+def opentaxii():
+    """Another server as a peer: what we push there is there."""
+    name, python = "what we push is there, and a pull comes by it", os.environ["TEARLINE_OPENTAXII"]
+    if not python:
+        results.append(("opentaxii", "-", name, "SKIPPED: pip cannot install it"))
+        return
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    home, password = f"{WORK}/opentaxii", f"{WORK}/opentaxii-password"
+    os.mkdir(home)
+    with open(os.open(password, os.O_CREAT | os.O_WRONLY, 0o600), "w") as file:
+        file.write("secret")
+    where = [f"http://127.0.0.1:{port}/taxii2/", "--collection", "Inbox", "--compartment", "home", "--user", "tearline",
+             "--password-file", password]
+    with open(f"{WORK}/opentaxii.log", "w") as log:
+        server = subprocess.Popen([python, "tests/conformance/opentaxii_server.py", home, port, "secret"], stdout=log, stderr=log)
+    try:
+        deadline = time.monotonic() + WAIT_S
+        while True:
+            try:
+                requests.get(where[0])
+                break
+            except requests.ConnectionError:
+                if time.monotonic() > deadline or server.poll() is not None:
+                    raise
+                time.sleep(0.1)
+        with Daemon(PROGRAM, f"{WORK}/opentaxii-a") as here:
+            for n in range(40):
+                here("record", "new", "--kind", "organisation", "--set", f"name=Org {n}", "--label", "TLP:GREEN")
+            push = ["taxii", "push", *where, "--purpose", "Security"]
+            same((here(*push)["taken"], here(*push)["taken"]), (40, 0))
+        with Daemon(PROGRAM, f"{WORK}/opentaxii-b") as there:
+            _, document = there.run("taxii", "pull", *where, "--limit", "10")
+            same((document["data"]["read"], document["data"]["whole"]), (40, True))
+            # 0.9.3 gives the type as spec_version, and so its objects are refused.
+            same({one["reason"] for one in document["data"]["problems"]},
+                 {'its spec_version is "identity"; 2.1 and 2.0 are understood'})
+        results.append(("opentaxii", "0.9.3", name, "pass (40; its spec_version is wrong)"))
+    except Exception:
+        results.append(("opentaxii", "0.9.3", name, "FAIL"))
+        traceback.print_exc()
+    finally:
+        server.terminate()
+        server.wait()
+
+
 def gdal():
     """What QGIS reads OGC API Features with; Debian has it, PyPI does not."""
     name = "OGC API Features: layers and features"
@@ -371,6 +419,7 @@ def gdal():
         print(found.stdout, found.stderr, file=sys.stderr)
 
 
+opentaxii()
 gdal()
 promtool()
 # Their checks run when it is taken in.

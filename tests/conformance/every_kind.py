@@ -24,6 +24,7 @@ def records(new):
     new("location", country="NE", zone="GreenBorder")
     new("route", points=[{"latitude": 13.1, "longitude": 14.5}, {"latitude": 13.2, "longitude": 14.6, "location_ref": place}])
     new("sighting", sighting_of_ref=person, where_sighted_refs=[place], latitude=13, longitude=14, first_seen=TIME)
+    new("sighting", description="A boat without lights", first_seen=TIME)
     new("crossing", time=TIME, direction="entry", subject_refs=[person], location_ref=place)
     new("incident", name="I", latitude=13, longitude=14, persons=3)
     new("seizure", time=TIME, items=[{"description": "fuel", "item_ref": person}])
@@ -52,6 +53,12 @@ def main(program, work):
             return tearline("record", "new", "--kind", kind, *[word for pair in said for word in pair])["record"]
 
         records(new)
+        # A location with an area alone.
+        ring = [[14, 13], [15, 13], [15, 14], [14, 13]]
+        with open(f"{work}/area.geojson", "w") as file:
+            json.dump({"type": "Feature", "properties": {"name": "Area"},
+                       "geometry": {"type": "Polygon", "coordinates": [ring]}}, file)
+        tearline("import", f"{work}/area.geojson", "--compartment", "home")
         tearline("export", "--format", "stix", "--out", f"{work}/kinds.json")
         if len(kinds) != 28:
             raise AssertionError(f"{len(kinds)} kinds")

@@ -1,11 +1,14 @@
 """Files and feeds, written and read by programs that others wrote."""
 
+import asyncio
 import json
 import random
 import re
 import sys
+import xml.etree.ElementTree as ElementTree
 
 import pyais
+import pytak
 from misp_stix_converter import ExternalSTIX2toMISPParser, MISPtoSTIX21Parser
 from mrz.checker.td3 import TD3CodeChecker
 from mrz.generator.td3 import TD3CodeGenerator
@@ -152,3 +155,71 @@ def zones():
                 same(re.sub("-", "", fields["date_of_birth"])[2:], born)
             count += 1
     return f"({count} zones)"
+
+
+class Reader(pytak.RXWorker):
+    """What pytak reads of a connection."""
+
+    async def handle_data(self, data):
+        raise NotImplementedError
+
+
+@check("pytak", "its reader takes what is sent, with what it writes itself")
+def cot():
+    places = {f"Ford {n}": (13 + n / 10, 14.5) for n in range(3)}
+
+    async def serve():
+        events, done = [], asyncio.Event()
+
+        async def take(stream, _):
+            reader = Reader(asyncio.Queue(), {}, stream)
+            while event := await reader.readcot():
+                events.append(ElementTree.fromstring(event))
+            done.set()
+
+        server = await asyncio.start_server(take, "127.0.0.1", 0)
+        to = f"tcp://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        with Daemon(PROGRAM, f"{WORK}/cot") as tearline:
+            for name, (latitude, longitude) in places.items():
+                tearline("record", "new", "--kind", "location", "--label", "TLP:GREEN", "--set", f"name={name}",
+                         "--set", f"latitude={latitude}", "--set", f"longitude={longitude}")
+            send = ["cot", "send", to, "--compartment", "home", "--purpose", "Security"]
+            said = await asyncio.to_thread(tearline, *send)
+        await asyncio.wait_for(done.wait(), 60)
+        server.close()
+        same(said["sent"], len(events))
+        return events
+
+    theirs = ElementTree.fromstring(pytak.gen_cot(lat="1", lon="2", uid="u", cot_type="a-f-G"))
+    for event in (events := asyncio.run(serve())):
+        same(sorted(event.attrib), sorted(theirs.attrib))
+        point, [latitude, longitude] = event.find("point"), places[event.find("detail/contact").get("callsign")]
+        same(sorted(point.attrib), sorted(theirs.find("point").attrib))
+        for is_, said in ((point.get("lat"), latitude), (point.get("lon"), longitude)):
+            if not 0 < abs(float(is_) - said) < 0.01:
+                raise AssertionError(f"{is_} {said}")
+    same(len(events), len(places))
+    return f"({len(events)} events)"
+
+
+@check("pytak", "events that it writes are read")
+def cot_in():
+    places = {f"unit {n}": (draws.uniform(-90, 90), draws.uniform(-180, 180)) for draws in [random.Random(2)] for n in range(50)}
+    events = [pytak.gen_cot(lat=str(lat), lon=str(lon), uid=uid, cot_type="a-f-G-U-C", ce="10").decode()
+              for uid, (lat, lon) in places.items()]
+    hello = pytak.hello_event("nobody").decode()
+    with Daemon(PROGRAM, f"{WORK}/cot-in") as tearline:
+        path = write("theirs.cot", "\n".join([hello, *events]))
+        said = tearline("import", path, "--format", "cot", "--compartment", "home")
+        tearline("export", "--format", "stix", "--out", f"{WORK}/cot-in.json")
+    same((said["created"], said["passed_over"], said["rejected"]), (len(places), 1, 0))
+    with open(f"{WORK}/cot-in.json") as file:
+        found = {one["x_cot_uid"]: one for one in json.load(file)["objects"] if one["type"] == "sighting"}
+    same(found.keys(), places.keys())
+    for uid, (latitude, longitude) in places.items():
+        one = found[uid]
+        same(one["precision"], 10)
+        # It writes four digits.
+        if abs(one["latitude"] - latitude) > 1e-4 or abs(one["longitude"] - longitude) > 1e-4:
+            raise AssertionError(f"{uid}: {one} {latitude} {longitude}")
+    return f"({len(places)} events)"

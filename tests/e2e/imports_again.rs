@@ -407,3 +407,29 @@ fn the_examples_of_the_documents_work_as_typed() -> io::Result<()> {
     }
     Ok(())
 }
+
+#[test]
+fn a_version_by_another_is_a_note_once() -> io::Result<()> {
+    let scene = Scene::set()?;
+    let by = |author: u8, modified: &str, name: &str| {
+        let author = format!("identity--8e2e2d2b-17d4-4cbf-938f-98ee46b3c10{author}");
+        let times = [("created", "2026-01-01T00:00:00.000Z"), ("modified", modified)];
+        indicator(&[&[("created_by_ref", &*author), ("name", name)][..], &times].concat())
+    };
+    let import = |object: &Value| scene.import(&scene.desk, object, &[]);
+    let (first, second) = ("2026-01-02T00:00:00.000Z", "2026-01-03T00:00:00.000Z");
+    let own = by(1, first, "As it is");
+    assert_eq!(counts(&import(&own)?.1), [1, 0, 0, 0, 0]);
+    let other = by(2, second, "Otherwise");
+    assert_eq!(counts(&import(&other)?.1), [1, 0, 0, 0, 0]);
+    assert_eq!(counts(&import(&other)?.1), [0, 0, 1, 0, 0]);
+    assert_eq!(counts(&import(&own)?.1), [0, 0, 1, 0, 0]);
+    let notes = done(scene.desk.command(&["record", "list", "--kind", "note"])?);
+    let rows = notes["records"].as_array().cloned().unwrap_or_default();
+    assert_eq!(rows.len(), 1, "{notes}");
+    let note = done(scene.desk.command(&["record", "show", text(&rows[0]["record"])])?);
+    assert_eq!(note["fields"]["content"], "{\"name\":\"Otherwise\"}", "{note}");
+    assert_eq!(note["fields"]["object_refs"], json!([own["id"]]));
+    assert_eq!(counts(&import(&by(1, second, "Anew"))?.1), [0, 1, 0, 0, 0]);
+    Ok(())
+}

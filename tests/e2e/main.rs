@@ -24,6 +24,7 @@ mod join;
 mod kill_rounds;
 mod load;
 mod lost;
+mod maps;
 mod namespaces;
 mod nat;
 mod passes;

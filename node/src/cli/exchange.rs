@@ -31,6 +31,8 @@ pub(super) enum Source {
     Ais,
     /// Events of MISP
     Misp,
+    /// Events of Cursor on Target (TAK)
+    Cot,
 }
 
 impl From<Source> for control::Source {
@@ -41,6 +43,7 @@ impl From<Source> for control::Source {
             Source::Geojson => Self::Geojson,
             Source::Ais => Self::Ais,
             Source::Misp => Self::Misp,
+            Source::Cot => Self::Cot,
         }
     }
 }

@@ -14,6 +14,7 @@ mod bundle;
 mod coalition;
 mod compartment;
 mod context;
+mod cot;
 mod demo;
 mod device;
 mod exchange;
@@ -206,6 +207,8 @@ enum Verb {
     Audit(audit::Audit),
     #[command(subcommand)]
     Taxii(taxii::Taxii),
+    #[command(subcommand)]
+    Cot(cot::Cot),
 }
 
 impl Verb {
@@ -242,6 +245,7 @@ impl Verb {
             Self::Operator(verb) => verb.name(),
             Self::Audit(verb) => verb.name(),
             Self::Taxii(verb) => verb.name(),
+            Self::Cot(verb) => verb.name(),
         }
     }
 
@@ -277,6 +281,7 @@ impl Verb {
             Self::Operator(verb) => verb.run(context),
             Self::Audit(verb) => verb.run(context),
             Self::Taxii(verb) => verb.run(context),
+            Self::Cot(verb) => verb.run(context),
         }
     }
 }

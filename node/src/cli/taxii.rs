@@ -138,6 +138,7 @@ impl Taxii {
             Self::Pull { server, compartment, label } => {
                 let Server { url, collection, limit, .. } = server;
                 let limit = *limit;
+                let compartment = &resolved(context, compartment)?;
                 let asked = Pull { url, collection, compartment, asker, limit, anew };
                 let mut taken = Taken::default();
                 let pulled = pull(&context.home, &asked, &mut |objects| {
@@ -150,6 +151,7 @@ impl Taxii {
                 }
             }
             Self::Push { server, compartment, purpose, label_max, others } => {
+                let compartment = resolved(context, compartment)?;
                 let asked = Outgoing {
                     compartment: compartment.clone(),
                     after_us: 0,
@@ -175,6 +177,13 @@ impl Taxii {
     }
 }
 
+/// A compartment's id, by whatever it is called: what is kept for it is kept under that.
+pub(super) fn resolved(context: &Context, compartment: &str) -> Result<String, Failure> {
+    let named = control::CompartmentShow { compartment: compartment.to_owned() };
+    let shown = context.ask::<reply::CompartmentDetail>(Request::CompartmentShow(named))?;
+    Ok(shown.typed.summary.compartment)
+}
+
 /// A failure after some objects.
 fn after(failure: Failure, count: u64, what: &str) -> Failure {
     Failure { what: format!("{} ({count} objects were {what} before it)", failure.what), ..failure }
@@ -182,17 +191,18 @@ fn after(failure: Failure, count: u64, what: &str) -> Failure {
 
 /// What a push came to.
 fn given(pushed: &Pushed) -> Outcome {
-    let Pushed { taken, withdrawn, refused, pending, problems } = pushed;
+    let Pushed { taken, withdrawn, refused, pending, withheld, problems } = pushed;
     let shape = |(id, why): &(String, String)| json!({ "id": id, "reason": why });
     let document = json!({
         "taken": taken, "withdrawn": withdrawn, "refused": refused, "pending": pending,
-        "problems": problems.iter().map(shape).collect::<Vec<_>>(),
+        "withheld": withheld, "problems": problems.iter().map(shape).collect::<Vec<_>>(),
     });
     let mut text = facts([
         ("taken", taken.to_string()),
         ("withdrawn", withdrawn.to_string()),
         ("refused", refused.to_string()),
         ("pending", pending.to_string()),
+        ("above the ceiling, or not for the purpose", withheld.to_string()),
     ]);
     if !problems.is_empty() {
         let mut table = Table::new(&["object", "reason"]).with_whole_ends();
@@ -210,7 +220,7 @@ fn given(pushed: &Pushed) -> Outcome {
 }
 
 /// Reads how often.
-fn every(text: &str) -> Result<u64, String> {
+pub(super) fn every(text: &str) -> Result<u64, String> {
     length::read(text, EVERY_S_MAX).and_then(|s| match s {
         0 => Err("at least one second".into()),
         s => Ok(s),

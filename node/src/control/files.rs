@@ -21,6 +21,8 @@ pub enum Source {
     Ais,
     /// Events of MISP.
     Misp,
+    /// Events of Cursor on Target.
+    Cot,
 }
 
 /// A format of files that are written.

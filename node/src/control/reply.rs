@@ -674,7 +674,9 @@ Outgoing {
     objects: Vec<Value>,
     /// The ids of what was recalled.
     recalled: Vec<String>,
-    /// When the present state of the last of them came; as it was asked where there is none.
+    /// Records up to there that the ceiling or the purpose holds back.
+    withheld: u64,
+    /// When the present state of the last record came that was looked at; as it was asked where there is none.
     last_us: u64,
     /// Whether there are more.
     more: bool,

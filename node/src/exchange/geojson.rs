@@ -245,6 +245,38 @@ fn line(properties: &Map<String, Value>) -> Option<Value> {
     Some(json!({ "type": "LineString", "coordinates": coordinates? }))
 }
 
+/// The box round a geometry's positions: west, south, east, north.
+pub(crate) fn bounds(geometry: &Value) -> Option<[f64; 4]> {
+    let mut all: Option<[f64; 4]> = None;
+    positions(geometry, GEOMETRY_DEPTH_MAX, &mut |longitude, latitude| {
+        let [west, south, east, north] = all.unwrap_or([longitude, latitude, longitude, latitude]);
+        all = Some([
+            west.min(longitude),
+            south.min(latitude),
+            east.max(longitude),
+            north.max(latitude),
+        ]);
+    });
+    all
+}
+
+fn positions(value: &Value, depth: usize, take: &mut dyn FnMut(f64, f64)) {
+    if depth == 0 {
+        return;
+    }
+    if let Some(inner) = value.get("geometries").or_else(|| value.get("coordinates")) {
+        return positions(inner, depth - 1, take);
+    }
+    let Some(items) = value.as_array() else { return };
+    match (items.first().and_then(Value::as_f64), items.get(1).and_then(Value::as_f64)) {
+        (Some(longitude), Some(latitude)) => take(longitude, latitude),
+        _ => items.iter().for_each(|item| positions(item, depth - 1, take)),
+    }
+}
+
+/// Deepest nesting of a geometry: collections of areas.
+const GEOMETRY_DEPTH_MAX: usize = 16;
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -4,6 +4,7 @@
 //! hands out a [`Draft`] for each good one and a [`Problem`] for each bad one.
 
 pub mod ais;
+pub mod cot;
 pub mod csv;
 pub mod geojson;
 mod json;

@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 use tearline_crdt::id::RecordId;
 use tearline_crdt::record::kind::{Kind, StixCategory};
 
+use super::geojson::bounds;
 use super::stix::{Outgoing, is_id, native_type, uuid};
 
 /// The extension that native objects refer to: those of types beyond STIX's, and those of STIX's types with
@@ -15,9 +16,14 @@ use super::stix::{Outgoing, is_id, native_type, uuid};
 pub(super) const EXTENSION_ID: &str = "extension-definition--5f6c1c0e-9a1b-4c55-8b5e-3d1f3c0f7f21";
 pub(super) const EXTENSION_AUTHOR: &str = "identity--8c1f9d3a-52d6-4f0e-9d3c-7e2b6a4f1c90";
 
+/// When the identities and the definition that this program writes were made.
+pub(super) const AT: &str = "2026-01-01T00:00:00.000Z";
+/// Who or what was seen where a record does not say: STIX has no sighting of nothing.
+pub(super) const UNIDENTIFIED: &str = "identity--2093feae-c524-41bd-943a-e37630ec5de4";
+
 /// The identity that made the extension, and its definition.
 pub(super) fn definitions() -> [Value; 2] {
-    let at = "2026-01-01T00:00:00.000Z";
+    let at = AT;
     let properties: BTreeSet<&str> = Kind::ALL
         .into_iter()
         .filter(|kind| is_of_stix(*kind))
@@ -78,6 +84,18 @@ pub(super) fn object(record: Outgoing) -> Map<String, Value> {
         // A report must refer to something: one that says nothing of others is of whoever made it.
         let author = object.get("created_by_ref").cloned().unwrap_or(EXTENSION_AUTHOR.into());
         object.entry("object_refs").or_insert_with(|| Value::Array(vec![author]));
+    }
+    if kind == Kind::Sighting {
+        object.entry("sighting_of_ref").or_insert_with(|| UNIDENTIFIED.into());
+    }
+    let placed = ["region", "country", "latitude"].iter().any(|name| object.contains_key(*name));
+    if kind == Kind::Location
+        && !placed
+        && let Some([west, south, east, north]) = object.get("geometry").and_then(bounds)
+    {
+        // STIX has no location without a place, a country or a region: the middle of its box.
+        object.insert("latitude".into(), south.midpoint(north).into());
+        object.insert("longitude".into(), west.midpoint(east).into());
     }
     if let Some(extension) = extension(kind, &object) {
         object
@@ -284,6 +302,25 @@ mod tests {
             outgoing(Kind::Vehicle, json!({ "plate": "X", "created_by_ref": "identity--1" }));
         assert_eq!(extension(&vehicle), json!({ "extension_type": "new-sco" }));
         assert!(!vehicle.contains_key("created_by_ref") && !vehicle.contains_key("created"));
+    }
+
+    #[test]
+    fn a_sighting_is_of_something_and_a_location_somewhere() {
+        let seen = outgoing(Kind::Sighting, json!({ "description": "A boat without lights" }));
+        assert_eq!(seen["sighting_of_ref"], UNIDENTIFIED);
+        let known = outgoing(Kind::Sighting, json!({ "sighting_of_ref": "vessel--1" }));
+        assert_eq!(known["sighting_of_ref"], "vessel--1");
+        let ring = json!([[[14, 13], [15.0, 13.5], [14.5, 12], [14, 13]]]);
+        let geometry = json!({ "type": "GeometryCollection", "geometries": [
+            { "type": "Polygon", "coordinates": ring }, { "type": "Point", "coordinates": [14, 12] },
+        ] });
+        let area = outgoing(Kind::Location, json!({ "geometry": geometry }));
+        assert_eq!((&area["latitude"], &area["longitude"]), (&json!(12.75), &json!(14.5)));
+        let country =
+            json!({ "geometry": { "type": "Point", "coordinates": [1, 2] }, "country": "NE" });
+        assert_eq!(outgoing(Kind::Location, country).get("latitude"), None);
+        let empty = json!({ "geometry": { "type": "MultiPoint", "coordinates": [] } });
+        assert_eq!(outgoing(Kind::Location, empty).get("latitude"), None);
     }
 
     #[test]

@@ -227,25 +227,32 @@ pub struct BundleWriter<W: Write> {
     out: W,
     any: bool,
     extended: bool,
-    authors: BTreeMap<String, Value>,
+    /// Who may be named, and was not yet: agencies, and who was not identified.
+    known: BTreeMap<String, Value>,
 }
 
 impl<W: Write> BundleWriter<W> {
     /// Begins a bundle. Its id is drawn from `seed`, 16 bytes of the caller's choice.
     pub fn begin(mut out: W, seed: [u8; 16]) -> io::Result<Self> {
         write!(out, "{{\"type\":\"bundle\",\"id\":\"bundle--{}\",\"objects\":[", uuid(seed))?;
-        Ok(Self { out, any: false, extended: false, authors: BTreeMap::new() })
+        let unidentified = native::identity(
+            native::UNIDENTIFIED,
+            "Whoever or whatever was seen",
+            "unknown",
+            native::AT,
+        );
+        let known = BTreeMap::from([(native::UNIDENTIFIED.to_owned(), unidentified)]);
+        Ok(Self { out, any: false, extended: false, known })
     }
 
     /// The same, which says who is meant where a record names its author. Each is an id and a name.
     #[must_use]
     pub fn by(mut self, authors: impl IntoIterator<Item = (String, String)>) -> Self {
-        let at = "2026-01-01T00:00:00.000Z";
         let known = authors.into_iter().map(|(id, name)| {
-            let identity = native::identity(&id, &name, "organization", at);
+            let identity = native::identity(&id, &name, "organization", native::AT);
             (id, identity)
         });
-        self.authors.extend(known);
+        self.known.extend(known);
         self
     }
 
@@ -259,9 +266,11 @@ impl<W: Write> BundleWriter<W> {
                 self.put(&definition)?;
             }
         }
-        let author = object.get("created_by_ref").and_then(Value::as_str);
-        if let Some(identity) = author.and_then(|author| self.authors.remove(author)) {
-            self.put(&identity)?;
+        for name in ["created_by_ref", "sighting_of_ref"] {
+            let named = object.get(name).and_then(Value::as_str);
+            if let Some(identity) = named.and_then(|named| self.known.remove(named)) {
+                self.put(&identity)?;
+            }
         }
         let id = object.get("id").and_then(Value::as_str).unwrap_or_default().to_owned();
         self.put(&Value::Object(object)).map(|()| id)

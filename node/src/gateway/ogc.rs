@@ -253,43 +253,14 @@ impl Area {
 
     /// Whether a geometry's own box meets it.
     fn meets(self, geometry: &Value) -> bool {
-        let Some(own) = bounds(geometry) else { return false };
+        let Some([west, south, east, north]) = geojson::bounds(geometry) else { return false };
+        let own = Self { west, south, east, north };
         let longitudes = if self.west <= self.east {
             own.west <= self.east && own.east >= self.west
         } else {
             own.east >= self.west || own.west <= self.east
         };
         longitudes && own.south <= self.north && own.north >= self.south
-    }
-}
-
-/// The box of a geometry's positions.
-fn bounds(geometry: &Value) -> Option<Area> {
-    let mut all: Option<Area> = None;
-    let parts = geometry.get("geometries").or_else(|| geometry.get("coordinates"))?;
-    positions(parts, GEOMETRY_DEPTH_MAX, &mut |longitude, latitude| {
-        let one = Area { west: longitude, east: longitude, south: latitude, north: latitude };
-        all = Some(all.map_or(one, |all| Area {
-            west: all.west.min(longitude),
-            east: all.east.max(longitude),
-            south: all.south.min(latitude),
-            north: all.north.max(latitude),
-        }));
-    });
-    all
-}
-
-fn positions(value: &Value, depth: usize, take: &mut dyn FnMut(f64, f64)) {
-    if depth == 0 {
-        return;
-    }
-    if let Some(inner) = value.get("geometries").or_else(|| value.get("coordinates")) {
-        return positions(inner, depth - 1, take);
-    }
-    let Some(items) = value.as_array() else { return };
-    match (items.first().and_then(Value::as_f64), items.get(1).and_then(Value::as_f64)) {
-        (Some(longitude), Some(latitude)) => take(longitude, latitude),
-        _ => items.iter().for_each(|item| positions(item, depth - 1, take)),
     }
 }
 
@@ -322,8 +293,6 @@ pub(crate) const fn may_be_located(row: &Row) -> bool {
 /// Features of a page, if the request does not say, and at most.
 const PAGE_DEFAULT: usize = 100;
 const PAGE_MAX: usize = 1_000;
-/// Deepest nesting of a geometry: collections of areas.
-const GEOMETRY_DEPTH_MAX: usize = 16;
 
 #[cfg(test)]
 mod tests {

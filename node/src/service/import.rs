@@ -10,21 +10,22 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use tearline_crdt::hash::Digest;
-use tearline_crdt::id::{Class, CompartmentId, LogId, RecordId};
+use tearline_crdt::id::{Class, CompartmentId, LogId};
 use tearline_crdt::record::kind::Kind as RecordKind;
 use tearline_crdt::record::label::Label;
-use tearline_crdt::record::shelf::{Beginning, Detail, Draft, DraftError};
+use tearline_crdt::record::shelf::{Beginning, Draft, DraftError};
 use tearline_crdt::record::validate::doubts;
 use tearline_crdt::record::vocabulary::Tlp;
 use tearline_crdt::store::StoreError;
-use tearline_crdt::time::WallTime;
 use tearline_mesh::replica::{ActError, Ticket};
 
 use super::core::{Clock, Core, CoreHandle, Pending};
+use super::edge::object;
 use super::export::row_of;
+use super::known::{Known, WRITTEN_HERE, dissent, hidden_record, is_native_as};
 use super::merge::{BY_ANOTHER, Merge, is_by_another, is_older, merge};
 use super::names::{class, label};
 use super::sight::Guest;
@@ -301,6 +302,7 @@ impl Intake<'_, '_> {
             (Source::Geojson, _) => exchange::geojson::read(file, last_part(name), &mut sink),
             (Source::Ais, _) => exchange::ais::read(file, &target.log.compartment.0, &mut sink),
             (Source::Misp, _) => exchange::misp::read(file, &mut sink),
+            (Source::Cot, _) => exchange::cot::read(file, &target.log.compartment.0, &mut sink),
             (Source::Csv, Some(mapping)) => exchange::csv::read(file, mapping, &mut sink),
             (Source::Csv, None) => {
                 let failure = Failure::usage(format!("{name}: a table needs a mapping file"));
@@ -524,13 +526,6 @@ struct Imported {
     failure: Option<Failure>,
 }
 
-/// A record that an object became before.
-struct Known {
-    detail: Detail,
-    /// What the last import of it said, property by property.
-    brought: Map<String, Value>,
-}
-
 impl Core {
     /// Writes what was read, as far as there is time. An object that is here already changes its record,
     /// unless it is an older version of it.
@@ -563,7 +558,8 @@ impl Core {
         let mut fresh = Vec::new();
         let mut fresh_names = BTreeSet::new();
         let mut read = read.into_iter();
-        while let Some(one) = read.next() {
+        let mut note = None;
+        while let Some(one) = note.take().or_else(|| read.next()) {
             if began.elapsed() > ACT_TIME_MAX {
                 done.left.push(one);
                 done.left.extend(read);
@@ -597,10 +593,37 @@ impl Core {
                 done.rejected.push(one.refused(NOT_COVERED.into()));
                 continue;
             }
+            let ours = match &known {
+                Some(known) => is_native_as(&known.detail, fields).then(|| known.detail.clone()),
+                // What STIX alone has a kind for nobody writes here.
+                None if one.kind == RecordKind::Object => None,
+                None => match self.written_here(id, name.as_deref(), guest.is_some()) {
+                    Ok(ours) => ours.filter(|ours| is_native_as(ours, fields)),
+                    Err(error @ StoreError::Damaged { .. }) => {
+                        done.rejected.push(one.refused(self.met(&error).what));
+                        continue;
+                    }
+                    Err(error) => return Err(self.met(&error)),
+                },
+            };
+            if let Some(ours) = ours {
+                if let Some(guest) = guest
+                    && !self.sees(guest, Operation::Import, &row_of(&ours))?
+                {
+                    done.rejected.push(one.refused(NOT_COVERED.into()));
+                } else if !is_older(&object(ours), fields) {
+                    done.unchanged += 1;
+                } else if self.is_of_others(fields) {
+                    note = self.dissent(id, class, one, done)?;
+                } else {
+                    done.rejected.push(one.refused(WRITTEN_HERE.into()));
+                }
+                continue;
+            }
             match known {
                 Some(known) if is_older(fields, &known.brought) => done.unchanged += 1,
                 Some(known) if is_by_another(fields, &known.brought) => {
-                    done.rejected.push(one.refused(BY_ANOTHER.into()));
+                    note = self.dissent(id, class, one, done)?;
                 }
                 Some(known) => self.import_again(id, class, &known, one, done)?,
                 None => {
@@ -610,6 +633,27 @@ impl Core {
             }
         }
         self.import_all(id, class, fresh, done)
+    }
+
+    /// Makes a note of a version of somebody else's object: only its producer issues versions of it.
+    fn dissent(
+        &self,
+        id: CompartmentId,
+        class: Class,
+        one: Read,
+        done: &mut Imported,
+    ) -> Result<Option<Read>, Failure> {
+        let label = one.named.clone().map_or_else(|| self.label_or_default(None), Ok)?;
+        let (kind, tlp) = (RecordKind::Note, label.tlp);
+        let (digest, wall) = (self.replica.own_log(id, class).digest(), self.now().wall);
+        let fields = dissent(&id, one.beginning.fields());
+        match Beginning::build(&digest, kind, fields, label, wall, &mut SystemEntropy) {
+            Ok(beginning) => Ok(Some(Read { beginning: Arc::new(beginning), kind, tlp, ..one })),
+            Err(error) => {
+                done.rejected.push(one.refused(format!("{BY_ANOTHER}: {error}")));
+                Ok(None)
+            }
+        }
     }
 
     /// Takes into a record what an object says otherwise than the last import of it did, and makes the label
@@ -716,40 +760,6 @@ impl Core {
         }
         Ok(())
     }
-
-    /// Our agency's record of a compartment that an object with this external id became before. What
-    /// others call their records is their affair: it neither keeps ours out nor changes theirs.
-    fn known(
-        &mut self,
-        id: CompartmentId,
-        name: Option<&str>,
-    ) -> Result<Option<Known>, StoreError> {
-        let own = self.agency_of(&self.replica.device());
-        let (Some(name), Some(own)) = (name, own) else { return Ok(None) };
-        let store = self.replica.store();
-        let Some(record) = crate::index::external(store, &id, own, name)? else { return Ok(None) };
-        let Some(detail) = self.visible_or_not(record)? else { return Ok(None) };
-        if detail.origin != own {
-            return Ok(None);
-        }
-        let brought = self.replica.records(|reader| reader.brought(record, own))?;
-        Ok(Some(Known { detail, brought }))
-    }
-}
-
-/// Why what is new in an object is not taken into a record whose content is hidden, and what to do.
-fn hidden_record(record: RecordId, due: Option<WallTime>, news: &[String]) -> String {
-    let news = news.join(", ");
-    match due {
-        Some(due) => format!(
-            "its record {record} is erased, and destroyed from {due} on: what the file says otherwise now ({news}) \
-             is not taken"
-        ),
-        None => format!(
-            "its record {record} is restricted, and the file says otherwise now: {news}; end the restriction \
-             (`tearline record lift {record}`) and import the file again"
-        ),
-    }
 }
 
 fn format_of(path: &Path) -> Source {
@@ -757,6 +767,7 @@ fn format_of(path: &Path) -> Source {
         Some("csv" | "tsv") => Source::Csv,
         Some("geojson") => Source::Geojson,
         Some("nmea" | "ais") => Source::Ais,
+        Some("cot") => Source::Cot,
         _ => {
             // Most formats are called .json: the first bytes tell.
             let mut head = vec![0; 4_096];
@@ -765,6 +776,9 @@ fn format_of(path: &Path) -> Source {
             let head = String::from_utf8_lossy(head.get(..read).unwrap_or_default()).into_owned();
             if head.trim_start().starts_with(['!', '\\']) {
                 return Source::Ais;
+            }
+            if head.trim_start().starts_with('<') {
+                return Source::Cot;
             }
             let head: String = head.chars().filter(|c| !c.is_whitespace()).collect();
             let has = |names: &[&str]| names.iter().any(|name| head.contains(name));

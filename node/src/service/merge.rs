@@ -82,9 +82,9 @@ pub(super) fn is_by_another(object: &Map<String, Value>, brought: &Map<String, V
     stix::is_stix(object) && stix::is_stix(brought) && by(object) != by(brought)
 }
 
-/// What is said of such an object.
-pub(super) const BY_ANOTHER: &str = "it is by another producer than the object here, whose alone its versions are; say \
-                                     what differs in a note or an opinion on it";
+/// What is said of such an object that cannot be kept as a note, either.
+pub(super) const BY_ANOTHER: &str = "it is by another producer than the object here, whose alone its versions are, and no \
+                                     note on it";
 
 #[cfg(test)]
 mod tests {

@@ -21,6 +21,7 @@ mod grants;
 pub(crate) mod hands;
 mod import;
 pub(crate) mod kept;
+mod known;
 mod link;
 mod merge;
 mod names;

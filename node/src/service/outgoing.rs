@@ -1,13 +1,15 @@
 //! What goes out to other programs' servers, page by page: of this agency's records those that a ceiling and a purpose
 //! let out, and which were recalled.
 
+use std::sync::{Arc, Mutex, PoisonError};
+
 use serde_json::Value;
 
 use super::core::CoreHandle;
 use super::edge::{Reader, Walk, object};
 use super::json;
 use super::passes::{colour, purpose};
-use super::sight::Viewer;
+use super::sight::{Met, Outside, Viewer};
 use crate::control::{Outgoing, REPLY_BYTES_MAX, reply};
 use crate::failure::Failure;
 use crate::index::Query;
@@ -21,7 +23,10 @@ pub(super) fn page(core: &CoreHandle, asked: &Outgoing) -> Result<Value, Failure
         let author = core.own_identity().map(|(id, _)| id);
         Ok((compartment, core.agency_of(&core.replica.device()), author))
     })?;
-    let reader = Reader::Viewer(Viewer { purpose, label_max, withholds: false });
+    let met = Arc::new(Mutex::new(Met::default()));
+    let viewer = Viewer { purpose, label_max, withholds: false };
+    let origin = own.filter(|_| !others);
+    let reader = Reader::Outside(Outside { viewer, origin, met: Arc::clone(&met) });
     let walk = Walk {
         query: Query { compartment: Some(compartment), ..Query::default() },
         records: None,
@@ -31,9 +36,7 @@ pub(super) fn page(core: &CoreHandle, asked: &Outgoing) -> Result<Value, Failure
         located: false,
         as_stix: true,
     };
-    let walked = walk.go(core, &reader, &mut |row, detail| {
-        (others || Some(row.origin) == own).then(|| (row.recalled, object(detail)))
-    })?;
+    let walked = walk.go(core, &reader, &mut |row, detail| Some((row.recalled, object(detail))))?;
     let (last_us, more) = (asked.after_us, walked.more);
     let mut page = reply::Outgoing { last_us, more, ..reply::Outgoing::default() };
     let mut bytes = 0;
@@ -57,6 +60,12 @@ pub(super) fn page(core: &CoreHandle, asked: &Outgoing) -> Result<Value, Failure
         }
         page.last_us = stamp_us;
     }
+    let met = met.lock().unwrap_or_else(PoisonError::into_inner);
+    if !page.more {
+        // What stays here is not gone through again.
+        page.last_us = page.last_us.max(met.last_us);
+    }
+    page.withheld = met.withheld.range(..=page.last_us).count() as u64;
     json(&page)
 }
 

@@ -10,10 +10,10 @@
 //! A verdict that could not be reached, because the machine is too busy for the check's time limit, is an
 //! error of the whole request and never "not there": a page must not be short of what its reader may see.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tearline_crdt::id::{CompartmentId, RecordId};
+use tearline_crdt::id::{AgencyNo, CompartmentId, RecordId};
 use tearline_crdt::record::kind::Kind as RecordKind;
 use tearline_crdt::record::label::Label;
 use tearline_crdt::record::shelf::Detail;
@@ -62,8 +62,42 @@ impl Viewer {
 pub(crate) enum Reader {
     /// For the holder of a pass, who does this with them.
     Guest(Guest, Operation),
-    /// For an operator.
-    Viewer(Viewer),
+    /// For whoever is outside of the mesh.
+    Outside(Outside),
+}
+
+/// What may go out to somebody outside of the mesh.
+#[derive(Clone, Debug)]
+pub(crate) struct Outside {
+    /// For what, and up to which colour.
+    pub(crate) viewer: Viewer,
+    /// Whose records alone, if it is not everybody's.
+    pub(crate) origin: Option<AgencyNo>,
+    /// What a walk came by, for the one who walks.
+    pub(crate) met: Arc<Mutex<Met>>,
+}
+
+/// What a walk came by beside what it shows.
+#[derive(Debug, Default)]
+pub(crate) struct Met {
+    /// The stamp of the last row.
+    pub(crate) last_us: u64,
+    /// The stamps of those that the ceiling or the purpose holds back: a walk may come by a row twice.
+    pub(crate) withheld: BTreeSet<u64>,
+}
+
+impl Outside {
+    /// Comes by a row. Whether it is of those that may go out at all.
+    fn meets(&self, row: &Row) -> bool {
+        let mut met = self.met.lock().unwrap_or_else(PoisonError::into_inner);
+        met.last_us = met.last_us.max(row.stamp_us);
+        self.origin.is_none_or(|origin| origin == row.origin)
+    }
+
+    fn withholds(&self, row: &Row) {
+        let mut met = self.met.lock().unwrap_or_else(PoisonError::into_inner);
+        met.withheld.insert(row.stamp_us);
+    }
 }
 
 impl Viewer {
@@ -190,7 +224,7 @@ impl Core {
     fn shows(&self, reader: &Reader, row: &Row) -> Result<bool, Failure> {
         match reader {
             Reader::Guest(guest, operation) => self.sees(guest, *operation, row),
-            Reader::Viewer(viewer) => Ok(viewer.may_consult(row)
+            Reader::Outside(Outside { viewer, .. }) => Ok(viewer.may_consult(row)
                 && self.replica.right(row.compartment, &self.replica.device()).is_some()),
         }
     }
@@ -219,7 +253,11 @@ impl Core {
         trouble: &mut Option<Failure>,
         damaged: &mut Option<StoreError>,
     ) -> Result<bool, StoreError> {
-        if trouble.is_some() {
+        let outside = match reader {
+            Reader::Outside(outside) => Some(outside),
+            Reader::Guest(..) => None,
+        };
+        if trouble.is_some() || outside.is_some_and(|outside| !outside.meets(row)) {
             return Ok(false);
         }
         match self.replica.record_version(&row.record) {
@@ -231,10 +269,14 @@ impl Core {
             }
             Err(error) => return Err(error),
         }
-        Ok(self.shows(reader, row).unwrap_or_else(|failure| {
+        let shown = self.shows(reader, row).unwrap_or_else(|failure| {
             *trouble = Some(failure);
             false
-        }))
+        });
+        if let Some(outside) = outside.filter(|_| !shown && !row.restricted) {
+            outside.withholds(row);
+        }
+        Ok(shown)
     }
 
     /// Damage that was met is remembered, for the operator: the guest is not told what he cannot see.

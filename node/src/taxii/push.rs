@@ -42,6 +42,8 @@ pub(crate) struct Pushed {
     pub(crate) refused: u64,
     /// Objects of which it does not say yet what becomes of them.
     pub(crate) pending: u64,
+    /// Records that the ceiling or the purpose held back.
+    pub(crate) withheld: u64,
     /// The first of those that it refused: the id, and why.
     pub(crate) problems: Vec<(String, String)>,
 }
@@ -63,24 +65,31 @@ pub(crate) fn push(
     let kept = Kept::of(home, &format!("push {}{}", push.url, to.path), push.source)?;
     let mut after_us = if push.anew { 0 } else { kept.read()?.after_us };
     let body_bytes_max = body_bytes_max(&document(&server.get(&to.root)?)?);
-    let mut target = Target { server: &server, to: &to, pushed };
+    let mut target = Target { server: &server, to: &to, pushed, unheard: 0, heard: false };
+    let mut held = false;
     loop {
         let page = give(after_us)?;
         if page.last_us <= after_us {
             return Ok(());
         }
+        target.heard = false;
         for batch in batches(&page.objects, body_bytes_max) {
             target.add(batch)?;
         }
         for id in &page.recalled {
             target.delete(id)?;
         }
+        target.pushed.withheld += page.withheld;
         if target.pushed.pending > 0 {
             // It is asked again from this page on.
             return Ok(());
         }
         after_us = page.last_us;
-        kept.write(&Place { after_us, ..Place::default() })?;
+        // What refused all of a page, and of those after it, may not be the server: a proxy, or a filter before it.
+        held = !target.heard && (held || target.unheard > 0);
+        if !held {
+            kept.write(&Place { after_us, ..Place::default() })?;
+        }
         if !page.more {
             return Ok(());
         }
@@ -92,6 +101,10 @@ struct Target<'a> {
     server: &'a Server,
     to: &'a Collection,
     pushed: &'a mut Pushed,
+    /// Objects that were refused unread since the server last said something of any.
+    unheard: u64,
+    /// Whether it said something of one of this page.
+    heard: bool,
 }
 
 impl Target<'_> {
@@ -109,12 +122,18 @@ impl Target<'_> {
             if !answer.status.is_success() {
                 return Err(refused(&target, &answer));
             }
+            (self.unheard, self.heard) = (0, true);
             return self.settle(objects, document(&answer)?);
         }
         if let [one] = objects {
             let why = format!("the server answers {}", answer.status);
             self.pushed.refuse(id(one), why);
-            return Ok(());
+            self.unheard += 1;
+            return if self.unheard < UNHEARD_MAX {
+                Ok(())
+            } else {
+                Err(refused(&target, &answer))
+            };
         }
         let (first, second) = objects.split_at(objects.len() / 2);
         self.add(first)?;
@@ -252,6 +271,8 @@ const STATUS_WAITS: [Duration; 8] = [
 const BUSY_WAITS: [Duration; 3] =
     [Duration::from_secs(1), Duration::from_secs(5), Duration::from_secs(15)];
 const BUSY_WAIT_MAX: Duration = Duration::from_secs(60);
+/// Objects one after the other that are refused unread, after which nothing more is asked of the server.
+const UNHEARD_MAX: u64 = 32;
 /// Problems that are kept, and letters of one: they are the server's.
 const PROBLEMS_MAX: usize = 100;
 const REASON_CHARS_MAX: usize = 500;

@@ -328,6 +328,30 @@ fn what_is_posted_here_is_read_there_once_they_meet_and_a_recall_takes_it_out() 
     assert!(there.objects(&shared, "")?.is_empty());
     customs.ask("peer.resume", &json!({ "peer": device }))?;
     until(|| Ok(there.objects(&shared, "")?.len() == 2))?;
+    // The first record opens a compartment of the agency's own.
+    done(customs.command(&["record", "new", "--kind", "vehicle", "--set", "plate=TD 1"])?);
+    // A pass there that does not cover them: no object, no row, no count, and of one by its name nothing.
+    for pass in [&["--compartments", "td"][..], &["--compartments", "shared", "--kinds", "vehicle"]]
+    {
+        let narrow = Client::new(customs, pass)?;
+        let name = text(&indicator(1)["id"]).to_owned();
+        for path in [
+            "objects/",
+            "manifest/",
+            &format!("objects/{name}/"),
+            &format!("objects/{name}/versions/"),
+        ] {
+            let answer = narrow.get(&at(&shared, path))?;
+            let empty = answer.status == 404 || answer.json().get("objects").is_none();
+            assert!(
+                empty && !answer.body.contains("indicator"),
+                "{pass:?} {path}: {}",
+                answer.body
+            );
+        }
+        let found = narrow.get("/api/records?q=kind:object")?;
+        assert!(!found.body.contains("indicator"), "{pass:?}: {}", found.body);
+    }
 
     // Who brought it in takes it out; nobody else does.
     let one = at(&shared, &format!("objects/{}/", text(&indicator(1)["id"])));

@@ -6,7 +6,7 @@ mod hostile;
 mod limits;
 mod matrix;
 mod pull;
-mod push;
+pub(crate) mod push;
 
 use std::io::{self, BufRead as _};
 use std::path::Path;

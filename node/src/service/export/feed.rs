@@ -6,6 +6,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
+use tearline_crdt::id::RecordId;
 use tearline_crdt::record::edge;
 use tearline_crdt::record::kind::Kind;
 use tearline_crdt::record::shelf::Detail;
@@ -13,9 +14,10 @@ use tearline_crdt::record::shelf::Detail;
 use super::super::core::CoreHandle;
 use super::super::damage::Unread;
 use super::super::json;
-use super::{RECORDS_PER_PAGE, each, row_of};
+use super::{each, row_of};
 use crate::control::{Report, reply};
 use crate::exchange::misp::feed::{FeedWriter, Told};
+use crate::exchange::weight;
 use crate::failure::Failure;
 use crate::index::{Query, Row};
 
@@ -31,7 +33,9 @@ pub(super) fn export(
     let author = core.ask(|core| Ok(core.own_identity()))?;
     let mut feed = FeedWriter::begin(folder, author.as_ref()).map_err(failed)?;
     let (mut records, mut withheld) = (0, 0);
+    // The events that went out, and the records that are their parts: 16 bytes each.
     let mut events: BTreeSet<String> = BTreeSet::new();
+    let mut written: BTreeSet<RecordId> = BTreeSet::new();
     let all_kinds = query.kinds.is_empty() && query.types.is_empty();
     if all_kinds || query.kinds.contains(&(Kind::Report as u8)) {
         let reports =
@@ -40,6 +44,7 @@ pub(super) fn export(
             let Some(id) = event_id(&detail).filter(|_| goes_out(&detail)) else { return Ok(()) };
             let parts = parts(core, &detail, &id, &query).map_err(other)?;
             records += 1 + parts.len() as u64;
+            written.extend(parts.iter().map(|part| part.record));
             events.insert(id);
             feed.event(told(detail), parts)
         })?;
@@ -49,10 +54,9 @@ pub(super) fn export(
             withheld += 1;
             return Ok(());
         }
-        let of = detail.fields.get("event_ref").and_then(Value::as_str);
-        let written = of.is_some_and(|event| events.contains(event))
-            || event_id(&detail).is_some_and(|id| events.contains(&id));
-        if written {
+        if written.contains(&detail.record)
+            || event_id(&detail).is_some_and(|id| events.contains(&id))
+        {
             return Ok(());
         }
         records += 1;
@@ -76,7 +80,8 @@ fn event_id(detail: &Detail) -> Option<String> {
     id.filter(|_| came).map(str::to_owned)
 }
 
-/// The parts of an event that may go out and match, as its agency has them, in their order.
+/// The parts of an event that may go out and match, as its agency has them, in their order: as many as a file may
+/// have. The others are events of their own.
 fn parts(
     core: &CoreHandle,
     report: &Detail,
@@ -89,12 +94,12 @@ fn parts(
     let refs = refs.into_iter().flatten().filter_map(Value::as_str);
     let ids: Vec<String> = refs.filter(|id| seen.insert(*id)).map(str::to_owned).collect();
     let (compartment, origin) = (report.compartment, report.origin);
-    let mut all = Vec::with_capacity(ids.len());
-    for ids in ids.chunks(RECORDS_PER_PAGE) {
+    let (mut all, mut bytes) = (Vec::new(), 0);
+    for ids in ids.chunks(PARTS_PER_PIECE) {
         let (ids, event) = (ids.to_vec(), event.to_owned());
         let asked = Query { kinds: BTreeSet::new(), types: BTreeSet::new(), ..query.clone() };
-        all.extend(core.ask(move |core| {
-            let mut found = Vec::with_capacity(ids.len());
+        let found = core.ask(move |core| {
+            let mut found = Vec::new();
             for id in &ids {
                 let named: Vec<_> = core.records_called(compartment, id)?.into_iter().collect();
                 let (details, _) = core.visible_of(&named, usize::MAX, &mut Unread::default())?;
@@ -108,10 +113,22 @@ fn parts(
                 }));
             }
             Ok(found)
-        })?);
+        })?;
+        for part in found {
+            bytes += weight(&part.fields);
+            if bytes > EVENT_BYTES_MAX {
+                return Ok(all);
+            }
+            all.push(told(part));
+        }
     }
-    Ok(all.into_iter().map(told).collect())
+    Ok(all)
 }
+
+/// Parts that are read at once: what is in memory beside an event has a bound, as each has 1 MiB at most.
+const PARTS_PER_PIECE: usize = 16;
+/// Most bytes of an event's parts: half of what a file of events may have that is read.
+const EVENT_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 fn told(detail: Detail) -> Told {
     let title = Row::describe(detail.kind, &detail.fields).title;
