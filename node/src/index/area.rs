@@ -55,6 +55,24 @@ impl Area {
         }
     }
 
+    /// Its corners in the south-west and in the north-east. Of one that crosses the antimeridian the eastern
+    /// one is beyond it.
+    #[must_use]
+    pub fn bounds(&self) -> (Degrees, Degrees) {
+        match *self {
+            Self::Around((latitude, longitude), km) => {
+                let high = (km / KM_PER_DEGREE).min(180.0);
+                let wide = (high / latitude.to_radians().cos().max(0.01)).min(180.0);
+                let (south, north) = ((latitude - high).max(-90.0), (latitude + high).min(90.0));
+                ((south, longitude - wide), (north, longitude + wide))
+            }
+            Self::Box { west, south, east, north } => {
+                let east = if west <= east { east } else { east + 360.0 };
+                ((south, west), (north, east))
+            }
+        }
+    }
+
     /// Whether a record is in it: its place, or any position of its line or geometry.
     #[must_use]
     pub fn holds_any_of(&self, fields: &Map<String, Value>) -> bool {
@@ -134,6 +152,9 @@ fn any_position(
         _ => false,
     }
 }
+
+/// Length of a degree of latitude on that sphere.
+const KM_PER_DEGREE: f64 = 111.195;
 
 /// Great-circle distance by the haversine formula on a sphere of radius 6,371 km.
 fn distance_km(a: Degrees, b: Degrees) -> f64 {

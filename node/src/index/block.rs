@@ -42,6 +42,8 @@ pub(super) struct Summary {
     kinds: u64,
     classes: u8,
     tlps: u8,
+    /// Whether a row has a place.
+    placed: bool,
     event: Span,
     received: Span,
     stamps: Span,
@@ -88,6 +90,7 @@ impl Summary {
             kinds: rows.iter().fold(0, |map, row| map | 1 << (row.kind as u8).min(63)),
             classes: rows.iter().fold(0, |map, row| map | 1 << row.class as u8),
             tlps: rows.iter().fold(0, |map, row| map | 1 << row.tlp.min(7)),
+            placed: rows.iter().any(|row| row.place.is_some()),
             event: Span::of(rows.iter().filter_map(|row| row.event_ms)),
             received: Span::of(rows.iter().map(|row| row.received_ms)),
             stamps: Span::of(rows.iter().map(|row| row.stamp_us)),
@@ -97,7 +100,7 @@ impl Summary {
 
     pub(super) fn encode(&self) -> Vec<u8> {
         let mut out = Vec::new();
-        out.number(self.kinds).raw(&[self.classes, self.tlps]);
+        out.number(self.kinds).raw(&[self.classes, self.tlps]).number(u64::from(self.placed));
         for span in [self.event, self.received, self.stamps] {
             out.number(span.from).number(span.to);
         }
@@ -109,13 +112,14 @@ impl Summary {
         let mut reader = Reader::new(bytes);
         let kinds = reader.number("kinds")?;
         let [classes, tlps] = reader.array("classes")?;
+        let placed = reader.number_max(1, "places")? == 1;
         let mut span = || -> Result<Span, DecodeError> {
             Ok(Span { from: reader.number("from")?, to: reader.number("to")? })
         };
         let (event, received, stamps) = (span()?, span()?, span()?);
         let bloom = reader.bytes(BLOOM_BYTES_MAX, "filter")?.to_vec();
         reader.finish()?;
-        Ok(Self { kinds, classes, tlps, event, received, stamps, bloom })
+        Ok(Self { kinds, classes, tlps, placed, event, received, stamps, bloom })
     }
 
     pub(super) fn may_match(&self, query: &Query) -> bool {
@@ -126,6 +130,8 @@ impl Summary {
         (0..u64::BITS as u8).any(|kind| self.kinds & 1 << kind != 0 && query.may_want(kind))
             && any(&query.classes, u64::from(self.classes))
             && any(&query.tlps, u64::from(self.tlps))
+            && (!(query.placed || !query.areas.is_empty()) || self.placed)
+            && (!query.timed || self.event.from <= self.event.to)
             && (!asks_event || self.event.meets(query.event_from, query.event_to))
             && self.received.meets(query.received_from, query.received_to)
             && query.may_have_words(&|word| self.may_hold(word))

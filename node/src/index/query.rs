@@ -70,6 +70,10 @@ pub struct Query {
     pub received_to: Option<u64>,
     /// Where: in all of them.
     pub areas: Vec<Area>,
+    /// Only what has a place.
+    pub placed: bool,
+    /// Only what says when it happened.
+    pub timed: bool,
     /// Most rows.
     pub limit: usize,
     /// After this place.
@@ -94,6 +98,8 @@ impl Default for Query {
             received_from: None,
             received_to: None,
             areas: Vec::new(),
+            placed: false,
+            timed: false,
             limit: LIMIT_DEFAULT,
             after: None,
         }
@@ -319,6 +325,8 @@ impl Query {
             && within(row.event_ms, self.event_from, self.event_to)
             && within(Some(row.received_ms), self.received_from, self.received_to)
             && self.areas.iter().all(|area| row.place.is_some_and(|at| area.holds(at)))
+            && (!self.placed || row.place.is_some())
+            && (!self.timed || row.event_ms.is_some())
             && self.matches_text(row)
     }
 

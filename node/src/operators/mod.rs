@@ -367,11 +367,20 @@ impl Operators {
         let stretched = Stretched::of(passphrase)?;
         let own = self.begin_first(name, code, now_ms)?;
         let code = own.as_ref().map_or(code, |own| own.as_str());
+        // Who has no code changes nothing, and has nothing written.
+        let invites =
+            |account: &Account| account.code.as_ref().is_some_and(|known| known.fits(code, now_ms));
+        let is_invited = {
+            let roster = self.roster.lock().unwrap_or_else(PoisonError::into_inner);
+            roster.accounts.get(name).is_some_and(invites)
+        };
+        if !is_invited {
+            self.note_failure(name, now_ms);
+            return Err(Refusal::Wrong);
+        }
         let done = self.change(|roster| {
             roster.generation += 1;
-            let invited = |account: &&mut Account| {
-                account.code.as_ref().is_some_and(|known| known.fits(code, now_ms))
-            };
+            let invited = |account: &&mut Account| invites(account);
             let Some(account) = roster.accounts.get_mut(name).filter(invited) else {
                 return Ok(None);
             };

@@ -26,7 +26,63 @@ struct Label {
     longitude: f64,
 }
 
+/// Points at which it is looked how much of a state is in view, across and down.
+const ACROSS: u32 = 24;
+const DOWN: u32 = 14;
+/// Least of them for a state to be named.
+const POINTS_MIN: usize = 6;
+
+impl Label {
+    /// Where a state is named: at its place, or in the middle of what of it is in view. A longitude and a latitude.
+    fn place_in(&self, view: View, shapes: &[Shape]) -> Option<(f64, f64)> {
+        let own = (self.longitude, self.latitude);
+        let inside =
+            (view.west..=view.east).contains(&own.0) && (view.south..=view.north).contains(&own.1);
+        if inside {
+            return Some(own);
+        }
+        let state = shapes.iter().find(|shape| shape.class == "land" && shape.holds(own))?;
+        if !view.meets(state) {
+            return None;
+        }
+        let step = |n: u32, of: u32| (f64::from(n) + 0.5) / f64::from(of);
+        let points: Vec<(f64, f64)> = (0..ACROSS * DOWN)
+            .map(|n| (step(n % ACROSS, ACROSS), step(n / ACROSS, DOWN)))
+            .map(|(right, up)| {
+                let longitude = view.west + right * (view.east - view.west);
+                (longitude, view.south + up * (view.north - view.south))
+            })
+            .filter(|point| state.holds(*point))
+            .collect();
+        if points.len() < POINTS_MIN {
+            return None;
+        }
+        let count = points.len() as f64;
+        let sum = points.iter().fold((0.0, 0.0), |sum, at| (sum.0 + at.0, sum.1 + at.1));
+        let middle = (sum.0 / count, sum.1 / count);
+        let far = |at: &(f64, f64)| (at.0 - middle.0).hypot(at.1 - middle.1);
+        points.into_iter().min_by(|a, b| far(a).total_cmp(&far(b)))
+    }
+}
+
 static MAP: LazyLock<(Vec<Shape>, Vec<Label>)> = LazyLock::new(|| read(DATA));
+
+impl Shape {
+    /// Whether a longitude and a latitude are in it: a line to the east crosses its edge an odd number of times.
+    fn holds(&self, (longitude, latitude): (f64, f64)) -> bool {
+        if !(self.west..=self.east).contains(&longitude)
+            || !(self.south..=self.north).contains(&latitude)
+        {
+            return false;
+        }
+        let last = self.points.last().into_iter().chain(&self.points);
+        let crosses = |((ax, ay), (bx, by)): (&(f64, f64), &(f64, f64))| {
+            (*ay > latitude) != (*by > latitude)
+                && longitude < (bx - ax) * (latitude - ay) / (by - ay) + ax
+        };
+        last.zip(&self.points).filter(|edge| crosses(*edge)).count() % 2 == 1
+    }
+}
 
 /// What is seen of the earth: degrees in the west, east, south and north.
 #[derive(Clone, Copy, Debug)]
@@ -66,10 +122,8 @@ pub(super) fn draw(svg: &mut String, view: View, x: &dyn Fn(f64) -> f64, y: &dyn
         let _ = write!(svg, "<path class=\"{}\" d=\"{path}Z\"/>", shape.class);
     }
     for label in labels {
-        let inside = (view.west..=view.east).contains(&label.longitude)
-            && (view.south..=view.north).contains(&label.latitude);
-        if inside {
-            let (at_x, at_y) = (x(label.longitude), y(label.latitude));
+        if let Some((longitude, latitude)) = label.place_in(view, shapes) {
+            let (at_x, at_y) = (x(longitude), y(latitude));
             let _ = write!(
                 svg,
                 "<text class=\"state\" x=\"{at_x:.1}\" y=\"{at_y:.1}\">{}</text>",

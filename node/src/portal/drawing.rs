@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use tearline_crdt::time::WallTime;
 
 use super::basemap::{self, View};
+use crate::index::Area;
 
 /// Most neighbours that are drawn round a record.
 pub(super) const NEIGHBOURS_MAX: usize = 24;
@@ -17,6 +18,17 @@ pub(super) struct Spot {
     pub(super) href: String,
     pub(super) title: String,
     pub(super) class: String,
+}
+
+/// What a map shows beside its spots.
+#[derive(Default)]
+pub(super) struct Ground<'a> {
+    /// An area that is in view and outlined, whatever is in it.
+    pub(super) area: Option<Area>,
+    /// Where what lies together is looked at closer: an address that ends where an area is to stand.
+    pub(super) closer: &'a str,
+    /// What so many are called that lie together.
+    pub(super) count: Option<&'a dyn Fn(usize) -> String>,
 }
 
 /// Something at a time.
@@ -39,12 +51,15 @@ const MAP_HEIGHT: f64 = 520.0;
 const MARGIN: f64 = 44.0;
 
 /// A map: equirectangular about the middle latitude of what it shows.
-pub(super) fn map(spots: &[Spot]) -> String {
-    if spots.is_empty() {
+pub(super) fn map(spots: &[Spot], ground: &Ground<'_>) -> String {
+    let bounds = ground.area.map(|area| area.bounds());
+    if spots.is_empty() && bounds.is_none() {
         return String::new();
     }
-    let latitudes = range(spots.iter().map(|spot| spot.place.0), 0.02);
-    let longitudes = range(spots.iter().map(|spot| spot.place.1), 0.02);
+    let corners = bounds.iter().flat_map(|(south_west, north_east)| [*south_west, *north_east]);
+    let seen: Vec<(f64, f64)> = spots.iter().map(|spot| spot.place).chain(corners).collect();
+    let latitudes = range(seen.iter().map(|place| place.0), 0.02);
+    let longitudes = range(seen.iter().map(|place| place.1), 0.02);
     let middle = f64::midpoint(latitudes.0, latitudes.1);
     let squeeze = middle.to_radians().cos().max(0.05);
     let (inner_width, inner_height) = (WIDTH - 2.0 * MARGIN, MAP_HEIGHT - 2.0 * MARGIN);
@@ -86,13 +101,143 @@ pub(super) fn map(spots: &[Spot]) -> String {
             degrees(degree, step, 'N', 'S')
         );
     }
+    if let Some(((south, west), (north, east))) = bounds {
+        let (left, top) = (x(west), y(north));
+        let _ = write!(
+            svg,
+            "<rect class=\"area\" x=\"{left:.1}\" y=\"{top:.1}\" width=\"{:.1}\" height=\"{:.1}\"/>",
+            x(east) - left,
+            y(south) - top
+        );
+    }
+    let mut clusters = clusters(spots, &x, &y);
+    name(&mut clusters);
     // The most urgent on top.
-    for spot in spots.iter().rev() {
-        let (cx, cy) = (x(spot.place.1), y(spot.place.0));
-        mark(&mut svg, cx, cy, &spot.href, &spot.title, &spot.class);
+    for cluster in clusters.iter().rev() {
+        cluster.draw(&mut svg, ground);
     }
     svg += "</svg>";
     svg
+}
+
+/// Spots that would cover one another, as one mark: that of the most urgent.
+struct Cluster<'a> {
+    x: f64,
+    y: f64,
+    spots: Vec<&'a Spot>,
+    /// Where its name stands, if there is room for it: its beginning, and whether it is at the left.
+    name: Option<bool>,
+}
+
+/// How near marks may be, in pixels of the drawing.
+const NEAR: f64 = 20.0;
+/// Most characters of a name beside a mark, the width of one and the height of a line.
+const NAME_CHARS_MAX: usize = 26;
+const CHAR_WIDTH: f64 = 6.6;
+const LINE_HEIGHT: f64 = 15.0;
+
+fn clusters<'a>(
+    spots: &'a [Spot],
+    x: &dyn Fn(f64) -> f64,
+    y: &dyn Fn(f64) -> f64,
+) -> Vec<Cluster<'a>> {
+    let mut sorted: Vec<&Spot> = spots.iter().collect();
+    sorted.sort_by_key(|spot| urgency(&spot.class));
+    let mut clusters: Vec<Cluster<'a>> = Vec::new();
+    for spot in sorted {
+        let (cx, cy) = (x(spot.place.1), y(spot.place.0));
+        let near = |one: &&mut Cluster<'_>| (one.x - cx).hypot(one.y - cy) < NEAR;
+        match clusters.iter_mut().find(near) {
+            Some(cluster) => cluster.spots.push(spot),
+            None => clusters.push(Cluster { x: cx, y: cy, spots: vec![spot], name: None }),
+        }
+    }
+    clusters
+}
+
+/// Gives marks their names, the most urgent first, where they cover neither a mark nor another name.
+fn name(clusters: &mut [Cluster<'_>]) {
+    let mut taken: Vec<(f64, f64, f64, f64)> = clusters
+        .iter()
+        .map(|one| (one.x - 11.0, one.y - 11.0, one.x + 11.0, one.y + 11.0))
+        .collect();
+    for cluster in clusters.iter_mut().filter(|cluster| cluster.spots.len() == 1) {
+        let width = cluster.title().chars().count() as f64 * CHAR_WIDTH;
+        cluster.name = [false, true].into_iter().find(|left| {
+            let from = if *left { cluster.x - 13.0 - width } else { cluster.x + 13.0 };
+            let (top, low) = (cluster.y - LINE_HEIGHT / 2.0, cluster.y + LINE_HEIGHT / 2.0);
+            let covers = |(a, b, c, d): &(f64, f64, f64, f64)| {
+                from < *c && from + width > *a && top < *d && low > *b
+            };
+            let free = from > 0.0 && from + width < WIDTH && !taken.iter().any(covers);
+            if free {
+                taken.push((from, top, from + width, low));
+            }
+            free
+        });
+    }
+}
+
+impl Cluster<'_> {
+    fn title(&self) -> String {
+        let Some(first) = self.spots.first() else { return String::new() };
+        let mut title: String = first.title.chars().take(NAME_CHARS_MAX).collect();
+        if first.title.chars().nth(NAME_CHARS_MAX).is_some() {
+            title.pop();
+            title.push('…');
+        }
+        title
+    }
+
+    fn draw(&self, svg: &mut String, ground: &Ground<'_>) {
+        let Some(first) = self.spots.first() else { return };
+        let (x, y) = (self.x, self.y);
+        if self.spots.len() == 1 {
+            mark(svg, x, y, &first.href, &first.title, &first.class);
+            if let Some(left) = self.name {
+                let (at, end) = if left { (x - 13.0, " end") } else { (x + 13.0, "") };
+                let _ = write!(
+                    svg,
+                    "<text class=\"name{end}\" x=\"{at:.1}\" y=\"{:.1}\" aria-hidden=\"true\">{}</text>",
+                    y + 4.0,
+                    escape(&self.title())
+                );
+            }
+            return;
+        }
+        let count = self.spots.len();
+        let said = ground.count.map_or_else(|| count.to_string(), |count_of| count_of(count));
+        let href = format!("{}{}", ground.closer, self.around());
+        mark(svg, x, y, &href, &format!("{said}: {}", first.title), &first.class);
+        let _ = write!(
+            svg,
+            "<text class=\"many\" x=\"{:.1}\" y=\"{:.1}\" aria-hidden=\"true\">{count}</text>",
+            x + 9.0,
+            y - 7.0
+        );
+    }
+
+    /// The area of what lies together, a little larger.
+    fn around(&self) -> String {
+        let places = || self.spots.iter().map(|spot| spot.place);
+        let ((south, north), (west, east)) = (
+            range(places().map(|place| place.0), 0.002),
+            range(places().map(|place| place.1), 0.002),
+        );
+        let (west, east) = (west.max(-180.0), east.min(180.0));
+        let (south, north) = (south.max(-90.0), north.min(90.0));
+        format!("within%3A{west:.4}%2C{south:.4}%2C{east:.4}%2C{north:.4}")
+    }
+}
+
+/// The most urgent first.
+fn urgency(class: &str) -> u8 {
+    match class {
+        "flash" => 0,
+        "immediate" => 1,
+        "priority" => 2,
+        _ => 3,
+    }
 }
 
 /// A timeline: time from left to right, in lanes so that marks do not cover one another.
@@ -317,13 +462,39 @@ mod tests {
     #[test]
     fn a_drawing_holds_every_mark_and_no_markup_of_others() {
         let hostile = "</title><script>alert(1)</script>\" onload=\"x";
-        let drawn = map(&[spot(13.0, 14.0, hostile), spot(-89.9, 179.9, "b")]);
+        let drawn = map(&[spot(13.0, 14.0, hostile), spot(-89.9, 179.9, "b")], &Ground::default());
         assert_eq!(drawn.matches("<a ").count(), 2);
         assert!(!drawn.contains("<script") && !drawn.contains("onload=\"x"));
         assert!(!drawn.contains("NaN") && !drawn.contains("inf"), "{drawn}");
-        let one = map(&[spot(13.0, 14.0, "alone")]);
+        let one = map(&[spot(13.0, 14.0, "alone")], &Ground::default());
         assert!(!one.contains("NaN") && one.contains("480.0"), "{one}");
-        assert!(map(&[]).is_empty());
+        assert!(map(&[], &Ground::default()).is_empty());
+    }
+
+    #[test]
+    fn spots_that_lie_together_are_one_mark_and_names_cover_nothing() {
+        let heap: Vec<Spot> =
+            (0..40).map(|n| spot(13.0 + f64::from(n) * 1e-5, 14.0, "heap")).collect();
+        let far = [spot(11.0, 12.0, "far"), spot(11.0, 16.0, "wide")];
+        let spots: Vec<Spot> = heap.into_iter().chain(far).collect();
+        let drawn = map(&spots, &Ground { closer: "/map?q=", ..Ground::default() });
+        assert_eq!(drawn.matches("<a ").count(), 3);
+        assert_eq!(drawn.matches("class=\"name").count(), 2);
+        assert!(drawn.contains(">40</text>") && drawn.contains("/map?q=within%3A13.9"), "{drawn}");
+    }
+
+    #[test]
+    fn a_map_frames_an_area_in_which_nothing_is() {
+        let area: Area = "13.5,12.5,15.5,14.0".parse().unwrap();
+        let drawn = map(&[], &Ground { area: Some(area), ..Ground::default() });
+        assert!(drawn.contains("class=\"area\"") && !drawn.contains("<a "));
+        for state in [">NE<", ">TD<", ">NG<"] {
+            assert!(drawn.contains(state), "{state}");
+        }
+        let round: Area = "13.1,14.5,20km".parse().unwrap();
+        assert!(
+            map(&[], &Ground { area: Some(round), ..Ground::default() }).contains("class=\"area\"")
+        );
     }
 
     #[test]

@@ -70,6 +70,7 @@ function listen() {
       if (flash !== null && news.flash > flash) say(words.flash, alarm);
       if (flash !== null) refresh();
       flash = news.flash;
+      document.documentElement.dataset.news = "heard";
     });
     stream.addEventListener("ended", () => { stream.close(); say(words.ended, alarm); });
     stream.addEventListener("error", () => {

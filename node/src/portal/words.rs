@@ -445,7 +445,7 @@ words! {
     more: "More", "Plus", "المزيد";
     more_logs: "Further logs of it, of which nothing is kept:", "Autres journaux dont rien n’est gardé :", "سجلات أخرى لا يُحفظ منها شيء:";
     name: "Name", "Nom", "الاسم";
-    navigation: "Pages", "Pages", "الصفحات";
+    navigation: "Sections", "Rubriques", "الأقسام";
     never: "never", "jamais", "أبدًا";
     new_keys: "New keys in:", "Nouvelles clés dans :", "مفاتيح جديدة في:";
     new_report: "New report", "Nouveau rapport", "تقرير جديد";

@@ -15,7 +15,7 @@ use super::super::frame::{Badge, Frame, Moment};
 use super::super::html::{self, Trouble};
 use super::super::{form::Form, geo};
 use super::files::{self, File};
-use super::records::{Line, NAMING_MAX, agency, line, naming, short, shown};
+use super::records::{Line, NAMING_MAX, agency, flags, line, naming, short, shown};
 use super::report::{Input, inputs};
 use crate::control::{
     RecordEdit, RecordHistory, RecordNew, RecordResolve, Request, Why, reply, trust,
@@ -136,7 +136,7 @@ pub(in super::super) fn show(call: &Call) -> Done {
         origin: agency(&record.originator),
         created: f.moment(&record.created),
         modified: f.moment(&record.modified),
-        flags: record.flags.iter().map(|flag| f.w.flag(flag)).collect(),
+        flags: flags(f.w, &record.flags),
         erasure_due: record.erasure_due.as_ref().map(|due| f.moment(due)),
         holds: record.holds.iter().map(|hold| this_hold(&f, hold)).collect(),
         hidden,
@@ -269,10 +269,20 @@ fn step(f: &Frame, entry: &reply::HistoryEntry) -> Step {
         device: short(&entry.device),
         class: f.w.class(&entry.class),
         what: f.w.step(&entry.what),
-        fields: entry.fields.join(", "),
+        fields: told_fields(f, &entry.fields),
         counts: entry.verdict == "counts",
         verdict: if entry.verdict == "counts" { f.w.counts.into() } else { entry.verdict.clone() },
     }
+}
+
+/// The fields of a change; how files are kept is of no use to people.
+fn told_fields(f: &Frame, fields: &[String]) -> String {
+    let mut told: Vec<&str> =
+        fields.iter().map(String::as_str).filter(|name| !is_attachment(name)).collect();
+    if told.len() < fields.len() {
+        told.push(f.w.files);
+    }
+    told.join(", ")
 }
 
 /// The records that name this one and those that it names, as far as the operator may see them.

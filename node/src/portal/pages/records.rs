@@ -51,9 +51,16 @@ pub(super) fn line(f: &Frame, seen: Seen, now_ms: u64) -> Line {
         received: f.moment(&row.received),
         event: event_ms.map(|ms| f.moment_ms(ms)),
         ago: f.ago(received_ms, now_ms),
-        flags: row.flags.iter().map(|flag| f.w.flag(flag)).collect(),
+        flags: flags(f.w, &row.flags),
         record: row.record,
     }
+}
+
+/// What is to be told of a record. What is erased is hidden too, which need not be said.
+pub(super) fn flags(w: &'static Words, flags: &[String]) -> Vec<&'static str> {
+    let is_erased = flags.iter().any(|flag| flag == "erasure-due");
+    let told = flags.iter().filter(|flag| !(is_erased && *flag == "restricted"));
+    told.map(|flag| w.flag(flag)).collect()
 }
 
 pub(super) fn agency(agency: &reply::AgencyRef) -> String {

@@ -1,5 +1,7 @@
 //! Release: which fields, how coarse, to whom; what that would be, what it tells beside, and who would receive it.
 
+use std::collections::BTreeSet;
+
 use askama::Template;
 use axum::http::StatusCode;
 use serde_json::Value;
@@ -10,7 +12,8 @@ use super::super::frame::{Badge, Choice, Frame, Moment, label};
 use super::super::html::{self, Trouble};
 use super::super::words::Words;
 use super::record::text_of;
-use super::records::{agency, colours, device, rooms, short, shown};
+use super::records::{agency, colours, device, short, shown};
+use crate::audit::{Event, Outcome};
 use crate::control::trust::{RecordRelease, Released};
 use crate::control::{Empty, Request, reply};
 use crate::release::{CoarseTime, FILES};
@@ -213,8 +216,13 @@ fn page(
         name: name.clone(),
     });
     let coalition: reply::Coalition = call.ask_peer(Request::CoalitionShow(Empty {}))?;
+    // Who has it already is not offered.
+    let all: reply::Compartments = call.ask_peer(Request::CompartmentList(Empty {}))?;
+    let held = all.compartments.iter().find(|room| room.compartment == record.compartment);
+    let have: BTreeSet<u16> =
+        held.iter().flat_map(|room| &room.agencies).filter_map(|one| one.no).collect();
     let others = coalition.agencies.iter().filter(|one| !one.standing.has_ended());
-    let agencies = others.filter(|one| Some(one.no) != record.originator.no).map(|one| {
+    let agencies = others.filter(|one| !have.contains(&one.no)).map(|one| {
         let name = one.no.to_string();
         let chosen = picked("rel", &name);
         FieldChoice { label: one.name.clone(), value: one.country.clone(), chosen, name }
@@ -233,8 +241,12 @@ fn page(
             .iter()
             .map(|step| Choice::new(step.name(), f.w.step_of_time(*step), form.text("step"))),
     );
-    let mut rooms = rooms(call, form.text("room"))?;
-    rooms.retain(|room| room.value != record.compartment);
+    let told = |room: &&reply::Compartment| {
+        room.agencies.iter().any(|one| one.no.is_none_or(|no| !have.contains(&no)))
+    };
+    let chosen_room = form.text("room");
+    let rooms = all.compartments.iter().filter(told);
+    let rooms = rooms.map(|room| Choice::new(&room.compartment, &room.name, chosen_room)).collect();
     let page = ReleasePage {
         fields: fields.collect(),
         agencies: agencies.collect(),
@@ -276,9 +288,8 @@ struct Waiting {
 pub(in super::super) fn list(call: &Call) -> Done {
     let session = call.session()?;
     let waiting = call.state.service.prepared_for(session.viewer())?;
-    for (prepared, _) in &waiting {
-        call.note_record(&prepared.release.record, "prepared release")?;
-    }
+    let records = waiting.iter().map(|(prepared, _)| prepared.release.record.clone()).collect();
+    call.note(Event::Consultation, records, "prepared releases", Outcome::Asked)?;
     let f = Frame::new(call, call.language.words().releases);
     let waiting = waiting.into_iter().map(|(prepared, would_be)| {
         let Prepared { id, release, by, at_ms, reason } = prepared;
@@ -317,20 +328,19 @@ pub(in super::super) fn decide(call: &Call) -> Done {
     let (viewer, signer) = (session.viewer(), session.name.clone());
     let record = call.state.service.prepared_record(viewer, id.clone())?;
     let what = if signs { "sign the release" } else { "refuse the release" };
-    let note = |records, detail: &str, outcome| {
-        call.note(crate::audit::Event::Disclosure, records, detail, outcome)
-    };
-    note(vec![record.clone()], &format!("{what} {id}"), crate::audit::Outcome::Asked)?;
+    let note =
+        |records, detail: &str, outcome| call.note(Event::Disclosure, records, detail, outcome);
+    note(vec![record.clone()], &format!("{what} {id}"), Outcome::Asked)?;
     let released = match call.state.service.decide_release(viewer, id.clone(), signer, signs) {
         Ok(released) => released,
         Err(failure) => {
-            note(vec![record], &format!("{what} {id}"), crate::audit::Outcome::Refused)?;
+            note(vec![record], &format!("{what} {id}"), Outcome::Refused)?;
             return Err(failure.into());
         }
     };
     let mut records = vec![record];
     records.extend(released.as_ref().map(|released| released.released.clone()));
-    note(records, &format!("{what} {id}"), crate::audit::Outcome::Done)?;
+    note(records, &format!("{what} {id}"), Outcome::Done)?;
     Ok(html::redirect(match released {
         Some(_) => "/releases?done=released",
         None => "/releases?done=refused",

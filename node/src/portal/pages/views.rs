@@ -4,11 +4,12 @@ use askama::Template;
 use axum::http::StatusCode;
 
 use super::super::call::{Call, Done};
-use super::super::drawing::{self, Event as Mark, Spot};
+use super::super::drawing::{self, Event as Mark, Ground, Spot};
 use super::super::frame::Frame;
 use super::super::html;
 use super::records::{Line, line, query};
 use crate::audit::{Event, Outcome};
+use crate::index::Query;
 
 /// Most records of a map or a timeline.
 const ROWS_MAX: usize = 300;
@@ -39,9 +40,9 @@ pub(in super::super) fn map(call: &Call) -> Done {
         call.state.service.area_now()?
     };
     asked.areas.extend(area);
-    let mut found = call.state.service.find_for(call.session()?.viewer(), asked)?;
+    asked.placed = true;
+    let found = call.state.service.find_for(call.session()?.viewer(), asked)?;
     let full = found.next.is_some();
-    found.rows.retain(|seen| seen.place.is_some());
     let q = area.map_or_else(|| call.query.text("q").to_owned(), |area| area.term());
     let f = Frame::new(call, call.language.words().map);
     let spots: Vec<Spot> = found
@@ -57,15 +58,25 @@ pub(in super::super) fn map(call: &Call) -> Done {
         })
         .collect();
     let places = spots.iter().map(|spot| super::super::geo::show(spot.place)).collect();
-    let drawing = drawing::map(&spots);
+    let closer = match call.query.with("q", "") {
+        others if others.is_empty() => String::new(),
+        others => format!("{others}&"),
+    };
+    let typed: String = form_urlencoded::byte_serialize(call.query.text("q").as_bytes()).collect();
+    let typed = if typed.is_empty() { typed } else { format!("{typed}+") };
+    let ground = Ground {
+        area,
+        closer: &format!("/map?{closer}q={typed}"),
+        count: Some(&|n| f.w.shown_items.of(f.language, n as u64)),
+    };
+    let drawing = drawing::map(&spots, &ground);
     finish(call, f, ("/map", &q), found, drawing, places, full)
 }
 
 pub(in super::super) fn timeline(call: &Call) -> Done {
-    let mut found =
-        call.state.service.find_for(call.session()?.viewer(), query(call, ROWS_MAX)?)?;
+    let asked = Query { timed: true, ..query(call, ROWS_MAX)? };
+    let mut found = call.state.service.find_for(call.session()?.viewer(), asked)?;
     let full = found.next.is_some();
-    found.rows.retain(|seen| seen.event_ms.is_some());
     found.rows.sort_by_key(|seen| std::cmp::Reverse(seen.event_ms));
     let f = Frame::new(call, call.language.words().timeline);
     let marks: Vec<Mark> = found

@@ -6,7 +6,7 @@ use axum::http::StatusCode;
 use super::super::call::{Call, Done};
 use super::super::frame::{Badge, Frame, Moment};
 use super::super::html::{self, Trouble};
-use super::records::{agency, device, shown};
+use super::records::{agency, device, flags, shown};
 use crate::control::trust::{self, Named, ReceiptOf, Receipts, Said, StatementReceipts};
 use crate::control::{RecordSay, RecordShow, Request};
 
@@ -51,7 +51,7 @@ pub(in super::super) fn show(call: &Call) -> Done {
     let f = Frame::new(call, call.language.words().withhold).labelled(&badge.text);
     let page = WithholdPage {
         title: if record.title.is_empty() { f.w.untitled.into() } else { record.title },
-        flags: record.flags.iter().map(|flag| f.w.flag(flag)).collect(),
+        flags: flags(f.w, &record.flags),
         due: record.erasure_due.as_ref().map(|due| f.moment(due)),
         words: receipts.statements.iter().map(|said| word(&f, said)).collect(),
         lifted: receipts
