@@ -14,6 +14,7 @@
 //! gets it back only when all others failed, too. So what a peer that withholds can cost is that time, once
 //! for each log that it claims, all at the same time. Whoever is told to wait loses nothing but what it asked for.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 use tearline_crdt::frontier::LogKey;
@@ -207,9 +208,9 @@ impl<S: Store> Replica<S> {
     pub(super) fn is_to_bring(&mut self, link: Link, key: LagKey) -> bool {
         if let Some(share) = self.shares.of.get(&key) {
             let is_it = share.link == link;
-            if !self.shares.by.contains_key(&link) {
+            if let Entry::Vacant(fresh) = self.shares.by.entry(link) {
                 // One more, which may take something over.
-                self.shares.by.insert(link, Load::default());
+                fresh.insert(Load::default());
                 self.shares.look = true;
             }
             return is_it;
