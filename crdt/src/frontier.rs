@@ -13,6 +13,7 @@ use std::cell::{Cell, RefCell};
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 
 use crate::entry::NO_EPOCH;
 use crate::entry::run::Head;
@@ -166,7 +167,8 @@ impl Subtree {
 /// The frontier of one compartment.
 #[derive(Debug, Default)]
 pub struct Frontier {
-    leaves: BTreeMap<LogKey, Head>,
+    /// Heads are long, and are kept elsewhere, too: one copy of each.
+    leaves: BTreeMap<LogKey, Arc<Head>>,
     forked: BTreeSet<LogKey>,
     /// Hashes of inner nodes, dropped along a path when a leaf below it moves.
     hashes: RefCell<BTreeMap<Node, NodeHash>>,
@@ -177,14 +179,14 @@ pub struct Frontier {
 impl Frontier {
     /// Sets a log's head. Of a log that is proven to be forked that is the end of what its branches
     /// share: whatever lies beyond it differs among peers for good.
-    pub fn set(&mut self, key: LogKey, head: Head) {
-        self.leaves.insert(key, head);
+    pub fn set(&mut self, key: LogKey, head: impl Into<Arc<Head>>) {
+        self.leaves.insert(key, head.into());
         self.moved(&key);
     }
 
     /// Says that a log is proven to be forked, and where what its branches share ends. A peer without
     /// the proof sees a difference; peers with other branches see none.
-    pub fn set_forked(&mut self, key: LogKey, shared: Head) {
+    pub fn set_forked(&mut self, key: LogKey, shared: impl Into<Arc<Head>>) {
         self.forked.insert(key);
         self.set(key, shared);
     }
@@ -267,7 +269,7 @@ impl Frontier {
     /// A log's head; the empty one where there is no such log.
     #[must_use]
     pub fn head(&self, key: &LogKey) -> Head {
-        self.leaves.get(key).copied().unwrap_or(Head::EMPTY)
+        self.leaves.get(key).map_or(Head::EMPTY, |head| **head)
     }
 
     /// How many logs.
@@ -347,7 +349,7 @@ impl Frontier {
     }
 
     fn below_node(&self, node: Node) -> impl Iterator<Item = (&LogKey, &Head)> {
-        self.leaves.range(node.span())
+        self.leaves.range(node.span()).map(|(key, head)| (key, &**head))
     }
 
     fn describe_log(&self, (key, head): (&LogKey, &Head)) -> Leaf {

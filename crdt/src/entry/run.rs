@@ -278,7 +278,7 @@ impl VerifiedEntry {
 pub struct VerifiedRun {
     log: Arc<LogId>,
     from: Head,
-    to: Head,
+    to: Arc<Head>,
     bytes: Vec<u8>,
     entries: Vec<VerifiedEntry>,
     written: u64,
@@ -305,7 +305,13 @@ impl VerifiedRun {
 
     /// The head after it.
     #[must_use]
-    pub const fn to(&self) -> &Head {
+    pub fn to(&self) -> &Head {
+        &self.to
+    }
+
+    /// The head after it, for those who keep it.
+    #[must_use]
+    pub const fn shared_to(&self) -> &Arc<Head> {
         &self.to
     }
 
@@ -437,7 +443,14 @@ impl UnverifiedRun<'_> {
             return Err(RunFault::Unsigned { seq: at.next - 1 });
         }
         let bytes = self.entries.to_vec();
-        Ok(VerifiedRun { log: Arc::new(self.log), from: *head, to: at, bytes, entries, written })
+        Ok(VerifiedRun {
+            log: Arc::new(self.log),
+            from: *head,
+            to: Arc::new(at),
+            bytes,
+            entries,
+            written,
+        })
     }
 
     /// The run without its first entries, of which nothing is checked; `None` if it has no more of them, or
@@ -577,7 +590,7 @@ pub fn write_segment(
         return Err(WriteFault::SegmentTooLarge);
     }
     let written = bytes.len() as u64 + boxes;
-    Ok(VerifiedRun { log: Arc::new(*log), from: *head, to: at, bytes, entries, written })
+    Ok(VerifiedRun { log: Arc::new(*log), from: *head, to: Arc::new(at), bytes, entries, written })
 }
 
 /// How many bytes the key box took that its author wrote beside an entry.

@@ -159,7 +159,13 @@ impl Logbook {
     /// A log's head; the empty one if there is no such log.
     #[must_use]
     pub fn head(&self, log: &LogId) -> Head {
-        self.logs.get(log).map_or(Head::EMPTY, |state| state.head)
+        self.logs.get(log).map_or(Head::EMPTY, |state| *state.head)
+    }
+
+    /// The same as it is kept.
+    #[must_use]
+    pub fn shared_head(&self, log: &LogId) -> Option<&Arc<Head>> {
+        self.logs.get(log).map(|state| &state.head)
     }
 
     /// The log of a number.
@@ -220,7 +226,7 @@ impl Logbook {
         write_chunks(batch, state.no, run, run.from().next..run.to().next, arrived);
         let written = state.written.saturating_add(run.written());
         let state = LogState { head: *run.to(), shared: *run.to(), written, ..state };
-        self.set(batch, run.shared_log(), state);
+        self.set_ending(batch, run.shared_log(), state, Arc::clone(run.shared_to()));
         Some(state.no)
     }
 
@@ -307,12 +313,23 @@ impl Logbook {
     }
 
     fn set(&mut self, batch: &mut Batch, log: &Arc<LogId>, state: LogState) {
+        let ends = self.shared_head(log).filter(|known| ***known == state.head).cloned();
+        self.set_ending(batch, log, state, ends.unwrap_or_else(|| Arc::new(state.head)));
+    }
+
+    fn set_ending(
+        &mut self,
+        batch: &mut Batch,
+        log: &Arc<LogId>,
+        state: LogState,
+        ends: Arc<Head>,
+    ) {
         batch.put(Space::Logs, state.no.0.to_be_bytes(), state.encode(log));
         let before = self.state(log).map_or(0, |state| state.written);
         self.count_written(log, before, state.written);
         let log = Arc::clone(self.id_of(log).unwrap_or(log));
         self.ids.insert(state.no, Arc::clone(&log));
-        self.logs.insert(log, state.into());
+        self.logs.insert(log, state.kept(ends));
     }
 
     /// Entries of a log from `from` within a span of positions, in whole segments: as many as fit

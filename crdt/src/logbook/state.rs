@@ -1,5 +1,7 @@
 //! What is resident of a log, and how it is written down.
 
+use std::sync::Arc;
+
 use crate::codec::{DecodeError, Reader, Write as _};
 use crate::entry::run::Head;
 use crate::id::{EntryId, EpochId, LogId};
@@ -42,13 +44,13 @@ impl LogState {
         self.begins.next <= seq && seq < self.head.next
     }
 
-    /// As it is kept.
-    fn kept(self) -> Kept {
+    /// As it is kept, with its head as that is kept elsewhere.
+    pub(super) fn kept(self, ends: Arc<Head>) -> Kept {
         let Self { no, head, forked_at, proven_at, shared, begins, written } = self;
         let plain = forked_at.is_none() && proven_at.is_none() && begins == Head::EMPTY;
         let apart = Apart { forked_at, proven_at, shared, begins };
         let apart = (!plain || shared != head).then(|| Box::new(apart));
-        Kept { no, head, written, apart }
+        Kept { no, head: ends, written, apart }
     }
 
     /// `log || head || bytes written (number) || position of the proven fork + 1, or 0 (number)`; of a forked log `from where it does
@@ -73,7 +75,8 @@ impl LogState {
 #[derive(Debug, Eq, PartialEq)]
 pub(super) struct Kept {
     pub(super) no: LogNo,
-    pub(super) head: Head,
+    /// One copy for all who keep it.
+    pub(super) head: Arc<Head>,
     written: u64,
     apart: Option<Box<Apart>>,
 }
@@ -89,7 +92,7 @@ struct Apart {
 
 impl From<LogState> for Kept {
     fn from(state: LogState) -> Self {
-        state.kept()
+        state.kept(Arc::new(state.head))
     }
 }
 
@@ -97,7 +100,8 @@ impl Kept {
     /// What it says.
     #[inline]
     pub(super) fn state(&self) -> LogState {
-        let Self { no, head, written, .. } = *self;
+        let (Self { no, written, .. }, head) = (self, *self.head);
+        let (no, written) = (*no, *written);
         let plain = LogState { no, head, written, shared: head, ..LogState::new(no) };
         match self.apart.as_deref() {
             None => plain,

@@ -159,6 +159,19 @@ fn ending_at(end: usize) -> Vec<NewEntry> {
 }
 
 #[test]
+fn a_head_is_there_once_for_all_who_append_a_run() {
+    let log = log(Class::Routine, 1);
+    let (one, runs) = Book::of(log, &[vec![10, 10]]);
+    let mut other = Book::default();
+    let run = runs.first().unwrap();
+    other.append(run);
+    for book in [&one, &other] {
+        assert!(Arc::ptr_eq(book.book.shared_head(&log).unwrap(), run.shared_to()));
+        assert_eq!(book.book.head(&log), *run.to());
+    }
+}
+
+#[test]
 fn a_chunk_ends_at_its_bound_and_not_past_it() {
     let log = log(Class::Routine, 1);
     for (end, lasts) in [(CHUNK_BYTES, [1, 2]), (CHUNK_BYTES + 1, [0, 2])] {

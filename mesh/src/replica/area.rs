@@ -179,7 +179,10 @@ impl<S: Store> Replica<S> {
             if self.logbook.has_excess(id, log.device) {
                 continue;
             }
-            area.frontier.set(key, state.shared);
+            match self.logbook.shared_head(log).filter(|head| ***head == state.shared) {
+                Some(head) => area.frontier.set(key, Arc::clone(head)),
+                None => area.frontier.set(key, state.shared),
+            }
             if state.proven_at.is_some() {
                 area.frontier.set_forked(key, state.shared);
             }
@@ -500,7 +503,11 @@ impl<S: Store> Replica<S> {
         }
         for (key, log, admitted) in changed {
             if admitted {
-                self.advertise(&log, self.logbook.head(&log));
+                let head = self.logbook.shared_head(&log).cloned();
+                self.advertise(
+                    &log,
+                    head.unwrap_or_else(|| tearline_crdt::entry::run::Head::EMPTY.into()),
+                );
                 continue;
             }
             if let Some(area) = self.areas.get_mut(&id) {

@@ -276,7 +276,8 @@ impl<S: Store> Replica<S> {
 
     /// Advertises a log up to a head that is durable; of a forked one, what its branches share; one of a
     /// device with too many incarnations not at all.
-    pub(super) fn advertise(&mut self, log: &LogId, durable: Head) {
+    pub(super) fn advertise(&mut self, log: &LogId, durable: impl Into<Arc<Head>>) {
+        let durable = durable.into();
         let key = LogKey::of(log);
         if self.logbook.has_excess(log.compartment, log.device) || !self.admits(log, None) {
             return;

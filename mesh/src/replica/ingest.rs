@@ -57,7 +57,7 @@ impl Incoming {
 pub(super) struct Arrival {
     pub(super) log: LogId,
     pub(super) from: u64,
-    pub(super) to: Head,
+    pub(super) to: Arc<Head>,
     /// Bytes of the entries' content.
     pub(super) bytes: usize,
     pub(super) source: Option<Link>,
@@ -355,7 +355,7 @@ impl<S: Store> Replica<S> {
         if run.from().next == 0 {
             self.note_incarnation(&log)?;
         }
-        let (from, to, bytes) = (run.from().next, *run.to(), run.bytes().len());
+        let (from, to, bytes) = (run.from().next, Arc::clone(run.shared_to()), run.bytes().len());
         let arrival = Arrival { log, from, to, bytes, source, ticket };
         self.arrivals.push((Barrier(self.next_barrier), arrival));
         self.dispute_strays(now, log.compartment, &disputed)?;
@@ -535,7 +535,7 @@ impl<S: Store> Replica<S> {
     ) -> Result<(), StoreError> {
         let Arrival { log, from, to, bytes, source, ticket } = arrival;
         let device = source.and_then(|link| self.sessions.get(&link)).map(|s| s.device);
-        self.advertise(log, *to);
+        self.advertise(log, Arc::clone(to));
         if log.class == Class::Flash {
             self.flashes.note(lag_key(log.compartment, key), to.next, self.wall);
         }

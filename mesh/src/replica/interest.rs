@@ -361,7 +361,7 @@ impl<S: Store> Replica<S> {
         let now = self.clock;
         let due = |session: &Session| session.aside.due(session.thin).is_some_and(|at| at <= now);
         let late: Vec<Link> =
-            self.sessions.iter().filter(|(_, s)| due(s)).map(|(link, _)| *link).collect();
+            self.sessions.asking().filter(|(_, s)| due(s)).map(|(link, _)| *link).collect();
         for link in late {
             let Some(session) = self.sessions.get_mut(&link) else { continue };
             match session.aside.asking.take() {
@@ -381,7 +381,7 @@ impl<S: Store> Replica<S> {
 
     /// When a question is given up, or asked again.
     pub(super) fn next_aside(&self) -> Option<MonoTime> {
-        let due = self.sessions.values().filter_map(|session| session.aside.due(session.thin));
+        let due = self.sessions.asking().filter_map(|(_, session)| session.aside.due(session.thin));
         due.min().filter(|_| self.room == Room::Everything)
     }
 
@@ -686,6 +686,11 @@ impl Aside {
     /// What the peer had sent when it said what it wants, which it may before its first word.
     pub(super) const fn said_bytes(&self) -> u64 {
         self.said_bytes
+    }
+
+    /// Whether it is looked at again, as time passes.
+    pub(super) const fn waits(&self) -> bool {
+        self.asking.is_some() || self.again.is_some()
     }
 
     /// When it is looked at what was asked for.

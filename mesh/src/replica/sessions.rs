@@ -2,7 +2,7 @@
 //!
 //! A hub has hundreds of links, and nearly every input concerns one of them. So whoever changes a session
 //! *touches* it, and what is owed on links is looked for on those that were touched since the last time:
-//! a session that nobody touched has nothing new to send. Two kinds of sessions wait for the time to pass;
+//! a session that nobody touched has nothing new to send. Three kinds of sessions wait for the time to pass;
 //! they are kept apart, so that asking when the next is due costs nothing where none is.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -22,6 +22,8 @@ pub(super) struct Sessions {
     /// Of the others, those that wait for their turn to greet, and those that may owe something.
     waiting: BTreeSet<Link>,
     owing: BTreeSet<Link>,
+    /// And those that asked for payloads, or will.
+    asking: BTreeSet<Link>,
 }
 
 impl Sessions {
@@ -113,6 +115,8 @@ impl Sessions {
             let session = self.all.get(&link);
             let waits = session.is_some_and(|session| matches!(session.turn, Turn::Waits { .. }));
             let owes = session.is_some_and(Session::may_owe);
+            let asks = session.is_some_and(|session| session.aside.waits());
+            keep(&mut self.asking, link, asks);
             keep(&mut self.waiting, link, waits);
             keep(&mut self.owing, link, owes);
         }
@@ -127,6 +131,11 @@ impl Sessions {
     /// Those that may owe something, by link.
     pub(super) fn owing(&self) -> impl Iterator<Item = (&Link, &Session)> {
         self.of(&self.owing)
+    }
+
+    /// Those that may wait for payloads, by link.
+    pub(super) fn asking(&self) -> impl Iterator<Item = (&Link, &Session)> {
+        self.of(&self.asking)
     }
 
     fn of<'a>(

@@ -398,7 +398,7 @@ fn timed(plan: &Plan, full_crypto: bool) -> Result<(Outcome, Took), Failure> {
     let began = Instant::now();
     let outcome = if full_crypto { run_in_full(plan) } else { run(plan, None) };
     let outcome = outcome.map_err(|error| Failure::failed(error.to_string()))?;
-    Ok((outcome, Took { seconds: began.elapsed().as_secs_f64() }))
+    Ok((outcome, Took::since(began)))
 }
 
 fn plan_of(which: &Which) -> Result<Plan, Failure> {

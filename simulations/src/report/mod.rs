@@ -6,6 +6,7 @@ mod side;
 mod timeline;
 
 use std::fmt::Write as _;
+use std::time::Instant;
 
 use serde_json::{Value, json};
 
@@ -17,11 +18,24 @@ use crate::staleness::Parts;
 pub use html::page;
 pub use side::page as comparison;
 
-/// How long a run took on this machine: the one thing that differs from run to run.
+/// What a run took on this machine: the one thing that differs from run to run.
 #[derive(Clone, Copy, Debug)]
 pub struct Took {
     /// Seconds.
     pub seconds: f64,
+    /// Memory of the process at the peak, in bytes, where the system tells.
+    pub peak_bytes: Option<u64>,
+}
+
+impl Took {
+    /// What was taken since a moment, and by the process at its peak.
+    #[must_use]
+    pub fn since(began: Instant) -> Self {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kib = peak.and_then(|peak| peak.split_whitespace().next()?.parse::<u64>().ok());
+        Self { seconds: began.elapsed().as_secs_f64(), peak_bytes: kib.map(|kib| kib * 1_024) }
+    }
 }
 
 /// What is shown of latencies.
@@ -44,6 +58,10 @@ pub fn text(outcome: &Outcome, took: Took) -> String {
             outcome.events
         ),
     );
+    if let Some(bytes) = took.peak_bytes {
+        let (all, each) = (bytes / 1_000_000, bytes / 1_000 / outcome.peers.max(1) as u64);
+        put(&mut out, format_args!("memory at the peak: {all} MB, {each} kB a peer"));
+    }
     let written = outcome.written;
     put(
         &mut out,
@@ -142,6 +160,8 @@ pub fn data(outcome: &Outcome, took: Took) -> Value {
         "machine": {
             "seconds": took.seconds,
             "events_per_second": outcome.events as f64 / took.seconds.max(1e-9),
+            "peak_bytes": took.peak_bytes,
+            "peak_bytes_per_peer": took.peak_bytes.map(|bytes| bytes / outcome.peers.max(1) as u64),
         },
     })
 }

@@ -78,7 +78,7 @@ impl VerifiedRun {
         Ok(Some(Self {
             log: Arc::clone(&self.log),
             from: self.from,
-            to: self.to,
+            to: Arc::clone(&self.to),
             bytes,
             entries,
             written: self.written,

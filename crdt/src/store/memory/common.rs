@@ -29,11 +29,11 @@ type Base = Arc<Box<[u8]>>;
 /// With how many bases it is looked for the first time which of them nobody holds.
 const SWEPT_AT_LEAST: usize = 4_096;
 /// Bytes that a value has in its place. A longer one lies elsewhere.
-const SHORT_BYTES_MAX: usize = 22;
+const SHORT_BYTES_MAX: usize = 14;
 /// Bytes in which a value may differ from its base: a moment in ms, as a number.
 const STAMP_BYTES: usize = 6;
 
-/// A value.
+/// A value, of which a peer of a simulation has tens of thousands: two words.
 #[derive(Clone, Debug)]
 pub(super) enum Value {
     Short {
@@ -49,6 +49,8 @@ pub(super) enum Value {
     },
 }
 
+const _: () = assert!(size_of::<Value>() <= 16);
+
 impl Value {
     pub(super) fn new(space: Space, mut value: Vec<u8>, common: Option<&Common>) -> Self {
         let mut bytes = [0; SHORT_BYTES_MAX];
@@ -56,7 +58,10 @@ impl Value {
             short.copy_from_slice(&value);
             return Self::Short { len: value.len() as u8, bytes };
         }
-        let Some(common) = common else { return Self::Long(Arc::new(value.into())) };
+        // A record's list names logs by numbers that each store gives for itself.
+        let Some(common) = common.filter(|_| space != Space::Records) else {
+            return Self::Long(Arc::new(value.into()));
+        };
         let arrival = if space == Space::Entries { arrival_in(&value) } else { None };
         let stamped = arrival.and_then(|span| {
             let at = u8::try_from(span.start).ok()?;
