@@ -297,8 +297,9 @@ async function api(strings) {
 async function measure(many) {
   const rows = ["name,latitude,longitude"];
   for (let n = 0; n < many; n += 1) rows.push(`Sighting ${n} by the ${["ford", "well", "road", "market"][n % 4]},${(12 + (n % 997) / 300).toFixed(4)},${(13 + (n % 991) / 300).toFixed(4)}`);
-  const map = write(join(work, "map.toml"), 'kind = "incident"\n[fields]\nname = "name"\nlatitude = "latitude"\nlongitude = "longitude"\n');
-  guard.ask("import", "--compartment", "home", "--map", map, write(join(work, "many.csv"), rows.join("\n")));
+  const map = write(join(work, "map.toml"), 'kind = "incident"\n[fields]\nname = "name"\nlatitude = { column = "latitude", type = "float" }\nlongitude = { column = "longitude", type = "float" }\n');
+  const { created } = guard.ask("import", "--compartment", "home", "--map", map, write(join(work, "many.csv"), rows.join("\n")));
+  if (created !== many) fault(`of ${many} records ${created} were imported`);
   const page = await operator(guard, "Bench", "watch-officer");
   const cookies = (await page.context().cookies()).map(({ name, value }) => `${name}=${value}`).join("; ");
   for (const path of ["/board", "/records", "/records?q=ford", "/records?kind=incident", "/map", "/timeline"]) {
