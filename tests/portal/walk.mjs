@@ -282,11 +282,11 @@ try {
 /** Each string in every field of a record that a program brings in. */
 async function api(strings) {
   const { token } = guard.ask("pass", "mint", "--holder", "a program", "--purpose", "Security", "--right", "write", "--compartments", "both", "--label-max", "RED");
-  const { compartments } = guard.ask("compartment", "list");
-  const { compartment } = compartments.find(({ name }) => name === "both");
+  const listed = await fetch(`${guard.api}/taxii2/mesh/collections/`, { headers: { authorization: `Bearer ${token}`, accept: "application/taxii+json;version=2.1" } });
+  const { id } = (await listed.json()).collections.find(({ title }) => title === "both");
   const records = strings.map((text, n) => ({ kind: "incident", id: `10000000-0000-4000-8000-${String(n).padStart(12, "0")}`, fields: { name: text, description: text } }));
   for (let n = 0; n < records.length; n += 100) {
-    const answer = await fetch(`${guard.api}/api/compartments/${compartment}/records`, {
+    const answer = await fetch(`${guard.api}/api/compartments/${id}/records`, {
       method: "POST", headers: { "content-type": "application/json", authorization: `Bearer ${token}` }, body: JSON.stringify({ records: records.slice(n, n + 100) }),
     });
     if (answer.status !== 200) fault(`the API answers ${answer.status}: ${await answer.text()}`);
