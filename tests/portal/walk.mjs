@@ -66,8 +66,8 @@ async function window(options) {
   page.on("pageerror", (error) => fault(`${page.url()}: ${error}`));
   page.on("console", (line) => {
     const of = line.location().url;
-    // A form that is refused and a stream whose daemon is stopped are meant to be.
-    if (line.type() === "error" && !/status of 4\d\d/.test(line.text()) && !of.endsWith("/events")) fault(`${page.url()}: ${line.text()}`);
+    // A form that is refused, a stream whose daemon is stopped, and one whose session has ended are meant to be.
+    if (line.type() === "error" && !/status of 4\d\d/.test(line.text()) && !of.endsWith("/events") && !line.text().startsWith("EventSource")) fault(`${page.url()}: ${line.text()}`);
   });
   return page;
 }
