@@ -216,6 +216,28 @@ fn a_device_is_enrolled_lost_and_read_back_from_quarantine() -> io::Result<()> {
     let rehearsed =
         done(guard.command(&["device", "lost", "KILO", "--since", "1h", "--dry-run"])?);
     assert!(rehearsed["statement"].is_null());
+    let would_lose = |changes: &Value| {
+        let all = changes.as_array().cloned().unwrap_or_default();
+        all.iter().any(|one| {
+            one["device"]["name"] == "KILO" && one["name"] == "all" && one["after"].is_null()
+        })
+    };
+    assert!(would_lose(&rehearsed["changes"]), "{rehearsed}");
+    // So does a rehearsed revocation, and a grant: each says whose right would be which.
+    let revoke = ["grant", "revoke", "KILO", "--compartment", "all", "--dry-run"];
+    let rehearsed = done(guard.command(&revoke)?);
+    assert!(would_lose(&rehearsed["changes"]), "{rehearsed}");
+    let more = ["--right", "admit", "--compartment", "all", "--dry-run"];
+    let rehearsed =
+        done(guard.command(&[&["grant", "issue", "--device", "KILO"][..], &more].concat())?);
+    let change = &rehearsed["changes"][0];
+    assert_eq!(
+        (&change["before"], &change["after"]),
+        (&"write".into(), &"admit".into()),
+        "{rehearsed}"
+    );
+    assert_eq!(rehearsed["statement"], "");
+    assert_eq!(done(guard.command(&["grant", "list", "--compartment", "all"])?), grants);
     assert_eq!(customs.command(&["record", "show", &record])?.code, DONE);
 
     let lost = done(guard.command(&["device", "lost", "KILO", "--since", "1h"])?);

@@ -3,7 +3,7 @@
 //! Each is one statement in this device's authority log. Before it is written it is judged as if it
 //! stood there: what would not count is refused with the verdict, and nothing is written.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use tearline_crdt::authority::{
     Cause, Coalition, Compartment, Logs, Place, Proposal, StatementVerdict,
@@ -43,6 +43,19 @@ pub enum Word {
     Hold,
     /// It is not to be relied on.
     Recall,
+}
+
+/// What a statement makes of a device's right in an area.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct RightChange {
+    /// Where.
+    pub area: CompartmentId,
+    /// Whose.
+    pub device: DeviceId,
+    /// Its highest right before.
+    pub before: Option<Right>,
+    /// And after.
+    pub after: Option<Right>,
 }
 
 /// What came of a lost device.
@@ -145,6 +158,36 @@ impl<S: Store> Replica<S> {
         let done = self.declare(now, area, grant, kem)?;
         self.welcome(now)?;
         Ok(done)
+    }
+
+    /// What a grant would change, of the rights of which devices; nothing is written. It is refused if the grant
+    /// would be.
+    pub fn would_grant(
+        &self,
+        area: CompartmentId,
+        audience: Audience,
+        right: Right,
+        caveats: Caveats,
+        reopening: Option<Reopening>,
+    ) -> Result<Vec<RightChange>, ActError> {
+        let kem = match &audience {
+            Audience::Device { card, .. } => self.kem_bytes(area, card),
+            Audience::Agency(_) => None,
+        };
+        let grant = Statement::Grant { audience, right, caveats, reopening };
+        self.would_change(area, &grant, kem.as_deref())
+    }
+
+    /// What a revocation would change, of the rights of which devices; nothing is written. It is refused if
+    /// the revocation would be.
+    pub fn would_revoke(
+        &self,
+        area: CompartmentId,
+        device: DeviceId,
+        keep: Vec<Mark>,
+    ) -> Result<Vec<RightChange>, ActError> {
+        let (keep, payload) = Marks::of(keep).ok_or(ActError::Marks)?;
+        self.would_change(area, &Statement::Revoke { device, keep }, payload.as_deref())
     }
 
     /// Ends a device's standing in a coalition and all its compartments, or in one compartment. Of
@@ -336,6 +379,60 @@ impl<S: Store> Replica<S> {
         Ok(Done { value, ticket })
     }
 
+    /// The rights that a statement of this device would change. One that has to wait changes none yet.
+    fn would_change(
+        &self,
+        id: CompartmentId,
+        statement: &Statement,
+        payload: Option<&[u8]>,
+    ) -> Result<Vec<RightChange>, ActError> {
+        match self.verdict_on(id, statement, payload)? {
+            StatementVerdict::Counts => {}
+            StatementVerdict::Waits { .. } => return Ok(Vec::new()),
+            verdict => return Err(ActError::WouldNotCount(verdict)),
+        }
+        let area = self.areas.get(&id).ok_or(ActError::NoCompartment)?;
+        let log = self.own_log(id, Class::Authority);
+        let place = Place { log, seq: self.logbook.head(&log).next, id: EntryId([0xff; 32]) };
+        let held = HeldLogs::new(&self.logbook, &self.store);
+        let logs = Supposed { held: &held, place };
+        let refused = |_| ActError::WouldNotCount(StatementVerdict::NotAbove);
+        let mut changes = Vec::new();
+        match &area.body {
+            Body::Coalition(now) => {
+                let mut then = Coalition::clone(now);
+                then.insert(place, statement.clone(), payload).map_err(refused)?;
+                then.evaluate(&logs);
+                compare(&mut changes, id, now.devices().keys(), then.devices().keys(), |device| {
+                    (now.right(device), then.right(device))
+                });
+                for (below, area) in &self.areas {
+                    let Body::Compartment(now) = &area.body else { continue };
+                    if now.opening().coalition.0 != id.0 {
+                        continue;
+                    }
+                    let mut after = Compartment::clone(now);
+                    after.evaluate(&then, &logs);
+                    let both = (now.devices().keys(), after.devices().keys());
+                    compare(&mut changes, *below, both.0, both.1, |device| {
+                        (now.right(device), after.right(device))
+                    });
+                }
+            }
+            Body::Compartment(now) => {
+                let mut then = Compartment::clone(now);
+                then.insert(place, statement.clone(), payload).map_err(refused)?;
+                let above = self.coalition(then.opening().coalition);
+                then.evaluate(above.ok_or(ActError::NoCoalition)?, &logs);
+                compare(&mut changes, id, now.devices().keys(), then.devices().keys(), |device| {
+                    (now.right(device), then.right(device))
+                });
+            }
+        }
+        held.outcome()?;
+        Ok(changes)
+    }
+
     /// What would become of a statement of this device.
     fn verdict_on(
         &self,
@@ -486,6 +583,21 @@ impl Logs for Supposed<'_> {
     fn proven_at(&self, log: &LogId) -> Option<u64> {
         self.held.proven_at(log)
     }
+}
+
+/// The devices whose right is another.
+fn compare<'a>(
+    changes: &mut Vec<RightChange>,
+    area: CompartmentId,
+    now: impl Iterator<Item = &'a DeviceId>,
+    then: impl Iterator<Item = &'a DeviceId>,
+    rights: impl Fn(&DeviceId) -> (Option<Right>, Option<Right>),
+) {
+    let devices: BTreeSet<&DeviceId> = now.chain(then).collect();
+    changes.extend(devices.into_iter().filter_map(|device| {
+        let (before, after) = rights(device);
+        (before != after).then_some(RightChange { area, device: *device, before, after })
+    }));
 }
 
 #[cfg(test)]

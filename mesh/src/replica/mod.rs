@@ -95,7 +95,7 @@ pub use author::{ActError, Done, Ticket};
 pub use bundle::{Exchanged, NotRead, Taken};
 pub use counts::Counts;
 pub use gossip::{Carried, Way};
-pub use govern::{Lost, Word, keep_what_fits};
+pub use govern::{Lost, RightChange, Word, keep_what_fits};
 pub use ingest::NotTaken;
 pub use join::Terms;
 pub use pack::{Packed, Packing, Since};

@@ -13,6 +13,7 @@ use super::when::{KEEP_BY, When, now, since};
 use crate::control::Request;
 use crate::control::trust::{
     Declared, Explained, GrantIssue, GrantList, GrantRevoke, Grants, Limits, Lost, Named, Proposed,
+    RightChange,
 };
 use crate::failure::{Failure, Kind};
 use crate::size;
@@ -47,7 +48,7 @@ Example:
     #[command(after_help = "\
 Example:
   tearline grant revoke KILO
-  tearline grant revoke KILO --compartment 'Northern shore' --since 2h
+  tearline grant revoke KILO --compartment 'Northern shore' --since 2h --dry-run
   tearline grant revoke 4be1a09c --root /media/safe/agency.key
 
 A desk is ended by its agency's root, whose key file --root names, or by a quorum: `coalition propose
@@ -72,6 +73,9 @@ have none. A device that is in other hands is `device lost`: that also begins ne
         /// By the root of the device's agency, in this key file, which the daemon does not see
         #[arg(long, value_name = "FILE", conflicts_with = "compartment")]
         root: Option<PathBuf>,
+        /// Say who would lose what, and do nothing
+        #[arg(long, conflicts_with = "root")]
+        dry_run: bool,
     },
     /// Let a quarantined entry count, and those before it in its log
     #[command(after_help = "\
@@ -126,6 +130,9 @@ pub(super) struct Issue {
     /// That life, as `tearline id` shows it on the device
     #[arg(long, value_name = "HEX", requires = "readmit")]
     incarnation: Option<String>,
+    /// Say whose rights it would change, and do nothing
+    #[arg(long)]
+    dry_run: bool,
 }
 
 /// The words for rights, the least first.
@@ -242,11 +249,15 @@ impl Grant {
             Self::Revoke { device, since, by, root: Some(root), .. } => {
                 by_root(context, Proposed::Revoke { device, since, by }, &root)
             }
-            Self::Revoke { device, compartment, since, by, root: None } => {
-                let revoke = GrantRevoke { device, compartment, since, by };
+            Self::Revoke { device, compartment, since, by, root: None, dry_run } => {
+                let revoke = GrantRevoke { device, compartment, since, by, dry_run };
                 let request = Request::GrantRevoke(revoke);
                 let answer = context.ask::<Lost>(request)?;
-                let text = lost_text(&answer.typed);
+                let mut text = lost_text(&answer.typed);
+                if dry_run {
+                    text += &changes_text(&answer.typed.changes);
+                    return Ok(Outcome::new(answer.data, text));
+                }
                 Ok(Outcome::new(answer.data, text).hint(late_work(context)))
             }
             Self::Adopt { entry, root: Some(root) } => {
@@ -270,9 +281,26 @@ impl Issue {
                 right: self.right,
                 limits: self.limits.into(),
                 readmit: self.incarnation.filter(|_| self.readmit),
+                dry_run: self.dry_run,
             }),
         )
     }
+}
+
+/// Whose rights something would change.
+fn changes_text(changes: &[RightChange]) -> String {
+    let mut table = Table::new(&["device", "agency", "where", "has", "would have"]);
+    let right = |right: &Option<String>| right.clone().unwrap_or_else(|| "none".into());
+    for change in changes {
+        table.row([
+            device_label(&change.device),
+            agency(&change.device.agency),
+            change.name.clone(),
+            right(&change.before),
+            right(&change.after),
+        ]);
+    }
+    format!("\nWhat would change\n{}", table.text("no device's highest right"))
 }
 
 /// A statement that was written, for people.
@@ -287,6 +315,10 @@ pub(super) fn declared(context: &Context, request: Request) -> Result<Outcome, F
     } else {
         said.what.clone()
     };
+    if said.statement.is_empty() {
+        let text = facts([("would say", what)]) + &changes_text(&said.changes);
+        return Ok(Outcome::new(answer.data, text));
+    }
     let mut lines = vec![("said", what), ("statement", said.statement.clone())];
     lines.extend(said.due.as_deref().map(|due| ("destroyed here", time(due))));
     if !said.also.is_empty() {

@@ -155,6 +155,8 @@ shapes! {
         /// The life of the device for which what closed its standing is lifted: `tearline id` there shows
         /// it. 16 hexadecimal digits.
         readmit: Option<String>,
+        /// Say whose rights it would change, and do nothing.
+        dry_run: bool,
     }
 
     /// Arguments of `grant list`.
@@ -173,6 +175,8 @@ shapes! {
         since: Option<String>,
         /// By what it is told which that is: "arrival" or "own-dates"; by arrival, if absent.
         by: Option<String>,
+        /// Say what would be done, and do nothing.
+        dry_run: bool,
     }
 
     /// Arguments of `device lost`.
@@ -332,6 +336,22 @@ shapes! {
         unreached: Vec<String>,
         /// Entries that count by it and did not before, the first 1,000 of them.
         entries: Vec<String>,
+        /// The rights that it would change, where it was only tried; its id is empty then.
+        changes: Vec<RightChange>,
+    }
+
+    /// What a statement would make of a device's right.
+    RightChange {
+        /// Whose.
+        device: Device,
+        /// Where: a compartment's id; null for the coalition.
+        compartment: Option<String>,
+        /// What the compartment is called here, or the coalition.
+        name: String,
+        /// Its right before; null if it has none.
+        before: Option<String>,
+        /// And after.
+        after: Option<String>,
     }
 
     /// A quota of a device in a compartment.
@@ -442,6 +462,8 @@ shapes! {
         heard: Vec<Device>,
         /// Devices of which that is not known.
         not_heard: Vec<Device>,
+        /// The rights that it would change, where a revocation was only tried.
+        changes: Vec<RightChange>,
     }
 
     /// A log of a lost device.

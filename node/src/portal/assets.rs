@@ -47,3 +47,14 @@ pub(super) fn serve(call: &Call) -> Done {
 pub(super) fn icon(_: &Call) -> Done {
     Ok(html::asset("image/svg+xml", ICON.as_bytes()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_browser_loads_is_small() {
+        // As it is sent, which is not compressed: a peer is on the same machine.
+        assert!(STYLE.len() + SCRIPT.len() + ICON.len() < 60_000);
+    }
+}

@@ -104,8 +104,7 @@ impl View {
 
 /// Draws what is in view, with functions that say where a degree is on the drawing.
 pub(super) fn draw(svg: &mut String, view: View, x: &dyn Fn(f64) -> f64, y: &dyn Fn(f64) -> f64) {
-    let (shapes, labels) = &*MAP;
-    for shape in shapes.iter().filter(|shape| view.meets(shape)) {
+    for shape in MAP.0.iter().filter(|shape| view.meets(shape)) {
         let mut path = String::new();
         let mut last: Option<(f64, f64)> = None;
         for (longitude, latitude) in &shape.points {
@@ -121,6 +120,11 @@ pub(super) fn draw(svg: &mut String, view: View, x: &dyn Fn(f64) -> f64, y: &dyn
         }
         let _ = write!(svg, "<path class=\"{}\" d=\"{path}Z\"/>", shape.class);
     }
+}
+
+/// Names the states in view.
+pub(super) fn name(svg: &mut String, view: View, x: &dyn Fn(f64) -> f64, y: &dyn Fn(f64) -> f64) {
+    let (shapes, labels) = &*MAP;
     for label in labels {
         if let Some((longitude, latitude)) = label.place_in(view, shapes) {
             let (at_x, at_y) = (x(longitude), y(latitude));

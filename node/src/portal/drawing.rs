@@ -69,10 +69,9 @@ pub(super) fn map(spots: &[Spot], ground: &Ground<'_>) -> String {
     let x = |longitude: f64| WIDTH / 2.0 + (longitude - centre) * squeeze * scale;
     let y = |latitude: f64| MAP_HEIGHT / 2.0 - (latitude - middle) * scale;
     let mut svg = open(WIDTH, MAP_HEIGHT);
-    let span = (longitudes.1 - longitudes.0).max(latitudes.1 - latitudes.0);
-    let step = step_of(span);
     let half_width = WIDTH / 2.0 / (squeeze * scale);
     let half_height = MAP_HEIGHT / 2.0 / scale;
+    let step = step_of((2.0 * half_width / 1.5).max(2.0 * half_height));
     let view = View {
         west: centre - half_width,
         east: centre + half_width,
@@ -101,6 +100,7 @@ pub(super) fn map(spots: &[Spot], ground: &Ground<'_>) -> String {
             degrees(degree, step, 'N', 'S')
         );
     }
+    basemap::name(&mut svg, view, &x, &y);
     if let Some(((south, west), (north, east))) = bounds {
         let (left, top) = (x(west), y(north));
         let _ = write!(

@@ -258,7 +258,13 @@ fn typed(call: &Call) -> Vec<Typed<'_>> {
 
 /// A property's name for people: the properties are STIX's, and are called so in every language.
 pub(super) fn label(name: &str) -> String {
-    let text = name.replace('_', " ");
+    let (name, unit) = match name.strip_suffix("_m_s") {
+        Some(name) => (name, " (m/s)"),
+        None => (name, ""),
+    };
+    // What refers to another record is called by what that is.
+    let name = name.strip_suffix("_refs").or_else(|| name.strip_suffix("_ref")).unwrap_or(name);
+    let text = name.replace('_', " ") + unit;
     let mut letters = text.chars();
     letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
 }

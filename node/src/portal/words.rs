@@ -599,6 +599,9 @@ words! {
         "تقييد: إخفاء المحتوى";
     retry: "Tried again in", "Nouvel essai dans", "إعادة المحاولة بعد";
     right_word: "What one may do", "Ce qu’on peut faire", "الصلاحية";
+    rights_after: "would have", "aurait", "سيكون له";
+    rights_before: "has", "a", "له";
+    rights_changed: "Rights that it would change", "Droits qui changeraient", "صلاحيات ستتغير";
     role_word: "Role", "Rôle", "الدور";
     roles: "Roles and what they may do", "Rôles et droits", "الأدوار وصلاحياتها";
     room: "Compartment", "Compartiment", "الحيّز";

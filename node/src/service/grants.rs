@@ -10,7 +10,7 @@ use tearline_crdt::id::{Class, CompartmentId, DeviceId, Incarnation, StatementId
 use tearline_crdt::record::kind::Kind as RecordKind;
 use tearline_crdt::statement::{Audience, Caveats, Mark, Reopening, Right, Statement};
 use tearline_crdt::time::WallTime;
-use tearline_mesh::replica::{self, KeepBy, Kept};
+use tearline_mesh::replica::{self, KeepBy, Kept, RightChange};
 
 use super::core::Core;
 use super::explain::{life_text, limits_text};
@@ -60,6 +60,13 @@ impl Core {
         let caveats = caveats(&issue.limits)?;
         let life = life_text(reopenings.first().and_then(Option::as_ref));
         let what = format!("{} for {}{life}", right.name(), self.audience_text(&audience));
+        if issue.dry_run {
+            let grant = reopenings.into_iter().next().flatten();
+            let would = self.replica.would_grant(area, audience, right, caveats, grant);
+            let changes = self.right_changes(&would.map_err(act_failure)?);
+            let told = shape::Declared { what, changes, ..shape::Declared::default() };
+            return Ok((json(&told)?, Some(self.replica.settled())));
+        }
         let grants = reopenings.into_iter().map(|reopening| {
             let (audience, caveats) = (audience.clone(), caveats.clone());
             Statement::Grant { audience, right, caveats, reopening }
@@ -81,6 +88,25 @@ impl Core {
         }
         let done = said.ok_or_else(|| Failure::bug("a grant without a statement"))?;
         Ok((json(&shape::Declared::alone(done.value.to_string(), what))?, Some(done.ticket)))
+    }
+
+    /// What would change, for people: the coalition's first.
+    pub(super) fn right_changes(&self, would: &[RightChange]) -> Vec<shape::RightChange> {
+        let name = |right: Option<Right>| right.map(|right| right.name().to_owned());
+        let of_coalition = self.coalition_id();
+        let told = would.iter().map(|change| {
+            let is_whole = change.area.0 == of_coalition;
+            shape::RightChange {
+                device: self.device(&change.device),
+                compartment: (!is_whole).then(|| change.area.to_string()),
+                name: if is_whole { COALITION.into() } else { self.compartment_name(&change.area) },
+                before: name(change.before),
+                after: name(change.after),
+            }
+        });
+        let mut told: Vec<shape::RightChange> = told.collect();
+        told.sort_by_key(|change| change.compartment.is_some());
+        told
     }
 
     /// The statement that readmitted the life of a device that a grant names.
@@ -294,6 +320,14 @@ impl Core {
             let lost = Lost { since, by, kept, unnamed, void, already: true, ..Lost::default() };
             return Ok((json(&self.lost_shape(&device, lost)?)?, Some(self.replica.settled())));
         }
+        if revoke.dry_run {
+            let would = self.replica.would_revoke(area, device, marks);
+            let would = would.map_err(|error| self.not_ended(&device, error))?;
+            let lost = Lost { since, by, kept, unnamed, void, ..Lost::default() };
+            let mut told = self.lost_shape(&device, lost)?;
+            told.changes = self.right_changes(&would);
+            return Ok((json(&told)?, Some(self.replica.settled())));
+        }
         let done = self.replica.revoke(now, area, device, marks);
         let done = done.map_err(|error| self.not_ended(&device, error))?;
         let lost =
@@ -302,6 +336,9 @@ impl Core {
         Ok((json(&lost)?, Some(done.ticket)))
     }
 }
+
+/// What the whole is called among compartments.
+const COALITION: &str = "the coalition";
 
 /// What to do about a life that cannot come back.
 pub(super) const ANOTHER_LIFE: &str = "begin another: `tearline doctor --new-life` on the device";

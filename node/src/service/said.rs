@@ -74,9 +74,19 @@ impl Core {
         };
         let due = due.map(|due| due.to_string());
         let record = Some(id.to_string());
-        let entries = Vec::new();
-        let said =
-            shape::Declared { statement, what, already, by, record, due, also, unreached, entries };
+        let (entries, changes) = (Vec::new(), Vec::new());
+        let said = shape::Declared {
+            statement,
+            what,
+            already,
+            by,
+            record,
+            due,
+            also,
+            unreached,
+            entries,
+            changes,
+        };
         Ok((json(&said)?, Some(ticket)))
     }
 

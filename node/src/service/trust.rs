@@ -90,9 +90,17 @@ impl Core {
         let marks: Vec<Mark> = kept.iter().filter_map(Kept::mark).collect();
         let void = self.void_of(&device, None, &marks)?;
         if lost.dry_run || already {
+            let area = CompartmentId(coalition.0);
+            let would = if already {
+                Ok(Vec::new())
+            } else {
+                self.replica.would_revoke(area, device, marks)
+            };
             let lost = Lost { since, by, kept, unnamed, void, already, ..Lost::default() };
-            let ticket = self.replica.settled();
-            return Ok(((device, self.lost_shape(&device, lost)?), ticket));
+            let mut told = self.lost_shape(&device, lost)?;
+            // Where this device cannot end it, nothing would change by it; the act itself says why.
+            told.changes = self.right_changes(&would.unwrap_or_default());
+            return Ok(((device, told), self.replica.settled()));
         }
         let now = self.now();
         let done = self.replica.lost(now, coalition, device, (since, by));
@@ -203,6 +211,7 @@ impl Core {
             rotated: rotated.iter().map(|id| self.compartment_name(id)).collect(),
             heard: heard.iter().map(|device| self.device(device)).collect(),
             not_heard: not_heard.iter().map(|device| self.device(device)).collect(),
+            changes: Vec::new(),
         })
     }
 

@@ -116,6 +116,12 @@ fn a_release_goes_to_others_when_both_have_seen_it() {
     let waiting = officer.get("/releases").unwrap();
     check("/releases", &waiting.body);
     assert!(waiting.body.contains("joint patrol") && waiting.body.contains(&record));
+    // To look at it discloses nothing: it is a consultation, as any other page.
+    let looks = |event: &str| {
+        let show = ["audit", "show", "--event", event, "--operator", "Moussa"];
+        done(stage.daemon.command(&show).unwrap())["entries"].as_array().map_or(0, Vec::len)
+    };
+    assert_eq!((looks("disclosure"), looks("consultation") > 0), (0, true));
     let id = between(&waiting.body, "name=\"release\" value=\"", "\"").to_owned();
     // Who may not see the record does not learn that something waits.
     let mut low = stage.operator("Low", "watch-officer", "GREEN").unwrap();
@@ -198,4 +204,19 @@ fn what_was_typed_into_a_form_that_is_refused_is_not_lost() {
     let page = officer.get(&format!("/record/{seen}")).unwrap();
     let fields = between(&page.body, "<dl class=\"facts\">", "</dl>");
     assert!(fields.contains("CT 1234 A") && !fields.contains(&format!(">{vehicle}<")), "{fields}");
+}
+
+#[test]
+fn who_has_a_record_is_not_offered_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let stage = Stage::of_two(folder.path()).unwrap();
+    let mut officer = stage.operator("Amina", "watch-officer", "RED").unwrap();
+    let form = |browser: &mut super::Browser, room: &str| {
+        let new = ["--kind", "incident", "--compartment", room, "--set", "name=x"];
+        let record = stage.record(&new).unwrap();
+        browser.get(&format!("/record/{record}/release")).unwrap().body
+    };
+    let offers = |body: &str| (body.contains("name=\"rel\""), body.contains(">both</option>"));
+    assert_eq!(offers(&form(&mut officer, "home")), (true, true));
+    assert_eq!(offers(&form(&mut officer, "both")), (false, false));
 }

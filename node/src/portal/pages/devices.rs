@@ -67,11 +67,20 @@ struct Report {
     more_logs: u64,
     unnamed: u64,
     void: Vec<(String, String)>,
+    changes: Vec<Change>,
     exposed: Vec<Exposed>,
     unlisted: String,
     rotated: Vec<String>,
     heard: Vec<String>,
     not_heard: Vec<String>,
+}
+
+/// A right that the loss would change.
+struct Change {
+    device: String,
+    room: String,
+    before: String,
+    after: String,
 }
 
 struct Log {
@@ -151,6 +160,20 @@ fn report(f: &Frame, lost: Lost, dry_run: bool) -> Report {
         more_logs: lost.more_logs,
         unnamed: lost.unnamed,
         void: lost.void.iter().map(|void| (void.what.clone(), void.again.clone())).collect(),
+        changes: lost
+            .changes
+            .iter()
+            .map(|change| Change {
+                device: format!(
+                    "{} · {}",
+                    device_name(&change.device),
+                    agency(&change.device.agency)
+                ),
+                room: change.name.clone(),
+                before: change.before.clone().unwrap_or_else(|| f.w.no.into()),
+                after: change.after.clone().unwrap_or_else(|| f.w.no.into()),
+            })
+            .collect(),
         exposed: lost
             .exposed
             .into_iter()

@@ -26,13 +26,15 @@ struct Sharing {
     grants: Vec<Branch>,
     rooms: Vec<(String, String)>,
     approves: bool,
+    /// Whether he may look at what the loss of a device would mean.
+    trusts: bool,
 }
 
 struct Member {
     name: String,
     founder: bool,
     ended: bool,
-    devices: Vec<(String, String, bool)>,
+    devices: Vec<(String, String, bool, String)>,
 }
 
 struct Proposal {
@@ -83,7 +85,8 @@ pub(in super::super) fn show(call: &Call) -> Done {
     }
     let members = coalition.iter().flat_map(|coalition| &coalition.agencies).map(member).collect();
     let approves = call.may(Right::Approve);
-    let page = Sharing { f, coalition, members, proposals, grants, rooms, approves };
+    let trusts = call.may(Right::Trust);
+    let page = Sharing { f, coalition, members, proposals, grants, rooms, approves, trusts };
     Ok(html::page(StatusCode::OK, &page))
 }
 
@@ -94,7 +97,10 @@ fn member(member: &reply::Member) -> Member {
         founder: member.founder,
         ended: member.standing.has_ended(),
         devices: devices
-            .map(|one| (device(one), one.right.clone(), one.standing.has_ended()))
+            .map(|one| {
+                let ended = one.standing.has_ended();
+                (device(one), one.right.clone(), ended, one.device.clone())
+            })
             .collect(),
     }
 }
