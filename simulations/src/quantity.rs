@@ -35,6 +35,14 @@ pub struct Size(pub u64);
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Offset(pub i64);
 
+/// Kilometres.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Distance(pub f64);
+
+/// Kilometres in a nanosecond.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Speed(pub f64);
+
 const LENGTHS: [(&str, f64); 6] = [
     ("ms", 1e6),
     ("s", SECOND as f64),
@@ -45,6 +53,17 @@ const LENGTHS: [(&str, f64); 6] = [
 ];
 const RATES: [(&str, f64); 3] = [("bit/s", 1.0), ("kbit/s", 1e3), ("Mbit/s", 1e6)];
 const SIZES: [(&str, f64); 3] = [("B", 1.0), ("kB", 1e3), ("MB", 1e6)];
+const DISTANCES: [(&str, f64); 3] = [("km", 1.0), ("m", 1e-3), ("nmi", KM_PER_NAUTICAL_MILE)];
+const SPEEDS: [(&str, f64); 3] = [
+    ("km/h", 1.0 / HOUR as f64),
+    ("m/s", 1e-3 / SECOND as f64),
+    ("kn", KM_PER_NAUTICAL_MILE / HOUR as f64),
+];
+const KM_PER_NAUTICAL_MILE: f64 = 1.852;
+/// Longest way: once round the earth.
+const DISTANCE_KM_MAX: f64 = 40_000.0;
+/// What aircraft stay below, in km/h.
+const SPEED_MAX: f64 = 3_000.0;
 
 impl Length {
     /// Reads `15 min`.
@@ -85,6 +104,26 @@ impl Size {
     }
 }
 
+impl Distance {
+    fn parse(text: &str) -> Result<Self, String> {
+        let km = parse(text, &DISTANCES)?;
+        if km <= 0.0 || km > DISTANCE_KM_MAX {
+            return Err(format!("{text:?} is no distance here: above 0 and at most 40000 km"));
+        }
+        Ok(Self(km))
+    }
+}
+
+impl Speed {
+    fn parse(text: &str) -> Result<Self, String> {
+        let speed = parse(text, &SPEEDS)?;
+        if speed <= 0.0 || speed * HOUR as f64 > SPEED_MAX {
+            return Err(format!("{text:?} is no speed here: above 0 and at most 3000 km/h"));
+        }
+        Ok(Self(speed))
+    }
+}
+
 /// A number and its unit.
 fn parse(text: &str, units: &[(&str, f64)]) -> Result<f64, String> {
     let text = text.trim();
@@ -109,7 +148,7 @@ macro_rules! read_from_text {
         }
     )*};
 }
-read_from_text!(Length Rate Size Offset);
+read_from_text!(Length Rate Size Offset Distance Speed);
 
 impl fmt::Display for Offset {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -168,6 +207,10 @@ mod tests {
             assert!(Length::parse(bad).is_err(), "{bad}");
         }
         assert_eq!(Rate(9_600).to_string(), "9.6 kbit/s");
+        assert_eq!(Distance::parse("500 m"), Ok(Distance(0.5)));
+        let speed = Speed::parse("36 km/h").map(|speed| (speed.0 * SECOND as f64 * 1e5).round());
+        assert_eq!(speed, Ok(1_000.0), "ten metres a second");
+        assert!(Distance::parse("0 km").is_err() && Speed::parse("4000 km/h").is_err());
         assert!(Rate::parse("0 bit/s").is_err() && Size::parse("1 MB").is_err());
     }
 

@@ -16,6 +16,8 @@ use std::ffi::OsString;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use clap::error::ErrorKind;
@@ -271,7 +273,8 @@ impl Failure {
 fn carry_out(args: &RunArgs) -> Result<Said, Failure> {
     let plan = plan_of(&args.which)?;
     if args.live {
-        let terms = Terms { program: args.program.clone(), speed: args.speed };
+        let interrupted = on_signals()?;
+        let terms = Terms { program: args.program.clone(), speed: args.speed, interrupted };
         return exercise(&plan, &terms);
     }
     let (outcome, took) = timed(&plan, args.full_crypto)?;
@@ -283,6 +286,19 @@ fn carry_out(args: &RunArgs) -> Result<Said, Failure> {
         text.push_str(&format!("report {}\n", folder.join("index.html").display()));
     }
     Ok(Said { data, text, good: outcome.is_good() })
+}
+
+/// Set by the first SIGINT, SIGTERM or SIGHUP; the second ends the program at once.
+fn on_signals() -> Result<Arc<AtomicBool>, Failure> {
+    use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+    let interrupted = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM, SIGHUP] {
+        let ends =
+            signal_hook::flag::register_conditional_default(signal, Arc::clone(&interrupted));
+        let sets = ends.and_then(|_| signal_hook::flag::register(signal, Arc::clone(&interrupted)));
+        sets.map_err(|error| Failure::failed(format!("signal {signal} cannot be taken: {error}")))?;
+    }
+    Ok(interrupted)
 }
 
 /// What happens is said on stderr as it happens.

@@ -19,6 +19,8 @@ mod stage;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -47,6 +49,8 @@ pub struct Terms {
     pub program: Option<PathBuf>,
     /// So many seconds of the plan in a second.
     pub speed: f64,
+    /// Set once the exercise is to end early. Its daemons and its folder go all the same.
+    pub interrupted: Arc<AtomicBool>,
 }
 
 /// Why an exercise was not played to its end.
@@ -88,6 +92,9 @@ pub enum LiveError {
         /// Whose.
         post: String,
     },
+    /// It was to end early.
+    #[error("interrupted: the daemons of the exercise, its keys and its records are gone")]
+    Interrupted,
     /// Something did not come.
     #[error("{what} did not come within {} s", .wait.as_secs())]
     Late {
@@ -195,7 +202,8 @@ pub fn play(
     playable(plan)?;
     let program = terms.program.clone().map_or_else(program_beside, Ok)?;
     narrate(&format!("{EXERCISE} {EXERCISE} {EXERCISE}  {}: nothing of this is real", plan.name));
-    let mut game = Game::found(plan, Stage::new(program)?, terms.speed, narrate)?;
+    let stage = Stage::new(program, Arc::clone(&terms.interrupted))?;
+    let mut game = Game::found(plan, stage, terms.speed, narrate)?;
     game.open(narrate)?;
     game.play(narrate)?;
     let played = game.end()?;
@@ -292,11 +300,11 @@ impl<'a> Game<'a> {
                 ["compartment", "open", "--name", &compartment.name, "--rel", &rel.join(",")];
             // Its agencies may not have heard of each other yet.
             let opened =
-                until("a compartment", STEP_WAIT, || Ok(stage.tell(desk_of(*opener), &open).ok()))?;
+                until("a compartment", STEP_WAIT, || stage.try_tell(desk_of(*opener), &open))?;
             let id = text(&opened["compartment"]).to_owned();
             for post in (0..plan.posts.len()).filter(|post| plan.reads(*post as u32, number)) {
                 until("a compartment at all its readers", STEP_WAIT, || {
-                    Ok(stage.tell(post, &["compartment", "show", &id]).ok())
+                    stage.try_tell(post, &["compartment", "show", &id])
                 })?;
             }
             compartments.push(id);
@@ -397,6 +405,7 @@ impl<'a> Game<'a> {
     /// Counters are read meanwhile.
     fn wait_until(&mut self, moment: Instant) -> Result<(), LiveError> {
         loop {
+            self.stage.goes_on()?;
             let left = moment.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return Ok(());

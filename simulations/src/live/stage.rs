@@ -8,6 +8,8 @@ use std::net::SocketAddr;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -26,7 +28,11 @@ pub(super) struct Stage {
     pub(super) folder: PathBuf,
     program: PathBuf,
     pub(super) daemons: Vec<Daemon>,
+    interrupted: Arc<AtomicBool>,
 }
+
+/// How the folders of exercises begin; the process that plays it follows.
+const FOLDER: &str = "tearline-live-";
 
 /// A post's daemon.
 #[derive(Debug)]
@@ -37,13 +43,19 @@ pub(super) struct Daemon {
 }
 
 impl Stage {
-    pub(super) fn new(program: PathBuf) -> Result<Self, LiveError> {
+    pub(super) fn new(program: PathBuf, interrupted: Arc<AtomicBool>) -> Result<Self, LiveError> {
+        clear_up(&std::env::temp_dir());
         let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        let name = format!("tearline-live-{}-{}", std::process::id(), since.as_micros());
+        let name = format!("{FOLDER}{}-{}", std::process::id(), since.as_micros());
         let folder = std::env::temp_dir().join(name);
         let made = DirBuilder::new().mode(0o700).create(&folder);
         made.map_err(|error| LiveError::io(&folder.display(), &error))?;
-        Ok(Self { folder, program, daemons: Vec::new() })
+        Ok(Self { folder, program, daemons: Vec::new(), interrupted })
+    }
+
+    /// An error once the exercise is to end early.
+    pub(super) fn goes_on(&self) -> Result<(), LiveError> {
+        if self.interrupted.load(Ordering::Relaxed) { Err(LiveError::Interrupted) } else { Ok(()) }
     }
 
     /// Makes a post's home and starts its daemon. Keys are made here, and are in no other place.
@@ -88,7 +100,7 @@ impl Stage {
             if let Some(Ok(Some(_))) = ended.map(Child::try_wait) {
                 return Err(LiveError::Ended { post: self.name(number).to_owned() });
             }
-            Ok(self.tell(number, &["status"]).is_ok().then_some(()))
+            Ok(self.try_tell(number, &["status"])?.map(drop))
         })
     }
 
@@ -117,12 +129,25 @@ impl Stage {
         self.daemons.get(number).is_some_and(|daemon| daemon.child.is_some())
     }
 
+    /// The same as [`Self::tell`], where a command that fails is tried again.
+    pub(super) fn try_tell<A: AsRef<OsStr>>(
+        &self,
+        number: usize,
+        arguments: &[A],
+    ) -> Result<Option<Value>, LiveError> {
+        match self.tell(number, arguments) {
+            Err(LiveError::Said { .. }) => Ok(None),
+            told => told.map(Some),
+        }
+    }
+
     /// Runs a command of the program on a post's home; what it said.
     pub(super) fn tell<A: AsRef<OsStr>>(
         &self,
         number: usize,
         arguments: &[A],
     ) -> Result<Value, LiveError> {
+        self.goes_on()?;
         let output = Command::new(&self.program)
             .arg("--home")
             .arg(self.home(number))
@@ -135,6 +160,8 @@ impl Stage {
         if output.status.success() {
             return Ok(document.get_mut("data").map(Value::take).unwrap_or_default());
         }
+        // What ends this program from its terminal ends the command, too.
+        self.goes_on()?;
         let what = document.pointer("/error/what").and_then(Value::as_str).map(str::to_owned);
         let verb = arguments.iter().take(2).map(|word| word.as_ref().to_string_lossy());
         Err(LiveError::Said {
@@ -178,6 +205,25 @@ impl Drop for Stage {
             let _ = child.kill().and_then(|()| child.wait());
         }
         let _ = fs::remove_dir_all(&self.folder);
+    }
+}
+
+/// Removes the folders of exercises whose process was killed: it could not remove them itself. Its daemons ended
+/// with it.
+fn clear_up(temporary: &Path) {
+    let processes = Path::new("/proc");
+    if !processes.join("self").exists() {
+        return;
+    }
+    let Ok(entries) = fs::read_dir(temporary) else { return };
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        let process = name.to_str().and_then(|name| name.strip_prefix(FOLDER)?.split('-').next());
+        let is_over = |id: u32| !processes.join(id.to_string()).exists();
+        if process.and_then(|id| id.parse().ok()).is_some_and(is_over) {
+            // What is another user's stays.
+            let _ = fs::remove_dir_all(entry.path());
+        }
     }
 }
 

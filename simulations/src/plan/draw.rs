@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use super::motion::{Plane, Track};
 use super::{Agency, Changes, Compartment, Fault, FaultKind, Hostile, Line, Plan, Post, Write};
 use crate::agenda::Nanos;
 use crate::draws::Draws;
 use crate::quantity::{HOUR, MINUTE, SECOND};
-use crate::scenario::{Family, Links, Posts, Scenario, class_named};
+use crate::scenario::{Family, Links, Posts, RANGE_PAIRS_MAX, Scenario, class_named};
 
 /// Most contacts of one link: a run of ten weeks with one every two minutes.
 const WINDOWS_MAX: usize = 50_000;
@@ -61,8 +62,13 @@ impl Plan {
     }
 
     fn draw_lines(&mut self, scenario: &Scenario, groups: &Groups) {
+        let tracks = self.tracks(scenario, groups);
         for links in &scenario.links {
             let (from, to) = (groups.of(links.from.get_ref()), groups.of(links.to.get_ref()));
+            if let Some(range) = &links.range {
+                self.draw_meetings(links, range.get_ref().0, [from, to], &tracks);
+                continue;
+            }
             for (index, post) in from.iter().enumerate() {
                 let ring = from == to;
                 for step in 0..links.each as usize {
@@ -83,18 +89,46 @@ impl Plan {
                     let number = self.lines.len() as u64;
                     let windows =
                         windows(links, self.horizon(), Draws::of(self.seed, "contacts", number));
-                    self.lines.push(Line {
-                        between,
-                        rate: links.rate.0,
-                        latency: links.latency.0,
-                        jitter: links.jitter.0,
-                        loss: links.loss,
-                        half_duplex: links.half_duplex,
-                        windows,
-                    });
+                    self.lines.push(line(links, between, windows));
                 }
             }
         }
+    }
+
+    /// Links of all pairs of two groups, up while the two are near each other.
+    fn draw_meetings(
+        &mut self,
+        links: &Links,
+        range_km: f64,
+        [from, to]: [&[u32]; 2],
+        tracks: &BTreeMap<u32, Track>,
+    ) {
+        let pairs = from.iter().flat_map(|post| to.iter().map(move |other| [*post, *other]));
+        // Of pairs within one group, each once.
+        let pairs =
+            pairs.filter(|[post, other]| if from == to { post < other } else { post != other });
+        for between in pairs.take(RANGE_PAIRS_MAX as usize) {
+            let [Some(here), Some(there)] = between.map(|post| tracks.get(&post)) else { continue };
+            let mut windows = here.meetings(there, range_km, self.horizon());
+            windows.truncate(WINDOWS_MAX);
+            self.lines.push(line(links, between, Some(windows)));
+        }
+    }
+
+    /// The tracks of posts that are somewhere, if that is asked for.
+    fn tracks(&self, scenario: &Scenario, groups: &Groups) -> BTreeMap<u32, Track> {
+        if scenario.links.iter().all(|links| links.range.is_none()) {
+            return BTreeMap::new();
+        }
+        let plane = Plane::of(scenario);
+        let of_group = |posts: &Posts| {
+            let track = |number: &u32| {
+                let draws = Draws::of(self.seed, "motion", u64::from(*number));
+                Some((*number, Track::of(posts, plane, self.horizon(), draws)?))
+            };
+            groups.of(posts.name.get_ref()).iter().filter_map(track).collect::<Vec<_>>()
+        };
+        scenario.posts.iter().flat_map(of_group).collect()
     }
 
     fn draw_writes(&mut self, scenario: &Scenario, groups: &Groups) {
@@ -432,6 +466,19 @@ fn counts(groups: &[Posts], peers: Option<u32>) -> Vec<u32> {
         given = until;
     }
     counts
+}
+
+/// A link as a rule says, with contacts of its own.
+const fn line(links: &Links, between: [u32; 2], windows: Option<Vec<(Nanos, Nanos)>>) -> Line {
+    Line {
+        between,
+        rate: links.rate.0,
+        latency: links.latency.0,
+        jitter: links.jitter.0,
+        loss: links.loss,
+        half_duplex: links.half_duplex,
+        windows,
+    }
 }
 
 /// The contacts of a link up to a moment.

@@ -6,6 +6,7 @@
 //! smaller piece by piece, and read.
 
 mod draw;
+mod motion;
 mod text;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -15,6 +15,8 @@ pub(crate) const POSTS_MAX: u32 = 20_000;
 const COMPARTMENTS_MAX: usize = 64;
 /// Most links of one post that one rule makes.
 const EACH_MAX: u32 = 256;
+/// Most pairs that one rule links by nearness.
+pub(crate) const RANGE_PAIRS_MAX: u64 = 100_000;
 /// Longest run: ten weeks.
 pub(crate) const LENGTH_MAX: Length = Length(70 * 24 * HOUR);
 /// Most records a day of one rule, and in one burst.
@@ -23,7 +25,7 @@ const RECORDS_MAX: u32 = 1_000_000;
 const LOSS_MAX: f64 = 0.5;
 
 /// Where in the text, and what is wrong there.
-type Wrong = (usize, String);
+pub(super) type Wrong = (usize, String);
 
 impl Scenario {
     pub(super) fn check(&self) -> Result<(), Wrong> {
@@ -66,6 +68,7 @@ impl Scenario {
             if let Some(copied) = &post.copies {
                 self.check_copy(post, copied)?;
             }
+            post.check_place()?;
         }
         let count: u64 = self.posts.iter().map(|post| u64::from(post.count)).sum();
         if count > u64::from(POSTS_MAX) {
@@ -109,12 +112,17 @@ impl Scenario {
         if !(0.0..=LOSS_MAX).contains(&links.loss) {
             return wrong(&links.from, format!("loss is a share of 0 to {LOSS_MAX}"));
         }
-        let kinds = [links.every.is_some(), links.mean_gap.is_some(), links.windows.is_some()];
+        let kinds = [
+            links.every.is_some(),
+            links.mean_gap.is_some(),
+            links.windows.is_some(),
+            links.range.is_some(),
+        ];
         if kinds.iter().filter(|kind| **kind).count() > 1 {
-            let what =
-                "contacts are every/lasts, mean_gap/mean_contact or windows, and not two of them";
+            let what = "contacts are every/lasts, mean_gap/mean_contact, windows or range, and not two of them";
             return wrong(&links.from, what);
         }
+        self.check_range(links)?;
         match (&links.every, links.lasts) {
             (Some(every), Some(lasts)) if lasts.0 == 0 || lasts > *every.get_ref() => {
                 return wrong(
@@ -140,6 +148,27 @@ impl Scenario {
             if !in_order || all.iter().any(|(from, to)| from >= to) {
                 return wrong(windows, "windows begin before they end, one after the other");
             }
+        }
+        Ok(())
+    }
+
+    /// Whoever is linked by nearness is somewhere.
+    fn check_range(&self, links: &Links) -> Result<(), Wrong> {
+        let Some(range) = &links.range else { return Ok(()) };
+        let group =
+            |name: &Spanned<String>| self.posts.iter().find(|posts| posts.means(name.get_ref()));
+        let placeless = |posts: &&Posts| posts.at.is_none() && posts.moves.is_none();
+        let (from, to) = (group(&links.from), group(&links.to));
+        if let Some(posts) = from.into_iter().chain(to).find(placeless) {
+            let what = format!("{} is nowhere: give it at or moves", posts.name.get_ref());
+            return wrong(range, what);
+        }
+        if links.each != 1 {
+            return wrong(range, "with range each is linked with all of the other group: no each");
+        }
+        let count = |posts: Option<&Posts>| posts.map_or(0, |posts| u64::from(posts.count));
+        if count(from) * count(to) > RANGE_PAIRS_MAX {
+            return wrong(range, format!("that is more than {RANGE_PAIRS_MAX} pairs"));
         }
         Ok(())
     }
@@ -315,7 +344,7 @@ fn unique<'a>(names: impl Iterator<Item = &'a Spanned<String>>, what: &str) -> R
     Ok(())
 }
 
-fn wrong<T>(at: &Spanned<T>, what: impl Into<String>) -> Result<(), Wrong> {
+pub(super) fn wrong<T>(at: &Spanned<T>, what: impl Into<String>) -> Result<(), Wrong> {
     Err((at.span().start, what.into()))
 }
 

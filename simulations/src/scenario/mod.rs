@@ -4,14 +4,16 @@
 //! line and what to do. What it lets through, every seed makes a plan of.
 
 mod check;
+mod moves;
 
-pub(crate) use check::{LENGTH_MAX, POSTS_MAX, class_named};
+pub(crate) use check::{LENGTH_MAX, POSTS_MAX, RANGE_PAIRS_MAX, class_named};
+pub use moves::{MoveKind, Moves, Place};
 
 use serde::Deserialize;
 use toml::Spanned;
 
 use crate::goal::Goal;
-use crate::quantity::{Length, Offset, Rate, Size};
+use crate::quantity::{Distance, Length, Offset, Rate, Size};
 
 /// What is to be simulated.
 #[derive(Clone, Debug, Deserialize)]
@@ -84,6 +86,10 @@ pub struct Posts {
     /// By how much its clock is wrong.
     #[serde(default)]
     pub clock: Offset,
+    /// Where it stands, if anything is linked by nearness.
+    pub at: Option<Spanned<Place>>,
+    /// How it moves; each of a group by itself.
+    pub moves: Option<Spanned<Moves>>,
     /// What it does that it must not, from the first moment to the last.
     pub hostile: Option<Hostile>,
     /// The post whose device it copies, with its keys and its disk.
@@ -135,6 +141,8 @@ pub struct Links {
     pub mean_gap: Option<Spanned<Length>>,
     /// Mean length of such a contact, exponential.
     pub mean_contact: Option<Length>,
+    /// There is contact while two are as near as this; each is linked with all of the other group.
+    pub range: Option<Spanned<Distance>>,
     /// The contacts, each with beginning and end.
     pub windows: Option<Spanned<Vec<(Length, Length)>>>,
 }

@@ -1,7 +1,7 @@
 //! The program: documents, texts, exit codes.
 #![expect(clippy::disallowed_methods, reason = "the program is given files, and writes some")]
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use serde_json::Value;
@@ -110,7 +110,7 @@ fn sweep_replay_list_and_validate_say_what_they_did() {
     assert!(names.contains(&"lake-chad") && names.contains(&"chaos"), "{names:?}");
     let output = sim(&[&["validate"][..], &names].concat());
     assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
-    let trace = std::path::Path::new(path).with_file_name("trace.csv");
+    let trace = Path::new(path).with_file_name("trace.csv");
     std::fs::write(&trace, "a,b,0,600\nb,c,900,1800\n").unwrap();
     let output = sim(&["contacts", trace.to_str().unwrap()]);
     let mine = trace.with_file_name("trace.toml");
@@ -215,4 +215,50 @@ fn the_least_that_meets_a_goal_is_found_and_every_probe_is_said() {
     let output = sim(&[&never[..], &["--seeds", "1..1"]].concat());
     assert_eq!(output.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&output.stdout).contains("nothing that was tried meets"));
+}
+
+/// A program in the place of the daemon: it grants whatever it is asked for, and listens until its stdin ends.
+#[cfg(unix)]
+const OBLIGING: &str =
+    "#!/bin/sh\ncase \" $* \" in *\" run \"*) exec cat ;; esac\necho '{\"data\":{}}'\n";
+
+#[cfg(unix)]
+#[test]
+fn an_exercise_that_is_interrupted_leaves_nothing_behind() {
+    use std::io::{BufRead as _, BufReader};
+    use std::os::unix::fs::PermissionsExt as _;
+    let scenario = file("interrupted", SMALL);
+    let program = scenario.with_file_name("obliging");
+    std::fs::write(&program, OBLIGING).unwrap();
+    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o700)).unwrap();
+    let folder = scenario.with_file_name("tmp");
+    std::fs::create_dir_all(&folder).unwrap();
+    // Of a process that was killed, as no process has this number. What has another name stays.
+    std::fs::create_dir_all(folder.join("tearline-live-4294967295-1").join("0")).unwrap();
+    std::fs::create_dir_all(folder.join("other")).unwrap();
+    for signal in ["-INT", "-TERM"] {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_tearline-sim"))
+            .args([
+                Path::new("run"),
+                &scenario,
+                Path::new("--live"),
+                Path::new("--program"),
+                &program,
+            ])
+            .env("TMPDIR", &folder)
+            .stderr(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut said = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
+        let line = said.find(|line| line.contains("tearline --home")).unwrap();
+        assert!(line.contains(folder.to_str().unwrap()), "{line}");
+        let id = child.id().to_string();
+        assert!(Command::new("kill").args([signal, &id]).status().unwrap().success());
+        let rest: Vec<String> = said.collect();
+        assert_eq!(child.wait().unwrap().code(), Some(1), "{rest:?}");
+        assert!(rest.last().unwrap().contains("interrupted"), "{rest:?}");
+        let left = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name());
+        assert_eq!(left.collect::<Vec<_>>(), ["other"]);
+    }
 }
