@@ -8,13 +8,14 @@
 //! ```
 //! use tearline_mesh::interest::Interest;
 //!
-//! let text = "kind=alert|vehicle,area=13/14/12/15.5,class>=priority,since=2026-11-01";
+//! let text = "kind=alert|vehicle,area=14,12,15.5,13,class>=priority,since=2026-11-01";
 //! let interest: Interest = text.parse().unwrap();
-//! assert_eq!(interest.to_string(), "kind=vehicle|alert,area=13/14/12/15.5,class>=priority,since=2026-11-01T00:00:00.000Z");
+//! assert_eq!(interest.to_string(), "kind=vehicle|alert,area=14,12,15.5,13,class>=priority,since=2026-11-01T00:00:00.000Z");
 //! ```
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::iter;
 use std::str::FromStr;
 
 use tearline_crdt::codec::{DecodeError, Reader, Write as _};
@@ -52,10 +53,10 @@ struct Clause {
 /// Between two latitudes, and from a longitude eastwards to another, in 10^-7 degrees.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 struct Bounds {
-    north: i32,
     west: i32,
     south: i32,
     east: i32,
+    north: i32,
 }
 
 impl Interest {
@@ -97,7 +98,7 @@ impl Interest {
     }
 
     /// `version (1) || count (number), clauses`, each `flags (1) || kinds: count (number), numbers ascending
-    /// (1 each) || north, west, south, east in 10^-7 degrees (4 each, big-endian, signed) || class (1) ||
+    /// (1 each) || west, south, east, north in 10^-7 degrees (4 each, big-endian, signed) || class (1) ||
     /// since, ms (number)`, of which the flags 1, 2, 4 and 8 say what is there.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
@@ -154,8 +155,8 @@ impl Clause {
             out.number(self.kinds.len() as u64);
             out.extend(self.kinds.iter().map(|kind| *kind as u8));
         }
-        if let Some(Bounds { north, west, south, east }) = self.area {
-            [north, west, south, east].iter().for_each(|side| out.extend(side.to_be_bytes()));
+        if let Some(Bounds { west, south, east, north }) = self.area {
+            [west, south, east, north].iter().for_each(|side| out.extend(side.to_be_bytes()));
         }
         out.extend(self.class.map(|class| class as u8));
         if let Some(since) = self.since {
@@ -184,7 +185,7 @@ impl Clause {
         if flags & AREA != 0 {
             let at = reader.at();
             let mut side = || reader.array("area").map(i32::from_be_bytes);
-            let area = Bounds { north: side()?, west: side()?, south: side()?, east: side()? };
+            let area = Bounds { west: side()?, south: side()?, east: side()?, north: side()? };
             if !area.is_on_the_globe() {
                 return reader.invalid(at, "area");
             }
@@ -207,14 +208,14 @@ impl Clause {
 impl Bounds {
     fn holds(self, latitude: f64, longitude: f64) -> bool {
         let (lat, lon) = (e7(latitude), e7(longitude));
-        let Self { north, west, south, east } = self;
+        let Self { west, south, east, north } = self;
         let between =
             if west <= east { (west..=east).contains(&lon) } else { lon >= west || lon <= east };
         (south..=north).contains(&lat) && between
     }
 
     const fn is_on_the_globe(self) -> bool {
-        let Self { north, west, south, east } = self;
+        let Self { west, south, east, north } = self;
         let (lat_max, lon_max) = (900_000_000, 1_800_000_000);
         south <= north
             && south >= -lat_max
@@ -248,9 +249,9 @@ impl fmt::Display for Clause {
             let kinds: Vec<&str> = self.kinds.iter().map(|kind| kind.name()).collect();
             parts.push(format!("kind={}", kinds.join("|")));
         }
-        if let Some(Bounds { north, west, south, east }) = self.area {
-            let sides = [north, west, south, east].map(|side| (f64::from(side) / 1e7).to_string());
-            parts.push(format!("area={}", sides.join("/")));
+        if let Some(Bounds { west, south, east, north }) = self.area {
+            let sides = [west, south, east, north].map(|side| (f64::from(side) / 1e7).to_string());
+            parts.push(format!("area={}", sides.join(",")));
         }
         parts.extend(self.class.map(|class| format!("class>={}", class.name())));
         parts.extend(self.since.map(|since| format!("since={since}")));
@@ -275,7 +276,7 @@ pub enum InterestError {
     #[error("{0}")]
     Kind(#[from] tearline_crdt::record::kind::ParseKindError),
     /// No area.
-    #[error("{0:?} is no area; write NORTH/WEST/SOUTH/EAST in degrees, as in 13/14/12/15.5")]
+    #[error("{0:?} is no area; write west,south,east,north in degrees, as in 14,12,15.5,13")]
     Area(String),
     /// No class.
     #[error("{0:?} is no class of an interest; write flash, immediate, priority or routine")]
@@ -302,14 +303,17 @@ impl FromStr for Clause {
 
     fn from_str(text: &str) -> Result<Self, InterestError> {
         let mut clause = Self::default();
-        for part in text.split(',').map(str::trim) {
+        let mut parts = text.split(',').map(str::trim);
+        while let Some(part) = parts.next() {
             if let Some(names) = part.strip_prefix("kind=") {
                 if !clause.kinds.is_empty() {
                     return Err(InterestError::Twice("kind"));
                 }
                 clause.kinds = names.split('|').map(str::parse).collect::<Result<_, _>>()?;
-            } else if let Some(area) = part.strip_prefix("area=") {
-                let read = parse_area(area).ok_or_else(|| InterestError::Area(area.into()))?;
+            } else if let Some(west) = part.strip_prefix("area=") {
+                let sides: Vec<&str> = iter::once(west).chain(parts.by_ref().take(3)).collect();
+                let read = parse_area(&sides);
+                let read = read.ok_or_else(|| InterestError::Area(sides.join(",")))?;
                 set(&mut clause.area, read, "area")?;
             } else if let Some(name) = part.strip_prefix("class>=") {
                 let read = Class::ALL.into_iter().find(|class| class.name() == name);
@@ -335,13 +339,12 @@ fn set<T>(slot: &mut Option<T>, value: T, what: &'static str) -> Result<(), Inte
     }
 }
 
-fn parse_area(text: &str) -> Option<Bounds> {
-    let sides: Vec<f64> = text
-        .split('/')
-        .map(|side| side.trim().parse().ok().filter(|side: &f64| side.is_finite()))
-        .collect::<Option<_>>()?;
-    let [north, west, south, east] = <[f64; 4]>::try_from(sides).ok()?.map(e7);
-    Some(Bounds { north, west, south, east }).filter(|area| area.is_on_the_globe())
+/// West, south, east and north in degrees, as in a `bbox` of GeoJSON (RFC 7946, section 5).
+fn parse_area(sides: &[&str]) -> Option<Bounds> {
+    let finite = |side: &&str| side.parse().ok().filter(|side: &f64| side.is_finite());
+    let sides: Vec<f64> = sides.iter().map(finite).collect::<Option<_>>()?;
+    let [west, south, east, north] = <[f64; 4]>::try_from(sides).ok()?.map(e7);
+    Some(Bounds { west, south, east, north }).filter(|area| area.is_on_the_globe())
 }
 
 const KINDS: u8 = 1;
@@ -366,8 +369,8 @@ mod tests {
     fn what_is_written_reads_back_as_text_and_as_bytes() {
         for text in [
             "kind=alert",
-            "kind=vehicle|alert,area=13/14/12/15.5,class>=priority,since=2026-11-01T00:00:00.000Z",
-            "class>=immediate or kind=case or area=-10.5/170/-20/-170.25",
+            "kind=vehicle|alert,area=14,12,15.5,13,class>=priority,since=2026-11-01T00:00:00.000Z",
+            "class>=immediate or kind=case or area=170,-20,-170.25,-10.5",
         ] {
             let read = interest(text);
             assert_eq!(read.to_string(), text);
@@ -385,9 +388,13 @@ mod tests {
             ("kin=alert", "\"kin=alert\" is no part of an interest"),
             ("", "\"\" is no part of an interest"),
             ("kind=dog", "no such kind of record"),
-            ("area=12/14/13/15", "\"12/14/13/15\" is no area; write NORTH/WEST/SOUTH/EAST"),
-            ("area=91/14/13/15", "is no area"),
-            ("area=nan/14/13/15", "is no area"),
+            ("area=14,13,15,12", "\"14,13,15,12\" is no area; write west,south,east,north"),
+            ("area=14,13,15,91", "is no area"),
+            ("area=14,13,15", "\"14,13,15\" is no area"),
+            ("area=14,13,class>=flash", "\"14,13,class>=flash\" is no area"),
+            ("area=13/14/12/15", "\"13/14/12/15\" is no area"),
+            ("area=14,12,15,13,16", "\"16\" is no part of an interest"),
+            ("area=nan,13,15,14", "is no area"),
             ("class>=authority", "\"authority\" is no class"),
             ("since=soon", "\"soon\" is no time"),
             ("class>=flash,class>=flash", "class is said twice"),
@@ -404,7 +411,7 @@ mod tests {
     fn a_clause_takes_what_meets_all_of_it_and_what_is_not_known_does() {
         let now = Some(WallTime(2_000));
         let all =
-            interest("kind=alert,area=13/14/12/15,class>=priority,since=1970-01-01T00:00:01Z");
+            interest("kind=alert,area=14,12,15,13,class>=priority,since=1970-01-01T00:00:01Z");
         let there = gist(Kind::Alert, &[(50.0, 8.0), (12.5, 14.5)]);
         assert!(all.wants(Class::Priority, now, Some(&there)));
         assert!(all.wants(Class::Priority, None, None));
@@ -422,7 +429,7 @@ mod tests {
         assert!(!either.wants_of_any_record(Class::Priority, now));
         assert_eq!(either.blind(), None, "of a case nothing can be left out");
         assert_eq!(all.blind(), Some(interest("class>=priority,since=1970-01-01T00:00:01Z")));
-        let dateline = interest("area=10/170/-10/-170");
+        let dateline = interest("area=170,-10,-170,10");
         for (longitude, wanted) in [(175.0, true), (-175.0, true), (0.0, false)] {
             let at = gist(Kind::Vessel, &[(0.0, longitude)]);
             assert_eq!(dateline.wants(Class::Routine, now, Some(&at)), wanted);

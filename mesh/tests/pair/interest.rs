@@ -169,7 +169,7 @@ fn area_class_and_time_decide_and_later_entries_of_a_record_go_with_it() {
     world.settle();
     edit(&mut world, 0, all, Class::Routine, there);
     edit(&mut world, 0, all, Class::Routine, elsewhere);
-    let interest = format!("area=13/14/12/15.5,since={since} or class>=priority");
+    let interest = format!("area=14,12,15.5,13,since={since} or class>=priority");
     wants(&mut world, 1, 0, Some(&interest));
     world.connect(1, 0);
     world.settle();

@@ -107,12 +107,12 @@ takes turns unless `duplex=full` is said. Set it at both ends. A peer has one: a
     /// Say what to want whole of a peer; of everything else come the headers, and the rest stays there
     #[command(after_help = "\
 Example:
-  tearline peer interest POST 'kind=alert|sighting,area=13.0/14.0/12.0/15.5' 'class>=priority'
+  tearline peer interest POST 'kind=alert|sighting,area=14.0,12.0,15.5,13.0' 'class>=priority'
   tearline peer interest POST 'since=2026-11-01'
   tearline peer interest POST --everything
   tearline peer interest POST            what is wanted of it, and what it wants of this device
 
-Each INTEREST takes what meets all of it: kind=KIND|KIND, area=NORTH/WEST/SOUTH/EAST in degrees, class>=CLASS,
+Each INTEREST takes what meets all of it: kind=KIND|KIND, area=WEST,SOUTH,EAST,NORTH in degrees, class>=CLASS,
 since=TIME. What one of them takes is wanted. Flashes, statements and labels always come; so do payloads of up to 64
 bytes, and what the peer cannot judge. A blind relay goes by class and time alone. What stays is counted in every list, comes from other
 peers that are linked without an interest, or by `record fetch`, and is sent when more is wanted.")]
