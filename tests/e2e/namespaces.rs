@@ -10,6 +10,9 @@ use tearline_tests::daemon::Daemon;
 
 use crate::trust::{done, text, until};
 
+const NETNS: &str = "TEARLINE_NETNS";
+const NO_NETNS: &str = "no network namespaces here; as root, run tests/run-netns";
+
 /// A daemon in each of two namespaces, which reach each other over the line only.
 struct Apart {
     guard: Daemon,
@@ -18,9 +21,12 @@ struct Apart {
     compartment: Value,
 }
 
-/// `NAMESPACE=ADDRESS NAMESPACE=ADDRESS`; `None`, loudly, where there are none.
-fn places() -> Option<[(String, String); 2]> {
-    let said = std::env::var("TEARLINE_NETNS").unwrap_or_default();
+/// So many of `NAMESPACE=ADDRESS` that a variable names; `None`, loudly, where there are none.
+pub(crate) fn places<const N: usize>(
+    variable: &str,
+    skipped: &str,
+) -> Option<[(String, String); N]> {
+    let said = std::env::var(variable).unwrap_or_default();
     let places: Vec<(String, String)> = said
         .split_whitespace()
         .filter_map(|place| place.split_once('='))
@@ -28,7 +34,7 @@ fn places() -> Option<[(String, String); 2]> {
         .collect();
     let places = places.try_into().ok();
     if places.is_none() {
-        println!("SKIPPED: no network namespaces here; as root, run tests/run-netns");
+        println!("SKIPPED: {skipped}");
     }
     places
 }
@@ -86,7 +92,7 @@ fn daemon_in(
 
 #[test]
 fn across_namespaces_records_come_over_quic() -> io::Result<()> {
-    let Some(places) = places() else { return Ok(()) };
+    let Some(places) = places(NETNS, NO_NETNS) else { return Ok(()) };
     let folder = tempfile::tempdir()?;
     let apart = Apart::start(folder.path(), places)?;
     assert_eq!(apart.by()?, "quic");
@@ -103,7 +109,7 @@ fn across_namespaces_records_come_over_quic() -> io::Result<()> {
 
 #[test]
 fn across_namespaces_a_thin_link_takes_over() -> io::Result<()> {
-    let Some(places) = places() else { return Ok(()) };
+    let Some(places) = places(NETNS, NO_NETNS) else { return Ok(()) };
     let folder = tempfile::tempdir()?;
     let mut apart = Apart::start(folder.path(), places.clone())?;
     let id = |daemon: &Daemon| -> io::Result<String> {

@@ -9,25 +9,14 @@ use std::process::Command;
 use serde_json::{Value, json};
 use tearline_tests::daemon::{self, Daemon};
 
+use crate::namespaces::places;
 use crate::trust::{done, text, until};
+
+const NAT: &str = "TEARLINE_NAT";
+const NO_NAT: &str = "no routers here; as root and with nftables, run tests/run-netns";
 
 /// Bytes of the records that go over the direct link.
 const CARRIED_BYTES: u64 = 30 * 20_000;
-
-/// `NAMESPACE=ADDRESS`, of the relay and of each peer; `None`, loudly, where there are none.
-fn places() -> Option<[(String, String); 3]> {
-    let said = std::env::var("TEARLINE_NAT").unwrap_or_default();
-    let places: Vec<(String, String)> = said
-        .split_whitespace()
-        .filter_map(|place| place.split_once('='))
-        .map(|(name, host)| (name.to_owned(), host.to_owned()))
-        .collect();
-    let places = places.try_into().ok();
-    if places.is_none() {
-        println!("SKIPPED: no routers here; as root and with nftables, run tests/run-netns");
-    }
-    places
-}
 
 /// Has a daemon listen at addresses of QUIC from its next start on.
 fn listen(daemon: &Daemon, addresses: &[String]) -> io::Result<()> {
@@ -110,7 +99,7 @@ fn comes(daemon: &Daemon, record: &str) -> io::Result<()> {
 
 #[test]
 fn behind_routers_a_circuit_becomes_a_direct_link() -> io::Result<()> {
-    let Some([open, inside, beyond]) = places() else { return Ok(()) };
+    let Some([open, inside, beyond]) = places(NAT, NO_NAT) else { return Ok(()) };
     let folder = tempfile::tempdir()?;
     let (space, host) = &open;
     let [mut guard, mut customs, mut relay] = founded(folder.path(), space, host)?;

@@ -3,7 +3,7 @@
 
 use std::io;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use tearline_tests::daemon::{self, Daemon};
 
 use crate::trust::{DONE, done, sighting, text, until};
@@ -48,4 +48,50 @@ fn members_dial_each_other_where_they_say_that_they_are() -> io::Result<()> {
     until(|| linked(&customs))?;
     let record = sighting(&customs, "without the inviter")?;
     until(|| Ok(police.command(&["record", "show", &record])?.code == DONE))
+}
+
+#[test]
+fn who_was_removed_is_dialled_no_more_wherever_it_says_that_it_is() -> io::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let mut guard = said(folder.path(), "Border Guard", "NE")?;
+    let mut customs = said(folder.path(), "Customs", "TD")?;
+    done(guard.command(&["coalition", "create", "--name", "Drill"])?);
+    let invited = done(guard.command(&["peer", "invite"])?);
+    done(customs.command(&["join", text(&invited["invitation"])])?);
+    let id = |daemon: &Daemon| {
+        io::Result::Ok(text(&done(daemon.command(&["id"])?)["device"]).to_owned())
+    };
+    let (guard_id, customs_id) = (id(&guard)?, id(&customs)?);
+    let seen = |daemon: &Daemon, of: &str| -> io::Result<Option<Value>> {
+        let peers = daemon.ask("peer.list", &json!({}))?["peers"].take();
+        let peers = peers.as_array().cloned().unwrap_or_default();
+        Ok(peers.into_iter().find(|peer| peer["device"] == of))
+    };
+    // Each knows where the other says that it is, and dials it there if nobody forbids it.
+    until(|| Ok(seen(&guard, &customs_id)?.is_some_and(|peer| peer["state"] == "live")))?;
+    done(customs.command(&["peer", "remove", &guard_id])?);
+    until(|| Ok(seen(&customs, &guard_id)?.is_some_and(|peer| peer["dialled_us"] == true)))?;
+    let listed = seen(&customs, &guard_id)?.unwrap_or_default();
+    assert!(text(&listed["from"]).starts_with('/') && listed["addresses"] == json!([]), "{listed}");
+
+    done(guard.command(&["peer", "remove", &customs_id])?);
+    let is_apart = || -> io::Result<bool> {
+        let both = [seen(&guard, &customs_id)?, seen(&customs, &guard_id)?];
+        Ok(both
+            .into_iter()
+            .flatten()
+            .all(|peer| peer["by"].is_null() && peer["again_ms"].is_null()))
+    };
+    until(is_apart)?;
+    guard.stop()?;
+    customs.stop()?;
+    guard.start()?;
+    customs.start()?;
+    for (daemon, other) in [(&guard, &customs_id), (&customs, &guard_id)] {
+        let peer = seen(daemon, other)?.unwrap_or_default();
+        assert!(peer["by"].is_null() && peer["again_ms"].is_null(), "{peer}");
+    }
+    let address = text(&done(customs.command(&["status"])?)["addresses"][0]).to_owned();
+    done(guard.command(&["peer", "add", &address])?);
+    until(|| Ok(seen(&customs, &guard_id)?.is_some_and(|peer| peer["dialled_us"] == true)))
 }

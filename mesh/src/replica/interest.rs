@@ -54,10 +54,21 @@ pub(super) struct Interests {
     own: BTreeMap<DeviceId, Interest>,
     /// The devices of which something else is wanted than when they were asked for holes last.
     changed: BTreeSet<DeviceId>,
-    /// Holes that are wanted whatever the interests say, and who has them not.
-    wanted: BTreeMap<(LogNo, u64), BTreeSet<Link>>,
+    /// Holes that are wanted whatever the interests say.
+    wanted: BTreeMap<(LogNo, u64), Wanted>,
+    /// How many were wanted since the process began.
+    wants: u64,
     /// What records are, by their version.
     pub(super) gists: BTreeMap<RecordId, (u64, Option<Gist>)>,
+}
+
+/// A hole that is wanted.
+#[derive(Debug)]
+struct Wanted {
+    /// As which of all that were wanted.
+    n: u64,
+    /// Who has it not.
+    without: BTreeSet<Link>,
 }
 
 /// What one session says of payloads.
@@ -105,10 +116,16 @@ struct Asking {
     seqs: BTreeSet<u64>,
     /// Since when nothing came.
     since: MonoTime,
+    /// Answers without a payload that were not the last.
+    idle: u64,
 }
 
-/// Most holes that are wanted at a time whatever the interests say.
+/// Most holes that are wanted at a time whatever the interests say. Where more are, the quarter that has waited longest
+/// for somebody who has it makes room: it is wanted again when it is asked for again.
 const WANTED_MAX: usize = 65_536;
+/// Most answers without a payload that are not the last, while one question waits: each says that so many entries were
+/// looked at as are for one frame, and answers to questions that were given up may come, too.
+const IDLE_ANSWERS_MAX: u64 = LACKED_MAX.div_ceil(LOOKS_MAX as u64) * ASKED_MAX as u64;
 /// Most questions of one peer that wait for their answer. An honest one has one.
 const ASKED_MAX: usize = 4;
 /// What it costs to ask for more than may wait, and to change an interest.
@@ -227,10 +244,10 @@ impl<S: Store> Replica<S> {
     /// An entry is wanted whatever the interests say.
     fn want_payload(&mut self, log: &LogId, seq: u64) {
         let Some(no) = self.logbook.state(log).map(|state| state.no) else { return };
-        if self.interests.wanted.len() < WANTED_MAX {
-            self.interests.wanted.insert((no, seq), BTreeSet::new());
-            self.sessions.values_mut().for_each(|session| session.aside.look = true);
-        }
+        let logbook = &self.logbook;
+        let is_hole = |no, seq| logbook.log(no).is_some_and(|log| logbook.hole(log, seq).is_some());
+        self.interests.want((no, seq), is_hole);
+        self.sessions.values_mut().for_each(|session| session.aside.look = true);
     }
 
     /// Says what is wanted, if that is not everything, or was said otherwise.
@@ -388,8 +405,8 @@ impl<S: Store> Replica<S> {
     /// A peer has not what it was asked for.
     fn pass_over(&mut self, link: Link, asking: &Asking) {
         for seq in &asking.seqs {
-            if let Some(without) = self.interests.wanted.get_mut(&(asking.no, *seq)) {
-                without.insert(link);
+            if let Some(wanted) = self.interests.wanted.get_mut(&(asking.no, *seq)) {
+                wanted.without.insert(link);
             }
         }
     }
@@ -420,7 +437,7 @@ impl<S: Store> Replica<S> {
             if !any {
                 session.aside.from = Some((no, end));
             }
-            session.aside.asking = Some(Asking { id, key, no, seqs, since });
+            session.aside.asking = Some(Asking { id, key, no, seqs, since, idle: 0 });
         }
         self.say(link, Frame::Lack { area, key, any, spans });
         Ok(())
@@ -446,14 +463,14 @@ impl<S: Store> Replica<S> {
     /// The first holes of a log that are wanted whatever the interests say, and may be asked for here.
     fn wanted_of(&self, link: Link, may: &dyn Fn(&CompartmentId) -> bool) -> Option<Lacked> {
         let mut found: Option<Lacked> = None;
-        for ((no, seq), without) in &self.interests.wanted {
+        for ((no, seq), wanted) in &self.interests.wanted {
             if found.as_ref().is_some_and(|all| all.no != *no || all.seqs.len() >= SPANS_MAX) {
                 break;
             }
             let Some(log) = self.logbook.log(*no).filter(|log| may(&log.compartment)) else {
                 continue;
             };
-            if !without.contains(&link) && self.logbook.hole(log, *seq).is_some() {
+            if !wanted.without.contains(&link) && self.logbook.hole(log, *seq).is_some() {
                 let begun = || Lacked { log: *log, no: *no, seqs: BTreeSet::new() };
                 found.get_or_insert_with(begun).seqs.insert(*seq);
             }
@@ -591,20 +608,33 @@ impl<S: Store> Replica<S> {
         let Some(session) = self.sessions.get_mut(&link) else { return Ok(Ok(())) };
         let asking = session.aside.asking.as_mut().filter(|a| (a.id, a.key) == (id, key));
         let mut answered = None;
+        let mut unasked = 0;
         if let Some(asking) = asking {
-            asking.since = clock;
+            let before = asking.seqs.len();
             for (seq, _) in &payloads {
                 asking.seqs.remove(seq);
             }
+            if payloads.is_empty() && !done {
+                asking.idle += 1;
+                if asking.idle > IDLE_ANSWERS_MAX {
+                    return Ok(Err(PeerFault::Endless));
+                }
+            }
+            // What was not asked for is no answer to wait on.
+            if payloads.is_empty() || asking.seqs.len() < before {
+                asking.since = clock;
+            }
             answered = if done { session.aside.asking.take() } else { None };
             session.aside.look |= done;
+        } else {
+            unasked = 1;
         }
         if let Some(asking) = answered {
             self.pass_over(link, &asking);
         }
         let log = self.areas.get(&id).and_then(|area| area.logs.get(&key)).map(|log| **log);
         let Some(log) = log.filter(|_| self.room == Room::Everything) else {
-            return Ok(self.charge(link, payloads.len()));
+            return Ok(self.charge(link, payloads.len() + unasked));
         };
         let brought = payloads.len();
         let is_hole = |(seq, _): &(u64, Vec<u8>)| self.logbook.hole(&log, *seq).is_some();
@@ -618,7 +648,7 @@ impl<S: Store> Replica<S> {
         if let Some(session) = self.sessions.get_mut(&link).filter(|_| brought > 0) {
             session.gives(clock);
         }
-        Ok(self.charge(link, idle * IDLE_PAYLOAD_COST))
+        Ok(self.charge(link, idle * IDLE_PAYLOAD_COST + unasked))
     }
 
     /// Puts payloads into the holes that they are for, and what follows from them on the shelf. Returns which holes
@@ -666,9 +696,25 @@ impl<S: Store> Replica<S> {
 
     /// A link is down: it says nothing of who has what.
     pub(super) fn forget_without(&mut self, link: Link) {
-        for without in self.interests.wanted.values_mut() {
-            without.remove(&link);
+        for wanted in self.interests.wanted.values_mut() {
+            wanted.without.remove(&link);
         }
+    }
+}
+
+impl Interests {
+    /// A hole is wanted. Where too many are, those go that are none any more, or else those that have waited longest.
+    fn want(&mut self, place: (LogNo, u64), is_hole: impl Fn(LogNo, u64) -> bool) {
+        if self.wanted.len() >= WANTED_MAX {
+            self.wanted.retain(|(no, seq), _| is_hole(*no, *seq));
+        }
+        if self.wanted.len() >= WANTED_MAX {
+            let mut all: Vec<u64> = self.wanted.values().map(|wanted| wanted.n).collect();
+            let last = *all.select_nth_unstable(WANTED_MAX / 4 - 1).1;
+            self.wanted.retain(|_, wanted| wanted.n > last);
+        }
+        self.wanted.insert(place, Wanted { n: self.wants, without: BTreeSet::new() });
+        self.wants = self.wants.saturating_add(1);
     }
 }
 
@@ -710,4 +756,28 @@ fn spans_of(seqs: &BTreeSet<u64>) -> Vec<Range<u64>> {
         }
     }
     spans
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_wanted_is_bounded_and_the_latest_is_always_among_it() {
+        let mut interests = Interests::default();
+        for seq in 0..WANTED_MAX as u64 {
+            interests.want((LogNo(1), seq), |_, _| true);
+        }
+        let latest = WANTED_MAX as u64;
+        interests.want((LogNo(0), latest), |_, _| true);
+        assert_eq!(interests.wanted.len(), WANTED_MAX - WANTED_MAX / 4 + 1);
+        let first = interests.wanted.keys().find(|(no, _)| *no == LogNo(1));
+        assert_eq!(first, Some(&(LogNo(1), latest / 4)), "what waited longest went");
+        for seq in latest..latest + latest / 4 - 1 {
+            interests.want((LogNo(1), seq), |_, _| true);
+        }
+        interests.want((LogNo(2), 7), |no, _| no == LogNo(0));
+        let left: Vec<(LogNo, u64)> = interests.wanted.keys().copied().collect();
+        assert_eq!(left, [(LogNo(0), latest), (LogNo(2), 7)], "those that are filled went");
+    }
 }

@@ -412,6 +412,7 @@ fn another_payload_an_endless_interest_and_endless_questions_are_faults() {
         Frame::Interest { interest: vec![1, 0] },
         Frame::Lack { area, key, any: true, spans: iter::once(0..4_096).collect() },
         Frame::Payloads { area, key, done: false, payloads: vec![(9, vec![1; 9])] },
+        Frame::Payloads { area, key, done: false, payloads: vec![] },
     ];
     for (n, flood) in floods.into_iter().enumerate() {
         let link = Link(920 + n as u64);
@@ -426,4 +427,27 @@ fn another_payload_an_endless_interest_and_endless_questions_are_faults() {
         }
         assert!(is_closed(&world), "{}", flood.name());
     }
+}
+
+#[test]
+fn who_answers_without_end_and_brings_nothing_is_blamed() {
+    let (mut world, all) = shared(2);
+    wants(&mut world, 1, 0, Some("kind=alert"));
+    let case = write(&mut world, 0, all, Class::Routine, Kind::Case);
+    world.meet(1, 0);
+    let key = LogKey::of(&world.peers[0].replica.own_log(all, Class::Routine));
+    let link = Link(901);
+    link_as(&mut world, 1, 1, link);
+    let area = tag(&world, 1, 1, all);
+    // It is asked over this link, and says again and again that it goes on looking.
+    let now = world.now();
+    assert_eq!(world.peers[1].replica.fetch_record(now, case).unwrap(), 1);
+    world.drain(1);
+    let empty = Frame::Payloads { area, key, done: false, payloads: Vec::new() }.encode();
+    let answers = (1..10_000).find(|_| {
+        world.input(1, Input::Frame { link, bytes: empty.clone() });
+        world.peers[1].fault_of(keys(1).id()) == Some(PeerFault::Endless)
+    });
+    // As many as an honest one may need, and no more.
+    assert_eq!(answers, Some(257));
 }

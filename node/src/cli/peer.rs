@@ -131,7 +131,7 @@ peers that are linked without an interest, or by `record fetch`, and is sent whe
 Example:
   tearline peer list")]
     List,
-    /// Forget a peer's addresses and close its links; of an address, forget that one alone
+    /// Forget a peer's addresses, close its links and dial it no more; of an address, forget that one alone
     #[command(after_help = "\
 Example:
   tearline peer remove 3f9a12bc
@@ -276,7 +276,7 @@ pub(super) fn table(peers: &[Known], known: u64) -> String {
             } else {
                 standing(&peer.standing)
             },
-            peer.by.clone().unwrap_or_default(),
+            by(peer),
             state,
             peer.missing.map_or("?".into(), |missing| missing.to_string()),
             peer.lacks.map_or("?".into(), |lacks| lacks.to_string()),
@@ -309,6 +309,17 @@ pub(super) fn table(peers: &[Known], known: u64) -> String {
 fn called(peer: &Known) -> String {
     let id = short(&peer.device);
     peer.name.as_ref().map_or(id.clone(), |name| format!("{name} ({id})"))
+}
+
+/// What carries its link; of one that is dialled nowhere from here, that it dials, and from where.
+fn by(peer: &Known) -> String {
+    let by = peer.by.clone().unwrap_or_default();
+    match &peer.from {
+        Some(from) if peer.dialled_us && peer.addresses.is_empty() => {
+            format!("{by}, they dial us from {}", clean(from))
+        }
+        _ => by,
+    }
 }
 
 /// How a peer is: a word, what is left or since when, why, when it is dialled again, and what presses.

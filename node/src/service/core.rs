@@ -104,12 +104,16 @@ pub struct Core {
 }
 
 /// A link that is up.
-#[derive(Clone, Copy, Debug)]
-struct Linked {
+#[derive(Clone, Debug)]
+pub(super) struct Linked {
     device: DeviceId,
-    thin: bool,
+    pub(super) thin: bool,
     /// What carries it, for people.
-    by: &'static str,
+    pub(super) by: &'static str,
+    /// Where its other end is.
+    pub(super) address: String,
+    /// Whether this device dialled.
+    pub(super) dialled: bool,
 }
 
 /// What carries a link, by the address of its other end: behind a circuit that is a device and no machine.
@@ -374,11 +378,10 @@ impl Core {
         self.links.values().any(|linked| linked.device == *device && !linked.thin)
     }
 
-    /// What carries the link to a device, the faster one if there are two.
-    #[must_use]
-    pub fn linked_by(&self, device: &DeviceId) -> Option<&'static str> {
+    /// The link to a device, the faster one if there are two.
+    pub(super) fn link_to(&self, device: &DeviceId) -> Option<&Linked> {
         let links = self.links.values().filter(|linked| linked.device == *device);
-        links.min_by_key(|linked| linked.thin).map(|linked| linked.by)
+        links.min_by_key(|linked| linked.thin)
     }
 
     /// The devices that have a link, one for each link.
@@ -541,7 +544,7 @@ impl Core {
                 let by = if thin { self.thin.medium(&device) } else { None };
                 let by = by.unwrap_or_else(|| carrier(&address));
                 tracing::info!(device = %device.short(), dialer, by, "link up");
-                self.links.insert(link, Linked { device, thin, by });
+                self.links.insert(link, Linked { device, thin, by, address, dialled: dialer });
                 if !thin {
                     self.dialer.connected(&device);
                 }
@@ -571,9 +574,9 @@ impl Core {
             }
             NetEvent::Frame { link, bytes } => {
                 let link = Link(link.0);
-                if let Some(linked) = self.links.get(&link).copied() {
-                    self.heard(linked.device);
-                    self.dialer.heard(&linked.device);
+                if let Some(device) = self.links.get(&link).map(|linked| linked.device) {
+                    self.heard(device);
+                    self.dialer.heard(&device);
                 }
                 self.input(Input::Frame { link, bytes });
             }

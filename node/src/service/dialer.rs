@@ -3,7 +3,7 @@
 //! Every peer with a multiaddress is dialled until it is connected, at growing intervals, its addresses
 //! in turn. A thin link is no address to dial: the transport keeps it up by itself ([`super::thin`]).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 use std::time::Duration;
 
@@ -56,12 +56,16 @@ struct Kept {
     addresses: Vec<String>,
     thin: Option<String>,
     paused: bool,
+    removed: bool,
 }
 
 /// The configured peers.
 #[derive(Clone, Debug, Default)]
 pub struct Dialer {
     targets: BTreeMap<DeviceId, Target>,
+    /// Those whose last address the operator forgot: until one is added they are not dialled, wherever they say
+    /// that they are.
+    removed: BTreeSet<DeviceId>,
 }
 
 impl Dialer {
@@ -72,10 +76,15 @@ impl Dialer {
             if let (Ok(id), Ok(kept)) =
                 (<[u8; 32]>::try_from(key), serde_json::from_slice::<Kept>(value))
             {
-                let Kept { addresses, thin, paused } = kept;
+                let Kept { addresses, thin, paused, removed } = kept;
                 let thin = thin.and_then(|thin| thin.parse().ok());
                 let target = Target { addresses, thin, paused, ..Target::default() };
-                dialer.targets.insert(DeviceId(id), target);
+                if target.says_anything() {
+                    dialer.targets.insert(DeviceId(id), target);
+                }
+                if removed {
+                    dialer.removed.insert(DeviceId(id));
+                }
             }
             ControlFlow::Continue(())
         })?;
@@ -100,6 +109,7 @@ impl Dialer {
     /// Adds an address of a peer, in the store with the batch. The newest is dialled first.
     /// `connected` says whether there is a link to it, by whatever address: then it is not dialled.
     pub fn add(&mut self, batch: &mut Batch, device: DeviceId, address: &str, connected: bool) {
+        self.removed.remove(&device);
         let target = self.targets.entry(device).or_default();
         target.connected = connected;
         target.addresses.retain(|known| known != address);
@@ -111,7 +121,8 @@ impl Dialer {
 
     /// A member says that it can be reached at an address: it is dialled there, too, in this run.
     pub fn found(&mut self, device: DeviceId, address: &str, connected: bool) {
-        if !self.targets.contains_key(&device) && self.targets.len() >= FOUND_PEERS_MAX {
+        let is_one_more = !self.targets.contains_key(&device);
+        if self.removed.contains(&device) || is_one_more && self.targets.len() >= FOUND_PEERS_MAX {
             return;
         }
         let target = self.targets.entry(device).or_default();
@@ -147,16 +158,23 @@ impl Dialer {
         self.keep(batch, &device);
     }
 
-    /// Forgets a peer.
+    /// Forgets a peer, and dials it no more.
     pub fn remove(&mut self, batch: &mut Batch, device: &DeviceId) {
         self.targets.remove(device);
+        self.removed.insert(*device);
         self.keep(batch, device);
     }
 
-    /// Forgets one address of a peer, and the peer with its last.
+    /// Forgets one address of a peer, and the peer with its last. Where the last is forgotten at which it was
+    /// dialled, it is dialled no more, though a thin link to it stays.
     pub fn remove_address(&mut self, batch: &mut Batch, device: &DeviceId, address: &str) {
         if let Some(target) = self.targets.get_mut(device) {
+            let before = target.addresses.len();
             target.addresses.retain(|known| known != address);
+            if before > 0 && target.addresses.is_empty() {
+                target.found.clear();
+                self.removed.insert(*device);
+            }
             let is_it = |thin: &ThinAddress| thin.to_string() == address;
             target.thin = target.thin.take().filter(|thin| !is_it(thin));
             target.begin_anew();
@@ -166,18 +184,20 @@ impl Dialer {
 
     /// Writes down what is to be remembered of a peer; one of which nothing is, is forgotten.
     fn keep(&mut self, batch: &mut Batch, device: &DeviceId) {
+        let removed = self.removed.contains(device);
         let target = self.targets.get(device);
-        let Some(target) = target.filter(|target| target.says_anything()) else {
-            if target.is_some_and(|target| target.found.is_empty()) {
-                self.targets.remove(device);
-            }
-            return batch.remove(Space::Peers, device.0);
-        };
-        let kept = Kept {
+        let says = target.filter(|target| target.says_anything());
+        let kept = says.map(|target| Kept {
             addresses: target.addresses.clone(),
             thin: target.thin.as_ref().map(ToString::to_string),
             paused: target.paused,
-        };
+            removed,
+        });
+        if kept.is_none() && target.is_some_and(|target| target.found.is_empty()) {
+            self.targets.remove(device);
+        }
+        let kept = kept.or_else(|| removed.then(|| Kept { removed, ..Kept::default() }));
+        let Some(kept) = kept else { return batch.remove(Space::Peers, device.0) };
         if let Ok(value) = serde_json::to_vec(&kept) {
             batch.put(Space::Peers, device.0, value);
         }
@@ -430,6 +450,32 @@ mod tests {
         assert!(dialer.targets()[&DEVICE].addresses.is_empty());
         dialer.remove_address(&mut batch, &DEVICE, &address(2_400).to_string());
         assert!(dialer.targets().is_empty() && reopened(&mut store, &mut batch).targets.is_empty());
+    }
+
+    #[test]
+    fn who_was_removed_is_dialled_nowhere_until_it_is_added_again() {
+        let remove_all: [fn(&mut Dialer, &mut Batch); 2] = [
+            |dialer, batch| dialer.remove(batch, &DEVICE),
+            |dialer, batch| dialer.remove_address(batch, &DEVICE, "/a"),
+        ];
+        for remove in remove_all {
+            let mut store = MemoryStore::default();
+            let (mut dialer, mut batch) = (Dialer::default(), Batch::default());
+            dialer.add(&mut batch, DEVICE, "/a", false);
+            dialer.found(DEVICE, "/found", false);
+            remove(&mut dialer, &mut batch);
+            for mut dialer in [reopened(&mut store, &mut batch), dialer.clone()] {
+                dialer.found(DEVICE, "/found", false);
+                dialer.said(DEVICE, vec!["/said".into()], false);
+                assert!(dialer.targets().is_empty() && dialer.due(MonoTime(0)).is_empty());
+                assert!(!dialer.wants(&DEVICE, true), "an attempt that was under way");
+                assert!(dialer.wants(&DEVICE, false), "it may dial us");
+            }
+            dialer.add(&mut batch, DEVICE, "/b", false);
+            let mut dialer = reopened(&mut store, &mut batch);
+            dialer.said(DEVICE, vec!["/said".into()], false);
+            assert_eq!(dialer.targets()[&DEVICE].all().collect::<Vec<_>>(), ["/b", "/said"]);
+        }
     }
 
     #[test]

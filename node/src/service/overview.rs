@@ -238,6 +238,7 @@ impl Core {
         let again = barred.or_else(|| again.into_iter().flatten().min());
         let agency = self.agency_of(device);
         let asides = self.asides();
+        let link = self.link_to(device);
         let bundles = self.replica.exchanged().get(device).copied().unwrap_or_default();
         reply::Peer {
             device: device.to_string(),
@@ -260,7 +261,9 @@ impl Core {
                 }
             }),
             state,
-            by: self.linked_by(device).map(Into::into),
+            by: link.map(|link| link.by.into()),
+            from: link.map(|link| link.address.clone()),
+            dialled_us: link.is_some_and(|link| !link.thin && !link.dialled),
             // Why the last attempt failed is no news of a peer that is there.
             reason: self
                 .broken()

@@ -27,6 +27,10 @@ Peer {
     /// What carries the link to it: "quic", "tcp", or "circuit" over a relay; of a thin link "udp", "kiss" or "serial"; null while
     /// there is none.
     by: Option<String>,
+    /// Where the other end of that link is; null while there is none.
+    from: Option<String>,
+    /// Whether that link is one that it dialled.
+    dialled_us: bool,
     /// Why it is so, where that says something: "refused: nothing listens there".
     reason: Option<String>,
     /// When it is tried again, in ms from now; null if that is not known, or never.
