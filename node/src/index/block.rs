@@ -130,7 +130,7 @@ impl Summary {
         (0..u64::BITS as u8).any(|kind| self.kinds & 1 << kind != 0 && query.may_want(kind))
             && any(&query.classes, u64::from(self.classes))
             && any(&query.tlps, u64::from(self.tlps))
-            && (!(query.placed || !query.areas.is_empty()) || self.placed)
+            && (self.placed || !query.placed && query.areas.is_empty())
             && (!query.timed || self.event.from <= self.event.to)
             && (!asks_event || self.event.meets(query.event_from, query.event_to))
             && self.received.meets(query.received_from, query.received_to)
