@@ -9,7 +9,8 @@
 //!
 //! The receiver alone decides, and gives nobody more than a turn. A bringer whose link ends loses its logs
 //! at once, one from whose link nothing comes for [`SILENT_MS`] all of them, one that brings nothing of a log for
-//! [`STUCK_MS`] that log; one who has nothing left to bring takes over half of what another needs long for.
+//! [`STUCK_MS`] that log; one who has nothing left to bring takes over half of what another needs long for, and its
+//! only log if that is slow: so nobody holds a log up by bringing a little of it now and then.
 //! Whoever takes over hears the position, and goes on from the last durable entry. Who failed with a log
 //! gets it back only when all others failed, too. So what a peer that withholds can cost is that time, once
 //! for each log that it claims, all at the same time. Whoever is told to wait loses nothing but what it asked for.
@@ -515,7 +516,7 @@ impl<S: Store> Replica<S> {
         stuck.into_iter().for_each(|key| self.pass_on(key));
     }
 
-    /// Who has nothing left to bring takes half of what the one brings who needs longest.
+    /// Who has nothing left to bring takes half of what the one brings who needs longest, or its only log from a slower one.
     fn even_out(&mut self) {
         let idle = self.shares.by.iter().filter(|(_, load)| load.logs.is_empty());
         let idle: Vec<Link> = idle.map(|(link, _)| *link).collect();
@@ -523,10 +524,12 @@ impl<S: Store> Replica<S> {
             if self.sessions.get(&link).is_none_or(|session| session.thin) {
                 continue;
             }
-            let busy =
-                self.shares.by.iter().filter(|(_, load)| {
-                    load.logs.len() > 1 && load.left_ms(self.clock) > DONE_SOON_MS
-                });
+            let untried = Load::default();
+            let own = self.shares.by.get(&link).unwrap_or(&untried);
+            let busy = self.shares.by.iter().filter(|(_, load)| {
+                load.left_ms(self.clock) > DONE_SOON_MS
+                    && (load.logs.len() > 1 || own.may_outpace(load, self.clock))
+            });
             let busiest = busy.max_by_key(|(_, load)| load.left_ms(self.clock));
             let Some((from, load)) = busiest else { continue };
             let from = *from;
@@ -545,7 +548,7 @@ impl<S: Store> Replica<S> {
             // Logs take turns: of what it brought something of just now it sends more last.
             theirs.sort_unstable();
             theirs.reverse();
-            let half = load.logs.len() / 2;
+            let half = (load.logs.len() / 2).max(1);
             theirs.truncate(half);
             for (_, key) in theirs {
                 self.unload(from, &key);
@@ -563,9 +566,26 @@ impl<S: Store> Replica<S> {
 }
 
 impl Load {
+    /// How long it has been bringing, in ms.
+    fn passed_ms(&self, now: MonoTime) -> u64 {
+        now.0.saturating_sub(self.since.0).max(1)
+    }
+
     /// How long it will take at the pace of so far.
     fn left_ms(&self, now: MonoTime) -> u64 {
-        let passed = now.0.saturating_sub(self.since.0).max(1);
-        self.entries.saturating_mul(passed) / self.came.max(1)
+        self.entries.saturating_mul(self.passed_ms(now)) / self.came.max(1)
+    }
+
+    /// Whether a log is better off with it than as all that another brings: it was twice as fast, or was never
+    /// tried and the other needs long.
+    fn may_outpace(&self, other: &Self, now: MonoTime) -> bool {
+        if other.logs.is_empty() {
+            return false;
+        }
+        if self.since == MonoTime(0) {
+            return other.left_ms(now) > STUCK_MS;
+        }
+        let own = self.came.saturating_mul(other.passed_ms(now));
+        own > other.came.saturating_mul(self.passed_ms(now)).saturating_mul(2)
     }
 }

@@ -187,6 +187,22 @@ fn where_one_source_falls_silent_or_dies_the_other_goes_on() {
     }
 }
 
+/// One that brings a little now and then is never stuck: it loses what it brings to who is faster.
+#[test]
+fn who_dribbles_holds_up_nothing() {
+    for logs in [LOGS, 1] {
+        let mut stage = Stage::new(logs);
+        stage.dial(1, RATE / 100);
+        stage.until(1);
+        stage.dial(2, RATE);
+        stage.until(stage.entries());
+        println!("{logs} logs: {} ms", stage.passed_ms());
+        let again = stage.again_per_mille();
+        assert!(again <= AGAIN_PER_MILLE_MAX, "{again} per mille, {logs} logs");
+        assert!(stage.passed_ms() <= 60_000, "{} ms, {logs} logs", stage.passed_ms());
+    }
+}
+
 #[test]
 fn who_starts_again_in_the_middle_goes_on_from_what_is_durable() {
     let mut stage = Stage::new(LOGS);
