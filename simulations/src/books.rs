@@ -21,6 +21,8 @@ pub(crate) struct Record {
     pub(crate) acknowledged: Nanos,
     /// When each post first had it on its disk.
     pub(crate) had: Vec<Nanos>,
+    /// Which posts may read it; of flashes alone.
+    pub(crate) meant: Vec<bool>,
     /// Which posts have it on their disks.
     pub(crate) has: Vec<bool>,
     /// Whether nobody can be asked for it: all disks that held it were lost, or it does not count.
@@ -34,6 +36,8 @@ pub(crate) struct Record {
 pub(crate) struct Books {
     pub(crate) records: Vec<Record>,
     numbers: BTreeMap<RecordId, u32>,
+    /// Flashes that some post lacks that may read them.
+    pub(crate) flashes: Vec<usize>,
     /// Text of all records and changes.
     pub(crate) text_bytes: u64,
     /// Records and changes.
@@ -44,6 +48,9 @@ impl Books {
     pub(crate) fn add(&mut self, record: Record) -> u32 {
         let number = self.records.len() as u32;
         self.numbers.insert(record.id, number);
+        if record.class == Class::Flash {
+            self.flashes.push(number as usize);
+        }
         self.records.push(record);
         number
     }
@@ -64,6 +71,11 @@ impl Books {
         }
         if let Some(has) = record.has.get_mut(post as usize) {
             *has = true;
+        }
+        let everywhere =
+            || record.had.iter().zip(&record.meant).all(|(had, meant)| !meant || *had != NEVER);
+        if record.class == Class::Flash && everywhere() {
+            self.flashes.retain(|flash| Some(*flash as u32) != number);
         }
     }
 
@@ -122,6 +134,7 @@ impl Record {
             bytes: write.bytes,
             acknowledged: NEVER,
             had: vec![NEVER; posts],
+            meant: Vec::new(),
             has: vec![false; posts],
             gone: false,
             closed_to: Vec::new(),

@@ -98,6 +98,10 @@ pub struct Line {
     pub idle_frames: u32,
     /// The news of both ends when frames were last counted anew.
     pub news: u64,
+    /// From each end, routine frames that went before a flash.
+    pub inversions: [u32; 2],
+    /// A planted bug: the least urgent goes first.
+    pub inverted: bool,
     draws: Draws,
 }
 
@@ -146,6 +150,8 @@ impl Line {
             due: NEVER,
             idle_frames: 0,
             news: 0,
+            inversions: [0; 2],
+            inverted: false,
             draws,
         }
     }
@@ -256,7 +262,11 @@ impl Line {
 
     fn send_from(&mut self, now: Nanos, end: usize) {
         let Some(direction) = self.directions.get_mut(end) else { return };
-        for urgency in Urgency::ALL {
+        let mut order = Urgency::ALL;
+        if self.inverted {
+            order.reverse();
+        }
+        for urgency in order {
             let waiting = direction.waiting.get_mut(urgency as usize).and_then(Option::take);
             let Some(bytes) = waiting else { continue };
             let mut cost = wire_bytes(bytes.len());
@@ -317,6 +327,7 @@ impl Line {
     pub fn cut(&mut self) {
         self.link = None;
         self.connects = NEVER;
+        self.inversions = [0; 2];
         for direction in &mut self.directions {
             direction.counts.lost += direction.in_flight();
             direction.waiting = Default::default();

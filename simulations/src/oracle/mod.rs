@@ -11,6 +11,8 @@ pub mod durability;
 pub mod haste;
 pub mod livelock;
 pub mod memory;
+pub mod metadata;
+pub mod priority;
 pub mod verdicts;
 
 use std::fmt;
@@ -39,6 +41,10 @@ pub enum Oracle {
     Verdicts,
     /// Nothing arrives before the contacts allow.
     Haste,
+    /// Whoever may not read learns what is declared and no more.
+    Metadata,
+    /// What is routine waits for a flash.
+    Priority,
 }
 
 impl Oracle {
@@ -55,6 +61,8 @@ impl Oracle {
             Self::Blame => "blame",
             Self::Verdicts => "verdicts",
             Self::Haste => "haste",
+            Self::Metadata => "metadata",
+            Self::Priority => "priority",
         }
     }
 }

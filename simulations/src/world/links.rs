@@ -1,7 +1,7 @@
 //! Links in the world: when they are up, and what passes.
 
 use tearline_mesh::wire::Frame;
-use tearline_mesh::{Input, Link};
+use tearline_mesh::{Input, Link, Urgency};
 
 use super::{RunError, Sabotage, World};
 use crate::agenda::{NEVER, Nanos, Who};
@@ -37,6 +37,10 @@ impl World {
             let (link, post) = (line.link, line.plan.between[end]);
             if let (Some(link), Some(urgency)) = (link, line.sent(now, end)) {
                 self.trace.note(now, b'S', post, &[urgency as u8]);
+                if urgency == Urgency::Routine {
+                    let found = oracle::priority::check(self, number, end);
+                    self.judge(Oracle::Priority, found);
+                }
                 self.input(post, Input::Sent { link, urgency })?;
             }
         }
@@ -77,6 +81,9 @@ impl World {
             }
             _ => {}
         }
+        if let Some((oracle, found)) = oracle::metadata::in_frame(self, post, &bytes) {
+            self.judge(oracle, Some(found));
+        }
         self.trace.note(self.now, b'F', post, &bytes);
         self.input(post, Input::Frame { link, bytes })
     }
@@ -84,7 +91,7 @@ impl World {
     /// A planted bug: whoever said what it holds says it once more.
     fn again(&mut self, number: u32, end: usize, bytes: &[u8]) {
         let line = &mut self.lines[number as usize];
-        line.give(end, tearline_mesh::Urgency::Control, bytes.to_vec());
+        line.give(end, Urgency::Control, bytes.to_vec());
     }
 
     /// Connects or disconnects where that should be otherwise now.

@@ -68,6 +68,12 @@ pub enum Sabotage {
     DeafDriver,
     /// A driver shows what it writes to devices whose standing has ended, too.
     WrongScreen,
+    /// A relay is told the id of every record.
+    Tattle,
+    /// A relay is given a reader's keys.
+    KeyLeak,
+    /// A driver sends the least urgent first.
+    Inverted,
 }
 
 /// Why a run could not be carried out. That is never a finding about the mesh.
@@ -146,6 +152,7 @@ pub(crate) struct World {
     /// Clogs that are on.
     clogs: BTreeSet<u32>,
     pub(crate) hostiles: Hostiles,
+    pub(crate) taints: oracle::metadata::Taints,
     /// Of each post, whether it does as it should.
     pub(crate) honest: Vec<bool>,
     /// Posts of whose later records it is not known whether they will count.
@@ -173,7 +180,9 @@ impl World {
             if sabotage == Some(Sabotage::Haste) {
                 (line.rate, line.latency, line.jitter) = (1_000_000_000_000, 0, 0);
             }
-            lines.push(Line::new(line, Draws::of(plan.seed, "line", number as u64)));
+            let mut line = Line::new(line, Draws::of(plan.seed, "line", number as u64));
+            line.inverted = sabotage == Some(Sabotage::Inverted);
+            lines.push(line);
         }
         let numbers = compartments.iter().zip(0..).map(|(id, number)| (*id, number)).collect();
         let mut world = Self {
@@ -194,6 +203,7 @@ impl World {
             cuts: BTreeSet::new(),
             clogs: BTreeSet::new(),
             hostiles: Hostiles::of(&plan),
+            taints: oracle::metadata::Taints::default(),
             honest: (0..plan.posts.len() as u32).map(|post| plan.is_honest(post)).collect(),
             unsure: BTreeSet::new(),
             ended_standings: BTreeSet::new(),
@@ -204,6 +214,7 @@ impl World {
             trace: Trace::default(),
             plan,
         };
+        oracle::metadata::note_secrets(&mut world);
         world.trace.note(0, 0, 0, world.plan.to_toml().as_bytes());
         for peer in 0..world.peers.len() as u32 {
             world.first_tick(peer);
@@ -508,6 +519,10 @@ impl World {
         self.judge(Oracle::Durability, found);
         let found = oracle::confidentiality::on_disks(self);
         self.judge(Oracle::Confidentiality, found);
+        oracle::metadata::note_secrets(self);
+        if let Some((oracle, found)) = oracle::metadata::on_disks(self) {
+            self.judge(oracle, Some(found));
+        }
         for line in 0..self.lines.len() {
             let found = oracle::conservation::check(&self.lines[line]);
             self.judge(Oracle::Conservation, found);
@@ -528,6 +543,31 @@ impl World {
             let mut batch = Batch::default();
             batch.put(Space::Peers, self.now.to_be_bytes(), vec![0; 100_000]);
             replica.store_mut().apply(batch)?;
+        }
+        Ok(())
+    }
+
+    /// A planted bug: relays are told what only readers may know.
+    pub(crate) fn tell_relays(&mut self, by: u32, record: &RecordId) -> Result<(), RunError> {
+        use tearline_crdt::store::{Batch, Space, Store as _};
+        let mut told = match self.sabotage {
+            Some(Sabotage::Tattle) => record.0.to_vec(),
+            Some(Sabotage::KeyLeak) => Vec::new(),
+            _ => return Ok(()),
+        };
+        if told.is_empty() {
+            self.peers[by as usize].store().scan(Space::Secrets, &[], &[], &mut |_, kept| {
+                told.extend_from_slice(kept);
+                std::ops::ControlFlow::Continue(())
+            })?;
+        }
+        for number in 0..self.peers.len() {
+            let peer = &mut self.peers[number];
+            if let Some(replica) = peer.replica.as_mut().filter(|_| self.plan.posts[number].relay) {
+                let mut batch = Batch::default();
+                batch.put(Space::Peers, b"told".to_vec(), told.clone());
+                replica.store_mut().apply(batch)?;
+            }
         }
         Ok(())
     }

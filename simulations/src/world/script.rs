@@ -127,6 +127,14 @@ impl World {
             let mut record = Record::new(written.record, self.now, &write, self.plan.posts.len());
             record.gone = self.unsure.contains(&write.by);
             record.closed_to = self.closed_to(write.by, id);
+            if write.class == Class::Flash {
+                let posts = 0..self.plan.posts.len() as u32;
+                let meant =
+                    posts.map(|p| self.is_honest(p) && self.plan.reads(p, write.compartment));
+                record.meant = meant.collect();
+            }
+            self.taints.record(&written.record, write.compartment);
+            self.tell_relays(write.by, &written.record)?;
             let shown = self.sabotage == Some(super::Sabotage::WrongScreen);
             let screens = if shown { record.closed_to.clone() } else { Vec::new() };
             let record = self.books.add(record);

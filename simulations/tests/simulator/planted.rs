@@ -145,6 +145,58 @@ fn blame_finds_that_nobody_names_who_sends_noise() {
 }
 
 #[test]
+fn metadata_finds_a_relay_that_is_told_the_ids_of_records() {
+    assert_eq!(found(Sabotage::Tattle), [Oracle::Metadata; 3]);
+}
+
+#[test]
+fn confidentiality_finds_keys_on_the_disk_of_a_relay() {
+    for seed in 1..=3 {
+        let violation = run(&small(seed), Some(Sabotage::KeyLeak)).unwrap().violation.unwrap();
+        assert_eq!(violation.oracle, Oracle::Confidentiality);
+        assert!(violation.what.contains("secret of an epoch"), "{violation}");
+    }
+}
+
+/// Much that is routine on a thin link, and then a flash.
+const BACKLOG: &str = r#"
+name = "backlog"
+about = ""
+length = "2 h"
+tail = "6 h"
+settle = "2 h"
+agency = [{ country = "NE", name = "A" }]
+post = [{ name = "hq", agency = "NE" }, { name = "post", agency = "NE" }]
+compartment = [{ name = "all", audience = ["NE"] }]
+link = [{ from = "post", to = "hq", rate = "9.6 kbit/s", latency = "600 ms" }]
+
+[[work]]
+by = "hq"
+compartment = "all"
+class = "routine"
+size = "2 kB"
+bursts = [{ at = "1 min", records = 1200, over = "1 min" }]
+
+[[work]]
+by = "hq"
+compartment = "all"
+class = "flash"
+size = "100 B"
+bursts = [{ at = "5 min", records = 5, over = "20 min" }]
+"#;
+
+#[test]
+fn priority_finds_a_driver_that_sends_the_least_urgent_first() {
+    let scenario = Scenario::parse(BACKLOG, "backlog").unwrap();
+    for seed in 1..=3 {
+        let plan = Plan::of(&scenario, seed, Changes::default());
+        assert_eq!(run(&plan, None).unwrap().violation, None);
+        let violation = run(&plan, Some(Sabotage::Inverted)).unwrap().violation.unwrap();
+        assert_eq!(violation.oracle, Oracle::Priority, "{violation}");
+    }
+}
+
+#[test]
 fn haste_finds_frames_that_are_faster_than_their_link() {
     assert_eq!(found(Sabotage::Haste), [Oracle::Haste; 3]);
 }
