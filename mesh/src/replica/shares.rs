@@ -576,16 +576,14 @@ impl Load {
         self.entries.saturating_mul(self.passed_ms(now)) / self.came.max(1)
     }
 
-    /// Whether a log is better off with it than as all that another brings: it was twice as fast, or was never
-    /// tried and the other needs long.
+    /// Whether a log is better off with it than as all that another brings, who needs long: it was twice as fast,
+    /// or was never tried.
     fn may_outpace(&self, other: &Self, now: MonoTime) -> bool {
-        if other.logs.is_empty() {
+        if other.logs.is_empty() || other.left_ms(now) <= STUCK_MS {
             return false;
         }
-        if self.since == MonoTime(0) {
-            return other.left_ms(now) > STUCK_MS;
-        }
         let own = self.came.saturating_mul(other.passed_ms(now));
-        own > other.came.saturating_mul(self.passed_ms(now)).saturating_mul(2)
+        let twice = other.came.saturating_mul(self.passed_ms(now)).saturating_mul(2);
+        self.since == MonoTime(0) || own > twice
     }
 }
