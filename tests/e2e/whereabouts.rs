@@ -67,7 +67,9 @@ fn who_was_removed_is_dialled_no_more_wherever_it_says_that_it_is() -> io::Resul
         let peers = peers.as_array().cloned().unwrap_or_default();
         Ok(peers.into_iter().find(|peer| peer["device"] == of))
     };
-    // Each knows where the other says that it is, and dials it there if nobody forbids it.
+    // Both dial each other if nobody forbids it.
+    let address = text(&done(customs.command(&["status"])?)["addresses"][0]).to_owned();
+    done(guard.command(&["peer", "add", &address])?);
     until(|| Ok(seen(&guard, &customs_id)?.is_some_and(|peer| peer["state"] == "live")))?;
     done(customs.command(&["peer", "remove", &guard_id])?);
     until(|| Ok(seen(&customs, &guard_id)?.is_some_and(|peer| peer["dialled_us"] == true)))?;
@@ -93,5 +95,5 @@ fn who_was_removed_is_dialled_no_more_wherever_it_says_that_it_is() -> io::Resul
     }
     let address = text(&done(customs.command(&["status"])?)["addresses"][0]).to_owned();
     done(guard.command(&["peer", "add", &address])?);
-    until(|| Ok(seen(&customs, &guard_id)?.is_some_and(|peer| peer["dialled_us"] == true)))
+    until(|| Ok(seen(&guard, &customs_id)?.is_some_and(|peer| peer["by"].is_string())))
 }
