@@ -419,7 +419,8 @@ fn a_version_by_another_is_a_note_once() -> io::Result<()> {
     let import = |object: &Value| scene.import(&scene.desk, object, &[]);
     let (first, second) = ("2026-01-02T00:00:00.000Z", "2026-01-03T00:00:00.000Z");
     let own = by(1, first, "As it is");
-    assert_eq!(counts(&import(&own)?.1), [1, 0, 0, 0, 0]);
+    let (_, brought) = scene.import(&scene.desk, &own, &["--label", "TLP:RED"])?;
+    assert_eq!(counts(&brought), [1, 0, 0, 0, 0]);
     let other = by(2, second, "Otherwise");
     assert_eq!(counts(&import(&other)?.1), [1, 0, 0, 0, 0]);
     assert_eq!(counts(&import(&other)?.1), [0, 0, 1, 0, 0]);
@@ -429,7 +430,15 @@ fn a_version_by_another_is_a_note_once() -> io::Result<()> {
     assert_eq!(rows.len(), 1, "{notes}");
     let note = done(scene.desk.command(&["record", "show", text(&rows[0]["record"])])?);
     assert_eq!(note["fields"]["content"], "{\"name\":\"Otherwise\"}", "{note}");
+    // It tells of a record, and is shown to nobody who is not shown that.
+    assert!(note["label"].to_string().contains("TLP:RED"), "{note}");
     assert_eq!(note["fields"]["object_refs"], json!([own["id"]]));
     assert_eq!(counts(&import(&by(1, second, "Anew"))?.1), [0, 1, 0, 0, 0]);
+    // Of what is restricted nothing is told.
+    let indicators = done(scene.desk.command(&["record", "list", "--kind", "indicator"])?);
+    let record = text(&indicators["records"][0]["record"]).to_owned();
+    done(scene.desk.command(&["record", "restrict", &record])?);
+    let third = "2026-01-04T00:00:00.000Z";
+    assert_eq!(counts(&import(&by(2, third, "Yet otherwise"))?.1), [0, 0, 0, 0, 1]);
     Ok(())
 }

@@ -106,6 +106,8 @@ const SILENT_MS: u64 = 5_000;
 /// One who brings other things for so long and nothing of a log does not bring that: longer than a link of 64 kbit/s
 /// needs for the largest run.
 const STUCK_MS: u64 = 20_000;
+/// And each of its logs waits for its turn among the others: one of them takes so long at 64 entries on a fast link.
+const TURN_MS: u64 = 5;
 const THIN_MS: u64 = 30 * 60_000;
 /// Who will be done within this gives nothing away: most of it is on its way.
 const DONE_SOON_MS: u64 = 2_000;
@@ -166,29 +168,32 @@ impl<S: Store> Replica<S> {
 
     /// The peer is about to send what follows in these logs.
     pub(super) fn on_bring(&mut self, link: Link, tag: Tag, logs: &[(LogKey, u64)]) -> Outcome {
-        if let Err(fault) = self.charge(link, logs.len().max(1)) {
+        if let Err(fault) = self.charge(link, 1) {
             return Ok(Err(fault));
         }
         let Some(id) = self.area_of(link, tag).filter(|id| self.may_bring(link, *id)) else {
             return Ok(Ok(()));
         };
+        let mut idle = 0;
         for (log, next) in logs {
             let key = super::lag::lag_key(id, *log);
             let Some(area) = self.areas.get(&id) else { break };
             if *next <= area.frontier.head(log).next || !self.may_share(link, &key) {
+                idle += 1;
                 continue;
             }
             let Some(session) = self.sessions.get_mut(&link) else { break };
             let brings = &mut session.side.brings;
             if brings.len() >= BROUGHT_LOGS_MAX && !brings.contains_key(&key) {
-                break;
+                idle += 1;
+                continue;
             }
-            brings.insert(key, *next);
+            idle += usize::from(brings.insert(key, *next).is_some_and(|said| said >= *next));
             if !self.is_to_bring(link, key) {
                 self.tell_to_wait(link, key);
             }
         }
-        Ok(Ok(()))
+        Ok(self.charge(link, idle))
     }
 
     /// Whether a log is taken from a peer as far as is known, and it matters who brings it.
@@ -288,7 +293,8 @@ impl<S: Store> Replica<S> {
     /// Somebody else brings a log, and the peer has more of it than is here, too.
     fn is_brought_by_another(&self, link: Link, key: &LagKey) -> bool {
         let share = self.shares.of.get(key);
-        share.is_some_and(|share| share.link != link) && self.left_with(link, key) > 0
+        share.is_some_and(|share| share.link != link && self.may_share(share.link, key))
+            && self.left_with(link, key) > 0
     }
 
     /// Whether the peer is not asked for a log, because somebody else brings it; then it is told to wait.
@@ -310,6 +316,8 @@ impl<S: Store> Replica<S> {
         let bringer = self.sessions.get(&share.link);
         let upto = bringer.map_or(0, |session| session.claims(&key));
         let Some(session) = self.sessions.get_mut(&link) else { return };
+        // It hears when it is as long here as there, and so waits for no more than that.
+        let upto = upto.min(session.claims(&key));
         session.side.waits.insert(key);
         self.shares.waits.entry((link, key.1)).or_default().insert(key.2, upto);
     }
@@ -349,7 +357,9 @@ impl<S: Store> Replica<S> {
         let clock = self.clock;
         if let Some(load) = source.and_then(|source| self.shares.by.get_mut(&source)) {
             load.came = load.came.saturating_add(entries);
-            load.entries = load.entries.saturating_sub(entries);
+            if load.logs.contains(key) {
+                load.entries = load.entries.saturating_sub(entries);
+            }
         }
         let Some(share) = self.shares.of.get_mut(key) else { return told };
         let bringer = share.link;
@@ -376,8 +386,9 @@ impl<S: Store> Replica<S> {
         if let Some(session) = self.sessions.get_mut(&link) {
             session.side.brings.remove(key);
         }
-        if let Some(share) = self.shares.of.remove(key) {
-            self.unload(share.link, key);
+        if self.shares.of.get(key).is_some_and(|share| share.link == link) {
+            self.shares.of.remove(key);
+            self.unload(link, key);
             self.release(key);
         }
     }
@@ -395,8 +406,10 @@ impl<S: Store> Replica<S> {
     /// Nobody waits for another with a log any more.
     fn release(&mut self, key: &LagKey) {
         let waiting = self.sessions.iter().filter(|(_, session)| session.side.waits.contains(key));
-        let waiting: Vec<Link> = waiting.map(|(link, _)| *link).collect();
-        waiting.into_iter().for_each(|link| self.ask_for_share(link, *key));
+        let mut links: BTreeSet<Link> = waiting.map(|(link, _)| *link).collect();
+        let others = self.claimants(key).into_iter().filter(|link| self.may_share(*link, key));
+        links.extend(others);
+        links.into_iter().for_each(|link| self.ask_for_share(link, *key));
     }
 
     fn ask_for_share(&mut self, link: Link, key: LagKey) {
@@ -414,7 +427,11 @@ impl<S: Store> Replica<S> {
         self.shares.of.retain(|key, _| key.1 != id);
         for load in self.shares.by.values_mut() {
             load.logs.retain(|key| key.1 != id);
+            if load.logs.is_empty() {
+                load.entries = 0;
+            }
         }
+        self.shares.look = true;
         self.shares.waits.retain(|(_, area), _| *area != id);
     }
 
@@ -434,7 +451,7 @@ impl<S: Store> Replica<S> {
         let failed = share.failed.clone();
         let able = others.iter().filter(|other| !failed.contains(other));
         let Some(next) = able.min_by_key(|other| self.cost(other)).copied() else {
-            if is_there {
+            if is_there && self.may_share(from, &key) {
                 if let Some(share) = self.shares.of.get_mut(&key) {
                     share.moved = clock;
                 }
@@ -507,8 +524,10 @@ impl<S: Store> Replica<S> {
         let clock = self.clock;
         let is_stuck = |(key, share): (&LagKey, &Share)| {
             let session = self.sessions.get(&share.link)?;
+            let logs = self.shares.by.get(&share.link).map_or(0, |load| load.logs.len() as u64);
+            let turn = logs.saturating_mul(TURN_MS);
             let (silent, stuck) =
-                if session.thin { (THIN_MS, THIN_MS) } else { (SILENT_MS, STUCK_MS) };
+                if session.thin { (THIN_MS, THIN_MS) } else { (SILENT_MS, STUCK_MS + turn) };
             let silent = session.owing.last_moved().max(share.moved).plus_ms(silent) <= clock;
             (silent || share.moved.plus_ms(stuck) <= clock).then_some(*key)
         };
@@ -579,11 +598,14 @@ impl Load {
     /// Whether a log is better off with it than as all that another brings, who needs long: it was twice as fast,
     /// or was never tried.
     fn may_outpace(&self, other: &Self, now: MonoTime) -> bool {
-        if other.logs.is_empty() || other.left_ms(now) <= STUCK_MS {
+        let left = other.left_ms(now);
+        if other.logs.is_empty() || other.passed_ms(now) < DONE_SOON_MS || left <= SILENT_MS {
             return false;
         }
+        if self.since == MonoTime(0) {
+            return left > STUCK_MS;
+        }
         let own = self.came.saturating_mul(other.passed_ms(now));
-        let twice = other.came.saturating_mul(self.passed_ms(now)).saturating_mul(2);
-        self.since == MonoTime(0) || own > twice
+        own > other.came.saturating_mul(self.passed_ms(now)).saturating_mul(2)
     }
 }

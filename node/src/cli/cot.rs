@@ -292,6 +292,9 @@ impl Batch {
                 std::thread::sleep(left);
                 return Ok(());
             }
+            if left.is_zero() {
+                return Ok(());
+            }
             match heard.events.recv_timeout(left) {
                 Ok(event) => self.take(event),
                 Err(RecvTimeoutError::Timeout) => return Ok(()),

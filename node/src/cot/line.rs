@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio_rustls::rustls::pki_types::ServerName;
 use tokio_rustls::rustls::{
@@ -225,8 +225,33 @@ impl Drop for Seat {
     }
 }
 
+/// Who does not say soon who he is leaves his place to others.
+fn shake_hands(connection: &mut ServerConnection, stream: &mut TcpStream) -> io::Result<()> {
+    let end = Instant::now() + WAIT_MAX;
+    while connection.is_handshaking() {
+        if connection.wants_write() {
+            connection.write_tls(stream)?;
+            continue;
+        }
+        let left = end.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        stream.set_read_timeout(Some(left))?;
+        if connection.read_tls(stream)? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        if let Err(error) = connection.process_new_packets() {
+            // It hears why.
+            let _ = connection.write_tls(stream);
+            return Err(io::Error::other(error));
+        }
+    }
+    stream.set_read_timeout(Some(SILENCE_MAX))
+}
+
 fn take_connection(
-    stream: TcpStream,
+    mut stream: TcpStream,
     tls: Option<Arc<ServerConfig>>,
     events: &SyncSender<String>,
 ) -> io::Result<()> {
@@ -235,7 +260,8 @@ fn take_connection(
     match tls {
         None => take_stream(stream, events),
         Some(config) => {
-            let connection = ServerConnection::new(config).map_err(io::Error::other)?;
+            let mut connection = ServerConnection::new(config).map_err(io::Error::other)?;
+            shake_hands(&mut connection, &mut stream)?;
             take_stream(StreamOwned::new(connection, stream), events)
         }
     }

@@ -24,6 +24,9 @@ pub(crate) const METHOD: &str = "CoT";
 pub(crate) const EVENT_BYTES_MAX: usize = 64 * 1024;
 /// Most elements and texts of an event.
 const NODES_MAX: u32 = 2_000;
+/// Most declarations of namespaces, and most attributes.
+const NAMESPACES_MAX: usize = 16;
+const ATTRIBUTES_MAX: usize = 2_000;
 /// Longest name of a thing, in bytes.
 const UID_BYTES_MAX: usize = 256;
 /// What stands for a radius of uncertainty that is not known, in metres, and for more.
@@ -99,6 +102,11 @@ pub(crate) struct Event {
 impl Event {
     /// Reads an event; `None` for one that is no picture: a chat, a task, a sign of life, or without a place.
     pub(crate) fn read(text: &str) -> Result<Option<Self>, String> {
+        // Each takes time with each of the others.
+        let namespaces = text.matches("xmlns").count();
+        if namespaces > NAMESPACES_MAX || text.matches('=').count() > ATTRIBUTES_MAX {
+            return Err("it has too many namespaces or attributes".into());
+        }
         let options = ParsingOptions { nodes_limit: NODES_MAX, ..ParsingOptions::default() };
         let document = Document::parse_with_options(text, options)
             .map_err(|error| format!("it is no XML to read: {error}"))?;
@@ -209,7 +217,9 @@ impl Cutter {
         }
         // Some begin each event as a document of its own.
         let begin = event.windows(6).position(|window| window == b"<event").unwrap_or(0);
-        Ok(Some(String::from_utf8_lossy(event.get(begin..).unwrap_or_default()).into_owned()))
+        let event = String::from_utf8_lossy(event.get(begin..).unwrap_or_default()).into_owned();
+        // What is no UTF-8 becomes longer.
+        if event.len() > EVENT_BYTES_MAX { Err(TooLong) } else { Ok(Some(event)) }
     }
 
     /// Whether nothing but blanks waits for its end.
@@ -307,6 +317,10 @@ mod tests {
         assert!(Event::read(bomb).is_err());
         assert!(Event::read(&text("a-f", "lat=\"1\" lon=\"1\"", &"<a>".repeat(20_000))).is_err());
         assert!(Event::read(&text("a-f", "lat=\"1\" lon=\"1\"", &"<a/>".repeat(9_000))).is_err());
+        let spaces: String = (0..20).map(|n| format!(" xmlns:a{n}='b'")).collect();
+        assert!(
+            Event::read(&text("a-f", "lat=\"1\" lon=\"1\"", &format!("<a{spaces}/>"))).is_err()
+        );
         assert!(Event::read("<a/>").is_err() && Event::read("").is_err());
     }
 
@@ -327,6 +341,10 @@ mod tests {
         }
         let mut cutter = Cutter::default();
         cutter.take(&vec![b'a'; EVENT_BYTES_MAX + 1]);
+        assert_eq!(cutter.cut(), Err(TooLong));
+        let mut cutter = Cutter::default();
+        let garbage = [vec![0xff; EVENT_BYTES_MAX / 2], b"</event>".to_vec()].concat();
+        cutter.take(&garbage);
         assert_eq!(cutter.cut(), Err(TooLong));
         let long = text("a-f-G", "lat=\"1\" lon=\"1\"", &"a".repeat(EVENT_BYTES_MAX));
         assert!(all(long.as_bytes()).is_err());

@@ -56,6 +56,7 @@ struct Kept {
     addresses: Vec<String>,
     thin: Option<String>,
     paused: bool,
+    #[serde(default)]
     removed: bool,
 }
 

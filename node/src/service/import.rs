@@ -16,7 +16,7 @@ use tearline_crdt::hash::Digest;
 use tearline_crdt::id::{Class, CompartmentId, LogId};
 use tearline_crdt::record::kind::Kind as RecordKind;
 use tearline_crdt::record::label::Label;
-use tearline_crdt::record::shelf::{Beginning, Draft, DraftError};
+use tearline_crdt::record::shelf::{Beginning, Detail, Draft, DraftError};
 use tearline_crdt::record::validate::doubts;
 use tearline_crdt::record::vocabulary::Tlp;
 use tearline_crdt::store::StoreError;
@@ -102,8 +102,7 @@ enum Broken {
     Import(Failure),
 }
 
-/// Reads files and writes a record for each good object. A file that is missing or breaks off is a problem
-/// among the others, unless that is all there is.
+/// Reads files and writes a record for each good object. A file that is missing or breaks off is a problem.
 pub(super) fn import(
     core: &CoreHandle,
     import: &control::Import,
@@ -611,10 +610,10 @@ impl Core {
                     && !self.sees(guest, Operation::Import, &row_of(&ours))?
                 {
                     done.rejected.push(one.refused(NOT_COVERED.into()));
-                } else if !is_older(&object(ours), fields) {
+                } else if !is_older(&object(ours.clone()), fields) {
                     done.unchanged += 1;
                 } else if self.is_of_others(fields) {
-                    note = self.dissent(id, class, one, done)?;
+                    note = self.dissent((id, class), &ours, one, done)?;
                 } else {
                     done.rejected.push(one.refused(WRITTEN_HERE.into()));
                 }
@@ -623,7 +622,7 @@ impl Core {
             match known {
                 Some(known) if is_older(fields, &known.brought) => done.unchanged += 1,
                 Some(known) if is_by_another(fields, &known.brought) => {
-                    note = self.dissent(id, class, one, done)?;
+                    note = self.dissent((id, class), &known.detail, one, done)?;
                 }
                 Some(known) => self.import_again(id, class, &known, one, done)?,
                 None => {
@@ -638,19 +637,23 @@ impl Core {
     /// Makes a note of a version of somebody else's object: only its producer issues versions of it.
     fn dissent(
         &self,
-        id: CompartmentId,
-        class: Class,
+        (id, class): (CompartmentId, Class),
+        of: &Detail,
         one: Read,
         done: &mut Imported,
     ) -> Result<Option<Read>, Failure> {
-        let label = one.named.clone().map_or_else(|| self.label_or_default(None), Ok)?;
-        let (kind, tlp) = (RecordKind::Note, label.tlp);
+        let (kind, fields) = (RecordKind::Note, dissent(&id, one.beginning.fields()));
         let (digest, wall) = (self.replica.own_log(id, class).digest(), self.now().wall);
-        let fields = dissent(&id, one.beginning.fields());
-        match Beginning::build(&digest, kind, fields, label, wall, &mut SystemEntropy) {
-            Ok(beginning) => Ok(Some(Read { beginning: Arc::new(beginning), kind, tlp, ..one })),
-            Err(error) => {
-                done.rejected.push(one.refused(format!("{BY_ANOTHER}: {error}")));
+        let built = self.label_of_dissent(of, one.named.as_ref())?.and_then(|label| {
+            let (tlp, named) = (label.tlp, Some(label.clone()));
+            Beginning::build(&digest, kind, fields, label, wall, &mut SystemEntropy)
+                .map(|beginning| (Arc::new(beginning), tlp, named))
+                .map_err(|error| format!("{BY_ANOTHER}: {error}"))
+        });
+        match built {
+            Ok((beginning, tlp, named)) => Ok(Some(Read { beginning, kind, tlp, named, ..one })),
+            Err(why) => {
+                done.rejected.push(one.refused(why));
                 Ok(None)
             }
         }

@@ -5,12 +5,14 @@ use serde_json::{Map, Value};
 
 use tearline_crdt::hash::sha256;
 use tearline_crdt::id::{CompartmentId, RecordId};
+use tearline_crdt::record::label::Label;
 use tearline_crdt::record::shelf::Detail;
 use tearline_crdt::store::StoreError;
 use tearline_crdt::time::WallTime;
 
 use super::core::Core;
 use crate::exchange::{native, stix};
+use crate::failure::Failure;
 
 /// A record that an object became before.
 pub(super) struct Known {
@@ -63,6 +65,21 @@ impl Core {
             }
         }
         Ok(None)
+    }
+
+    /// The label of a note that tells of a record: at least as strict as the record's. Of one that is hidden nothing is
+    /// told, and why.
+    pub(super) fn label_of_dissent(
+        &self,
+        of: &Detail,
+        named: Option<&Label>,
+    ) -> Result<Result<Label, String>, Failure> {
+        if of.state.hides() {
+            let news = ["a version by another producer".to_owned()];
+            return Ok(Err(hidden_record(of.record, self.erasure_due(of), &news)));
+        }
+        let named = named.cloned().map_or_else(|| self.label_or_default(None), Ok)?;
+        Ok(Ok(of.label.join(&named)))
     }
 
     /// Whether an object says that somebody else made it.

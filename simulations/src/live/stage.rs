@@ -218,10 +218,11 @@ fn clear_up(temporary: &Path) {
     let Ok(entries) = fs::read_dir(temporary) else { return };
     for entry in entries.flatten() {
         let name = entry.file_name();
-        let process = name.to_str().and_then(|name| name.strip_prefix(FOLDER)?.split('-').next());
+        let rest = name.to_str().and_then(|name| name.strip_prefix(FOLDER)?.split_once('-'));
+        let process = rest.and_then(|(id, n)| n.parse::<u64>().ok().and(id.parse::<u32>().ok()));
         let is_over = |id: u32| !processes.join(id.to_string()).exists();
-        if process.and_then(|id| id.parse().ok()).is_some_and(is_over) {
-            // What is another user's stays.
+        let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
+        if is_folder && process.is_some_and(is_over) {
             let _ = fs::remove_dir_all(entry.path());
         }
     }
